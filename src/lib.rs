@@ -1,1 +1,2 @@
 //! unlockd
+pub mod domain;

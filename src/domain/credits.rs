@@ -1,0 +1,222 @@
+//! Credits, what something may cost, and whether that may be spent now.
+//!
+//! Guarded before the call: what a submission may cost at most is held in the ledger in the same
+//! transaction as the intent to send it, so local figures may overstate spending and never
+//! understate it. The API's own 402 is the last guard, not the first.
+
+use std::{fmt, iter::Sum, ops};
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{Action, Millis};
+use super::job::WaitReason;
+
+/// An amount of credits. Whole numbers; negative only as a difference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Credits(pub i64);
+
+impl Credits {
+    pub const ZERO: Credits = Credits(0);
+
+    /// This price for `count` contacts; saturates instead of wrapping.
+    pub fn times(self, count: usize) -> Credits {
+        Credits(self.0.saturating_mul(i64::try_from(count).unwrap_or(i64::MAX)))
+    }
+}
+
+impl fmt::Display for Credits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl ops::Add for Credits {
+    type Output = Credits;
+    fn add(self, other: Credits) -> Credits {
+        Credits(self.0.saturating_add(other.0))
+    }
+}
+
+impl ops::Sub for Credits {
+    type Output = Credits;
+    fn sub(self, other: Credits) -> Credits {
+        Credits(self.0.saturating_sub(other.0))
+    }
+}
+
+impl Sum for Credits {
+    fn sum<I: Iterator<Item = Credits>>(credits: I) -> Credits {
+        credits.fold(Credits::ZERO, ops::Add::add)
+    }
+}
+
+/// What one unit of each action costs: configured, or as a settlement showed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prices {
+    pub email: Credits,
+    pub phone: Credits,
+    pub event: Credits,
+    pub search: Credits,
+}
+
+impl Prices {
+    pub fn of(&self, action: Action) -> Credits {
+        match action {
+            Action::UnlockContactEmails => self.email,
+            Action::UnlockContactPhones => self.phone,
+            Action::UnlockEventContacts => self.event,
+            Action::SearchExhibitorCompanies | Action::SearchExhibitorEvents => self.search,
+        }
+    }
+}
+
+/// Whether a person has to confirm a request's cost first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Approval {
+    NotNeeded,
+    /// Above `credits.approve_above`, or more than what was approved.
+    Needed,
+    /// Above the row's own `max_credits`: never to be spent.
+    OverMaxCredits,
+}
+
+/// Judges a request's quote. `approved` is the amount that a person has confirmed: the row's
+/// `approved = 1` confirms the first quote, `unlockd approve` the one it showed.
+pub fn approval(
+    quote: Credits,
+    approve_above: Credits,
+    max_credits: Option<Credits>,
+    approved: Option<Credits>,
+) -> Approval {
+    if max_credits.is_some_and(|max| quote > max) {
+        Approval::OverMaxCredits
+    } else if quote <= approve_above || approved.is_some_and(|approved| quote <= approved) {
+        Approval::NotNeeded
+    } else {
+        Approval::Needed
+    }
+}
+
+/// What may be spent on an account at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Purse {
+    /// The last balance read.
+    pub balance: Credits,
+    /// When it was asked for.
+    pub balance_at: Millis,
+    /// Booked as charged since then.
+    pub charged_since: Credits,
+    /// Held for submissions without an answer.
+    pub held: Credits,
+    /// `credits.min_balance`
+    pub min_balance: Credits,
+    /// `credits.daily_limit`
+    pub daily_limit: Option<Credits>,
+    /// Charged in this UTC day.
+    pub charged_today: Credits,
+}
+
+impl Purse {
+    /// Free to spend: balance − what was charged since − holds − the floor.
+    pub fn available(&self) -> Credits {
+        self.balance - self.charged_since - self.held - self.min_balance
+    }
+}
+
+/// Whether a submission may go out now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    Go,
+    /// The balance was read too long ago to decide.
+    ReadBalance,
+    Wait(WaitReason),
+}
+
+/// The age from which a balance no longer allows a submission, in milliseconds.
+pub const BALANCE_IS_STALE_AFTER_MS: i64 = 60_000;
+
+/// Decides on a submission that may cost `cost`. `purse` is `None` when no balance was ever read.
+pub fn admit(cost: Credits, purse: Option<&Purse>, now: Millis) -> Admission {
+    let Some(purse) = purse else {
+        return Admission::ReadBalance;
+    };
+    let stale = now.since(purse.balance_at) >= BALANCE_IS_STALE_AFTER_MS || purse.balance_at > now;
+    let over_day = purse.daily_limit.is_some_and(|limit| purse.charged_today + purse.held + cost > limit);
+    if over_day {
+        Admission::Wait(WaitReason::Budget)
+    } else if stale {
+        Admission::ReadBalance
+    } else if cost > purse.available() {
+        Admission::Wait(WaitReason::InsufficientCredits)
+    } else {
+        Admission::Go
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn purse() -> Purse {
+        Purse {
+            balance: Credits(1_500),
+            balance_at: Millis(1_000),
+            charged_since: Credits(300),
+            held: Credits(200),
+            min_balance: Credits(100),
+            daily_limit: None,
+            charged_today: Credits(5_000),
+        }
+    }
+
+    #[test]
+    fn what_is_held_charged_or_floor_is_not_available() {
+        assert_eq!(purse().available(), Credits(900));
+        assert_eq!(admit(Credits(900), Some(&purse()), Millis(2_000)), Admission::Go);
+        let short = Admission::Wait(WaitReason::InsufficientCredits);
+        assert_eq!(admit(Credits(901), Some(&purse()), Millis(2_000)), short);
+    }
+
+    #[test]
+    fn no_submission_on_a_balance_older_than_60_seconds() {
+        assert_eq!(admit(Credits(1), Some(&purse()), Millis(60_999)), Admission::Go);
+        assert_eq!(admit(Credits(1), Some(&purse()), Millis(61_000)), Admission::ReadBalance);
+        assert_eq!(admit(Credits(1), None, Millis(0)), Admission::ReadBalance);
+    }
+
+    #[test]
+    fn the_daily_limit_counts_charges_and_holds() {
+        let limited = Purse { daily_limit: Some(Credits(5_300)), ..purse() };
+        assert_eq!(admit(Credits(100), Some(&limited), Millis(2_000)), Admission::Go);
+        assert_eq!(admit(Credits(101), Some(&limited), Millis(2_000)), Admission::Wait(WaitReason::Budget));
+    }
+
+    #[test]
+    fn an_approval_covers_what_was_quoted_and_no_more() {
+        let (limit, approved) = (Credits(1_500), Some(Credits(3_000)));
+        assert_eq!(approval(Credits(1_500), limit, None, None), Approval::NotNeeded);
+        assert_eq!(approval(Credits(1_501), limit, None, None), Approval::Needed);
+        assert_eq!(approval(Credits(3_000), limit, None, approved), Approval::NotNeeded);
+        assert_eq!(approval(Credits(3_001), limit, None, approved), Approval::Needed);
+        assert_eq!(approval(Credits(30), limit, Some(Credits(29)), approved), Approval::OverMaxCredits);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_admitted_that_could_take_the_balance_below_the_floor(
+            balance in 0..10_000_i64, charged in 0..5_000_i64, held in 0..5_000_i64, floor in 0..5_000_i64,
+            cost in 0..10_000_i64,
+        ) {
+            let purse = Purse {
+                balance: Credits(balance), charged_since: Credits(charged), held: Credits(held),
+                min_balance: Credits(floor), ..purse()
+            };
+            if admit(Credits(cost), Some(&purse), Millis(2_000)) == Admission::Go {
+                prop_assert!(balance - charged - held - cost >= floor);
+            }
+        }
+    }
+}

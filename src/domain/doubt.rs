@@ -1,0 +1,193 @@
+//! Weighs the evidence about a submission whose answer was lost.
+//!
+//! The POST may have taken effect or not, and there is no idempotency key to ask with. Three things
+//! can be read: what a precheck would charge for the batch now, how much left the balance that
+//! nothing else explains, and a sample of profiles. One immediate look proves nothing, since an
+//! effect may lag; so a proof that it took *no* effect needs several looks over a stretch of time,
+//! every one of which says the same. A sign that it *did* take effect needs one look.
+//!
+//! The costly mistake is to send again what was paid for, so every doubt about the evidence counts
+//! against sending.
+
+use super::credits::Credits;
+use super::ids::Millis;
+
+/// What one look found. Each part is `None` when it could not be read or did not help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// What a precheck says the whole batch would cost now.
+    pub quote: Option<Credits>,
+    /// Credits gone since before the submission that the account's other jobs do not explain: at
+    /// least and at most.
+    pub unexplained: Option<(Credits, Credits)>,
+    /// Profiles that were read, and how many of them were not locked.
+    pub profiles_read: u32,
+    pub profiles_open: u32,
+}
+
+/// What one look says by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    TookEffect,
+    NoEffect,
+    Unclear,
+}
+
+/// Reads one look. `cost` is what the whole submission would have been charged.
+pub fn read_look(look: &Look, cost: Credits) -> Sign {
+    let nothing_left = look.quote == Some(Credits::ZERO);
+    let full_price = look.quote.is_some_and(|quote| quote >= cost && cost > Credits::ZERO);
+    let all_open = look.profiles_read > 0 && look.profiles_open == look.profiles_read;
+    let charged = look.unexplained.is_some_and(|(least, _)| least >= cost);
+    let not_charged = look.unexplained.is_some_and(|(_, most)| most < cost);
+    let some_open = look.profiles_open > 0 || look.quote.is_some_and(|quote| quote < cost);
+
+    if not_charged {
+        // A task charges for all that it accepts. Contacts that are open all the same were unlocked
+        // by somebody else, and are sorted out before the batch goes out again.
+        return match (look.quote, look.profiles_read) {
+            (Some(_), _) if full_price || some_open => Sign::NoEffect,
+            (None, read) if read > 0 => Sign::NoEffect,
+            _ => Sign::Unclear,
+        };
+    }
+    if nothing_left || (look.quote.is_none() && all_open) || (charged && some_open) {
+        return Sign::TookEffect;
+    }
+    Sign::Unclear
+}
+
+/// How long to look, and how often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// `submit.verify_after`, in milliseconds: the first look, and the unit of the pauses.
+    pub verify_after_ms: i64,
+    /// `submit.decide_after`, in milliseconds.
+    pub decide_after_ms: i64,
+}
+
+/// What follows from the looks so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    CarriedOut,
+    NotCarriedOut,
+    LookAgainAt(Millis),
+    NeedsDecision,
+}
+
+/// Looks without contradiction that prove that nothing happened.
+const LOOKS_TO_PROVE_NO_EFFECT: u32 = 3;
+
+/// Weighs the newest sign. `no_effect_in_a_row` counts the signs of no effect up to and including
+/// this one without another between them; `looks` counts all looks that could be read.
+pub fn weigh(
+    sign: Sign,
+    no_effect_in_a_row: u32,
+    looks: u32,
+    since: Millis,
+    now: Millis,
+    patience: Patience,
+) -> Verdict {
+    // The span covers the slowest lag that the pauses can see: four times the first wait.
+    let long_enough = now.since(since) >= patience.verify_after_ms.saturating_mul(4);
+    match sign {
+        Sign::TookEffect => Verdict::CarriedOut,
+        Sign::NoEffect if no_effect_in_a_row >= LOOKS_TO_PROVE_NO_EFFECT && long_enough => {
+            Verdict::NotCarriedOut
+        }
+        _ if now.since(since) >= patience.decide_after_ms && looks >= LOOKS_TO_PROVE_NO_EFFECT => {
+            Verdict::NeedsDecision
+        }
+        _ => Verdict::LookAgainAt(now.plus(pause_ms(looks, patience))),
+    }
+}
+
+/// Looks again after 1, 2, 4, … times the first wait, but never so late that the decision would
+/// have to wait for it.
+fn pause_ms(looks: u32, patience: Patience) -> i64 {
+    let grown = patience.verify_after_ms.saturating_mul(1 << looks.saturating_sub(1).min(20));
+    grown.clamp(1, (patience.decide_after_ms / 3).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COST: Credits = Credits(1_500);
+    const PATIENCE: Patience = Patience { verify_after_ms: 30_000, decide_after_ms: 900_000 };
+
+    fn look(quote: Option<i64>, unexplained: Option<(i64, i64)>, open: u32, read: u32) -> Look {
+        Look {
+            quote: quote.map(Credits),
+            unexplained: unexplained.map(|(least, most)| (Credits(least), Credits(most))),
+            profiles_read: read,
+            profiles_open: open,
+        }
+    }
+
+    #[test]
+    fn what_a_look_says() {
+        let table = [
+            ("full price, nothing gone, all locked", look(Some(1_500), Some((0, 0)), 0, 3), Sign::NoEffect),
+            ("nothing left to pay", look(Some(0), Some((1_500, 1_500)), 3, 3), Sign::TookEffect),
+            ("nothing left, balance not read", look(Some(0), None, 0, 0), Sign::TookEffect),
+            ("charged, some open", look(Some(900), Some((1_500, 1_500)), 1, 3), Sign::TookEffect),
+            (
+                "charged, but all locked and at full price",
+                look(Some(1_500), Some((1_500, 1_500)), 0, 3),
+                Sign::Unclear,
+            ),
+            (
+                "somebody else opened some, nothing charged",
+                look(Some(900), Some((0, 600)), 1, 3),
+                Sign::NoEffect,
+            ),
+            ("full price, balance not read", look(Some(1_500), None, 0, 3), Sign::Unclear),
+            ("others may explain the charge", look(Some(1_500), Some((0, 1_500)), 0, 3), Sign::Unclear),
+            ("no precheck, all sampled open", look(None, Some((1_500, 1_500)), 3, 3), Sign::TookEffect),
+            ("no precheck, all locked, nothing gone", look(None, Some((0, 0)), 0, 3), Sign::NoEffect),
+            ("only a balance", look(None, Some((0, 0)), 0, 0), Sign::Unclear),
+            ("nothing could be read", look(None, None, 0, 0), Sign::Unclear),
+        ];
+        for (name, look, expected) in table {
+            assert_eq!(read_look(&look, COST), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn one_immediate_look_proves_nothing() {
+        let verdict = weigh(Sign::NoEffect, 1, 1, Millis(0), Millis(30_000), PATIENCE);
+        assert_eq!(verdict, Verdict::LookAgainAt(Millis(60_000)));
+    }
+
+    #[test]
+    fn no_effect_is_proven_by_three_looks_over_four_waits() {
+        let (mut now, mut looks) = (Millis(30_000), 1);
+        let proven_at = loop {
+            match weigh(Sign::NoEffect, looks, looks, Millis(0), now, PATIENCE) {
+                Verdict::LookAgainAt(at) => (now, looks) = (at, looks + 1),
+                Verdict::NotCarriedOut => break now,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!((proven_at, looks), (Millis(120_000), 3));
+    }
+
+    #[test]
+    fn a_contradiction_starts_the_count_again() {
+        let verdict = weigh(Sign::NoEffect, 1, 9, Millis(0), Millis(500_000), PATIENCE);
+        assert!(matches!(verdict, Verdict::LookAgainAt(_)), "{verdict:?}");
+    }
+
+    #[test]
+    fn what_stays_unclear_waits_for_a_person() {
+        let verdict = |looks| weigh(Sign::Unclear, 0, looks, Millis(0), Millis(900_000), PATIENCE);
+        assert_eq!(verdict(3), Verdict::NeedsDecision);
+        assert!(matches!(verdict(2), Verdict::LookAgainAt(_)), "an API that was down is no evidence");
+    }
+
+    #[test]
+    fn a_sign_of_an_effect_is_taken_at_once() {
+        assert_eq!(weigh(Sign::TookEffect, 0, 1, Millis(0), Millis(1), PATIENCE), Verdict::CarriedOut);
+    }
+}

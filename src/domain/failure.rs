@@ -1,0 +1,154 @@
+//! What a failed call means: the error matrix, as data, in one place.
+//!
+//! The API client sorts every failed call into a [`Failure`]; [`submission`] and [`read`] say what
+//! the caller does about it. The two differ in what cannot be known: a read is simply read again,
+//! while a paid POST whose answer is missing or unreadable may have taken effect and is never sent
+//! again unread.
+//!
+//! Sources: the vendor's production-readiness page (error handling matrix), its error conventions
+//! (HTTP 200 with an error body), and the OpenAPI responses (422).
+
+/// How a call failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No byte of the request was written (name not resolved, connection or TLS refused).
+    NotSent,
+    /// The API answered with an error of its matrix and a readable error body.
+    Refused(Refusal),
+    /// Everything else: timeout, reset, 5xx, redirect, unreadable or oversized answer. A POST may
+    /// have taken effect.
+    Unknown,
+}
+
+/// A status of the error matrix, from the HTTP status line or from an HTTP-200 error body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// 400 or 422: the request's own fault.
+    Invalid,
+    /// 401
+    Unauthorized,
+    /// 402
+    PaymentRequired,
+    /// 404
+    NotFound,
+    /// 409
+    Conflict,
+    /// 429, with the wait it asked for in milliseconds, if any.
+    RateLimited { retry_after_ms: Option<i64> },
+}
+
+impl Refusal {
+    /// The refusal that a status (or the `code` of an HTTP-200 error body) stands for; `None` for a
+    /// status that the matrix does not know.
+    pub fn from_status(status: u16, retry_after_ms: Option<i64>) -> Option<Refusal> {
+        Some(match status {
+            400 | 422 => Refusal::Invalid,
+            401 => Refusal::Unauthorized,
+            402 => Refusal::PaymentRequired,
+            404 => Refusal::NotFound,
+            409 => Refusal::Conflict,
+            429 => Refusal::RateLimited { retry_after_ms },
+            _ => return None,
+        })
+    }
+}
+
+/// What a failed submission means for its job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubmissionFailure {
+    /// It certainly took no effect; try again after a backoff.
+    TryAgain,
+    /// It certainly took no effect; try again once the rate limit allows.
+    WaitForRateLimit { retry_after_ms: Option<i64> },
+    /// The contacts cannot be bought this way: the job is rejected, without retry.
+    Reject,
+    /// The key was refused: the account stops until its key changes.
+    StopAccount,
+    /// Not enough credits: the job is parked.
+    Park,
+    /// The API's state differs from ours: read it again before any retry.
+    ReadStateFirst,
+    /// It may have taken effect: in doubt.
+    Doubt,
+}
+
+/// What became of a paid POST that did not answer with a well-formed 201.
+pub fn submission(failure: Failure) -> SubmissionFailure {
+    match failure {
+        Failure::NotSent => SubmissionFailure::TryAgain,
+        Failure::Refused(Refusal::Invalid | Refusal::NotFound) => SubmissionFailure::Reject,
+        Failure::Refused(Refusal::Unauthorized) => SubmissionFailure::StopAccount,
+        Failure::Refused(Refusal::PaymentRequired) => SubmissionFailure::Park,
+        Failure::Refused(Refusal::Conflict) => SubmissionFailure::ReadStateFirst,
+        Failure::Refused(Refusal::RateLimited { retry_after_ms }) => {
+            SubmissionFailure::WaitForRateLimit { retry_after_ms }
+        }
+        Failure::Unknown => SubmissionFailure::Doubt,
+    }
+}
+
+/// What a failed read (poll, balance, precheck, profile) means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadFailure {
+    /// Read again after a backoff with jitter.
+    TryAgain,
+    /// Read again once the rate limit allows.
+    WaitForRateLimit { retry_after_ms: Option<i64> },
+    /// The key was refused: the account stops until its key changes.
+    StopAccount,
+    /// What was asked for does not exist for this key, or the question makes no sense: do not ask
+    /// again.
+    Gone,
+}
+
+/// What a failed read means.
+pub fn read(failure: Failure) -> ReadFailure {
+    match failure {
+        Failure::Refused(Refusal::Unauthorized) => ReadFailure::StopAccount,
+        Failure::Refused(Refusal::NotFound | Refusal::Invalid) => ReadFailure::Gone,
+        Failure::Refused(Refusal::RateLimited { retry_after_ms }) => {
+            ReadFailure::WaitForRateLimit { retry_after_ms }
+        }
+        Failure::NotSent
+        | Failure::Unknown
+        | Failure::Refused(Refusal::PaymentRequired | Refusal::Conflict) => ReadFailure::TryAgain,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_matrix_is_this_table() {
+        let wait = Some(32_000);
+        let table = [
+            (400, SubmissionFailure::Reject, ReadFailure::Gone),
+            (401, SubmissionFailure::StopAccount, ReadFailure::StopAccount),
+            (402, SubmissionFailure::Park, ReadFailure::TryAgain),
+            (404, SubmissionFailure::Reject, ReadFailure::Gone),
+            (409, SubmissionFailure::ReadStateFirst, ReadFailure::TryAgain),
+            (422, SubmissionFailure::Reject, ReadFailure::Gone),
+            (
+                429,
+                SubmissionFailure::WaitForRateLimit { retry_after_ms: wait },
+                ReadFailure::WaitForRateLimit { retry_after_ms: wait },
+            ),
+        ];
+        for (status, posted, polled) in table {
+            let failure = Failure::Refused(Refusal::from_status(status, wait).expect("in the matrix"));
+            assert_eq!(submission(failure), posted, "{status}");
+            assert_eq!(read(failure), polled, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_status_outside_the_matrix_never_proves_that_a_post_took_no_effect() {
+        for status in (100..600).filter(|status| ![400, 401, 402, 404, 409, 422, 429].contains(status)) {
+            assert_eq!(Refusal::from_status(status, None), None, "{status}");
+        }
+        assert_eq!(submission(Failure::Unknown), SubmissionFailure::Doubt);
+        assert_eq!(read(Failure::Unknown), ReadFailure::TryAgain);
+        assert_eq!(submission(Failure::NotSent), SubmissionFailure::TryAgain);
+    }
+}

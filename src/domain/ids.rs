@@ -1,0 +1,275 @@
+//! Names of things: ids, times and the values that were bought.
+//!
+//! Each is a type of its own so that a job id cannot be passed for a request id, nor seconds for
+//! milliseconds. [`ContactValue`] is the only type that holds an email or a phone number; it has
+//! no `Display` and its `Debug` is blind, so neither can reach a log line by accident.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A request: one row of the inbox table, whose id it shares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RequestId(pub i64);
+
+/// A job: one remote task, or the submission that is meant to create it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobId(pub i64);
+
+/// A moment, in milliseconds since the Unix epoch (UTC).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Millis(pub i64);
+
+impl Millis {
+    /// This moment and `ms` milliseconds more; saturates instead of wrapping.
+    pub fn plus(self, ms: i64) -> Millis {
+        Millis(self.0.saturating_add(ms))
+    }
+
+    /// Milliseconds from `earlier` to this moment; never negative, whatever a clock did.
+    pub fn since(self, earlier: Millis) -> i64 {
+        self.0.saturating_sub(earlier.0).max(0)
+    }
+
+    /// The start of this moment's UTC day: where the daily limit begins to count.
+    pub fn start_of_day(self) -> Millis {
+        const DAY_MS: i64 = 86_400_000;
+        Millis(self.0 - self.0.rem_euclid(DAY_MS))
+    }
+}
+
+macro_rules! integer_display {
+    ($($name:ident),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )*};
+}
+integer_display!(RequestId, JobId, Millis);
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The id as the API writes it.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// An id that was checked before, such as one read back from the database.
+            pub fn trusted(text: impl Into<String>) -> $name {
+                $name(text.into())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+text_id! {
+    /// An account: one API key with its own rate limit, balance and pause state.
+    AccountId
+}
+text_id! {
+    /// A task of the vendor's. Digits, as the vendor documents (`^[0-9]+$`).
+    TaskId
+}
+text_id! {
+    /// A contact of the vendor's.
+    PersonnelId
+}
+text_id! {
+    /// An event of the vendor's.
+    EventId
+}
+
+impl TaskId {
+    /// Reads a task id that came from outside; `None` unless it is 1 to 40 digits, since it is
+    /// put into a path.
+    pub fn parse(text: &str) -> Option<TaskId> {
+        is_digits(text, 40).then(|| TaskId(text.to_owned()))
+    }
+}
+
+impl PersonnelId {
+    /// Reads a contact id; `None` unless it is 1 to 20 digits (the profile endpoint's bound).
+    pub fn parse(text: &str) -> Option<PersonnelId> {
+        is_digits(text, 20).then(|| PersonnelId(text.to_owned()))
+    }
+}
+
+impl EventId {
+    /// Reads an event id; `None` unless it is 1 to 100 visible ASCII characters without `/?#%\`,
+    /// since it is put into a path.
+    pub fn parse(text: &str) -> Option<EventId> {
+        let fits = (1..=100).contains(&text.len());
+        let safe = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#%\\\"".contains(&byte));
+        // `.` and `..` would change the path they are put into.
+        (fits && safe && !text.bytes().all(|byte| byte == b'.')).then(|| EventId(text.to_owned()))
+    }
+}
+
+fn is_digits(text: &str, longest: usize) -> bool {
+    (1..=longest).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// What a request asks for. The words are those of the inbox table's `action` column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    UnlockContactEmails,
+    UnlockContactPhones,
+    UnlockEventContacts,
+    SearchExhibitorCompanies,
+    SearchExhibitorEvents,
+}
+
+impl Action {
+    pub const ALL: [Action; 5] = [
+        Action::UnlockContactEmails,
+        Action::UnlockContactPhones,
+        Action::UnlockEventContacts,
+        Action::SearchExhibitorCompanies,
+        Action::SearchExhibitorEvents,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Action::UnlockContactEmails => "unlock_contact_emails",
+            Action::UnlockContactPhones => "unlock_contact_phones",
+            Action::UnlockEventContacts => "unlock_event_contacts",
+            Action::SearchExhibitorCompanies => "search_exhibitor_companies",
+            Action::SearchExhibitorEvents => "search_exhibitor_events",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Action> {
+        Action::ALL.into_iter().find(|action| action.as_str() == text)
+    }
+
+    /// What the action buys for each contact; `None` for the actions that have no contacts.
+    pub fn channel(self) -> Option<Channel> {
+        match self {
+            Action::UnlockContactEmails => Some(Channel::Email),
+            Action::UnlockContactPhones => Some(Channel::Phone),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What is bought of a contact: its email or its phone number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Channel {
+    Email,
+    Phone,
+}
+
+impl Channel {
+    /// The action that buys it.
+    pub fn action(self) -> Action {
+        match self {
+            Channel::Email => Action::UnlockContactEmails,
+            Channel::Phone => Action::UnlockContactPhones,
+        }
+    }
+}
+
+/// An email or a phone number: personal data that was paid for.
+///
+/// It goes from the API's answer into the database and from there to whoever asks for results, and
+/// nowhere else: no `Display`, no `Serialize`, and a `Debug` that says nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ContactValue(String);
+
+impl ContactValue {
+    /// Reads a value as the API sent it; `None` when it is blank, masked or cannot be one, since
+    /// only a usable value counts as delivered.
+    pub fn parse(channel: Channel, text: &str) -> Option<ContactValue> {
+        let text = text.trim();
+        let usable = match channel {
+            Channel::Email => {
+                text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
+            }
+            Channel::Phone => text.bytes().any(|byte| byte.is_ascii_digit()),
+        };
+        let clean = !text.contains('*') && !text.chars().any(char::is_control);
+        (usable && clean).then(|| ContactValue(text.to_owned()))
+    }
+
+    /// The value itself, for the database and for results. Never for a log.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ContactValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ContactValue([redacted])")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_could_change_a_path_are_refused() {
+        for bad in ["", "../credits/balance", "1/2", "//evil", "12\r\n34", "1?x", "１２"] {
+            assert!(TaskId::parse(bad).is_none(), "task {bad:?}");
+            assert!(PersonnelId::parse(bad).is_none(), "personnel {bad:?}");
+        }
+        for bad in ["", "..", "a/b", "a?b", "a#b", "a b", "a%2f", &"x".repeat(101)] {
+            assert!(EventId::parse(bad).is_none(), "event {bad:?}");
+        }
+        assert!(TaskId::parse("321").is_some());
+        assert!(PersonnelId::parse("12345678901234567890").is_some());
+        assert!(PersonnelId::parse("123456789012345678901").is_none());
+        assert!(EventId::parse("139574").is_some());
+    }
+
+    #[test]
+    fn only_a_usable_value_is_a_value() {
+        for bad in ["", "  ", "nobody", "@x", "x@", "j***@acme.example", "a@b\n"] {
+            let value = ContactValue::parse(Channel::Email, bad);
+            assert!(bad == "a@b\n" || value.is_none(), "{bad:?}");
+        }
+        assert!(ContactValue::parse(Channel::Phone, "n/a").is_none());
+        assert_eq!(
+            ContactValue::parse(Channel::Email, " a@b.example ").expect("usable").expose(),
+            "a@b.example"
+        );
+        assert!(ContactValue::parse(Channel::Phone, "+1 555 0100").is_some());
+    }
+
+    #[test]
+    fn a_contact_value_cannot_be_printed() {
+        let value = ContactValue::parse(Channel::Email, "jane@acme.example").expect("usable");
+        assert_eq!(format!("{value:?}"), "ContactValue([redacted])");
+    }
+
+    #[test]
+    fn times_neither_wrap_nor_run_backwards() {
+        assert_eq!(Millis(i64::MAX).plus(1), Millis(i64::MAX));
+        assert_eq!(Millis(5).since(Millis(9)), 0);
+        assert_eq!(Millis(86_400_001).start_of_day(), Millis(86_400_000));
+    }
+}

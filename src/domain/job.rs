@@ -1,0 +1,388 @@
+//! The states of a job, and the only function that moves between them.
+//!
+//! A job is one remote task, or the submission that is meant to create it. [`next`] owns every
+//! move; the store writes what it returns and never picks a state itself. An event that does not
+//! fit a state is an [`IllegalMove`], which is an error of the program, never ignored.
+//!
+//! The test `the_legal_moves_are_this_table` prints all legal moves and compares them with a
+//! written table; that table is the documentation.
+
+use std::fmt;
+
+use super::ids::{Millis, TaskId};
+
+/// Where a job stands. The words are those of `jobs.state`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// To be sent; with a reason when it waits for something.
+    Queued { waits_for: Option<WaitReason> },
+    /// The intent to send is committed. Found at start, it means: perhaps sent.
+    Submitting,
+    /// Sent, or perhaps sent, and no answer was read.
+    InDoubt { doubt: Doubt },
+    /// The task exists; `next_poll_at` is when it is asked about next.
+    Polling { task_id: TaskId, poll_count: u32, next_poll_at: Millis },
+    /// The task completed, or nothing was left to buy.
+    Completed,
+    /// The task's own end was `failed`.
+    Failed,
+    /// The task is not known to the API (404), or a person wrote the submission off.
+    Lost,
+    /// The task did not end within `polling.give_up_after`; `resume` polls it again.
+    Expired,
+    /// The API refused the submission for good (400, 404, 422).
+    Rejected,
+    /// Cancelled by a person before it was sent.
+    Cancelled,
+}
+
+/// What a queued job waits for. The words are those of `jobs.state_reason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitReason {
+    /// The balance does not suffice, or the API said so (402).
+    InsufficientCredits,
+    /// The account's key was refused (401).
+    InvalidApiKey,
+    /// A limit of our own (`credits.daily_limit`) is used up.
+    Budget,
+    /// The API reported a conflict (409); its state is read again first.
+    Conflict,
+}
+
+impl WaitReason {
+    pub const ALL: [WaitReason; 4] = [
+        WaitReason::InsufficientCredits,
+        WaitReason::InvalidApiKey,
+        WaitReason::Budget,
+        WaitReason::Conflict,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            WaitReason::InsufficientCredits => "insufficient_credits",
+            WaitReason::InvalidApiKey => "invalid_api_key",
+            WaitReason::Budget => "budget",
+            WaitReason::Conflict => "conflict",
+        }
+    }
+}
+
+/// What is known about a submission without an answer. The words are those of `jobs.state_reason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// Its effect is being looked up.
+    Looking,
+    /// It took effect: its values are read from the profiles.
+    CarriedOut,
+    /// Looking has not settled it: a person decides (`resolve`).
+    NeedsDecision,
+}
+
+impl Doubt {
+    pub const ALL: [Doubt; 3] = [Doubt::Looking, Doubt::CarriedOut, Doubt::NeedsDecision];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Doubt::Looking => "looking",
+            Doubt::CarriedOut => "carried_out",
+            Doubt::NeedsDecision => "needs_decision",
+        }
+    }
+}
+
+/// What happened to a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The intent to send is written; the POST follows.
+    SendStarted,
+    /// It cannot be sent now, and waits for something.
+    Held { waits_for: WaitReason },
+    /// What it waited for is there.
+    Released,
+    /// Every contact turned out to be had already, or to be cancelled with its request.
+    NothingLeft,
+    /// 201 with a task id.
+    TaskAccepted { task_id: TaskId, next_poll_at: Millis },
+    /// 201 without a task: nothing was chargeable.
+    NothingChargeable,
+    /// The API refused it for good.
+    Refused,
+    /// It certainly took no effect and is to be sent again, perhaps after a wait.
+    TookNoEffect { waits_for: Option<WaitReason> },
+    /// No readable answer: it may have taken effect. Also what a start makes of `submitting`.
+    AnswerLost,
+    /// Reading showed that it took effect.
+    ProvenCarriedOut,
+    /// Reading showed that it took no effect.
+    ProvenNotCarriedOut,
+    /// Reading has not settled it in time.
+    StayedUnclear,
+    /// Every value of a submission that took effect was read, or given up.
+    ValuesRead,
+    /// A person says: send it again.
+    Resubmit,
+    /// A person says: book it as lost.
+    WrittenOff,
+    /// The task has not ended, or the poll failed: ask again at `next_poll_at`.
+    StillRunning { poll_count: u32, next_poll_at: Millis },
+    /// The task completed.
+    TaskCompleted,
+    /// The task failed.
+    TaskFailed,
+    /// The task is not known to the API.
+    TaskGone,
+    /// `polling.give_up_after` is over.
+    GaveUp,
+    /// A person wants an expired task to be asked about again.
+    Resumed { task_id: TaskId, next_poll_at: Millis },
+    /// A person cancelled it.
+    Cancelled,
+}
+
+/// A move that the state machine does not know.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("illegal move: a job in state {from} cannot take the event {event}")]
+pub struct IllegalMove {
+    pub from: &'static str,
+    pub event: &'static str,
+}
+
+/// The state after `event`.
+pub fn next(state: &State, event: Event) -> Result<State, IllegalMove> {
+    match (state, event) {
+        (State::Queued { .. }, Event::SendStarted) => Ok(State::Submitting),
+        (State::Queued { .. }, Event::Held { waits_for }) => Ok(State::Queued { waits_for: Some(waits_for) }),
+        (State::Queued { .. }, Event::Released) => Ok(State::Queued { waits_for: None }),
+        (State::Queued { .. }, Event::NothingLeft) => Ok(State::Completed),
+        (State::Queued { .. }, Event::Cancelled) => Ok(State::Cancelled),
+
+        (State::Submitting, Event::TaskAccepted { task_id, next_poll_at }) => {
+            Ok(State::Polling { task_id, poll_count: 0, next_poll_at })
+        }
+        (State::Submitting, Event::NothingChargeable) => Ok(State::Completed),
+        (State::Submitting, Event::Refused) => Ok(State::Rejected),
+        (State::Submitting, Event::TookNoEffect { waits_for }) => Ok(State::Queued { waits_for }),
+        (State::Submitting, Event::AnswerLost) => Ok(State::InDoubt { doubt: Doubt::Looking }),
+
+        (State::InDoubt { doubt: Doubt::Looking }, Event::ProvenCarriedOut) => {
+            Ok(State::InDoubt { doubt: Doubt::CarriedOut })
+        }
+        (State::InDoubt { doubt: Doubt::Looking }, Event::ProvenNotCarriedOut) => {
+            Ok(State::Queued { waits_for: None })
+        }
+        (State::InDoubt { doubt: Doubt::Looking }, Event::StayedUnclear) => {
+            Ok(State::InDoubt { doubt: Doubt::NeedsDecision })
+        }
+        (State::InDoubt { doubt: Doubt::CarriedOut }, Event::ValuesRead) => Ok(State::Completed),
+        // A person may decide at any time, but not against the proof that the credits are spent.
+        (State::InDoubt { doubt: Doubt::Looking | Doubt::NeedsDecision }, Event::Resubmit) => {
+            Ok(State::Queued { waits_for: None })
+        }
+        (State::InDoubt { doubt: Doubt::Looking | Doubt::NeedsDecision }, Event::WrittenOff) => {
+            Ok(State::Lost)
+        }
+
+        (State::Polling { task_id, .. }, Event::StillRunning { poll_count, next_poll_at }) => {
+            Ok(State::Polling { task_id: task_id.clone(), poll_count, next_poll_at })
+        }
+        (State::Polling { .. }, Event::TaskCompleted) => Ok(State::Completed),
+        (State::Polling { .. }, Event::TaskFailed) => Ok(State::Failed),
+        (State::Polling { .. }, Event::TaskGone) => Ok(State::Lost),
+        (State::Polling { .. }, Event::GaveUp) => Ok(State::Expired),
+
+        (State::Expired, Event::Resumed { task_id, next_poll_at }) => {
+            Ok(State::Polling { task_id, poll_count: 0, next_poll_at })
+        }
+        (state, event) => Err(IllegalMove { from: state.name(), event: event.name() }),
+    }
+}
+
+impl State {
+    /// The word of `jobs.state`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            State::Queued { .. } => "queued",
+            State::Submitting => "submitting",
+            State::InDoubt { .. } => "in_doubt",
+            State::Polling { .. } => "polling",
+            State::Completed => "completed",
+            State::Failed => "failed",
+            State::Lost => "lost",
+            State::Expired => "expired",
+            State::Rejected => "rejected",
+            State::Cancelled => "cancelled",
+        }
+    }
+
+    /// The word of `jobs.state_reason`, for the states that have one.
+    pub fn reason(&self) -> Option<&'static str> {
+        match self {
+            State::Queued { waits_for } => waits_for.map(WaitReason::as_str),
+            State::InDoubt { doubt } => Some(doubt.as_str()),
+            _ => None,
+        }
+    }
+
+    /// Whether the job has ended. An expired job has, until it is resumed.
+    pub fn is_end(&self) -> bool {
+        !matches!(
+            self,
+            State::Queued { .. } | State::Submitting | State::InDoubt { .. } | State::Polling { .. }
+        )
+    }
+}
+
+impl Event {
+    /// The event's name, for messages and the timeline.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Event::SendStarted => "send_started",
+            Event::Held { .. } => "held",
+            Event::Released => "released",
+            Event::NothingLeft => "nothing_left",
+            Event::TaskAccepted { .. } => "task_accepted",
+            Event::NothingChargeable => "nothing_chargeable",
+            Event::Refused => "refused",
+            Event::TookNoEffect { .. } => "took_no_effect",
+            Event::AnswerLost => "answer_lost",
+            Event::ProvenCarriedOut => "proven_carried_out",
+            Event::ProvenNotCarriedOut => "proven_not_carried_out",
+            Event::StayedUnclear => "stayed_unclear",
+            Event::ValuesRead => "values_read",
+            Event::Resubmit => "resubmit",
+            Event::WrittenOff => "written_off",
+            Event::StillRunning { .. } => "still_running",
+            Event::TaskCompleted => "task_completed",
+            Event::TaskFailed => "task_failed",
+            Event::TaskGone => "task_gone",
+            Event::GaveUp => "gave_up",
+            Event::Resumed { .. } => "resumed",
+            Event::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.reason() {
+            Some(reason) => write!(f, "{} ({reason})", self.name()),
+            None => f.write_str(self.name()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn states() -> Vec<State> {
+        let polling =
+            State::Polling { task_id: TaskId::trusted("321"), poll_count: 1, next_poll_at: Millis(1) };
+        vec![
+            State::Queued { waits_for: None },
+            State::Queued { waits_for: Some(WaitReason::InsufficientCredits) },
+            State::Submitting,
+            State::InDoubt { doubt: Doubt::Looking },
+            State::InDoubt { doubt: Doubt::CarriedOut },
+            State::InDoubt { doubt: Doubt::NeedsDecision },
+            polling,
+            State::Completed,
+            State::Failed,
+            State::Lost,
+            State::Expired,
+            State::Rejected,
+            State::Cancelled,
+        ]
+    }
+
+    fn events() -> Vec<Event> {
+        let (task_id, next_poll_at) = (TaskId::trusted("321"), Millis(9));
+        vec![
+            Event::SendStarted,
+            Event::Held { waits_for: WaitReason::Budget },
+            Event::Released,
+            Event::NothingLeft,
+            Event::TaskAccepted { task_id: task_id.clone(), next_poll_at },
+            Event::NothingChargeable,
+            Event::Refused,
+            Event::TookNoEffect { waits_for: None },
+            Event::AnswerLost,
+            Event::ProvenCarriedOut,
+            Event::ProvenNotCarriedOut,
+            Event::StayedUnclear,
+            Event::ValuesRead,
+            Event::Resubmit,
+            Event::WrittenOff,
+            Event::StillRunning { poll_count: 2, next_poll_at },
+            Event::TaskCompleted,
+            Event::TaskFailed,
+            Event::TaskGone,
+            Event::GaveUp,
+            Event::Resumed { task_id, next_poll_at },
+            Event::Cancelled,
+        ]
+    }
+
+    #[test]
+    fn the_legal_moves_are_this_table() {
+        let mut moves = String::new();
+        for state in states() {
+            for event in events() {
+                let name = event.name();
+                if let Ok(after) = next(&state, event) {
+                    moves += &format!("{state} + {name} -> {after}\n");
+                }
+            }
+        }
+        println!("{moves}");
+        let table = "\
+queued + send_started -> submitting
+queued + held -> queued (budget)
+queued + released -> queued
+queued + nothing_left -> completed
+queued + cancelled -> cancelled
+queued (insufficient_credits) + send_started -> submitting
+queued (insufficient_credits) + held -> queued (budget)
+queued (insufficient_credits) + released -> queued
+queued (insufficient_credits) + nothing_left -> completed
+queued (insufficient_credits) + cancelled -> cancelled
+submitting + task_accepted -> polling
+submitting + nothing_chargeable -> completed
+submitting + refused -> rejected
+submitting + took_no_effect -> queued
+submitting + answer_lost -> in_doubt (looking)
+in_doubt (looking) + proven_carried_out -> in_doubt (carried_out)
+in_doubt (looking) + proven_not_carried_out -> queued
+in_doubt (looking) + stayed_unclear -> in_doubt (needs_decision)
+in_doubt (looking) + resubmit -> queued
+in_doubt (looking) + written_off -> lost
+in_doubt (carried_out) + values_read -> completed
+in_doubt (needs_decision) + resubmit -> queued
+in_doubt (needs_decision) + written_off -> lost
+polling + still_running -> polling
+polling + task_completed -> completed
+polling + task_failed -> failed
+polling + task_gone -> lost
+polling + gave_up -> expired
+expired + resumed -> polling
+";
+        assert_eq!(moves, table);
+    }
+
+    #[test]
+    fn an_illegal_move_is_an_error_that_names_both_sides() {
+        let error = next(&State::Completed, Event::SendStarted).expect_err("illegal");
+        assert_eq!(
+            error.to_string(),
+            "illegal move: a job in state completed cannot take the event send_started"
+        );
+    }
+
+    #[test]
+    fn only_a_queued_job_can_be_sent() {
+        for state in states() {
+            let sendable = next(&state, Event::SendStarted).is_ok();
+            assert_eq!(sendable, matches!(state, State::Queued { .. }), "{state}");
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The pure core: values in, decisions out.
+//!
+//! Nothing here does IO, reads a clock, draws a random number or logs; clippy refuses the usual
+//! suspects in this module (see `.clippy.toml`), and a test in `tests/it` refuses imports from the
+//! shell. Time comes in as [`Millis`], randomness as a number between 0 and 1.
+//!
+//! In the order in which one inbox row meets them: [`request`] reads the row, [`credits`] says what
+//! it may cost and whether that may be spent now, [`job`] owns the states of a remote task,
+//! [`failure`] says what a failed call means, [`pacing`] says when the next call is due,
+//! [`outcome`] reads what the API said about each contact, [`doubt`] weighs the evidence about a
+//! submission whose answer was lost, [`sorting`] finds the contacts that need not be paid for, and
+//! [`reconcile`] compares credits expected with credits gone.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+pub mod credits;
+pub mod doubt;
+pub mod failure;
+pub mod ids;
+pub mod job;
+pub mod outcome;
+pub mod pacing;
+pub mod rate;
+pub mod reconcile;
+pub mod request;
+pub mod sorting;
+
+pub use credits::Credits;
+pub use ids::{
+    AccountId, Action, Channel, ContactValue, EventId, JobId, Millis, PersonnelId, RequestId, TaskId,
+};

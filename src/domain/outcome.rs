@@ -1,0 +1,503 @@
+//! What the API said about each contact → what became of it.
+//!
+//! Three answers are read here: the groups of a submission ([`divide`]), a task ([`read`]), and a
+//! profile ([`read_profile`]). A contact counts as delivered only when it is unlocked and the
+//! email (or phone) is there; a status word that the documentation does not know is never an end
+//! and never a delivery.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::ids::{ContactValue, PersonnelId, TaskId};
+
+/// What became of an item. The words are those of `contact_outcomes.outcome`; `pending` is the
+/// absence of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Delivered { value: ContactValue, source: Source },
+    NoValue,
+    Failed { error_code: Option<String> },
+    Unresolved,
+    NotReturned,
+    Invalid,
+    Missing,
+    Unlinked,
+    Rejected { error_code: Option<String> },
+    Cancelled,
+    Lost,
+    Expired,
+}
+
+/// Where a delivered value came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    Task,
+    Profile,
+    Store,
+}
+
+impl Source {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Source::Task => "task",
+            Source::Profile => "profile",
+            Source::Store => "store",
+        }
+    }
+}
+
+impl Outcome {
+    /// Every word that can stand in `contact_outcomes.outcome`, `pending` first.
+    pub const NAMES: [&'static str; 13] = [
+        "pending",
+        "delivered",
+        "no_value",
+        "failed",
+        "unresolved",
+        "not_returned",
+        "invalid",
+        "missing",
+        "unlinked",
+        "rejected",
+        "cancelled",
+        "lost",
+        "expired",
+    ];
+
+    pub fn name(&self) -> &'static str {
+        match self {
+            Outcome::Delivered { .. } => "delivered",
+            Outcome::NoValue => "no_value",
+            Outcome::Failed { .. } => "failed",
+            Outcome::Unresolved => "unresolved",
+            Outcome::NotReturned => "not_returned",
+            Outcome::Invalid => "invalid",
+            Outcome::Missing => "missing",
+            Outcome::Unlinked => "unlinked",
+            Outcome::Rejected { .. } => "rejected",
+            Outcome::Cancelled => "cancelled",
+            Outcome::Lost => "lost",
+            Outcome::Expired => "expired",
+        }
+    }
+
+    /// The API's own code for a failure, as sent.
+    pub fn error_code(&self) -> Option<&str> {
+        match self {
+            Outcome::Failed { error_code } | Outcome::Rejected { error_code } => error_code.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Whether the outcome says something about the contact whatever event it was asked for with.
+    /// `unlinked` does not: another event may well have the contact.
+    pub fn holds_for_other_events(&self) -> bool {
+        !matches!(self, Outcome::Unlinked | Outcome::Rejected { .. } | Outcome::Cancelled)
+    }
+
+    /// Whether the contact is unlocked at the vendor's, so that its credits were certainly taken
+    /// by somebody.
+    pub fn is_unlocked(&self) -> bool {
+        matches!(self, Outcome::Delivered { .. } | Outcome::NoValue)
+    }
+}
+
+/// The groups into which a submission's answer sorts contacts that it did not take.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Skipped {
+    pub all: Vec<String>,
+    pub invalid: Vec<String>,
+    pub missing: Vec<String>,
+    pub unlinked: Vec<String>,
+    pub already_unlocked: Vec<String>,
+    pub unlocking: Vec<String>,
+}
+
+/// A well-formed answer to a submission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Submission {
+    Accepted {
+        task_id: TaskId,
+        skipped: Skipped,
+    },
+    /// `{"status":"success"}` without a task: nothing was chargeable.
+    NothingChargeable {
+        skipped: Skipped,
+    },
+}
+
+/// What a submission's answer means for each contact that was sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Division {
+    /// In the task, and charged for.
+    pub accepted: Vec<PersonnelId>,
+    /// Unlocked already, or being unlocked by somebody else: the value is in the profile.
+    pub read_from_profile: Vec<PersonnelId>,
+    /// Settled by the answer itself.
+    pub ended: Vec<(PersonnelId, Outcome)>,
+}
+
+/// Sorts the contacts of a submission by its answer. A contact that was skipped without a group,
+/// and every contact when nothing was chargeable, is looked up in its profile.
+pub fn divide(sent: &[PersonnelId], submission: &Submission) -> Division {
+    let (skipped, has_task) = match submission {
+        Submission::Accepted { skipped, .. } => (skipped, true),
+        Submission::NothingChargeable { skipped } => (skipped, false),
+    };
+    let set = |ids: &[String]| ids.iter().cloned().collect::<BTreeSet<String>>();
+    let invalid = set(&skipped.invalid);
+    let missing = set(&skipped.missing);
+    let unlinked = set(&skipped.unlinked);
+    let unnamed: BTreeSet<String> =
+        skipped.all.iter().chain(&skipped.already_unlocked).chain(&skipped.unlocking).cloned().collect();
+
+    let mut division = Division::default();
+    for personnel_id in sent {
+        let id = personnel_id.as_str();
+        let ended = if invalid.contains(id) {
+            Some(Outcome::Invalid)
+        } else if missing.contains(id) {
+            Some(Outcome::Missing)
+        } else if unlinked.contains(id) {
+            Some(Outcome::Unlinked)
+        } else {
+            None
+        };
+        match ended {
+            Some(outcome) => division.ended.push((personnel_id.clone(), outcome)),
+            None if unnamed.contains(id) || !has_task => {
+                division.read_from_profile.push(personnel_id.clone())
+            }
+            None => division.accepted.push(personnel_id.clone()),
+        }
+    }
+    division
+}
+
+/// A task as the API shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskView {
+    pub status: TaskStatus,
+    pub items: Vec<TaskItem>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskStatus {
+    /// `pending`, `processing`, and every word that is not documented.
+    Running,
+    Completed,
+    Failed,
+}
+
+impl TaskStatus {
+    pub fn from_word(word: &str) -> TaskStatus {
+        match word {
+            "completed" => TaskStatus::Completed,
+            "failed" => TaskStatus::Failed,
+            _ => TaskStatus::Running,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskItem {
+    pub personnel_id: String,
+    pub status: ItemStatus,
+    pub value: Option<ContactValue>,
+    pub error_code: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ItemStatus {
+    Unlocked,
+    Failed,
+    /// `pending`, `processing`, and every word that is not documented.
+    Unfinished,
+}
+
+impl ItemStatus {
+    pub fn from_word(word: &str) -> ItemStatus {
+        match word {
+            "unlocked" => ItemStatus::Unlocked,
+            "failed" => ItemStatus::Failed,
+            _ => ItemStatus::Unfinished,
+        }
+    }
+}
+
+/// What a task answer means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reading {
+    StillRunning,
+    Ended {
+        /// Whether the task's own end was `failed`.
+        failed: bool,
+        outcomes: Vec<(PersonnelId, Outcome)>,
+        /// Contacts that the answer names and nobody asked for; they are ignored.
+        foreign: usize,
+    },
+}
+
+/// Reads a task. `asked` holds the contacts of the job; an adopted task whose contacts are not
+/// known is read with `None`, and every contact that it names is taken.
+pub fn read(view: &TaskView, asked: Option<&BTreeSet<PersonnelId>>) -> Reading {
+    if view.status == TaskStatus::Running {
+        return Reading::StillRunning;
+    }
+    let mut named: BTreeMap<PersonnelId, Outcome> = BTreeMap::new();
+    let mut foreign = 0;
+    for item in &view.items {
+        let known =
+            PersonnelId::parse(&item.personnel_id).filter(|id| asked.is_none_or(|asked| asked.contains(id)));
+        let Some(personnel_id) = known else {
+            foreign += 1;
+            continue;
+        };
+        let outcome = item_outcome(item);
+        let better = named.get(&personnel_id).is_none_or(|seen| weight(&outcome) > weight(seen));
+        if better {
+            named.insert(personnel_id, outcome);
+        }
+    }
+    for personnel_id in asked.into_iter().flatten() {
+        named.entry(personnel_id.clone()).or_insert(Outcome::NotReturned);
+    }
+    Reading::Ended {
+        failed: view.status == TaskStatus::Failed,
+        outcomes: named.into_iter().collect(),
+        foreign,
+    }
+}
+
+fn item_outcome(item: &TaskItem) -> Outcome {
+    match (item.status, &item.value) {
+        (ItemStatus::Unlocked, Some(value)) => {
+            Outcome::Delivered { value: value.clone(), source: Source::Task }
+        }
+        (ItemStatus::Unlocked, None) => Outcome::NoValue,
+        (ItemStatus::Failed, _) => Outcome::Failed { error_code: item.error_code.clone() },
+        (ItemStatus::Unfinished, _) => Outcome::Unresolved,
+    }
+}
+
+/// When a task names a contact twice, the answer that says more counts.
+fn weight(outcome: &Outcome) -> u8 {
+    match outcome {
+        Outcome::Delivered { .. } => 3,
+        Outcome::NoValue => 2,
+        Outcome::Failed { .. } => 1,
+        _ => 0,
+    }
+}
+
+/// A contact's profile, as far as one channel is concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProfileView {
+    pub access: Access,
+    pub value: Option<ContactValue>,
+}
+
+/// Whether this key has access to a contact's value. The vendor documents only `locked` for
+/// emails, and `ready`, `processing`, `failed` for phones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    Locked,
+    InProgress,
+    Unlocked,
+    Failed,
+    /// A word that is not documented.
+    Unclear,
+}
+
+impl Access {
+    pub fn from_word(word: Option<&str>) -> Access {
+        match word {
+            None | Some("locked") => Access::Locked,
+            Some("pending" | "processing" | "unlocking") => Access::InProgress,
+            Some("unlocked" | "ready") => Access::Unlocked,
+            Some("failed") => Access::Failed,
+            Some(_) => Access::Unclear,
+        }
+    }
+}
+
+/// What a profile says about a contact whose value is waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProfileReading {
+    Ended(Outcome),
+    /// Nothing to hold on to yet.
+    NotYet,
+}
+
+/// Reads a profile. `looks` is how often it was read before without a result: an unlocked contact
+/// whose value is missing is looked at once more, since the value may lag behind the status.
+pub fn read_profile(view: &ProfileView, looks: u32) -> ProfileReading {
+    match (view.access, &view.value) {
+        (Access::Locked, _) => ProfileReading::NotYet,
+        (_, Some(value)) => {
+            ProfileReading::Ended(Outcome::Delivered { value: value.clone(), source: Source::Profile })
+        }
+        (Access::Unlocked, None) if looks >= 1 => ProfileReading::Ended(Outcome::NoValue),
+        (Access::Failed, None) => ProfileReading::Ended(Outcome::Failed { error_code: None }),
+        (Access::Unlocked | Access::InProgress | Access::Unclear, None) => ProfileReading::NotYet,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::ids::Channel;
+    use super::*;
+
+    fn id(text: &str) -> PersonnelId {
+        PersonnelId::parse(text).expect("digits")
+    }
+
+    fn email(text: &str) -> Option<ContactValue> {
+        ContactValue::parse(Channel::Email, text)
+    }
+
+    fn item(personnel_id: &str, status: &str, value: Option<&str>) -> TaskItem {
+        TaskItem {
+            personnel_id: personnel_id.to_owned(),
+            status: ItemStatus::from_word(status),
+            value: value.and_then(email),
+            error_code: (status == "failed").then(|| "NO_EMAIL_FOUND".to_owned()),
+        }
+    }
+
+    fn ended(view: &TaskView, asked: &[&str]) -> BTreeMap<String, &'static str> {
+        let asked = asked.iter().map(|text| id(text)).collect();
+        match read(view, Some(&asked)) {
+            Reading::Ended { outcomes, .. } => {
+                outcomes.into_iter().map(|(id, outcome)| (id.as_str().to_owned(), outcome.name())).collect()
+            }
+            Reading::StillRunning => panic!("the task has ended"),
+        }
+    }
+
+    #[test]
+    fn every_case_of_the_outcome_table() {
+        let view = TaskView {
+            status: TaskStatus::Completed,
+            items: vec![
+                item("1", "unlocked", Some("a@b.example")),
+                item("2", "unlocked", None),
+                item("3", "unlocked", Some("  ")),
+                item("4", "failed", None),
+                item("5", "pending", None),
+                item("6", "processing", Some("early@b.example")),
+                item("7", "dancing", Some("c@d.example")),
+                item("8", "unlocked", Some("not a mail address")),
+                item("99", "unlocked", Some("foreign@b.example")),
+            ],
+        };
+        let outcomes = ended(&view, &["1", "2", "3", "4", "5", "6", "7", "8", "10"]);
+        let expected = [
+            ("1", "delivered"),
+            ("10", "not_returned"),
+            ("2", "no_value"),
+            ("3", "no_value"),
+            ("4", "failed"),
+            ("5", "unresolved"),
+            ("6", "unresolved"),
+            ("7", "unresolved"),
+            ("8", "no_value"),
+        ];
+        assert_eq!(outcomes, expected.map(|(id, name)| (id.to_owned(), name)).into());
+    }
+
+    #[test]
+    fn a_failed_task_still_delivers_what_it_unlocked() {
+        let view = TaskView {
+            status: TaskStatus::Failed,
+            items: vec![item("1", "unlocked", Some("a@b.example")), item("2", "pending", None)],
+        };
+        let outcomes = ended(&view, &["1", "2"]);
+        assert_eq!(outcomes["1"], "delivered");
+        assert_eq!(outcomes["2"], "unresolved");
+    }
+
+    #[test]
+    fn an_unknown_status_word_is_never_an_end() {
+        for word in ["", "done", "COMPLETED", "cancelled", "success"] {
+            let view = TaskView { status: TaskStatus::from_word(word), items: vec![] };
+            assert_eq!(read(&view, None), Reading::StillRunning, "{word:?}");
+        }
+    }
+
+    #[test]
+    fn a_contact_named_twice_keeps_the_better_answer_in_either_order() {
+        let mut items = vec![item("1", "failed", None), item("1", "unlocked", Some("a@b.example"))];
+        for _ in 0..2 {
+            items.reverse();
+            let view = TaskView { status: TaskStatus::Completed, items: items.clone() };
+            assert_eq!(ended(&view, &["1"])["1"], "delivered");
+        }
+    }
+
+    #[test]
+    fn a_submission_is_divided_by_the_vendors_own_groups() {
+        let sent: Vec<_> = ["1", "2", "3", "4", "5", "6", "7"].map(id).into();
+        let skipped = Skipped {
+            all: ["2", "3", "4", "5", "6", "7"].map(String::from).into(),
+            invalid: vec!["2".into()],
+            missing: vec!["3".into()],
+            unlinked: vec!["4".into()],
+            already_unlocked: vec!["5".into()],
+            unlocking: vec!["6".into()],
+        };
+        let accepted = Submission::Accepted { task_id: TaskId::trusted("321"), skipped: skipped.clone() };
+        let division = divide(&sent, &accepted);
+        assert_eq!(division.accepted, [id("1")]);
+        assert_eq!(division.read_from_profile, ["5", "6", "7"].map(id));
+        let ended: Vec<_> =
+            division.ended.iter().map(|(id, outcome)| (id.as_str(), outcome.name())).collect();
+        assert_eq!(ended, [("2", "invalid"), ("3", "missing"), ("4", "unlinked")]);
+
+        let nothing = divide(&sent, &Submission::NothingChargeable { skipped });
+        assert!(nothing.accepted.is_empty(), "no task, so nothing can be waited for");
+        assert_eq!(nothing.read_from_profile, ["1", "5", "6", "7"].map(id));
+    }
+
+    #[test]
+    fn a_locked_profile_delivers_nothing_whatever_it_shows() {
+        let teaser = ProfileView { access: Access::Locked, value: email("j@acme.example") };
+        assert_eq!(read_profile(&teaser, 9), ProfileReading::NotYet);
+        let open = ProfileView { access: Access::Unclear, value: email("j@acme.example") };
+        assert!(matches!(read_profile(&open, 0), ProfileReading::Ended(Outcome::Delivered { .. })));
+        let bare = ProfileView { access: Access::Unlocked, value: None };
+        assert_eq!(read_profile(&bare, 0), ProfileReading::NotYet);
+        assert_eq!(read_profile(&bare, 1), ProfileReading::Ended(Outcome::NoValue));
+    }
+
+    proptest! {
+        #[test]
+        fn no_false_delivery_and_every_contact_has_one_outcome(
+            task_word in "completed|failed",
+            items in prop::collection::vec(
+                ("[0-9]{1,2}", "unlocked|failed|pending|processing|[a-z]{0,6}", prop::option::of("a@b|| |x|[a-z]@[a-z]")),
+                0..40,
+            ),
+            asked in prop::collection::btree_set("[0-9]{1,2}", 0..20),
+        ) {
+            let view = TaskView {
+                status: TaskStatus::from_word(&task_word),
+                items: items.iter().map(|(id, status, value)| item(id, status, value.as_deref())).collect(),
+            };
+            let asked: BTreeSet<_> = asked.iter().map(|text| id(text)).collect();
+            let Reading::Ended { outcomes, .. } = read(&view, Some(&asked)) else {
+                panic!("an ended task was read as running");
+            };
+            let ids: BTreeSet<_> = outcomes.iter().map(|(id, _)| id.clone()).collect();
+            prop_assert_eq!(&ids, &asked);
+            prop_assert_eq!(ids.len(), outcomes.len());
+            for (id, outcome) in outcomes {
+                let honest = items.iter().any(|(item, status, value)| {
+                    item == id.as_str() && status == "unlocked" && value.as_deref().and_then(email).is_some()
+                });
+                prop_assert_eq!(matches!(outcome, Outcome::Delivered { .. }), honest);
+            }
+        }
+    }
+}

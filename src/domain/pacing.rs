@@ -1,0 +1,145 @@
+//! When the next call about something is due: functions of `now`.
+//!
+//! The poll ladder (3 s, 5 s, 10 s, the last repeats) is the vendor's advice for unlock tasks
+//! ("Rate-limit friendly polling"). A poll never comes before its step; when calls are scarce it
+//! comes later, and the count of polls does not change by that.
+//!
+//! Pauses between retries grow exponentially with jitter. `backoff` is used as a calculator for
+//! one step of that growth and nothing more: it is not maintained (RUSTSEC-2025-0012), keeps its
+//! state in memory and draws its own randomness, none of which suits rows that survive a restart.
+
+use std::time::Duration;
+
+use backoff::{ExponentialBackoff, backoff::Backoff};
+
+use super::ids::Millis;
+
+/// The waits before each poll, and when to give up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ladder {
+    steps_ms: Vec<i64>,
+    give_up_after_ms: i64,
+}
+
+impl Ladder {
+    /// A ladder of at least one step; waits in milliseconds.
+    pub fn new(steps: &[Duration], give_up_after: Duration) -> Ladder {
+        let mut steps_ms: Vec<i64> = steps.iter().map(|step| duration_ms(*step)).collect();
+        if steps_ms.is_empty() {
+            steps_ms.push(10_000);
+        }
+        Ladder { steps_ms, give_up_after_ms: duration_ms(give_up_after) }
+    }
+
+    /// When to poll next, after `polls` polls, the last of which (or the acceptance) was at `last`.
+    pub fn next_poll(&self, polls: u32, last: Millis) -> Millis {
+        let step = (polls as usize).min(self.steps_ms.len() - 1);
+        last.plus(self.steps_ms[step])
+    }
+
+    /// Whether a task accepted at `accepted` has had its time.
+    pub fn is_over(&self, accepted: Millis, now: Millis) -> bool {
+        now.since(accepted) >= self.give_up_after_ms
+    }
+
+    /// The time after which a wait for a value is given up, in milliseconds.
+    pub fn give_up_after_ms(&self) -> i64 {
+        self.give_up_after_ms
+    }
+}
+
+/// The pause before try number `failures + 1`, in milliseconds: doubles from `first_ms` to at most
+/// `most_ms`, then half of it is spread by `jitter`, a number from 0 to 1. Never more than
+/// `most_ms`, since the cap comes after the jitter.
+pub fn retry_delay_ms(failures: u32, first_ms: i64, most_ms: i64, jitter: f64) -> i64 {
+    let grown = Duration::from_millis(first_ms.max(1) as u64)
+        .saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(30)));
+    let most = Duration::from_millis(most_ms.max(1) as u64);
+    let mut step = ExponentialBackoff {
+        current_interval: grown.min(most),
+        initial_interval: grown.min(most),
+        randomization_factor: 0.0,
+        multiplier: 2.0,
+        max_interval: most,
+        max_elapsed_time: None,
+        ..ExponentialBackoff::default()
+    };
+    let delay = duration_ms(step.next_backoff().unwrap_or(most));
+    let spread = (delay as f64 * 0.5 * jitter.clamp(0.0, 1.0)) as i64;
+    delay / 2 + spread
+}
+
+/// The longest `Retry-After` that is taken at its word, in milliseconds.
+pub const LONGEST_RETRY_AFTER_MS: i64 = 24 * 3_600_000;
+
+/// How long to wait after a 429: what it asked for, in full. One that asks for more than a day is
+/// taken for a mistake and looked at again after an hour; one that asks for nothing waits
+/// `without_ms`.
+pub fn rate_limit_pause_ms(retry_after_ms: Option<i64>, without_ms: i64) -> i64 {
+    match retry_after_ms {
+        Some(asked) if asked > LONGEST_RETRY_AFTER_MS => 3_600_000,
+        Some(asked) if asked > 0 => asked,
+        // "0" and less: not now, but soon.
+        Some(_) => 1_000,
+        None => without_ms,
+    }
+}
+
+/// A configured duration in milliseconds.
+pub fn duration_ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ladder() -> Ladder {
+        let seconds = [3, 5, 10].map(Duration::from_secs);
+        Ladder::new(&seconds, Duration::from_secs(86_400))
+    }
+
+    #[test]
+    fn a_task_of_26_seconds_is_polled_at_3_8_18_and_28() {
+        let (mut at, mut polls, mut seen) = (Millis(0), 0, Vec::new());
+        while at.0 < 26_000 {
+            at = ladder().next_poll(polls, at);
+            polls += 1;
+            seen.push(at.0);
+        }
+        assert_eq!(seen, [3_000, 8_000, 18_000, 28_000]);
+    }
+
+    #[test]
+    fn the_last_step_repeats() {
+        assert_eq!(ladder().next_poll(2, Millis(0)), Millis(10_000));
+        assert_eq!(ladder().next_poll(4_000_000_000, Millis(0)), Millis(10_000));
+    }
+
+    #[test]
+    fn a_task_has_had_its_time_after_give_up_after() {
+        assert!(!ladder().is_over(Millis(0), Millis(86_399_999)));
+        assert!(ladder().is_over(Millis(0), Millis(86_400_000)));
+    }
+
+    #[test]
+    fn a_retry_after_is_obeyed_in_full_unless_absurd() {
+        assert_eq!(rate_limit_pause_ms(Some(32_000), 5), 32_000);
+        assert_eq!(rate_limit_pause_ms(Some(LONGEST_RETRY_AFTER_MS), 5), LONGEST_RETRY_AFTER_MS);
+        assert_eq!(rate_limit_pause_ms(Some(1_000_000_000_000_000), 5), 3_600_000);
+        assert_eq!(rate_limit_pause_ms(Some(0), 5), 1_000);
+        assert_eq!(rate_limit_pause_ms(Some(-7), 5), 1_000);
+        assert_eq!(rate_limit_pause_ms(None, 5), 5);
+    }
+
+    proptest! {
+        #[test]
+        fn a_retry_pause_grows_to_its_cap_and_never_beyond(failures in 1_u32..100, jitter in 0.0..=1.0_f64) {
+            let delay = retry_delay_ms(failures, 1_000, 60_000, jitter);
+            prop_assert!((500..=60_000).contains(&delay), "{delay}");
+            prop_assert!(retry_delay_ms(failures + 1, 1_000, 60_000, jitter) >= delay);
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! A raw inbox row → a request, or a rejection with a reason a person can act on.
+//!
+//! Any program may write the inbox table, so nothing about a row is taken for granted. A rejection
+//! says what is wrong and what would be right; it never repeats the row's content, which may hold
+//! personal data. Good ids beside bad ones are taken, and the bad ones become `invalid` items.
+
+use std::collections::HashSet;
+
+use serde_json::value::RawValue;
+
+use super::credits::Credits;
+use super::ids::{AccountId, Action, Channel, EventId, PersonnelId, TaskId};
+
+/// A row of the inbox table as it was read.
+#[derive(Clone, Debug, Default)]
+pub struct RawRow {
+    pub account: String,
+    pub action: String,
+    pub event_id: Option<String>,
+    pub personnel_ids: Option<String>,
+    pub task_id: Option<String>,
+    pub query: Option<String>,
+    pub max_pages: i64,
+    pub max_credits: Option<i64>,
+    pub approved: bool,
+}
+
+/// A request that makes sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnlockRequest {
+    pub account: AccountId,
+    pub action: Action,
+    pub event_id: Option<EventId>,
+    pub max_credits: Option<Credits>,
+    pub approved: bool,
+    pub wish: Wish,
+}
+
+/// What the request wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Buy what is missing of these contacts.
+    Contacts { channel: Channel, contacts: Contacts },
+    /// Poll and record a task that something else created; buys nothing.
+    Adopt { channel: Channel, task_id: TaskId, contacts: Contacts },
+    /// Full access to an event.
+    Event,
+    /// A paid search, page by page.
+    Search { query: String, max_pages: u32 },
+}
+
+/// The distinct contacts of a row, in its order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contacts {
+    pub valid: Vec<PersonnelId>,
+    /// What stood in the place of an id, cut to 100 characters.
+    pub invalid: Vec<String>,
+}
+
+/// Why a row makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    #[error("unknown account: configure it as [accounts.NAME], or use one of: {known}")]
+    UnknownAccount { known: String },
+    #[error("unknown action: use one of {}", Action::ALL.map(Action::as_str).join(", "))]
+    UnknownAction,
+    #[error("this version does not carry out {action} yet; nothing was bought")]
+    NotSupported { action: Action },
+    #[error("event_id must be 1 to 100 visible characters without / ? # % \\ and quotes")]
+    BadEventId,
+    #[error("event_id is missing: {action} needs it")]
+    NoEventId { action: Action },
+    #[error("personnel_ids is missing: give a JSON array of ids, such as [\"789\",\"790\"]")]
+    NoPersonnelIds,
+    #[error("personnel_ids is not JSON: give an array of ids, such as [\"789\",\"790\"]")]
+    NotJson,
+    #[error("personnel_ids is {found}, not an array: give ids like [\"789\",\"790\"]")]
+    NotAnArray { found: &'static str },
+    #[error("personnel_ids is empty: give at least one id")]
+    NoContacts,
+    #[error("none of the {count} personnel_ids is an id: an id is 1 to 20 digits")]
+    OnlyInvalidIds { count: usize },
+    #[error("task_id must be 1 to 40 digits, as the API returned it")]
+    BadTaskId,
+    #[error("task_id goes with unlock_contact_emails or unlock_contact_phones only")]
+    TaskIdWithoutContacts,
+    #[error("query is missing: {action} needs the company name, 1 to 200 characters")]
+    NoQuery { action: Action },
+    #[error("max_pages must be 1 to 1000")]
+    BadMaxPages,
+    #[error("max_credits must not be negative")]
+    NegativeMaxCredits,
+    #[error("approved must be 0 or 1, and every column must hold text or numbers as documented")]
+    Unreadable,
+    #[error(
+        "would cost up to {quoted} credits, and max_credits is {max_credits}: nothing was bought; raise it, or ask for fewer contacts"
+    )]
+    OverMaxCredits { quoted: Credits, max_credits: Credits },
+    #[error("task {task_id} is followed already, as job {job}")]
+    TaskKnown { task_id: TaskId, job: i64 },
+    #[error(
+        "id {id} belongs to another request that was taken before: the inbox table was replaced; insert the row again under a new id"
+    )]
+    IdTaken { id: i64 },
+}
+
+/// Reads a row. `accounts` are the configured accounts.
+pub fn parse(row: &RawRow, accounts: &[AccountId]) -> Result<UnlockRequest, Rejection> {
+    let account = accounts
+        .iter()
+        .find(|account| account.as_str() == row.account)
+        .ok_or_else(|| unknown_account(accounts))?;
+    let action = Action::parse(&row.action).ok_or(Rejection::UnknownAction)?;
+    let event_id = match row.event_id.as_deref().map(str::trim) {
+        None | Some("") => None,
+        Some(text) => Some(EventId::parse(text).ok_or(Rejection::BadEventId)?),
+    };
+    if row.max_credits.is_some_and(|max| max < 0) {
+        return Err(Rejection::NegativeMaxCredits);
+    }
+    Ok(UnlockRequest {
+        account: account.clone(),
+        action,
+        max_credits: row.max_credits.map(Credits),
+        approved: row.approved,
+        wish: wish(row, action, event_id.as_ref())?,
+        event_id,
+    })
+}
+
+fn unknown_account(accounts: &[AccountId]) -> Rejection {
+    let known: Vec<&str> = accounts.iter().map(AccountId::as_str).collect();
+    Rejection::UnknownAccount { known: known.join(", ") }
+}
+
+fn wish(row: &RawRow, action: Action, event_id: Option<&EventId>) -> Result<Wish, Rejection> {
+    let task_id = row.task_id.as_deref().map(str::trim).filter(|text| !text.is_empty());
+    match (action.channel(), task_id) {
+        (Some(channel), Some(task)) => Ok(Wish::Adopt {
+            channel,
+            task_id: TaskId::parse(task).ok_or(Rejection::BadTaskId)?,
+            contacts: match &row.personnel_ids {
+                Some(text) => contacts(text)?,
+                None => Contacts::default(),
+            },
+        }),
+        (None, Some(_)) => Err(Rejection::TaskIdWithoutContacts),
+        (Some(channel), None) => {
+            let text = row.personnel_ids.as_deref().ok_or(Rejection::NoPersonnelIds)?;
+            let contacts = contacts(text)?;
+            match (contacts.valid.is_empty(), contacts.invalid.len()) {
+                (true, 0) => Err(Rejection::NoContacts),
+                (true, count) => Err(Rejection::OnlyInvalidIds { count }),
+                (false, _) => Ok(Wish::Contacts { channel, contacts }),
+            }
+        }
+        (None, None) if action == Action::UnlockEventContacts => {
+            event_id.map(|_| Wish::Event).ok_or(Rejection::NoEventId { action })
+        }
+        (None, None) => search(row, action),
+    }
+}
+
+fn search(row: &RawRow, action: Action) -> Result<Wish, Rejection> {
+    let query = row.query.as_deref().unwrap_or("").trim();
+    if !(1..=200).contains(&query.chars().count()) {
+        return Err(Rejection::NoQuery { action });
+    }
+    let max_pages = u32::try_from(row.max_pages)
+        .ok()
+        .filter(|pages| (1..=1000).contains(pages))
+        .ok_or(Rejection::BadMaxPages)?;
+    Ok(Wish::Search { query: query.to_owned(), max_pages })
+}
+
+/// Reads the array of ids: strings or whole numbers, repeats once. Read as raw text, since a
+/// number of twenty digits must not pass through a float.
+fn contacts(text: &str) -> Result<Contacts, Rejection> {
+    let array: Vec<&RawValue> = serde_json::from_str(text).map_err(|_| not_an_array(text))?;
+    let (mut contacts, mut seen) = (Contacts::default(), HashSet::with_capacity(array.len()));
+    for element in array {
+        let raw = element.get();
+        let text = match raw.as_bytes()[0] {
+            b'"' => serde_json::from_str::<String>(raw).unwrap_or_else(|_| raw.to_owned()),
+            _ => raw.to_owned(),
+        };
+        let id: String = text.trim().chars().take(100).collect();
+        if !seen.insert(id.clone()) {
+            continue;
+        }
+        match PersonnelId::parse(&id) {
+            Some(personnel_id) => contacts.valid.push(personnel_id),
+            None => contacts.invalid.push(id),
+        }
+    }
+    Ok(contacts)
+}
+
+fn not_an_array(text: &str) -> Rejection {
+    match serde_json::from_str::<serde_json::Value>(text) {
+        Err(_) => Rejection::NotJson,
+        Ok(value) => Rejection::NotAnArray {
+            found: match value {
+                serde_json::Value::Null => "null",
+                serde_json::Value::Bool(_) => "a truth value",
+                serde_json::Value::Number(_) => "a number",
+                serde_json::Value::String(_) => "a string",
+                serde_json::Value::Object(_) => "an object",
+                serde_json::Value::Array(_) => "nested too deeply",
+            },
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn accounts() -> Vec<AccountId> {
+        vec![AccountId::trusted("default"), AccountId::trusted("emea")]
+    }
+
+    fn row(personnel_ids: &str) -> RawRow {
+        RawRow {
+            account: "default".into(),
+            action: "unlock_contact_emails".into(),
+            personnel_ids: Some(personnel_ids.into()),
+            max_pages: 1,
+            ..RawRow::default()
+        }
+    }
+
+    fn taken(row: &RawRow) -> Contacts {
+        match parse(row, &accounts()).expect("makes sense").wish {
+            Wish::Contacts { contacts, .. } | Wish::Adopt { contacts, .. } => contacts,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn ids_are_strings_or_whole_numbers_and_repeats_count_once() {
+        let contacts = taken(&row(r#"["789", 790, " 789 ", 790, 18446744073709551616]"#));
+        let ids: Vec<_> = contacts.valid.iter().map(PersonnelId::as_str).collect();
+        assert_eq!(ids, ["789", "790", "18446744073709551616"]);
+        assert!(contacts.invalid.is_empty());
+    }
+
+    #[test]
+    fn good_ids_beside_bad_ones_are_taken_and_the_bad_become_invalid() {
+        let contacts = taken(&row(r#"["1", "x", null, 1.5, -2, {"id":3}, [4], "", true, "x"]"#));
+        assert_eq!(contacts.valid.len(), 1);
+        assert_eq!(contacts.invalid, ["x", "null", "1.5", "-2", "{\"id\":3}", "[4]", "", "true"]);
+    }
+
+    #[test]
+    fn a_row_that_makes_no_sense_gets_a_reason() {
+        let base = row(r#"["1"]"#);
+        let cases: Vec<(RawRow, &str)> = vec![
+            (RawRow { personnel_ids: None, ..base.clone() }, "is missing"),
+            (row("789,790"), "not JSON"),
+            (row(""), "not JSON"),
+            (row("\0"), "not JSON"),
+            (row("789"), "a number"),
+            (row("\"789\""), "a string"),
+            (row("{\"ids\":[1]}"), "an object"),
+            (row("null"), "null"),
+            (row("[]"), "empty"),
+            (row("[\"x\",\"y\"]"), "none of the 2"),
+            (RawRow { account: "acme".into(), ..base.clone() }, "default, emea"),
+            (RawRow { action: "steal_emails".into(), ..base.clone() }, "unlock_contact_phones"),
+            (RawRow { event_id: Some("a/b".into()), ..base.clone() }, "event_id"),
+            (RawRow { task_id: Some("../x".into()), ..base.clone() }, "task_id"),
+            (RawRow { max_credits: Some(-1), ..base.clone() }, "max_credits"),
+            (RawRow { action: "unlock_event_contacts".into(), ..base.clone() }, "needs it"),
+            (RawRow { action: "search_exhibitor_events".into(), ..base.clone() }, "query"),
+            (
+                RawRow {
+                    action: "search_exhibitor_events".into(),
+                    query: Some("Acme".into()),
+                    max_pages: 0,
+                    ..base.clone()
+                },
+                "max_pages",
+            ),
+        ];
+        for (row, expected) in cases {
+            let reason = parse(&row, &accounts()).expect_err(expected).to_string();
+            assert!(reason.contains(expected), "{reason:?} should mention {expected:?}");
+        }
+    }
+
+    #[test]
+    fn a_rejection_never_repeats_the_rows_content() {
+        let secret = "jane.doe@acme.example";
+        for bad in [row(secret), row(&format!("\"{secret}\"")), row(&format!("[\"{secret}\"]"))] {
+            let reason = parse(&bad, &accounts()).expect_err("makes no sense").to_string();
+            assert!(!reason.contains("jane"), "{reason}");
+        }
+        let named = RawRow { account: secret.into(), action: secret.into(), ..row("[1]") };
+        assert!(!parse(&named, &accounts()).expect_err("unknown").to_string().contains("jane"));
+    }
+
+    #[test]
+    fn a_task_is_adopted_with_or_without_its_contacts() {
+        let adopt = RawRow { task_id: Some("321".into()), personnel_ids: None, ..row("") };
+        let wish = parse(&adopt, &accounts()).expect("makes sense").wish;
+        assert!(matches!(wish, Wish::Adopt { task_id, .. } if task_id.as_str() == "321"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_parsing_panic(text in any::<String>(), action in "[a-z_]{0,30}") {
+            let _ = parse(&RawRow { action, ..row(&text) }, &accounts());
+            let _ = parse(&row(&text), &accounts());
+            let _ = parse(&row(&format!("[{text}]")), &accounts());
+        }
+    }
+}

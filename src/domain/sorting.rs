@@ -1,0 +1,153 @@
+//! Finds the contacts of a batch that need not be paid for, by asking what parts of it would cost.
+//!
+//! Before a paid batch goes out, a precheck says what it would cost. Less than the full price means
+//! that some of its contacts are unlocked already (a restored database, or somebody clicked in the
+//! vendor's app), but not which. Halving the batch and asking again finds them in a few free calls,
+//! where reading every profile would cost a call for each contact; and an API that would charge a
+//! contact again is never sent one that is known to be unlocked.
+
+use super::credits::Credits;
+use super::ids::PersonnelId;
+
+/// What a precheck says about a group of contacts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quote {
+    /// It would cost this much.
+    Costs(Credits),
+    /// Nothing left to pay: unlocked already, or being unlocked.
+    NothingToPay,
+    /// No answer that helps.
+    Unhelpful,
+}
+
+/// A batch being sorted. Starts with one group and is done when no group is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sorting {
+    price: Credits,
+    open: Vec<Vec<PersonnelId>>,
+    /// To be paid for.
+    pub chargeable: Vec<PersonnelId>,
+    /// Unlocked already, or being unlocked: the value is in the profile.
+    pub had: Vec<PersonnelId>,
+    /// What the chargeable contacts cost, by the API's own figures where it gave any.
+    pub cost: Credits,
+}
+
+impl Sorting {
+    /// Starts to sort `contacts`, each of which is expected to cost `price`.
+    pub fn new(contacts: Vec<PersonnelId>, price: Credits) -> Sorting {
+        let open = if contacts.is_empty() { vec![] } else { vec![contacts] };
+        Sorting { price, open, chargeable: vec![], had: vec![], cost: Credits::ZERO }
+    }
+
+    /// The group to ask about next; `None` when sorting is done.
+    pub fn question(&self) -> Option<&[PersonnelId]> {
+        self.open.last().map(Vec::as_slice)
+    }
+
+    /// Takes the answer to [`Sorting::question`].
+    pub fn answer(&mut self, quote: Quote) {
+        let Some(mut group) = self.open.pop() else { return };
+        let full = self.price.times(group.len());
+        match quote {
+            Quote::NothingToPay | Quote::Costs(Credits(0)) => self.had.append(&mut group),
+            // Not less than expected (a higher price counts as full), or nothing to go by.
+            Quote::Costs(cost) if cost >= full => self.charge(group, cost),
+            Quote::Unhelpful => self.charge(group, full),
+            // The price fell. For one contact that is plain; for a group it is when no number of
+            // contacts at the expected price explains the figure.
+            Quote::Costs(cost) if fell(cost, self.price, group.len()) => {
+                self.price = Credits(cost.0 / group.len() as i64);
+                self.charge(group, cost);
+            }
+            Quote::Costs(_) => {
+                let rest = group.split_off(group.len() / 2);
+                self.open.push(rest);
+                self.open.push(group);
+            }
+        }
+    }
+
+    fn charge(&mut self, mut group: Vec<PersonnelId>, cost: Credits) {
+        self.chargeable.append(&mut group);
+        self.cost = self.cost + cost;
+    }
+}
+
+fn fell(cost: Credits, price: Credits, contacts: usize) -> bool {
+    contacts == 1 || (cost.0 % price.0.max(1) != 0 && cost.0 % contacts as i64 == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ids(range: std::ops::Range<u32>) -> Vec<PersonnelId> {
+        range.map(|number| PersonnelId::trusted(number.to_string())).collect()
+    }
+
+    fn sort(count: u32, had: &BTreeSet<u32>) -> (Sorting, usize) {
+        let had: BTreeSet<_> = had.iter().map(|number| PersonnelId::trusted(number.to_string())).collect();
+        let (mut sorting, mut calls) = (Sorting::new(ids(0..count), Credits(15)), 0);
+        while let Some(group) = sorting.question() {
+            let chargeable = group.iter().filter(|id| !had.contains(*id)).count();
+            calls += 1;
+            sorting.answer(Quote::Costs(Credits(15).times(chargeable)));
+        }
+        (sorting, calls)
+    }
+
+    #[test]
+    fn a_batch_at_full_price_takes_one_call() {
+        let (sorting, calls) = sort(100, &BTreeSet::new());
+        assert_eq!((sorting.chargeable.len(), sorting.cost, calls), (100, Credits(1_500), 1));
+    }
+
+    #[test]
+    fn one_contact_among_a_hundred_is_found_in_few_calls() {
+        let (sorting, calls) = sort(100, &[37].into());
+        assert_eq!(sorting.had, [PersonnelId::trusted("37")]);
+        assert!(calls <= 15, "{calls} calls");
+    }
+
+    #[test]
+    fn an_answer_that_does_not_help_is_no_answer() {
+        let mut sorting = Sorting::new(ids(0..3), Credits(15));
+        sorting.answer(Quote::Unhelpful);
+        assert_eq!((sorting.chargeable.len(), sorting.cost), (3, Credits(45)));
+        assert_eq!(sorting.question(), None);
+    }
+
+    #[test]
+    fn a_higher_price_wins_over_the_configured_one() {
+        let mut sorting = Sorting::new(ids(0..3), Credits(15));
+        sorting.answer(Quote::Costs(Credits(60)));
+        assert_eq!((sorting.chargeable.len(), sorting.cost), (3, Credits(60)));
+    }
+
+    #[test]
+    fn a_fallen_price_is_not_taken_for_a_gap() {
+        let mut sorting = Sorting::new(ids(0..100), Credits(15));
+        sorting.answer(Quote::Costs(Credits(1_000)));
+        assert_eq!((sorting.chargeable.len(), sorting.cost), (100, Credits(1_000)));
+    }
+
+    proptest! {
+        #[test]
+        fn exactly_the_contacts_that_cost_nothing_are_set_aside(
+            count in 0..60_u32, had in prop::collection::btree_set(0..60_u32, 0..60),
+        ) {
+            let (sorting, calls) = sort(count, &had);
+            let expected: BTreeSet<_> = had.iter().filter(|number| **number < count).map(u32::to_string).collect();
+            let found: BTreeSet<_> = sorting.had.iter().map(|id| id.as_str().to_owned()).collect();
+            prop_assert_eq!(sorting.cost, Credits(15).times(count as usize - expected.len()));
+            prop_assert_eq!(found, expected);
+            prop_assert_eq!(sorting.had.len() + sorting.chargeable.len(), count as usize);
+            prop_assert!(calls <= 2 * count.max(1) as usize);
+        }
+    }
+}
