@@ -1,2 +1,3 @@
 //! unlockd
 pub mod domain;
+pub mod store;

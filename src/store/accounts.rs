@@ -1,0 +1,139 @@
+//! What is known about an account between two starts: pause, refused key, rate limit.
+
+use sqlx::{FromRow, SqliteConnection, SqlitePool};
+
+use super::StoreError;
+use crate::domain::rate::Rate;
+use crate::domain::{AccountId, Millis};
+
+/// An account's row; an account without one has the defaults.
+#[derive(Clone, Debug, Default, PartialEq, Eq, FromRow)]
+pub struct AccountRow {
+    pub paused_at: Option<i64>,
+    pub key_refused_at: Option<i64>,
+    /// Fingerprint of the key that was refused.
+    pub refused_key: Option<String>,
+    pub resumed_at: Option<i64>,
+    rate_limit: Option<i64>,
+    rate_window_ms: Option<i64>,
+    rate_remaining: Option<i64>,
+    rate_resets_at: Option<i64>,
+    blocked_until: Option<i64>,
+}
+
+/// Reads an account's row.
+pub async fn read(readers: &SqlitePool, account: &AccountId) -> Result<AccountRow, StoreError> {
+    let row = sqlx::query_as(
+        "select paused_at, key_refused_at, refused_key, resumed_at, rate_limit, rate_window_ms, rate_remaining,
+                rate_resets_at, blocked_until
+         from accounts where account = ?1",
+    )
+    .bind(account.as_str())
+    .fetch_optional(readers)
+    .await?;
+    Ok(row.unwrap_or_default())
+}
+
+async fn ensure(connection: &mut SqliteConnection, account: &AccountId) -> Result<(), StoreError> {
+    sqlx::query("insert into accounts (account) values (?1) on conflict do nothing")
+        .bind(account.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Stops (`Some`) or continues (`None`) submitting, as a person asked.
+pub async fn set_paused(
+    connection: &mut SqliteConnection,
+    account: &AccountId,
+    paused_at: Option<Millis>,
+) -> Result<(), StoreError> {
+    ensure(connection, account).await?;
+    sqlx::query("update accounts set paused_at = ?2 where account = ?1")
+        .bind(account.as_str())
+        .bind(paused_at.map(|at| at.0))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Notes that the key with this fingerprint was refused, or that none is (`None`).
+pub async fn set_refused_key(
+    connection: &mut SqliteConnection,
+    account: &AccountId,
+    refused: Option<(&str, Millis)>,
+) -> Result<(), StoreError> {
+    ensure(connection, account).await?;
+    sqlx::query("update accounts set refused_key = ?2, key_refused_at = ?3 where account = ?1")
+        .bind(account.as_str())
+        .bind(refused.map(|(fingerprint, _)| fingerprint))
+        .bind(refused.map(|(_, at)| at.0))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Restores the rate limit as last learned.
+pub async fn read_rate(
+    readers: &SqlitePool,
+    account: &AccountId,
+    per_minute: u32,
+) -> Result<Rate, StoreError> {
+    let row = read(readers, account).await?;
+    let sent: Vec<i64> =
+        sqlx::query_scalar("select sent_at from recent_calls where account = ?1 order by sent_at")
+            .bind(account.as_str())
+            .fetch_all(readers)
+            .await?;
+    let whole = |number: Option<i64>| number.and_then(|number| u32::try_from(number).ok());
+    Ok(Rate::restored(
+        whole(row.rate_limit).unwrap_or(per_minute),
+        row.rate_window_ms.unwrap_or(crate::domain::rate::DOCUMENTED_WINDOW_MS),
+        sent.into_iter().map(Millis),
+        whole(row.rate_remaining).zip(row.rate_resets_at.map(Millis)),
+        row.blocked_until.map(Millis),
+    ))
+}
+
+/// Books a call before it is sent, and forgets those of earlier windows.
+pub async fn book_call(
+    connection: &mut SqliteConnection,
+    account: &AccountId,
+    sent_at: Millis,
+    window_ms: i64,
+) -> Result<(), StoreError> {
+    sqlx::query("delete from recent_calls where account = ?1 and sent_at <= ?2")
+        .bind(account.as_str())
+        .bind(sent_at.plus(-window_ms).0)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("insert into recent_calls (account, sent_at) values (?1, ?2)")
+        .bind(account.as_str())
+        .bind(sent_at.0)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Keeps what was learned about the rate limit.
+pub async fn save_rate(
+    connection: &mut SqliteConnection,
+    account: &AccountId,
+    rate: &Rate,
+) -> Result<(), StoreError> {
+    ensure(connection, account).await?;
+    sqlx::query(
+        "update accounts set rate_limit = ?2, rate_window_ms = ?3, rate_remaining = ?4, rate_resets_at = ?5,
+                blocked_until = ?6
+         where account = ?1",
+    )
+    .bind(account.as_str())
+    .bind(i64::from(rate.limit()))
+    .bind(rate.window_ms())
+    .bind(rate.remaining().map(|(remaining, _)| i64::from(remaining)))
+    .bind(rate.remaining().map(|(_, resets_at)| resets_at.0))
+    .bind(rate.blocked_until().map(|until| until.0))
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! What can go wrong with the database, by what the caller can do about it.
+//!
+//! A failed COMMIT is not a rollback: after an I/O error the row may be there or not. So anything
+//! but a lost race ends the process ([`StoreError::is_fatal`]), and what is on disk at the next
+//! start is the truth.
+
+/// An error of the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Somebody else changed the row first: read again and decide anew.
+    #[error("{what} was changed by somebody else in the meantime")]
+    Stale { what: &'static str },
+    /// Another worker has taken over this database: nothing may be written or sent any more.
+    #[error("another worker has taken over this database")]
+    Fenced,
+    /// A row that the program's own types cannot read.
+    #[error("{table} row {id} cannot be read: {problem}")]
+    Unreadable { table: &'static str, id: i64, problem: String },
+    /// The domain refused a move.
+    #[error(transparent)]
+    IllegalMove(#[from] crate::domain::job::IllegalMove),
+    /// The database could not be opened or prepared.
+    #[error("cannot open the database {path}: {problem}")]
+    Open { path: String, problem: String },
+    /// The writer has stopped after an earlier error.
+    #[error("the database writer has stopped after an earlier error")]
+    Stopped,
+    /// SQLite said no: disk full, I/O error, corruption, read-only, or a broken rule.
+    #[error("database error while trying to {step}")]
+    Database {
+        step: &'static str,
+        #[source]
+        source: sqlx::Error,
+    },
+}
+
+impl StoreError {
+    /// Whether the process must stop spending and end.
+    pub fn is_fatal(&self) -> bool {
+        !matches!(self, StoreError::Stale { .. })
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(source: sqlx::Error) -> StoreError {
+        StoreError::Database { step: "run a statement", source }
+    }
+}
+
+/// Whether the error only says that somebody else holds the lock.
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    const SQLITE_BUSY: i64 = 5;
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.and_then(|code| code.parse::<i64>().ok()).is_some_and(|code| code & 0xff == SQLITE_BUSY)
+}
+
+/// A guarded statement must have changed exactly one row.
+pub(super) fn exactly_one(
+    result: &sqlx::sqlite::SqliteQueryResult,
+    what: &'static str,
+) -> Result<(), StoreError> {
+    match result.rows_affected() {
+        1 => Ok(()),
+        _ => Err(StoreError::Stale { what }),
+    }
+}

@@ -1,0 +1,246 @@
+//! The `inbox` table: what other programs write, and the status they read.
+//!
+//! It may be a file of its own, so nothing here shares a transaction with the state. Taking a row
+//! is idempotent by its id; what the inbox shows lags behind `requests` for a moment, is marked so
+//! there, and is written again until it is done.
+
+use serde_json::json;
+use sqlx::{FromRow, SqliteConnection};
+
+use super::{Store, StoreError};
+use crate::domain::Millis;
+
+/// A new row, read as bytes: any program may have written anything.
+#[derive(Clone, Debug, FromRow)]
+pub struct InboxRow {
+    pub id: i64,
+    account: Option<Vec<u8>>,
+    action: Option<Vec<u8>>,
+    event_id: Option<Vec<u8>>,
+    personnel_ids: Option<Vec<u8>>,
+    task_id: Option<Vec<u8>>,
+    query: Option<Vec<u8>>,
+    reference: Option<Vec<u8>>,
+    pub max_pages: i64,
+    pub max_credits: Option<i64>,
+    pub approved: i64,
+    pub created_at: i64,
+}
+
+macro_rules! text_columns {
+    ($($name:ident),*) => {$(
+        /// The column as text; bytes that are not UTF-8 become replacement characters.
+        pub fn $name(&self) -> Option<String> {
+            self.$name.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+        }
+    )*};
+}
+
+impl InboxRow {
+    text_columns!(account, action, event_id, personnel_ids, task_id, query, reference);
+
+    /// How much memory the row takes, roughly.
+    pub fn size(&self) -> usize {
+        let long = [&self.personnel_ids, &self.reference, &self.query];
+        200 + long.into_iter().flatten().map(Vec::len).sum::<usize>()
+    }
+}
+
+macro_rules! select_rows {
+    ($rest:literal) => {
+        concat!(
+            "select id, cast(account as blob) as account, cast(action as blob) as action, \
+             cast(event_id as blob) as event_id, cast(personnel_ids as blob) as personnel_ids, \
+             cast(task_id as blob) as task_id, cast(query as blob) as query, cast(reference as blob) as reference, \
+             max_pages, max_credits, approved, created_at from inbox ",
+            $rest
+        )
+    };
+}
+
+/// New rows in the order of their ids: at most `limit`, and no more than about `bytes` of content
+/// (but always one).
+pub async fn new_rows(store: &Store, limit: u32, bytes: usize) -> Result<Vec<InboxRow>, StoreError> {
+    use futures_util::TryStreamExt;
+    let mut stream = sqlx::query_as::<_, InboxRow>(select_rows!("where status = 'new' order by id limit ?1"))
+        .bind(limit)
+        .fetch(&store.inbox_readers);
+    let (mut rows, mut size) = (Vec::new(), 0);
+    while let Some(row) = stream.try_next().await? {
+        size += row.size();
+        rows.push(row);
+        if size >= bytes {
+            break;
+        }
+    }
+    Ok(rows)
+}
+
+/// Rows that the inbox shows as taken and not finished, but whose request is not here: the state
+/// was restored from a backup that is older than the inbox.
+pub async fn forgotten_rows(store: &Store) -> Result<Vec<InboxRow>, StoreError> {
+    let ids: Vec<i64> =
+        sqlx::query_scalar("select id from inbox where status in ('accepted', 'awaiting_approval')")
+            .fetch_all(&store.inbox_readers)
+            .await?;
+    let missing: Vec<i64> =
+        sqlx::query_scalar("select value from json_each(?1) where value not in (select id from requests)")
+            .bind(json!(ids).to_string())
+            .fetch_all(store.readers())
+            .await?;
+    Ok(sqlx::query_as(select_rows!("where id in (select value from json_each(?1)) order by id"))
+        .bind(json!(missing).to_string())
+        .fetch_all(&store.inbox_readers)
+        .await?)
+}
+
+#[derive(FromRow)]
+struct Behind {
+    id: i64,
+    status: String,
+    reason: Option<String>,
+    quoted_credits: i64,
+    finished_at: Option<i64>,
+}
+
+/// Brings the inbox up to date with up to `limit` requests whose status it does not show yet;
+/// returns how many there were.
+pub async fn catch_up(store: &Store, limit: u32) -> Result<usize, StoreError> {
+    let behind: Vec<Behind> = sqlx::query_as(
+        "select id, status, reason, quoted_credits, finished_at from requests where inbox_is_behind = 1
+         order by id limit ?1",
+    )
+    .bind(limit)
+    .fetch_all(store.readers())
+    .await?;
+    if behind.is_empty() {
+        return Ok(0);
+    }
+    let rows: Vec<_> = behind
+        .iter()
+        .map(|row| json!([row.id, row.status, row.reason, row.quoted_credits, row.finished_at]))
+        .collect();
+    let rows = json!(rows).to_string();
+    let for_inbox = rows.clone();
+    store.inbox.write(move |connection| Box::pin(show(connection, for_inbox))).await?;
+    store
+        .write(move |connection| {
+            Box::pin(async move {
+                // A status that changed again in the meantime stays behind.
+                sqlx::query(
+                    "update requests set inbox_is_behind = 0
+                     from (select value->>0 as id, value->>1 as status, value->>3 as quote from json_each(?1)) as shown
+                     where requests.id = shown.id and requests.status = shown.status
+                       and requests.quoted_credits = shown.quote",
+                )
+                .bind(rows)
+                .execute(connection)
+                .await?;
+                Ok(())
+            })
+        })
+        .await?;
+    Ok(behind.len())
+}
+
+async fn show(connection: &mut SqliteConnection, rows: String) -> Result<(), StoreError> {
+    sqlx::query(
+        "update inbox set status = new.status, reason = new.reason, quoted_credits = new.quoted_credits,
+                finished_at = new.finished_at
+         from (select value->>0 as id, value->>1 as status, value->>2 as reason, value->>3 as quoted_credits,
+                      value->>4 as finished_at from json_each(?1)) as new
+         where inbox.id = new.id",
+    )
+    .bind(rows)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Rejects a row that cannot become a request, because its id belongs to another one.
+pub async fn reject(store: &Store, id: i64, reason: String, now: Millis) -> Result<(), StoreError> {
+    store
+        .inbox
+        .write(move |connection| {
+            Box::pin(async move {
+                sqlx::query(
+                    "update inbox set status = 'rejected', reason = ?2, finished_at = ?3 where id = ?1 and status = 'new'",
+                )
+                .bind(id)
+                .bind(reason)
+                .bind(now.0)
+                .execute(connection)
+                .await?;
+                Ok(())
+            })
+        })
+        .await
+}
+
+/// A row to be written by `unlockd enqueue`, `adopt` and `demo`.
+#[derive(Clone, Debug, Default)]
+pub struct Enqueue {
+    pub account: String,
+    pub action: String,
+    pub event_id: Option<String>,
+    pub personnel_ids: Option<String>,
+    pub task_id: Option<String>,
+    pub reference: Option<String>,
+    pub dedupe_key: Option<String>,
+    pub max_credits: Option<i64>,
+    pub approved: bool,
+}
+
+/// Writes an inbox row; `None` when its dedupe key is there already.
+pub async fn insert(store: &Store, row: Enqueue) -> Result<Option<i64>, StoreError> {
+    store
+        .inbox
+        .write(move |connection| {
+            Box::pin(async move {
+                Ok(sqlx::query_scalar(
+                    "insert into inbox (account, action, event_id, personnel_ids, task_id, reference, dedupe_key,
+                                        max_credits, approved)
+                     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) on conflict do nothing returning id",
+                )
+                .bind(row.account)
+                .bind(row.action)
+                .bind(row.event_id)
+                .bind(row.personnel_ids)
+                .bind(row.task_id)
+                .bind(row.reference)
+                .bind(row.dedupe_key)
+                .bind(row.max_credits)
+                .bind(i64::from(row.approved))
+                .fetch_optional(connection)
+                .await?)
+            })
+        })
+        .await
+}
+
+/// The row that has a dedupe key.
+pub async fn find_dedupe_key(
+    store: &Store,
+    account: &str,
+    dedupe_key: &str,
+) -> Result<Option<i64>, StoreError> {
+    Ok(sqlx::query_scalar("select id from inbox where account = ?1 and dedupe_key = ?2")
+        .bind(account)
+        .bind(dedupe_key)
+        .fetch_optional(&store.inbox_readers)
+        .await?)
+}
+
+/// A number that changes when another program commits to the inbox or the state.
+pub async fn data_version(store: &Store) -> Result<(i64, i64), StoreError> {
+    let version = |writer: super::Writer| async move {
+        writer
+            .write(|connection| {
+                Box::pin(async move {
+                    Ok(sqlx::query_scalar::<_, i64>("pragma data_version").fetch_one(connection).await?)
+                })
+            })
+            .await
+    };
+    Ok((version(store.writer.clone()).await?, version(store.inbox.clone()).await?))
+}

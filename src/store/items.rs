@@ -1,0 +1,430 @@
+//! The `items` table: one row for each distinct contact of a request.
+//!
+//! Statements work on sets, passed as JSON: one call for each row is what costs. Two items with the
+//! same contact, account and action share a job as soon as one of them is in one, so a contact is
+//! never sent twice; whoever comes later joins.
+
+use serde_json::json;
+use sqlx::{SqliteConnection, SqlitePool};
+
+use super::StoreError;
+use crate::domain::outcome::Outcome;
+use crate::domain::{AccountId, Action, Channel, EventId, JobId, Millis, PersonnelId, RequestId};
+
+/// What a batch is made of: items that may travel in one call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    pub channel: Channel,
+    pub event_id: Option<EventId>,
+}
+
+/// An item whose value is to be read from a profile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToRead {
+    pub personnel_id: PersonnelId,
+    pub channel: Channel,
+    pub job_id: Option<JobId>,
+    pub reads: u32,
+    pub reading_since: Millis,
+}
+
+fn json_ids(ids: &[PersonnelId]) -> String {
+    json!(ids).to_string()
+}
+
+/// The group of the oldest waiting item.
+pub async fn oldest_waiting_group(
+    readers: &SqlitePool,
+    account: &AccountId,
+) -> Result<Option<Group>, StoreError> {
+    let row: Option<(String, Option<String>)> = sqlx::query_as(
+        "select action, event_id from items where state = 'waiting' and account = ?1 order by id limit 1",
+    )
+    .bind(account.as_str())
+    .fetch_optional(readers)
+    .await?;
+    Ok(row.and_then(|(action, event_id)| {
+        let channel = Action::parse(&action)?.channel()?;
+        Some(Group { channel, event_id: event_id.map(EventId::trusted) })
+    }))
+}
+
+/// Contacts of a group that wait, oldest first, at most `limit` rows (repeats across requests
+/// among them).
+pub async fn waiting_contacts(
+    connection: &mut SqliteConnection,
+    account: &AccountId,
+    group: &Group,
+    limit: u32,
+) -> Result<Vec<PersonnelId>, StoreError> {
+    let ids: Vec<String> = sqlx::query_scalar(
+        "select personnel_id from items
+         where state = 'waiting' and account = ?1 and action = ?2 and event_id is ?3 order by id limit ?4",
+    )
+    .bind(account.as_str())
+    .bind(group.channel.action().as_str())
+    .bind(group.event_id.as_ref().map(EventId::as_str))
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    Ok(ids.into_iter().map(PersonnelId::trusted).collect())
+}
+
+/// Settles waiting items whose value this database already has. Returns the requests they belong
+/// to, as JSON.
+pub async fn serve_from_store(
+    connection: &mut SqliteConnection,
+    account: &AccountId,
+    channel: Channel,
+    contacts: &[PersonnelId],
+    now: Millis,
+) -> Result<String, StoreError> {
+    let requests: Vec<i64> = sqlx::query_scalar(
+        "update items set state = 'done', outcome = 'delivered', source = 'store', email = had.email,
+                phone = had.phone, resolved_at = ?4
+         from (select personnel_id, max(email) as email, max(phone) as phone from items
+               where account = ?1 and action = ?2 and outcome = 'delivered'
+                 and (email is not null or phone is not null)
+                 and personnel_id in (select value from json_each(?3))
+               group by personnel_id) as had
+         where items.personnel_id = had.personnel_id and items.account = ?1 and items.action = ?2
+           and items.state = 'waiting'
+         returning request_id",
+    )
+    .bind(account.as_str())
+    .bind(channel.action().as_str())
+    .bind(json_ids(contacts))
+    .bind(now.0)
+    .fetch_all(connection)
+    .await?;
+    Ok(json!(requests).to_string())
+}
+
+/// Lets waiting items join what is already on its way for the same contact.
+pub async fn join_in_flight(
+    connection: &mut SqliteConnection,
+    account: &AccountId,
+    channel: Channel,
+    contacts: &[PersonnelId],
+) -> Result<u64, StoreError> {
+    let result = sqlx::query(
+        "update items set state = flying.state, job_id = flying.job_id, read_at = flying.read_at,
+                reads = flying.reads, reading_since = flying.reading_since
+         from (select personnel_id, state, job_id, read_at, reads, reading_since, min(id) from items
+               where account = ?1 and action = ?2 and state in ('assigned', 'reading')
+                 and personnel_id in (select value from json_each(?3))
+               group by personnel_id) as flying
+         where items.personnel_id = flying.personnel_id and items.account = ?1 and items.action = ?2
+           and items.state = 'waiting'",
+    )
+    .bind(account.as_str())
+    .bind(channel.action().as_str())
+    .bind(json_ids(contacts))
+    .execute(connection)
+    .await?;
+    Ok(result.rows_affected())
+}
+
+/// Puts waiting items of these contacts into a job, whatever event they were asked for with.
+pub async fn assign(
+    connection: &mut SqliteConnection,
+    account: &AccountId,
+    channel: Channel,
+    contacts: &[PersonnelId],
+    job_id: JobId,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "update items set state = 'assigned', job_id = ?4
+         where state = 'waiting' and account = ?1 and action = ?2
+           and personnel_id in (select value from json_each(?3))",
+    )
+    .bind(account.as_str())
+    .bind(channel.action().as_str())
+    .bind(json_ids(contacts))
+    .bind(job_id.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Takes all of a job's unsettled items back to waiting, to travel in another job.
+pub async fn release_all(connection: &mut SqliteConnection, job_id: JobId) -> Result<(), StoreError> {
+    sqlx::query("update items set state = 'waiting', job_id = null where job_id = ?1 and state = 'assigned'")
+        .bind(job_id.0)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Moves contacts of a job to reading: their value is in the profile, or will be.
+pub async fn to_reading(
+    connection: &mut SqliteConnection,
+    job_id: JobId,
+    contacts: &[PersonnelId],
+    read_at: Millis,
+    now: Millis,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "update items set state = 'reading', read_at = ?3, reads = 0, reading_since = ?4
+         where job_id = ?1 and state = 'assigned' and personnel_id in (select value from json_each(?2))",
+    )
+    .bind(job_id.0)
+    .bind(json_ids(contacts))
+    .bind(read_at.0)
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Moves every unsettled contact of a job to reading.
+pub async fn all_to_reading(
+    connection: &mut SqliteConnection,
+    job_id: JobId,
+    read_at: Millis,
+    now: Millis,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "update items set state = 'reading', read_at = ?2, reads = 0, reading_since = ?3
+         where job_id = ?1 and state = 'assigned'",
+    )
+    .bind(job_id.0)
+    .bind(read_at.0)
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Records the outcomes of a job's contacts. An outcome that says nothing about other events
+/// settles only items of the job's own event; the others wait for a batch of their own.
+pub async fn finish(
+    connection: &mut SqliteConnection,
+    job_id: JobId,
+    event_id: Option<&EventId>,
+    outcomes: &[(PersonnelId, Outcome)],
+    now: Millis,
+) -> Result<(), StoreError> {
+    let (all, own): (Vec<_>, Vec<_>) =
+        outcomes.iter().partition(|(_, outcome)| outcome.holds_for_other_events());
+    write_outcomes(connection, job_id, &all, None, now).await?;
+    if !own.is_empty() {
+        write_outcomes(connection, job_id, &own, Some(event_id), now).await?;
+        let ids: Vec<_> = own.iter().map(|(id, _)| id.clone()).collect();
+        sqlx::query(
+            "update items set state = 'waiting', job_id = null, read_at = null
+             where job_id = ?1 and state in ('assigned', 'reading')
+               and personnel_id in (select value from json_each(?2))",
+        )
+        .bind(job_id.0)
+        .bind(json_ids(&ids))
+        .execute(connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// `only`: settle only the items that were asked for with this event.
+async fn write_outcomes(
+    connection: &mut SqliteConnection,
+    job_id: JobId,
+    outcomes: &[&(PersonnelId, Outcome)],
+    only: Option<Option<&EventId>>,
+    now: Millis,
+) -> Result<(), StoreError> {
+    if outcomes.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "update items set state = 'done', outcome = new.outcome, email = iif(items.action = 'unlock_contact_emails', new.contact, null),
+                phone = iif(items.action = 'unlock_contact_phones', new.contact, null), error_code = new.error_code,
+                source = new.source, read_at = null, resolved_at = ?3
+         from (select value->>0 as personnel_id, value->>1 as outcome, value->>2 as contact, value->>3 as error_code,
+                      value->>4 as source from json_each(?2)) as new
+         where items.job_id = ?1 and items.personnel_id = new.personnel_id
+           and items.state in ('assigned', 'reading') and (?4 or items.event_id is ?5)",
+    )
+    .bind(job_id.0)
+    .bind(outcomes_json(outcomes))
+    .bind(now.0)
+    .bind(only.is_none())
+    .bind(only.flatten().map(EventId::as_str))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn outcomes_json(outcomes: &[&(PersonnelId, Outcome)]) -> String {
+    let rows: Vec<_> = outcomes
+        .iter()
+        .map(|(personnel_id, outcome)| {
+            let (value, source) = match outcome {
+                Outcome::Delivered { value, source } => (Some(value.expose()), Some(source.as_str())),
+                _ => (None, None),
+            };
+            json!([personnel_id.as_str(), outcome.name(), value, outcome.error_code(), source])
+        })
+        .collect();
+    json!(rows).to_string()
+}
+
+/// Records one outcome for all unsettled contacts of a job.
+pub async fn finish_all(
+    connection: &mut SqliteConnection,
+    job_id: JobId,
+    event_id: Option<&EventId>,
+    outcome: &Outcome,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let ids: Vec<String> = sqlx::query_scalar(
+        "select distinct personnel_id from items where job_id = ?1 and state in ('assigned', 'reading')",
+    )
+    .bind(job_id.0)
+    .fetch_all(&mut *connection)
+    .await?;
+    let outcomes: Vec<_> = ids.into_iter().map(|id| (PersonnelId::trusted(id), outcome.clone())).collect();
+    finish(connection, job_id, event_id, &outcomes, now).await
+}
+
+/// Adds contacts that an adopted task named to the request that adopted it.
+pub async fn add_named(
+    connection: &mut SqliteConnection,
+    job_id: JobId,
+    request_id: RequestId,
+    contacts: &[PersonnelId],
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "insert into items (request_id, account, action, event_id, personnel_id, state, job_id)
+         select r.id, r.account, r.action, r.event_id, value, 'assigned', ?2
+         from json_each(?3), requests r where r.id = ?1 and true
+         on conflict (request_id, personnel_id) do nothing",
+    )
+    .bind(request_id.0)
+    .bind(job_id.0)
+    .bind(json_ids(contacts))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The request that adopted the task of a job.
+pub async fn adopting_request(
+    readers: &SqlitePool,
+    account: &AccountId,
+    action: Action,
+    task_id: &str,
+) -> Result<Option<RequestId>, StoreError> {
+    let id: Option<i64> = sqlx::query_scalar(
+        "select id from requests where finished_at is null and task_id = ?3 and account = ?1 and action = ?2
+         order by id limit 1",
+    )
+    .bind(account.as_str())
+    .bind(action.as_str())
+    .bind(task_id)
+    .fetch_optional(readers)
+    .await?;
+    Ok(id.map(RequestId))
+}
+
+/// Contacts whose profile is due, oldest first; each once, however many items wait for it.
+pub async fn due_reads(
+    readers: &SqlitePool,
+    account: &AccountId,
+    now: Millis,
+    limit: u32,
+) -> Result<Vec<ToRead>, StoreError> {
+    let rows: Vec<(String, String, Option<i64>, i64, i64)> = sqlx::query_as(
+        "select personnel_id, action, job_id, reads, coalesce(reading_since, 0) from items
+         where state = 'reading' and account = ?1 and read_at <= ?2
+         group by personnel_id, action, job_id order by min(read_at), min(id) limit ?3",
+    )
+    .bind(account.as_str())
+    .bind(now.0)
+    .bind(limit)
+    .fetch_all(readers)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|(personnel_id, action, job_id, reads, since)| {
+            Some(ToRead {
+                personnel_id: PersonnelId::trusted(personnel_id),
+                channel: Action::parse(&action)?.channel()?,
+                job_id: job_id.map(JobId),
+                reads: u32::try_from(reads).unwrap_or(u32::MAX),
+                reading_since: Millis(since),
+            })
+        })
+        .collect())
+}
+
+/// When the next profile is due.
+pub async fn next_read(readers: &SqlitePool, account: &AccountId) -> Result<Option<Millis>, StoreError> {
+    let at: Option<i64> =
+        sqlx::query_scalar("select min(read_at) from items where state = 'reading' and account = ?1")
+            .bind(account.as_str())
+            .fetch_one(readers)
+            .await?;
+    Ok(at.map(Millis))
+}
+
+/// Puts off the reading of a contact's profile.
+pub async fn read_again(
+    connection: &mut SqliteConnection,
+    job_id: JobId,
+    personnel_id: &PersonnelId,
+    read_at: Millis,
+    counts: bool,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "update items set read_at = ?3, reads = reads + ?4
+         where job_id = ?1 and personnel_id = ?2 and state = 'reading'",
+    )
+    .bind(job_id.0)
+    .bind(personnel_id.as_str())
+    .bind(read_at.0)
+    .bind(i64::from(counts))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// How many contacts of a job still wait for the task or for their profile.
+pub async fn unsettled(connection: &mut SqliteConnection, job_id: JobId) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar(
+        "select count(*) from items where job_id = ?1 and state in ('assigned', 'reading')",
+    )
+    .bind(job_id.0)
+    .fetch_one(connection)
+    .await?)
+}
+
+/// How many distinct contacts of a job turned out unlocked, and so certainly paid for.
+pub async fn unlocked_by(connection: &mut SqliteConnection, job_id: JobId) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar(
+        "select count(distinct personnel_id) from items where job_id = ?1 and outcome in ('delivered', 'no_value')",
+    )
+    .bind(job_id.0)
+    .fetch_one(connection)
+    .await?)
+}
+
+/// The contacts, of those given, that need not be bought: delivered and still stored, or on their
+/// way.
+pub async fn had_or_in_flight(
+    readers: &SqlitePool,
+    account: &AccountId,
+    action: Action,
+    contacts_json: String,
+) -> Result<Vec<String>, StoreError> {
+    Ok(sqlx::query_scalar(
+        "select distinct personnel_id from items
+         where personnel_id in (select value from json_each(?3)) and account = ?1 and action = ?2
+           and (state in ('assigned', 'reading')
+                or (outcome = 'delivered' and (email is not null or phone is not null)))",
+    )
+    .bind(account.as_str())
+    .bind(action.as_str())
+    .bind(contacts_json)
+    .fetch_all(readers)
+    .await?)
+}

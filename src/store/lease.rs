@@ -1,0 +1,138 @@
+//! One worker for one database: a file lock and a lease row, since each covers what the other
+//! cannot.
+//!
+//! The lock on `DATABASE.lock` goes away with the process that holds it, kill -9 included, so a
+//! restart takes over at once. It does not go away while its holder is merely stopped (SIGSTOP, a
+//! frozen container), so the holder also renews a row, and a row that was not renewed for
+//! [`EXPIRES_AFTER_MS`] may be taken although the lock is held. Every change of hands raises the
+//! row's token, which the writer checks in each transaction: whoever was replaced finds out before
+//! its next write.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use sqlx::FromRow;
+
+use super::{Store, StoreError};
+use crate::domain::Millis;
+
+/// Age from which an unrenewed lease may be taken, in milliseconds. With [`RENEW_EVERY_MS`] it
+/// keeps a takeover below the 30 s that are promised.
+pub const EXPIRES_AFTER_MS: i64 = 20_000;
+
+/// How often the holder renews its lease, in milliseconds.
+pub const RENEW_EVERY_MS: i64 = 5_000;
+
+/// The lease as a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
+pub struct LeaseRow {
+    pub token: i64,
+    pub pid: i64,
+    pub has_lock: bool,
+    pub renewed_at: i64,
+}
+
+/// The right to work on a database; ends with the process.
+#[derive(Debug)]
+pub struct Lease {
+    pub token: i64,
+    // Kept open: the lock lives as long as the file. `None` when the lock's holder was stopped.
+    lock: Option<File>,
+    lock_path: PathBuf,
+}
+
+/// Somebody else has the lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldBy {
+    pub pid: i64,
+}
+
+/// Tries to take the lease once.
+pub async fn try_take(store: &Store, now: Millis) -> Result<Result<Lease, HeldBy>, StoreError> {
+    let lock_path = lock_path(store.path());
+    let lock = try_lock(&lock_path)?;
+    let row = read(store).await?;
+    let expired = now.0 - row.renewed_at >= EXPIRES_AFTER_MS || row.renewed_at > now.0 + EXPIRES_AFTER_MS;
+    // With the lock in hand, a holder that had it is dead. One that never had it may be alive.
+    let holder_is_dead = lock.is_some() && row.has_lock;
+    if !holder_is_dead && !expired {
+        return Ok(Err(HeldBy { pid: row.pid }));
+    }
+    let (pid, has_lock) = (i64::from(std::process::id()), lock.is_some());
+    let taken = store
+        .write(move |connection| {
+            Box::pin(async move {
+                let token: Option<i64> = sqlx::query_scalar(
+                    "update worker_lease set token = token + 1, pid = ?2, has_lock = ?3, renewed_at = ?4, started_at = ?4
+                     where id = 1 and token = ?1 and renewed_at = ?5 returning token",
+                )
+                .bind(row.token)
+                .bind(pid)
+                .bind(has_lock)
+                .bind(now.0)
+                .bind(row.renewed_at)
+                .fetch_optional(connection)
+                .await?;
+                Ok(token)
+            })
+        })
+        .await?;
+    match taken {
+        Some(token) => {
+            store.writer.fence(token);
+            Ok(Ok(Lease { token, lock, lock_path }))
+        }
+        None => Ok(Err(HeldBy { pid: row.pid })),
+    }
+}
+
+impl Lease {
+    /// Renews the lease; `Fenced` when somebody else has it by now.
+    pub async fn renew(&mut self, store: &Store, now: Millis) -> Result<(), StoreError> {
+        if self.lock.is_none() {
+            self.lock = try_lock(&self.lock_path)?;
+        }
+        let has_lock = self.lock.is_some();
+        store
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query("update worker_lease set renewed_at = ?1, has_lock = ?2 where id = 1")
+                        .bind(now.0)
+                        .bind(has_lock)
+                        .execute(connection)
+                        .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+}
+
+/// Reads the lease.
+pub async fn read(store: &Store) -> Result<LeaseRow, StoreError> {
+    Ok(sqlx::query_as("select token, pid, has_lock, renewed_at from worker_lease where id = 1")
+        .fetch_one(store.readers())
+        .await?)
+}
+
+fn lock_path(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(".lock");
+    PathBuf::from(name)
+}
+
+fn try_lock(path: &Path) -> Result<Option<File>, StoreError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| super::open_error(path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(super::open_error(path, error)),
+    }
+}

@@ -1,0 +1,213 @@
+//! SQLite: the only module that contains SQL.
+//!
+//! Opens the database (WAL, `synchronous=FULL`, mode 0600), brings it to the newest schema, and
+//! offers two ways in: [`Store::write`] for everything that changes rows, through the one
+//! [`writer`], and a pool of read-only connections. One function per statement, named by its
+//! effect. A state change is guarded by the row's version and must change exactly one row; the
+//! next state always comes from `domain`, never from SQL.
+//!
+//! The files: [`inbox`] (the table other programs write), [`requests`], [`items`], [`jobs`],
+//! [`ledger`] (attempts, holds, charges, balances, windows, prices), [`accounts`] (pause, key,
+//! rate limit), [`lease`] (one worker for one database), [`timeline`], [`report`] (what people
+//! read).
+
+pub mod accounts;
+mod error;
+pub mod inbox;
+pub mod items;
+pub mod jobs;
+pub mod lease;
+pub mod ledger;
+pub mod report;
+pub mod requests;
+pub mod timeline;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Connection, SqliteConnection};
+
+pub use error::StoreError;
+pub use writer::Writer;
+
+fn state_migrations() -> Migrator {
+    sqlx::migrate!("migrations/state")
+}
+
+fn inbox_migrations() -> Migrator {
+    sqlx::migrate!("migrations/inbox")
+}
+
+/// How long a statement waits for another program's lock before it says so.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An open database, and the inbox that belongs to it.
+#[derive(Clone)]
+pub struct Store {
+    writer: Writer,
+    readers: SqlitePool,
+    inbox: Writer,
+    inbox_readers: SqlitePool,
+    path: PathBuf,
+    inbox_path: PathBuf,
+}
+
+impl Store {
+    /// Opens, or creates, the database at `path`; `inbox` is the file of the inbox table when it
+    /// is to have one of its own.
+    pub async fn open(path: &Path, inbox: Option<&Path>) -> Result<Store, StoreError> {
+        let inbox_path = inbox.unwrap_or(path);
+        let shared = inbox_path == path;
+        let mut connection = prepare(path, 0o600).await?;
+        migrate(path, &mut connection, state_migrations()).await?;
+        if shared {
+            migrate(path, &mut connection, inbox_migrations()).await?;
+        }
+        let (writer, readers) = (Writer::start(connection), readers(path).await?);
+        let (inbox, inbox_readers) = if shared {
+            (writer.clone(), readers.clone())
+        } else {
+            let mut connection = prepare(inbox_path, 0o660).await?;
+            migrate(inbox_path, &mut connection, inbox_migrations()).await?;
+            (Writer::start(connection), self::readers(inbox_path).await?)
+        };
+        let (path, inbox_path) = (path.to_owned(), inbox_path.to_owned());
+        Ok(Store { writer, readers, inbox, inbox_readers, path, inbox_path })
+    }
+
+    /// Opens a database that must exist, for commands that only look or decide.
+    pub async fn open_existing(path: &Path, inbox: Option<&Path>) -> Result<Store, StoreError> {
+        if !path.exists() {
+            let problem = "it does not exist; `unlockd run` creates it".to_owned();
+            return Err(StoreError::Open { path: path.display().to_string(), problem });
+        }
+        Store::open(path, inbox).await
+    }
+
+    /// Runs `work` in a write transaction; returns once it is on disk.
+    pub async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        self.writer.write(work).await
+    }
+
+    /// The read-only connections. A read sees what was committed when it began.
+    pub fn readers(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    /// The database file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file of the inbox table: the database itself unless configured otherwise.
+    pub fn inbox_path(&self) -> &Path {
+        &self.inbox_path
+    }
+}
+
+fn open_error(path: &Path, problem: impl ToString) -> StoreError {
+    StoreError::Open { path: path.display().to_string(), problem: problem.to_string() }
+}
+
+/// Creates the file with its mode before SQLite sees it, so that it is never readable by others,
+/// not even for a moment; the WAL files take their mode from it.
+async fn prepare(path: &Path, mode: u32) -> Result<SqliteConnection, StoreError> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    let created = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    match created {
+        // The mode asked for is cut by the umask; a shared inbox needs its group bits.
+        Ok(file) => file
+            .set_permissions(std::fs::Permissions::from_mode(mode))
+            .map_err(|error| open_error(path, error))?,
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(open_error(path, error)),
+    }
+    let found = std::fs::metadata(path).map_err(|error| open_error(path, error))?.permissions().mode();
+    if found & 0o777 & !mode != 0 {
+        let path_text = path.display();
+        let problem =
+            format!("its mode is {:o}, which lets others in; run: chmod {mode:o} {path_text}", found & 0o777);
+        return Err(open_error(path, problem));
+    }
+    let mut connection =
+        SqliteConnection::connect_with(&options(path)).await.map_err(|error| open_error(path, error))?;
+    verify(path, &mut connection).await?;
+    Ok(connection)
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("secure_delete", "on")
+        // Bounds the WAL that a long reader left behind.
+        .pragma("journal_size_limit", "67108864")
+}
+
+/// Durability is not tunable: with NORMAL a power cut can lose the intent of a POST that went out.
+async fn verify(path: &Path, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let journal: String = sqlx::query_scalar("pragma journal_mode")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(|e| open_error(path, e))?;
+    let synchronous: i64 = sqlx::query_scalar("pragma synchronous")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(|e| open_error(path, e))?;
+    if journal != "wal" || synchronous != 2 {
+        let problem = format!("needs WAL and synchronous=FULL, found {journal} and {synchronous}");
+        return Err(open_error(path, problem));
+    }
+    Ok(())
+}
+
+async fn migrate(
+    path: &Path,
+    connection: &mut SqliteConnection,
+    mut migrations: Migrator,
+) -> Result<(), StoreError> {
+    // State and inbox keep their migrations apart, and may share one file and so one table of
+    // applied versions: the other one's versions are not missing.
+    migrations.set_ignore_missing(true);
+    let newest: Option<i64> = sqlx::query_scalar("select max(version) from _sqlx_migrations")
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap_or(None);
+    let (state, inbox) = (state_migrations(), inbox_migrations());
+    let known = state.iter().chain(inbox.iter()).map(|migration| migration.version).max();
+    if newest > known {
+        let problem = "it was written by a newer unlockd; install that version, or restore a backup";
+        return Err(open_error(path, problem));
+    }
+    // Two programs may create one file at the same moment; the slower one finds it done.
+    let first = migrations.run_direct(None, connection, false).await;
+    match first {
+        Ok(()) => Ok(()),
+        Err(_) => {
+            migrations.run_direct(None, connection, false).await.map_err(|error| open_error(path, error))
+        }
+    }
+}
+
+async fn readers(path: &Path) -> Result<SqlitePool, StoreError> {
+    SqlitePoolOptions::new()
+        .max_connections(4)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(options(path).read_only(true))
+        .await
+        .map_err(|error| open_error(path, error))
+}

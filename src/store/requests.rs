@@ -1,0 +1,336 @@
+//! The `requests` table: what was taken from the inbox, and what became of it.
+
+use serde_json::json;
+use sqlx::{FromRow, SqliteConnection, SqlitePool};
+
+use super::StoreError;
+use super::error::exactly_one;
+use super::timeline;
+use crate::domain::{Credits, JobId, Millis, RequestId};
+
+/// A request to be written, with its items; everything that intake has decided.
+#[derive(Clone, Debug)]
+pub struct NewRequest {
+    pub id: RequestId,
+    pub account: String,
+    pub action: String,
+    pub event_id: Option<String>,
+    pub task_id: Option<String>,
+    pub query: Option<String>,
+    pub max_pages: i64,
+    pub reference: Option<String>,
+    pub max_credits: Option<i64>,
+    pub approved_credits: Option<Credits>,
+    pub quoted_credits: Credits,
+    pub status: &'static str,
+    pub reason: Option<String>,
+    pub row_digest: String,
+    pub created_at: i64,
+    pub items: Vec<NewItem>,
+}
+
+/// An item to be written: waiting in `state`, or settled with `outcome`.
+#[derive(Clone, Debug)]
+pub struct NewItem {
+    pub personnel_id: String,
+    pub state: &'static str,
+    pub outcome: &'static str,
+}
+
+/// Ids among those given that were taken before, with the digest of the row they were taken from.
+pub async fn taken_before(readers: &SqlitePool, ids: &[i64]) -> Result<Vec<(i64, String)>, StoreError> {
+    Ok(sqlx::query_as("select id, row_digest from requests where id in (select value from json_each(?1))")
+        .bind(json!(ids).to_string())
+        .fetch_all(readers)
+        .await?)
+}
+
+/// Writes requests and their items. A request whose id is there already changes nothing, so that a
+/// crash between this commit and the inbox's is repaired by taking the row again.
+pub async fn insert(
+    connection: &mut SqliteConnection,
+    requests: &[NewRequest],
+    now: Millis,
+) -> Result<(), StoreError> {
+    let rows: Vec<_> = requests.iter().map(|request| request_json(request, now)).collect();
+    let inserted: Vec<i64> = sqlx::query_scalar(
+        "insert into requests (id, account, action, event_id, task_id, query, max_pages, reference, max_credits,
+                               approved_credits, quoted_credits, status, reason, row_digest, created_at, taken_at,
+                               finished_at)
+         select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8,
+                value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, ?2, value->>15
+         from json_each(?1) where true
+         on conflict (id) do nothing returning id",
+    )
+    .bind(json!(rows).to_string())
+    .bind(now.0)
+    .fetch_all(&mut *connection)
+    .await?;
+    let inserted: std::collections::HashSet<i64> = inserted.into_iter().collect();
+    let items: Vec<_> = requests
+        .iter()
+        .filter(|request| inserted.contains(&request.id.0))
+        .flat_map(|request| {
+            request.items.iter().map(|item| {
+                let resolved_at = (item.state == "done").then_some(now.0);
+                json!([
+                    request.id,
+                    request.account,
+                    request.action,
+                    request.event_id,
+                    item.personnel_id,
+                    item.state,
+                    item.outcome,
+                    resolved_at
+                ])
+            })
+        })
+        .collect();
+    sqlx::query(
+        "insert into items (request_id, account, action, event_id, personnel_id, state, outcome, resolved_at)
+         select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7
+         from json_each(?1) where true
+         on conflict (request_id, personnel_id) do nothing",
+    )
+    .bind(json!(items).to_string())
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "insert into request_events (at, request_id, event, detail)
+         select ?2, value->>0, value->>11, value->>12 from json_each(?1)",
+    )
+    .bind(json!(rows).to_string())
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn request_json(request: &NewRequest, now: Millis) -> serde_json::Value {
+    let finished_at = (request.status == "rejected").then_some(now.0);
+    json!([
+        request.id,
+        request.account,
+        request.action,
+        request.event_id,
+        request.task_id,
+        request.query,
+        request.max_pages,
+        request.reference,
+        request.max_credits,
+        request.approved_credits,
+        request.quoted_credits,
+        request.status,
+        request.reason,
+        request.row_digest,
+        request.created_at,
+        finished_at
+    ])
+}
+
+/// Marks accepted requests (ids as JSON) done whose last item has an outcome. A request whose
+/// items were all cancelled is cancelled.
+pub async fn finish_complete(
+    connection: &mut SqliteConnection,
+    request_ids: &str,
+    now: Millis,
+) -> Result<(), StoreError> {
+    for (status, all_cancelled) in [("cancelled", true), ("done", false)] {
+        let finished: Vec<i64> = sqlx::query_scalar(
+            "update requests set status = ?2, reason = null, finished_at = ?3, inbox_is_behind = 1
+             where id in (select value from json_each(?1)) and finished_at is null and status = 'accepted'
+               and not exists (select 1 from items i where i.request_id = requests.id and i.state <> 'done')
+               and (not ?4 or (exists (select 1 from items i where i.request_id = requests.id)
+                    and not exists (select 1 from items i where i.request_id = requests.id
+                                      and i.outcome not in ('cancelled', 'invalid'))))
+             returning id",
+        )
+        .bind(request_ids)
+        .bind(status)
+        .bind(now.0)
+        .bind(all_cancelled)
+        .fetch_all(&mut *connection)
+        .await?;
+        if !finished.is_empty() {
+            timeline::of_requests(&mut *connection, now, &json!(finished).to_string(), status).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Marks the requests done whose last item was settled by this job.
+pub async fn finish_complete_of_job(
+    connection: &mut SqliteConnection,
+    job_id: JobId,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let ids: Vec<i64> = sqlx::query_scalar("select distinct request_id from items where job_id = ?1")
+        .bind(job_id.0)
+        .fetch_all(&mut *connection)
+        .await?;
+    finish_complete(connection, &json!(ids).to_string(), now).await
+}
+
+/// What a job's contacts cost each request that pays for them: the request that asked first for a
+/// contact pays, whoever joined does not.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct Share {
+    pub request_id: i64,
+    pub contacts: i64,
+    pub max_credits: Option<i64>,
+    pub approved_credits: Option<i64>,
+    pub committed_credits: i64,
+}
+
+/// The shares of a job, by request.
+pub async fn shares(connection: &mut SqliteConnection, job_id: JobId) -> Result<Vec<Share>, StoreError> {
+    Ok(sqlx::query_as(
+        "select r.id as request_id, count(*) as contacts, r.max_credits, r.approved_credits, r.committed_credits
+         from (select min(id) as id from items where job_id = ?1 and state = 'assigned' group by personnel_id) first
+         join items i on i.id = first.id join requests r on r.id = i.request_id
+         group by r.id order by r.id",
+    )
+    .bind(job_id.0)
+    .fetch_all(connection)
+    .await?)
+}
+
+/// Books (or, with a negative price, takes back) what a job may cost with the requests that pay.
+pub async fn commit_shares(
+    connection: &mut SqliteConnection,
+    shares: &[Share],
+    price: Credits,
+) -> Result<(), StoreError> {
+    let rows: Vec<_> = shares.iter().map(|share| json!([share.request_id, share.contacts])).collect();
+    sqlx::query(
+        "update requests set committed_credits = committed_credits + paid.contacts * ?2
+         from (select value->>0 as id, value->>1 as contacts from json_each(?1)) as paid
+         where requests.id = paid.id",
+    )
+    .bind(json!(rows).to_string())
+    .bind(price.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Sends a request back to a person: its estimate grew beyond what was approved. Its items leave
+/// their job.
+pub async fn ask_again(
+    connection: &mut SqliteConnection,
+    request_id: RequestId,
+    quote: Credits,
+    reason: &str,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let result = sqlx::query(
+        "update requests set status = 'awaiting_approval', quoted_credits = ?2, reason = ?3, inbox_is_behind = 1
+         where id = ?1 and status = 'accepted'",
+    )
+    .bind(request_id.0)
+    .bind(quote.0)
+    .bind(reason)
+    .execute(&mut *connection)
+    .await?;
+    exactly_one(&result, "the request")?;
+    // Its items in jobs that were sent stay there; only what is not sent yet is taken back.
+    sqlx::query(
+        "update items set state = 'unapproved', job_id = null
+         where request_id = ?1 and (state = 'waiting' or (state = 'assigned'
+               and job_id in (select id from jobs where state = 'queued')))",
+    )
+    .bind(request_id.0)
+    .execute(&mut *connection)
+    .await?;
+    timeline::of_request(connection, now, request_id, "awaiting_approval", reason).await
+}
+
+/// Ends what a request has not sent yet with `outcome`; what was sent goes on. Bumps the version
+/// of the queued jobs it leaves, so that nothing is sent on an older reading of them.
+pub async fn end_unsent(
+    connection: &mut SqliteConnection,
+    request_id: RequestId,
+    outcome: &str,
+    now: Millis,
+) -> Result<u64, StoreError> {
+    sqlx::query(
+        "update jobs set version = version + 1 where state = 'queued'
+           and id in (select job_id from items where request_id = ?1 and state = 'assigned')",
+    )
+    .bind(request_id.0)
+    .execute(&mut *connection)
+    .await?;
+    let result = sqlx::query(
+        "update items set state = 'done', outcome = ?2, resolved_at = ?3
+         where request_id = ?1 and (state in ('waiting', 'unapproved') or (state = 'assigned'
+               and job_id in (select id from jobs where state = 'queued')))",
+    )
+    .bind(request_id.0)
+    .bind(outcome)
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    Ok(result.rows_affected())
+}
+
+/// A request's standing, for the decisions of people.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct Standing {
+    pub status: String,
+    pub quoted_credits: i64,
+    pub approved_credits: Option<i64>,
+}
+
+/// Reads a request's standing, or `None`.
+pub async fn standing(
+    connection: &mut SqliteConnection,
+    request_id: RequestId,
+) -> Result<Option<Standing>, StoreError> {
+    Ok(sqlx::query_as("select status, quoted_credits, approved_credits from requests where id = ?1")
+        .bind(request_id.0)
+        .fetch_optional(connection)
+        .await?)
+}
+
+/// Approves what a request was quoted; its items may travel.
+pub async fn approve(
+    connection: &mut SqliteConnection,
+    request_id: RequestId,
+    quote: Credits,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let result = sqlx::query(
+        "update requests set status = 'accepted', approved_credits = ?2, reason = null, inbox_is_behind = 1
+         where id = ?1 and status = 'awaiting_approval' and quoted_credits = ?2",
+    )
+    .bind(request_id.0)
+    .bind(quote.0)
+    .execute(&mut *connection)
+    .await?;
+    exactly_one(&result, "the request")?;
+    sqlx::query("update items set state = 'waiting' where request_id = ?1 and state = 'unapproved'")
+        .bind(request_id.0)
+        .execute(&mut *connection)
+        .await?;
+    timeline::of_request(connection, now, request_id, "approved", &format!("{quote} credits at most")).await
+}
+
+/// Cancels what a request has not sent; what was sent goes on to its end.
+pub async fn cancel(
+    connection: &mut SqliteConnection,
+    request_id: RequestId,
+    now: Millis,
+) -> Result<u64, StoreError> {
+    let ended = end_unsent(&mut *connection, request_id, "cancelled", now).await?;
+    sqlx::query(
+        "update requests set status = 'accepted', inbox_is_behind = 1
+         where id = ?1 and status = 'awaiting_approval'",
+    )
+    .bind(request_id.0)
+    .execute(&mut *connection)
+    .await?;
+    timeline::of_request(&mut *connection, now, request_id, "cancel", &format!("{ended} contacts not sent"))
+        .await?;
+    finish_complete(connection, &json!([request_id]).to_string(), now).await?;
+    Ok(ended)
+}
