@@ -334,3 +334,12 @@ pub async fn cancel(
     finish_complete(connection, &json!([request_id]).to_string(), now).await?;
     Ok(ended)
 }
+
+/// Lets the inbox be told a request's status once more.
+pub async fn show_again(connection: &mut SqliteConnection, request_id: RequestId) -> Result<(), StoreError> {
+    sqlx::query("update requests set inbox_is_behind = 1 where id = ?1")
+        .bind(request_id.0)
+        .execute(connection)
+        .await?;
+    Ok(())
+}

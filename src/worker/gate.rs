@@ -1,0 +1,259 @@
+//! The only door to the API for one account: key, rate limit and calls in flight.
+//!
+//! A pass asks to [`Gate::enter`]; the answer is a [`Permit`], a time to come back, or the reason
+//! why nobody may enter. A call is booked in the database before it is sent, so that a crash loop
+//! cannot overrun the limit. No pass sleeps here: waiting is the driver's business.
+//!
+//! At most two calls are in flight, so that a refused key is noticed after at most one more call;
+//! at 120 calls a minute two are plenty.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use uuid::Uuid;
+
+use crate::api::{Answer, Caller, Client};
+use crate::clock::Clock;
+use crate::domain::failure::{Failure, Refusal};
+use crate::domain::pacing;
+use crate::domain::rate::{Permission, Rate};
+use crate::domain::{AccountId, EventId, JobId, Millis};
+use crate::store::{Store, StoreError, accounts};
+
+const CALLS_IN_FLIGHT: usize = 2;
+
+/// The wait after a 429 that names none, in milliseconds.
+const PAUSE_WITHOUT_RETRY_AFTER_MS: i64 = 10_000;
+
+/// A key and its fingerprint, which may be shown and stored.
+#[derive(Clone)]
+pub struct Key {
+    secret: SecretString,
+    pub fingerprint: String,
+}
+
+impl Key {
+    pub fn new(secret: SecretString) -> Key {
+        let digest = Sha256::digest(secret.expose_secret().as_bytes());
+        let fingerprint = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        Key { secret, fingerprint }
+    }
+}
+
+/// What the gate knows in memory; the database has the same, for the next start.
+struct Knowledge {
+    key: Option<Key>,
+    /// Fingerprint of the key that was refused.
+    refused: Option<String>,
+    rate: Rate,
+    in_flight: u32,
+    /// Failed calls in a row that say the API is in trouble, and until when no new work is sent.
+    trouble: u32,
+    trouble_until: Millis,
+}
+
+pub struct Gate {
+    pub account: AccountId,
+    pub client: Client,
+    store: Store,
+    clock: Clock,
+    slots: Arc<Semaphore>,
+    knowledge: Mutex<Knowledge>,
+}
+
+/// May a call be made?
+pub enum Entry<'a> {
+    Open(Permit<'a>),
+    /// Not before this moment.
+    At(Millis),
+    /// Not until the account's key changes.
+    NoKey,
+}
+
+/// The right to make one call.
+pub struct Permit<'a> {
+    gate: &'a Gate,
+    key: Key,
+    pub request_id: Uuid,
+    pub entered_at: Millis,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Gate {
+    /// A gate with what was known before the restart.
+    pub async fn open(
+        account: AccountId,
+        client: Client,
+        key: Option<Key>,
+        per_minute: u32,
+        store: Store,
+        clock: Clock,
+    ) -> Result<Gate, StoreError> {
+        let rate = accounts::read_rate(store.readers(), &account, per_minute).await?;
+        let refused = accounts::read(store.readers(), &account).await?.refused_key;
+        let (trouble, trouble_until) = (0, Millis(0));
+        let knowledge = Knowledge { key, refused, rate, in_flight: 0, trouble, trouble_until };
+        let slots = Arc::new(Semaphore::new(CALLS_IN_FLIGHT));
+        Ok(Gate { account, client, store, clock, slots, knowledge: Mutex::new(knowledge) })
+    }
+
+    fn knowledge(&self) -> std::sync::MutexGuard<'_, Knowledge> {
+        // A panic elsewhere ends the process; the figures themselves are never half written.
+        self.knowledge.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is a key that was not refused.
+    pub fn has_usable_key(&self) -> bool {
+        let knowledge = self.knowledge();
+        usable(&knowledge).is_some()
+    }
+
+    /// Whether there is a key at all.
+    pub fn has_key(&self) -> bool {
+        self.knowledge().key.is_some()
+    }
+
+    /// Takes a key from the configuration. Another one than was refused opens the gate again.
+    pub async fn set_key(&self, key: Option<Key>) -> Result<(), StoreError> {
+        let reopened = {
+            let mut knowledge = self.knowledge();
+            knowledge.key = key;
+            let reopened = knowledge.refused.is_some() && usable(&knowledge).is_some();
+            if reopened {
+                knowledge.refused = None;
+            }
+            reopened
+        };
+        if reopened {
+            tracing::info!(account = %self.account, "the account has a new key; going on");
+            self.save_refused(None).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets that the key was refused: a person says that it is good again.
+    pub async fn forget_refusal(&self) -> Result<(), StoreError> {
+        self.knowledge().refused = None;
+        self.save_refused(None).await
+    }
+
+    /// Takes the configured limit.
+    pub fn set_per_minute(&self, per_minute: u32) {
+        self.knowledge().rate.configure(per_minute);
+    }
+
+    /// Until when new work waits because the API is in trouble.
+    pub fn trouble_until(&self) -> Millis {
+        self.knowledge().trouble_until
+    }
+
+    /// Asks to make a call now.
+    pub async fn enter(&self) -> Result<Entry<'_>, StoreError> {
+        // Calls end by their timeout, so a slot comes free in bounded time.
+        let slot = self.slots.clone().acquire_owned().await.map_err(|_| StoreError::Stopped)?;
+        let now = self.clock.now();
+        let (key, window_ms) = {
+            let mut knowledge = self.knowledge();
+            let Some(key) = usable(&knowledge).cloned() else { return Ok(Entry::NoKey) };
+            if let Permission::At(at) = knowledge.rate.permission(now) {
+                return Ok(Entry::At(at));
+            }
+            knowledge.rate.book(now);
+            knowledge.in_flight += 1;
+            (key, knowledge.rate.window_ms())
+        };
+        let account = self.account.clone();
+        let booked = self
+            .store
+            .write(move |connection| Box::pin(async move { accounts::book_call(connection, &account, now, window_ms).await }))
+            .await;
+        if let Err(error) = booked {
+            self.knowledge().in_flight -= 1;
+            return Err(error);
+        }
+        Ok(Entry::Open(Permit { gate: self, key, request_id: Uuid::new_v4(), entered_at: now, _slot: slot }))
+    }
+
+    async fn save_refused(&self, refused: Option<(String, Millis)>) -> Result<(), StoreError> {
+        let account = self.account.clone();
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let refused = refused.as_ref().map(|(fingerprint, at)| (fingerprint.as_str(), *at));
+                    accounts::set_refused_key(connection, &account, refused).await
+                })
+            })
+            .await
+    }
+}
+
+fn usable(knowledge: &Knowledge) -> Option<&Key> {
+    knowledge.key.as_ref().filter(|key| knowledge.refused.as_ref() != Some(&key.fingerprint))
+}
+
+impl Permit<'_> {
+    /// Who calls, for the client.
+    pub fn caller<'a>(&'a self, job_id: Option<JobId>, event_id: Option<&'a EventId>) -> Caller<'a> {
+        Caller {
+            account: &self.gate.account,
+            key: &self.key.secret,
+            request_id: self.request_id,
+            job_id,
+            event_id,
+        }
+    }
+
+    /// Ends the call: learns what its answer says about limit, key and health of the API.
+    pub async fn leave<T>(self, answer: &Answer<T>) -> Result<(), StoreError> {
+        let now = self.gate.clock.now();
+        let failure = answer.result.as_ref().err().map(|error| error.failure);
+        let (rate, refused) = {
+            let mut knowledge = self.gate.knowledge();
+            knowledge.in_flight -= 1;
+            let in_flight = knowledge.in_flight;
+            if let Some(headers) = answer.rate {
+                knowledge.rate.learn(headers, in_flight, now);
+            }
+            let refused = failure == Some(Failure::Refused(Refusal::Unauthorized));
+            if refused {
+                knowledge.refused = Some(self.key.fingerprint.clone());
+            }
+            note_trouble(&mut knowledge, failure, now);
+            let learned = answer.rate.is_some() || matches!(failure, Some(Failure::Refused(Refusal::RateLimited { .. })));
+            (learned.then(|| knowledge.rate.clone()), refused)
+        };
+        if let Some(rate) = rate {
+            let account = self.gate.account.clone();
+            let save = move |connection| -> futures_util::future::BoxFuture<'_, Result<(), StoreError>> {
+                Box::pin(async move { accounts::save_rate(connection, &account, &rate).await })
+            };
+            self.gate.store.write(save).await?;
+        }
+        if refused {
+            tracing::error!(account = %self.gate.account, key_fingerprint = %self.key.fingerprint,
+                "the API refused the account's key; nothing more is sent until the key changes");
+            self.gate.save_refused(Some((self.key.fingerprint.clone(), now))).await?;
+        }
+        Ok(())
+    }
+}
+
+fn note_trouble(knowledge: &mut Knowledge, failure: Option<Failure>, now: Millis) {
+    match failure {
+        Some(Failure::Refused(Refusal::RateLimited { retry_after_ms })) => {
+            let pause = pacing::rate_limit_pause_ms(retry_after_ms, PAUSE_WITHOUT_RETRY_AFTER_MS);
+            knowledge.rate.block(now.plus(pause));
+        }
+        Some(Failure::NotSent | Failure::Unknown) => {
+            knowledge.trouble = knowledge.trouble.saturating_add(1);
+            let pause = pacing::retry_delay_ms(knowledge.trouble, 1_000, 60_000, fastrand::f64());
+            knowledge.trouble_until = now.plus(pause);
+        }
+        Some(Failure::Refused(_)) | None => {
+            knowledge.trouble = 0;
+            knowledge.trouble_until = Millis(0);
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! Inbox rows → requests with items.
+//!
+//! Rows are taken in chunks and written with statements that work on sets. A row that makes no
+//! sense is rejected with a reason and never stops the rows behind it. Taking is idempotent: the
+//! request has the row's id, and a row that was taken before, but not marked so, is recognised.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use sha2::{Digest, Sha256};
+
+use super::{Deps, Report};
+use crate::domain::credits::{self, Approval};
+use crate::domain::request::{self, Contacts, RawRow, Rejection, UnlockRequest, Wish};
+use crate::domain::{Action, Channel, Credits, Millis, PersonnelId, RequestId, TaskId};
+use crate::store::inbox::{self, InboxRow};
+use crate::store::requests::{NewItem, NewRequest};
+use crate::store::{StoreError, items, jobs, requests};
+
+/// Rows in one transaction: long enough to share its cost, short enough not to hold up a poll.
+const ROWS_AT_ONCE: u32 = 4_000;
+/// Content in one transaction, in bytes; bounds memory when rows are huge.
+const BYTES_AT_ONCE: usize = 8 << 20;
+
+/// Takes a chunk of new rows and brings the inbox up to date.
+pub async fn run(deps: &Deps) -> Result<Report, StoreError> {
+    let config = deps.config();
+    let mut did = inbox::catch_up(&deps.store, 2 * ROWS_AT_ONCE).await?;
+    let now = deps.clock.now();
+    if config.inbox.watch {
+        let rows = inbox::new_rows(&deps.store, ROWS_AT_ONCE, BYTES_AT_ONCE).await?;
+        did += rows.len();
+        take(deps, rows, now).await?;
+    }
+    let interval = crate::domain::pacing::duration_ms(config.inbox.interval);
+    Ok(Report { did, next_at: Some(now.plus(interval)) })
+}
+
+/// At start: takes rows again whose requests a restored, older database does not have.
+pub async fn take_forgotten(deps: &Deps) -> Result<usize, StoreError> {
+    let rows = inbox::forgotten_rows(&deps.store).await?;
+    let count = rows.len();
+    if count > 0 {
+        tracing::warn!(rows = count, "the database is older than the inbox; taking its unfinished rows again");
+        take(deps, rows, deps.clock.now()).await?;
+    }
+    Ok(count)
+}
+
+/// A row, what it asks for, and its digest.
+struct Taken {
+    row: InboxRow,
+    digest: String,
+    wish: Result<UnlockRequest, Rejection>,
+}
+
+async fn take(deps: &Deps, rows: Vec<InboxRow>, now: Millis) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    let before: HashMap<i64, String> =
+        requests::taken_before(deps.store.readers(), &ids).await?.into_iter().collect();
+    let accounts = deps.accounts();
+    let mut taken = Vec::with_capacity(rows.len());
+    for row in rows {
+        let digest = digest(&row);
+        match before.get(&row.id) {
+            // Taken before a crash, and not shown yet: the request itself tells the inbox.
+            Some(known) if *known == digest => show_again(deps, row.id).await?,
+            Some(_) => {
+                let reason = Rejection::IdTaken { id: row.id }.to_string();
+                inbox::reject(&deps.store, row.id, reason, now).await?;
+            }
+            None => {
+                let wish = request::parse(&raw(&row), &accounts);
+                taken.push(Taken { row, digest, wish });
+            }
+        }
+    }
+    let had = contacts_had(deps, &taken).await?;
+    let mut new = Vec::with_capacity(taken.len());
+    for taken in &taken {
+        new.push(decide(deps, taken, &had).await?);
+    }
+    record(deps, new, &taken, now).await
+}
+
+async fn show_again(deps: &Deps, id: i64) -> Result<(), StoreError> {
+    deps.store.write(move |connection| Box::pin(requests::show_again(connection, RequestId(id)))).await
+}
+
+fn raw(row: &InboxRow) -> RawRow {
+    RawRow {
+        account: row.account().unwrap_or_default(),
+        action: row.action().unwrap_or_default(),
+        event_id: row.event_id(),
+        personnel_ids: row.personnel_ids(),
+        task_id: row.task_id(),
+        query: row.query(),
+        max_pages: row.max_pages,
+        max_credits: row.max_credits,
+        approved: row.approved != 0,
+    }
+}
+
+/// Tells a row from another one with the same id. Not over `approved`, which a person may set
+/// later.
+fn digest(row: &InboxRow) -> String {
+    let mut hasher = Sha256::new();
+    let columns = [row.account(), row.action(), row.event_id(), row.personnel_ids(), row.task_id(), row.query()];
+    for column in columns {
+        hasher.update(column.unwrap_or_default().as_bytes());
+        hasher.update([0]);
+    }
+    hasher.update(row.created_at.to_le_bytes());
+    hasher.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+type Had = HashMap<(String, Action), HashSet<String>>;
+
+/// The contacts of these rows that need not be bought.
+async fn contacts_had(deps: &Deps, taken: &[Taken]) -> Result<Had, StoreError> {
+    let mut asked: HashMap<(String, Action), Vec<&str>> = HashMap::new();
+    for request in taken.iter().filter_map(|taken| taken.wish.as_ref().ok()) {
+        if let Wish::Contacts { contacts, .. } = &request.wish {
+            let key = (request.account.as_str().to_owned(), request.action);
+            asked.entry(key).or_default().extend(contacts.valid.iter().map(PersonnelId::as_str));
+        }
+    }
+    let mut had = Had::new();
+    for ((account, action), ids) in asked {
+        let account_id = crate::domain::AccountId::trusted(account.clone());
+        let json = serde_json::json!(ids).to_string();
+        let found = items::had_or_in_flight(deps.store.readers(), &account_id, action, json).await?;
+        had.insert((account, action), found.into_iter().collect());
+    }
+    Ok(had)
+}
+
+/// What becomes of a row.
+async fn decide(deps: &Deps, taken: &Taken, had: &Had) -> Result<NewRequest, StoreError> {
+    let request = match &taken.wish {
+        Ok(request) => request,
+        Err(rejection) => return Ok(rejected(taken, None, rejection)),
+    };
+    match &request.wish {
+        Wish::Contacts { contacts, .. } => {
+            let price = deps.price(&request.account, request.action).await?;
+            let key = (request.account.as_str().to_owned(), request.action);
+            let known = had.get(&key);
+            let new = contacts.valid.iter().filter(|id| known.is_none_or(|had| !had.contains(id.as_str())));
+            let quote = price.times(new.count());
+            Ok(quoted(deps, taken, request, contacts, quote))
+        }
+        Wish::Adopt { task_id, contacts, .. } => {
+            let following =
+                jobs::following(deps.store.readers(), &request.account, request.action, task_id).await?;
+            Ok(match following {
+                Some(job) => {
+                    let rejection = Rejection::TaskKnown { task_id: task_id.clone(), job: job.0 };
+                    rejected(taken, Some(contacts), &rejection)
+                }
+                None => accepted(taken, request, contacts, Credits::ZERO, None, "assigned"),
+            })
+        }
+        Wish::Event | Wish::Search { .. } => {
+            Ok(rejected(taken, None, &Rejection::NotSupported { action: request.action }))
+        }
+    }
+}
+
+fn quoted(
+    deps: &Deps,
+    taken: &Taken,
+    request: &UnlockRequest,
+    contacts: &Contacts,
+    quote: Credits,
+) -> NewRequest {
+    let approve_above = Credits(deps.config().credits.approve_above);
+    let approved = request.approved.then_some(quote);
+    match credits::approval(quote, approve_above, request.max_credits, approved) {
+        Approval::NotNeeded => accepted(taken, request, contacts, quote, approved, "waiting"),
+        Approval::Needed => {
+            let reason = format!(
+                "would cost up to {quote} credits, more than credits.approve_above = {approve_above}; \
+                 nothing was bought: unlockd approve {id}, or cancel {id}",
+                id = taken.row.id
+            );
+            let waiting = accepted(taken, request, contacts, quote, None, "unapproved");
+            NewRequest { status: "awaiting_approval", reason: Some(reason), ..waiting }
+        }
+        Approval::OverMaxCredits => {
+            let max_credits = request.max_credits.unwrap_or_default();
+            rejected(taken, Some(contacts), &Rejection::OverMaxCredits { quoted: quote, max_credits })
+        }
+    }
+}
+
+fn accepted(
+    taken: &Taken,
+    request: &UnlockRequest,
+    contacts: &Contacts,
+    quote: Credits,
+    approved: Option<Credits>,
+    state: &'static str,
+) -> NewRequest {
+    NewRequest {
+        quoted_credits: quote,
+        approved_credits: approved,
+        event_id: request.event_id.as_ref().map(|id| id.as_str().to_owned()),
+        items: new_items(contacts, state, "pending"),
+        ..blank(taken, "accepted")
+    }
+}
+
+fn rejected(taken: &Taken, contacts: Option<&Contacts>, rejection: &Rejection) -> NewRequest {
+    NewRequest {
+        reason: Some(rejection.to_string()),
+        items: contacts.map(|contacts| new_items(contacts, "done", "rejected")).unwrap_or_default(),
+        ..blank(taken, "rejected")
+    }
+}
+
+fn new_items(contacts: &Contacts, state: &'static str, outcome: &'static str) -> Vec<NewItem> {
+    let valid = contacts.valid.iter().map(|id| NewItem {
+        personnel_id: id.as_str().to_owned(),
+        state,
+        outcome,
+    });
+    let invalid = contacts.invalid.iter().map(|text| NewItem {
+        personnel_id: text.clone(),
+        state: "done",
+        outcome: "invalid",
+    });
+    valid.chain(invalid).collect()
+}
+
+fn blank(taken: &Taken, status: &'static str) -> NewRequest {
+    let row = &taken.row;
+    NewRequest {
+        id: RequestId(row.id),
+        account: row.account().unwrap_or_default(),
+        action: row.action().unwrap_or_default(),
+        event_id: row.event_id(),
+        task_id: row.task_id().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()),
+        query: row.query(),
+        max_pages: row.max_pages,
+        reference: row.reference(),
+        max_credits: row.max_credits,
+        approved_credits: None,
+        quoted_credits: Credits::ZERO,
+        status,
+        reason: None,
+        row_digest: taken.digest.clone(),
+        created_at: row.created_at,
+        items: vec![],
+    }
+}
+
+/// A task to follow for a request.
+struct Adoption {
+    request: UnlockRequest,
+    request_id: RequestId,
+    channel: Channel,
+    task_id: TaskId,
+    contacts: Vec<PersonnelId>,
+}
+
+async fn record(
+    deps: &Deps,
+    mut new: Vec<NewRequest>,
+    taken: &[Taken],
+    now: Millis,
+) -> Result<(), StoreError> {
+    let mut adoptions = Vec::new();
+    let mut served: BTreeSet<(crate::domain::AccountId, Channel)> = BTreeSet::new();
+    for (request, taken) in new.iter_mut().zip(taken) {
+        let Ok(parsed) = &taken.wish else { continue };
+        match &parsed.wish {
+            Wish::Adopt { channel, task_id, contacts } if request.status == "accepted" => {
+                // They enter with their job, which must exist first.
+                request.items.retain(|item| item.state == "done");
+                adoptions.push(Adoption {
+                    request: parsed.clone(),
+                    request_id: request.id,
+                    channel: *channel,
+                    task_id: task_id.clone(),
+                    contacts: contacts.valid.clone(),
+                });
+            }
+            Wish::Contacts { channel, .. } => {
+                served.insert((parsed.account.clone(), *channel));
+            }
+            _ => {}
+        }
+    }
+    let contacts = served
+        .into_iter()
+        .map(|(account, channel)| {
+            let own = new.iter().filter(|request| {
+                request.account == account.as_str() && request.action == channel.action().as_str()
+            });
+            let waiting = own.flat_map(|request| &request.items).filter(|item| item.state == "waiting");
+            let ids: BTreeSet<PersonnelId> =
+                waiting.map(|item| PersonnelId::trusted(item.personnel_id.clone())).collect();
+            (account, channel, ids.into_iter().collect::<Vec<_>>())
+        })
+        .collect::<Vec<_>>();
+    let first_poll = deps.ladder().next_poll(0, now);
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move {
+                requests::insert(&mut *connection, &new, now).await?;
+                for adoption in adoptions {
+                    adopt(&mut *connection, &adoption, first_poll, now).await?;
+                }
+                for (account, channel, ids) in contacts {
+                    let done =
+                        items::serve_from_store(&mut *connection, &account, channel, &ids, now).await?;
+                    items::join_in_flight(&mut *connection, &account, channel, &ids).await?;
+                    requests::finish_complete(&mut *connection, &done, now).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+}
+
+async fn adopt(
+    connection: &mut sqlx::SqliteConnection,
+    adoption: &Adoption,
+    first_poll: Millis,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let request = &adoption.request;
+    let job_id = jobs::insert_adopted(
+        &mut *connection,
+        &request.account,
+        adoption.channel,
+        &adoption.task_id,
+        request.event_id.as_ref(),
+        first_poll,
+        now,
+    )
+    .await?;
+    items::add_named(&mut *connection, job_id, adoption.request_id, &adoption.contacts).await?;
+    crate::store::timeline::of_job(connection, now, job_id, "adopted", "").await
+}

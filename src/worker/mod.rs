@@ -1,0 +1,206 @@
+//! The worker: passes that carry rows from one state to the next.
+//!
+//! Each pass reads rows, lets `domain` decide, acts through the [`gate`], and records in one
+//! transaction. Passes meet in rows, not in calls: a wake-up carries no data, so a restart and a
+//! normal run take the same path. In the order in which a request meets them: [`intake`],
+//! [`submit`], [`poll`], [`verify`], [`read`], [`settle`]; [`driver`] runs them all.
+
+pub mod driver;
+pub mod gate;
+pub mod intake;
+pub mod poll;
+pub mod read;
+pub mod settle;
+pub mod submit;
+pub mod submitted;
+pub mod verify;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use crate::api::{ApiError, Client, Settings};
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::domain::credits::Prices;
+use crate::domain::doubt::Patience;
+use crate::domain::failure::{self, ReadFailure};
+use crate::domain::pacing::{self, Ladder};
+use crate::domain::sorting::Sorting;
+use crate::domain::{AccountId, Action, Credits, JobId, Millis};
+use crate::store::{Store, StoreError, ledger};
+use gate::{Gate, Key};
+
+/// What a pass did, and when it wants to run next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Steps taken; a pass that did something is run again at once.
+    pub did: usize,
+    /// When there is something to do by time; `None`: only when a row changes.
+    pub next_at: Option<Millis>,
+}
+
+impl Report {
+    pub fn did(count: usize) -> Report {
+        Report { did: count, next_at: None }
+    }
+
+    pub fn idle() -> Report {
+        Report::default()
+    }
+
+    pub fn at(next_at: Millis) -> Report {
+        Report { did: 0, next_at: Some(next_at) }
+    }
+
+    /// This report, and not later than `next_at`.
+    pub fn no_later_than(self, next_at: Option<Millis>) -> Report {
+        let earliest = [self.next_at, next_at].into_iter().flatten().min();
+        Report { next_at: earliest, ..self }
+    }
+}
+
+/// Everything a pass needs.
+pub struct Deps {
+    pub store: Store,
+    pub clock: Clock,
+    pub lease_token: i64,
+    pub gates: BTreeMap<AccountId, Gate>,
+    config: RwLock<Arc<Config>>,
+    /// Batches whose contacts are being sorted by prechecks: by job and version. Lost on a
+    /// restart, and made again with free calls.
+    sortings: Mutex<HashMap<(JobId, i64), Sorting>>,
+    /// Looks at in-doubt jobs that are not complete yet.
+    looks: Mutex<HashMap<JobId, verify::PartialLook>>,
+}
+
+/// Why the worker could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Api(#[from] crate::api::ApiBuildError),
+}
+
+impl Deps {
+    /// Opens a gate for each configured account. A key that cannot be read is said and waited for:
+    /// a worker needs neither key nor network to start.
+    pub async fn new(
+        store: Store,
+        clock: Clock,
+        lease_token: i64,
+        config: Arc<Config>,
+    ) -> Result<Deps, SetupError> {
+        let settings = Settings {
+            base_url: config.api.base_url.clone(),
+            call_source: config.api.call_source.as_str(),
+            timeout: config.api.timeout,
+        };
+        let client = Client::new(&settings)?;
+        let mut gates = BTreeMap::new();
+        for (name, account) in &config.accounts {
+            let id = AccountId::trusted(name.clone());
+            let key = read_key(&id, account);
+            let gate = Gate::open(
+                id.clone(),
+                client.clone(),
+                None,
+                config.rate_limit.per_minute,
+                store.clone(),
+                clock.clone(),
+            )
+            .await?;
+            gate.set_key(key).await?;
+            gates.insert(id, gate);
+        }
+        Ok(Deps {
+            store,
+            clock,
+            lease_token,
+            gates,
+            config: RwLock::new(config),
+            sortings: Mutex::default(),
+            looks: Mutex::default(),
+        })
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts another configuration in force, keys included. Accounts that are new in it need a
+    /// restart, which the caller says.
+    pub async fn reconfigure(&self, config: Arc<Config>) -> Result<(), StoreError> {
+        for (id, gate) in &self.gates {
+            gate.set_per_minute(config.rate_limit.per_minute);
+            if let Some(account) = config.accounts.get(id.as_str()) {
+                gate.set_key(read_key(id, account)).await?;
+            }
+        }
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        Ok(())
+    }
+
+    pub fn accounts(&self) -> Vec<AccountId> {
+        self.gates.keys().cloned().collect()
+    }
+
+    fn ladder(&self) -> Ladder {
+        let config = self.config();
+        Ladder::new(&config.polling.steps, config.polling.give_up_after)
+    }
+
+    fn patience(&self) -> Patience {
+        let config = self.config();
+        Patience {
+            verify_after_ms: pacing::duration_ms(config.submit.verify_after),
+            decide_after_ms: pacing::duration_ms(config.submit.decide_after),
+        }
+    }
+
+    /// The configured prices.
+    pub fn prices(&self) -> Prices {
+        let price = &self.config().credits.price;
+        Prices {
+            email: Credits(price.email),
+            phone: Credits(price.phone),
+            event: Credits(price.event),
+            search: Credits(price.search),
+        }
+    }
+
+    /// What one unit of an action costs: as last seen, else as configured.
+    pub async fn price(&self, account: &AccountId, action: Action) -> Result<Credits, StoreError> {
+        let seen = ledger::seen_price(self.store.readers(), account, action).await?;
+        Ok(seen.unwrap_or_else(|| self.prices().of(action)))
+    }
+
+    fn sortings(&self) -> std::sync::MutexGuard<'_, HashMap<(JobId, i64), Sorting>> {
+        self.sortings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn looks(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, verify::PartialLook>> {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read_key(id: &AccountId, account: &config::Account) -> Option<Key> {
+    match config::read_key(account) {
+        Ok(key) => key.map(Key::new),
+        Err(error) => {
+            tracing::error!(account = %id, error = %error, "the account's key cannot be read; it waits for one");
+            None
+        }
+    }
+}
+
+/// A pause before the next try of something that failed `failures` times in a row.
+fn retry_at(now: Millis, failures: u32) -> Millis {
+    now.plus(pacing::retry_delay_ms(failures, 1_000, 60_000, fastrand::f64()))
+}
+
+/// What to do about a failed read: the gate has already learned from it.
+fn read_failure(error: &ApiError) -> ReadFailure {
+    failure::read(error.failure)
+}
