@@ -1,3 +1,4 @@
 //! unlockd
 
 pub mod config;
+pub mod logs;
