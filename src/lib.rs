@@ -1,3 +1,8 @@
-//! unlockd
+pub mod api;
+pub mod clock;
+pub mod config;
 pub mod domain;
+pub mod logs;
+pub mod sandbox;
 pub mod store;
+pub mod worker;

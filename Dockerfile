@@ -1,0 +1,37 @@
+# unlockd in a container without a shell, as user 65532, with one volume.
+#
+#     docker build -t unlockd .
+#     docker run -v unlockd:/data -v /path/to/key:/run/secrets/lensmor-api-key:ro \
+#         -e UNLOCKD_ACCOUNTS__DEFAULT__API_KEY_FILE=/run/secrets/lensmor-api-key unlockd
+#
+# The key file must be readable by user or group 65532 and not by others: chown 65532 and chmod 0400.
+# /data must be a local volume, not NFS or SMB: SQLite's write-ahead log needs shared memory between all
+# that open the file. For the same reason only containers of one host may share it, and an inbox file
+# (inbox.database) belongs on a local volume too.
+# The image runs with --read-only, --cap-drop ALL and --security-opt no-new-privileges.
+
+FROM rust:1.95-bookworm AS build
+WORKDIR /src
+COPY . .
+# The image's C compiler is all that the bundled SQLite and the TLS library ask for; no database is needed.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    SQLX_OFFLINE=true cargo build --release --locked \
+ && cp target/release/unlockd /unlockd \
+ && install -d -m 0700 /data
+
+# cc, not static: the program needs glibc and libgcc. CA certificates are in it.
+FROM gcr.io/distroless/cc-debian12:nonroot
+COPY --from=build /unlockd /usr/local/bin/unlockd
+COPY --from=build --chown=65532:65532 /data /data
+USER 65532:65532
+VOLUME /data
+ENV UNLOCKD_DATABASE=/data/unlockd.db
+# The status page listens on the container's own loopback, where the health check finds it. To publish
+# it set UNLOCKD_HTTP__LISTEN=0.0.0.0:8787 and UNLOCKD_HTTP__TOKEN_FILE; it refuses the first without the second.
+EXPOSE 8787
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=15s --timeout=5s --start-period=10s --retries=3 \
+    CMD ["/usr/local/bin/unlockd", "health"]
+ENTRYPOINT ["/usr/local/bin/unlockd"]
+CMD ["run"]

@@ -1,0 +1,263 @@
+//! What a single value must look like: durations, addresses, names, log levels, keys.
+//!
+//! Pure functions from text to value. An `Err` is the end of a sentence that begins with the key: it says
+//! what would be right and never repeats the value, which may be a secret.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use reqwest::Url;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+/// Ten years: far beyond any use, and small enough that adding it to a time in milliseconds cannot overflow.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+const DURATION_FORM: &str = "must be a whole number and a unit, ms, s, m or h, such as \"250ms\", \"3s\", \"5m\" or \"24h\"";
+
+/// `250ms`, `3s`, `5m`, `24h` and nothing else: no bare number, sign, fraction, blank or sum.
+pub(super) fn duration(text: &str, at_least: Duration) -> Result<Duration, String> {
+    let unit_at = text.find(|c: char| !c.is_ascii_digit());
+    let (number, unit) = text.split_at(unit_at.unwrap_or(text.len()));
+    let ms_per_unit = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(DURATION_FORM.to_owned()),
+    };
+    if number.is_empty() {
+        return Err(DURATION_FORM.to_owned());
+    }
+    // All digits by now, so what does not parse is too large.
+    let length = number
+        .parse::<u64>()
+        .ok()
+        .and_then(|n| n.checked_mul(ms_per_unit))
+        .map(Duration::from_millis)
+        .filter(|length| *length <= LONGEST)
+        .ok_or_else(|| "must be at most 87600h (ten years)".to_owned())?;
+    if length.is_zero() && at_least <= Duration::from_millis(1) && length < at_least {
+        return Err("must be longer than zero".to_owned());
+    }
+    if length < at_least {
+        return Err(format!("must be at least {}ms", at_least.as_millis()));
+    }
+    Ok(length)
+}
+
+/// The base of all API addresses, without a trailing slash.
+pub(super) fn base_url(text: &str) -> Result<String, String> {
+    let url = safe_url(text)?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("must have no query and no fragment".to_owned());
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+pub(super) fn webhook_url(text: &str) -> Result<String, String> {
+    safe_url(text).map(|url| url.as_str().to_owned())
+}
+
+/// https, or http to this very machine: whatever is sent there crosses no network in the clear.
+fn safe_url(text: &str) -> Result<Url, String> {
+    const FORM: &str =
+        "must be an https:// address, or http:// to a loopback host (127.0.0.1, [::1], localhost)";
+    let url = Url::parse(text).map_err(|_| FORM.to_owned())?;
+    // Url forgives blanks and line breaks; whoever wrote them meant something else.
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(FORM.to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("must not contain a user name or password".to_owned());
+    }
+    let host = url.host_str().unwrap_or_default();
+    match url.scheme() {
+        "https" if !host.is_empty() => Ok(url),
+        "http" if is_loopback(host) => Ok(url),
+        _ => Err(FORM.to_owned()),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// `None` for "", which turns the server off.
+pub(super) fn listen(text: &str) -> Result<Option<SocketAddr>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| {
+        "must be an IP address and a port such as \"127.0.0.1:8787\" or \"[::1]:8787\", or \"\" to turn it off".to_owned()
+    })
+}
+
+pub(super) fn account_name(name: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if (1..=64).contains(&name.len()) && name.chars().all(fits) {
+        return Ok(());
+    }
+    Err("an account name must be 1 to 64 letters, digits, \"_\" or \"-\"".to_owned())
+}
+
+/// A level, or directives as RUST_LOG takes them.
+///
+/// [`EnvFilter`] alone is no check: it reads a misspelt level such as `inof` as the name of a module, and
+/// then logs nothing. So a part without `=` must be a level.
+pub(super) fn log_level(text: &str) -> Result<(), String> {
+    const FORM: &str = "must be error, warn, info, debug, trace or off, or directives such as \"info,unlockd::worker=debug\"";
+    // An empty text parses as the level error.
+    let is_level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
+    let mut parts = text.split(',');
+    if !parts.all(|part| part.contains('=') || is_level(part))
+        || EnvFilter::builder().parse(text).is_err()
+    {
+        return Err(FORM.to_owned());
+    }
+    Ok(())
+}
+
+/// An API key must be able to travel as the value of an HTTP header.
+pub(super) fn api_key(text: &str) -> Result<(), &'static str> {
+    if text.is_empty() {
+        return Err("the key is empty");
+    }
+    if text.len() > 4096 {
+        return Err("the key is longer than 4096 characters");
+    }
+    if !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(
+            "the key contains a blank, a control character or a character outside of ASCII",
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_a_whole_number_and_a_unit() {
+        for (text, ms) in [
+            ("250ms", 250),
+            ("3s", 3_000),
+            ("5m", 300_000),
+            ("24h", 86_400_000),
+            ("0s", 0),
+            ("007s", 7_000),
+        ] {
+            assert_eq!(
+                duration(text, Duration::ZERO),
+                Ok(Duration::from_millis(ms)),
+                "{text}"
+            );
+        }
+        for text in [
+            "", "3", "-3s", "+3s", "1.5s", "3 s", " 3s", "3s ", "s", "3S", "3sec", "1m30s", "3d",
+            "٣s", "1e3s", "0x1s", "３s",
+        ] {
+            let said = duration(text, Duration::ZERO).unwrap_err();
+            assert!(said.contains("\"250ms\""), "{text}: {said}");
+        }
+        for text in ["87601h", "99999999999999999999s", "18446744073709551615h"] {
+            assert!(
+                duration(text, Duration::ZERO)
+                    .unwrap_err()
+                    .contains("at most 87600h"),
+                "{text}"
+            );
+        }
+        assert_eq!(duration("87600h", Duration::ZERO), Ok(LONGEST));
+        assert_eq!(
+            duration("99ms", Duration::from_millis(100)),
+            Err("must be at least 100ms".to_owned())
+        );
+    }
+
+    #[test]
+    fn plain_http_is_for_loopback_only() {
+        for (text, kept) in [
+            (
+                "https://platform.lensmor.com",
+                "https://platform.lensmor.com",
+            ),
+            (
+                "https://proxy.example/lensmor/",
+                "https://proxy.example/lensmor",
+            ),
+            ("http://127.0.0.1:9000/", "http://127.0.0.1:9000"),
+            ("http://127.9.9.9", "http://127.9.9.9"),
+            ("http://[::1]:9000", "http://[::1]:9000"),
+            ("http://localhost:9000//", "http://localhost:9000"),
+        ] {
+            assert_eq!(base_url(text), Ok(kept.to_owned()), "{text}");
+        }
+        for text in [
+            "",
+            "platform.lensmor.com",
+            "ftp://127.0.0.1",
+            "http://platform.lensmor.com",
+            "http://128.0.0.1",
+            "http://localhost.example.com",
+            "http://127.0.0.1.example.com",
+            "http://0.0.0.0",
+            "http://[::]",
+            "https://user@host",
+            "https://:secret@host",
+            "http://localhost@evil.example",
+            "https://host?x=1",
+            "https://host/#x",
+            "https://",
+            "file:///etc/passwd",
+            "https://ho st",
+            "https://host\n",
+        ] {
+            assert!(base_url(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_level_is_not_taken_for_a_module() {
+        for text in [
+            "info",
+            "WARN",
+            "off",
+            "info,unlockd=debug",
+            "unlockd::api[call{job_id=1}]=trace",
+            "warn,sqlx=off",
+        ] {
+            assert_eq!(log_level(text), Ok(()), "{text}");
+        }
+        for text in [
+            "",
+            " ",
+            "inof",
+            "info,unlockd",
+            "unlockd=loud",
+            "info,,debug",
+            "warn, sqlx=off",
+        ] {
+            assert!(log_level(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn listen_takes_an_address_and_a_port() {
+        assert_eq!(listen(""), Ok(None));
+        assert!(listen("127.0.0.1:0").is_ok());
+        assert!(listen("[::]:8787").is_ok());
+        for text in [
+            "8787",
+            ":8787",
+            "localhost",
+            "127.0.0.1",
+            "127.0.0.1:70000",
+            " 127.0.0.1:1",
+        ] {
+            assert!(listen(text).is_err(), "{text}");
+        }
+    }
+}

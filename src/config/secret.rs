@@ -1,0 +1,167 @@
+//! API keys: from the configuration, or from a file read at the moment of the call.
+//!
+//! The file is read anew each time, so a key can be changed while the program runs. A file that every user
+//! of the machine can read is refused, with the command that mends it. Errors name the file, never what is in it.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{Account, rules};
+
+/// Far more than any key needs; whoever points at a log file by mistake does not fill the memory.
+const LARGEST: u64 = 16 * 1024;
+
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    #[error("cannot read the API key file {}: {cause}", path.display())]
+    Unreadable { path: PathBuf, cause: io::Error },
+    #[error("the API key file {} is not a regular file", path.display())]
+    NotAFile { path: PathBuf },
+    // The two who may read it besides its owner: the group, and root; a service manager sets 0400 or 0440.
+    #[error(
+        "the API key file {0} can be read or written by every user of this machine (mode {mode:04o}): run chmod o-rwx {0} \
+         (for a secret that Docker or Kubernetes mounts: set its mode to 0440)", path.display()
+    )]
+    TooOpen { path: PathBuf, mode: u32 },
+    #[error("the API key file {} is not usable: {reason}", path.display())]
+    BadFile { path: PathBuf, reason: &'static str },
+    #[error("the configured API key is not usable: {reason}")]
+    BadValue { reason: &'static str },
+}
+
+/// The account's key as it is now; `None` when none is configured.
+pub fn read_key(account: &Account) -> Result<Option<SecretString>, KeyError> {
+    if let Some(path) = &account.api_key_file {
+        return read_file(path).map(Some);
+    }
+    let Some(key) = &account.api_key else {
+        return Ok(None);
+    };
+    let key = key.expose_secret().trim();
+    rules::api_key(key).map_err(|reason| KeyError::BadValue { reason })?;
+    Ok(Some(SecretString::from(key)))
+}
+
+fn read_file(path: &Path) -> Result<SecretString, KeyError> {
+    let unreadable = |cause| KeyError::Unreadable {
+        path: path.to_owned(),
+        cause,
+    };
+    // Asked before opening: opening a pipe would wait for its writer.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(KeyError::NotAFile {
+            path: path.to_owned(),
+        });
+    }
+    let file = File::open(path).map_err(unreadable)?;
+    let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o7777;
+    if mode & 0o007 != 0 {
+        return Err(KeyError::TooOpen {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    let bad = |reason| KeyError::BadFile {
+        path: path.to_owned(),
+        reason,
+    };
+    let mut bytes = Vec::new();
+    file.take(LARGEST)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    let text = String::from_utf8(bytes).map_err(|_| bad("it is not text"))?;
+    let key = text.trim();
+    rules::api_key(key).map_err(bad)?;
+    Ok(SecretString::from(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+
+    use super::*;
+
+    fn account(api_key_file: &Path) -> Account {
+        Account {
+            api_key: None,
+            api_key_file: Some(api_key_file.to_owned()),
+        }
+    }
+
+    fn file_with(content: &[u8], mode: u32) -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        (dir, path)
+    }
+
+    #[test]
+    fn the_file_is_read_anew_and_trimmed() {
+        let (_dir, path) = file_with(b"  lsk_one\n", 0o600);
+        let read = || read_key(&account(&path)).unwrap().unwrap();
+        assert_eq!(read().expose_secret(), "lsk_one");
+        fs::write(&path, "lsk_two\r\n").unwrap();
+        assert_eq!(read().expose_secret(), "lsk_two");
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_refused_with_the_chmod() {
+        for mode in [0o400, 0o440, 0o600, 0o640] {
+            let (_dir, path) = file_with(b"lsk_canary", mode);
+            assert!(read_key(&account(&path)).is_ok(), "{mode:o}");
+        }
+        for mode in [0o644, 0o604, 0o602, 0o601] {
+            let (_dir, path) = file_with(b"lsk_canary", mode);
+            let said = read_key(&account(&path)).unwrap_err().to_string();
+            let chmod = format!("chmod o-rwx {}", path.display());
+            assert!(said.contains(&chmod) && !said.contains("canary"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_a_header_is_refused_without_showing_it() {
+        for content in [
+            "",
+            " \n",
+            "canary key",
+            "canary\nkey",
+            "canaryé",
+            "canary\u{0}",
+        ] {
+            let (_dir, path) = file_with(content.as_bytes(), 0o600);
+            let said = format!("{0} {0:?}", read_key(&account(&path)).unwrap_err());
+            assert!(said.contains(&path.display().to_string()), "{said}");
+            assert!(!said.contains("canary"), "{said}");
+        }
+        let (_dir, path) = file_with(b"canary\xff", 0o600);
+        assert!(matches!(
+            read_key(&account(&path)),
+            Err(KeyError::BadFile { .. })
+        ));
+    }
+
+    #[test]
+    fn a_missing_file_and_a_directory_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = dir.path().join("missing");
+        let said = read_key(&account(&missing)).unwrap_err().to_string();
+        assert!(said.contains(&missing.display().to_string()), "{said}");
+        assert!(matches!(
+            read_key(&account(dir.path())),
+            Err(KeyError::NotAFile { .. })
+        ));
+    }
+
+    #[test]
+    fn no_key_is_not_an_error() {
+        let none = Account::default();
+        assert!(read_key(&none).unwrap().is_none());
+    }
+}
