@@ -1,1 +1,3 @@
 //! unlockd
+
+pub mod sandbox;
