@@ -309,18 +309,26 @@ async fn a_task_is_pending_then_its_items_end_one_by_one() {
 }
 
 #[tokio::test]
+async fn time_moves_by_itself_unless_told_otherwise() {
+    let sandbox = sandbox::start(Options {
+        task_seconds: 0.0,
+        ..Options::default()
+    });
+    let town = Town {
+        sandbox: sandbox.await.expect("a port is free"),
+        client: client(),
+    };
+    town.unlock(&["1"]).await;
+    assert_eq!(town.task("321").await["taskStatus"], "completed");
+}
+
+#[tokio::test]
 async fn a_task_is_seen_only_by_its_key_and_on_its_own_endpoint() {
     let town = quiet_town().await;
     town.unlock(&["1"]).await;
     let path = "/external/contacts/unlock-tasks/321";
-    let stranger = town.get(path).headers(
-        [(
-            "authorization".parse().expect("a name"),
-            "Bearer other".parse().expect("a value"),
-        )]
-        .into_iter()
-        .collect(),
-    );
+    let url = format!("{}{path}", town.sandbox.base_url());
+    let stranger = town.client.get(url).bearer_auth("another");
     read(stranger, 404).await;
     read(town.get("/external/contacts/unlock-phone-tasks/321"), 404).await;
     read(town.get("/external/contacts/unlock-tasks/99"), 404).await;
@@ -539,115 +547,73 @@ async fn precheck_says_what_a_batch_would_cost() {
     );
 }
 
-#[tokio::test]
-async fn precheck_gives_a_reason_for_every_refusal() {
+/// Each with what precheck is to say: allowed, credits, reason.
+async fn expect_prechecks(action: &str, cases: Vec<(Value, bool, i64, &str)>) {
     let town = quiet_town().await;
+    for (params, allowed, credits, reason) in cases {
+        let answer = town.precheck(action, params).await;
+        assert_eq!(answer["reason_code"], reason);
+        assert_eq!(answer["allowed"], allowed, "{action} {reason}");
+        assert_eq!(answer["credits"], credits, "{action} {reason}");
+        assert_eq!(answer["should_charge"], credits > 0);
+    }
+}
+
+#[tokio::test]
+async fn precheck_gives_a_reason_for_every_batch_it_would_not_sell() {
     let ids = |ids: &[&str]| json!({ "personnel_ids": ids });
     let many: Vec<String> = (100..2101).map(|id| format!("{id}00")).collect();
-    for (action, params, allowed, credits, reason) in [
+    let unknown_event = json!({ "personnel_ids": ["1"], "event_id": "404" });
+    let unlinked = json!({ "personnel_ids": ["92"], "event_id": "1" });
+    let cases = vec![
+        (ids(&["1093"]), true, 0, "already_unlocked"),
+        (ids(&["1095", "1093"]), false, 0, "unlock_in_progress"),
+        (ids(&["1091"]), false, 0, "not_found"),
+        (ids(&["x"]), false, 0, "invalid_subject"),
+        (json!({}), false, 0, "invalid_subject"),
+        (unknown_event, false, 0, "not_found"),
+        (unlinked, false, 0, "no_contacts_available"),
         (
-            "unlock_contact_emails",
-            ids(&["1093"]),
-            true,
-            0,
-            "already_unlocked",
-        ),
-        (
-            "unlock_contact_emails",
-            ids(&["1095"]),
-            false,
-            0,
-            "unlock_in_progress",
-        ),
-        (
-            "unlock_contact_emails",
-            ids(&["1091"]),
-            false,
-            0,
-            "not_found",
-        ),
-        (
-            "unlock_contact_emails",
-            ids(&["x"]),
-            false,
-            0,
-            "invalid_subject",
-        ),
-        (
-            "unlock_contact_emails",
-            json!({}),
-            false,
-            0,
-            "invalid_subject",
-        ),
-        (
-            "unlock_contact_emails",
-            json!({ "personnel_ids": ["1"], "event_id": "404" }),
-            false,
-            0,
-            "not_found",
-        ),
-        (
-            "unlock_contact_emails",
-            json!({ "personnel_ids": ["92"], "event_id": "1" }),
-            false,
-            0,
-            "no_contacts_available",
-        ),
-        (
-            "unlock_contact_emails",
             json!({ "personnel_ids": many }),
             false,
             0,
             "exceed_max_unlock_limit",
         ),
         (
-            "unlock_contact_phones",
-            json!({ "personnel_ids": many[..80] }),
+            json!({ "personnel_ids": many[..700] }),
             false,
-            12_000,
+            10_500,
             "insufficient_balance",
         ),
-        (
-            "unlock_event_contacts",
-            json!({ "event_id": "26855" }),
-            true,
-            2_000,
-            "ok",
-        ),
-        (
-            "unlock_event_contacts",
-            json!({ "event_id": "404" }),
-            false,
-            0,
-            "not_found",
-        ),
-        (
-            "search_exhibitor_events",
-            json!({ "company_name": "Acme" }),
-            true,
-            50,
-            "ok",
-        ),
-        ("query_event_personnel", json!({}), true, 0, "ok"),
-        ("others", json!({}), true, 0, "ok"),
-        ("dance", json!({}), false, 0, "unsupported_action"),
+    ];
+    expect_prechecks("unlock_contact_emails", cases).await;
+}
+
+#[tokio::test]
+async fn precheck_knows_the_other_actions() {
+    let event = || json!({ "event_id": "26855" });
+    let events = vec![
+        (event(), true, 2_000, "ok"),
+        (json!({ "event_id": "404" }), false, 0, "not_found"),
+        (json!({}), false, 0, "invalid_subject"),
+    ];
+    expect_prechecks("unlock_event_contacts", events).await;
+    expect_prechecks("search_exhibitor_events", vec![(json!({}), true, 50, "ok")]).await;
+    expect_prechecks("query_event_personnel", vec![(event(), true, 0, "ok")]).await;
+    expect_prechecks("others", vec![(json!({}), true, 0, "ok")]).await;
+    expect_prechecks("dance", vec![(json!({}), false, 0, "unsupported_action")]).await;
+}
+
+#[tokio::test]
+async fn precheck_accepts_only_the_documented_fields() {
+    let town = quiet_town().await;
+    for body in [
+        json!({ "action_type": "others", "params": {}, "actionType": "x" }),
+        json!({ "action_type": "others" }),
+        json!({ "action_type": "", "params": {} }),
     ] {
-        let answer = town.precheck(action, params).await;
-        let seen = (
-            &answer["allowed"],
-            &answer["credits"],
-            &answer["reason_code"],
-        );
-        assert_eq!(
-            seen,
-            (&json!(allowed), &json!(credits), &json!(reason)),
-            "{action}"
-        );
-        assert_eq!(answer["should_charge"], credits > 0);
+        read(town.post("/external/actions/precheck", &body), 400).await;
     }
-    let unknown_field = json!({ "action_type": "others", "params": {}, "actionType": "x" });
-    read(town.post("/external/actions/precheck", &unknown_field), 400).await;
 }
 
 #[tokio::test]

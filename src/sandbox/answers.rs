@@ -1,21 +1,18 @@
 //! What each endpoint answers, in the vendor's words.
 //!
-//! The JSON is written out here from the vendor's pages, field by field, and shares nothing with the
-//! client that reads it: a misspelt name cannot agree with itself.
+//! The JSON is written out from the vendor's pages, field by field, and shares nothing with the
+//! client that reads it: a misspelt name cannot agree with itself. Here are the way to each endpoint,
+//! errors, and the short answers; `unlocks.rs`, `pages.rs` and `precheck.rs` have the longer ones.
 
 use serde_json::{Map, Value, json};
 
-use super::contacts::{Channel, Fate, event_exists, people_of};
+use super::contacts::{Channel, Fate};
+use super::pages::{company_item, event_item, list, names_concurrency, search};
 use super::precheck::precheck;
 use super::routes::{Asked, Route};
-use super::tasks::ItemView;
-use super::world::{EVENT_PRICE, Refusal, Sorted, Standing, World};
+use super::unlocks::{task, unlock};
+use super::world::{EVENT_PRICE, Refusal, Standing, World};
 
-/// How many contacts one call may name.
-pub(super) const MOST_CONTACTS: usize = 2_000;
-/// How many people of an event can be seen before it is unlocked.
-const PREVIEW: usize = 5;
-const SEARCH_TOTAL: i64 = 45;
 const DAY_MS: i64 = 86_400_000;
 
 /// An answer before it is put on the wire.
@@ -70,11 +67,11 @@ pub(super) fn refuse(status: u16) -> Answer {
     error(status, i64::from(status), error_key, message)
 }
 
-fn invalid(message: &str) -> Answer {
+pub(super) fn invalid(message: &str) -> Answer {
     error(400, 400, "INVALID_REQUEST", message)
 }
 
-fn refused(refusal: Refusal) -> Answer {
+pub(super) fn refused(refusal: Refusal) -> Answer {
     match refusal {
         Refusal::EventNotFound => refuse(404),
         Refusal::InsufficientCredits => refuse(402),
@@ -129,97 +126,6 @@ pub(super) fn object(body: Option<&Value>) -> Result<&Map<String, Value>, Answer
         .ok_or_else(|| invalid("The body is a JSON object, sent as application/json"))
 }
 
-pub(super) fn personnel_ids(object: &Map<String, Value>) -> Result<Vec<String>, Answer> {
-    let wrong = || invalid("personnel_ids is a list of at least one text");
-    let ids = object.get("personnel_ids").and_then(Value::as_array);
-    let ids = ids.filter(|ids| !ids.is_empty()).ok_or_else(wrong)?;
-    let texts = ids.iter().map(|id| id.as_str().map(str::to_owned));
-    texts.collect::<Option<Vec<_>>>().ok_or_else(wrong)
-}
-
-fn unlock(
-    world: &mut World,
-    asked: &Asked,
-    channel: Channel,
-    now_ms: i64,
-) -> Result<Answer, Answer> {
-    let body = object(asked.body.as_ref())?;
-    let ids = personnel_ids(body)?;
-    let event_id = text(body, "event_id", 100)?;
-    if ids.len() > MOST_CONTACTS {
-        return Err(refuse(422));
-    }
-    // The sandbox accepts a call only with a key, so there is one.
-    let key = asked.key.as_deref().unwrap_or_default();
-    let submitted = world.submit(key, channel, &ids, event_id, now_ms);
-    let (task, sorted) = submitted.map_err(refused)?;
-    let mut answer = json!({ "status": "success" });
-    if let Some(number) = task {
-        answer = json!({
-            "status": "accepted",
-            "task_id": number.to_string(),
-            "job_id": number.to_string(),
-        });
-    }
-    add_skipped(&mut answer, &sorted);
-    Ok(Answer::new(201, answer))
-}
-
-fn add_skipped(answer: &mut Value, sorted: &Sorted) {
-    let groups = [
-        ("invalid_personnel_ids", &sorted.invalid),
-        ("missing_personnel_ids", &sorted.missing),
-        ("unlinked_personnel_ids", &sorted.unlinked),
-        ("already_unlocked_personnel_ids", &sorted.already_unlocked),
-        ("unlocking_personnel_ids", &sorted.unlocking),
-    ];
-    let skipped: Vec<&String> = groups.iter().flat_map(|(_, ids)| ids.iter()).collect();
-    if skipped.is_empty() {
-        return;
-    }
-    answer["skipped_personnel_ids"] = json!(skipped);
-    for (name, ids) in groups.iter().filter(|(_, ids)| !ids.is_empty()) {
-        answer["skipped_detail"][*name] = json!(ids);
-    }
-}
-
-fn task(
-    world: &World,
-    asked: &Asked,
-    channel: Channel,
-    id: &str,
-    now_ms: i64,
-) -> Result<Answer, Answer> {
-    let key = asked.key.as_deref().unwrap_or_default();
-    let number = id.parse().map_err(|_| refuse(404))?;
-    let task = world
-        .task(number, channel, key)
-        .ok_or_else(|| refuse(404))?;
-    let items: Vec<Value> = task
-        .items(now_ms)
-        .into_iter()
-        .map(|(id, view)| item_json(id, view, channel))
-        .collect();
-    Ok(Answer::new(
-        200,
-        json!({ "taskId": id, "taskStatus": task.phase(now_ms).as_str(), "items": items }),
-    ))
-}
-
-fn item_json(id: &str, view: ItemView, channel: Channel) -> Value {
-    match view {
-        ItemView::Pending => json!({ "personnelId": id, "status": "pending" }),
-        ItemView::Processing => json!({ "personnelId": id, "status": "processing" }),
-        ItemView::Unlocked(None) => json!({ "personnelId": id, "status": "unlocked" }),
-        ItemView::Unlocked(Some(value)) => {
-            json!({ "personnelId": id, "status": "unlocked", channel.as_str(): value })
-        }
-        ItemView::Failed(code) => {
-            json!({ "personnelId": id, "status": "failed", "errorCode": code })
-        }
-    }
-}
-
 fn balance(world: &World, now_ms: i64) -> Answer {
     let left = world.credits.seen_at(now_ms);
     let granted = world.credits.granted;
@@ -241,7 +147,7 @@ fn balance(world: &World, now_ms: i64) -> Answer {
     )
 }
 
-fn query<'a>(asked: &'a Asked, name: &str) -> Option<&'a str> {
+pub(super) fn query<'a>(asked: &'a Asked, name: &str) -> Option<&'a str> {
     let found = asked.query.iter().find(|(known, _)| known == name)?;
     Some(found.1.as_str())
 }
@@ -257,7 +163,7 @@ fn profile(world: &mut World, asked: &Asked, now_ms: i64) -> Result<Answer, Answ
     }
 }
 
-fn contact(world: &mut World, id: &str, now_ms: i64) -> Value {
+pub(super) fn contact(world: &mut World, id: &str, now_ms: i64) -> Value {
     let email = world.standing(id, Channel::Email, now_ms);
     let phone = world.standing(id, Channel::Phone, now_ms);
     let contact_status = match email {
@@ -315,138 +221,4 @@ fn unlock_event(world: &mut World, id: &str, now_ms: i64) -> Result<Answer, Answ
             "event": { "id": id, "eventId": id, "name": format!("Sandbox Event {id}") },
         }),
     ))
-}
-
-/// Which page is asked for, and of what size.
-#[derive(Clone, Copy)]
-struct Paging {
-    page: i64,
-    size: i64,
-}
-
-impl Paging {
-    fn new(page: Option<i64>, size: Option<i64>) -> Result<Self, Answer> {
-        match (page, size) {
-            (Some(page @ 1..=1_000_000), Some(size @ 1..=100)) => Ok(Self { page, size }),
-            _ => Err(invalid("page is at least 1, pageSize 1 to 100")),
-        }
-    }
-
-    /// From the first to before the last item of the page, of so many in all.
-    fn range(self, total: i64) -> std::ops::Range<i64> {
-        let start = ((self.page - 1) * self.size).min(total);
-        start..(start + self.size).min(total)
-    }
-
-    fn page_of(self, items: Vec<Value>, total: i64) -> Value {
-        let pages = (total + self.size - 1) / self.size;
-        json!({
-            "items": items,
-            "total": total,
-            "page": self.page,
-            "pageSize": self.size,
-            "totalPages": pages,
-            "hasMore": self.page < pages,
-        })
-    }
-}
-
-fn list(world: &mut World, asked: &Asked, now_ms: i64) -> Result<Answer, Answer> {
-    let event_id = query(asked, "event_id").unwrap_or_default();
-    if event_id.is_empty() || event_id.chars().count() > 100 {
-        return Err(invalid("event_id is text of 1 to 100 characters"));
-    }
-    if !event_exists(event_id) {
-        return Err(refuse(404));
-    }
-    let number = |name, default| query(asked, name).map_or(Some(default), |text| text.parse().ok());
-    let paging = Paging::new(number("page", 1), number("pageSize", 20))?;
-    let people = people_of(event_id);
-    let full = world.event_unlocked(event_id, now_ms);
-    let visible = if full { people.len() } else { PREVIEW };
-    let range = paging.range(visible as i64);
-    let items = people[range.start as usize..range.end as usize]
-        .iter()
-        .map(|id| contact(world, id, now_ms))
-        .collect();
-    let mut answer = paging.page_of(items, visible as i64);
-    answer["semantics"] = semantics(full, people.len(), visible, paging);
-    Ok(Answer::new(200, answer))
-}
-
-fn semantics(full: bool, actual: usize, visible: usize, paging: Paging) -> Value {
-    let last_page = (visible as i64 + paging.size - 1) / paging.size;
-    let (code, message) = if full {
-        ("full_access", "All results are visible")
-    } else {
-        ("unlock_event", "Unlock the event to see all results")
-    };
-    json!({
-        "accessMode": if full { "full" } else { "preview" },
-        "previewLimit": (!full).then_some(PREVIEW),
-        "counts": {
-            "actualTotal": actual,
-            "visibleTotal": visible,
-            "remainingLockedCount": actual - visible,
-        },
-        "pageState": {
-            "requestedPage": paging.page,
-            "accessible": paging.page <= last_page,
-            "maxAccessiblePage": last_page,
-        },
-        "unlock": {
-            "requiredForMoreResults": !full,
-            "actionType": (!full).then_some("unlock_event_contacts"),
-            "credits": (!full).then_some(EVENT_PRICE),
-        },
-        "guidance": { "code": code, "message": message },
-    })
-}
-
-fn names_concurrency(asked: &Asked) -> bool {
-    let body = asked.body.as_ref();
-    let name = body.and_then(|body| body.get("company_name"));
-    name.and_then(Value::as_str)
-        .is_some_and(|name| name.contains("concurrent"))
-}
-
-fn search(
-    world: &mut World,
-    asked: &Asked,
-    now_ms: i64,
-    item: fn(&str, i64) -> Value,
-) -> Result<Answer, Answer> {
-    let body = object(asked.body.as_ref())?;
-    let name = text(body, "company_name", 200)?;
-    let name = name.ok_or_else(|| invalid("company_name is required"))?;
-    let number = |field, default| body.get(field).map_or(Some(default), Value::as_i64);
-    let paging = Paging::new(number("page", 1), number("pageSize", 20))?;
-    let total = if name.contains("nobody") {
-        0
-    } else {
-        SEARCH_TOTAL
-    };
-    let items: Vec<Value> = paging.range(total).map(|place| item(name, place)).collect();
-    if !items.is_empty() {
-        world.charge_search(now_ms).map_err(refused)?;
-    }
-    Ok(Answer::new(201, paging.page_of(items, total)))
-}
-
-fn company_item(name: &str, place: i64) -> Value {
-    let number = place + 1;
-    json!({
-        "id": (4_000 + number).to_string(),
-        "companyName": format!("{name} {number}"),
-        "matched_event_ids": [(139_000 + number).to_string()],
-    })
-}
-
-fn event_item(name: &str, place: i64) -> Value {
-    let number = (139_000 + place + 1).to_string();
-    json!({
-        "id": number,
-        "eventId": number,
-        "name": format!("{name} at Sandbox Expo {}", place + 1),
-    })
 }

@@ -7,8 +7,8 @@
 //! made twice and cancel out.
 //!
 //! The way of a request: `link` (the socket), `trouble` (read it, answer it), `routes` (may it pass,
-//! and where to), `answers` and `precheck` (the JSON), `world` (what is so), `tasks`, `credits`,
-//! `limits` and `contacts` (the rules).
+//! and where to), `answers`, `unlocks`, `pages` and `precheck` (the JSON), `world` (what is so),
+//! `tasks`, `credits`, `limits` and `contacts` (the rules).
 
 mod answers;
 mod contacts;
@@ -18,11 +18,13 @@ mod faults;
 mod journal;
 mod limits;
 mod link;
+mod pages;
 mod precheck;
 mod routes;
 mod tasks;
 mod time;
 mod trouble;
+mod unlocks;
 mod world;
 
 use std::collections::BTreeMap;

@@ -6,8 +6,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::answers::{Answer, MOST_CONTACTS, object, personnel_ids, refuse, text};
+use super::answers::{Answer, object, refuse, text};
 use super::contacts::{Channel, event_exists};
+use super::unlocks::{MOST_CONTACTS, personnel_ids};
 use super::world::{EVENT_PRICE, SEARCH_PRICE, Sorted, World};
 
 /// Every field that the schema allows, with the length it allows; it allows no other.
