@@ -106,6 +106,17 @@ impl Town {
         self.sandbox.accounting().charge(id, Channel::Email).times
     }
 
+    /// A client that gives up as soon as its call was received.
+    async fn abandon(&self, request: reqwest::RequestBuilder) {
+        let waiting = tokio::spawn(request.send());
+        while self.sandbox.journal().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        waiting.abort();
+        let ended = waiting.await.expect_err("it never had an answer");
+        assert!(ended.is_cancelled());
+    }
+
     /// What becomes of one contact: its item when the task has ended, `Null` when it is not named.
     async fn fate(&self, id: &str) -> Value {
         let accepted = self.unlock(&[id]).await;
@@ -920,6 +931,14 @@ async fn an_answer_can_be_cut_at_every_byte() {
 }
 
 #[tokio::test]
+async fn a_cut_behind_the_end_of_an_answer_spares_the_next() {
+    let town = town_with("lost-answer=cut:2000@balance").await;
+    for _ in 0..5 {
+        assert_eq!(town.balance().await, 10_000);
+    }
+}
+
+#[tokio::test]
 async fn an_answer_can_be_lost_behind_an_error_page() {
     for status in [500, 502] {
         let town = town_with(&format!("lost-answer={status}@unlock")).await;
@@ -934,8 +953,7 @@ async fn an_answer_can_be_lost_behind_an_error_page() {
 async fn an_answer_can_stay_away() {
     for fault in ["lost-answer=timeout@unlock", "slow=1h@unlock"] {
         let town = town_with(fault).await;
-        let request = town.unlocking(&["1"]).timeout(Duration::from_millis(200));
-        assert!(request.send().await.expect_err("no answer").is_timeout());
+        town.abandon(town.unlocking(&["1"])).await;
         assert_eq!(town.charged("1"), 1);
         assert_eq!(town.sandbox.journal()[0].status, None);
     }
@@ -944,8 +962,7 @@ async fn an_answer_can_stay_away() {
 #[tokio::test]
 async fn a_late_call_takes_effect_after_its_client_has_gone() {
     let town = town_with("late=5m@unlock").await;
-    let request = town.unlocking(&["1"]).timeout(Duration::from_millis(200));
-    assert!(request.send().await.expect_err("no answer").is_timeout());
+    town.abandon(town.unlocking(&["1"])).await;
     assert_eq!(town.charged("1"), 0);
     town.advance(300);
     while town.charged("1") == 0 {
@@ -985,6 +1002,31 @@ async fn a_broken_body_comes_with_the_right_status_and_the_effect() {
         );
         assert_eq!(town.charged("1"), 1);
     }
+}
+
+#[tokio::test]
+async fn a_task_can_name_strangers_and_speak_of_what_nobody_knows() {
+    let town = quiet_town().await;
+    town.unlock(&["1"]).await;
+    for fault in ["broken=strangers@poll", "broken=unknown@poll"] {
+        town.sandbox
+            .inject(fault.parse().expect("the grammar has it"));
+    }
+    let strangers = town.task("321").await;
+    let ids: Vec<_> = (0..3)
+        .map(|place| &strangers["items"][place]["personnelId"])
+        .collect();
+    assert_eq!(ids, ["1", "1", "777777777777"]);
+    let unknown = town.task("321").await;
+    assert_eq!(unknown["taskStatus"], "unheard_of");
+    assert_eq!(unknown["items"][0]["status"], "unheard_of");
+}
+
+#[tokio::test]
+async fn a_deep_body_is_nested_beyond_reading() {
+    let town = town_with("broken=deep@balance").await;
+    let response = send(town.get("/external/credits/balance")).await;
+    assert_eq!(response.text().await.expect("all of it").len(), 500_000);
 }
 
 #[tokio::test]
@@ -1119,6 +1161,9 @@ fn every_fault_is_written_as_it_was_read() {
         "late=3000ms",
         "drip",
         "broken=html",
+        "broken=strangers",
+        "broken=unknown",
+        "broken=deep",
         "broken=empty",
         "broken=types",
         "broken=truncated",

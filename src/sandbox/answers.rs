@@ -7,11 +7,12 @@
 use serde_json::{Map, Value, json};
 
 use super::contacts::{Channel, Fate};
+use super::credits::EVENT_PRICE;
 use super::pages::{company_item, event_item, list, names_concurrency, search};
 use super::precheck::precheck;
 use super::routes::{Asked, Route};
 use super::unlocks::{task, unlock};
-use super::world::{EVENT_PRICE, Refusal, Standing, World};
+use super::world::{Refusal, Standing, Unlocked, World};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -200,22 +201,23 @@ fn unlock_event(world: &mut World, id: &str, now_ms: i64) -> Result<Answer, Answ
     }
     let unlocked = world.unlock_event(id, now_ms).map_err(refused)?;
     let left = world.credits.held();
-    let (credits_used, balance_after) = if unlocked.already_unlocked {
-        (0, Value::Null)
-    } else {
-        let after = json!({
-            "subscriptionBalance": left.subscription,
-            "permanentBalance": left.addon + left.gift,
-            "totalBalance": left.total(),
-            "unlimited": false,
-        });
-        (EVENT_PRICE, after)
+    let (credits_used, balance_after) = match unlocked {
+        Unlocked::Before => (0, Value::Null),
+        Unlocked::Now => {
+            let after = json!({
+                "subscriptionBalance": left.subscription,
+                "permanentBalance": left.addon + left.gift,
+                "totalBalance": left.total(),
+                "unlimited": false,
+            });
+            (EVENT_PRICE, after)
+        }
     };
     Ok(Answer::new(
         201,
         json!({
             "success": true,
-            "alreadyUnlocked": unlocked.already_unlocked,
+            "alreadyUnlocked": unlocked == Unlocked::Before,
             "creditsUsed": credits_used,
             "balanceAfter": balance_after,
             "event": { "id": id, "eventId": id, "name": format!("Sandbox Event {id}") },

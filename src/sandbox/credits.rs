@@ -4,6 +4,27 @@
 //! first, then the addon, then the gift. A charge takes effect at once, but with a charge lag the
 //! balance shows it only later: what a reader sees and what can be spent are then two figures.
 
+use super::contacts::Channel;
+
+pub(super) const EVENT_PRICE: i64 = 2_000;
+pub(super) const SEARCH_PRICE: i64 = 50;
+
+/// What one contact costs.
+#[derive(Clone, Copy)]
+pub(super) struct Prices {
+    pub(super) email: i64,
+    pub(super) phone: i64,
+}
+
+impl Prices {
+    pub(super) fn of(self, channel: Channel) -> i64 {
+        match channel {
+            Channel::Email => self.email,
+            Channel::Phone => self.phone,
+        }
+    }
+}
+
 /// Credits by where they come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Pools {

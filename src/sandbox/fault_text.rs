@@ -32,8 +32,10 @@ KIND, where the call is carried out first:
   late=DURATION              the call itself is carried out that late (the sandbox's time), and
                              even when the client has gone
   drip                       the body comes at one byte a second
-  broken=html|empty|types|truncated|huge  the status is right, the body is not: a page, nothing,
-                             every value of another type, half of the JSON, 200 MiB
+  broken=HOW                 the status is right, the body is not: html (a page), empty, types
+                             (every value of another type), truncated (half of the JSON),
+                             strangers (items twice, and one not asked for), unknown (words
+                             and fields never heard of), deep (nested), huge (200 MiB)
   pass                       nothing goes wrong: lets calls through before the next fault
 DURATION is written 250ms, 3s, 5m or 24h.";
 
@@ -175,9 +177,13 @@ fn parse_breakage(how: &str) -> Result<Breakage, String> {
         "empty" => Ok(Breakage::Empty),
         "types" => Ok(Breakage::Types),
         "truncated" => Ok(Breakage::Truncated),
+        "strangers" => Ok(Breakage::Strangers),
+        "unknown" => Ok(Breakage::Unknown),
+        "deep" => Ok(Breakage::Deep),
         "huge" => Ok(Breakage::Huge),
         _ => Err(format!(
-            "a body is broken as html, empty, types, truncated or huge, not as `{how}`"
+            "a body is broken as html, empty, types, truncated, strangers, unknown, deep or huge, \
+             not as `{how}`"
         )),
     }
 }
@@ -246,6 +252,9 @@ impl fmt::Display for Breakage {
             Self::Empty => "empty",
             Self::Types => "types",
             Self::Truncated => "truncated",
+            Self::Strangers => "strangers",
+            Self::Unknown => "unknown",
+            Self::Deep => "deep",
             Self::Huge => "huge",
         })
     }

@@ -59,6 +59,11 @@ pub enum Breakage {
     Empty,
     Types,
     Truncated,
+    /// Items named twice, and one that was not asked for.
+    Strangers,
+    /// Words and fields that no page has.
+    Unknown,
+    Deep,
     Huge,
 }
 

@@ -59,6 +59,13 @@ impl Cutter {
         lock(&self.0.plan).cut = Some(cut);
     }
 
+    /// A new request came this way: what was planned for the answer before it is over.
+    pub(super) fn spare(&self) {
+        let mut plan = lock(&self.0.plan);
+        plan.cut = None;
+        plan.matched = 0;
+    }
+
     /// Ends the connection now, whatever it is doing.
     fn sever(&self) {
         lock(&self.0.plan).severed = true;
@@ -196,8 +203,17 @@ impl Links {
 
 /// The listening socket.
 pub(super) struct Door {
-    pub(super) listener: TcpListener,
-    pub(super) links: Links,
+    listener: TcpListener,
+    links: Links,
+}
+
+impl Door {
+    pub(super) fn new(listener: TcpListener, links: &Links) -> Self {
+        Self {
+            listener,
+            links: links.clone(),
+        }
+    }
 }
 
 impl Listener for Door {

@@ -11,6 +11,7 @@
 //! `tasks`, `credits`, `limits` and `contacts` (the rules).
 
 mod answers;
+mod breakage;
 mod contacts;
 mod credits;
 mod fault_text;
@@ -185,10 +186,7 @@ pub async fn start(options: Options) -> io::Result<Sandbox> {
         state: Mutex::new(state),
     });
     let links = link::Links::default();
-    let door = link::Door {
-        listener,
-        links: links.clone(),
-    };
+    let door = link::Door::new(listener, &links);
     let router = Router::new()
         .fallback(trouble::serve)
         .with_state(Arc::clone(&shared))

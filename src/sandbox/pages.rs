@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::answers::{Answer, contact, invalid, object, query, refuse, refused, text};
 use super::contacts::{event_exists, people_of};
+use super::credits::EVENT_PRICE;
 use super::routes::Asked;
-use super::world::{EVENT_PRICE, World};
+use super::world::World;
 
 /// How many people of an event can be seen before it is unlocked.
 const PREVIEW: usize = 5;

@@ -8,8 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::answers::{Answer, object, refuse, text};
 use super::contacts::{Channel, event_exists};
+use super::credits::{EVENT_PRICE, SEARCH_PRICE};
 use super::unlocks::{MOST_CONTACTS, personnel_ids};
-use super::world::{EVENT_PRICE, SEARCH_PRICE, Sorted, World};
+use super::world::{Sorted, World};
 
 /// Every field that the schema allows, with the length it allows; it allows no other.
 const TEXTS: [(&str, usize); 6] = [

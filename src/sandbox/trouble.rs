@@ -4,20 +4,20 @@
 //! journal learns the status just before the answer is handed over, so whoever has read an answer
 //! finds it there.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Query, Request, State as Held};
+use axum::http::request::Parts as RequestHead;
 use axum::http::response::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
-use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use super::answers::Answer;
-use super::faults::{Breakage, FaultKind, Loss};
+use super::breakage::{damage, drip, page};
+use super::faults::{FaultKind, Loss};
 use super::journal::Call;
 use super::link::{Cut, Cutter};
 use super::routes::{self, Asked, Route};
@@ -25,10 +25,6 @@ use super::{Shared, lock};
 
 /// Larger than any request the API has: 2000 ids of 20 digits are 46 kB.
 const MOST_REQUEST_BYTES: usize = 1 << 20;
-const HUGE_BYTES: usize = 200 << 20;
-const HUGE_PIECE: usize = 64 << 10;
-const PAGE: &str = "<html><head><title>Error</title></head><body><h1>Something went wrong</h1>\
-                    <p>nginx</p></body></html>\n";
 
 /// Every request comes here.
 pub(super) async fn serve(
@@ -36,6 +32,7 @@ pub(super) async fn serve(
     ConnectInfo(cutter): ConnectInfo<Cutter>,
     request: Request,
 ) -> Response {
+    cutter.spare();
     let (head, body) = request.into_parts();
     let Ok(bytes) = axum::body::to_bytes(body, MOST_REQUEST_BYTES).await else {
         // Too large, or cut off by its sender: either way it was never received whole.
@@ -43,22 +40,8 @@ pub(super) async fn serve(
         return Response::from_parts(head, Body::from(bytes));
     };
     let asked = Arc::new(read(&head, &bytes));
-    let seq = lock(&shared.state).journal.open(Call {
-        at_ms: shared.clock.now_ms(),
-        real_at: Instant::now(),
-        method: head.method.to_string(),
-        path: head
-            .uri
-            .path_and_query()
-            .map_or_else(String::new, ToString::to_string),
-        key: asked.key.clone(),
-        request_id: routes::header(&head.headers, "x-request-id"),
-        call_source: asked.call_source.clone(),
-        body: asked.body.clone().unwrap_or(Value::Null),
-        carried_out: false,
-        status: None,
-        fault: None,
-    });
+    let call = journal_entry(&shared, &head, &asked);
+    let seq = lock(&shared.state).journal.open(call);
     let decision = routes::decide(&shared, &mut lock(&shared.state), seq, &asked);
     let answer = match (decision.answer, &decision.fault) {
         (Some(answer), _) => answer,
@@ -78,7 +61,24 @@ pub(super) async fn serve(
     wire.send(&answer, decision.fault.as_ref()).await
 }
 
-fn read(head: &axum::http::request::Parts, bytes: &[u8]) -> Asked {
+fn journal_entry(shared: &Shared, head: &RequestHead, asked: &Asked) -> Call {
+    let path = head.uri.path_and_query();
+    Call {
+        at_ms: shared.clock.now_ms(),
+        real_at: Instant::now(),
+        method: head.method.to_string(),
+        path: path.map_or_else(String::new, ToString::to_string),
+        key: asked.key.clone(),
+        request_id: routes::header(&head.headers, "x-request-id"),
+        call_source: asked.call_source.clone(),
+        body: asked.body.clone().unwrap_or(Value::Null),
+        carried_out: false,
+        status: None,
+        fault: None,
+    }
+}
+
+fn read(head: &RequestHead, bytes: &[u8]) -> Asked {
     let content_type = routes::header(&head.headers, "content-type").unwrap_or_default();
     let is_json = content_type.starts_with("application/json");
     let query = Query::try_from_uri(&head.uri).map(|Query(pairs)| pairs);
@@ -138,7 +138,7 @@ fn status(code: u16) -> StatusCode {
     StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-fn set(head: &mut Parts, name: &'static str, value: &str) {
+pub(super) fn set(head: &mut Parts, name: &'static str, value: &str) {
     // What a fault puts here was checked when the fault was read.
     if let Ok(value) = HeaderValue::from_str(value) {
         head.headers.insert(HeaderName::from_static(name), value);
@@ -199,63 +199,4 @@ impl Wire<'_> {
         }
         None
     }
-}
-
-fn page(head: &mut Parts) -> Body {
-    set(head, "content-type", "text/html");
-    Body::from(PAGE)
-}
-
-fn damage(head: &mut Parts, bytes: Bytes, answer: &Answer, breakage: Breakage) -> Body {
-    match breakage {
-        Breakage::Html => page(head),
-        Breakage::Empty => Body::empty(),
-        Breakage::Truncated => Body::from(bytes.slice(..bytes.len() / 2)),
-        Breakage::Types => {
-            let mut body = answer.body.clone();
-            if let Some(fields) = body.as_object_mut() {
-                fields.values_mut().for_each(mistype);
-            }
-            Body::from(body.to_string())
-        }
-        Breakage::Huge => huge(),
-    }
-}
-
-/// The same fields, and in each a value of a type that does not belong there.
-fn mistype(value: &mut Value) {
-    *value = match value {
-        Value::Null => json!(0),
-        Value::Bool(_) => json!("yes"),
-        Value::Number(_) => json!("many"),
-        Value::String(_) => json!({}),
-        Value::Array(_) => json!("list"),
-        Value::Object(_) => json!([]),
-    };
-}
-
-/// A JSON text that never comes to its end within any sensible limit.
-fn huge() -> Body {
-    let piece = Bytes::from(vec![b'x'; HUGE_PIECE]);
-    let start = stream::iter([Bytes::from_static(b"{\"status\":\"")]);
-    let rest = stream::iter((0..HUGE_BYTES / HUGE_PIECE).map(move |_| piece.clone()));
-    Body::from_stream(start.chain(rest).map(Ok::<_, Infallible>))
-}
-
-/// The first byte at once, then one a second.
-fn drip(bytes: Bytes) -> Body {
-    let length = bytes.len();
-    let pieces = stream::unfold(0, move |at| {
-        let bytes = bytes.clone();
-        async move {
-            if at >= length {
-                return None;
-            }
-            if at > 0 {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-            Some((Ok::<_, Infallible>(bytes.slice(at..=at)), at + 1))
-        }
-    });
-    Body::from_stream(pieces)
 }

@@ -7,14 +7,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::contacts::{Channel, Fate, TaskEnd, event_exists};
-use super::credits::Credits;
+use super::credits::{Credits, EVENT_PRICE, Prices, SEARCH_PRICE};
 use super::tasks::Task;
 use super::{Accounting, Billing, Charge, Options};
 
 /// How long somebody else's unlock takes, after it was first asked about.
 const FOREIGN_UNLOCK_MS: i64 = 10_000;
-pub(super) const EVENT_PRICE: i64 = 2_000;
-pub(super) const SEARCH_PRICE: i64 = 50;
 
 /// What a contact's email or phone is at some moment; the later variant wins over the earlier.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,11 +41,14 @@ pub(super) struct Sorted {
     pub(super) unlocking: Vec<String>,
 }
 
-pub(super) struct EventUnlock {
-    pub(super) already_unlocked: bool,
+/// Whether an event's unlock was bought by this call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unlocked {
+    Now,
+    Before,
 }
 
-/// An accepted contact: from when it can be seen, and when its task is through with it.
+/// An accepted contact: from when that can be seen, and the task that it is in.
 struct Grant {
     visible_ms: i64,
     task: u64,
@@ -58,8 +59,7 @@ type Value = (String, Channel);
 pub(super) struct World {
     pub(super) credits: Credits,
     pub(super) started_ms: i64,
-    price_email: i64,
-    price_phone: i64,
+    prices: Prices,
     billing: Billing,
     refund_failed: bool,
     task_ms: i64,
@@ -80,8 +80,10 @@ impl World {
         Self {
             credits: Credits::holding(options.balance),
             started_ms,
-            price_email: options.price_email,
-            price_phone: options.price_phone,
+            prices: Prices {
+                email: options.price_email,
+                phone: options.price_phone,
+            },
             billing: options.billing,
             refund_failed: options.refund_failed,
             // Beyond any lifetime of a sandbox a task may as well never end.
@@ -99,10 +101,7 @@ impl World {
     }
 
     pub(super) fn price(&self, channel: Channel) -> i64 {
-        match channel {
-            Channel::Email => self.price_email,
-            Channel::Phone => self.price_phone,
-        }
+        self.prices.of(channel)
     }
 
     /// Notes that a call named this contact: from here somebody else's unlock of it is under way.
@@ -238,10 +237,7 @@ impl World {
         }
         for task in self.tasks.values_mut() {
             let failed = task.take_refundable(now_ms);
-            let price = match task.channel {
-                Channel::Email => self.price_email,
-                Channel::Phone => self.price_phone,
-            };
+            let price = self.prices.of(task.channel);
             for id in failed {
                 self.credits.refund(price);
                 self.refunded_total += price;
@@ -262,16 +258,16 @@ impl World {
     }
 
     /// Idempotent under either billing: the vendor documents it as safe to repeat.
-    pub(super) fn unlock_event(&mut self, id: &str, now_ms: i64) -> Result<EventUnlock, Refusal> {
+    pub(super) fn unlock_event(&mut self, id: &str, now_ms: i64) -> Result<Unlocked, Refusal> {
         if !event_exists(id) {
             return Err(Refusal::EventNotFound);
         }
-        let already_unlocked = self.events.contains_key(id);
-        if !already_unlocked {
-            self.charge(EVENT_PRICE, now_ms)?;
-            self.events.insert(id.to_owned(), now_ms + self.lag_ms);
+        if self.events.contains_key(id) {
+            return Ok(Unlocked::Before);
         }
-        Ok(EventUnlock { already_unlocked })
+        self.charge(EVENT_PRICE, now_ms)?;
+        self.events.insert(id.to_owned(), now_ms + self.lag_ms);
+        Ok(Unlocked::Now)
     }
 
     pub(super) fn charge_search(&mut self, now_ms: i64) -> Result<(), Refusal> {
