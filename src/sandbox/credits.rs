@@ -1,0 +1,136 @@
+//! The pool of credits, and when a charge can be seen in it.
+//!
+//! One pool serves every key, as the vendor's app and API share one. The subscription is spent
+//! first, then the addon, then the gift. A charge takes effect at once, but with a charge lag the
+//! balance shows it only later: what a reader sees and what can be spent are then two figures.
+
+use super::contacts::Channel;
+
+pub(super) const EVENT_PRICE: i64 = 2_000;
+pub(super) const SEARCH_PRICE: i64 = 50;
+
+/// What one contact costs.
+#[derive(Clone, Copy)]
+pub(super) struct Prices {
+    pub(super) email: i64,
+    pub(super) phone: i64,
+}
+
+impl Prices {
+    pub(super) fn of(self, channel: Channel) -> i64 {
+        match channel {
+            Channel::Email => self.email,
+            Channel::Phone => self.phone,
+        }
+    }
+}
+
+/// Credits by where they come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Pools {
+    pub(super) subscription: i64,
+    pub(super) addon: i64,
+    pub(super) gift: i64,
+}
+
+impl Pools {
+    /// Seven tenths subscription, two tenths addon, the rest gift: all three are worth showing.
+    pub(super) fn holding(total: i64) -> Self {
+        let (subscription, addon) = (total * 7 / 10, total * 2 / 10);
+        Self {
+            subscription,
+            addon,
+            gift: total - subscription - addon,
+        }
+    }
+
+    pub(super) fn total(self) -> i64 {
+        self.subscription + self.addon + self.gift
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            subscription: self.subscription + other.subscription,
+            addon: self.addon + other.addon,
+            gift: self.gift + other.gift,
+        }
+    }
+
+    /// Takes credits in the vendor's order, as far as there are any, and says from where.
+    fn take(&mut self, credits: i64) -> Pools {
+        let mut left = credits;
+        let mut from = |pool: &mut i64| {
+            let part = left.clamp(0, (*pool).max(0));
+            *pool -= part;
+            left -= part;
+            part
+        };
+        Pools {
+            subscription: from(&mut self.subscription),
+            addon: from(&mut self.addon),
+            gift: from(&mut self.gift),
+        }
+    }
+}
+
+struct Unseen {
+    until_ms: i64,
+    taken: Pools,
+}
+
+pub(super) struct Credits {
+    held: Pools,
+    /// What was ever granted: the `…Amount` fields.
+    pub(super) granted: Pools,
+    unseen: Vec<Unseen>,
+}
+
+impl Credits {
+    pub(super) fn holding(total: i64) -> Self {
+        let held = Pools::holding(total);
+        Self {
+            held,
+            granted: held,
+            unseen: Vec::new(),
+        }
+    }
+
+    /// What can be spent.
+    pub(super) fn held(&self) -> Pools {
+        self.held
+    }
+
+    /// What a reader of the balance is told.
+    pub(super) fn seen_at(&self, now_ms: i64) -> Pools {
+        self.unseen
+            .iter()
+            .filter(|charge| charge.until_ms > now_ms)
+            .fold(self.held, |pools, charge| pools.plus(charge.taken))
+    }
+
+    /// The caller has made sure that the credits are there.
+    pub(super) fn charge(&mut self, credits: i64, now_ms: i64, lag_ms: i64) {
+        let taken = self.held.take(credits);
+        self.unseen.retain(|charge| charge.until_ms > now_ms);
+        if lag_ms > 0 {
+            self.unseen.push(Unseen {
+                until_ms: now_ms + lag_ms,
+                taken,
+            });
+        }
+    }
+
+    /// Somebody else spends, as far as there is anything left.
+    pub(super) fn spend(&mut self, credits: i64) {
+        self.held.take(credits);
+    }
+
+    pub(super) fn refund(&mut self, credits: i64) {
+        self.held.subscription += credits;
+    }
+
+    pub(super) fn top_up(&mut self, credits: i64) {
+        self.held.addon += credits;
+        self.granted.addon += credits;
+    }
+}

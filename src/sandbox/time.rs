@@ -1,0 +1,79 @@
+//! The sandbox's own clock.
+//!
+//! Tasks end, windows close and charges appear by this clock and no other, so a test that moves it
+//! by hand foretells every answer. It starts at the real time either way, and never goes back: with
+//! [`Time::Auto`] it is the start plus what a steady clock measured since.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::Notify;
+
+/// Who moves the sandbox's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Time {
+    /// It moves by itself.
+    #[default]
+    Auto,
+    /// Only [`advance`](super::Sandbox::advance) moves it.
+    Manual,
+}
+
+pub(super) struct Clock {
+    time: Time,
+    started_ms: i64,
+    started: Instant,
+    advanced: Mutex<Duration>,
+    moved: Notify,
+}
+
+impl Clock {
+    pub(super) fn start(time: Time) -> Self {
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            time,
+            started_ms: millis(since_epoch),
+            started: Instant::now(),
+            advanced: Mutex::new(Duration::ZERO),
+            moved: Notify::new(),
+        }
+    }
+
+    pub(super) fn now_ms(&self) -> i64 {
+        let passed = match self.time {
+            Time::Auto => self.started.elapsed(),
+            Time::Manual => *super::lock(&self.advanced),
+        };
+        self.started_ms + millis(passed)
+    }
+
+    /// Does nothing with [`Time::Auto`]: that clock cannot be pushed.
+    pub(super) fn advance(&self, by: Duration) {
+        *super::lock(&self.advanced) += by;
+        self.moved.notify_waiters();
+    }
+
+    pub(super) async fn wait_until(&self, due_ms: i64) {
+        loop {
+            // Listening starts before looking, or a move in between would be missed.
+            let moved = self.moved.notified();
+            let left_ms = due_ms - self.now_ms();
+            if left_ms <= 0 {
+                return;
+            }
+            match self.time {
+                Time::Auto => {
+                    tokio::time::sleep(Duration::from_millis(left_ms.unsigned_abs())).await
+                }
+                Time::Manual => moved.await,
+            }
+        }
+    }
+}
+
+/// A length of time in whole milliseconds; one too long to count is as good as forever.
+pub(super) fn millis(length: Duration) -> i64 {
+    i64::try_from(length.as_millis()).unwrap_or(i64::MAX / 4)
+}

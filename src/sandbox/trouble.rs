@@ -1,0 +1,202 @@
+//! From request to response: reading, and doing to an answer what its fault says.
+//!
+//! What took effect was decided before (`routes.rs`); from here on only the wire can go wrong. The
+//! journal learns the status just before the answer is handed over, so whoever has read an answer
+//! finds it there.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, Query, Request, State as Held};
+use axum::http::request::Parts as RequestHead;
+use axum::http::response::Parts;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::answers::Answer;
+use super::breakage::{damage, drip, page};
+use super::faults::{FaultKind, Loss};
+use super::journal::Call;
+use super::link::{Cut, Cutter};
+use super::routes::{self, Asked, Route};
+use super::{Shared, lock};
+
+/// Larger than any request the API has: 2000 ids of 20 digits are 46 kB.
+const MOST_REQUEST_BYTES: usize = 1 << 20;
+
+/// Every request comes here.
+pub(super) async fn serve(
+    Held(shared): Held<Arc<Shared>>,
+    ConnectInfo(cutter): ConnectInfo<Cutter>,
+    request: Request,
+) -> Response {
+    cutter.spare();
+    let (head, body) = request.into_parts();
+    let Ok(bytes) = axum::body::to_bytes(body, MOST_REQUEST_BYTES).await else {
+        // Too large, or cut off by its sender: either way it was never received whole.
+        let (head, bytes) = dress(&shared, &super::answers::refuse(413));
+        return Response::from_parts(head, Body::from(bytes));
+    };
+    let asked = Arc::new(read(&head, &bytes));
+    let call = journal_entry(&shared, &head, &asked);
+    let seq = lock(&shared.state).journal.open(call);
+    let decision = routes::decide(&shared, &mut lock(&shared.state), seq, &asked);
+    let answer = match (decision.answer, &decision.fault) {
+        (Some(answer), _) => answer,
+        (None, Some(FaultKind::Late(wait))) => carry_out_late(&shared, seq, asked, *wait).await,
+        (None, _) => {
+            let reset = decision.fault == Some(FaultKind::LostRequest { reset: true });
+            cutter.plan(if reset { Cut::Reset } else { Cut::Close });
+            return Response::default();
+        }
+    };
+    let answer = routes::with_limits(&shared, answer, decision.admission);
+    let wire = Wire {
+        shared: &shared,
+        cutter: &cutter,
+        seq,
+    };
+    wire.send(&answer, decision.fault.as_ref()).await
+}
+
+fn journal_entry(shared: &Shared, head: &RequestHead, asked: &Asked) -> Call {
+    let path = head.uri.path_and_query();
+    Call {
+        at_ms: shared.clock.now_ms(),
+        real_at: Instant::now(),
+        method: head.method.to_string(),
+        path: path.map_or_else(String::new, ToString::to_string),
+        key: asked.key.clone(),
+        request_id: routes::header(&head.headers, "x-request-id"),
+        call_source: asked.call_source.clone(),
+        body: asked.body.clone().unwrap_or(Value::Null),
+        carried_out: false,
+        status: None,
+        fault: None,
+    }
+}
+
+fn read(head: &RequestHead, bytes: &[u8]) -> Asked {
+    let content_type = routes::header(&head.headers, "content-type").unwrap_or_default();
+    let is_json = content_type.starts_with("application/json");
+    let query = Query::try_from_uri(&head.uri).map(|Query(pairs)| pairs);
+    Asked {
+        route: Route::of(&head.method, head.uri.path()),
+        query: query.unwrap_or_default(),
+        key: routes::bearer(&head.headers),
+        call_source: routes::header(&head.headers, "x-call-source"),
+        body: is_json
+            .then(|| serde_json::from_slice(bytes).ok())
+            .flatten(),
+    }
+}
+
+/// On a task of its own, so that it happens even when the client gives up first.
+async fn carry_out_late(
+    shared: &Arc<Shared>,
+    seq: u64,
+    asked: Arc<Asked>,
+    wait: Duration,
+) -> Answer {
+    let shared = Arc::clone(shared);
+    let due_ms = shared.clock.now_ms() + super::time::millis(wait);
+    let work = tokio::spawn(async move {
+        shared.clock.wait_until(due_ms).await;
+        routes::carry_out(&mut lock(&shared.state), seq, &asked, shared.clock.now_ms())
+    });
+    // It only fails by a panic, which the server answers in its own way.
+    work.await.unwrap_or_else(|_| super::answers::refuse(500))
+}
+
+/// The head and body of an answer that nothing happens to.
+fn dress(shared: &Shared, answer: &Answer) -> (Parts, Bytes) {
+    let trace_id = uuid::Uuid::new_v4().to_string();
+    let mut body = answer.body.clone();
+    if answer.is_error() {
+        body["traceId"] = json!(trace_id);
+    }
+    let bytes = match body {
+        Value::Null => Bytes::new(),
+        body => Bytes::from(body.to_string()),
+    };
+    let (mut head, ()) = axum::http::Response::new(()).into_parts();
+    head.status = status(answer.status);
+    let date_ms = u64::try_from(shared.clock.now_ms() + shared.clock_skew_ms).unwrap_or_default();
+    let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(date_ms));
+    set(&mut head, "content-type", "application/json; charset=utf-8");
+    set(&mut head, "x-request-id", &trace_id);
+    set(&mut head, "date", &date);
+    for (name, value) in &answer.headers {
+        set(&mut head, name, value);
+    }
+    (head, bytes)
+}
+
+fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+pub(super) fn set(head: &mut Parts, name: &'static str, value: &str) {
+    // What a fault puts here was checked when the fault was read.
+    if let Ok(value) = HeaderValue::from_str(value) {
+        head.headers.insert(HeaderName::from_static(name), value);
+    }
+}
+
+/// The way back to one client.
+struct Wire<'a> {
+    shared: &'a Shared,
+    cutter: &'a Cutter,
+    seq: u64,
+}
+
+impl Wire<'_> {
+    async fn send(&self, answer: &Answer, fault: Option<&FaultKind>) -> Response {
+        let (mut head, bytes) = dress(self.shared, answer);
+        let body = match fault {
+            Some(FaultKind::LostAnswer(loss)) => match self.lose(&mut head, bytes, *loss).await {
+                Some(body) => body,
+                None => return Response::default(),
+            },
+            Some(FaultKind::Slow(wait)) => {
+                tokio::time::sleep(*wait).await;
+                Body::from(bytes)
+            }
+            Some(FaultKind::Drip) => drip(bytes),
+            Some(FaultKind::Broken(breakage)) => damage(&mut head, bytes, answer, *breakage),
+            _ => Body::from(bytes),
+        };
+        self.answered(head.status);
+        Response::from_parts(head, body)
+    }
+
+    fn answered(&self, status: StatusCode) {
+        lock(&self.shared.state)
+            .journal
+            .answered(self.seq, status.as_u16());
+    }
+
+    /// `None` when so little of the answer is sent that it does not matter what it was.
+    async fn lose(&self, head: &mut Parts, bytes: Bytes, loss: Loss) -> Option<Body> {
+        match loss {
+            Loss::Close => self.cutter.plan(Cut::Close),
+            Loss::Reset => self.cutter.plan(Cut::Reset),
+            Loss::Timeout => std::future::pending().await,
+            Loss::Cut(most) => {
+                self.cutter.plan(Cut::After(most));
+                return Some(Body::from(bytes));
+            }
+            Loss::Truncate => {
+                self.cutter.plan(Cut::InBody(bytes.len() / 2));
+                return Some(Body::from(bytes));
+            }
+            Loss::Page(code) => {
+                head.status = status(code);
+                return Some(page(head));
+            }
+        }
+        None
+    }
+}

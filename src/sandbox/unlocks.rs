@@ -1,0 +1,106 @@
+//! Unlocking contacts, and the tasks that come of it.
+//!
+//! Emails and phones differ in price, in the endpoint, and in the name of one field; all else is the
+//! same code, so that a test of the one says something about the other.
+
+use serde_json::{Map, Value, json};
+
+use super::answers::{Answer, invalid, object, refuse, refused, text};
+use super::contacts::Channel;
+use super::routes::Asked;
+use super::tasks::ItemView;
+use super::world::{Sorted, World};
+
+/// How many contacts one call may name.
+pub(super) const MOST_CONTACTS: usize = 2_000;
+
+pub(super) fn personnel_ids(object: &Map<String, Value>) -> Result<Vec<String>, Answer> {
+    let wrong = || invalid("personnel_ids is a list of at least one text");
+    let ids = object.get("personnel_ids").and_then(Value::as_array);
+    let ids = ids.filter(|ids| !ids.is_empty()).ok_or_else(wrong)?;
+    let texts = ids.iter().map(|id| id.as_str().map(str::to_owned));
+    texts.collect::<Option<Vec<_>>>().ok_or_else(wrong)
+}
+
+pub(super) fn unlock(
+    world: &mut World,
+    asked: &Asked,
+    channel: Channel,
+    now_ms: i64,
+) -> Result<Answer, Answer> {
+    let body = object(asked.body.as_ref())?;
+    let ids = personnel_ids(body)?;
+    let event_id = text(body, "event_id", 100)?;
+    if ids.len() > MOST_CONTACTS {
+        return Err(refuse(422));
+    }
+    // The sandbox accepts a call only with a key, so there is one.
+    let key = asked.key.as_deref().unwrap_or_default();
+    let submitted = world.submit(key, channel, &ids, event_id, now_ms);
+    let (task, sorted) = submitted.map_err(refused)?;
+    let mut answer = json!({ "status": "success" });
+    if let Some(number) = task {
+        answer = json!({
+            "status": "accepted",
+            "task_id": number.to_string(),
+            "job_id": number.to_string(),
+        });
+    }
+    add_skipped(&mut answer, &sorted);
+    Ok(Answer::new(201, answer))
+}
+
+fn add_skipped(answer: &mut Value, sorted: &Sorted) {
+    let groups = [
+        ("invalid_personnel_ids", &sorted.invalid),
+        ("missing_personnel_ids", &sorted.missing),
+        ("unlinked_personnel_ids", &sorted.unlinked),
+        ("already_unlocked_personnel_ids", &sorted.already_unlocked),
+        ("unlocking_personnel_ids", &sorted.unlocking),
+    ];
+    let skipped: Vec<&String> = groups.iter().flat_map(|(_, ids)| ids.iter()).collect();
+    if skipped.is_empty() {
+        return;
+    }
+    answer["skipped_personnel_ids"] = json!(skipped);
+    for (name, ids) in groups.iter().filter(|(_, ids)| !ids.is_empty()) {
+        answer["skipped_detail"][*name] = json!(ids);
+    }
+}
+
+pub(super) fn task(
+    world: &World,
+    asked: &Asked,
+    channel: Channel,
+    id: &str,
+    now_ms: i64,
+) -> Result<Answer, Answer> {
+    let key = asked.key.as_deref().unwrap_or_default();
+    let number = id.parse().map_err(|_| refuse(404))?;
+    let task = world
+        .task(number, channel, key)
+        .ok_or_else(|| refuse(404))?;
+    let items: Vec<Value> = task
+        .items(now_ms)
+        .into_iter()
+        .map(|(id, view)| item_json(id, view, channel))
+        .collect();
+    Ok(Answer::new(
+        200,
+        json!({ "taskId": id, "taskStatus": task.phase(now_ms).as_str(), "items": items }),
+    ))
+}
+
+fn item_json(id: &str, view: ItemView, channel: Channel) -> Value {
+    match view {
+        ItemView::Pending => json!({ "personnelId": id, "status": "pending" }),
+        ItemView::Processing => json!({ "personnelId": id, "status": "processing" }),
+        ItemView::Unlocked(None) => json!({ "personnelId": id, "status": "unlocked" }),
+        ItemView::Unlocked(Some(value)) => {
+            json!({ "personnelId": id, "status": "unlocked", channel.as_str(): value })
+        }
+        ItemView::Failed(code) => {
+            json!({ "personnelId": id, "status": "failed", "errorCode": code })
+        }
+    }
+}
