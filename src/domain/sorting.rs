@@ -25,6 +25,7 @@ pub enum Quote {
 pub struct Sorting {
     price: Credits,
     open: Vec<Vec<PersonnelId>>,
+    failed: u32,
     /// To be paid for.
     pub chargeable: Vec<PersonnelId>,
     /// Unlocked already, or being unlocked: the value is in the profile.
@@ -37,7 +38,7 @@ impl Sorting {
     /// Starts to sort `contacts`, each of which is expected to cost `price`.
     pub fn new(contacts: Vec<PersonnelId>, price: Credits) -> Sorting {
         let open = if contacts.is_empty() { vec![] } else { vec![contacts] };
-        Sorting { price, open, chargeable: vec![], had: vec![], cost: Credits::ZERO }
+        Sorting { price, open, failed: 0, chargeable: vec![], had: vec![], cost: Credits::ZERO }
     }
 
     /// The group to ask about next; `None` when sorting is done.
@@ -45,9 +46,23 @@ impl Sorting {
         self.open.last().map(Vec::as_slice)
     }
 
+    /// Counts a question that could not be asked; returns how often that happened in a row.
+    pub fn failed(&mut self) -> u32 {
+        self.failed += 1;
+        self.failed
+    }
+
+    /// Goes without asking: everything is taken to cost the expected price.
+    pub fn answer_all_unhelpful(&mut self) {
+        while self.question().is_some() {
+            self.answer(Quote::Unhelpful);
+        }
+    }
+
     /// Takes the answer to [`Sorting::question`].
     pub fn answer(&mut self, quote: Quote) {
         let Some(mut group) = self.open.pop() else { return };
+        self.failed = 0;
         let full = self.price.times(group.len());
         match quote {
             Quote::NothingToPay | Quote::Costs(Credits(0)) => self.had.append(&mut group),

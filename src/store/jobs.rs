@@ -347,6 +347,11 @@ pub async fn save(connection: &mut SqliteConnection, job: &Job) -> Result<(), St
     exactly_one(&result, "the job")
 }
 
+/// The version of a job's row inside a transaction that has changed it.
+pub async fn version(connection: &mut SqliteConnection, id: JobId) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar("select version from jobs where id = ?1").bind(id.0).fetch_one(connection).await?)
+}
+
 /// The distinct contacts of a job that are still to be settled, in a stable order.
 pub async fn contacts(readers: &SqlitePool, id: JobId) -> Result<Vec<PersonnelId>, StoreError> {
     let ids: Vec<String> = sqlx::query_scalar(

@@ -72,6 +72,12 @@ pub enum Entry<'a> {
     NoKey,
 }
 
+/// What a call taught, to be kept for the next start.
+pub struct Lesson {
+    rate: Option<Rate>,
+    refused: Option<(String, Millis)>,
+}
+
 /// The right to make one call.
 pub struct Permit<'a> {
     gate: &'a Gate,
@@ -176,6 +182,22 @@ impl Gate {
         Ok(Entry::Open(Permit { gate: self, key, request_id: Uuid::new_v4(), entered_at: now, _slot: slot }))
     }
 
+    /// Writes what a call taught to the database.
+    pub async fn keep(&self, lesson: Lesson) -> Result<(), StoreError> {
+        if let Some(rate) = lesson.rate {
+            let account = self.account.clone();
+            self.store
+                .write(move |connection| {
+                    Box::pin(async move { accounts::save_rate(connection, &account, &rate).await })
+                })
+                .await?;
+        }
+        match lesson.refused {
+            Some(refused) => self.save_refused(Some(refused)).await,
+            None => Ok(()),
+        }
+    }
+
     async fn save_refused(&self, refused: Option<(String, Millis)>) -> Result<(), StoreError> {
         let account = self.account.clone();
         self.store
@@ -194,6 +216,11 @@ fn usable(knowledge: &Knowledge) -> Option<&Key> {
 }
 
 impl Permit<'_> {
+    /// No call was made after all. It stays booked: that may waste one call and never one too many.
+    pub fn give_back(self) {
+        self.gate.knowledge().in_flight -= 1;
+    }
+
     /// Who calls, for the client.
     pub fn caller<'a>(&'a self, job_id: Option<JobId>, event_id: Option<&'a EventId>) -> Caller<'a> {
         Caller {
@@ -205,38 +232,35 @@ impl Permit<'_> {
         }
     }
 
-    /// Ends the call: learns what its answer says about limit, key and health of the API.
+    /// Ends the call: learns what its answer says about limit, key and health of the API, and keeps
+    /// it.
     pub async fn leave<T>(self, answer: &Answer<T>) -> Result<(), StoreError> {
+        let gate = self.gate;
+        let lesson = self.learn(answer);
+        gate.keep(lesson).await
+    }
+
+    /// The half of [`Permit::leave`] that holds at once, for whom has something more urgent to
+    /// commit first.
+    pub fn learn<T>(self, answer: &Answer<T>) -> Lesson {
         let now = self.gate.clock.now();
         let failure = answer.result.as_ref().err().map(|error| error.failure);
-        let (rate, refused) = {
-            let mut knowledge = self.gate.knowledge();
-            knowledge.in_flight -= 1;
-            let in_flight = knowledge.in_flight;
-            if let Some(headers) = answer.rate {
-                knowledge.rate.learn(headers, in_flight, now);
-            }
-            let refused = failure == Some(Failure::Refused(Refusal::Unauthorized));
-            if refused {
-                knowledge.refused = Some(self.key.fingerprint.clone());
-            }
-            note_trouble(&mut knowledge, failure, now);
-            let learned = answer.rate.is_some() || matches!(failure, Some(Failure::Refused(Refusal::RateLimited { .. })));
-            (learned.then(|| knowledge.rate.clone()), refused)
-        };
-        if let Some(rate) = rate {
-            let account = self.gate.account.clone();
-            let save = move |connection| -> futures_util::future::BoxFuture<'_, Result<(), StoreError>> {
-                Box::pin(async move { accounts::save_rate(connection, &account, &rate).await })
-            };
-            self.gate.store.write(save).await?;
+        let mut knowledge = self.gate.knowledge();
+        knowledge.in_flight -= 1;
+        let in_flight = knowledge.in_flight;
+        if let Some(headers) = answer.rate {
+            knowledge.rate.learn(headers, in_flight, now);
         }
-        if refused {
-            tracing::error!(account = %self.gate.account, key_fingerprint = %self.key.fingerprint,
+        let refused = (failure == Some(Failure::Refused(Refusal::Unauthorized)))
+            .then(|| (self.key.fingerprint.clone(), now));
+        if let Some((fingerprint, _)) = &refused {
+            tracing::error!(account = %self.gate.account, key_fingerprint = %fingerprint,
                 "the API refused the account's key; nothing more is sent until the key changes");
-            self.gate.save_refused(Some((self.key.fingerprint.clone(), now))).await?;
+            knowledge.refused = Some(fingerprint.clone());
         }
-        Ok(())
+        note_trouble(&mut knowledge, failure, now);
+        let told = answer.rate.is_some() || matches!(failure, Some(Failure::Refused(Refusal::RateLimited { .. })));
+        Lesson { rate: told.then(|| knowledge.rate.clone()), refused }
     }
 }
 

@@ -1,0 +1,129 @@
+//! Reads values from profiles: of contacts that were unlocked without a task of ours, and of
+//! submissions that took effect although their answer was lost.
+//!
+//! Reading is free, but each profile costs a call of the rate limit. A contact whose unlock is
+//! still under way is looked at again with growing pauses.
+
+use super::gate::{Entry, Gate};
+use super::{Deps, Report, read_failure};
+use crate::domain::failure::ReadFailure;
+use crate::domain::job::{Doubt, Event, State};
+use crate::domain::outcome::{self, Access, Outcome, ProfileReading, ProfileView};
+use crate::domain::{AccountId, JobId, Millis, PersonnelId, pacing};
+use crate::store::items::ToRead;
+use crate::store::{StoreError, items, jobs, requests, timeline};
+
+/// Profiles in one run; others get their turn in between.
+const AT_ONCE: u32 = 8;
+
+/// Reads the profiles that are due.
+pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
+    let gate = &deps.gates[account];
+    if !gate.has_usable_key() {
+        return Ok(Report::idle());
+    }
+    let now = deps.clock.now();
+    let next = items::next_read(deps.store.readers(), account).await?;
+    if next.is_none_or(|at| at > now) {
+        return Ok(Report::idle().no_later_than(next));
+    }
+    let mut did = 0;
+    for contact in items::due_reads(deps.store.readers(), account, now, AT_ONCE).await? {
+        match read(deps, gate, contact).await? {
+            Report { did: 0, next_at } => return Ok(Report { did, next_at }),
+            one => did += one.did,
+        }
+    }
+    Ok(Report::did(did))
+}
+
+async fn read(deps: &Deps, gate: &Gate, contact: ToRead) -> Result<Report, StoreError> {
+    let Some(job_id) = contact.job_id else { return Ok(Report::did(1)) };
+    let permit = match gate.enter().await? {
+        Entry::Open(permit) => permit,
+        Entry::At(at) => return Ok(Report::at(at)),
+        Entry::NoKey => return Ok(Report::idle()),
+    };
+    let caller = permit.caller(Some(job_id), None);
+    let answer =
+        gate.client.profile(caller, permit.entered_at, contact.channel, &contact.personnel_id).await;
+    permit.leave(&answer).await?;
+    let now = deps.clock.now();
+    let ended = match answer.result {
+        Ok(view) => judge(deps, &contact, &view, now),
+        Err(error) => match read_failure(&error) {
+            ReadFailure::Gone => Some(Outcome::Missing),
+            ReadFailure::TryAgain => {
+                let again = gate.trouble_until().max(now.plus(1_000));
+                put_off(deps, job_id, contact.personnel_id, again, false).await?;
+                return Ok(Report::did(1));
+            }
+            ReadFailure::WaitForRateLimit { .. } | ReadFailure::StopAccount => return Ok(Report::did(1)),
+        },
+    };
+    match ended {
+        Some(outcome) => finish(deps, job_id, contact.personnel_id, outcome, now).await?,
+        None => {
+            let again = now.plus(pause_ms(contact.reads));
+            put_off(deps, job_id, contact.personnel_id, again, true).await?;
+        }
+    }
+    Ok(Report::did(1))
+}
+
+/// 5 s, 10 s, 20 s, then every 40 s.
+fn pause_ms(reads: u32) -> i64 {
+    5_000 << reads.min(3)
+}
+
+/// The outcome, or `None` to look again. A contact that stays locked was not unlocked after all (an
+/// item of the task failed); one that is under way gets as long as a task would.
+fn judge(deps: &Deps, contact: &ToRead, view: &ProfileView, now: Millis) -> Option<Outcome> {
+    if let ProfileReading::Ended(outcome) = outcome::read_profile(view, contact.reads) {
+        return Some(outcome);
+    }
+    let patience_ms = match view.access {
+        Access::Locked => deps.patience().decide_after_ms,
+        _ => pacing::duration_ms(deps.config().polling.give_up_after),
+    };
+    (now.since(contact.reading_since) >= patience_ms).then_some(Outcome::Unresolved)
+}
+
+async fn put_off(
+    deps: &Deps,
+    job_id: JobId,
+    personnel_id: PersonnelId,
+    again: Millis,
+    counts: bool,
+) -> Result<(), StoreError> {
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move { items::read_again(connection, job_id, &personnel_id, again, counts).await })
+        })
+        .await
+}
+
+async fn finish(
+    deps: &Deps,
+    job_id: JobId,
+    personnel_id: PersonnelId,
+    outcome: Outcome,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let Some(mut job) = jobs::read(deps.store.readers(), job_id).await? else { return Ok(()) };
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move {
+                let outcomes = [(personnel_id, outcome)];
+                items::finish(&mut *connection, job_id, job.event_id.as_ref(), &outcomes, now).await?;
+                let carried_out = job.state == State::InDoubt { doubt: Doubt::CarriedOut };
+                if carried_out && items::unsettled(&mut *connection, job_id).await? == 0 {
+                    job.apply(Event::ValuesRead, now)?;
+                    jobs::save(&mut *connection, &job).await?;
+                    timeline::of_job(&mut *connection, now, job_id, "values_read", "").await?;
+                }
+                requests::finish_complete_of_job(connection, job_id, now).await
+            })
+        })
+        .await
+}

@@ -1,0 +1,113 @@
+//! Compares the credits that jobs were expected to cost with what left the balance.
+//!
+//! A window opens with the first submission of a busy stretch and is settled when none of its jobs
+//! runs any more and a balance was read after the last one ended: one balance call serves all of
+//! them. A window with work still waiting to be sent stays open, since the next submission would
+//! only open another.
+
+use super::submit::read_balance;
+use super::{Deps, Report};
+use crate::domain::reconcile::{self, JobCharge, Settlement, Verdict};
+use crate::domain::{AccountId, Action, Credits, Millis};
+use crate::store::ledger::{self, Snapshot, Window};
+use crate::store::{StoreError, items, jobs};
+
+/// Settles the account's window when it is time.
+pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
+    let gate = &deps.gates[account];
+    let Some(window) = open_window(deps, account).await? else { return Ok(Report::idle()) };
+    if window.jobs == 0 {
+        deps.store
+            .write(move |connection| {
+                Box::pin(async move { ledger::discard_window(connection, window.id).await })
+            })
+            .await?;
+        return Ok(Report::did(1));
+    }
+    if window.running > 0 || more_to_send(deps, account).await? {
+        return Ok(Report::idle());
+    }
+    let last = ledger::last_snapshot(deps.store.readers(), account).await?;
+    let after_the_end = last.filter(|snapshot| Some(snapshot.asked_at) >= window.last_end);
+    match after_the_end {
+        Some(snapshot) => close(deps, account, snapshot).await,
+        None if !gate.has_usable_key() => Ok(Report::idle()),
+        None if gate.trouble_until() > deps.clock.now() => Ok(Report::at(gate.trouble_until())),
+        None => read_balance(deps, gate, "settlement").await,
+    }
+}
+
+async fn open_window(deps: &Deps, account: &AccountId) -> Result<Option<Window>, StoreError> {
+    let account = account.clone();
+    deps.store
+        .write(move |connection| Box::pin(async move { ledger::read_window(connection, &account).await }))
+        .await
+}
+
+/// Whether a submission is about to follow by itself.
+async fn more_to_send(deps: &Deps, account: &AccountId) -> Result<bool, StoreError> {
+    let row = crate::store::accounts::read(deps.store.readers(), account).await?;
+    if row.paused_at.is_some() || !deps.gates[account].has_usable_key() {
+        return Ok(false);
+    }
+    let ready = jobs::queued(deps.store.readers(), account, 64).await?;
+    let sendable = ready.iter().any(|job| job.state.reason().is_none());
+    Ok(sendable || items::oldest_waiting_group(deps.store.readers(), account).await?.is_some())
+}
+
+async fn close(deps: &Deps, account: &AccountId, closing: Snapshot) -> Result<Report, StoreError> {
+    let now = deps.clock.now();
+    let of_account = account.clone();
+    let closed = deps
+        .store
+        .write(move |connection| {
+            Box::pin(async move {
+                // Read again inside the transaction: a submission may have begun since.
+                let Some(window) = ledger::read_window(&mut *connection, &of_account).await? else {
+                    return Ok(None);
+                };
+                if window.running > 0 || Some(closing.asked_at) < window.last_end {
+                    return Ok(None);
+                }
+                let charges = ledger::charges_of_window(&mut *connection, window.id).await?;
+                let jobs: Vec<JobCharge> = charges.iter().map(|(_, charge)| *charge).collect();
+                let (before, after) = (window.balance_before.map(Credits), Some(Credits(closing.total)));
+                let settlement = reconcile::audit(&jobs, before, after);
+                ledger::close_window(&mut *connection, &window, Some(&closing), &settlement, now).await?;
+                if let Some((action, price)) = other_price(&charges, &settlement) {
+                    ledger::keep_price(connection, &of_account, action, price, now).await?;
+                }
+                Ok(Some((window, charges, settlement)))
+            })
+        })
+        .await?;
+    let Some((window, charges, settlement)) = closed else { return Ok(Report::did(1)) };
+    tell(account, &window, &charges, &settlement);
+    Ok(Report::did(1))
+}
+
+/// A price that the window shows, if it holds one kind of action only.
+fn other_price(charges: &[(Action, JobCharge)], settlement: &Settlement) -> Option<(Action, Credits)> {
+    let (action, _) = charges.first()?;
+    let same = charges.iter().all(|(other, _)| other == action);
+    let jobs: Vec<JobCharge> = charges.iter().map(|(_, charge)| *charge).collect();
+    same.then(|| reconcile::price_shown(&jobs, settlement)).flatten().map(|price| (*action, price))
+}
+
+fn tell(account: &AccountId, window: &Window, charges: &[(Action, JobCharge)], settlement: &Settlement) {
+    let spent = settlement.spent.unwrap_or_default();
+    if let Some((action, price)) = other_price(charges, settlement) {
+        tracing::warn!(account = %account, action = %action, price = price.0,
+            "the balance shows another price than expected; it is used for estimates from now on");
+    }
+    let opened_at = Millis(window.opened_at);
+    if settlement.verdict == Verdict::Matched {
+        tracing::info!(account = %account, spent = spent.0, jobs = window.jobs, opened_at = opened_at.0,
+            "settled: the balance matches");
+    } else {
+        tracing::warn!(account = %account, verdict = settlement.verdict.as_str(), spent = spent.0,
+            expected_min = settlement.expected_min.0, expected_max = settlement.expected_max.0, jobs = window.jobs,
+            "settled: the balance does not match what was expected; see unlockd audit");
+    }
+}
+

@@ -1,0 +1,212 @@
+//! What became of a paid POST, recorded in one transaction.
+//!
+//! Accepted: the task id, the charge, the contacts that were skipped. Refused: by the error
+//! matrix. No readable answer: in doubt, with the credits still held; the verify pass reads what
+//! happened. If the database fails here, the task id goes to standard error as a last resort.
+
+use super::gate::Gate;
+use super::{Deps, retry_at};
+use crate::api::{Answer, ApiError};
+use crate::domain::failure::{self, Failure, SubmissionFailure};
+use crate::domain::job::{Event, WaitReason};
+use crate::domain::outcome::{self, Outcome, Submission};
+use crate::domain::{Credits, Millis, PersonnelId};
+use crate::store::jobs::Job;
+use crate::store::ledger::AttemptEnd;
+use crate::store::{StoreError, items, jobs, ledger, requests, timeline};
+
+/// Records the answer to the submission of `job`, which is `submitting`.
+pub async fn record(
+    deps: &Deps,
+    gate: &Gate,
+    job: Job,
+    sent: &[PersonnelId],
+    answer: &Answer<Submission>,
+) -> Result<(), StoreError> {
+    let now = deps.clock.now();
+    let (job_id, task_id) = (job.id, accepted_task(answer));
+    let recorded = match &answer.result {
+        Ok(submission) => record_success(deps, job, sent, submission, now).await,
+        Err(error) => record_failure(deps, gate, job, error, now).await,
+    };
+    if let (Err(error), Some(task_id)) = (&recorded, task_id) {
+        // The credits are spent: whoever reads this can `unlockd adopt` the task.
+        eprintln!("unlockd: task {task_id} of job {job_id} was accepted and paid for, but could not be recorded: {error}");
+    }
+    recorded
+}
+
+fn accepted_task(answer: &Answer<Submission>) -> Option<String> {
+    match &answer.result {
+        Ok(Submission::Accepted { task_id, .. }) => Some(task_id.to_string()),
+        _ => None,
+    }
+}
+
+async fn record_success(
+    deps: &Deps,
+    mut job: Job,
+    sent: &[PersonnelId],
+    submission: &Submission,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let division = outcome::divide(sent, submission);
+    let price = job.price.unwrap_or_default();
+    let (result, detail) = match submission {
+        Submission::Accepted { task_id, .. } => {
+            let next_poll_at = deps.ladder().next_poll(0, now);
+            job.apply(Event::TaskAccepted { task_id: task_id.clone(), next_poll_at }, now)?;
+            let detail = format!("task {task_id}, {} contacts accepted", division.accepted.len());
+            ("accepted", detail)
+        }
+        Submission::NothingChargeable { .. } => {
+            job.apply(Event::NothingChargeable, now)?;
+            ("nothing_chargeable", String::new())
+        }
+    };
+    job.submitted_at = Some(now);
+    job.failures = 0;
+    job.contacts = division.accepted.len() as u32;
+    let charge = price.times(division.accepted.len()).min(job.cost.unwrap_or_default());
+    let end = AttemptEnd { result, status: Some(201), ..AttemptEnd::default() };
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move {
+                let before = requests::shares(&mut *connection, job.id).await?;
+                requests::commit_shares(&mut *connection, &before, Credits(-price.0)).await?;
+                items::finish(&mut *connection, job.id, job.event_id.as_ref(), &division.ended, now).await?;
+                items::to_reading(&mut *connection, job.id, &division.read_from_profile, now, now).await?;
+                let after = requests::shares(&mut *connection, job.id).await?;
+                requests::commit_shares(&mut *connection, &after, price).await?;
+                ledger::release(&mut *connection, &job.account, job.id, now).await?;
+                if charge > Credits::ZERO {
+                    ledger::charge(&mut *connection, &job.account, job.id, charge, now).await?;
+                }
+                ledger::end_attempt(&mut *connection, job.id, &end, now).await?;
+                jobs::save(&mut *connection, &job).await?;
+                timeline::of_job(&mut *connection, now, job.id, result, &detail).await?;
+                requests::finish_complete_of_job(connection, job.id, now).await
+            })
+        })
+        .await
+}
+
+async fn record_failure(
+    deps: &Deps,
+    gate: &Gate,
+    mut job: Job,
+    error: &ApiError,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let meaning = failure::submission(error.failure);
+    let end = AttemptEnd {
+        result: match error.failure {
+            Failure::NotSent => "not_sent",
+            Failure::Refused(_) => "refused",
+            Failure::Unknown => "unknown",
+        },
+        status: error.status,
+        error_key: error.error_key.clone(),
+        trace_id: error.trace_id.clone(),
+    };
+    let event = event_of(meaning, error);
+    job.apply(event.clone(), now)?;
+    let took_no_effect = meaning != SubmissionFailure::Doubt;
+    if took_no_effect {
+        job.window_id = None;
+    }
+    match meaning {
+        SubmissionFailure::Doubt => {
+            let first_look = now.plus(deps.patience().verify_after_ms);
+            (job.looks, job.no_effect_looks, job.evidence) = (0, 0, None);
+            job.due_at = Some(first_look);
+        }
+        SubmissionFailure::Park => {
+            let last = ledger::last_snapshot(deps.store.readers(), &gate.account).await?;
+            job.parked_balance = last.map(|snapshot| Credits(snapshot.total));
+            job.due_at = Some(now);
+        }
+        SubmissionFailure::TryAgain | SubmissionFailure::ReadStateFirst => {
+            job.failures += 1;
+            job.due_at = Some(retry_at(now, job.failures));
+        }
+        _ => job.due_at = None,
+    }
+    let rejected = (meaning == SubmissionFailure::Reject)
+        .then(|| Outcome::Rejected { error_code: error.error_key.clone() });
+    let detail = detail(error);
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move {
+                if took_no_effect {
+                    take_back(&mut *connection, &job, now).await?;
+                }
+                ledger::end_attempt(&mut *connection, job.id, &end, now).await?;
+                if let Some(outcome) = rejected {
+                    items::finish_all(&mut *connection, job.id, job.event_id.as_ref(), &outcome, now).await?;
+                    requests::finish_complete_of_job(&mut *connection, job.id, now).await?;
+                }
+                jobs::save(&mut *connection, &job).await?;
+                timeline::of_job(connection, now, job.id, event.name(), &detail).await
+            })
+        })
+        .await
+}
+
+fn event_of(meaning: SubmissionFailure, _error: &ApiError) -> Event {
+    let waits_for = match meaning {
+        SubmissionFailure::Doubt => return Event::AnswerLost,
+        SubmissionFailure::Reject => return Event::Refused,
+        SubmissionFailure::TryAgain | SubmissionFailure::WaitForRateLimit { .. } => None,
+        SubmissionFailure::StopAccount => Some(WaitReason::InvalidApiKey),
+        SubmissionFailure::Park => Some(WaitReason::InsufficientCredits),
+        SubmissionFailure::ReadStateFirst => Some(WaitReason::Conflict),
+    };
+    Event::TookNoEffect { waits_for }
+}
+
+fn detail(error: &ApiError) -> String {
+    let parts = [
+        error.status.map(|status| format!("status {status}")),
+        error.error_key.clone(),
+        error.trace_id.as_ref().map(|trace_id| format!("trace {trace_id}")),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// A submission certainly took no effect: its hold is released, and nobody pays for it.
+pub(super) async fn take_back(
+    connection: &mut sqlx::SqliteConnection,
+    job: &Job,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let shares = requests::shares(&mut *connection, job.id).await?;
+    let price = job.price.unwrap_or_default();
+    requests::commit_shares(&mut *connection, &shares, Credits(-price.0)).await?;
+    ledger::release(connection, &job.account, job.id, now).await
+}
+
+/// At start: what an earlier process was sending when it ended may have taken effect.
+pub async fn doubt_unfinished(deps: &Deps) -> Result<usize, StoreError> {
+    let unfinished = jobs::submitting(deps.store.readers()).await?;
+    let (count, now) = (unfinished.len(), deps.clock.now());
+    for mut job in unfinished {
+        job.apply(Event::AnswerLost, now)?;
+        (job.looks, job.no_effect_looks, job.evidence) = (0, 0, None);
+        job.due_at = Some(now.plus(deps.patience().verify_after_ms));
+        let end = AttemptEnd { result: "unknown", ..AttemptEnd::default() };
+        tracing::warn!(job_id = job.id.0, account = %job.account,
+            "the worker ended while this job was being sent; looking up whether it took effect");
+        deps.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    ledger::end_attempt(&mut *connection, job.id, &end, now).await?;
+                    jobs::save(&mut *connection, &job).await?;
+                    let detail = "the worker ended while it was being sent";
+                    timeline::of_job(connection, now, job.id, "answer_lost", detail).await
+                })
+            })
+            .await?;
+    }
+    Ok(count)
+}

@@ -1,0 +1,263 @@
+//! Looks up whether a submission whose answer was lost took effect.
+//!
+//! A look reads the balance, asks what the batch would cost now, and samples a few profiles; what
+//! the looks mean is `domain::doubt`'s business. Nothing here sends a POST that costs: a job that
+//! is proven not carried out goes back to `queued` and takes the normal way, precheck included.
+//! A look may be spread over several runs when calls are scarce.
+
+use super::gate::{Entry, Gate};
+use super::submit::{after_failed_read, read_balance};
+use super::submitted::take_back;
+use super::{Deps, Report, read_failure};
+use crate::domain::doubt::{self, Look, Sign, Verdict};
+use crate::domain::failure::ReadFailure;
+use crate::domain::job::{Doubt, Event, State};
+use crate::domain::outcome::Access;
+use crate::domain::sorting::Quote;
+use crate::domain::{AccountId, Credits, Millis, PersonnelId};
+use crate::store::jobs::Job;
+use crate::store::{StoreError, items, jobs, ledger, timeline};
+
+/// Profiles in one look: enough to contradict a precheck, few enough to leave the limit to others.
+const SAMPLE: usize = 3;
+
+/// A look that is being gathered. Lost on a restart, which only costs a few free calls.
+#[derive(Clone, Debug, Default)]
+pub struct PartialLook {
+    started_at: Millis,
+    quote: Option<Option<Credits>>,
+    sampled: Vec<Access>,
+}
+
+/// Looks at the in-doubt jobs that are due.
+pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
+    let gate = &deps.gates[account];
+    if !gate.has_usable_key() {
+        return Ok(Report::idle());
+    }
+    let now = deps.clock.now();
+    let mut report = Report::idle();
+    for job in jobs::in_doubt(deps.store.readers(), account).await? {
+        if job.state != (State::InDoubt { doubt: Doubt::Looking }) {
+            continue;
+        }
+        let due = job.due_at.unwrap_or_default().max(gate.trouble_until());
+        if due > now {
+            report = report.no_later_than(Some(due));
+            continue;
+        }
+        let one = match look(deps, gate, &job).await {
+            // A person decided in the meantime.
+            Err(StoreError::Stale { .. }) => Report::did(1),
+            other => other?,
+        };
+        report = Report { did: report.did + one.did, ..report.no_later_than(one.next_at) };
+        if one.did == 0 {
+            break;
+        }
+    }
+    Ok(report)
+}
+
+/// One step of a look; the last step weighs it.
+async fn look(deps: &Deps, gate: &Gate, job: &Job) -> Result<Report, StoreError> {
+    let mut partial = deps.looks().get(&job.id).cloned().unwrap_or_default();
+    if partial.started_at == Millis(0) {
+        partial.started_at = deps.clock.now();
+    }
+    let step = gather(deps, gate, job, &mut partial).await?;
+    match step {
+        Step::Report(report) => {
+            deps.looks().insert(job.id, partial);
+            Ok(report)
+        }
+        Step::Complete(unexplained) => {
+            deps.looks().remove(&job.id);
+            let look = Look {
+                quote: partial.quote.flatten(),
+                unexplained,
+                profiles_read: partial.sampled.len() as u32,
+                profiles_open: partial.sampled.iter().filter(|access| **access != Access::Locked).count() as u32,
+            };
+            weigh(deps, job.clone(), &look).await
+        }
+    }
+}
+
+enum Step {
+    Report(Report),
+    Complete(Option<(Credits, Credits)>),
+}
+
+async fn gather(
+    deps: &Deps,
+    gate: &Gate,
+    job: &Job,
+    partial: &mut PartialLook,
+) -> Result<Step, StoreError> {
+    let contacts = jobs::contacts(deps.store.readers(), job.id).await?;
+    if partial.quote.is_none() {
+        return ask_precheck(deps, gate, job, &contacts, partial).await;
+    }
+    if let Some(personnel_id) = next_sample(&contacts, partial.sampled.len()) {
+        return sample(deps, gate, job, personnel_id, partial).await;
+    }
+    // The balance last: it must not be older than the rest of the look.
+    let last = ledger::last_snapshot(deps.store.readers(), &job.account).await?;
+    let fresh = last.filter(|snapshot| Millis(snapshot.asked_at) >= partial.started_at);
+    match fresh {
+        None => Ok(Step::Report(read_balance(deps, gate, "in_doubt").await?)),
+        Some(snapshot) => Ok(Step::Complete(unexplained(deps, job, Credits(snapshot.total)).await?)),
+    }
+}
+
+/// Spreads the sample over the batch: first, middle, last.
+fn next_sample(contacts: &[PersonnelId], taken: usize) -> Option<&PersonnelId> {
+    let wanted = SAMPLE.min(contacts.len());
+    if taken >= wanted {
+        return None;
+    }
+    contacts.get(taken * (contacts.len() - 1) / (wanted - 1).max(1))
+}
+
+async fn ask_precheck(
+    deps: &Deps,
+    gate: &Gate,
+    job: &Job,
+    contacts: &[PersonnelId],
+    partial: &mut PartialLook,
+) -> Result<Step, StoreError> {
+    let permit = match gate.enter().await? {
+        Entry::Open(permit) => permit,
+        Entry::At(at) => return Ok(Step::Report(Report::at(at))),
+        Entry::NoKey => return Ok(Step::Report(Report::idle())),
+    };
+    let caller = permit.caller(Some(job.id), job.event_id.as_ref());
+    let answer = gate.client.precheck(caller, permit.entered_at, job.channel, contacts).await;
+    permit.leave(&answer).await?;
+    partial.quote = Some(match answer.result {
+        Ok(Quote::Costs(credits)) => Some(credits),
+        Ok(Quote::NothingToPay) => Some(Credits::ZERO),
+        Ok(Quote::Unhelpful) => None,
+        Err(error) => match read_failure(&error) {
+            ReadFailure::Gone => None,
+            _ => return Ok(Step::Report(after_failed_read(deps, gate))),
+        },
+    });
+    Ok(Step::Report(Report::did(1)))
+}
+
+async fn sample(
+    deps: &Deps,
+    gate: &Gate,
+    job: &Job,
+    personnel_id: &PersonnelId,
+    partial: &mut PartialLook,
+) -> Result<Step, StoreError> {
+    let permit = match gate.enter().await? {
+        Entry::Open(permit) => permit,
+        Entry::At(at) => return Ok(Step::Report(Report::at(at))),
+        Entry::NoKey => return Ok(Step::Report(Report::idle())),
+    };
+    let caller = permit.caller(Some(job.id), None);
+    let answer = gate.client.profile(caller, permit.entered_at, job.channel, personnel_id).await;
+    permit.leave(&answer).await?;
+    match answer.result {
+        Ok(view) => partial.sampled.push(view.access),
+        Err(error) => match read_failure(&error) {
+            // A contact that is not there was not unlocked either.
+            ReadFailure::Gone => partial.sampled.push(Access::Locked),
+            _ => return Ok(Step::Report(after_failed_read(deps, gate))),
+        },
+    }
+    Ok(Step::Report(Report::did(1)))
+}
+
+/// What left the balance since before the submission that other jobs do not explain: at least, and
+/// at most.
+async fn unexplained(
+    deps: &Deps,
+    job: &Job,
+    balance: Credits,
+) -> Result<Option<(Credits, Credits)>, StoreError> {
+    let Some((started_at, Some(before))) = ledger::last_attempt(deps.store.readers(), job.id).await? else {
+        return Ok(None);
+    };
+    let (account, job_id) = (job.account.clone(), job.id);
+    let (least, most) = deps
+        .store
+        .write(move |connection| {
+            Box::pin(async move { ledger::charged_by_others(connection, &account, job_id, started_at).await })
+        })
+        .await?;
+    let gone = before - balance;
+    Ok(Some((gone - most, gone - least)))
+}
+
+async fn weigh(deps: &Deps, mut job: Job, look: &Look) -> Result<Report, StoreError> {
+    let now = deps.clock.now();
+    let cost = job.cost.unwrap_or_default();
+    let sign = doubt::read_look(look, cost);
+    job.looks += 1;
+    job.no_effect_looks = if sign == Sign::NoEffect { job.no_effect_looks + 1 } else { 0 };
+    let evidence = describe(look, cost, sign);
+    job.evidence = Some(evidence.clone());
+    let since = job.doubt_since.unwrap_or(now);
+    let verdict = doubt::weigh(sign, job.no_effect_looks, job.looks, since, now, deps.patience());
+    let event = match verdict {
+        Verdict::CarriedOut => Some(Event::ProvenCarriedOut),
+        Verdict::NotCarriedOut => Some(Event::ProvenNotCarriedOut),
+        Verdict::NeedsDecision => Some(Event::StayedUnclear),
+        Verdict::LookAgainAt(at) => {
+            job.due_at = Some(at);
+            None
+        }
+    };
+    let name = event.as_ref().map_or("looked", Event::name);
+    if let Some(event) = event {
+        job.apply(event, now)?;
+        job.due_at = None;
+    }
+    tracing::warn!(job_id = job.id.0, account = %job.account, verdict = name, "in doubt: {evidence}");
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move {
+                match verdict {
+                    Verdict::CarriedOut => {
+                        items::all_to_reading(&mut *connection, job.id, now, now).await?;
+                        ledger::release(&mut *connection, &job.account, job.id, now).await?;
+                        ledger::charge(&mut *connection, &job.account, job.id, cost, now).await?;
+                    }
+                    Verdict::NotCarriedOut => {
+                        take_back(&mut *connection, &job, now).await?;
+                        job.window_id = None;
+                    }
+                    Verdict::LookAgainAt(_) | Verdict::NeedsDecision => {}
+                }
+                jobs::save(&mut *connection, &job).await?;
+                timeline::of_job(connection, now, job.id, name, &evidence).await
+            })
+        })
+        .await?;
+    Ok(Report::did(1))
+}
+
+/// The evidence in words, for the timeline and for whoever has to decide.
+fn describe(look: &Look, cost: Credits, sign: Sign) -> String {
+    let quote = match look.quote {
+        Some(quote) => format!("a precheck would charge {quote} of {cost}"),
+        None => "the precheck did not help".to_owned(),
+    };
+    let balance = match look.unexplained {
+        Some((least, most)) if least == most => format!("{most} credits left the balance unexplained"),
+        Some((least, most)) => format!("{least} to {most} credits left the balance unexplained"),
+        None => "no balance from before".to_owned(),
+    };
+    let profiles = format!("{} of {} sampled profiles are unlocked", look.profiles_open, look.profiles_read);
+    let meaning = match sign {
+        Sign::TookEffect => "it took effect",
+        Sign::NoEffect => "no sign of an effect",
+        Sign::Unclear => "not clear",
+    };
+    format!("{meaning}: {quote}; {balance}; {profiles}")
+}
