@@ -1,2 +1,3 @@
 //! unlockd
+pub mod api;
 pub mod domain;
