@@ -28,6 +28,9 @@ fn broken<T>(reason: &str) -> Result<T, Broken> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Broken> {
+    if !is_object(bytes) {
+        return broken("the answer is not a JSON object");
+    }
     serde_json::from_slice(bytes).map_err(|error| {
         let kind = match error.classify() {
             serde_json::error::Category::Data => "the answer has another shape than documented",
@@ -87,10 +90,13 @@ impl ErrorBody {
     }
 }
 
-/// Reads an object's fields; serde would also take an array for a struct.
 fn object<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
-    let is_object = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
-    is_object.then(|| serde_json::from_slice(bytes).ok()).flatten()
+    is_object(bytes).then(|| serde_json::from_slice(bytes).ok()).flatten()
+}
+
+/// Asked first, since serde also takes an array for a struct.
+fn is_object(bytes: &[u8]) -> bool {
+    bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
 }
 
 // ---- ids -----------------------------------------------------------------------------------
@@ -188,9 +194,6 @@ struct PrecheckBody {
 }
 
 pub(super) fn quote(bytes: &[u8]) -> Result<Quote, Broken> {
-    if object::<serde::de::IgnoredAny>(bytes).is_none() {
-        return broken("the answer is not a JSON object");
-    }
     let body: PrecheckBody = parse(bytes)?;
     let flag = |value: &Option<Value>| value.as_ref().and_then(Value::as_bool);
     let reason = body.reason_code.as_ref().and_then(Value::as_str).unwrap_or_default();
@@ -366,4 +369,300 @@ pub(super) fn profile(bytes: &[u8], channel: Channel, asked: &PersonnelId) -> Re
         }
     };
     Ok(ProfileView { access, value: text.and_then(|text| ContactValue::parse(channel, &text)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task_id(text: &str) -> TaskId {
+        TaskId::parse(text).expect("digits")
+    }
+
+    fn contact(text: &str) -> PersonnelId {
+        PersonnelId::parse(text).expect("digits")
+    }
+
+    #[test]
+    fn the_documented_balance_is_read() {
+        let body = br#"{"totalAmount":45050,"totalBalance":38050,"subscriptionAmount":35000,
+            "subscriptionBalance":30000,"addonAmount":10000,"addonBalance":8000,
+            "addonExpireAt":1784851200000,"giftAmount":50,"giftBalance":50,"resetAt":1714521600000}"#;
+        let expected = Balance {
+            total: Credits(38_050),
+            subscription: Credits(30_000),
+            addon: Credits(8_000),
+            gift: Credits(50),
+        };
+        assert_eq!(balance(body), Ok(expected));
+    }
+
+    #[test]
+    fn a_balance_is_never_rounded_up_nor_guessed() {
+        assert_eq!(balance(br#"{"totalBalance":99.9}"#).expect("a number").total, Credits(99));
+        assert_eq!(balance(br#"{"totalBalance":1e3}"#).expect("a number").total, Credits(1_000));
+        for bad in [
+            r#"{}"#,
+            r#"{"totalBalance":null}"#,
+            r#"{"totalBalance":"38050"}"#,
+            r#"{"totalBalance":1e300}"#,
+            r#"{"totalBalance":99999999999999999999}"#,
+            r#"{"totalBalance":1,"giftBalance":"x"}"#,
+            "[]",
+            "",
+        ] {
+            assert!(balance(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_precheck_asks_for_the_contacts_and_their_event() {
+        let event = EventId::parse("26855").expect("an event");
+        let body = precheck_body(Channel::Email, "api", &[contact("789")], Some(&event));
+        let expected = r#"{"action_type":"unlock_contact_emails","call_source":"api","params":{"personnel_ids":["789"],"event_id":"26855"}}"#;
+        assert_eq!(String::from_utf8(body).expect("utf-8"), expected);
+        let body = precheck_body(Channel::Phone, "agent", &[contact("789")], None);
+        let expected = r#"{"action_type":"unlock_contact_phones","call_source":"agent","params":{"personnel_ids":["789"]}}"#;
+        assert_eq!(String::from_utf8(body).expect("utf-8"), expected);
+    }
+
+    #[test]
+    fn every_case_of_the_precheck_table() {
+        let table = [
+            (r#"{"ok":true,"allowed":true,"should_charge":true,"credits":15,"reason_code":"ok"}"#, Some(15)),
+            (
+                r#"{"allowed":false,"should_charge":true,"credits":30,"reason_code":"insufficient_balance"}"#,
+                Some(30),
+            ),
+            (
+                r#"{"allowed":true,"should_charge":false,"credits":0,"reason_code":"already_unlocked"}"#,
+                Some(0),
+            ),
+            (
+                r#"{"allowed":false,"should_charge":false,"credits":0,"reason_code":"unlock_in_progress"}"#,
+                Some(0),
+            ),
+            (r#"{"allowed":false,"should_charge":true,"credits":15,"reason_code":"not_found"}"#, None),
+            (
+                r#"{"allowed":false,"should_charge":false,"credits":0,"reason_code":"no_contacts_available"}"#,
+                None,
+            ),
+            (r#"{"allowed":true,"should_charge":false,"credits":0,"reason_code":"ok"}"#, None),
+            (r#"{"allowed":true,"should_charge":true,"credits":-15,"reason_code":"ok"}"#, None),
+            (r#"{"allowed":true,"should_charge":true,"credits":"15","reason_code":"ok"}"#, None),
+            (r#"{"allowed":true,"should_charge":true,"credits":15,"reason_code":"brand_new"}"#, Some(15)),
+            (r#"{"should_charge":false,"reason_code":["already_unlocked"]}"#, None),
+            (r#"{}"#, None),
+        ];
+        for (body, expected) in table {
+            let expected = match expected {
+                Some(0) => Quote::NothingToPay,
+                Some(credits) => Quote::Costs(Credits(credits)),
+                None => Quote::Unhelpful,
+            };
+            assert_eq!(quote(body.as_bytes()), Ok(expected), "{body}");
+        }
+        for bad in ["", "[]", "true", "<html>", "[true,true,15,\"ok\"]"] {
+            assert!(quote(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_body_of_a_paid_post_is_digested_as_it_is_sent() {
+        let event = EventId::parse("139574").expect("an event");
+        let body = unlock_body(&[contact("789"), contact("790")], Some(&event));
+        assert_eq!(body.bytes(), br#"{"personnel_ids":["789","790"],"event_id":"139574"}"#);
+        assert_eq!(unlock_body(&[contact("789")], None).bytes(), br#"{"personnel_ids":["789"]}"#);
+        // printf '%s' '{"personnel_ids":["789","790"],"event_id":"139574"}' | sha256sum
+        assert_eq!(body.digest(), "387450d0801b1458bfb2aee1d09e4d7737044c381fbf6b0adb5a05d38ff08438");
+    }
+
+    #[test]
+    fn the_documented_submission_is_read_with_its_groups() {
+        let body = br#"{"status":"accepted","task_id":"321","job_id":"321",
+            "skipped_personnel_ids":["1","2","3","4","5"],
+            "skipped_detail":{"invalid_personnel_ids":["1"],"missing_personnel_ids":["2"],
+            "unlinked_personnel_ids":["3"],"already_unlocked_personnel_ids":["4"],
+            "unlocking_personnel_ids":[5],"brand_new_personnel_ids":["6"]},"extra":{"a":[1]}}"#;
+        let one = |text: &str| vec![text.to_owned()];
+        let skipped = Skipped {
+            all: ["1", "2", "3", "4", "5"].map(String::from).into(),
+            invalid: one("1"),
+            missing: one("2"),
+            unlinked: one("3"),
+            already_unlocked: one("4"),
+            unlocking: one("5"),
+        };
+        assert_eq!(submission(body), Ok(Submission::Accepted { task_id: task_id("321"), skipped }));
+    }
+
+    #[test]
+    fn a_success_without_a_task_had_nothing_to_charge() {
+        let nothing = Ok(Submission::NothingChargeable { skipped: Skipped::default() });
+        assert_eq!(submission(br#"{"status":"success"}"#), nothing);
+        assert_eq!(submission(br#"{"status":"success","task_id":null,"skipped_detail":null}"#), nothing);
+    }
+
+    #[test]
+    fn a_task_id_is_kept_whatever_else_is_odd() {
+        for odd in [
+            r#"{"status":"accepted","task_id":"321"}"#,
+            r#"{"status":"accepted","task_id":321}"#,
+            r#"{"status":"success","task_id":"321"}"#,
+            r#"{"status":"brand_new","task_id":"321"}"#,
+            r#"{"task_id":"321"}"#,
+            r#"{"status":"accepted","task_id":"321","skipped_personnel_ids":"789"}"#,
+            r#"{"status":"accepted","task_id":"321","skipped_detail":{"invalid_personnel_ids":{}}}"#,
+            r#"{"status":"accepted","task_id":"321","skipped_detail":[7]}"#,
+        ] {
+            let read = submission(odd.as_bytes());
+            let expected = Submission::Accepted { task_id: task_id("321"), skipped: Skipped::default() };
+            assert_eq!(read, Ok(expected), "{odd}");
+        }
+        let long = submission(br#"{"status":"accepted","task_id":12345678901234567890123}"#);
+        assert!(
+            matches!(long, Ok(Submission::Accepted { task_id, .. }) if task_id.as_str() == "12345678901234567890123")
+        );
+    }
+
+    #[test]
+    fn a_submission_without_a_well_formed_task_is_broken() {
+        let mut bad: Vec<String> = [
+            "",
+            "<html>",
+            "[]",
+            "null",
+            "{}",
+            r#"["accepted","321",null,null]"#,
+            r#"{"status":"accepted"}"#,
+            r#"{"status":"accepted","job_id":"321"}"#,
+            r#"{"status":"accepted","task_id":""}"#,
+            r#"{"status":"success","task_id":"../credits/balance"}"#,
+            r#"{"status":"accepted","task_id":-1}"#,
+            r#"{"status":"accepted","task_id":3.0}"#,
+            r#"{"status":"accepted","task_id":{"id":"321"}}"#,
+            r#"{"status":"accepted","task_id":"321","task_id":"322"}"#,
+            r#"{"status":"accepted","task_id":"321""#,
+        ]
+        .map(String::from)
+        .into();
+        bad.push(format!(r#"{{"status":"accepted","task_id":"{}"}}"#, "1".repeat(1_000_000)));
+        bad.push("[".repeat(1_000_000));
+        bad.push(format!(r#"{{"status":"accepted","task_id":{}"#, "[".repeat(1_000_000)));
+        for body in bad {
+            let head: String = body.chars().take(60).collect();
+            assert!(submission(body.as_bytes()).is_err(), "{head}");
+        }
+    }
+
+    #[test]
+    fn the_documented_tasks_are_read() {
+        let body = br#"{"taskId":"321","taskStatus":"completed","items":[
+            {"personnelId":"789","status":"unlocked","email":"jane@acme.example"},
+            {"personnelId":"790","status":"failed","errorCode":"TASK_FAILED"},
+            {"personnelId":791,"status":"brand_new","email":null,"extra":1}]}"#;
+        let view = task(body, Channel::Email, &task_id("321")).expect("documented");
+        assert_eq!(view.status, TaskStatus::Completed);
+        let values: Vec<_> =
+            view.items.iter().map(|item| item.value.as_ref().map(ContactValue::expose)).collect();
+        assert_eq!(values, [Some("jane@acme.example"), None, None]);
+        assert_eq!(view.items[1].error_code.as_deref(), Some("TASK_FAILED"));
+        assert_eq!(view.items[2].status, ItemStatus::Unfinished);
+        assert_eq!(view.items[2].personnel_id, "791");
+
+        let body = br#"{"taskId":"321","taskStatus":"completed","items":[
+            {"personnelId":"789","status":"unlocked","phone":"+1 415 555 0100","email":"x@y.example"}]}"#;
+        let view = task(body, Channel::Phone, &task_id("321")).expect("documented");
+        assert_eq!(view.items[0].value.as_ref().map(ContactValue::expose), Some("+1 415 555 0100"));
+    }
+
+    #[test]
+    fn a_task_that_is_not_the_one_asked_for_or_has_no_items_at_its_end_is_broken() {
+        let read = |body: &str| task(body.as_bytes(), Channel::Email, &task_id("321"));
+        for bad in [
+            r#"{"taskId":"322","taskStatus":"completed","items":[]}"#,
+            r#"{"taskStatus":"completed","items":[]}"#,
+            r#"{"taskId":"321","taskStatus":"completed"}"#,
+            r#"{"taskId":"321","taskStatus":"failed","items":null}"#,
+            r#"{"taskId":"321","taskStatus":3,"items":[]}"#,
+            r#"{"taskId":"321","taskStatus":"completed","items":{}}"#,
+            r#"{"taskId":"321","taskStatus":"completed","items":[{"status":"unlocked"}]}"#,
+            r#"{"taskId":"321","taskStatus":"completed","items":[{"personnelId":"1","status":"unlocked","email":5}]}"#,
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        let early = read(r#"{"taskId":"321","taskStatus":"pending"}"#).expect("nothing to name yet");
+        assert_eq!((early.status, early.items.len()), (TaskStatus::Running, 0));
+    }
+
+    #[test]
+    fn a_profile_is_read_for_one_channel() {
+        let read = |body: &str, channel| profile(body.as_bytes(), channel, &contact("789"));
+        let documented = r#"{"id":"789","fullName":"Jane Example","title":"VP","companyName":"Acme",
+            "sourceType":["exhibitor"],"email":null,"phone":null,"contactUnlockStatus":"locked",
+            "phoneUnlockStatus":null}"#;
+        let locked = Ok(ProfileView { access: Access::Locked, value: None });
+        assert_eq!(read(documented, Channel::Email), locked);
+        assert_eq!(read(documented, Channel::Phone), locked);
+
+        let open = r#"{"id":"789","email":"jane@acme.example","phone":"+1 415 555 0100",
+            "contactUnlockStatus":"UNLOCKED","phoneUnlockStatus":"processing"}"#;
+        let email = ContactValue::parse(Channel::Email, "jane@acme.example");
+        assert_eq!(read(open, Channel::Email), Ok(ProfileView { access: Access::Unlocked, value: email }));
+        assert_eq!(read(open, Channel::Phone).expect("documented").access, Access::InProgress);
+    }
+
+    #[test]
+    fn a_missing_word_is_no_proof_that_a_contact_is_locked() {
+        for body in [r#"{"id":"789"}"#, r#"{"id":"789","contactUnlockStatus":null}"#] {
+            let view = profile(body.as_bytes(), Channel::Email, &contact("789")).expect("readable");
+            assert_eq!(view.access, Access::Unclear);
+        }
+        let view = profile(br#"{"id":"789"}"#, Channel::Phone, &contact("789")).expect("readable");
+        assert_eq!(view.access, Access::Unclear);
+        for bad in [r#"{"id":"790","contactUnlockStatus":"locked"}"#, r#"{"contactUnlockStatus":"locked"}"#] {
+            assert!(profile(bad.as_bytes(), Channel::Email, &contact("789")).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_broken_answer_is_described_without_its_values() {
+        let body = br#"{"id":"789","email":{"jane@acme.example":1},"contactUnlockStatus":"locked"}"#;
+        let Broken(reason) = profile(body, Channel::Email, &contact("789")).expect_err("wrong type");
+        assert!(!reason.contains("jane"), "{reason}");
+        let body = br#"{"id":"789","phone":"x","contactUnlockStatus":["jane@acme.example"]}"#;
+        let Broken(reason) = profile(body, Channel::Email, &contact("789")).expect_err("wrong type");
+        assert!(!reason.contains("jane"), "{reason}");
+    }
+
+    #[test]
+    fn an_error_body_is_told_from_a_success() {
+        let behind = |body: &str| ErrorBody::behind_success(body.as_bytes());
+        let key = r#"{"code":429,"message":"m","errorKey":"USER_CONCURRENCY_LIMIT_EXCEEDED","traceId":"t"}"#;
+        assert_eq!(behind(key).expect("an error").status(), Some(429));
+        assert_eq!(behind(r#"{"code":400,"message":"m"}"#).expect("an error").status(), Some(400));
+        assert_eq!(behind(r#"{"errorKey":"X"}"#).expect("an error").status(), None);
+        let with_task = r#"{"code":400,"message":"m","task_id":"321"}"#;
+        assert_eq!(behind(with_task).expect("an error").status(), None, "the task may have been charged");
+        for fine in [
+            r#"{"status":"accepted","task_id":"321","errorKey":null}"#,
+            r#"{"code":0,"message":"ok","status":"accepted"}"#,
+            r#"{"code":400}"#,
+            r#"[{"errorKey":"X"}]"#,
+        ] {
+            assert!(behind(fine).is_none(), "{fine}");
+        }
+        for (body, speaks) in [
+            (r#"{"code":400}"#, true),
+            (r#"{"statusCode":400}"#, true),
+            (r#"{"error":"Bad Request"}"#, true),
+            (r#"{"code":null}"#, false),
+            ("{}", false),
+            ("[400]", false),
+            ("\"no\"", false),
+            ("<html>", false),
+        ] {
+            assert_eq!(ErrorBody::of_error_status(body.as_bytes()).is_some(), speaks, "{body}");
+        }
+    }
 }
