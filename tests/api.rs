@@ -696,3 +696,15 @@ async fn neither_key_nor_contact_reaches_an_error_or_a_log() {
         assert!(!all.contains(secret), "{secret}: {all}");
     }
 }
+
+#[tokio::test]
+async fn a_key_of_any_shape_is_not_repeated() {
+    let desk = Desk { key: SecretString::from("CANARY_4711"), ..Desk::new() };
+    let echo =
+        r#"{"code":401,"message":"bad key CANARY_4711.","errorKey":"CANARY_4711","traceId":"x-CANARY_4711"}"#;
+    let peer = Peer::answering(401, "X-Request-ID: CANARY_4711\r\n", echo).await;
+    let answer = client(&peer.base).balance(desk.caller(), NOW).await;
+    let error = error(answer);
+    assert_eq!(error.failure, Failure::Refused(Refusal::Unauthorized));
+    assert!(!spoken(&error).contains("CANARY"), "{}", spoken(&error));
+}

@@ -4,11 +4,14 @@
 //! here retries, waits, decides or keeps state. [`ApiError`] tells apart what was certainly not
 //! sent, what the API refused, and what may have taken effect.
 //!
-//! Inside: `transport` sends a call and classifies its answer, `wire` holds the JSON, `headers`
-//! reads the rate limit, `gate` guards the body of a paid POST, `error` holds what may be logged.
+//! Inside: `body` holds the JSON that is sent, `gate` guards that of a paid POST, `transport` sends
+//! a call, `headers` reads the rate limit, `classify` says what an error answer means, `wire` reads
+//! the JSON of the others, and `error` holds what may be logged.
 //!
 //! Source: the vendor's OpenAPI description, version 0.27.0.
 
+mod body;
+mod classify;
 mod error;
 mod gate;
 mod headers;
@@ -20,10 +23,10 @@ use std::time::Duration;
 use reqwest::{Method, Url};
 use secrecy::SecretString;
 
+pub use self::body::{UnlockBody, unlock_body};
 pub use self::error::{ApiBuildError, ApiError};
 use self::gate::Gate;
 use self::transport::{Call, Endpoint, exchange};
-pub use self::wire::{UnlockBody, unlock_body};
 use crate::domain::outcome::{ProfileView, Submission, TaskView};
 use crate::domain::rate::RateHeaders;
 use crate::domain::sorting::Quote;
@@ -136,7 +139,7 @@ impl Client {
         personnel_ids: &[PersonnelId],
     ) -> Answer<Quote> {
         let url = self.url(&["external", "actions", "precheck"]);
-        let body = wire::precheck_body(channel, self.call_source, personnel_ids, caller.event_id);
+        let body = body::precheck_body(channel, self.call_source, personnel_ids, caller.event_id);
         let call = Call { body: Some(body.into()), ..call(PRECHECK, url, caller, now) };
         exchange(&self.reads, call).await.conclude(wire::quote, |_| None)
     }

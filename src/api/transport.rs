@@ -1,4 +1,4 @@
-//! Sends one call and reads its answer: headers, size cap, classification, log event.
+//! Sends one call and reads its answer: headers, size cap, log event.
 //!
 //! Every call ends in one of three ways that differ in what is *known*: certainly not sent, refused
 //! in the API's own words, or unknown. For a paid POST everything that is not proven counts as
@@ -8,23 +8,24 @@
 
 use std::time::Instant;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Method, Response, Url};
+use secrecy::ExposeSecret;
 
-use super::error::{self, ApiError};
+use super::classify::{classify, describe};
+use super::error::ApiError;
 use super::gate::Gate;
-use super::wire::{Broken, ErrorBody};
+use super::wire::Broken;
 use super::{Answer, Caller, headers};
-use crate::domain::failure::{Failure, Refusal};
+use crate::domain::failure::Failure;
 use crate::domain::rate::RateHeaders;
 use crate::domain::{Millis, TaskId};
-use secrecy::ExposeSecret;
 
 /// The most that is read of an answer: a task of 2000 items is well below 1 MiB.
 const LARGEST_ANSWER: usize = 8 * 1024 * 1024;
 
 /// Our own id of a call; the API answers with its trace id under the same name.
-const REQUEST_ID: &str = "x-request-id";
+pub(super) const REQUEST_ID: &str = "x-request-id";
 
 /// What is called.
 #[derive(Clone, Copy, Debug)]
@@ -158,55 +159,6 @@ async fn read(
         error.source = fault.source;
     }
     Err(error)
-}
-
-/// What an answer means; `None` for a success whose body is to be read.
-fn classify(
-    endpoint: Endpoint,
-    status: u16,
-    body: Option<&[u8]>,
-    retry_after_ms: Option<i64>,
-) -> Option<(Failure, Option<ErrorBody>)> {
-    let refused = |status| Refusal::from_status(status, retry_after_ms).map(Failure::Refused);
-    if status == 200 || status == 201 {
-        // Some endpoints answer 200 with an error body: a success is never taken unread.
-        let error = ErrorBody::behind_success(body?)?;
-        let failure = error.status().and_then(refused).unwrap_or(Failure::Unknown);
-        return Some((failure, Some(error)));
-    }
-    let error = body.and_then(ErrorBody::of_error_status);
-    // A read may trust these two statuses alone: to stop or to slow down is never wrong.
-    let status_suffices = !endpoint.paid && (status == 401 || status == 429);
-    let failure = match refused(status) {
-        Some(failure) if error.is_some() || status_suffices => failure,
-        _ => Failure::Unknown,
-    };
-    Some((failure, error))
-}
-
-/// The facts of an error answer. A text that holds the very key is dropped whole.
-fn describe(
-    endpoint: Endpoint,
-    caller: &Caller<'_>,
-    status: u16,
-    headers: &HeaderMap,
-    body: ErrorBody,
-) -> ApiError {
-    let key = caller.key.expose_secret();
-    let clean = |text: &str| key.is_empty() || !text.contains(key);
-    let field = |value: &Option<serde_json::Value>| {
-        value.as_ref().and_then(|value| value.as_str()).filter(|text| clean(text)).map(str::to_owned)
-    };
-    let header = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|text| clean(text));
-    ApiError {
-        status: Some(status),
-        error_key: field(&body.error_key).and_then(|text| error::error_key(&text)),
-        trace_id: field(&body.trace_id)
-            .and_then(|text| error::trace_id(&text))
-            .or_else(|| header.and_then(error::trace_id)),
-        message: field(&body.message).and_then(|text| error::scrub(&text)),
-        ..ApiError::new(endpoint, Failure::Unknown)
-    }
 }
 
 /// Why a body was not read to its end.

@@ -1,4 +1,4 @@
-//! The JSON exactly as it is sent and received, and its conversion to domain types.
+//! The JSON exactly as it is received, and its conversion to domain types.
 //!
 //! Unknown fields and unknown words are let through (the domain knows what an unknown word means);
 //! a missing or wrongly typed field makes the answer [`Broken`], loudly, since a guess here would
@@ -8,16 +8,15 @@
 //! Reasons are in our own words: serde's may quote the value, which may be an email.
 
 use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
 use super::Balance;
 use crate::domain::outcome::{Access, ItemStatus, ProfileView, Skipped, Submission};
 use crate::domain::outcome::{TaskItem, TaskStatus, TaskView};
 use crate::domain::sorting::Quote;
-use crate::domain::{Channel, ContactValue, Credits, EventId, PersonnelId, TaskId};
+use crate::domain::{Channel, ContactValue, Credits, PersonnelId, TaskId};
 
 /// An answer that is not what the documentation promises; in our words, for the error message.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,6 +24,11 @@ pub(super) struct Broken(pub(super) String);
 
 fn broken<T>(reason: &str) -> Result<T, Broken> {
     Err(Broken(reason.to_owned()))
+}
+
+/// Asked first, since serde also takes an array for a struct.
+pub(super) fn is_object(bytes: &[u8]) -> bool {
+    bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Broken> {
@@ -38,65 +42,6 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Broken> {
         };
         Broken(format!("{kind} (line {}, column {})", error.line(), error.column()))
     })
-}
-
-// ---- errors --------------------------------------------------------------------------------
-
-/// The parts of an error body; each is whatever JSON it is.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct ErrorBody {
-    pub(super) code: Option<Value>,
-    pub(super) message: Option<Value>,
-    #[serde(rename = "errorKey")]
-    pub(super) error_key: Option<Value>,
-    #[serde(rename = "traceId")]
-    pub(super) trace_id: Option<Value>,
-    error: Option<Value>,
-    #[serde(rename = "statusCode")]
-    status_code: Option<Value>,
-    task_id: Option<Value>,
-}
-
-impl ErrorBody {
-    /// The error body of an error status; `None` unless it is a JSON object that says at least
-    /// something about the error.
-    pub(super) fn of_error_status(bytes: &[u8]) -> Option<ErrorBody> {
-        let body: ErrorBody = object(bytes)?;
-        let parts = [&body.code, &body.message, &body.error_key, &body.error, &body.status_code];
-        let says_something = parts.iter().any(|part| part.is_some());
-        says_something.then_some(body)
-    }
-
-    /// The error body behind a success status (the vendor's guarded endpoints do that); `None` when
-    /// the body is no error body.
-    pub(super) fn behind_success(bytes: &[u8]) -> Option<ErrorBody> {
-        let body: ErrorBody = object(bytes)?;
-        let has_key = body.error_key.as_ref().is_some_and(|key| *key != Value::String(String::new()));
-        let has_code = body.code_number().is_some_and(|code| code >= 400) && body.message.is_some();
-        (has_key || has_code).then_some(body)
-    }
-
-    /// `code`, when it can be a status. A body that names a task is never read as a refusal: the
-    /// task may have been charged.
-    pub(super) fn status(&self) -> Option<u16> {
-        if self.task_id.is_some() {
-            return None;
-        }
-        u16::try_from(self.code_number()?).ok()
-    }
-
-    fn code_number(&self) -> Option<u64> {
-        self.code.as_ref().and_then(Value::as_u64)
-    }
-}
-
-fn object<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
-    is_object(bytes).then(|| serde_json::from_slice(bytes).ok()).flatten()
-}
-
-/// Asked first, since serde also takes an array for a struct.
-fn is_object(bytes: &[u8]) -> bool {
-    bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
 }
 
 // ---- ids -----------------------------------------------------------------------------------
@@ -156,34 +101,6 @@ fn credits(value: &Value) -> Result<Credits, Broken> {
 
 // ---- precheck ------------------------------------------------------------------------------
 
-#[derive(Serialize)]
-struct PrecheckRequest<'a> {
-    action_type: &'static str,
-    call_source: &'static str,
-    params: ContactsRequest<'a>,
-}
-
-#[derive(Serialize)]
-struct ContactsRequest<'a> {
-    personnel_ids: &'a [PersonnelId],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event_id: Option<&'a EventId>,
-}
-
-pub(super) fn precheck_body(
-    channel: Channel,
-    call_source: &'static str,
-    personnel_ids: &[PersonnelId],
-    event_id: Option<&EventId>,
-) -> Vec<u8> {
-    let action_type = channel.action().as_str();
-    encode(&PrecheckRequest { action_type, call_source, params: ContactsRequest { personnel_ids, event_id } })
-}
-
-fn encode(body: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(body).expect("structs of strings are always JSON")
-}
-
 /// Each part is whatever JSON it is: what does not help is no answer, rather than an error.
 #[derive(Deserialize)]
 struct PrecheckBody {
@@ -208,32 +125,6 @@ pub(super) fn quote(bytes: &[u8]) -> Result<Quote, Broken> {
 }
 
 // ---- unlock --------------------------------------------------------------------------------
-
-/// The body of a paid POST: made once, digested, and sent exactly as digested.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnlockBody {
-    bytes: Vec<u8>,
-    digest: String,
-}
-
-impl UnlockBody {
-    /// The JSON as it is sent.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// SHA-256 of [`UnlockBody::bytes`], in lower-case hex.
-    pub fn digest(&self) -> &str {
-        &self.digest
-    }
-}
-
-/// Makes the body that unlocks these contacts (1 to 2000; the same for emails and phones).
-pub fn unlock_body(personnel_ids: &[PersonnelId], event_id: Option<&EventId>) -> UnlockBody {
-    let bytes = encode(&ContactsRequest { personnel_ids, event_id });
-    let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    UnlockBody { bytes, digest }
-}
 
 /// Everything is optional and of any type, so that an oddity elsewhere never costs a task id.
 #[derive(Deserialize)]
@@ -416,17 +307,6 @@ mod tests {
     }
 
     #[test]
-    fn a_precheck_asks_for_the_contacts_and_their_event() {
-        let event = EventId::parse("26855").expect("an event");
-        let body = precheck_body(Channel::Email, "api", &[contact("789")], Some(&event));
-        let expected = r#"{"action_type":"unlock_contact_emails","call_source":"api","params":{"personnel_ids":["789"],"event_id":"26855"}}"#;
-        assert_eq!(String::from_utf8(body).expect("utf-8"), expected);
-        let body = precheck_body(Channel::Phone, "agent", &[contact("789")], None);
-        let expected = r#"{"action_type":"unlock_contact_phones","call_source":"agent","params":{"personnel_ids":["789"]}}"#;
-        assert_eq!(String::from_utf8(body).expect("utf-8"), expected);
-    }
-
-    #[test]
     fn every_case_of_the_precheck_table() {
         let table = [
             (r#"{"ok":true,"allowed":true,"should_charge":true,"credits":15,"reason_code":"ok"}"#, Some(15)),
@@ -465,16 +345,6 @@ mod tests {
         for bad in ["", "[]", "true", "<html>", "[true,true,15,\"ok\"]"] {
             assert!(quote(bad.as_bytes()).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn the_body_of_a_paid_post_is_digested_as_it_is_sent() {
-        let event = EventId::parse("139574").expect("an event");
-        let body = unlock_body(&[contact("789"), contact("790")], Some(&event));
-        assert_eq!(body.bytes(), br#"{"personnel_ids":["789","790"],"event_id":"139574"}"#);
-        assert_eq!(unlock_body(&[contact("789")], None).bytes(), br#"{"personnel_ids":["789"]}"#);
-        // printf '%s' '{"personnel_ids":["789","790"],"event_id":"139574"}' | sha256sum
-        assert_eq!(body.digest(), "387450d0801b1458bfb2aee1d09e4d7737044c381fbf6b0adb5a05d38ff08438");
     }
 
     #[test]
@@ -633,36 +503,5 @@ mod tests {
         let body = br#"{"id":"789","phone":"x","contactUnlockStatus":["jane@acme.example"]}"#;
         let Broken(reason) = profile(body, Channel::Email, &contact("789")).expect_err("wrong type");
         assert!(!reason.contains("jane"), "{reason}");
-    }
-
-    #[test]
-    fn an_error_body_is_told_from_a_success() {
-        let behind = |body: &str| ErrorBody::behind_success(body.as_bytes());
-        let key = r#"{"code":429,"message":"m","errorKey":"USER_CONCURRENCY_LIMIT_EXCEEDED","traceId":"t"}"#;
-        assert_eq!(behind(key).expect("an error").status(), Some(429));
-        assert_eq!(behind(r#"{"code":400,"message":"m"}"#).expect("an error").status(), Some(400));
-        assert_eq!(behind(r#"{"errorKey":"X"}"#).expect("an error").status(), None);
-        let with_task = r#"{"code":400,"message":"m","task_id":"321"}"#;
-        assert_eq!(behind(with_task).expect("an error").status(), None, "the task may have been charged");
-        for fine in [
-            r#"{"status":"accepted","task_id":"321","errorKey":null}"#,
-            r#"{"code":0,"message":"ok","status":"accepted"}"#,
-            r#"{"code":400}"#,
-            r#"[{"errorKey":"X"}]"#,
-        ] {
-            assert!(behind(fine).is_none(), "{fine}");
-        }
-        for (body, speaks) in [
-            (r#"{"code":400}"#, true),
-            (r#"{"statusCode":400}"#, true),
-            (r#"{"error":"Bad Request"}"#, true),
-            (r#"{"code":null}"#, false),
-            ("{}", false),
-            ("[400]", false),
-            ("\"no\"", false),
-            ("<html>", false),
-        ] {
-            assert_eq!(ErrorBody::of_error_status(body.as_bytes()).is_some(), speaks, "{body}");
-        }
     }
 }
