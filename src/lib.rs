@@ -1,3 +1,4 @@
+//! unlockd
 pub mod api;
 pub mod clock;
 pub mod config;

@@ -1,0 +1,144 @@
+//! The gate of a paid POST: whether its body may go out is asked at the last possible moment.
+//!
+//! The body is handed to the HTTP library behind the gate. When the library first asks for bytes,
+//! the caller's `proceed` is asked; when it says no, the body fails and an incomplete request is all
+//! that can reach the server: a Content-Length without its bytes, which no server carries out.
+//!
+//! The call and the connection run in different tasks. So that a call that has given up (timeout,
+//! cancellation) is never overtaken by its own body, both sides settle the gate with one atomic
+//! exchange: it is either opened, and then the request may have taken effect, or closed for good.
+
+use std::error::Error;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll};
+
+use http_body::{Frame, SizeHint};
+
+const SHUT: u8 = 0;
+const OPENED: u8 = 1;
+const CLOSED: u8 = 2;
+
+/// The caller's side. Dropping it closes the gate, so that a cancelled call sends no body later.
+pub(super) struct Gate(Arc<AtomicU8>);
+
+impl Gate {
+    /// The gate and the body behind it. `proceed` is called at most once.
+    pub(super) fn new(
+        bytes: Vec<u8>,
+        proceed: impl FnOnce() -> bool + Send + Sync + 'static,
+    ) -> (Gate, reqwest::Body) {
+        let state = Arc::new(AtomicU8::new(SHUT));
+        let body = GatedBody {
+            proceed: Some(Box::new(proceed)),
+            state: Arc::clone(&state),
+            inner: reqwest::Body::from(bytes),
+        };
+        (Gate(state), reqwest::Body::wrap(body))
+    }
+
+    /// Closes the gate for good unless it was opened; says whether no byte of the body went out, nor
+    /// will.
+    pub(super) fn close(&self) -> bool {
+        settle(&self.0, CLOSED)
+    }
+
+    /// Closes the gate after an answer; says whether `proceed` was asked and had said no.
+    pub(super) fn was_refused(&self) -> bool {
+        let refused = self.0.load(Ordering::SeqCst) == CLOSED;
+        self.close();
+        refused
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Settles the gate as `wish` unless it is settled already; says whether it now stands as wished.
+fn settle(state: &AtomicU8, wish: u8) -> bool {
+    match state.compare_exchange(SHUT, wish, Ordering::SeqCst, Ordering::SeqCst) {
+        Ok(_) => true,
+        Err(settled) => settled == wish,
+    }
+}
+
+struct GatedBody {
+    proceed: Option<Box<dyn FnOnce() -> bool + Send + Sync>>,
+    state: Arc<AtomicU8>,
+    inner: reqwest::Body,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the request was withdrawn before its body was sent")]
+struct Withdrawn;
+
+impl http_body::Body for GatedBody {
+    type Data = <reqwest::Body as http_body::Body>::Data;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        if let Some(proceed) = self.proceed.take() {
+            let wish = if proceed() { OPENED } else { CLOSED };
+            settle(&self.state, wish);
+        }
+        if self.state.load(Ordering::SeqCst) != OPENED {
+            return Poll::Ready(Some(Err(Box::new(Withdrawn))));
+        }
+        Pin::new(&mut self.inner).poll_frame(cx).map_err(Into::into)
+    }
+
+    /// Exact, so that the request carries a Content-Length and is not chunked.
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use http_body::Body as _;
+
+    use super::*;
+
+    fn first_poll(body: &mut reqwest::Body) -> bool {
+        let poll = Pin::new(body).poll_frame(&mut Context::from_waker(Waker::noop()));
+        matches!(poll, Poll::Ready(Some(Ok(_))))
+    }
+
+    #[test]
+    fn a_closed_gate_never_opens_again() {
+        let (gate, mut body) = Gate::new(b"{}".to_vec(), || true);
+        assert!(gate.close(), "nothing went out");
+        assert!(!first_poll(&mut body));
+    }
+
+    #[test]
+    fn an_opened_gate_cannot_be_closed() {
+        let (gate, mut body) = Gate::new(b"{}".to_vec(), || true);
+        assert!(first_poll(&mut body));
+        assert!(!gate.close(), "the body went out");
+    }
+
+    #[test]
+    fn a_call_that_was_dropped_sends_no_body_later() {
+        let (gate, mut body) = Gate::new(b"{}".to_vec(), || true);
+        drop(gate);
+        assert!(!first_poll(&mut body));
+    }
+
+    #[test]
+    fn a_refusal_to_proceed_keeps_the_body_back() {
+        let (gate, mut body) = Gate::new(b"{}".to_vec(), || false);
+        assert!(!first_poll(&mut body));
+        assert!(!first_poll(&mut body), "asked again, it is still withdrawn");
+        assert!(gate.close());
+    }
+}

@@ -1,0 +1,263 @@
+//! The client of the vendor's HTTP API: one method for each endpoint, nothing else.
+//!
+//! Each method sends one request, once, and tells what came of it in the domain's words; nothing
+//! here retries, waits, decides or keeps state. [`ApiError`] tells apart what was certainly not
+//! sent, what the API refused, and what may have taken effect.
+//!
+//! Inside: `body` holds the JSON that is sent, `gate` guards that of a paid POST, `transport` sends
+//! a call, `headers` reads the rate limit, `classify` says what an error answer means, `wire` reads
+//! the JSON of the others, and `error` holds what may be logged.
+//!
+//! Source: the vendor's OpenAPI description, version 0.27.0.
+
+mod body;
+mod classify;
+mod error;
+mod gate;
+mod headers;
+mod transport;
+mod wire;
+
+use std::time::Duration;
+
+use reqwest::{Method, Url};
+use secrecy::SecretString;
+
+pub use self::body::{UnlockBody, unlock_body};
+pub use self::error::{ApiBuildError, ApiError};
+use self::gate::Gate;
+use self::transport::{Call, Endpoint, exchange};
+use crate::domain::outcome::{ProfileView, Submission, TaskView};
+use crate::domain::rate::RateHeaders;
+use crate::domain::sorting::Quote;
+use crate::domain::{AccountId, Channel, Credits, EventId, JobId, Millis, PersonnelId, TaskId};
+
+/// A connection that does not stand after this long is given up, whatever the overall timeout.
+const LONGEST_CONNECT: Duration = Duration::from_secs(10);
+
+const BALANCE: Endpoint =
+    Endpoint { name: "GET /external/credits/balance", method: &Method::GET, paid: false };
+const PRECHECK: Endpoint =
+    Endpoint { name: "POST /external/actions/precheck", method: &Method::POST, paid: false };
+const PROFILE: Endpoint =
+    Endpoint { name: "GET /external/personnel/profile", method: &Method::GET, paid: false };
+const EMAIL_TASK: Endpoint =
+    Endpoint { name: "GET /external/contacts/unlock-tasks/{taskId}", method: &Method::GET, paid: false };
+const PHONE_TASK: Endpoint = Endpoint {
+    name: "GET /external/contacts/unlock-phone-tasks/{taskId}",
+    method: &Method::GET,
+    paid: false,
+};
+const UNLOCK_EMAILS: Endpoint =
+    Endpoint { name: "POST /external/contacts/unlock", method: &Method::POST, paid: true };
+const UNLOCK_PHONES: Endpoint =
+    Endpoint { name: "POST /external/contacts/unlock-phone", method: &Method::POST, paid: true };
+
+/// How the API is reached.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `api.base_url`: `https://HOST`, or `http://` with a loopback address.
+    pub base_url: String,
+    /// `api.call_source`: `api` or `agent`.
+    pub call_source: &'static str,
+    /// `api.timeout`: one whole call, from the name lookup to the last byte of the answer.
+    pub timeout: Duration,
+}
+
+/// Who is calling and for what: logged, never sent (but for the key and the request id).
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    pub account: &'a AccountId,
+    pub key: &'a SecretString,
+    /// `X-Request-ID`: new for each call.
+    pub request_id: uuid::Uuid,
+    pub job_id: Option<JobId>,
+    /// The event that the contacts belong to; a precheck asks with it.
+    pub event_id: Option<&'a EventId>,
+}
+
+/// What came of a call.
+#[derive(Debug)]
+pub struct Answer<T> {
+    pub result: Result<T, ApiError>,
+    /// The rate headers, brought to our clock; failures carry them too.
+    pub rate: Option<RateHeaders>,
+}
+
+/// An account's credits. The API spends `subscription` first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Balance {
+    pub total: Credits,
+    pub subscription: Credits,
+    pub addon: Credits,
+    pub gift: Credits,
+}
+
+/// The client; cheap to clone.
+///
+/// Every method takes `now`, the caller's clock when the call starts: it only serves to bring the
+/// API's times to that clock.
+#[derive(Clone, Debug)]
+pub struct Client {
+    base: Url,
+    call_source: &'static str,
+    /// For everything that costs nothing.
+    reads: reqwest::Client,
+    /// For paid POSTs: each goes over a new connection, since a pooled one may be dead already, and
+    /// whether the server read the request is then anyone's guess.
+    payments: reqwest::Client,
+}
+
+impl Client {
+    /// Makes a client; calls nothing.
+    pub fn new(settings: &Settings) -> Result<Client, ApiBuildError> {
+        let base = base_url(&settings.base_url)?;
+        // Fails when another provider is installed already, which is just as well.
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let build = |builder: reqwest::ClientBuilder| builder.build().map_err(ApiBuildError::Client);
+        Ok(Client {
+            reads: build(http(settings, &base))?,
+            payments: build(http(settings, &base).pool_max_idle_per_host(0))?,
+            call_source: settings.call_source,
+            base,
+        })
+    }
+
+    /// Reads the account's credits. Free.
+    pub async fn balance(&self, caller: Caller<'_>, now: Millis) -> Answer<Balance> {
+        let url = self.url(&["external", "credits", "balance"]);
+        exchange(&self.reads, call(BALANCE, url, caller, now)).await.conclude(wire::balance, |_| None)
+    }
+
+    /// Asks what unlocking these contacts (of the caller's event) would cost. Free, and advisory: an
+    /// answer that does not help is [`Quote::Unhelpful`].
+    pub async fn precheck(
+        &self,
+        caller: Caller<'_>,
+        now: Millis,
+        channel: Channel,
+        personnel_ids: &[PersonnelId],
+    ) -> Answer<Quote> {
+        let url = self.url(&["external", "actions", "precheck"]);
+        let body = body::precheck_body(channel, self.call_source, personnel_ids, caller.event_id);
+        let call = Call { body: Some(body.into()), ..call(PRECHECK, url, caller, now) };
+        exchange(&self.reads, call).await.conclude(wire::quote, |_| None)
+    }
+
+    /// Reads a task. Free. An answer about another task is an error.
+    pub async fn task(
+        &self,
+        caller: Caller<'_>,
+        now: Millis,
+        channel: Channel,
+        task_id: &TaskId,
+    ) -> Answer<TaskView> {
+        let (endpoint, folder) = match channel {
+            Channel::Email => (EMAIL_TASK, "unlock-tasks"),
+            Channel::Phone => (PHONE_TASK, "unlock-phone-tasks"),
+        };
+        let url = self.url(&["external", "contacts", folder, task_id.as_str()]);
+        let call = Call { task_id: Some(task_id), ..call(endpoint, url, caller, now) };
+        exchange(&self.reads, call).await.conclude(|bytes| wire::task(bytes, channel, task_id), |_| None)
+    }
+
+    /// Reads a contact, as far as `channel` is concerned. Free. An answer about another contact is
+    /// an error.
+    pub async fn profile(
+        &self,
+        caller: Caller<'_>,
+        now: Millis,
+        channel: Channel,
+        personnel_id: &PersonnelId,
+    ) -> Answer<ProfileView> {
+        let mut url = self.url(&["external", "personnel", "profile"]);
+        url.query_pairs_mut().append_pair("personnel_id", personnel_id.as_str());
+        exchange(&self.reads, call(PROFILE, url, caller, now))
+            .await
+            .conclude(|bytes| wire::profile(bytes, channel, personnel_id), |_| None)
+    }
+
+    /// Buys: unlocks the contacts of `body`. **Paid, and without an idempotency key**: after
+    /// `Failure::Unknown` it may have taken effect, and must not be sent again unread.
+    ///
+    /// `proceed` is asked at the last moment before the body goes out; when it says no, or when the
+    /// call fails before it was asked, nothing was sent that the API could carry out, and the error
+    /// is `Failure::NotSent`.
+    pub async fn submit_unlock(
+        &self,
+        caller: Caller<'_>,
+        now: Millis,
+        channel: Channel,
+        body: &UnlockBody,
+        proceed: impl FnOnce() -> bool + Send + Sync + 'static,
+    ) -> Answer<Submission> {
+        let (endpoint, last) = match channel {
+            Channel::Email => (UNLOCK_EMAILS, "unlock"),
+            Channel::Phone => (UNLOCK_PHONES, "unlock-phone"),
+        };
+        let url = self.url(&["external", "contacts", last]);
+        let (gate, gated) = Gate::new(body.bytes().to_vec(), proceed);
+        let call = Call {
+            body: Some(gated),
+            gate: Some(gate),
+            call_source: Some(self.call_source),
+            ..call(endpoint, url, caller, now)
+        };
+        exchange(&self.payments, call).await.conclude(wire::submission, |submission| match submission {
+            Submission::Accepted { task_id, .. } => Some(task_id),
+            Submission::NothingChargeable { .. } => None,
+        })
+    }
+
+    /// The base URL with these path segments, each percent-encoded.
+    fn url(&self, segments: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        url.path_segments_mut().expect("http URLs have a path").pop_if_empty().extend(segments);
+        url
+    }
+}
+
+/// A call without a body.
+fn call(endpoint: Endpoint, url: Url, caller: Caller<'_>, now: Millis) -> Call<'_> {
+    Call { endpoint, url, caller, now, task_id: None, call_source: None, body: None, gate: None }
+}
+
+fn base_url(text: &str) -> Result<Url, ApiBuildError> {
+    let url = Url::parse(text).map_err(|_| ApiBuildError::BaseUrl)?;
+    let plain = url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    match url.scheme() {
+        "https" if plain => Ok(url),
+        "http" if plain && is_loopback(&url) => Ok(url),
+        "http" if plain => Err(ApiBuildError::NotLoopback),
+        _ => Err(ApiBuildError::BaseUrl),
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+fn http(settings: &Settings, base: &Url) -> reqwest::ClientBuilder {
+    let builder = reqwest::Client::builder()
+        .user_agent(concat!("unlockd/", env!("CARGO_PKG_VERSION")))
+        .timeout(settings.timeout)
+        .connect_timeout(settings.timeout.min(LONGEST_CONNECT))
+        // A redirected POST would be sent twice, and a redirected key would be given away.
+        .redirect(reqwest::redirect::Policy::none())
+        // By default some requests are sent again when the server closes early.
+        .retry(reqwest::retry::never())
+        // `http_proxy` in the environment would be handed the key.
+        .no_proxy()
+        .http1_only();
+    if base.scheme() == "https" {
+        builder.https_only(true)
+    } else {
+        // Plain http (loopback) needs no certificates, and must not fail where none are installed.
+        builder.tls_certs_only(std::iter::empty())
+    }
+}

@@ -1,0 +1,265 @@
+//! Sends one call and reads its answer: headers, size cap, log event.
+//!
+//! Every call ends in one of three ways that differ in what is *known*: certainly not sent, refused
+//! in the API's own words, or unknown. For a paid POST everything that is not proven counts as
+//! unknown, since it may have been charged. A call is sent once: nothing here retries.
+//!
+//! Each call is one log event. It holds ids and figures, and nothing of any body.
+
+use std::time::Instant;
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::{Method, Response, Url};
+use secrecy::ExposeSecret;
+
+use super::classify::{classify, describe};
+use super::error::ApiError;
+use super::gate::Gate;
+use super::wire::Broken;
+use super::{Answer, Caller, headers};
+use crate::domain::failure::Failure;
+use crate::domain::rate::RateHeaders;
+use crate::domain::{Millis, TaskId};
+
+/// The most that is read of an answer: a task of 2000 items is well below 1 MiB.
+const LARGEST_ANSWER: usize = 8 * 1024 * 1024;
+
+/// Our own id of a call; the API answers with its trace id under the same name.
+pub(super) const REQUEST_ID: &str = "x-request-id";
+
+/// What is called.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Endpoint {
+    /// Method and path pattern, for error messages.
+    pub(super) name: &'static str,
+    pub(super) method: &'static Method,
+    /// Whether the call spends credits: then only proof counts.
+    pub(super) paid: bool,
+}
+
+/// One call, ready to be sent.
+pub(super) struct Call<'a> {
+    pub(super) endpoint: Endpoint,
+    pub(super) url: Url,
+    pub(super) caller: Caller<'a>,
+    /// Our clock when the call starts.
+    pub(super) now: Millis,
+    pub(super) task_id: Option<&'a TaskId>,
+    /// `x-call-source`, on calls that spend.
+    pub(super) call_source: Option<&'static str>,
+    /// The JSON body, and the gate it waits behind, when the call spends.
+    pub(super) body: Option<reqwest::Body>,
+    pub(super) gate: Option<Gate>,
+}
+
+/// A call that is over. Made into an [`Answer`], and logged, by [`Exchange::conclude`].
+pub(super) struct Exchange<'a> {
+    endpoint: Endpoint,
+    path: String,
+    caller: Caller<'a>,
+    task_id: Option<&'a TaskId>,
+    started: Instant,
+    status: Option<u16>,
+    rate: Option<RateHeaders>,
+    body: Result<Vec<u8>, ApiError>,
+}
+
+/// Sends the call, once, and reads its answer to the end.
+pub(super) async fn exchange<'a>(http: &reqwest::Client, call: Call<'a>) -> Exchange<'a> {
+    let started = Instant::now();
+    let mut exchange = Exchange {
+        endpoint: call.endpoint,
+        path: call.url.path().to_owned(),
+        caller: call.caller,
+        task_id: call.task_id,
+        started,
+        status: None,
+        rate: None,
+        body: Ok(Vec::new()),
+    };
+    let sent = request(http, call.endpoint, &call.caller, call.url, call.call_source, call.body).send().await;
+    let elapsed = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
+    let now = call.now.plus(elapsed);
+
+    let withheld = match (&call.gate, &sent) {
+        // The body stayed behind the gate, so nothing can have been carried out. With an answer the
+        // gate is only asked: an answer that came before the body is still an answer.
+        (Some(gate), Err(_)) => gate.close(),
+        (Some(gate), Ok(_)) => gate.was_refused(),
+        (None, _) => false,
+    };
+    match sent {
+        Err(error) => {
+            exchange.body = Err(unanswered(call.endpoint, withheld, error));
+        }
+        Ok(_) if withheld => {
+            exchange.body = Err(ApiError::new(call.endpoint, Failure::NotSent));
+        }
+        Ok(response) => {
+            exchange.status = Some(response.status().as_u16());
+            exchange.rate = headers::rate(response.headers(), now);
+            exchange.body = read(call.endpoint, &call.caller, response, now).await;
+        }
+    }
+    exchange
+}
+
+fn request(
+    http: &reqwest::Client,
+    endpoint: Endpoint,
+    caller: &Caller<'_>,
+    url: Url,
+    call_source: Option<&'static str>,
+    body: Option<reqwest::Body>,
+) -> reqwest::RequestBuilder {
+    // `bearer_auth` marks the header sensitive, so that no library prints it.
+    let mut request = http
+        .request(endpoint.method.clone(), url)
+        .bearer_auth(caller.key.expose_secret())
+        .header(REQUEST_ID, caller.request_id.to_string())
+        .header(ACCEPT, "application/json");
+    if let Some(source) = call_source {
+        request = request.header("x-call-source", source);
+    }
+    if let Some(body) = body {
+        request = request.header(CONTENT_TYPE, "application/json").body(body);
+    }
+    request
+}
+
+/// A call without an answer. Only what failed before the connection stood, and a body that stayed
+/// behind its gate, are certain not to have been sent; the overall timeout is not.
+fn unanswered(endpoint: Endpoint, withheld: bool, source: reqwest::Error) -> ApiError {
+    let not_sent = withheld || source.is_connect() || source.is_builder();
+    let failure = if not_sent { Failure::NotSent } else { Failure::Unknown };
+    ApiError { source: Some(source.without_url()), ..ApiError::new(endpoint, failure) }
+}
+
+/// Reads an answer to its end and classifies it; the bytes of a success are handed on.
+async fn read(
+    endpoint: Endpoint,
+    caller: &Caller<'_>,
+    response: Response,
+    now: Millis,
+) -> Result<Vec<u8>, ApiError> {
+    let status = response.status().as_u16();
+    let headers = response.headers().clone();
+    let body = read_capped(response).await;
+    let bytes = body.as_deref().ok();
+    let Some((failure, error_body)) =
+        classify(endpoint, status, bytes, headers::retry_after_ms(&headers, now))
+    else {
+        return body.map_err(|fault| fault.into_error(endpoint, status));
+    };
+    let mut error = describe(endpoint, caller, status, &headers, error_body.unwrap_or_default());
+    error.failure = failure;
+    if let Err(fault) = body {
+        let fault = fault.into_error(endpoint, status);
+        error.message = error.message.or(fault.message);
+        error.source = fault.source;
+    }
+    Err(error)
+}
+
+/// Why a body was not read to its end.
+enum BodyFault {
+    TooLarge,
+    Lost(reqwest::Error),
+}
+
+impl BodyFault {
+    fn into_error(self, endpoint: Endpoint, status: u16) -> ApiError {
+        let error = ApiError { status: Some(status), ..ApiError::new(endpoint, Failure::Unknown) };
+        match self {
+            BodyFault::TooLarge => {
+                ApiError { message: Some("the answer is larger than 8 MiB".into()), ..error }
+            }
+            BodyFault::Lost(source) => ApiError {
+                message: Some("the answer broke off".into()),
+                source: Some(source.without_url()),
+                ..error
+            },
+        }
+    }
+}
+
+/// Reads the body; one that is too large is dropped together with its connection.
+async fn read_capped(mut response: Response) -> Result<Vec<u8>, BodyFault> {
+    let mut bytes = Vec::new();
+    if response.content_length().is_some_and(|length| length > LARGEST_ANSWER as u64) {
+        return Err(BodyFault::TooLarge);
+    }
+    while let Some(chunk) = response.chunk().await.map_err(BodyFault::Lost)? {
+        if bytes.len() + chunk.len() > LARGEST_ANSWER {
+            return Err(BodyFault::TooLarge);
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+impl ApiError {
+    pub(super) fn new(endpoint: Endpoint, failure: Failure) -> ApiError {
+        ApiError {
+            endpoint: endpoint.name,
+            failure,
+            status: None,
+            error_key: None,
+            trace_id: None,
+            message: None,
+            paid: endpoint.paid,
+            source: None,
+        }
+    }
+}
+
+impl Exchange<'_> {
+    /// Reads the body of a success with `read`, logs the call, and gives the answer. `task_of` names
+    /// the task that an answer is about, when the call itself did not.
+    pub(super) fn conclude<T>(
+        self,
+        read: impl FnOnce(&[u8]) -> Result<T, Broken>,
+        task_of: impl FnOnce(&T) -> Option<&TaskId>,
+    ) -> Answer<T> {
+        let (endpoint, status, rate) = (self.endpoint, self.status, self.rate);
+        let mut log = self;
+        let body = std::mem::replace(&mut log.body, Ok(Vec::new()));
+        let result = body.and_then(|bytes| {
+            read(&bytes).map_err(|Broken(reason)| ApiError {
+                status,
+                message: Some(reason),
+                ..ApiError::new(endpoint, Failure::Unknown)
+            })
+        });
+        let task_id = result.as_ref().ok().and_then(task_of).or(log.task_id);
+        log.write(task_id, result.as_ref().err());
+        Answer { result, rate }
+    }
+
+    fn write(&self, task_id: Option<&TaskId>, error: Option<&ApiError>) {
+        // A level must be known when the program is built, hence a macro and not a variable.
+        macro_rules! event {
+            ($level:expr) => {
+                tracing::event!(
+                    $level,
+                    method = self.endpoint.method.as_str(),
+                    path = self.path,
+                    status = self.status,
+                    request_id = %self.caller.request_id,
+                    trace_id = error.and_then(|error| error.trace_id.as_deref()),
+                    error_key = error.and_then(|error| error.error_key.as_deref()),
+                    account = self.caller.account.as_str(),
+                    job_id = self.caller.job_id.map(|id| id.0),
+                    task_id = task_id.map(TaskId::as_str),
+                    event_id = self.caller.event_id.map(|id| id.as_str()),
+                    duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                    "call to the API"
+                )
+            };
+        }
+        match error {
+            None => event!(tracing::Level::INFO),
+            Some(_) => event!(tracing::Level::WARN),
+        }
+    }
+}

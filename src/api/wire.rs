@@ -1,0 +1,507 @@
+//! The JSON exactly as it is received, and its conversion to domain types.
+//!
+//! Unknown fields and unknown words are let through (the domain knows what an unknown word means);
+//! a missing or wrongly typed field makes the answer [`Broken`], loudly, since a guess here would
+//! become a false outcome. Two leniencies, so that nothing that was paid for is lost: ids may come
+//! as numbers, and a submission that names a task is accepted whatever else is odd about it.
+//!
+//! Reasons are in our own words: serde's may quote the value, which may be an email.
+
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::Balance;
+use crate::domain::outcome::{Access, ItemStatus, ProfileView, Skipped, Submission};
+use crate::domain::outcome::{TaskItem, TaskStatus, TaskView};
+use crate::domain::sorting::Quote;
+use crate::domain::{Channel, ContactValue, Credits, PersonnelId, TaskId};
+
+/// An answer that is not what the documentation promises; in our words, for the error message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Broken(pub(super) String);
+
+fn broken<T>(reason: &str) -> Result<T, Broken> {
+    Err(Broken(reason.to_owned()))
+}
+
+/// Asked first, since serde also takes an array for a struct.
+pub(super) fn is_object(bytes: &[u8]) -> bool {
+    bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Broken> {
+    if !is_object(bytes) {
+        return broken("the answer is not a JSON object");
+    }
+    serde_json::from_slice(bytes).map_err(|error| {
+        let kind = match error.classify() {
+            serde_json::error::Category::Data => "the answer has another shape than documented",
+            _ => "the answer is not JSON",
+        };
+        Broken(format!("{kind} (line {}, column {})", error.line(), error.column()))
+    })
+}
+
+// ---- ids -----------------------------------------------------------------------------------
+
+/// An id: documented as a string, taken as a whole number too, digit by digit (20 digits must not
+/// pass through a float).
+#[derive(Debug)]
+struct Id(String);
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Id, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let text = raw.get();
+        if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Ok(Id(text.to_owned()));
+        }
+        serde_json::from_str(text).map(Id).map_err(|_| D::Error::custom("not an id"))
+    }
+}
+
+// ---- balance -------------------------------------------------------------------------------
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BalanceBody {
+    total_balance: Value,
+    // Only the total decides anything; a part that the vendor no longer has is zero.
+    subscription_balance: Option<Value>,
+    addon_balance: Option<Value>,
+    gift_balance: Option<Value>,
+}
+
+pub(super) fn balance(bytes: &[u8]) -> Result<Balance, Broken> {
+    let body: BalanceBody = parse(bytes)?;
+    let part = |value: Option<Value>| value.map_or(Ok(Credits::ZERO), |value| credits(&value));
+    Ok(Balance {
+        total: credits(&body.total_balance)?,
+        subscription: part(body.subscription_balance)?,
+        addon: part(body.addon_balance)?,
+        gift: part(body.gift_balance)?,
+    })
+}
+
+/// A balance is documented as a number; a fraction is cut off downwards, so that it never allows
+/// what it does not cover.
+fn credits(value: &Value) -> Result<Credits, Broken> {
+    /// Up to here a float holds every whole number.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if let Some(whole) = value.as_i64() {
+        return Ok(Credits(whole));
+    }
+    match value.as_f64() {
+        Some(number) if number.abs() <= EXACT => Ok(Credits(number.floor() as i64)),
+        _ => broken("a balance is not a number of credits"),
+    }
+}
+
+// ---- precheck ------------------------------------------------------------------------------
+
+/// Each part is whatever JSON it is: what does not help is no answer, rather than an error.
+#[derive(Deserialize)]
+struct PrecheckBody {
+    allowed: Option<Value>,
+    should_charge: Option<Value>,
+    credits: Option<Value>,
+    reason_code: Option<Value>,
+}
+
+pub(super) fn quote(bytes: &[u8]) -> Result<Quote, Broken> {
+    let body: PrecheckBody = parse(bytes)?;
+    let flag = |value: &Option<Value>| value.as_ref().and_then(Value::as_bool);
+    let reason = body.reason_code.as_ref().and_then(Value::as_str).unwrap_or_default();
+    let credits = body.credits.as_ref().and_then(Value::as_i64).filter(|credits| *credits > 0);
+    // Refused for another reason than money, the figure is not one that would be charged.
+    let payable = flag(&body.allowed) != Some(false) || reason == "insufficient_balance";
+    Ok(match (flag(&body.should_charge), reason, credits) {
+        (Some(false), "already_unlocked" | "unlock_in_progress", _) => Quote::NothingToPay,
+        (Some(true) | None, _, Some(credits)) if payable => Quote::Costs(Credits(credits)),
+        _ => Quote::Unhelpful,
+    })
+}
+
+// ---- unlock --------------------------------------------------------------------------------
+
+/// Everything is optional and of any type, so that an oddity elsewhere never costs a task id.
+#[derive(Deserialize)]
+struct SubmissionBody {
+    status: Option<Value>,
+    task_id: Option<Box<RawValue>>,
+    skipped_personnel_ids: Option<Box<RawValue>>,
+    skipped_detail: Option<Box<RawValue>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct SkippedGroups {
+    invalid_personnel_ids: Option<Box<RawValue>>,
+    missing_personnel_ids: Option<Box<RawValue>>,
+    unlinked_personnel_ids: Option<Box<RawValue>>,
+    already_unlocked_personnel_ids: Option<Box<RawValue>>,
+    unlocking_personnel_ids: Option<Box<RawValue>>,
+}
+
+pub(super) fn submission(bytes: &[u8]) -> Result<Submission, Broken> {
+    let body: SubmissionBody = parse(bytes)?;
+    let groups: SkippedGroups =
+        body.skipped_detail.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    let skipped = Skipped {
+        all: ids(body.skipped_personnel_ids),
+        invalid: ids(groups.invalid_personnel_ids),
+        missing: ids(groups.missing_personnel_ids),
+        unlinked: ids(groups.unlinked_personnel_ids),
+        already_unlocked: ids(groups.already_unlocked_personnel_ids),
+        unlocking: ids(groups.unlocking_personnel_ids),
+    };
+    match (body.task_id, body.status.as_ref().and_then(Value::as_str)) {
+        (Some(raw), _) => {
+            let id: Option<Id> = serde_json::from_str(raw.get()).ok();
+            match id.and_then(|id| TaskId::parse(&id.0)) {
+                Some(task_id) => Ok(Submission::Accepted { task_id, skipped }),
+                None => broken("the task id is not digits"),
+            }
+        }
+        (None, Some("success")) => Ok(Submission::NothingChargeable { skipped }),
+        (None, _) => broken("the answer names no task"),
+    }
+}
+
+fn ids(raw: Option<Box<RawValue>>) -> Vec<String> {
+    let ids: Vec<Id> = raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    ids.into_iter().map(|id| id.0).collect()
+}
+
+// ---- task ----------------------------------------------------------------------------------
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TaskBody {
+    task_id: Id,
+    task_status: String,
+    items: Option<Vec<ItemBody>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ItemBody {
+    personnel_id: Id,
+    status: String,
+    email: Option<String>,
+    phone: Option<String>,
+    error_code: Option<String>,
+}
+
+pub(super) fn task(bytes: &[u8], channel: Channel, asked: &TaskId) -> Result<TaskView, Broken> {
+    let body: TaskBody = parse(bytes)?;
+    if body.task_id.0 != asked.as_str() {
+        return broken("the answer is about another task");
+    }
+    let status = TaskStatus::from_word(&body.task_status);
+    let items = match body.items {
+        None if status != TaskStatus::Running => return broken("the task has ended without items"),
+        items => items.unwrap_or_default(),
+    };
+    Ok(TaskView { status, items: items.into_iter().map(|item| item.into_domain(channel)).collect() })
+}
+
+impl ItemBody {
+    fn into_domain(self, channel: Channel) -> TaskItem {
+        let text = match channel {
+            Channel::Email => self.email,
+            Channel::Phone => self.phone,
+        };
+        TaskItem {
+            personnel_id: self.personnel_id.0,
+            status: ItemStatus::from_word(&self.status),
+            value: text.and_then(|text| ContactValue::parse(channel, &text)),
+            error_code: self.error_code,
+        }
+    }
+}
+
+// ---- profile -------------------------------------------------------------------------------
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ProfileBody {
+    id: Id,
+    email: Option<String>,
+    phone: Option<String>,
+    contact_unlock_status: Option<String>,
+    // `Some(None)` is the documented null; `None` is a field that is not there.
+    #[serde(default, deserialize_with = "present")]
+    phone_unlock_status: Option<Option<String>>,
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::<String>::deserialize(deserializer).map(Some)
+}
+
+pub(super) fn profile(bytes: &[u8], channel: Channel, asked: &PersonnelId) -> Result<ProfileView, Broken> {
+    let body: ProfileBody = parse(bytes)?;
+    if body.id.0 != asked.as_str() {
+        return broken("the answer is about another contact");
+    }
+    // A missing word must not read as `locked`: that would be evidence that nothing was bought.
+    let word = |text: String| Access::from_word(Some(&text.trim().to_ascii_lowercase()));
+    let (access, text) = match channel {
+        Channel::Email => (body.contact_unlock_status.map_or(Access::Unclear, word), body.email),
+        Channel::Phone => {
+            let access = match body.phone_unlock_status {
+                None => Access::Unclear,
+                Some(None) => Access::from_word(None),
+                Some(Some(text)) => word(text),
+            };
+            (access, body.phone)
+        }
+    };
+    Ok(ProfileView { access, value: text.and_then(|text| ContactValue::parse(channel, &text)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task_id(text: &str) -> TaskId {
+        TaskId::parse(text).expect("digits")
+    }
+
+    fn contact(text: &str) -> PersonnelId {
+        PersonnelId::parse(text).expect("digits")
+    }
+
+    #[test]
+    fn the_documented_balance_is_read() {
+        let body = br#"{"totalAmount":45050,"totalBalance":38050,"subscriptionAmount":35000,
+            "subscriptionBalance":30000,"addonAmount":10000,"addonBalance":8000,
+            "addonExpireAt":1784851200000,"giftAmount":50,"giftBalance":50,"resetAt":1714521600000}"#;
+        let expected = Balance {
+            total: Credits(38_050),
+            subscription: Credits(30_000),
+            addon: Credits(8_000),
+            gift: Credits(50),
+        };
+        assert_eq!(balance(body), Ok(expected));
+    }
+
+    #[test]
+    fn a_balance_is_never_rounded_up_nor_guessed() {
+        assert_eq!(balance(br#"{"totalBalance":99.9}"#).expect("a number").total, Credits(99));
+        assert_eq!(balance(br#"{"totalBalance":1e3}"#).expect("a number").total, Credits(1_000));
+        for bad in [
+            r#"{}"#,
+            r#"{"totalBalance":null}"#,
+            r#"{"totalBalance":"38050"}"#,
+            r#"{"totalBalance":1e300}"#,
+            r#"{"totalBalance":99999999999999999999}"#,
+            r#"{"totalBalance":1,"giftBalance":"x"}"#,
+            "[]",
+            "",
+        ] {
+            assert!(balance(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_case_of_the_precheck_table() {
+        let table = [
+            (r#"{"ok":true,"allowed":true,"should_charge":true,"credits":15,"reason_code":"ok"}"#, Some(15)),
+            (
+                r#"{"allowed":false,"should_charge":true,"credits":30,"reason_code":"insufficient_balance"}"#,
+                Some(30),
+            ),
+            (
+                r#"{"allowed":true,"should_charge":false,"credits":0,"reason_code":"already_unlocked"}"#,
+                Some(0),
+            ),
+            (
+                r#"{"allowed":false,"should_charge":false,"credits":0,"reason_code":"unlock_in_progress"}"#,
+                Some(0),
+            ),
+            (r#"{"allowed":false,"should_charge":true,"credits":15,"reason_code":"not_found"}"#, None),
+            (
+                r#"{"allowed":false,"should_charge":false,"credits":0,"reason_code":"no_contacts_available"}"#,
+                None,
+            ),
+            (r#"{"allowed":true,"should_charge":false,"credits":0,"reason_code":"ok"}"#, None),
+            (r#"{"allowed":true,"should_charge":true,"credits":-15,"reason_code":"ok"}"#, None),
+            (r#"{"allowed":true,"should_charge":true,"credits":"15","reason_code":"ok"}"#, None),
+            (r#"{"allowed":true,"should_charge":true,"credits":15,"reason_code":"brand_new"}"#, Some(15)),
+            (r#"{"should_charge":false,"reason_code":["already_unlocked"]}"#, None),
+            (r#"{}"#, None),
+        ];
+        for (body, expected) in table {
+            let expected = match expected {
+                Some(0) => Quote::NothingToPay,
+                Some(credits) => Quote::Costs(Credits(credits)),
+                None => Quote::Unhelpful,
+            };
+            assert_eq!(quote(body.as_bytes()), Ok(expected), "{body}");
+        }
+        for bad in ["", "[]", "true", "<html>", "[true,true,15,\"ok\"]"] {
+            assert!(quote(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_documented_submission_is_read_with_its_groups() {
+        let body = br#"{"status":"accepted","task_id":"321","job_id":"321",
+            "skipped_personnel_ids":["1","2","3","4","5"],
+            "skipped_detail":{"invalid_personnel_ids":["1"],"missing_personnel_ids":["2"],
+            "unlinked_personnel_ids":["3"],"already_unlocked_personnel_ids":["4"],
+            "unlocking_personnel_ids":[5],"brand_new_personnel_ids":["6"]},"extra":{"a":[1]}}"#;
+        let one = |text: &str| vec![text.to_owned()];
+        let skipped = Skipped {
+            all: ["1", "2", "3", "4", "5"].map(String::from).into(),
+            invalid: one("1"),
+            missing: one("2"),
+            unlinked: one("3"),
+            already_unlocked: one("4"),
+            unlocking: one("5"),
+        };
+        assert_eq!(submission(body), Ok(Submission::Accepted { task_id: task_id("321"), skipped }));
+    }
+
+    #[test]
+    fn a_success_without_a_task_had_nothing_to_charge() {
+        let nothing = Ok(Submission::NothingChargeable { skipped: Skipped::default() });
+        assert_eq!(submission(br#"{"status":"success"}"#), nothing);
+        assert_eq!(submission(br#"{"status":"success","task_id":null,"skipped_detail":null}"#), nothing);
+    }
+
+    #[test]
+    fn a_task_id_is_kept_whatever_else_is_odd() {
+        for odd in [
+            r#"{"status":"accepted","task_id":"321"}"#,
+            r#"{"status":"accepted","task_id":321}"#,
+            r#"{"status":"success","task_id":"321"}"#,
+            r#"{"status":"brand_new","task_id":"321"}"#,
+            r#"{"task_id":"321"}"#,
+            r#"{"status":"accepted","task_id":"321","skipped_personnel_ids":"789"}"#,
+            r#"{"status":"accepted","task_id":"321","skipped_detail":{"invalid_personnel_ids":{}}}"#,
+            r#"{"status":"accepted","task_id":"321","skipped_detail":[7]}"#,
+        ] {
+            let read = submission(odd.as_bytes());
+            let expected = Submission::Accepted { task_id: task_id("321"), skipped: Skipped::default() };
+            assert_eq!(read, Ok(expected), "{odd}");
+        }
+        let long = submission(br#"{"status":"accepted","task_id":12345678901234567890123}"#);
+        assert!(
+            matches!(long, Ok(Submission::Accepted { task_id, .. }) if task_id.as_str() == "12345678901234567890123")
+        );
+    }
+
+    #[test]
+    fn a_submission_without_a_well_formed_task_is_broken() {
+        let mut bad: Vec<String> = [
+            "",
+            "<html>",
+            "[]",
+            "null",
+            "{}",
+            r#"["accepted","321",null,null]"#,
+            r#"{"status":"accepted"}"#,
+            r#"{"status":"accepted","job_id":"321"}"#,
+            r#"{"status":"accepted","task_id":""}"#,
+            r#"{"status":"success","task_id":"../credits/balance"}"#,
+            r#"{"status":"accepted","task_id":-1}"#,
+            r#"{"status":"accepted","task_id":3.0}"#,
+            r#"{"status":"accepted","task_id":{"id":"321"}}"#,
+            r#"{"status":"accepted","task_id":"321","task_id":"322"}"#,
+            r#"{"status":"accepted","task_id":"321""#,
+        ]
+        .map(String::from)
+        .into();
+        bad.push(format!(r#"{{"status":"accepted","task_id":"{}"}}"#, "1".repeat(1_000_000)));
+        bad.push("[".repeat(1_000_000));
+        bad.push(format!(r#"{{"status":"accepted","task_id":{}"#, "[".repeat(1_000_000)));
+        for body in bad {
+            let head: String = body.chars().take(60).collect();
+            assert!(submission(body.as_bytes()).is_err(), "{head}");
+        }
+    }
+
+    #[test]
+    fn the_documented_tasks_are_read() {
+        let body = br#"{"taskId":"321","taskStatus":"completed","items":[
+            {"personnelId":"789","status":"unlocked","email":"jane@acme.example"},
+            {"personnelId":"790","status":"failed","errorCode":"TASK_FAILED"},
+            {"personnelId":791,"status":"brand_new","email":null,"extra":1}]}"#;
+        let view = task(body, Channel::Email, &task_id("321")).expect("documented");
+        assert_eq!(view.status, TaskStatus::Completed);
+        let values: Vec<_> =
+            view.items.iter().map(|item| item.value.as_ref().map(ContactValue::expose)).collect();
+        assert_eq!(values, [Some("jane@acme.example"), None, None]);
+        assert_eq!(view.items[1].error_code.as_deref(), Some("TASK_FAILED"));
+        assert_eq!(view.items[2].status, ItemStatus::Unfinished);
+        assert_eq!(view.items[2].personnel_id, "791");
+
+        let body = br#"{"taskId":"321","taskStatus":"completed","items":[
+            {"personnelId":"789","status":"unlocked","phone":"+1 415 555 0100","email":"x@y.example"}]}"#;
+        let view = task(body, Channel::Phone, &task_id("321")).expect("documented");
+        assert_eq!(view.items[0].value.as_ref().map(ContactValue::expose), Some("+1 415 555 0100"));
+    }
+
+    #[test]
+    fn a_task_that_is_not_the_one_asked_for_or_has_no_items_at_its_end_is_broken() {
+        let read = |body: &str| task(body.as_bytes(), Channel::Email, &task_id("321"));
+        for bad in [
+            r#"{"taskId":"322","taskStatus":"completed","items":[]}"#,
+            r#"{"taskStatus":"completed","items":[]}"#,
+            r#"{"taskId":"321","taskStatus":"completed"}"#,
+            r#"{"taskId":"321","taskStatus":"failed","items":null}"#,
+            r#"{"taskId":"321","taskStatus":3,"items":[]}"#,
+            r#"{"taskId":"321","taskStatus":"completed","items":{}}"#,
+            r#"{"taskId":"321","taskStatus":"completed","items":[{"status":"unlocked"}]}"#,
+            r#"{"taskId":"321","taskStatus":"completed","items":[{"personnelId":"1","status":"unlocked","email":5}]}"#,
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        let early = read(r#"{"taskId":"321","taskStatus":"pending"}"#).expect("nothing to name yet");
+        assert_eq!((early.status, early.items.len()), (TaskStatus::Running, 0));
+    }
+
+    #[test]
+    fn a_profile_is_read_for_one_channel() {
+        let read = |body: &str, channel| profile(body.as_bytes(), channel, &contact("789"));
+        let documented = r#"{"id":"789","fullName":"Jane Example","title":"VP","companyName":"Acme",
+            "sourceType":["exhibitor"],"email":null,"phone":null,"contactUnlockStatus":"locked",
+            "phoneUnlockStatus":null}"#;
+        let locked = Ok(ProfileView { access: Access::Locked, value: None });
+        assert_eq!(read(documented, Channel::Email), locked);
+        assert_eq!(read(documented, Channel::Phone), locked);
+
+        let open = r#"{"id":"789","email":"jane@acme.example","phone":"+1 415 555 0100",
+            "contactUnlockStatus":"UNLOCKED","phoneUnlockStatus":"processing"}"#;
+        let email = ContactValue::parse(Channel::Email, "jane@acme.example");
+        assert_eq!(read(open, Channel::Email), Ok(ProfileView { access: Access::Unlocked, value: email }));
+        assert_eq!(read(open, Channel::Phone).expect("documented").access, Access::InProgress);
+    }
+
+    #[test]
+    fn a_missing_word_is_no_proof_that_a_contact_is_locked() {
+        for body in [r#"{"id":"789"}"#, r#"{"id":"789","contactUnlockStatus":null}"#] {
+            let view = profile(body.as_bytes(), Channel::Email, &contact("789")).expect("readable");
+            assert_eq!(view.access, Access::Unclear);
+        }
+        let view = profile(br#"{"id":"789"}"#, Channel::Phone, &contact("789")).expect("readable");
+        assert_eq!(view.access, Access::Unclear);
+        for bad in [r#"{"id":"790","contactUnlockStatus":"locked"}"#, r#"{"contactUnlockStatus":"locked"}"#] {
+            assert!(profile(bad.as_bytes(), Channel::Email, &contact("789")).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_broken_answer_is_described_without_its_values() {
+        let body = br#"{"id":"789","email":{"jane@acme.example":1},"contactUnlockStatus":"locked"}"#;
+        let Broken(reason) = profile(body, Channel::Email, &contact("789")).expect_err("wrong type");
+        assert!(!reason.contains("jane"), "{reason}");
+        let body = br#"{"id":"789","phone":"x","contactUnlockStatus":["jane@acme.example"]}"#;
+        let Broken(reason) = profile(body, Channel::Email, &contact("789")).expect_err("wrong type");
+        assert!(!reason.contains("jane"), "{reason}");
+    }
+}
