@@ -1,5 +1,6 @@
 //! unlockd
 pub mod api;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;

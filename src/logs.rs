@@ -37,16 +37,7 @@ use tracing_subscriber::{
 
 use crate::config::{Log, LogFormat};
 
-const NOISY: [&str; 8] = [
-    "hyper",
-    "hyper_util",
-    "reqwest",
-    "rustls",
-    "sqlx",
-    "notify",
-    "h2",
-    "tower_http",
-];
+const NOISY: [&str; 8] = ["hyper", "hyper_util", "reqwest", "rustls", "sqlx", "notify", "h2", "tower_http"];
 
 /// Changes the level of a running program.
 #[derive(Clone)]
@@ -73,9 +64,7 @@ impl LogHandle {
 
 /// Starts logging for the whole process. A second call in one process has no effect on what is printed.
 pub fn init(log: &Log) -> LogHandle {
-    let style = style(log.format, io::stderr().is_terminal(), |name| {
-        std::env::var_os(name)
-    });
+    let style = style(log.format, io::stderr().is_terminal(), |name| std::env::var_os(name));
     let rust_log = std::env::var("RUST_LOG").ok();
     let (subscriber, handle, ignored) = build(&log.level, rust_log, style, io::stderr);
     // Fails when something in this process logs already, which is then what the caller wants.
@@ -112,17 +101,13 @@ fn build<W>(
     rust_log: Option<String>,
     style: Style,
     writer: W,
-) -> (
-    impl Subscriber + Send + Sync + for<'a> LookupSpan<'a>,
-    LogHandle,
-    Ignored,
-)
+) -> (impl Subscriber + Send + Sync + for<'a> LookupSpan<'a>, LogHandle, Ignored)
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     // The configuration has checked the level; whoever calls without it still gets a log.
-    let (filter, ignored) = filter(level, rust_log.as_deref())
-        .unwrap_or_else(|error| (EnvFilter::new("info"), Some(error)));
+    let (filter, ignored) =
+        filter(level, rust_log.as_deref()).unwrap_or_else(|error| (EnvFilter::new("info"), Some(error)));
     let (filter, handle) = reload::Layer::new(filter);
     // The library would report a failed write with eprintln!, which panics when standard error is closed.
     let layer = tracing_subscriber::fmt::layer()
@@ -130,24 +115,13 @@ where
         .with_ansi(style == Style::Colour)
         .log_internal_errors(false);
     let layer = if style == Style::Json {
-        let layer = layer
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false);
+        let layer = layer.json().flatten_event(true).with_current_span(false).with_span_list(false);
         layer.with_timer(Milliseconds).boxed()
     } else {
         layer.event_format(OneLine).boxed()
     };
-    let handle = LogHandle {
-        filter: handle,
-        rust_log,
-    };
-    (
-        tracing_subscriber::registry().with(filter).with(layer),
-        handle,
-        ignored,
-    )
+    let handle = LogHandle { filter: handle, rust_log };
+    (tracing_subscriber::registry().with(filter).with(layer), handle, ignored)
 }
 
 /// The filter, and why `RUST_LOG` could not be part of it.
@@ -165,10 +139,8 @@ fn filter(level: &str, rust_log: Option<&str>) -> Result<(EnvFilter, Ignored), P
 /// Of two directives for one target the later counts, so the caps come first. A cap must not raise what
 /// the default keeps lower, such as `error` or `off`.
 fn with_caps(directives: &str) -> String {
-    let default = directives
-        .split(',')
-        .filter_map(|part| part.trim().parse::<LevelFilter>().ok())
-        .next_back();
+    let default =
+        directives.split(',').filter_map(|part| part.trim().parse::<LevelFilter>().ok()).next_back();
     let cap = default.unwrap_or(LevelFilter::WARN).min(LevelFilter::WARN);
     let mut all = String::new();
     for target in NOISY {
@@ -194,25 +166,12 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(
-        &self,
-        _: &FmtContext<'_, S, N>,
-        mut w: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut w: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut line = Line::default();
         event.record(&mut line);
         let (level, target) = (event.metadata().level(), event.metadata().target());
-        let (dim, end) = if w.has_ansi_escapes() {
-            ("\x1b[2m", "\x1b[0m")
-        } else {
-            ("", "")
-        };
-        let colour = if w.has_ansi_escapes() {
-            colour(*level)
-        } else {
-            ""
-        };
+        let (dim, end) = if w.has_ansi_escapes() { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
+        let colour = if w.has_ansi_escapes() { colour(*level) } else { "" };
         write!(w, "{dim}")?;
         Milliseconds.format_time(&mut w)?;
         write!(w, "{end} {colour}{level:>5}{end} {}", line.message)?;
@@ -245,10 +204,7 @@ impl Line {
         // In quotes when it could be read as the end of the value.
         if value.is_empty() || value.contains([' ', '"', '=']) {
             self.fields.push('"');
-            push_escaped(
-                &mut self.fields,
-                &value.replace('\\', "\\\\").replace('"', "\\\""),
-            );
+            push_escaped(&mut self.fields, &value.replace('\\', "\\\\").replace('"', "\\\""));
             self.fields.push('"');
         } else {
             push_escaped(&mut self.fields, value);
@@ -315,9 +271,8 @@ mod tests {
     ) -> String {
         let to = Written::default();
         let writer = to.clone();
-        let (subscriber, handle, _) = build(level, rust_log.map(str::to_owned), style, move || {
-            writer.clone()
-        });
+        let (subscriber, handle, _) =
+            build(level, rust_log.map(str::to_owned), style, move || writer.clone());
         tracing::subscriber::with_default(subscriber, || log(&handle, &to));
         to.take()
     }
@@ -340,32 +295,12 @@ mod tests {
         let line: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).unwrap();
         let mut names: Vec<&str> = line.keys().map(String::as_str).collect();
         names.sort_unstable();
-        assert_eq!(
-            names,
-            [
-                "job_id",
-                "level",
-                "message",
-                "method",
-                "status",
-                "target",
-                "timestamp"
-            ]
-        );
-        assert_eq!(
-            (&line["level"], &line["message"]),
-            (&"INFO".into(), &"API call".into())
-        );
-        assert_eq!(
-            (&line["status"], &line["job_id"]),
-            (&200.into(), &41.into())
-        );
+        assert_eq!(names, ["job_id", "level", "message", "method", "status", "target", "timestamp"]);
+        assert_eq!((&line["level"], &line["message"]), (&"INFO".into(), &"API call".into()));
+        assert_eq!((&line["status"], &line["job_id"]), (&200.into(), &41.into()));
         assert_eq!(line["target"], "unlockd::logs::tests");
         let at = line["timestamp"].as_str().unwrap();
-        assert!(
-            at.parse::<jiff::Timestamp>().is_ok() && at.len() == 24 && at.ends_with('Z'),
-            "{at}"
-        );
+        assert!(at.parse::<jiff::Timestamp>().is_ok() && at.len() == 24 && at.ends_with('Z'), "{at}");
     }
 
     #[test]
@@ -374,15 +309,8 @@ mod tests {
             let text = written(style, "info", None, say_nasty);
             assert_eq!(text.matches('\n').count(), 1, "{text}");
             assert!(text.ends_with('\n'));
-            let text = text
-                .trim_end()
-                .replace("\x1b[2m", "")
-                .replace("\x1b[0m", "")
-                .replace("\x1b[33m", "");
-            assert!(
-                !text.contains(|c: char| c.is_control() && style != Style::Json),
-                "{text:?}"
-            );
+            let text = text.trim_end().replace("\x1b[2m", "").replace("\x1b[0m", "").replace("\x1b[33m", "");
+            assert!(!text.contains(|c: char| c.is_control() && style != Style::Json), "{text:?}");
             assert!(!text.contains(['\n', '\r', '\u{1b}']), "{text:?}");
         }
     }
@@ -393,10 +321,7 @@ mod tests {
             tracing::info!(job_id = 41, reference = "crm 17", "task ended")
         });
         let rest = text.split_once("Z ").unwrap().1;
-        assert_eq!(
-            rest,
-            " INFO task ended job_id=41 reference=\"crm 17\" (unlockd::logs::tests)\n"
-        );
+        assert_eq!(rest, " INFO task ended job_id=41 reference=\"crm 17\" (unlockd::logs::tests)\n");
     }
 
     #[test]
@@ -451,37 +376,19 @@ mod tests {
     #[test]
     fn libraries_are_held_at_warn_until_named() {
         assert_eq!(heard("info", None), ["own-warn", "hyper-warn"]);
-        assert_eq!(
-            heard("trace", None),
-            ["own-debug", "own-warn", "hyper-warn"]
-        );
+        assert_eq!(heard("trace", None), ["own-debug", "own-warn", "hyper-warn"]);
         assert_eq!(heard("off", None), [""; 0]);
         assert_eq!(heard("error", None), [""; 0], "the cap raises nothing");
-        assert_eq!(
-            heard("info", Some("sqlx=info")),
-            ["own-warn", "sqlx-info", "hyper-warn"]
-        );
-        assert_eq!(
-            heard("info,sqlx=debug", None),
-            ["own-warn", "sqlx-info", "hyper-warn"]
-        );
-        assert_eq!(
-            heard("info", Some("debug")),
-            ["own-debug", "own-warn", "hyper-warn"]
-        );
-        assert_eq!(
-            heard("info", Some("unlockd::logs=debug,hyper_util=off")),
-            ["own-debug", "own-warn"]
-        );
+        assert_eq!(heard("info", Some("sqlx=info")), ["own-warn", "sqlx-info", "hyper-warn"]);
+        assert_eq!(heard("info,sqlx=debug", None), ["own-warn", "sqlx-info", "hyper-warn"]);
+        assert_eq!(heard("info", Some("debug")), ["own-debug", "own-warn", "hyper-warn"]);
+        assert_eq!(heard("info", Some("unlockd::logs=debug,hyper_util=off")), ["own-debug", "own-warn"]);
     }
 
     #[test]
     fn a_rust_log_that_is_not_understood_is_reported_and_ignored() {
         assert!(filter("info", Some("unlockd=loud")).unwrap().1.is_some());
         assert!(filter("info", Some("unlockd=debug")).unwrap().1.is_none());
-        assert_eq!(
-            heard("info", Some("unlockd=loud")),
-            ["own-warn", "hyper-warn"]
-        );
+        assert_eq!(heard("info", Some("unlockd=loud")), ["own-warn", "hyper-warn"]);
     }
 }

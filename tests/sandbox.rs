@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
-use unlockd::sandbox::{
-    self, Billing, Channel, Endpoint, Fault, FaultKind, Options, Sandbox, Time,
-};
+use unlockd::sandbox::{self, Billing, Channel, Endpoint, Fault, FaultKind, Options, Sandbox, Time};
 
 struct Town {
     sandbox: Sandbox,
@@ -17,9 +15,7 @@ struct Town {
 }
 
 fn client() -> Client {
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .ok();
+    rustls::crypto::ring::default_provider().install_default().ok();
     Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
@@ -29,14 +25,8 @@ fn client() -> Client {
 }
 
 async fn town(options: Options) -> Town {
-    let options = Options {
-        time: Time::Manual,
-        ..options
-    };
-    Town {
-        sandbox: sandbox::start(options).await.expect("a port is free"),
-        client: client(),
-    }
+    let options = Options { time: Time::Manual, ..options };
+    Town { sandbox: sandbox::start(options).await.expect("a port is free"), client: client() }
 }
 
 async fn quiet_town() -> Town {
@@ -46,11 +36,7 @@ async fn quiet_town() -> Town {
 /// A town in which this goes wrong first.
 async fn town_with(fault: &str) -> Town {
     let fault = fault.parse().expect("the grammar has this fault");
-    town(Options {
-        faults: vec![fault],
-        ..Options::default()
-    })
-    .await
+    town(Options { faults: vec![fault], ..Options::default() }).await
 }
 
 impl Town {
@@ -65,10 +51,7 @@ impl Town {
     }
 
     fn unlocking(&self, ids: &[&str]) -> reqwest::RequestBuilder {
-        self.post(
-            "/external/contacts/unlock",
-            &json!({ "personnel_ids": ids }),
-        )
+        self.post("/external/contacts/unlock", &json!({ "personnel_ids": ids }))
     }
 
     async fn unlock(&self, ids: &[&str]) -> Value {
@@ -76,11 +59,7 @@ impl Town {
     }
 
     async fn task(&self, id: &str) -> Value {
-        read(
-            self.get(&format!("/external/contacts/unlock-tasks/{id}")),
-            200,
-        )
-        .await
+        read(self.get(&format!("/external/contacts/unlock-tasks/{id}")), 200).await
     }
 
     async fn balance(&self) -> i64 {
@@ -121,9 +100,7 @@ impl Town {
     async fn fate(&self, id: &str) -> Value {
         let accepted = self.unlock(&[id]).await;
         self.advance(12);
-        let task = self
-            .task(accepted["task_id"].as_str().expect("a task"))
-            .await;
+        let task = self.task(accepted["task_id"].as_str().expect("a task")).await;
         assert_eq!(task["taskStatus"], "completed");
         task["items"][0].clone()
     }
@@ -193,10 +170,7 @@ async fn contacts_that_cannot_be_bought_are_skipped_by_group() {
             "unlocking_personnel_ids": ["1095"],
         })
     );
-    assert_eq!(
-        answer["skipped_personnel_ids"],
-        json!(["1094", "abc", "1091", "1092", "1093", "1095"])
-    );
+    assert_eq!(answer["skipped_personnel_ids"], json!(["1094", "abc", "1091", "1092", "1093", "1095"]));
     assert_eq!(town.balance().await, 9_985);
 }
 
@@ -240,10 +214,7 @@ async fn a_contact_ending_in_95_appears_ten_seconds_after_it_was_asked_for() {
 #[tokio::test]
 async fn a_contact_ending_in_96_is_unlocked_with_a_blank_email() {
     let town = quiet_town().await;
-    assert_eq!(
-        town.fate("1096").await,
-        json!({ "personnelId": "1096", "status": "unlocked", "email": "" })
-    );
+    assert_eq!(town.fate("1096").await, json!({ "personnelId": "1096", "status": "unlocked", "email": "" }));
 }
 
 #[tokio::test]
@@ -259,10 +230,7 @@ async fn a_contact_ending_in_97_fails_with_a_code() {
 #[tokio::test]
 async fn a_contact_ending_in_98_is_still_processing_at_the_end() {
     let town = quiet_town().await;
-    assert_eq!(
-        town.fate("1098").await,
-        json!({ "personnelId": "1098", "status": "processing" })
-    );
+    assert_eq!(town.fate("1098").await, json!({ "personnelId": "1098", "status": "processing" }));
     let profile = town.profile("1098").await;
     assert_eq!(profile["contactUnlockStatus"], "processing");
 }
@@ -270,19 +238,12 @@ async fn a_contact_ending_in_98_is_still_processing_at_the_end() {
 #[tokio::test]
 async fn a_contact_ending_in_99_is_unlocked_without_an_email() {
     let town = quiet_town().await;
-    assert_eq!(
-        town.fate("1099").await,
-        json!({ "personnelId": "1099", "status": "unlocked" })
-    );
+    assert_eq!(town.fate("1099").await, json!({ "personnelId": "1099", "status": "unlocked" }));
 }
 
 #[tokio::test]
 async fn failures_are_paid_back_only_when_told() {
-    let town = town(Options {
-        refund_failed: true,
-        ..Options::default()
-    })
-    .await;
+    let town = town(Options { refund_failed: true, ..Options::default() }).await;
     town.unlock(&["1090", "1097", "1098", "1001"]).await;
     assert_eq!(town.balance().await, 9_940);
     town.advance(12);
@@ -304,16 +265,10 @@ async fn a_task_is_pending_then_its_items_end_one_by_one() {
         (task["taskStatus"].clone(), json!(items))
     };
     let pending = json!(["pending", "pending", "pending"]);
-    assert_eq!(
-        statuses(town.task("321").await),
-        (json!("pending"), pending)
-    );
+    assert_eq!(statuses(town.task("321").await), (json!("pending"), pending));
     town.advance(6);
     let some = json!(["unlocked", "processing", "processing"]);
-    assert_eq!(
-        statuses(town.task("321").await),
-        (json!("processing"), some)
-    );
+    assert_eq!(statuses(town.task("321").await), (json!("processing"), some));
     town.advance(6);
     let all = json!(["unlocked", "unlocked", "unlocked"]);
     assert_eq!(statuses(town.task("321").await), (json!("completed"), all));
@@ -321,14 +276,8 @@ async fn a_task_is_pending_then_its_items_end_one_by_one() {
 
 #[tokio::test]
 async fn time_moves_by_itself_unless_told_otherwise() {
-    let sandbox = sandbox::start(Options {
-        task_seconds: 0.0,
-        ..Options::default()
-    });
-    let town = Town {
-        sandbox: sandbox.await.expect("a port is free"),
-        client: client(),
-    };
+    let sandbox = sandbox::start(Options { task_seconds: 0.0, ..Options::default() });
+    let town = Town { sandbox: sandbox.await.expect("a port is free"), client: client() };
     town.unlock(&["1"]).await;
     assert_eq!(town.task("321").await["taskStatus"], "completed");
 }
@@ -393,21 +342,9 @@ async fn what_makes_no_sense_is_refused_and_costs_nothing() {
         (json!([]), 400, "INVALID_REQUEST"),
         (json!({ "personnel_ids": [] }), 400, "INVALID_REQUEST"),
         (json!({ "personnel_ids": [789] }), 400, "INVALID_REQUEST"),
-        (
-            json!({ "personnel_ids": ["1"], "event_id": 5 }),
-            400,
-            "INVALID_REQUEST",
-        ),
-        (
-            json!({ "personnel_ids": many }),
-            422,
-            "LEAD_SELECTION_LIMIT_EXCEEDED",
-        ),
-        (
-            json!({ "personnel_ids": many[..700] }),
-            402,
-            "INSUFFICIENT_CREDITS",
-        ),
+        (json!({ "personnel_ids": ["1"], "event_id": 5 }), 400, "INVALID_REQUEST"),
+        (json!({ "personnel_ids": many }), 422, "LEAD_SELECTION_LIMIT_EXCEEDED"),
+        (json!({ "personnel_ids": many[..700] }), 402, "INSUFFICIENT_CREDITS"),
     ] {
         let error = read(town.post("/external/contacts/unlock", &body), status).await;
         assert_eq!(error["errorKey"], error_key);
@@ -440,27 +377,17 @@ async fn a_repeated_unlock_is_charged_once_as_documented() {
     let town = quiet_town().await;
     town.unlock(&["1"]).await;
     let repeated = town.unlock(&["1"]).await;
-    assert_eq!(
-        repeated["skipped_detail"],
-        json!({ "unlocking_personnel_ids": ["1"] })
-    );
+    assert_eq!(repeated["skipped_detail"], json!({ "unlocking_personnel_ids": ["1"] }));
     town.advance(12);
     let repeated = town.unlock(&["1", "2"]).await;
     assert_eq!(repeated["task_id"], "322");
-    assert_eq!(
-        repeated["skipped_detail"],
-        json!({ "already_unlocked_personnel_ids": ["1"] })
-    );
+    assert_eq!(repeated["skipped_detail"], json!({ "already_unlocked_personnel_ids": ["1"] }));
     assert_eq!((town.charged("1"), town.charged("2")), (1, 1));
 }
 
 #[tokio::test]
 async fn hostile_billing_charges_every_post_and_prechecks_truly() {
-    let town = town(Options {
-        billing: Billing::Repeats,
-        ..Options::default()
-    })
-    .await;
+    let town = town(Options { billing: Billing::Repeats, ..Options::default() }).await;
     for _ in 0..3 {
         assert_eq!(town.unlock(&["1", "1093"]).await["status"], "accepted");
     }
@@ -475,11 +402,7 @@ async fn hostile_billing_charges_every_post_and_prechecks_truly() {
 
 #[tokio::test]
 async fn a_lagging_charge_is_seen_later_and_does_not_protect_before() {
-    let town = town(Options {
-        charge_lag: Duration::from_secs(30),
-        ..Options::default()
-    })
-    .await;
+    let town = town(Options { charge_lag: Duration::from_secs(30), ..Options::default() }).await;
     town.unlock(&["1"]).await;
     let params = json!({ "personnel_ids": ["1"] });
     assert_eq!(town.balance().await, 10_000);
@@ -584,18 +507,8 @@ async fn precheck_gives_a_reason_for_every_batch_it_would_not_sell() {
         (json!({}), false, 0, "invalid_subject"),
         (unknown_event, false, 0, "not_found"),
         (unlinked, false, 0, "no_contacts_available"),
-        (
-            json!({ "personnel_ids": many }),
-            false,
-            0,
-            "exceed_max_unlock_limit",
-        ),
-        (
-            json!({ "personnel_ids": many[..700] }),
-            false,
-            10_500,
-            "insufficient_balance",
-        ),
+        (json!({ "personnel_ids": many }), false, 0, "exceed_max_unlock_limit"),
+        (json!({ "personnel_ids": many[..700] }), false, 10_500, "insufficient_balance"),
     ];
     expect_prechecks("unlock_contact_emails", cases).await;
 }
@@ -657,10 +570,7 @@ async fn an_event_is_charged_once_and_opens_its_list() {
     assert_eq!(again["balanceAfter"], Value::Null);
     let full = read(town.get(list), 200).await;
     assert_eq!(full["semantics"]["accessMode"], "full");
-    assert_eq!(
-        (&full["total"], &full["hasMore"]),
-        (&json!(45), &json!(false))
-    );
+    assert_eq!((&full["total"], &full["hasMore"]), (&json!(45), &json!(false)));
     assert_eq!(full["items"][0]["id"], "2685555");
     assert_eq!(town.balance().await, 8_000);
     read(town.post("/external/events/404/unlock", &Value::Null), 404).await;
@@ -683,11 +593,7 @@ async fn a_profile_has_the_documented_fields() {
             "phoneUnlockStatus": null,
         })
     );
-    read(
-        town.get("/external/personnel/profile?personnel_id=1091"),
-        404,
-    )
-    .await;
+    read(town.get("/external/personnel/profile?personnel_id=1091"), 404).await;
     read(town.get("/external/personnel/profile"), 400).await;
 }
 
@@ -736,17 +642,10 @@ async fn a_busy_search_answers_200_with_an_error_in_its_body() {
 
 #[tokio::test]
 async fn a_call_without_the_right_key_is_refused_and_not_counted() {
-    let town = town(Options {
-        api_key: Some("uak_test".to_owned()),
-        rate_limit: 2,
-        ..Options::default()
-    })
-    .await;
+    let town =
+        town(Options { api_key: Some("uak_test".to_owned()), rate_limit: 2, ..Options::default() }).await;
     let url = format!("{}/external/credits/balance", town.sandbox.base_url());
-    for request in [
-        town.client.get(&url),
-        town.client.get(&url).bearer_auth("wrong"),
-    ] {
+    for request in [town.client.get(&url), town.client.get(&url).bearer_auth("wrong")] {
         assert_eq!(read(request, 401).await["errorKey"], "INVALID_API_KEY");
     }
     town.unlock(&["1"]).await;
@@ -759,28 +658,17 @@ async fn a_call_without_the_right_key_is_refused_and_not_counted() {
 
 #[tokio::test]
 async fn the_rate_limit_is_announced_and_kept_until_its_window_ends() {
-    let town = town(Options {
-        rate_limit: 3,
-        clock_skew: 5_000,
-        ..Options::default()
-    })
-    .await;
+    let town = town(Options { rate_limit: 3, clock_skew: 5_000, ..Options::default() }).await;
     let ends_ms = town.sandbox.now_ms() + 60_000;
     let call = || town.get("/external/credits/balance");
     let first = send(call()).await;
     assert_eq!(header(&first, "x-ratelimit-limit").as_deref(), Some("3"));
-    assert_eq!(
-        header(&first, "x-ratelimit-remaining").as_deref(),
-        Some("2")
-    );
+    assert_eq!(header(&first, "x-ratelimit-remaining").as_deref(), Some("2"));
     let reset = ((ends_ms + 5_000 + 999) / 1000).to_string();
     assert_eq!(header(&first, "x-ratelimit-reset"), Some(reset));
     town.sandbox.use_up_calls(1);
     let second = send(call()).await;
-    assert_eq!(
-        header(&second, "x-ratelimit-remaining").as_deref(),
-        Some("0")
-    );
+    assert_eq!(header(&second, "x-ratelimit-remaining").as_deref(), Some("0"));
     town.sandbox.advance(Duration::from_millis(20_500));
     let refused = send(call()).await;
     assert_eq!(refused.status(), 429);
@@ -792,17 +680,10 @@ async fn the_rate_limit_is_announced_and_kept_until_its_window_ends() {
 
 #[tokio::test]
 async fn the_date_header_is_off_by_the_skew() {
-    let town = town(Options {
-        clock_skew: -3_600_000,
-        rate_headers: false,
-        ..Options::default()
-    })
-    .await;
+    let town = town(Options { clock_skew: -3_600_000, rate_headers: false, ..Options::default() }).await;
     let response = send(town.get("/external/credits/balance")).await;
     let date = httpdate::parse_http_date(&header(&response, "date").expect("a date"));
-    let date = date
-        .expect("an HTTP date")
-        .duration_since(std::time::UNIX_EPOCH);
+    let date = date.expect("an HTTP date").duration_since(std::time::UNIX_EPOCH);
     let date = i64::try_from(date.expect("after 1970").as_secs()).expect("not so far off");
     assert_eq!(date, (town.sandbox.now_ms() - 3_600_000) / 1000);
     assert_eq!(header(&response, "x-ratelimit-limit"), None);
@@ -815,26 +696,16 @@ async fn the_journal_has_every_request_with_what_became_of_it() {
         ..Options::default()
     })
     .await;
-    let request = || {
-        town.unlocking(&["1"])
-            .header("x-request-id", "mine")
-            .header("x-call-source", "agent")
-    };
+    let request = || town.unlocking(&["1"]).header("x-request-id", "mine").header("x-call-source", "agent");
     read(request(), 503).await;
     read(request(), 201).await;
     let journal = town.sandbox.journal();
     assert_eq!(journal.len(), 2);
-    assert_eq!(
-        (journal[0].status, journal[0].carried_out),
-        (Some(503), false)
-    );
+    assert_eq!((journal[0].status, journal[0].carried_out), (Some(503), false));
     assert_eq!(journal[0].fault.as_deref(), Some("status=503"));
     let call = &journal[1];
     assert_eq!((call.status, call.carried_out), (Some(201), true));
-    assert_eq!(
-        (call.method.as_str(), call.path.as_str()),
-        ("POST", "/external/contacts/unlock")
-    );
+    assert_eq!((call.method.as_str(), call.path.as_str()), ("POST", "/external/contacts/unlock"));
     assert_eq!(call.key.as_deref(), Some("uak_test"));
     assert_eq!(call.request_id.as_deref(), Some("mine"));
     assert_eq!(call.call_source.as_deref(), Some("agent"));
@@ -871,11 +742,7 @@ async fn a_lost_request_is_not_carried_out() {
 
 #[tokio::test]
 async fn a_lost_answer_was_carried_out_once() {
-    for fault in [
-        "lost-answer@unlock",
-        "lost-answer=reset",
-        "lost-answer=cut:40@unlock",
-    ] {
+    for fault in ["lost-answer@unlock", "lost-answer=reset", "lost-answer=cut:40@unlock"] {
         let town = town_with(fault).await;
         assert!(town.unlocking(&["1"]).send().await.is_err(), "{fault}");
         let call = &town.sandbox.journal()[0];
@@ -892,11 +759,8 @@ async fn a_reset_is_a_reset_on_the_wire() {
     for (fault, end) in [("lost-answer=reset", None), ("lost-answer", Some(0))] {
         let town = town_with(fault).await;
         let address = town.sandbox.address();
-        let mut stream = tokio::net::TcpStream::connect(address)
-            .await
-            .expect("it listens");
-        let call =
-            "GET /external/credits/balance HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k\r\n\r\n";
+        let mut stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
+        let call = "GET /external/credits/balance HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k\r\n\r\n";
         stream.write_all(call.as_bytes()).await.expect("it reads");
         assert_eq!(stream.read(&mut [0; 9]).await.ok(), end, "{fault}");
     }
@@ -919,8 +783,7 @@ async fn an_answer_can_be_cut_at_every_byte() {
     assert_eq!(whole.status(), 200);
     for bytes in 0..300 {
         let fault = format!("lost-answer=cut:{bytes}@balance");
-        town.sandbox
-            .inject(fault.parse().expect("the grammar has it"));
+        town.sandbox.inject(fault.parse().expect("the grammar has it"));
         let body = match town.get("/external/credits/balance").send().await {
             Ok(response) => response.bytes().await,
             Err(error) => Err(error),
@@ -975,11 +838,7 @@ async fn a_late_call_takes_effect_after_its_client_has_gone() {
 async fn a_dripping_answer_comes_byte_by_byte() {
     let town = town_with("drip@unlock").await;
     let mut response = send(town.unlocking(&["1"])).await;
-    let first = response
-        .chunk()
-        .await
-        .expect("a piece")
-        .expect("not the end");
+    let first = response.chunk().await.expect("a piece").expect("not the end");
     assert_eq!(&first[..], b"{");
     assert_eq!(town.charged("1"), 1);
 }
@@ -996,10 +855,7 @@ async fn a_broken_body_comes_with_the_right_status_and_the_effect() {
         let response = send(town.unlocking(&["1"])).await;
         assert_eq!(response.status(), 201);
         let text = response.text().await.expect("all of it");
-        assert!(
-            text.starts_with(body) && (how == "html" || text == body),
-            "{text}"
-        );
+        assert!(text.starts_with(body) && (how == "html" || text == body), "{text}");
         assert_eq!(town.charged("1"), 1);
     }
 }
@@ -1009,13 +865,10 @@ async fn a_task_can_name_strangers_and_speak_of_what_nobody_knows() {
     let town = quiet_town().await;
     town.unlock(&["1"]).await;
     for fault in ["broken=strangers@poll", "broken=unknown@poll"] {
-        town.sandbox
-            .inject(fault.parse().expect("the grammar has it"));
+        town.sandbox.inject(fault.parse().expect("the grammar has it"));
     }
     let strangers = town.task("321").await;
-    let ids: Vec<_> = (0..3)
-        .map(|place| &strangers["items"][place]["personnelId"])
-        .collect();
+    let ids: Vec<_> = (0..3).map(|place| &strangers["items"][place]["personnelId"]).collect();
     assert_eq!(ids, ["1", "1", "777777777777"]);
     let unknown = town.task("321").await;
     assert_eq!(unknown["taskStatus"], "unheard_of");
@@ -1035,11 +888,7 @@ async fn a_huge_body_goes_on_beyond_any_sensible_limit() {
     let mut response = send(town.get("/external/credits/balance")).await;
     let mut length = 0;
     while length < 4 << 20 {
-        let piece = response
-            .chunk()
-            .await
-            .expect("a piece")
-            .expect("not the end");
+        let piece = response.chunk().await.expect("a piece").expect("not the end");
         length += piece.len();
     }
 }
@@ -1048,10 +897,7 @@ async fn a_huge_body_goes_on_beyond_any_sensible_limit() {
 async fn a_scripted_429_carries_the_retry_after_as_written() {
     for (fault, retry_after) in [
         ("429=7", Some("7")),
-        (
-            "429=Wed, 21 Oct 2026 07:28:00 GMT@balance",
-            Some("Wed, 21 Oct 2026 07:28:00 GMT"),
-        ),
+        ("429=Wed, 21 Oct 2026 07:28:00 GMT@balance", Some("Wed, 21 Oct 2026 07:28:00 GMT")),
         ("429=-99999999999999999999", Some("-99999999999999999999")),
         ("429=none", None),
         ("429", Some("60")),
@@ -1059,16 +905,9 @@ async fn a_scripted_429_carries_the_retry_after_as_written() {
         let town = town_with(fault).await;
         let response = send(town.get("/external/credits/balance")).await;
         assert_eq!(response.status(), 429);
-        assert_eq!(
-            header(&response, "retry-after").as_deref(),
-            retry_after,
-            "{fault}"
-        );
+        assert_eq!(header(&response, "retry-after").as_deref(), retry_after, "{fault}");
         let next = send(town.get("/external/credits/balance")).await;
-        assert_eq!(
-            header(&next, "x-ratelimit-remaining").as_deref(),
-            Some("119")
-        );
+        assert_eq!(header(&next, "x-ratelimit-remaining").as_deref(), Some("119"));
     }
 }
 
@@ -1092,22 +931,12 @@ async fn an_error_status_is_answered_instead_of_the_call() {
 #[tokio::test]
 async fn a_200_can_hold_an_error_and_a_redirect_leads_away() {
     let town = town_with("200-error=400:USER_HAS_NO_FEATURE").await;
-    town.sandbox.inject(
-        "redirect=http://127.0.0.1:9/x"
-            .parse()
-            .expect("the grammar has it"),
-    );
+    town.sandbox.inject("redirect=http://127.0.0.1:9/x".parse().expect("the grammar has it"));
     let error = read(town.unlocking(&["1"]), 200).await;
-    assert_eq!(
-        (&error["code"], &error["errorKey"]),
-        (&json!(400), &json!("USER_HAS_NO_FEATURE"))
-    );
+    assert_eq!((&error["code"], &error["errorKey"]), (&json!(400), &json!("USER_HAS_NO_FEATURE")));
     let redirect = send(town.unlocking(&["1"])).await;
     assert_eq!(redirect.status(), 307);
-    assert_eq!(
-        header(&redirect, "location").as_deref(),
-        Some("http://127.0.0.1:9/x")
-    );
+    assert_eq!(header(&redirect, "location").as_deref(), Some("http://127.0.0.1:9/x"));
     assert_eq!(town.charged("1"), 0);
 }
 
@@ -1115,8 +944,7 @@ async fn a_200_can_hold_an_error_and_a_redirect_leads_away() {
 async fn faults_come_in_order_for_their_endpoint_and_as_often_as_said() {
     let town = town_with("2x:pass@balance").await;
     for fault in ["2x:503@balance", "500@any", "always:502@balance"] {
-        town.sandbox
-            .inject(fault.parse().expect("the grammar has it"));
+        town.sandbox.inject(fault.parse().expect("the grammar has it"));
     }
     let mut statuses = Vec::new();
     for path in [
@@ -1128,12 +956,7 @@ async fn faults_come_in_order_for_their_endpoint_and_as_often_as_said() {
         "credits/balance",
         "credits/balance",
     ] {
-        statuses.push(
-            send(town.get(&format!("/external/{path}")))
-                .await
-                .status()
-                .as_u16(),
-        );
+        statuses.push(send(town.get(&format!("/external/{path}"))).await.status().as_u16());
     }
     assert_eq!(statuses, [200, 200, 500, 503, 503, 502, 502]);
     town.sandbox.clear_faults();
@@ -1173,10 +996,7 @@ fn every_fault_is_written_as_it_was_read() {
         let fault: Fault = text.parse().expect("the grammar has it");
         assert_eq!(fault.to_string(), text);
         let aimed = format!("always:{text}@poll");
-        assert_eq!(
-            aimed.parse::<Fault>().expect("so has it").to_string(),
-            aimed
-        );
+        assert_eq!(aimed.parse::<Fault>().expect("so has it").to_string(), aimed);
     }
 }
 
@@ -1190,10 +1010,7 @@ fn what_is_not_a_fault_is_told_why() {
             "there is no endpoint `moon`; there are unlock, unlock-phone, poll, balance, precheck, profile, event, search, list, any",
         ),
         ("slow", "`slow` needs an argument, as in `slow=…`"),
-        (
-            "slow=5",
-            "`5` is not a duration: write 250ms, 3s, 5m or 24h",
-        ),
+        ("slow=5", "`5` is not a duration: write 250ms, 3s, 5m or 24h"),
         ("0x:500", "`0x` is not a number of times"),
         ("drip=2", "there is no `drip` with `2`"),
     ] {

@@ -140,6 +140,10 @@ create table items (
     read_at integer,
     reads integer not null default 0,
     reading_since integer,
+    -- 1: left its batch because a precheck said that it need not be paid for. If its profile says
+    -- otherwise it is sent after all, and checked_at says when that was seen.
+    set_aside integer not null default 0 check (set_aside in (0, 1)),
+    checked_at integer,
     resolved_at integer,
     unique (request_id, personnel_id),
     check ((state = 'done') = (outcome <> 'pending')),

@@ -78,12 +78,7 @@ fn inline_keys(accounts: &BTreeMap<String, Account>) -> Vec<(&String, Option<&st
     accounts
         .iter()
         .filter(|(_, account)| inline(account))
-        .map(|(name, account)| {
-            (
-                name,
-                account.api_key.as_ref().map(ExposeSecret::expose_secret),
-            )
-        })
+        .map(|(name, account)| (name, account.api_key.as_ref().map(ExposeSecret::expose_secret)))
         .collect()
 }
 

@@ -73,10 +73,6 @@ impl ConfigError {
                 reasons.push(line.trim());
             }
         }
-        Self::Syntax {
-            path,
-            position,
-            message: reasons.join("; "),
-        }
+        Self::Syntax { path, position, message: reasons.join("; ") }
     }
 }

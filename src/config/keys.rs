@@ -73,11 +73,8 @@ pub(super) enum Found {
 pub(super) fn look_up(path: &[&str]) -> Found {
     for key in KEYS {
         let segments: Vec<&str> = key.path.split('.').collect();
-        let fits = |n: usize| {
-            path.iter()
-                .zip(&segments[..n])
-                .all(|(given, known)| given == known || *known == "*")
-        };
+        let fits =
+            |n: usize| path.iter().zip(&segments[..n]).all(|(given, known)| given == known || *known == "*");
         if segments.len() == path.len() && fits(path.len()) {
             return Found::Key(key);
         }
@@ -100,11 +97,7 @@ pub(super) fn nearest(path: &str) -> Option<String> {
         .map(|key| key.path.replace('*', account))
         .map(|known| {
             // The right key in the wrong table is a nearer guess than any misspelling.
-            let distance = if last(&known) == last(path) {
-                1
-            } else {
-                edit_distance(&known, path)
-            };
+            let distance = if last(&known) == last(path) { 1 } else { edit_distance(&known, path) };
             (distance, known)
         })
         .min_by_key(|(distance, _)| *distance)?;
@@ -154,13 +147,8 @@ mod tests {
 
     #[test]
     fn a_path_is_a_key_a_group_or_unknown() {
-        assert!(
-            matches!(look_up(&["submit", "batch_size"]), Found::Key(k) if k.kind == Kind::Whole)
-        );
-        assert!(matches!(
-            look_up(&["accounts", "x", "api_key"]),
-            Found::Key(_)
-        ));
+        assert!(matches!(look_up(&["submit", "batch_size"]), Found::Key(k) if k.kind == Kind::Whole));
+        assert!(matches!(look_up(&["accounts", "x", "api_key"]), Found::Key(_)));
         assert!(matches!(look_up(&["credits", "price"]), Found::Group));
         assert!(matches!(look_up(&["credits", "prices"]), Found::Unknown));
         assert!(matches!(look_up(&["database", "path"]), Found::Unknown));

@@ -52,42 +52,22 @@ impl Provider for Layer {
 
 impl Layers {
     pub(super) fn collect(inputs: &Inputs) -> Result<Self, ConfigError> {
-        let mut layers = Self {
-            merged: Figment::new(),
-            problems: Vec::new(),
-            file: None,
-        };
-        layers.add_toml(
-            "the built-in defaults".to_owned(),
-            Path::new("default.toml"),
-            DEFAULTS,
-        )?;
+        let mut layers = Self { merged: Figment::new(), problems: Vec::new(), file: None };
+        layers.add_toml("the built-in defaults".to_owned(), Path::new("default.toml"), DEFAULTS)?;
         if let Some((path, text)) = sources::read_file(inputs)? {
             layers.add_toml(path.display().to_string(), &path, &text)?;
             layers.file = Some(path);
         }
-        for (name, text) in inputs
-            .env
-            .iter()
-            .filter(|(name, _)| sources::names_a_key(name))
-        {
+        for (name, text) in inputs.env.iter().filter(|(name, _)| sources::names_a_key(name)) {
             layers.add_variable(name, text);
         }
         layers.add_lensmor_key(&inputs.env);
         if let Some(database) = &inputs.overrides.database {
             let text = database.to_string_lossy().into_owned();
-            layers.add_value(
-                "database",
-                text.into(),
-                "the command line, --database".to_owned(),
-            );
+            layers.add_value("database", text.into(), "the command line, --database".to_owned());
         }
         if let Some(level) = &inputs.overrides.log_level {
-            layers.add_value(
-                "log.level",
-                level.clone().into(),
-                "the command line, --log-level".to_owned(),
-            );
+            layers.add_value("log.level", level.clone().into(), "the command line, --log-level".to_owned());
         }
         Ok(layers)
     }
@@ -122,9 +102,8 @@ impl Layers {
     }
 
     fn add_toml(&mut self, origin: String, path: &Path, text: &str) -> Result<(), ConfigError> {
-        let mut data = Toml::string(text)
-            .data()
-            .map_err(|e| ConfigError::syntax(path.to_owned(), &said(e)))?;
+        let mut data =
+            Toml::string(text).data().map_err(|e| ConfigError::syntax(path.to_owned(), &said(e)))?;
         let values = data.remove(&Profile::Default).unwrap_or_default();
         let values = self.sift(values, &mut Vec::new(), &origin);
         self.add(Layer { origin, values });
@@ -139,9 +118,7 @@ impl Layers {
             let path: Vec<&str> = above.iter().map(String::as_str).collect();
             let refused = match (keys::look_up(&path), &path[..], &value) {
                 (Found::Key(_), ..) => None,
-                (Found::Group, ["accounts", name], Value::Dict(..)) => {
-                    rules::account_name(name).err()
-                }
+                (Found::Group, ["accounts", name], Value::Dict(..)) => rules::account_name(name).err(),
                 (Found::Group, _, Value::Dict(..)) => None,
                 (Found::Group, ..) => Some("is a table of keys, not a value".to_owned()),
                 (Found::Unknown, ..) => Some(unknown(keys::nearest(&path.join(".")))),
@@ -176,9 +153,7 @@ impl Layers {
             }
             Found::Key(_) if segments[0] == "accounts" => rules::account_name(segments[1]).err(),
             Found::Key(_) => None,
-            Found::Group => {
-                Some("is a table of keys, not a value: add two underscores and a key".to_owned())
-            }
+            Found::Group => Some("is a table of keys, not a value: add two underscores and a key".to_owned()),
             Found::Unknown => {
                 let nearest = keys::nearest(&segments.join("."));
                 Some(unknown(nearest.map(|path| keys::env_name(&path))))
@@ -187,11 +162,7 @@ impl Layers {
         match (found, refused) {
             (Found::Key(key), None) => {
                 let value = sources::typed(key.kind, text);
-                self.add_value(
-                    &segments.join("."),
-                    value,
-                    format!("environment variable {name}"),
-                );
+                self.add_value(&segments.join("."), value, format!("environment variable {name}"));
             }
             (_, remedy) => self.problems.push(Problem {
                 key: name.escape_debug().to_string(),
@@ -205,17 +176,11 @@ impl Layers {
     /// `LENSMOR_API_KEY` serves `default` when nothing of ours does. Compose files often hand on an empty one.
     fn add_lensmor_key(&mut self, env: &[(String, String)]) {
         let taken = ["accounts.default.api_key", "accounts.default.api_key_file"];
-        let key = env
-            .iter()
-            .find(|(name, text)| name == KEY_VARIABLE && !text.is_empty());
+        let key = env.iter().find(|(name, text)| name == KEY_VARIABLE && !text.is_empty());
         if let Some((name, text)) = key
             && !taken.iter().any(|path| self.is_set(path))
         {
-            self.add_value(
-                taken[0],
-                text.clone().into(),
-                format!("environment variable {name}"),
-            );
+            self.add_value(taken[0], text.clone().into(), format!("environment variable {name}"));
         }
     }
 }
@@ -239,11 +204,7 @@ fn unknown(nearest: Option<String>) -> String {
 fn written(path: &[String]) -> String {
     let plain = |name: &str| rules::account_name(name).is_ok();
     let quoted = |name: &String| {
-        if plain(name) {
-            name.clone()
-        } else {
-            format!("{name:?}")
-        }
+        if plain(name) { name.clone() } else { format!("{name:?}") }
     };
     path.iter().map(quoted).collect::<Vec<_>>().join(".")
 }

@@ -193,9 +193,7 @@ impl Inputs {
         let text = |s: std::ffi::OsString| s.to_string_lossy().into_owned();
         Self {
             file,
-            env: std::env::vars_os()
-                .map(|(name, value)| (text(name), text(value)))
-                .collect(),
+            env: std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect(),
             cwd: std::env::current_dir().unwrap_or_default(),
             overrides,
             ..Self::default()

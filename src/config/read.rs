@@ -8,32 +8,25 @@ use std::{collections::BTreeMap, time::Duration};
 use figment::value::Value;
 
 use super::{
-    Account, Api, Config, Credits, Http, Inbox, Log, Notify, Polling, Price, Problem, RateLimit,
-    Retention, Submit,
+    Account, Api, Config, Credits, Http, Inbox, Log, Notify, Polling, Price, Problem, RateLimit, Retention,
+    Submit,
     layers::Layers,
     rules,
     values::{
-        api_key, call_source, duration, log_format, longer_than_zero, path, price, shown, steps,
-        text, whole, yes_or_no,
+        api_key, call_source, duration, log_format, longer_than_zero, path, price, shown, steps, text, whole,
+        yes_or_no,
     },
 };
 
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 
 pub(super) fn read(layers: Layers) -> Result<Config, Vec<Problem>> {
-    let mut reader = Reader {
-        layers,
-        problems: Vec::new(),
-    };
+    let mut reader = Reader { layers, problems: Vec::new() };
     let config = reader.config();
     reader.check_together(&config);
     let mut problems = reader.layers.problems;
     problems.append(&mut reader.problems);
-    if problems.is_empty() {
-        Ok(config)
-    } else {
-        Err(problems)
-    }
+    if problems.is_empty() { Ok(config) } else { Err(problems) }
 }
 
 struct Reader {
@@ -46,9 +39,7 @@ impl Reader {
         Config {
             database: self.required("database", path),
             api: Api {
-                base_url: self.required("api.base_url", |v| {
-                    text(v).and_then(|t| rules::base_url(&t))
-                }),
+                base_url: self.required("api.base_url", |v| text(v).and_then(|t| rules::base_url(&t))),
                 call_source: self.required("api.call_source", call_source),
                 timeout: self.required("api.timeout", longer_than_zero),
             },
@@ -69,25 +60,17 @@ impl Reader {
                 per_minute: self.required("rate_limit.per_minute", |v| whole(v, 1, 100_000)),
             },
             http: Http {
-                listen: self.required("http.listen", |v| {
-                    text(v).and_then(|t| rules::listen(&t).map(|_| t))
-                }),
+                listen: self.required("http.listen", |v| text(v).and_then(|t| rules::listen(&t).map(|_| t))),
                 token_file: self.optional("http.token_file", path),
             },
             notify: Notify {
-                url: self.optional("notify.url", |v| {
-                    text(v).and_then(|t| rules::webhook_url(&t))
-                }),
+                url: self.optional("notify.url", |v| text(v).and_then(|t| rules::webhook_url(&t))),
                 secret_file: self.optional("notify.secret_file", path),
             },
-            retention: Retention {
-                contacts: self.optional("retention.contacts", longer_than_zero),
-            },
+            retention: Retention { contacts: self.optional("retention.contacts", longer_than_zero) },
             log: Log {
                 format: self.required("log.format", log_format),
-                level: self.required("log.level", |v| {
-                    text(v).and_then(|t| rules::log_level(&t).map(|()| t))
-                }),
+                level: self.required("log.level", |v| text(v).and_then(|t| rules::log_level(&t).map(|()| t))),
             },
             origin: self.layers.file.clone(),
         }
@@ -111,11 +94,7 @@ impl Reader {
             interval: self.required("inbox.interval", |v| duration(v, SHORTEST_INTERVAL)),
             // The same file twice would be opened twice, and wait for its own lock.
             database: self.optional("inbox.database", path).filter(|inbox| {
-                self.layers
-                    .value("database")
-                    .as_ref()
-                    .and_then(Value::as_str)
-                    != inbox.to_str()
+                self.layers.value("database").as_ref().and_then(Value::as_str) != inbox.to_str()
             }),
         }
     }
@@ -158,17 +137,12 @@ impl Reader {
         if config.notify.url.is_some() && !self.layers.is_set("notify.secret_file") {
             self.complain(
                 "notify.url",
-                "needs notify.secret_file, a file with the secret that signs each message"
-                    .to_owned(),
+                "needs notify.secret_file, a file with the secret that signs each message".to_owned(),
             );
         }
     }
 
-    fn required<T: Default>(
-        &mut self,
-        key: &str,
-        rule: impl FnOnce(&Value) -> Result<T, String>,
-    ) -> T {
+    fn required<T: Default>(&mut self, key: &str, rule: impl FnOnce(&Value) -> Result<T, String>) -> T {
         let read = match self.layers.value(key) {
             Some(value) => rule(&value),
             // Every required key is in the built-in defaults: a test holds them against each other.
@@ -180,18 +154,12 @@ impl Reader {
         })
     }
 
-    fn optional<T>(
-        &mut self,
-        key: &str,
-        rule: impl FnOnce(&Value) -> Result<T, String>,
-    ) -> Option<T> {
+    fn optional<T>(&mut self, key: &str, rule: impl FnOnce(&Value) -> Result<T, String>) -> Option<T> {
         if !self.layers.is_set(key) {
             return None;
         }
         let value = self.layers.value(key)?;
-        rule(&value)
-            .map_err(|remedy| self.complain(key, remedy))
-            .ok()
+        rule(&value).map_err(|remedy| self.complain(key, remedy)).ok()
     }
 
     fn complain(&mut self, key: &str, remedy: String) {

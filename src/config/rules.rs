@@ -13,7 +13,8 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Ten years: far beyond any use, and small enough that adding it to a time in milliseconds cannot overflow.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-const DURATION_FORM: &str = "must be a whole number and a unit, ms, s, m or h, such as \"250ms\", \"3s\", \"5m\" or \"24h\"";
+const DURATION_FORM: &str =
+    "must be a whole number and a unit, ms, s, m or h, such as \"250ms\", \"3s\", \"5m\" or \"24h\"";
 
 /// `250ms`, `3s`, `5m`, `24h` and nothing else: no bare number, sign, fraction, blank or sum.
 pub(super) fn duration(text: &str, at_least: Duration) -> Result<Duration, String> {
@@ -111,9 +112,7 @@ pub(super) fn log_level(text: &str) -> Result<(), String> {
     // An empty text parses as the level error.
     let is_level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
     let mut parts = text.split(',');
-    if !parts.all(|part| part.contains('=') || is_level(part))
-        || EnvFilter::builder().parse(text).is_err()
-    {
+    if !parts.all(|part| part.contains('=') || is_level(part)) || EnvFilter::builder().parse(text).is_err() {
         return Err(FORM.to_owned());
     }
     Ok(())
@@ -128,9 +127,7 @@ pub(super) fn api_key(text: &str) -> Result<(), &'static str> {
         return Err("the key is longer than 4096 characters");
     }
     if !text.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(
-            "the key contains a blank, a control character or a character outside of ASCII",
-        );
+        return Err("the key contains a blank, a control character or a character outside of ASCII");
     }
     Ok(())
 }
@@ -141,53 +138,30 @@ mod tests {
 
     #[test]
     fn durations_are_a_whole_number_and_a_unit() {
-        for (text, ms) in [
-            ("250ms", 250),
-            ("3s", 3_000),
-            ("5m", 300_000),
-            ("24h", 86_400_000),
-            ("0s", 0),
-            ("007s", 7_000),
-        ] {
-            assert_eq!(
-                duration(text, Duration::ZERO),
-                Ok(Duration::from_millis(ms)),
-                "{text}"
-            );
+        for (text, ms) in
+            [("250ms", 250), ("3s", 3_000), ("5m", 300_000), ("24h", 86_400_000), ("0s", 0), ("007s", 7_000)]
+        {
+            assert_eq!(duration(text, Duration::ZERO), Ok(Duration::from_millis(ms)), "{text}");
         }
         for text in [
-            "", "3", "-3s", "+3s", "1.5s", "3 s", " 3s", "3s ", "s", "3S", "3sec", "1m30s", "3d",
-            "٣s", "1e3s", "0x1s", "３s",
+            "", "3", "-3s", "+3s", "1.5s", "3 s", " 3s", "3s ", "s", "3S", "3sec", "1m30s", "3d", "٣s",
+            "1e3s", "0x1s", "３s",
         ] {
             let said = duration(text, Duration::ZERO).unwrap_err();
             assert!(said.contains("\"250ms\""), "{text}: {said}");
         }
         for text in ["87601h", "99999999999999999999s", "18446744073709551615h"] {
-            assert!(
-                duration(text, Duration::ZERO)
-                    .unwrap_err()
-                    .contains("at most 87600h"),
-                "{text}"
-            );
+            assert!(duration(text, Duration::ZERO).unwrap_err().contains("at most 87600h"), "{text}");
         }
         assert_eq!(duration("87600h", Duration::ZERO), Ok(LONGEST));
-        assert_eq!(
-            duration("99ms", Duration::from_millis(100)),
-            Err("must be at least 100ms".to_owned())
-        );
+        assert_eq!(duration("99ms", Duration::from_millis(100)), Err("must be at least 100ms".to_owned()));
     }
 
     #[test]
     fn plain_http_is_for_loopback_only() {
         for (text, kept) in [
-            (
-                "https://platform.lensmor.com",
-                "https://platform.lensmor.com",
-            ),
-            (
-                "https://proxy.example/lensmor/",
-                "https://proxy.example/lensmor",
-            ),
+            ("https://platform.lensmor.com", "https://platform.lensmor.com"),
+            ("https://proxy.example/lensmor/", "https://proxy.example/lensmor"),
             ("http://127.0.0.1:9000/", "http://127.0.0.1:9000"),
             ("http://127.9.9.9", "http://127.9.9.9"),
             ("http://[::1]:9000", "http://[::1]:9000"),
@@ -231,15 +205,7 @@ mod tests {
         ] {
             assert_eq!(log_level(text), Ok(()), "{text}");
         }
-        for text in [
-            "",
-            " ",
-            "inof",
-            "info,unlockd",
-            "unlockd=loud",
-            "info,,debug",
-            "warn, sqlx=off",
-        ] {
+        for text in ["", " ", "inof", "info,unlockd", "unlockd=loud", "info,,debug", "warn, sqlx=off"] {
             assert!(log_level(text).is_err(), "{text}");
         }
     }
@@ -249,14 +215,7 @@ mod tests {
         assert_eq!(listen(""), Ok(None));
         assert!(listen("127.0.0.1:0").is_ok());
         assert!(listen("[::]:8787").is_ok());
-        for text in [
-            "8787",
-            ":8787",
-            "localhost",
-            "127.0.0.1",
-            "127.0.0.1:70000",
-            " 127.0.0.1:1",
-        ] {
+        for text in ["8787", ":8787", "localhost", "127.0.0.1", "127.0.0.1:70000", " 127.0.0.1:1"] {
             assert!(listen(text).is_err(), "{text}");
         }
     }

@@ -49,32 +49,19 @@ pub fn read_key(account: &Account) -> Result<Option<SecretString>, KeyError> {
 }
 
 fn read_file(path: &Path) -> Result<SecretString, KeyError> {
-    let unreadable = |cause| KeyError::Unreadable {
-        path: path.to_owned(),
-        cause,
-    };
+    let unreadable = |cause| KeyError::Unreadable { path: path.to_owned(), cause };
     // Asked before opening: opening a pipe would wait for its writer.
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(KeyError::NotAFile {
-            path: path.to_owned(),
-        });
+        return Err(KeyError::NotAFile { path: path.to_owned() });
     }
     let file = File::open(path).map_err(unreadable)?;
     let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o7777;
     if mode & 0o007 != 0 {
-        return Err(KeyError::TooOpen {
-            path: path.to_owned(),
-            mode,
-        });
+        return Err(KeyError::TooOpen { path: path.to_owned(), mode });
     }
-    let bad = |reason| KeyError::BadFile {
-        path: path.to_owned(),
-        reason,
-    };
+    let bad = |reason| KeyError::BadFile { path: path.to_owned(), reason };
     let mut bytes = Vec::new();
-    file.take(LARGEST)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
+    file.take(LARGEST).read_to_end(&mut bytes).map_err(unreadable)?;
     let text = String::from_utf8(bytes).map_err(|_| bad("it is not text"))?;
     let key = text.trim();
     rules::api_key(key).map_err(bad)?;
@@ -88,10 +75,7 @@ mod tests {
     use super::*;
 
     fn account(api_key_file: &Path) -> Account {
-        Account {
-            api_key: None,
-            api_key_file: Some(api_key_file.to_owned()),
-        }
+        Account { api_key: None, api_key_file: Some(api_key_file.to_owned()) }
     }
 
     fn file_with(content: &[u8], mode: u32) -> (tempfile::TempDir, PathBuf) {
@@ -127,24 +111,14 @@ mod tests {
 
     #[test]
     fn a_key_that_cannot_be_a_header_is_refused_without_showing_it() {
-        for content in [
-            "",
-            " \n",
-            "canary key",
-            "canary\nkey",
-            "canaryé",
-            "canary\u{0}",
-        ] {
+        for content in ["", " \n", "canary key", "canary\nkey", "canaryé", "canary\u{0}"] {
             let (_dir, path) = file_with(content.as_bytes(), 0o600);
             let said = format!("{0} {0:?}", read_key(&account(&path)).unwrap_err());
             assert!(said.contains(&path.display().to_string()), "{said}");
             assert!(!said.contains("canary"), "{said}");
         }
         let (_dir, path) = file_with(b"canary\xff", 0o600);
-        assert!(matches!(
-            read_key(&account(&path)),
-            Err(KeyError::BadFile { .. })
-        ));
+        assert!(matches!(read_key(&account(&path)), Err(KeyError::BadFile { .. })));
     }
 
     #[test]
@@ -153,10 +127,7 @@ mod tests {
         let missing = dir.path().join("missing");
         let said = read_key(&account(&missing)).unwrap_err().to_string();
         assert!(said.contains(&missing.display().to_string()), "{said}");
-        assert!(matches!(
-            read_key(&account(dir.path())),
-            Err(KeyError::NotAFile { .. })
-        ));
+        assert!(matches!(read_key(&account(dir.path())), Err(KeyError::NotAFile { .. })));
     }
 
     #[test]

@@ -13,21 +13,14 @@ const PREFIX: &str = "UNLOCKD_";
 
 /// The file the user named, which must exist, or the first of the usual ones that does.
 pub(super) fn read_file(inputs: &Inputs) -> Result<Option<(PathBuf, String)>, ConfigError> {
-    let from_env = inputs
-        .env
-        .iter()
-        .find(|(name, text)| name == "UNLOCKD_CONFIG" && !text.is_empty());
-    let unreadable = |path: &Path, named_by, cause| ConfigError::Unreadable {
-        path: path.to_owned(),
-        named_by,
-        cause,
-    };
+    let from_env = inputs.env.iter().find(|(name, text)| name == "UNLOCKD_CONFIG" && !text.is_empty());
+    let unreadable =
+        |path: &Path, named_by, cause| ConfigError::Unreadable { path: path.to_owned(), named_by, cause };
     let named = match (&inputs.file, from_env) {
         (Some(path), _) => Some((inputs.cwd.join(path), "named by --config")),
-        (None, Some((_, path))) => Some((
-            inputs.cwd.join(path),
-            "named by environment variable UNLOCKD_CONFIG",
-        )),
+        (None, Some((_, path))) => {
+            Some((inputs.cwd.join(path), "named by environment variable UNLOCKD_CONFIG"))
+        }
         (None, None) => None,
     };
     if let Some((path, named_by)) = named {
@@ -39,11 +32,7 @@ pub(super) fn read_file(inputs: &Inputs) -> Result<Option<(PathBuf, String)>, Co
     for path in [inputs.cwd.join("unlockd.toml"), inputs.system_file.clone()] {
         match std::fs::read_to_string(&path) {
             Ok(text) => return Ok(Some((path, text))),
-            Err(cause)
-                if matches!(
-                    cause.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                ) => {}
+            Err(cause) if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
             // A file that is there and cannot be read was meant to be read.
             Err(cause) => return Err(unreadable(&path, "looked for by default", cause)),
         }
@@ -56,8 +45,7 @@ pub(super) fn read_file(inputs: &Inputs) -> Result<Option<(PathBuf, String)>, Co
 pub(super) fn names_a_key(name: &str) -> bool {
     let ours = name.strip_prefix(PREFIX).filter(|rest| *rest != "CONFIG");
     ours.is_some_and(|rest| {
-        let of_kubernetes =
-            rest == "PORT" || rest.starts_with("PORT_") || rest.starts_with("SERVICE_");
+        let of_kubernetes = rest == "PORT" || rest.starts_with("PORT_") || rest.starts_with("SERVICE_");
         let of_tests = cfg!(feature = "failpoints") && rest.starts_with("FAIL");
         !of_kubernetes && !of_tests
     })

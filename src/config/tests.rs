@@ -28,9 +28,7 @@ fn place(file: &str) -> Place {
 
 impl Place {
     fn env(mut self, variables: &[(&str, &str)]) -> Self {
-        let variables = variables
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let variables = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
         self.inputs.env.extend(variables);
         self
     }
@@ -50,11 +48,7 @@ impl Place {
 }
 
 fn key_of<'a>(config: &'a Config, account: &str) -> &'a str {
-    config.accounts[account]
-        .api_key
-        .as_ref()
-        .unwrap()
-        .expose_secret()
+    config.accounts[account].api_key.as_ref().unwrap().expose_secret()
 }
 
 #[test]
@@ -66,38 +60,19 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!((c.api.call_source, c.api.timeout), (CallSource::Api, s(30)));
     assert_eq!(c.accounts.keys().collect::<Vec<_>>(), ["default"]);
     assert!(read_key(&c.accounts["default"]).unwrap().is_none());
-    assert_eq!(
-        (c.inbox.watch, c.inbox.interval, c.inbox.database),
-        (true, s(1), None)
-    );
+    assert_eq!((c.inbox.watch, c.inbox.interval, c.inbox.database), (true, s(1), None));
     assert_eq!(c.polling.steps, [s(3), s(5), s(10)]);
     assert_eq!(c.polling.give_up_after, s(24 * 3600));
     assert_eq!((c.submit.batch_size, c.submit.precheck), (100, true));
-    assert_eq!(
-        (c.submit.verify_after, c.submit.decide_after),
-        (s(30), s(15 * 60))
-    );
-    assert_eq!(
-        (
-            c.credits.approve_above,
-            c.credits.min_balance,
-            c.credits.daily_limit
-        ),
-        (1500, 0, None)
-    );
+    assert_eq!((c.submit.verify_after, c.submit.decide_after), (s(30), s(15 * 60)));
+    assert_eq!((c.credits.approve_above, c.credits.min_balance, c.credits.daily_limit), (1500, 0, None));
     let p = &c.credits.price;
     assert_eq!((p.email, p.phone, p.event, p.search), (15, 150, 2000, 50));
     assert_eq!(c.rate_limit.per_minute, 120);
-    assert_eq!(
-        (c.http.listen.as_str(), c.http.token_file),
-        ("127.0.0.1:8787", None)
-    );
+    assert_eq!((c.http.listen.as_str(), c.http.token_file), ("127.0.0.1:8787", None));
     assert_eq!((c.notify.url, c.notify.secret_file), (None, None));
     assert_eq!(c.retention.contacts, None);
-    assert_eq!(
-        (c.log.format, c.log.level.as_str()),
-        (LogFormat::Auto, "info")
-    );
+    assert_eq!((c.log.format, c.log.level.as_str()), (LogFormat::Auto, "info"));
 }
 
 /// `default.toml` with its commented-out keys made real.
@@ -171,19 +146,10 @@ fn each_layer_wins_over_the_earlier_one() {
         ("UNLOCKD_LOG__LEVEL", "debug"),
     ]);
     let c = p.load();
-    assert_eq!(
-        (c.submit.batch_size, c.database, c.log.level.as_str()),
-        (8, "env.db".into(), "debug")
-    );
-    p.inputs.overrides = Overrides {
-        database: Some("flag.db".into()),
-        log_level: Some("trace".into()),
-    };
+    assert_eq!((c.submit.batch_size, c.database, c.log.level.as_str()), (8, "env.db".into(), "debug"));
+    p.inputs.overrides = Overrides { database: Some("flag.db".into()), log_level: Some("trace".into()) };
     let c = p.load();
-    assert_eq!(
-        (c.submit.batch_size, c.database, c.log.level.as_str()),
-        (8, "flag.db".into(), "trace")
-    );
+    assert_eq!((c.submit.batch_size, c.database, c.log.level.as_str()), (8, "flag.db".into(), "trace"));
     assert!(c.submit.precheck, "what no later layer names stays");
 }
 
@@ -192,17 +158,11 @@ fn one_file_is_read_the_most_particular() {
     let mut p = place("[submit]\nbatch_size = 1");
     for (name, size) in [("flag.toml", 2), ("env.toml", 3), ("etc/unlockd.toml", 4)] {
         fs::create_dir_all(p.dir.path().join("etc")).unwrap();
-        fs::write(
-            p.dir.path().join(name),
-            format!("[submit]\nbatch_size = {size}"),
-        )
-        .unwrap();
+        fs::write(p.dir.path().join(name), format!("[submit]\nbatch_size = {size}")).unwrap();
     }
     let read = |p: &Place| {
         let c = p.load();
-        let origin = c
-            .origin
-            .map(|o| o.strip_prefix(p.dir.path()).unwrap().display().to_string());
+        let origin = c.origin.map(|o| o.strip_prefix(p.dir.path()).unwrap().display().to_string());
         (c.submit.batch_size, origin.unwrap_or_default())
     };
     assert_eq!(read(&p), (1, "unlockd.toml".to_owned()));
@@ -221,7 +181,12 @@ fn one_file_is_read_the_most_particular() {
 fn a_named_file_must_exist() {
     let mut p = place("").env(&[("UNLOCKD_CONFIG", "gone.toml")]);
     let said = p.error();
-    assert!(said.starts_with("cannot read the configuration file DIR/gone.toml (named by environment variable UNLOCKD_CONFIG)"), "{said}");
+    assert!(
+        said.starts_with(
+            "cannot read the configuration file DIR/gone.toml (named by environment variable UNLOCKD_CONFIG)"
+        ),
+        "{said}"
+    );
     p.inputs.file = Some("lost.toml".into());
     let said = p.error();
     assert!(
@@ -240,16 +205,8 @@ fn a_syntax_error_names_file_and_line_and_shows_no_content() {
         ("[submit]\nbatch_size = 1\nbatch_size = 2\n", 3),
     ] {
         let said = place(text).error();
-        assert!(
-            said.starts_with(&format!("DIR/unlockd.toml, line {line}, column ")),
-            "{said}"
-        );
-        assert!(
-            said.split(": ")
-                .nth(1)
-                .is_some_and(|reason| reason.len() > 5),
-            "{said}"
-        );
+        assert!(said.starts_with(&format!("DIR/unlockd.toml, line {line}, column ")), "{said}");
+        assert!(said.split(": ").nth(1).is_some_and(|reason| reason.len() > 5), "{said}");
         assert_eq!(said.lines().count(), 1, "{said}");
     }
 }
@@ -304,10 +261,7 @@ fn each_message_names_key_value_origin_and_remedy() {
     }
     for line in ABOUT_THE_ENVIRONMENT.trim().lines() {
         let (variable, said) = line.split_once(" -> ").unwrap();
-        assert_eq!(
-            place("").env(&[variable.split_once('=').unwrap()]).error(),
-            said
-        );
+        assert_eq!(place("").env(&[variable.split_once('=').unwrap()]).error(), said);
     }
     let mut p = place("");
     p.inputs.overrides.log_level = Some("inof".to_owned());
@@ -322,17 +276,8 @@ fn several_mistakes_are_reported_at_once() {
         .env(&[("UNLOCKD_LOG__FORMAT", "xml")]);
     let said = p.error();
     assert_eq!(said.lines().count(), 4, "{said}");
-    for key in [
-        "colour",
-        "submit.batch_size",
-        "submit.verify_after",
-        "log.format",
-    ] {
-        assert!(
-            said.lines()
-                .any(|line| line.starts_with(&format!("{key} "))),
-            "{key}: {said}"
-        );
+    for key in ["colour", "submit.batch_size", "submit.verify_after", "log.format"] {
+        assert!(said.lines().any(|line| line.starts_with(&format!("{key} "))), "{key}: {said}");
     }
 }
 
@@ -342,73 +287,42 @@ fn keys_in_the_environment_survive_verbatim() {
         let p = place("").env(&[("UNLOCKD_ACCOUNTS__DEFAULT__API_KEY", key)]);
         assert_eq!(key_of(&p.load(), "default"), key);
     }
-    let p = place("").env(&[
-        ("UNLOCKD_DATABASE", "007"),
-        ("UNLOCKD_HTTP__TOKEN_FILE", "true"),
-    ]);
+    let p = place("").env(&[("UNLOCKD_DATABASE", "007"), ("UNLOCKD_HTTP__TOKEN_FILE", "true")]);
     let c = p.load();
-    assert_eq!(
-        (c.database, c.http.token_file),
-        ("007".into(), Some("true".into()))
-    );
+    assert_eq!((c.database, c.http.token_file), ("007".into(), Some("true".into())));
 }
 
 #[test]
 fn lensmor_api_key_serves_default_when_nothing_else_does() {
     let lensmor = ("LENSMOR_API_KEY", "007");
     assert_eq!(key_of(&place("").env(&[lensmor]).load(), "default"), "007");
-    assert_eq!(
-        key_of(
-            &place("accounts.default.api_key = 'own'")
-                .env(&[lensmor])
-                .load(),
-            "default"
-        ),
-        "own"
-    );
-    let with_file = place("accounts.default.api_key_file = '/k'")
-        .env(&[lensmor])
-        .load();
+    assert_eq!(key_of(&place("accounts.default.api_key = 'own'").env(&[lensmor]).load(), "default"), "own");
+    let with_file = place("accounts.default.api_key_file = '/k'").env(&[lensmor]).load();
     assert!(with_file.accounts["default"].api_key.is_none());
-    assert_eq!(
-        key_of(
-            &place("accounts.default.api_key_file = ''")
-                .env(&[lensmor])
-                .load(),
-            "default"
-        ),
-        "007"
-    );
-    assert!(
-        place("").env(&[("LENSMOR_API_KEY", "")]).load().accounts["default"]
-            .api_key
-            .is_none()
-    );
+    assert_eq!(key_of(&place("accounts.default.api_key_file = ''").env(&[lensmor]).load(), "default"), "007");
+    assert!(place("").env(&[("LENSMOR_API_KEY", "")]).load().accounts["default"].api_key.is_none());
     let other = place("accounts.crm.api_key = 'own'").env(&[lensmor]).load();
-    assert_eq!(
-        (key_of(&other, "default"), key_of(&other, "crm")),
-        ("007", "own")
-    );
+    assert_eq!((key_of(&other, "default"), key_of(&other, "crm")), ("007", "own"));
 }
 
 #[test]
 fn no_secret_shows_in_debug_output_or_messages() {
     let text = "[accounts.default]\napi_key = 'canary-1'\n[accounts.crm]\napi_key = 'canary-2'\n\
                 [notify]\nurl = 'https://hooks.example/canary-3'\nsecret_file = '/s'";
-    let p = place(text).env(&[
-        ("LENSMOR_API_KEY", "canary-4"),
-        ("UNLOCKD_ACCOUNTS__X__API_KEY", "canary-5"),
-    ]);
+    let p = place(text).env(&[("LENSMOR_API_KEY", "canary-4"), ("UNLOCKD_ACCOUNTS__X__API_KEY", "canary-5")]);
     let shown = format!("{:?} {:#?} {:?}", p.load(), p.load(), p.inputs);
     assert!(!shown.contains("canary"), "{shown}");
     // `error` itself looks for the canary.
     for bad in ["canary blank", "canary\u{1b}", "canaryé"] {
-        let said = place("")
-            .env(&[("UNLOCKD_ACCOUNTS__DEFAULT__API_KEY", bad)])
-            .error();
+        let said = place("").env(&[("UNLOCKD_ACCOUNTS__DEFAULT__API_KEY", bad)]).error();
         assert!(said.starts_with("accounts.default.api_key (from environment variable UNLOCKD_ACCOUNTS__DEFAULT__API_KEY): is not usable"), "{said}");
         let said = place("").env(&[("LENSMOR_API_KEY", bad)]).error();
-        assert!(said.starts_with("accounts.default.api_key (from environment variable LENSMOR_API_KEY): is not usable"), "{said}");
+        assert!(
+            said.starts_with(
+                "accounts.default.api_key (from environment variable LENSMOR_API_KEY): is not usable"
+            ),
+            "{said}"
+        );
     }
     for bad in [
         "accounts.default.api_key = ['canary']",
@@ -424,8 +338,7 @@ fn no_secret_shows_in_debug_output_or_messages() {
 
 #[test]
 fn a_key_and_a_key_file_for_one_account_are_refused() {
-    let p = place("[accounts.crm]\napi_key = 'canary'")
-        .env(&[("UNLOCKD_ACCOUNTS__CRM__API_KEY_FILE", "/k")]);
+    let p = place("[accounts.crm]\napi_key = 'canary'").env(&[("UNLOCKD_ACCOUNTS__CRM__API_KEY_FILE", "/k")]);
     assert_eq!(
         p.error(),
         "accounts.crm.api_key (from DIR/unlockd.toml): accounts.crm.api_key_file is set too (from environment variable \
@@ -435,16 +348,11 @@ fn a_key_and_a_key_file_for_one_account_are_refused() {
 
 #[test]
 fn the_environment_finds_an_account_whatever_its_capitals_and_underscores() {
-    let p = place("[accounts.CRM__Two]\n").env(&[
-        ("UNLOCKD_ACCOUNTS__CRM__TWO__API_KEY", "k1"),
-        ("UNLOCKD_ACCOUNTS__NEW__API_KEY", "k2"),
-    ]);
+    let p = place("[accounts.CRM__Two]\n")
+        .env(&[("UNLOCKD_ACCOUNTS__CRM__TWO__API_KEY", "k1"), ("UNLOCKD_ACCOUNTS__NEW__API_KEY", "k2")]);
     let c = p.load();
     assert_eq!((key_of(&c, "CRM__Two"), key_of(&c, "new")), ("k1", "k2"));
-    assert_eq!(
-        c.accounts.keys().collect::<Vec<_>>(),
-        ["CRM__Two", "default", "new"]
-    );
+    assert_eq!(c.accounts.keys().collect::<Vec<_>>(), ["CRM__Two", "default", "new"]);
 }
 
 #[test]
@@ -462,44 +370,24 @@ fn variables_that_are_not_keys_are_left_alone() {
 
 #[test]
 fn an_empty_text_unsets_what_an_earlier_layer_set() {
-    let p =
-        place("inbox.database = '/i'\ncredits.daily_limit = 5\nretention.contacts = '1h'").env(&[
-            ("UNLOCKD_INBOX__DATABASE", ""),
-            ("UNLOCKD_CREDITS__DAILY_LIMIT", ""),
-            ("UNLOCKD_RETENTION__CONTACTS", ""),
-            ("UNLOCKD_HTTP__LISTEN", ""),
-        ]);
+    let p = place("inbox.database = '/i'\ncredits.daily_limit = 5\nretention.contacts = '1h'").env(&[
+        ("UNLOCKD_INBOX__DATABASE", ""),
+        ("UNLOCKD_CREDITS__DAILY_LIMIT", ""),
+        ("UNLOCKD_RETENTION__CONTACTS", ""),
+        ("UNLOCKD_HTTP__LISTEN", ""),
+    ]);
     let c = p.load();
-    assert_eq!(
-        (
-            c.inbox.database,
-            c.credits.daily_limit,
-            c.retention.contacts
-        ),
-        (None, None, None)
-    );
+    assert_eq!((c.inbox.database, c.credits.daily_limit, c.retention.contacts), (None, None, None));
     assert_eq!(c.http.listen, "");
-    let p = place("http.listen = '0.0.0.0:1'\nhttp.token_file = '/t'")
-        .env(&[("UNLOCKD_HTTP__TOKEN_FILE", "")]);
+    let p =
+        place("http.listen = '0.0.0.0:1'\nhttp.token_file = '/t'").env(&[("UNLOCKD_HTTP__TOKEN_FILE", "")]);
     assert!(p.error().starts_with("http.listen"));
 }
 
 #[test]
 fn the_inbox_in_the_main_database_is_no_second_file() {
-    assert_eq!(
-        place("database = '/d'\ninbox.database = '/d'")
-            .load()
-            .inbox
-            .database,
-        None
-    );
-    assert_eq!(
-        place("database = '/d'\ninbox.database = '/i'")
-            .load()
-            .inbox
-            .database,
-        Some("/i".into())
-    );
+    assert_eq!(place("database = '/d'\ninbox.database = '/d'").load().inbox.database, None);
+    assert_eq!(place("database = '/d'\ninbox.database = '/i'").load().inbox.database, Some("/i".into()));
 }
 
 /// One other value for each key.
@@ -527,16 +415,11 @@ fn every_key_is_settable_from_the_environment_and_its_change_is_seen() {
         let env = [("UNLOCKD_NOTIFY__SECRET_FILE", "/secret")];
         let old = place("").env(&env);
         let mut new = place("").env(&env);
-        new.inputs
-            .env
-            .retain(|(name, _)| *name != keys::env_name(&path));
+        new.inputs.env.retain(|(name, _)| *name != keys::env_name(&path));
         let new = new.env(&[(&keys::env_name(&path), another(key.path))]);
         let seen = changes(&old.load(), &new.load());
-        let (named, other) = if key.live {
-            (seen.live, seen.needs_restart)
-        } else {
-            (seen.needs_restart, seen.live)
-        };
+        let (named, other) =
+            if key.live { (seen.live, seen.needs_restart) } else { (seen.needs_restart, seen.live) };
         // A key file takes the place of a key: both are keys, and both are live.
         assert!(named.contains(&key.path), "{path}: {named:?}");
         assert!(other.is_empty(), "{path}: {other:?}");
@@ -547,8 +430,7 @@ fn every_key_is_settable_from_the_environment_and_its_change_is_seen() {
 fn what_is_live_is_what_the_contract_says() {
     let live = |path: &str| {
         let groups = ["inbox.", "polling.", "credits.", "rate_limit.", "accounts."];
-        path == "log.level"
-            || (path != "inbox.database" && groups.iter().any(|g| path.starts_with(g)))
+        path == "log.level" || (path != "inbox.database" && groups.iter().any(|g| path.starts_with(g)))
     };
     for key in KEYS {
         assert_eq!(key.live, live(key.path), "{}", key.path);
@@ -559,10 +441,7 @@ fn what_is_live_is_what_the_contract_says() {
 fn an_account_that_comes_or_goes_is_a_live_change() {
     let (without, with) = (place("").load(), place("[accounts.crm]").load());
     assert_eq!(changes(&without, &with).live, ["accounts.*.api_key"]);
-    let (one, two) = (
-        place("accounts.a.api_key = '1'").load(),
-        place("accounts.a.api_key = '2'").load(),
-    );
+    let (one, two) = (place("accounts.a.api_key = '1'").load(), place("accounts.a.api_key = '2'").load());
     assert_eq!(changes(&one, &two).live, ["accounts.*.api_key"]);
     assert!(changes(&one, &one.clone()).is_empty());
 }

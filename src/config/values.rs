@@ -33,22 +33,12 @@ pub(super) fn shown(key: &str, value: &Value) -> Option<String> {
         },
         _ => "a table".to_owned(),
     };
-    let short = text
-        .char_indices()
-        .nth(80)
-        .map_or(text.as_str(), |(end, _)| &text[..end]);
-    Some(if short.len() < text.len() {
-        format!("{short}...")
-    } else {
-        text
-    })
+    let short = text.char_indices().nth(80).map_or(text.as_str(), |(end, _)| &text[..end]);
+    Some(if short.len() < text.len() { format!("{short}...") } else { text })
 }
 
 pub(super) fn text(value: &Value) -> Result<String, String> {
-    value
-        .as_str()
-        .map(str::to_owned)
-        .ok_or_else(|| "must be a text in quotes".to_owned())
+    value.as_str().map(str::to_owned).ok_or_else(|| "must be a text in quotes".to_owned())
 }
 
 pub(super) fn path(value: &Value) -> Result<PathBuf, String> {
@@ -71,28 +61,18 @@ pub(super) fn longer_than_zero(value: &Value) -> Result<Duration, String> {
 
 pub(super) fn steps(value: &Value) -> Result<Vec<Duration>, String> {
     const FORM: &str = "must be a list of at least one duration, such as [\"3s\", \"5s\", \"10s\"]";
-    let items = value
-        .as_array()
-        .filter(|items| !items.is_empty())
-        .ok_or(FORM)?;
-    let step = |(at, item)| {
-        duration(item, SHORTEST_STEP).map_err(|remedy| format!("step {} {remedy}", at + 1))
-    };
+    let items = value.as_array().filter(|items| !items.is_empty()).ok_or(FORM)?;
+    let step =
+        |(at, item)| duration(item, SHORTEST_STEP).map_err(|remedy| format!("step {} {remedy}", at + 1));
     items.iter().enumerate().map(step).collect()
 }
 
 pub(super) fn yes_or_no(value: &Value) -> Result<bool, String> {
-    value
-        .to_bool()
-        .ok_or_else(|| "must be true or false".to_owned())
+    value.to_bool().ok_or_else(|| "must be true or false".to_owned())
 }
 
 pub(super) fn whole<T: TryFrom<i128>>(value: &Value, min: i64, max: i64) -> Result<T, String> {
-    let range = if max == i64::MAX {
-        format!("{min} or more")
-    } else {
-        format!("between {min} and {max}")
-    };
+    let range = if max == i64::MAX { format!("{min} or more") } else { format!("between {min} and {max}") };
     let Some(number) = value.to_i128() else {
         return Err(format!("must be a whole number, {range}"));
     };

@@ -46,6 +46,19 @@ impl Sorting {
         self.open.last().map(Vec::as_slice)
     }
 
+    /// Takes contacts as chargeable without asking: each was just seen locked.
+    pub fn with_locked(mut self, contacts: Vec<PersonnelId>) -> Sorting {
+        let cost = self.price.times(contacts.len());
+        self.charge(contacts, cost);
+        self
+    }
+
+    /// The same result once the contacts that were had are out of the batch.
+    pub fn without_had(mut self) -> Sorting {
+        self.had.clear();
+        self
+    }
+
     /// Counts a question that could not be asked; returns how often that happened in a row.
     pub fn failed(&mut self) -> u32 {
         self.failed += 1;

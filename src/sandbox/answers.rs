@@ -26,11 +26,7 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn new(status: u16, body: Value) -> Self {
-        Self {
-            status,
-            body,
-            headers: Vec::new(),
-        }
+        Self { status, body, headers: Vec::new() }
     }
 
     pub(super) fn with(mut self, name: &'static str, value: &str) -> Self {
@@ -46,10 +42,7 @@ impl Answer {
 
 /// The documented error shape; `traceId` is added on the way out, when it is known.
 pub(super) fn error(status: u16, code: i64, error_key: &str, message: &str) -> Answer {
-    Answer::new(
-        status,
-        json!({ "code": code, "message": message, "errorKey": error_key }),
-    )
+    Answer::new(status, json!({ "code": code, "message": message, "errorKey": error_key }))
 }
 
 /// The error that the vendor documents for a status, or a plausible one.
@@ -96,12 +89,9 @@ pub(super) fn answer(world: &mut World, asked: &Asked, now_ms: i64) -> Answer {
         Route::UnlockEvent(id) => unlock_event(world, id, now_ms),
         Route::List => list(world, asked, now_ms),
         Route::SearchCompanies => search(world, asked, now_ms, company_item),
-        Route::SearchEvents if names_concurrency(asked) => Err(error(
-            200,
-            429,
-            "USER_CONCURRENCY_LIMIT_EXCEEDED",
-            "Too many searches at once",
-        )),
+        Route::SearchEvents if names_concurrency(asked) => {
+            Err(error(200, 429, "USER_CONCURRENCY_LIMIT_EXCEEDED", "Too many searches at once"))
+        }
         Route::SearchEvents => search(world, asked, now_ms, event_item),
     };
     result.unwrap_or_else(|refusal| refusal)
@@ -116,9 +106,7 @@ pub(super) fn text<'a>(
     match object.get(name) {
         None => Ok(None),
         Some(Value::String(text)) if (1..=most).contains(&text.chars().count()) => Ok(Some(text)),
-        Some(_) => Err(invalid(&format!(
-            "{name} is text of 1 to {most} characters"
-        ))),
+        Some(_) => Err(invalid(&format!("{name} is text of 1 to {most} characters"))),
     }
 }
 

@@ -72,10 +72,7 @@ fn make_unknown(fields: &mut Map<String, Value>) {
         }
     }
     if let Some(Value::Array(items)) = fields.get_mut("items") {
-        items
-            .iter_mut()
-            .filter_map(Value::as_object_mut)
-            .for_each(make_unknown);
+        items.iter_mut().filter_map(Value::as_object_mut).for_each(make_unknown);
     }
     fields.insert("unheardOf".to_owned(), json!({ "of": [1, 2, 3] }));
 }

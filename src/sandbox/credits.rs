@@ -37,11 +37,7 @@ impl Pools {
     /// Seven tenths subscription, two tenths addon, the rest gift: all three are worth showing.
     pub(super) fn holding(total: i64) -> Self {
         let (subscription, addon) = (total * 7 / 10, total * 2 / 10);
-        Self {
-            subscription,
-            addon,
-            gift: total - subscription - addon,
-        }
+        Self { subscription, addon, gift: total - subscription - addon }
     }
 
     pub(super) fn total(self) -> i64 {
@@ -88,11 +84,7 @@ pub(super) struct Credits {
 impl Credits {
     pub(super) fn holding(total: i64) -> Self {
         let held = Pools::holding(total);
-        Self {
-            held,
-            granted: held,
-            unseen: Vec::new(),
-        }
+        Self { held, granted: held, unseen: Vec::new() }
     }
 
     /// What can be spent.
@@ -113,10 +105,7 @@ impl Credits {
         let taken = self.held.take(credits);
         self.unseen.retain(|charge| charge.until_ms > now_ms);
         if lag_ms > 0 {
-            self.unseen.push(Unseen {
-                until_ms: now_ms + lag_ms,
-                taken,
-            });
+            self.unseen.push(Unseen { until_ms: now_ms + lag_ms, taken });
         }
     }
 

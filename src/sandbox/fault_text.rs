@@ -51,38 +51,29 @@ impl FromStr for Fault {
     type Err = FaultError;
 
     fn from_str(text: &str) -> Result<Self, FaultError> {
-        parse(text.trim()).map_err(|why| FaultError {
-            text: text.to_owned(),
-            why,
-        })
+        parse(text.trim()).map_err(|why| FaultError { text: text.to_owned(), why })
     }
 }
 
 fn parse(text: &str) -> Result<Fault, String> {
     let (count, rest) = split_count(text)?;
-    let (what, endpoint) = match rest.rsplit_once('@') {
-        Some((what, "any")) => (what, None),
-        Some((what, name)) => (
-            what,
-            Some(Endpoint::from_name(name).ok_or_else(|| {
-                format!(
-                    "there is no endpoint `{name}`; there are {}",
-                    Endpoint::names()
-                )
-            })?),
-        ),
-        None => (rest, None),
-    };
+    let (what, endpoint) =
+        match rest.rsplit_once('@') {
+            Some((what, "any")) => (what, None),
+            Some((what, name)) => (
+                what,
+                Some(Endpoint::from_name(name).ok_or_else(|| {
+                    format!("there is no endpoint `{name}`; there are {}", Endpoint::names())
+                })?),
+            ),
+            None => (rest, None),
+        };
     let (name, argument) = match what.split_once('=') {
         Some((name, argument)) => (name, Some(argument)),
         None => (what, None),
     };
     let kind = parse_kind(name, argument)?;
-    Ok(Fault {
-        kind,
-        endpoint,
-        count,
-    })
+    Ok(Fault { kind, endpoint, count })
 }
 
 fn split_count(text: &str) -> Result<(Option<u32>, &str), String> {
@@ -106,9 +97,7 @@ fn parse_kind(name: &str, argument: Option<&str>) -> Result<FaultKind, String> {
     match (name, argument) {
         ("pass", None) => Ok(FaultKind::Pass),
         ("drip", None) => Ok(FaultKind::Drip),
-        ("429", None) | ("status", Some("429")) => {
-            Ok(FaultKind::RateLimited(RetryAfter::WindowEnd))
-        }
+        ("429", None) | ("status", Some("429")) => Ok(FaultKind::RateLimited(RetryAfter::WindowEnd)),
         ("429", Some("none")) => Ok(FaultKind::RateLimited(RetryAfter::Absent)),
         ("429", Some(value)) => {
             header_text(value).map(|value| FaultKind::RateLimited(RetryAfter::Verbatim(value)))
@@ -143,13 +132,8 @@ fn parse_status(code: &str) -> Result<FaultKind, String> {
 fn parse_200_error(value: &str) -> Result<FaultKind, String> {
     let parts = value.split_once(':');
     let (code, error_key) = parts.ok_or("200-error is written 200-error=CODE:ERRORKEY")?;
-    let code = code
-        .parse()
-        .map_err(|_| format!("`{code}` is not a whole number"))?;
-    Ok(FaultKind::ErrorWith200 {
-        code,
-        error_key: error_key.to_owned(),
-    })
+    let code = code.parse().map_err(|_| format!("`{code}` is not a whole number"))?;
+    Ok(FaultKind::ErrorWith200 { code, error_key: error_key.to_owned() })
 }
 
 fn parse_loss(how: &str) -> Result<Loss, String> {

@@ -70,11 +70,7 @@ pub enum Breakage {
 impl Fault {
     /// Once, on any call.
     pub fn once(kind: FaultKind) -> Self {
-        Self {
-            kind,
-            endpoint: None,
-            count: Some(1),
-        }
+        Self { kind, endpoint: None, count: Some(1) }
     }
 
     /// On calls of this endpoint only.

@@ -29,12 +29,7 @@ pub(super) struct Limiter {
 
 impl Limiter {
     pub(super) fn new(limit: u32, window_ms: i64) -> Self {
-        Self {
-            limit,
-            window_ms,
-            windows: HashMap::new(),
-            used_ahead: 0,
-        }
+        Self { limit, window_ms, windows: HashMap::new(), used_ahead: 0 }
     }
 
     pub(super) fn admit(&mut self, key: &str, now_ms: i64) -> Admission {
@@ -46,23 +41,15 @@ impl Limiter {
             ends_ms: now_ms + self.window_ms,
             used: std::mem::take(used_ahead),
         };
-        let window = self
-            .windows
-            .entry(key.to_owned())
-            .or_insert_with(|| fresh(used_ahead));
+        let window = self.windows.entry(key.to_owned()).or_insert_with(|| fresh(used_ahead));
         if window.ends_ms <= now_ms {
             *window = fresh(used_ahead);
         }
         if window.used >= self.limit {
-            return Admission::Refused {
-                ends_ms: window.ends_ms,
-            };
+            return Admission::Refused { ends_ms: window.ends_ms };
         }
         window.used += 1;
-        Admission::Allowed {
-            remaining: self.limit - window.used,
-            ends_ms: window.ends_ms,
-        }
+        Admission::Allowed { remaining: self.limit - window.used, ends_ms: window.ends_ms }
     }
 
     /// A call that a scripted 429 turned away after all.
@@ -74,11 +61,7 @@ impl Limiter {
 
     /// Somebody else's calls, counted in every window that runs; without one, in the next.
     pub(super) fn use_up(&mut self, calls: u32, now_ms: i64) {
-        let mut running = self
-            .windows
-            .values_mut()
-            .filter(|window| window.ends_ms > now_ms)
-            .peekable();
+        let mut running = self.windows.values_mut().filter(|window| window.ends_ms > now_ms).peekable();
         if running.peek().is_none() {
             self.used_ahead = self.used_ahead.saturating_add(calls);
         }

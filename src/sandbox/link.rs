@@ -119,11 +119,7 @@ impl Plan {
 }
 
 fn next_match(matched: usize, byte: u8) -> usize {
-    if byte == END_OF_HEAD[matched] {
-        matched + 1
-    } else {
-        usize::from(byte == END_OF_HEAD[0])
-    }
+    if byte == END_OF_HEAD[matched] { matched + 1 } else { usize::from(byte == END_OF_HEAD[0]) }
 }
 
 /// A socket as the HTTP server sees it.
@@ -209,10 +205,7 @@ pub(super) struct Door {
 
 impl Door {
     pub(super) fn new(listener: TcpListener, links: &Links) -> Self {
-        Self {
-            listener,
-            links: links.clone(),
-        }
+        Self { listener, links: links.clone() }
     }
 }
 

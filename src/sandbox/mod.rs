@@ -195,12 +195,7 @@ pub async fn start(options: Options) -> io::Result<Sandbox> {
         // axum's server never returns of itself.
         axum::serve(door, router).await.ok();
     });
-    Ok(Sandbox {
-        address,
-        shared,
-        links,
-        server,
-    })
+    Ok(Sandbox { address, shared, links, server })
 }
 
 impl Sandbox {

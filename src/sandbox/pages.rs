@@ -105,8 +105,7 @@ fn semantics(full: bool, actual: usize, visible: usize, paging: Paging) -> Value
 pub(super) fn names_concurrency(asked: &Asked) -> bool {
     let body = asked.body.as_ref();
     let name = body.and_then(|body| body.get("company_name"));
-    name.and_then(Value::as_str)
-        .is_some_and(|name| name.contains("concurrent"))
+    name.and_then(Value::as_str).is_some_and(|name| name.contains("concurrent"))
 }
 
 pub(super) fn search(
@@ -120,11 +119,7 @@ pub(super) fn search(
     let name = name.ok_or_else(|| invalid("company_name is required"))?;
     let number = |field, default| body.get(field).map_or(Some(default), Value::as_i64);
     let paging = Paging::new(number("page", 1), number("pageSize", 20))?;
-    let total = if name.contains("nobody") {
-        0
-    } else {
-        SEARCH_TOTAL
-    };
+    let total = if name.contains("nobody") { 0 } else { SEARCH_TOTAL };
     let items: Vec<Value> = paging.range(total).map(|place| item(name, place)).collect();
     if !items.is_empty() {
         world.charge_search(now_ms).map_err(refused)?;

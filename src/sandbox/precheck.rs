@@ -33,40 +33,24 @@ struct Finding {
 
 impl Finding {
     fn costs(credits: i64) -> Self {
-        Self {
-            reason: "ok",
-            credits,
-            allowed: true,
-            detail: json!({}),
-        }
+        Self { reason: "ok", credits, allowed: true, detail: json!({}) }
     }
 
     fn free(reason: &'static str) -> Self {
-        Self {
-            reason,
-            ..Self::costs(0)
-        }
+        Self { reason, ..Self::costs(0) }
     }
 
     fn refused(reason: &'static str) -> Self {
-        Self {
-            allowed: false,
-            ..Self::free(reason)
-        }
+        Self { allowed: false, ..Self::free(reason) }
     }
 }
 
-pub(super) fn precheck(
-    world: &mut World,
-    body: Option<&Value>,
-    now_ms: i64,
-) -> Result<Answer, Answer> {
+pub(super) fn precheck(world: &mut World, body: Option<&Value>, now_ms: i64) -> Result<Answer, Answer> {
     let body = object(body)?;
     for (name, most) in TEXTS {
         text(body, name, most)?;
     }
-    let allowed_name =
-        |name: &String| name == "params" || TEXTS.iter().any(|(known, _)| known == name);
+    let allowed_name = |name: &String| name == "params" || TEXTS.iter().any(|(known, _)| known == name);
     if !body.keys().all(allowed_name) {
         return Err(refuse(400));
     }
@@ -120,12 +104,7 @@ fn event(world: &World, params: &Map<String, Value>, now_ms: i64) -> Finding {
     }
 }
 
-fn contacts(
-    world: &mut World,
-    channel: Channel,
-    params: &Map<String, Value>,
-    now_ms: i64,
-) -> Finding {
+fn contacts(world: &mut World, channel: Channel, params: &Map<String, Value>, now_ms: i64) -> Finding {
     let (Ok(ids), Ok(event_id)) = (personnel_ids(params), text(params, "event_id", 100)) else {
         return Finding::refused("invalid_subject");
     };

@@ -80,9 +80,7 @@ impl Route {
         match (method.as_str(), parts.as_slice()) {
             ("POST", ["contacts", "unlock"]) => Some(Self::Unlock(Channel::Email)),
             ("POST", ["contacts", "unlock-phone"]) => Some(Self::Unlock(Channel::Phone)),
-            ("GET", ["contacts", "unlock-tasks", id]) => {
-                Some(Self::Task(Channel::Email, (*id).to_owned()))
-            }
+            ("GET", ["contacts", "unlock-tasks", id]) => Some(Self::Task(Channel::Email, (*id).to_owned())),
             ("GET", ["contacts", "unlock-phone-tasks", id]) => {
                 Some(Self::Task(Channel::Phone, (*id).to_owned()))
             }
@@ -144,11 +142,8 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<String> {
 /// Decides a call and, unless a fault forbids, carries it out.
 pub(super) fn decide(shared: &Shared, state: &mut State, seq: u64, asked: &Asked) -> Decision {
     let now_ms = shared.clock.now_ms();
-    let turned_away = |answer| Decision {
-        answer: Some(answer),
-        fault: None,
-        admission: Admission::Unlimited,
-    };
+    let turned_away =
+        |answer| Decision { answer: Some(answer), fault: None, admission: Admission::Unlimited };
     let known = |key: &&String| state.api_key.as_ref().is_none_or(|right| right == *key);
     let Some(key) = asked.key.as_ref().filter(known) else {
         return turned_away(answers::refuse(401));
@@ -162,16 +157,10 @@ pub(super) fn decide(shared: &Shared, state: &mut State, seq: u64, asked: &Asked
     let fault = faults::take(&mut state.faults, endpoint);
     state.journal.suffers(seq, fault.as_ref());
     let answer = match &fault {
-        Some(fault) if !fault.is_carried_out_first() => {
-            instead(fault, state, key, admission, now_ms)
-        }
+        Some(fault) if !fault.is_carried_out_first() => instead(fault, state, key, admission, now_ms),
         _ => Some(carry_out(state, seq, asked, now_ms)),
     };
-    Decision {
-        answer,
-        fault,
-        admission,
-    }
+    Decision { answer, fault, admission }
 }
 
 /// Carries a call out, now.
@@ -194,12 +183,9 @@ fn instead(
 ) -> Option<Answer> {
     match fault {
         FaultKind::Status(status) => Some(answers::refuse(*status)),
-        FaultKind::ErrorWith200 { code, error_key } => Some(answers::error(
-            200,
-            *code,
-            error_key,
-            "The request was refused",
-        )),
+        FaultKind::ErrorWith200 { code, error_key } => {
+            Some(answers::error(200, *code, error_key, "The request was refused"))
+        }
         FaultKind::Redirect(url) => Some(Answer::new(307, Value::Null).with("location", url)),
         FaultKind::RateLimited(retry_after) => {
             state.limiter.give_back(key);
@@ -221,9 +207,7 @@ fn instead(
 /// The vendor documents these headers for allowed calls only, so a 429 goes without.
 pub(super) fn with_limits(shared: &Shared, answer: Answer, admission: Admission) -> Answer {
     match admission {
-        Admission::Allowed { remaining, ends_ms }
-            if shared.rate_headers && answer.status != 429 =>
-        {
+        Admission::Allowed { remaining, ends_ms } if shared.rate_headers && answer.status != 429 => {
             let reset = (ends_ms + shared.clock_skew_ms + 999).div_euclid(1000);
             answer
                 .with("x-ratelimit-limit", &shared.rate_limit.to_string())

@@ -29,9 +29,7 @@ pub(super) struct Clock {
 
 impl Clock {
     pub(super) fn start(time: Time) -> Self {
-        let since_epoch = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             time,
             started_ms: millis(since_epoch),
@@ -64,9 +62,7 @@ impl Clock {
                 return;
             }
             match self.time {
-                Time::Auto => {
-                    tokio::time::sleep(Duration::from_millis(left_ms.unsigned_abs())).await
-                }
+                Time::Auto => tokio::time::sleep(Duration::from_millis(left_ms.unsigned_abs())).await,
                 Time::Manual => moved.await,
             }
         }

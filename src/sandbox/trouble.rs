@@ -53,11 +53,7 @@ pub(super) async fn serve(
         }
     };
     let answer = routes::with_limits(&shared, answer, decision.admission);
-    let wire = Wire {
-        shared: &shared,
-        cutter: &cutter,
-        seq,
-    };
+    let wire = Wire { shared: &shared, cutter: &cutter, seq };
     wire.send(&answer, decision.fault.as_ref()).await
 }
 
@@ -87,19 +83,12 @@ fn read(head: &RequestHead, bytes: &[u8]) -> Asked {
         query: query.unwrap_or_default(),
         key: routes::bearer(&head.headers),
         call_source: routes::header(&head.headers, "x-call-source"),
-        body: is_json
-            .then(|| serde_json::from_slice(bytes).ok())
-            .flatten(),
+        body: is_json.then(|| serde_json::from_slice(bytes).ok()).flatten(),
     }
 }
 
 /// On a task of its own, so that it happens even when the client gives up first.
-async fn carry_out_late(
-    shared: &Arc<Shared>,
-    seq: u64,
-    asked: Arc<Asked>,
-    wait: Duration,
-) -> Answer {
+async fn carry_out_late(shared: &Arc<Shared>, seq: u64, asked: Arc<Asked>, wait: Duration) -> Answer {
     let shared = Arc::clone(shared);
     let due_ms = shared.clock.now_ms() + super::time::millis(wait);
     let work = tokio::spawn(async move {
@@ -173,9 +162,7 @@ impl Wire<'_> {
     }
 
     fn answered(&self, status: StatusCode) {
-        lock(&self.shared.state)
-            .journal
-            .answered(self.seq, status.as_u16());
+        lock(&self.shared.state).journal.answered(self.seq, status.as_u16());
     }
 
     /// `None` when so little of the answer is sent that it does not matter what it was.

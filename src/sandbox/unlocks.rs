@@ -77,18 +77,10 @@ pub(super) fn task(
 ) -> Result<Answer, Answer> {
     let key = asked.key.as_deref().unwrap_or_default();
     let number = id.parse().map_err(|_| refuse(404))?;
-    let task = world
-        .task(number, channel, key)
-        .ok_or_else(|| refuse(404))?;
-    let items: Vec<Value> = task
-        .items(now_ms)
-        .into_iter()
-        .map(|(id, view)| item_json(id, view, channel))
-        .collect();
-    Ok(Answer::new(
-        200,
-        json!({ "taskId": id, "taskStatus": task.phase(now_ms).as_str(), "items": items }),
-    ))
+    let task = world.task(number, channel, key).ok_or_else(|| refuse(404))?;
+    let items: Vec<Value> =
+        task.items(now_ms).into_iter().map(|(id, view)| item_json(id, view, channel)).collect();
+    Ok(Answer::new(200, json!({ "taskId": id, "taskStatus": task.phase(now_ms).as_str(), "items": items })))
 }
 
 fn item_json(id: &str, view: ItemView, channel: Channel) -> Value {

@@ -80,10 +80,7 @@ impl World {
         Self {
             credits: Credits::holding(options.balance),
             started_ms,
-            prices: Prices {
-                email: options.price_email,
-                phone: options.price_phone,
-            },
+            prices: Prices { email: options.price_email, phone: options.price_phone },
             billing: options.billing,
             refund_failed: options.refund_failed,
             // Beyond any lifetime of a sandbox a task may as well never end.
@@ -120,9 +117,7 @@ impl World {
         let by_itself = match Fate::of(id) {
             _ if self.marked.contains(&value) => unlocked(),
             Fate::UnlockedBefore => unlocked(),
-            Fate::BeingUnlocked if self.first_asked_ms[&value] + FOREIGN_UNLOCK_MS <= now_ms => {
-                unlocked()
-            }
+            Fate::BeingUnlocked if self.first_asked_ms[&value] + FOREIGN_UNLOCK_MS <= now_ms => unlocked(),
             Fate::BeingUnlocked => Standing::Processing,
             _ => Standing::Locked,
         };
@@ -171,12 +166,7 @@ impl World {
         }
         let mut sorted = self.sort(ids, channel, event_id, now_ms);
         if self.billing == Billing::Repeats {
-            let Sorted {
-                chargeable,
-                already_unlocked,
-                unlocking,
-                ..
-            } = &mut sorted;
+            let Sorted { chargeable, already_unlocked, unlocking, .. } = &mut sorted;
             chargeable.append(already_unlocked);
             chargeable.append(unlocking);
         }
@@ -184,8 +174,7 @@ impl World {
             return Ok((None, sorted));
         }
         let price = self.price(channel);
-        let cost =
-            price * i64::try_from(sorted.chargeable.len()).unwrap_or(i64::MAX / price.max(1));
+        let cost = price * i64::try_from(sorted.chargeable.len()).unwrap_or(i64::MAX / price.max(1));
         self.charge(cost, now_ms)?;
         let task = self.accept(key, channel, &sorted.chargeable, event_id, now_ms);
         Ok((Some(task), sorted))
@@ -199,20 +188,17 @@ impl World {
         event_id: Option<&str>,
         now_ms: i64,
     ) -> u64 {
-        let number = self
-            .tasks
-            .last_key_value()
-            .map_or(321, |(last, _)| last + 1);
+        let number = self.tasks.last_key_value().map_or(321, |(last, _)| last + 1);
         let credits = self.price(channel);
         for id in ids {
             let value = (id.clone(), channel);
             let charge = self.charges.entry(value.clone()).or_default();
             charge.times += 1;
             charge.credits += credits;
-            self.grants.entry(value).or_default().push(Grant {
-                visible_ms: now_ms + self.lag_ms,
-                task: number,
-            });
+            self.grants
+                .entry(value)
+                .or_default()
+                .push(Grant { visible_ms: now_ms + self.lag_ms, task: number });
         }
         let end = TaskEnd::of(event_id);
         let task = Task::new(key, channel, ids, end, now_ms, self.task_ms);

@@ -26,6 +26,8 @@ pub struct ToRead {
     pub job_id: Option<JobId>,
     pub reads: u32,
     pub reading_since: Millis,
+    /// It left its batch because a precheck said that it need not be paid for.
+    pub set_aside: bool,
 }
 
 fn json_ids(ids: &[PersonnelId]) -> String {
@@ -109,8 +111,8 @@ pub async fn join_in_flight(
 ) -> Result<u64, StoreError> {
     let result = sqlx::query(
         "update items set state = flying.state, job_id = flying.job_id, read_at = flying.read_at,
-                reads = flying.reads, reading_since = flying.reading_since
-         from (select personnel_id, state, job_id, read_at, reads, reading_since, min(id) from items
+                reads = flying.reads, reading_since = flying.reading_since, set_aside = flying.set_aside
+         from (select personnel_id, state, job_id, read_at, reads, reading_since, set_aside, min(id) from items
                where account = ?1 and action = ?2 and state in ('assigned', 'reading')
                  and personnel_id in (select value from json_each(?3))
                group by personnel_id) as flying
@@ -156,21 +158,42 @@ pub async fn release_all(connection: &mut SqliteConnection, job_id: JobId) -> Re
     Ok(())
 }
 
-/// Moves contacts of a job to reading: their value is in the profile, or will be.
+/// Moves contacts of a job to reading: their value is in the profile, or will be. `set_aside`: a
+/// precheck said so, and no submission did.
 pub async fn to_reading(
     connection: &mut SqliteConnection,
     job_id: JobId,
     contacts: &[PersonnelId],
-    read_at: Millis,
+    set_aside: bool,
     now: Millis,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "update items set state = 'reading', read_at = ?3, reads = 0, reading_since = ?4
+        "update items set state = 'reading', read_at = ?4, reads = 0, reading_since = ?4, set_aside = ?3
          where job_id = ?1 and state = 'assigned' and personnel_id in (select value from json_each(?2))",
     )
     .bind(job_id.0)
     .bind(json_ids(contacts))
-    .bind(read_at.0)
+    .bind(set_aside)
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A contact that was set aside is locked after all: it waits for a batch again, and is not asked
+/// about a second time.
+pub async fn send_after_all(
+    connection: &mut SqliteConnection,
+    job_id: JobId,
+    personnel_id: &PersonnelId,
+    now: Millis,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "update items set state = 'waiting', job_id = null, read_at = null, set_aside = 0, checked_at = ?3
+         where job_id = ?1 and personnel_id = ?2 and state = 'reading' and set_aside = 1",
+    )
+    .bind(job_id.0)
+    .bind(personnel_id.as_str())
     .bind(now.0)
     .execute(connection)
     .await?;
@@ -333,8 +356,8 @@ pub async fn due_reads(
     now: Millis,
     limit: u32,
 ) -> Result<Vec<ToRead>, StoreError> {
-    let rows: Vec<(String, String, Option<i64>, i64, i64)> = sqlx::query_as(
-        "select personnel_id, action, job_id, reads, coalesce(reading_since, 0) from items
+    let rows: Vec<(String, String, Option<i64>, i64, i64, bool)> = sqlx::query_as(
+        "select personnel_id, action, job_id, reads, coalesce(reading_since, 0), set_aside from items
          where state = 'reading' and account = ?1 and read_at <= ?2
          group by personnel_id, action, job_id order by min(read_at), min(id) limit ?3",
     )
@@ -345,13 +368,14 @@ pub async fn due_reads(
     .await?;
     Ok(rows
         .into_iter()
-        .filter_map(|(personnel_id, action, job_id, reads, since)| {
+        .filter_map(|(personnel_id, action, job_id, reads, since, set_aside)| {
             Some(ToRead {
                 personnel_id: PersonnelId::trusted(personnel_id),
                 channel: Action::parse(&action)?.channel()?,
                 job_id: job_id.map(JobId),
                 reads: u32::try_from(reads).unwrap_or(u32::MAX),
                 reading_since: Millis(since),
+                set_aside,
             })
         })
         .collect())

@@ -286,10 +286,9 @@ pub async fn insert_queued(
 /// Writes a job that follows a task which something else created.
 pub async fn insert_adopted(
     connection: &mut SqliteConnection,
-    account: &AccountId,
+    (account, event_id): (&AccountId, Option<&EventId>),
     channel: Channel,
     task_id: &TaskId,
-    event_id: Option<&EventId>,
     next_poll_at: Millis,
     now: Millis,
 ) -> Result<JobId, StoreError> {
@@ -358,6 +357,22 @@ pub async fn contacts(readers: &SqlitePool, id: JobId) -> Result<Vec<PersonnelId
         "select personnel_id from items where job_id = ?1 and state = 'assigned' group by personnel_id order by min(id)",
     )
     .bind(id.0)
+    .fetch_all(readers)
+    .await?;
+    Ok(ids.into_iter().map(PersonnelId::trusted).collect())
+}
+
+/// The contacts of a job whose profile was seen locked since `since`: no precheck need ask again.
+pub async fn checked_contacts(
+    readers: &SqlitePool,
+    id: JobId,
+    since: Millis,
+) -> Result<Vec<PersonnelId>, StoreError> {
+    let ids: Vec<String> = sqlx::query_scalar(
+        "select distinct personnel_id from items where job_id = ?1 and state = 'assigned' and checked_at >= ?2",
+    )
+    .bind(id.0)
+    .bind(since.0)
     .fetch_all(readers)
     .await?;
     Ok(ids.into_iter().map(PersonnelId::trusted).collect())

@@ -1,1 +1,197 @@
+//! What people read: counts, lists and details. Nothing here decides anything.
 
+use sqlx::FromRow;
+
+use super::{Store, StoreError};
+use crate::domain::AccountId;
+
+/// What is not finished, whatever the account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenWork {
+    /// New rows of the inbox.
+    pub inbox: i64,
+    /// Requests whose status the inbox does not show yet.
+    pub inbox_behind: i64,
+    pub open_requests: i64,
+    pub open_jobs: i64,
+    pub open_windows: i64,
+    pub awaiting_approval: Vec<i64>,
+}
+
+impl OpenWork {
+    pub fn nothing(&self) -> bool {
+        self.inbox == 0
+            && self.inbox_behind == 0
+            && self.open_requests == 0
+            && self.open_jobs == 0
+            && self.open_windows == 0
+    }
+}
+
+/// Counts what is not finished.
+pub async fn open_work(store: &Store) -> Result<OpenWork, StoreError> {
+    let inbox: i64 = sqlx::query_scalar("select count(*) from inbox where status = 'new'")
+        .fetch_one(&store.inbox_readers)
+        .await?;
+    let (inbox_behind, open_requests, open_jobs, open_windows): (i64, i64, i64, i64) = sqlx::query_as(
+        "select (select count(*) from requests where inbox_is_behind = 1),
+                (select count(*) from requests where finished_at is null),
+                (select count(*) from jobs where state = 'queued')
+                + (select count(*) from jobs where state = 'submitting')
+                + (select count(*) from jobs where state = 'in_doubt')
+                + (select count(*) from jobs where state = 'polling'),
+                (select count(*) from windows where closed_at is null)",
+    )
+    .fetch_one(store.readers())
+    .await?;
+    let awaiting_approval = sqlx::query_scalar(
+        "select id from requests where finished_at is null and status = 'awaiting_approval' order by id limit 20",
+    )
+    .fetch_all(store.readers())
+    .await?;
+    Ok(OpenWork { inbox, inbox_behind, open_requests, open_jobs, open_windows, awaiting_approval })
+}
+
+/// What is not finished on one account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccountWork {
+    pub paused: bool,
+    /// Running tasks, looks, profile reads and settlements: they go on by themselves.
+    pub running: i64,
+    /// Waiting items and queued jobs without a reason.
+    pub to_send: i64,
+    /// Queued jobs that wait for credits, with their reason.
+    pub parked: Vec<(i64, String)>,
+    /// Jobs that wait for a person's decision.
+    pub undecided: Vec<i64>,
+}
+
+impl AccountWork {
+    pub fn any(&self) -> bool {
+        self.running > 0 || self.to_send > 0 || !self.parked.is_empty() || !self.undecided.is_empty()
+    }
+}
+
+/// Counts what is not finished on one account.
+pub async fn account_work(store: &Store, account: &AccountId) -> Result<AccountWork, StoreError> {
+    let row = super::accounts::read(store.readers(), account).await?;
+    let (running, to_send): (i64, i64) = sqlx::query_as(
+        "select (select count(*) from jobs where state = 'polling' and account = ?1)
+                + (select count(*) from jobs where state = 'submitting' and account = ?1)
+                + (select count(*) from jobs where state = 'in_doubt' and account = ?1
+                     and state_reason <> 'needs_decision')
+                + (select count(*) from jobs where state = 'queued' and account = ?1 and state_reason = 'conflict')
+                + (select count(*) from items where state = 'reading' and account = ?1)
+                + (select count(*) from windows where account = ?1 and closed_at is null),
+                (select count(*) from items where state = 'waiting' and account = ?1)
+                + (select count(*) from jobs where state = 'queued' and account = ?1
+                     and (state_reason is null or state_reason = 'invalid_api_key'))",
+    )
+    .bind(account.as_str())
+    .fetch_one(store.readers())
+    .await?;
+    let parked = sqlx::query_as(
+        "select id, state_reason from jobs where state = 'queued' and account = ?1
+           and state_reason in ('insufficient_credits', 'budget') order by id limit 20",
+    )
+    .bind(account.as_str())
+    .fetch_all(store.readers())
+    .await?;
+    let undecided = sqlx::query_scalar(
+        "select id from jobs where state = 'in_doubt' and account = ?1 and state_reason = 'needs_decision'
+         order by id limit 20",
+    )
+    .bind(account.as_str())
+    .fetch_all(store.readers())
+    .await?;
+    Ok(AccountWork { paused: row.paused_at.is_some(), running, to_send, parked, undecided })
+}
+
+/// A count by outcome.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow, serde::Serialize)]
+pub struct OutcomeCount {
+    pub outcome: String,
+    pub source: Option<String>,
+    pub contacts: i64,
+}
+
+/// How many contacts have which outcome.
+pub async fn outcome_counts(store: &Store) -> Result<Vec<OutcomeCount>, StoreError> {
+    Ok(sqlx::query_as(
+        "select outcome, source, count(*) as contacts from items group by outcome, source order by contacts desc",
+    )
+    .fetch_all(store.readers())
+    .await?)
+}
+
+/// How far everything is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    pub settled: i64,
+    /// In words, such as "2 jobs polling, 100 contacts delivered".
+    pub line: String,
+}
+
+/// Reads how far everything is.
+pub async fn progress(store: &Store) -> Result<Progress, StoreError> {
+    let (settled, delivered, queued, polling, in_doubt): (i64, i64, i64, i64, i64) = sqlx::query_as(
+        "select (select count(*) from items where state = 'done'),
+                (select count(*) from items where outcome = 'delivered'),
+                (select count(*) from jobs where state in ('queued', 'submitting')),
+                (select count(*) from jobs where state = 'polling'),
+                (select count(*) from jobs where state = 'in_doubt')",
+    )
+    .fetch_one(store.readers())
+    .await?;
+    let mut parts = vec![format!("{delivered} delivered")];
+    for (count, what) in [(queued, "being sent"), (polling, "polling"), (in_doubt, "in doubt")] {
+        if count > 0 {
+            let jobs = if count == 1 { "job" } else { "jobs" };
+            parts.push(format!("{count} {jobs} {what}"));
+        }
+    }
+    Ok(Progress { settled, line: parts.join(", ") })
+}
+
+/// A contact's outcome, without its value.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct ContactOutcome {
+    pub personnel_id: String,
+    pub outcome: String,
+    pub source: Option<String>,
+}
+
+/// Every contact's outcome.
+pub async fn demo_outcomes(store: &Store) -> Result<Vec<ContactOutcome>, StoreError> {
+    Ok(sqlx::query_as(
+        "select personnel_id, outcome, source from contact_outcomes order by request_id, personnel_id",
+    )
+    .fetch_all(store.readers())
+    .await?)
+}
+
+/// A settlement.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow, serde::Serialize)]
+pub struct Audit {
+    pub account: String,
+    pub opened_at: String,
+    pub closed_at: String,
+    pub jobs: i64,
+    pub expected_min: i64,
+    pub expected_max: i64,
+    pub balance_before: Option<i64>,
+    pub balance_after: Option<i64>,
+    pub spent: Option<i64>,
+    pub verdict: String,
+}
+
+/// All settlements, oldest first.
+pub async fn audits(store: &Store) -> Result<Vec<Audit>, StoreError> {
+    Ok(sqlx::query_as(
+        "select account, opened_at, closed_at, jobs, expected_min, expected_max, balance_before, balance_after,
+                spent, verdict
+         from credit_audit order by closed_at",
+    )
+    .fetch_all(store.readers())
+    .await?)
+}

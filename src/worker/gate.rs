@@ -173,7 +173,9 @@ impl Gate {
         let account = self.account.clone();
         let booked = self
             .store
-            .write(move |connection| Box::pin(async move { accounts::book_call(connection, &account, now, window_ms).await }))
+            .write(move |connection| {
+                Box::pin(async move { accounts::book_call(connection, &account, now, window_ms).await })
+            })
             .await;
         if let Err(error) = booked {
             self.knowledge().in_flight -= 1;
@@ -259,7 +261,8 @@ impl Permit<'_> {
             knowledge.refused = Some(fingerprint.clone());
         }
         note_trouble(&mut knowledge, failure, now);
-        let told = answer.rate.is_some() || matches!(failure, Some(Failure::Refused(Refusal::RateLimited { .. })));
+        let told =
+            answer.rate.is_some() || matches!(failure, Some(Failure::Refused(Refusal::RateLimited { .. })));
         Lesson { rate: told.then(|| knowledge.rate.clone()), refused }
     }
 }

@@ -40,7 +40,10 @@ pub async fn take_forgotten(deps: &Deps) -> Result<usize, StoreError> {
     let rows = inbox::forgotten_rows(&deps.store).await?;
     let count = rows.len();
     if count > 0 {
-        tracing::warn!(rows = count, "the database is older than the inbox; taking its unfinished rows again");
+        tracing::warn!(
+            rows = count,
+            "the database is older than the inbox; taking its unfinished rows again"
+        );
         take(deps, rows, deps.clock.now()).await?;
     }
     Ok(count)
@@ -107,7 +110,8 @@ fn raw(row: &InboxRow) -> RawRow {
 /// later.
 fn digest(row: &InboxRow) -> String {
     let mut hasher = Sha256::new();
-    let columns = [row.account(), row.action(), row.event_id(), row.personnel_ids(), row.task_id(), row.query()];
+    let columns =
+        [row.account(), row.action(), row.event_id(), row.personnel_ids(), row.task_id(), row.query()];
     for column in columns {
         hasher.update(column.unwrap_or_default().as_bytes());
         hasher.update([0]);
@@ -222,11 +226,8 @@ fn rejected(taken: &Taken, contacts: Option<&Contacts>, rejection: &Rejection) -
 }
 
 fn new_items(contacts: &Contacts, state: &'static str, outcome: &'static str) -> Vec<NewItem> {
-    let valid = contacts.valid.iter().map(|id| NewItem {
-        personnel_id: id.as_str().to_owned(),
-        state,
-        outcome,
-    });
+    let valid =
+        contacts.valid.iter().map(|id| NewItem { personnel_id: id.as_str().to_owned(), state, outcome });
     let invalid = contacts.invalid.iter().map(|text| NewItem {
         personnel_id: text.clone(),
         state: "done",
@@ -335,10 +336,9 @@ async fn adopt(
     let request = &adoption.request;
     let job_id = jobs::insert_adopted(
         &mut *connection,
-        &request.account,
+        (&request.account, request.event_id.as_ref()),
         adoption.channel,
         &adoption.task_id,
-        request.event_id.as_ref(),
         first_poll,
         now,
     )

@@ -193,8 +193,7 @@ async fn end_all(
     now: Millis,
 ) -> Result<Report, StoreError> {
     let task_id = job.task_id.as_ref().map(TaskId::to_string).unwrap_or_default();
-    let adopter =
-        items::adopting_request(deps.store.readers(), &job.account, job.action(), &task_id).await?;
+    let adopter = items::adopting_request(deps.store.readers(), &job.account, job.action(), &task_id).await?;
     tracing::warn!(job_id = job.id.0, task_id, state = job.state.name(), "{detail}");
     deps.store
         .write(move |connection| {

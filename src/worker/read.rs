@@ -45,13 +45,19 @@ async fn read(deps: &Deps, gate: &Gate, contact: ToRead) -> Result<Report, Store
         Entry::NoKey => return Ok(Report::idle()),
     };
     let caller = permit.caller(Some(job_id), None);
-    let answer =
-        gate.client.profile(caller, permit.entered_at, contact.channel, &contact.personnel_id).await;
+    let answer = gate.client.profile(caller, permit.entered_at, contact.channel, &contact.personnel_id).await;
     permit.leave(&answer).await?;
     let now = deps.clock.now();
     let ended = match answer.result {
+        Ok(view) if contact.set_aside && view.access == Access::Locked => {
+            return send_after_all(deps, job_id, contact.personnel_id, now).await;
+        }
         Ok(view) => judge(deps, &contact, &view, now),
         Err(error) => match read_failure(&error) {
+            // Whether it is invalid, missing or something else is for the submission to say.
+            ReadFailure::Gone if contact.set_aside => {
+                return send_after_all(deps, job_id, contact.personnel_id, now).await;
+            }
             ReadFailure::Gone => Some(Outcome::Missing),
             ReadFailure::TryAgain => {
                 let again = gate.trouble_until().max(now.plus(1_000));
@@ -87,6 +93,21 @@ fn judge(deps: &Deps, contact: &ToRead, view: &ProfileView, now: Millis) -> Opti
         _ => pacing::duration_ms(deps.config().polling.give_up_after),
     };
     (now.since(contact.reading_since) >= patience_ms).then_some(Outcome::Unresolved)
+}
+
+/// The precheck was wrong about a contact, or spoke about the others of its group.
+async fn send_after_all(
+    deps: &Deps,
+    job_id: JobId,
+    personnel_id: PersonnelId,
+    now: Millis,
+) -> Result<Report, StoreError> {
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move { items::send_after_all(connection, job_id, &personnel_id, now).await })
+        })
+        .await?;
+    Ok(Report::did(1))
 }
 
 async fn put_off(

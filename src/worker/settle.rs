@@ -110,4 +110,3 @@ fn tell(account: &AccountId, window: &Window, charges: &[(Action, JobCharge)], s
             "settled: the balance does not match what was expected; see unlockd audit");
     }
 }
-

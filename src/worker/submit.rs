@@ -121,12 +121,7 @@ async fn form(
 }
 
 /// Frees queued jobs that no longer wait for anything.
-async fn release(
-    deps: &Deps,
-    gate: &Gate,
-    row: &AccountRow,
-    queued: &[Job],
-) -> Result<Report, StoreError> {
+async fn release(deps: &Deps, gate: &Gate, row: &AccountRow, queued: &[Job]) -> Result<Report, StoreError> {
     let parked: Vec<&Job> =
         queued.iter().filter(|job| matches!(job.state, State::Queued { waits_for: Some(_) })).collect();
     if parked.is_empty() {
@@ -160,7 +155,9 @@ async fn release(
             let mut freed = job.clone();
             freed.apply(Event::Released, now)?;
             (freed.due_at, freed.parked_balance) = (None, None);
-            deps.store.write(move |connection| Box::pin(async move { jobs::save(connection, &freed).await })).await?;
+            deps.store
+                .write(move |connection| Box::pin(async move { jobs::save(connection, &freed).await }))
+                .await?;
             return Ok(Report::did(1));
         }
         if free {
@@ -181,11 +178,7 @@ async fn release(
 }
 
 /// Parked for credits: somebody may top up, so the balance is looked at now and then.
-async fn look_for_credits(
-    deps: &Deps,
-    gate: &Gate,
-    purse: Option<&Purse>,
-) -> Result<Report, StoreError> {
+async fn look_for_credits(deps: &Deps, gate: &Gate, purse: Option<&Purse>) -> Result<Report, StoreError> {
     const LOOK_EVERY_MS: i64 = 15_000;
     let due = purse.map_or(Millis(0), |purse| purse.balance_at.plus(LOOK_EVERY_MS));
     let due = due.max(gate.trouble_until());
@@ -308,7 +301,7 @@ async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) -> Result<Sor
     let known = deps.sortings().get(&key).cloned();
     let mut sorting = match known {
         Some(sorting) => sorting,
-        None => Sorting::new(jobs::contacts(deps.store.readers(), job.id).await?, price),
+        None => start_sorting(deps, job, price).await?,
     };
     if !deps.config().submit.precheck {
         sorting.answer_all_unhelpful();
@@ -327,13 +320,27 @@ async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) -> Result<Sor
             Ok(quote) => sorting.answer(quote),
             Err(error) => match read_failure(&error) {
                 ReadFailure::Gone => sorting.answer(Quote::Unhelpful),
-                ReadFailure::TryAgain if sorting.failed() >= PRECHECK_TRIES => sorting.answer(Quote::Unhelpful),
+                ReadFailure::TryAgain if sorting.failed() >= PRECHECK_TRIES => {
+                    sorting.answer(Quote::Unhelpful)
+                }
                 _ => return Ok(later(deps, key, sorting, after_failed_read(deps, gate))),
             },
         }
     }
     deps.sortings().insert(key, sorting.clone());
     Ok(Sorted::Done(sorting))
+}
+
+/// How long a profile that was seen locked needs no precheck, in milliseconds.
+const LOCKED_HOLDS_FOR_MS: i64 = 600_000;
+
+async fn start_sorting(deps: &Deps, job: &Job, price: Credits) -> Result<Sorting, StoreError> {
+    let since = deps.clock.now().plus(-LOCKED_HOLDS_FOR_MS);
+    let locked = jobs::checked_contacts(deps.store.readers(), job.id, since).await?;
+    let mut to_ask = jobs::contacts(deps.store.readers(), job.id).await?;
+    let known: std::collections::HashSet<&PersonnelId> = locked.iter().collect();
+    to_ask.retain(|id| !known.contains(id));
+    Ok(Sorting::new(to_ask, price).with_locked(locked))
 }
 
 fn later(deps: &Deps, key: (crate::domain::JobId, i64), sorting: Sorting, report: Report) -> Sorted {
@@ -354,7 +361,7 @@ async fn set_aside(deps: &Deps, job: &Job, sorting: Sorting) -> Result<Report, S
     deps.store
         .write(move |connection| {
             Box::pin(async move {
-                items::to_reading(&mut *connection, job_id, &had, now, now).await?;
+                items::to_reading(&mut *connection, job_id, &had, true, now).await?;
                 jobs::save(&mut *connection, &smaller).await?;
                 let detail = format!("{} contacts are unlocked already and are read, not bought", had.len());
                 timeline::of_job(connection, now, job_id, "already_unlocked", &detail).await
@@ -364,8 +371,7 @@ async fn set_aside(deps: &Deps, job: &Job, sorting: Sorting) -> Result<Report, S
     let mut sortings = deps.sortings();
     sortings.remove(&key);
     if !sorting.chargeable.is_empty() {
-        let rest = Sorting { had: vec![], ..sorting };
-        sortings.insert((job.id, job.version + 1), rest);
+        sortings.insert((job.id, job.version + 1), sorting.without_had());
     }
     Ok(Report::did(1))
 }
@@ -420,8 +426,7 @@ async fn send(deps: &Deps, gate: &Gate, job: &Job, sorting: Sorting) -> Result<R
     let committed_at = clock::boot_ms();
     let proceed = move || clock::boot_ms() - committed_at <= LONGEST_PAUSE_BEFORE_SENDING_MS;
     let caller = permit.caller(Some(job.id), job.event_id.as_ref());
-    let answer =
-        gate.client.submit_unlock(caller, permit.entered_at, job.channel, &body, proceed).await;
+    let answer = gate.client.submit_unlock(caller, permit.entered_at, job.channel, &body, proceed).await;
     let lesson = permit.learn(&answer);
     submitted::record(deps, gate, sending, &sorting.chargeable, &answer).await?;
     gate.keep(lesson).await?;
@@ -497,8 +502,7 @@ async fn part_with_uncovered(
     let mut parted = 0;
     for share in shares {
         let quote = Credits(share.committed_credits) + price.times(share.contacts as usize);
-        let (max_credits, approved) =
-            (share.max_credits.map(Credits), share.approved_credits.map(Credits));
+        let (max_credits, approved) = (share.max_credits.map(Credits), share.approved_credits.map(Credits));
         let id = RequestId(share.request_id);
         match credits::approval(quote, approve_above, max_credits, approved) {
             Approval::NotNeeded => continue,
@@ -511,7 +515,8 @@ async fn part_with_uncovered(
             }
             Approval::OverMaxCredits => {
                 requests::end_unsent(&mut *connection, id, "rejected", now).await?;
-                timeline::of_request(&mut *connection, now, id, "over_max_credits", &format!("{quote}")).await?;
+                timeline::of_request(&mut *connection, now, id, "over_max_credits", &format!("{quote}"))
+                    .await?;
                 requests::finish_complete(&mut *connection, &format!("[{id}]"), now).await?;
             }
         }

@@ -31,7 +31,9 @@ pub async fn record(
     };
     if let (Err(error), Some(task_id)) = (&recorded, task_id) {
         // The credits are spent: whoever reads this can `unlockd adopt` the task.
-        eprintln!("unlockd: task {task_id} of job {job_id} was accepted and paid for, but could not be recorded: {error}");
+        eprintln!(
+            "unlockd: task {task_id} of job {job_id} was accepted and paid for, but could not be recorded: {error}"
+        );
     }
     recorded
 }
@@ -75,7 +77,7 @@ async fn record_success(
                 let before = requests::shares(&mut *connection, job.id).await?;
                 requests::commit_shares(&mut *connection, &before, Credits(-price.0)).await?;
                 items::finish(&mut *connection, job.id, job.event_id.as_ref(), &division.ended, now).await?;
-                items::to_reading(&mut *connection, job.id, &division.read_from_profile, now, now).await?;
+                items::to_reading(&mut *connection, job.id, &division.read_from_profile, false, now).await?;
                 let after = requests::shares(&mut *connection, job.id).await?;
                 requests::commit_shares(&mut *connection, &after, price).await?;
                 ledger::release(&mut *connection, &job.account, job.id, now).await?;

@@ -77,7 +77,8 @@ async fn look(deps: &Deps, gate: &Gate, job: &Job) -> Result<Report, StoreError>
                 quote: partial.quote.flatten(),
                 unexplained,
                 profiles_read: partial.sampled.len() as u32,
-                profiles_open: partial.sampled.iter().filter(|access| **access != Access::Locked).count() as u32,
+                profiles_open: partial.sampled.iter().filter(|access| **access != Access::Locked).count()
+                    as u32,
             };
             weigh(deps, job.clone(), &look).await
         }
@@ -89,12 +90,7 @@ enum Step {
     Complete(Option<(Credits, Credits)>),
 }
 
-async fn gather(
-    deps: &Deps,
-    gate: &Gate,
-    job: &Job,
-    partial: &mut PartialLook,
-) -> Result<Step, StoreError> {
+async fn gather(deps: &Deps, gate: &Gate, job: &Job, partial: &mut PartialLook) -> Result<Step, StoreError> {
     let contacts = jobs::contacts(deps.store.readers(), job.id).await?;
     if partial.quote.is_none() {
         return ask_precheck(deps, gate, job, &contacts, partial).await;

@@ -1,0 +1,229 @@
+//! `unlockd demo`: the whole job in one command, on real parts.
+//!
+//! A sandbox on a free port, a temporary database, the same worker as `run` over real HTTP with the
+//! real 3/5/10 s steps; then the outcome table and the credit audit. Each contact's outcome is
+//! compared with what its id foretells, and a difference is a failure.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use comfy_table::{Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Context, Outcome, open};
+use crate::clock::Clock;
+use crate::config::{self, Config, Inputs};
+use crate::sandbox::{self, Options};
+use crate::store::inbox::{self, Enqueue};
+use crate::store::{Store, lease, report};
+use crate::worker::Deps;
+use crate::worker::driver::{self, Signals};
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Keep the database, and say where it is
+    #[arg(long)]
+    keep: bool,
+}
+
+/// Requests of the demo: reference, first id, last id.
+const SAMPLE: [(&str, u32, u32); 3] =
+    [("crm-export-17", 100, 159), ("webinar-leads", 140, 199), ("trade-fair", 200, 229)];
+
+pub(super) async fn run(context: Context, args: Args) -> Outcome {
+    let folder = Folder::create()?;
+    let config = demo_config(&context, &folder.path)?;
+    let sandbox = sandbox::start(Options { task_seconds: 12.0, ..Options::default() }).await?;
+    let config = Config { api: config::Api { base_url: sandbox.base_url(), ..config.api.clone() }, ..config };
+    let mut out = std::io::stdout();
+    writeln!(
+        out,
+        "A sandbox of the Lensmor API listens on {}; nothing here costs anything.",
+        sandbox.base_url()
+    )?;
+    let store = open(&config).await?;
+    for (reference, first, last) in SAMPLE {
+        enqueue(&store, reference, first, last).await?;
+        writeln!(out, "inbox <- {} contacts for event 139574, reference {reference}", last - first + 1)?;
+    }
+    writeln!(out, "140 to 159 are asked for twice, and bought once.\n")?;
+
+    let clock = Clock::real();
+    let lease = lease::try_take(&store, clock.now())
+        .await?
+        .map_err(|_| anyhow::anyhow!("the demo's database is in use"))?;
+    let deps = Arc::new(Deps::new(store.clone(), clock, lease.token, Arc::new(config)).await?);
+    let (signals, started) = (Signals::default(), Instant::now());
+    let progress = tokio::spawn(show_progress(store.clone(), signals.clone()));
+    tokio::select! {
+        ended = driver::run(deps, signals.clone(), true) => { ended?; }
+        stopped = super::run::stop_requested() => {
+            stopped?;
+            signals.stop();
+            return Err(super::Failure::refused("stopped; the demo spends no credits".to_owned()));
+        }
+    }
+    signals.stop();
+    let _ = progress.await;
+    let accounting = sandbox.accounting();
+    sandbox.stop().await;
+    show_results(&mut out, &store, started.elapsed(), accounting.charged_total).await?;
+    if args.keep {
+        writeln!(out, "\nThe database is kept: {}", folder.keep().display())?;
+    }
+    Ok(())
+}
+
+/// A folder that goes away with the demo.
+struct Folder {
+    path: std::path::PathBuf,
+    kept: bool,
+}
+
+impl Folder {
+    fn create() -> std::io::Result<Folder> {
+        use std::os::unix::fs::DirBuilderExt;
+        let path = std::env::temp_dir().join(format!("unlockd-demo-{}", std::process::id()));
+        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Folder { path, kept: false })
+    }
+
+    fn keep(mut self) -> std::path::PathBuf {
+        self.kept = true;
+        self.path.join("unlockd.db")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if !self.kept {
+            // A folder left in the temporary directory is no reason to fail.
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// The defaults and nothing else: a demo must not reach for somebody's real configuration.
+fn demo_config(context: &Context, folder: &Path) -> Result<Config, super::Failure> {
+    let inputs = Inputs {
+        cwd: folder.to_owned(),
+        overrides: config::Overrides {
+            database: Some(folder.join("unlockd.db")),
+            log_level: Some(context.log_level.clone().unwrap_or_else(|| "error".to_owned())),
+        },
+        env: vec![("LENSMOR_API_KEY".to_owned(), "uak_demo".to_owned())],
+        ..Inputs::default()
+    };
+    let config = config::load(&inputs).map_err(super::Failure::usage)?;
+    crate::logs::init(&config.log);
+    Ok(config)
+}
+
+async fn enqueue(store: &Store, reference: &str, first: u32, last: u32) -> Outcome {
+    let ids: Vec<String> = (first..=last).map(|id| id.to_string()).collect();
+    let row = Enqueue {
+        account: "default".to_owned(),
+        action: "unlock_contact_emails".to_owned(),
+        event_id: Some("139574".to_owned()),
+        personnel_ids: Some(serde_json::json!(ids).to_string()),
+        reference: Some(reference.to_owned()),
+        ..Enqueue::default()
+    };
+    inbox::insert(store, row).await?;
+    Ok(())
+}
+
+/// A bar on a terminal; elsewhere a line now and then.
+async fn show_progress(store: Store, signals: Signals) {
+    let total: u64 = SAMPLE.iter().map(|(_, first, last)| u64::from(last - first + 1)).sum();
+    let bar = if std::io::stderr().is_terminal() { ProgressBar::new(total) } else { ProgressBar::hidden() };
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} contacts  {elapsed}  {msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let mut told = String::new();
+    while !signals.is_stopping() {
+        if let Ok(progress) = report::progress(&store).await {
+            bar.set_position(progress.settled.max(0) as u64);
+            bar.set_message(progress.line.clone());
+            if bar.is_hidden() && told != progress.line {
+                println!("{}", progress.line);
+                told = progress.line;
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(200)) => {}
+            () = signals.stopping() => {}
+        }
+    }
+    bar.finish_and_clear();
+}
+
+async fn show_results(out: &mut impl Write, store: &Store, took: Duration, charged: i64) -> Outcome {
+    let outcomes = report::demo_outcomes(store).await?;
+    let mut wrong = Vec::new();
+    let mut table = Table::new();
+    table
+        .load_style(presets::UTF8_BORDERS_ONLY)
+        .set_header(["ids", "foretold", "outcome", "source", "contacts"]);
+    let mut groups: std::collections::BTreeMap<(&str, &str, String, String), u32> =
+        std::collections::BTreeMap::new();
+    for row in &outcomes {
+        let (rule, foretold) = foretold(&row.personnel_id);
+        if !foretold.contains(&row.outcome.as_str()) {
+            wrong.push(format!("contact {}: {} instead of {}", row.personnel_id, row.outcome, foretold[0]));
+        }
+        let key = (rule, foretold[0], row.outcome.clone(), row.source.clone().unwrap_or_default());
+        *groups.entry(key).or_default() += 1;
+    }
+    for ((rule, foretold, outcome, source), contacts) in groups {
+        table.add_row([rule, foretold, &outcome, &source, &contacts.to_string()]);
+    }
+    writeln!(out, "{table}")?;
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_BORDERS_ONLY);
+    table.set_header(["jobs", "expected", "balance before", "after", "spent", "verdict"]);
+    for audit in report::audits(store).await? {
+        table.add_row([
+            audit.jobs.to_string(),
+            format!("{} to {}", audit.expected_min, audit.expected_max),
+            audit.balance_before.map(|credits| credits.to_string()).unwrap_or_default(),
+            audit.balance_after.map(|credits| credits.to_string()).unwrap_or_default(),
+            audit.spent.map(|credits| credits.to_string()).unwrap_or_default(),
+            audit.verdict,
+        ]);
+    }
+    writeln!(out, "\nCredit audit\n{table}")?;
+    let contacts = outcomes.len();
+    writeln!(
+        out,
+        "\n{contacts} contacts settled in {:.0} s; the sandbox charged {charged} credits.",
+        took.as_secs_f64()
+    )?;
+    if wrong.is_empty() {
+        writeln!(out, "Every contact has the outcome that its id foretells.")?;
+        return Ok(());
+    }
+    Err(anyhow::anyhow!(
+        "some contacts have another outcome than their id foretells:\n  {}",
+        wrong.join("\n  ")
+    )
+    .into())
+}
+
+/// What becomes of an id, by its last two digits; the sandbox's help says the same.
+fn foretold(personnel_id: &str) -> (&'static str, &'static [&'static str]) {
+    match &personnel_id[personnel_id.len().saturating_sub(2)..] {
+        "90" => ("..90", &["not_returned"]),
+        "91" => ("..91", &["missing"]),
+        "92" => ("..92", &["unlinked"]),
+        "93" => ("..93", &["delivered"]),
+        "94" => ("..94", &["invalid"]),
+        "95" => ("..95", &["delivered"]),
+        "96" => ("..96", &["no_value"]),
+        "97" => ("..97", &["failed"]),
+        "98" => ("..98", &["unresolved"]),
+        "99" => ("..99", &["no_value"]),
+        _ => ("other", &["delivered"]),
+    }
+}

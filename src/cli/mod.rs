@@ -1,0 +1,135 @@
+//! The command line: clap types, and one short file for each group of commands.
+//!
+//! Exit codes: 0 done; 1 it failed; 2 wrong usage or configuration; 3 the thing named does not
+//! exist; 4 refused in the present state. Results go to standard output, everything else to
+//! standard error; `--json` is for programs.
+
+mod demo;
+mod reload;
+mod run;
+mod sandbox;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Config, Inputs, Overrides};
+use crate::store::{Store, StoreError};
+
+/// Buys contact emails and phones through the Lensmor API, and never pays twice.
+#[derive(Parser)]
+#[command(name = "unlockd", version, max_term_width = 100, after_help = AFTER_HELP)]
+struct Cli {
+    /// Configuration file [default: $UNLOCKD_CONFIG, ./unlockd.toml, /etc/unlockd/unlockd.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Database file [default: unlockd.db]
+    #[arg(long, global = true, value_name = "FILE")]
+    database: Option<PathBuf>,
+    /// How much to log: error, warn, info, debug, trace
+    #[arg(long, global = true, value_name = "L")]
+    log_level: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Try it, without a key and without spending anything:
+  unlockd demo
+
+Exit codes: 0 done; 1 it failed; 2 wrong usage or configuration; 3 the thing named does not exist;
+4 refused in the present state.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// The daemon: takes inbox rows, buys what is missing, records what came of it
+    Run(run::Args),
+    /// The whole job in one command, on a sandbox and a temporary database: no key, no credits
+    Demo(demo::Args),
+    /// A local imitation of the Lensmor API, for trying and testing
+    Sandbox(sandbox::Args),
+}
+
+/// How a command ended when not well: an exit code and what to say.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: u8,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    /// Wrong usage or configuration.
+    pub(crate) fn usage(error: impl Into<anyhow::Error>) -> Failure {
+        Failure { code: 2, error: error.into() }
+    }
+
+    /// Refused in the present state.
+    pub(crate) fn refused(message: String) -> Failure {
+        Failure { code: 4, error: anyhow::Error::msg(message) }
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure { code: 1, error: error.into() }
+    }
+}
+
+pub(crate) type Outcome = Result<(), Failure>;
+
+/// Everything a command needs of the global options.
+pub(crate) struct Context {
+    config: Option<PathBuf>,
+    database: Option<PathBuf>,
+    log_level: Option<String>,
+}
+
+impl Context {
+    /// What the configuration is read from, now.
+    pub(crate) fn inputs(&self) -> Inputs {
+        let overrides = Overrides { database: self.database.clone(), log_level: self.log_level.clone() };
+        Inputs::from_process(self.config.clone(), overrides)
+    }
+
+    /// Reads the configuration; a mistake is exit code 2.
+    pub(crate) fn load(&self) -> Result<Config, Failure> {
+        config::load(&self.inputs()).map_err(Failure::usage)
+    }
+}
+
+/// Opens the database that the configuration names.
+pub(crate) async fn open(config: &Config) -> Result<Store, StoreError> {
+    Store::open(&config.database, config.inbox.database.as_deref()).await
+}
+
+/// Parses the command line and runs the command.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let context = Context { config: cli.config, database: cli.database, log_level: cli.log_level };
+    let outcome = match cli.command {
+        Command::Run(args) => block_on(run::run(context, args)),
+        Command::Demo(args) => block_on(demo::run(context, args)),
+        Command::Sandbox(args) => block_on(sandbox::run(args)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        // `unlockd requests | head` is no error.
+        Err(failure) if is_broken_pipe(&failure.error) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("unlockd: {:#}", failure.error);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn block_on(command: impl Future<Output = Outcome>) -> Outcome {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(command)
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,98 @@
+//! Puts changes of the configuration file and of key files in force while the daemon runs.
+//!
+//! `notify` watches the directories and not the files, since editors and orchestrators replace a
+//! file rather than write it; SIGHUP does the same by hand. What a hint means is found by reading:
+//! a broken edit is said and changes nothing, a change that needs a restart is said as such.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::{RecursiveMode, Watcher};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::Context;
+use crate::config::{self, Config};
+use crate::logs::LogHandle;
+use crate::worker::Deps;
+use crate::worker::driver::Signals;
+
+/// Also without a hint: a directory that is swapped as a whole (a ConfigMap) may escape a watch.
+const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// Runs until it is dropped.
+pub(super) async fn watch(context: Context, log: LogHandle, deps: Arc<Deps>, signals: Signals) {
+    let (hint, mut hints) = mpsc::channel::<()>(1);
+    let watcher = notify::recommended_watcher(move |_event| {
+        // One hint waiting is as good as many.
+        let _ = hint.try_send(());
+    });
+    let mut watcher = match watcher {
+        Ok(watcher) => Some(watcher),
+        Err(error) => {
+            tracing::warn!(error = %error, "files cannot be watched; looking at them every 10 s instead");
+            None
+        }
+    };
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    let mut watched = BTreeSet::new();
+    loop {
+        let current = deps.config();
+        if let Some(watcher) = &mut watcher {
+            watch_directories(watcher, &mut watched, &current);
+        }
+        tokio::select! {
+            _ = hints.recv(), if watcher.is_some() => {
+                // Let the writer finish: a half-written file would be called broken.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            _ = hangup.recv() => tracing::info!("SIGHUP: reading configuration and keys again"),
+            () = tokio::time::sleep(LOOK_AGAIN_EVERY) => {}
+        }
+        reload(&context, &log, &deps, &signals).await;
+    }
+}
+
+fn watch_directories(watcher: &mut impl Watcher, watched: &mut BTreeSet<PathBuf>, config: &Config) {
+    let keys = config.accounts.values().filter_map(|account| account.api_key_file.as_deref());
+    for file in keys.chain(config.origin.as_deref()) {
+        let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let directory = parent.unwrap_or(Path::new(".")).to_owned();
+        if watched.insert(directory.clone())
+            && let Err(error) = watcher.watch(&directory, RecursiveMode::NonRecursive)
+        {
+            tracing::warn!(directory = %directory.display(), error = %error, "this directory cannot be watched");
+        }
+    }
+}
+
+async fn reload(context: &Context, log: &LogHandle, deps: &Deps, signals: &Signals) {
+    let old = deps.config();
+    let new = match config::load(&context.inputs()) {
+        Ok(new) => new,
+        Err(error) => {
+            tracing::error!(error = %error, "the configuration was not taken; the running one stays");
+            return;
+        }
+    };
+    let changes = config::changes(&old, &new);
+    for key in &changes.needs_restart {
+        tracing::warn!(key, "changed in the configuration, and takes effect at the next start");
+    }
+    for key in &changes.live {
+        tracing::info!(key, "changed in the configuration, and is in force");
+    }
+    if old.log.level != new.log.level
+        && let Err(error) = log.set_level(&new.log.level)
+    {
+        tracing::error!(error = %error, "the log level was not taken");
+    }
+    // Keys are read again in any case: a key file's content is no configuration.
+    let in_force = Arc::new(Config { database: old.database.clone(), ..new });
+    if let Err(error) = deps.reconfigure(in_force).await {
+        tracing::error!(error = %error, "the configuration was not taken");
+    }
+    signals.wake();
+}

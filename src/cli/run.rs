@@ -1,0 +1,134 @@
+//! `unlockd run`: the daemon.
+//!
+//! Waits for its turn when another worker has the database, then runs the passes until SIGTERM or
+//! SIGINT. Tells systemd when it is ready, and that it is alive, when systemd asks for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Context, Failure, Outcome, open};
+use crate::clock::Clock;
+use crate::logs::{self, LogHandle};
+use crate::store::lease::{self, Lease};
+use crate::store::{Store, StoreError};
+use crate::worker::Deps;
+use crate::worker::driver::{self, End, Signals};
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// End with 0 once nothing is left to do, with 4 when all that is left waits for a person
+    #[arg(long)]
+    until_idle: bool,
+}
+
+pub(super) async fn run(context: Context, args: Args) -> Outcome {
+    let config = context.load()?;
+    let log = logs::init(&config.log);
+    let stop = Signals::default();
+    stop_on_signals(&stop)?;
+    let store = open(&config).await?;
+    let clock = Clock::real();
+    let Some(lease) = wait_for_lease(&store, &clock, &stop).await? else { return Ok(()) };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), database = %config.database.display(),
+        base_url = config.api.base_url, "unlockd has the database and starts");
+    let deps = Deps::new(store, clock, lease.token, Arc::new(config)).await?;
+    let ended = serve(context, log, Arc::new(deps), lease, stop, args.until_idle).await;
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    match ended.context("the database failed; nothing more was spent")? {
+        End::WaitsForPerson(waits) => {
+            Err(Failure::refused(format!("all that is left waits for a person:\n  {}", waits.join("\n  "))))
+        }
+        End::Stopped | End::Idle => {
+            tracing::info!("unlockd has stopped");
+            Ok(())
+        }
+    }
+}
+
+async fn serve(
+    context: Context,
+    log: LogHandle,
+    deps: Arc<Deps>,
+    lease: Lease,
+    signals: Signals,
+    until_idle: bool,
+) -> Result<End, StoreError> {
+    let renewing = tokio::spawn(keep_lease(deps.clone(), lease, signals.clone()));
+    let reloading = tokio::spawn(super::reload::watch(context, log, deps.clone(), signals.clone()));
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    let ended = driver::run(deps, signals.clone(), until_idle).await;
+    signals.stop();
+    reloading.abort();
+    // A lost lease is why the passes ended; it explains more than their own error.
+    match renewing.await {
+        Ok(Err(error)) => Err(error),
+        _ => ended,
+    }
+}
+
+/// Waits until this process is the one worker of its database; `None` when it was told to stop.
+async fn wait_for_lease(
+    store: &Store,
+    clock: &Clock,
+    signals: &Signals,
+) -> Result<Option<Lease>, StoreError> {
+    let mut told = false;
+    loop {
+        match lease::try_take(store, clock.now()).await? {
+            Ok(lease) => return Ok(Some(lease)),
+            Err(holder) if !told => {
+                tracing::warn!(pid = holder.pid, "another worker has this database; waiting to take over");
+                told = true;
+            }
+            Err(_) => {}
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = signals.stopping() => return Ok(None),
+        }
+    }
+}
+
+/// Renews the lease, and with it systemd's watchdog, until the worker stops. Stops it when another
+/// one has taken over.
+async fn keep_lease(deps: Arc<Deps>, mut lease: Lease, signals: Signals) -> Result<(), StoreError> {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(lease::RENEW_EVERY_MS as u64)) => {}
+            () = signals.stopping() => return Ok(()),
+        }
+        let renewed = lease.renew(&deps.store, deps.clock.now()).await;
+        if let Err(error) = renewed {
+            signals.stop();
+            return Err(error);
+        }
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+    }
+}
+
+fn stop_on_signals(signals: &Signals) -> std::io::Result<()> {
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let signals = signals.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        tracing::info!("told to stop; finishing what is in flight");
+        signals.stop();
+    });
+    Ok(())
+}
+
+/// Resolves at SIGTERM or SIGINT.
+pub(super) async fn stop_requested() -> std::io::Result<()> {
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    Ok(())
+}

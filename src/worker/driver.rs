@@ -1,0 +1,296 @@
+//! Runs every pass until told to stop.
+//!
+//! One loop for all passes: run, and when something was done wake the others and run again, else
+//! sleep until the time the pass named or until a row changes. A wake-up carries no data. An error
+//! of the database ends the whole worker: nothing more is spent, and what is on disk decides at the
+//! next start.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::{Deps, Report, intake, poll, read, settle, submit, submitted, verify};
+use crate::domain::{AccountId, Millis};
+use crate::store::{StoreError, inbox, report};
+
+/// The passes of an account, in the order in which a request meets them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    Submit,
+    Poll,
+    Verify,
+    Read,
+    Settle,
+}
+
+impl Pass {
+    pub const ALL: [Pass; 5] = [Pass::Submit, Pass::Poll, Pass::Verify, Pass::Read, Pass::Settle];
+
+    fn name(self) -> &'static str {
+        match self {
+            Pass::Submit => "submit",
+            Pass::Poll => "poll",
+            Pass::Verify => "verify",
+            Pass::Read => "read",
+            Pass::Settle => "settle",
+        }
+    }
+
+    async fn run(self, deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
+        match self {
+            Pass::Submit => submit::run(deps, account).await,
+            Pass::Poll => poll::run(deps, account).await,
+            Pass::Verify => verify::run(deps, account).await,
+            Pass::Read => read::run(deps, account).await,
+            Pass::Settle => settle::run(deps, account).await,
+        }
+    }
+}
+
+/// Wakes passes and stops them.
+#[derive(Clone)]
+pub struct Signals {
+    wake: Arc<watch::Sender<u64>>,
+    stop: Arc<watch::Sender<bool>>,
+}
+
+impl Default for Signals {
+    fn default() -> Signals {
+        Signals { wake: Arc::new(watch::Sender::new(0)), stop: Arc::new(watch::Sender::new(false)) }
+    }
+}
+
+impl Signals {
+    /// Lets every pass look at its rows again.
+    pub fn wake(&self) {
+        self.wake.send_modify(|count| *count += 1);
+    }
+
+    /// Lets every pass end after what it is doing.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Resolves when the worker is to stop.
+    pub async fn stopping(&self) {
+        let mut stop = self.stop.subscribe();
+        // The sender lives as long as self.
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
+}
+
+/// How the worker ended without an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was told to stop.
+    Stopped,
+    /// Nothing is left to do.
+    Idle,
+    /// All that is left waits for a person: what, in words.
+    WaitsForPerson(Vec<String>),
+}
+
+/// What has to be put right before the passes start.
+pub async fn recover(deps: &Deps) -> Result<(), StoreError> {
+    submitted::doubt_unfinished(deps).await?;
+    intake::take_forgotten(deps).await?;
+    Ok(())
+}
+
+/// Runs the worker. `until_idle`: ends when nothing is left to do, or only a person can go on.
+pub async fn run(deps: Arc<Deps>, signals: Signals, until_idle: bool) -> Result<End, StoreError> {
+    recover(&deps).await?;
+    let mut passes: JoinSet<Result<Option<End>, StoreError>> = JoinSet::new();
+    passes.spawn(run_intake(deps.clone(), signals.clone()));
+    for account in deps.accounts() {
+        for pass in Pass::ALL {
+            passes.spawn(run_pass(deps.clone(), signals.clone(), pass, account.clone()));
+        }
+    }
+    if until_idle {
+        passes.spawn(watch_for_idle(deps.clone(), signals.clone()));
+    }
+    let mut end = End::Stopped;
+    while let Some(ended) = passes.join_next().await {
+        let ended = ended.unwrap_or_else(|panic| {
+            tracing::error!(problem = %panic, "a pass panicked; stopping");
+            Err(StoreError::Stopped)
+        });
+        match ended {
+            Ok(None) => {}
+            Ok(Some(reached)) => {
+                end = reached;
+                signals.stop();
+            }
+            Err(error) => {
+                signals.stop();
+                return Err(error);
+            }
+        }
+        if signals.is_stopping() {
+            return wind_down(passes, end).await;
+        }
+    }
+    Ok(end)
+}
+
+/// Lets what is in flight end, for a bounded time. What is cut off then is in doubt at the next
+/// start, which is safe.
+async fn wind_down(
+    mut passes: JoinSet<Result<Option<End>, StoreError>>,
+    end: End,
+) -> Result<End, StoreError> {
+    let all = async {
+        while let Some(ended) = passes.join_next().await {
+            if let Ok(Err(error)) = ended {
+                return Err(error);
+            }
+        }
+        Ok(())
+    };
+    match tokio::time::timeout(submit::STOP_WAITS_FOR, all).await {
+        Ok(Ok(())) => Ok(end),
+        Ok(Err(error)) => Err(error),
+        Err(_) => {
+            tracing::warn!("stopped while a call was still in flight; the next start looks up its effect");
+            passes.abort_all();
+            Ok(end)
+        }
+    }
+}
+
+async fn run_pass(
+    deps: Arc<Deps>,
+    signals: Signals,
+    pass: Pass,
+    account: AccountId,
+) -> Result<Option<End>, StoreError> {
+    let mut woken = signals.wake.subscribe();
+    while !signals.is_stopping() {
+        woken.borrow_and_update();
+        let report = match pass.run(&deps, &account).await {
+            Err(StoreError::Stale { what }) => {
+                tracing::debug!(pass = pass.name(), what, "somebody else was first; looking again");
+                Report::did(1)
+            }
+            other => other?,
+        };
+        if report.did > 0 {
+            signals.wake();
+            tokio::task::yield_now().await;
+            continue;
+        }
+        sleep(&deps, &signals, &mut woken, report.next_at).await;
+    }
+    Ok(None)
+}
+
+/// Until the time, a change of rows, or the stop.
+async fn sleep(deps: &Deps, signals: &Signals, woken: &mut watch::Receiver<u64>, until: Option<Millis>) {
+    const LONGEST: Duration = Duration::from_secs(3_600);
+    let now = deps.clock.now();
+    let pause = until.map_or(LONGEST, |at| Duration::from_millis(at.since(now).max(1) as u64).min(LONGEST));
+    tokio::select! {
+        () = tokio::time::sleep(pause) => {}
+        _ = woken.changed() => {}
+        () = signals.stopping() => {}
+    }
+}
+
+/// Intake also notices what other programs (the command line among them) have written.
+async fn run_intake(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
+    let mut woken = signals.wake.subscribe();
+    let mut version = inbox::data_version(&deps.store).await?;
+    while !signals.is_stopping() {
+        woken.borrow_and_update();
+        let now_version = inbox::data_version(&deps.store).await?;
+        let report = intake::run(&deps).await?;
+        if report.did > 0 || now_version != version {
+            version = now_version;
+            signals.wake();
+        }
+        if report.did == 0 {
+            sleep(&deps, &signals, &mut woken, report.next_at).await;
+        }
+    }
+    Ok(None)
+}
+
+/// A wait for a person counts only when a while passed in which no row changed: a pass may be about
+/// to free what waits.
+async fn watch_for_idle(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
+    let mut woken = signals.wake.subscribe();
+    let mut waited = false;
+    while !signals.is_stopping() {
+        woken.borrow_and_update();
+        match idle(&deps).await? {
+            Some(End::WaitsForPerson(_)) if !waited => {}
+            Some(end) => return Ok(Some(end)),
+            None => {}
+        }
+        let soon = deps.clock.now().plus(700);
+        sleep(&deps, &signals, &mut woken, Some(soon)).await;
+        waited = !woken.has_changed().unwrap_or(true);
+    }
+    Ok(None)
+}
+
+/// Whether nothing is left that the worker can do by itself.
+pub async fn idle(deps: &Deps) -> Result<Option<End>, StoreError> {
+    let open = report::open_work(&deps.store).await?;
+    if open.nothing() {
+        return Ok(Some(End::Idle));
+    }
+    let mut waits = Vec::new();
+    let mut running = open.inbox > 0 && deps.config().inbox.watch;
+    running |= open.inbox_behind > 0;
+    for id in &open.awaiting_approval {
+        waits.push(format!("request {id} awaits approval: unlockd approve {id}, or cancel {id}"));
+    }
+    for account in deps.accounts() {
+        let gate = &deps.gates[&account];
+        let work = report::account_work(&deps.store, &account).await?;
+        if !gate.has_usable_key() && work.any() {
+            let why = if gate.has_key() { "its key was refused" } else { "it has no key" };
+            waits.push(format!("account {account}: {why}; put a valid one in the configuration"));
+            continue;
+        }
+        running |= work.running > 0;
+        if work.paused && work.to_send > 0 {
+            waits.push(format!("account {account} is paused: unlockd resume --account {account}"));
+        } else {
+            running |= work.to_send > 0;
+        }
+        for (id, reason) in &work.parked {
+            waits.push(format!("job {id} waits for credits ({reason}): top up, or unlockd resume"));
+        }
+        for id in &work.undecided {
+            waits.push(format!(
+                "job {id} is in doubt: unlockd job {id}, then resolve {id} --resubmit or --write-off"
+            ));
+        }
+    }
+    // A request can be open although nothing of it is in any list above: then it is about to move.
+    Ok((!running && !waits.is_empty()).then_some(End::WaitsForPerson(waits)))
+}
+
+/// Runs each pass once, one after the other; returns how many steps were taken. For tests, whose
+/// clock moves only when told.
+pub async fn step(deps: &Deps) -> Result<usize, StoreError> {
+    let mut did = intake::run(deps).await?.did;
+    for account in deps.accounts() {
+        for pass in Pass::ALL {
+            did += match pass.run(deps, &account).await {
+                Err(StoreError::Stale { .. }) => 1,
+                other => other?.did,
+            };
+        }
+    }
+    Ok(did)
+}
