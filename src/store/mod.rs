@@ -12,6 +12,7 @@
 //! read).
 
 pub mod accounts;
+pub mod disk;
 mod error;
 pub mod inbox;
 pub mod items;
@@ -97,6 +98,20 @@ impl Store {
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
         self.writer.write(work).await
+    }
+
+    /// Writes once more after the writer has failed, on a connection of its own and with the ballast
+    /// given up: for the outcome of something paid for, and nothing else. The process must end all
+    /// the same.
+    pub async fn write_as_last_resort<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        disk::drop_ballast(self);
+        let connection = prepare(&self.path, 0o600).await?;
+        let writer = self.writer.successor(connection);
+        writer.write(work).await
     }
 
     /// The read-only connections. A read sees what was committed when it began.

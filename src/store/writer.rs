@@ -17,6 +17,7 @@ use sqlx::{Connection, Executor, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::{StoreError, is_busy};
+use crate::failpoint::{self, Place};
 
 /// Most closures in one transaction: bounds how long the first one waits for the last.
 const MOST_IN_ONE_COMMIT: usize = 64;
@@ -49,6 +50,13 @@ impl Writer {
         let fence = Arc::new(AtomicI64::new(UNFENCED));
         tokio::spawn(serve(connection, works, fence.clone()));
         Writer { queue, fence }
+    }
+
+    /// Another writer with the same fence, after this one has failed.
+    pub(super) fn successor(&self, connection: SqliteConnection) -> Writer {
+        let successor = Writer::start(connection);
+        successor.fence(self.fence.load(Ordering::SeqCst));
+        successor
     }
 
     /// From now on every transaction checks that the lease still has this token.
@@ -129,11 +137,18 @@ async fn commit_together(
             break;
         }
     }
-    let committed = if stop { Err(None) } else { connection.execute("commit").await.map(drop).map_err(Some) };
+    let committed = if stop { Err(None) } else { commit(connection).await.map_err(Some) };
     if committed.is_err() {
         let _ = connection.execute("rollback").await;
     }
     finish(completions, committed)
+}
+
+async fn commit(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    failpoint::pass(Place::BeforeCommit);
+    connection.execute("commit").await?;
+    failpoint::pass(Place::AfterCommit);
+    Ok(())
 }
 
 fn finish(completions: Vec<Completion>, committed: Result<(), Option<sqlx::Error>>) -> Result<(), ()> {

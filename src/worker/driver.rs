@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::{Deps, Report, intake, poll, read, settle, submit, submitted, verify};
 use crate::domain::{AccountId, Millis};
-use crate::store::{StoreError, inbox, report};
+use crate::store::{StoreError, disk, inbox, report};
 
 /// The passes of an account, in the order in which a request meets them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +98,9 @@ pub enum End {
 
 /// What has to be put right before the passes start.
 pub async fn recover(deps: &Deps) -> Result<(), StoreError> {
+    if !disk::lay_ballast(&deps.store) {
+        tracing::warn!("no room for the ballast file that keeps space to record outcomes");
+    }
     submitted::doubt_unfinished(deps).await?;
     intake::take_forgotten(deps).await?;
     Ok(())

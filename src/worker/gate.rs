@@ -20,6 +20,7 @@ use crate::domain::failure::{Failure, Refusal};
 use crate::domain::pacing;
 use crate::domain::rate::{Permission, Rate};
 use crate::domain::{AccountId, EventId, JobId, Millis};
+use crate::failpoint::{self, Place};
 use crate::store::{Store, StoreError, accounts};
 
 const CALLS_IN_FLIGHT: usize = 2;
@@ -181,6 +182,7 @@ impl Gate {
             self.knowledge().in_flight -= 1;
             return Err(error);
         }
+        failpoint::pass(Place::BeforeCall);
         Ok(Entry::Open(Permit { gate: self, key, request_id: Uuid::new_v4(), entered_at: now, _slot: slot }))
     }
 
@@ -245,6 +247,7 @@ impl Permit<'_> {
     /// The half of [`Permit::leave`] that holds at once, for whom has something more urgent to
     /// commit first.
     pub fn learn<T>(self, answer: &Answer<T>) -> Lesson {
+        failpoint::pass(Place::AfterCall);
         let now = self.gate.clock.now();
         let failure = answer.result.as_ref().err().map(|error| error.failure);
         let mut knowledge = self.gate.knowledge();

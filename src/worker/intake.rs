@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::{Deps, Report};
 use crate::domain::credits::{self, Approval};
 use crate::domain::request::{self, Contacts, RawRow, Rejection, UnlockRequest, Wish};
-use crate::domain::{Action, Channel, Credits, Millis, PersonnelId, RequestId, TaskId};
+use crate::domain::{AccountId, Action, Channel, Credits, Millis, PersonnelId, RequestId, TaskId};
 use crate::store::inbox::{self, InboxRow};
 use crate::store::requests::{NewItem, NewRequest};
 use crate::store::{StoreError, items, jobs, requests};
@@ -80,10 +80,10 @@ async fn take(deps: &Deps, rows: Vec<InboxRow>, now: Millis) -> Result<(), Store
             }
         }
     }
-    let had = contacts_had(deps, &taken).await?;
+    let known = known(deps, &taken).await?;
     let mut new = Vec::with_capacity(taken.len());
     for taken in &taken {
-        new.push(decide(deps, taken, &had).await?);
+        new.push(decide(deps, taken, &known).await?);
     }
     record(deps, new, &taken, now).await
 }
@@ -120,40 +120,44 @@ fn digest(row: &InboxRow) -> String {
     hasher.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-type Had = HashMap<(String, Action), HashSet<String>>;
+/// What is known about the rows of one account and action, read once for all of them.
+struct Known {
+    /// Contacts that need not be bought.
+    had: HashSet<String>,
+    price: Credits,
+}
 
-/// The contacts of these rows that need not be bought.
-async fn contacts_had(deps: &Deps, taken: &[Taken]) -> Result<Had, StoreError> {
-    let mut asked: HashMap<(String, Action), Vec<&str>> = HashMap::new();
+type KnownByKind = HashMap<(AccountId, Action), Known>;
+
+async fn known(deps: &Deps, taken: &[Taken]) -> Result<KnownByKind, StoreError> {
+    let mut asked: HashMap<(AccountId, Action), Vec<&str>> = HashMap::new();
     for request in taken.iter().filter_map(|taken| taken.wish.as_ref().ok()) {
         if let Wish::Contacts { contacts, .. } = &request.wish {
-            let key = (request.account.as_str().to_owned(), request.action);
+            let key = (request.account.clone(), request.action);
             asked.entry(key).or_default().extend(contacts.valid.iter().map(PersonnelId::as_str));
         }
     }
-    let mut had = Had::new();
+    let mut known = KnownByKind::new();
     for ((account, action), ids) in asked {
-        let account_id = crate::domain::AccountId::trusted(account.clone());
         let json = serde_json::json!(ids).to_string();
-        let found = items::had_or_in_flight(deps.store.readers(), &account_id, action, json).await?;
-        had.insert((account, action), found.into_iter().collect());
+        let had = items::had_or_in_flight(deps.store.readers(), &account, action, json).await?;
+        let price = deps.price(&account, action).await?;
+        known.insert((account, action), Known { had: had.into_iter().collect(), price });
     }
-    Ok(had)
+    Ok(known)
 }
 
 /// What becomes of a row.
-async fn decide(deps: &Deps, taken: &Taken, had: &Had) -> Result<NewRequest, StoreError> {
+async fn decide(deps: &Deps, taken: &Taken, known: &KnownByKind) -> Result<NewRequest, StoreError> {
     let request = match &taken.wish {
         Ok(request) => request,
         Err(rejection) => return Ok(rejected(taken, None, rejection)),
     };
     match &request.wish {
         Wish::Contacts { contacts, .. } => {
-            let price = deps.price(&request.account, request.action).await?;
-            let key = (request.account.as_str().to_owned(), request.action);
-            let known = had.get(&key);
-            let new = contacts.valid.iter().filter(|id| known.is_none_or(|had| !had.contains(id.as_str())));
-            let quote = price.times(new.count());
+            let known = &known[&(request.account.clone(), request.action)];
+            let new = contacts.valid.iter().filter(|id| !known.had.contains(id.as_str()));
+            let quote = known.price.times(new.count());
             Ok(quoted(deps, taken, request, contacts, quote))
         }
         Wish::Adopt { task_id, contacts, .. } => {
@@ -274,7 +278,7 @@ async fn record(
     now: Millis,
 ) -> Result<(), StoreError> {
     let mut adoptions = Vec::new();
-    let mut served: BTreeSet<(crate::domain::AccountId, Channel)> = BTreeSet::new();
+    let mut served: BTreeSet<(AccountId, Channel)> = BTreeSet::new();
     for (request, taken) in new.iter_mut().zip(taken) {
         let Ok(parsed) = &taken.wish else { continue };
         match &parsed.wish {

@@ -22,7 +22,7 @@ use crate::domain::{AccountId, Credits, Millis, PersonnelId, RequestId};
 use crate::store::accounts::AccountRow;
 use crate::store::jobs::Job;
 use crate::store::ledger::{Attempt, Balance};
-use crate::store::{StoreError, accounts, items, jobs, ledger, requests, timeline};
+use crate::store::{StoreError, accounts, disk, items, jobs, ledger, requests, timeline};
 
 /// If more than this lies between the commit of the intent and the first byte of the body, the
 /// process was stopped in between and what it decided may no longer hold.
@@ -226,8 +226,20 @@ async fn advance(deps: &Deps, gate: &Gate, job: &Job) -> Result<Report, StoreErr
         Admission::Wait(reason) => return hold(deps, job, reason, None).await,
         Admission::Go => {}
     }
+    let free = disk::free_bytes(&deps.store)?;
+    if free < disk::NEEDED_BYTES {
+        tracing::error!(
+            free_bytes = free,
+            needed_bytes = disk::NEEDED_BYTES,
+            "the disk is nearly full; nothing is bought until there is room to record it"
+        );
+        return Ok(Report::at(now.plus(DISK_LOOK_EVERY_MS)));
+    }
     send(deps, gate, job, sorting).await
 }
+
+/// How often a full disk is looked at again, in milliseconds.
+const DISK_LOOK_EVERY_MS: i64 = 5_000;
 
 /// The account's purse, with the configured floor and daily limit.
 async fn purse(deps: &Deps, account: &AccountId) -> Result<Option<Purse>, StoreError> {

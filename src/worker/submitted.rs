@@ -9,13 +9,17 @@ use super::{Deps, retry_at};
 use crate::api::{Answer, ApiError};
 use crate::domain::failure::{self, Failure, SubmissionFailure};
 use crate::domain::job::{Event, WaitReason};
-use crate::domain::outcome::{self, Outcome, Submission};
+use crate::domain::outcome::{self, Division, Outcome, Submission};
 use crate::domain::{Credits, Millis, PersonnelId};
 use crate::store::jobs::Job;
 use crate::store::ledger::AttemptEnd;
 use crate::store::{StoreError, items, jobs, ledger, requests, timeline};
 
 /// Records the answer to the submission of `job`, which is `submitting`.
+///
+/// # Errors
+/// When the database fails, the record is tried once more with the disk's ballast given up; the
+/// error is returned all the same, since the process must end.
 pub async fn record(
     deps: &Deps,
     gate: &Gate,
@@ -24,73 +28,91 @@ pub async fn record(
     answer: &Answer<Submission>,
 ) -> Result<(), StoreError> {
     let now = deps.clock.now();
-    let (job_id, task_id) = (job.id, accepted_task(answer));
-    let recorded = match &answer.result {
-        Ok(submission) => record_success(deps, job, sent, submission, now).await,
-        Err(error) => record_failure(deps, gate, job, error, now).await,
+    let submission = match &answer.result {
+        Ok(submission) => submission,
+        Err(error) => return record_failure(deps, gate, job, error, now).await,
     };
+    let (job_id, task_id) = (job.id, accepted_task(submission));
+    let accepted = Accepted::new(deps, job, sent, submission, now)?;
+    let again = accepted.clone();
+    let recorded = deps.store.write(move |connection| Box::pin(accepted.record(connection))).await;
     if let (Err(error), Some(task_id)) = (&recorded, task_id) {
+        let saved =
+            deps.store.write_as_last_resort(move |connection| Box::pin(again.record(connection))).await;
+        let kept =
+            if saved.is_ok() { "it was recorded at the second try" } else { "it could not be recorded" };
         // The credits are spent: whoever reads this can `unlockd adopt` the task.
-        eprintln!(
-            "unlockd: task {task_id} of job {job_id} was accepted and paid for, but could not be recorded: {error}"
-        );
+        eprintln!("unlockd: task {task_id} of job {job_id} was accepted and paid for, and {kept}: {error}");
     }
     recorded
 }
 
-fn accepted_task(answer: &Answer<Submission>) -> Option<String> {
-    match &answer.result {
-        Ok(Submission::Accepted { task_id, .. }) => Some(task_id.to_string()),
-        _ => None,
+fn accepted_task(submission: &Submission) -> Option<String> {
+    match submission {
+        Submission::Accepted { task_id, .. } => Some(task_id.to_string()),
+        Submission::NothingChargeable { .. } => None,
     }
 }
 
-async fn record_success(
-    deps: &Deps,
-    mut job: Job,
-    sent: &[PersonnelId],
-    submission: &Submission,
+/// Everything that is recorded of a submission that succeeded.
+#[derive(Clone)]
+struct Accepted {
+    job: Job,
+    division: Division,
+    price: Credits,
+    charge: Credits,
+    result: &'static str,
+    detail: String,
     now: Millis,
-) -> Result<(), StoreError> {
-    let division = outcome::divide(sent, submission);
-    let price = job.price.unwrap_or_default();
-    let (result, detail) = match submission {
-        Submission::Accepted { task_id, .. } => {
-            let next_poll_at = deps.ladder().next_poll(0, now);
-            job.apply(Event::TaskAccepted { task_id: task_id.clone(), next_poll_at }, now)?;
-            let detail = format!("task {task_id}, {} contacts accepted", division.accepted.len());
-            ("accepted", detail)
+}
+
+impl Accepted {
+    fn new(
+        deps: &Deps,
+        mut job: Job,
+        sent: &[PersonnelId],
+        submission: &Submission,
+        now: Millis,
+    ) -> Result<Accepted, StoreError> {
+        let division = outcome::divide(sent, submission);
+        let (result, detail) = match submission {
+            Submission::Accepted { task_id, .. } => {
+                let next_poll_at = deps.ladder().next_poll(0, now);
+                job.apply(Event::TaskAccepted { task_id: task_id.clone(), next_poll_at }, now)?;
+                ("accepted", format!("task {task_id}, {} contacts accepted", division.accepted.len()))
+            }
+            Submission::NothingChargeable { .. } => {
+                job.apply(Event::NothingChargeable, now)?;
+                ("nothing_chargeable", String::new())
+            }
+        };
+        job.submitted_at = Some(now);
+        job.failures = 0;
+        job.contacts = division.accepted.len() as u32;
+        let price = job.price.unwrap_or_default();
+        let charge = price.times(division.accepted.len()).min(job.cost.unwrap_or_default());
+        Ok(Accepted { job, division, price, charge, result, detail, now })
+    }
+
+    /// Task id, charge, and what became of the contacts that were skipped.
+    async fn record(self, connection: &mut sqlx::SqliteConnection) -> Result<(), StoreError> {
+        let Accepted { job, division, price, charge, result, detail, now } = self;
+        let before = requests::shares(&mut *connection, job.id).await?;
+        requests::commit_shares(&mut *connection, &before, Credits(-price.0)).await?;
+        items::finish(&mut *connection, job.id, job.event_id.as_ref(), &division.ended, now).await?;
+        items::to_reading(&mut *connection, job.id, &division.read_from_profile, false, now).await?;
+        let after = requests::shares(&mut *connection, job.id).await?;
+        requests::commit_shares(&mut *connection, &after, price).await?;
+        ledger::release(&mut *connection, &job.account, job.id, now).await?;
+        if charge > Credits::ZERO {
+            ledger::charge(&mut *connection, &job.account, job.id, charge, now).await?;
         }
-        Submission::NothingChargeable { .. } => {
-            job.apply(Event::NothingChargeable, now)?;
-            ("nothing_chargeable", String::new())
-        }
-    };
-    job.submitted_at = Some(now);
-    job.failures = 0;
-    job.contacts = division.accepted.len() as u32;
-    let charge = price.times(division.accepted.len()).min(job.cost.unwrap_or_default());
-    let end = AttemptEnd { result, status: Some(201), ..AttemptEnd::default() };
-    deps.store
-        .write(move |connection| {
-            Box::pin(async move {
-                let before = requests::shares(&mut *connection, job.id).await?;
-                requests::commit_shares(&mut *connection, &before, Credits(-price.0)).await?;
-                items::finish(&mut *connection, job.id, job.event_id.as_ref(), &division.ended, now).await?;
-                items::to_reading(&mut *connection, job.id, &division.read_from_profile, false, now).await?;
-                let after = requests::shares(&mut *connection, job.id).await?;
-                requests::commit_shares(&mut *connection, &after, price).await?;
-                ledger::release(&mut *connection, &job.account, job.id, now).await?;
-                if charge > Credits::ZERO {
-                    ledger::charge(&mut *connection, &job.account, job.id, charge, now).await?;
-                }
-                ledger::end_attempt(&mut *connection, job.id, &end, now).await?;
-                jobs::save(&mut *connection, &job).await?;
-                timeline::of_job(&mut *connection, now, job.id, result, &detail).await?;
-                requests::finish_complete_of_job(connection, job.id, now).await
-            })
-        })
-        .await
+        let end = AttemptEnd { result, status: Some(201), ..AttemptEnd::default() };
+        ledger::end_attempt(&mut *connection, job.id, &end, now).await?;
+        jobs::save(&mut *connection, &job).await?;
+        timeline::of_job(&mut *connection, now, job.id, result, &detail).await?;
+        requests::finish_complete_of_job(connection, job.id, now).await
+    }
 }
 
 async fn record_failure(
@@ -111,7 +133,7 @@ async fn record_failure(
         error_key: error.error_key.clone(),
         trace_id: error.trace_id.clone(),
     };
-    let event = event_of(meaning, error);
+    let event = event_of(meaning);
     job.apply(event.clone(), now)?;
     let took_no_effect = meaning != SubmissionFailure::Doubt;
     if took_no_effect {
@@ -155,7 +177,7 @@ async fn record_failure(
         .await
 }
 
-fn event_of(meaning: SubmissionFailure, _error: &ApiError) -> Event {
+fn event_of(meaning: SubmissionFailure) -> Event {
     let waits_for = match meaning {
         SubmissionFailure::Doubt => return Event::AnswerLost,
         SubmissionFailure::Reject => return Event::Refused,

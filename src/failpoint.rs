@@ -1,0 +1,76 @@
+//! Places where a test kills, stops or delays the process: compiled into debug builds only.
+//!
+//! `UNLOCKD_FAIL=PLACE:N[:stop]` kills the process (SIGKILL, as a power cut would) when it passes
+//! the place for the N-th time, or stops it (SIGSTOP). The places stand before and after each
+//! commit and each call to the API, and counting N up from 1 until a run passes untouched visits
+//! every one of them.
+
+/// Where a process can be made to fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    BeforeCommit,
+    AfterCommit,
+    BeforeCall,
+    AfterCall,
+}
+
+#[cfg(debug_assertions)]
+mod armed {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use rustix::process::{Signal, getpid, kill_process};
+
+    use super::Place;
+
+    struct Plan {
+        place: &'static str,
+        at: u64,
+        signal: Signal,
+        passed: AtomicU64,
+    }
+
+    fn name(place: Place) -> &'static str {
+        match place {
+            Place::BeforeCommit => "before_commit",
+            Place::AfterCommit => "after_commit",
+            Place::BeforeCall => "before_call",
+            Place::AfterCall => "after_call",
+        }
+    }
+
+    fn plan() -> Option<&'static Plan> {
+        static PLAN: OnceLock<Option<Plan>> = OnceLock::new();
+        PLAN.get_or_init(|| read(&std::env::var("UNLOCKD_FAIL").ok()?)).as_ref()
+    }
+
+    fn read(text: &str) -> Option<Plan> {
+        let mut parts = text.split(':');
+        let (place, at) = (parts.next()?, parts.next()?.parse().ok()?);
+        let places = [Place::BeforeCommit, Place::AfterCommit, Place::BeforeCall, Place::AfterCall];
+        let place = places.map(name).into_iter().find(|known| *known == place)?;
+        let signal = if parts.next() == Some("stop") { Signal::STOP } else { Signal::KILL };
+        Some(Plan { place, at, signal, passed: AtomicU64::new(0) })
+    }
+
+    pub(super) fn pass(place: Place) {
+        let Some(plan) = plan().filter(|plan| plan.place == name(place)) else { return };
+        if plan.passed.fetch_add(1, Ordering::SeqCst) + 1 == plan.at {
+            // Nothing to do about a signal that cannot be sent: the test sees that nothing died.
+            let _ = kill_process(getpid(), plan.signal);
+            if plan.signal == Signal::KILL {
+                // The signal is on its way; nothing more may happen.
+                loop {
+                    std::thread::park();
+                }
+            }
+        }
+    }
+}
+
+/// Passes a place.
+#[inline]
+pub fn pass(_place: Place) {
+    #[cfg(debug_assertions)]
+    armed::pass(_place);
+}
