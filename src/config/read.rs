@@ -18,7 +18,7 @@ use super::{
     },
 };
 
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
 
 pub(super) fn read(layers: Layers) -> Result<Config, Vec<Problem>> {
     let mut reader = Reader { layers, problems: Vec::new() };

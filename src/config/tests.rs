@@ -225,8 +225,6 @@ api.call_source = 'web' -> api.call_source = "web" FILE: must be "api" or "agent
 api.base_url = 'http://example.com' -> api.base_url = "http://example.com" FILE: must be an https:// address, or http:// to a loopback host (127.0.0.1, [::1], localhost)
 api.base_url = 'https://u:canary@example.com' -> api.base_url FILE: must not contain a user name or password
 polling.steps = [] -> polling.steps = [] FILE: must be a list of at least one duration, such as ["3s", "5s", "10s"]
-polling.steps = ['3s', '99ms'] -> polling.steps = ["3s", "99ms"] FILE: step 2 must be at least 100ms
-inbox.interval = '9ms' -> inbox.interval = "9ms" FILE: must be at least 10ms
 credits.approve_above = -1 -> credits.approve_above = -1 FILE: must be 0 or more
 credits.daily_limit = -1 -> credits.daily_limit = -1 FILE: must be 0 or more
 credits.price.email = 0 -> credits.price.email = 0 FILE: must be between 1 and 1000000000

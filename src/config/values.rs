@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use super::{CallSource, LogFormat, rules};
 
 const NOT_ZERO: Duration = Duration::from_millis(1);
-const SHORTEST_STEP: Duration = Duration::from_millis(100);
+const SHORTEST_STEP: Duration = Duration::from_millis(1);
 
 /// The value for an error message; `None` where it is or may contain a secret.
 pub(super) fn shown(key: &str, value: &Value) -> Option<String> {

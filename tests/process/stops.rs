@@ -1,0 +1,65 @@
+//! Stopping on request, and being stopped without noticing.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use unlockd::sandbox::Fault;
+
+use crate::support::{Town, hostile, signal, wait};
+
+fn fault(text: &str) -> Fault {
+    text.parse().expect("a fault")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_waits_for_a_post_in_flight_and_leaves_nothing_in_doubt() {
+    let town = Town::new(hostile()).await;
+    town.sandbox.inject(fault("slow=1s@unlock"));
+    town.insert(100..110).await;
+    let mut worker = town.start();
+    town.until("select count(*) from attempts", 1).await;
+    let since = Instant::now();
+    signal(&worker, Signal::TERM);
+    let status = tokio::task::block_in_place(|| wait(&mut worker, Duration::from_secs(12)));
+    assert!(status.success(), "{status}");
+    assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+    assert_eq!(town.number("select count(*) from jobs where state = 'polling'").await, 1, "{}", town.log());
+    assert!(tokio::task::block_in_place(|| town.run_until_idle()).success());
+    town.assert_paid_once_and_delivered(100..110, "sigterm").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigint_stops_a_waiting_worker_at_once() {
+    let town = Town::new(hostile()).await;
+    let mut worker = town.start();
+    town.until("select count(*) from worker_lease where token = 2", 1).await;
+    signal(&worker, Signal::INT);
+    assert!(tokio::task::block_in_place(|| wait(&mut worker, Duration::from_secs(10))).success());
+}
+
+/// Stopped between the intent and the POST, replaced, and woken again: it must not send.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_was_stopped_and_replaced_sends_nothing_when_it_wakes() {
+    let town = Town::new(hostile()).await;
+    town.insert(100..110).await;
+    // Stop after each of the commits around the intent, so that one of them is the intent itself.
+    let mut stopped = Vec::new();
+    for nth in 8..16 {
+        let fail = format!("after_commit:{nth}:stop");
+        let town = Town::new(hostile()).await;
+        town.insert(100..110).await;
+        stopped.push((town.start_until_idle(Some(&fail)), town, fail));
+    }
+    let mut replaced = 0;
+    for (mut old, town, fail) in stopped {
+        let before = town.number("select token from worker_lease").await;
+        let mut new = town.start_until_idle(None);
+        let status = tokio::task::block_in_place(|| wait(&mut new, Duration::from_secs(60)));
+        assert!(status.success(), "{fail}: {status}\n{}", town.log());
+        replaced += i32::from(town.number("select token from worker_lease").await > before);
+        signal(&old, Signal::CONT);
+        tokio::task::block_in_place(|| wait(&mut old, Duration::from_secs(20)));
+        town.assert_paid_once_and_delivered(100..110, &fail).await;
+    }
+    assert!(replaced >= 4, "only {replaced} takeovers");
+}

@@ -1,0 +1,173 @@
+//! A database in a temporary folder, a sandbox in this process, and workers as child processes.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{Connection, Row};
+use unlockd::sandbox::{self, Billing, Options, Sandbox};
+
+pub(crate) struct Town {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) sandbox: Sandbox,
+}
+
+/// Quick steps, so that a sweep over a hundred crashes takes a minute.
+const CONFIG: &str = r#"
+[inbox]
+interval = "20ms"
+[polling]
+steps = ["40ms", "80ms"]
+[submit]
+verify_after = "150ms"
+decide_after = "20s"
+[credits]
+approve_above = 100000
+"#;
+
+/// Unlimited calls, quick tasks, and every POST charged again.
+pub(crate) fn hostile() -> Options {
+    Options {
+        task_seconds: 0.1,
+        rate_limit: 0,
+        balance: 1_000_000,
+        billing: Billing::Repeats,
+        ..Options::default()
+    }
+}
+
+impl Town {
+    pub(crate) async fn new(options: Options) -> Town {
+        let town = Town {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            sandbox: sandbox::start(options).await.expect("a free port"),
+        };
+        let config = format!("[api]\nbase_url = \"{}\"\ntimeout = \"3s\"\n{CONFIG}", town.sandbox.base_url());
+        std::fs::write(town.path("unlockd.toml"), config).expect("the configuration is written");
+        // The schema is there before anybody inserts.
+        let end = town.run_until_idle();
+        assert!(end.success(), "an empty database has nothing to do: {end}\n{}", town.log());
+        town
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_unlockd"));
+        let log =
+            std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("a log");
+        command
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("PATH", std::env::var("PATH").unwrap_or_default())
+            .env("LENSMOR_API_KEY", "uak_process_test")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        command
+    }
+
+    /// A worker that ends when nothing is left to do; `fail` as in src/failpoint.rs.
+    pub(crate) fn start_until_idle(&self, fail: Option<&str>) -> Child {
+        let mut command = self.command();
+        command.args(["run", "--until-idle"]);
+        if let Some(fail) = fail {
+            command.env("UNLOCKD_FAIL", fail);
+        }
+        command.spawn().expect("the worker starts")
+    }
+
+    pub(crate) fn run_until_idle(&self) -> ExitStatus {
+        wait(&mut self.start_until_idle(None), Duration::from_secs(60))
+    }
+
+    /// A worker that runs until it is stopped.
+    pub(crate) fn start(&self) -> Child {
+        self.command().arg("run").spawn().expect("the worker starts")
+    }
+
+    pub(crate) async fn connect(&self) -> SqliteConnection {
+        let options = SqliteConnectOptions::new().filename(self.path("unlockd.db"));
+        SqliteConnection::connect_with(&options.busy_timeout(Duration::from_secs(20)))
+            .await
+            .expect("it opens")
+    }
+
+    pub(crate) async fn insert(&self, ids: std::ops::Range<u32>) {
+        let ids: Vec<String> = ids.map(|id| id.to_string()).collect();
+        sqlx::query("insert into inbox (event_id, personnel_ids) values ('139574', ?1)")
+            .bind(serde_json::json!(ids).to_string())
+            .execute(&mut self.connect().await)
+            .await
+            .expect("a row is inserted");
+    }
+
+    pub(crate) async fn number(&self, sql: &'static str) -> i64 {
+        sqlx::query(sql).fetch_one(&mut self.connect().await).await.expect(sql).get(0)
+    }
+
+    /// Waits until a query answers a number, as an event of the other process.
+    pub(crate) async fn until(&self, sql: &'static str, expected: i64) {
+        let since = Instant::now();
+        while self.number(sql).await != expected {
+            assert!(
+                since.elapsed() < Duration::from_secs(40),
+                "{sql} did not become {expected}\n{}",
+                self.log()
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// Every contact of `ids` was paid for exactly once and is delivered; the books agree.
+    pub(crate) async fn assert_paid_once_and_delivered(&self, ids: std::ops::Range<u32>, what: &str) {
+        let rows = sqlx::query("select personnel_id, outcome from contact_outcomes order by personnel_id")
+            .fetch_all(&mut self.connect().await)
+            .await
+            .expect("outcomes");
+        let outcomes: BTreeMap<String, String> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        let accounting = self.sandbox.accounting();
+        for id in ids.clone() {
+            let id = id.to_string();
+            let outcome = outcomes.get(&id).map(String::as_str);
+            assert_eq!(outcome, Some("delivered"), "{what}: contact {id}\n{}", self.log());
+            let times = accounting.charge(&id, sandbox::Channel::Email).times;
+            assert_eq!(times, 1, "{what}: contact {id} was charged {times} times\n{}", self.log());
+        }
+        assert_eq!(accounting.charges.len(), ids.len(), "{what}: somebody else was charged");
+        let booked = self.number("select coalesce(sum(credits), 0) from ledger where entry = 'charge'").await;
+        assert_eq!(booked, accounting.charged_total, "{what}: the ledger");
+        let held = self.number("select coalesce(sum(credits), 0) from ledger where entry <> 'charge'").await;
+        assert_eq!(held, 0, "{what}: holds and releases");
+        let open = self.number("select count(*) from inbox where status <> 'done'").await;
+        assert_eq!(open, 0, "{what}: requests that are not done");
+    }
+}
+
+/// Waits for a process; one that does not end is a failure.
+pub(crate) fn wait(child: &mut Child, at_most: Duration) -> ExitStatus {
+    let since = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("the process is ours") {
+            return status;
+        }
+        if since.elapsed() > at_most {
+            let _ = child.kill();
+            panic!("the worker did not end within {at_most:?}");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+pub(crate) fn signal(child: &Child, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, signal).expect("the process is there");
+}

@@ -1,0 +1,109 @@
+//! Two workers on one database, a database that somebody else locks, answers that are lost.
+
+use std::time::{Duration, Instant};
+
+use sqlx::Executor;
+use unlockd::sandbox::Fault;
+
+use crate::support::{Town, hostile, wait};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_works_and_the_other_takes_over_ten_times() {
+    let town = Town::new(hostile()).await;
+    let mut active = town.start();
+    town.until("select count(*) from worker_lease where token = 2", 1).await;
+    let mut slowest = Duration::ZERO;
+    for round in 0..10_u32 {
+        let mut waiting = town.start();
+        town.insert(1_000 + round * 100..1_010 + round * 100).await;
+        let holder = town.number("select pid from worker_lease").await;
+        assert_eq!(holder, i64::from(active.id()), "two at once in round {round}");
+        let since = Instant::now();
+        active.kill().expect("the active worker is there");
+        active.wait().expect("it is dead");
+        while town.number("select pid from worker_lease").await != i64::from(waiting.id()) {
+            assert!(
+                since.elapsed() < Duration::from_secs(30),
+                "no takeover in round {round}\n{}",
+                town.log()
+            );
+            assert!(waiting.try_wait().expect("ours").is_none(), "the waiting worker died\n{}", town.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        slowest = slowest.max(since.elapsed());
+        active = waiting;
+    }
+    active.kill().expect("the last one is there");
+    active.wait().expect("it is dead");
+    println!("slowest of 10 takeovers: {slowest:?}");
+    assert!(tokio::task::block_in_place(|| town.run_until_idle()).success());
+    let twice = town.sandbox.accounting().charges.values().filter(|charge| charge.times != 1).count();
+    assert_eq!(twice, 0, "{}", town.log());
+    let delivered = town.number("select count(*) from contact_outcomes where outcome = 'delivered'").await;
+    assert_eq!(delivered, 100, "{}", town.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_lock_of_twelve_seconds_delays_and_breaks_nothing() {
+    let town = Town::new(hostile()).await;
+    town.insert(100..110).await;
+    let mut worker = town.start_until_idle(None);
+    town.until("select count(*) from jobs where state = 'polling'", 1).await;
+    let mut foreign = town.connect().await;
+    foreign.execute("begin immediate").await.expect("the lock");
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    foreign.execute("commit").await.expect("the end of the lock");
+    let status = tokio::task::block_in_place(|| wait(&mut worker, Duration::from_secs(30)));
+    assert!(status.success(), "{status}\n{}", town.log());
+    town.assert_paid_once_and_delivered(100..110, "a foreign lock").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_lost_after_the_charge_is_never_sent_again() {
+    let faults = [
+        "lost-answer",
+        "lost-answer=reset",
+        "lost-answer=truncate",
+        "lost-answer=500",
+        "lost-answer=502",
+        "lost-answer=timeout",
+        "broken=html@unlock",
+        "broken=empty@unlock",
+        "broken=huge@unlock",
+        "drip@unlock",
+    ];
+    let mut towns = Vec::new();
+    for name in faults {
+        let town = Town::new(hostile()).await;
+        let text = if name.contains('@') { name.to_owned() } else { format!("{name}@unlock") };
+        town.sandbox.inject(text.parse::<Fault>().expect("a fault"));
+        town.insert(100..110).await;
+        towns.push((name, town.start_until_idle(None), town));
+    }
+    for (name, mut worker, town) in towns {
+        let status = tokio::task::block_in_place(|| wait(&mut worker, Duration::from_secs(60)));
+        assert!(status.success(), "{name}: {status}\n{}", town.log());
+        town.assert_paid_once_and_delivered(100..110, name).await;
+        let sent =
+            town.sandbox.journal().iter().filter(|call| call.path == "/external/contacts/unlock").count();
+        assert_eq!(sent, 1, "{name}: sent {sent} times");
+        let read = town.number("select count(*) from contact_outcomes where source = 'profile'").await;
+        assert_eq!(read, 10, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submission_that_was_lost_on_the_way_is_sent_again_only_after_reading() {
+    let town = Town::new(hostile()).await;
+    town.sandbox.inject("lost-request@unlock".parse::<Fault>().expect("a fault"));
+    town.insert(100..110).await;
+    assert!(tokio::task::block_in_place(|| town.run_until_idle()).success(), "{}", town.log());
+    town.assert_paid_once_and_delivered(100..110, "lost request").await;
+    let journal = town.sandbox.journal();
+    let posts: Vec<usize> =
+        (0..journal.len()).filter(|index| journal[*index].path == "/external/contacts/unlock").collect();
+    assert_eq!(posts.len(), 2);
+    let read_between =
+        journal[posts[0]..posts[1]].iter().filter(|call| call.path != "/external/contacts/unlock");
+    assert!(read_between.count() >= 9, "three looks at precheck, balance and profiles");
+}
