@@ -58,12 +58,9 @@ mod armed {
         if plan.passed.fetch_add(1, Ordering::SeqCst) + 1 == plan.at {
             // Nothing to do about a signal that cannot be sent: the test sees that nothing died.
             let _ = kill_process(getpid(), plan.signal);
-            if plan.signal == Signal::KILL {
-                // The signal is on its way; nothing more may happen.
-                loop {
-                    std::thread::park();
-                }
-            }
+            // Another thread takes the signal. Until it has, nothing more may happen here: a process
+            // that is stopped inside a transaction keeps the database locked.
+            std::thread::sleep(std::time::Duration::from_millis(200));
         }
     }
 }

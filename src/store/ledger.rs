@@ -263,6 +263,20 @@ pub async fn open_window(
     .await?)
 }
 
+/// Whether a paid job of an account is running, or may be, without a person. Answered by index,
+/// however many jobs there are.
+pub async fn has_running(readers: &SqlitePool, account: &AccountId) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(
+        "select exists (select 1 from jobs where state = 'polling' and account = ?1 and adopted = 0)
+             or exists (select 1 from jobs where state = 'submitting' and account = ?1)
+             or exists (select 1 from jobs where state = 'in_doubt' and account = ?1
+                          and state_reason <> 'needs_decision')",
+    )
+    .bind(account.as_str())
+    .fetch_one(readers)
+    .await?)
+}
+
 /// An account's open window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
 pub struct Window {
@@ -363,6 +377,7 @@ pub async fn discard_window(connection: &mut SqliteConnection, window_id: i64) -
 }
 
 /// Credits that the account's other jobs may have been charged since `since`: at least and at most.
+/// Jobs that overlap share a window, so only those of the job's own window are looked at.
 pub async fn charged_by_others(
     connection: &mut SqliteConnection,
     account: &AccountId,
@@ -379,7 +394,7 @@ pub async fn charged_by_others(
                       coalesce((select sum(l.credits) from ledger l
                                 where l.job_id = j.id and l.entry <> 'charge'), 0) as held
                from jobs j
-               where j.account = ?1 and j.id <> ?2 and j.adopted = 0 and j.submitted_at is not null
+               where j.window_id = (select window_id from jobs where id = ?2) and j.account = ?1 and j.id <> ?2
                  and (j.finished_at is null or j.finished_at >= ?3))",
     )
     .bind(account.as_str())

@@ -15,6 +15,9 @@ use crate::store::{StoreError, items, jobs};
 /// Settles the account's window when it is time.
 pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
     let gate = &deps.gates[account];
+    if ledger::has_running(deps.store.readers(), account).await? {
+        return Ok(Report::idle());
+    }
     let Some(window) = open_window(deps, account).await? else { return Ok(Report::idle()) };
     if window.jobs == 0 {
         deps.store

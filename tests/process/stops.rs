@@ -40,8 +40,6 @@ async fn sigint_stops_a_waiting_worker_at_once() {
 /// Stopped between the intent and the POST, replaced, and woken again: it must not send.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_was_stopped_and_replaced_sends_nothing_when_it_wakes() {
-    let town = Town::new(hostile()).await;
-    town.insert(100..110).await;
     // Stop after each of the commits around the intent, so that one of them is the intent itself.
     let mut stopped = Vec::new();
     for nth in 8..16 {
