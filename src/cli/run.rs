@@ -63,9 +63,9 @@ async fn serve(
     signals.stop();
     reloading.abort();
     // A lost lease is why the passes ended; it explains more than their own error.
-    match renewing.await {
-        Ok(Err(error)) => Err(error),
-        _ => ended,
+    match (renewing.await, ended) {
+        (Ok(Err(error)), Ok(_) | Err(StoreError::Stopped)) => Err(error),
+        (_, ended) => ended,
     }
 }
 

@@ -102,6 +102,7 @@ async fn serve(mut connection: SqliteConnection, mut works: mpsc::Receiver<Work>
             }
         }
         if commit_together(&mut connection, batch, &fence).await.is_err() {
+            tracing::error!("the database failed; nothing more is written or sent by this process");
             // Dropping the receiver answers everybody with `Stopped`.
             return;
         }

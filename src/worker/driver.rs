@@ -133,11 +133,13 @@ pub async fn run(deps: Arc<Deps>, signals: Signals, until_idle: bool) -> Result<
             }
             Err(error) => {
                 signals.stop();
-                return Err(error);
+                // Not simply dropped: a POST in flight still has an answer to record.
+                return Err(more_telling(error, wind_down(passes).await.err()));
             }
         }
         if signals.is_stopping() {
-            return wind_down(passes, end).await;
+            wind_down(passes).await?;
+            return Ok(end);
         }
     }
     Ok(end)
@@ -145,26 +147,34 @@ pub async fn run(deps: Arc<Deps>, signals: Signals, until_idle: bool) -> Result<
 
 /// Lets what is in flight end, for a bounded time. What is cut off then is in doubt at the next
 /// start, which is safe.
-async fn wind_down(
-    mut passes: JoinSet<Result<Option<End>, StoreError>>,
-    end: End,
-) -> Result<End, StoreError> {
+async fn wind_down(mut passes: JoinSet<Result<Option<End>, StoreError>>) -> Result<(), StoreError> {
     let all = async {
+        let mut first = None;
         while let Some(ended) = passes.join_next().await {
             if let Ok(Err(error)) = ended {
-                return Err(error);
+                first = Some(match first {
+                    Some(first) => more_telling(first, Some(error)),
+                    None => error,
+                });
             }
         }
-        Ok(())
+        first.map_or(Ok(()), Err)
     };
     match tokio::time::timeout(submit::STOP_WAITS_FOR, all).await {
-        Ok(Ok(())) => Ok(end),
-        Ok(Err(error)) => Err(error),
+        Ok(ended) => ended,
         Err(_) => {
             tracing::warn!("stopped while a call was still in flight; the next start looks up its effect");
             passes.abort_all();
-            Ok(end)
+            Ok(())
         }
+    }
+}
+
+/// The error that caused the others.
+fn more_telling(first: StoreError, second: Option<StoreError>) -> StoreError {
+    match (first, second) {
+        (StoreError::Stopped, Some(second)) => second,
+        (first, _) => first,
     }
 }
 

@@ -10,7 +10,9 @@ use sqlx::{Connection, Row};
 use unlockd::sandbox::{self, Billing, Options, Sandbox};
 
 pub(crate) struct Town {
-    pub(crate) folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+    /// Where database and configuration are; the folder itself unless it is another file system.
+    home: PathBuf,
     pub(crate) sandbox: Sandbox,
 }
 
@@ -40,10 +42,18 @@ pub(crate) fn hostile() -> Options {
 
 impl Town {
     pub(crate) async fn new(options: Options) -> Town {
-        let town = Town {
-            folder: tempfile::tempdir().expect("a temporary folder"),
-            sandbox: sandbox::start(options).await.expect("a free port"),
-        };
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let home = folder.path().to_owned();
+        Town::set_up(options, folder, home).await
+    }
+
+    pub(crate) async fn in_folder(options: Options, home: PathBuf) -> Town {
+        Town::set_up(options, tempfile::tempdir().expect("a temporary folder"), home).await
+    }
+
+    async fn set_up(options: Options, folder: tempfile::TempDir, home: PathBuf) -> Town {
+        let sandbox = sandbox::start(options).await.expect("a free port");
+        let town = Town { folder, home, sandbox };
         let config = format!("[api]\nbase_url = \"{}\"\ntimeout = \"3s\"\n{CONFIG}", town.sandbox.base_url());
         std::fs::write(town.path("unlockd.toml"), config).expect("the configuration is written");
         // The schema is there before anybody inserts.
@@ -53,15 +63,18 @@ impl Town {
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.home.join(name)
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.path().join("log")
     }
 
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_unlockd"));
-        let log =
-            std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("a log");
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_path()).expect("a log");
         command
-            .current_dir(self.folder.path())
+            .current_dir(&self.home)
             .env_clear()
             .env("PATH", std::env::var("PATH").unwrap_or_default())
             .env("LENSMOR_API_KEY", "uak_process_test")
@@ -123,8 +136,16 @@ impl Town {
         }
     }
 
+    pub(crate) async fn until_logged(&self, text: &str) {
+        let since = Instant::now();
+        while !self.log().contains(text) {
+            assert!(since.elapsed() < Duration::from_secs(40), "{text:?} was not logged\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(self.path("log")).unwrap_or_default()
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
     /// Every contact of `ids` was paid for exactly once and is delivered; the books agree.

@@ -107,3 +107,45 @@ async fn a_submission_that_was_lost_on_the_way_is_sent_again_only_after_reading(
         journal[posts[0]..posts[1]].iter().filter(|call| call.path != "/external/contacts/unlock");
     assert!(read_between.count() >= 9, "three looks at precheck, balance and profiles");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_key_stops_the_account_until_its_file_has_another_one() {
+    let town = Town::new(hostile()).await;
+    town.sandbox.set_api_key(Some("uak_second".to_owned()));
+    std::fs::write(town.path("key"), "uak_first\n").expect("a key file");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(town.path("key"), mode).expect("its mode");
+    let config = std::fs::read_to_string(town.path("unlockd.toml")).expect("the configuration");
+    let keyed = format!("{config}\n[accounts.default]\napi_key_file = \"key\"\n");
+    std::fs::write(town.path("unlockd.toml"), keyed).expect("the configuration is written");
+    town.insert(100..110).await;
+    let mut worker = town.start();
+    town.until("select count(*) from accounts where refused_key is not null", 1).await;
+    town.until("select count(*) from jobs where state_reason = 'invalid_api_key'", 1).await;
+    let calls = town.sandbox.journal().len();
+    assert!((1..=2).contains(&calls), "{calls} calls with a refused key");
+    std::fs::write(town.path("key"), "uak_second\n").expect("a new key");
+    town.until("select count(*) from inbox where status = 'done'", 1).await;
+    worker.kill().expect("the worker is there");
+    worker.wait().expect("it is dead");
+    town.assert_paid_once_and_delivered(100..110, "a rotated key").await;
+    assert!(!town.log().contains("uak_"), "a key in the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_huge_answer_costs_no_memory() {
+    let town = Town::new(hostile()).await;
+    for endpoint in ["balance", "unlock", "poll"] {
+        town.sandbox.inject(format!("broken=huge@{endpoint}").parse::<Fault>().expect("a fault"));
+    }
+    town.insert(100..110).await;
+    let mut worker = town.start();
+    town.until("select count(*) from inbox where status = 'done'", 1).await;
+    let status = std::fs::read_to_string(format!("/proc/{}/status", worker.id())).expect("its status");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
+    worker.kill().expect("the worker is there");
+    worker.wait().expect("it is dead");
+    assert!(peak < 120 * 1024, "{peak} kB");
+    town.assert_paid_once_and_delivered(100..110, "huge answers").await;
+}
