@@ -12,6 +12,8 @@ pub enum Place {
     AfterCommit,
     BeforeCall,
     AfterCall,
+    /// Between the commit of the intent to send and the POST.
+    AfterIntent,
 }
 
 #[cfg(debug_assertions)]
@@ -36,6 +38,7 @@ mod armed {
             Place::AfterCommit => "after_commit",
             Place::BeforeCall => "before_call",
             Place::AfterCall => "after_call",
+            Place::AfterIntent => "after_intent",
         }
     }
 
@@ -47,7 +50,13 @@ mod armed {
     fn read(text: &str) -> Option<Plan> {
         let mut parts = text.split(':');
         let (place, at) = (parts.next()?, parts.next()?.parse().ok()?);
-        let places = [Place::BeforeCommit, Place::AfterCommit, Place::BeforeCall, Place::AfterCall];
+        let places = [
+            Place::BeforeCommit,
+            Place::AfterCommit,
+            Place::BeforeCall,
+            Place::AfterCall,
+            Place::AfterIntent,
+        ];
         let place = places.map(name).into_iter().find(|known| *known == place)?;
         let signal = if parts.next() == Some("stop") { Signal::STOP } else { Signal::KILL };
         Some(Plan { place, at, signal, passed: AtomicU64::new(0) })

@@ -1,4 +1,23 @@
-//! unlockd
+//! unlockd buys contact emails and phones through the Lensmor API, and never pays twice.
+//!
+//! The journey of one inbox row, and the modules in the order in which it meets them:
+//!
+//! 1. [`cli`] starts the daemon with what [`config`] read, [`logs`] telling about it.
+//! 2. [`worker::intake`] takes the row from [`store::inbox`]; [`domain::request`] reads it into a request, or a
+//!    rejection with a reason. Its contacts become items.
+//! 3. [`worker::submit`] puts items into a job, asks what it would cost, and lets [`domain::credits`] decide.
+//!    The intent is committed; then [`api`] sends the one POST that costs. [`worker::submitted`] records what
+//!    came of it, by the error matrix in [`domain::failure`].
+//! 4. [`worker::poll`] asks about the task on the steps of [`domain::pacing`]; [`domain::outcome`] reads what
+//!    became of each contact.
+//! 5. When the answer was lost, [`worker::verify`] looks up the effect and [`domain::doubt`] weighs it;
+//!    [`worker::read`] fetches values that no task will bring.
+//! 6. [`worker::settle`] compares credits expected with credits gone: [`domain::reconcile`].
+//!
+//! [`domain::job`] owns every state in between; [`store`] is the only module with SQL, [`clock`] the only one
+//! that reads the time, [`worker::gate`] the only door to the API. [`sandbox`] imitates the vendor and shares
+//! no code with the rest; [`failpoint`] lets tests kill the process at any step.
+
 pub mod api;
 pub mod cli;
 pub mod clock;

@@ -19,6 +19,7 @@ use crate::domain::failure::ReadFailure;
 use crate::domain::job::{Event, State, WaitReason};
 use crate::domain::sorting::{Quote, Sorting};
 use crate::domain::{AccountId, Credits, Millis, PersonnelId, RequestId};
+use crate::failpoint::{self, Place};
 use crate::store::accounts::AccountRow;
 use crate::store::jobs::Job;
 use crate::store::ledger::{Attempt, Balance};
@@ -436,6 +437,7 @@ async fn send(deps: &Deps, gate: &Gate, job: &Job, sorting: Sorting) -> Result<R
         Err(error) => return Err(error),
     };
     let committed_at = clock::boot_ms();
+    failpoint::pass(Place::AfterIntent);
     let proceed = move || clock::boot_ms() - committed_at <= LONGEST_PAUSE_BEFORE_SENDING_MS;
     let caller = permit.caller(Some(job.id), job.event_id.as_ref());
     let answer = gate.client.submit_unlock(caller, permit.entered_at, job.channel, &body, proceed).await;

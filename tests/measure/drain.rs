@@ -1,0 +1,113 @@
+//! Single-contact requests under a rate limit: unlockd and the naive loop, on the same sandbox
+//! settings in the same run.
+
+use std::time::Duration;
+
+use unlockd::sandbox::{Options, Sandbox};
+
+use crate::naive;
+use crate::support::{Place, flag, number};
+
+/// Each side may take this long.
+const AT_MOST: Duration = Duration::from_secs(20 * 60);
+const TASK_SECONDS: f64 = 12.0;
+
+pub(crate) async fn run(arguments: &[String]) {
+    let requests = number(arguments, 0, 300);
+    let (limit, window) = (flag(arguments, "--limit", 120.0), flag(arguments, "--window", 60.0));
+    let every = Duration::from_secs_f64(flag(arguments, "--every", 0.0) / 1_000.0);
+    let options = Options {
+        task_seconds: TASK_SECONDS,
+        balance: 100_000_000,
+        rate_limit: limit as u32,
+        rate_window: Duration::from_secs_f64(window),
+        ..Options::default()
+    };
+    println!(
+        "drain: {requests} single-contact requests, {limit} calls in {window} s, tasks of {TASK_SECONDS} s"
+    );
+    let bound = bound(requests, limit, window) + every.as_secs_f64() * requests as f64;
+    println!("  bound    {bound:7.1} s  (full batches, each polled no sooner than the ladder allows)");
+    let ours = unlockd(&options, requests, every).await;
+    if !arguments.iter().any(|word| word == "--no-peer") {
+        let sandbox = unlockd::sandbox::start(options).await.expect("a free port");
+        let took = naive::run(&sandbox.base_url(), requests, every, AT_MOST).await;
+        let theirs = report("naive", took, &sandbox, requests, limit, window, 0);
+        println!("  unlockd is {:.1} times as fast, and {:.2} times the bound", theirs / ours, ours / bound);
+    }
+}
+
+/// A poll of 3, 5, 10 s steps sees the end of a task at the first step after it; a batch takes a
+/// precheck, a submission and the polls up to there.
+fn bound(requests: u64, limit: f64, window: f64) -> f64 {
+    let (mut seen, mut polls) = (0.0, 0.0);
+    for step in [3.0, 5.0].into_iter().chain(std::iter::repeat(10.0)) {
+        (seen, polls) = (seen + step, polls + 1.0);
+        if seen >= TASK_SECONDS {
+            break;
+        }
+    }
+    let calls = requests.div_ceil(100) as f64 * (2.0 + polls) + 2.0;
+    seen + ((calls / limit).ceil() - 1.0).max(0.0) * window
+}
+
+async fn unlockd(options: &Options, requests: u64, every: Duration) -> f64 {
+    let place = Place::new(options.clone(), "").await;
+    let mut connection = place.connect().await;
+    let before = place.sandbox.journal().len();
+    let worker = place.start();
+    let insert = "insert into inbox (event_id, personnel_ids) values ('139574', '[' || ?1 || ']')";
+    if every.is_zero() {
+        let all = "with recursive n(i) as (select 0 union all select i + 1 from n where i + 1 < ?1)
+                   insert into inbox (event_id, personnel_ids) select '139574', '[' || (5000000 + i * 100) || ']' from n";
+        sqlx::query(all).bind(requests as i64).execute(&mut connection).await.expect("rows");
+    } else {
+        for id in 0..requests {
+            sqlx::query(insert)
+                .bind(5_000_000 + id as i64 * 100)
+                .execute(&mut connection)
+                .await
+                .expect("a row");
+            tokio::time::sleep(every).await;
+        }
+    }
+    let done = "select count(*) from inbox where status = 'done'";
+    while place.number(&mut connection, done).await < requests as i64 {
+        assert!(worker.since.elapsed() < AT_MOST, "too slow\n{}", place.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let took = worker.since.elapsed();
+    report(
+        "unlockd",
+        Some(took),
+        &place.sandbox,
+        requests,
+        options.rate_limit.into(),
+        options.rate_window.as_secs_f64(),
+        before,
+    )
+}
+
+#[allow(clippy::too_many_arguments)]
+fn report(
+    who: &str,
+    took: Option<Duration>,
+    sandbox: &Sandbox,
+    requests: u64,
+    limit: f64,
+    window: f64,
+    skip: usize,
+) -> f64 {
+    let journal = sandbox.journal();
+    let calls = journal.len() - skip;
+    let refused = journal[skip..].iter().filter(|call| call.status == Some(429)).count();
+    let seconds = took.unwrap_or(AT_MOST).as_secs_f64();
+    let allowance = (seconds / window).ceil().max(1.0) * limit;
+    let note = if took.is_none() { " (not finished)" } else { "" };
+    println!(
+        "  {who:8} {seconds:7.1} s{note}  {calls} calls, {:.3} for each contact, {refused} of them 429, {:.0} % of the allowance",
+        calls as f64 / requests as f64,
+        (calls - refused) as f64 / allowance * 100.0,
+    );
+    seconds
+}

@@ -1,0 +1,40 @@
+//! Measures the worker as a process and prints the figures of the README.
+//!
+//! `cargo bench --bench measure -- NAME`: `intake`, `resume`, `drain`, `lateness`, `idle`. Every
+//! measurement is bounded in time and ends by itself; none asserts a figure, which is a test's
+//! business only when it cannot depend on the machine.
+
+mod drain;
+mod intake;
+mod live;
+mod naive;
+mod resume;
+mod support;
+
+const USAGE: &str = "\
+cargo bench --bench measure -- NAME
+
+  intake [ROWS]              rows taken in a second, fsync on (100000)
+  resume [FINISHED] [LIVE]   start to first call (1000000 finished, 10000 live jobs)
+  drain [REQUESTS] [--limit N] [--window S] [--every MS] [--no-peer]
+                             single-contact requests under a rate limit, beside a naive loop (300 at 120 in 60 s)
+  lateness                   poll time minus due time without a rate limit
+  idle                       CPU over 60 s with 10,000 scheduled jobs";
+
+#[tokio::main]
+async fn main() {
+    // Cargo passes --bench to every benchmark.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let (name, rest) = match arguments.split_first() {
+        Some((name, rest)) => (name.as_str(), rest),
+        None => ("", &[][..]),
+    };
+    match name {
+        "intake" => intake::run(rest).await,
+        "resume" => resume::run(rest).await,
+        "drain" => drain::run(rest).await,
+        "lateness" => live::lateness().await,
+        "idle" => live::idle().await,
+        _ => println!("{USAGE}"),
+    }
+}

@@ -1,0 +1,120 @@
+//! A folder, a sandbox in this process, a worker as a child process.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{Connection, Row};
+use unlockd::sandbox::{self, Options, Sandbox};
+
+pub(crate) struct Place {
+    folder: tempfile::TempDir,
+    pub(crate) sandbox: Sandbox,
+}
+
+impl Place {
+    /// A place whose database has its schema and nothing else.
+    pub(crate) async fn new(options: Options, config: &str) -> Place {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let sandbox = sandbox::start(options).await.expect("a free port");
+        let place = Place { folder, sandbox };
+        let text = format!("[api]\nbase_url = \"{}\"\n{config}", place.sandbox.base_url());
+        std::fs::write(place.path("unlockd.toml"), text).expect("the configuration is written");
+        let end = place.command().args(["run", "--until-idle"]).status().expect("the worker runs");
+        assert!(end.success(), "{}", place.log());
+        place
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_unlockd"));
+        let log =
+            std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("a log");
+        command.current_dir(self.folder.path()).env_clear().env("LENSMOR_API_KEY", "uak_measure");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command
+    }
+
+    pub(crate) fn start(&self) -> Worker {
+        Worker { child: self.command().arg("run").spawn().expect("the worker starts"), since: Instant::now() }
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    pub(crate) async fn connect(&self) -> SqliteConnection {
+        let options = SqliteConnectOptions::new().filename(self.path("unlockd.db"));
+        SqliteConnection::connect_with(&options.busy_timeout(Duration::from_secs(20)))
+            .await
+            .expect("it opens")
+    }
+
+    pub(crate) async fn number(&self, connection: &mut SqliteConnection, sql: &'static str) -> i64 {
+        sqlx::query(sql).fetch_one(connection).await.expect(sql).get(0)
+    }
+}
+
+/// A running worker; killed when dropped.
+pub(crate) struct Worker {
+    pub(crate) child: Child,
+    pub(crate) since: Instant,
+}
+
+impl Worker {
+    /// A line of /proc/PID/status in MB, such as VmHWM.
+    pub(crate) fn memory_mb(&self, name: &str) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or(": 0 kB");
+        let kilobytes: f64 = line.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(0.0);
+        kilobytes / 1_000.0
+    }
+
+    /// CPU seconds used so far.
+    pub(crate) fn cpu_seconds(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        // After the name, which may hold blanks: state is field 3, utime 14, stime 15; in ticks.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+        let ticks = |index: usize| fields.get(index).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+        (ticks(11) + ticks(12)) / 100.0
+    }
+
+    /// Times the scheduler woke it, over all threads.
+    pub(crate) fn wake_ups(&self) -> u64 {
+        let tasks =
+            std::fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();
+        tasks
+            .filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok())
+            .filter_map(|status| {
+                let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+                line.trim().parse::<u64>().ok()
+            })
+            .sum()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn unlimited() -> Options {
+    Options { rate_limit: 0, balance: 100_000_000, ..Options::default() }
+}
+
+/// The n-th argument as a number.
+pub(crate) fn number(arguments: &[String], index: usize, default: u64) -> u64 {
+    arguments.get(index).and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// The value of a flag as a number.
+pub(crate) fn flag(arguments: &[String], name: &str, default: f64) -> f64 {
+    let at = arguments.iter().position(|word| word == name);
+    at.and_then(|at| arguments.get(at + 1)).and_then(|text| text.parse().ok()).unwrap_or(default)
+}
