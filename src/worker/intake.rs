@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::{Deps, Report};
 use crate::domain::credits::{self, Approval};
 use crate::domain::request::{self, Contacts, RawRow, Rejection, UnlockRequest, Wish};
-use crate::domain::{Action, Channel, Credits, Millis, PersonnelId, RequestId, TaskId};
+use crate::domain::{AccountId, Action, Channel, Credits, Millis, PersonnelId, RequestId, TaskId};
 use crate::store::inbox::{self, InboxRow};
 use crate::store::requests::{NewItem, NewRequest};
 use crate::store::{StoreError, items, jobs, requests};
@@ -65,6 +65,7 @@ async fn take(deps: &Deps, rows: Vec<InboxRow>, now: Millis) -> Result<(), Store
         requests::taken_before(deps.store.readers(), &ids).await?.into_iter().collect();
     let accounts = deps.accounts();
     let mut taken = Vec::with_capacity(rows.len());
+    let mut adopted = HashSet::new();
     for row in rows {
         let digest = digest(&row);
         match before.get(&row.id) {
@@ -76,7 +77,11 @@ async fn take(deps: &Deps, rows: Vec<InboxRow>, now: Millis) -> Result<(), Store
             }
             None => {
                 let wish = request::parse(&raw(&row), &accounts);
-                taken.push(Taken { row, digest, wish });
+                // Two rows may name one task. The second one waits for the next chunk, which finds
+                // the job that follows it.
+                if adopts(&wish).is_none_or(|task| adopted.insert(task)) {
+                    taken.push(Taken { row, digest, wish });
+                }
             }
         }
     }
@@ -86,6 +91,15 @@ async fn take(deps: &Deps, rows: Vec<InboxRow>, now: Millis) -> Result<(), Store
         new.push(decide(deps, taken, &had).await?);
     }
     record(deps, new, &taken, now).await
+}
+
+/// The task that a row wants to adopt.
+fn adopts(wish: &Result<UnlockRequest, Rejection>) -> Option<(AccountId, Action, TaskId)> {
+    let request = wish.as_ref().ok()?;
+    match &request.wish {
+        Wish::Adopt { task_id, .. } => Some((request.account.clone(), request.action, task_id.clone())),
+        _ => None,
+    }
 }
 
 async fn show_again(deps: &Deps, id: i64) -> Result<(), StoreError> {
@@ -133,7 +147,7 @@ async fn contacts_had(deps: &Deps, taken: &[Taken]) -> Result<Had, StoreError> {
     }
     let mut had = Had::new();
     for ((account, action), ids) in asked {
-        let account_id = crate::domain::AccountId::trusted(account.clone());
+        let account_id = AccountId::trusted(account.clone());
         let json = serde_json::json!(ids).to_string();
         let found = items::had_or_in_flight(deps.store.readers(), &account_id, action, json).await?;
         had.insert((account, action), found.into_iter().collect());
@@ -274,7 +288,7 @@ async fn record(
     now: Millis,
 ) -> Result<(), StoreError> {
     let mut adoptions = Vec::new();
-    let mut served: BTreeSet<(crate::domain::AccountId, Channel)> = BTreeSet::new();
+    let mut served: BTreeSet<(AccountId, Channel)> = BTreeSet::new();
     for (request, taken) in new.iter_mut().zip(taken) {
         let Ok(parsed) = &taken.wish else { continue };
         match &parsed.wish {
