@@ -1,0 +1,9 @@
+//! Integration tests: a real database file, real HTTP to the sandbox, a clock that moves when told.
+//!
+//! One binary, so that it is linked once. [`support::Town`] is where everything happens; the
+//! invariants of `support/check.rs` hold after every test.
+
+mod batching;
+mod journey;
+mod outcomes;
+mod support;
