@@ -3,7 +3,11 @@
 //! One binary, so that it is linked once. [`support::Town`] is where everything happens; the
 //! invariants of `support/check.rs` hold after every test.
 
+mod architecture;
 mod batching;
+mod crash;
+mod doubt;
+mod errors;
 mod journey;
 mod outcomes;
 mod support;

@@ -22,10 +22,10 @@ use sqlx::{AssertSqlSafe, Connection, FromRow, SqliteConnection};
 use tempfile::TempDir;
 use unlockd::clock::Clock;
 use unlockd::config::{self, Config, Inputs};
-use unlockd::domain::Millis;
+use unlockd::domain::{Credits, Millis, RequestId};
 use unlockd::sandbox::{self, Call, Fault, Options, Sandbox, Time};
 use unlockd::store::lease::{self, Lease};
-use unlockd::store::{Store, StoreError};
+use unlockd::store::{Store, StoreError, requests};
 use unlockd::worker::driver::{self, End};
 use unlockd::worker::{Deps, intake, poll, read, settle, submit, verify};
 
@@ -185,6 +185,85 @@ impl Town {
             step.as_mut().poll(context).map(|did| did.expect("the database is well") == 0)
         })
         .await
+    }
+
+    /// Runs until the API leaves a call without an answer (`lost-answer=timeout`) and kills the
+    /// worker at that moment; or until the time is over. Whether it was killed.
+    pub(crate) async fn killed_when_silent(&mut self, ms: i64) -> bool {
+        let deps = self.deps().clone();
+        let silent = |town: &Town| {
+            town.sandbox.journal().iter().any(|call| call.fault.as_deref() == Some("lost-answer=timeout"))
+        };
+        for _ in 0..ms / 1_000 {
+            loop {
+                let step = driver::step(&deps);
+                let waits = async {
+                    while !silent(self) {
+                        tokio::task::yield_now().await;
+                    }
+                };
+                let did = tokio::select! {
+                    did = step => did.expect("the database is well"),
+                    () = waits => {
+                        self.kill();
+                        return true;
+                    }
+                };
+                if did == 0 {
+                    break;
+                }
+            }
+            self.advance(1_000);
+        }
+        false
+    }
+
+    /// A copy of the database as it is on disk.
+    pub(crate) fn copy(&self) -> TempDir {
+        let copy = tempfile::tempdir().expect("a temporary directory");
+        for name in ["unlockd.db", "unlockd.db-wal"] {
+            std::fs::copy(self.dir.path().join(name), copy.path().join(name)).expect("copied");
+        }
+        copy
+    }
+
+    /// The worker dies, and starts again on an older copy of its database.
+    pub(crate) async fn restore(&mut self, copy: &TempDir) {
+        self.kill();
+        self.allowed.restored = true;
+        for name in ["unlockd.db", "unlockd.db-wal", "unlockd.db-shm"] {
+            std::fs::remove_file(self.dir.path().join(name)).ok();
+        }
+        for name in ["unlockd.db", "unlockd.db-wal"] {
+            std::fs::copy(copy.path().join(name), self.dir.path().join(name)).expect("copied");
+        }
+        self.start().await;
+        self.state = connect(self.database()).await;
+        let inbox = self.store().inbox_path().to_owned();
+        self.user = connect(inbox).await;
+    }
+
+    /// A person approves what a request was quoted.
+    pub(crate) async fn approve(&mut self, id: i64) {
+        let quote = self.number(&format!("select quoted_credits from requests where id = {id}")).await;
+        let now = self.clock.now();
+        self.store()
+            .write(move |connection| {
+                Box::pin(requests::approve(connection, RequestId(id), Credits(quote), now))
+            })
+            .await
+            .expect("approved");
+    }
+
+    /// A person cancels a request.
+    pub(crate) async fn cancel(&mut self, id: i64) {
+        let now = self.clock.now();
+        self.store()
+            .write(move |connection| {
+                Box::pin(async move { requests::cancel(connection, RequestId(id), now).await })
+            })
+            .await
+            .expect("cancelled");
     }
 
     /// When the passes want to run again.
