@@ -75,17 +75,13 @@ async fn killed_wherever_a_step_waits_again_and_again() {
 }
 
 #[tokio::test]
-async fn started_again_from_the_copy_made_after_any_step() {
+async fn started_again_from_the_copy_made_after_any_pass() {
     let mut town = hostile().build().await;
     let request = town.insert(Some("7"), &IDS).await;
     let mut copies = Vec::new();
-    for _ in 0..30 {
-        let did = unlockd::worker::driver::step(town.deps()).await.expect("well");
-        if did > 0 {
-            copies.push(town.copy());
-        } else {
-            town.tick(1_000).await;
-        }
+    while town.status(request).await != "done" {
+        copies.append(&mut town.copy_after_each_pass().await);
+        town.tick(1_000).await;
     }
     town.finish_all().await;
     assert!(copies.len() > 5, "{} copies", copies.len());

@@ -102,6 +102,7 @@ async fn a_402_parks_the_job_until_the_balance_grew_and_costs_one_post() {
     assert_eq!(town.job_state(1).await, "queued (insufficient_credits)");
     assert_eq!(town.posts().len(), 1);
     town.sandbox.top_up(1_000);
+    town.tick(16_000).await;
     town.finish_all().await;
     assert_eq!(town.status(request).await, "done");
     assert_eq!(town.posts().len(), 2);
@@ -118,6 +119,7 @@ async fn a_smaller_job_that_fits_goes_on_while_a_larger_one_waits_for_credits() 
     assert_eq!(town.status(small).await, "done", "{}", town.dump().await);
     assert!(town.posts().iter().all(|post| post.status == Some(201)), "a 402 that could be foreseen");
     town.sandbox.top_up(1_000);
+    town.tick(16_000).await;
     town.finish_all().await;
     assert_eq!(town.status(large).await, "done");
     town.check().await;

@@ -25,7 +25,7 @@ use unlockd::config::{self, Config, Inputs};
 use unlockd::domain::{Credits, Millis, RequestId};
 use unlockd::sandbox::{self, Call, Fault, Options, Sandbox, Time};
 use unlockd::store::lease::{self, Lease};
-use unlockd::store::{Store, StoreError, requests};
+use unlockd::store::{Store, StoreError, accounts, requests};
 use unlockd::worker::driver::{self, End};
 use unlockd::worker::{Deps, intake, poll, read, settle, submit, verify};
 
@@ -227,6 +227,31 @@ impl Town {
         copy
     }
 
+    /// Runs the passes one by one, and copies the database after each that did something.
+    pub(crate) async fn copy_after_each_pass(&mut self) -> Vec<TempDir> {
+        let (deps, mut copies) = (self.deps().clone(), Vec::new());
+        let account = deps.accounts().remove(0);
+        loop {
+            let before = copies.len();
+            for pass in 0..6 {
+                let report = match pass {
+                    0 => intake::run(&deps).await,
+                    1 => submit::run(&deps, &account).await,
+                    2 => poll::run(&deps, &account).await,
+                    3 => verify::run(&deps, &account).await,
+                    4 => read::run(&deps, &account).await,
+                    _ => settle::run(&deps, &account).await,
+                };
+                if report.expect("the database is well").did > 0 {
+                    copies.push(self.copy());
+                }
+            }
+            if copies.len() == before {
+                return copies;
+            }
+        }
+    }
+
     /// The worker dies, and starts again on an older copy of its database.
     pub(crate) async fn restore(&mut self, copy: &TempDir) {
         self.kill();
@@ -253,6 +278,18 @@ impl Town {
             })
             .await
             .expect("approved");
+    }
+
+    /// A person pauses the account, or lets it go on.
+    pub(crate) async fn pause(&mut self, paused: bool) {
+        let (account, now) = (self.deps().accounts().remove(0), self.clock.now());
+        let at = paused.then_some(now);
+        self.store()
+            .write(move |connection| {
+                Box::pin(async move { accounts::set_paused(connection, &account, at).await })
+            })
+            .await
+            .expect("noted");
     }
 
     /// A person cancels a request.
