@@ -33,28 +33,48 @@ pub enum Sign {
     Unclear,
 }
 
-/// Reads one look. `cost` is what the whole submission would have been charged.
+/// Reads one look. `cost` is what the whole submission would have been charged at most: contacts
+/// that the task skipped make its charge smaller.
 pub fn read_look(look: &Look, cost: Credits) -> Sign {
-    let nothing_left = look.quote == Some(Credits::ZERO);
-    let full_price = look.quote.is_some_and(|quote| quote >= cost && cost > Credits::ZERO);
-    let all_open = look.profiles_read > 0 && look.profiles_open == look.profiles_read;
-    let charged = look.unexplained.is_some_and(|(least, _)| least >= cost);
-    let not_charged = look.unexplained.is_some_and(|(_, most)| most < cost);
-    let some_open = look.profiles_open > 0 || look.quote.is_some_and(|quote| quote < cost);
-
-    if not_charged {
-        // A task charges for all that it accepts. Contacts that are open all the same were unlocked
-        // by somebody else, and are sorted out before the batch goes out again.
-        return match (look.quote, look.profiles_read) {
-            (Some(_), _) if full_price || some_open => Sign::NoEffect,
-            (None, read) if read > 0 => Sign::NoEffect,
-            _ => Sign::Unclear,
-        };
+    if look.quote == Some(Credits::ZERO) {
+        return Sign::TookEffect;
     }
-    if nothing_left || (look.quote.is_none() && all_open) || (charged && some_open) {
+    if took_no_effect(look) {
+        return Sign::NoEffect;
+    }
+    let all_open = look.profiles_read > 0 && look.profiles_open == look.profiles_read;
+    if (look.quote.is_none() && all_open) || charge_explains_it(look, cost) {
         return Sign::TookEffect;
     }
     Sign::Unclear
+}
+
+/// Whether no charge for this batch, however small, fits what was found.
+///
+/// What a precheck would charge for now, a task would have been charged for then, even if it has
+/// failed since; so more left to charge than is gone means that there was no task. Contacts that
+/// are open all the same were unlocked by somebody else, and are sorted out before the batch goes
+/// out again. A balance that has grown could hide any charge, and proves nothing.
+fn took_no_effect(look: &Look) -> bool {
+    match (look.quote, look.unexplained) {
+        (_, Some((_, most))) if most < Credits::ZERO => false,
+        (Some(quote), Some((_, most))) => quote > most,
+        (None, Some((_, most))) => most == Credits::ZERO && look.profiles_read > 0 && look.profiles_open == 0,
+        (_, None) => false,
+    }
+}
+
+/// Whether a charge of this batch is what left the balance: all of it is gone and some of the batch
+/// is open, or a part is gone that is at least what is left to charge, and open profiles show it.
+fn charge_explains_it(look: &Look, cost: Credits) -> bool {
+    let Some((least, most)) = look.unexplained else { return false };
+    let some_open = look.profiles_open > 0 || look.quote.is_some_and(|quote| quote < cost);
+    let all_gone = least >= cost && some_open;
+    let part_gone = look.quote.is_some_and(|quote| quote < cost && quote <= least)
+        && most <= cost
+        && least > Credits::ZERO
+        && look.profiles_open > 0;
+    all_gone || part_gone
 }
 
 /// How long to look, and how often.
@@ -146,6 +166,17 @@ mod tests {
             ("others may explain the charge", look(Some(1_500), Some((0, 1_500)), 0, 3), Sign::Unclear),
             ("no precheck, all sampled open", look(None, Some((1_500, 1_500)), 3, 3), Sign::TookEffect),
             ("no precheck, all locked, nothing gone", look(None, Some((0, 0)), 0, 3), Sign::NoEffect),
+            ("no precheck, one open, nothing gone", look(None, Some((0, 0)), 1, 3), Sign::Unclear),
+            ("no precheck, a part is gone", look(None, Some((15, 15)), 0, 3), Sign::Unclear),
+            (
+                "some were skipped, one has failed",
+                look(Some(15), Some((1_440, 1_440)), 3, 3),
+                Sign::TookEffect,
+            ),
+            ("some were skipped, none seen open", look(Some(15), Some((1_440, 1_440)), 0, 3), Sign::Unclear),
+            ("failed ones can be bought again", look(Some(30), Some((30, 30)), 0, 3), Sign::Unclear),
+            ("others spent much more", look(Some(900), Some((0, 9_000)), 1, 3), Sign::Unclear),
+            ("a top-up hides what was charged", look(Some(15), Some((-970, -970)), 1, 3), Sign::Unclear),
             ("only a balance", look(None, Some((0, 0)), 0, 0), Sign::Unclear),
             ("nothing could be read", look(None, None, 0, 0), Sign::Unclear),
         ];

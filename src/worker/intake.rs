@@ -65,6 +65,7 @@ async fn take(deps: &Deps, rows: Vec<InboxRow>, now: Millis) -> Result<(), Store
         requests::taken_before(deps.store.readers(), &ids).await?.into_iter().collect();
     let accounts = deps.accounts();
     let mut taken = Vec::with_capacity(rows.len());
+    let mut adopted = HashSet::new();
     for row in rows {
         let digest = digest(&row);
         match before.get(&row.id) {
@@ -76,7 +77,11 @@ async fn take(deps: &Deps, rows: Vec<InboxRow>, now: Millis) -> Result<(), Store
             }
             None => {
                 let wish = request::parse(&raw(&row), &accounts);
-                taken.push(Taken { row, digest, wish });
+                // Two rows may name one task. The second one waits for the next chunk, which finds
+                // the job that follows it.
+                if adopts(&wish).is_none_or(|task| adopted.insert(task)) {
+                    taken.push(Taken { row, digest, wish });
+                }
             }
         }
     }
@@ -86,6 +91,15 @@ async fn take(deps: &Deps, rows: Vec<InboxRow>, now: Millis) -> Result<(), Store
         new.push(decide(deps, taken, &known).await?);
     }
     record(deps, new, &taken, now).await
+}
+
+/// The task that a row wants to adopt.
+fn adopts(wish: &Result<UnlockRequest, Rejection>) -> Option<(AccountId, Action, TaskId)> {
+    let request = wish.as_ref().ok()?;
+    match &request.wish {
+        Wish::Adopt { task_id, .. } => Some((request.account.clone(), request.action, task_id.clone())),
+        _ => None,
+    }
 }
 
 async fn show_again(deps: &Deps, id: i64) -> Result<(), StoreError> {

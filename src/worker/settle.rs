@@ -61,6 +61,10 @@ async fn more_to_send(deps: &Deps, account: &AccountId) -> Result<bool, StoreErr
 async fn close(deps: &Deps, account: &AccountId, closing: Snapshot) -> Result<Report, StoreError> {
     let now = deps.clock.now();
     let of_account = account.clone();
+    let estimates = [
+        (Action::UnlockContactEmails, deps.price(account, Action::UnlockContactEmails).await?),
+        (Action::UnlockContactPhones, deps.price(account, Action::UnlockContactPhones).await?),
+    ];
     let closed = deps
         .store
         .write(move |connection| {
@@ -77,29 +81,47 @@ async fn close(deps: &Deps, account: &AccountId, closing: Snapshot) -> Result<Re
                 let (before, after) = (window.balance_before.map(Credits), Some(Credits(closing.total)));
                 let settlement = reconcile::audit(&jobs, before, after);
                 ledger::close_window(&mut *connection, &window, Some(&closing), &settlement, now).await?;
-                if let Some((action, price)) = other_price(&charges, &settlement) {
+                let other_price = other_price(&charges, &settlement, &estimates);
+                if let Some((action, price)) = other_price {
                     ledger::keep_price(connection, &of_account, action, price, now).await?;
                 }
-                Ok(Some((window, charges, settlement)))
+                Ok(Some((window, other_price, settlement)))
             })
         })
         .await?;
-    let Some((window, charges, settlement)) = closed else { return Ok(Report::did(1)) };
-    tell(account, &window, &charges, &settlement);
+    let Some((window, other_price, settlement)) = closed else { return Ok(Report::did(1)) };
+    tell(account, &window, other_price, &settlement);
     Ok(Report::did(1))
 }
 
-/// A price that the window shows, if it holds one kind of action only.
-fn other_price(charges: &[(Action, JobCharge)], settlement: &Settlement) -> Option<(Action, Credits)> {
-    let (action, _) = charges.first()?;
+/// A price that the window shows and that is not the one of the estimates, if the window holds one
+/// kind of action only: as the balance shows it, or as prechecks foretold and the balance confirms.
+fn other_price(
+    charges: &[(Action, JobCharge)],
+    settlement: &Settlement,
+    estimates: &[(Action, Credits)],
+) -> Option<(Action, Credits)> {
+    let (action, first) = charges.first()?;
     let same = charges.iter().all(|(other, _)| other == action);
     let jobs: Vec<JobCharge> = charges.iter().map(|(_, charge)| *charge).collect();
-    same.then(|| reconcile::price_shown(&jobs, settlement)).flatten().map(|price| (*action, price))
+    let confirmed = settlement.verdict == Verdict::Matched
+        && settlement.expected_min > Credits::ZERO
+        && jobs.iter().all(|job| job.price == first.price && job.accepted > 0);
+    let shown = match confirmed {
+        true => Some(first.price),
+        false => reconcile::price_shown(&jobs, settlement),
+    };
+    shown.filter(|price| same && !estimates.contains(&(*action, *price))).map(|price| (*action, price))
 }
 
-fn tell(account: &AccountId, window: &Window, charges: &[(Action, JobCharge)], settlement: &Settlement) {
+fn tell(
+    account: &AccountId,
+    window: &Window,
+    other_price: Option<(Action, Credits)>,
+    settlement: &Settlement,
+) {
     let spent = settlement.spent.unwrap_or_default();
-    if let Some((action, price)) = other_price(charges, settlement) {
+    if let Some((action, price)) = other_price {
         tracing::warn!(account = %account, action = %action, price = price.0,
             "the balance shows another price than expected; it is used for estimates from now on");
     }

@@ -1,0 +1,77 @@
+//! Imports go one way, and SQL lives in one place.
+
+use std::path::{Path, PathBuf};
+
+fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).expect("readable") {
+        let path = entry.expect("readable").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Files of a module (`src/NAME/…` or `src/NAME.rs`) with the code before their unit tests.
+fn module(name: &str) -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    let of_module = |path: &PathBuf| {
+        let path =
+            path.strip_prefix(env!("CARGO_MANIFEST_DIR")).expect("inside").to_string_lossy().into_owned();
+        path.starts_with(&format!("src/{name}/")) || path == format!("src/{name}.rs")
+    };
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).expect("readable");
+        let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        let code = code.join("\n");
+        let before_tests = code.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
+        (path, before_tests)
+    };
+    files.into_iter().filter(of_module).map(read).collect()
+}
+
+#[test]
+fn imports_go_one_way() {
+    let all = ["api", "cli", "clock", "config", "domain", "http", "logs", "sandbox", "store", "worker"];
+    let may_use: [(&str, &[&str]); 6] = [
+        ("domain", &["domain"]),
+        ("sandbox", &["sandbox"]),
+        ("store", &["store", "domain"]),
+        ("api", &["api", "domain"]),
+        ("worker", &["worker", "api", "clock", "config", "domain", "store"]),
+        ("config", &["config"]),
+    ];
+    for (name, allowed) in may_use {
+        let files = module(name);
+        assert!(!files.is_empty(), "{name} is gone");
+        for (path, code) in files {
+            for other in all.iter().filter(|other| !allowed.contains(other)) {
+                assert!(!code.contains(&format!("crate::{other}")), "{} uses {other}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn sql_is_in_the_store_only() {
+    for name in ["api", "cli", "config", "domain", "http", "sandbox", "worker"] {
+        for (path, code) in module(name) {
+            for word in ["sqlx::query", "\"select ", "\"insert into", "\"update ", "\"delete from"] {
+                assert!(!code.contains(word), "{} has {word}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_core_knows_no_io_no_clock_and_no_runtime() {
+    for (path, code) in module("domain") {
+        for word in
+            ["async fn", "tokio::", "reqwest", "sqlx", "tracing::", "std::fs", "std::env", "SystemTime"]
+        {
+            assert!(!code.contains(word), "{} has {word}", path.display());
+        }
+    }
+}

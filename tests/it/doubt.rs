@@ -1,0 +1,238 @@
+//! A submission whose answer was lost is settled by reading, and never sent again unread.
+
+use unlockd::sandbox::{Billing, Channel};
+use unlockd::worker::driver::End;
+
+use crate::support::{Setup, Town, good_ids, refs};
+
+/// As costly as it gets: every repeated POST is charged again.
+fn hostile() -> Setup {
+    Setup::default().config("API__TIMEOUT", "400ms").sandbox(|options| options.billing = Billing::Repeats)
+}
+
+#[tokio::test]
+async fn whichever_way_an_answer_is_lost_its_contacts_are_paid_once_and_read() {
+    let ways = [
+        "lost-answer",
+        "lost-answer=reset",
+        "lost-answer=truncate",
+        "lost-answer=cut:0",
+        "lost-answer=cut:9",
+        "lost-answer=cut:60",
+        "lost-answer=500",
+        "lost-answer=502",
+        "lost-answer=timeout",
+        "broken=html",
+        "broken=empty",
+        "broken=types",
+        "broken=truncated",
+        "broken=deep",
+    ];
+    for way in ways {
+        let mut town = hostile().build().await;
+        town.fault(&format!("{way}@unlock"));
+        let request = town.insert(Some("7"), &["101", "102", "103"]).await;
+        town.settle().await;
+        assert_eq!(town.job_state(1).await, "in_doubt (looking)", "{way}");
+        town.finish_all().await;
+
+        assert_eq!(town.posts().len(), 1, "{way}");
+        assert_eq!(town.status(request).await, "done", "{way}");
+        for id in ["101", "102", "103"] {
+            let outcome = town.outcome(request, id).await;
+            assert_eq!(outcome, ("delivered".into(), Some("profile".into())), "{way}");
+        }
+        let timeline = town.timeline(1).await;
+        assert_eq!(timeline, ["send_started", "answer_lost", "proven_carried_out", "values_read"], "{way}");
+        assert_eq!(town.verdicts().await, [(45, "matched".to_owned())], "{way}");
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_never_arrived_goes_out_again_only_after_three_looks_prove_it() {
+    for way in [
+        "lost-request",
+        "lost-request=reset",
+        "status=500",
+        "status=502",
+        "status=503",
+        "redirect=http://127.0.0.1:9/",
+    ] {
+        let mut town = hostile().build().await;
+        town.fault(&format!("{way}@unlock"));
+        let request = town.insert(None, &["101", "102"]).await;
+        town.tick(119_000).await;
+        assert_eq!(town.posts().len(), 1, "{way}: not sent again before four times verify_after");
+        assert_eq!(town.job_state(1).await, "in_doubt (looking)", "{way}");
+        town.finish_all().await;
+        assert_eq!(town.posts().len(), 2, "{way}");
+        let timeline = town.timeline(1).await;
+        let proven = timeline.iter().position(|event| event == "proven_not_carried_out");
+        let again = timeline.iter().rposition(|event| event == "send_started");
+        assert!(proven.is_some() && proven < again, "{way}: {timeline:?}");
+        assert_eq!(town.outcome(request, "101").await, ("delivered".into(), Some("task".into())));
+        assert_eq!(town.verdicts().await.last().map(|(spent, _)| *spent), Some(30), "{way}");
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn an_effect_that_shows_late_is_still_seen() {
+    for lag in [20, 50, 100] {
+        let mut town = hostile()
+            .sandbox(|options| options.charge_lag = std::time::Duration::from_secs(lag))
+            .build()
+            .await;
+        town.fault("lost-answer@unlock");
+        let request = town.insert(None, &["101", "102"]).await;
+        town.finish_all().await;
+        assert_eq!(town.posts().len(), 1, "{lag} s");
+        assert!(town.outcomes(request).await.values().all(|outcome| outcome == "delivered"));
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn when_somebody_else_spends_meanwhile_a_person_decides() {
+    let mut town = hostile().build().await;
+    town.fault("lost-request@unlock");
+    let request = town.insert(None, &["101"]).await;
+    town.settle().await;
+    town.sandbox.spend(500);
+    let End::WaitsForPerson(waits) = town.finish().await else { panic!("{}", town.dump().await) };
+    assert!(waits.iter().any(|wait| wait.contains("resolve 1 --resubmit")), "{waits:?}");
+    assert_eq!(town.job_state(1).await, "in_doubt (needs_decision)");
+    assert_eq!(town.posts().len(), 1);
+    assert_eq!(town.status(request).await, "accepted");
+    let evidence: (Option<String>,) = town.one("select evidence from jobs").await;
+    assert!(evidence.0.expect("evidence").contains("500 credits left the balance unexplained"));
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_job_that_waits_for_a_decision_does_not_stop_the_others() {
+    let mut town = hostile().build().await;
+    town.fault("lost-request@unlock");
+    town.insert(None, &["101"]).await;
+    town.settle().await;
+    town.sandbox.spend(500);
+    town.finish().await;
+    let later = town.insert(None, &["201"]).await;
+    town.finish().await;
+    assert_eq!(town.status(later).await, "done");
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_contact_in_doubt_is_not_sent_by_another_request() {
+    let mut town = hostile().build().await;
+    town.fault("lost-answer@unlock");
+    let first = town.insert(None, &["101"]).await;
+    town.settle().await;
+    let second = town.insert(Some("9"), &["101", "102"]).await;
+    town.finish_all().await;
+    let sent: Vec<_> = town.posts().iter().map(Town::sent).collect();
+    assert_eq!(sent, [["101"], ["102"]]);
+    assert_eq!(town.outcome(first, "101").await.0, "delivered");
+    assert_eq!(town.outcome(second, "101").await.0, "delivered");
+    town.check().await;
+}
+
+#[tokio::test]
+async fn restarts_in_the_middle_of_a_verification_change_nothing() {
+    for way in ["lost-answer@unlock", "lost-request@unlock"] {
+        let mut town = hostile().build().await;
+        town.fault(way);
+        let request = town.insert(None, &["101", "102", "103"]).await;
+        for polls in (1..120).step_by(5) {
+            town.step_partly(polls).await;
+            town.restart().await;
+            town.tick(7_000).await;
+        }
+        town.finish_all().await;
+        assert_eq!(town.status(request).await, "done", "{way}");
+        assert!(town.outcomes(request).await.values().all(|outcome| outcome == "delivered"), "{way}");
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn looks_that_cannot_be_read_prove_nothing() {
+    let mut town = hostile().build().await;
+    town.fault("lost-answer@unlock");
+    town.fault("40x:status=500@profile");
+    town.fault("40x:status=500@precheck");
+    town.insert(None, &["101"]).await;
+    town.finish().await;
+    assert_eq!(town.posts().len(), 1);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn contacts_that_the_task_skipped_do_not_hide_that_it_was_charged() {
+    let mut town =
+        hostile().config("POLLING__GIVE_UP_AFTER", "1h").config("SUBMIT__PRECHECK", "false").build().await;
+    town.fault("lost-answer@unlock");
+    let ids = ["101", "102", "191", "194", "196", "197", "198", "199"];
+    let request = town.insert(None, &ids).await;
+    town.finish().await;
+    assert_eq!(town.posts().len(), 1);
+    assert_eq!(town.outcome(request, "101").await.0, "delivered");
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_full_batch_with_every_special_id_survives_a_lost_answer() {
+    let mut town = hostile().config("POLLING__GIVE_UP_AFTER", "1h").build().await;
+    town.fault("lost-answer@unlock");
+    let ids: Vec<String> = (100..200).map(|id| id.to_string()).collect();
+    let request = town.insert(None, &refs(&ids)).await;
+    town.finish().await;
+    // The checker sees to it that none was charged twice; a contact that the precheck set aside by
+    // mistake may travel in a call of its own.
+    assert_eq!(town.sandbox.accounting().charge("150", Channel::Email).times, 1);
+    assert_eq!(town.outcome(request, "150").await.0, "delivered");
+    town.check().await;
+}
+
+#[tokio::test]
+async fn two_lost_answers_at_once_are_told_apart() {
+    let mut town = hostile().config("SUBMIT__BATCH_SIZE", "3").build().await;
+    town.fault("lost-answer@unlock");
+    town.fault("lost-request@unlock");
+    let ids = good_ids(101, 6);
+    let request = town.insert(None, &refs(&ids)).await;
+    town.finish().await;
+    let twice = town.sandbox.accounting().charges.values().any(|charge| charge.times > 1);
+    assert!(!twice);
+    assert!(town.posts().len() <= 3);
+    assert_eq!(town.status(request).await, "done", "{}", town.dump().await);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn an_acceptance_in_strange_words_is_still_an_acceptance() {
+    let mut town = hostile().build().await;
+    town.fault("broken=unknown@unlock");
+    let request = town.insert(None, &["101"]).await;
+    town.settle().await;
+    assert_eq!(town.job_state(1).await, "polling", "its task id was read");
+    town.finish_all().await;
+    assert_eq!(town.outcome(request, "101").await, ("delivered".into(), Some("task".into())));
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_top_up_does_not_hide_that_a_submission_was_charged() {
+    for ids in [vec!["101", "197"], vec!["197", "190"], vec!["101", "102"]] {
+        let mut town = hostile().config("SUBMIT__PRECHECK", "false").build().await;
+        town.fault("lost-answer@unlock");
+        town.insert(None, &ids).await;
+        town.settle().await;
+        town.sandbox.top_up(1_000);
+        town.finish().await;
+        assert_eq!(town.posts().len(), 1, "{ids:?}");
+        town.check().await;
+    }
+}

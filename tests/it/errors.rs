@@ -1,0 +1,258 @@
+//! The error matrix, at submissions and at polls.
+
+use unlockd::worker::driver::End;
+
+use crate::support::{Setup, Town, good_ids, refs};
+
+#[tokio::test]
+async fn a_submission_refused_for_good_ends_its_contacts_without_a_retry() {
+    for (fault, key) in [("status=400", true), ("status=422", true), ("status=404", true)] {
+        let mut town = Town::new().await;
+        town.fault(&format!("{fault}@unlock"));
+        let request = town.insert(Some("7"), &["101", "102"]).await;
+        let other = town.insert(Some("8"), &["201"]).await;
+        town.finish_all().await;
+        assert_eq!(town.job_state(1).await, "rejected", "{fault}");
+        let rows: Vec<(String, Option<String>)> =
+            town.all("select outcome, error_code from contact_outcomes where request_id = 1").await;
+        assert!(
+            rows.iter().all(|(outcome, code)| outcome == "rejected" && code.is_some() == key),
+            "{rows:?}"
+        );
+        assert_eq!(town.status(request).await, "done");
+        assert_eq!(town.status(other).await, "done");
+        assert_eq!(town.posts().len(), 2, "{fault}: one for each job");
+        assert_eq!(town.verdicts().await, [(15, "matched".to_owned())], "{fault}");
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_does_not_exist_ends_its_contacts() {
+    let mut town = Town::new().await;
+    let request = town.insert(Some("99404"), &["101"]).await;
+    town.finish_all().await;
+    assert_eq!(town.outcome(request, "101").await.0, "rejected");
+    assert!(town.posts().len() <= 1);
+    assert_eq!(town.sandbox.accounting().charged_total, 0);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn an_error_with_http_200_is_no_success() {
+    let mut town = Town::new().await;
+    town.fault("200-error=400:USER_HAS_NO_FEATURE@unlock");
+    let request = town.insert(None, &["101"]).await;
+    town.finish_all().await;
+    let rows: Vec<(String, Option<String>)> =
+        town.all("select outcome, error_code from contact_outcomes").await;
+    assert_eq!(rows, [("rejected".to_owned(), Some("USER_HAS_NO_FEATURE".to_owned()))]);
+    assert_eq!(town.status(request).await, "done");
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_concurrency_limit_with_http_200_waits_and_goes_on() {
+    let mut town = Town::new().await;
+    town.fault("200-error=429:USER_CONCURRENCY_LIMIT_EXCEEDED@unlock");
+    town.fault("200-error=429:USER_CONCURRENCY_LIMIT_EXCEEDED@poll");
+    let request = town.insert(None, &["101"]).await;
+    town.finish_all().await;
+    assert_eq!(town.outcome(request, "101").await.0, "delivered");
+    assert_eq!(town.posts().len(), 2);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_refused_key_stops_everything_until_it_changes_and_nothing_is_lost() {
+    let mut town = Setup::default().config("SUBMIT__BATCH_SIZE", "2").build().await;
+    let ids = good_ids(101, 10);
+    let request = town.insert(None, &refs(&ids)).await;
+    for _ in 0..5 {
+        let _ = unlockd::worker::driver::step(town.deps()).await.expect("well");
+    }
+    town.sandbox.set_api_key(Some("uak_test_2".to_owned()));
+    let before = town.sandbox.journal().len();
+    let end = town.finish().await;
+    town.tick(600_000).await;
+    let refused = town.sandbox.journal()[before..].iter().filter(|call| call.status == Some(401)).count();
+    assert!((1..=2).contains(&refused), "{refused} calls with a refused key");
+    let End::WaitsForPerson(waits) = end else { panic!("{end:?}") };
+    assert!(waits[0].contains("key was refused"), "{waits:?}");
+
+    // A restart does not try the refused key again.
+    let calls = town.sandbox.journal().len();
+    town.restart().await;
+    town.tick(60_000).await;
+    assert_eq!(town.sandbox.journal().len(), calls);
+
+    town.configure("LENSMOR_API_KEY", "uak_test_2").await;
+    town.finish_all().await;
+    assert_eq!(town.status(request).await, "done");
+    assert!(town.outcomes(request).await.values().all(|outcome| outcome == "delivered"));
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_402_parks_the_job_until_the_balance_grew_and_costs_one_post() {
+    let mut town = Town::new().await;
+    town.fault("status=402@unlock");
+    let request = town.insert(None, &["101", "102"]).await;
+    town.tick(120_000).await;
+    assert_eq!(town.job_state(1).await, "queued (insufficient_credits)");
+    assert_eq!(town.posts().len(), 1);
+    town.sandbox.top_up(1_000);
+    town.tick(16_000).await;
+    town.finish_all().await;
+    assert_eq!(town.status(request).await, "done");
+    assert_eq!(town.posts().len(), 2);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_smaller_job_that_fits_goes_on_while_a_larger_one_waits_for_credits() {
+    let mut town = Setup::default().sandbox(|options| options.balance = 60).build().await;
+    let large = town.insert(Some("7"), &refs(&good_ids(101, 10))).await;
+    let small = town.insert(Some("8"), &["1201"]).await;
+    town.tick(60_000).await;
+    assert_eq!(town.status(large).await, "accepted");
+    assert_eq!(town.status(small).await, "done", "{}", town.dump().await);
+    assert!(town.posts().iter().all(|post| post.status == Some(201)), "a 402 that could be foreseen");
+    town.sandbox.top_up(1_000);
+    town.tick(16_000).await;
+    town.finish_all().await;
+    assert_eq!(town.status(large).await, "done");
+    town.check().await;
+}
+
+#[tokio::test]
+async fn after_a_409_the_state_is_read_before_the_retry() {
+    let mut town = Town::new().await;
+    town.fault("status=409@unlock");
+    let request = town.insert(None, &["101"]).await;
+    town.settle().await;
+    assert_eq!(town.job_state(1).await, "queued (conflict)");
+    town.finish_all().await;
+    assert_eq!(town.status(request).await, "done");
+    let journal = town.sandbox.journal();
+    let posts: Vec<usize> =
+        (0..journal.len()).filter(|at| journal[*at].path.ends_with("/contacts/unlock")).collect();
+    assert_eq!(posts.len(), 2);
+    let between = &journal[posts[0] + 1..posts[1]];
+    assert!(between.iter().any(|call| call.path.contains("/balance")), "no balance was read");
+    assert!(between.iter().any(|call| call.path.contains("/precheck")), "no precheck was made");
+    town.check().await;
+}
+
+#[tokio::test]
+async fn no_call_is_made_while_a_retry_after_runs() {
+    let date = |ms: i64| {
+        httpdate::fmt_http_date(std::time::UNIX_EPOCH + std::time::Duration::from_millis(ms as u64))
+    };
+    for (what, least_ms) in [
+        ("37", 37_000),
+        ("date", 41_000),
+        ("none", 1_000),
+        ("0", 500),
+        ("-5", 500),
+        ("999999999999", 3_000_000),
+        ("soon", 1_000),
+    ] {
+        for endpoint in ["unlock", "poll", "balance", "precheck"] {
+            let mut town = Town::new().await;
+            let value = if what == "date" { date(town.sandbox.now_ms() + 60_000) } else { what.to_owned() };
+            town.fault(&format!("429={value}@{endpoint}"));
+            let request = town.insert(None, &["101"]).await;
+            town.finish_all().await;
+            assert_eq!(town.status(request).await, "done", "{what}@{endpoint}");
+            let journal = town.sandbox.journal();
+            let at = journal.iter().position(|call| call.status == Some(429)).expect("turned away");
+            let wait = journal[at + 1].at_ms - journal[at].at_ms;
+            assert!(wait >= least_ms, "{what}@{endpoint}: called again after {wait} ms");
+            assert!(wait <= least_ms + 3_600_000, "{what}@{endpoint}: called again only after {wait} ms");
+            town.check().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_retry_after_survives_a_restart() {
+    let mut town = Town::new().await;
+    town.fault("429=90@balance");
+    town.insert(None, &["101"]).await;
+    town.settle().await;
+    for _ in 0..8 {
+        town.restart().await;
+        town.tick(10_000).await;
+    }
+    assert_eq!(town.sandbox.journal().len(), 1);
+    town.finish_all().await;
+    town.check().await;
+}
+
+#[tokio::test]
+async fn polls_that_fail_are_tried_again_with_growing_pauses() {
+    let mut town = Town::new().await;
+    town.fault("6x:status=503@poll");
+    let request = town.insert(None, &["101"]).await;
+    town.finish_all().await;
+    assert_eq!(town.outcome(request, "101").await.0, "delivered");
+    let polls = town.polls();
+    assert_eq!(polls.len(), 7);
+    let pauses: Vec<i64> = polls.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(pauses[5] > pauses[0] && pauses[5] <= 60_000, "{pauses:?}");
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_task_that_the_api_does_not_know_is_lost_and_never_asked_about_again() {
+    let mut town = Town::new().await;
+    town.fault("status=404@poll");
+    let request = town.insert(None, &["101"]).await;
+    town.finish().await;
+    town.tick(120_000).await;
+    assert_eq!(town.job_state(1).await, "lost");
+    assert_eq!(town.outcome(request, "101").await.0, "lost");
+    assert_eq!(town.calls("-tasks/").len(), 1);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_task_without_an_end_expires() {
+    let mut town = Setup::default().config("POLLING__GIVE_UP_AFTER", "10m").build().await;
+    let request = town.insert(Some("1999"), &["101"]).await;
+    town.finish_all().await;
+    assert_eq!((town.job_state(1).await, town.status(request).await), ("expired".into(), "done".into()));
+    assert_eq!(town.outcome(request, "101").await.0, "expired");
+    town.check().await;
+}
+
+#[tokio::test]
+async fn an_api_that_is_down_for_hours_is_not_hammered_and_loses_nothing() {
+    let mut town = Town::new().await;
+    let request = town.insert(None, &["101"]).await;
+    town.fault("always:status=503");
+    town.tick(2 * 3_600_000).await;
+    let calls = town.sandbox.journal().len();
+    assert!(calls < 400, "{calls} calls in two hours");
+    town.sandbox.clear_faults();
+    town.finish_all().await;
+    assert_eq!(town.outcome(request, "101").await.0, "delivered");
+    town.check().await;
+}
+
+#[tokio::test]
+async fn advisory_answers_that_do_not_help_do_not_stop_the_work() {
+    for broken in
+        ["status=500", "broken=html", "broken=types", "status=404", "broken=unknown", "broken=empty"]
+    {
+        let mut town = Town::new().await;
+        town.fault(&format!("always:{broken}@precheck"));
+        let request = town.insert(None, &["101", "193"]).await;
+        town.finish_all().await;
+        assert_eq!(town.outcome(request, "101").await.0, "delivered", "{broken}");
+        assert_eq!(town.outcome(request, "193").await.0, "delivered", "{broken}");
+        assert_eq!(town.sandbox.accounting().charged_total, 15);
+        town.check().await;
+    }
+}

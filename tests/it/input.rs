@@ -1,0 +1,131 @@
+//! Rows that make no sense: each gets a reason, and the rows behind it go on.
+
+use crate::support::{Setup, Town};
+
+#[tokio::test]
+async fn every_row_gets_an_end_or_a_reason() {
+    let mut town = Town::new().await;
+    let huge = format!("'[\"{}\"]'", "9".repeat(5_000_000));
+    let spaces = format!("'{}[101]'", " ".repeat(5_000_000));
+    let bad = [
+        ("personnel_ids", "null"),
+        ("personnel_ids", "''"),
+        ("personnel_ids", "'789,790'"),
+        ("personnel_ids", "'[]'"),
+        ("personnel_ids", "'{\"ids\": [1]}'"),
+        ("personnel_ids", "'\"789\"'"),
+        ("personnel_ids", "'null'"),
+        ("personnel_ids", "'[\"x\", \"\", null, 1.5, -3, [1], {}]'"),
+        ("personnel_ids", "cast(x'ff' as text)"),
+        ("personnel_ids", "cast(x'5b2231ff225d' as text)"),
+        ("personnel_ids", "'[101' || char(0) || ']'"),
+        ("personnel_ids", "char(0)"),
+        ("personnel_ids", huge.as_str()),
+        ("personnel_ids, account", "'[1]', 'nobody'"),
+        ("personnel_ids, account", "'[1]', cast(x'fe' as text)"),
+        ("personnel_ids, action", "'[1]', 'steal'"),
+        ("personnel_ids, action", "'[1]', ''"),
+        ("personnel_ids, event_id", "'[1]', '../balance'"),
+        ("personnel_ids, event_id", "'[1]', cast(x'c3' as text)"),
+        ("personnel_ids, max_credits", "'[1]', -1"),
+        ("task_id", "'../credits/balance'"),
+        ("task_id", "'1' || char(0)"),
+        ("action", "'unlock_event_contacts'"),
+        ("action, query", "'search_exhibitor_events', ''"),
+        ("action, query, max_pages", "'search_exhibitor_events', 'Acme', 0"),
+        ("personnel_ids", &format!("'{}'", "[".repeat(100_000))),
+    ];
+    let mut ids = Vec::new();
+    for (columns, values) in bad {
+        ids.push((town.insert_row(columns, values).await, columns, values));
+    }
+    let good = town.insert_row("personnel_ids", &spaces).await;
+    let mixed =
+        town.insert_row("personnel_ids, reference", "'[\"201\", \"x\", null]', cast(x'ff' as text)").await;
+    town.finish_all().await;
+
+    for (id, columns, values) in ids {
+        let (status, reason) = town.inbox(id).await;
+        let shown: String = values.chars().take(60).collect();
+        assert_eq!(status, "rejected", "{columns} = {shown}");
+        assert!(reason.is_some_and(|reason| reason.len() > 10), "{columns} = {shown}");
+    }
+    assert_eq!((town.status(good).await, town.status(mixed).await), ("done".into(), "done".into()));
+    assert_eq!(town.outcome(mixed, "201").await.0, "delivered");
+    assert_eq!(town.outcome(mixed, "x").await.0, "invalid");
+    assert_eq!(town.number("select count(*) from requests").await, 28);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn nonsense_in_columns_that_only_sqlite_guards_does_not_stop_the_worker() {
+    let mut town = Town::new().await;
+    for (columns, values) in [
+        ("personnel_ids, approved", "'[1]', 7"),
+        ("personnel_ids, max_pages", "'[2]', -9223372036854775808"),
+        ("personnel_ids, max_credits", "'[3]', 9223372036854775807"),
+        ("personnel_ids, created_at", "'[4]', -1"),
+        ("personnel_ids, created_at", "'[5]', 9223372036854775807"),
+        ("id, personnel_ids", "9223372036854775000, '[6]'"),
+        ("id, personnel_ids", "-5, '[7]'"),
+        ("id, personnel_ids", "0, '[8]'"),
+    ] {
+        town.insert_row(columns, values).await;
+    }
+    town.finish_all().await;
+    let open = town.number("select count(*) from inbox where status not in ('done', 'rejected')").await;
+    assert_eq!(open, 0);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_program_cannot_make_the_worker_believe_that_a_row_is_done() {
+    let mut town = Town::new().await;
+    let row = town.insert_row("personnel_ids, status", "'[101]', 'done'").await;
+    let other = town.insert_row("personnel_ids", "'[102]'").await;
+    town.finish_all().await;
+    assert_eq!((town.status(row).await, town.status(other).await), ("done".into(), "done".into()));
+    assert_eq!(town.number("select count(*) from requests").await, 1);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_dedupe_key_makes_enqueueing_idempotent() {
+    let mut town = Town::new().await;
+    for _ in 0..3 {
+        town.user("insert or ignore into inbox (personnel_ids, dedupe_key) values ('[101]', 'k1')").await;
+    }
+    town.finish_all().await;
+    assert_eq!(town.number("select count(*) from requests").await, 1);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn without_watching_new_rows_wait_and_taken_ones_go_on() {
+    let mut town = Town::new().await;
+    let taken = town.insert(None, &["101"]).await;
+    town.settle().await;
+    town.configure("INBOX__WATCH", "false").await;
+    let new = town.insert(None, &["102"]).await;
+    town.tick(60_000).await;
+    assert_eq!((town.status(taken).await, town.status(new).await), ("done".into(), "new".into()));
+    town.configure("INBOX__WATCH", "true").await;
+    town.finish_all().await;
+    assert_eq!(town.status(new).await, "done");
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_row_with_the_id_of_another_that_was_taken_is_refused_and_not_mixed_up() {
+    let mut town = Setup { inbox_apart: true, ..Setup::default() }.build().await;
+    let first = town.insert(None, &["101"]).await;
+    town.finish_all().await;
+    town.user(format!("delete from inbox; insert into inbox (id, personnel_ids) values ({first}, '[202]')"))
+        .await;
+    town.settle().await;
+    let (status, reason) = town.inbox(first).await;
+    assert_eq!(status, "rejected");
+    assert!(reason.expect("a reason").contains("another request"));
+    assert_eq!(town.outcomes(first).await.len(), 1);
+    town.check().await;
+}

@@ -1,0 +1,189 @@
+//! Credits and calls: what is not spent, and what is not sent.
+
+use unlockd::worker::driver::End;
+
+use crate::support::{Setup, Town, good_ids, refs};
+
+#[tokio::test]
+async fn above_approve_above_nothing_is_called_until_a_person_approves() {
+    let mut town = Setup::default().config("CREDITS__APPROVE_ABOVE", "1500").build().await;
+    let large = town.insert(None, &refs(&good_ids(101, 101))).await;
+    town.tick(60_000).await;
+    assert_eq!(town.sandbox.journal().len(), 0);
+    let (status, reason) = town.inbox(large).await;
+    assert_eq!(status, "awaiting_approval");
+    assert!(reason.expect("a reason").contains("1515"));
+    assert_eq!(town.number("select quoted_credits from inbox").await, 1_515);
+    let End::WaitsForPerson(waits) = town.finish().await else { panic!("waits for a person") };
+    assert!(waits[0].contains("unlockd approve 1"), "{waits:?}");
+
+    // Others go on meanwhile, and a row that is approved from the start does not wait.
+    let small = town.insert(None, &["5001"]).await;
+    let ids = serde_json::json!(good_ids(20_001, 101)).to_string();
+    let approved = town.insert_row("personnel_ids, approved", &format!("'{ids}', 1")).await;
+    town.tick(60_000).await;
+    assert_eq!((town.status(small).await, town.status(approved).await), ("done".into(), "done".into()));
+
+    town.approve(large).await;
+    town.finish_all().await;
+    assert_eq!(town.status(large).await, "done");
+    town.check().await;
+}
+
+#[tokio::test]
+async fn what_is_cancelled_before_it_was_sent_costs_nothing() {
+    let mut town = Setup::default().config("CREDITS__APPROVE_ABOVE", "10").build().await;
+    let request = town.insert(None, &["101"]).await;
+    let kept = town.insert_row("personnel_ids, approved", "'[201]', 1").await;
+    town.settle().await;
+    town.cancel(request).await;
+    town.finish_all().await;
+    assert_eq!((town.status(request).await, town.status(kept).await), ("cancelled".into(), "done".into()));
+    assert_eq!(town.outcome(request, "101").await.0, "cancelled");
+    assert_eq!(town.sandbox.accounting().charged_total, 15);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn more_than_max_credits_is_rejected_and_bought_by_nobody() {
+    let mut town = Town::new().await;
+    let request = town.insert_row("personnel_ids, max_credits", "'[101, 102]', 29").await;
+    let fits = town.insert_row("personnel_ids, max_credits", "'[201, 202]', 30").await;
+    town.finish_all().await;
+    let (status, reason) = town.inbox(request).await;
+    assert_eq!(status, "rejected");
+    assert!(reason.expect("a reason").contains("max_credits is 29"));
+    assert_eq!(town.outcome(request, "101").await.0, "rejected");
+    assert_eq!(town.status(fits).await, "done");
+    assert_eq!(town.sandbox.accounting().charged_total, 30);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn the_balance_is_never_taken_below_the_floor() {
+    let mut town = Setup::default()
+        .config("CREDITS__MIN_BALANCE", "50")
+        .config("SUBMIT__BATCH_SIZE", "2")
+        .sandbox(|options| options.balance = 120)
+        .build()
+        .await;
+    town.insert(None, &refs(&good_ids(101, 6))).await;
+    let End::WaitsForPerson(waits) = town.finish().await else { panic!("{}", town.dump().await) };
+    assert!(waits[0].contains("waits for credits"), "{waits:?}");
+    assert_eq!(town.sandbox.accounting().balance, 60);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn the_daily_limit_holds_and_the_next_day_goes_on() {
+    let mut town =
+        Setup::default().config("CREDITS__DAILY_LIMIT", "45").config("SUBMIT__BATCH_SIZE", "2").build().await;
+    let request = town.insert(None, &refs(&good_ids(101, 4))).await;
+    town.finish().await;
+    assert_eq!(town.sandbox.accounting().charged_total, 30);
+    assert_eq!(town.job_state(2).await, "queued (budget)");
+    town.tick(24 * 3_600_000).await;
+    town.finish_all().await;
+    assert_eq!(town.status(request).await, "done");
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_balance_older_than_60_seconds_is_read_again_before_a_submission() {
+    let mut town = Town::new().await;
+    town.insert(None, &["101"]).await;
+    town.finish_all().await;
+    town.tick(61_000).await;
+    let before = town.sandbox.journal().len();
+    town.insert(None, &["102"]).await;
+    town.settle().await;
+    let since = &town.sandbox.journal()[before..];
+    assert!(since[0].path.contains("/balance"), "{:?}", since[0].path);
+    assert!(since.last().expect("calls").path.ends_with("/contacts/unlock"));
+    town.finish_all().await;
+    town.check().await;
+}
+
+#[tokio::test]
+async fn an_estimate_that_grew_beyond_the_approval_asks_again() {
+    let mut town = Setup::default()
+        .config("CREDITS__APPROVE_ABOVE", "100")
+        .sandbox(|options| options.price_email = 20)
+        .build()
+        .await;
+    // 6 contacts: 90 as configured, 120 by the precheck.
+    let request = town.insert(None, &refs(&good_ids(101, 6))).await;
+    let other = town.insert(Some("7"), &["201"]).await;
+    town.finish().await;
+    let (status, reason) = town.inbox(request).await;
+    assert_eq!(status, "awaiting_approval", "{}", town.dump().await);
+    assert!(reason.expect("a reason").contains("120"));
+    assert_eq!(town.status(other).await, "done");
+    town.approve(request).await;
+    town.finish_all().await;
+    assert_eq!(town.status(request).await, "done");
+    assert_eq!(town.sandbox.accounting().charged_total, 140);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_used_up_limit_is_waited_for() {
+    let mut town = Setup::default().sandbox(|options| options.rate_limit = 10).build().await;
+    for id in 0..20 {
+        town.insert(Some(&format!("{}", 1_000 + id)), &[&format!("{}01", id + 1)]).await;
+    }
+    town.finish_all().await;
+    assert_eq!(town.number("select count(*) from inbox where status = 'done'").await, 20);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn calls_that_others_use_up_are_noticed_by_the_headers() {
+    let mut town = Town::new().await;
+    town.allowed.turned_away = true;
+    let request = town.insert(None, &["101"]).await;
+    town.settle().await;
+    town.sandbox.use_up_calls(118);
+    town.finish_all().await;
+    let away = town.sandbox.journal().iter().filter(|call| call.status == Some(429)).count();
+    assert!(away <= 1, "{away} calls were turned away");
+    assert_eq!(town.status(request).await, "done");
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_crash_loop_does_not_overrun_the_limit() {
+    let mut town = Setup::default()
+        .sandbox(|options| (options.rate_limit, options.rate_headers) = (20, false))
+        .config("RATE_LIMIT__PER_MINUTE", "20")
+        .config("SUBMIT__BATCH_SIZE", "1")
+        .build()
+        .await;
+    let request = town.insert(None, &refs(&good_ids(101, 12))).await;
+    for _ in 0..20 {
+        town.step_partly(60).await;
+        town.restart().await;
+        town.tick(500).await;
+    }
+    town.finish_all().await;
+    assert_eq!(town.status(request).await, "done");
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_paused_account_submits_nothing_and_polls_on() {
+    let mut town = Setup::default().config("SUBMIT__BATCH_SIZE", "1").build().await;
+    let request = town.insert(None, &["101", "102"]).await;
+    let deps = town.deps().clone();
+    while town.posts().is_empty() {
+        unlockd::worker::driver::step(&deps).await.expect("well");
+    }
+    town.pause(true).await;
+    town.tick(60_000).await;
+    assert_eq!(town.posts().len(), 1);
+    assert_eq!(town.outcome(request, "101").await.0, "delivered");
+    town.pause(false).await;
+    town.finish_all().await;
+    assert_eq!(town.status(request).await, "done");
+    town.check().await;
+}

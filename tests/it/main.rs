@@ -1,0 +1,16 @@
+//! Integration tests: a real database file, real HTTP to the sandbox, a clock that moves when told.
+//!
+//! One binary, so that it is linked once. [`support::Town`] is where everything happens; the
+//! invariants of `support/check.rs` hold after every test.
+
+mod architecture;
+mod batching;
+mod crash;
+mod doubt;
+mod errors;
+mod input;
+mod journey;
+mod limits;
+mod outcomes;
+mod settlement;
+mod support;

@@ -1,0 +1,98 @@
+//! Expected against spent.
+
+use crate::support::{Setup, Town, good_ids, refs};
+
+#[tokio::test]
+async fn jobs_that_overlap_are_settled_together_and_later_ones_apart() {
+    let mut town = Setup::default().config("SUBMIT__BATCH_SIZE", "3").build().await;
+    town.insert(None, &refs(&good_ids(101, 9))).await;
+    town.finish_all().await;
+    town.insert(None, &refs(&good_ids(201, 2))).await;
+    town.finish_all().await;
+    assert_eq!(town.verdicts().await, [(135, "matched".to_owned()), (30, "matched".to_owned())]);
+    let jobs: Vec<(i64,)> = town.all("select jobs from credit_audit order by closed_at").await;
+    assert_eq!(jobs, [(3,), (1,)]);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn what_somebody_else_spends_shows_as_overspent_and_is_booked_to_no_job() {
+    let mut town = Town::new().await;
+    town.insert(None, &refs(&good_ids(101, 7))).await;
+    town.settle().await;
+    town.sandbox.spend(1_000);
+    town.finish_all().await;
+    assert_eq!(town.verdicts().await, [(1_105, "overspent".to_owned())]);
+    assert_eq!(town.number("select sum(credits) from ledger where entry = 'charge'").await, 105);
+    assert_eq!(town.number("select count(*) from prices").await, 0, "1105 / 7 is no price");
+    town.check().await;
+}
+
+#[tokio::test]
+async fn credits_bought_meanwhile_show_as_underspent() {
+    let mut town = Town::new().await;
+    town.insert(None, &["101"]).await;
+    town.settle().await;
+    town.sandbox.top_up(1_000);
+    town.finish_all().await;
+    assert_eq!(town.verdicts().await[0].1, "underspent");
+    town.check().await;
+}
+
+#[tokio::test]
+async fn failures_match_whether_they_are_refunded_or_not() {
+    for refund in [false, true] {
+        let mut town = Setup::default().sandbox(|options| options.refund_failed = refund).build().await;
+        town.insert(None, &["101", "190", "197", "198"]).await;
+        town.finish_all().await;
+        let verdicts = town.verdicts().await;
+        assert_eq!(verdicts, [(if refund { 15 } else { 60 }, "matched".to_owned())], "refund: {refund}");
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn a_balance_that_cannot_be_read_delays_the_settlement_and_loses_nothing() {
+    let mut town = Town::new().await;
+    town.insert(None, &["101"]).await;
+    town.settle().await;
+    town.fault("5x:status=503@balance");
+    town.finish_all().await;
+    assert_eq!(town.verdicts().await, [(15, "matched".to_owned())]);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn another_price_is_noticed_and_used_for_later_estimates() {
+    for precheck in ["false", "true"] {
+        let mut town = Setup::default()
+            .config("SUBMIT__PRECHECK", precheck)
+            .sandbox(|options| options.price_email = 20)
+            .build()
+            .await;
+        town.allowed.price_differs = true;
+        town.insert(None, &refs(&good_ids(101, 7))).await;
+        town.finish_all().await;
+        assert_eq!(town.verdicts().await[0].0, 140);
+        let later = town.insert(None, &["1201"]).await;
+        town.settle().await;
+        let quoted = town.number(&format!("select quoted_credits from requests where id = {later}")).await;
+        assert_eq!(quoted, 20, "precheck: {precheck}");
+        town.finish_all().await;
+        assert_eq!(town.verdicts().await[1], (20, "matched".to_owned()));
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn a_late_charge_is_not_called_underspent_for_good() {
+    // The vendor's balance may lag; what was seen is what is said.
+    let mut town = Setup::default()
+        .sandbox(|options| options.charge_lag = std::time::Duration::from_secs(5))
+        .build()
+        .await;
+    town.insert(None, &["101", "102"]).await;
+    town.finish_all().await;
+    assert_eq!(town.verdicts().await, [(30, "matched".to_owned())]);
+    town.check().await;
+}
