@@ -5,11 +5,12 @@
 //! a broken edit is said and changes nothing, a change that needs a restart is said as such.
 
 use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use notify::{RecursiveMode, Watcher};
+use notify::{Event, RecursiveMode, Watcher};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -25,9 +26,15 @@ const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(10);
 /// Runs until it is dropped.
 pub(super) async fn watch(context: Context, log: LogHandle, deps: Arc<Deps>, signals: Signals) {
     let (hint, mut hints) = mpsc::channel::<()>(1);
-    let watcher = notify::recommended_watcher(move |_event| {
-        // One hint waiting is as good as many.
-        let _ = hint.try_send(());
+    let interesting: Arc<Mutex<BTreeSet<OsString>>> = Arc::default();
+    let names = interesting.clone();
+    let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+        let names = names.lock().unwrap_or_else(PoisonError::into_inner);
+        // An error may stand for events that were missed.
+        if event.is_err() || event.is_ok_and(|event| concerns(&event, &names)) {
+            // One hint waiting is as good as many.
+            let _ = hint.try_send(());
+        }
     });
     let mut watcher = match watcher {
         Ok(watcher) => Some(watcher),
@@ -43,6 +50,8 @@ pub(super) async fn watch(context: Context, log: LogHandle, deps: Arc<Deps>, sig
         if let Some(watcher) = &mut watcher {
             watch_directories(watcher, &mut watched, &current);
         }
+        *interesting.lock().unwrap_or_else(PoisonError::into_inner) =
+            files(&current).filter_map(|file| file.file_name().map(OsString::from)).collect();
         tokio::select! {
             _ = hints.recv(), if watcher.is_some() => {
                 // Let the writer finish: a half-written file would be called broken.
@@ -55,9 +64,28 @@ pub(super) async fn watch(context: Context, log: LogHandle, deps: Arc<Deps>, sig
     }
 }
 
-fn watch_directories(watcher: &mut impl Watcher, watched: &mut BTreeSet<PathBuf>, config: &Config) {
+/// The files whose change matters.
+fn files(config: &Config) -> impl Iterator<Item = &Path> {
     let keys = config.accounts.values().filter_map(|account| account.api_key_file.as_deref());
-    for file in keys.chain(config.origin.as_deref()) {
+    keys.chain(config.origin.as_deref())
+}
+
+/// Whether an event may change one of the files. The database may lie in the same directory, and
+/// reading a file is an event too: taking either for a change would go round in circles.
+fn concerns(event: &Event, names: &BTreeSet<OsString>) -> bool {
+    use notify::event::{AccessKind, AccessMode, EventKind};
+    let changes = match event.kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
+        EventKind::Access(_) => false,
+        _ => true,
+    };
+    // A directory swap (..data) stands for everything in it.
+    let named = |name: &OsStr| names.contains(name) || name.to_string_lossy().starts_with("..");
+    changes && event.paths.iter().filter_map(|path| path.file_name()).any(named)
+}
+
+fn watch_directories(watcher: &mut impl Watcher, watched: &mut BTreeSet<PathBuf>, config: &Config) {
+    for file in files(config) {
         let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
         let directory = parent.unwrap_or(Path::new(".")).to_owned();
         if watched.insert(directory.clone())
@@ -94,5 +122,6 @@ async fn reload(context: &Context, log: &LogHandle, deps: &Deps, signals: &Signa
     if let Err(error) = deps.reconfigure(in_force).await {
         tracing::error!(error = %error, "the configuration was not taken");
     }
+    // Cheap, and every 10 s at most when nothing has changed: a key file may be new.
     signals.wake();
 }

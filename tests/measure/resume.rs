@@ -16,7 +16,7 @@ pub(crate) async fn run(arguments: &[String]) {
         if let Some(call) = place.sandbox.journal().get(before) {
             break call.real_at - worker.since;
         }
-        assert!(worker.since.elapsed() < Duration::from_secs(60), "no call\n{}", place.log());
+        assert!(worker.since.elapsed() < Duration::from_secs(60), "no call");
         tokio::time::sleep(Duration::from_millis(1)).await;
     };
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -39,7 +39,7 @@ pub(crate) async fn history(connection: &mut SqliteConnection, finished: i64, li
         "insert into jobs (id, account, action, event_id, task_id, state, next_poll_at, created_at, submitted_at,
                            finished_at, contacts)
          select i, 'default', 'unlock_contact_emails', '139574', i, iif(live, 'polling', 'completed'),
-                iif(live, now + ?3 + i % 10000, null), now, now, iif(live, null, now), 1 from n",
+                iif(live, now + ?3 + i * 7 % 10000, null), now, now, iif(live, null, now), 1 from n",
         "insert into items (request_id, account, action, event_id, personnel_id, state, job_id, outcome, email, source,
                             resolved_at)
          select i, 'default', 'unlock_contact_emails', '139574', i, iif(live, 'assigned', 'done'), i,
