@@ -5,9 +5,15 @@
 //! standard error; `--json` is for programs.
 
 mod demo;
+mod enqueue;
+mod explain;
+mod ids;
+mod listing;
 mod reload;
 mod run;
 mod sandbox;
+mod show;
+mod wait;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,6 +55,20 @@ enum Command {
     Demo(demo::Args),
     /// A local imitation of the Lensmor API, for trying and testing
     Sandbox(sandbox::Args),
+    /// Ask for contacts: write a row into the inbox
+    Enqueue(enqueue::Args),
+    /// Follow a task that something else created; buys nothing
+    Adopt(enqueue::Adopt),
+    /// List the requests, newest first
+    Requests(listing::Requests),
+    /// One request in full, with its timeline
+    Request(listing::OneRequest),
+    /// List the jobs, newest first
+    Jobs(listing::Jobs),
+    /// One job in full: what was sent, what it cost, its timeline
+    Job(listing::OneJob),
+    /// Why a request is not finished, and what would unblock it
+    Explain(explain::Args),
 }
 
 /// How a command ended when not well: an exit code and what to say.
@@ -62,6 +82,11 @@ impl Failure {
     /// Wrong usage or configuration.
     pub(crate) fn usage(error: impl Into<anyhow::Error>) -> Failure {
         Failure { code: 2, error: error.into() }
+    }
+
+    /// The thing named does not exist.
+    pub(crate) fn missing(message: String) -> Failure {
+        Failure { code: 3, error: anyhow::Error::msg(message) }
     }
 
     /// Refused in the present state.
@@ -103,16 +128,33 @@ pub(crate) async fn open(config: &Config) -> Result<Store, StoreError> {
     Store::open(&config.database, config.inbox.database.as_deref()).await
 }
 
+/// Opens the database for a command that lists; `None` when there is none yet, which is said.
+pub(crate) async fn if_there(config: &Config) -> Result<Option<Store>, Failure> {
+    if config.database.exists() {
+        return Ok(Some(open(config).await?));
+    }
+    eprintln!("unlockd: {}", no_database(config));
+    Ok(None)
+}
+
+/// Opens the database for a command about something in it; exit code 3 when there is none yet.
+pub(crate) async fn existing(config: &Config) -> Result<Store, Failure> {
+    if config.database.exists() {
+        return Ok(open(config).await?);
+    }
+    Err(Failure::missing(no_database(config)))
+}
+
+fn no_database(config: &Config) -> String {
+    let path = config.database.display();
+    format!("the database {path} does not exist yet; `unlockd run` and `unlockd enqueue` create it")
+}
+
 /// Parses the command line and runs the command.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let context = Context { config: cli.config, database: cli.database, log_level: cli.log_level };
-    let outcome = match cli.command {
-        Command::Run(args) => block_on(run::run(context, args)),
-        Command::Demo(args) => block_on(demo::run(context, args)),
-        Command::Sandbox(args) => block_on(sandbox::run(args)),
-    };
-    match outcome {
+    match run_command(cli.command, context) {
         Ok(()) => ExitCode::SUCCESS,
         // `unlockd requests | head` is no error.
         Err(failure) if is_broken_pipe(&failure.error) => ExitCode::SUCCESS,
@@ -120,6 +162,21 @@ pub fn main() -> ExitCode {
             eprintln!("unlockd: {:#}", failure.error);
             ExitCode::from(failure.code)
         }
+    }
+}
+
+fn run_command(command: Command, context: Context) -> Outcome {
+    match command {
+        Command::Run(args) => block_on(run::run(context, args)),
+        Command::Demo(args) => block_on(demo::run(context, args)),
+        Command::Sandbox(args) => block_on(sandbox::run(args)),
+        Command::Enqueue(args) => block_on(enqueue::run(context, args)),
+        Command::Adopt(args) => block_on(enqueue::adopt(context, args)),
+        Command::Requests(args) => block_on(listing::requests(context, args)),
+        Command::Request(args) => block_on(listing::request(context, args)),
+        Command::Jobs(args) => block_on(listing::jobs(context, args)),
+        Command::Job(args) => block_on(listing::job(context, args)),
+        Command::Explain(args) => block_on(explain::run(context, args)),
     }
 }
 

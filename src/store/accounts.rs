@@ -21,6 +21,13 @@ pub struct AccountRow {
     blocked_until: Option<i64>,
 }
 
+impl AccountRow {
+    /// No call before this moment, as the API asked (`Retry-After`).
+    pub fn blocked_until(&self) -> Option<Millis> {
+        self.blocked_until.map(Millis)
+    }
+}
+
 /// Reads an account's row.
 pub async fn read(readers: &SqlitePool, account: &AccountId) -> Result<AccountRow, StoreError> {
     let row = sqlx::query_as(
