@@ -2,7 +2,7 @@
 //!
 //! Opens the database (WAL, `synchronous=FULL`, mode 0600), brings it to the newest schema, and
 //! offers two ways in: [`Store::write`] for everything that changes rows, through the one
-//! [`writer`], and a pool of read-only connections. One function per statement, named by its
+//! [`Writer`], and a pool of read-only connections. One function per statement, named by its
 //! effect. A state change is guarded by the row's version and must change exactly one row; the
 //! next state always comes from `domain`, never from SQL.
 //!
