@@ -64,6 +64,21 @@ pub async fn set_paused(
     Ok(())
 }
 
+/// Notes that a person wants parked and expired work to be tried again.
+pub async fn set_resumed(
+    connection: &mut SqliteConnection,
+    account: &AccountId,
+    resumed_at: Millis,
+) -> Result<(), StoreError> {
+    ensure(connection, account).await?;
+    sqlx::query("update accounts set resumed_at = ?2 where account = ?1")
+        .bind(account.as_str())
+        .bind(resumed_at.0)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Notes that the key with this fingerprint was refused, or that none is (`None`).
 pub async fn set_refused_key(
     connection: &mut SqliteConnection,

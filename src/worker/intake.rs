@@ -136,7 +136,7 @@ async fn contacts_had(deps: &Deps, taken: &[Taken]) -> Result<Had, StoreError> {
         let account_id = crate::domain::AccountId::trusted(account.clone());
         let json = serde_json::json!(ids).to_string();
         let found = items::had_or_in_flight(deps.store.readers(), &account_id, action, json).await?;
-        had.insert((account, action), found.into_iter().collect());
+        had.insert((account, action), found.into_iter().map(|known| known.personnel_id).collect());
     }
     Ok(had)
 }
@@ -151,10 +151,10 @@ async fn decide(deps: &Deps, taken: &Taken, had: &Had) -> Result<NewRequest, Sto
         Wish::Contacts { contacts, .. } => {
             let price = deps.price(&request.account, request.action).await?;
             let key = (request.account.as_str().to_owned(), request.action);
-            let known = had.get(&key);
-            let new = contacts.valid.iter().filter(|id| known.is_none_or(|had| !had.contains(id.as_str())));
-            let quote = price.times(new.count());
-            Ok(quoted(deps, taken, request, contacts, quote))
+            let approve_above = Credits(deps.config().credits.approve_above);
+            let known = |id: &str| had.get(&key).is_some_and(|had| had.contains(id));
+            let estimate = estimate(request, contacts, known, price, approve_above);
+            Ok(quoted(deps, taken, request, contacts, estimate))
         }
         Wish::Adopt { task_id, contacts, .. } => {
             let following =
@@ -173,16 +173,41 @@ async fn decide(deps: &Deps, taken: &Taken, had: &Had) -> Result<NewRequest, Sto
     }
 }
 
+/// What a request would cost, and whether a person has to confirm that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Estimate {
+    /// Contacts to buy, at most.
+    pub(crate) new: usize,
+    pub(crate) quote: Credits,
+    pub(crate) approval: Approval,
+}
+
+/// Estimates a request for contacts. `known`: this database has the contact's value, or it is on
+/// its way.
+pub(crate) fn estimate(
+    request: &UnlockRequest,
+    contacts: &Contacts,
+    known: impl Fn(&str) -> bool,
+    price: Credits,
+    approve_above: Credits,
+) -> Estimate {
+    let new = contacts.valid.iter().filter(|id| !known(id.as_str())).count();
+    let quote = price.times(new);
+    let approved = request.approved.then_some(quote);
+    Estimate { new, quote, approval: credits::approval(quote, approve_above, request.max_credits, approved) }
+}
+
 fn quoted(
     deps: &Deps,
     taken: &Taken,
     request: &UnlockRequest,
     contacts: &Contacts,
-    quote: Credits,
+    estimate: Estimate,
 ) -> NewRequest {
     let approve_above = Credits(deps.config().credits.approve_above);
+    let quote = estimate.quote;
     let approved = request.approved.then_some(quote);
-    match credits::approval(quote, approve_above, request.max_credits, approved) {
+    match estimate.approval {
         Approval::NotNeeded => accepted(taken, request, contacts, quote, approved, "waiting"),
         Approval::Needed => {
             let reason = format!(
@@ -223,6 +248,19 @@ fn rejected(taken: &Taken, contacts: Option<&Contacts>, rejection: &Rejection) -
         items: contacts.map(|contacts| new_items(contacts, "done", "rejected")).unwrap_or_default(),
         ..blank(taken, "rejected")
     }
+}
+
+/// The request of a row that a person cancels before it is taken.
+pub(super) fn cancelled(row: InboxRow, accounts: &[crate::domain::AccountId]) -> NewRequest {
+    let (digest, wish) = (digest(&row), request::parse(&raw(&row), accounts));
+    let taken = Taken { row, digest, wish };
+    let items = match taken.wish.as_ref().map(|request| &request.wish) {
+        Ok(Wish::Contacts { contacts, .. } | Wish::Adopt { contacts, .. }) => {
+            new_items(contacts, "done", "cancelled")
+        }
+        _ => Vec::new(),
+    };
+    NewRequest { items, ..blank(&taken, "cancelled") }
 }
 
 fn new_items(contacts: &Contacts, state: &'static str, outcome: &'static str) -> Vec<NewItem> {
