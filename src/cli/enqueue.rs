@@ -66,6 +66,14 @@ impl Understood {
 }
 
 impl Wanted {
+    pub(super) fn account(&self) -> &str {
+        &self.account
+    }
+
+    pub(super) fn dedupe_key(&self) -> Option<&str> {
+        self.dedupe_key.as_deref()
+    }
+
     /// Reads the ids and checks the row as the worker will.
     pub(super) fn understand(self, config: &Config) -> Result<Understood, Failure> {
         let ids = ids::collect(&self.ids, self.file.as_deref()).map_err(Failure::usage)?;
