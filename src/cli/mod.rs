@@ -4,10 +4,24 @@
 //! exist; 4 refused in the present state. Results go to standard output, everything else to
 //! standard error; `--json` is for programs.
 
+mod account;
+mod check;
+mod decide;
 mod demo;
+mod enqueue;
+mod explain;
+mod export;
+mod ids;
+mod jobs;
+mod packaging;
+mod plan;
 mod reload;
+mod requests;
 mod run;
 mod sandbox;
+mod show;
+mod wait;
+mod waits;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,6 +63,50 @@ enum Command {
     Demo(demo::Args),
     /// A local imitation of the Lensmor API, for trying and testing
     Sandbox(sandbox::Args),
+    /// What a request would do and cost, before it is written
+    Plan(plan::Args),
+    /// Ask for contacts: write a row into the inbox
+    Enqueue(enqueue::Args),
+    /// Follow a task that something else created; buys nothing
+    Adopt(enqueue::Adopt),
+    /// List the requests, newest first
+    Requests(requests::Listed),
+    /// One request in full, with its timeline
+    Request(requests::One),
+    /// List the jobs, newest first
+    Jobs(jobs::Listed),
+    /// One job in full: what was sent, what it cost, its timeline
+    Job(jobs::One),
+    /// Why a request is not finished, and what would unblock it
+    Explain(explain::Args),
+    /// Approve the cost of a request that awaits it
+    #[command(after_help = "Example:\n  unlockd approve 12")]
+    Approve(decide::Decision),
+    /// Cancel what of a request was not sent yet
+    #[command(
+        after_help = "Example:\n  unlockd cancel 12\n\nWhat was sent goes on to its end, since it may be paid for."
+    )]
+    Cancel(decide::Decision),
+    /// Stop submitting; polling and settling go on
+    #[command(after_help = "Example:\n  unlockd pause --account default")]
+    Pause(decide::OfAccount),
+    /// Continue, also what waited for credits or a key, or had expired
+    #[command(after_help = "Example:\n  unlockd resume --account default")]
+    Resume(decide::OfAccount),
+    /// Decide on a job whose submission stayed in doubt
+    Resolve(decide::Resolve),
+    /// Fetch, record and show the balance
+    Balance(account::BalanceArgs),
+    /// Settlements: credits expected, credits spent, verdict
+    Audit(account::AuditArgs),
+    /// Delivered contacts and failures, as CSV or JSON Lines
+    Export(export::Args),
+    /// Is everything in place? With the mend for what is not
+    Check(check::Args),
+    /// A completion script for your shell
+    Completions(packaging::Completions),
+    /// The manual page
+    Man(packaging::Man),
 }
 
 /// How a command ended when not well: an exit code and what to say.
@@ -64,6 +122,11 @@ impl Failure {
         Failure { code: 2, error: error.into() }
     }
 
+    /// The thing named does not exist.
+    pub(crate) fn missing(message: String) -> Failure {
+        Failure { code: 3, error: anyhow::Error::msg(message) }
+    }
+
     /// Refused in the present state.
     pub(crate) fn refused(message: String) -> Failure {
         Failure { code: 4, error: anyhow::Error::msg(message) }
@@ -72,7 +135,10 @@ impl Failure {
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Failure {
-        Failure { code: 1, error: error.into() }
+        let error = error.into();
+        // Nothing was changed, and what to decide on is another by now.
+        let stale = matches!(error.downcast_ref(), Some(StoreError::Stale { .. }));
+        Failure { code: if stale { 4 } else { 1 }, error }
     }
 }
 
@@ -103,16 +169,33 @@ pub(crate) async fn open(config: &Config) -> Result<Store, StoreError> {
     Store::open(&config.database, config.inbox.database.as_deref()).await
 }
 
+/// Opens the database for a command that lists; `None` when there is none yet, which is said.
+pub(crate) async fn if_there(config: &Config) -> Result<Option<Store>, Failure> {
+    if config.database.exists() {
+        return Ok(Some(open(config).await?));
+    }
+    eprintln!("unlockd: {}", no_database(config));
+    Ok(None)
+}
+
+/// Opens the database for a command about something in it; exit code 3 when there is none yet.
+pub(crate) async fn existing(config: &Config) -> Result<Store, Failure> {
+    if config.database.exists() {
+        return Ok(open(config).await?);
+    }
+    Err(Failure::missing(no_database(config)))
+}
+
+fn no_database(config: &Config) -> String {
+    let path = config.database.display();
+    format!("the database {path} does not exist yet; `unlockd run` and `unlockd enqueue` create it")
+}
+
 /// Parses the command line and runs the command.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let context = Context { config: cli.config, database: cli.database, log_level: cli.log_level };
-    let outcome = match cli.command {
-        Command::Run(args) => block_on(run::run(context, args)),
-        Command::Demo(args) => block_on(demo::run(context, args)),
-        Command::Sandbox(args) => block_on(sandbox::run(args)),
-    };
-    match outcome {
+    match run_command(cli.command, context) {
         Ok(()) => ExitCode::SUCCESS,
         // `unlockd requests | head` is no error.
         Err(failure) if is_broken_pipe(&failure.error) => ExitCode::SUCCESS,
@@ -120,6 +203,33 @@ pub fn main() -> ExitCode {
             eprintln!("unlockd: {:#}", failure.error);
             ExitCode::from(failure.code)
         }
+    }
+}
+
+fn run_command(command: Command, context: Context) -> Outcome {
+    match command {
+        Command::Run(args) => block_on(run::run(context, args)),
+        Command::Demo(args) => block_on(demo::run(context, args)),
+        Command::Sandbox(args) => block_on(sandbox::run(args)),
+        Command::Enqueue(args) => block_on(enqueue::run(context, args)),
+        Command::Adopt(args) => block_on(enqueue::adopt(context, args)),
+        Command::Requests(args) => block_on(requests::list(context, args)),
+        Command::Request(args) => block_on(requests::one(context, args)),
+        Command::Jobs(args) => block_on(jobs::list(context, args)),
+        Command::Job(args) => block_on(jobs::one(context, args)),
+        Command::Explain(args) => block_on(explain::run(context, args)),
+        Command::Plan(args) => block_on(plan::run(context, args)),
+        Command::Approve(args) => block_on(decide::approve(context, args)),
+        Command::Cancel(args) => block_on(decide::cancel(context, args)),
+        Command::Pause(args) => block_on(decide::pause(context, args)),
+        Command::Resume(args) => block_on(decide::resume(context, args)),
+        Command::Resolve(args) => block_on(decide::resolve(context, args)),
+        Command::Balance(args) => block_on(account::balance(context, args)),
+        Command::Audit(args) => block_on(account::audit(context, args)),
+        Command::Export(args) => block_on(export::run(context, args)),
+        Command::Check(args) => block_on(check::run(context, args)),
+        Command::Completions(args) => packaging::completions(&args),
+        Command::Man(args) => packaging::man(&args),
     }
 }
 

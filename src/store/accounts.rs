@@ -21,6 +21,13 @@ pub struct AccountRow {
     blocked_until: Option<i64>,
 }
 
+impl AccountRow {
+    /// No call before this moment, as the API asked (`Retry-After`).
+    pub fn blocked_until(&self) -> Option<Millis> {
+        self.blocked_until.map(Millis)
+    }
+}
+
 /// Reads an account's row.
 pub async fn read(readers: &SqlitePool, account: &AccountId) -> Result<AccountRow, StoreError> {
     let row = sqlx::query_as(
@@ -52,6 +59,21 @@ pub async fn set_paused(
     sqlx::query("update accounts set paused_at = ?2 where account = ?1")
         .bind(account.as_str())
         .bind(paused_at.map(|at| at.0))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Notes that a person wants parked and expired work to be tried again.
+pub async fn set_resumed(
+    connection: &mut SqliteConnection,
+    account: &AccountId,
+    resumed_at: Millis,
+) -> Result<(), StoreError> {
+    ensure(connection, account).await?;
+    sqlx::query("update accounts set resumed_at = ?2 where account = ?1")
+        .bind(account.as_str())
+        .bind(resumed_at.0)
         .execute(connection)
         .await?;
     Ok(())

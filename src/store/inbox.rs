@@ -76,6 +76,14 @@ pub async fn new_rows(store: &Store, limit: u32, bytes: usize) -> Result<Vec<Inb
     Ok(rows)
 }
 
+/// A row that was not taken yet, or `None`.
+pub async fn new_row(store: &Store, id: i64) -> Result<Option<InboxRow>, StoreError> {
+    Ok(sqlx::query_as(select_rows!("where id = ?1 and status = 'new'"))
+        .bind(id)
+        .fetch_optional(&store.inbox_readers)
+        .await?)
+}
+
 /// Rows that the inbox shows as taken and not finished, but whose request is not here: the state
 /// was restored from a backup that is older than the inbox.
 pub async fn forgotten_rows(store: &Store) -> Result<Vec<InboxRow>, StoreError> {

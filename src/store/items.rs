@@ -412,6 +412,18 @@ pub async fn read_again(
     Ok(())
 }
 
+/// Lets the contacts of an expired job wait for its task again.
+pub async fn revive_expired(connection: &mut SqliteConnection, job_id: JobId) -> Result<(), StoreError> {
+    sqlx::query(
+        "update items set state = 'assigned', outcome = 'pending', resolved_at = null
+         where job_id = ?1 and state = 'done' and outcome = 'expired'",
+    )
+    .bind(job_id.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// How many contacts of a job still wait for the task or for their profile.
 pub async fn unsettled(connection: &mut SqliteConnection, job_id: JobId) -> Result<i64, StoreError> {
     Ok(sqlx::query_scalar(
@@ -432,6 +444,14 @@ pub async fn unlocked_by(connection: &mut SqliteConnection, job_id: JobId) -> Re
     .await?)
 }
 
+/// A contact that need not be bought.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Known {
+    pub personnel_id: String,
+    /// On its way, and not delivered yet.
+    pub in_flight: bool,
+}
+
 /// The contacts, of those given, that need not be bought: delivered and still stored, or on their
 /// way.
 pub async fn had_or_in_flight(
@@ -439,12 +459,13 @@ pub async fn had_or_in_flight(
     account: &AccountId,
     action: Action,
     contacts_json: String,
-) -> Result<Vec<String>, StoreError> {
-    Ok(sqlx::query_scalar(
-        "select distinct personnel_id from items
+) -> Result<Vec<Known>, StoreError> {
+    Ok(sqlx::query_as(
+        "select personnel_id, min(state <> 'done') as in_flight from items
          where personnel_id in (select value from json_each(?3)) and account = ?1 and action = ?2
            and (state in ('assigned', 'reading')
-                or (outcome = 'delivered' and (email is not null or phone is not null)))",
+                or (outcome = 'delivered' and (email is not null or phone is not null)))
+         group by personnel_id",
     )
     .bind(account.as_str())
     .bind(action.as_str())

@@ -64,6 +64,24 @@ pub async fn last_snapshot(
     .await?)
 }
 
+/// The newest balance of an account, with its parts.
+pub async fn last_balance(
+    readers: &SqlitePool,
+    account: &AccountId,
+) -> Result<Option<(Millis, Balance)>, StoreError> {
+    let row: Option<(i64, i64, i64, i64, i64)> = sqlx::query_as(
+        "select taken_at, total, subscription, addon, gift from balance_snapshots where account = ?1
+         order by id desc limit 1",
+    )
+    .bind(account.as_str())
+    .fetch_optional(readers)
+    .await?;
+    Ok(row.map(|(taken_at, total, subscription, addon, gift)| {
+        let [total, subscription, addon, gift] = [total, subscription, addon, gift].map(Credits);
+        (Millis(taken_at), Balance { total, subscription, addon, gift })
+    }))
+}
+
 /// What may be spent on an account; `None` when no balance was ever read. The configured floor and
 /// daily limit are filled in by the caller.
 pub async fn purse(

@@ -107,7 +107,7 @@ pub async fn insert(
 }
 
 fn request_json(request: &NewRequest, now: Millis) -> serde_json::Value {
-    let finished_at = (request.status == "rejected").then_some(now.0);
+    let finished_at = matches!(request.status, "rejected" | "cancelled").then_some(now.0);
     json!([
         request.id,
         request.account,
@@ -140,6 +140,10 @@ pub async fn finish_complete(
             "update requests set status = ?2, reason = null, finished_at = ?3, inbox_is_behind = 1
              where id in (select value from json_each(?1)) and finished_at is null and status = 'accepted'
                and not exists (select 1 from items i where i.request_id = requests.id and i.state <> 'done')
+               -- Whom an adopted task concerns may be known only at its end.
+               and not exists (select 1 from jobs j where j.task_id = requests.task_id and j.adopted = 1
+                                 and j.account = requests.account and j.action = requests.action
+                                 and j.finished_at is null)
                and (not ?4 or (exists (select 1 from items i where i.request_id = requests.id)
                     and not exists (select 1 from items i where i.request_id = requests.id
                                       and i.outcome not in ('cancelled', 'invalid'))))
@@ -169,6 +173,27 @@ pub async fn finish_complete_of_job(
         .fetch_all(&mut *connection)
         .await?;
     finish_complete(connection, &json!(ids).to_string(), now).await
+}
+
+/// Opens the finished requests again of which this job has unsettled contacts, or whose adopted
+/// task it follows.
+pub async fn reopen_of_job(
+    connection: &mut SqliteConnection,
+    job_id: JobId,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let reopened: Vec<i64> = sqlx::query_scalar(
+        "update requests set status = 'accepted', finished_at = null, inbox_is_behind = 1
+         where status = 'done' and id in (
+             select request_id from items where job_id = ?1 and state <> 'done'
+             union select r.id from requests r join jobs j
+             on r.task_id = j.task_id and r.account = j.account and r.action = j.action where j.id = ?1)
+         returning id",
+    )
+    .bind(job_id.0)
+    .fetch_all(&mut *connection)
+    .await?;
+    timeline::of_requests(connection, now, &json!(reopened).to_string(), "resumed").await
 }
 
 /// What a job's contacts cost each request that pays for them: the request that asked first for a
@@ -323,7 +348,7 @@ pub async fn cancel(
 ) -> Result<u64, StoreError> {
     let ended = end_unsent(&mut *connection, request_id, "cancelled", now).await?;
     sqlx::query(
-        "update requests set status = 'accepted', inbox_is_behind = 1
+        "update requests set status = 'accepted', reason = null, inbox_is_behind = 1
          where id = ?1 and status = 'awaiting_approval'",
     )
     .bind(request_id.0)

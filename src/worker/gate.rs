@@ -46,8 +46,8 @@ impl Key {
 /// What the gate knows in memory; the database has the same, for the next start.
 struct Knowledge {
     key: Option<Key>,
-    /// Fingerprint of the key that was refused.
-    refused: Option<String>,
+    /// Fingerprint of the key that was refused, and when.
+    refused: Option<(String, Millis)>,
     rate: Rate,
     in_flight: u32,
     /// Failed calls in a row that say the API is in trouble, and until when no new work is sent.
@@ -99,7 +99,8 @@ impl Gate {
         clock: Clock,
     ) -> Result<Gate, StoreError> {
         let rate = accounts::read_rate(store.readers(), &account, per_minute).await?;
-        let refused = accounts::read(store.readers(), &account).await?.refused_key;
+        let row = accounts::read(store.readers(), &account).await?;
+        let refused = row.refused_key.zip(row.key_refused_at.map(Millis));
         let (trouble, trouble_until) = (0, Millis(0));
         let knowledge = Knowledge { key, refused, rate, in_flight: 0, trouble, trouble_until };
         let slots = Arc::new(Semaphore::new(CALLS_IN_FLIGHT));
@@ -140,10 +141,15 @@ impl Gate {
         Ok(())
     }
 
-    /// Forgets that the key was refused: a person says that it is good again.
-    pub async fn forget_refusal(&self) -> Result<(), StoreError> {
-        self.knowledge().refused = None;
-        self.save_refused(None).await
+    /// Forgets a refusal that is older than `resumed_at`, when a person said that the key is good
+    /// again. Returns whether there was one.
+    pub fn forget_refusal_before(&self, resumed_at: Millis) -> bool {
+        let mut knowledge = self.knowledge();
+        let forgotten = knowledge.refused.take_if(|(_, refused_at)| *refused_at < resumed_at).is_some();
+        if forgotten {
+            tracing::info!(account = %self.account, "a person resumed the account; trying its key again");
+        }
+        forgotten
     }
 
     /// Takes the configured limit.
@@ -216,7 +222,8 @@ impl Gate {
 }
 
 fn usable(knowledge: &Knowledge) -> Option<&Key> {
-    knowledge.key.as_ref().filter(|key| knowledge.refused.as_ref() != Some(&key.fingerprint))
+    let refused = knowledge.refused.as_ref().map(|(fingerprint, _)| fingerprint);
+    knowledge.key.as_ref().filter(|key| refused != Some(&key.fingerprint))
 }
 
 impl Permit<'_> {
@@ -261,7 +268,7 @@ impl Permit<'_> {
         if let Some((fingerprint, _)) = &refused {
             tracing::error!(account = %self.gate.account, key_fingerprint = %fingerprint,
                 "the API refused the account's key; nothing more is sent until the key changes");
-            knowledge.refused = Some(fingerprint.clone());
+            knowledge.refused = Some((fingerprint.clone(), now));
         }
         note_trouble(&mut knowledge, failure, now);
         let told =

@@ -155,8 +155,9 @@ async fn known(deps: &Deps, taken: &[Taken]) -> Result<KnownByKind, StoreError> 
     for ((account, action), ids) in asked {
         let json = serde_json::json!(ids).to_string();
         let had = items::had_or_in_flight(deps.store.readers(), &account, action, json).await?;
+        let had = had.into_iter().map(|contact| contact.personnel_id).collect();
         let price = deps.price(&account, action).await?;
-        known.insert((account, action), Known { had: had.into_iter().collect(), price });
+        known.insert((account, action), Known { had, price });
     }
     Ok(known)
 }
@@ -170,9 +171,10 @@ async fn decide(deps: &Deps, taken: &Taken, known: &KnownByKind) -> Result<NewRe
     match &request.wish {
         Wish::Contacts { contacts, .. } => {
             let known = &known[&(request.account.clone(), request.action)];
-            let new = contacts.valid.iter().filter(|id| !known.had.contains(id.as_str()));
-            let quote = known.price.times(new.count());
-            Ok(quoted(deps, taken, request, contacts, quote))
+            let approve_above = Credits(deps.config().credits.approve_above);
+            let had = |id: &str| known.had.contains(id);
+            let estimate = estimate(request, contacts, had, known.price, approve_above);
+            Ok(quoted(deps, taken, request, contacts, estimate))
         }
         Wish::Adopt { task_id, contacts, .. } => {
             let following =
@@ -191,16 +193,41 @@ async fn decide(deps: &Deps, taken: &Taken, known: &KnownByKind) -> Result<NewRe
     }
 }
 
+/// What a request would cost, and whether a person has to confirm that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Estimate {
+    /// Contacts to buy, at most.
+    pub(crate) new: usize,
+    pub(crate) quote: Credits,
+    pub(crate) approval: Approval,
+}
+
+/// Estimates a request for contacts. `known`: this database has the contact's value, or it is on
+/// its way.
+pub(crate) fn estimate(
+    request: &UnlockRequest,
+    contacts: &Contacts,
+    known: impl Fn(&str) -> bool,
+    price: Credits,
+    approve_above: Credits,
+) -> Estimate {
+    let new = contacts.valid.iter().filter(|id| !known(id.as_str())).count();
+    let quote = price.times(new);
+    let approved = request.approved.then_some(quote);
+    Estimate { new, quote, approval: credits::approval(quote, approve_above, request.max_credits, approved) }
+}
+
 fn quoted(
     deps: &Deps,
     taken: &Taken,
     request: &UnlockRequest,
     contacts: &Contacts,
-    quote: Credits,
+    estimate: Estimate,
 ) -> NewRequest {
     let approve_above = Credits(deps.config().credits.approve_above);
+    let quote = estimate.quote;
     let approved = request.approved.then_some(quote);
-    match credits::approval(quote, approve_above, request.max_credits, approved) {
+    match estimate.approval {
         Approval::NotNeeded => accepted(taken, request, contacts, quote, approved, "waiting"),
         Approval::Needed => {
             let reason = format!(
@@ -241,6 +268,19 @@ fn rejected(taken: &Taken, contacts: Option<&Contacts>, rejection: &Rejection) -
         items: contacts.map(|contacts| new_items(contacts, "done", "rejected")).unwrap_or_default(),
         ..blank(taken, "rejected")
     }
+}
+
+/// The request of a row that a person cancels before it is taken.
+pub(super) fn cancelled(row: InboxRow, accounts: &[crate::domain::AccountId]) -> NewRequest {
+    let (digest, wish) = (digest(&row), request::parse(&raw(&row), accounts));
+    let taken = Taken { row, digest, wish };
+    let items = match taken.wish.as_ref().map(|request| &request.wish) {
+        Ok(Wish::Contacts { contacts, .. } | Wish::Adopt { contacts, .. }) => {
+            new_items(contacts, "done", "cancelled")
+        }
+        _ => Vec::new(),
+    };
+    NewRequest { items, ..blank(&taken, "cancelled") }
 }
 
 fn new_items(contacts: &Contacts, state: &'static str, outcome: &'static str) -> Vec<NewItem> {

@@ -3,8 +3,10 @@
 //! Each pass reads rows, lets `domain` decide, acts through the [`gate`], and records in one
 //! transaction. Passes meet in rows, not in calls: a wake-up carries no data, so a restart and a
 //! normal run take the same path. In the order in which a request meets them: [`intake`],
-//! [`submit`], [`poll`], [`verify`], [`read`], [`settle`]; [`driver`] runs them all.
+//! [`submit`], [`poll`], [`verify`], [`read`], [`settle`]; [`driver`] runs them all. [`decide`] is what
+//! people may do to the rows in between.
 
+pub mod decide;
 pub mod driver;
 pub mod gate;
 pub mod intake;
@@ -146,7 +148,8 @@ impl Deps {
         self.gates.keys().cloned().collect()
     }
 
-    fn ladder(&self) -> Ladder {
+    /// When to poll, and when to give up.
+    pub fn ladder(&self) -> Ladder {
         let config = self.config();
         Ladder::new(&config.polling.steps, config.polling.give_up_after)
     }

@@ -16,7 +16,7 @@ use crate::domain::job::{Event, State};
 use crate::domain::outcome::{self, Outcome, Reading, TaskView};
 use crate::domain::{AccountId, Millis, PersonnelId, TaskId};
 use crate::store::jobs::Job;
-use crate::store::{StoreError, items, jobs, requests, timeline};
+use crate::store::{StoreError, accounts, items, jobs, requests, timeline};
 
 /// Rows read at once; the rate limit allows far fewer a second.
 const AT_ONCE: u32 = 64;
@@ -32,8 +32,13 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
         return Ok(next.map_or(Report::idle(), |at| Report::at(at.max(now.plus(1)))).unless_closed(gate));
     }
     let due = jobs::to_poll(deps.store.readers(), account, now, AT_ONCE).await?;
-    let reports: Vec<Result<Report, StoreError>> =
-        futures_util::stream::iter(due).map(|job| poll(deps, gate, job)).buffered(IN_FLIGHT).collect().await;
+    // A person who resumes gives the tasks their full time again.
+    let resumed_at = accounts::read(deps.store.readers(), account).await?.resumed_at.map(Millis);
+    let reports: Vec<Result<Report, StoreError>> = futures_util::stream::iter(due)
+        .map(|job| poll(deps, gate, job, resumed_at))
+        .buffered(IN_FLIGHT)
+        .collect()
+        .await;
     let mut report = Report::idle();
     for one in reports {
         let one = one?;
@@ -49,9 +54,9 @@ impl Report {
     }
 }
 
-async fn poll(deps: &Deps, gate: &Gate, job: Job) -> Result<Report, StoreError> {
+async fn poll(deps: &Deps, gate: &Gate, job: Job, resumed_at: Option<Millis>) -> Result<Report, StoreError> {
     let State::Polling { task_id, .. } = job.state.clone() else { return Ok(Report::idle()) };
-    let since = job.submitted_at.unwrap_or(job.created_at);
+    let since = job.submitted_at.unwrap_or(job.created_at).max(resumed_at.unwrap_or_default());
     if deps.ladder().is_over(since, deps.clock.now()) {
         return give_up(deps, job).await;
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::gate::{Entry, Gate, Permit};
 use super::{Deps, Report, read_failure, retry_at, submitted};
-use crate::api::unlock_body;
+use crate::api::{ApiError, unlock_body};
 use crate::clock;
 use crate::domain::credits::{self, Admission, Approval, Purse};
 use crate::domain::failure::ReadFailure;
@@ -36,6 +36,11 @@ const PRECHECK_TRIES: u32 = 3;
 pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
     let gate = &deps.gates[account];
     let row = accounts::read(deps.store.readers(), account).await?;
+    // `unlockd resume` is another process: it says so in the row.
+    let resumed_at = row.resumed_at.filter(|_| row.refused_key.is_none()).map(Millis);
+    if resumed_at.is_some_and(|at| gate.forget_refusal_before(at)) {
+        return Ok(Report::did(1));
+    }
     let queued = jobs::queued(deps.store.readers(), account, 64).await?;
     let freed = release(deps, gate, &row, &queued).await?;
     if freed.did > 0 {
@@ -243,7 +248,7 @@ async fn advance(deps: &Deps, gate: &Gate, job: &Job) -> Result<Report, StoreErr
 const DISK_LOOK_EVERY_MS: i64 = 5_000;
 
 /// The account's purse, with the configured floor and daily limit.
-async fn purse(deps: &Deps, account: &AccountId) -> Result<Option<Purse>, StoreError> {
+pub(crate) async fn purse(deps: &Deps, account: &AccountId) -> Result<Option<Purse>, StoreError> {
     let config = deps.config();
     let (now, account) = (deps.clock.now(), account.clone());
     let purse = deps
@@ -257,16 +262,36 @@ async fn purse(deps: &Deps, account: &AccountId) -> Result<Option<Purse>, StoreE
     }))
 }
 
-/// Reads and records the balance.
+/// What came of asking for the balance.
+pub(crate) enum Asked {
+    Recorded(Balance),
+    /// Nothing was asked: not before this moment.
+    At(Millis),
+    /// Nothing was asked: there is no key, or it was refused.
+    NoKey,
+    Failed(ApiError),
+}
+
+/// Reads and records the balance, for a pass.
 pub(super) async fn read_balance(
     deps: &Deps,
     gate: &Gate,
     cause: &'static str,
 ) -> Result<Report, StoreError> {
+    Ok(match ask_balance(deps, gate, cause).await? {
+        Asked::Recorded(_) => Report::did(1),
+        Asked::At(at) => Report::at(at),
+        Asked::NoKey => Report::idle(),
+        Asked::Failed(_) => after_failed_read(deps, gate),
+    })
+}
+
+/// Reads and records the balance.
+pub(crate) async fn ask_balance(deps: &Deps, gate: &Gate, cause: &'static str) -> Result<Asked, StoreError> {
     let permit = match gate.enter().await? {
         Entry::Open(permit) => permit,
-        Entry::At(at) => return Ok(Report::at(at)),
-        Entry::NoKey => return Ok(Report::idle()),
+        Entry::At(at) => return Ok(Asked::At(at)),
+        Entry::NoKey => return Ok(Asked::NoKey),
     };
     let asked_at = permit.entered_at;
     let answer = gate.client.balance(permit.caller(None, None), asked_at).await;
@@ -287,9 +312,9 @@ pub(super) async fn read_balance(
                     })
                 })
                 .await?;
-            Ok(Report::did(1))
+            Ok(Asked::Recorded(balance))
         }
-        Err(_) => Ok(after_failed_read(deps, gate)),
+        Err(error) => Ok(Asked::Failed(error)),
     }
 }
 

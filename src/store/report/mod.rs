@@ -1,9 +1,16 @@
-//! What people read: counts, lists and details. Nothing here decides anything.
+//! What people read: counts, lists and details. Nothing here decides anything, and nothing but
+//! [`export`] reads an email or a phone.
+
+pub mod export;
+pub mod jobs;
+pub mod requests;
+mod time;
 
 use sqlx::FromRow;
 
 use super::{Store, StoreError};
 use crate::domain::AccountId;
+pub use time::Time;
 
 /// What is not finished, whatever the account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

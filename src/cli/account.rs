@@ -1,0 +1,234 @@
+//! `balance` and `audit`: the credits of an account, and whether they went where they should.
+//!
+//! A call goes through the same gate as the worker's: it obeys the rate limit and the refusals that
+//! are kept in the database, and is booked there.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::show::{self, cell};
+use super::{Context, Failure, Outcome, if_there, open};
+use crate::api::ApiError;
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::domain::AccountId;
+use crate::domain::credits::Purse;
+use crate::domain::failure::{Failure as CallFailure, Refusal};
+use crate::store::ledger::Balance;
+use crate::store::report::{self, Time};
+use crate::store::{Store, accounts};
+use crate::worker::submit::{Asked, ask_balance, purse};
+use crate::worker::{Deps, SetupError};
+
+/// The named account, or exit code 3 with those there are.
+pub(super) fn named(config: &Config, account: &str) -> Result<AccountId, Failure> {
+    if config.accounts.contains_key(account) {
+        return Ok(AccountId::trusted(account));
+    }
+    let known: Vec<&str> = config.accounts.keys().map(String::as_str).collect();
+    let known = known.join(", ");
+    Err(Failure::missing(format!("there is no account {account:?} in the configuration; there are: {known}")))
+}
+
+/// Everything that a call needs. Without a lease: the command line writes like any other program.
+pub(super) async fn deps(store: Store, config: &Config) -> Result<Deps, SetupError> {
+    const NO_LEASE: i64 = 0;
+    Deps::new(store, Clock::real(), NO_LEASE, Arc::new(config.clone())).await
+}
+
+/// An account's balance as it is now, recorded, and what of it is free to spend.
+pub(super) struct Fresh {
+    pub(super) balance: Balance,
+    pub(super) purse: Purse,
+    pub(super) taken_at: Time,
+}
+
+/// Asks for the balance. Free of charge.
+pub(super) async fn fresh_balance(
+    deps: &Deps,
+    account: &AccountId,
+    cause: &'static str,
+) -> Result<Fresh, Failure> {
+    let config = deps.config();
+    match config::read_key(&config.accounts[account.as_str()]) {
+        Err(error) => return Err(Failure::usage(error)),
+        Ok(None) => return Err(Failure::usage(anyhow::anyhow!("{}", no_key(account)))),
+        Ok(Some(_)) => {}
+    }
+    let balance = match ask_balance(deps, &deps.gates[account], cause).await? {
+        Asked::Recorded(balance) => balance,
+        Asked::At(at) => {
+            let at = Time::from(at);
+            return Err(Failure::refused(format!(
+                "the rate limit of account {account} allows no call before {at}; nothing was asked; try again then"
+            )));
+        }
+        Asked::NoKey => return Err(refused_before(&deps.store, account).await?),
+        Asked::Failed(error) => return Err(call_failed(account, error)),
+    };
+    let purse = purse(deps, account).await?.ok_or_else(|| anyhow::anyhow!("the balance was not recorded"))?;
+    Ok(Fresh { balance, purse, taken_at: deps.clock.now().into() })
+}
+
+/// What to do about a missing key.
+pub(super) fn no_key(account: &AccountId) -> String {
+    let variable = if account.as_str() == "default" { "set LENSMOR_API_KEY, or " } else { "" };
+    format!(
+        "account {account} has no API key, so nothing can be asked or bought: {variable}name a file with the key as \
+         accounts.{account}.api_key_file in the configuration"
+    )
+}
+
+async fn refused_before(store: &Store, account: &AccountId) -> Result<Failure, Failure> {
+    let row = accounts::read(store.readers(), account).await?;
+    let (fingerprint, at) = (cell(&row.refused_key), cell(&row.key_refused_at.map(Time)));
+    Ok(anyhow::anyhow!(
+        "the API refused the key {fingerprint} of account {account} at {at}, and it is not tried again; nothing was \
+         spent. Put a valid key in the configuration; or, when this one is good again: unlockd resume --account {account}"
+    )
+    .into())
+}
+
+fn call_failed(account: &AccountId, error: ApiError) -> Failure {
+    let advice = match error.failure {
+        CallFailure::Refused(Refusal::Unauthorized) => {
+            "put a valid key in the configuration: nothing is sent with this one any more"
+        }
+        CallFailure::Refused(Refusal::RateLimited { .. }) => "try again later",
+        CallFailure::NotSent => "check the network and api.base_url",
+        _ => "try again in a while",
+    };
+    let message = format!("the balance of account {account} was not read, and nothing was spent; {advice}");
+    anyhow::Error::new(error).context(message).into()
+}
+
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  unlockd balance --json\n\nOne free call; costs no credits.")]
+pub(super) struct BalanceArgs {
+    /// The account
+    #[arg(long, value_name = "A", default_value = "default")]
+    account: String,
+    /// For programs: a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is shown of a balance.
+#[derive(Serialize)]
+struct Shown {
+    account: String,
+    taken_at: Time,
+    total: i64,
+    subscription: i64,
+    addon: i64,
+    gift: i64,
+    /// Set aside for submissions without an answer yet.
+    held: i64,
+    /// Never to be spent: `credits.min_balance`.
+    min_balance: i64,
+    available: i64,
+}
+
+pub(super) async fn balance(context: Context, args: BalanceArgs) -> Outcome {
+    let config = context.load()?;
+    let account = named(&config, &args.account)?;
+    let deps = deps(open(&config).await?, &config).await?;
+    let Fresh { balance, purse, taken_at } = fresh_balance(&deps, &account, "asked").await?;
+    let shown = Shown {
+        account: args.account,
+        taken_at,
+        total: balance.total.0,
+        subscription: balance.subscription.0,
+        addon: balance.addon.0,
+        gift: balance.gift.0,
+        held: purse.held.0,
+        min_balance: purse.min_balance.0,
+        available: purse.available().0,
+    };
+    if args.json {
+        return Ok(show::json(&shown)?);
+    }
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "account {}: {} credits at {taken_at}", shown.account, shown.total)?;
+    show::facts(
+        &mut out,
+        &[
+            ("subscription", Some(shown.subscription.to_string())),
+            ("addon", Some(shown.addon.to_string())),
+            ("gift", Some(shown.gift.to_string())),
+            ("held", Some(format!("{} for submissions without an answer yet", shown.held))),
+            ("kept", Some(format!("{} by credits.min_balance", shown.min_balance))),
+            ("available", Some(shown.available.to_string())),
+        ],
+    )?;
+    Ok(())
+}
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  unlockd audit
+
+A settlement spans a stretch in which jobs overlap, since their charges cannot be told apart.")]
+pub(super) struct AuditArgs {
+    /// Only this account
+    #[arg(long, value_name = "A")]
+    account: Option<String>,
+    /// For programs: a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn audit(context: Context, args: AuditArgs) -> Outcome {
+    let config = context.load()?;
+    let mut audits = match if_there(&config).await? {
+        Some(store) => report::audits(&store).await?,
+        None => Vec::new(),
+    };
+    audits.retain(|audit| args.account.as_ref().is_none_or(|account| *account == audit.account));
+    if args.json {
+        return Ok(show::json(&audits)?);
+    }
+    let verdicts: Vec<String> = audits.iter().map(|audit| audit.verdict.clone()).collect();
+    let rows = audits
+        .into_iter()
+        .map(|audit| {
+            [
+                audit.account,
+                audit.opened_at,
+                audit.closed_at,
+                audit.jobs.to_string(),
+                format!("{} to {}", audit.expected_min, audit.expected_max),
+                cell(&audit.balance_before),
+                cell(&audit.balance_after),
+                cell(&audit.spent),
+                audit.verdict,
+            ]
+        })
+        .collect();
+    let header =
+        ["account", "opened", "closed", "jobs", "expected", "balance before", "after", "spent", "verdict"];
+    let mut out = std::io::stdout().lock();
+    show::table(&mut out, header, rows, "no settlements yet; one is made when a busy stretch has ended")?;
+    for (verdict, meaning) in MEANINGS {
+        if verdicts.iter().any(|found| found == verdict) {
+            writeln!(out, "{verdict}: {meaning}")?;
+        }
+    }
+    Ok(())
+}
+
+const MEANINGS: [(&str, &str); 3] = [
+    (
+        "overspent",
+        "more left the balance than unlockd's jobs explain: somebody else spends from the same pool, or the API \
+         charged more. Compare with the usage in the vendor's app.",
+    ),
+    (
+        "underspent",
+        "less left the balance than the unlocked contacts cost: a refund, a top-up in between, or a lower price.",
+    ),
+    ("unknown", "a balance could not be read, or a submission was written off, so it cannot be said."),
+];

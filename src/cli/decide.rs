@@ -1,0 +1,239 @@
+//! What a person decides: `approve`, `cancel`, `pause`, `resume`, `resolve`.
+//!
+//! Each says what it covers and what it changed; none asks anything. A decision that does not fit
+//! the present state is refused with that state, and changes nothing.
+
+use std::io::Write;
+
+use serde_json::json;
+
+use super::show::{self, plural};
+use super::{Context, Failure, Outcome, account, existing, open};
+use crate::clock::Clock;
+use crate::domain::job::{Doubt, State};
+use crate::domain::pacing::Ladder;
+use crate::domain::{AccountId, Credits, JobId, RequestId};
+use crate::store::{accounts, jobs, requests};
+use crate::worker::decide;
+
+#[derive(clap::Args)]
+pub(super) struct Decision {
+    /// The request's id
+    #[arg(value_name = "ID")]
+    id: i64,
+    /// For programs: a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+fn say(json: bool, value: serde_json::Value, text: &str) -> Outcome {
+    if json {
+        return Ok(show::json(&value)?);
+    }
+    Ok(writeln!(std::io::stdout(), "{text}")?)
+}
+
+pub(super) async fn approve(context: Context, args: Decision) -> Outcome {
+    let config = context.load()?;
+    let store = existing(&config).await?;
+    let request = super::requests::find(&store, args.id).await?;
+    let id = RequestId(args.id);
+    if request.taken_at.is_none() && request.status == "new" {
+        return Err(Failure::refused(format!(
+            "request {id} is new: no worker has estimated it yet, so there is nothing to approve; see: unlockd explain {id}"
+        )));
+    }
+    if request.status != "awaiting_approval" {
+        let status = &request.status;
+        return Err(Failure::refused(format!(
+            "request {id} is {status} and awaits no approval; nothing was changed"
+        )));
+    }
+    let quote = Credits(request.quoted_credits.unwrap_or_default());
+    let now = Clock::real().now();
+    store
+        .write(move |connection| Box::pin(async move { requests::approve(connection, id, quote, now).await }))
+        .await?;
+    let text = format!("request {id}: approved up to {quote} credits\nnext: unlockd request {id}");
+    say(args.json, json!({"id": id, "status": "accepted", "approved_credits": quote}), &text)
+}
+
+pub(super) async fn cancel(context: Context, args: Decision) -> Outcome {
+    let config = context.load()?;
+    let store = existing(&config).await?;
+    let request = super::requests::find(&store, args.id).await?;
+    let (id, now) = (RequestId(args.id), Clock::real().now());
+    if request.is_finished() {
+        let status = &request.status;
+        return Err(Failure::refused(format!("request {id} is {status} already; nothing was changed")));
+    }
+    let mut cancelled = None;
+    if request.taken_at.is_none() {
+        let accounts: Vec<AccountId> = config.accounts.keys().map(AccountId::trusted).collect();
+        cancelled = decide::cancel_untaken(&store, &accounts, id, now).await?.map(|count| count as u64);
+    }
+    let cancelled = match cancelled {
+        Some(count) if super::requests::find(&store, args.id).await?.status == "cancelled" => count,
+        // A worker was faster: it is a request like any other by now.
+        _ => {
+            store
+                .write(move |connection| Box::pin(async move { requests::cancel(connection, id, now).await }))
+                .await?
+        }
+    };
+    let after = super::requests::find(&store, args.id).await?;
+    let contacts = plural(cancelled as i64, "contact");
+    let text = match (after.is_finished(), cancelled) {
+        (true, _) => {
+            format!("request {id} is {}: {contacts} not sent; nothing more is bought for it", after.status)
+        }
+        (false, 0) => {
+            return Err(Failure::refused(format!(
+                "everything of request {id} was sent already, so nothing could be cancelled; see: unlockd explain {id}"
+            )));
+        }
+        (false, _) => format!(
+            "request {id}: {contacts} not sent; {} sent before and go on, since they may be paid for",
+            after.pending
+        ),
+    };
+    say(
+        args.json,
+        json!({"id": id, "status": after.status, "cancelled": cancelled, "pending": after.pending}),
+        &text,
+    )
+}
+
+#[derive(clap::Args)]
+pub(super) struct OfAccount {
+    /// The account
+    #[arg(long, value_name = "A", default_value = "default")]
+    account: String,
+    /// For programs: a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn pause(context: Context, args: OfAccount) -> Outcome {
+    let config = context.load()?;
+    let account = account::named(&config, &args.account)?;
+    let store = open(&config).await?;
+    let now = Clock::real().now();
+    if let Some(at) = accounts::read(store.readers(), &account).await?.paused_at {
+        let at = crate::store::report::Time(at);
+        let text = format!("account {account} is paused since {at} already");
+        return say(args.json, json!({"account": account, "paused_at": at}), &text);
+    }
+    let of = account.clone();
+    store
+        .write(move |connection| {
+            Box::pin(async move { accounts::set_paused(connection, &of, Some(now)).await })
+        })
+        .await?;
+    let text = format!(
+        "account {account} is paused: nothing new is submitted; what was sent is polled and settled\n\
+         to continue: unlockd resume --account {account}"
+    );
+    say(args.json, json!({"account": account, "paused_at": crate::store::report::Time::from(now)}), &text)
+}
+
+pub(super) async fn resume(context: Context, args: OfAccount) -> Outcome {
+    let config = context.load()?;
+    let account = account::named(&config, &args.account)?;
+    let store = open(&config).await?;
+    let ladder = Ladder::new(&config.polling.steps, config.polling.give_up_after);
+    let resumed = decide::resume(&store, &account, &ladder, Clock::real().now()).await?;
+    let mut did = Vec::new();
+    if resumed.was_paused {
+        did.push("it is not paused any more".to_owned());
+    }
+    if resumed.key_was_refused {
+        did.push("its refused key is tried again".to_owned());
+    }
+    if resumed.parked_jobs > 0 {
+        did.push(format!("{} that waited will be tried again", plural(resumed.parked_jobs as i64, "job")));
+    }
+    if resumed.expired_jobs > 0 {
+        did.push(format!("{} that expired will be polled again", plural(resumed.expired_jobs as i64, "job")));
+    }
+    if did.is_empty() {
+        did.push("nothing was held up".to_owned());
+    }
+    let value = json!({
+        "account": account,
+        "was_paused": resumed.was_paused,
+        "key_was_refused": resumed.key_was_refused,
+        "parked_jobs": resumed.parked_jobs,
+        "expired_jobs": resumed.expired_jobs,
+    });
+    say(args.json, value, &format!("account {account}: {}", did.join("; ")))
+}
+
+#[derive(clap::Args)]
+#[command(
+    group = clap::ArgGroup::new("decision").required(true),
+    after_help = "\
+Examples:
+  unlockd job 41                  the evidence
+  unlockd resolve 41 --resubmit   it took no effect: send it again
+  unlockd resolve 41 --write-off  give it up: nothing is sent again
+
+A contact may be paid for twice when --resubmit is wrong, and never got when --write-off is."
+)]
+pub(super) struct Resolve {
+    /// The job's id
+    #[arg(value_name = "JOB")]
+    id: i64,
+    /// It took no effect: send it again, after a precheck
+    #[arg(long, group = "decision")]
+    resubmit: bool,
+    /// Give it up: its contacts get the outcome lost, its credits stay booked as perhaps spent
+    #[arg(long, group = "decision")]
+    write_off: bool,
+    /// For programs: a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn resolve(context: Context, args: Resolve) -> Outcome {
+    let config = context.load()?;
+    let store = existing(&config).await?;
+    let Some(job) = jobs::read(store.readers(), JobId(args.id)).await? else {
+        return Err(super::jobs::missing(&store, args.id).await?);
+    };
+    let id = args.id;
+    match &job.state {
+        State::InDoubt { doubt: Doubt::Looking | Doubt::NeedsDecision } => {}
+        State::InDoubt { doubt: Doubt::CarriedOut } => {
+            return Err(Failure::refused(format!(
+                "reading has shown that job {id} took effect and its credits are spent; its values are being read from \
+                 the profiles, so there is nothing to decide"
+            )));
+        }
+        state => {
+            return Err(Failure::refused(format!(
+                "job {id} is {state} and not in doubt; nothing was changed"
+            )));
+        }
+    }
+    let evidence = job.evidence.clone().unwrap_or_else(|| "it was not looked at yet".to_owned());
+    let (cost, contacts) = (job.cost.unwrap_or_default(), plural(i64::from(job.contacts), "contact"));
+    let now = Clock::real().now();
+    let (state, meaning) = if args.resubmit {
+        decide::resubmit(&store, job, now).await?;
+        let meaning = format!(
+            "{contacts} will be sent again, after a precheck; the {cost} credits held for it are free again. \
+             If it did take effect after all, they may be spent twice."
+        );
+        ("queued", meaning)
+    } else {
+        decide::write_off(&store, job, now).await?;
+        let meaning = format!(
+            "{contacts} lost, and never sent again for these requests; {cost} credits stay booked as perhaps spent, and \
+             the settlement will say unknown unless the balance tells"
+        );
+        ("lost", meaning)
+    };
+    let value = json!({"id": id, "state": state, "evidence": evidence, "cost": cost});
+    say(args.json, value, &format!("job {id} is {state}: {meaning}\nthe evidence was: {evidence}"))
+}

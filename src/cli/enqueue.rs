@@ -1,0 +1,225 @@
+//! `enqueue` and `adopt`: one row in the inbox, and what follows next.
+//!
+//! A row that the worker would reject is refused here, before it is written, by the same rules. The
+//! database is made if it is not there yet: enqueueing needs no worker.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::show::plural;
+use super::{Context, Failure, Outcome, ids, open, show, wait};
+use crate::config::Config;
+use crate::domain::request::{self, Contacts, RawRow, UnlockRequest, Wish};
+use crate::domain::{AccountId, Action};
+use crate::store::inbox::{self, Enqueue};
+
+/// What is asked for; `plan` takes the same.
+#[derive(clap::Args)]
+pub(super) struct Wanted {
+    /// Contact ids; `-` reads them from standard input
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
+    /// The event that the contacts belong to
+    #[arg(long, value_name = "ID")]
+    event: Option<String>,
+    /// Buy phones instead of emails
+    #[arg(long)]
+    phones: bool,
+    /// One id a line, or CSV with a column personnel_id; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Your own words, carried to every result
+    #[arg(long, value_name = "R")]
+    reference: Option<String>,
+    /// Enqueues once: a second request with this key writes nothing
+    #[arg(long, value_name = "K")]
+    dedupe_key: Option<String>,
+    /// Never spend more than this on the request
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    max_credits: Option<i64>,
+    /// You confirm the cost: do not wait for an approval
+    #[arg(long)]
+    approve: bool,
+    /// The account that pays
+    #[arg(long, value_name = "A", default_value = "default")]
+    account: String,
+}
+
+/// A row that makes sense, and how it was understood.
+pub(super) struct Understood {
+    pub(super) row: Enqueue,
+    pub(super) request: UnlockRequest,
+    /// Ids as they were given, repeats included.
+    pub(super) given: usize,
+}
+
+impl Understood {
+    pub(super) fn contacts(&self) -> &Contacts {
+        static NONE: Contacts = Contacts { valid: Vec::new(), invalid: Vec::new() };
+        match &self.request.wish {
+            Wish::Contacts { contacts, .. } | Wish::Adopt { contacts, .. } => contacts,
+            Wish::Event | Wish::Search { .. } => &NONE,
+        }
+    }
+}
+
+impl Wanted {
+    pub(super) fn account(&self) -> &str {
+        &self.account
+    }
+
+    pub(super) fn dedupe_key(&self) -> Option<&str> {
+        self.dedupe_key.as_deref()
+    }
+
+    /// Reads the ids and checks the row as the worker will.
+    pub(super) fn understand(self, config: &Config) -> Result<Understood, Failure> {
+        let ids = ids::collect(&self.ids, self.file.as_deref()).map_err(Failure::usage)?;
+        let row = Enqueue {
+            account: self.account,
+            action: action(self.phones),
+            event_id: self.event,
+            personnel_ids: Some(serde_json::json!(ids).to_string()),
+            task_id: None,
+            reference: self.reference,
+            dedupe_key: self.dedupe_key,
+            max_credits: self.max_credits,
+            approved: self.approve,
+        };
+        Ok(Understood { request: parse(&row, config)?, given: ids.len(), row })
+    }
+}
+
+fn action(phones: bool) -> String {
+    let action = if phones { Action::UnlockContactPhones } else { Action::UnlockContactEmails };
+    action.as_str().to_owned()
+}
+
+fn parse(row: &Enqueue, config: &Config) -> Result<UnlockRequest, Failure> {
+    let accounts: Vec<AccountId> = config.accounts.keys().map(AccountId::trusted).collect();
+    let raw = RawRow {
+        account: row.account.clone(),
+        action: row.action.clone(),
+        event_id: row.event_id.clone(),
+        personnel_ids: row.personnel_ids.clone(),
+        task_id: row.task_id.clone(),
+        query: None,
+        max_pages: 1,
+        max_credits: row.max_credits,
+        approved: row.approved,
+    };
+    request::parse(&raw, &accounts).map_err(|rejection| {
+        Failure::usage(anyhow::anyhow!("{rejection}\nNothing was written and nothing is bought."))
+    })
+}
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  unlockd enqueue --event 139574 789 790
+  unlockd enqueue --event 139574 --file leads.csv --reference crm-export-17 --dedupe-key crm-17 --wait
+  cut -f1 ids.tsv | unlockd enqueue --phones --max-credits 3000 -
+
+Enqueueing spends nothing by itself; `unlockd plan` with the same arguments says what it would cost.
+With --wait: exit code 0 when done, 4 when it waits for a person, 1 when rejected or cancelled.")]
+pub(super) struct Args {
+    #[command(flatten)]
+    wanted: Wanted,
+    /// Show the progress until the request is finished
+    #[arg(long)]
+    wait: bool,
+    /// For programs: a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was written.
+#[derive(Serialize)]
+struct Written {
+    id: i64,
+    /// False: a row with the dedupe key was there already, and nothing was written.
+    created: bool,
+}
+
+pub(super) async fn run(context: Context, args: Args) -> Outcome {
+    let config = context.load()?;
+    let understood = args.wanted.understand(&config)?;
+    let invalid = understood.contacts().invalid.len() as i64;
+    if invalid > 0 {
+        let ids = plural(invalid, "id");
+        eprintln!("unlockd: {ids} cannot be a contact's (1 to 20 digits) and will get the outcome invalid");
+    }
+    let contacts = plural(understood.contacts().valid.len() as i64, "contact");
+    write(&config, understood.row, &contacts, args.wait, args.json).await
+}
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  unlockd adopt 321 --event 139574
+
+An adopted task is polled and its contacts are recorded; nothing is submitted and nothing bought.")]
+pub(super) struct Adopt {
+    /// The task's id, as the API returned it
+    #[arg(value_name = "TASK_ID")]
+    task_id: String,
+    /// It is a task for phones
+    #[arg(long)]
+    phones: bool,
+    /// The event that its contacts belong to
+    #[arg(long, value_name = "ID")]
+    event: Option<String>,
+    /// The account whose key created it
+    #[arg(long, value_name = "A", default_value = "default")]
+    account: String,
+    /// Your own words, carried to every result
+    #[arg(long, value_name = "R")]
+    reference: Option<String>,
+    /// For programs: a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn adopt(context: Context, args: Adopt) -> Outcome {
+    let config = context.load()?;
+    let row = Enqueue {
+        account: args.account,
+        action: action(args.phones),
+        event_id: args.event,
+        task_id: Some(args.task_id),
+        reference: args.reference,
+        ..Enqueue::default()
+    };
+    parse(&row, &config)?;
+    let what = format!("task {} is to be followed, and buys nothing", row.task_id.as_deref().unwrap_or(""));
+    write(&config, row, &what, false, args.json).await
+}
+
+async fn write(config: &Config, row: Enqueue, what: &str, wait: bool, json: bool) -> Outcome {
+    let store = open(config).await?;
+    let (account, key) = (row.account.clone(), row.dedupe_key.clone());
+    let written = match inbox::insert(&store, row).await? {
+        Some(id) => Written { id, created: true },
+        None => {
+            let key = key.unwrap_or_default();
+            let id = inbox::find_dedupe_key(&store, &account, &key).await?.ok_or_else(|| {
+                anyhow::anyhow!("the row with this dedupe key went away; nothing was written: try again")
+            })?;
+            Written { id, created: false }
+        }
+    };
+    let id = written.id;
+    let mut out = std::io::stdout();
+    match (json, written.created) {
+        (true, _) if wait => {}
+        (true, _) => show::json(&written)?,
+        (false, true) => writeln!(out, "request {id}: {what}\nnext: unlockd request {id}")?,
+        (false, false) => writeln!(
+            out,
+            "request {id} has this dedupe key already; nothing was written\nnext: unlockd request {id}"
+        )?,
+    }
+    if wait { wait::until_finished(&store, id, json).await } else { Ok(()) }
+}

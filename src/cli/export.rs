@@ -1,0 +1,248 @@
+//! `unlockd export`: delivered contacts and failures, out of the database.
+//!
+//! The only command that shows emails and phones. It reads in pages and writes as it goes, so
+//! neither memory nor the database's log grows with what is exported.
+
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::builder::PossibleValuesParser;
+
+use super::{Context, Failure, Outcome, if_there};
+use crate::clock::Clock;
+use crate::domain::Millis;
+use crate::domain::outcome::Outcome as ContactOutcome;
+use crate::store::Store;
+use crate::store::report::export::{self, Contact, Wanted};
+
+/// Contacts in one read.
+const AT_ONCE: u32 = 2_000;
+
+const COLUMNS: [&str; 14] = [
+    "request_id",
+    "reference",
+    "account",
+    "action",
+    "event_id",
+    "personnel_id",
+    "outcome",
+    "email",
+    "phone",
+    "error_code",
+    "source",
+    "job_id",
+    "task_id",
+    "resolved_at",
+];
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Csv,
+    Jsonl,
+}
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  unlockd export --request 12 --outcome delivered -o leads.csv
+  unlockd export --format jsonl --since 24h
+
+Contacts whose outcome is not known yet are left out unless asked for with --outcome pending.
+In CSV, a cell that begins with = + - @, a tab or a carriage return gets a leading ' so that no
+spreadsheet takes it for a formula; phone numbers are among them. JSON Lines has every value as it is.
+The file is readable by its owner only.")]
+pub(super) struct Args {
+    /// How it is written
+    #[arg(long, value_enum, default_value_t = Format::Csv)]
+    format: Format,
+    /// JSON Lines, as --format jsonl
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+    /// Only of this request
+    #[arg(long, value_name = "ID")]
+    request: Option<i64>,
+    /// Only what was settled since: a time (2026-11-21T08:00:00Z), a day (2026-11-21), or so long ago (24h, 7d)
+    #[arg(long, value_name = "WHEN", value_parser = parse_since)]
+    since: Option<Since>,
+    /// Only these outcomes; may be given several times
+    #[arg(long = "outcome", value_name = "O", value_parser = PossibleValuesParser::new(ContactOutcome::NAMES))]
+    outcomes: Vec<String>,
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Since {
+    At(Millis),
+    Ago { ms: i64 },
+}
+
+fn parse_since(text: &str) -> Result<Since, String> {
+    if let Ok(at) = text.parse::<jiff::Timestamp>() {
+        return Ok(Since::At(Millis(at.as_millisecond())));
+    }
+    if let Ok(day) = text.parse::<jiff::civil::Date>()
+        && let Ok(start) = day.to_zoned(jiff::tz::TimeZone::UTC)
+    {
+        return Ok(Since::At(Millis(start.timestamp().as_millisecond())));
+    }
+    let digits = text.trim_end_matches(|char: char| char.is_ascii_alphabetic());
+    let unit_ms = match &text[digits.len()..] {
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => 0,
+    };
+    match digits.parse::<u32>() {
+        Ok(count) if unit_ms > 0 => Ok(Since::Ago { ms: i64::from(count) * unit_ms }),
+        _ => {
+            Err("write a time such as 2026-11-21T08:00:00Z, a day such as 2026-11-21, or 90m, 24h, 7d"
+                .to_owned())
+        }
+    }
+}
+
+pub(super) async fn run(context: Context, args: Args) -> Outcome {
+    let config = context.load()?;
+    let format = if args.json { Format::Jsonl } else { args.format };
+    let store = if_there(&config).await?;
+    if let Some(id) = args.request {
+        match &store {
+            Some(store) => drop(super::requests::find(store, id).await?),
+            None => return Err(Failure::missing(format!("there is no request {id}"))),
+        }
+    }
+    let wanted = Wanted {
+        request_id: args.request,
+        since: args.since.map(|since| match since {
+            Since::At(at) => at,
+            Since::Ago { ms } => Clock::real().now().plus(-ms),
+        }),
+        outcomes: (!args.outcomes.is_empty()).then(|| serde_json::json!(args.outcomes).to_string()),
+    };
+    match &args.output {
+        Some(path) if path.as_os_str() != "-" => {
+            let file = private_file(path).with_context(|| format!("cannot write {}", path.display()))?;
+            let mut out = BufWriter::new(file);
+            let count = write_all(store.as_ref(), &wanted, format, &mut out).await?;
+            let file = out.into_inner().map_err(|error| error.into_error())?;
+            if file.metadata()?.is_file() {
+                file.sync_all()?;
+            }
+            eprintln!("unlockd: {} written to {}", super::show::plural(count, "contact"), path.display());
+        }
+        _ => {
+            let mut out = BufWriter::new(std::io::stdout());
+            write_all(store.as_ref(), &wanted, format, &mut out).await?;
+            out.flush()?;
+        }
+    }
+    Ok(())
+}
+
+/// Personal data: for its owner only, also when the file was there before with another mode.
+fn private_file(path: &Path) -> std::io::Result<std::fs::File> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    if file.metadata()?.is_file() {
+        file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    }
+    Ok(file)
+}
+
+async fn write_all(
+    store: Option<&Store>,
+    wanted: &Wanted,
+    format: Format,
+    out: &mut impl Write,
+) -> Result<i64, Failure> {
+    if format == Format::Csv {
+        csv_line(out, &COLUMNS.map(Some))?;
+    }
+    let (mut last, mut count) = (0, 0);
+    let Some(store) = store else { return Ok(count) };
+    loop {
+        let page = export::page(store, wanted, last, AT_ONCE).await?;
+        for contact in &page {
+            match format {
+                Format::Csv => csv_contact(out, contact)?,
+                Format::Jsonl => {
+                    serde_json::to_writer(&mut *out, contact).map_err(std::io::Error::from)?;
+                    out.write_all(b"\n")?;
+                }
+            }
+        }
+        count += page.len() as i64;
+        // Lets a reader that has gone away be noticed, and one that is there go on.
+        out.flush()?;
+        match page.last() {
+            Some(contact) => last = contact.item_id,
+            None => return Ok(count),
+        }
+    }
+}
+
+fn csv_contact(out: &mut impl Write, contact: &Contact) -> std::io::Result<()> {
+    let (request_id, job_id) = (contact.request_id.to_string(), contact.job_id.map(|id| id.to_string()));
+    csv_line(
+        out,
+        &[
+            Some(&request_id),
+            contact.reference.as_deref(),
+            Some(&contact.account),
+            Some(&contact.action),
+            contact.event_id.as_deref(),
+            Some(&contact.personnel_id),
+            Some(&contact.outcome),
+            contact.email.as_deref(),
+            contact.phone.as_deref(),
+            contact.error_code.as_deref(),
+            contact.source.as_deref(),
+            job_id.as_deref(),
+            contact.task_id.as_deref(),
+            contact.resolved_at.as_deref(),
+        ],
+    )
+}
+
+fn csv_line(out: &mut impl Write, cells: &[Option<&str>; 14]) -> std::io::Result<()> {
+    let mut line = csv::WriterBuilder::new().from_writer(Vec::with_capacity(256));
+    line.write_record(
+        cells.map(|cell| harmless(cell.unwrap_or_default())).iter().map(|cell| cell.as_bytes()),
+    )
+    .map_err(std::io::Error::from)?;
+    out.write_all(&line.into_inner().map_err(|error| error.into_error())?)
+}
+
+/// A cell that no spreadsheet takes for a formula.
+fn harmless(cell: &str) -> std::borrow::Cow<'_, str> {
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}").into() } else { cell.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn since_is_a_time_a_day_or_so_long_ago() {
+        let at = Since::At(Millis(1_795_000_000_000));
+        assert_eq!(parse_since("2026-11-18T11:06:40Z"), Ok(at));
+        assert_eq!(parse_since("2026-11-18T12:06:40+01:00"), Ok(at));
+        assert_eq!(parse_since("1970-01-02"), Ok(Since::At(Millis(86_400_000))));
+        assert_eq!(parse_since("24h"), Ok(Since::Ago { ms: 86_400_000 }));
+        for bad in ["", "h", "24", "-3h", "yesterday", "24x", "é"] {
+            assert!(parse_since(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_cell_that_could_be_a_formula_is_neutralised() {
+        for cell in ["=1+1", "+1 555 0100", "-1", "@sum", "\tx", "\rx"] {
+            assert_eq!(harmless(cell), format!("'{cell}"));
+        }
+        assert_eq!(harmless("a=b"), "a=b");
+    }
+}

@@ -1,0 +1,199 @@
+//! `jobs` and `job`: the remote tasks, and one of them in full: what was sent, what it cost.
+//!
+//! Neither shows a contact's id, email or phone: those leave by `export` only.
+
+use std::io::Write;
+
+use clap::builder::PossibleValuesParser;
+use serde::Serialize;
+
+use super::show::{self, cell, plural};
+use super::{Context, Failure, Outcome, existing, if_there};
+use crate::store::Store;
+use crate::store::report::jobs::{Attempt, Job, LedgerLine};
+use crate::store::report::requests::Entry;
+use crate::store::report::{OutcomeCount, jobs};
+
+const STATES: [&str; 10] = [
+    "queued",
+    "submitting",
+    "in_doubt",
+    "polling",
+    "completed",
+    "failed",
+    "lost",
+    "expired",
+    "rejected",
+    "cancelled",
+];
+
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  unlockd jobs --state in_doubt")]
+pub(super) struct Listed {
+    /// Only those in this state
+    #[arg(long, value_name = "S", value_parser = PossibleValuesParser::new(STATES))]
+    state: Option<String>,
+    /// At most this many, the newest
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: u32,
+    /// For programs: a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn list(context: Context, args: Listed) -> Outcome {
+    let config = context.load()?;
+    let rows = match if_there(&config).await? {
+        Some(store) => jobs::list(&store, args.state.as_deref(), args.limit).await?,
+        None => Vec::new(),
+    };
+    if args.json {
+        return Ok(show::json(&rows)?);
+    }
+    let empty = match args.state {
+        Some(state) => format!("no job is in the state {state}"),
+        None => "no jobs yet; the worker makes them of requests: unlockd requests".to_owned(),
+    };
+    table(&mut std::io::stdout().lock(), &rows, &empty)
+}
+
+pub(super) fn table(out: &mut impl Write, jobs: &[Job], empty: &str) -> Outcome {
+    let rows = jobs
+        .iter()
+        .map(|job| {
+            [
+                job.id.to_string(),
+                job.state.clone(),
+                cell(&job.state_reason),
+                job.action.clone(),
+                cell(&job.task_id),
+                job.contacts.to_string(),
+                cell(&job.cost),
+                job.poll_count.to_string(),
+                cell(&job.next_poll_at.or(job.due_at.filter(|_| job.finished_at.is_none()))),
+            ]
+        })
+        .collect();
+    let header = ["job", "state", "reason", "action", "task", "contacts", "cost at most", "polls", "next at"];
+    Ok(show::table(out, header, rows, empty)?)
+}
+
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  unlockd job 41")]
+pub(super) struct One {
+    /// The job's id
+    #[arg(value_name = "ID")]
+    id: i64,
+    /// For programs: a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// A job in full.
+#[derive(Serialize)]
+struct WholeJob {
+    #[serde(flatten)]
+    job: Job,
+    requests: Vec<i64>,
+    outcomes: Vec<OutcomeCount>,
+    attempts: Vec<Attempt>,
+    ledger: Vec<LedgerLine>,
+    timeline: Vec<Entry>,
+}
+
+pub(super) async fn one(context: Context, args: One) -> Outcome {
+    let config = context.load()?;
+    let store = existing(&config).await?;
+    let Some(job) = jobs::read(&store, args.id).await? else {
+        return Err(missing(&store, args.id).await?);
+    };
+    let whole = WholeJob {
+        job,
+        requests: jobs::requests(&store, args.id).await?,
+        outcomes: jobs::outcomes(&store, args.id).await?,
+        attempts: jobs::attempts(&store, args.id).await?,
+        ledger: jobs::ledger(&store, args.id).await?,
+        timeline: jobs::timeline(&store, args.id).await?,
+    };
+    if args.json {
+        return Ok(show::json(&whole)?);
+    }
+    show_whole(&whole)
+}
+
+/// Exit code 3, with what there is instead.
+pub(super) async fn missing(store: &Store, id: i64) -> Result<Failure, Failure> {
+    Ok(Failure::missing(match jobs::newest_id(store).await? {
+        Some(newest) => format!("there is no job {id}; the newest is {newest}; see: unlockd jobs"),
+        None => format!("there is no job {id}, and no other yet; see: unlockd requests"),
+    }))
+}
+
+fn show_whole(whole: &WholeJob) -> Outcome {
+    let mut out = std::io::stdout().lock();
+    let job = &whole.job;
+    let reason = job.state_reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    writeln!(out, "job {}: {}{reason}", job.id, job.state)?;
+    let requests: Vec<String> = whole.requests.iter().map(i64::to_string).collect();
+    show::facts(
+        &mut out,
+        &[
+            ("account", Some(job.account.clone())),
+            ("action", Some(job.action.clone())),
+            ("event_id", job.event_id.clone()),
+            ("task_id", job.task_id.clone()),
+            ("adopted", job.adopted.then(|| "yes: something else created the task".to_owned())),
+            ("requests", Some(requests.join(", "))),
+            ("contacts", Some(show::counts(&whole.outcomes))),
+            ("cost", job.cost.map(|credits| format!("{credits} credits at most"))),
+            ("in doubt since", job.doubt_since.map(|at| at.to_string())),
+            ("evidence", job.evidence.clone().map(|evidence| format!("{evidence} ({} looks)", job.looks))),
+            ("polls", Some(job.poll_count.to_string())),
+            ("next poll", job.next_poll_at.map(|at| at.to_string())),
+            ("created", Some(job.created_at.to_string())),
+            ("submitted", job.submitted_at.map(|at| at.to_string())),
+            ("finished", job.finished_at.map(|at| at.to_string())),
+        ],
+    )?;
+    if job.state == "in_doubt" && job.state_reason.as_deref() != Some("carried_out") {
+        let id = job.id;
+        writeln!(out, "  to decide: unlockd resolve {id} --resubmit, or unlockd resolve {id} --write-off")?;
+    }
+    attempt_table(&mut out, &whole.attempts)?;
+    let ledger =
+        whole.ledger.iter().map(|line| [line.at.to_string(), line.entry.clone(), line.credits.to_string()]);
+    show::table(&mut out, ["at", "entry", "credits"], ledger.collect(), "  no ledger lines")?;
+    show::timeline(&mut out, &whole.timeline)?;
+    Ok(())
+}
+
+fn attempt_table(out: &mut impl Write, attempts: &[Attempt]) -> std::io::Result<()> {
+    let rows = attempts
+        .iter()
+        .map(|attempt| {
+            [
+                attempt.started_at.to_string(),
+                attempt.result.clone().unwrap_or_else(|| "no answer yet".to_owned()),
+                cell(&attempt.status),
+                cell(&attempt.error_key),
+                plural(attempt.contacts, "contact"),
+                attempt.cost.to_string(),
+                cell(&attempt.balance_before),
+                attempt.request_id.clone(),
+                cell(&attempt.trace_id),
+            ]
+        })
+        .collect();
+    let header = [
+        "sent at",
+        "result",
+        "status",
+        "error",
+        "contacts",
+        "cost at most",
+        "balance before",
+        "request id",
+        "trace id",
+    ];
+    show::table(out, header, rows, "  never submitted: nothing of it was paid for here")
+}

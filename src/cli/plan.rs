@@ -1,0 +1,217 @@
+//! `unlockd plan`: what a request would do, before it is written.
+//!
+//! The row is read and estimated by the same functions as in the worker's intake, so the figures
+//! are those that `enqueue` would lead to. Nothing is written but, when it is read, the balance.
+
+use std::collections::HashMap;
+use std::io::Write;
+
+use serde::Serialize;
+
+use super::account::{deps, fresh_balance};
+use super::enqueue::{Understood, Wanted};
+use super::show;
+use super::{Context, Outcome, open};
+use crate::config::Config;
+use crate::domain::credits::Approval;
+use crate::domain::request::Wish;
+use crate::domain::{Action, Credits};
+use crate::store::inbox;
+use crate::store::report::Time;
+use crate::store::{Store, items, ledger};
+use crate::worker::intake;
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  unlockd plan --event 139574 --file leads.csv
+  unlockd plan --offline --phones 789 790
+
+Takes the same arguments as enqueue, writes no request and spends nothing. It makes one free call for the
+balance; with --offline none.")]
+pub(super) struct Args {
+    #[command(flatten)]
+    wanted: Wanted,
+    /// Make no call: the balance is the last one known
+    #[arg(long)]
+    offline: bool,
+    /// For programs: a JSON object
+    #[arg(long)]
+    json: bool,
+    /// Accepted as enqueue does; a plan has nothing to wait for
+    #[arg(long, hide = true)]
+    wait: bool,
+}
+
+#[derive(Serialize)]
+struct Plan {
+    account: String,
+    action: String,
+    event_id: Option<String>,
+    /// Ids as given.
+    given: usize,
+    /// To buy, at most.
+    new: usize,
+    /// This database has their value.
+    already_had: usize,
+    /// On their way in another request's task.
+    in_flight: usize,
+    /// Given more than once.
+    repeated: usize,
+    /// Cannot be a contact's id.
+    invalid: usize,
+    batches: usize,
+    price: Credits,
+    quoted_credits: Credits,
+    /// What the request would be: `accepted`, `awaiting_approval` or `rejected`.
+    status: &'static str,
+    reason: Option<String>,
+    /// A request that has the dedupe key already: nothing would be written.
+    dedupe_request_id: Option<i64>,
+    balance: Option<i64>,
+    balance_at: Option<Time>,
+    balance_after: Option<i64>,
+    available: Option<i64>,
+    available_after: Option<i64>,
+}
+
+pub(super) async fn run(context: Context, args: Args) -> Outcome {
+    let config = context.load()?;
+    let key = (args.wanted.account().to_owned(), args.wanted.dedupe_key().map(str::to_owned));
+    let understood = args.wanted.understand(&config)?;
+    // Without a database nothing is known; --offline does not make one.
+    let store = match args.offline && !config.database.exists() {
+        true => None,
+        false => Some(open(&config).await?),
+    };
+    let mut plan = plan(&config, store.as_ref(), &understood).await?;
+    if let (Some(store), (account, Some(dedupe_key))) = (&store, &key) {
+        plan.dedupe_request_id = inbox::find_dedupe_key(store, account, dedupe_key).await?;
+    }
+    let account = &understood.request.account;
+    match store {
+        Some(store) if args.offline => {
+            if let Some((at, balance)) = ledger::last_balance(store.readers(), account).await? {
+                plan.balance(balance.total, None, at.into());
+            }
+        }
+        Some(store) => {
+            let deps = deps(store, &config).await?;
+            let fresh = fresh_balance(&deps, account, "plan").await?;
+            plan.balance(fresh.balance.total, Some(fresh.purse.available()), fresh.taken_at);
+        }
+        None => {}
+    }
+    if args.json {
+        return Ok(show::json(&plan)?);
+    }
+    show_plan(&plan)
+}
+
+async fn plan(
+    config: &Config,
+    store: Option<&Store>,
+    understood: &Understood,
+) -> Result<Plan, super::Failure> {
+    let (request, contacts) = (&understood.request, understood.contacts());
+    debug_assert!(matches!(request.wish, Wish::Contacts { .. }), "the command line asks for contacts");
+    let (mut known, mut price) = (HashMap::new(), configured_price(config, request.action));
+    if let Some(store) = store {
+        let json = serde_json::json!(contacts.valid).to_string();
+        let found = items::had_or_in_flight(store.readers(), &request.account, request.action, json).await?;
+        known.extend(found.into_iter().map(|known| (known.personnel_id, known.in_flight)));
+        let seen = ledger::seen_price(store.readers(), &request.account, request.action).await?;
+        price = seen.unwrap_or(price);
+    }
+    let approve_above = Credits(config.credits.approve_above);
+    let estimate = intake::estimate(request, contacts, |id| known.contains_key(id), price, approve_above);
+    let in_flight = known.values().filter(|in_flight| **in_flight).count();
+    let (status, reason) = match estimate.approval {
+        Approval::NotNeeded => ("accepted", None),
+        Approval::Needed => {
+            let reason = format!("more than credits.approve_above = {approve_above}; --approve confirms it");
+            ("awaiting_approval", Some(reason))
+        }
+        Approval::OverMaxCredits => {
+            ("rejected", Some("more than --max-credits; nothing would be bought".to_owned()))
+        }
+    };
+    Ok(Plan {
+        account: request.account.to_string(),
+        action: request.action.to_string(),
+        event_id: request.event_id.as_ref().map(ToString::to_string),
+        given: understood.given,
+        new: estimate.new,
+        already_had: known.len() - in_flight,
+        in_flight,
+        repeated: understood.given - contacts.valid.len() - contacts.invalid.len(),
+        invalid: contacts.invalid.len(),
+        batches: estimate.new.div_ceil(config.submit.batch_size.max(1) as usize),
+        price,
+        quoted_credits: estimate.quote,
+        status,
+        reason,
+        dedupe_request_id: None,
+        balance: None,
+        balance_at: None,
+        balance_after: None,
+        available: None,
+        available_after: None,
+    })
+}
+
+fn configured_price(config: &Config, action: Action) -> Credits {
+    let price = &config.credits.price;
+    Credits(if action == Action::UnlockContactPhones { price.phone } else { price.email })
+}
+
+impl Plan {
+    fn balance(&mut self, balance: Credits, available: Option<Credits>, at: Time) {
+        (self.balance, self.balance_at) = (Some(balance.0), Some(at));
+        self.balance_after = Some((balance - self.quoted_credits).0);
+        self.available = available.map(|credits| credits.0);
+        self.available_after = available.map(|credits| (credits - self.quoted_credits).0);
+    }
+}
+
+fn show_plan(plan: &Plan) -> Outcome {
+    let mut out = std::io::stdout().lock();
+    let event = plan.event_id.as_ref().map(|id| format!(", event {id}")).unwrap_or_default();
+    writeln!(out, "Plan: {} on account {}{event}", plan.action, plan.account)?;
+    let batches = show::plural(plan.batches as i64, "batch").replace("batchs", "batches");
+    let lines = [
+        (
+            plan.new,
+            format!("new, in {batches}"),
+            format!("at most {} credits ({} × {})", plan.quoted_credits, plan.new, plan.price),
+        ),
+        (plan.already_had, "had already".to_owned(), "0 credits".to_owned()),
+        (plan.in_flight, "on their way in another task".to_owned(), "0 credits".to_owned()),
+        (plan.repeated, "given more than once".to_owned(), "0 credits".to_owned()),
+        (plan.invalid, "no contact ids (outcome: invalid)".to_owned(), "0 credits".to_owned()),
+    ];
+    writeln!(out, "  {:>7}  {:34} ", plan.given, "ids given")?;
+    for (count, what, credits) in lines.iter().filter(|(count, ..)| *count > 0) {
+        writeln!(out, "  {count:>7}  {what:34} {credits}")?;
+    }
+    match (plan.balance, plan.balance_at) {
+        (Some(balance), Some(at)) => {
+            let after = plan.balance_after.unwrap_or_default();
+            writeln!(out, "Balance {balance} at {at}; after, at least {after}")?;
+        }
+        _ => writeln!(out, "Balance not known: none was read yet")?,
+    }
+    if let (Some(available), Some(after)) = (plan.available, plan.available_after) {
+        writeln!(out, "Available {available}; after, at least {after}")?;
+        if after < 0 {
+            writeln!(out, "That is {} credits short: what does not fit would wait for credits.", -after)?;
+        }
+    }
+    let reason = plan.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    writeln!(out, "The request would be {}{reason}.", plan.status.replace('_', " "))?;
+    if let Some(id) = plan.dedupe_request_id {
+        writeln!(out, "Request {id} has this dedupe key already: enqueue would write nothing.")?;
+    }
+    writeln!(out, "Nothing was written. Next: unlockd enqueue, with the same arguments")?;
+    Ok(())
+}

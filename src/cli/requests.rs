@@ -1,0 +1,152 @@
+//! `requests` and `request`: what was asked for, and one of them in full.
+//!
+//! Neither shows a contact's id, email or phone: those leave by `export` only.
+
+use std::io::Write;
+
+use clap::builder::PossibleValuesParser;
+use serde::Serialize;
+
+use super::show::{self, cell};
+use super::{Context, Failure, Outcome, existing, if_there};
+use crate::store::Store;
+use crate::store::report::jobs::Job;
+use crate::store::report::requests::{Entry, Request};
+use crate::store::report::{OutcomeCount, jobs, requests};
+
+const STATUSES: [&str; 6] = ["new", "awaiting_approval", "accepted", "done", "rejected", "cancelled"];
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  unlockd requests --status awaiting_approval")]
+pub(super) struct Listed {
+    /// Only those with this status
+    #[arg(long, value_name = "S", value_parser = PossibleValuesParser::new(STATUSES))]
+    status: Option<String>,
+    /// At most this many, the newest
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: u32,
+    /// For programs: a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn list(context: Context, args: Listed) -> Outcome {
+    let config = context.load()?;
+    let rows = match if_there(&config).await? {
+        Some(store) => requests::list(&store, args.status.as_deref(), args.limit).await?,
+        None => Vec::new(),
+    };
+    if args.json {
+        return Ok(show::json(&rows)?);
+    }
+    let empty = match args.status {
+        Some(status) => format!("no request has the status {status}"),
+        None => "no requests yet; enqueue one: unlockd enqueue --event 139574 789 790".to_owned(),
+    };
+    let rows = rows
+        .into_iter()
+        .map(|row| {
+            [
+                row.id.to_string(),
+                row.status,
+                row.action,
+                cell(&row.reference),
+                if row.taken_at.is_some() { row.contacts.to_string() } else { String::new() },
+                row.delivered.to_string(),
+                row.pending.to_string(),
+                cell(&row.quoted_credits),
+                cell(&row.created_at),
+            ]
+        })
+        .collect();
+    let header =
+        ["id", "status", "action", "reference", "contacts", "delivered", "pending", "quoted", "created at"];
+    Ok(show::table(&mut std::io::stdout().lock(), header, rows, &empty)?)
+}
+
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  unlockd request 12")]
+pub(super) struct One {
+    /// The request's id
+    #[arg(value_name = "ID")]
+    id: i64,
+    /// For programs: a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// A request in full.
+#[derive(Serialize)]
+struct WholeRequest {
+    #[serde(flatten)]
+    request: Request,
+    outcomes: Vec<OutcomeCount>,
+    jobs: Vec<Job>,
+    timeline: Vec<Entry>,
+}
+
+pub(super) async fn one(context: Context, args: One) -> Outcome {
+    let config = context.load()?;
+    let store = existing(&config).await?;
+    let request = find(&store, args.id).await?;
+    let whole = WholeRequest {
+        request,
+        outcomes: requests::outcomes(&store, args.id).await?,
+        jobs: jobs::of_request(&store, args.id).await?,
+        timeline: requests::timeline(&store, args.id).await?,
+    };
+    if args.json {
+        return Ok(show::json(&whole)?);
+    }
+    show_whole(&whole)
+}
+
+/// The request, or exit code 3 with what there is instead.
+pub(super) async fn find(store: &Store, id: i64) -> Result<Request, Failure> {
+    if let Some(request) = requests::read(store, id).await? {
+        return Ok(request);
+    }
+    Err(Failure::missing(match requests::newest_id(store).await? {
+        Some(newest) => format!("there is no request {id}; the newest is {newest}; see: unlockd requests"),
+        None => format!("there is no request {id}, and no other yet; enqueue one: unlockd enqueue 789 790"),
+    }))
+}
+
+fn show_whole(whole: &WholeRequest) -> Outcome {
+    let mut out = std::io::stdout().lock();
+    let request = &whole.request;
+    writeln!(out, "request {}: {}", request.id, request.status)?;
+    show::facts(
+        &mut out,
+        &[
+            ("reason", request.reason.clone()),
+            ("account", Some(request.account.clone())),
+            ("action", Some(request.action.clone())),
+            ("event_id", request.event_id.clone()),
+            ("task_id", request.task_id.clone()),
+            ("query", request.query.clone()),
+            ("reference", request.reference.clone()),
+            ("quoted", request.quoted_credits.map(|credits| format!("{credits} credits at most"))),
+            ("approved", request.approved_credits.map(|credits| format!("{credits} credits"))),
+            ("may have cost", Some(format!("{} credits so far", request.committed_credits))),
+            ("max_credits", request.max_credits.map(|credits| credits.to_string())),
+            ("created", request.created_at.map(|at| at.to_string())),
+            ("taken", request.taken_at.map(|at| at.to_string())),
+            ("finished", request.finished_at.map(|at| at.to_string())),
+        ],
+    )?;
+    if request.taken_at.is_none() && !request.is_finished() {
+        writeln!(out, "  no worker has taken it yet: unlockd explain {}", request.id)?;
+        return Ok(());
+    }
+    let outcomes = whole
+        .outcomes
+        .iter()
+        .map(|count| [count.outcome.clone(), cell(&count.source), count.contacts.to_string()])
+        .collect();
+    show::table(&mut out, ["outcome", "source", "contacts"], outcomes, "  no contacts are known yet")?;
+    if !whole.jobs.is_empty() {
+        super::jobs::table(&mut out, &whole.jobs, "")?;
+    }
+    show::timeline(&mut out, &whole.timeline)?;
+    Ok(())
+}

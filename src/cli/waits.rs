@@ -1,0 +1,232 @@
+//! What a request may wait for, each with what would unblock it: the words of `unlockd explain`.
+
+use serde::Serialize;
+
+use super::show::plural;
+use crate::domain::{AccountId, Millis};
+use crate::store::report::jobs::Job;
+use crate::store::report::requests::{self, Request};
+use crate::store::report::{Time, jobs};
+use crate::store::{Store, StoreError, accounts};
+
+/// One thing that a request waits for.
+#[derive(Default, Serialize)]
+pub(super) struct Wait {
+    /// A word for programs.
+    pub(super) reason: String,
+    pub(super) what: String,
+    pub(super) since: Option<Time>,
+    pub(super) next_try_at: Option<Time>,
+    pub(super) unblock: Option<String>,
+    pub(super) needs_person: bool,
+    pub(super) job_id: Option<i64>,
+}
+
+/// Waits for a person to confirm the cost.
+pub(super) async fn approval(store: &Store, request: &Request) -> Result<Wait, StoreError> {
+    let id = request.id;
+    let credits = request.quoted_credits.unwrap_or_default();
+    Ok(Wait {
+        reason: "awaiting_approval".to_owned(),
+        what: format!("a person has to approve up to {credits} credits; nothing of that was bought"),
+        since: requests::last_event(store, Some(id), None, "awaiting_approval").await?,
+        unblock: Some(format!("unlockd approve {id}, or unlockd cancel {id}")),
+        needs_person: true,
+        ..Wait::default()
+    })
+}
+
+/// Everything that holds up a request whose contacts may travel.
+pub(super) async fn accepted(store: &Store, request: &Request, now: Millis) -> Result<Vec<Wait>, StoreError> {
+    let account = AccountId::trusted(request.account.clone());
+    let row = accounts::read(store.readers(), &account).await?;
+    let items = requests::open_items(store, request.id).await?;
+    let open: Vec<Job> = jobs::of_request(store, request.id)
+        .await?
+        .into_iter()
+        .filter(|job| job.finished_at.is_none())
+        .collect();
+    let paused = row.paused_at.map(Time);
+    let mut waits = Vec::new();
+    if let (Some(fingerprint), Some(at)) = (&row.refused_key, row.key_refused_at) {
+        waits.push(Wait {
+            reason: "invalid_api_key".to_owned(),
+            what: format!("the API refused the key {fingerprint} of account {account}"),
+            since: Some(Time(at)),
+            unblock: Some(format!(
+                "put a valid key in the configuration; or, when this one is good again: unlockd resume --account {account}"
+            )),
+            needs_person: true,
+            ..Wait::default()
+        });
+    }
+    if let Some(until) = row.blocked_until().filter(|until| *until > now) {
+        waits.push(Wait {
+            reason: "rate_limit".to_owned(),
+            what: format!("the API asked account {account} to wait (429); no action is needed"),
+            next_try_at: Some(until.into()),
+            ..Wait::default()
+        });
+    }
+    if items.waiting > 0 {
+        waits.push(waiting(request, items.waiting, paused));
+    }
+    for job in &open {
+        waits.push(job_wait(store, job, paused, row.refused_key.is_some()).await?);
+    }
+    if items.reading > 0 {
+        waits.push(Wait {
+            reason: "reading".to_owned(),
+            what: format!("{} unlocked already, to be read from their profiles", contacts(items.reading)),
+            next_try_at: items.next_read_at,
+            needs_person: row.refused_key.is_some(),
+            ..Wait::default()
+        });
+    }
+    Ok(waits)
+}
+
+fn contacts(count: i64) -> String {
+    if count == 1 { "1 contact is".to_owned() } else { format!("{count} contacts are") }
+}
+
+fn waiting(request: &Request, count: i64, paused: Option<Time>) -> Wait {
+    let account = &request.account;
+    match paused {
+        Some(_) => Wait {
+            reason: "paused".to_owned(),
+            what: format!("{} not sent: account {account} is paused", contacts(count)),
+            since: paused,
+            unblock: Some(format!("unlockd resume --account {account}")),
+            needs_person: true,
+            ..Wait::default()
+        },
+        None => Wait {
+            reason: "waiting".to_owned(),
+            what: format!("{} waiting for a batch, behind what was asked for earlier", contacts(count)),
+            since: request.taken_at,
+            ..Wait::default()
+        },
+    }
+}
+
+async fn job_wait(
+    store: &Store,
+    job: &Job,
+    paused: Option<Time>,
+    key_refused: bool,
+) -> Result<Wait, StoreError> {
+    let (id, account) = (job.id, &job.account);
+    let blank = Wait { job_id: Some(id), reason: job.state.clone(), ..Wait::default() };
+    Ok(match (job.state.as_str(), job.state_reason.as_deref()) {
+        ("queued", Some(reason)) => {
+            queued(job, reason, requests::last_event(store, None, Some(id), "waits").await?)
+        }
+        ("queued", None) if paused.is_some() => Wait {
+            reason: "paused".to_owned(),
+            what: format!("job {id} is not sent: account {account} is paused"),
+            since: paused,
+            unblock: Some(format!("unlockd resume --account {account}")),
+            needs_person: true,
+            ..blank
+        },
+        ("queued", None) => Wait {
+            what: format!("job {id} with {} is about to be sent", plural(job.contacts, "contact")),
+            since: Some(job.created_at),
+            next_try_at: job.due_at,
+            needs_person: key_refused,
+            ..blank
+        },
+        ("in_doubt", reason) => in_doubt(job, reason, key_refused),
+        ("polling", _) => Wait {
+            what: format!(
+                "task {} of job {id} is running; it was asked about {}",
+                job.task_id.as_deref().unwrap_or_default(),
+                plural(job.poll_count, "time")
+            ),
+            since: job.submitted_at,
+            next_try_at: job.next_poll_at,
+            needs_person: key_refused,
+            ..blank
+        },
+        _ => Wait { what: format!("job {id} is being sent"), since: job.submitted_at, ..blank },
+    })
+}
+
+fn queued(job: &Job, reason: &str, since: Option<Time>) -> Wait {
+    let (id, account) = (job.id, &job.account);
+    let wait = Wait {
+        job_id: Some(id),
+        reason: reason.to_owned(),
+        since: since.or(job.due_at),
+        needs_person: true,
+        ..Wait::default()
+    };
+    match reason {
+        "insufficient_credits" => Wait {
+            what: format!("job {id} waits for credits; nothing of it was bought"),
+            unblock: Some(format!(
+                "top up (the balance is looked at by itself), or try again: unlockd resume --account {account}"
+            )),
+            ..wait
+        },
+        "budget" => Wait {
+            what: format!(
+                "job {id} waits: credits.daily_limit is used up; the next UTC day brings a new one"
+            ),
+            unblock: Some(format!(
+                "raise credits.daily_limit, or wait for the day to end (account {account})"
+            )),
+            ..wait
+        },
+        "invalid_api_key" => Wait {
+            what: format!("job {id} waits for a key that the API accepts for account {account}"),
+            unblock: Some("put a valid key in the configuration: unlockd check".to_owned()),
+            ..wait
+        },
+        _ => Wait {
+            what: format!("job {id} met a conflict at the API (409); its state is read again first"),
+            next_try_at: job.due_at,
+            needs_person: false,
+            ..wait
+        },
+    }
+}
+
+fn in_doubt(job: &Job, reason: Option<&str>, key_refused: bool) -> Wait {
+    let id = job.id;
+    let evidence = job.evidence.as_deref().unwrap_or("not looked at yet");
+    let cost = job.cost.unwrap_or_default();
+    let wait = Wait {
+        job_id: Some(id),
+        reason: reason.unwrap_or("in_doubt").to_owned(),
+        since: job.doubt_since,
+        next_try_at: job.due_at,
+        needs_person: key_refused,
+        ..Wait::default()
+    };
+    let decide = format!("unlockd resolve {id} --resubmit, or unlockd resolve {id} --write-off");
+    match reason {
+        Some("needs_decision") => Wait {
+            what: format!(
+                "job {id} was sent and the answer was lost; reading has not settled whether up to {cost} credits \
+                 were spent: {evidence}"
+            ),
+            unblock: Some(decide),
+            needs_person: true,
+            ..wait
+        },
+        Some("carried_out") => Wait {
+            what: format!("job {id} took effect although its answer was lost; its values are being read"),
+            ..wait
+        },
+        _ => Wait {
+            what: format!(
+                "job {id} was sent and the answer was lost; whether it took effect is being looked up, and it is not \
+                 sent again: {evidence}"
+            ),
+            unblock: Some(format!("nothing is needed; to decide by hand: {decide}")),
+            ..wait
+        },
+    }
+}

@@ -1,0 +1,148 @@
+//! Jobs as people read them, with what was sent and what it cost.
+
+use serde::Serialize;
+use sqlx::FromRow;
+
+use super::requests::Entry;
+use super::{OutcomeCount, Time};
+use crate::store::{Store, StoreError};
+
+/// A job. Never its contacts.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize)]
+pub struct Job {
+    pub id: i64,
+    pub account: String,
+    pub action: String,
+    pub event_id: Option<String>,
+    pub task_id: Option<String>,
+    pub state: String,
+    pub state_reason: Option<String>,
+    pub contacts: i64,
+    pub cost: Option<i64>,
+    pub adopted: bool,
+    pub poll_count: i64,
+    pub next_poll_at: Option<Time>,
+    pub due_at: Option<Time>,
+    pub failures: i64,
+    pub looks: i64,
+    pub evidence: Option<String>,
+    pub doubt_since: Option<Time>,
+    pub created_at: Time,
+    pub submitted_at: Option<Time>,
+    pub finished_at: Option<Time>,
+}
+
+macro_rules! select_jobs {
+    ($rest:literal) => {
+        concat!(
+            "select id, account, action, event_id, task_id, state, state_reason, contacts, cost, adopted, poll_count, \
+             next_poll_at, due_at, failures, looks, evidence, doubt_since, created_at, submitted_at, finished_at \
+             from jobs ",
+            $rest
+        )
+    };
+}
+
+/// The newest jobs, newest first; `state` keeps those that are in it.
+pub async fn list(store: &Store, state: Option<&str>, limit: u32) -> Result<Vec<Job>, StoreError> {
+    Ok(sqlx::query_as(select_jobs!("where ?1 is null or state = ?1 order by id desc limit ?2"))
+        .bind(state)
+        .bind(limit)
+        .fetch_all(store.readers())
+        .await?)
+}
+
+/// One job, or `None`.
+pub async fn read(store: &Store, id: i64) -> Result<Option<Job>, StoreError> {
+    Ok(sqlx::query_as(select_jobs!("where id = ?1")).bind(id).fetch_optional(store.readers()).await?)
+}
+
+/// The jobs that carried, or carry, a request's contacts, oldest first.
+pub async fn of_request(store: &Store, request_id: i64) -> Result<Vec<Job>, StoreError> {
+    Ok(sqlx::query_as(select_jobs!(
+        "where id in (select job_id from items where request_id = ?1 and job_id is not null
+                      union select j.id from jobs j join requests r
+                      on r.task_id = j.task_id and r.account = j.account and r.action = j.action
+                      where r.id = ?1) order by id"
+    ))
+    .bind(request_id)
+    .fetch_all(store.readers())
+    .await?)
+}
+
+/// The highest job id; `None` when there is no job.
+pub async fn newest_id(store: &Store) -> Result<Option<i64>, StoreError> {
+    Ok(sqlx::query_scalar("select max(id) from jobs").fetch_one(store.readers()).await?)
+}
+
+/// A submission.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize)]
+pub struct Attempt {
+    pub request_id: String,
+    pub contacts: i64,
+    pub cost: i64,
+    pub balance_before: Option<i64>,
+    pub started_at: Time,
+    pub finished_at: Option<Time>,
+    pub result: Option<String>,
+    pub status: Option<i64>,
+    pub error_key: Option<String>,
+    pub trace_id: Option<String>,
+}
+
+/// The submissions of a job, oldest first.
+pub async fn attempts(store: &Store, id: i64) -> Result<Vec<Attempt>, StoreError> {
+    Ok(sqlx::query_as(
+        "select request_id, contacts, cost, balance_before, started_at, finished_at, result, status, error_key,
+                trace_id
+         from attempts where job_id = ?1 order by id",
+    )
+    .bind(id)
+    .fetch_all(store.readers())
+    .await?)
+}
+
+/// A line of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize)]
+pub struct LedgerLine {
+    pub at: Time,
+    pub entry: String,
+    pub credits: i64,
+}
+
+/// What was held, released and charged for a job.
+pub async fn ledger(store: &Store, id: i64) -> Result<Vec<LedgerLine>, StoreError> {
+    Ok(sqlx::query_as("select at, entry, credits from ledger where job_id = ?1 order by id")
+        .bind(id)
+        .fetch_all(store.readers())
+        .await?)
+}
+
+/// How many distinct contacts of a job have which outcome.
+pub async fn outcomes(store: &Store, id: i64) -> Result<Vec<OutcomeCount>, StoreError> {
+    Ok(sqlx::query_as(
+        "select outcome, source, count(distinct personnel_id) as contacts from items where job_id = ?1
+         group by outcome, source order by contacts desc, outcome",
+    )
+    .bind(id)
+    .fetch_all(store.readers())
+    .await?)
+}
+
+/// The requests whose contacts a job carried.
+pub async fn requests(store: &Store, id: i64) -> Result<Vec<i64>, StoreError> {
+    Ok(sqlx::query_scalar("select distinct request_id from items where job_id = ?1 order by request_id")
+        .bind(id)
+        .fetch_all(store.readers())
+        .await?)
+}
+
+/// The timeline of a job.
+pub async fn timeline(store: &Store, id: i64) -> Result<Vec<Entry>, StoreError> {
+    Ok(sqlx::query_as(
+        "select at, request_id, job_id, event, detail from request_events where job_id = ?1 order by at, id",
+    )
+    .bind(id)
+    .fetch_all(store.readers())
+    .await?)
+}

@@ -1,0 +1,236 @@
+//! Requests as people read them: those taken, and the rows of the inbox that are not yet.
+
+use serde::Serialize;
+use sqlx::FromRow;
+
+use super::{OutcomeCount, Time};
+use crate::store::{Store, StoreError};
+
+/// A request, with how far it is. Never its contacts.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize)]
+pub struct Request {
+    pub id: i64,
+    pub account: String,
+    pub action: String,
+    pub event_id: Option<String>,
+    pub task_id: Option<String>,
+    pub query: Option<String>,
+    pub max_pages: i64,
+    pub reference: Option<String>,
+    pub max_credits: Option<i64>,
+    pub status: String,
+    pub reason: Option<String>,
+    /// `None`: not estimated yet.
+    pub quoted_credits: Option<i64>,
+    pub approved_credits: Option<i64>,
+    /// What its submissions may have cost so far.
+    pub committed_credits: i64,
+    /// Distinct contacts; of a row that was not taken yet, nobody has counted them.
+    pub contacts: i64,
+    pub pending: i64,
+    pub delivered: i64,
+    pub created_at: Option<Time>,
+    pub taken_at: Option<Time>,
+    pub finished_at: Option<Time>,
+}
+
+impl Request {
+    pub fn is_finished(&self) -> bool {
+        self.finished_at.is_some()
+    }
+}
+
+macro_rules! select_requests {
+    ($rest:literal) => {
+        concat!(
+            "select id, account, action, event_id, task_id, query, max_pages, reference, max_credits, status, reason, \
+             quoted_credits, approved_credits, committed_credits, \
+             (select count(*) from items i where i.request_id = requests.id) as contacts, \
+             (select count(*) from items i where i.request_id = requests.id and i.state <> 'done') as pending, \
+             (select count(*) from items i where i.request_id = requests.id and i.outcome = 'delivered') as delivered, \
+             created_at, taken_at, finished_at from requests ",
+            $rest
+        )
+    };
+}
+
+/// A row of the inbox that was not taken yet, read as bytes: any program may have written it.
+#[derive(FromRow)]
+struct NewRow {
+    id: i64,
+    account: Vec<u8>,
+    action: Vec<u8>,
+    event_id: Option<Vec<u8>>,
+    task_id: Option<Vec<u8>>,
+    query: Option<Vec<u8>>,
+    max_pages: i64,
+    reference: Option<Vec<u8>>,
+    max_credits: Option<i64>,
+    status: String,
+    reason: Option<String>,
+    created_at: i64,
+    finished_at: Option<i64>,
+}
+
+impl From<NewRow> for Request {
+    fn from(row: NewRow) -> Request {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Request {
+            id: row.id,
+            account: text(row.account),
+            action: text(row.action),
+            event_id: row.event_id.map(text),
+            task_id: row.task_id.map(text),
+            query: row.query.map(text),
+            max_pages: row.max_pages,
+            reference: row.reference.map(text),
+            max_credits: row.max_credits,
+            status: row.status,
+            reason: row.reason,
+            quoted_credits: None,
+            approved_credits: None,
+            committed_credits: 0,
+            contacts: 0,
+            pending: 0,
+            delivered: 0,
+            created_at: Some(Time(row.created_at)),
+            taken_at: None,
+            finished_at: row.finished_at.map(Time),
+        }
+    }
+}
+
+macro_rules! select_rows {
+    ($rest:literal) => {
+        concat!(
+            "select id, cast(account as blob) as account, cast(action as blob) as action, \
+             cast(event_id as blob) as event_id, cast(task_id as blob) as task_id, cast(query as blob) as query, \
+             max_pages, cast(reference as blob) as reference, max_credits, status, reason, created_at, finished_at \
+             from inbox ",
+            $rest
+        )
+    };
+}
+
+/// The newest requests, newest first; `status` keeps those that have it.
+pub async fn list(store: &Store, status: Option<&str>, limit: u32) -> Result<Vec<Request>, StoreError> {
+    let mut requests: Vec<Request> =
+        sqlx::query_as(select_requests!("where ?1 is null or status = ?1 order by id desc limit ?2"))
+            .bind(status)
+            .bind(limit)
+            .fetch_all(store.readers())
+            .await?;
+    if status.is_none_or(|status| status == "new") {
+        let new: Vec<NewRow> = sqlx::query_as(select_rows!("where status = 'new' order by id desc limit ?1"))
+            .bind(limit)
+            .fetch_all(&store.inbox_readers)
+            .await?;
+        let ids: Vec<i64> = new.iter().map(|row| row.id).collect();
+        // Taken, but not shown as such in the inbox yet.
+        let taken = crate::store::requests::taken_before(store.readers(), &ids).await?;
+        requests.extend(
+            new.into_iter().filter(|row| taken.iter().all(|(id, _)| *id != row.id)).map(Request::from),
+        );
+        requests.sort_by_key(|request| std::cmp::Reverse(request.id));
+        requests.truncate(limit as usize);
+    }
+    Ok(requests)
+}
+
+/// One request, or `None`.
+pub async fn read(store: &Store, id: i64) -> Result<Option<Request>, StoreError> {
+    let taken: Option<Request> =
+        sqlx::query_as(select_requests!("where id = ?1")).bind(id).fetch_optional(store.readers()).await?;
+    if taken.is_some() {
+        return Ok(taken);
+    }
+    let row: Option<NewRow> =
+        sqlx::query_as(select_rows!("where id = ?1")).bind(id).fetch_optional(&store.inbox_readers).await?;
+    Ok(row.map(Request::from))
+}
+
+/// The highest id of any request, taken or not; `None` when there is none.
+pub async fn newest_id(store: &Store) -> Result<Option<i64>, StoreError> {
+    let taken: Option<i64> =
+        sqlx::query_scalar("select max(id) from requests").fetch_one(store.readers()).await?;
+    let row: Option<i64> =
+        sqlx::query_scalar("select max(id) from inbox").fetch_one(&store.inbox_readers).await?;
+    Ok(taken.max(row))
+}
+
+/// How many contacts of a request have which outcome.
+pub async fn outcomes(store: &Store, id: i64) -> Result<Vec<OutcomeCount>, StoreError> {
+    Ok(sqlx::query_as(
+        "select outcome, source, count(*) as contacts from items where request_id = ?1
+         group by outcome, source order by contacts desc, outcome",
+    )
+    .bind(id)
+    .fetch_all(store.readers())
+    .await?)
+}
+
+/// An entry of the timeline.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize)]
+pub struct Entry {
+    pub at: Time,
+    pub request_id: Option<i64>,
+    pub job_id: Option<i64>,
+    pub event: String,
+    pub detail: Option<String>,
+}
+
+/// The timeline of a request and of the jobs that carried its contacts, in order.
+pub async fn timeline(store: &Store, id: i64) -> Result<Vec<Entry>, StoreError> {
+    Ok(sqlx::query_as(
+        "select at, request_id, job_id, event, detail from request_events
+         where request_id = ?1
+            or job_id in (select job_id from items where request_id = ?1 and job_id is not null
+                          union select j.id from jobs j join requests r
+                          on r.task_id = j.task_id and r.account = j.account and r.action = j.action
+                          where r.id = ?1)
+         order by at, id",
+    )
+    .bind(id)
+    .fetch_all(store.readers())
+    .await?)
+}
+
+/// What of a request is open and in no task.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct OpenItems {
+    /// To be put into a batch.
+    pub waiting: i64,
+    /// To be read from profiles.
+    pub reading: i64,
+    pub next_read_at: Option<Time>,
+}
+
+/// Counts what of a request is open and in no task.
+pub async fn open_items(store: &Store, id: i64) -> Result<OpenItems, StoreError> {
+    Ok(sqlx::query_as(
+        "select coalesce(sum(state = 'waiting'), 0) as waiting, coalesce(sum(state = 'reading'), 0) as reading,
+                min(read_at) as next_read_at
+         from items where request_id = ?1 and state <> 'done'",
+    )
+    .bind(id)
+    .fetch_one(store.readers())
+    .await?)
+}
+
+/// When an event last happened to a request, or to a job.
+pub async fn last_event(
+    store: &Store,
+    request_id: Option<i64>,
+    job_id: Option<i64>,
+    event: &str,
+) -> Result<Option<Time>, StoreError> {
+    Ok(sqlx::query_scalar(
+        "select max(at) from request_events
+         where (request_id = ?1 or job_id = ?2) and event = ?3",
+    )
+    .bind(request_id)
+    .bind(job_id)
+    .bind(event)
+    .fetch_one(store.readers())
+    .await?)
+}

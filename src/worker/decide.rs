@@ -1,0 +1,121 @@
+//! What a person may decide: cancel, resume, and what to make of a submission in doubt.
+//!
+//! Each decision is one guarded transaction, so it may fall between any two steps of a running
+//! worker: a job that moved in the meantime is `Stale`, and nothing was changed. Whoever decides
+//! needs no lease, and the worker notices by the database's version.
+
+use super::intake;
+use super::submitted::take_back;
+use crate::domain::job::Event;
+use crate::domain::outcome::Outcome;
+use crate::domain::pacing::Ladder;
+use crate::domain::{AccountId, Credits, Millis, RequestId};
+use crate::store::jobs::Job;
+use crate::store::{Store, StoreError, accounts, inbox, items, jobs, ledger, requests, timeline};
+
+/// Cancels a row that no worker has taken yet: it becomes a request that is cancelled already, so a
+/// worker that is taking it at this moment finds it taken. `None`: there is no such row.
+pub async fn cancel_untaken(
+    store: &Store,
+    accounts: &[AccountId],
+    id: RequestId,
+    now: Millis,
+) -> Result<Option<usize>, StoreError> {
+    let Some(row) = inbox::new_row(store, id.0).await? else { return Ok(None) };
+    let request = intake::cancelled(row, accounts);
+    let contacts = request.items.len();
+    store
+        .write(move |connection| Box::pin(async move { requests::insert(connection, &[request], now).await }))
+        .await?;
+    inbox::catch_up(store, 10_000).await?;
+    Ok(Some(contacts))
+}
+
+/// What a resume set going again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resumed {
+    pub was_paused: bool,
+    pub key_was_refused: bool,
+    /// Expired jobs that are polled again.
+    pub expired_jobs: usize,
+    /// Jobs that wait for credits or a budget, and are tried again.
+    pub parked_jobs: usize,
+}
+
+/// Continues an account: submitting, what waited for credits or a key, and what had expired.
+pub async fn resume(
+    store: &Store,
+    account: &AccountId,
+    ladder: &Ladder,
+    now: Millis,
+) -> Result<Resumed, StoreError> {
+    let before = accounts::read(store.readers(), account).await?;
+    let expired = jobs::expired(store.readers(), account).await?;
+    let parked = jobs::queued(store.readers(), account, u32::MAX).await?;
+    let resumed = Resumed {
+        was_paused: before.paused_at.is_some(),
+        key_was_refused: before.refused_key.is_some(),
+        expired_jobs: expired.len(),
+        parked_jobs: parked.iter().filter(|job| job.state.reason().is_some()).count(),
+    };
+    let (account, next_poll_at) = (account.clone(), ladder.next_poll(0, now));
+    store
+        .write(move |connection| {
+            Box::pin(async move {
+                accounts::set_paused(&mut *connection, &account, None).await?;
+                accounts::set_resumed(&mut *connection, &account, now).await?;
+                accounts::set_refused_key(&mut *connection, &account, None).await?;
+                for mut job in expired {
+                    let Some(task_id) = job.task_id.clone() else { continue };
+                    job.apply(Event::Resumed { task_id, next_poll_at }, now)?;
+                    job.failures = 0;
+                    jobs::save(&mut *connection, &job).await?;
+                    items::revive_expired(&mut *connection, job.id).await?;
+                    requests::reopen_of_job(&mut *connection, job.id, now).await?;
+                    timeline::of_job(&mut *connection, now, job.id, "resumed", "its task is polled again")
+                        .await?;
+                }
+                Ok(())
+            })
+        })
+        .await?;
+    Ok(resumed)
+}
+
+/// A person says that a submission in doubt took no effect: it takes the normal way once more,
+/// precheck included.
+pub async fn resubmit(store: &Store, mut job: Job, now: Millis) -> Result<(), StoreError> {
+    job.apply(Event::Resubmit, now)?;
+    (job.window_id, job.due_at) = (None, None);
+    store
+        .write(move |connection| {
+            Box::pin(async move {
+                take_back(&mut *connection, &job, now).await?;
+                jobs::save(&mut *connection, &job).await?;
+                let detail = "a person decided to send it again";
+                timeline::of_job(connection, now, job.id, "resubmit", detail).await
+            })
+        })
+        .await
+}
+
+/// A person gives a submission in doubt up. What it may have cost stays booked, since nobody knows.
+pub async fn write_off(store: &Store, mut job: Job, now: Millis) -> Result<(), StoreError> {
+    job.apply(Event::WrittenOff, now)?;
+    job.due_at = None;
+    let cost = job.cost.unwrap_or(Credits::ZERO);
+    store
+        .write(move |connection| {
+            Box::pin(async move {
+                ledger::release(&mut *connection, &job.account, job.id, now).await?;
+                ledger::charge(&mut *connection, &job.account, job.id, cost, now).await?;
+                let event_id = job.event_id.as_ref();
+                items::finish_all(&mut *connection, job.id, event_id, &Outcome::Lost, now).await?;
+                jobs::save(&mut *connection, &job).await?;
+                let detail = format!("a person gave it up; {cost} credits stay booked as perhaps spent");
+                timeline::of_job(&mut *connection, now, job.id, "written_off", &detail).await?;
+                requests::finish_complete_of_job(connection, job.id, now).await
+            })
+        })
+        .await
+}

@@ -1,0 +1,689 @@
+//! The command line, as the built program: what it prints, what it changes, how it exits.
+//!
+//! A real database in a directory of its own, the sandbox in this process, and `run --until-idle`
+//! where a worker is needed. The environment is empty, so nobody's configuration takes part.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use unlockd::sandbox::{self, Options, Sandbox};
+
+struct Town {
+    dir: tempfile::TempDir,
+    sandbox: Sandbox,
+}
+
+const CONFIG: &str = r#"
+[accounts.default]
+api_key = "uak_test"
+[accounts.spare]
+[inbox]
+interval = "50ms"
+[polling]
+steps = ["100ms"]
+[http]
+listen = ""
+"#;
+
+async fn town_with(options: Options, config: &str) -> Town {
+    let sandbox = sandbox::start(options).await.expect("a port is free");
+    let dir = tempfile::tempdir().expect("a directory");
+    let api = format!("{CONFIG}\n{config}\n[api]\nbase_url = \"{}\"\n", sandbox.base_url());
+    std::fs::write(dir.path().join("unlockd.toml"), api).expect("written");
+    Town { dir, sandbox }
+}
+
+async fn town() -> Town {
+    town_with(Options { task_seconds: 0.2, ..Options::default() }, "").await
+}
+
+fn program(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_unlockd"));
+    command.current_dir(dir).env_clear().stdin(Stdio::null());
+    if let Some(path) = std::env::var_os("PATH") {
+        command.env("PATH", path);
+    }
+    command
+}
+
+struct Said {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Said {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error} in {:?}", self.out))
+    }
+
+    #[track_caller]
+    fn with_code(self, code: i32) -> Said {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.out, self.err);
+        self
+    }
+}
+
+fn said(output: Output) -> Said {
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    Said {
+        code: output.status.code().expect("an exit code"),
+        out: text(output.stdout),
+        err: text(output.stderr),
+    }
+}
+
+impl Town {
+    fn run(&self, arguments: &[&str]) -> Said {
+        said(program(self.dir.path()).args(arguments).output().expect("it starts"))
+    }
+
+    #[track_caller]
+    fn ok(&self, arguments: &[&str]) -> Said {
+        self.run(arguments).with_code(0)
+    }
+
+    fn piped(&self, arguments: &[&str], input: &str) -> Said {
+        let mut command = program(self.dir.path());
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("it reads");
+        said(child.wait_with_output().expect("it ends"))
+    }
+
+    /// Lets a worker do all there is to do.
+    #[track_caller]
+    fn work(&self) -> Said {
+        self.ok(&["run", "--until-idle"])
+    }
+
+    /// A worker that runs until it is dropped.
+    fn daemon(&self) -> Daemon {
+        let mut command = program(self.dir.path());
+        command.arg("run").stdout(Stdio::null()).stderr(Stdio::null());
+        Daemon(command.spawn().expect("it starts"))
+    }
+
+    fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, content).expect("written");
+        path
+    }
+
+    fn request(&self, id: i64) -> Value {
+        self.ok(&["request", &id.to_string(), "--json"]).json()
+    }
+
+    fn job(&self, id: i64) -> Value {
+        self.ok(&["job", &id.to_string(), "--json"]).json()
+    }
+
+    fn explain(&self, id: i64) -> Value {
+        self.ok(&["explain", &id.to_string(), "--json"]).json()
+    }
+
+    /// Waits until something is so; the worker is another process.
+    #[track_caller]
+    fn until(&self, what: &str, so: impl Fn() -> bool) {
+        let started = Instant::now();
+        while !so() {
+            assert!(started.elapsed() < Duration::from_secs(20), "never so: {what}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// A job in doubt that stays so: its first look is an hour away.
+    fn job_in_doubt(&self) {
+        self.ok(&["enqueue", "--event", "1", "789", "788"]);
+        let _daemon = self.daemon();
+        self.until("in doubt", || {
+            let said = self.run(&["job", "1", "--json"]);
+            said.code == 0 && said.json()["state"] == "in_doubt"
+        });
+    }
+}
+
+struct Daemon(Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+const IN_DOUBT: &str = "[submit]\nverify_after = \"1h\"\ndecide_after = \"2h\"";
+
+async fn town_that_loses_an_answer() -> Town {
+    let faults = vec!["status=503@unlock".parse().expect("a fault")];
+    town_with(Options { task_seconds: 0.2, faults, ..Options::default() }, IN_DOUBT).await
+}
+
+fn strings(value: &Value, key: &str) -> Vec<String> {
+    let of = |row: &Value| row[key].as_str().map(str::to_owned);
+    value.as_array().expect("an array").iter().filter_map(of).collect()
+}
+
+// ---- enqueue, adopt ----
+
+#[tokio::test(flavor = "multi_thread")]
+async fn enqueue_needs_no_worker_and_makes_the_database() {
+    let town = town().await;
+    let said = town.ok(&["enqueue", "--event", "139574", "789", "788", "--reference", "crm-17"]);
+    assert!(said.out.contains("request 1: 2 contacts"), "{}", said.out);
+    assert!(said.out.contains("unlockd request 1"), "{}", said.out);
+    let request = town.request(1);
+    assert_eq!((&request["status"], &request["reference"]), (&"new".into(), &"crm-17".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_come_from_a_csv_file_and_from_standard_input() {
+    let town = town().await;
+    let csv =
+        town.file("leads.csv", "\u{feff}name;personnel_id\r\n# note\r\n\"Doe; J\";789\r\n\r\nRoe;788\r\n");
+    town.ok(&["enqueue", "--file", csv.to_str().expect("text")]);
+    town.piped(&["enqueue", "-", "787"], "\n801\n# no\n802\n").with_code(0);
+    town.piped(&["enqueue", "--file", "-"], "personnel_id\n805\n").with_code(0);
+    town.work();
+    let contacts: Vec<Value> = (1..=3).map(|id| town.request(id)["contacts"].clone()).collect();
+    assert_eq!(contacts, [2, 3, 1]);
+    assert!((1..=3).all(|id| town.request(id)["delivered"] == town.request(id)["contacts"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_worker_would_reject_is_not_written() {
+    let town = town().await;
+    let nothing = town.run(&["enqueue", "--event", "1"]).with_code(2);
+    assert!(nothing.err.contains("no contact ids"), "{}", nothing.err);
+    town.run(&["enqueue", "--file", "/nowhere/x"]).with_code(2);
+    town.run(&["enqueue", "abc"]).with_code(2);
+    town.run(&["enqueue", "789", "--account", "acme"]).with_code(2);
+    town.run(&["enqueue", "789", "--event", "a/b"]).with_code(2);
+    town.run(&["enqueue", "789", "--max-credits=-1"]).with_code(2);
+    town.run(&["adopt", "../x"]).with_code(2);
+    assert_eq!(town.ok(&["requests", "--json"]).json(), Value::Array(vec![]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_dedupe_key_writes_nothing_and_names_the_request() {
+    let town = town().await;
+    assert_eq!(town.ok(&["enqueue", "789", "--dedupe-key", "k", "--json"]).json()["created"], true);
+    let again = town.ok(&["enqueue", "788", "--dedupe-key", "k", "--json"]).json();
+    assert_eq!((&again["id"], &again["created"]), (&1.into(), &false.into()));
+    let other = town.ok(&["enqueue", "788", "--dedupe-key", "k", "--account", "spare", "--json"]).json();
+    assert_eq!(other["created"], true);
+    assert_eq!(town.ok(&["requests", "--json"]).json().as_array().expect("rows").len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_ends_with_the_request_and_says_how() {
+    let town =
+        town_with(Options { task_seconds: 0.2, ..Options::default() }, "[credits]\napprove_above = 100")
+            .await;
+    let _daemon = town.daemon();
+    let done = town.ok(&["enqueue", "789", "--wait"]);
+    assert!(done.out.contains("request 1: done: 1 delivered"), "{}", done.out);
+    let awaits = town.run(&["enqueue", "--phones", "789", "788", "--wait"]).with_code(4);
+    assert!(awaits.err.contains("unlockd approve 2"), "{}", awaits.err);
+    let rejected = town.run(&["enqueue", "801", "--max-credits", "1", "--wait"]).with_code(1);
+    assert!(rejected.err.contains("max_credits is 1"), "{}", rejected.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_adopted_task_is_followed_and_survives_a_cancel() {
+    let town = town_with(Options { task_seconds: 1.5, ..Options::default() }, "").await;
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let http = reqwest::Client::new();
+    let url = format!("{}/external/contacts/unlock", town.sandbox.base_url());
+    let body = serde_json::json!({ "personnel_ids": ["789"] });
+    http.post(url).bearer_auth("uak_test").json(&body).send().await.expect("accepted");
+    town.ok(&["adopt", "321", "--reference", "by hand"]);
+    let daemon = town.daemon();
+    town.until("followed", || town.run(&["job", "1"]).code == 0);
+    let refused = town.run(&["cancel", "1"]).with_code(4);
+    assert!(refused.err.contains("sent already"), "{}", refused.err);
+    town.until("done", || town.request(1)["status"] == "done");
+    drop(daemon);
+    assert_eq!((&town.request(1)["delivered"], &town.job(1)["adopted"]), (&1.into(), &true.into()));
+}
+
+// ---- listings ----
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listings_are_honest_when_there_is_nothing() {
+    let town = town().await;
+    for (command, sentence) in
+        [("requests", "no requests yet"), ("jobs", "no jobs yet"), ("audit", "no settlements yet")]
+    {
+        assert!(town.ok(&[command]).out.contains(sentence), "{command}");
+        assert_eq!(town.ok(&[command, "--json"]).json(), Value::Array(vec![]), "{command}");
+    }
+    assert_eq!(town.ok(&["export", "--format", "jsonl"]).out, "");
+    assert!(!town.dir.path().join("unlockd.db").exists(), "looking makes no database");
+}
+
+const INBOX: &str = "id account action event_id task_id query max_pages reference max_credits created_at status \
+                     reason quoted_credits finished_at";
+const JOBS: &str = "id account action event_id task_id state state_reason poll_count next_poll_at created_at \
+                    submitted_at finished_at";
+const AUDIT: &str = "account opened_at closed_at jobs expected_min expected_max balance_before balance_after spent \
+                     verdict";
+const OUTCOMES: &str = "request_id reference account action event_id personnel_id outcome email phone error_code \
+                        source job_id task_id resolved_at";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_has_the_names_of_the_contract() {
+    let town = town().await;
+    town.ok(&["enqueue", "--event", "139574", "789", "797", "--reference", "r"]);
+    town.work();
+    let has = |value: &Value, names: &str| {
+        for name in names.split_whitespace() {
+            assert!(value.get(name).is_some(), "{name} is missing in {value}");
+        }
+    };
+    has(&town.ok(&["requests", "--json"]).json()[0], INBOX);
+    has(&town.request(1), INBOX);
+    has(&town.ok(&["jobs", "--json"]).json()[0], JOBS);
+    has(&town.job(1), JOBS);
+    has(&town.ok(&["audit", "--json"]).json()[0], AUDIT);
+    let exported = town.ok(&["export", "--format", "jsonl"]).out;
+    has(&serde_json::from_str(exported.lines().next().expect("a line")).expect("JSON"), OUTCOMES);
+    let events = strings(&town.request(1)["timeline"], "event");
+    assert_eq!(events, ["accepted", "send_started", "accepted", "completed", "done"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_exist_is_exit_code_3() {
+    let town = town().await;
+    town.run(&["request", "1"]).with_code(3);
+    town.ok(&["enqueue", "789"]);
+    for command in [
+        &["request", "9"][..],
+        &["job", "9"],
+        &["explain", "9"],
+        &["approve", "9"],
+        &["cancel", "9"],
+        &["resolve", "9", "--resubmit"],
+        &["pause", "--account", "acme"],
+        &["resume", "--account", "acme"],
+        &["balance", "--account", "acme"],
+        &["export", "--request", "9"],
+    ] {
+        let said = town.run(command);
+        assert_eq!(said.code, 3, "{command:?}: {}", said.err);
+        assert!(said.err.contains("there is no"), "{command:?}: {}", said.err);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_usage_and_wrong_configuration_are_exit_code_2() {
+    let town = town().await;
+    town.run(&["requests", "--status", "lost"]).with_code(2);
+    town.run(&["resolve", "1"]).with_code(2);
+    town.run(&["export", "--since", "yesterday"]).with_code(2);
+    town.file("bad.toml", "databse = \"x\"\n");
+    let said = town.run(&["requests", "--config", "bad.toml"]).with_code(2);
+    assert!(said.err.contains("databse"), "{}", said.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_listing_shows_a_contacts_value() {
+    let town = town().await;
+    town.ok(&["enqueue", "789", "788"]);
+    town.ok(&["enqueue", "--phones", "--approve", "789"]);
+    town.work();
+    for command in [
+        &["requests"][..],
+        &["request", "1"],
+        &["request", "2"],
+        &["jobs"],
+        &["job", "1"],
+        &["job", "2"],
+        &["explain", "1"],
+        &["audit"],
+        &["balance"],
+        &["plan", "789"],
+    ] {
+        for json in [&[][..], &["--json"]] {
+            let said = town.ok(&[command, json].concat());
+            for secret in ["@example", "contact-789", "+1", "uak_test"] {
+                assert!(!said.out.contains(secret) && !said.err.contains(secret), "{command:?}: {secret}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_goes_away_is_no_error() {
+    let town = town().await;
+    town.ok(&["enqueue", "789"]);
+    for command in [&["requests"][..], &["requests", "--json"], &["export"], &["request", "1"]] {
+        let mut child = program(town.dir.path())
+            .args(command)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        drop(child.stdout.take());
+        let said = said(child.wait_with_output().expect("it ends"));
+        assert_eq!((said.code, said.err.as_str()), (0, ""), "{command:?}");
+    }
+}
+
+// ---- export ----
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_neutralises_formulas_and_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let town = town().await;
+    town.ok(&["enqueue", "789", "797", "--reference", "=HYPERLINK(\"x\")"]);
+    town.work();
+    let csv = town.ok(&["export"]).out;
+    let mut lines = csv.lines();
+    assert_eq!(
+        lines.next(),
+        Some(
+            "request_id,reference,account,action,event_id,personnel_id,outcome,email,phone,error_code,source,job_id,task_id,resolved_at"
+        )
+    );
+    assert!(lines.all(|line| line.starts_with("1,\"'=HYPERLINK(\"\"x\"\")\",")), "{csv}");
+    assert!(csv.contains("contact-789@example.com") && csv.contains("failed"), "{csv}");
+    let file = town.file("old.csv", "old");
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).expect("allowed");
+    town.ok(&["export", "--outcome", "delivered", "-o", "old.csv"]);
+    assert_eq!(std::fs::read_to_string(&file).expect("there").lines().count(), 2);
+    assert_eq!(std::fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
+    assert_eq!(town.ok(&["export", "--json", "--since", "2099-01-01"]).out, "");
+    assert_eq!(town.ok(&["export", "--json", "--since", "1h", "--request", "1"]).out.lines().count(), 2);
+}
+
+// ---- plan ----
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_is_what_enqueue_then_costs() {
+    let town = town().await;
+    town.ok(&["enqueue", "100", "101"]);
+    town.work();
+    let ids = ["100", "101", "102", "103", "102", "x"];
+    let plan = town.ok(&[&["plan", "--json"], &ids[..]].concat()).json();
+    let figure = |name: &str| plan[name].as_i64().unwrap_or_else(|| panic!("{name}: {plan}"));
+    let (new, had, repeated, invalid) =
+        (figure("new"), figure("already_had"), figure("repeated"), figure("invalid"));
+    assert_eq!((figure("given"), new, had, repeated, invalid), (6, 2, 2, 1, 1));
+    assert_eq!((figure("quoted_credits"), figure("batches"), figure("balance")), (30, 1, 9_970));
+    town.ok(&[&["enqueue"], &ids[..]].concat());
+    town.work();
+    assert_eq!(town.request(2)["quoted_credits"], plan["quoted_credits"]);
+    assert_eq!(town.ok(&["balance", "--json"]).json()["total"], plan["balance_after"]);
+    assert_eq!(town.sandbox.accounting().charged_total, 60);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offline_plan_calls_nobody_and_makes_nothing() {
+    let town = town().await;
+    let plan = town.ok(&["plan", "--offline", "--phones", "789", "788", "--json"]).json();
+    assert_eq!((&plan["quoted_credits"], &plan["status"]), (&300.into(), &"accepted".into()));
+    assert_eq!(plan["balance"], Value::Null);
+    assert!(town.sandbox.journal().is_empty());
+    assert!(!town.dir.path().join("unlockd.db").exists());
+    let over = town.ok(&["plan", "--offline", "--max-credits", "10", "789", "--json"]).json();
+    assert_eq!(over["status"], "rejected");
+    town.run(&["plan", "--offline"]).with_code(2);
+}
+
+// ---- decisions ----
+
+async fn careful_town() -> Town {
+    town_with(Options { task_seconds: 0.2, ..Options::default() }, "[credits]\napprove_above = 10").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approved_request_is_bought_and_a_cancelled_one_is_not() {
+    let town = careful_town().await;
+    town.ok(&["enqueue", "789"]);
+    town.ok(&["enqueue", "788"]);
+    town.run(&["approve", "1"]).with_code(4);
+    town.run(&["run", "--until-idle"]).with_code(4);
+    let explained = town.explain(1);
+    assert_eq!(strings(&explained["waits"], "reason"), ["awaiting_approval"]);
+    assert!(explained["waits"][0]["unblock"].as_str().expect("text").contains("unlockd approve 1"));
+    assert!(town.ok(&["approve", "1"]).out.contains("15 credits"));
+    assert_eq!(town.ok(&["cancel", "2", "--json"]).json()["cancelled"], 1);
+    town.work();
+    assert_eq!(
+        (&town.request(1)["status"], &town.request(2)["status"]),
+        (&"done".into(), &"cancelled".into())
+    );
+    assert_eq!(town.sandbox.accounting().charged_total, 15);
+    let said = town.run(&["approve", "1"]).with_code(4);
+    assert!(said.err.contains("is done"), "{}", said.err);
+    town.run(&["cancel", "2"]).with_code(4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_nobody_has_taken_can_be_cancelled() {
+    let town = town().await;
+    town.ok(&["enqueue", "789", "x"]);
+    town.ok(&["enqueue", "788"]);
+    assert_eq!(town.ok(&["cancel", "1", "--json"]).json()["status"], "cancelled");
+    town.work();
+    assert_eq!(
+        (&town.request(1)["status"], &town.request(2)["status"]),
+        (&"cancelled".into(), &"done".into())
+    );
+    assert_eq!(town.sandbox.accounting().charge("789", sandbox::Channel::Email).times, 0);
+    assert_eq!(
+        town.ok(&["export", "--request", "1", "--outcome", "cancelled", "--json"]).out.lines().count(),
+        1
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_account_submits_nothing_until_it_is_resumed() {
+    let town = town().await;
+    town.ok(&["pause"]);
+    town.ok(&["enqueue", "789"]);
+    town.run(&["run", "--until-idle"]).with_code(4);
+    let explained = town.explain(1);
+    assert_eq!(explained["waits"][0]["reason"], "paused");
+    assert!(!explained["waits"][0]["since"].is_null());
+    assert!(town.ok(&["pause"]).out.contains("already"));
+    assert_eq!(town.ok(&["resume", "--json"]).json()["was_paused"], true);
+    town.work();
+    assert_eq!(town.request(1)["status"], "done");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_job_is_polled_again_after_a_resume() {
+    let options = Options { task_seconds: 2.5, ..Options::default() };
+    let town = town_with(options, "").await;
+    let config = town.dir.path().join("unlockd.toml");
+    let text = std::fs::read_to_string(&config).expect("there");
+    let impatient = text.replace("[polling]", "[polling]\ngive_up_after = \"1s\"");
+    std::fs::write(&config, impatient).expect("written");
+    town.ok(&["enqueue", "789"]);
+    town.work();
+    assert_eq!((&town.job(1)["state"], &town.request(1)["status"]), (&"expired".into(), &"done".into()));
+    std::thread::sleep(Duration::from_millis(1_500));
+    assert_eq!(town.ok(&["resume", "--json"]).json()["expired_jobs"], 1);
+    assert_eq!((&town.job(1)["state"], &town.request(1)["status"]), (&"polling".into(), &"accepted".into()));
+    assert_eq!(town.explain(1)["waits"][0]["reason"], "polling");
+    town.work();
+    assert_eq!((&town.job(1)["state"], &town.request(1)["delivered"]), (&"completed".into(), &1.into()));
+    assert_eq!(town.sandbox.accounting().charged_total, 15);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_worker_tries_a_refused_key_again_after_a_resume() {
+    let town = town().await;
+    town.sandbox.set_api_key(Some("uak_other".to_owned()));
+    town.run(&["balance"]).with_code(1);
+    town.run(&["balance"]).with_code(1);
+    assert_eq!(town.sandbox.journal().len(), 1, "a refused key is not tried again");
+    let _daemon = town.daemon();
+    town.ok(&["enqueue", "789"]);
+    town.until("held", || town.explain(1)["waits"].to_string().contains("invalid_api_key"));
+    town.sandbox.set_api_key(None);
+    assert_eq!(town.ok(&["resume", "--json"]).json()["key_was_refused"], true);
+    town.until("done", || town.request(1)["status"] == "done");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_in_doubt_is_sent_again_when_a_person_says_so() {
+    let town = town_that_loses_an_answer().await;
+    town.job_in_doubt();
+    let explained = town.explain(1);
+    assert_eq!(explained["waits"][0]["reason"], "looking");
+    assert!(!explained["waits"][0]["next_try_at"].is_null());
+    assert_eq!(town.request(1)["committed_credits"], 30);
+    let said = town.ok(&["resolve", "1", "--resubmit"]);
+    assert!(said.out.contains("30 credits") && said.out.contains("evidence"), "{}", said.out);
+    assert_eq!((&town.job(1)["state"], &town.request(1)["committed_credits"]), (&"queued".into(), &0.into()));
+    town.work();
+    assert_eq!(town.request(1)["delivered"], 2);
+    assert_eq!(town.job(1)["attempts"].as_array().expect("attempts").len(), 2);
+    let refused = town.run(&["resolve", "1", "--resubmit"]).with_code(4);
+    assert!(refused.err.contains("completed"), "{}", refused.err);
+    assert_eq!(town.ok(&["audit", "--json"]).json()[0]["verdict"], "matched");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_written_off_stays_booked_and_is_never_sent_again() {
+    let town = town_that_loses_an_answer().await;
+    town.job_in_doubt();
+    town.ok(&["resolve", "1", "--write-off"]);
+    let ledger = town.job(1)["ledger"].clone();
+    assert_eq!(strings(&ledger, "entry"), ["hold", "release", "charge"]);
+    assert_eq!((&town.job(1)["state"], &town.request(1)["status"]), (&"lost".into(), &"done".into()));
+    assert_eq!(town.request(1)["outcomes"][0]["outcome"], "lost");
+    assert!(town.ok(&["explain", "1"]).out.contains("2 lost"));
+    town.work();
+    let submitted =
+        town.sandbox.journal().iter().filter(|call| call.path.ends_with("/contacts/unlock")).count();
+    assert_eq!(submitted, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_proven_to_have_taken_effect_leaves_nothing_to_decide() {
+    let faults = vec!["lost-answer@unlock".parse().expect("a fault")];
+    let options = Options { task_seconds: 600.0, faults, ..Options::default() };
+    let town = town_with(options, "[submit]\nverify_after = \"100ms\"\ndecide_after = \"1h\"").await;
+    town.ok(&["enqueue", "789"]);
+    let daemon = town.daemon();
+    town.until("carried out", || {
+        let said = town.run(&["job", "1", "--json"]);
+        said.code == 0 && said.json()["state_reason"] == "carried_out"
+    });
+    drop(daemon);
+    for decision in ["--resubmit", "--write-off"] {
+        let said = town.run(&["resolve", "1", decision]).with_code(4);
+        assert!(said.err.contains("credits are spent"), "{}", said.err);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_without_credits_says_so_and_what_to_do() {
+    let options = Options { task_seconds: 0.2, balance: 20, ..Options::default() };
+    let town = town_with(options, "").await;
+    town.ok(&["enqueue", "789", "788"]);
+    let said = town.run(&["run", "--until-idle"]).with_code(4);
+    assert!(said.err.contains("credits"), "{}", said.err);
+    let explained = town.explain(1);
+    let waits = strings(&explained["waits"], "reason");
+    assert_eq!(waits, ["insufficient_credits"]);
+    assert!(explained["waits"][0]["unblock"].as_str().expect("text").contains("unlockd resume"));
+    town.sandbox.top_up(100);
+    assert_eq!(town.ok(&["resume", "--json"]).json()["parked_jobs"], 1);
+    town.ok(&["balance"]);
+    town.work();
+    assert_eq!(town.request(1)["status"], "done");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_says_first_that_no_worker_runs_and_last_how_it_ended() {
+    let town = town().await;
+    town.ok(&["enqueue", "789", "797"]);
+    let said = town.ok(&["explain", "1"]).out;
+    assert!(said.lines().nth(1).expect("a line").contains("no worker is running"), "{said}");
+    assert_eq!(town.explain(1)["waits"][0]["reason"], "not_taken");
+    town.work();
+    let ended = town.explain(1);
+    assert_eq!((&ended["finished"], &ended["status"]), (&true.into(), &"done".into()));
+    assert!(town.ok(&["explain", "1"]).out.contains("1 delivered"));
+}
+
+// ---- account, check, packaging ----
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_balance_is_recorded_and_a_missing_key_is_exit_code_2() {
+    let town = town().await;
+    let balance = town.ok(&["balance", "--json"]).json();
+    assert_eq!((&balance["total"], &balance["available"]), (&10_000.into(), &10_000.into()));
+    let said = town.run(&["balance", "--account", "spare"]).with_code(2);
+    assert!(said.err.contains("accounts.spare.api_key_file"), "{}", said.err);
+    let plan = town.ok(&["plan", "--offline", "789", "--json"]).json();
+    assert_eq!(plan["balance"], 10_000, "the balance that was asked for is known now");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_names_what_is_wrong_and_never_shows_a_key() {
+    let town = town().await;
+    let said = town.run(&["check"]).with_code(2);
+    assert!(said.out.contains("problem  key of spare"), "{}", said.out);
+    assert!(!said.out.contains("uak_test") && !said.err.contains("uak_test"));
+    let config = town.dir.path().join("unlockd.toml");
+    let text = std::fs::read_to_string(&config).expect("there").replace("[accounts.spare]", "");
+    std::fs::write(&config, &text).expect("written");
+    let findings = town.ok(&["check", "--json"]).json();
+    assert_eq!(
+        strings(&findings, "check"),
+        ["configuration", "database", "disk", "worker", "key of default", "api as default"]
+    );
+    town.sandbox.set_api_key(Some("uak_other".to_owned()));
+    town.run(&["check"]).with_code(1);
+    town.ok(&["check", "--offline"]);
+    std::fs::write(&config, format!("{text}\n[nonsense]\nx = 1\n")).expect("written");
+    town.run(&["check", "--json"]).with_code(2);
+    assert_eq!(town.sandbox.accounting().charged_total, 0);
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for command in [
+        "plan",
+        "enqueue",
+        "adopt",
+        "requests",
+        "request",
+        "jobs",
+        "job",
+        "explain",
+        "approve",
+        "cancel",
+        "pause",
+        "resume",
+        "resolve",
+        "balance",
+        "audit",
+        "export",
+        "check",
+        "completions",
+        "man",
+    ] {
+        let said =
+            said(program(dir.path()).args([command, "--help"]).output().expect("it starts")).with_code(0);
+        assert!(said.out.contains("Example"), "{command}: {}", said.out);
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let script = said(program(dir.path()).args(["completions", shell]).output().expect("it starts"));
+        assert!(script.with_code(0).out.contains("unlockd"));
+    }
+    let page = said(program(dir.path()).arg("man").output().expect("it starts")).with_code(0);
+    assert!(page.out.contains(".TH"), "{}", page.out);
+    program(dir.path()).args(["man", "--dir", "."]).status().expect("it starts");
+    assert!(dir.path().join("unlockd-enqueue.1").exists());
+}
