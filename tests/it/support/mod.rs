@@ -18,14 +18,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
-use sqlx::{AssertSqlSafe, Connection, FromRow, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, FromRow, SqliteConnection};
 use tempfile::TempDir;
 use unlockd::clock::Clock;
 use unlockd::config::{self, Config, Inputs};
 use unlockd::domain::{Credits, Millis, RequestId};
 use unlockd::sandbox::{self, Call, Fault, Options, Sandbox, Time};
 use unlockd::store::lease::{self, Lease};
-use unlockd::store::{Store, StoreError, accounts, requests};
+use unlockd::store::{Store, accounts, requests};
 use unlockd::worker::driver::{self, End};
 use unlockd::worker::{Deps, intake, poll, read, settle, submit, verify};
 
@@ -83,7 +83,8 @@ pub(crate) struct Allowed {
 /// The worker's process, as far as a test needs one.
 pub(crate) struct Life {
     pub(crate) deps: Arc<Deps>,
-    pub(crate) lease: Lease,
+    // Kept, since the lock on the file lives as long as it does.
+    _lease: Lease,
 }
 
 pub(crate) struct Town {
@@ -495,7 +496,8 @@ impl Town {
     }
 
     pub(crate) async fn dump(&mut self) -> String {
-        let jobs: Vec<(i64, String, String, i64, Option<i64>, Option<String>)> = self
+        type Job = (i64, String, String, i64, Option<i64>, Option<String>);
+        let jobs: Vec<Job> = self
             .all("select id, state, coalesce(state_reason, ''), contacts, coalesce(next_poll_at, due_at), evidence from jobs")
             .await;
         let items: Vec<(i64, String, String, i64)> = self
@@ -542,11 +544,12 @@ async fn live(config: &Config, clock: &Clock) -> Life {
     let store = Store::open(&config.database, config.inbox.database.as_deref()).await.expect("opens");
     let lease = lease::try_take(&store, clock.now()).await.expect("readable").expect("nobody else has it");
     let deps = Deps::new(store, clock.clone(), lease.token, Arc::new(config.clone())).await.expect("set up");
-    Life { deps: Arc::new(deps), lease }
+    Life { deps: Arc::new(deps), _lease: lease }
 }
 
 async fn connect(path: PathBuf) -> SqliteConnection {
-    let options = SqliteConnectOptions::new().filename(path);
+    // What a test says itself is none of the worker's business.
+    let options = SqliteConnectOptions::new().filename(path).disable_statement_logging();
     SqliteConnection::connect_with(&options).await.expect("opens")
 }
 
@@ -557,9 +560,4 @@ pub(crate) fn good_ids(from: u64, count: usize) -> Vec<String> {
 
 pub(crate) fn refs(ids: &[String]) -> Vec<&str> {
     ids.iter().map(String::as_str).collect()
-}
-
-/// Whether a step was fenced off.
-pub(crate) fn is_fenced<T: std::fmt::Debug>(result: &Result<T, StoreError>) -> bool {
-    matches!(result, Err(StoreError::Fenced))
 }
