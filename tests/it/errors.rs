@@ -256,3 +256,20 @@ async fn advisory_answers_that_do_not_help_do_not_stop_the_work() {
         town.check().await;
     }
 }
+
+#[tokio::test]
+async fn an_account_without_a_usable_key_does_not_stop_another() {
+    let mut setup = Setup::default().config("ACCOUNTS__EMEA__API_KEY", "uak_test_emea");
+    setup.sandbox.api_key = Some("uak_test_emea".to_owned());
+    let mut town = setup.build().await;
+    let refused = town.insert(None, &["101"]).await;
+    let served = town.insert_row("account, personnel_ids", "'emea', '[201]'").await;
+    let End::WaitsForPerson(waits) = town.finish().await else { panic!("{}", town.dump().await) };
+    town.tick(60_000).await;
+    assert!(waits[0].contains("account default"), "{waits:?}");
+    assert_eq!((town.status(refused).await, town.status(served).await), ("accepted".into(), "done".into()));
+    assert_eq!(town.outcome(served, "201").await.0, "delivered");
+    let verdicts: Vec<(String, String)> = town.all("select account, verdict from credit_audit").await;
+    assert_eq!(verdicts, [("emea".to_owned(), "matched".to_owned())]);
+    town.check().await;
+}

@@ -12,5 +12,7 @@ mod input;
 mod journey;
 mod limits;
 mod outcomes;
+mod privacy;
 mod settlement;
+mod store;
 mod support;

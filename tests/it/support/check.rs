@@ -86,7 +86,8 @@ impl Town {
 
     /// I6
     async fn delivered_means_that_the_value_is_there(&mut self) {
-        let rows: Vec<(String, String, String, Option<String>, Option<String>)> =
+        type Row = (String, String, String, Option<String>, Option<String>);
+        let rows: Vec<Row> =
             self.all("select personnel_id, action, outcome, email, phone from contact_outcomes").await;
         for (id, action, outcome, email, phone) in rows {
             let right = match (outcome.as_str(), action.as_str()) {

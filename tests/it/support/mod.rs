@@ -11,23 +11,26 @@
 
 pub(crate) mod capture;
 mod check;
+mod crash;
+mod look;
+mod user;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
-use sqlx::{AssertSqlSafe, Connection, FromRow, SqliteConnection};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tempfile::TempDir;
 use unlockd::clock::Clock;
 use unlockd::config::{self, Config, Inputs};
-use unlockd::domain::{Credits, Millis, RequestId};
-use unlockd::sandbox::{self, Call, Fault, Options, Sandbox, Time};
+use unlockd::domain::Millis;
+use unlockd::sandbox::{self, Options, Sandbox, Time};
+use unlockd::store::Store;
 use unlockd::store::lease::{self, Lease};
-use unlockd::store::{Store, StoreError, accounts, requests};
 use unlockd::worker::driver::{self, End};
-use unlockd::worker::{Deps, intake, poll, read, settle, submit, verify};
+use unlockd::worker::{Deps, poll, read, settle, submit, verify};
 
 /// More steps without coming to rest are a loop.
 const MOST_STEPS: usize = 3_000;
@@ -83,7 +86,8 @@ pub(crate) struct Allowed {
 /// The worker's process, as far as a test needs one.
 pub(crate) struct Life {
     pub(crate) deps: Arc<Deps>,
-    pub(crate) lease: Lease,
+    // Kept, since the lock on the file lives as long as it does.
+    _lease: Lease,
 }
 
 pub(crate) struct Town {
@@ -187,122 +191,6 @@ impl Town {
         .await
     }
 
-    /// Runs until the API leaves a call without an answer (`lost-answer=timeout`) and kills the
-    /// worker at that moment; or until the time is over. Whether it was killed.
-    pub(crate) async fn killed_when_silent(&mut self, ms: i64) -> bool {
-        let deps = self.deps().clone();
-        let silent = |town: &Town| {
-            town.sandbox.journal().iter().any(|call| call.fault.as_deref() == Some("lost-answer=timeout"))
-        };
-        for _ in 0..ms / 1_000 {
-            loop {
-                let step = driver::step(&deps);
-                let waits = async {
-                    while !silent(self) {
-                        tokio::task::yield_now().await;
-                    }
-                };
-                let did = tokio::select! {
-                    did = step => did.expect("the database is well"),
-                    () = waits => {
-                        self.kill();
-                        return true;
-                    }
-                };
-                if did == 0 {
-                    break;
-                }
-            }
-            self.advance(1_000);
-        }
-        false
-    }
-
-    /// A copy of the database as it is on disk.
-    pub(crate) fn copy(&self) -> TempDir {
-        let copy = tempfile::tempdir().expect("a temporary directory");
-        for name in ["unlockd.db", "unlockd.db-wal"] {
-            std::fs::copy(self.dir.path().join(name), copy.path().join(name)).expect("copied");
-        }
-        copy
-    }
-
-    /// Runs the passes one by one, and copies the database after each that did something.
-    pub(crate) async fn copy_after_each_pass(&mut self) -> Vec<TempDir> {
-        let (deps, mut copies) = (self.deps().clone(), Vec::new());
-        let account = deps.accounts().remove(0);
-        loop {
-            let before = copies.len();
-            for pass in 0..6 {
-                let report = match pass {
-                    0 => intake::run(&deps).await,
-                    1 => submit::run(&deps, &account).await,
-                    2 => poll::run(&deps, &account).await,
-                    3 => verify::run(&deps, &account).await,
-                    4 => read::run(&deps, &account).await,
-                    _ => settle::run(&deps, &account).await,
-                };
-                if report.expect("the database is well").did > 0 {
-                    copies.push(self.copy());
-                }
-            }
-            if copies.len() == before {
-                return copies;
-            }
-        }
-    }
-
-    /// The worker dies, and starts again on an older copy of its database.
-    pub(crate) async fn restore(&mut self, copy: &TempDir) {
-        self.kill();
-        self.allowed.restored = true;
-        for name in ["unlockd.db", "unlockd.db-wal", "unlockd.db-shm"] {
-            std::fs::remove_file(self.dir.path().join(name)).ok();
-        }
-        for name in ["unlockd.db", "unlockd.db-wal"] {
-            std::fs::copy(copy.path().join(name), self.dir.path().join(name)).expect("copied");
-        }
-        self.start().await;
-        self.state = connect(self.database()).await;
-        let inbox = self.store().inbox_path().to_owned();
-        self.user = connect(inbox).await;
-    }
-
-    /// A person approves what a request was quoted.
-    pub(crate) async fn approve(&mut self, id: i64) {
-        let quote = self.number(&format!("select quoted_credits from requests where id = {id}")).await;
-        let now = self.clock.now();
-        self.store()
-            .write(move |connection| {
-                Box::pin(requests::approve(connection, RequestId(id), Credits(quote), now))
-            })
-            .await
-            .expect("approved");
-    }
-
-    /// A person pauses the account, or lets it go on.
-    pub(crate) async fn pause(&mut self, paused: bool) {
-        let (account, now) = (self.deps().accounts().remove(0), self.clock.now());
-        let at = paused.then_some(now);
-        self.store()
-            .write(move |connection| {
-                Box::pin(async move { accounts::set_paused(connection, &account, at).await })
-            })
-            .await
-            .expect("noted");
-    }
-
-    /// A person cancels a request.
-    pub(crate) async fn cancel(&mut self, id: i64) {
-        let now = self.clock.now();
-        self.store()
-            .write(move |connection| {
-                Box::pin(async move { requests::cancel(connection, RequestId(id), now).await })
-            })
-            .await
-            .expect("cancelled");
-    }
-
     /// When the passes want to run again.
     pub(crate) async fn next_due(&mut self) -> Option<Millis> {
         let mut due = None;
@@ -368,158 +256,6 @@ impl Town {
         let end = self.finish().await;
         assert_eq!(end, End::Idle, "{}", self.dump().await);
     }
-
-    // ---- the user --------------------------------------------------------------------------
-
-    /// Plain SQL in the inbox, as a user's program would write it.
-    pub(crate) async fn user(&mut self, sql: impl Into<String>) {
-        let sql = AssertSqlSafe(sql.into());
-        sqlx::raw_sql(sql).execute(&mut self.user).await.expect("the inbox takes it");
-    }
-
-    /// A request for emails; returns its id.
-    pub(crate) async fn insert(&mut self, event_id: Option<&str>, ids: &[&str]) -> i64 {
-        let ids = serde_json::json!(ids).to_string();
-        sqlx::query_scalar("insert into inbox (event_id, personnel_ids) values (?1, ?2) returning id")
-            .bind(event_id)
-            .bind(ids)
-            .fetch_one(&mut self.user)
-            .await
-            .expect("the inbox takes it")
-    }
-
-    /// A request with these columns and values (SQL); returns its id.
-    pub(crate) async fn insert_row(&mut self, columns: &str, values: &str) -> i64 {
-        let sql = AssertSqlSafe(format!("insert into inbox ({columns}) values ({values}) returning id"));
-        sqlx::query_scalar(sql).fetch_one(&mut self.user).await.expect("the inbox takes it")
-    }
-
-    /// Changes the state directly.
-    pub(crate) async fn meddle(&mut self, sql: &str) -> Result<u64, sqlx::Error> {
-        let done = sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut self.state).await?;
-        Ok(done.rows_affected())
-    }
-
-    // ---- what became of it -----------------------------------------------------------------
-
-    pub(crate) async fn all<T>(&mut self, sql: &str) -> Vec<T>
-    where
-        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
-    {
-        sqlx::query_as(AssertSqlSafe(sql.to_owned())).fetch_all(&mut self.state).await.expect("readable")
-    }
-
-    pub(crate) async fn one<T>(&mut self, sql: &str) -> T
-    where
-        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
-    {
-        sqlx::query_as(AssertSqlSafe(sql.to_owned())).fetch_one(&mut self.state).await.expect("one row")
-    }
-
-    pub(crate) async fn number(&mut self, sql: &str) -> i64 {
-        self.one::<(i64,)>(sql).await.0
-    }
-
-    /// Outcomes of a request by contact.
-    pub(crate) async fn outcomes(&mut self, request_id: i64) -> BTreeMap<String, String> {
-        let sql =
-            format!("select personnel_id, outcome from contact_outcomes where request_id = {request_id}");
-        self.all::<(String, String)>(&sql).await.into_iter().collect()
-    }
-
-    /// Outcome and source of one contact of a request.
-    pub(crate) async fn outcome(&mut self, request_id: i64, id: &str) -> (String, Option<String>) {
-        self.one(&format!(
-            "select outcome, source from contact_outcomes where request_id = {request_id} and personnel_id = '{id}'"
-        ))
-        .await
-    }
-
-    /// Status and reason of an inbox row.
-    pub(crate) async fn inbox(&mut self, id: i64) -> (String, Option<String>) {
-        let sql = AssertSqlSafe(format!("select status, reason from inbox where id = {id}"));
-        sqlx::query_as(sql).fetch_one(&mut self.user).await.expect("the row")
-    }
-
-    pub(crate) async fn status(&mut self, id: i64) -> String {
-        self.inbox(id).await.0
-    }
-
-    /// State and reason of a job.
-    pub(crate) async fn job(&mut self, id: i64) -> (String, Option<String>) {
-        self.one(&format!("select state, state_reason from jobs where id = {id}")).await
-    }
-
-    pub(crate) async fn job_state(&mut self, id: i64) -> String {
-        let (state, reason) = self.job(id).await;
-        reason.map_or(state.clone(), |reason| format!("{state} ({reason})"))
-    }
-
-    /// The events of a job's timeline.
-    pub(crate) async fn timeline(&mut self, job_id: i64) -> Vec<String> {
-        let sql = format!("select event from request_events where job_id = {job_id} order by id");
-        self.all::<(String,)>(&sql).await.into_iter().map(|(event,)| event).collect()
-    }
-
-    pub(crate) async fn verdicts(&mut self) -> Vec<(i64, String)> {
-        self.all("select coalesce(spent, -1), verdict from credit_audit order by closed_at").await
-    }
-
-    /// Scripts trouble, as `--fault` does.
-    pub(crate) fn fault(&self, text: &str) {
-        self.sandbox.inject(text.parse::<Fault>().expect("a fault"));
-    }
-
-    pub(crate) fn calls(&self, part_of_path: &str) -> Vec<Call> {
-        self.sandbox.journal().into_iter().filter(|call| call.path.contains(part_of_path)).collect()
-    }
-
-    /// The paid POSTs for contacts.
-    pub(crate) fn posts(&self) -> Vec<Call> {
-        let mut calls = self.calls("/contacts/unlock");
-        calls.retain(|call| call.method == "POST");
-        calls
-    }
-
-    /// The contacts that a POST named.
-    pub(crate) fn sent(call: &Call) -> Vec<String> {
-        let ids = call.body["personnel_ids"].as_array().cloned().unwrap_or_default();
-        ids.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect()
-    }
-
-    /// Polls, in milliseconds since the first accepted POST.
-    pub(crate) fn polls(&self) -> Vec<i64> {
-        let start = self.posts().iter().find(|call| call.carried_out).map(|call| call.at_ms);
-        let start = start.expect("something was accepted");
-        self.calls("-tasks/").iter().map(|call| call.at_ms - start).collect()
-    }
-
-    pub(crate) async fn dump(&mut self) -> String {
-        let jobs: Vec<(i64, String, String, i64, Option<i64>, Option<String>)> = self
-            .all("select id, state, coalesce(state_reason, ''), contacts, coalesce(next_poll_at, due_at), evidence from jobs")
-            .await;
-        let items: Vec<(i64, String, String, i64)> = self
-            .all("select request_id, state, outcome, count(*) from items group by 1, 2, 3 order by 1, 2, 3")
-            .await;
-        let inbox: Vec<(i64, String, Option<String>)> =
-            sqlx::query_as("select id, status, reason from inbox")
-                .fetch_all(&mut self.user)
-                .await
-                .expect("readable");
-        let calls = self.sandbox.journal();
-        let last: Vec<_> = calls
-            .iter()
-            .rev()
-            .take(12)
-            .map(|call| format!("{} {} -> {:?} {:?}", call.method, call.path, call.status, call.fault))
-            .collect();
-        format!(
-            "now {}\ninbox {inbox:?}\njobs {jobs:?}\nitems {items:?}\n{} calls, newest first:\n{}",
-            self.clock.now().0,
-            calls.len(),
-            last.join("\n")
-        )
-    }
 }
 
 impl Drop for Town {
@@ -542,11 +278,12 @@ async fn live(config: &Config, clock: &Clock) -> Life {
     let store = Store::open(&config.database, config.inbox.database.as_deref()).await.expect("opens");
     let lease = lease::try_take(&store, clock.now()).await.expect("readable").expect("nobody else has it");
     let deps = Deps::new(store, clock.clone(), lease.token, Arc::new(config.clone())).await.expect("set up");
-    Life { deps: Arc::new(deps), lease }
+    Life { deps: Arc::new(deps), _lease: lease }
 }
 
 async fn connect(path: PathBuf) -> SqliteConnection {
-    let options = SqliteConnectOptions::new().filename(path);
+    // What a test says itself is none of the worker's business.
+    let options = SqliteConnectOptions::new().filename(path).disable_statement_logging();
     SqliteConnection::connect_with(&options).await.expect("opens")
 }
 
@@ -557,9 +294,4 @@ pub(crate) fn good_ids(from: u64, count: usize) -> Vec<String> {
 
 pub(crate) fn refs(ids: &[String]) -> Vec<&str> {
     ids.iter().map(String::as_str).collect()
-}
-
-/// Whether a step was fenced off.
-pub(crate) fn is_fenced<T: std::fmt::Debug>(result: &Result<T, StoreError>) -> bool {
-    matches!(result, Err(StoreError::Fenced))
 }

@@ -1,0 +1,81 @@
+//! Keys, emails and phones stay where they belong.
+
+use unlockd::worker::driver;
+
+use crate::support::{Setup, capture};
+
+const KEY: &str = "uak_canary_4711_0815";
+const NEXT_KEY: &str = "uak_canary_second_4712";
+
+#[test]
+fn no_key_email_or_phone_in_logs_timelines_evidence_or_reasons() {
+    // In a process of its own: the database logs on threads of its own, so the capture is global,
+    // and would slow down every other test.
+    let this = std::env::current_exe().expect("this very binary");
+    let arguments = ["--ignored", "--exact", "privacy::a_journey_with_canaries"];
+    let run = std::process::Command::new(this).args(arguments).output().expect("runs");
+    let said = String::from_utf8_lossy(&run.stdout).into_owned() + &String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success() && said.contains("1 passed"), "{said}");
+    for canary in ["canary_4711", "88117700@", "555-0188"] {
+        assert!(!said.contains(canary), "{canary} was printed");
+    }
+}
+
+#[ignore = "run by the test above, in a process of its own"]
+#[tokio::test]
+async fn a_journey_with_canaries() {
+    let log = capture::everything();
+    let mut setup = Setup::default();
+    setup.env.insert("LENSMOR_API_KEY".to_owned(), KEY.to_owned());
+    let mut town = setup.build().await;
+    let emails = ["8811770001", "8811770093", "8811770099", "8811770197"];
+    town.insert(Some("7"), &emails).await;
+    town.insert_row("action, personnel_ids", "'unlock_contact_phones', '[8811770001, 8811770095]'").await;
+    town.insert_row("personnel_ids, reference", "'contact-8811770001@example.com', 'a reference'").await;
+    town.insert_row("personnel_ids, account", "'[1]', 'contact-8811770002@example.com'").await;
+    for fault in [
+        "broken=types@poll",
+        "broken=truncated@poll",
+        "broken=strangers@poll",
+        "lost-answer=truncate@profile",
+        "broken=types@profile",
+        "lost-answer=truncate@unlock-phone",
+        "status=500@balance",
+    ] {
+        town.fault(fault);
+    }
+    town.finish().await;
+    town.sandbox.set_api_key(Some(NEXT_KEY.to_owned()));
+    town.insert(None, &["8811770003"]).await;
+    town.finish().await;
+    town.configure("LENSMOR_API_KEY", NEXT_KEY).await;
+    town.finish_all().await;
+    let debug = format!("{:?}", town.deps().config());
+
+    let columns = [
+        "select coalesce(event, '') || coalesce(detail, '') from request_events",
+        "select coalesce(evidence, '') || coalesce(state_reason, '') from jobs",
+        "select coalesce(reason, '') from requests",
+        "select coalesce(error_key, '') || coalesce(trace_id, '') || body_digest from attempts",
+        "select coalesce(refused_key, '') from accounts",
+        "select cause from balance_snapshots",
+        "select coalesce(reason, '') from inbox",
+    ];
+    let mut kept = debug;
+    for sql in columns {
+        kept.extend(town.all::<(String,)>(sql).await.into_iter().map(|(text,)| text + "\n"));
+    }
+    let logged = log.text();
+    assert!(logged.contains("sqlx"), "TRACE is captured, the database's own lines as well");
+    assert!(logged.contains("/external/contacts/unlock"), "calls are logged");
+    for canary in [KEY, NEXT_KEY, "canary", "contact-88117700", "88117700@", "+1-555-0188117700", "555-0188"]
+    {
+        assert!(!kept.contains(canary), "{canary} is kept");
+        let at = logged.find(canary).map(|at| logged[at.saturating_sub(300)..at].to_owned());
+        assert!(at.is_none(), "{canary} is logged after: {at:?}");
+    }
+    let delivered = town.number("select count(*) from contact_outcomes where outcome = 'delivered'").await;
+    assert_eq!(delivered, 5, "{}", town.dump().await);
+    assert!(driver::idle(town.deps()).await.expect("readable").is_some());
+    town.check().await;
+}

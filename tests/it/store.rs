@@ -1,0 +1,305 @@
+//! The database: what it refuses, how it is guarded, and who may write.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use sqlx::Row as _;
+use unlockd::domain::{AccountId, Millis};
+use unlockd::store::{Store, StoreError, accounts, inbox, jobs, lease, ledger, requests};
+
+use crate::support::{Setup, Town};
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).expect("exists").permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn files_are_private_and_a_shared_inbox_is_open_to_its_group_only() {
+    let mut town = Setup { inbox_apart: true, ..Setup::default() }.build().await;
+    town.insert(None, &["101"]).await;
+    town.finish_all().await;
+    for name in ["unlockd.db", "unlockd.db-wal", "unlockd.db-shm"] {
+        assert_eq!(mode(&town.dir.path().join(name)), 0o600, "{name}");
+    }
+    assert_eq!(mode(&town.dir.path().join("inbox.db")), 0o660);
+    let tables: Vec<(String,)> = town.all("select name from sqlite_master where name = 'inbox'").await;
+    assert!(tables.is_empty(), "the inbox is in both files");
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_database_that_others_can_read_is_refused_with_the_mend() {
+    let mut town = Town::new().await;
+    town.kill();
+    let path = town.database();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("changed");
+    let error = Store::open(&path, None).await.err().expect("refused").to_string();
+    assert!(error.contains("chmod 600"), "{error}");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("changed");
+    town.start().await;
+    town.check().await;
+}
+
+#[tokio::test]
+async fn every_commit_is_synced() {
+    let town = Town::new().await;
+    let (journal, synchronous): (String, i64) = town
+        .store()
+        .write(|connection| {
+            Box::pin(async move {
+                let journal = sqlx::query_scalar("pragma journal_mode").fetch_one(&mut *connection).await?;
+                let full = sqlx::query_scalar("pragma synchronous").fetch_one(connection).await?;
+                Ok((journal, full))
+            })
+        })
+        .await
+        .expect("readable");
+    assert_eq!((journal.as_str(), synchronous), ("wal", 2));
+    town.check().await;
+}
+
+#[tokio::test]
+async fn the_schema_of_a_newer_program_is_refused() {
+    let mut town = Town::new().await;
+    town.meddle(
+        "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+         values (9999, 'from the future', 1, x'00', 0)",
+    )
+    .await
+    .expect("written");
+    town.kill();
+    let error = Store::open(&town.database(), None).await.err().expect("refused").to_string();
+    assert!(error.contains("newer unlockd"), "{error}");
+    town.meddle("delete from _sqlx_migrations where version = 9999").await.expect("written");
+    town.start().await;
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_decision_on_an_older_reading_of_a_job_changes_nothing() {
+    let mut town = Setup::default().config("POLLING__GIVE_UP_AFTER", "1m").build().await;
+    town.insert(Some("7"), &["101"]).await;
+    town.insert(Some("1999"), &["201"]).await;
+    town.settle().await;
+    let before: Vec<(i64, i64, Option<i64>)> = town.all("select id, version, next_poll_at from jobs").await;
+    let job =
+        jobs::read(town.store().readers(), unlockd::domain::JobId(1)).await.expect("read").expect("there");
+    let save = |job: jobs::Job| {
+        let store = town.store().clone();
+        async move { store.write(move |c| Box::pin(async move { jobs::save(c, &job).await })).await }
+    };
+    save(job.clone()).await.expect("the first one wins");
+    let late = save(job).await;
+    assert!(matches!(late, Err(StoreError::Stale { .. })), "{late:?}");
+    let after: Vec<(i64, i64, Option<i64>)> = town.all("select id, version, next_poll_at from jobs").await;
+    assert_eq!(after[0], (1, before[0].1 + 1, before[0].2));
+    assert_eq!(after[1], before[1], "the innocent one");
+    town.finish().await;
+    town.check().await;
+}
+
+#[tokio::test]
+async fn an_account_never_changes_with_another() {
+    let town = Town::new().await;
+    let (one, two) = (AccountId::trusted("default"), AccountId::trusted("emea"));
+    let accounts = [one.clone(), two.clone()];
+    let now = town.clock.now();
+    town.store()
+        .write(move |c| {
+            Box::pin(async move {
+                for account in &accounts {
+                    accounts::book_call(&mut *c, account, now, 60_000).await?;
+                    accounts::set_paused(&mut *c, account, None).await?;
+                }
+                accounts::set_paused(&mut *c, &accounts[0], Some(now)).await?;
+                accounts::set_refused_key(&mut *c, &accounts[0], Some(("abcd", now))).await?;
+                accounts::book_call(c, &accounts[0], now.plus(90_000), 60_000).await
+            })
+        })
+        .await
+        .expect("written");
+    let read = |account| accounts::read(town.store().readers(), account);
+    assert_eq!(read(&one).await.expect("read").paused_at, Some(now.0));
+    assert_eq!(read(&two).await.expect("read"), accounts::AccountRow::default());
+    let mut town = town;
+    let calls: Vec<(String, i64)> = town.all("select account, count(*) from recent_calls group by 1").await;
+    assert_eq!(calls, [("default".to_owned(), 1), ("emea".to_owned(), 1)]);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_request_is_approved_or_cancelled_alone() {
+    let mut town = Setup::default().config("CREDITS__APPROVE_ABOVE", "1").build().await;
+    for id in ["101", "102", "103"] {
+        town.insert(None, &[id]).await;
+    }
+    town.settle().await;
+    town.approve(1).await;
+    town.cancel(2).await;
+    let rows: Vec<(i64, String)> = town.all("select id, status from requests order by id").await;
+    let expected = [(1, "accepted"), (2, "cancelled"), (3, "awaiting_approval")];
+    assert_eq!(rows, expected.map(|(id, status)| (id, status.to_owned())));
+    let again = town
+        .store()
+        .write(|c| {
+            Box::pin(async move {
+                requests::approve(c, unlockd::domain::RequestId(2), unlockd::domain::Credits(15), Millis(1))
+                    .await
+            })
+        })
+        .await;
+    assert!(matches!(again, Err(StoreError::Stale { .. })), "{again:?}");
+    town.finish().await;
+    town.check().await;
+}
+
+#[tokio::test]
+async fn impossible_rows_are_refused() {
+    let mut town = Town::new().await;
+    town.insert(None, &["101"]).await;
+    town.finish_all().await;
+    for sql in [
+        "update jobs set state = 'unheard_of'",
+        "update jobs set state = 'polling'",
+        "update jobs set finished_at = null",
+        "update jobs set state = 'in_doubt', finished_at = null",
+        "update jobs set state = 'queued', finished_at = null, state_reason = 'mood'",
+        "update jobs set poll_count = 'three'",
+        "update items set outcome = 'pending'",
+        "update items set outcome = 'failed'",
+        "update items set source = null",
+        "update items set state = 'reading'",
+        "update items set job_id = 4711",
+        "update requests set status = 'accepted'",
+        "update requests set status = 'rejected'",
+        "update attempts set result = null",
+        "update windows set verdict = null",
+        "update windows set verdict = 'fine'",
+        "update ledger set credits = 0",
+        "delete from ledger",
+        "insert into ledger (at, account, job_id, entry, credits) values (1, 'default', 1, 'charge', -5)",
+        "insert into ledger (at, account, job_id, entry, credits) values (1, 'default', 99, 'charge', 5)",
+        "update request_events set detail = 'nothing happened'",
+        "insert into worker_lease (id, token, pid, has_lock, renewed_at, started_at) values (2, 1, 1, 1, 1, 1)",
+        "insert into inbox (status) values ('paid')",
+        "insert into prices (account, action, credits, seen_at) values ('default', 'x', 0, 1)",
+    ] {
+        assert!(town.meddle(sql).await.is_err(), "taken: {sql}");
+    }
+    town.check().await;
+}
+
+#[tokio::test]
+async fn only_one_worker_works_and_a_replaced_one_cannot_write() {
+    let mut town = Town::new().await;
+    let path = town.database();
+    let second = Store::open(&path, None).await.expect("opens");
+    let now = town.clock.now();
+    let refused = lease::try_take(&second, now).await.expect("readable");
+    assert!(refused.is_err(), "the first one lives");
+    let almost = now.plus(lease::EXPIRES_AFTER_MS - 1);
+    assert!(lease::try_take(&second, almost).await.expect("readable").is_err());
+
+    // It was stopped for long enough (it still holds the file lock), and is replaced.
+    let taken = lease::try_take(&second, now.plus(lease::EXPIRES_AFTER_MS)).await.expect("readable");
+    let mut new = taken.expect("the lease has expired");
+    const { assert!(lease::EXPIRES_AFTER_MS < 30_000, "promise 7") };
+
+    town.insert(None, &["101"]).await;
+    let late = unlockd::worker::driver::step(town.deps()).await;
+    assert!(matches!(late, Err(StoreError::Fenced)), "{late:?}");
+    assert_eq!(town.sandbox.journal().len(), 0, "it spends nothing");
+    new.renew(&second, now.plus(25_000)).await.expect("the new one writes");
+    drop((new, second));
+    town.kill();
+    town.start().await;
+    town.finish_all().await;
+    town.check().await;
+}
+
+#[tokio::test]
+async fn the_inbox_shows_what_became_of_a_row_even_when_a_crash_fell_in_between() {
+    let mut town = Setup { inbox_apart: true, ..Setup::default() }.build().await;
+    let request = town.insert(None, &["101"]).await;
+    let other = town.insert(None, &["201"]).await;
+    town.finish_all().await;
+    town.user(format!("update inbox set status = 'new', finished_at = null where id = {request}")).await;
+    town.restart().await;
+    town.finish_all().await;
+    assert_eq!((town.status(request).await, town.status(other).await), ("done".into(), "done".into()));
+    assert_eq!(town.posts().len(), 1);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn what_other_programs_commit_is_noticed() {
+    let mut town = Setup { inbox_apart: true, ..Setup::default() }.build().await;
+    let before = inbox::data_version(town.store()).await.expect("readable");
+    town.user("insert into inbox (personnel_ids) values ('[101]')").await;
+    let after_insert = inbox::data_version(town.store()).await.expect("readable");
+    assert_ne!(before, after_insert);
+    town.finish_all().await;
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_hold_is_released_once_however_often_it_is_asked_for() {
+    let mut town = Town::new().await;
+    town.insert(None, &["101"]).await;
+    town.settle().await;
+    let account = AccountId::trusted("default");
+    for _ in 0..3 {
+        let account = account.clone();
+        town.store()
+            .write(move |c| {
+                Box::pin(
+                    async move { ledger::release(c, &account, unlockd::domain::JobId(1), Millis(1)).await },
+                )
+            })
+            .await
+            .expect("written");
+    }
+    assert_eq!(town.number("select count(*) from ledger where entry = 'release'").await, 1);
+    town.finish_all().await;
+    town.check().await;
+}
+
+/// String literals of the store's sources that are whole statements.
+fn statements() -> Vec<String> {
+    let mut found = Vec::new();
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
+    for entry in std::fs::read_dir(dir).expect("readable") {
+        let text = std::fs::read_to_string(entry.expect("readable").path()).expect("readable");
+        let code: String =
+            text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+        for literal in code.split('"').skip(1).step_by(2) {
+            let statement = literal.replace("\\\n", " ");
+            let first = statement.split_whitespace().next().unwrap_or_default();
+            let whole = ["select", "insert", "update", "delete", "with"].contains(&first);
+            // A macro adds the rest of these; and prose may begin with such a word.
+            let parts =
+                statement.trim_end().ends_with("from jobs") || statement.trim_end().ends_with("from inbox");
+            if whole && !parts && statement.split_whitespace().count() > 3 {
+                found.push(statement);
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn every_statement_of_the_store_fits_the_schema() {
+    use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
+    let town = Town::new().await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(town.database());
+    let mut connection = SqliteConnection::connect_with(&options).await.expect("opens");
+    let statements = statements();
+    assert!(statements.len() > 60, "{} statements found", statements.len());
+    for statement in statements {
+        let explained =
+            sqlx::query(AssertSqlSafe(format!("explain {statement}"))).fetch_all(&mut connection).await;
+        let rows = explained.unwrap_or_else(|error| panic!("{error}\n{statement}"));
+        assert!(!rows.is_empty() && !rows[0].is_empty(), "{statement}");
+    }
+    town.check().await;
+}

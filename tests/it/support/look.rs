@@ -1,0 +1,131 @@
+//! What became of it: rows, the sandbox's journal, and a dump for when a test fails.
+
+use std::collections::BTreeMap;
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, FromRow};
+use unlockd::sandbox::{Call, Fault};
+
+use super::Town;
+
+impl Town {
+    pub(crate) async fn all<T>(&mut self, sql: &str) -> Vec<T>
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        sqlx::query_as(AssertSqlSafe(sql.to_owned())).fetch_all(&mut self.state).await.expect("readable")
+    }
+
+    pub(crate) async fn one<T>(&mut self, sql: &str) -> T
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        sqlx::query_as(AssertSqlSafe(sql.to_owned())).fetch_one(&mut self.state).await.expect("one row")
+    }
+
+    pub(crate) async fn number(&mut self, sql: &str) -> i64 {
+        self.one::<(i64,)>(sql).await.0
+    }
+
+    /// Outcomes of a request by contact.
+    pub(crate) async fn outcomes(&mut self, request_id: i64) -> BTreeMap<String, String> {
+        let sql =
+            format!("select personnel_id, outcome from contact_outcomes where request_id = {request_id}");
+        self.all::<(String, String)>(&sql).await.into_iter().collect()
+    }
+
+    /// Outcome and source of one contact of a request.
+    pub(crate) async fn outcome(&mut self, request_id: i64, id: &str) -> (String, Option<String>) {
+        self.one(&format!(
+            "select outcome, source from contact_outcomes where request_id = {request_id} and personnel_id = '{id}'"
+        ))
+        .await
+    }
+
+    /// Status and reason of an inbox row.
+    pub(crate) async fn inbox(&mut self, id: i64) -> (String, Option<String>) {
+        let sql = AssertSqlSafe(format!("select status, reason from inbox where id = {id}"));
+        sqlx::query_as(sql).fetch_one(&mut self.user).await.expect("the row")
+    }
+
+    pub(crate) async fn status(&mut self, id: i64) -> String {
+        self.inbox(id).await.0
+    }
+
+    /// State and reason of a job.
+    pub(crate) async fn job(&mut self, id: i64) -> (String, Option<String>) {
+        self.one(&format!("select state, state_reason from jobs where id = {id}")).await
+    }
+
+    pub(crate) async fn job_state(&mut self, id: i64) -> String {
+        let (state, reason) = self.job(id).await;
+        reason.map_or(state.clone(), |reason| format!("{state} ({reason})"))
+    }
+
+    /// The events of a job's timeline.
+    pub(crate) async fn timeline(&mut self, job_id: i64) -> Vec<String> {
+        let sql = format!("select event from request_events where job_id = {job_id} order by id");
+        self.all::<(String,)>(&sql).await.into_iter().map(|(event,)| event).collect()
+    }
+
+    pub(crate) async fn verdicts(&mut self) -> Vec<(i64, String)> {
+        self.all("select coalesce(spent, -1), verdict from credit_audit order by closed_at").await
+    }
+
+    /// Scripts trouble, as `--fault` does.
+    pub(crate) fn fault(&self, text: &str) {
+        self.sandbox.inject(text.parse::<Fault>().expect("a fault"));
+    }
+
+    pub(crate) fn calls(&self, part_of_path: &str) -> Vec<Call> {
+        self.sandbox.journal().into_iter().filter(|call| call.path.contains(part_of_path)).collect()
+    }
+
+    /// The paid POSTs for contacts.
+    pub(crate) fn posts(&self) -> Vec<Call> {
+        let mut calls = self.calls("/contacts/unlock");
+        calls.retain(|call| call.method == "POST");
+        calls
+    }
+
+    /// The contacts that a POST named.
+    pub(crate) fn sent(call: &Call) -> Vec<String> {
+        let ids = call.body["personnel_ids"].as_array().cloned().unwrap_or_default();
+        ids.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect()
+    }
+
+    /// Polls, in milliseconds since the first accepted POST.
+    pub(crate) fn polls(&self) -> Vec<i64> {
+        let start = self.posts().iter().find(|call| call.carried_out).map(|call| call.at_ms);
+        let start = start.expect("something was accepted");
+        self.calls("-tasks/").iter().map(|call| call.at_ms - start).collect()
+    }
+
+    pub(crate) async fn dump(&mut self) -> String {
+        type Job = (i64, String, String, i64, Option<i64>, Option<String>);
+        let jobs: Vec<Job> = self
+            .all("select id, state, coalesce(state_reason, ''), contacts, coalesce(next_poll_at, due_at), evidence from jobs")
+            .await;
+        let items: Vec<(i64, String, String, i64)> = self
+            .all("select request_id, state, outcome, count(*) from items group by 1, 2, 3 order by 1, 2, 3")
+            .await;
+        let inbox: Vec<(i64, String, Option<String>)> =
+            sqlx::query_as("select id, status, reason from inbox")
+                .fetch_all(&mut self.user)
+                .await
+                .expect("readable");
+        let calls = self.sandbox.journal();
+        let last: Vec<_> = calls
+            .iter()
+            .rev()
+            .take(12)
+            .map(|call| format!("{} {} -> {:?} {:?}", call.method, call.path, call.status, call.fault))
+            .collect();
+        format!(
+            "now {}\ninbox {inbox:?}\njobs {jobs:?}\nitems {items:?}\n{} calls, newest first:\n{}",
+            self.clock.now().0,
+            calls.len(),
+            last.join("\n")
+        )
+    }
+}

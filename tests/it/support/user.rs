@@ -1,0 +1,73 @@
+//! What users and their programs do: plain SQL in the inbox, decisions, and meddling.
+
+use sqlx::AssertSqlSafe;
+use unlockd::domain::{Credits, RequestId};
+use unlockd::store::{accounts, requests};
+
+use super::Town;
+
+impl Town {
+    /// Plain SQL in the inbox, as a user's program would write it.
+    pub(crate) async fn user(&mut self, sql: impl Into<String>) {
+        let sql = AssertSqlSafe(sql.into());
+        sqlx::raw_sql(sql).execute(&mut self.user).await.expect("the inbox takes it");
+    }
+
+    /// A request for emails; returns its id.
+    pub(crate) async fn insert(&mut self, event_id: Option<&str>, ids: &[&str]) -> i64 {
+        let ids = serde_json::json!(ids).to_string();
+        sqlx::query_scalar("insert into inbox (event_id, personnel_ids) values (?1, ?2) returning id")
+            .bind(event_id)
+            .bind(ids)
+            .fetch_one(&mut self.user)
+            .await
+            .expect("the inbox takes it")
+    }
+
+    /// A request with these columns and values (SQL); returns its id.
+    pub(crate) async fn insert_row(&mut self, columns: &str, values: &str) -> i64 {
+        let sql = AssertSqlSafe(format!("insert into inbox ({columns}) values ({values}) returning id"));
+        sqlx::query_scalar(sql).fetch_one(&mut self.user).await.expect("the inbox takes it")
+    }
+
+    /// Changes the state directly.
+    pub(crate) async fn meddle(&mut self, sql: &str) -> Result<u64, sqlx::Error> {
+        let done = sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut self.state).await?;
+        Ok(done.rows_affected())
+    }
+
+    /// A person approves what a request was quoted.
+    pub(crate) async fn approve(&mut self, id: i64) {
+        let quote = self.number(&format!("select quoted_credits from requests where id = {id}")).await;
+        let now = self.clock.now();
+        self.store()
+            .write(move |connection| {
+                Box::pin(requests::approve(connection, RequestId(id), Credits(quote), now))
+            })
+            .await
+            .expect("approved");
+    }
+
+    /// A person pauses the account, or lets it go on.
+    pub(crate) async fn pause(&mut self, paused: bool) {
+        let (account, now) = (self.deps().accounts().remove(0), self.clock.now());
+        let at = paused.then_some(now);
+        self.store()
+            .write(move |connection| {
+                Box::pin(async move { accounts::set_paused(connection, &account, at).await })
+            })
+            .await
+            .expect("noted");
+    }
+
+    /// A person cancels a request.
+    pub(crate) async fn cancel(&mut self, id: i64) {
+        let now = self.clock.now();
+        self.store()
+            .write(move |connection| {
+                Box::pin(async move { requests::cancel(connection, RequestId(id), now).await })
+            })
+            .await
+            .expect("cancelled");
+    }
+}
