@@ -267,9 +267,12 @@ async fn a_hold_is_released_once_however_often_it_is_asked_for() {
 /// String literals of the store's sources that are whole statements.
 fn statements() -> Vec<String> {
     let mut found = Vec::new();
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
-    for entry in std::fs::read_dir(dir).expect("readable") {
-        let text = std::fs::read_to_string(entry.expect("readable").path()).expect("readable");
+    let store = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
+    let files = [store.clone(), store.join("report")].into_iter().flat_map(|folder| {
+        std::fs::read_dir(folder).expect("readable").map(|entry| entry.expect("readable").path())
+    });
+    for file in files.filter(|file| file.is_file()) {
+        let text = std::fs::read_to_string(file).expect("readable");
         let code: String =
             text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
         for literal in code.split('"').skip(1).step_by(2) {
