@@ -12,7 +12,7 @@ use std::time::UNIX_EPOCH;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use crate::domain::Millis;
-use crate::domain::rate::RateHeaders;
+use crate::domain::rate::{DOCUMENTED_WINDOW_MS, RateHeaders};
 
 /// A window that ends further away than this is a mistake, in milliseconds.
 const A_DAY_MS: i64 = 86_400_000;
@@ -23,8 +23,11 @@ pub(super) fn rate(headers: &HeaderMap, now: Millis) -> Option<RateHeaders> {
     let limit: u32 = text(headers, "x-ratelimit-limit")?.parse().ok()?;
     let remaining: u32 = text(headers, "x-ratelimit-remaining")?.parse().ok()?;
     let reset: i64 = text(headers, "x-ratelimit-reset")?.parse().ok()?;
-    let theirs = date(headers).unwrap_or(now);
-    let left = reset.checked_mul(1_000)?.checked_sub(theirs.0)?;
+    let left = match date(headers) {
+        Some(theirs) => reset.checked_mul(1_000)?.checked_sub(theirs.0)?,
+        // Without their time a clock that is off would stop the account for as long.
+        None => reset.checked_mul(1_000)?.checked_sub(now.0)?.min(DOCUMENTED_WINDOW_MS),
+    };
     let sensible = limit > 0 && remaining <= limit && (-A_DAY_MS..=A_DAY_MS).contains(&left);
     sensible.then(|| RateHeaders { limit, remaining, resets_at: now.plus(left) })
 }

@@ -48,6 +48,14 @@ impl Ladder {
     }
 }
 
+/// How many tasks may be alive so that the limit suffices to poll each of them on the ladder's last
+/// step: more would only stretch the ladder of all, while what waits gathers into full batches.
+pub fn tasks_in_flight(limit: u32, window_ms: i64, ladder: &Ladder) -> u32 {
+    let last_step_ms = ladder.steps_ms[ladder.steps_ms.len() - 1];
+    let polls_in_a_step = i64::from(limit).saturating_mul(last_step_ms) / window_ms.max(1);
+    u32::try_from(polls_in_a_step).unwrap_or(u32::MAX).max(1)
+}
+
 /// The pause before try number `failures + 1`, in milliseconds: doubles from `first_ms` to at most
 /// `most_ms`, then half of it is spread by `jitter`, a number from 0 to 1. Never more than
 /// `most_ms`, since the cap comes after the jitter.
@@ -110,6 +118,13 @@ mod tests {
             seen.push(at.0);
         }
         assert_eq!(seen, [3_000, 8_000, 18_000, 28_000]);
+    }
+
+    #[test]
+    fn twenty_tasks_may_be_alive_at_120_calls_a_minute() {
+        assert_eq!(tasks_in_flight(120, 60_000, &ladder()), 20);
+        assert_eq!(tasks_in_flight(60, 10_000, &ladder()), 60);
+        assert_eq!(tasks_in_flight(1, 60_000, &ladder()), 1, "never none");
     }
 
     #[test]

@@ -25,6 +25,10 @@ pub struct Rate {
     remaining: Option<(u32, Millis)>,
     /// No call before this moment (`Retry-After`).
     blocked_until: Option<Millis>,
+    /// When the window before the current one ended.
+    last_reset: Option<Millis>,
+    /// Others were seen to use the bucket, and are taken to until this moment.
+    shared_until: Millis,
 }
 
 /// May a call go out now?
@@ -54,6 +58,8 @@ impl Rate {
             sent: VecDeque::new(),
             remaining: None,
             blocked_until: None,
+            last_reset: None,
+            shared_until: Millis(0),
         }
     }
 
@@ -73,6 +79,8 @@ impl Rate {
             sent: sent.into(),
             remaining,
             blocked_until,
+            last_reset: None,
+            shared_until: Millis(0),
         }
     }
 
@@ -82,12 +90,15 @@ impl Rate {
         if let Some(until) = self.blocked_until {
             earliest = earliest.max(until);
         }
-        if let Some((0, resets_at)) = self.remaining {
+        if let Some((remaining, resets_at)) = self.remaining
+            && remaining <= self.left_to_others(now)
+        {
             earliest = earliest.max(resets_at);
         }
         let limit = self.limit as usize;
         if self.sent.len() >= limit {
-            let leaves = self.sent[self.sent.len() - limit].plus(self.window_ms);
+            // A hundredth more: what counts is when calls arrive, and they do not all take as long.
+            let leaves = self.sent[self.sent.len() - limit].plus(self.window_ms + self.window_ms / 100);
             earliest = earliest.max(leaves);
         }
         if earliest > now { Permission::At(earliest) } else { Permission::Now }
@@ -95,7 +106,7 @@ impl Rate {
 
     /// Books a call that is about to be sent.
     pub fn book(&mut self, now: Millis) {
-        while self.sent.front().is_some_and(|at| now.since(*at) >= self.window_ms) {
+        while self.sent.front().is_some_and(|at| now.since(*at) >= 2 * self.window_ms) {
             self.sent.pop_front();
         }
         self.sent.push_back(now);
@@ -106,23 +117,50 @@ impl Rate {
         }
     }
 
+    /// Calls of a window that are left unused while others share the bucket: between an answer and
+    /// our next call they may take the last ones.
+    fn left_to_others(&self, now: Millis) -> u32 {
+        if now < self.shared_until { (self.limit / 30).min(2) } else { 0 }
+    }
+
     /// Learns from an answer's headers. `in_flight` calls of ours are not in its figure yet.
     pub fn learn(&mut self, headers: RateHeaders, in_flight: u32, now: Millis) {
         self.limit = headers.limit.max(1);
         let left = headers.resets_at.since(now);
-        // The first call of a window shows the window's length; a longer rest always does.
         let first_of_window = headers.remaining.saturating_add(1) >= headers.limit;
-        if (first_of_window || left > self.window_ms) && left >= 1_000 {
-            self.window_ms = (left + 500) / 1_000 * 1_000;
+        if (first_of_window || left > self.window_ms + HEADER_ERROR_MS) && left >= 1_000 {
+            self.window_ms = window_of(left);
         }
+        // The window began no later than its first answer, which is more exact than whole seconds.
+        let resets_at = match first_of_window {
+            true => headers.resets_at.min(now.plus(self.window_ms)),
+            false => headers.resets_at,
+        };
         let free = headers.remaining.saturating_sub(in_flight);
         self.remaining = match self.remaining {
-            // Answers of one window may overtake each other: the smaller figure is the newer one.
-            Some((known, resets_at)) if same_window(resets_at, headers.resets_at) => {
-                Some((known.min(free), resets_at.max(headers.resets_at)))
+            Some((known, known_reset)) if (known_reset.0 - resets_at.0).abs() <= HEADER_ERROR_MS => {
+                if free < known {
+                    self.shared_until = now.plus(SHARED_FOR_MS);
+                }
+                // Answers of one window may overtake each other: the smaller figure is the newer
+                // one, and each time is an upper bound.
+                Some((known.min(free), known_reset.min(resets_at)))
             }
-            _ => Some((free, headers.resets_at)),
+            _ => {
+                self.learn_from_distance(resets_at);
+                Some((free, resets_at))
+            }
         };
+    }
+
+    /// Windows that follow each other show their length even if others always make the first call.
+    fn learn_from_distance(&mut self, resets_at: Millis) {
+        if let Some(last) = self.last_reset.replace(resets_at) {
+            let distance = resets_at.since(last);
+            if distance >= 1_000 && distance + HEADER_ERROR_MS < self.window_ms {
+                self.window_ms = window_of(distance);
+            }
+        }
     }
 
     /// Sends nothing before `until`.
@@ -154,10 +192,82 @@ impl Rate {
     }
 }
 
-/// The API gives whole seconds, and `Date` may be a second off.
-fn same_window(a: Millis, b: Millis) -> bool {
-    (a.0 - b.0).abs() <= 1_500
+/// The API gives the end of a window and its own time in whole seconds, one rounded up and the
+/// other down: what is left seems up to this much longer than it is, in milliseconds.
+const HEADER_ERROR_MS: i64 = 2_050;
+
+/// How long others are taken to share the bucket after they were seen to, in milliseconds.
+const SHARED_FOR_MS: i64 = 300_000;
+
+/// The length of a window of which `left` seems to be left at its start: the shortest usual length
+/// that fits the error of the headers. Taken too long it wastes calls, too short it overruns.
+fn window_of(left_ms: i64) -> i64 {
+    const USUAL_SECONDS: [i64; 10] = [5, 10, 15, 20, 30, 60, 120, 300, 900, 3_600];
+    let shortest = left_ms - HEADER_ERROR_MS;
+    let usual = USUAL_SECONDS.into_iter().map(|seconds| seconds * 1_000).find(|length| *length >= shortest);
+    usual.unwrap_or(left_ms)
 }
+
+/// Who makes a call, in the order of precedence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// A submission, and the precheck it needs.
+    Paid,
+    /// A task whose poll is due.
+    Poll,
+    /// A look at a submission that is in doubt.
+    Verify,
+    /// The balance.
+    Balance,
+    /// A profile whose value is waited for.
+    Background,
+}
+
+impl Class {
+    pub const ALL: [Class; 5] = [Class::Paid, Class::Poll, Class::Verify, Class::Balance, Class::Background];
+
+    /// The share of calls while all classes compete.
+    fn weight(self) -> u64 {
+        match self {
+            Class::Paid | Class::Poll => 8,
+            Class::Verify | Class::Balance => 2,
+            Class::Background => 1,
+        }
+    }
+}
+
+/// Shares scarce calls between classes: by weight, the higher class first, and nobody starves.
+///
+/// Each class's turns are counted in units of its weight; the competing class that is furthest
+/// behind is next. A class that did not compete does not save up turns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Turns {
+    taken: [u64; Class::ALL.len()],
+}
+
+impl Turns {
+    /// The class whose turn it is among those that compete; `None` when none does.
+    pub fn next(&self, competing: &[Class]) -> Option<Class> {
+        competing.iter().copied().min_by_key(|class| (self.progress(*class), *class))
+    }
+
+    /// Books a turn. `competing` are the classes that wanted it, this one among them.
+    pub fn take(&mut self, class: Class, competing: &[Class]) {
+        self.taken[class as usize] += 1;
+        let behind = competing.iter().map(|class| self.progress(*class)).min().unwrap_or_default();
+        for idle in Class::ALL.into_iter().filter(|class| !competing.contains(class)) {
+            let caught_up = behind * idle.weight() / SCALE;
+            self.taken[idle as usize] = self.taken[idle as usize].max(caught_up);
+        }
+    }
+
+    fn progress(&self, class: Class) -> u64 {
+        self.taken[class as usize] * SCALE / class.weight()
+    }
+}
+
+/// Turns are compared in fractions of this.
+const SCALE: u64 = 1_000;
 
 #[cfg(test)]
 mod tests {
@@ -170,8 +280,8 @@ mod tests {
         let mut rate = Rate::new(2);
         rate.book(Millis(0));
         rate.book(Millis(10));
-        assert_eq!(rate.permission(Millis(20)), Permission::At(Millis(60_000)));
-        assert_eq!(rate.permission(Millis(60_000)), Permission::Now);
+        assert_eq!(rate.permission(Millis(20)), Permission::At(Millis(60_600)));
+        assert_eq!(rate.permission(Millis(60_600)), Permission::Now);
     }
 
     #[test]
@@ -197,8 +307,49 @@ mod tests {
     fn the_first_call_of_a_window_shows_its_length() {
         let mut rate = Rate::new(120);
         rate.book(Millis(0));
-        rate.learn(RateHeaders { limit: 60, remaining: 59, resets_at: Millis(10_000) }, 0, Millis(20));
-        assert_eq!((rate.limit(), rate.window_ms()), (60, 10_000));
+        // Whole seconds: what is left of 10 s seems to be up to 12 s.
+        for resets_at in [10_000, 10_900, 11_999] {
+            let headers = RateHeaders { limit: 60, remaining: 59, resets_at: Millis(resets_at) };
+            rate.learn(headers, 0, Millis(20));
+            assert_eq!((rate.limit(), rate.window_ms()), (60, 10_000), "{resets_at}");
+        }
+        assert_eq!(
+            rate.remaining(),
+            Some((59, Millis(10_000))),
+            "no later than the first answer and a window"
+        );
+    }
+
+    #[test]
+    fn windows_show_their_length_by_their_distance_too() {
+        let mut rate = Rate::new(120);
+        for start in [0, 10_000] {
+            let headers = RateHeaders { limit: 60, remaining: 30, resets_at: Millis(start + 11_000) };
+            rate.learn(headers, 0, Millis(start + 5_000));
+        }
+        assert_eq!(rate.window_ms(), 10_000);
+    }
+
+    #[test]
+    fn while_others_share_the_bucket_the_last_calls_are_left_to_them() {
+        let mut rate = Rate::new(120);
+        let headers = |remaining| RateHeaders { limit: 120, remaining, resets_at: Millis(50_000) };
+        rate.learn(headers(10), 0, Millis(1));
+        rate.book(Millis(2));
+        rate.learn(headers(2), 0, Millis(3));
+        assert_eq!(rate.permission(Millis(4)), Permission::At(Millis(50_000)));
+    }
+
+    #[test]
+    fn alone_in_the_bucket_every_call_is_used() {
+        let mut rate = Rate::new(120);
+        for remaining in (0..3).rev() {
+            let headers = RateHeaders { limit: 120, remaining, resets_at: Millis(50_000) };
+            rate.learn(headers, 0, Millis(1));
+            let expected = if remaining > 0 { Permission::Now } else { Permission::At(Millis(50_000)) };
+            assert_eq!(rate.permission(Millis(2)), expected);
+            rate.book(Millis(2));
+        }
     }
 
     #[test]
@@ -223,9 +374,42 @@ mod tests {
                 sent.push(now);
             }
             for (index, first) in sent.iter().enumerate() {
-                let within = sent[index..].iter().take_while(|at| at.since(*first) < 60_000).count();
+                let within = sent[index..].iter().take_while(|at| at.since(*first) <= 60_500).count();
                 prop_assert!(within <= limit as usize, "{within} calls from {first}");
             }
         }
+    }
+
+    proptest! {
+        #[test]
+        fn every_class_that_competes_gets_its_share_and_nobody_starves(
+            rounds in prop::collection::vec(prop::collection::btree_set(0..5_usize, 1..=5), 1..300),
+        ) {
+            let (mut turns, mut waited) = (Turns::default(), [0_u32; 5]);
+            for competing in rounds {
+                let competing: Vec<Class> = competing.into_iter().map(|index| Class::ALL[index]).collect();
+                let next = turns.next(&competing).expect("somebody competes");
+                prop_assert!(competing.contains(&next));
+                turns.take(next, &competing);
+                for class in Class::ALL {
+                    let index = class as usize;
+                    waited[index] = if class == next || !competing.contains(&class) { 0 } else { waited[index] + 1 };
+                    // All weights together are 21: nobody waits longer than about two rounds of all.
+                    prop_assert!(waited[index] <= 45, "{class:?} waited {} turns", waited[index]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn under_full_competition_calls_are_shared_by_weight_and_paid_ones_come_first() {
+        let (mut turns, mut counts) = (Turns::default(), [0; 5]);
+        assert_eq!(turns.next(&Class::ALL), Some(Class::Paid));
+        for _ in 0..2_100 {
+            let next = turns.next(&Class::ALL).expect("all compete");
+            turns.take(next, &Class::ALL);
+            counts[next as usize] += 1;
+        }
+        assert_eq!(counts, [800, 800, 200, 200, 100]);
     }
 }

@@ -126,7 +126,7 @@ pub async fn book_call(
 ) -> Result<(), StoreError> {
     sqlx::query("delete from recent_calls where account = ?1 and sent_at <= ?2")
         .bind(account.as_str())
-        .bind(sent_at.plus(-window_ms).0)
+        .bind(sent_at.plus(-2 * window_ms).0)
         .execute(&mut *connection)
         .await?;
     sqlx::query("insert into recent_calls (account, sent_at) values (?1, ?2)")

@@ -200,6 +200,17 @@ pub async fn to_poll(
     jobs(rows)
 }
 
+/// How many tasks are polled, counted up to `at_most`.
+pub async fn polling(readers: &SqlitePool, account: &AccountId, at_most: u32) -> Result<u32, StoreError> {
+    Ok(sqlx::query_scalar(
+        "select count(*) from (select 1 from jobs where state = 'polling' and account = ?1 limit ?2)",
+    )
+    .bind(account.as_str())
+    .bind(at_most)
+    .fetch_one(readers)
+    .await?)
+}
+
 /// When the next poll is due.
 pub async fn next_poll(readers: &SqlitePool, account: &AccountId) -> Result<Option<Millis>, StoreError> {
     let at: Option<i64> =

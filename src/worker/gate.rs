@@ -17,8 +17,8 @@ use uuid::Uuid;
 use crate::api::{Answer, Caller, Client};
 use crate::clock::Clock;
 use crate::domain::failure::{Failure, Refusal};
-use crate::domain::pacing;
-use crate::domain::rate::{Permission, Rate};
+use crate::domain::pacing::{self, Ladder};
+use crate::domain::rate::{Class, Permission, Rate, Turns};
 use crate::domain::{AccountId, EventId, JobId, Millis};
 use crate::failpoint::{self, Place};
 use crate::store::{Store, StoreError, accounts};
@@ -53,6 +53,9 @@ struct Knowledge {
     /// Failed calls in a row that say the API is in trouble, and until when no new work is sent.
     trouble: u32,
     trouble_until: Millis,
+    turns: Turns,
+    /// Until when each class that was sent away is expected back.
+    expected: [Millis; Class::ALL.len()],
 }
 
 pub struct Gate {
@@ -102,7 +105,16 @@ impl Gate {
         let row = accounts::read(store.readers(), &account).await?;
         let refused = row.refused_key.zip(row.key_refused_at.map(Millis));
         let (trouble, trouble_until) = (0, Millis(0));
-        let knowledge = Knowledge { key, refused, rate, in_flight: 0, trouble, trouble_until };
+        let knowledge = Knowledge {
+            key,
+            refused,
+            rate,
+            in_flight: 0,
+            trouble,
+            trouble_until,
+            turns: Turns::default(),
+            expected: Default::default(),
+        };
         let slots = Arc::new(Semaphore::new(CALLS_IN_FLIGHT));
         Ok(Gate { account, client, store, clock, slots, knowledge: Mutex::new(knowledge) })
     }
@@ -162,15 +174,21 @@ impl Gate {
         self.knowledge().trouble_until
     }
 
+    /// How many tasks may be alive on this ladder.
+    pub fn tasks_in_flight(&self, ladder: &Ladder) -> u32 {
+        let knowledge = self.knowledge();
+        pacing::tasks_in_flight(knowledge.rate.limit(), knowledge.rate.window_ms(), ladder)
+    }
+
     /// Asks to make a call now.
-    pub async fn enter(&self) -> Result<Entry<'_>, StoreError> {
+    pub async fn enter(&self, class: Class) -> Result<Entry<'_>, StoreError> {
         // Calls end by their timeout, so a slot comes free in bounded time.
         let slot = self.slots.clone().acquire_owned().await.map_err(|_| StoreError::Stopped)?;
         let now = self.clock.now();
         let (key, window_ms) = {
             let mut knowledge = self.knowledge();
             let Some(key) = usable(&knowledge).cloned() else { return Ok(Entry::NoKey) };
-            if let Permission::At(at) = knowledge.rate.permission(now) {
+            if let Permission::At(at) = permission(&mut knowledge, class, now) {
                 return Ok(Entry::At(at));
             }
             knowledge.rate.book(now);
@@ -224,6 +242,29 @@ impl Gate {
 fn usable(knowledge: &Knowledge) -> Option<&Key> {
     let refused = knowledge.refused.as_ref().map(|(fingerprint, _)| fingerprint);
     knowledge.key.as_ref().filter(|key| refused != Some(&key.fingerprint))
+}
+
+/// How long a class that was sent away is waited for once a call is free, in milliseconds: long
+/// enough for its pass to wake up.
+const EXPECTED_FOR_MS: i64 = 100;
+
+/// Whether the rate limit has a call, and whether it is this class's turn.
+fn permission(knowledge: &mut Knowledge, class: Class, now: Millis) -> Permission {
+    let index = class as usize;
+    if let Permission::At(at) = knowledge.rate.permission(now) {
+        knowledge.expected[index] = at.plus(EXPECTED_FOR_MS);
+        return Permission::At(at);
+    }
+    let wants = |other: &Class| *other == class || knowledge.expected[*other as usize] > now;
+    let competing: Vec<Class> = Class::ALL.into_iter().filter(wants).collect();
+    if knowledge.turns.next(&competing) != Some(class) {
+        let soon = now.plus(5);
+        knowledge.expected[index] = soon.plus(EXPECTED_FOR_MS);
+        return Permission::At(soon);
+    }
+    knowledge.turns.take(class, &competing);
+    knowledge.expected[index] = Millis(0);
+    Permission::Now
 }
 
 impl Permit<'_> {

@@ -14,6 +14,7 @@ use crate::api::ApiError;
 use crate::domain::failure::ReadFailure;
 use crate::domain::job::{Event, State};
 use crate::domain::outcome::{self, Outcome, Reading, TaskView};
+use crate::domain::rate::Class;
 use crate::domain::{AccountId, Millis, PersonnelId, TaskId};
 use crate::store::jobs::Job;
 use crate::store::{StoreError, accounts, items, jobs, requests, timeline};
@@ -60,7 +61,7 @@ async fn poll(deps: &Deps, gate: &Gate, job: Job, resumed_at: Option<Millis>) ->
     if deps.ladder().is_over(since, deps.clock.now()) {
         return give_up(deps, job).await;
     }
-    let permit = match gate.enter().await? {
+    let permit = match gate.enter(Class::Poll).await? {
         Entry::Open(permit) => permit,
         Entry::At(at) => return Ok(Report::at(at)),
         Entry::NoKey => return Ok(Report::idle()),

@@ -9,6 +9,7 @@ use super::{Deps, Report, read_failure};
 use crate::domain::failure::ReadFailure;
 use crate::domain::job::{Doubt, Event, State};
 use crate::domain::outcome::{self, Access, Outcome, ProfileReading, ProfileView};
+use crate::domain::rate::Class;
 use crate::domain::{AccountId, JobId, Millis, PersonnelId, pacing};
 use crate::store::items::ToRead;
 use crate::store::{StoreError, items, jobs, requests, timeline};
@@ -39,7 +40,7 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
 
 async fn read(deps: &Deps, gate: &Gate, contact: ToRead) -> Result<Report, StoreError> {
     let Some(job_id) = contact.job_id else { return Ok(Report::did(1)) };
-    let permit = match gate.enter().await? {
+    let permit = match gate.enter(Class::Background).await? {
         Entry::Open(permit) => permit,
         Entry::At(at) => return Ok(Report::at(at)),
         Entry::NoKey => return Ok(Report::idle()),

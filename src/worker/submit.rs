@@ -17,6 +17,7 @@ use crate::clock;
 use crate::domain::credits::{self, Admission, Approval, Purse};
 use crate::domain::failure::ReadFailure;
 use crate::domain::job::{Event, State, WaitReason};
+use crate::domain::rate::Class;
 use crate::domain::sorting::{Quote, Sorting};
 use crate::domain::{AccountId, Credits, Millis, PersonnelId, RequestId};
 use crate::failpoint::{self, Place};
@@ -62,6 +63,11 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
     let not_before = gate.trouble_until().max(job.due_at.unwrap_or_default());
     if not_before > now {
         return Ok(freed.no_later_than(Some(not_before)));
+    }
+    let alive = gate.tasks_in_flight(&deps.ladder());
+    if jobs::polling(deps.store.readers(), account, alive).await? >= alive {
+        // Goes on when a task ends; until then what waits gathers in this batch.
+        return Ok(freed);
     }
     let report = advance(deps, gate, job).await?;
     Ok(report.no_later_than(freed.next_at))
@@ -288,7 +294,7 @@ pub(super) async fn read_balance(
 
 /// Reads and records the balance.
 pub(crate) async fn ask_balance(deps: &Deps, gate: &Gate, cause: &'static str) -> Result<Asked, StoreError> {
-    let permit = match gate.enter().await? {
+    let permit = match gate.enter(Class::Balance).await? {
         Entry::Open(permit) => permit,
         Entry::At(at) => return Ok(Asked::At(at)),
         Entry::NoKey => return Ok(Asked::NoKey),
@@ -346,7 +352,7 @@ async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) -> Result<Sor
     }
     while let Some(group) = sorting.question() {
         let group: Vec<PersonnelId> = group.to_vec();
-        let permit = match gate.enter().await? {
+        let permit = match gate.enter(Class::Paid).await? {
             Entry::Open(permit) => permit,
             Entry::At(at) => return Ok(later(deps, key, sorting, Report::at(at))),
             Entry::NoKey => return Ok(later(deps, key, sorting, Report::did(1))),
@@ -445,7 +451,7 @@ enum Intent {
 
 /// Commits the intent, then sends.
 async fn send(deps: &Deps, gate: &Gate, job: &Job, sorting: Sorting) -> Result<Report, StoreError> {
-    let permit = match gate.enter().await? {
+    let permit = match gate.enter(Class::Paid).await? {
         Entry::Open(permit) => permit,
         Entry::At(at) => return Ok(Report::at(at)),
         Entry::NoKey => return Ok(Report::did(1)),

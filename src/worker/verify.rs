@@ -13,6 +13,7 @@ use crate::domain::doubt::{self, Look, Sign, Verdict};
 use crate::domain::failure::ReadFailure;
 use crate::domain::job::{Doubt, Event, State};
 use crate::domain::outcome::Access;
+use crate::domain::rate::Class;
 use crate::domain::sorting::Quote;
 use crate::domain::{AccountId, Credits, Millis, PersonnelId};
 use crate::store::jobs::Job;
@@ -123,7 +124,7 @@ async fn ask_precheck(
     contacts: &[PersonnelId],
     partial: &mut PartialLook,
 ) -> Result<Step, StoreError> {
-    let permit = match gate.enter().await? {
+    let permit = match gate.enter(Class::Verify).await? {
         Entry::Open(permit) => permit,
         Entry::At(at) => return Ok(Step::Report(Report::at(at))),
         Entry::NoKey => return Ok(Step::Report(Report::idle())),
@@ -150,7 +151,7 @@ async fn sample(
     personnel_id: &PersonnelId,
     partial: &mut PartialLook,
 ) -> Result<Step, StoreError> {
-    let permit = match gate.enter().await? {
+    let permit = match gate.enter(Class::Verify).await? {
         Entry::Open(permit) => permit,
         Entry::At(at) => return Ok(Step::Report(Report::at(at))),
         Entry::NoKey => return Ok(Step::Report(Report::idle())),

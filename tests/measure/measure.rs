@@ -8,6 +8,7 @@ mod drain;
 mod intake;
 mod live;
 mod naive;
+mod pressure;
 mod resume;
 mod support;
 
@@ -18,6 +19,8 @@ cargo bench --bench measure -- NAME
   resume [FINISHED] [LIVE]   start to first call (1000000 finished, 10000 live jobs)
   drain [REQUESTS] [--limit N] [--window S] [--every MS] [--no-peer]
                              single-contact requests under a rate limit, beside a naive loop (300 at 120 in 60 s)
+  pressure [--seconds N] [--foreign] [--kill] [--skew S] [--no-headers]
+                             sixty batches alive at 60 calls in 10 s: 429s, allowance used, fullest window
   lateness                   poll time minus due time without a rate limit
   idle                       CPU over 60 s with 10,000 scheduled jobs";
 
@@ -33,6 +36,7 @@ async fn main() {
         "intake" => intake::run(rest).await,
         "resume" => resume::run(rest).await,
         "drain" => drain::run(rest).await,
+        "pressure" => pressure::run(rest).await,
         "lateness" => live::lateness().await,
         "idle" => live::idle().await,
         _ => println!("{USAGE}"),
