@@ -32,8 +32,9 @@ pub(crate) async fn run(arguments: &[String]) {
     let took = Instant::now() - worker.since;
     let rejected =
         place.number(&mut connection, "select count(*) from inbox where status = 'rejected'").await;
+    let wal_mb = std::fs::metadata(place.path("unlockd.db-wal")).map_or(0.0, |file| file.len() as f64 / 1e6);
     println!(
-        "intake: {rows} rows in {:.2} s, {:.0} rows a second; {rejected} rejected; memory at most {:.0} MB",
+        "intake: {rows} rows in {:.2} s, {:.0} rows a second; {rejected} rejected; memory at most {:.0} MB, WAL {wal_mb:.0} MB",
         took.as_secs_f64(),
         rows as f64 / took.as_secs_f64(),
         worker.memory_mb("VmHWM"),

@@ -5,6 +5,7 @@
 //! business only when it cannot depend on the machine.
 
 mod drain;
+mod history;
 mod intake;
 mod live;
 mod naive;
@@ -21,6 +22,7 @@ cargo bench --bench measure -- NAME
                              single-contact requests under a rate limit, beside a naive loop (300 at 120 in 60 s)
   pressure [--seconds N] [--foreign] [--kill] [--skew S] [--no-headers]
                              sixty batches alive at 60 calls in 10 s: 429s, allowance used, fullest window
+  history [FINISHED]         CPU for each job with 1,000 and with 1,000,000 finished jobs
   lateness                   poll time minus due time without a rate limit
   idle                       CPU over 60 s with 10,000 scheduled jobs";
 
@@ -37,6 +39,7 @@ async fn main() {
         "resume" => resume::run(rest).await,
         "drain" => drain::run(rest).await,
         "pressure" => pressure::run(rest).await,
+        "history" => history::run(rest).await,
         "lateness" => live::lateness().await,
         "idle" => live::idle().await,
         _ => println!("{USAGE}"),
