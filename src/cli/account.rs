@@ -19,7 +19,7 @@ use crate::domain::failure::{Failure as CallFailure, Refusal};
 use crate::store::ledger::Balance;
 use crate::store::report::{self, Time};
 use crate::store::{Store, accounts};
-use crate::worker::submit::{Asked, ask_balance, purse};
+use crate::worker::balance::{Asked, ask_balance, purse};
 use crate::worker::{Deps, SetupError};
 
 /// The named account, or exit code 3 with those there are.

@@ -221,13 +221,26 @@ pub async fn next_poll(readers: &SqlitePool, account: &AccountId) -> Result<Opti
     Ok(at.map(Millis))
 }
 
-/// Queued jobs, oldest first.
-pub async fn queued(readers: &SqlitePool, account: &AccountId, limit: u32) -> Result<Vec<Job>, StoreError> {
-    let rows = sqlx::query_as(select_jobs!("where state = 'queued' and account = ?1 order by id limit ?2"))
-        .bind(account.as_str())
-        .bind(limit)
-        .fetch_all(readers)
-        .await?;
+/// The oldest queued job that waits for nothing.
+pub async fn ready(readers: &SqlitePool, account: &AccountId) -> Result<Option<Job>, StoreError> {
+    let row: Option<Row> = sqlx::query_as(select_jobs!(
+        "where state = 'queued' and account = ?1 and state_reason is null order by id limit 1"
+    ))
+    .bind(account.as_str())
+    .fetch_optional(readers)
+    .await?;
+    row.map(Job::try_from).transpose()
+}
+
+/// Queued jobs that wait for something, oldest first.
+pub async fn parked(readers: &SqlitePool, account: &AccountId, limit: u32) -> Result<Vec<Job>, StoreError> {
+    let rows = sqlx::query_as(select_jobs!(
+        "where state = 'queued' and account = ?1 and state_reason is not null order by id limit ?2"
+    ))
+    .bind(account.as_str())
+    .bind(limit)
+    .fetch_all(readers)
+    .await?;
     jobs(rows)
 }
 

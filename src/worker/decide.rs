@@ -51,7 +51,7 @@ pub async fn resume(
 ) -> Result<Resumed, StoreError> {
     let before = accounts::read(store.readers(), account).await?;
     let expired = jobs::expired(store.readers(), account).await?;
-    let parked = jobs::queued(store.readers(), account, u32::MAX).await?;
+    let parked = jobs::parked(store.readers(), account, u32::MAX).await?;
     let resumed = Resumed {
         was_paused: before.paused_at.is_some(),
         key_was_refused: before.refused_key.is_some(),

@@ -6,13 +6,17 @@
 //! [`submit`], [`poll`], [`verify`], [`read`], [`settle`]; [`driver`] runs them all. [`decide`] is what
 //! people may do to the rows in between.
 
+pub mod balance;
 pub mod decide;
 pub mod driver;
+pub mod form;
 pub mod gate;
 pub mod intake;
 pub mod poll;
 pub mod read;
+pub mod release;
 pub mod settle;
+pub mod sort;
 pub mod submit;
 pub mod submitted;
 pub mod verify;

@@ -5,7 +5,7 @@
 //! them. A window with work still waiting to be sent stays open, since the next submission would
 //! only open another.
 
-use super::submit::read_balance;
+use super::balance::read_balance;
 use super::{Deps, Report};
 use crate::domain::reconcile::{self, JobCharge, Settlement, Verdict};
 use crate::domain::{AccountId, Action, Credits, Millis};
@@ -53,9 +53,8 @@ async fn more_to_send(deps: &Deps, account: &AccountId) -> Result<bool, StoreErr
     if row.paused_at.is_some() || !deps.gates[account].has_usable_key() {
         return Ok(false);
     }
-    let ready = jobs::queued(deps.store.readers(), account, 64).await?;
-    let sendable = ready.iter().any(|job| job.state.reason().is_none());
-    Ok(sendable || items::oldest_waiting_group(deps.store.readers(), account).await?.is_some())
+    let ready = jobs::ready(deps.store.readers(), account).await?.is_some();
+    Ok(ready || items::oldest_waiting_group(deps.store.readers(), account).await?.is_some())
 }
 
 async fn close(deps: &Deps, account: &AccountId, closing: Snapshot) -> Result<Report, StoreError> {

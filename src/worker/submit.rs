@@ -10,28 +10,27 @@
 
 use std::time::Duration;
 
+use super::balance::{purse, read_balance};
+use super::form::form;
 use super::gate::{Entry, Gate, Permit};
-use super::{Deps, Report, read_failure, retry_at, submitted};
-use crate::api::{ApiError, unlock_body};
+use super::release::release;
+use super::sort::{Sorted, set_aside, sort};
+use super::{Deps, Report, submitted};
+use crate::api::unlock_body;
 use crate::clock;
-use crate::domain::credits::{self, Admission, Approval, Purse};
-use crate::domain::failure::ReadFailure;
-use crate::domain::job::{Event, State, WaitReason};
+use crate::domain::credits::{self, Admission, Approval};
+use crate::domain::job::{Event, WaitReason};
 use crate::domain::rate::Class;
-use crate::domain::sorting::{Quote, Sorting};
-use crate::domain::{AccountId, Credits, Millis, PersonnelId, RequestId};
+use crate::domain::sorting::Sorting;
+use crate::domain::{AccountId, Credits, Millis, RequestId};
 use crate::failpoint::{self, Place};
-use crate::store::accounts::AccountRow;
 use crate::store::jobs::Job;
-use crate::store::ledger::{Attempt, Balance};
-use crate::store::{StoreError, accounts, disk, items, jobs, ledger, requests, timeline};
+use crate::store::ledger::Attempt;
+use crate::store::{StoreError, accounts, disk, jobs, ledger, requests, timeline};
 
 /// If more than this lies between the commit of the intent and the first byte of the body, the
 /// process was stopped in between and what it decided may no longer hold.
 const LONGEST_PAUSE_BEFORE_SENDING_MS: i64 = 2_000;
-
-/// Prechecks that fail this often in a row are done without: the endpoint is advisory.
-const PRECHECK_TRIES: u32 = 3;
 
 /// Moves the account's next submission one step on.
 pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
@@ -42,13 +41,13 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
     if resumed_at.is_some_and(|at| gate.forget_refusal_before(at)) {
         return Ok(Report::did(1));
     }
-    let queued = jobs::queued(deps.store.readers(), account, 64).await?;
-    let freed = release(deps, gate, &row, &queued).await?;
+    let freed = release(deps, gate, &row).await?;
     if freed.did > 0 {
         return Ok(freed);
     }
     let now = deps.clock.now();
-    let ready = queued.iter().find(|job| job.state == State::Queued { waits_for: None });
+    let ready = jobs::ready(deps.store.readers(), account).await?;
+    let ready = ready.as_ref();
     let formed = form(deps, account, ready, now).await?;
     if formed {
         return Ok(Report::did(1));
@@ -71,146 +70,6 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
     }
     let report = advance(deps, gate, job).await?;
     Ok(report.no_later_than(freed.next_at))
-}
-
-/// Puts the oldest waiting items into a batch, or fills up the one that is ready but was not sent
-/// yet. Returns whether something changed.
-async fn form(
-    deps: &Deps,
-    account: &AccountId,
-    ready: Option<&Job>,
-    now: Millis,
-) -> Result<bool, StoreError> {
-    let batch_size = deps.config().submit.batch_size;
-    let group = match ready {
-        // Sorted already: what it costs is known, and stays true only for these contacts.
-        Some(job) if deps.sortings().contains_key(&(job.id, job.version)) => return Ok(false),
-        Some(job) if job.contacts >= batch_size => return Ok(false),
-        Some(job) => Some(items::Group { channel: job.channel, event_id: job.event_id.clone() }),
-        None => items::oldest_waiting_group(deps.store.readers(), account).await?,
-    };
-    let Some(group) = group else { return Ok(false) };
-    let (account, ready) = (account.clone(), ready.cloned());
-    let changed = deps
-        .store
-        .write(move |connection| {
-            Box::pin(async move {
-                let waiting =
-                    items::waiting_contacts(&mut *connection, &account, &group, 2 * batch_size).await?;
-                if waiting.is_empty() {
-                    return Ok(false);
-                }
-                let channel = group.channel;
-                let done =
-                    items::serve_from_store(&mut *connection, &account, channel, &waiting, now).await?;
-                requests::finish_complete(&mut *connection, &done, now).await?;
-                items::join_in_flight(&mut *connection, &account, channel, &waiting).await?;
-
-                let mut contacts =
-                    items::waiting_contacts(&mut *connection, &account, &group, 2 * batch_size).await?;
-                if contacts.is_empty() {
-                    return Ok(true);
-                }
-                let mut seen = std::collections::HashSet::new();
-                contacts.retain(|id| seen.insert(id.clone()));
-                let mut job = match ready {
-                    Some(job) => job,
-                    None => {
-                        let event_id = group.event_id.as_ref();
-                        jobs::insert_queued(&mut *connection, &account, channel.action(), event_id, now)
-                            .await?
-                    }
-                };
-                contacts.truncate((batch_size - job.contacts.min(batch_size)) as usize);
-                items::assign(&mut *connection, &account, channel, &contacts, job.id).await?;
-                job.contacts += contacts.len() as u32;
-                jobs::save(connection, &job).await?;
-                Ok(true)
-            })
-        })
-        .await?;
-    Ok(changed)
-}
-
-/// Frees queued jobs that no longer wait for anything.
-async fn release(deps: &Deps, gate: &Gate, row: &AccountRow, queued: &[Job]) -> Result<Report, StoreError> {
-    let parked: Vec<&Job> =
-        queued.iter().filter(|job| matches!(job.state, State::Queued { waits_for: Some(_) })).collect();
-    if parked.is_empty() {
-        return Ok(Report::idle());
-    }
-    let now = deps.clock.now();
-    let purse = purse(deps, &gate.account).await?;
-    let mut report = Report::idle();
-    let mut awaits_credits = false;
-    for job in parked {
-        let State::Queued { waits_for: Some(reason) } = job.state else { continue };
-        let price = deps.price(&gate.account, job.action()).await?;
-        let cost = price.times(job.contacts as usize);
-        let resumed = row.resumed_at.is_some_and(|at| Some(Millis(at)) > job.due_at);
-        let free = match reason {
-            WaitReason::InvalidApiKey => gate.has_usable_key(),
-            WaitReason::Conflict => job.due_at.is_none_or(|at| at <= now),
-            WaitReason::Budget => {
-                let fits = |purse: &Purse| {
-                    credits::admit(cost, Some(purse), now) != Admission::Wait(WaitReason::Budget)
-                };
-                resumed || purse.as_ref().is_some_and(fits)
-            }
-            WaitReason::InsufficientCredits => {
-                awaits_credits = true;
-                let grew = |purse: &Purse| job.parked_balance.is_none_or(|parked| purse.balance > parked);
-                resumed || purse.as_ref().is_some_and(|purse| grew(purse) && purse.available() >= cost)
-            }
-        };
-        if free && reason != WaitReason::Conflict {
-            let mut freed = job.clone();
-            freed.apply(Event::Released, now)?;
-            (freed.due_at, freed.parked_balance) = (None, None);
-            deps.store
-                .write(move |connection| Box::pin(async move { jobs::save(connection, &freed).await }))
-                .await?;
-            return Ok(Report::did(1));
-        }
-        if free {
-            return settle_conflict(deps, gate, job).await;
-        }
-        if reason == WaitReason::Conflict {
-            report = report.no_later_than(job.due_at);
-        }
-        if reason == WaitReason::Budget {
-            report = report.no_later_than(Some(now.start_of_day().plus(86_400_000)));
-        }
-    }
-    if awaits_credits && gate.has_usable_key() {
-        let looked = look_for_credits(deps, gate, purse.as_ref()).await?;
-        return Ok(Report { did: looked.did, ..looked.no_later_than(report.next_at) });
-    }
-    Ok(report)
-}
-
-/// Parked for credits: somebody may top up, so the balance is looked at now and then.
-async fn look_for_credits(deps: &Deps, gate: &Gate, purse: Option<&Purse>) -> Result<Report, StoreError> {
-    const LOOK_EVERY_MS: i64 = 15_000;
-    let due = purse.map_or(Millis(0), |purse| purse.balance_at.plus(LOOK_EVERY_MS));
-    let due = due.max(gate.trouble_until());
-    if due > deps.clock.now() {
-        return Ok(Report::at(due));
-    }
-    read_balance(deps, gate, "parked").await
-}
-
-/// After a 409: the balance and (in `advance`) the precheck are read before anything is retried.
-async fn settle_conflict(deps: &Deps, gate: &Gate, job: &Job) -> Result<Report, StoreError> {
-    let last = ledger::last_snapshot(deps.store.readers(), &gate.account).await?;
-    let since_conflict = job.due_at.unwrap_or_default();
-    if last.is_none_or(|snapshot| Millis(snapshot.asked_at) < since_conflict) {
-        return read_balance(deps, gate, "conflict").await;
-    }
-    let (mut freed, now) = (job.clone(), deps.clock.now());
-    freed.apply(Event::Released, now)?;
-    deps.store.write(move |connection| Box::pin(async move { jobs::save(connection, &freed).await })).await?;
-    Ok(Report::did(1))
 }
 
 /// One step of a job that is ready: balance, precheck, or the submission itself.
@@ -252,173 +111,6 @@ async fn advance(deps: &Deps, gate: &Gate, job: &Job) -> Result<Report, StoreErr
 
 /// How often a full disk is looked at again, in milliseconds.
 const DISK_LOOK_EVERY_MS: i64 = 5_000;
-
-/// The account's purse, with the configured floor and daily limit.
-pub(crate) async fn purse(deps: &Deps, account: &AccountId) -> Result<Option<Purse>, StoreError> {
-    let config = deps.config();
-    let (now, account) = (deps.clock.now(), account.clone());
-    let purse = deps
-        .store
-        .write(move |connection| Box::pin(async move { ledger::purse(connection, &account, now).await }))
-        .await?;
-    Ok(purse.map(|purse| Purse {
-        min_balance: Credits(config.credits.min_balance),
-        daily_limit: config.credits.daily_limit.map(Credits),
-        ..purse
-    }))
-}
-
-/// What came of asking for the balance.
-pub(crate) enum Asked {
-    Recorded(Balance),
-    /// Nothing was asked: not before this moment.
-    At(Millis),
-    /// Nothing was asked: there is no key, or it was refused.
-    NoKey,
-    Failed(ApiError),
-}
-
-/// Reads and records the balance, for a pass.
-pub(super) async fn read_balance(
-    deps: &Deps,
-    gate: &Gate,
-    cause: &'static str,
-) -> Result<Report, StoreError> {
-    Ok(match ask_balance(deps, gate, cause).await? {
-        Asked::Recorded(_) => Report::did(1),
-        Asked::At(at) => Report::at(at),
-        Asked::NoKey => Report::idle(),
-        Asked::Failed(_) => after_failed_read(deps, gate),
-    })
-}
-
-/// Reads and records the balance.
-pub(crate) async fn ask_balance(deps: &Deps, gate: &Gate, cause: &'static str) -> Result<Asked, StoreError> {
-    let permit = match gate.enter(Class::Balance).await? {
-        Entry::Open(permit) => permit,
-        Entry::At(at) => return Ok(Asked::At(at)),
-        Entry::NoKey => return Ok(Asked::NoKey),
-    };
-    let asked_at = permit.entered_at;
-    let answer = gate.client.balance(permit.caller(None, None), asked_at).await;
-    permit.leave(&answer).await?;
-    match answer.result {
-        Ok(balance) => {
-            let balance = Balance {
-                total: balance.total,
-                subscription: balance.subscription,
-                addon: balance.addon,
-                gift: balance.gift,
-            };
-            let (account, taken_at) = (gate.account.clone(), deps.clock.now());
-            deps.store
-                .write(move |connection| {
-                    Box::pin(async move {
-                        ledger::add_snapshot(connection, &account, balance, cause, asked_at, taken_at).await
-                    })
-                })
-                .await?;
-            Ok(Asked::Recorded(balance))
-        }
-        Err(error) => Ok(Asked::Failed(error)),
-    }
-}
-
-/// The gate has learned from the failure; this says when to come back.
-pub(super) fn after_failed_read(deps: &Deps, gate: &Gate) -> Report {
-    if !gate.has_usable_key() {
-        // Runs again at once, and finds the door closed.
-        return Report::did(1);
-    }
-    let soon = retry_at(deps.clock.now(), 1);
-    Report::at(gate.trouble_until().max(soon))
-}
-
-enum Sorted {
-    Done(Sorting),
-    Later(Report),
-}
-
-/// Asks what the batch would cost, and which of its contacts need not be paid for.
-async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) -> Result<Sorted, StoreError> {
-    let key = (job.id, job.version);
-    let known = deps.sortings().get(&key).cloned();
-    let mut sorting = match known {
-        Some(sorting) => sorting,
-        None => start_sorting(deps, job, price).await?,
-    };
-    if !deps.config().submit.precheck {
-        sorting.answer_all_unhelpful();
-    }
-    while let Some(group) = sorting.question() {
-        let group: Vec<PersonnelId> = group.to_vec();
-        let permit = match gate.enter(Class::Paid).await? {
-            Entry::Open(permit) => permit,
-            Entry::At(at) => return Ok(later(deps, key, sorting, Report::at(at))),
-            Entry::NoKey => return Ok(later(deps, key, sorting, Report::did(1))),
-        };
-        let caller = permit.caller(Some(job.id), job.event_id.as_ref());
-        let answer = gate.client.precheck(caller, permit.entered_at, job.channel, &group).await;
-        permit.leave(&answer).await?;
-        match answer.result {
-            Ok(quote) => sorting.answer(quote),
-            Err(error) => match read_failure(&error) {
-                ReadFailure::Gone => sorting.answer(Quote::Unhelpful),
-                ReadFailure::TryAgain if sorting.failed() >= PRECHECK_TRIES => {
-                    sorting.answer(Quote::Unhelpful)
-                }
-                _ => return Ok(later(deps, key, sorting, after_failed_read(deps, gate))),
-            },
-        }
-    }
-    deps.sortings().insert(key, sorting.clone());
-    Ok(Sorted::Done(sorting))
-}
-
-/// How long a profile that was seen locked needs no precheck, in milliseconds.
-const LOCKED_HOLDS_FOR_MS: i64 = 600_000;
-
-async fn start_sorting(deps: &Deps, job: &Job, price: Credits) -> Result<Sorting, StoreError> {
-    let since = deps.clock.now().plus(-LOCKED_HOLDS_FOR_MS);
-    let locked = jobs::checked_contacts(deps.store.readers(), job.id, since).await?;
-    let mut to_ask = jobs::contacts(deps.store.readers(), job.id).await?;
-    let known: std::collections::HashSet<&PersonnelId> = locked.iter().collect();
-    to_ask.retain(|id| !known.contains(id));
-    Ok(Sorting::new(to_ask, price).with_locked(locked))
-}
-
-fn later(deps: &Deps, key: (crate::domain::JobId, i64), sorting: Sorting, report: Report) -> Sorted {
-    deps.sortings().insert(key, sorting);
-    Sorted::Later(report)
-}
-
-/// Contacts that are unlocked already leave the batch; their values are read from the profiles.
-async fn set_aside(deps: &Deps, job: &Job, sorting: Sorting) -> Result<Report, StoreError> {
-    let now = deps.clock.now();
-    let had = sorting.had.clone();
-    let (mut smaller, key) = (job.clone(), (job.id, job.version));
-    smaller.contacts = sorting.chargeable.len() as u32;
-    if sorting.chargeable.is_empty() {
-        smaller.apply(Event::NothingLeft, now)?;
-    }
-    let job_id = job.id;
-    deps.store
-        .write(move |connection| {
-            Box::pin(async move {
-                items::to_reading(&mut *connection, job_id, &had, true, now).await?;
-                jobs::save(&mut *connection, &smaller).await?;
-                let detail = format!("{} contacts are unlocked already and are read, not bought", had.len());
-                timeline::of_job(connection, now, job_id, "already_unlocked", &detail).await
-            })
-        })
-        .await?;
-    let mut sortings = deps.sortings();
-    sortings.remove(&key);
-    if !sorting.chargeable.is_empty() {
-        sortings.insert((job.id, job.version + 1), sorting.without_had());
-    }
-    Ok(Report::did(1))
-}
 
 /// Parks a queued job with a reason.
 async fn hold(

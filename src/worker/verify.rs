@@ -5,8 +5,8 @@
 //! is proven not carried out goes back to `queued` and takes the normal way, precheck included.
 //! A look may be spread over several runs when calls are scarce.
 
+use super::balance::{after_failed_read, read_balance};
 use super::gate::{Entry, Gate};
-use super::submit::{after_failed_read, read_balance};
 use super::submitted::take_back;
 use super::{Deps, Report, read_failure};
 use crate::domain::doubt::{self, Look, Sign, Verdict};

@@ -1,0 +1,91 @@
+//! Reads the balance, and says what of it is free to spend.
+
+use super::gate::{Entry, Gate};
+use super::{Deps, Report, retry_at};
+use crate::api::ApiError;
+use crate::domain::credits::Purse;
+use crate::domain::rate::Class;
+use crate::domain::{AccountId, Credits, Millis};
+use crate::store::ledger::Balance;
+use crate::store::{StoreError, ledger};
+
+/// The account's purse, with the configured floor and daily limit.
+pub(crate) async fn purse(deps: &Deps, account: &AccountId) -> Result<Option<Purse>, StoreError> {
+    let config = deps.config();
+    let (now, account) = (deps.clock.now(), account.clone());
+    let purse = deps
+        .store
+        .write(move |connection| Box::pin(async move { ledger::purse(connection, &account, now).await }))
+        .await?;
+    Ok(purse.map(|purse| Purse {
+        min_balance: Credits(config.credits.min_balance),
+        daily_limit: config.credits.daily_limit.map(Credits),
+        ..purse
+    }))
+}
+
+/// What came of asking for the balance.
+pub(crate) enum Asked {
+    Recorded(Balance),
+    /// Nothing was asked: not before this moment.
+    At(Millis),
+    /// Nothing was asked: there is no key, or it was refused.
+    NoKey,
+    Failed(ApiError),
+}
+
+/// Reads and records the balance, for a pass.
+pub(super) async fn read_balance(
+    deps: &Deps,
+    gate: &Gate,
+    cause: &'static str,
+) -> Result<Report, StoreError> {
+    Ok(match ask_balance(deps, gate, cause).await? {
+        Asked::Recorded(_) => Report::did(1),
+        Asked::At(at) => Report::at(at),
+        Asked::NoKey => Report::idle(),
+        Asked::Failed(_) => after_failed_read(deps, gate),
+    })
+}
+
+/// Reads and records the balance.
+pub(crate) async fn ask_balance(deps: &Deps, gate: &Gate, cause: &'static str) -> Result<Asked, StoreError> {
+    let permit = match gate.enter(Class::Balance).await? {
+        Entry::Open(permit) => permit,
+        Entry::At(at) => return Ok(Asked::At(at)),
+        Entry::NoKey => return Ok(Asked::NoKey),
+    };
+    let asked_at = permit.entered_at;
+    let answer = gate.client.balance(permit.caller(None, None), asked_at).await;
+    permit.leave(&answer).await?;
+    match answer.result {
+        Ok(balance) => {
+            let balance = Balance {
+                total: balance.total,
+                subscription: balance.subscription,
+                addon: balance.addon,
+                gift: balance.gift,
+            };
+            let (account, taken_at) = (gate.account.clone(), deps.clock.now());
+            deps.store
+                .write(move |connection| {
+                    Box::pin(async move {
+                        ledger::add_snapshot(connection, &account, balance, cause, asked_at, taken_at).await
+                    })
+                })
+                .await?;
+            Ok(Asked::Recorded(balance))
+        }
+        Err(error) => Ok(Asked::Failed(error)),
+    }
+}
+
+/// The gate has learned from the failure; this says when to come back.
+pub(super) fn after_failed_read(deps: &Deps, gate: &Gate) -> Report {
+    if !gate.has_usable_key() {
+        // Runs again at once, and finds the door closed.
+        return Report::did(1);
+    }
+    let soon = retry_at(deps.clock.now(), 1);
+    Report::at(gate.trouble_until().max(soon))
+}

@@ -1,0 +1,104 @@
+//! Asks what a batch would cost before it is paid for, and sets aside what need not be paid.
+//!
+//! The questions and what follows from the answers are `domain::sorting`; this asks them, one call
+//! at a time, and keeps a batch that is half sorted until calls are free again.
+
+use super::balance::after_failed_read;
+use super::gate::{Entry, Gate};
+use super::{Deps, Report, read_failure};
+use crate::domain::failure::ReadFailure;
+use crate::domain::job::Event;
+use crate::domain::rate::Class;
+use crate::domain::sorting::{Quote, Sorting};
+use crate::domain::{Credits, PersonnelId};
+use crate::store::jobs::Job;
+use crate::store::{StoreError, items, jobs, timeline};
+
+/// Prechecks that fail this often in a row are done without: the endpoint is advisory.
+const PRECHECK_TRIES: u32 = 3;
+
+pub(super) enum Sorted {
+    Done(Sorting),
+    Later(Report),
+}
+
+/// Asks what the batch would cost, and which of its contacts need not be paid for.
+pub(super) async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) -> Result<Sorted, StoreError> {
+    let key = (job.id, job.version);
+    let known = deps.sortings().get(&key).cloned();
+    let mut sorting = match known {
+        Some(sorting) => sorting,
+        None => start_sorting(deps, job, price).await?,
+    };
+    if !deps.config().submit.precheck {
+        sorting.answer_all_unhelpful();
+    }
+    while let Some(group) = sorting.question() {
+        let group: Vec<PersonnelId> = group.to_vec();
+        let permit = match gate.enter(Class::Paid).await? {
+            Entry::Open(permit) => permit,
+            Entry::At(at) => return Ok(later(deps, key, sorting, Report::at(at))),
+            Entry::NoKey => return Ok(later(deps, key, sorting, Report::did(1))),
+        };
+        let caller = permit.caller(Some(job.id), job.event_id.as_ref());
+        let answer = gate.client.precheck(caller, permit.entered_at, job.channel, &group).await;
+        permit.leave(&answer).await?;
+        match answer.result {
+            Ok(quote) => sorting.answer(quote),
+            Err(error) => match read_failure(&error) {
+                ReadFailure::Gone => sorting.answer(Quote::Unhelpful),
+                ReadFailure::TryAgain if sorting.failed() >= PRECHECK_TRIES => {
+                    sorting.answer(Quote::Unhelpful)
+                }
+                _ => return Ok(later(deps, key, sorting, after_failed_read(deps, gate))),
+            },
+        }
+    }
+    deps.sortings().insert(key, sorting.clone());
+    Ok(Sorted::Done(sorting))
+}
+
+/// How long a profile that was seen locked needs no precheck, in milliseconds.
+const LOCKED_HOLDS_FOR_MS: i64 = 600_000;
+
+async fn start_sorting(deps: &Deps, job: &Job, price: Credits) -> Result<Sorting, StoreError> {
+    let since = deps.clock.now().plus(-LOCKED_HOLDS_FOR_MS);
+    let locked = jobs::checked_contacts(deps.store.readers(), job.id, since).await?;
+    let mut to_ask = jobs::contacts(deps.store.readers(), job.id).await?;
+    let known: std::collections::HashSet<&PersonnelId> = locked.iter().collect();
+    to_ask.retain(|id| !known.contains(id));
+    Ok(Sorting::new(to_ask, price).with_locked(locked))
+}
+
+fn later(deps: &Deps, key: (crate::domain::JobId, i64), sorting: Sorting, report: Report) -> Sorted {
+    deps.sortings().insert(key, sorting);
+    Sorted::Later(report)
+}
+
+/// Contacts that are unlocked already leave the batch; their values are read from the profiles.
+pub(super) async fn set_aside(deps: &Deps, job: &Job, sorting: Sorting) -> Result<Report, StoreError> {
+    let now = deps.clock.now();
+    let had = sorting.had.clone();
+    let (mut smaller, key) = (job.clone(), (job.id, job.version));
+    smaller.contacts = sorting.chargeable.len() as u32;
+    if sorting.chargeable.is_empty() {
+        smaller.apply(Event::NothingLeft, now)?;
+    }
+    let job_id = job.id;
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move {
+                items::to_reading(&mut *connection, job_id, &had, true, now).await?;
+                jobs::save(&mut *connection, &smaller).await?;
+                let detail = format!("{} contacts are unlocked already and are read, not bought", had.len());
+                timeline::of_job(connection, now, job_id, "already_unlocked", &detail).await
+            })
+        })
+        .await?;
+    let mut sortings = deps.sortings();
+    sortings.remove(&key);
+    if !sorting.chargeable.is_empty() {
+        sortings.insert((job.id, job.version + 1), sorting.without_had());
+    }
+    Ok(Report::did(1))
+}
