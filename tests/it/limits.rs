@@ -187,3 +187,28 @@ async fn a_paused_account_submits_nothing_and_polls_on() {
     assert_eq!(town.status(request).await, "done");
     town.check().await;
 }
+
+/// More parked jobs than one run looks at.
+#[tokio::test]
+async fn a_hundred_parked_jobs_neither_multiply_nor_hide_a_job_that_fits() {
+    let setup = Setup::default().config("SUBMIT__BATCH_SIZE", "2");
+    let mut town = setup.sandbox(|options| (options.balance, options.rate_limit) = (15, 0)).build().await;
+    for number in 0..100 {
+        let ids = [(1_000 + 10 * number).to_string(), (1_001 + 10 * number).to_string()];
+        town.insert(Some(&format!("{number}")), &refs(&ids)).await;
+    }
+    town.settle().await;
+    assert_eq!(
+        town.number("select count(*) from jobs where state_reason = 'insufficient_credits'").await,
+        100
+    );
+    let small = town.insert(Some("small"), &["101"]).await;
+    town.tick(60_000).await;
+    assert_eq!(town.status(small).await, "done", "one contact fits into 15 credits");
+    assert_eq!(town.number("select count(*) from jobs").await, 101);
+    town.sandbox.top_up(100_000);
+    town.tick(60_000).await;
+    town.finish_all().await;
+    assert_eq!(town.number("select count(*) from inbox where status = 'done'").await, 101);
+    town.check().await;
+}
