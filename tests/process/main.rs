@@ -5,6 +5,7 @@
 //! figure in the README is from 20.
 
 mod disk;
+mod errors;
 mod kills;
 mod stops;
 mod support;
