@@ -44,7 +44,7 @@ pub(super) async fn watch(context: Context, log: LogHandle, deps: Arc<Deps>, sig
         }
     };
     let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
-    let mut watched = BTreeSet::new();
+    let (mut watched, mut said) = (BTreeSet::new(), BTreeSet::new());
     loop {
         let current = deps.config();
         if let Some(watcher) = &mut watcher {
@@ -52,6 +52,8 @@ pub(super) async fn watch(context: Context, log: LogHandle, deps: Arc<Deps>, sig
         }
         *interesting.lock().unwrap_or_else(PoisonError::into_inner) =
             files(&current).filter_map(|file| file.file_name().map(OsString::from)).collect();
+        // First of all: what changed since the start, while nobody watched.
+        said = reload(&context, &log, &deps, &signals, &said).await;
         tokio::select! {
             _ = hints.recv(), if watcher.is_some() => {
                 // Let the writer finish: a half-written file would be called broken.
@@ -60,7 +62,6 @@ pub(super) async fn watch(context: Context, log: LogHandle, deps: Arc<Deps>, sig
             _ = hangup.recv() => tracing::info!("SIGHUP: reading configuration and keys again"),
             () = tokio::time::sleep(LOOK_AGAIN_EVERY) => {}
         }
-        reload(&context, &log, &deps, &signals).await;
     }
 }
 
@@ -96,18 +97,28 @@ fn watch_directories(watcher: &mut impl Watcher, watched: &mut BTreeSet<PathBuf>
     }
 }
 
-async fn reload(context: &Context, log: &LogHandle, deps: &Deps, signals: &Signals) {
+/// Reads everything again. Returns what is wrong and stays wrong until somebody mends it; what was
+/// said at the last look is not said again.
+async fn reload(
+    context: &Context,
+    log: &LogHandle,
+    deps: &Deps,
+    signals: &Signals,
+    said: &BTreeSet<String>,
+) -> BTreeSet<String> {
+    let mut wrong = BTreeSet::new();
     let old = deps.config();
     let new = match config::load(&context.inputs()) {
         Ok(new) => new,
         Err(error) => {
-            tracing::error!(error = %error, "the configuration was not taken; the running one stays");
-            return;
+            wrong.insert(format!("the configuration was not taken, and the running one stays: {error}"));
+            tell(&wrong, said);
+            return wrong;
         }
     };
     let changes = config::changes(&old, &new);
     for key in &changes.needs_restart {
-        tracing::warn!(key, "changed in the configuration, and takes effect at the next start");
+        wrong.insert(format!("{key} has changed in the configuration, and takes effect at the next start"));
     }
     for key in &changes.live {
         tracing::info!(key, "changed in the configuration, and is in force");
@@ -115,13 +126,36 @@ async fn reload(context: &Context, log: &LogHandle, deps: &Deps, signals: &Signa
     if old.log.level != new.log.level
         && let Err(error) = log.set_level(&new.log.level)
     {
-        tracing::error!(error = %error, "the log level was not taken");
+        wrong.insert(format!("the log level was not taken: {error}"));
     }
+    tell(&wrong, said);
     // Keys are read again in any case: a key file's content is no configuration.
-    let in_force = Arc::new(Config { database: old.database.clone(), ..new });
-    if let Err(error) = deps.reconfigure(in_force).await {
+    if let Err(error) = deps.reconfigure(Arc::new(in_force(&old, new))).await {
         tracing::error!(error = %error, "the configuration was not taken");
     }
     // Cheap, and every 10 s at most when nothing has changed: a key file may be new.
     signals.wake();
+    wrong
+}
+
+/// The new configuration, but for what takes effect at the next start only: that it differs is to
+/// be seen at the next look too.
+fn in_force(old: &Config, new: Config) -> Config {
+    Config {
+        database: old.database.clone(),
+        api: old.api.clone(),
+        submit: old.submit.clone(),
+        http: old.http.clone(),
+        notify: old.notify.clone(),
+        retention: old.retention.clone(),
+        inbox: config::Inbox { database: old.inbox.database.clone(), ..new.inbox },
+        log: config::Log { format: old.log.format, ..new.log },
+        ..new
+    }
+}
+
+fn tell(wrong: &BTreeSet<String>, said: &BTreeSet<String>) {
+    for problem in wrong.difference(said) {
+        tracing::warn!("{problem}");
+    }
 }

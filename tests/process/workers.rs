@@ -149,3 +149,23 @@ async fn a_huge_answer_costs_no_memory() {
     assert!(peak < 120 * 1024, "{peak} kB");
     town.assert_paid_once_and_delivered(100..110, "huge answers").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_edit_changes_nothing_and_a_good_one_takes_effect_without_a_restart() {
+    let town = Town::new(hostile()).await;
+    let good = std::fs::read_to_string(town.path("unlockd.toml")).expect("the configuration");
+    let mut worker = town.start();
+    town.until("select count(*) from worker_lease where token = 2", 1).await;
+    std::fs::write(town.path("unlockd.toml"), format!("{good}\nnonsense = 1\n")).expect("it is written");
+    town.until_logged("was not taken, and the running one stays").await;
+    town.insert(100..110).await;
+    town.until("select count(*) from inbox where status = 'done'", 1).await;
+
+    let careful = good.replace("approve_above = 100000", "approve_above = 10");
+    std::fs::write(town.path("unlockd.toml"), careful).expect("it is written");
+    town.until_logged("changed in the configuration, and is in force").await;
+    town.insert(200..210).await;
+    town.until("select count(*) from inbox where status = 'awaiting_approval'", 1).await;
+    worker.kill().expect("the worker is there");
+    worker.wait().expect("it is dead");
+}
