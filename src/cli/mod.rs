@@ -11,6 +11,7 @@ mod demo;
 mod enqueue;
 mod explain;
 mod export;
+mod health;
 mod ids;
 mod jobs;
 mod packaging;
@@ -103,6 +104,8 @@ enum Command {
     Export(export::Args),
     /// Is everything in place? With the mend for what is not
     Check(check::Args),
+    /// Exit 0 when the running daemon is well: for container health checks
+    Health(health::Args),
     /// A completion script for your shell
     Completions(packaging::Completions),
     /// The manual page
@@ -228,6 +231,7 @@ fn run_command(command: Command, context: Context) -> Outcome {
         Command::Audit(args) => block_on(account::audit(context, args)),
         Command::Export(args) => block_on(export::run(context, args)),
         Command::Check(args) => block_on(check::run(context, args)),
+        Command::Health(args) => block_on(health::run(context, args)),
         Command::Completions(args) => packaging::completions(&args),
         Command::Man(args) => packaging::man(&args),
     }

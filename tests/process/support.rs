@@ -98,6 +98,10 @@ impl Town {
         wait(&mut self.start_until_idle(None), Duration::from_secs(60))
     }
 
+    pub(crate) fn health(&self) -> Option<i32> {
+        self.command().args(["health", "--ready"]).status().expect("it runs").code()
+    }
+
     /// A worker that runs until it is stopped.
     pub(crate) fn start(&self) -> Child {
         self.command().arg("run").spawn().expect("the worker starts")

@@ -169,3 +169,19 @@ async fn a_broken_edit_changes_nothing_and_a_good_one_takes_effect_without_a_res
     worker.kill().expect("the worker is there");
     worker.wait().expect("it is dead");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_tells_a_running_worker_from_none() {
+    let town = Town::new(hostile()).await;
+    // The worker that made the schema has ended; its lease may still look fresh.
+    sqlx::query("update worker_lease set renewed_at = 0")
+        .execute(&mut town.connect().await)
+        .await
+        .expect("written");
+    assert_eq!(town.health(), Some(1));
+    let mut worker = town.start();
+    town.until("select count(*) from worker_lease where token = 2", 1).await;
+    assert_eq!(town.health(), Some(0));
+    worker.kill().expect("the worker is there");
+    worker.wait().expect("it is dead");
+}

@@ -1,0 +1,40 @@
+//! `unlockd health`: is the running daemon well? For container health checks.
+//!
+//! The daemon renews its lease every five seconds from the same runtime that runs its passes, so a
+//! lease that is fresh says that it is alive and that its database can be written.
+
+use std::io::Write;
+
+use super::{Context, Outcome, existing};
+use crate::clock::Clock;
+use crate::domain::Millis;
+use crate::store::{disk, lease};
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Also that it could buy: enough room on the disk
+    #[arg(long)]
+    ready: bool,
+}
+
+pub(super) async fn run(context: Context, args: Args) -> Outcome {
+    let config = context.load()?;
+    let store = existing(&config).await?;
+    let row = lease::read(&store).await?;
+    let age_ms = Clock::real().now().since(Millis(row.renewed_at));
+    if age_ms >= lease::EXPIRES_AFTER_MS {
+        return Err(anyhow::anyhow!(
+            "no worker runs on {}; start one: unlockd run",
+            config.database.display()
+        )
+        .into());
+    }
+    let free = disk::free_bytes(&store)?;
+    if args.ready && free < disk::NEEDED_BYTES {
+        let message =
+            format!("the disk has {free} bytes free; nothing is bought below {}", disk::NEEDED_BYTES);
+        return Err(anyhow::anyhow!(message).into());
+    }
+    writeln!(std::io::stdout(), "ok: worker {} was alive {} s ago", row.pid, age_ms / 1_000)?;
+    Ok(())
+}
