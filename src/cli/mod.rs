@@ -15,6 +15,7 @@ mod ids;
 mod jobs;
 mod packaging;
 mod plan;
+mod purge;
 mod reload;
 mod requests;
 mod run;
@@ -101,6 +102,8 @@ enum Command {
     Audit(account::AuditArgs),
     /// Delivered contacts and failures, as CSV or JSON Lines
     Export(export::Args),
+    /// Erase emails and phones, by age or of one person; outcomes stay
+    Purge(purge::Args),
     /// Is everything in place? With the mend for what is not
     Check(check::Args),
     /// A completion script for your shell
@@ -227,6 +230,7 @@ fn run_command(command: Command, context: Context) -> Outcome {
         Command::Balance(args) => block_on(account::balance(context, args)),
         Command::Audit(args) => block_on(account::audit(context, args)),
         Command::Export(args) => block_on(export::run(context, args)),
+        Command::Purge(args) => block_on(purge::run(context, args)),
         Command::Check(args) => block_on(check::run(context, args)),
         Command::Completions(args) => packaging::completions(&args),
         Command::Man(args) => packaging::man(&args),

@@ -23,7 +23,7 @@ use crate::failpoint::{self, Place};
 use crate::store::accounts::AccountRow;
 use crate::store::jobs::Job;
 use crate::store::ledger::{Attempt, Balance};
-use crate::store::{StoreError, accounts, disk, items, jobs, ledger, requests, timeline};
+use crate::store::{StoreError, accounts, disk, erase, items, jobs, ledger, requests, timeline};
 
 /// If more than this lies between the commit of the intent and the first byte of the body, the
 /// process was stopped in between and what it decided may no longer hold.
@@ -341,7 +341,8 @@ async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) -> Result<Sor
         Some(sorting) => sorting,
         None => start_sorting(deps, job, price).await?,
     };
-    if !deps.config().submit.precheck {
+    // An erased contact was paid for, and only reading tells whether the API remembers.
+    if !deps.config().submit.precheck && !erase::in_job(deps.store.readers(), job.id).await? {
         sorting.answer_all_unhelpful();
     }
     while let Some(group) = sorting.question() {
