@@ -400,6 +400,58 @@ async fn an_export_neutralises_formulas_and_is_for_its_owner_only() {
     assert_eq!(town.ok(&["export", "--json", "--since", "1h", "--request", "1"]).out.lines().count(), 2);
 }
 
+// ---- purge ----
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_erases_one_person_everywhere_and_nobody_else() {
+    let town = town().await;
+    town.ok(&["enqueue", "789", "788"]);
+    town.ok(&["enqueue", "--phones", "--approve", "789"]);
+    town.work();
+    let said = town.ok(&["purge", "--personnel", "789"]);
+    assert!(said.out.contains("2 values erased"), "{}", said.out);
+    let left = town.ok(&["export"]).out;
+    assert!(
+        left.contains("contact-788@") && !left.contains("contact-789@") && !left.contains("+1"),
+        "{left}"
+    );
+    assert_eq!(left.matches("delivered").count(), 3, "{left}");
+    for name in ["unlockd.db", "unlockd.db-wal"] {
+        let bytes = std::fs::read(town.dir.path().join(name)).unwrap_or_default();
+        assert!(!String::from_utf8_lossy(&bytes).contains("contact-789@"), "in {name}");
+    }
+
+    let charged = town.sandbox.accounting().charged_total;
+    town.ok(&["enqueue", "789"]);
+    let open = town.ok(&["purge", "--personnel", "788", "--json"]).json();
+    assert_eq!(open, serde_json::json!({"erased": 1, "to_come": 0, "log_emptied": true}));
+    town.work();
+    assert_eq!(town.ok(&["export", "--request", "3"]).out.matches("contact-789@").count(), 1);
+    assert_eq!(town.sandbox.accounting().charged_total, charged, "not paid for again");
+    assert_eq!(town.ok(&["purge", "--older-than", "1h", "--json"]).json()["erased"], 0);
+    assert_eq!(town.ok(&["purge", "--older-than", "0s", "--json"]).json()["erased"], 1);
+    town.run(&["purge", "--personnel", "4711"]).with_code(3);
+    for wrong in [&["purge"][..], &["purge", "--older-than", "soon"], &["purge", "--personnel", "x"]] {
+        town.run(wrong).with_code(2);
+    }
+    town.run(&["purge", "--older-than", "1h", "--personnel", "789"]).with_code(2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_that_cannot_empty_the_log_fails_and_says_so() {
+    use sqlx::Connection;
+    let town = town().await;
+    town.ok(&["enqueue", "789"]);
+    town.work();
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(town.dir.path().join("unlockd.db"));
+    let mut reader = sqlx::SqliteConnection::connect_with(&options).await.expect("opens");
+    sqlx::raw_sql("begin; select count(*) from items").execute(&mut reader).await.expect("reads");
+    let busy = town.run(&["purge", "--personnel", "789"]).with_code(1);
+    assert!(busy.err.contains("-wal could not be emptied"), "{}", busy.err);
+    sqlx::raw_sql("commit").execute(&mut reader).await.expect("ends");
+    assert!(town.ok(&["purge", "--personnel", "789"]).out.contains("0 values erased"));
+}
+
 // ---- plan ----
 
 #[tokio::test(flavor = "multi_thread")]
@@ -670,6 +722,7 @@ fn every_command_has_help_with_an_example() {
         "balance",
         "audit",
         "export",
+        "purge",
         "check",
         "completions",
         "man",

@@ -88,21 +88,23 @@ fn parse_since(text: &str) -> Result<Since, String> {
     {
         return Ok(Since::At(Millis(start.timestamp().as_millisecond())));
     }
+    length_ms(text).map(|ms| Since::Ago { ms }).ok_or_else(|| {
+        "write a time such as 2026-11-21T08:00:00Z, a day such as 2026-11-21, or 90m, 24h, 7d".to_owned()
+    })
+}
+
+/// A length of time such as 90m, 24h or 7d, in milliseconds.
+pub(super) fn length_ms(text: &str) -> Option<i64> {
     let digits = text.trim_end_matches(|char: char| char.is_ascii_alphabetic());
     let unit_ms = match &text[digits.len()..] {
+        "ms" => 1,
         "s" => 1_000,
         "m" => 60_000,
         "h" => 3_600_000,
         "d" => 86_400_000,
-        _ => 0,
+        _ => return None,
     };
-    match digits.parse::<u32>() {
-        Ok(count) if unit_ms > 0 => Ok(Since::Ago { ms: i64::from(count) * unit_ms }),
-        _ => {
-            Err("write a time such as 2026-11-21T08:00:00Z, a day such as 2026-11-21, or 90m, 24h, 7d"
-                .to_owned())
-        }
-    }
+    digits.parse::<u32>().ok().map(|count| i64::from(count) * unit_ms)
 }
 
 pub(super) async fn run(context: Context, args: Args) -> Outcome {

@@ -16,6 +16,7 @@ mod ids;
 mod jobs;
 mod packaging;
 mod plan;
+mod purge;
 mod reload;
 mod requests;
 mod run;
@@ -102,6 +103,8 @@ enum Command {
     Audit(account::AuditArgs),
     /// Delivered contacts and failures, as CSV or JSON Lines
     Export(export::Args),
+    /// Erase emails and phones, by age or of one person; outcomes stay
+    Purge(purge::Args),
     /// Is everything in place? With the mend for what is not
     Check(check::Args),
     /// Exit 0 when the running daemon is well: for container health checks
@@ -230,6 +233,7 @@ fn run_command(command: Command, context: Context) -> Outcome {
         Command::Balance(args) => block_on(account::balance(context, args)),
         Command::Audit(args) => block_on(account::audit(context, args)),
         Command::Export(args) => block_on(export::run(context, args)),
+        Command::Purge(args) => block_on(purge::run(context, args)),
         Command::Check(args) => block_on(check::run(context, args)),
         Command::Health(args) => block_on(health::run(context, args)),
         Command::Completions(args) => packaging::completions(&args),

@@ -8,11 +8,12 @@
 //!
 //! The files: [`inbox`] (the table other programs write), [`requests`], [`items`], [`jobs`],
 //! [`ledger`] (attempts, holds, charges, balances, windows, prices), [`accounts`] (pause, key,
-//! rate limit), [`lease`] (one worker for one database), [`timeline`], [`report`] (what people
+//! rate limit), [`erase`] (values that are not to be kept), [`lease`] (one worker for one database), [`timeline`], [`report`] (what people
 //! read).
 
 pub mod accounts;
 pub mod disk;
+pub mod erase;
 mod error;
 pub mod inbox;
 pub mod items;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Deps, Report, intake, poll, read, settle, submit, submitted, verify};
+use super::{Deps, Report, erase, intake, poll, read, settle, submit, submitted, verify};
 use crate::domain::{AccountId, Millis};
 use crate::store::{StoreError, disk, inbox, report};
 
@@ -118,6 +118,8 @@ pub async fn run(deps: Arc<Deps>, signals: Signals, until_idle: bool) -> Result<
     }
     if until_idle {
         passes.spawn(watch_for_idle(deps.clone(), signals.clone()));
+    } else {
+        passes.spawn(run_erase(deps.clone(), signals.clone()));
     }
     let mut end = End::Stopped;
     while let Some(ended) = passes.join_next().await {
@@ -235,6 +237,17 @@ async fn run_intake(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, St
     Ok(None)
 }
 
+/// Not woken by rows: they grow old by themselves.
+async fn run_erase(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
+    let never = watch::Sender::new(0);
+    let mut woken = never.subscribe();
+    while !signals.is_stopping() {
+        let report = erase::run(&deps, || signals.is_stopping()).await?;
+        sleep(&deps, &signals, &mut woken, report.next_at).await;
+    }
+    Ok(None)
+}
+
 /// A wait for a person counts only when a while passed in which no row changed: a pass may be about
 /// to free what waits.
 async fn watch_for_idle(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
@@ -244,7 +257,11 @@ async fn watch_for_idle(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>
         woken.borrow_and_update();
         match idle(&deps).await? {
             Some(End::WaitsForPerson(_)) if !waited => {}
-            Some(end) => return Ok(Some(end)),
+            Some(end) => {
+                // What is old is found here too when there never is a worker for long.
+                erase::run(&deps, || signals.is_stopping()).await?;
+                return Ok(Some(end));
+            }
             None => {}
         }
         let soon = deps.clock.now().plus(700);

@@ -3,12 +3,13 @@
 //! Each pass reads rows, lets `domain` decide, acts through the [`gate`], and records in one
 //! transaction. Passes meet in rows, not in calls: a wake-up carries no data, so a restart and a
 //! normal run take the same path. In the order in which a request meets them: [`intake`],
-//! [`submit`], [`poll`], [`verify`], [`read`], [`settle`]; [`driver`] runs them all. [`decide`] is what
-//! people may do to the rows in between.
+//! [`submit`], [`poll`], [`verify`], [`read`], [`settle`]; [`driver`] runs them all, and
+//! [`erase`] once in a while. [`decide`] is what people may do to the rows in between.
 
 pub mod balance;
 pub mod decide;
 pub mod driver;
+pub mod erase;
 pub mod form;
 pub mod gate;
 pub mod intake;

@@ -12,7 +12,7 @@ use crate::domain::rate::Class;
 use crate::domain::sorting::{Quote, Sorting};
 use crate::domain::{Credits, PersonnelId};
 use crate::store::jobs::Job;
-use crate::store::{StoreError, items, jobs, timeline};
+use crate::store::{StoreError, erase, items, jobs, timeline};
 
 /// Prechecks that fail this often in a row are done without: the endpoint is advisory.
 const PRECHECK_TRIES: u32 = 3;
@@ -30,7 +30,8 @@ pub(super) async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) ->
         Some(sorting) => sorting,
         None => start_sorting(deps, job, price).await?,
     };
-    if !deps.config().submit.precheck {
+    // An erased contact was paid for, and only reading tells whether the API remembers.
+    if !deps.config().submit.precheck && !erase::in_job(deps.store.readers(), job.id).await? {
         sorting.answer_all_unhelpful();
     }
     while let Some(group) = sorting.question() {

@@ -7,6 +7,7 @@ mod architecture;
 mod batching;
 mod crash;
 mod doubt;
+mod erase;
 mod errors;
 mod input;
 mod journey;

@@ -95,6 +95,9 @@ impl Town {
                 ("delivered", _) => (None, Some(format!("+1-555-01{id}"))),
                 _ => (None, None),
             };
+            if self.allowed.erased.contains(&id) && (&email, &phone) == (&None, &None) {
+                continue;
+            }
             assert_eq!((email, phone), right, "{id} is {outcome}");
         }
     }

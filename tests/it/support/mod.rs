@@ -79,6 +79,8 @@ pub(crate) struct Allowed {
     pub(crate) restored: bool,
     /// Calls that the limit turned away without being scripted: somebody else used the bucket up.
     pub(crate) turned_away: bool,
+    /// Contacts whose values were erased; one may have been read again since.
+    pub(crate) erased: Vec<String>,
     /// The price is another one than the bookings say.
     pub(crate) price_differs: bool,
 }

@@ -1,0 +1,89 @@
+//! `unlockd purge`: erases emails and phones, by age or of one person.
+//!
+//! The outcomes stay, so what was bought stays known. Works beside a running worker.
+
+use std::io::Write;
+
+use serde_json::json;
+
+use super::show::{self, plural};
+use super::{Context, Failure, Outcome, existing, export};
+use crate::clock::Clock;
+use crate::domain::PersonnelId;
+use crate::store::Store;
+use crate::store::erase::{self as rows, Which};
+use crate::worker::erase;
+
+#[derive(clap::Args)]
+#[command(
+    group = clap::ArgGroup::new("which").required(true),
+    after_help = "\
+Examples:
+  unlockd purge --older-than 90d
+  unlockd purge --personnel 789
+
+The outcomes stay: an erased contact that is asked for again is read from its profile, not bought.
+Exports and backups are not touched. SQLite may keep a stray copy in an unused part of the file; to
+be rid of that too, stop the worker and run: sqlite3 unlockd.db VACUUM"
+)]
+pub(super) struct Args {
+    /// Those delivered longer ago than this: 90m, 24h, 90d
+    #[arg(long, group = "which", value_name = "DURATION", value_parser = older_than)]
+    older_than: Option<i64>,
+    /// Those of this person, in every request
+    #[arg(long, group = "which", value_name = "ID", value_parser = personnel)]
+    personnel: Option<PersonnelId>,
+    /// For programs: a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+fn older_than(text: &str) -> Result<i64, String> {
+    export::length_ms(text).ok_or_else(|| "write a duration such as 90m, 24h or 90d".to_owned())
+}
+
+fn personnel(text: &str) -> Result<PersonnelId, String> {
+    PersonnelId::parse(text).ok_or_else(|| "a contact id is 1 to 20 digits".to_owned())
+}
+
+pub(super) async fn run(context: Context, args: Args) -> Outcome {
+    let config = context.load()?;
+    let store = existing(&config).await?;
+    let which = match args.personnel {
+        Some(id) => Which::Of(id),
+        None => Which::DeliveredBefore(Clock::real().now().plus(-args.older_than.unwrap_or_default())),
+    };
+    let to_come = to_come(&store, &which).await?;
+    let erased = erase::values(&store, &which, || false).await?.values;
+    let emptied = erase::empty_log(&store).await?;
+    if args.json {
+        show::json(&json!({"erased": erased, "to_come": to_come, "log_emptied": emptied}))?;
+    } else {
+        let mut out = std::io::stdout();
+        writeln!(out, "{} erased; the outcomes stay", plural(erased as i64, "value"))?;
+        if to_come > 0 {
+            let requests = plural(to_come, "unfinished request");
+            writeln!(out, "{requests} may still bring a value: repeat this when done")?;
+        }
+    }
+    if emptied {
+        return Ok(());
+    }
+    let path = store.path().display();
+    Err(anyhow::anyhow!(
+        "the rows are erased, but {path}-wal could not be emptied, so their bytes may still be in it and in {path}: \
+         another program is reading an older state of the database (a backup, a long export) or keeps writing; \
+         run the same command again when it has ended"
+    )
+    .into())
+}
+
+/// How many unfinished requests may bring a value that is to be erased; exit code 3 when nobody
+/// asked for the person.
+async fn to_come(store: &Store, which: &Which) -> Result<i64, Failure> {
+    let Which::Of(id) = which else { return Ok(0) };
+    match rows::requests_of(store, id).await? {
+        (0, _) => Err(Failure::missing(format!("no request has the contact {id}; nothing was erased"))),
+        (_, to_come) => Ok(to_come),
+    }
+}

@@ -1,0 +1,90 @@
+//! Emails and phones that were kept for `retention.contacts` are erased.
+//!
+//! Outcomes stay: what was bought stays known, and an erased contact that is asked for again is set
+//! aside by a precheck (also with `submit.precheck = false`) and read from its profile, not paid for.
+//! The time runs from the delivery of each item, so a later request that got the value from this
+//! database keeps its own copy for as long again.
+//!
+//! Every run ends with an emptied write-ahead log, also when nothing was erased: an earlier process
+//! or `unlockd purge` may have left one behind that could not be emptied then.
+
+use std::time::Duration;
+
+use super::{Deps, Report};
+use crate::domain::pacing;
+use crate::store::erase::{self, Which};
+use crate::store::{Store, StoreError, disk};
+
+/// Values in one transaction: few enough that a write of another pass hardly waits.
+pub const VALUES_AT_ONCE: u32 = 250;
+
+/// Between two runs, in milliseconds: a 24th of what is kept, within these.
+const SHORTEST_PAUSE_MS: i64 = 60_000;
+const LONGEST_PAUSE_MS: i64 = 3_600_000;
+
+/// Attempts to empty the log in a run, and the pause between them. Most readers are done by then.
+const ATTEMPTS: u32 = 10;
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(100);
+
+/// What was erased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Erased {
+    pub values: u64,
+    /// False: it was stopped, and there may be more.
+    pub complete: bool,
+}
+
+/// Erases what is old enough. `stopping` is asked before each step.
+pub async fn run(deps: &Deps, stopping: impl Fn() -> bool) -> Result<Report, StoreError> {
+    let Some(keep) = deps.config().retention.contacts else { return Ok(Report::idle()) };
+    let (now, keep_ms) = (deps.clock.now(), pacing::duration_ms(keep));
+    let which = Which::DeliveredBefore(now.plus(-keep_ms));
+    // Erasing needs room in the log, and a write that finds none ends the worker.
+    let no_room = || disk::free_bytes(&deps.store).is_ok_and(|free| free < disk::NEEDED_BYTES);
+    let erased = values(&deps.store, &which, || stopping() || no_room()).await?;
+    if erased.values > 0 {
+        tracing::info!(values = erased.values, "erased emails and phones that were kept long enough");
+    }
+    let mut pause_ms = SHORTEST_PAUSE_MS;
+    if !erased.complete {
+        if !stopping() {
+            tracing::warn!("the disk is nearly full: emails and phones that are due wait to be erased");
+        }
+    } else if empty_log(&deps.store).await? {
+        pause_ms = (keep_ms / 24).clamp(SHORTEST_PAUSE_MS, LONGEST_PAUSE_MS);
+    } else {
+        tracing::warn!("the write-ahead log is in use and may still hold erased values; it is emptied later");
+    }
+    Ok(Report { did: erased.values as usize, next_at: Some(now.plus(pause_ms)) })
+}
+
+/// Erases values in steps of a transaction each; others write in between.
+pub async fn values(store: &Store, which: &Which, stopping: impl Fn() -> bool) -> Result<Erased, StoreError> {
+    let mut values = 0;
+    while !stopping() {
+        let which = which.clone();
+        let step = store
+            .write(move |connection| {
+                Box::pin(async move { erase::values(connection, &which, VALUES_AT_ONCE).await })
+            })
+            .await?;
+        values += step;
+        if step < u64::from(VALUES_AT_ONCE) {
+            return Ok(Erased { values, complete: true });
+        }
+    }
+    Ok(Erased { values, complete: false })
+}
+
+/// Empties the write-ahead log; false: somebody kept it busy all the time.
+pub async fn empty_log(store: &Store) -> Result<bool, StoreError> {
+    for attempt in 1..=ATTEMPTS {
+        if erase::empty_log(store).await? {
+            return Ok(true);
+        }
+        if attempt < ATTEMPTS {
+            tokio::time::sleep(BETWEEN_ATTEMPTS).await;
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,176 @@
+//! Emails and phones go when their time has come, or when a person says so; outcomes stay.
+
+use std::cell::Cell;
+
+use unlockd::domain::PersonnelId;
+use unlockd::sandbox::Billing;
+use unlockd::store::erase::Which;
+use unlockd::worker::driver::{self, End, Signals};
+use unlockd::worker::erase::{self, Erased, VALUES_AT_ONCE};
+
+use crate::support::{Setup, Town, good_ids, refs};
+
+const HOUR_MS: i64 = 3_600_000;
+const REST: &str = "select id, state, outcome, source, job_id, resolved_at from items order by id";
+type Rest = (i64, String, String, Option<String>, Option<i64>, Option<i64>);
+
+async fn town_that_keeps_for_a_day() -> Town {
+    Setup::default().config("RETENTION__CONTACTS", "24h").build().await
+}
+
+/// Whether an email is anywhere in the files of the database.
+fn on_disk(town: &Town, id: &str) -> bool {
+    let email = format!("contact-{id}@example.com");
+    ["unlockd.db", "unlockd.db-wal"].into_iter().any(|name| {
+        let bytes = std::fs::read(town.dir.path().join(name)).expect("readable");
+        bytes.windows(email.len()).any(|window| window == email.as_bytes())
+    })
+}
+
+fn allow(town: &mut Town, ids: &[&str]) {
+    town.allowed.erased.extend(ids.iter().map(|id| (*id).to_owned()));
+}
+
+async fn kept(town: &mut Town) -> Vec<String> {
+    let sql =
+        "select coalesce(email, phone) from items where email is not null or phone is not null order by id";
+    town.all::<(String,)>(sql).await.into_iter().map(|(value,)| value).collect()
+}
+
+async fn purge(town: &Town, id: &str) -> Erased {
+    let which = Which::Of(PersonnelId::trusted(id));
+    erase::values(town.store(), &which, || false).await.expect("the database is well")
+}
+
+#[tokio::test]
+async fn older_values_go_and_younger_ones_and_all_outcomes_stay() {
+    let mut town = town_that_keeps_for_a_day().await;
+    town.insert(Some("7"), &["101", "102", "197"]).await;
+    town.insert_row("action, personnel_ids", "'unlock_contact_phones', '[101]'").await;
+    town.finish_all().await;
+    town.tick(23 * HOUR_MS).await;
+    town.insert(Some("7"), &["201"]).await;
+    town.finish_all().await;
+    town.tick(2 * HOUR_MS).await;
+    let before: Vec<Rest> = town.all(REST).await;
+    assert!(["101", "102", "201"].into_iter().all(|id| on_disk(&town, id)));
+
+    let report = erase::run(town.deps(), || false).await.expect("the database is well");
+    let now = town.clock.now();
+    assert_eq!((report.did, report.next_at), (3, Some(now.plus(HOUR_MS))));
+    assert_eq!(kept(&mut town).await, ["contact-201@example.com"]);
+    assert_eq!(town.all::<Rest>(REST).await, before);
+    let found = ["101", "102", "201"].map(|id| on_disk(&town, id));
+    assert_eq!(found, [false, false, true], "in unlockd.db or unlockd.db-wal");
+    assert_eq!(erase::run(town.deps(), || false).await.expect("well").did, 0);
+    allow(&mut town, &["101", "102"]);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn without_a_retention_every_value_stays() {
+    let mut town = Town::new().await;
+    town.insert(None, &["101"]).await;
+    town.finish_all().await;
+    town.tick(90_000 * HOUR_MS).await;
+    let report = erase::run(town.deps(), || false).await.expect("the database is well");
+    assert_eq!((report.did, report.next_at), (0, None));
+    assert_eq!(kept(&mut town).await, ["contact-101@example.com"]);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn many_values_are_erased_in_many_transactions() {
+    let mut town = town_that_keeps_for_a_day().await;
+    let at_once = VALUES_AT_ONCE as usize;
+    let ids = good_ids(1_000, 2 * at_once + 70);
+    town.insert(None, &refs(&ids)).await;
+    town.finish_all().await;
+    town.tick(25 * HOUR_MS).await;
+
+    // Stopped before the third one: what the first two erased is committed, and nothing else.
+    let steps = Cell::new(0);
+    let stopping = || steps.replace(steps.get() + 1) == 2;
+    let which = Which::DeliveredBefore(town.clock.now());
+    let erased = erase::values(town.store(), &which, stopping).await.expect("the database is well");
+    assert_eq!(erased, Erased { values: 2 * u64::from(VALUES_AT_ONCE), complete: false });
+    assert_eq!(kept(&mut town).await.len(), 70);
+    let report = erase::run(town.deps(), || false).await.expect("the database is well");
+    assert_eq!(report.did, 70);
+    assert!(!ids.iter().any(|id| on_disk(&town, id)), "values that arrived in the order of their rows");
+    allow(&mut town, &refs(&ids));
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_log_that_somebody_reads_is_emptied_later() {
+    let mut town = town_that_keeps_for_a_day().await;
+    town.insert(None, &["101"]).await;
+    town.finish_all().await;
+    town.tick(25 * HOUR_MS).await;
+    // A program with a read transaction: a backup, or a long export.
+    town.all::<(i64,)>("begin").await;
+    town.number("select count(*) from items").await;
+    let report = erase::run(town.deps(), || false).await.expect("the database is well");
+    let now = town.clock.now();
+    assert_eq!((report.did, report.next_at), (1, Some(now.plus(60_000))));
+    assert!(on_disk(&town, "101"));
+    town.all::<(i64,)>("commit").await;
+    let report = erase::run(town.deps(), || false).await.expect("the database is well");
+    assert_eq!((report.did, report.next_at), (0, Some(now.plus(HOUR_MS))));
+    assert!(!on_disk(&town, "101"));
+    allow(&mut town, &["101"]);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn an_erased_contact_that_is_asked_for_again_is_read_and_not_paid_for() {
+    // With an API that charges whatever is sent, and without the prechecks that are not needed.
+    for precheck in ["true", "false"] {
+        let setup = Setup::default().config("SUBMIT__PRECHECK", precheck);
+        let town = setup.sandbox(|options| options.billing = Billing::Repeats).build().await;
+        erased_and_asked_for_again(town).await;
+    }
+}
+
+async fn erased_and_asked_for_again(mut town: Town) {
+    town.insert(Some("7"), &["101", "102"]).await;
+    town.insert(None, &["101"]).await;
+    town.insert_row("action, personnel_ids", "'unlock_contact_phones', '[101, 102]'").await;
+    town.finish_all().await;
+    let (posts, charged) = (town.posts().len(), town.sandbox.accounting().charged_total);
+    assert_eq!(purge(&town, "101").await, Erased { values: 3, complete: true });
+    assert_eq!(kept(&mut town).await, ["contact-102@example.com", "+1-555-01102"]);
+    assert_eq!(purge(&town, "101").await.values, 0);
+
+    let again = town.insert(Some("7"), &["101"]).await;
+    let phone = town.insert_row("action, personnel_ids", "'unlock_contact_phones', '[101]'").await;
+    town.finish_all().await;
+    let read = ("delivered".to_owned(), Some("profile".to_owned()));
+    assert_eq!((town.outcome(again, "101").await, town.outcome(phone, "101").await), (read.clone(), read));
+    assert_eq!((town.posts().len(), town.sandbox.accounting().charged_total), (posts, charged));
+    allow(&mut town, &["101"]);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_worker_erases_also_when_it_only_runs_until_idle() {
+    for until_idle in [true, false] {
+        let mut town = town_that_keeps_for_a_day().await;
+        town.insert(None, &["101"]).await;
+        town.finish_all().await;
+        town.tick(25 * HOUR_MS).await;
+        let signals = Signals::default();
+        let worker = tokio::spawn(driver::run(town.deps().clone(), signals.clone(), until_idle));
+        while on_disk(&town, "101") {
+            tokio::task::yield_now().await;
+        }
+        if !until_idle {
+            signals.stop();
+        }
+        let end = worker.await.expect("no panic").expect("the database is well");
+        assert_eq!(end, if until_idle { End::Idle } else { End::Stopped });
+        allow(&mut town, &["101"]);
+        town.check().await;
+    }
+}
