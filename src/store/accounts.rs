@@ -117,7 +117,7 @@ pub async fn read_rate(
     ))
 }
 
-/// Books a call before it is sent, and forgets those of earlier windows.
+/// Books a call before it is sent, and forgets those of more than two windows ago.
 pub async fn book_call(
     connection: &mut SqliteConnection,
     account: &AccountId,

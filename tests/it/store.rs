@@ -113,7 +113,7 @@ async fn an_account_never_changes_with_another() {
                 }
                 accounts::set_paused(&mut *c, &accounts[0], Some(now)).await?;
                 accounts::set_refused_key(&mut *c, &accounts[0], Some(("abcd", now))).await?;
-                accounts::book_call(c, &accounts[0], now.plus(90_000), 60_000).await
+                accounts::book_call(c, &accounts[0], now.plus(150_000), 60_000).await
             })
         })
         .await
