@@ -16,7 +16,7 @@ use crate::config::{self, Config};
 use crate::domain::AccountId;
 use crate::domain::credits::Purse;
 use crate::domain::failure::{Failure as CallFailure, Refusal};
-use crate::store::ledger::Balance;
+use crate::store::balances::Balance;
 use crate::store::report::{self, Time};
 use crate::store::{Store, accounts};
 use crate::worker::balance::{Asked, ask_balance, purse};

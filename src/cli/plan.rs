@@ -18,7 +18,7 @@ use crate::domain::request::Wish;
 use crate::domain::{Action, Credits};
 use crate::store::inbox;
 use crate::store::report::Time;
-use crate::store::{Store, items, ledger};
+use crate::store::{Store, balances, items, ledger};
 use crate::worker::intake;
 
 #[derive(clap::Args)]
@@ -91,7 +91,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let account = &understood.request.account;
     match store {
         Some(store) if args.offline => {
-            if let Some((at, balance)) = ledger::last_balance(store.readers(), account).await? {
+            if let Some((at, balance)) = balances::last_balance(store.readers(), account).await? {
                 plan.balance(balance.total, None, at.into());
             }
         }

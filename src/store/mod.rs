@@ -6,12 +6,15 @@
 //! effect. A state change is guarded by the row's version and must change exactly one row; the
 //! next state always comes from `domain`, never from SQL.
 //!
-//! The files: [`inbox`] (the table other programs write), [`requests`], [`items`], [`jobs`],
-//! [`ledger`] (attempts, holds, charges, balances, windows, prices), [`accounts`] (pause, key,
-//! rate limit), [`erase`] (values that are not to be kept), [`lease`] (one worker for one database), [`timeline`], [`report`] (what people
-//! read).
+//! The files: [`inbox`] (the table other programs write), [`requests`], [`items`], [`reading`]
+//! (items whose value is in a profile), [`jobs`], [`attempts`] (the intent before each POST),
+//! [`ledger`] (holds, charges, prices), [`balances`], [`windows`] (settlements), [`accounts`]
+//! (pause, key, rate limit), [`lease`] (one worker for one database), [`disk`] (room for what was
+//! paid for), [`erase`], [`timeline`], [`report`] (what people read).
 
 pub mod accounts;
+pub mod attempts;
+pub mod balances;
 pub mod disk;
 pub mod erase;
 mod error;
@@ -20,9 +23,11 @@ pub mod items;
 pub mod jobs;
 pub mod lease;
 pub mod ledger;
+pub mod reading;
 pub mod report;
 pub mod requests;
 pub mod timeline;
+pub mod windows;
 mod writer;
 
 use std::path::{Path, PathBuf};

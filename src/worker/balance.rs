@@ -6,8 +6,8 @@ use crate::api::ApiError;
 use crate::domain::credits::Purse;
 use crate::domain::rate::Class;
 use crate::domain::{AccountId, Credits, Millis};
-use crate::store::ledger::Balance;
-use crate::store::{StoreError, ledger};
+use crate::store::balances::Balance;
+use crate::store::{StoreError, balances, ledger};
 
 /// The account's purse, with the configured floor and daily limit.
 pub(crate) async fn purse(deps: &Deps, account: &AccountId) -> Result<Option<Purse>, StoreError> {
@@ -70,7 +70,7 @@ pub(crate) async fn ask_balance(deps: &Deps, gate: &Gate, cause: &'static str) -
             deps.store
                 .write(move |connection| {
                     Box::pin(async move {
-                        ledger::add_snapshot(connection, &account, balance, cause, asked_at, taken_at).await
+                        balances::add_snapshot(connection, &account, balance, cause, asked_at, taken_at).await
                     })
                 })
                 .await?;

@@ -11,8 +11,8 @@ use crate::domain::job::{Doubt, Event, State};
 use crate::domain::outcome::{self, Access, Outcome, ProfileReading, ProfileView};
 use crate::domain::rate::Class;
 use crate::domain::{AccountId, JobId, Millis, PersonnelId, pacing};
-use crate::store::items::ToRead;
-use crate::store::{StoreError, items, jobs, requests, timeline};
+use crate::store::reading::ToRead;
+use crate::store::{StoreError, items, jobs, reading, requests, timeline};
 
 /// Profiles in one run; others get their turn in between.
 const AT_ONCE: u32 = 8;
@@ -24,12 +24,12 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
         return Ok(Report::idle());
     }
     let now = deps.clock.now();
-    let next = items::next_read(deps.store.readers(), account).await?;
+    let next = reading::next_read(deps.store.readers(), account).await?;
     if next.is_none_or(|at| at > now) {
         return Ok(Report::idle().no_later_than(next));
     }
     let mut did = 0;
-    for contact in items::due_reads(deps.store.readers(), account, now, AT_ONCE).await? {
+    for contact in reading::due_reads(deps.store.readers(), account, now, AT_ONCE).await? {
         match read(deps, gate, contact).await? {
             Report { did: 0, next_at } => return Ok(Report { did, next_at }),
             one => did += one.did,
@@ -106,7 +106,7 @@ async fn send_after_all(
 ) -> Result<Report, StoreError> {
     deps.store
         .write(move |connection| {
-            Box::pin(async move { items::send_after_all(connection, job_id, &personnel_id, now).await })
+            Box::pin(async move { reading::send_after_all(connection, job_id, &personnel_id, now).await })
         })
         .await?;
     Ok(Report::did(1))
@@ -121,7 +121,9 @@ async fn put_off(
 ) -> Result<(), StoreError> {
     deps.store
         .write(move |connection| {
-            Box::pin(async move { items::read_again(connection, job_id, &personnel_id, again, counts).await })
+            Box::pin(
+                async move { reading::read_again(connection, job_id, &personnel_id, again, counts).await },
+            )
         })
         .await
 }

@@ -12,7 +12,7 @@ use crate::domain::credits::{self, Admission, Purse};
 use crate::domain::job::{Event, State, WaitReason};
 use crate::store::accounts::AccountRow;
 use crate::store::jobs::Job;
-use crate::store::{StoreError, jobs, ledger};
+use crate::store::{StoreError, balances, jobs};
 
 /// Parked jobs looked at in one run, oldest first.
 const AT_ONCE: u32 = 64;
@@ -86,7 +86,7 @@ async fn look_for_credits(deps: &Deps, gate: &Gate, purse: Option<&Purse>) -> Re
 
 /// After a 409: the balance and (in `advance`) the precheck are read before anything is retried.
 async fn settle_conflict(deps: &Deps, gate: &Gate, job: &Job) -> Result<Report, StoreError> {
-    let last = ledger::last_snapshot(deps.store.readers(), &gate.account).await?;
+    let last = balances::last_snapshot(deps.store.readers(), &gate.account).await?;
     let since_conflict = job.due_at.unwrap_or_default();
     if last.is_none_or(|snapshot| Millis(snapshot.asked_at) < since_conflict) {
         return read_balance(deps, gate, "conflict").await;

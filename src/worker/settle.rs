@@ -9,20 +9,22 @@ use super::balance::read_balance;
 use super::{Deps, Report};
 use crate::domain::reconcile::{self, JobCharge, Settlement, Verdict};
 use crate::domain::{AccountId, Action, Credits, Millis};
-use crate::store::ledger::{self, Snapshot, Window};
-use crate::store::{StoreError, items, jobs};
+use crate::store::balances::Snapshot;
+use crate::store::ledger::{self};
+use crate::store::windows::Window;
+use crate::store::{StoreError, balances, items, jobs, windows};
 
 /// Settles the account's window when it is time.
 pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
     let gate = &deps.gates[account];
-    if ledger::has_running(deps.store.readers(), account).await? {
+    if windows::has_running(deps.store.readers(), account).await? {
         return Ok(Report::idle());
     }
     let Some(window) = open_window(deps, account).await? else { return Ok(Report::idle()) };
     if window.jobs == 0 {
         deps.store
             .write(move |connection| {
-                Box::pin(async move { ledger::discard_window(connection, window.id).await })
+                Box::pin(async move { windows::discard_window(connection, window.id).await })
             })
             .await?;
         return Ok(Report::did(1));
@@ -30,7 +32,7 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
     if window.running > 0 || more_to_send(deps, account).await? {
         return Ok(Report::idle());
     }
-    let last = ledger::last_snapshot(deps.store.readers(), account).await?;
+    let last = balances::last_snapshot(deps.store.readers(), account).await?;
     let after_the_end = last.filter(|snapshot| Some(snapshot.asked_at) >= window.last_end);
     match after_the_end {
         Some(snapshot) => close(deps, account, snapshot).await,
@@ -43,7 +45,7 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
 async fn open_window(deps: &Deps, account: &AccountId) -> Result<Option<Window>, StoreError> {
     let account = account.clone();
     deps.store
-        .write(move |connection| Box::pin(async move { ledger::read_window(connection, &account).await }))
+        .write(move |connection| Box::pin(async move { windows::read_window(connection, &account).await }))
         .await
 }
 
@@ -69,17 +71,17 @@ async fn close(deps: &Deps, account: &AccountId, closing: Snapshot) -> Result<Re
         .write(move |connection| {
             Box::pin(async move {
                 // Read again inside the transaction: a submission may have begun since.
-                let Some(window) = ledger::read_window(&mut *connection, &of_account).await? else {
+                let Some(window) = windows::read_window(&mut *connection, &of_account).await? else {
                     return Ok(None);
                 };
                 if window.running > 0 || Some(closing.asked_at) < window.last_end {
                     return Ok(None);
                 }
-                let charges = ledger::charges_of_window(&mut *connection, window.id).await?;
+                let charges = windows::charges_of_window(&mut *connection, window.id).await?;
                 let jobs: Vec<JobCharge> = charges.iter().map(|(_, charge)| *charge).collect();
                 let (before, after) = (window.balance_before.map(Credits), Some(Credits(closing.total)));
                 let settlement = reconcile::audit(&jobs, before, after);
-                ledger::close_window(&mut *connection, &window, Some(&closing), &settlement, now).await?;
+                windows::close_window(&mut *connection, &window, Some(&closing), &settlement, now).await?;
                 let other_price = other_price(&charges, &settlement, &estimates);
                 if let Some((action, price)) = other_price {
                     ledger::keep_price(connection, &of_account, action, price, now).await?;

@@ -12,7 +12,7 @@ use crate::domain::rate::Class;
 use crate::domain::sorting::{Quote, Sorting};
 use crate::domain::{Credits, PersonnelId};
 use crate::store::jobs::Job;
-use crate::store::{StoreError, erase, items, jobs, timeline};
+use crate::store::{StoreError, erase, jobs, reading, timeline};
 
 /// Prechecks that fail this often in a row are done without: the endpoint is advisory.
 const PRECHECK_TRIES: u32 = 3;
@@ -89,7 +89,7 @@ pub(super) async fn set_aside(deps: &Deps, job: &Job, sorting: Sorting) -> Resul
     deps.store
         .write(move |connection| {
             Box::pin(async move {
-                items::to_reading(&mut *connection, job_id, &had, true, now).await?;
+                reading::to_reading(&mut *connection, job_id, &had, true, now).await?;
                 jobs::save(&mut *connection, &smaller).await?;
                 let detail = format!("{} contacts are unlocked already and are read, not bought", had.len());
                 timeline::of_job(connection, now, job_id, "already_unlocked", &detail).await

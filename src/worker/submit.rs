@@ -24,9 +24,9 @@ use crate::domain::rate::Class;
 use crate::domain::sorting::Sorting;
 use crate::domain::{AccountId, Credits, Millis, RequestId};
 use crate::failpoint::{self, Place};
+use crate::store::attempts::Attempt;
 use crate::store::jobs::Job;
-use crate::store::ledger::Attempt;
-use crate::store::{StoreError, accounts, disk, jobs, ledger, requests, timeline};
+use crate::store::{StoreError, accounts, attempts, disk, jobs, ledger, requests, timeline, windows};
 
 /// If more than this lies between the commit of the intent and the first byte of the body, the
 /// process was stopped in between and what it decided may no longer hold.
@@ -213,8 +213,8 @@ async fn commit_intent(
                 attempt.balance_before = purse.map(|purse| purse.balance - purse.charged_since);
                 job.apply(Event::SendStarted, now)?;
                 (job.price, job.cost, job.due_at) = (Some(price), Some(attempt.cost), None);
-                job.window_id = Some(ledger::open_window(&mut *connection, &job.account, now).await?);
-                ledger::begin_attempt(&mut *connection, job.id, &attempt, now).await?;
+                job.window_id = Some(windows::open_window(&mut *connection, &job.account, now).await?);
+                attempts::begin_attempt(&mut *connection, job.id, &attempt, now).await?;
                 ledger::hold(&mut *connection, &job.account, job.id, attempt.cost, now).await?;
                 requests::commit_shares(&mut *connection, &shares, price).await?;
                 jobs::save(&mut *connection, &job).await?;

@@ -11,9 +11,9 @@ use crate::domain::failure::{self, Failure, SubmissionFailure};
 use crate::domain::job::{Event, WaitReason};
 use crate::domain::outcome::{self, Division, Outcome, Submission};
 use crate::domain::{Credits, Millis, PersonnelId};
+use crate::store::attempts::AttemptEnd;
 use crate::store::jobs::Job;
-use crate::store::ledger::AttemptEnd;
-use crate::store::{StoreError, items, jobs, ledger, requests, timeline};
+use crate::store::{StoreError, attempts, balances, items, jobs, ledger, reading, requests, timeline};
 
 /// Records the answer to the submission of `job`, which is `submitting`.
 ///
@@ -100,7 +100,7 @@ impl Accepted {
         let before = requests::shares(&mut *connection, job.id).await?;
         requests::commit_shares(&mut *connection, &before, Credits(-price.0)).await?;
         items::finish(&mut *connection, job.id, job.event_id.as_ref(), &division.ended, now).await?;
-        items::to_reading(&mut *connection, job.id, &division.read_from_profile, false, now).await?;
+        reading::to_reading(&mut *connection, job.id, &division.read_from_profile, false, now).await?;
         let after = requests::shares(&mut *connection, job.id).await?;
         requests::commit_shares(&mut *connection, &after, price).await?;
         ledger::release(&mut *connection, &job.account, job.id, now).await?;
@@ -108,7 +108,7 @@ impl Accepted {
             ledger::charge(&mut *connection, &job.account, job.id, charge, now).await?;
         }
         let end = AttemptEnd { result, status: Some(201), ..AttemptEnd::default() };
-        ledger::end_attempt(&mut *connection, job.id, &end, now).await?;
+        attempts::end_attempt(&mut *connection, job.id, &end, now).await?;
         jobs::save(&mut *connection, &job).await?;
         timeline::of_job(&mut *connection, now, job.id, result, &detail).await?;
         requests::finish_complete_of_job(connection, job.id, now).await
@@ -146,7 +146,7 @@ async fn record_failure(
             job.due_at = Some(first_look);
         }
         SubmissionFailure::Park => {
-            let last = ledger::last_snapshot(deps.store.readers(), &gate.account).await?;
+            let last = balances::last_snapshot(deps.store.readers(), &gate.account).await?;
             job.parked_balance = last.map(|snapshot| Credits(snapshot.total));
             job.due_at = Some(now);
         }
@@ -165,7 +165,7 @@ async fn record_failure(
                 if took_no_effect {
                     take_back(&mut *connection, &job, now).await?;
                 }
-                ledger::end_attempt(&mut *connection, job.id, &end, now).await?;
+                attempts::end_attempt(&mut *connection, job.id, &end, now).await?;
                 if let Some(outcome) = rejected {
                     items::finish_all(&mut *connection, job.id, job.event_id.as_ref(), &outcome, now).await?;
                     requests::finish_complete_of_job(&mut *connection, job.id, now).await?;
@@ -224,7 +224,7 @@ pub async fn doubt_unfinished(deps: &Deps) -> Result<usize, StoreError> {
         deps.store
             .write(move |connection| {
                 Box::pin(async move {
-                    ledger::end_attempt(&mut *connection, job.id, &end, now).await?;
+                    attempts::end_attempt(&mut *connection, job.id, &end, now).await?;
                     jobs::save(&mut *connection, &job).await?;
                     let detail = "the worker ended while it was being sent";
                     timeline::of_job(connection, now, job.id, "answer_lost", detail).await

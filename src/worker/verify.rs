@@ -17,7 +17,7 @@ use crate::domain::rate::Class;
 use crate::domain::sorting::Quote;
 use crate::domain::{AccountId, Credits, Millis, PersonnelId};
 use crate::store::jobs::Job;
-use crate::store::{StoreError, items, jobs, ledger, timeline};
+use crate::store::{StoreError, attempts, balances, jobs, ledger, reading, timeline, windows};
 
 /// Profiles in one look: enough to contradict a precheck, few enough to leave the limit to others.
 const SAMPLE: usize = 3;
@@ -100,7 +100,7 @@ async fn gather(deps: &Deps, gate: &Gate, job: &Job, partial: &mut PartialLook) 
         return sample(deps, gate, job, personnel_id, partial).await;
     }
     // The balance last: it must not be older than the rest of the look.
-    let last = ledger::last_snapshot(deps.store.readers(), &job.account).await?;
+    let last = balances::last_snapshot(deps.store.readers(), &job.account).await?;
     let fresh = last.filter(|snapshot| Millis(snapshot.asked_at) >= partial.started_at);
     match fresh {
         None => Ok(Step::Report(read_balance(deps, gate, "in_doubt").await?)),
@@ -177,14 +177,16 @@ async fn unexplained(
     job: &Job,
     balance: Credits,
 ) -> Result<Option<(Credits, Credits)>, StoreError> {
-    let Some((started_at, Some(before))) = ledger::last_attempt(deps.store.readers(), job.id).await? else {
+    let Some((started_at, Some(before))) = attempts::last_attempt(deps.store.readers(), job.id).await? else {
         return Ok(None);
     };
     let (account, job_id) = (job.account.clone(), job.id);
     let (least, most) = deps
         .store
         .write(move |connection| {
-            Box::pin(async move { ledger::charged_by_others(connection, &account, job_id, started_at).await })
+            Box::pin(
+                async move { windows::charged_by_others(connection, &account, job_id, started_at).await },
+            )
         })
         .await?;
     let gone = before - balance;
@@ -221,7 +223,7 @@ async fn weigh(deps: &Deps, mut job: Job, look: &Look) -> Result<Report, StoreEr
             Box::pin(async move {
                 match verdict {
                     Verdict::CarriedOut => {
-                        items::all_to_reading(&mut *connection, job.id, now, now).await?;
+                        reading::all_to_reading(&mut *connection, job.id, now, now).await?;
                         ledger::release(&mut *connection, &job.account, job.id, now).await?;
                         ledger::charge(&mut *connection, &job.account, job.id, cost, now).await?;
                     }
