@@ -1,8 +1,10 @@
 //! Stopping on request, and being stopped without noticing.
 
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use sqlx::Executor;
 use unlockd::sandbox::Fault;
 
 use crate::support::{Town, hostile, signal, wait};
@@ -37,18 +39,45 @@ async fn sigint_stops_a_waiting_worker_at_once() {
     assert!(tokio::task::block_in_place(|| wait(&mut worker, Duration::from_secs(10))).success());
 }
 
+/// A worker that stopped at `fail`. One that happens to stop inside a transaction keeps the
+/// database locked, so that nobody can replace it; then another one is tried.
+async fn stopped(fail: &str) -> (Child, Town) {
+    for _ in 0..20 {
+        let town = Town::new(hostile()).await;
+        town.insert(100..110).await;
+        let mut worker = town.start_until_idle(Some(fail));
+        let since = Instant::now();
+        while !is_stopped(&worker) {
+            assert!(since.elapsed() < Duration::from_secs(20), "{fail}: it did not stop\n{}", town.log());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let free = town.connect_impatiently().await.execute("begin immediate").await.is_ok();
+        if free {
+            return (worker, town);
+        }
+        worker.kill().expect("the worker is there");
+        worker.wait().expect("it is dead");
+    }
+    panic!("{fail}: it always stopped inside a transaction");
+}
+
+/// Whether the system says that the process is stopped (state T).
+fn is_stopped(worker: &Child) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", worker.id())).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+}
+
 /// Stopped at the worst moments, the first of which is between the intent and the POST; replaced,
 /// and woken again: the old worker must neither send nor write.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_was_stopped_and_replaced_sends_nothing_when_it_wakes() {
-    let mut stopped = Vec::new();
+    let mut workers = Vec::new();
     for place in ["after_intent:1", "after_call:1", "after_call:3", "after_call:4", "after_commit:12"] {
         let fail = format!("{place}:stop");
-        let town = Town::new(hostile()).await;
-        town.insert(100..110).await;
-        stopped.push((town.start_until_idle(Some(&fail)), town, fail));
+        let (old, town) = stopped(&fail).await;
+        workers.push((old, town, fail));
     }
-    for (mut old, town, fail) in stopped {
+    for (mut old, town, fail) in workers {
         let mut new = town.start_until_idle(None);
         let status = tokio::task::block_in_place(|| wait(&mut new, Duration::from_secs(60)));
         assert!(status.success(), "{fail}: {status}\n{}", town.log());

@@ -114,6 +114,12 @@ impl Town {
             .expect("it opens")
     }
 
+    /// A connection that does not wait for locks.
+    pub(crate) async fn connect_impatiently(&self) -> SqliteConnection {
+        let options = SqliteConnectOptions::new().filename(self.path("unlockd.db"));
+        SqliteConnection::connect_with(&options.busy_timeout(Duration::ZERO)).await.expect("it opens")
+    }
+
     pub(crate) async fn insert(&self, ids: std::ops::Range<u32>) {
         let ids: Vec<String> = ids.map(|id| id.to_string()).collect();
         sqlx::query("insert into inbox (event_id, personnel_ids) values ('139574', ?1)")
