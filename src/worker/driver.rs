@@ -206,15 +206,28 @@ async fn run_pass(
     Ok(None)
 }
 
+/// What ended a sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Woken {
+    ByTime,
+    ByRows,
+    ByStop,
+}
+
 /// Until the time, a change of rows, or the stop.
-async fn sleep(deps: &Deps, signals: &Signals, woken: &mut watch::Receiver<u64>, until: Option<Millis>) {
+async fn sleep(
+    deps: &Deps,
+    signals: &Signals,
+    woken: &mut watch::Receiver<u64>,
+    until: Option<Millis>,
+) -> Woken {
     const LONGEST: Duration = Duration::from_secs(3_600);
     let now = deps.clock.now();
     let pause = until.map_or(LONGEST, |at| Duration::from_millis(at.since(now).max(1) as u64).min(LONGEST));
     tokio::select! {
-        () = tokio::time::sleep(pause) => {}
-        _ = woken.changed() => {}
-        () = signals.stopping() => {}
+        () = tokio::time::sleep(pause) => Woken::ByTime,
+        _ = woken.changed() => Woken::ByRows,
+        () = signals.stopping() => Woken::ByStop,
     }
 }
 
@@ -265,8 +278,7 @@ async fn watch_for_idle(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>
             None => {}
         }
         let soon = deps.clock.now().plus(700);
-        sleep(&deps, &signals, &mut woken, Some(soon)).await;
-        waited = !woken.has_changed().unwrap_or(true);
+        waited = sleep(&deps, &signals, &mut woken, Some(soon)).await == Woken::ByTime;
     }
     Ok(None)
 }
@@ -291,7 +303,8 @@ pub async fn idle(deps: &Deps) -> Result<Option<End>, StoreError> {
             waits.push(format!("account {account}: {why}; put a valid one in the configuration"));
             continue;
         }
-        running |= work.running > 0;
+        // A call in flight may free what waits.
+        running |= work.running > 0 || gate.is_calling();
         if work.paused && work.to_send > 0 {
             waits.push(format!("account {account} is paused: unlockd resume --account {account}"));
         } else {

@@ -135,6 +135,11 @@ impl Gate {
         self.knowledge().key.is_some()
     }
 
+    /// Whether a call is in flight.
+    pub fn is_calling(&self) -> bool {
+        self.knowledge().in_flight > 0
+    }
+
     /// Takes a key from the configuration. Another one than was refused opens the gate again.
     pub async fn set_key(&self, key: Option<Key>) -> Result<(), StoreError> {
         let reopened = {
