@@ -209,9 +209,9 @@ async fn run_pass(
 /// What ended a sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Woken {
-    ByTime,
-    ByRows,
-    ByStop,
+    Time,
+    Rows,
+    Stop,
 }
 
 /// Until the time, a change of rows, or the stop.
@@ -225,9 +225,9 @@ async fn sleep(
     let now = deps.clock.now();
     let pause = until.map_or(LONGEST, |at| Duration::from_millis(at.since(now).max(1) as u64).min(LONGEST));
     tokio::select! {
-        () = tokio::time::sleep(pause) => Woken::ByTime,
-        _ = woken.changed() => Woken::ByRows,
-        () = signals.stopping() => Woken::ByStop,
+        () = tokio::time::sleep(pause) => Woken::Time,
+        _ = woken.changed() => Woken::Rows,
+        () = signals.stopping() => Woken::Stop,
     }
 }
 
@@ -278,7 +278,7 @@ async fn watch_for_idle(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>
             None => {}
         }
         let soon = deps.clock.now().plus(700);
-        waited = sleep(&deps, &signals, &mut woken, Some(soon)).await == Woken::ByTime;
+        waited = sleep(&deps, &signals, &mut woken, Some(soon)).await == Woken::Time;
     }
     Ok(None)
 }
