@@ -30,7 +30,7 @@ pub(super) async fn release(deps: &Deps, gate: &Gate, row: &AccountRow) -> Resul
     for job in &parked {
         let State::Queued { waits_for: Some(reason) } = job.state else { continue };
         let price = deps.price(&gate.account, job.action()).await?;
-        let cost = price.times(job.contacts as usize);
+        let cost = price.max(job.price.unwrap_or_default()).times(job.contacts as usize);
         let resumed = row.resumed_at.is_some_and(|at| Some(Millis(at)) > job.due_at);
         let free = match reason {
             WaitReason::InvalidApiKey => gate.has_usable_key(),
@@ -43,6 +43,18 @@ pub(super) async fn release(deps: &Deps, gate: &Gate, row: &AccountRow) -> Resul
             }
             WaitReason::InsufficientCredits => {
                 awaits_credits = true;
+                // What was known when it was parked may have been old: it must grow from what it is.
+                let fallen = purse.as_ref().map(|purse| purse.balance);
+                if let Some(fallen) = fallen.filter(|now| job.parked_balance.is_some_and(|at| *now < at)) {
+                    let mut lower = job.clone();
+                    lower.parked_balance = Some(fallen);
+                    deps.store
+                        .write(move |connection| {
+                            Box::pin(async move { jobs::save(connection, &lower).await })
+                        })
+                        .await?;
+                    return Ok(Report::did(1));
+                }
                 let grew = |purse: &Purse| job.parked_balance.is_none_or(|parked| purse.balance > parked);
                 resumed || purse.as_ref().is_some_and(|purse| grew(purse) && purse.available() >= cost)
             }
