@@ -248,3 +248,19 @@ async fn a_batch_that_is_dearer_than_estimated_waits_without_asking_over_and_ove
         town.check().await;
     }
 }
+
+#[tokio::test]
+async fn a_balance_that_fell_unseen_and_grew_again_frees_what_a_402_parked() {
+    let mut town = Setup::default().sandbox(|options| options.balance = 1_000).build().await;
+    town.fault("status=402@unlock");
+    let request = town.insert(None, &["101"]).await;
+    town.settle().await;
+    assert_eq!(town.job_state(1).await, "queued (insufficient_credits)");
+    town.sandbox.spend(995);
+    town.tick(31_000).await;
+    town.sandbox.top_up(500);
+    town.tick(31_000).await;
+    town.finish_all().await;
+    assert_eq!(town.status(request).await, "done");
+    town.check().await;
+}
