@@ -93,12 +93,13 @@ async fn wait_for_lease(
 }
 
 /// Renews the lease, and with it systemd's watchdog, until the worker stops. Stops it when another
-/// one has taken over.
-async fn keep_lease(deps: Arc<Deps>, mut lease: Lease, signals: Signals) -> Result<(), StoreError> {
+/// one has taken over. Returns the lease, since its lock must outlive a call in flight: a successor
+/// would fence off the record of its answer.
+async fn keep_lease(deps: Arc<Deps>, mut lease: Lease, signals: Signals) -> Result<Lease, StoreError> {
     loop {
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(lease::RENEW_EVERY_MS as u64)) => {}
-            () = signals.stopping() => return Ok(()),
+            () = signals.stopping() => return Ok(lease),
         }
         let renewed = lease.renew(&deps.store, deps.clock.now()).await;
         if let Err(error) = renewed {

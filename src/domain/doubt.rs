@@ -39,7 +39,7 @@ pub fn read_look(look: &Look, cost: Credits) -> Sign {
     if look.quote == Some(Credits::ZERO) {
         return Sign::TookEffect;
     }
-    if took_no_effect(look) {
+    if took_no_effect(look, cost) {
         return Sign::NoEffect;
     }
     let all_open = look.profiles_read > 0 && look.profiles_open == look.profiles_read;
@@ -55,9 +55,11 @@ pub fn read_look(look: &Look, cost: Credits) -> Sign {
 /// failed since; so more left to charge than is gone means that there was no task. Contacts that
 /// are open all the same were unlocked by somebody else, and are sorted out before the batch goes
 /// out again. A balance that has grown could hide any charge, and proves nothing.
-fn took_no_effect(look: &Look) -> bool {
+fn took_no_effect(look: &Look, cost: Credits) -> bool {
     match (look.quote, look.unexplained) {
         (_, Some((_, most))) if most < Credits::ZERO => false,
+        // Less to charge for and something certainly gone: a charge that a smaller top-up hides looks the same.
+        (Some(quote), Some((least, _))) if quote < cost && least > Credits::ZERO => false,
         (Some(quote), Some((_, most))) => quote > most,
         (None, Some((_, most))) => most == Credits::ZERO && look.profiles_read > 0 && look.profiles_open == 0,
         (_, None) => false,
@@ -149,6 +151,7 @@ mod tests {
     fn what_a_look_says() {
         let table = [
             ("full price, nothing gone, all locked", look(Some(1_500), Some((0, 0)), 0, 3), Sign::NoEffect),
+            ("a charge that a smaller top-up hides", look(Some(750), Some((500, 500)), 2, 3), Sign::Unclear),
             ("nothing left to pay", look(Some(0), Some((1_500, 1_500)), 3, 3), Sign::TookEffect),
             ("nothing left, balance not read", look(Some(0), None, 0, 0), Sign::TookEffect),
             ("charged, some open", look(Some(900), Some((1_500, 1_500)), 1, 3), Sign::TookEffect),

@@ -41,6 +41,16 @@ pub async fn read(readers: &SqlitePool, account: &AccountId) -> Result<AccountRo
     Ok(row.unwrap_or_default())
 }
 
+/// Whether a person has stopped submitting, as of this transaction.
+pub async fn is_paused(connection: &mut SqliteConnection, account: &AccountId) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(
+        "select exists (select 1 from accounts where account = ?1 and paused_at is not null)",
+    )
+    .bind(account.as_str())
+    .fetch_one(connection)
+    .await?)
+}
+
 async fn ensure(connection: &mut SqliteConnection, account: &AccountId) -> Result<(), StoreError> {
     sqlx::query("insert into accounts (account) values (?1) on conflict do nothing")
         .bind(account.as_str())

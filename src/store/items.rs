@@ -218,7 +218,8 @@ fn outcomes_json(outcomes: &[&(PersonnelId, Outcome)]) -> String {
     json!(rows).to_string()
 }
 
-/// Records one outcome for all unsettled contacts of a job.
+/// Records one outcome for all contacts that were to be bought by a job. Those whose profile is read
+/// are unlocked already, whatever became of it.
 pub async fn finish_all(
     connection: &mut SqliteConnection,
     job_id: JobId,
@@ -227,7 +228,7 @@ pub async fn finish_all(
     now: Millis,
 ) -> Result<(), StoreError> {
     let ids: Vec<String> = sqlx::query_scalar(
-        "select distinct personnel_id from items where job_id = ?1 and state in ('assigned', 'reading')",
+        "select distinct personnel_id from items where job_id = ?1 and state = 'assigned'",
     )
     .bind(job_id.0)
     .fetch_all(&mut *connection)

@@ -401,3 +401,20 @@ pub async fn checked_contacts(
     .await?;
     Ok(ids.into_iter().map(PersonnelId::trusted).collect())
 }
+
+/// Whether exactly these contacts are in a job, inside the transaction that commits to send them.
+pub async fn holds_exactly(
+    connection: &mut SqliteConnection,
+    id: JobId,
+    contacts: &[PersonnelId],
+) -> Result<bool, StoreError> {
+    let (all, among): (i64, i64) = sqlx::query_as(
+        "select count(*), coalesce(sum(personnel_id in (select value from json_each(?2))), 0)
+         from (select distinct personnel_id from items where job_id = ?1 and state = 'assigned')",
+    )
+    .bind(id.0)
+    .bind(super::items::json_ids(contacts))
+    .fetch_one(connection)
+    .await?;
+    Ok(all == among && all == contacts.len() as i64)
+}

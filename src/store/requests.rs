@@ -258,6 +258,7 @@ pub async fn ask_again(
     .execute(&mut *connection)
     .await?;
     exactly_one(&result, "the request")?;
+    let left = leave_queued_jobs(&mut *connection, request_id).await?;
     // Its items in jobs that were sent stay there; only what is not sent yet is taken back.
     sqlx::query(
         "update items set state = 'unapproved', job_id = null
@@ -267,7 +268,46 @@ pub async fn ask_again(
     .bind(request_id.0)
     .execute(&mut *connection)
     .await?;
+    recount_jobs(&mut *connection, &left, now).await?;
     timeline::of_request(connection, now, request_id, "awaiting_approval", reason).await
+}
+
+/// Bumps the version of the queued jobs that a request is about to leave, so that nothing is sent on
+/// an older reading of them. Returns their ids, as JSON.
+async fn leave_queued_jobs(
+    connection: &mut SqliteConnection,
+    request_id: RequestId,
+) -> Result<String, StoreError> {
+    let left: Vec<i64> = sqlx::query_scalar(
+        "update jobs set version = version + 1 where state = 'queued'
+           and id in (select job_id from items where request_id = ?1 and state = 'assigned') returning id",
+    )
+    .bind(request_id.0)
+    .fetch_all(connection)
+    .await?;
+    Ok(json!(left).to_string())
+}
+
+/// Counts what is left in jobs that a request has left; nothing is sent for one without contacts.
+async fn recount_jobs(connection: &mut SqliteConnection, jobs: &str, now: Millis) -> Result<(), StoreError> {
+    sqlx::query(
+        "update jobs set contacts = (select count(distinct personnel_id) from items
+                                     where job_id = jobs.id and state = 'assigned')
+         where id in (select value from json_each(?1))",
+    )
+    .bind(jobs)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "update jobs set state = 'cancelled', state_reason = null, due_at = null, parked_balance = null,
+                finished_at = ?2
+         where id in (select value from json_each(?1)) and contacts = 0",
+    )
+    .bind(jobs)
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Ends what a request has not sent yet with `outcome`; what was sent goes on. Bumps the version
@@ -278,13 +318,7 @@ pub async fn end_unsent(
     outcome: &str,
     now: Millis,
 ) -> Result<u64, StoreError> {
-    sqlx::query(
-        "update jobs set version = version + 1 where state = 'queued'
-           and id in (select job_id from items where request_id = ?1 and state = 'assigned')",
-    )
-    .bind(request_id.0)
-    .execute(&mut *connection)
-    .await?;
+    let left = leave_queued_jobs(&mut *connection, request_id).await?;
     let result = sqlx::query(
         "update items set state = 'done', outcome = ?2, resolved_at = ?3
          where request_id = ?1 and (state in ('waiting', 'unapproved') or (state = 'assigned'
@@ -293,8 +327,9 @@ pub async fn end_unsent(
     .bind(request_id.0)
     .bind(outcome)
     .bind(now.0)
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    recount_jobs(connection, &left, now).await?;
     Ok(result.rows_affected())
 }
 

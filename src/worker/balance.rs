@@ -3,6 +3,7 @@
 use super::gate::{Entry, Gate};
 use super::{Deps, Report, retry_at};
 use crate::api::ApiError;
+use crate::config::Config;
 use crate::domain::credits::Purse;
 use crate::domain::rate::Class;
 use crate::domain::{AccountId, Credits, Millis};
@@ -17,11 +18,15 @@ pub(crate) async fn purse(deps: &Deps, account: &AccountId) -> Result<Option<Pur
         .store
         .write(move |connection| Box::pin(async move { ledger::purse(connection, &account, now).await }))
         .await?;
-    Ok(purse.map(|purse| Purse {
+    Ok(purse.map(|purse| with_limits(purse, &config)))
+}
+
+pub(super) fn with_limits(purse: Purse, config: &Config) -> Purse {
+    Purse {
         min_balance: Credits(config.credits.min_balance),
         daily_limit: config.credits.daily_limit.map(Credits),
         ..purse
-    }))
+    }
 }
 
 /// What came of asking for the balance.

@@ -11,6 +11,7 @@ use crate::domain::job::{Doubt, Event, State};
 use crate::domain::outcome::{self, Access, Outcome, ProfileReading, ProfileView};
 use crate::domain::rate::Class;
 use crate::domain::{AccountId, JobId, Millis, PersonnelId, pacing};
+use crate::store::jobs::Job;
 use crate::store::reading::ToRead;
 use crate::store::{StoreError, items, jobs, reading, requests, timeline};
 
@@ -104,9 +105,13 @@ async fn send_after_all(
     personnel_id: PersonnelId,
     now: Millis,
 ) -> Result<Report, StoreError> {
+    let Some(job) = jobs::read(deps.store.readers(), job_id).await? else { return Ok(Report::did(1)) };
     deps.store
         .write(move |connection| {
-            Box::pin(async move { reading::send_after_all(connection, job_id, &personnel_id, now).await })
+            Box::pin(async move {
+                reading::send_after_all(&mut *connection, job_id, &personnel_id, now).await?;
+                end_if_read(connection, job, now).await
+            })
         })
         .await?;
     Ok(Report::did(1))
@@ -135,20 +140,30 @@ async fn finish(
     outcome: Outcome,
     now: Millis,
 ) -> Result<(), StoreError> {
-    let Some(mut job) = jobs::read(deps.store.readers(), job_id).await? else { return Ok(()) };
+    let Some(job) = jobs::read(deps.store.readers(), job_id).await? else { return Ok(()) };
     deps.store
         .write(move |connection| {
             Box::pin(async move {
                 let outcomes = [(personnel_id, outcome)];
                 items::finish(&mut *connection, job_id, job.event_id.as_ref(), &outcomes, now).await?;
-                let carried_out = job.state == State::InDoubt { doubt: Doubt::CarriedOut };
-                if carried_out && items::unsettled(&mut *connection, job_id).await? == 0 {
-                    job.apply(Event::ValuesRead, now)?;
-                    jobs::save(&mut *connection, &job).await?;
-                    timeline::of_job(&mut *connection, now, job_id, "values_read", "").await?;
-                }
+                end_if_read(&mut *connection, job, now).await?;
                 requests::finish_complete_of_job(connection, job_id, now).await
             })
         })
         .await
+}
+
+/// Ends a job that took effect once none of its values is waited for.
+async fn end_if_read(
+    connection: &mut sqlx::SqliteConnection,
+    mut job: Job,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let carried_out = job.state == State::InDoubt { doubt: Doubt::CarriedOut };
+    if carried_out && items::unsettled(&mut *connection, job.id).await? == 0 {
+        job.apply(Event::ValuesRead, now)?;
+        jobs::save(&mut *connection, &job).await?;
+        timeline::of_job(connection, now, job.id, "values_read", "").await?;
+    }
+    Ok(())
 }

@@ -30,7 +30,7 @@ pub(super) async fn release(deps: &Deps, gate: &Gate, row: &AccountRow) -> Resul
     for job in &parked {
         let State::Queued { waits_for: Some(reason) } = job.state else { continue };
         let price = deps.price(&gate.account, job.action()).await?;
-        let cost = price.times(job.contacts as usize);
+        let cost = price.max(job.price.unwrap_or_default()).times(job.contacts as usize);
         let resumed = row.resumed_at.is_some_and(|at| Some(Millis(at)) > job.due_at);
         let free = match reason {
             WaitReason::InvalidApiKey => gate.has_usable_key(),
@@ -43,6 +43,9 @@ pub(super) async fn release(deps: &Deps, gate: &Gate, row: &AccountRow) -> Resul
             }
             WaitReason::InsufficientCredits => {
                 awaits_credits = true;
+                if fell(deps, job, purse.as_ref()).await? {
+                    return Ok(Report::did(1));
+                }
                 let grew = |purse: &Purse| job.parked_balance.is_none_or(|parked| purse.balance > parked);
                 resumed || purse.as_ref().is_some_and(|purse| grew(purse) && purse.available() >= cost)
             }
@@ -71,6 +74,18 @@ pub(super) async fn release(deps: &Deps, gate: &Gate, row: &AccountRow) -> Resul
         return Ok(Report { did: looked.did, ..looked.no_later_than(report.next_at) });
     }
     Ok(report)
+}
+
+/// Keeps the lowest balance seen while a job is parked: what was known when it was parked may have
+/// been old, and it must grow from what it is. Returns whether it had fallen.
+async fn fell(deps: &Deps, job: &Job, purse: Option<&Purse>) -> Result<bool, StoreError> {
+    let balance = purse.map(|purse| purse.balance);
+    let Some(lower) = balance.filter(|now| job.parked_balance.is_some_and(|at| *now < at)) else {
+        return Ok(false);
+    };
+    let kept = Job { parked_balance: Some(lower), ..job.clone() };
+    deps.store.write(move |connection| Box::pin(async move { jobs::save(connection, &kept).await })).await?;
+    Ok(true)
 }
 
 /// Parked for credits: somebody may top up, so the balance is looked at now and then.

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use super::balance::{purse, read_balance};
+use super::balance::{purse, read_balance, with_limits};
 use super::form::form;
 use super::gate::{Entry, Gate, Permit};
 use super::release::release;
@@ -94,7 +94,7 @@ async fn advance(deps: &Deps, gate: &Gate, job: &Job) -> Result<Report, StoreErr
     }
     match credits::admit(sorting.cost, purse.as_ref(), now) {
         Admission::ReadBalance => return read_balance(deps, gate, "before_submission").await,
-        Admission::Wait(reason) => return hold(deps, job, reason, None).await,
+        Admission::Wait(reason) => return hold(deps, job, reason, Some(each(&sorting))).await,
         Admission::Go => {}
     }
     let free = disk::free_bytes(&deps.store)?;
@@ -109,19 +109,25 @@ async fn advance(deps: &Deps, gate: &Gate, job: &Job) -> Result<Report, StoreErr
     send(deps, gate, job, sorting).await
 }
 
+/// What one contact costs. Rounded up: what is held may overstate, never understate.
+fn each(sorting: &Sorting) -> Credits {
+    let contacts = sorting.chargeable.len().max(1) as i64;
+    Credits((sorting.cost.0 + contacts - 1) / contacts)
+}
+
 /// How often a full disk is looked at again, in milliseconds.
 const DISK_LOOK_EVERY_MS: i64 = 5_000;
 
-/// Parks a queued job with a reason.
+/// Parks a queued job with a reason. `price`: what a precheck said, which the release must go by, too.
 async fn hold(
     deps: &Deps,
     job: &Job,
     waits_for: WaitReason,
-    parked_balance: Option<Credits>,
+    price: Option<Credits>,
 ) -> Result<Report, StoreError> {
     let (mut held, now) = (job.clone(), deps.clock.now());
     held.apply(Event::Held { waits_for }, now)?;
-    (held.due_at, held.parked_balance) = (Some(now), parked_balance);
+    (held.due_at, held.parked_balance, held.price) = (Some(now), None, price);
     deps.sortings().remove(&(job.id, job.version));
     deps.store
         .write(move |connection| {
@@ -137,7 +143,7 @@ async fn hold(
 /// What the intent's transaction decided.
 enum Intent {
     Committed(Box<Job>),
-    /// Requests left the batch because their approval does not cover it; look again.
+    /// What the submission was decided on holds no more: look again.
     Changed,
 }
 
@@ -148,11 +154,13 @@ async fn send(deps: &Deps, gate: &Gate, job: &Job, sorting: Sorting) -> Result<R
         Entry::At(at) => return Ok(Report::at(at)),
         Entry::NoKey => return Ok(Report::did(1)),
     };
-    deps.sortings().remove(&(job.id, job.version));
     let body = unlock_body(&sorting.chargeable, job.event_id.as_ref());
     let intent = commit_intent(deps, &permit, job, &sorting, body.digest()).await;
     let sending = match intent {
-        Ok(Intent::Committed(sending)) => *sending,
+        Ok(Intent::Committed(sending)) => {
+            deps.sortings().remove(&(job.id, job.version));
+            *sending
+        }
         Ok(Intent::Changed) | Err(StoreError::Stale { .. }) => {
             permit.give_back();
             return Ok(Report::did(1));
@@ -170,8 +178,8 @@ async fn send(deps: &Deps, gate: &Gate, job: &Job, sorting: Sorting) -> Result<R
     Ok(Report::did(1))
 }
 
-/// One transaction: approvals still cover it, the attempt is written, its cost is held, and the
-/// job is `submitting`.
+/// One transaction: pause, contacts, approvals and credits still allow it, the attempt is
+/// written, its cost is held, and the job is `submitting`.
 async fn commit_intent(
     deps: &Deps,
     permit: &Permit<'_>,
@@ -180,9 +188,7 @@ async fn commit_intent(
     body_digest: &str,
 ) -> Result<Intent, StoreError> {
     let now = deps.clock.now();
-    let contacts = sorting.chargeable.len().max(1);
-    // Rounded up: what is held may overstate, never understate.
-    let price = Credits((sorting.cost.0 + contacts as i64 - 1) / contacts as i64);
+    let price = each(sorting);
     let approve_above = Credits(deps.config().credits.approve_above);
     let mut attempt = Attempt {
         request_id: permit.request_id.to_string(),
@@ -192,10 +198,18 @@ async fn commit_intent(
         lease_token: deps.lease_token,
         balance_before: None,
     };
-    let mut job = job.clone();
+    let (mut job, chargeable, config) = (job.clone(), sorting.chargeable.clone(), deps.config());
     deps.store
         .write(move |connection| {
             Box::pin(async move {
+                // Prechecks take their time: a person may have paused, contacts may have left.
+                if accounts::is_paused(&mut *connection, &job.account).await? {
+                    return Ok(Intent::Changed);
+                }
+                if !jobs::holds_exactly(&mut *connection, job.id, &chargeable).await? {
+                    jobs::save(connection, &job).await?;
+                    return Ok(Intent::Changed);
+                }
                 let shares = requests::shares(&mut *connection, job.id).await?;
                 if part_with_uncovered(&mut *connection, &shares, price, approve_above, now).await? > 0 {
                     let left = requests::shares(&mut *connection, job.id).await?;
@@ -210,6 +224,10 @@ async fn commit_intent(
                     return Ok(Intent::Changed);
                 }
                 let purse = ledger::purse(&mut *connection, &job.account, now).await?;
+                let purse = purse.map(|purse| with_limits(purse, &config));
+                if credits::admit(attempt.cost, purse.as_ref(), now) != Admission::Go {
+                    return Ok(Intent::Changed);
+                }
                 attempt.balance_before = purse.map(|purse| purse.balance - purse.charged_since);
                 job.apply(Event::SendStarted, now)?;
                 (job.price, job.cost, job.due_at) = (Some(price), Some(attempt.cost), None);

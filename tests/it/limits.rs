@@ -1,5 +1,7 @@
 //! Credits and calls: what is not spent, and what is not sent.
 
+use unlockd::domain::{Credits, RequestId};
+use unlockd::store::requests;
 use unlockd::worker::driver::End;
 
 use crate::support::{Setup, Town, good_ids, refs};
@@ -210,5 +212,55 @@ async fn a_hundred_parked_jobs_neither_multiply_nor_hide_a_job_that_fits() {
     town.tick(60_000).await;
     town.finish_all().await;
     assert_eq!(town.number("select count(*) from inbox where status = 'done'").await, 101);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_request_that_waits_for_a_person_takes_its_contacts_out_of_every_batch() {
+    let mut town = Town::new().await;
+    let request = town.insert(None, &["101"]).await;
+    town.configure("CREDITS__MIN_BALANCE", "1000000").await;
+    town.settle().await;
+    let before = town.number("select version from jobs").await;
+    let now = town.clock.now();
+    town.store()
+        .write(move |connection| {
+            Box::pin(requests::ask_again(connection, RequestId(request), Credits(15), "dearer", now))
+        })
+        .await
+        .expect("asked");
+    assert!(town.number("select version from jobs").await > before, "a sorting that was kept is no good");
+    town.cancel(request).await;
+    town.configure("CREDITS__MIN_BALANCE", "0").await;
+    town.finish().await;
+    assert_eq!(town.posts().len(), 0);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_batch_that_is_dearer_than_estimated_waits_without_asking_over_and_over() {
+    for (key, value) in [("CREDITS__MIN_BALANCE", "99983"), ("CREDITS__DAILY_LIMIT", "17")] {
+        let mut town =
+            Setup::default().config(key, value).sandbox(|options| options.price_email = 20).build().await;
+        town.insert(None, &["101"]).await;
+        town.settle().await;
+        assert_eq!(town.calls("precheck").len(), 1, "{key}");
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn a_balance_that_fell_unseen_and_grew_again_frees_what_a_402_parked() {
+    let mut town = Setup::default().sandbox(|options| options.balance = 1_000).build().await;
+    town.fault("status=402@unlock");
+    let request = town.insert(None, &["101"]).await;
+    town.settle().await;
+    assert_eq!(town.job_state(1).await, "queued (insufficient_credits)");
+    town.sandbox.spend(995);
+    town.tick(31_000).await;
+    town.sandbox.top_up(500);
+    town.tick(31_000).await;
+    town.finish_all().await;
+    assert_eq!(town.status(request).await, "done");
     town.check().await;
 }

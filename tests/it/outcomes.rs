@@ -201,3 +201,16 @@ async fn a_contact_bought_without_success_can_be_bought_again() {
     assert_eq!(town.sandbox.accounting().charge("197", Channel::Email).times, 2);
     town.check().await;
 }
+
+#[tokio::test]
+async fn what_is_unlocked_already_is_read_although_its_batch_is_rejected() {
+    let mut town = Town::new().await;
+    town.sandbox.mark_unlocked("101", unlockd::sandbox::Channel::Email);
+    town.fault("2x:status=503@profile");
+    town.fault("status=404@unlock");
+    let request = town.insert(Some("7"), &["101", "102"]).await;
+    town.finish_all().await;
+    assert_eq!(town.outcome(request, "101").await.0, "delivered");
+    assert_eq!(town.outcome(request, "102").await.0, "rejected");
+    town.check().await;
+}
