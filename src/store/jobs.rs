@@ -232,10 +232,23 @@ pub async fn ready(readers: &SqlitePool, account: &AccountId) -> Result<Option<J
     row.map(Job::try_from).transpose()
 }
 
-/// Queued jobs that wait for something, oldest first.
+/// A queued job that every request has left, whatever it waited for.
+pub async fn emptied(readers: &SqlitePool, account: &AccountId) -> Result<Option<Job>, StoreError> {
+    let row: Option<Row> = sqlx::query_as(select_jobs!(
+        "where state = 'queued' and account = ?1 and contacts = 0 order by id limit 1"
+    ))
+    .bind(account.as_str())
+    .fetch_optional(readers)
+    .await?;
+    row.map(Job::try_from).transpose()
+}
+
+/// Queued jobs that wait for something, oldest first; those that wait for credits, of which there may
+/// be many, last.
 pub async fn parked(readers: &SqlitePool, account: &AccountId, limit: u32) -> Result<Vec<Job>, StoreError> {
     let rows = sqlx::query_as(select_jobs!(
-        "where state = 'queued' and account = ?1 and state_reason is not null order by id limit ?2"
+        "where state = 'queued' and account = ?1 and state_reason is not null
+         order by state_reason in ('insufficient_credits', 'budget'), id limit ?2"
     ))
     .bind(account.as_str())
     .bind(limit)

@@ -69,7 +69,7 @@ pub async fn all_to_reading(
     now: Millis,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "update items set state = 'reading', read_at = ?2, reads = 0, reading_since = ?3
+        "update items set state = 'reading', read_at = ?2, reads = 0, reading_since = ?3, set_aside = 0
          where job_id = ?1 and state = 'assigned'",
     )
     .bind(job_id.0)

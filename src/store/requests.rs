@@ -268,7 +268,7 @@ pub async fn ask_again(
     .bind(request_id.0)
     .execute(&mut *connection)
     .await?;
-    recount_jobs(&mut *connection, &left, now).await?;
+    recount_jobs(&mut *connection, &left).await?;
     timeline::of_request(connection, now, request_id, "awaiting_approval", reason).await
 }
 
@@ -288,23 +288,15 @@ async fn leave_queued_jobs(
     Ok(json!(left).to_string())
 }
 
-/// Counts what is left in jobs that a request has left; nothing is sent for one without contacts.
-async fn recount_jobs(connection: &mut SqliteConnection, jobs: &str, now: Millis) -> Result<(), StoreError> {
+/// Counts what is left in jobs that a request has left. One without contacts is ended by the
+/// submit pass.
+async fn recount_jobs(connection: &mut SqliteConnection, jobs: &str) -> Result<(), StoreError> {
     sqlx::query(
         "update jobs set contacts = (select count(distinct personnel_id) from items
                                      where job_id = jobs.id and state = 'assigned')
          where id in (select value from json_each(?1))",
     )
     .bind(jobs)
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query(
-        "update jobs set state = 'cancelled', state_reason = null, due_at = null, parked_balance = null,
-                finished_at = ?2
-         where id in (select value from json_each(?1)) and contacts = 0",
-    )
-    .bind(jobs)
-    .bind(now.0)
     .execute(connection)
     .await?;
     Ok(())
@@ -329,7 +321,7 @@ pub async fn end_unsent(
     .bind(now.0)
     .execute(&mut *connection)
     .await?;
-    recount_jobs(connection, &left, now).await?;
+    recount_jobs(connection, &left).await?;
     Ok(result.rows_affected())
 }
 

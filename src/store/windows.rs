@@ -88,13 +88,14 @@ pub async fn charges_of_window(
     connection: &mut SqliteConnection,
     window_id: i64,
 ) -> Result<Vec<(Action, JobCharge)>, StoreError> {
-    let rows: Vec<(String, i64, i64, i64, String)> = sqlx::query_as(
+    let rows: Vec<(String, i64, i64, i64, bool)> = sqlx::query_as(
         "select j.action, coalesce(j.price, 0),
                 (select count(distinct i.personnel_id) from items i
                  where i.job_id = j.id and i.outcome in ('delivered', 'no_value') and i.source is not 'profile'
                    and j.state <> 'lost'),
-                coalesce((select sum(l.credits) from ledger l where l.job_id = j.id and l.entry = 'charge'), 0),
-                j.state
+                coalesce((select sum(l.credits) from ledger l where l.job_id = j.id and l.entry = 'charge'), 0)
+                + iif(j.state = 'in_doubt' and j.state_reason <> 'carried_out', j.cost, 0),
+                j.state in ('lost', 'in_doubt')
          from jobs j where j.window_id = ?1",
     )
     .bind(window_id)
@@ -102,11 +103,11 @@ pub async fn charges_of_window(
     .await?;
     Ok(rows
         .into_iter()
-        .filter_map(|(action, price, unlocked, charged, state)| {
+        .filter_map(|(action, price, unlocked, charged, unknown)| {
             let price = Credits(price.max(1));
             let accepted = usize::try_from(charged / price.0).unwrap_or(0);
             let unlocked = usize::try_from(unlocked).unwrap_or(0).min(accepted);
-            Some((Action::parse(&action)?, JobCharge { unlocked, accepted, price, unknown: state == "lost" }))
+            Some((Action::parse(&action)?, JobCharge { unlocked, accepted, price, unknown }))
         })
         .collect())
 }

@@ -76,8 +76,9 @@ pub struct Deps {
     /// Batches whose contacts are being sorted by prechecks: by job and version. Lost on a
     /// restart, and made again with free calls.
     sortings: Mutex<HashMap<(JobId, i64), Sorting>>,
-    /// Looks at in-doubt jobs that are not complete yet.
-    looks: Mutex<HashMap<JobId, verify::PartialLook>>,
+    /// Looks at in-doubt jobs that are not complete yet: by job and version, since what was seen
+    /// before a submission says nothing about a later one.
+    looks: Mutex<HashMap<(JobId, i64), verify::PartialLook>>,
 }
 
 /// Why the worker could not be set up.
@@ -188,7 +189,7 @@ impl Deps {
         self.sortings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn looks(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, verify::PartialLook>> {
+    fn looks(&self) -> std::sync::MutexGuard<'_, HashMap<(JobId, i64), verify::PartialLook>> {
         self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

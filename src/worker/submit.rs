@@ -41,6 +41,9 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
     if resumed_at.is_some_and(|at| gate.forget_refusal_before(at)) {
         return Ok(Report::did(1));
     }
+    if let Some(job) = jobs::emptied(deps.store.readers(), account).await? {
+        return cancel(deps, job).await;
+    }
     let freed = release(deps, gate, &row).await?;
     if freed.did > 0 {
         return Ok(freed);
@@ -70,6 +73,15 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
     }
     let report = advance(deps, gate, job).await?;
     Ok(report.no_later_than(freed.next_at))
+}
+
+/// Ends a job that every request has left before it was sent.
+async fn cancel(deps: &Deps, mut job: Job) -> Result<Report, StoreError> {
+    let now = deps.clock.now();
+    job.apply(Event::Cancelled, now)?;
+    (job.due_at, job.parked_balance) = (None, None);
+    deps.store.write(move |connection| Box::pin(async move { jobs::save(connection, &job).await })).await?;
+    Ok(Report::did(1))
 }
 
 /// One step of a job that is ready: balance, precheck, or the submission itself.

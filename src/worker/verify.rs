@@ -62,18 +62,18 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
 
 /// One step of a look; the last step weighs it.
 async fn look(deps: &Deps, gate: &Gate, job: &Job) -> Result<Report, StoreError> {
-    let mut partial = deps.looks().get(&job.id).cloned().unwrap_or_default();
+    let mut partial = deps.looks().get(&(job.id, job.version)).cloned().unwrap_or_default();
     if partial.started_at == Millis(0) {
         partial.started_at = deps.clock.now();
     }
     let step = gather(deps, gate, job, &mut partial).await?;
     match step {
         Step::Report(report) => {
-            deps.looks().insert(job.id, partial);
+            deps.looks().insert((job.id, job.version), partial);
             Ok(report)
         }
         Step::Complete(unexplained) => {
-            deps.looks().remove(&job.id);
+            deps.looks().remove(&(job.id, job.version));
             let look = Look {
                 quote: partial.quote.flatten(),
                 unexplained,
