@@ -93,12 +93,6 @@ impl Outcome {
     pub fn holds_for_other_events(&self) -> bool {
         !matches!(self, Outcome::Unlinked | Outcome::Rejected { .. } | Outcome::Cancelled)
     }
-
-    /// Whether the contact is unlocked at the vendor's, so that its credits were certainly taken
-    /// by somebody.
-    pub fn is_unlocked(&self) -> bool {
-        matches!(self, Outcome::Delivered { .. } | Outcome::NoValue)
-    }
 }
 
 /// The groups into which a submission's answer sorts contacts that it did not take.

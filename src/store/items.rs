@@ -137,15 +137,6 @@ pub async fn assign(
     Ok(())
 }
 
-/// Takes all of a job's unsettled items back to waiting, to travel in another job.
-pub async fn release_all(connection: &mut SqliteConnection, job_id: JobId) -> Result<(), StoreError> {
-    sqlx::query("update items set state = 'waiting', job_id = null where job_id = ?1 and state = 'assigned'")
-        .bind(job_id.0)
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
 /// Records the outcomes of a job's contacts. An outcome that says nothing about other events
 /// settles only items of the job's own event; the others wait for a batch of their own.
 pub async fn finish(
@@ -293,16 +284,6 @@ pub async fn revive_expired(connection: &mut SqliteConnection, job_id: JobId) ->
 pub async fn unsettled(connection: &mut SqliteConnection, job_id: JobId) -> Result<i64, StoreError> {
     Ok(sqlx::query_scalar(
         "select count(*) from items where job_id = ?1 and state in ('assigned', 'reading')",
-    )
-    .bind(job_id.0)
-    .fetch_one(connection)
-    .await?)
-}
-
-/// How many distinct contacts of a job turned out unlocked, and so certainly paid for.
-pub async fn unlocked_by(connection: &mut SqliteConnection, job_id: JobId) -> Result<i64, StoreError> {
-    Ok(sqlx::query_scalar(
-        "select count(distinct personnel_id) from items where job_id = ?1 and outcome in ('delivered', 'no_value')",
     )
     .bind(job_id.0)
     .fetch_one(connection)

@@ -88,15 +88,6 @@ impl Store {
         Ok(Store { writer, readers, inbox, inbox_readers, path, inbox_path })
     }
 
-    /// Opens a database that must exist, for commands that only look or decide.
-    pub async fn open_existing(path: &Path, inbox: Option<&Path>) -> Result<Store, StoreError> {
-        if !path.exists() {
-            let problem = "it does not exist; `unlockd run` creates it".to_owned();
-            return Err(StoreError::Open { path: path.display().to_string(), problem });
-        }
-        Store::open(path, inbox).await
-    }
-
     /// Runs `work` in a write transaction; returns once it is on disk.
     pub async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
     where

@@ -15,7 +15,7 @@ use crate::domain::failure::ReadFailure;
 use crate::domain::job::{Event, State};
 use crate::domain::outcome::{self, Outcome, Reading, TaskView};
 use crate::domain::rate::Class;
-use crate::domain::{AccountId, Millis, PersonnelId, TaskId};
+use crate::domain::{AccountId, Millis, PersonnelId, RequestId, TaskId};
 use crate::store::jobs::Job;
 use crate::store::{StoreError, accounts, items, jobs, requests, timeline};
 
@@ -118,17 +118,29 @@ async fn record_answer(
                     items::add_named(&mut *connection, job.id, request_id, &named).await?;
                 }
                 items::finish(&mut *connection, job.id, job.event_id.as_ref(), &outcomes, now).await?;
-                jobs::save(&mut *connection, &job).await?;
-                timeline::of_job(&mut *connection, now, job.id, job.state.name(), &detail).await?;
-                requests::finish_complete_of_job(&mut *connection, job.id, now).await?;
-                if let Some(request_id) = adopter {
-                    requests::finish_complete(connection, &format!("[{request_id}]"), now).await?;
-                }
-                Ok(())
+                end(connection, &job, adopter, &detail, now).await
             })
         })
         .await?;
     Ok(Report::did(1))
+}
+
+/// Ends a job whose items have their outcomes, and the requests that waited for nothing else. The
+/// request that adopted a task may have no items at all.
+async fn end(
+    connection: &mut sqlx::SqliteConnection,
+    job: &Job,
+    adopter: Option<RequestId>,
+    detail: &str,
+    now: Millis,
+) -> Result<(), StoreError> {
+    jobs::save(&mut *connection, job).await?;
+    timeline::of_job(&mut *connection, now, job.id, job.state.name(), detail).await?;
+    requests::finish_complete_of_job(&mut *connection, job.id, now).await?;
+    match adopter {
+        Some(request_id) => requests::finish_complete(connection, &format!("[{request_id}]"), now).await,
+        None => Ok(()),
+    }
 }
 
 /// Counts by outcome, such as "71 delivered, 3 failed".
@@ -205,13 +217,7 @@ async fn end_all(
         .write(move |connection| {
             Box::pin(async move {
                 items::finish_all(&mut *connection, job.id, job.event_id.as_ref(), &outcome, now).await?;
-                jobs::save(&mut *connection, &job).await?;
-                timeline::of_job(&mut *connection, now, job.id, job.state.name(), &detail).await?;
-                requests::finish_complete_of_job(&mut *connection, job.id, now).await?;
-                if let Some(request_id) = adopter {
-                    requests::finish_complete(connection, &format!("[{request_id}]"), now).await?;
-                }
-                Ok(())
+                end(connection, &job, adopter, &detail, now).await
             })
         })
         .await?;

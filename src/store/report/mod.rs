@@ -122,15 +122,6 @@ pub struct OutcomeCount {
     pub contacts: i64,
 }
 
-/// How many contacts have which outcome.
-pub async fn outcome_counts(store: &Store) -> Result<Vec<OutcomeCount>, StoreError> {
-    Ok(sqlx::query_as(
-        "select outcome, source, count(*) as contacts from items group by outcome, source order by contacts desc",
-    )
-    .fetch_all(store.readers())
-    .await?)
-}
-
 /// How far everything is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
