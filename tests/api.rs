@@ -11,7 +11,9 @@ use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use unlockd::api::{Answer, ApiBuildError, ApiError, Caller, Client, Settings, UnlockBody, unlock_body};
+use unlockd::api::{
+    Answer, ApiBuildError, ApiError, Caller, Client, Settings, Subject, UnlockBody, unlock_body,
+};
 use unlockd::domain::failure::{Failure, Refusal};
 use unlockd::domain::outcome::{Submission, TaskView};
 use unlockd::domain::rate::RateHeaders;
@@ -542,7 +544,8 @@ async fn a_precheck_names_contacts_event_and_call_source() {
     let answer = r#"{"allowed":true,"should_charge":true,"credits":30,"reason_code":"ok"}"#;
     let mut peer = Peer::answering(200, "", answer).await;
     let (desk, client) = (Desk::new(), client(&peer.base));
-    let quote = client.precheck(desk.caller(), NOW, Channel::Email, &contacts()).await.result;
+    let quote =
+        client.precheck(desk.caller(), NOW, Subject::Contacts(Channel::Email, &contacts())).await.result;
     assert_eq!(quote.expect("a quote"), unlockd::domain::sorting::Quote::Costs(unlockd::domain::Credits(30)));
     let seen = peer.next().await;
     assert!(seen.head.starts_with("POST /external/actions/precheck HTTP/1.1\r\n"));

@@ -6,13 +6,30 @@
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::domain::{Channel, EventId, PersonnelId};
+use crate::domain::direct::{Direct, PAGE_SIZE};
+use crate::domain::{Action, Channel, EventId, PersonnelId};
 
 #[derive(Serialize)]
 struct PrecheckRequest<'a> {
     action_type: &'static str,
     call_source: &'static str,
-    params: ContactsRequest<'a>,
+    params: Params<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Params<'a> {
+    Contacts(ContactsRequest<'a>),
+    Event { event_id: &'a EventId },
+    Search(SearchRequest<'a>),
+}
+
+#[derive(Serialize)]
+struct SearchRequest<'a> {
+    company_name: &'a str,
+    page: u32,
+    #[serde(rename = "pageSize")]
+    page_size: u32,
 }
 
 #[derive(Serialize)]
@@ -22,14 +39,33 @@ struct ContactsRequest<'a> {
     event_id: Option<&'a EventId>,
 }
 
+/// What a precheck asks about.
+#[derive(Clone, Copy, Debug)]
+pub enum Subject<'a> {
+    /// Contacts, of the caller's event if there is one.
+    Contacts(Channel, &'a [PersonnelId]),
+    Direct(&'a Direct),
+}
+
 pub(super) fn precheck_body(
-    channel: Channel,
+    subject: Subject<'_>,
     call_source: &'static str,
-    personnel_ids: &[PersonnelId],
     event_id: Option<&EventId>,
 ) -> Vec<u8> {
-    let action_type = channel.action().as_str();
-    encode(&PrecheckRequest { action_type, call_source, params: ContactsRequest { personnel_ids, event_id } })
+    let (action, params) = match subject {
+        Subject::Contacts(channel, personnel_ids) => {
+            (channel.action(), Params::Contacts(ContactsRequest { personnel_ids, event_id }))
+        }
+        Subject::Direct(Direct::Event(event_id)) => (Action::UnlockEventContacts, Params::Event { event_id }),
+        Subject::Direct(Direct::Search { action, query, page }) => {
+            (*action, Params::Search(search_request(query, *page)))
+        }
+    };
+    encode(&PrecheckRequest { action_type: action.as_str(), call_source, params })
+}
+
+fn search_request(company_name: &str, page: u32) -> SearchRequest<'_> {
+    SearchRequest { company_name, page, page_size: PAGE_SIZE }
 }
 
 fn encode(body: &impl Serialize) -> Vec<u8> {
@@ -55,9 +91,21 @@ impl UnlockBody {
     }
 }
 
+/// Makes the body of a direct action. The unlock of an event has none, and its digest is that of
+/// nothing.
+pub fn direct_body(direct: &Direct) -> UnlockBody {
+    digested(match direct {
+        Direct::Event(_) => Vec::new(),
+        Direct::Search { query, page, .. } => encode(&search_request(query, *page)),
+    })
+}
+
 /// Makes the body that unlocks these contacts (1 to 2000; the same for emails and phones).
 pub fn unlock_body(personnel_ids: &[PersonnelId], event_id: Option<&EventId>) -> UnlockBody {
-    let bytes = encode(&ContactsRequest { personnel_ids, event_id });
+    digested(encode(&ContactsRequest { personnel_ids, event_id }))
+}
+
+fn digested(bytes: Vec<u8>) -> UnlockBody {
     let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     UnlockBody { bytes, digest }
 }
@@ -73,11 +121,28 @@ mod tests {
     #[test]
     fn a_precheck_asks_for_the_contacts_and_their_event() {
         let event = EventId::parse("26855").expect("an event");
-        let body = precheck_body(Channel::Email, "api", &[contact("789")], Some(&event));
+        let body = precheck_body(Subject::Contacts(Channel::Email, &[contact("789")]), "api", Some(&event));
         let expected = r#"{"action_type":"unlock_contact_emails","call_source":"api","params":{"personnel_ids":["789"],"event_id":"26855"}}"#;
         assert_eq!(String::from_utf8(body).expect("utf-8"), expected);
-        let body = precheck_body(Channel::Phone, "agent", &[contact("789")], None);
+        let body = precheck_body(Subject::Contacts(Channel::Phone, &[contact("789")]), "agent", None);
         let expected = r#"{"action_type":"unlock_contact_phones","call_source":"agent","params":{"personnel_ids":["789"]}}"#;
+        assert_eq!(String::from_utf8(body).expect("utf-8"), expected);
+    }
+
+    #[test]
+    fn a_search_names_its_page_and_the_page_size() {
+        let action = Action::SearchExhibitorCompanies;
+        let search = Direct::Search { action, query: "Acme \"Ltd\"".to_owned(), page: 2 };
+        let expected = br#"{"company_name":"Acme \"Ltd\"","page":2,"pageSize":100}"#;
+        assert_eq!(direct_body(&search).bytes(), expected);
+        let body = precheck_body(Subject::Direct(&search), "api", None);
+        let expected = r#"{"action_type":"search_exhibitor_companies","call_source":"api","params":{"company_name":"Acme \"Ltd\"","page":2,"pageSize":100}}"#;
+        assert_eq!(String::from_utf8(body).expect("utf-8"), expected);
+        let event = Direct::Event(EventId::parse("26855").expect("an event"));
+        assert!(direct_body(&event).bytes().is_empty());
+        let body = precheck_body(Subject::Direct(&event), "api", None);
+        let expected =
+            r#"{"action_type":"unlock_event_contacts","call_source":"api","params":{"event_id":"26855"}}"#;
         assert_eq!(String::from_utf8(body).expect("utf-8"), expected);
     }
 

@@ -12,6 +12,7 @@
 
 mod body;
 mod classify;
+mod direct;
 mod error;
 mod gate;
 mod headers;
@@ -23,14 +24,17 @@ use std::time::Duration;
 use reqwest::{Method, Url};
 use secrecy::SecretString;
 
-pub use self::body::{UnlockBody, unlock_body};
+pub use self::body::{Subject, UnlockBody, direct_body, unlock_body};
 pub use self::error::{ApiBuildError, ApiError};
 use self::gate::Gate;
 use self::transport::{Call, Endpoint, exchange};
+use crate::domain::credits::Balance;
+use crate::domain::direct::{Delivery, PersonnelPage};
+use crate::domain::failure::Failure;
 use crate::domain::outcome::{ProfileView, Submission, TaskView};
 use crate::domain::rate::RateHeaders;
 use crate::domain::sorting::Quote;
-use crate::domain::{AccountId, Channel, Credits, EventId, JobId, Millis, PersonnelId, TaskId};
+use crate::domain::{AccountId, Action, Channel, EventId, JobId, Millis, PersonnelId, TaskId};
 
 /// A connection that does not stand after this long is given up, whatever the overall timeout.
 const LONGEST_CONNECT: Duration = Duration::from_secs(10);
@@ -52,6 +56,15 @@ const UNLOCK_EMAILS: Endpoint =
     Endpoint { name: "POST /external/contacts/unlock", method: &Method::POST, paid: true };
 const UNLOCK_PHONES: Endpoint =
     Endpoint { name: "POST /external/contacts/unlock-phone", method: &Method::POST, paid: true };
+
+const UNLOCK_EVENT: Endpoint =
+    Endpoint { name: "POST /external/events/{id}/unlock", method: &Method::POST, paid: true };
+const SEARCH_COMPANIES: Endpoint =
+    Endpoint { name: "POST /external/exhibitors/search-by-company-name", method: &Method::POST, paid: true };
+const SEARCH_EVENTS: Endpoint =
+    Endpoint { name: "POST /external/exhibitors/search-events", method: &Method::POST, paid: true };
+const PERSONNEL: Endpoint =
+    Endpoint { name: "GET /external/personnel/list", method: &Method::GET, paid: false };
 
 /// How the API is reached.
 #[derive(Clone, Debug)]
@@ -82,15 +95,6 @@ pub struct Answer<T> {
     pub result: Result<T, ApiError>,
     /// The rate headers, brought to our clock; failures carry them too.
     pub rate: Option<RateHeaders>,
-}
-
-/// An account's credits. The API spends `subscription` first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Balance {
-    pub total: Credits,
-    pub subscription: Credits,
-    pub addon: Credits,
-    pub gift: Credits,
 }
 
 /// The client; cheap to clone.
@@ -129,17 +133,11 @@ impl Client {
         exchange(&self.reads, call(BALANCE, url, caller, now)).await.conclude(wire::balance, |_| None)
     }
 
-    /// Asks what unlocking these contacts (of the caller's event) would cost. Free, and advisory: an
-    /// answer that does not help is [`Quote::Unhelpful`].
-    pub async fn precheck(
-        &self,
-        caller: Caller<'_>,
-        now: Millis,
-        channel: Channel,
-        personnel_ids: &[PersonnelId],
-    ) -> Answer<Quote> {
+    /// Asks what something would cost. Free, and advisory: an answer that does not help is
+    /// [`Quote::Unhelpful`].
+    pub async fn precheck(&self, caller: Caller<'_>, now: Millis, subject: Subject<'_>) -> Answer<Quote> {
         let url = self.url(&["external", "actions", "precheck"]);
-        let body = body::precheck_body(channel, self.call_source, personnel_ids, caller.event_id);
+        let body = body::precheck_body(subject, self.call_source, caller.event_id);
         let call = Call { body: Some(body.into()), ..call(PRECHECK, url, caller, now) };
         exchange(&self.reads, call).await.conclude(wire::quote, |_| None)
     }
@@ -175,6 +173,72 @@ impl Client {
         exchange(&self.reads, call(PROFILE, url, caller, now))
             .await
             .conclude(|bytes| wire::profile(bytes, channel, personnel_id), |_| None)
+    }
+
+    /// Reads a page of an event's people. Free. `filters` are passed on as they are.
+    pub async fn personnel(
+        &self,
+        caller: Caller<'_>,
+        now: Millis,
+        event_id: &EventId,
+        (page, page_size): (u32, u32),
+        filters: &[(String, String)],
+    ) -> Answer<PersonnelPage> {
+        let mut url = self.url(&["external", "personnel", "list"]);
+        url.query_pairs_mut()
+            .append_pair("event_id", event_id.as_str())
+            .append_pair("page", &page.to_string())
+            .append_pair("pageSize", &page_size.to_string())
+            .extend_pairs(filters);
+        exchange(&self.reads, call(PERSONNEL, url, caller, now))
+            .await
+            .conclude(direct::personnel_page, |_| None)
+    }
+
+    /// Unlocks an event. **Paid** the first time; the vendor documents that a repeat charges nothing
+    /// and answers `alreadyUnlocked`. It has no body, so `proceed` is asked right before the call.
+    pub async fn unlock_event(
+        &self,
+        caller: Caller<'_>,
+        now: Millis,
+        event_id: &EventId,
+        proceed: impl FnOnce() -> bool,
+    ) -> Answer<Delivery> {
+        if !proceed() {
+            return Answer { result: Err(ApiError::new(UNLOCK_EVENT, Failure::NotSent)), rate: None };
+        }
+        let url = self.url(&["external", "events", event_id.as_str(), "unlock"]);
+        let call = Call { call_source: Some(self.call_source), ..call(UNLOCK_EVENT, url, caller, now) };
+        exchange(&self.payments, call)
+            .await
+            .conclude(|bytes| direct::event_unlock(bytes, event_id).map(Delivery::Event), |_| None)
+    }
+
+    /// Buys a page of a search: `body` is that of [`direct_body`]. **Paid when it finds something, and
+    /// without an idempotency key**; `proceed` as with [`Client::submit_unlock`].
+    pub async fn search(
+        &self,
+        caller: Caller<'_>,
+        now: Millis,
+        action: Action,
+        body: &UnlockBody,
+        proceed: impl FnOnce() -> bool + Send + Sync + 'static,
+    ) -> Answer<Delivery> {
+        let (endpoint, last) = match action {
+            Action::SearchExhibitorEvents => (SEARCH_EVENTS, "search-events"),
+            _ => (SEARCH_COMPANIES, "search-by-company-name"),
+        };
+        let url = self.url(&["external", "exhibitors", last]);
+        let (gate, gated) = Gate::new(body.bytes().to_vec(), proceed);
+        let call = Call {
+            body: Some(gated),
+            gate: Some(gate),
+            call_source: Some(self.call_source),
+            ..call(endpoint, url, caller, now)
+        };
+        exchange(&self.payments, call)
+            .await
+            .conclude(|bytes| direct::search_page(bytes).map(Delivery::Page), |_| None)
     }
 
     /// Buys: unlocks the contacts of `body`. **Paid, and without an idempotency key**: after

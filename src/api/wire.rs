@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::Balance;
+use crate::domain::credits::Balance;
 use crate::domain::outcome::{Access, ItemStatus, ProfileView, Skipped, Submission};
 use crate::domain::outcome::{TaskItem, TaskStatus, TaskView};
 use crate::domain::sorting::Quote;
@@ -22,7 +22,7 @@ use crate::domain::{Channel, ContactValue, Credits, PersonnelId, TaskId};
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Broken(pub(super) String);
 
-fn broken<T>(reason: &str) -> Result<T, Broken> {
+pub(super) fn broken<T>(reason: &str) -> Result<T, Broken> {
     Err(Broken(reason.to_owned()))
 }
 
@@ -31,7 +31,7 @@ pub(super) fn is_object(bytes: &[u8]) -> bool {
     bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Broken> {
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Broken> {
     if !is_object(bytes) {
         return broken("the answer is not a JSON object");
     }
@@ -49,7 +49,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Broken> {
 /// An id: documented as a string, taken as a whole number too, digit by digit (20 digits must not
 /// pass through a float).
 #[derive(Debug)]
-struct Id(String);
+pub(super) struct Id(pub(super) String);
 
 impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Id, D::Error> {
@@ -87,7 +87,7 @@ pub(super) fn balance(bytes: &[u8]) -> Result<Balance, Broken> {
 
 /// A balance is documented as a number; a fraction is cut off downwards, so that it never allows
 /// what it does not cover.
-fn credits(value: &Value) -> Result<Credits, Broken> {
+pub(super) fn credits(value: &Value) -> Result<Credits, Broken> {
     /// Up to here a float holds every whole number.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if let Some(whole) = value.as_i64() {
@@ -114,14 +114,36 @@ pub(super) fn quote(bytes: &[u8]) -> Result<Quote, Broken> {
     let body: PrecheckBody = parse(bytes)?;
     let flag = |value: &Option<Value>| value.as_ref().and_then(Value::as_bool);
     let reason = body.reason_code.as_ref().and_then(Value::as_str).unwrap_or_default();
-    let credits = body.credits.as_ref().and_then(Value::as_i64).filter(|credits| *credits > 0);
-    // Refused for another reason than money, the figure is not one that would be charged.
-    let payable = flag(&body.allowed) != Some(false) || reason == "insufficient_balance";
+    let credits = body.credits.as_ref().and_then(Value::as_i64).filter(|credits| *credits > 0).map(Credits);
+    let refused = flag(&body.allowed) == Some(false);
     Ok(match (flag(&body.should_charge), reason, credits) {
         (Some(false), "already_unlocked" | "unlock_in_progress", _) => Quote::NothingToPay,
-        (Some(true) | None, _, Some(credits)) if payable => Quote::Costs(Credits(credits)),
-        _ => Quote::Unhelpful,
+        (_, "not_found", _) if refused => Quote::NotFound,
+        (Some(true) | None, "insufficient_balance", Some(credits)) if refused => Quote::TooLittle(credits),
+        // Refused for another reason than money, the figure is not one that would be charged.
+        (Some(true) | None, _, Some(credits)) if !refused => Quote::Costs(credits),
+        _ => Quote::Unhelpful(known_reason(reason)),
     })
+}
+
+/// The documented reason codes, so that nothing else of the answer reaches a timeline.
+const REASONS: [&str; 12] = [
+    "ok",
+    "already_unlocked",
+    "unlock_in_progress",
+    "state_conflict",
+    "insufficient_balance",
+    "no_contacts_available",
+    "exceed_max_unlock_limit",
+    "invalid_subject",
+    "unsupported_action",
+    "not_found",
+    "forbidden",
+    "system_error",
+];
+
+fn known_reason(reason: &str) -> &'static str {
+    REASONS.into_iter().find(|known| *known == reason).unwrap_or("no known reason")
 }
 
 // ---- unlock --------------------------------------------------------------------------------
@@ -335,13 +357,25 @@ mod tests {
             (r#"{}"#, None),
         ];
         for (body, expected) in table {
-            let expected = match expected {
-                Some(0) => Quote::NothingToPay,
-                Some(credits) => Quote::Costs(Credits(credits)),
-                None => Quote::Unhelpful,
+            let quoted = quote(body.as_bytes()).expect("readable");
+            let found = match quoted {
+                Quote::NothingToPay => Some(0),
+                Quote::Costs(credits) | Quote::TooLittle(credits) => Some(credits.0),
+                Quote::NotFound | Quote::Unhelpful(_) => None,
             };
-            assert_eq!(quote(body.as_bytes()), Ok(expected), "{body}");
+            assert_eq!(found, expected, "{body}: {quoted:?}");
         }
+        let reason = |body: &str| quote(body.as_bytes()).expect("readable");
+        let short =
+            r#"{"allowed":false,"should_charge":true,"credits":30,"reason_code":"insufficient_balance"}"#;
+        assert_eq!(reason(short), Quote::TooLittle(Credits(30)));
+        let gone = r#"{"allowed":false,"should_charge":false,"credits":0,"reason_code":"not_found"}"#;
+        assert_eq!(reason(gone), Quote::NotFound);
+        let unsupported =
+            r#"{"allowed":false,"should_charge":false,"credits":0,"reason_code":"unsupported_action"}"#;
+        assert_eq!(reason(unsupported), Quote::Unhelpful("unsupported_action"));
+        let odd = r#"{"allowed":false,"should_charge":false,"credits":0,"reason_code":"jane@acme.example"}"#;
+        assert_eq!(reason(odd), Quote::Unhelpful("no known reason"));
         for bad in ["", "[]", "true", "<html>", "[true,true,15,\"ok\"]"] {
             assert!(quote(bad.as_bytes()).is_err(), "{bad}");
         }

@@ -98,6 +98,15 @@ pub fn approval(
     }
 }
 
+/// An account's credits. The API spends `subscription` first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Balance {
+    pub total: Credits,
+    pub subscription: Credits,
+    pub addon: Credits,
+    pub gift: Credits,
+}
+
 /// What may be spent on an account at this moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Purse {

@@ -8,11 +8,12 @@
 //! it may cost and whether that may be spent now, [`job`] owns the states of a remote task,
 //! [`failure`] says what a failed call means, [`pacing`] says when the next call is due,
 //! [`outcome`] reads what the API said about each contact, [`doubt`] weighs the evidence about a
-//! submission whose answer was lost, [`sorting`] finds the contacts that need not be paid for, and
-//! [`reconcile`] compares credits expected with credits gone.
+//! submission whose answer was lost, [`sorting`] finds the contacts that need not be paid for,
+//! [`direct`] is about the actions that have no contacts, and [`reconcile`] compares credits expected with credits gone.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod credits;
+pub mod direct;
 pub mod doubt;
 pub mod failure;
 pub mod ids;

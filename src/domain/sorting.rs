@@ -14,10 +14,15 @@ use super::ids::PersonnelId;
 pub enum Quote {
     /// It would cost this much.
     Costs(Credits),
+    /// It would cost this much, and the balance does not cover it (`insufficient_balance`).
+    TooLittle(Credits),
     /// Nothing left to pay: unlocked already, or being unlocked.
     NothingToPay,
-    /// No answer that helps.
-    Unhelpful,
+    /// What is asked for does not exist (`not_found`).
+    NotFound,
+    /// No answer that helps, with the reason in a word: the API's own (`unsupported_action`,
+    /// `system_error` …), or ours when there is none.
+    Unhelpful(&'static str),
 }
 
 /// A batch being sorted. Starts with one group and is done when no group is open.
@@ -26,6 +31,12 @@ pub struct Sorting {
     price: Credits,
     open: Vec<Vec<PersonnelId>>,
     failed: u32,
+    /// Why a question was not answered, if one was not.
+    unhelpful: Option<&'static str>,
+    /// A precheck said that the balance does not cover it.
+    pub too_little: bool,
+    /// A precheck said that what is asked for does not exist.
+    pub not_found: bool,
     /// To be paid for.
     pub chargeable: Vec<PersonnelId>,
     /// Unlocked already, or being unlocked: the value is in the profile.
@@ -38,7 +49,17 @@ impl Sorting {
     /// Starts to sort `contacts`, each of which is expected to cost `price`.
     pub fn new(contacts: Vec<PersonnelId>, price: Credits) -> Sorting {
         let open = if contacts.is_empty() { vec![] } else { vec![contacts] };
-        Sorting { price, open, failed: 0, chargeable: vec![], had: vec![], cost: Credits::ZERO }
+        Sorting {
+            price,
+            open,
+            failed: 0,
+            unhelpful: None,
+            too_little: false,
+            not_found: false,
+            chargeable: vec![],
+            had: vec![],
+            cost: Credits::ZERO,
+        }
     }
 
     /// The group to ask about next; `None` when sorting is done.
@@ -65,10 +86,16 @@ impl Sorting {
         self.failed
     }
 
+    /// Why the price list was used instead of a precheck, for the timeline.
+    pub fn unhelpful(&self) -> Option<&'static str> {
+        self.unhelpful
+    }
+
     /// Goes without asking: everything is taken to cost the expected price.
-    pub fn answer_all_unhelpful(&mut self) {
-        while self.question().is_some() {
-            self.answer(Quote::Unhelpful);
+    pub fn ask_nothing(&mut self) {
+        while let Some(group) = self.open.pop() {
+            let full = self.price.times(group.len());
+            self.charge(group, full);
         }
     }
 
@@ -79,9 +106,22 @@ impl Sorting {
         let full = self.price.times(group.len());
         match quote {
             Quote::NothingToPay | Quote::Costs(Credits(0)) => self.had.append(&mut group),
+            Quote::TooLittle(cost) => {
+                self.too_little = true;
+                self.open.push(group);
+                self.answer(Quote::Costs(cost));
+            }
+            // The API says item by item what is missing, and charges nothing for it.
+            Quote::NotFound => {
+                self.not_found = true;
+                self.charge(group, full);
+            }
             // Not less than expected (a higher price counts as full), or nothing to go by.
             Quote::Costs(cost) if cost >= full => self.charge(group, cost),
-            Quote::Unhelpful => self.charge(group, full),
+            Quote::Unhelpful(reason) => {
+                self.unhelpful = Some(reason);
+                self.charge(group, full);
+            }
             // The price fell. For one contact that is plain; for a group it is when no number of
             // contacts at the expected price explains the figure.
             Quote::Costs(cost) if fell(cost, self.price, group.len()) => {
@@ -145,9 +185,25 @@ mod tests {
     #[test]
     fn an_answer_that_does_not_help_is_no_answer() {
         let mut sorting = Sorting::new(ids(0..3), Credits(15));
-        sorting.answer(Quote::Unhelpful);
+        sorting.answer(Quote::Unhelpful("system_error"));
         assert_eq!((sorting.chargeable.len(), sorting.cost), (3, Credits(45)));
-        assert_eq!(sorting.question(), None);
+        assert_eq!((sorting.question(), sorting.unhelpful()), (None, Some("system_error")));
+    }
+
+    #[test]
+    fn a_batch_that_the_balance_does_not_cover_is_sorted_all_the_same() {
+        let mut sorting = Sorting::new(ids(0..3), Credits(15));
+        sorting.answer(Quote::TooLittle(Credits(45)));
+        assert_eq!((sorting.chargeable.len(), sorting.cost), (3, Credits(45)));
+        assert!(sorting.too_little && !sorting.not_found);
+    }
+
+    #[test]
+    fn what_does_not_exist_is_kept_and_said() {
+        let mut sorting = Sorting::new(ids(0..1), Credits(2_000));
+        sorting.answer(Quote::NotFound);
+        assert_eq!((sorting.chargeable.len(), sorting.cost), (1, Credits(2_000)));
+        assert!(sorting.not_found && sorting.unhelpful().is_none());
     }
 
     #[test]

@@ -3,16 +3,8 @@
 use sqlx::{FromRow, SqliteConnection, SqlitePool};
 
 use super::StoreError;
+use crate::domain::credits::Balance;
 use crate::domain::{AccountId, Credits, Millis};
-
-/// A balance as it was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Balance {
-    pub total: Credits,
-    pub subscription: Credits,
-    pub addon: Credits,
-    pub gift: Credits,
-}
 
 /// A recorded balance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]

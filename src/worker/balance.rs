@@ -4,10 +4,10 @@ use super::gate::{Entry, Gate};
 use super::{Deps, Report, retry_at};
 use crate::api::ApiError;
 use crate::config::Config;
+use crate::domain::credits::Balance;
 use crate::domain::credits::Purse;
 use crate::domain::rate::Class;
 use crate::domain::{AccountId, Credits, Millis};
-use crate::store::balances::Balance;
 use crate::store::{StoreError, balances, ledger};
 
 /// The account's purse, with the configured floor and daily limit.
@@ -65,12 +65,6 @@ pub(crate) async fn ask_balance(deps: &Deps, gate: &Gate, cause: &'static str) -
     permit.leave(&answer).await?;
     match answer.result {
         Ok(balance) => {
-            let balance = Balance {
-                total: balance.total,
-                subscription: balance.subscription,
-                addon: balance.addon,
-                gift: balance.gift,
-            };
             let (account, taken_at) = (gate.account.clone(), deps.clock.now());
             deps.store
                 .write(move |connection| {

@@ -6,6 +6,7 @@
 use super::balance::after_failed_read;
 use super::gate::{Entry, Gate};
 use super::{Deps, Report, read_failure};
+use crate::api::Subject;
 use crate::domain::failure::ReadFailure;
 use crate::domain::job::Event;
 use crate::domain::rate::Class;
@@ -32,7 +33,7 @@ pub(super) async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) ->
     };
     // An erased contact was paid for, and only reading tells whether the API remembers.
     if !deps.config().submit.precheck && !erase::in_job(deps.store.readers(), job.id).await? {
-        sorting.answer_all_unhelpful();
+        sorting.ask_nothing();
     }
     while let Some(group) = sorting.question() {
         let group: Vec<PersonnelId> = group.to_vec();
@@ -42,14 +43,15 @@ pub(super) async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) ->
             Entry::NoKey => return Ok(later(deps, key, sorting, Report::did(1))),
         };
         let caller = permit.caller(Some(job.id), job.event_id.as_ref());
-        let answer = gate.client.precheck(caller, permit.entered_at, job.channel, &group).await;
+        let answer =
+            gate.client.precheck(caller, permit.entered_at, Subject::Contacts(job.channel, &group)).await;
         permit.leave(&answer).await?;
         match answer.result {
             Ok(quote) => sorting.answer(quote),
             Err(error) => match read_failure(&error) {
-                ReadFailure::Gone => sorting.answer(Quote::Unhelpful),
+                ReadFailure::Gone => sorting.answer(Quote::Unhelpful("refused")),
                 ReadFailure::TryAgain if sorting.failed() >= PRECHECK_TRIES => {
-                    sorting.answer(Quote::Unhelpful)
+                    sorting.answer(Quote::Unhelpful("no answer"))
                 }
                 _ => return Ok(later(deps, key, sorting, after_failed_read(deps, gate))),
             },

@@ -9,6 +9,7 @@ use super::balance::{after_failed_read, read_balance};
 use super::gate::{Entry, Gate};
 use super::submitted::take_back;
 use super::{Deps, Report, read_failure};
+use crate::api::Subject;
 use crate::domain::doubt::{self, Look, Sign, Verdict};
 use crate::domain::failure::ReadFailure;
 use crate::domain::job::{Doubt, Event, State};
@@ -130,12 +131,13 @@ async fn ask_precheck(
         Entry::NoKey => return Ok(Step::Report(Report::idle())),
     };
     let caller = permit.caller(Some(job.id), job.event_id.as_ref());
-    let answer = gate.client.precheck(caller, permit.entered_at, job.channel, contacts).await;
+    let answer =
+        gate.client.precheck(caller, permit.entered_at, Subject::Contacts(job.channel, contacts)).await;
     permit.leave(&answer).await?;
     partial.quote = Some(match answer.result {
-        Ok(Quote::Costs(credits)) => Some(credits),
+        Ok(Quote::Costs(credits) | Quote::TooLittle(credits)) => Some(credits),
         Ok(Quote::NothingToPay) => Some(Credits::ZERO),
-        Ok(Quote::Unhelpful) => None,
+        Ok(Quote::NotFound | Quote::Unhelpful(_)) => None,
         Err(error) => match read_failure(&error) {
             ReadFailure::Gone => None,
             _ => return Ok(Step::Report(after_failed_read(deps, gate))),

@@ -1,0 +1,257 @@
+//! The JSON of the actions that answer with their result, and of an event's list of people.
+//!
+//! As strict as [`wire`](super::wire): what is missing or wrongly typed makes the answer broken. For
+//! a paid call that means in doubt, which costs a few free reads; a guess could cost credits.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::wire::{Broken, Id, broken, credits, parse};
+use crate::domain::credits::{Balance, Credits};
+use crate::domain::direct::{EventAccess, EventUnlock, Person, PersonnelPage, SearchPage};
+use crate::domain::{EventId, PersonnelId};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EventUnlockBody {
+    success: bool,
+    already_unlocked: bool,
+    credits_used: Value,
+    balance_after: Option<BalanceAfter>,
+    event: EventBody,
+}
+
+/// Its parts are not those of the balance endpoint: `permanentBalance` is "gift/permanent".
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BalanceAfter {
+    subscription_balance: Value,
+    permanent_balance: Value,
+    total_balance: Value,
+    unlimited: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EventBody {
+    id: Id,
+    event_id: Id,
+    name: Option<String>,
+}
+
+/// Reads the answer to the unlock of an event. An answer about another event is broken; both of an
+/// event's ids are documented to name it.
+pub(super) fn event_unlock(bytes: &[u8], asked: &EventId) -> Result<EventUnlock, Broken> {
+    let body: EventUnlockBody = parse(bytes)?;
+    if !body.success {
+        return broken("the answer does not say that the event was unlocked");
+    }
+    if ![&body.event.id.0, &body.event.event_id.0].contains(&&asked.as_str().to_owned()) {
+        return broken("the answer is about another event");
+    }
+    let credits_used = credits(&body.credits_used)?;
+    if credits_used < Credits::ZERO {
+        return broken("the credits used are negative");
+    }
+    let after = body.balance_after.as_ref();
+    let balance_after = match after.filter(|after| after.unlimited != Some(true)) {
+        Some(after) => Some(Balance {
+            total: credits(&after.total_balance)?,
+            subscription: credits(&after.subscription_balance)?,
+            addon: Credits::ZERO,
+            gift: credits(&after.permanent_balance)?,
+        }),
+        None => None,
+    };
+    let answer = json!({
+        "event": { "id": body.event.id.0, "eventId": body.event.event_id.0, "name": body.event.name },
+        "alreadyUnlocked": body.already_unlocked,
+        "creditsUsed": credits_used,
+        "balanceAfter": after.map(|after| json!({
+            "totalBalance": after.total_balance,
+            "subscriptionBalance": after.subscription_balance,
+            "permanentBalance": after.permanent_balance,
+            "unlimited": after.unlimited,
+        })),
+    });
+    Ok(EventUnlock {
+        already_unlocked: body.already_unlocked,
+        credits_used,
+        balance_after,
+        answer: answer.to_string(),
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SearchBody {
+    items: Box<RawValue>,
+    has_more: bool,
+}
+
+/// Reads a page of a search; its items are kept as they came.
+pub(super) fn search_page(bytes: &[u8]) -> Result<SearchPage, Broken> {
+    let body: SearchBody = parse(bytes)?;
+    let items: Vec<&RawValue> = match serde_json::from_str(body.items.get()) {
+        Ok(items) => items,
+        Err(_) => return broken("the items of the page are not an array"),
+    };
+    let found = items.len();
+    Ok(SearchPage { found, has_more: body.has_more, items: body.items })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PersonnelBody {
+    items: Vec<PersonBody>,
+    total: u64,
+    has_more: bool,
+    semantics: Option<SemanticsBody>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SemanticsBody {
+    access_mode: Option<String>,
+    counts: Option<CountsBody>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CountsBody {
+    actual_total: Option<u64>,
+    visible_total: Option<u64>,
+    remaining_locked_count: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PersonBody {
+    id: Id,
+    full_name: Option<String>,
+    title: Option<String>,
+    company_name: Option<String>,
+    contact_unlock_status: Option<String>,
+    phone_unlock_status: Option<String>,
+}
+
+/// Reads a page of an event's people. Emails and phones that the list may hold are not read: what is
+/// delivered comes from tasks and profiles only.
+pub(super) fn personnel_page(bytes: &[u8]) -> Result<PersonnelPage, Broken> {
+    let body: PersonnelBody = parse(bytes)?;
+    let mut people = Vec::with_capacity(body.items.len());
+    for person in body.items {
+        let Some(personnel_id) = PersonnelId::parse(&person.id.0) else {
+            return broken("a person's id is not digits");
+        };
+        people.push(Person {
+            personnel_id,
+            full_name: person.full_name,
+            title: person.title,
+            company_name: person.company_name,
+            email_status: person.contact_unlock_status,
+            phone_status: person.phone_unlock_status,
+        });
+    }
+    Ok(PersonnelPage {
+        people,
+        total: body.total,
+        has_more: body.has_more,
+        access: body.semantics.and_then(access),
+    })
+}
+
+fn access(semantics: SemanticsBody) -> Option<EventAccess> {
+    let mode = semantics.access_mode?;
+    let counts = semantics.counts.map(|counts| {
+        json!({
+            "actualTotal": counts.actual_total,
+            "visibleTotal": counts.visible_total,
+            "remainingLockedCount": counts.remaining_locked_count,
+        })
+    });
+    let full = mode == "full";
+    Some(EventAccess { full, semantics: json!({ "accessMode": mode, "counts": counts }).to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event() -> EventId {
+        EventId::parse("26855").expect("an event")
+    }
+
+    #[test]
+    fn the_documented_unlock_of_an_event_is_read() {
+        let body = br#"{"success":true,"alreadyUnlocked":false,"creditsUsed":2000,
+            "balanceAfter":{"subscriptionBalance":0,"permanentBalance":451021,"totalBalance":451021,
+            "unlimited":false},"event":{"id":"8458","eventId":"26855","name":"CES 2025"}}"#;
+        let unlock = event_unlock(body, &event()).expect("documented");
+        assert_eq!((unlock.already_unlocked, unlock.credits_used), (false, Credits(2_000)));
+        let after = unlock.balance_after.expect("a balance");
+        assert_eq!(
+            (after.total, after.subscription, after.gift),
+            (Credits(451_021), Credits(0), Credits(451_021))
+        );
+        assert!(unlock.answer.contains("CES 2025"));
+        let again = br#"{"success":true,"alreadyUnlocked":true,"creditsUsed":0,"balanceAfter":null,
+            "event":{"id":26855,"eventId":26855,"name":null}}"#;
+        let unlock = event_unlock(again, &event()).expect("documented");
+        assert_eq!((unlock.already_unlocked, unlock.balance_after), (true, None));
+    }
+
+    #[test]
+    fn an_unlock_that_is_not_clearly_one_is_broken() {
+        let fine = r#"{"success":true,"alreadyUnlocked":false,"creditsUsed":2000,"balanceAfter":null,
+            "event":{"id":"26855","eventId":"26855","name":null}}"#;
+        assert!(event_unlock(fine.as_bytes(), &event()).is_ok());
+        for (from, to) in [
+            ("\"success\":true", "\"success\":false"),
+            ("\"creditsUsed\":2000", "\"creditsUsed\":-1"),
+            ("\"creditsUsed\":2000", "\"creditsUsed\":\"2000\""),
+            ("\"alreadyUnlocked\":false,", ""),
+            ("\"26855\"", "\"1\""),
+            ("\"balanceAfter\":null", "\"balanceAfter\":{\"totalBalance\":\"x\"}"),
+        ] {
+            let body = fine.replace(from, to);
+            assert!(event_unlock(body.as_bytes(), &event()).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn an_unlimited_pool_has_no_balance() {
+        let body = br#"{"success":true,"alreadyUnlocked":false,"creditsUsed":0,
+            "balanceAfter":{"subscriptionBalance":0,"permanentBalance":0,"totalBalance":0,"unlimited":true},
+            "event":{"id":"26855","eventId":"26855","name":null}}"#;
+        assert_eq!(event_unlock(body, &event()).expect("documented").balance_after, None);
+    }
+
+    #[test]
+    fn a_page_of_a_search_is_kept_as_it_came() {
+        let body = br#"{"items":[{"id":"456","companyName":"Acme","matched_event_ids":["139574"]}],
+            "total":1,"page":1,"pageSize":20,"totalPages":1,"hasMore":false}"#;
+        let page = search_page(body).expect("documented");
+        assert_eq!((page.found, page.has_more), (1, false));
+        assert!(page.items.get().contains("matched_event_ids"));
+        for bad in [r#"{"items":{},"hasMore":false}"#, r#"{"items":[]}"#, r#"{"hasMore":true}"#, "[]"] {
+            assert!(search_page(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_people_says_whether_it_is_complete() {
+        let body = br#"{"items":[{"id":"789","fullName":"Jane Example","title":"VP","companyName":"Acme",
+            "email":"jane@acme.example","phone":null,"contactUnlockStatus":"locked","phoneUnlockStatus":null}],
+            "total":42,"page":1,"pageSize":50,"totalPages":1,"hasMore":false,
+            "semantics":{"accessMode":"full","previewLimit":null,"counts":{"actualTotal":42}}}"#;
+        let page = personnel_page(body).expect("documented");
+        assert_eq!((page.people.len(), page.total, page.has_more), (1, 42, false));
+        let access = page.access.expect("semantics");
+        assert!(access.full && access.semantics.contains("42"));
+        assert!(!format!("{:?}", page.people).contains("jane@acme"), "emails are not read from lists");
+        let without = br#"{"items":[],"total":0,"hasMore":false}"#;
+        assert_eq!(personnel_page(without).expect("readable").access, None);
+    }
+}

@@ -1,0 +1,141 @@
+//! The paid actions without contacts and without a task: the answer is the result.
+//!
+//! Two are *direct*: the unlock of an event and the two company searches. Each call is an item of
+//! its request, like a contact: an event's request has one, a search has one for each page, made
+//! when the page before it says that there is more. They pass through the same states, holds,
+//! approvals and doubts as contacts; what differs is here. The key of such an item
+//! (`items.personnel_id`) is the event's id, or the page's number.
+//!
+//! Sources: the vendor's event-unlock page (idempotency behaviour, response fields) and the OpenAPI
+//! description of the searches.
+
+use serde_json::value::RawValue;
+
+use super::credits::{Balance, Credits};
+use super::ids::{Action, EventId, PersonnelId};
+
+/// Results on one page of a search. A call costs the same whatever its size, so the largest that the
+/// API allows buys the most.
+pub const PAGE_SIZE: u32 = 100;
+
+/// What one paid call of a direct action asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Direct {
+    /// Full access to an event.
+    Event(EventId),
+    /// One page of a company search; `action` says which of the two.
+    Search { action: Action, query: String, page: u32 },
+}
+
+/// The answer to the unlock of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventUnlock {
+    /// It was unlocked before, and nothing was charged.
+    pub already_unlocked: bool,
+    pub credits_used: Credits,
+    /// The balance after it; `None` when nothing was charged, or when the pool has no limit.
+    pub balance_after: Option<Balance>,
+    /// The whole answer, as it came.
+    pub answer: String,
+}
+
+/// One page of a search.
+#[derive(Clone, Debug)]
+pub struct SearchPage {
+    /// The JSON array of what was found, as it came.
+    pub items: Box<RawValue>,
+    pub found: usize,
+    pub has_more: bool,
+}
+
+/// What a paid call of a direct action brought.
+#[derive(Clone, Debug)]
+pub enum Delivery {
+    Event(EventUnlock),
+    Page(SearchPage),
+}
+
+/// A page of an event's people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PersonnelPage {
+    pub people: Vec<Person>,
+    /// On all pages, as far as they are visible.
+    pub total: u64,
+    pub has_more: bool,
+    /// `None`: the answer did not say.
+    pub access: Option<EventAccess>,
+}
+
+/// A person of an event's list, without email and phone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    pub personnel_id: PersonnelId,
+    pub full_name: Option<String>,
+    pub title: Option<String>,
+    pub company_name: Option<String>,
+    /// The API's word for the email: `locked` when it is not unlocked.
+    pub email_status: Option<String>,
+    /// The API's word for the phone: `ready` when it is unlocked.
+    pub phone_status: Option<String>,
+}
+
+/// Whether a list of an event's people is complete (`semantics.accessMode`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventAccess {
+    pub full: bool,
+    /// The word as it came, and the counts that came with it, as JSON.
+    pub semantics: String,
+}
+
+impl Delivery {
+    /// What the call has cost. An event's answer says it; a search is charged when it found
+    /// something, at `price`.
+    pub fn charge(&self, price: Credits) -> Credits {
+        match self {
+            Delivery::Event(unlock) => unlock.credits_used,
+            Delivery::Page(page) if page.found > 0 => price,
+            Delivery::Page(_) => Credits::ZERO,
+        }
+    }
+
+    /// Whether the next page is worth buying.
+    pub fn has_more(&self) -> bool {
+        matches!(self, Delivery::Page(page) if page.has_more && page.found > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(found: usize, has_more: bool) -> Delivery {
+        let items = RawValue::from_string("[]".to_owned()).expect("JSON");
+        Delivery::Page(SearchPage { items, found, has_more })
+    }
+
+    fn event(credits_used: i64) -> Delivery {
+        Delivery::Event(EventUnlock {
+            already_unlocked: credits_used == 0,
+            credits_used: Credits(credits_used),
+            balance_after: None,
+            answer: String::new(),
+        })
+    }
+
+    #[test]
+    fn a_search_is_charged_when_it_found_something_and_an_event_as_its_answer_says() {
+        let price = Credits(50);
+        assert_eq!(page(1, false).charge(price), price);
+        assert_eq!(page(0, false).charge(price), Credits::ZERO);
+        assert_eq!(event(2_000).charge(Credits(15)), Credits(2_000));
+        assert_eq!(event(0).charge(Credits(2_000)), Credits::ZERO);
+    }
+
+    #[test]
+    fn an_empty_page_is_never_followed_by_another() {
+        assert!(page(100, true).has_more());
+        assert!(!page(0, true).has_more(), "it would be charged for nothing");
+        assert!(!page(45, false).has_more());
+        assert!(!event(2_000).has_more());
+    }
+}
