@@ -577,6 +577,27 @@ async fn an_event_is_charged_once_and_opens_its_list() {
 }
 
 #[tokio::test]
+async fn an_event_that_ends_in_250_has_250_people_on_three_pages_of_100() {
+    let town = quiet_town().await;
+    let page =
+        |page: i64| town.get(&format!("/external/personnel/list?event_id=139250&page={page}&pageSize=100"));
+    assert_eq!(read(page(1), 200).await["semantics"]["counts"]["remainingLockedCount"], 245);
+    read(town.post("/external/events/139250/unlock", &Value::Null), 201).await;
+    let mut ids = std::collections::BTreeSet::new();
+    for (number, people, has_more) in [(1, 100, true), (2, 100, true), (3, 50, false), (4, 0, false)] {
+        let page = read(page(number), 200).await;
+        let items = page["items"].as_array().expect("an array");
+        assert_eq!((items.len(), &page["hasMore"]), (people, &json!(has_more)), "page {number}");
+        ids.extend(items.iter().map(|person| person["id"].to_string()));
+    }
+    assert_eq!(ids.len(), 250);
+    assert_eq!(
+        (ids.first().unwrap().as_str(), ids.last().unwrap().as_str()),
+        (r#""139250001""#, r#""139250250""#)
+    );
+}
+
+#[tokio::test]
 async fn a_profile_has_the_documented_fields() {
     let town = quiet_town().await;
     assert_eq!(
@@ -626,6 +647,20 @@ async fn a_search_costs_50_for_each_page_that_is_not_empty() {
     assert_eq!(nothing["total"], 0);
     assert_eq!(town.balance().await, 9_900);
     read(search("search-events", "Acme", 0), 400).await;
+}
+
+#[tokio::test]
+async fn a_search_for_many_finds_250_on_three_pages_of_100() {
+    let town = quiet_town().await;
+    for path in ["search-by-company-name", "search-events"] {
+        for (page, found, has_more) in [(1, 100, true), (2, 100, true), (3, 50, false)] {
+            let body = json!({ "company_name": "many", "page": page, "pageSize": 100 });
+            let answer = read(town.post(&format!("/external/exhibitors/{path}"), &body), 201).await;
+            assert_eq!(answer["items"].as_array().map(Vec::len), Some(found), "{path} page {page}");
+            assert_eq!((&answer["total"], &answer["hasMore"]), (&json!(250), &json!(has_more)));
+        }
+    }
+    assert_eq!(town.balance().await, 9_700, "six pages");
 }
 
 #[tokio::test]

@@ -27,11 +27,14 @@ What becomes of an event follows from the end of its id:
   404  not found
   500  tasks submitted with it end as failed, every item with errorCode TASK_FAILED
   999  tasks submitted with it never end
-  any other: found; unlocking it costs 2000 credits once; it has 45 people, <id>55 to <id>99
+  250  found; it has 250 people, <id>001 to <id>250: three pages of 100
+  any other: found; it has 45 people, <id>55 to <id>99
+Unlocking an event costs 2000 credits once; until then a list shows its first 5 people.
 
 Searches find 45 items and cost 50 credits for each page that is not empty. A company name
-with \"nobody\" in it finds nothing; one with \"concurrent\" in it makes search-events answer
-HTTP 200 with the error body USER_CONCURRENCY_LIMIT_EXCEEDED.
+with \"many\" in it finds 250, which are three pages of 100; one with \"nobody\" in it finds
+nothing; one with \"concurrent\" in it makes search-events answer HTTP 200 with the error body
+USER_CONCURRENCY_LIMIT_EXCEEDED.
 ";
 
 /// Which of a contact's two values.
@@ -135,7 +138,25 @@ pub(super) fn event_exists(event_id: &str) -> bool {
 
 /// The people of an event: as many of each kind as the rules have, and ordinary ones.
 pub(super) fn people_of(event_id: &str) -> Vec<String> {
-    let digits: String = event_id.chars().filter(char::is_ascii_digit).collect();
-    let stem = &digits[digits.len().saturating_sub(18)..];
+    if event_id.ends_with("250") {
+        let stem = stem(event_id, 17);
+        return (1..=250).map(|number| format!("{stem}{number:03}")).collect();
+    }
+    let stem = stem(event_id, 18);
     (55..=99).map(|ending| format!("{stem}{ending}")).collect()
+}
+
+/// The last digits of an event's id, as many as leave room in a contact's.
+fn stem(event_id: &str, most: usize) -> String {
+    let digits: String = event_id.chars().filter(char::is_ascii_digit).collect();
+    digits[digits.len().saturating_sub(most)..].to_owned()
+}
+
+/// How many items a search for this company finds.
+pub(super) fn found_by(company_name: &str) -> i64 {
+    match company_name {
+        name if name.contains("nobody") => 0,
+        name if name.contains("many") => 250,
+        _ => 45,
+    }
 }

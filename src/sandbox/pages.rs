@@ -6,15 +6,13 @@
 use serde_json::{Value, json};
 
 use super::answers::{Answer, contact, invalid, object, query, refuse, refused, text};
-use super::contacts::{event_exists, people_of};
+use super::contacts::{event_exists, found_by, people_of};
 use super::credits::EVENT_PRICE;
 use super::routes::Asked;
 use super::world::World;
 
 /// How many people of an event can be seen before it is unlocked.
 const PREVIEW: usize = 5;
-/// Three pages of the default size.
-const SEARCH_TOTAL: i64 = 45;
 
 /// Which page is asked for, and of what size.
 #[derive(Clone, Copy)]
@@ -119,7 +117,7 @@ pub(super) fn search(
     let name = name.ok_or_else(|| invalid("company_name is required"))?;
     let number = |field, default| body.get(field).map_or(Some(default), Value::as_i64);
     let paging = Paging::new(number("page", 1), number("pageSize", 20))?;
-    let total = if name.contains("nobody") { 0 } else { SEARCH_TOTAL };
+    let total = found_by(name);
     let items: Vec<Value> = paging.range(total).map(|place| item(name, place)).collect();
     if !items.is_empty() {
         world.charge_search(now_ms).map_err(refused)?;
