@@ -27,6 +27,19 @@ pub(super) struct Wanted {
     /// Buy phones instead of emails
     #[arg(long)]
     phones: bool,
+    /// Unlock an event instead: full access to its lists (2000 credits the first time)
+    #[arg(long, value_name = "ID", conflicts_with_all = ["ids", "event", "phones", "file"])]
+    unlock_event: Option<String>,
+    /// Search exhibitors by company name instead (50 credits for each page that finds something)
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["ids", "event", "phones", "file", "unlock_event"])]
+    search_companies: Option<String>,
+    /// Search the events at which a company exhibits instead; costs the same
+    #[arg(long, value_name = "NAME",
+        conflicts_with_all = ["ids", "event", "phones", "file", "unlock_event", "search_companies"])]
+    search_events: Option<String>,
+    /// Pages of a search to buy at most, 100 results each
+    #[arg(long, value_name = "N", conflicts_with_all = ["ids", "file", "unlock_event"])]
+    max_pages: Option<u32>,
     /// One id a line, or CSV with a column personnel_id; `-` is standard input
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -76,13 +89,19 @@ impl Wanted {
 
     /// Reads the ids and checks the row as the worker will.
     pub(super) fn understand(self, config: &Config) -> Result<Understood, Failure> {
-        let ids = ids::collect(&self.ids, self.file.as_deref()).map_err(Failure::usage)?;
+        let (action, event_id, query) = self.what();
+        let ids = match action.channel() {
+            Some(_) => ids::collect(&self.ids, self.file.as_deref()).map_err(Failure::usage)?,
+            None => vec![],
+        };
         let row = Enqueue {
             account: self.account,
-            action: action(self.phones),
-            event_id: self.event,
-            personnel_ids: Some(serde_json::json!(ids).to_string()),
+            action: action.to_string(),
+            event_id,
+            personnel_ids: action.channel().map(|_| serde_json::json!(ids).to_string()),
             task_id: None,
+            query,
+            max_pages: self.max_pages,
             reference: self.reference,
             dedupe_key: self.dedupe_key,
             max_credits: self.max_credits,
@@ -90,11 +109,27 @@ impl Wanted {
         };
         Ok(Understood { request: parse(&row, config)?, given: ids.len(), row })
     }
+
+    /// The action, its event, and its query.
+    fn what(&self) -> (Action, Option<String>, Option<String>) {
+        if let Some(event) = &self.unlock_event {
+            return (Action::UnlockEventContacts, Some(event.clone()), None);
+        }
+        let searches = [
+            (Action::SearchExhibitorCompanies, &self.search_companies),
+            (Action::SearchExhibitorEvents, &self.search_events),
+        ];
+        for (action, query) in searches {
+            if query.is_some() {
+                return (action, None, query.clone());
+            }
+        }
+        (contacts_action(self.phones), self.event.clone(), None)
+    }
 }
 
-fn action(phones: bool) -> String {
-    let action = if phones { Action::UnlockContactPhones } else { Action::UnlockContactEmails };
-    action.as_str().to_owned()
+fn contacts_action(phones: bool) -> Action {
+    if phones { Action::UnlockContactPhones } else { Action::UnlockContactEmails }
 }
 
 fn parse(row: &Enqueue, config: &Config) -> Result<UnlockRequest, Failure> {
@@ -105,8 +140,8 @@ fn parse(row: &Enqueue, config: &Config) -> Result<UnlockRequest, Failure> {
         event_id: row.event_id.clone(),
         personnel_ids: row.personnel_ids.clone(),
         task_id: row.task_id.clone(),
-        query: None,
-        max_pages: 1,
+        query: row.query.clone(),
+        max_pages: i64::from(row.max_pages.unwrap_or(1)),
         max_credits: row.max_credits,
         approved: row.approved,
     };
@@ -121,6 +156,8 @@ Examples:
   unlockd enqueue --event 139574 789 790
   unlockd enqueue --event 139574 --file leads.csv --reference crm-export-17 --dedupe-key crm-17 --wait
   cut -f1 ids.tsv | unlockd enqueue --phones --max-credits 3000 -
+  unlockd enqueue --unlock-event 139574 --approve --wait
+  unlockd enqueue --search-companies Acme --max-pages 2
 
 Enqueueing spends nothing by itself; `unlockd plan` with the same arguments says what it would cost.
 With --wait: exit code 0 when done, 4 when it waits for a person, 1 when rejected or cancelled.")]
@@ -151,8 +188,13 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
         let ids = plural(invalid, "id");
         eprintln!("unlockd: {ids} cannot be a contact's (1 to 20 digits) and will get the outcome invalid");
     }
-    let contacts = plural(understood.contacts().valid.len() as i64, "contact");
-    write(&config, understood.row, &contacts, args.wait, args.json).await
+    let what = match &understood.request.wish {
+        Wish::Event => "an event to unlock".to_owned(),
+        Wish::Search { max_pages: 1, .. } => "one page of a search".to_owned(),
+        Wish::Search { max_pages, .. } => format!("at most {max_pages} pages of a search"),
+        _ => plural(understood.contacts().valid.len() as i64, "contact"),
+    };
+    write(&config, understood.row, &what, args.wait, args.json).await
 }
 
 #[derive(clap::Args)]
@@ -186,7 +228,7 @@ pub(super) async fn adopt(context: Context, args: Adopt) -> Outcome {
     let config = context.load()?;
     let row = Enqueue {
         account: args.account,
-        action: action(args.phones),
+        action: contacts_action(args.phones).to_string(),
         event_id: args.event,
         task_id: Some(args.task_id),
         reference: args.reference,

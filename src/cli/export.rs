@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::domain::Millis;
 use crate::domain::outcome::Outcome as ContactOutcome;
 use crate::store::Store;
+use crate::store::report::direct;
 use crate::store::report::export::{self, Contact, Wanted};
 
 /// Contacts in one read.
@@ -49,6 +50,7 @@ Examples:
   unlockd export --format jsonl --since 24h
 
 Contacts whose outcome is not known yet are left out unless asked for with --outcome pending.
+What event unlocks and searches brought (the view action_results) is in JSON Lines only, after the contacts.
 In CSV, a cell that begins with = + - @, a tab or a carriage return gets a leading ' so that no
 spreadsheet takes it for a formula; phone numbers are among them. JSON Lines has every value as it is.
 The file is readable by its owner only.")]
@@ -66,7 +68,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "WHEN", value_parser = parse_since)]
     since: Option<Since>,
     /// Only these outcomes; may be given several times
-    #[arg(long = "outcome", value_name = "O", value_parser = PossibleValuesParser::new(ContactOutcome::NAMES))]
+    #[arg(long = "outcome", value_name = "O", value_parser = PossibleValuesParser::new(
+        ContactOutcome::NAMES.into_iter().chain(ContactOutcome::DIRECT_NAMES)))]
     outcomes: Vec<String>,
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
@@ -182,6 +185,29 @@ async fn write_all(
         out.flush()?;
         match page.last() {
             Some(contact) => last = contact.item_id,
+            None => break,
+        }
+    }
+    match format {
+        Format::Csv => Ok(count),
+        Format::Jsonl => Ok(count + write_direct(store, wanted, out).await?),
+    }
+}
+
+/// Event unlocks and searches have other columns than contacts: JSON Lines only.
+async fn write_direct(store: &Store, wanted: &Wanted, out: &mut impl Write) -> Result<i64, Failure> {
+    let (mut last, mut count) = (0, 0);
+    loop {
+        // A result may be a thousand pages.
+        let page = direct::page(store, wanted, last, 10).await?;
+        for result in &page {
+            serde_json::to_writer(&mut *out, result).map_err(std::io::Error::from)?;
+            out.write_all(b"\n")?;
+        }
+        count += page.len() as i64;
+        out.flush()?;
+        match page.last() {
+            Some(result) => last = result.request_id,
             None => return Ok(count),
         }
     }

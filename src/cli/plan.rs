@@ -13,13 +13,12 @@ use super::enqueue::{Understood, Wanted};
 use super::show;
 use super::{Context, Outcome, open};
 use crate::config::Config;
+use crate::domain::Credits;
 use crate::domain::credits::Approval;
-use crate::domain::request::Wish;
-use crate::domain::{Action, Credits};
 use crate::store::inbox;
 use crate::store::report::Time;
 use crate::store::{Store, balances, items, ledger};
-use crate::worker::intake;
+use crate::worker::{intake, prices};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -114,8 +113,7 @@ async fn plan(
     understood: &Understood,
 ) -> Result<Plan, super::Failure> {
     let (request, contacts) = (&understood.request, understood.contacts());
-    debug_assert!(matches!(request.wish, Wish::Contacts { .. }), "the command line asks for contacts");
-    let (mut known, mut price) = (HashMap::new(), configured_price(config, request.action));
+    let (mut known, mut price) = (HashMap::new(), prices(config).of(request.action));
     if let Some(store) = store {
         let json = serde_json::json!(contacts.valid).to_string();
         let found = items::had_or_in_flight(store.readers(), &request.account, request.action, json).await?;
@@ -124,7 +122,12 @@ async fn plan(
         price = seen.unwrap_or(price);
     }
     let approve_above = Credits(config.credits.approve_above);
-    let estimate = intake::estimate(request, contacts, |id| known.contains_key(id), price, approve_above);
+    let direct = request.action.channel().is_none();
+    let new = match direct {
+        true => request.wish.calls() as usize,
+        false => contacts.valid.iter().filter(|id| !known.contains_key(id.as_str())).count(),
+    };
+    let estimate = intake::estimate(request, new, price, approve_above);
     let in_flight = known.values().filter(|in_flight| **in_flight).count();
     let (status, reason) = match estimate.approval {
         Approval::NotNeeded => ("accepted", None),
@@ -141,12 +144,12 @@ async fn plan(
         action: request.action.to_string(),
         event_id: request.event_id.as_ref().map(ToString::to_string),
         given: understood.given,
-        new: estimate.new,
+        new,
         already_had: known.len() - in_flight,
         in_flight,
         repeated: understood.given - contacts.valid.len() - contacts.invalid.len(),
         invalid: contacts.invalid.len(),
-        batches: estimate.new.div_ceil(config.submit.batch_size.max(1) as usize),
+        batches: if direct { new } else { new.div_ceil(config.submit.batch_size.max(1) as usize) },
         price,
         quoted_credits: estimate.quote,
         status,
@@ -158,11 +161,6 @@ async fn plan(
         available: None,
         available_after: None,
     })
-}
-
-fn configured_price(config: &Config, action: Action) -> Credits {
-    let price = &config.credits.price;
-    Credits(if action == Action::UnlockContactPhones { price.phone } else { price.email })
 }
 
 impl Plan {
@@ -179,6 +177,15 @@ fn show_plan(plan: &Plan) -> Outcome {
     let event = plan.event_id.as_ref().map(|id| format!(", event {id}")).unwrap_or_default();
     writeln!(out, "Plan: {} on account {}{event}", plan.action, plan.account)?;
     let batches = show::plural(plan.batches as i64, "batch").replace("batchs", "batches");
+    if plan.given == 0 {
+        let calls = show::plural(plan.new as i64, "paid call");
+        writeln!(
+            out,
+            "  {calls} at most, {} credits at most ({} × {})",
+            plan.quoted_credits, plan.new, plan.price
+        )?;
+        return show_balance(plan, &mut out);
+    }
     let lines = [
         (
             plan.new,
@@ -194,6 +201,10 @@ fn show_plan(plan: &Plan) -> Outcome {
     for (count, what, credits) in lines.iter().filter(|(count, ..)| *count > 0) {
         writeln!(out, "  {count:>7}  {what:34} {credits}")?;
     }
+    show_balance(plan, &mut out)
+}
+
+fn show_balance(plan: &Plan, out: &mut impl Write) -> Outcome {
     match (plan.balance, plan.balance_at) {
         (Some(balance), Some(at)) => {
             let after = plan.balance_after.unwrap_or_default();

@@ -10,9 +10,10 @@ use serde::Serialize;
 use super::show::{self, cell};
 use super::{Context, Failure, Outcome, existing, if_there};
 use crate::store::Store;
+use crate::store::report::direct::ActionResult;
 use crate::store::report::jobs::Job;
 use crate::store::report::requests::{Entry, Request};
-use crate::store::report::{OutcomeCount, jobs, requests};
+use crate::store::report::{OutcomeCount, direct, jobs, requests};
 
 const STATUSES: [&str; 6] = ["new", "awaiting_approval", "accepted", "done", "rejected", "cancelled"];
 #[derive(clap::Args)]
@@ -80,6 +81,9 @@ struct WholeRequest {
     #[serde(flatten)]
     request: Request,
     outcomes: Vec<OutcomeCount>,
+    /// What an event unlock or a search brought.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<ActionResult>,
     jobs: Vec<Job>,
     timeline: Vec<Entry>,
 }
@@ -91,6 +95,7 @@ pub(super) async fn one(context: Context, args: One) -> Outcome {
     let whole = WholeRequest {
         request,
         outcomes: requests::outcomes(&store, args.id).await?,
+        result: direct::read(&store, args.id).await?,
         jobs: jobs::of_request(&store, args.id).await?,
         timeline: requests::timeline(&store, args.id).await?,
     };
@@ -109,6 +114,28 @@ pub(super) async fn find(store: &Store, id: i64) -> Result<Request, Failure> {
         Some(newest) => format!("there is no request {id}; the newest is {newest}; see: unlockd requests"),
         None => format!("there is no request {id}, and no other yet; enqueue one: unlockd enqueue 789 790"),
     }))
+}
+
+/// What a direct action brought, in a few lines: the whole is for programs.
+fn show_result(out: &mut impl Write, result: &ActionResult) -> std::io::Result<()> {
+    let value: serde_json::Value =
+        result.result.as_ref().and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    let found = value.as_array().map(|items| {
+        format!("{} results: unlockd export --format jsonl --request {}", items.len(), result.request_id)
+    });
+    let text = |name: &str| value.get(name).filter(|value| !value.is_null()).map(ToString::to_string);
+    show::facts(
+        out,
+        &[
+            ("outcome", Some(result.outcome.clone())),
+            ("credits used", result.credits_used.map(|credits| credits.to_string())),
+            ("found", found),
+            ("event", text("event")),
+            ("access mode", text("accessMode")),
+            ("counts", text("counts")),
+            ("balance after", text("balanceAfter")),
+        ],
+    )
 }
 
 fn show_whole(whole: &WholeRequest) -> Outcome {
@@ -137,6 +164,11 @@ fn show_whole(whole: &WholeRequest) -> Outcome {
     if request.taken_at.is_none() && !request.is_finished() {
         writeln!(out, "  no worker has taken it yet: unlockd explain {}", request.id)?;
         return Ok(());
+    }
+    if let Some(result) = &whole.result {
+        show_result(&mut out, result)?;
+        super::jobs::table(&mut out, &whole.jobs, "")?;
+        return Ok(show::timeline(&mut out, &whole.timeline)?);
     }
     let outcomes = whole
         .outcomes

@@ -79,6 +79,51 @@ fn charge_explains_it(look: &Look, cost: Credits) -> bool {
     all_gone || part_gone
 }
 
+/// What follows from a look at an event whose unlock was not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventVerdict {
+    /// The event is open. `charge` is what our call has cost, as far as the balance tells.
+    Open { charge: Credits },
+    /// It is not: asked again. The vendor documents that a repeat is free, and a lost answer may
+    /// simply be asked for once more.
+    AskAgain,
+}
+
+/// Weighs a look at an event: whether its list is complete, and what left the balance unexplained
+/// since before the call, at least and at most. When in doubt the charge counts as ours, since local
+/// figures may overstate and never understate.
+pub fn weigh_event(open: bool, unexplained: Option<(Credits, Credits)>, cost: Credits) -> EventVerdict {
+    if !open {
+        return EventVerdict::AskAgain;
+    }
+    // Somebody else unlocked it. A balance that has grown could hide the charge, and proves nothing.
+    let surely_not_ours = unexplained.is_some_and(|(least, most)| least >= Credits::ZERO && most < cost);
+    EventVerdict::Open { charge: if surely_not_ours { Credits::ZERO } else { cost } }
+}
+
+/// Weighs a look at a search whose answer was lost. Only the balance can tell whether it was
+/// charged, and nothing can bring its results back; so a person decides whether to pay (again), as
+/// soon as the balance has said what it can.
+pub fn weigh_search(
+    unexplained: Option<(Credits, Credits)>,
+    cost: Credits,
+    looks: u32,
+    since: Millis,
+    now: Millis,
+    patience: Patience,
+) -> Verdict {
+    let waited = now.since(since);
+    let charged = unexplained.is_some_and(|(least, _)| least >= cost);
+    // A charge may show late; see `weigh`.
+    let quiet = looks >= LOOKS_TO_PROVE_NO_EFFECT
+        && waited >= patience.verify_after_ms.saturating_mul(4)
+        && unexplained == Some((Credits::ZERO, Credits::ZERO));
+    if charged || quiet || waited >= patience.decide_after_ms {
+        return Verdict::NeedsDecision;
+    }
+    Verdict::LookAgainAt(now.plus(pause_ms(looks, patience)))
+}
+
 /// How long to look, and how often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
@@ -218,6 +263,41 @@ mod tests {
         let verdict = |looks| weigh(Sign::Unclear, 0, looks, Millis(0), Millis(900_000), PATIENCE);
         assert_eq!(verdict(3), Verdict::NeedsDecision);
         assert!(matches!(verdict(2), Verdict::LookAgainAt(_)), "an API that was down is no evidence");
+    }
+
+    #[test]
+    fn an_event_that_is_not_open_is_asked_for_again() {
+        let cost = Credits(2_000);
+        let gone = |least, most| Some((Credits(least), Credits(most)));
+        assert_eq!(weigh_event(false, gone(2_000, 2_000), cost), EventVerdict::AskAgain);
+        let charge = |unexplained| match weigh_event(true, unexplained, cost) {
+            EventVerdict::Open { charge } => charge.0,
+            EventVerdict::AskAgain => panic!("it is open"),
+        };
+        assert_eq!(charge(gone(2_000, 2_000)), 2_000, "ours");
+        assert_eq!(charge(gone(0, 0)), 0, "somebody else's");
+        assert_eq!(charge(gone(0, 1_999)), 0, "too little is gone");
+        assert_eq!(charge(gone(0, 2_000)), 2_000, "may be ours");
+        assert_eq!(charge(gone(-500, -500)), 2_000, "a top-up may hide it");
+        assert_eq!(charge(None), 2_000, "nothing is known");
+    }
+
+    #[test]
+    fn a_lost_search_waits_for_a_person_and_never_goes_out_by_itself() {
+        let cost = Credits(50);
+        let weigh = |least, most, looks, now| {
+            let gone = Some((Credits(least), Credits(most)));
+            weigh_search(gone, cost, looks, Millis(0), Millis(now), PATIENCE)
+        };
+        assert_eq!(weigh(50, 50, 1, 30_000), Verdict::NeedsDecision, "charged: no need to wait");
+        assert!(matches!(weigh(0, 0, 1, 30_000), Verdict::LookAgainAt(_)), "a charge may show late");
+        assert!(matches!(weigh(0, 0, 3, 119_999), Verdict::LookAgainAt(_)));
+        assert_eq!(weigh(0, 0, 3, 120_000), Verdict::NeedsDecision, "nothing was charged");
+        assert!(matches!(weigh(0, 50, 3, 120_000), Verdict::LookAgainAt(_)), "others may explain it");
+        assert_eq!(weigh(0, 50, 9, 900_000), Verdict::NeedsDecision);
+        for (least, most, looks, now) in [(0, 0, 3, 120_000), (50, 50, 9, 900_000), (-9, -9, 99, i64::MAX)] {
+            assert_ne!(weigh(least, most, looks, now), Verdict::NotCarriedOut);
+        }
     }
 
     #[test]

@@ -105,6 +105,8 @@ pub enum Event {
     TaskAccepted { task_id: TaskId, next_poll_at: Millis },
     /// 201 without a task: nothing was chargeable.
     NothingChargeable,
+    /// The answer is the result: there is no task to wait for.
+    Delivered,
     /// The API refused it for good.
     Refused,
     /// It certainly took no effect and is to be sent again, perhaps after a wait.
@@ -159,8 +161,9 @@ pub fn next(state: &State, event: Event) -> Result<State, IllegalMove> {
         (State::Submitting, Event::TaskAccepted { task_id, next_poll_at }) => {
             Ok(State::Polling { task_id, poll_count: 0, next_poll_at })
         }
-        (State::Submitting, Event::NothingChargeable) => Ok(State::Completed),
-        (State::Submitting, Event::Refused) => Ok(State::Rejected),
+        (State::Submitting, Event::NothingChargeable | Event::Delivered) => Ok(State::Completed),
+        // Refused by a precheck, or by the API itself.
+        (State::Queued { .. } | State::Submitting, Event::Refused) => Ok(State::Rejected),
         (State::Submitting, Event::TookNoEffect { waits_for }) => Ok(State::Queued { waits_for }),
         (State::Submitting, Event::AnswerLost) => Ok(State::InDoubt { doubt: Doubt::Looking }),
 
@@ -242,6 +245,7 @@ impl Event {
             Event::NothingLeft => "nothing_left",
             Event::TaskAccepted { .. } => "task_accepted",
             Event::NothingChargeable => "nothing_chargeable",
+            Event::Delivered => "delivered",
             Event::Refused => "refused",
             Event::TookNoEffect { .. } => "took_no_effect",
             Event::AnswerLost => "answer_lost",
@@ -304,6 +308,7 @@ mod tests {
             Event::NothingLeft,
             Event::TaskAccepted { task_id: task_id.clone(), next_poll_at },
             Event::NothingChargeable,
+            Event::Delivered,
             Event::Refused,
             Event::TookNoEffect { waits_for: None },
             Event::AnswerLost,
@@ -340,14 +345,17 @@ queued + send_started -> submitting
 queued + held -> queued (budget)
 queued + released -> queued
 queued + nothing_left -> completed
+queued + refused -> rejected
 queued + cancelled -> cancelled
 queued (insufficient_credits) + send_started -> submitting
 queued (insufficient_credits) + held -> queued (budget)
 queued (insufficient_credits) + released -> queued
 queued (insufficient_credits) + nothing_left -> completed
+queued (insufficient_credits) + refused -> rejected
 queued (insufficient_credits) + cancelled -> cancelled
 submitting + task_accepted -> polling
 submitting + nothing_chargeable -> completed
+submitting + delivered -> completed
 submitting + refused -> rejected
 submitting + took_no_effect -> queued
 submitting + answer_lost -> in_doubt (looking)

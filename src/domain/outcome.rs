@@ -46,6 +46,9 @@ impl Source {
 }
 
 impl Outcome {
+    /// The words of `action_results.outcome` that contacts do not have.
+    pub const DIRECT_NAMES: [&'static str; 4] = ["unlocked", "already_unlocked", "found", "nothing_found"];
+
     /// Every word that can stand in `contact_outcomes.outcome`, `pending` first.
     pub const NAMES: [&'static str; 13] = [
         "pending",

@@ -49,6 +49,29 @@ pub enum Wish {
     Search { query: String, max_pages: u32 },
 }
 
+impl Wish {
+    /// Paid calls of a direct action, at most; 0 for contacts, which are counted one by one.
+    pub fn calls(&self) -> u32 {
+        match self {
+            Wish::Contacts { .. } | Wish::Adopt { .. } => 0,
+            Wish::Event => 1,
+            Wish::Search { max_pages, .. } => *max_pages,
+        }
+    }
+}
+
+impl UnlockRequest {
+    /// The first call of a direct action as an item: the event's id, or the first page. The pages
+    /// after it follow as they show that there is more.
+    pub fn first_call(&self) -> Contacts {
+        let key = match (&self.wish, &self.event_id) {
+            (Wish::Event, Some(event_id)) => PersonnelId::trusted(event_id.as_str()),
+            _ => PersonnelId::trusted("1"),
+        };
+        Contacts { valid: vec![key], invalid: vec![] }
+    }
+}
+
 /// The distinct contacts of a row, in its order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contacts {
@@ -64,8 +87,6 @@ pub enum Rejection {
     UnknownAccount { known: String },
     #[error("unknown action: use one of {}", Action::ALL.map(Action::as_str).join(", "))]
     UnknownAction,
-    #[error("this version does not carry out {action} yet; nothing was bought")]
-    NotSupported { action: Action },
     #[error("event_id must be 1 to 100 visible characters without / ? # % \\ and quotes")]
     BadEventId,
     #[error("event_id is missing: {action} needs it")]

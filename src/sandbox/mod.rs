@@ -265,6 +265,12 @@ impl Sandbox {
         self.state().world.mark_unlocked(personnel_id, channel);
     }
 
+    /// Somebody else has unlocked the event.
+    pub fn mark_event_unlocked(&self, event_id: &str) {
+        let now_ms = self.now_ms();
+        self.state().world.mark_event_unlocked(event_id, now_ms);
+    }
+
     /// Somebody else makes calls with every key that has a window open; else with the next.
     pub fn use_up_calls(&self, calls: u32) {
         let now_ms = self.now_ms();

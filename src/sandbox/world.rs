@@ -260,6 +260,10 @@ impl World {
         self.charge(SEARCH_PRICE, now_ms)
     }
 
+    pub(super) fn mark_event_unlocked(&mut self, id: &str, now_ms: i64) {
+        self.events.insert(id.to_owned(), now_ms);
+    }
+
     pub(super) fn mark_unlocked(&mut self, personnel_id: &str, channel: Channel) {
         self.marked.insert((personnel_id.to_owned(), channel));
     }

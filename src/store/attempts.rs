@@ -71,6 +71,14 @@ pub async fn end_attempt(
     exactly_one(&result, "the submission attempt")
 }
 
+/// How many submissions of a job were never answered.
+pub async fn unanswered(connection: &mut SqliteConnection, job_id: JobId) -> Result<u32, StoreError> {
+    Ok(sqlx::query_scalar("select count(*) from attempts where job_id = ?1 and result = 'unknown'")
+        .bind(job_id.0)
+        .fetch_one(connection)
+        .await?)
+}
+
 /// When the last submission of a job started, and the balance before it.
 pub async fn last_attempt(
     readers: &SqlitePool,

@@ -193,6 +193,9 @@ pub struct Enqueue {
     pub event_id: Option<String>,
     pub personnel_ids: Option<String>,
     pub task_id: Option<String>,
+    pub query: Option<String>,
+    /// `None`: the table's default, one page.
+    pub max_pages: Option<u32>,
     pub reference: Option<String>,
     pub dedupe_key: Option<String>,
     pub max_credits: Option<i64>,
@@ -207,8 +210,8 @@ pub async fn insert(store: &Store, row: Enqueue) -> Result<Option<i64>, StoreErr
             Box::pin(async move {
                 Ok(sqlx::query_scalar(
                     "insert into inbox (account, action, event_id, personnel_ids, task_id, reference, dedupe_key,
-                                        max_credits, approved)
-                     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) on conflict do nothing returning id",
+                                        max_credits, approved, query, max_pages)
+                     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, coalesce(?11, 1)) on conflict do nothing returning id",
                 )
                 .bind(row.account)
                 .bind(row.action)
@@ -219,6 +222,8 @@ pub async fn insert(store: &Store, row: Enqueue) -> Result<Option<i64>, StoreErr
                 .bind(row.dedupe_key)
                 .bind(row.max_credits)
                 .bind(i64::from(row.approved))
+                .bind(row.query)
+                .bind(row.max_pages)
                 .fetch_optional(connection)
                 .await?)
             })

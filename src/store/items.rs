@@ -14,7 +14,7 @@ use crate::domain::{AccountId, Action, Channel, EventId, JobId, Millis, Personne
 /// What a batch is made of: items that may travel in one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    pub channel: Channel,
+    pub action: Action,
     pub event_id: Option<EventId>,
 }
 
@@ -34,8 +34,8 @@ pub async fn oldest_waiting_group(
     .fetch_optional(readers)
     .await?;
     Ok(row.and_then(|(action, event_id)| {
-        let channel = Action::parse(&action)?.channel()?;
-        Some(Group { channel, event_id: event_id.map(EventId::trusted) })
+        let action = Action::parse(&action)?;
+        Some(Group { action, event_id: event_id.map(EventId::trusted) })
     }))
 }
 
@@ -52,7 +52,7 @@ pub async fn waiting_contacts(
          where state = 'waiting' and account = ?1 and action = ?2 and event_id is ?3 order by id limit ?4",
     )
     .bind(account.as_str())
-    .bind(group.channel.action().as_str())
+    .bind(group.action.as_str())
     .bind(group.event_id.as_ref().map(EventId::as_str))
     .bind(limit)
     .fetch_all(connection)
@@ -94,7 +94,7 @@ pub async fn serve_from_store(
 pub async fn join_in_flight(
     connection: &mut SqliteConnection,
     account: &AccountId,
-    channel: Channel,
+    action: Action,
     contacts: &[PersonnelId],
 ) -> Result<u64, StoreError> {
     let result = sqlx::query(
@@ -108,7 +108,7 @@ pub async fn join_in_flight(
            and items.state = 'waiting'",
     )
     .bind(account.as_str())
-    .bind(channel.action().as_str())
+    .bind(action.as_str())
     .bind(json_ids(contacts))
     .execute(connection)
     .await?;
@@ -119,7 +119,7 @@ pub async fn join_in_flight(
 pub async fn assign(
     connection: &mut SqliteConnection,
     account: &AccountId,
-    channel: Channel,
+    action: Action,
     contacts: &[PersonnelId],
     job_id: JobId,
 ) -> Result<(), StoreError> {
@@ -129,7 +129,7 @@ pub async fn assign(
            and personnel_id in (select value from json_each(?3))",
     )
     .bind(account.as_str())
-    .bind(channel.action().as_str())
+    .bind(action.as_str())
     .bind(json_ids(contacts))
     .bind(job_id.0)
     .execute(connection)

@@ -16,7 +16,7 @@ use crate::domain::{AccountId, Action, Channel, Credits, EventId, JobId, Millis,
 pub struct Job {
     pub id: JobId,
     pub account: AccountId,
-    pub channel: Channel,
+    pub action: Action,
     pub event_id: Option<EventId>,
     pub state: State,
     /// The task's id, once known; stays when the task has ended.
@@ -60,9 +60,9 @@ impl Job {
         Ok(())
     }
 
-    /// The action that the job carries out.
-    pub fn action(&self) -> Action {
-        self.channel.action()
+    /// What is bought of each contact; `None` for a direct action, which has no contacts.
+    pub fn channel(&self) -> Option<Channel> {
+        self.action.channel()
     }
 }
 
@@ -102,13 +102,12 @@ impl TryFrom<Row> for Job {
         let unreadable =
             |problem: &str| StoreError::Unreadable { table: "jobs", id: row.id, problem: problem.to_owned() };
         let count = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
-        let channel =
-            Action::parse(&row.action).and_then(Action::channel).ok_or_else(|| unreadable("its action"))?;
+        let action = Action::parse(&row.action).ok_or_else(|| unreadable("its action"))?;
         Ok(Job {
             state: state(&row).ok_or_else(|| unreadable("its state"))?,
             id: JobId(row.id),
             account: AccountId::trusted(row.account),
-            channel,
+            action,
             event_id: row.event_id.map(EventId::trusted),
             task_id: row.task_id.map(TaskId::trusted),
             poll_count: count(row.poll_count),

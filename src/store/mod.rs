@@ -15,6 +15,7 @@
 pub mod accounts;
 pub mod attempts;
 pub mod balances;
+pub mod direct;
 pub mod disk;
 pub mod erase;
 mod error;

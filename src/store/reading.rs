@@ -5,13 +5,13 @@ use sqlx::{SqliteConnection, SqlitePool};
 
 use super::StoreError;
 use super::items::json_ids;
-use crate::domain::{AccountId, Action, Channel, JobId, Millis, PersonnelId};
+use crate::domain::{AccountId, Action, JobId, Millis, PersonnelId};
 
 /// An item whose value is to be read from a profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToRead {
     pub personnel_id: PersonnelId,
-    pub channel: Channel,
+    pub action: Action,
     pub job_id: Option<JobId>,
     pub reads: u32,
     pub reading_since: Millis,
@@ -102,7 +102,7 @@ pub async fn due_reads(
         .filter_map(|(personnel_id, action, job_id, reads, since, set_aside)| {
             Some(ToRead {
                 personnel_id: PersonnelId::trusted(personnel_id),
-                channel: Action::parse(&action)?.channel()?,
+                action: Action::parse(&action)?,
                 job_id: job_id.map(JobId),
                 reads: u32::try_from(reads).unwrap_or(u32::MAX),
                 reading_since: Millis(since),

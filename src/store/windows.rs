@@ -53,6 +53,7 @@ pub async fn has_running(readers: &SqlitePool, account: &AccountId) -> Result<bo
 pub struct Window {
     pub id: i64,
     pub opened_at: i64,
+    pub opening_snapshot: Option<i64>,
     pub balance_before: Option<i64>,
     /// Jobs of the window that are still running or in doubt, other than those that wait for a
     /// person.
@@ -70,7 +71,7 @@ pub async fn read_window(
     account: &AccountId,
 ) -> Result<Option<Window>, StoreError> {
     Ok(sqlx::query_as(
-        "select w.id, w.opened_at, w.balance_before,
+        "select w.id, w.opened_at, w.opening_snapshot, w.balance_before,
                 coalesce(sum(j.state in ('submitting', 'polling')
                     or (j.state = 'in_doubt' and j.state_reason <> 'needs_decision')), 0) as running,
                 coalesce(sum(j.state = 'in_doubt' and j.state_reason = 'needs_decision'), 0) as undecided,

@@ -5,9 +5,9 @@
 //! are joined; only the rest goes into the batch, and a batch that was not sent yet fills up.
 
 use super::Deps;
-use crate::domain::{AccountId, Millis};
+use crate::domain::{AccountId, Millis, PersonnelId};
 use crate::store::jobs::Job;
-use crate::store::{StoreError, items, jobs, requests};
+use crate::store::{StoreError, direct, items, jobs, requests};
 
 /// Puts the oldest waiting items into a batch, or fills up the one that is ready but was not sent
 /// yet. Returns whether something changed.
@@ -22,10 +22,13 @@ pub(super) async fn form(
         // Sorted already: what it costs is known, and stays true only for these contacts.
         Some(job) if deps.sortings().contains_key(&(job.id, job.version)) => return Ok(false),
         Some(job) if job.contacts >= batch_size => return Ok(false),
-        Some(job) => Some(items::Group { channel: job.channel, event_id: job.event_id.clone() }),
+        // One call, one job: there is nothing to fill up.
+        Some(job) if job.channel().is_none() => return Ok(false),
+        Some(job) => Some(items::Group { action: job.action, event_id: job.event_id.clone() }),
         None => items::oldest_waiting_group(deps.store.readers(), account).await?,
     };
     let Some(group) = group else { return Ok(false) };
+    let Some(channel) = group.action.channel() else { return form_direct(deps, account, group, now).await };
     let (account, ready) = (account.clone(), ready.cloned());
     let changed = deps
         .store
@@ -36,11 +39,10 @@ pub(super) async fn form(
                 if waiting.is_empty() {
                     return Ok(false);
                 }
-                let channel = group.channel;
                 let done =
                     items::serve_from_store(&mut *connection, &account, channel, &waiting, now).await?;
                 requests::finish_complete(&mut *connection, &done, now).await?;
-                items::join_in_flight(&mut *connection, &account, channel, &waiting).await?;
+                items::join_in_flight(&mut *connection, &account, group.action, &waiting).await?;
 
                 let mut contacts =
                     items::waiting_contacts(&mut *connection, &account, &group, 2 * batch_size).await?;
@@ -53,12 +55,11 @@ pub(super) async fn form(
                     Some(job) => job,
                     None => {
                         let event_id = group.event_id.as_ref();
-                        jobs::insert_queued(&mut *connection, &account, channel.action(), event_id, now)
-                            .await?
+                        jobs::insert_queued(&mut *connection, &account, group.action, event_id, now).await?
                     }
                 };
                 contacts.truncate((batch_size - job.contacts.min(batch_size)) as usize);
-                items::assign(&mut *connection, &account, channel, &contacts, job.id).await?;
+                items::assign(&mut *connection, &account, group.action, &contacts, job.id).await?;
                 job.contacts += contacts.len() as u32;
                 jobs::save(connection, &job).await?;
                 Ok(true)
@@ -66,4 +67,36 @@ pub(super) async fn form(
         })
         .await?;
     Ok(changed)
+}
+
+/// One paid call of a direct action becomes a job. Whoever wants an event that is on its way joins.
+async fn form_direct(
+    deps: &Deps,
+    account: &AccountId,
+    group: items::Group,
+    now: Millis,
+) -> Result<bool, StoreError> {
+    let account = account.clone();
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move {
+                let action = group.action;
+                let event: Vec<PersonnelId> =
+                    group.event_id.iter().map(|id| PersonnelId::trusted(id.as_str())).collect();
+                if items::join_in_flight(&mut *connection, &account, action, &event).await? > 0 {
+                    return Ok(true);
+                }
+                let event_id = group.event_id.as_ref();
+                let mut job = jobs::insert_queued(&mut *connection, &account, action, event_id, now).await?;
+                if event.is_empty() {
+                    direct::assign_oldest_page(&mut *connection, &account, action, job.id).await?;
+                } else {
+                    items::assign(&mut *connection, &account, action, &event, job.id).await?;
+                }
+                job.contacts = 1;
+                jobs::save(connection, &job).await?;
+                Ok(true)
+            })
+        })
+        .await
 }

@@ -172,8 +172,8 @@ async fn decide(deps: &Deps, taken: &Taken, known: &KnownByKind) -> Result<NewRe
         Wish::Contacts { contacts, .. } => {
             let known = &known[&(request.account.clone(), request.action)];
             let approve_above = Credits(deps.config().credits.approve_above);
-            let had = |id: &str| known.had.contains(id);
-            let estimate = estimate(request, contacts, had, known.price, approve_above);
+            let new = contacts.valid.iter().filter(|id| !known.had.contains(id.as_str())).count();
+            let estimate = estimate(request, new, known.price, approve_above);
             Ok(quoted(deps, taken, request, contacts, estimate))
         }
         Wish::Adopt { task_id, contacts, .. } => {
@@ -188,7 +188,10 @@ async fn decide(deps: &Deps, taken: &Taken, known: &KnownByKind) -> Result<NewRe
             })
         }
         Wish::Event | Wish::Search { .. } => {
-            Ok(rejected(taken, None, &Rejection::NotSupported { action: request.action }))
+            let price = deps.price(&request.account, request.action).await?;
+            let approve_above = Credits(deps.config().credits.approve_above);
+            let estimate = estimate(request, request.wish.calls() as usize, price, approve_above);
+            Ok(quoted(deps, taken, request, &request.first_call(), estimate))
         }
     }
 }
@@ -196,25 +199,20 @@ async fn decide(deps: &Deps, taken: &Taken, known: &KnownByKind) -> Result<NewRe
 /// What a request would cost, and whether a person has to confirm that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Estimate {
-    /// Contacts to buy, at most.
-    pub(crate) new: usize,
     pub(crate) quote: Credits,
     pub(crate) approval: Approval,
 }
 
-/// Estimates a request for contacts. `known`: this database has the contact's value, or it is on
-/// its way.
+/// Estimates a request. `new` is what it would buy at most: contacts, the event, or pages.
 pub(crate) fn estimate(
     request: &UnlockRequest,
-    contacts: &Contacts,
-    known: impl Fn(&str) -> bool,
+    new: usize,
     price: Credits,
     approve_above: Credits,
 ) -> Estimate {
-    let new = contacts.valid.iter().filter(|id| !known(id.as_str())).count();
     let quote = price.times(new);
     let approved = request.approved.then_some(quote);
-    Estimate { new, quote, approval: credits::approval(quote, approve_above, request.max_credits, approved) }
+    Estimate { quote, approval: credits::approval(quote, approve_above, request.max_credits, approved) }
 }
 
 fn quoted(
@@ -376,7 +374,7 @@ async fn record(
                 for (account, channel, ids) in contacts {
                     let done =
                         items::serve_from_store(&mut *connection, &account, channel, &ids, now).await?;
-                    items::join_in_flight(&mut *connection, &account, channel, &ids).await?;
+                    items::join_in_flight(&mut *connection, &account, channel.action(), &ids).await?;
                     requests::finish_complete(&mut *connection, &done, now).await?;
                 }
                 Ok(())

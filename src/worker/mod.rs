@@ -8,6 +8,7 @@
 
 pub mod balance;
 pub mod decide;
+mod direct;
 pub mod driver;
 pub mod erase;
 pub mod form;
@@ -170,13 +171,7 @@ impl Deps {
 
     /// The configured prices.
     pub fn prices(&self) -> Prices {
-        let price = &self.config().credits.price;
-        Prices {
-            email: Credits(price.email),
-            phone: Credits(price.phone),
-            event: Credits(price.event),
-            search: Credits(price.search),
-        }
+        prices(&self.config())
     }
 
     /// What one unit of an action costs: as last seen, else as configured.
@@ -191,6 +186,17 @@ impl Deps {
 
     fn looks(&self) -> std::sync::MutexGuard<'_, HashMap<(JobId, i64), verify::PartialLook>> {
         self.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The prices as configured.
+pub(crate) fn prices(config: &Config) -> Prices {
+    let price = &config.credits.price;
+    Prices {
+        email: Credits(price.email),
+        phone: Credits(price.phone),
+        event: Credits(price.event),
+        search: Credits(price.search),
     }
 }
 

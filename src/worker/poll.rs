@@ -56,7 +56,9 @@ impl Report {
 }
 
 async fn poll(deps: &Deps, gate: &Gate, job: Job, resumed_at: Option<Millis>) -> Result<Report, StoreError> {
-    let State::Polling { task_id, .. } = job.state.clone() else { return Ok(Report::idle()) };
+    let (State::Polling { task_id, .. }, Some(channel)) = (job.state.clone(), job.channel()) else {
+        return Ok(Report::idle());
+    };
     let since = job.submitted_at.unwrap_or(job.created_at).max(resumed_at.unwrap_or_default());
     if deps.ladder().is_over(since, deps.clock.now()) {
         return give_up(deps, job).await;
@@ -68,7 +70,7 @@ async fn poll(deps: &Deps, gate: &Gate, job: Job, resumed_at: Option<Millis>) ->
     };
     let polled_at = permit.entered_at;
     let caller = permit.caller(Some(job.id), job.event_id.as_ref());
-    let answer = gate.client.task(caller, polled_at, job.channel, &task_id).await;
+    let answer = gate.client.task(caller, polled_at, channel, &task_id).await;
     let lesson = permit.learn(&answer);
     let report = match answer.result {
         Ok(view) => record_answer(deps, job, &view, polled_at).await,
@@ -106,7 +108,7 @@ async fn record_answer(
     let adopter = match (&job.task_id, job.adopted) {
         (Some(task_id), true) => {
             let readers = deps.store.readers();
-            items::adopting_request(readers, &job.account, job.action(), task_id.as_str()).await?
+            items::adopting_request(readers, &job.account, job.action, task_id.as_str()).await?
         }
         _ => None,
     };
@@ -211,7 +213,7 @@ async fn end_all(
     now: Millis,
 ) -> Result<Report, StoreError> {
     let task_id = job.task_id.as_ref().map(TaskId::to_string).unwrap_or_default();
-    let adopter = items::adopting_request(deps.store.readers(), &job.account, job.action(), &task_id).await?;
+    let adopter = items::adopting_request(deps.store.readers(), &job.account, job.action, &task_id).await?;
     tracing::warn!(job_id = job.id.0, task_id, state = job.state.name(), "{detail}");
     deps.store
         .write(move |connection| {

@@ -5,7 +5,7 @@
 //! still under way is looked at again with growing pauses.
 
 use super::gate::{Entry, Gate};
-use super::{Deps, Report, read_failure};
+use super::{Deps, Report, direct, read_failure};
 use crate::domain::failure::ReadFailure;
 use crate::domain::job::{Doubt, Event, State};
 use crate::domain::outcome::{self, Access, Outcome, ProfileReading, ProfileView};
@@ -41,13 +41,16 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
 
 async fn read(deps: &Deps, gate: &Gate, contact: ToRead) -> Result<Report, StoreError> {
     let Some(job_id) = contact.job_id else { return Ok(Report::did(1)) };
+    let Some(channel) = contact.action.channel() else {
+        return direct::confirm(deps, gate, &contact, job_id).await;
+    };
     let permit = match gate.enter(Class::Background).await? {
         Entry::Open(permit) => permit,
         Entry::At(at) => return Ok(Report::at(at)),
         Entry::NoKey => return Ok(Report::idle()),
     };
     let caller = permit.caller(Some(job_id), None);
-    let answer = gate.client.profile(caller, permit.entered_at, contact.channel, &contact.personnel_id).await;
+    let answer = gate.client.profile(caller, permit.entered_at, channel, &contact.personnel_id).await;
     permit.leave(&answer).await?;
     let now = deps.clock.now();
     let ended = match answer.result {
@@ -81,7 +84,7 @@ async fn read(deps: &Deps, gate: &Gate, contact: ToRead) -> Result<Report, Store
 
 /// 5 s, 10 s, 20 s and so on, at most ten minutes: a contact that never leaves "processing" takes
 /// about 150 calls in the day until it is given up.
-fn pause_ms(reads: u32) -> i64 {
+pub(super) fn pause_ms(reads: u32) -> i64 {
     (5_000 << reads.min(7)).min(600_000)
 }
 
@@ -99,7 +102,7 @@ fn judge(deps: &Deps, contact: &ToRead, view: &ProfileView, now: Millis) -> Opti
 }
 
 /// The precheck was wrong about a contact, or spoke about the others of its group.
-async fn send_after_all(
+pub(super) async fn send_after_all(
     deps: &Deps,
     job_id: JobId,
     personnel_id: PersonnelId,
@@ -117,7 +120,7 @@ async fn send_after_all(
     Ok(Report::did(1))
 }
 
-async fn put_off(
+pub(super) async fn put_off(
     deps: &Deps,
     job_id: JobId,
     personnel_id: PersonnelId,

@@ -29,7 +29,7 @@ pub(super) async fn release(deps: &Deps, gate: &Gate, row: &AccountRow) -> Resul
     let mut awaits_credits = false;
     for job in &parked {
         let State::Queued { waits_for: Some(reason) } = job.state else { continue };
-        let price = deps.price(&gate.account, job.action()).await?;
+        let price = deps.price(&gate.account, job.action).await?;
         let cost = price.max(job.price.unwrap_or_default()).times(job.contacts as usize);
         let resumed = row.resumed_at.is_some_and(|at| Some(Millis(at)) > job.due_at);
         let free = match reason {

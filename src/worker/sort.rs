@@ -7,13 +7,14 @@ use super::balance::after_failed_read;
 use super::gate::{Entry, Gate};
 use super::{Deps, Report, read_failure};
 use crate::api::Subject;
+use crate::domain::direct::Direct;
 use crate::domain::failure::ReadFailure;
 use crate::domain::job::Event;
 use crate::domain::rate::Class;
 use crate::domain::sorting::{Quote, Sorting};
 use crate::domain::{Credits, PersonnelId};
 use crate::store::jobs::Job;
-use crate::store::{StoreError, erase, jobs, reading, timeline};
+use crate::store::{StoreError, direct, erase, jobs, reading, timeline};
 
 /// Prechecks that fail this often in a row are done without: the endpoint is advisory.
 const PRECHECK_TRIES: u32 = 3;
@@ -32,9 +33,14 @@ pub(super) async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) ->
         None => start_sorting(deps, job, price).await?,
     };
     // An erased contact was paid for, and only reading tells whether the API remembers.
-    if !deps.config().submit.precheck && !erase::in_job(deps.store.readers(), job.id).await? {
+    let erased = job.channel().is_some() && erase::in_job(deps.store.readers(), job.id).await?;
+    if !deps.config().submit.precheck && !erased {
         sorting.ask_nothing();
     }
+    let wish = match job.channel() {
+        Some(_) => None,
+        None => direct::wish(deps.store.readers(), job.id).await?,
+    };
     while let Some(group) = sorting.question() {
         let group: Vec<PersonnelId> = group.to_vec();
         let permit = match gate.enter(Class::Paid).await? {
@@ -43,10 +49,23 @@ pub(super) async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) ->
             Entry::NoKey => return Ok(later(deps, key, sorting, Report::did(1))),
         };
         let caller = permit.caller(Some(job.id), job.event_id.as_ref());
-        let answer =
-            gate.client.precheck(caller, permit.entered_at, Subject::Contacts(job.channel, &group)).await;
+        let subject = match (job.channel(), &wish) {
+            (Some(channel), _) => Subject::Contacts(channel, &group),
+            (None, Some(wish)) => Subject::Direct(wish),
+            // Its item has left, which the intent's transaction notices.
+            (None, None) => {
+                permit.give_back();
+                sorting.ask_nothing();
+                break;
+            }
+        };
+        let answer = gate.client.precheck(caller, permit.entered_at, subject).await;
         permit.leave(&answer).await?;
         match answer.result {
+            // A search is never had already.
+            Ok(Quote::NothingToPay) if wants_page(&wish) => {
+                sorting.answer(Quote::Unhelpful("already_unlocked"))
+            }
             Ok(quote) => sorting.answer(quote),
             Err(error) => match read_failure(&error) {
                 ReadFailure::Gone => sorting.answer(Quote::Unhelpful("refused")),
@@ -59,6 +78,10 @@ pub(super) async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) ->
     }
     deps.sortings().insert(key, sorting.clone());
     Ok(Sorted::Done(sorting))
+}
+
+fn wants_page(wish: &Option<Direct>) -> bool {
+    matches!(wish, Some(Direct::Search { .. }))
 }
 
 /// How long a profile that was seen locked needs no precheck, in milliseconds.

@@ -15,18 +15,18 @@ use super::form::form;
 use super::gate::{Entry, Gate, Permit};
 use super::release::release;
 use super::sort::{Sorted, set_aside, sort};
-use super::{Deps, Report, submitted};
-use crate::api::unlock_body;
+use super::{Deps, Report, direct, submitted};
+use crate::api::{direct_body, unlock_body};
 use crate::clock;
 use crate::domain::credits::{self, Admission, Approval};
 use crate::domain::job::{Event, WaitReason};
 use crate::domain::rate::Class;
 use crate::domain::sorting::Sorting;
-use crate::domain::{AccountId, Credits, Millis, RequestId};
+use crate::domain::{AccountId, Credits, Millis, PersonnelId, RequestId};
 use crate::failpoint::{self, Place};
 use crate::store::attempts::Attempt;
 use crate::store::jobs::Job;
-use crate::store::{StoreError, accounts, attempts, disk, jobs, ledger, requests, timeline, windows};
+use crate::store::{self, StoreError, accounts, attempts, disk, jobs, ledger, requests, timeline, windows};
 
 /// If more than this lies between the commit of the intent and the first byte of the body, the
 /// process was stopped in between and what it decided may no longer hold.
@@ -57,7 +57,7 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
     }
     let Some(job) = ready else { return Ok(freed) };
     if !gate.has_usable_key() {
-        return hold(deps, job, WaitReason::InvalidApiKey, None).await;
+        return hold(deps, job, WaitReason::InvalidApiKey, (None, None)).await;
     }
     if row.paused_at.is_some() {
         return Ok(freed);
@@ -87,26 +87,35 @@ async fn cancel(deps: &Deps, mut job: Job) -> Result<Report, StoreError> {
 /// One step of a job that is ready: balance, precheck, or the submission itself.
 async fn advance(deps: &Deps, gate: &Gate, job: &Job) -> Result<Report, StoreError> {
     let now = deps.clock.now();
-    let price = deps.price(&gate.account, job.action()).await?;
+    let price = deps.price(&gate.account, job.action).await?;
     let purse = purse(deps, &gate.account).await?;
     let estimate = price.times(job.contacts as usize);
     match credits::admit(estimate, purse.as_ref(), now) {
         Admission::ReadBalance => return read_balance(deps, gate, "before_submission").await,
         // Checked again with the precheck's figure below; an estimate that does not fit may still
         // be too high, but is not worth a call.
-        Admission::Wait(reason) => return hold(deps, job, reason, None).await,
+        Admission::Wait(reason) => return hold(deps, job, reason, (None, None)).await,
         Admission::Go => {}
     }
     let sorting = match sort(deps, gate, job, price).await? {
         Sorted::Done(sorting) => sorting,
         Sorted::Later(report) => return Ok(report),
     };
+    if sorting.not_found && job.channel().is_none() {
+        deps.sortings().remove(&(job.id, job.version));
+        return direct::reject(deps, job.clone()).await;
+    }
     if !sorting.had.is_empty() {
         return set_aside(deps, job, sorting).await;
     }
     match credits::admit(sorting.cost, purse.as_ref(), now) {
         Admission::ReadBalance => return read_balance(deps, gate, "before_submission").await,
-        Admission::Wait(reason) => return hold(deps, job, reason, Some(each(&sorting))).await,
+        Admission::Wait(reason) => return hold(deps, job, reason, (Some(each(&sorting)), None)).await,
+        // The API knows better: somebody else has spent since the balance was read.
+        Admission::Go if sorting.too_little => {
+            let known = purse.as_ref().map(|purse| purse.balance);
+            return hold(deps, job, WaitReason::InsufficientCredits, (Some(each(&sorting)), known)).await;
+        }
         Admission::Go => {}
     }
     let free = disk::free_bytes(&deps.store)?;
@@ -130,16 +139,17 @@ fn each(sorting: &Sorting) -> Credits {
 /// How often a full disk is looked at again, in milliseconds.
 const DISK_LOOK_EVERY_MS: i64 = 5_000;
 
-/// Parks a queued job with a reason. `price`: what a precheck said, which the release must go by, too.
+/// Parks a queued job with a reason. `price`: what a precheck said, which the release must go by, too;
+/// `balance`: what the balance must grow beyond.
 async fn hold(
     deps: &Deps,
     job: &Job,
     waits_for: WaitReason,
-    price: Option<Credits>,
+    (price, balance): (Option<Credits>, Option<Credits>),
 ) -> Result<Report, StoreError> {
     let (mut held, now) = (job.clone(), deps.clock.now());
     held.apply(Event::Held { waits_for }, now)?;
-    (held.due_at, held.parked_balance, held.price) = (Some(now), None, price);
+    (held.due_at, held.parked_balance, held.price) = (Some(now), balance, price);
     deps.sortings().remove(&(job.id, job.version));
     deps.store
         .write(move |connection| {
@@ -166,7 +176,14 @@ async fn send(deps: &Deps, gate: &Gate, job: &Job, sorting: Sorting) -> Result<R
         Entry::At(at) => return Ok(Report::at(at)),
         Entry::NoKey => return Ok(Report::did(1)),
     };
-    let body = unlock_body(&sorting.chargeable, job.event_id.as_ref());
+    let wish = match job.channel() {
+        Some(_) => None,
+        None => store::direct::wish(deps.store.readers(), job.id).await?,
+    };
+    let body = match &wish {
+        Some(wish) => direct_body(wish),
+        None => unlock_body(&sorting.chargeable, job.event_id.as_ref()),
+    };
     let intent = commit_intent(deps, &permit, job, &sorting, body.digest()).await;
     let sending = match intent {
         Ok(Intent::Committed(sending)) => {
@@ -182,8 +199,14 @@ async fn send(deps: &Deps, gate: &Gate, job: &Job, sorting: Sorting) -> Result<R
     let committed_at = clock::boot_ms();
     failpoint::pass(Place::AfterIntent);
     let proceed = move || clock::boot_ms() - committed_at <= LONGEST_PAUSE_BEFORE_SENDING_MS;
+    let Some(channel) = job.channel() else {
+        // The intent's transaction saw its item, so there is a wish.
+        let Some(wish) = wish else { return Err(StoreError::Stale { what: "the item" }) };
+        direct::buy(deps, gate, permit, (sending, wish, body), proceed).await?;
+        return Ok(Report::did(1));
+    };
     let caller = permit.caller(Some(job.id), job.event_id.as_ref());
-    let answer = gate.client.submit_unlock(caller, permit.entered_at, job.channel, &body, proceed).await;
+    let answer = gate.client.submit_unlock(caller, permit.entered_at, channel, &body, proceed).await;
     let lesson = permit.learn(&answer);
     submitted::record(deps, gate, sending, &sorting.chargeable, &answer).await?;
     gate.keep(lesson).await?;
@@ -210,31 +233,17 @@ async fn commit_intent(
         lease_token: deps.lease_token,
         balance_before: None,
     };
+    let unhelpful = sorting.unhelpful();
     let (mut job, chargeable, config) = (job.clone(), sorting.chargeable.clone(), deps.config());
     deps.store
         .write(move |connection| {
             Box::pin(async move {
-                // Prechecks take their time: a person may have paused, contacts may have left.
-                if accounts::is_paused(&mut *connection, &job.account).await? {
+                let covered = (price, approve_above);
+                let Some(shares) =
+                    still_wanted(&mut *connection, &mut job, &chargeable, covered, now).await?
+                else {
                     return Ok(Intent::Changed);
-                }
-                if !jobs::holds_exactly(&mut *connection, job.id, &chargeable).await? {
-                    jobs::save(connection, &job).await?;
-                    return Ok(Intent::Changed);
-                }
-                let shares = requests::shares(&mut *connection, job.id).await?;
-                if part_with_uncovered(&mut *connection, &shares, price, approve_above, now).await? > 0 {
-                    let left = requests::shares(&mut *connection, job.id).await?;
-                    let remaining: i64 = left.iter().map(|share| share.contacts).sum();
-                    job.contacts = remaining as u32;
-                    if remaining == 0 {
-                        job.apply(Event::NothingLeft, now)?;
-                    }
-                    let current = jobs::version(&mut *connection, job.id).await?;
-                    job.version = current;
-                    jobs::save(connection, &job).await?;
-                    return Ok(Intent::Changed);
-                }
+                };
                 let purse = ledger::purse(&mut *connection, &job.account, now).await?;
                 let purse = purse.map(|purse| with_limits(purse, &config));
                 if credits::admit(attempt.cost, purse.as_ref(), now) != Admission::Go {
@@ -248,13 +257,51 @@ async fn commit_intent(
                 ledger::hold(&mut *connection, &job.account, job.id, attempt.cost, now).await?;
                 requests::commit_shares(&mut *connection, &shares, price).await?;
                 jobs::save(&mut *connection, &job).await?;
-                let detail = format!("{} contacts, at most {} credits", attempt.contacts, attempt.cost);
+                if let Some(reason) = unhelpful {
+                    let detail = format!("the precheck did not help ({reason}); the price list counts");
+                    timeline::of_job(&mut *connection, now, job.id, "precheck_unhelpful", &detail).await?;
+                }
+                let detail = match job.channel() {
+                    Some(_) => format!("{} contacts, at most {} credits", attempt.contacts, attempt.cost),
+                    None => format!("at most {} credits", attempt.cost),
+                };
                 timeline::of_job(connection, now, job.id, "send_started", &detail).await?;
                 job.version += 1;
                 Ok(Intent::Committed(Box::new(job)))
             })
         })
         .await
+}
+
+/// Who pays for the job, if everything it was decided on still holds: prechecks take their time, and a
+/// person may have paused, contacts may have left, an approval may not cover the price any more.
+async fn still_wanted(
+    connection: &mut sqlx::SqliteConnection,
+    job: &mut Job,
+    chargeable: &[PersonnelId],
+    (price, approve_above): (Credits, Credits),
+    now: Millis,
+) -> Result<Option<Vec<requests::Share>>, StoreError> {
+    if accounts::is_paused(&mut *connection, &job.account).await? {
+        return Ok(None);
+    }
+    if !jobs::holds_exactly(&mut *connection, job.id, chargeable).await? {
+        jobs::save(connection, job).await?;
+        return Ok(None);
+    }
+    let shares = requests::shares(&mut *connection, job.id).await?;
+    if part_with_uncovered(&mut *connection, &shares, price, approve_above, now).await? == 0 {
+        return Ok(Some(shares));
+    }
+    let left = requests::shares(&mut *connection, job.id).await?;
+    let remaining: i64 = left.iter().map(|share| share.contacts).sum();
+    job.contacts = remaining as u32;
+    if remaining == 0 {
+        job.apply(Event::NothingLeft, now)?;
+    }
+    job.version = jobs::version(&mut *connection, job.id).await?;
+    jobs::save(connection, job).await?;
+    Ok(None)
 }
 
 /// Takes requests out of the batch whose approval or `max_credits` does not cover what they would

@@ -115,7 +115,7 @@ impl Accepted {
     }
 }
 
-async fn record_failure(
+pub(super) async fn record_failure(
     deps: &Deps,
     gate: &Gate,
     mut job: Job,

@@ -8,7 +8,7 @@
 use super::balance::{after_failed_read, read_balance};
 use super::gate::{Entry, Gate};
 use super::submitted::take_back;
-use super::{Deps, Report, read_failure};
+use super::{Deps, Report, direct, read_failure};
 use crate::api::Subject;
 use crate::domain::doubt::{self, Look, Sign, Verdict};
 use crate::domain::failure::ReadFailure;
@@ -16,7 +16,7 @@ use crate::domain::job::{Doubt, Event, State};
 use crate::domain::outcome::Access;
 use crate::domain::rate::Class;
 use crate::domain::sorting::Quote;
-use crate::domain::{AccountId, Credits, Millis, PersonnelId};
+use crate::domain::{AccountId, Channel, Credits, Millis, PersonnelId};
 use crate::store::jobs::Job;
 use crate::store::{StoreError, attempts, balances, jobs, ledger, reading, timeline, windows};
 
@@ -48,7 +48,11 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
             report = report.no_later_than(Some(due));
             continue;
         }
-        let one = match look(deps, gate, &job).await {
+        let looked = match job.channel() {
+            Some(channel) => look(deps, gate, &job, channel).await,
+            None => direct::look(deps, gate, &job).await,
+        };
+        let one = match looked {
             // A person decided in the meantime.
             Err(StoreError::Stale { .. }) => Report::did(1),
             other => other?,
@@ -62,12 +66,12 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
 }
 
 /// One step of a look; the last step weighs it.
-async fn look(deps: &Deps, gate: &Gate, job: &Job) -> Result<Report, StoreError> {
+async fn look(deps: &Deps, gate: &Gate, job: &Job, channel: Channel) -> Result<Report, StoreError> {
     let mut partial = deps.looks().get(&(job.id, job.version)).cloned().unwrap_or_default();
     if partial.started_at == Millis(0) {
         partial.started_at = deps.clock.now();
     }
-    let step = gather(deps, gate, job, &mut partial).await?;
+    let step = gather(deps, gate, (job, channel), &mut partial).await?;
     match step {
         Step::Report(report) => {
             deps.looks().insert((job.id, job.version), partial);
@@ -92,13 +96,18 @@ enum Step {
     Complete(Option<(Credits, Credits)>),
 }
 
-async fn gather(deps: &Deps, gate: &Gate, job: &Job, partial: &mut PartialLook) -> Result<Step, StoreError> {
+async fn gather(
+    deps: &Deps,
+    gate: &Gate,
+    (job, channel): (&Job, Channel),
+    partial: &mut PartialLook,
+) -> Result<Step, StoreError> {
     let contacts = jobs::contacts(deps.store.readers(), job.id).await?;
     if partial.quote.is_none() {
-        return ask_precheck(deps, gate, job, &contacts, partial).await;
+        return ask_precheck(deps, gate, (job, channel), &contacts, partial).await;
     }
     if let Some(personnel_id) = next_sample(&contacts, partial.sampled.len()) {
-        return sample(deps, gate, job, personnel_id, partial).await;
+        return sample(deps, gate, (job, channel), personnel_id, partial).await;
     }
     // The balance last: it must not be older than the rest of the look.
     let last = balances::last_snapshot(deps.store.readers(), &job.account).await?;
@@ -121,7 +130,7 @@ fn next_sample(contacts: &[PersonnelId], taken: usize) -> Option<&PersonnelId> {
 async fn ask_precheck(
     deps: &Deps,
     gate: &Gate,
-    job: &Job,
+    (job, channel): (&Job, Channel),
     contacts: &[PersonnelId],
     partial: &mut PartialLook,
 ) -> Result<Step, StoreError> {
@@ -131,8 +140,7 @@ async fn ask_precheck(
         Entry::NoKey => return Ok(Step::Report(Report::idle())),
     };
     let caller = permit.caller(Some(job.id), job.event_id.as_ref());
-    let answer =
-        gate.client.precheck(caller, permit.entered_at, Subject::Contacts(job.channel, contacts)).await;
+    let answer = gate.client.precheck(caller, permit.entered_at, Subject::Contacts(channel, contacts)).await;
     permit.leave(&answer).await?;
     partial.quote = Some(match answer.result {
         Ok(Quote::Costs(credits) | Quote::TooLittle(credits)) => Some(credits),
@@ -149,7 +157,7 @@ async fn ask_precheck(
 async fn sample(
     deps: &Deps,
     gate: &Gate,
-    job: &Job,
+    (job, channel): (&Job, Channel),
     personnel_id: &PersonnelId,
     partial: &mut PartialLook,
 ) -> Result<Step, StoreError> {
@@ -159,7 +167,7 @@ async fn sample(
         Entry::NoKey => return Ok(Step::Report(Report::idle())),
     };
     let caller = permit.caller(Some(job.id), None);
-    let answer = gate.client.profile(caller, permit.entered_at, job.channel, personnel_id).await;
+    let answer = gate.client.profile(caller, permit.entered_at, channel, personnel_id).await;
     permit.leave(&answer).await?;
     match answer.result {
         Ok(view) => partial.sampled.push(view.access),
@@ -174,7 +182,7 @@ async fn sample(
 
 /// What left the balance since before the submission that other jobs do not explain: at least, and
 /// at most.
-async fn unexplained(
+pub(super) async fn unexplained(
     deps: &Deps,
     job: &Job,
     balance: Credits,

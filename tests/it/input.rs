@@ -129,19 +129,3 @@ async fn a_row_with_the_id_of_another_that_was_taken_is_refused_and_not_mixed_up
     assert_eq!(town.outcomes(first).await.len(), 1);
     town.check().await;
 }
-
-#[tokio::test]
-async fn an_action_that_is_not_built_yet_is_rejected_with_a_reason_and_costs_nothing() {
-    let mut town = Town::new().await;
-    town.user("insert into inbox (action, event_id) values ('unlock_event_contacts', '139574')").await;
-    town.user("insert into inbox (action, query) values ('search_exhibitor_events', 'Acme')").await;
-    town.finish_all().await;
-    let results: Vec<(i64, String, Option<i64>)> =
-        town.all("select request_id, outcome, credits_used from action_results order by request_id").await;
-    assert_eq!(results, [(1, "rejected".to_owned(), None), (2, "rejected".to_owned(), None)]);
-    let reasons =
-        "select count(*) from inbox where status = 'rejected' and reason like '%nothing was bought'";
-    assert_eq!(town.number(reasons).await, 2);
-    assert!(town.sandbox.journal().is_empty());
-    town.check().await;
-}

@@ -3,6 +3,7 @@
 //! One binary, so that it is linked once. [`support::Town`] is where everything happens; the
 //! invariants of `support/check.rs` hold after every test.
 
+mod actions;
 mod architecture;
 mod batching;
 mod crash;

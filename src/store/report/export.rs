@@ -52,7 +52,7 @@ pub async fn page(
                 i.email, i.phone, i.error_code, i.source, i.job_id, j.task_id,
                 strftime('%Y-%m-%dT%H:%M:%fZ', i.resolved_at / 1000.0, 'unixepoch') as resolved_at
          from items i join requests r on r.id = i.request_id left join jobs j on j.id = i.job_id
-         where i.id > ?1 and (?2 is null or i.request_id = ?2) and (?3 is null or i.resolved_at >= ?3)
+         where i.id > ?1 and i.action in ('unlock_contact_emails', 'unlock_contact_phones') and (?2 is null or i.request_id = ?2) and (?3 is null or i.resolved_at >= ?3)
            and iif(?4 is null, i.outcome <> 'pending', i.outcome in (select value from json_each(?4)))
          order by i.id limit ?5",
     )

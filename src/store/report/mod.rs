@@ -1,6 +1,7 @@
 //! What people read: counts, lists and details. Nothing here decides anything, and nothing but
 //! [`export`] reads an email or a phone.
 
+pub mod direct;
 pub mod export;
 pub mod jobs;
 pub mod requests;

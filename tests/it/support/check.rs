@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use unlockd::api::unlock_body;
-use unlockd::domain::{EventId, PersonnelId};
+use unlockd::api::{direct_body, unlock_body};
+use unlockd::domain::direct::Direct;
+use unlockd::domain::{Action, EventId, PersonnelId};
 use unlockd::sandbox::Call;
 
 use super::Town;
@@ -30,13 +31,14 @@ impl Town {
             self.all("select request_id, body_digest, contacts from attempts").await;
         let mut attempts: HashMap<String, (String, i64)> =
             rows.into_iter().map(|(id, digest, contacts)| (id, (digest, contacts))).collect();
-        for post in self.posts() {
+        for post in self.paid_posts() {
             let id = post.request_id.clone().unwrap_or_default();
             let Some((digest, contacts)) = attempts.remove(&id) else {
                 assert!(self.allowed.restored, "a POST without an attempt of its own: {post:?}");
                 continue;
             };
-            assert_eq!(Town::sent(&post).len() as i64, contacts, "{post:?}");
+            let sent = if post.path.contains("/contacts/") { Town::sent(&post).len() as i64 } else { 1 };
+            assert_eq!(sent, contacts, "{post:?}");
             assert_eq!(digest_of(&post), digest, "{post:?}");
         }
     }
@@ -177,6 +179,15 @@ impl Town {
 }
 
 fn digest_of(post: &Call) -> String {
+    if post.path.ends_with("/unlock") && post.path.contains("/events/") {
+        return direct_body(&Direct::Event(EventId::trusted("any"))).digest().to_owned();
+    }
+    if let Some(query) = post.body["company_name"].as_str() {
+        let (action, page) = (Action::SearchExhibitorEvents, post.body["page"].as_u64().expect("a page"));
+        let page = u32::try_from(page).expect("a page");
+        let search = Direct::Search { action, query: query.to_owned(), page };
+        return direct_body(&search).digest().to_owned();
+    }
     let ids: Vec<PersonnelId> = Town::sent(post).into_iter().map(PersonnelId::trusted).collect();
     let event = post.body["event_id"].as_str().map(EventId::trusted);
     unlock_body(&ids, event.as_ref()).digest().to_owned()

@@ -88,6 +88,13 @@ impl Town {
         calls
     }
 
+    /// Every POST that may cost credits.
+    pub(crate) fn paid_posts(&self) -> Vec<Call> {
+        let mut calls = self.sandbox.journal();
+        calls.retain(|call| call.method == "POST" && !call.path.contains("/precheck"));
+        calls
+    }
+
     /// The contacts that a POST named.
     pub(crate) fn sent(call: &Call) -> Vec<String> {
         let ids = call.body["personnel_ids"].as_array().cloned().unwrap_or_default();

@@ -178,6 +178,19 @@ impl Town {
         panic!("does not come to rest:\n{}", self.dump().await);
     }
 
+    /// Runs the passes one by one until a call was made.
+    pub(crate) async fn step_until_called(&mut self, part_of_path: &str) {
+        let (deps, account) = (self.deps().clone(), self.deps().accounts().remove(0));
+        for _ in 0..MOST_STEPS {
+            if !self.calls(part_of_path).is_empty() {
+                return;
+            }
+            unlockd::worker::intake::run(&deps).await.expect("the database is well");
+            submit::run(&deps, &account).await.expect("the database is well");
+        }
+        panic!("{part_of_path} is never called");
+    }
+
     /// Polls one step at most `polls` times and then drops it where it stands. Whether it ended.
     pub(crate) async fn step_partly(&mut self, polls: usize) -> bool {
         let deps = self.deps().clone();

@@ -1,0 +1,154 @@
+//! The direct actions: what their calls ask for, and what they brought. See `domain::direct`.
+//!
+//! Their items are rows of `items` like contacts, so approving, cancelling, holding and finishing
+//! need nothing of their own; what they brought is in `direct_results`.
+
+use sqlx::{SqliteConnection, SqlitePool};
+
+use super::StoreError;
+use crate::domain::direct::Direct;
+use crate::domain::{AccountId, Action, Credits, EventId, JobId, Millis};
+
+/// What a job without contacts asks for; `None` when nothing of it is left to be sent.
+pub async fn wish(readers: &SqlitePool, job_id: JobId) -> Result<Option<Direct>, StoreError> {
+    let row: Option<(String, String, Option<String>)> = sqlx::query_as(
+        "select i.action, i.personnel_id, r.query from items i join requests r on r.id = i.request_id
+         where i.job_id = ?1 and i.state in ('assigned', 'reading') order by i.id limit 1",
+    )
+    .bind(job_id.0)
+    .fetch_optional(readers)
+    .await?;
+    let Some((action, key, query)) = row else { return Ok(None) };
+    let unreadable =
+        |problem: &str| StoreError::Unreadable { table: "items", id: job_id.0, problem: problem.to_owned() };
+    let action = Action::parse(&action).ok_or_else(|| unreadable("its action"))?;
+    if action == Action::UnlockEventContacts {
+        return Ok(Some(Direct::Event(EventId::trusted(key))));
+    }
+    let page = key.parse().map_err(|_| unreadable("its page"))?;
+    // Trimmed as intake read it.
+    let query = query.map(|query| query.trim().to_owned()).ok_or_else(|| unreadable("its query"))?;
+    Ok(Some(Direct::Search { action, query, page }))
+}
+
+/// Puts the oldest waiting page of a search into a job.
+pub async fn assign_oldest_page(
+    connection: &mut SqliteConnection,
+    account: &AccountId,
+    action: Action,
+    job_id: JobId,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "update items set state = 'assigned', job_id = ?3
+         where id = (select id from items where state = 'waiting' and account = ?1 and action = ?2
+                       and event_id is null order by id limit 1)",
+    )
+    .bind(account.as_str())
+    .bind(action.as_str())
+    .bind(job_id.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Keeps what a call brought, for each item that waits for it. Only the first has cost something;
+/// the others joined it.
+pub async fn keep_result(
+    connection: &mut SqliteConnection,
+    job_id: JobId,
+    credits_used: Credits,
+    result: &str,
+    now: Millis,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "insert into direct_results (item_id, request_id, credits_used, result, at)
+         select i.id, i.request_id,
+                iif(i.id = (select min(id) from items where job_id = ?1 and state in ('assigned', 'reading')), ?2, 0),
+                ?3, ?4
+         from items i where i.job_id = ?1 and i.state in ('assigned', 'reading')
+         on conflict (item_id) do nothing",
+    )
+    .bind(job_id.0)
+    .bind(credits_used.0)
+    .bind(result)
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Adds what the event's list says about access to the result of each item that waits for it.
+pub async fn add_to_result(
+    connection: &mut SqliteConnection,
+    job_id: JobId,
+    semantics: &str,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "update direct_results set result = json_patch(result, ?2)
+         where item_id in (select id from items where job_id = ?1 and state = 'reading')",
+    )
+    .bind(job_id.0)
+    .bind(semantics)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Settles the items of a call. `outcome` is `delivered` or `no_value`; `source` says whether it was
+/// bought (`task`) or there already (`profile`).
+pub async fn finish(
+    connection: &mut SqliteConnection,
+    job_id: JobId,
+    outcome: &str,
+    source: Option<&str>,
+    now: Millis,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "update items set state = 'done', outcome = ?2, source = ?3, read_at = null, resolved_at = ?4
+         where job_id = ?1 and state in ('assigned', 'reading')",
+    )
+    .bind(job_id.0)
+    .bind(outcome)
+    .bind(source)
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Lets the next page of a search wait for its turn, if its request wants it.
+pub async fn want_page(
+    connection: &mut SqliteConnection,
+    job_id: JobId,
+    page: u32,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "insert into items (request_id, account, action, event_id, personnel_id, state)
+         select distinct r.id, r.account, r.action, null, ?2, 'waiting'
+         from items i join requests r on r.id = i.request_id
+         where i.job_id = ?1 and r.max_pages >= ?3 and r.finished_at is null
+           -- A person who cancels wants no more, although the page before was on its way.
+           and not exists (select 1 from request_events e where e.request_id = r.id and e.event = 'cancel')
+         on conflict (request_id, personnel_id) do nothing",
+    )
+    .bind(job_id.0)
+    .bind(page.to_string())
+    .bind(page)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// What the result of a job's call has cost, if it is kept.
+pub async fn credits_used(
+    connection: &mut SqliteConnection,
+    job_id: JobId,
+) -> Result<Option<Credits>, StoreError> {
+    let credits: Option<i64> = sqlx::query_scalar(
+        "select sum(d.credits_used) from direct_results d join items i on i.id = d.item_id where i.job_id = ?1",
+    )
+    .bind(job_id.0)
+    .fetch_one(connection)
+    .await?;
+    Ok(credits.map(Credits))
+}

@@ -1,0 +1,93 @@
+//! What the direct actions brought: rows of the view `action_results`.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use sqlx::FromRow;
+
+use super::export::Wanted;
+use crate::store::{Store, StoreError};
+
+#[derive(FromRow)]
+struct Row {
+    request_id: i64,
+    reference: Option<String>,
+    account: String,
+    action: String,
+    event_id: Option<String>,
+    query: Option<String>,
+    outcome: String,
+    credits_used: Option<i64>,
+    result: Option<String>,
+    resolved_at: Option<String>,
+}
+
+/// A row of the view `action_results`.
+#[derive(Clone, Debug, Serialize)]
+pub struct ActionResult {
+    pub request_id: i64,
+    pub reference: Option<String>,
+    pub account: String,
+    pub action: String,
+    pub event_id: Option<String>,
+    pub query: Option<String>,
+    pub outcome: String,
+    pub credits_used: Option<i64>,
+    /// As it came, not as text inside of text.
+    pub result: Option<Box<RawValue>>,
+    pub resolved_at: Option<String>,
+}
+
+impl From<Row> for ActionResult {
+    fn from(row: Row) -> ActionResult {
+        ActionResult {
+            request_id: row.request_id,
+            reference: row.reference,
+            account: row.account,
+            action: row.action,
+            event_id: row.event_id,
+            query: row.query,
+            outcome: row.outcome,
+            credits_used: row.credits_used,
+            // The view holds JSON or nothing.
+            result: row.result.and_then(|text| RawValue::from_string(text).ok()),
+            resolved_at: row.resolved_at,
+        }
+    }
+}
+
+/// What a request of a direct action brought; `None` for one that asks for contacts.
+pub async fn read(store: &Store, request_id: i64) -> Result<Option<ActionResult>, StoreError> {
+    let row: Option<Row> = sqlx::query_as(
+        "select request_id, reference, account, action, event_id, query, outcome, credits_used, result, resolved_at
+         from action_results where request_id = ?1",
+    )
+    .bind(request_id)
+    .fetch_optional(store.readers())
+    .await?;
+    Ok(row.map(ActionResult::from))
+}
+
+/// The next results after a request, in the order of the requests.
+pub async fn page(
+    store: &Store,
+    wanted: &Wanted,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<ActionResult>, StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "select a.request_id, a.reference, a.account, a.action, a.event_id, a.query, a.outcome, a.credits_used,
+                a.result, a.resolved_at
+         from action_results a join requests r on r.id = a.request_id
+         where a.request_id > ?1 and (?2 is null or a.request_id = ?2) and (?3 is null or r.finished_at >= ?3)
+           and iif(?4 is null, a.outcome <> 'pending', a.outcome in (select value from json_each(?4)))
+         order by a.request_id limit ?5",
+    )
+    .bind(after)
+    .bind(wanted.request_id)
+    .bind(wanted.since.map(|at| at.0))
+    .bind(wanted.outcomes.as_deref())
+    .bind(limit)
+    .fetch_all(store.readers())
+    .await?;
+    Ok(rows.into_iter().map(ActionResult::from).collect())
+}

@@ -1,0 +1,443 @@
+//! The direct actions: event unlock and searches, from the POST to what it brought.
+//!
+//! They share everything with contacts up to the intent (`submit`) and everything that can go wrong
+//! (`submitted`). What differs is here: the answer is the result, so there is no task to poll; an
+//! event that was unlocked is confirmed by its list of people; and a lost answer is weighed by
+//! other evidence. See `domain::direct`.
+
+use super::balance::{after_failed_read, read_balance};
+use super::gate::{Entry, Gate, Permit};
+use super::submitted::{record_failure, take_back};
+use super::verify::unexplained;
+use super::{Deps, Report, read_failure};
+use crate::api::UnlockBody;
+use crate::domain::direct::{Delivery, Direct, EventAccess, PAGE_SIZE};
+use crate::domain::doubt::{self, EventVerdict, Verdict};
+use crate::domain::failure::ReadFailure;
+use crate::domain::job::Event;
+use crate::domain::rate::Class;
+use crate::domain::{Credits, EventId, JobId, Millis, pacing};
+use crate::store::attempts::AttemptEnd;
+use crate::store::jobs::Job;
+use crate::store::reading::{self, ToRead};
+use crate::store::{StoreError, attempts, balances, direct, items, jobs, ledger, requests, timeline};
+
+/// Lost answers to the unlock of one event after which a person is asked: repeating is free, but
+/// something is wrong.
+const LOST_ANSWERS_UNTIL_ASKED: u32 = 5;
+
+/// Sends the call of a job whose intent is committed, and records what came of it.
+pub(super) async fn buy(
+    deps: &Deps,
+    gate: &Gate,
+    permit: Permit<'_>,
+    (job, wish, body): (Job, Direct, UnlockBody),
+    proceed: impl FnOnce() -> bool + Send + Sync + 'static,
+) -> Result<(), StoreError> {
+    let sent_at = permit.entered_at;
+    let caller = permit.caller(Some(job.id), job.event_id.as_ref());
+    let answer = match &wish {
+        Direct::Event(event_id) => gate.client.unlock_event(caller, sent_at, event_id, proceed).await,
+        Direct::Search { action, .. } => gate.client.search(caller, sent_at, *action, &body, proceed).await,
+    };
+    let lesson = permit.learn(&answer);
+    match answer.result {
+        Ok(delivery) => record(deps, job, &wish, delivery, sent_at).await?,
+        Err(error) => record_failure(deps, gate, job, &error, deps.clock.now()).await?,
+    }
+    gate.keep(lesson).await
+}
+
+/// Everything that is recorded of a call that was answered.
+#[derive(Clone)]
+struct Answered {
+    job: Job,
+    /// What it was expected to cost when it was sent.
+    price: Credits,
+    page: Option<u32>,
+    delivery: Delivery,
+    sent_at: Millis,
+    now: Millis,
+}
+
+async fn record(
+    deps: &Deps,
+    mut job: Job,
+    wish: &Direct,
+    delivery: Delivery,
+    sent_at: Millis,
+) -> Result<(), StoreError> {
+    let (now, price) = (deps.clock.now(), job.price.unwrap_or_default());
+    job.apply(Event::Delivered, now)?;
+    (job.submitted_at, job.failures) = (Some(now), 0);
+    let page = match wish {
+        Direct::Event(_) => None,
+        Direct::Search { page, .. } => Some(*page),
+    };
+    let job_id = job.id;
+    let answered = Answered { job, price, page, delivery, sent_at, now };
+    let again = answered.clone();
+    let recorded = deps.store.write(move |connection| Box::pin(answered.record(connection))).await;
+    if let Err(error) = &recorded {
+        let saved =
+            deps.store.write_as_last_resort(move |connection| Box::pin(again.record(connection))).await;
+        let kept =
+            if saved.is_ok() { "it was recorded at the second try" } else { "it could not be recorded" };
+        eprintln!(
+            "unlockd: the call of job {job_id} was carried out and may be paid for, and {kept}: {error}"
+        );
+    }
+    recorded
+}
+
+impl Answered {
+    async fn record(self, connection: &mut sqlx::SqliteConnection) -> Result<(), StoreError> {
+        let Answered { mut job, price, page, delivery, sent_at, now } = self;
+        let used = delivery.charge(job.cost.unwrap_or_default());
+        let mut charge = used;
+        if used == Credits::ZERO && matches!(delivery, Delivery::Event(_)) {
+            // Unlocked already, and an earlier call of ours was never answered: that one may have
+            // been charged. The balance shows it; until then it counts.
+            let lost = attempts::unanswered(&mut *connection, job.id).await?;
+            charge = if lost > 0 { job.cost.unwrap_or_default() } else { Credits::ZERO };
+        } else if used > Credits::ZERO {
+            job.price = Some(used);
+        }
+        let shares = requests::shares(&mut *connection, job.id).await?;
+        requests::commit_shares(&mut *connection, &shares, charge - price).await?;
+        ledger::release(&mut *connection, &job.account, job.id, now).await?;
+        // Before the balance that came with the answer, which counts it already.
+        let booked_at = sent_at.min(now.plus(-1));
+        if charge > Credits::ZERO {
+            ledger::charge(&mut *connection, &job.account, job.id, charge, booked_at).await?;
+        }
+        let result = if used > Credits::ZERO { "accepted" } else { "nothing_chargeable" };
+        let end = AttemptEnd { result, status: Some(201), ..AttemptEnd::default() };
+        attempts::end_attempt(&mut *connection, job.id, &end, now).await?;
+        let detail = match &delivery {
+            Delivery::Event(unlock) if unlock.already_unlocked => "the event was unlocked before".to_owned(),
+            Delivery::Event(_) => format!("the event is unlocked, {used} credits used"),
+            Delivery::Page(found) => {
+                format!("page {}: {} found, {used} credits", page.unwrap_or(1), found.found)
+            }
+        };
+        jobs::save(&mut *connection, &job).await?;
+        timeline::of_job(&mut *connection, now, job.id, "delivered", &detail).await?;
+        keep(&mut *connection, &job, page, &delivery, used, now).await?;
+        requests::finish_complete_of_job(connection, job.id, now).await
+    }
+}
+
+/// Keeps what a call brought, and what follows from it: an event is confirmed by its list, a page
+/// may have one after it.
+async fn keep(
+    connection: &mut sqlx::SqliteConnection,
+    job: &Job,
+    page: Option<u32>,
+    delivery: &Delivery,
+    used: Credits,
+    now: Millis,
+) -> Result<(), StoreError> {
+    match delivery {
+        Delivery::Event(unlock) => {
+            direct::keep_result(&mut *connection, job.id, used, &unlock.answer, now).await?;
+            if let Some(balance) = unlock.balance_after {
+                let cause = "event_unlock";
+                balances::add_snapshot(&mut *connection, &job.account, balance, cause, now, now).await?;
+            }
+            reading::all_to_reading(connection, job.id, now, now).await
+        }
+        Delivery::Page(found) => {
+            direct::keep_result(&mut *connection, job.id, used, found.items.get(), now).await?;
+            let (outcome, source) = match found.found {
+                0 => ("no_value", None),
+                _ => ("delivered", Some("task")),
+            };
+            direct::finish(&mut *connection, job.id, outcome, source, now).await?;
+            if delivery.has_more() {
+                direct::want_page(connection, job.id, page.unwrap_or(1) + 1).await?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// What is asked for does not exist, says the precheck: nothing is sent.
+pub(super) async fn reject(deps: &Deps, mut job: Job) -> Result<Report, StoreError> {
+    let now = deps.clock.now();
+    job.apply(Event::Refused, now)?;
+    job.due_at = None;
+    let outcome = crate::domain::outcome::Outcome::Rejected { error_code: Some("not_found".to_owned()) };
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move {
+                items::finish_all(&mut *connection, job.id, job.event_id.as_ref(), &outcome, now).await?;
+                jobs::save(&mut *connection, &job).await?;
+                let detail = "the precheck says not_found: nothing was sent, nothing was charged";
+                timeline::of_job(&mut *connection, now, job.id, "refused", detail).await?;
+                requests::finish_complete_of_job(connection, job.id, now).await
+            })
+        })
+        .await?;
+    Ok(Report::did(1))
+}
+
+/// Looks up whether a call whose answer was lost took effect.
+pub(super) async fn look(deps: &Deps, gate: &Gate, job: &Job) -> Result<Report, StoreError> {
+    // Not older than the look: what is gone by then is what there is to know.
+    let last = balances::last_snapshot(deps.store.readers(), &job.account).await?;
+    let due = job.due_at.unwrap_or_default();
+    let Some(snapshot) = last.filter(|snapshot| Millis(snapshot.asked_at) >= due) else {
+        return read_balance(deps, gate, "in_doubt").await;
+    };
+    let gone = unexplained(deps, job, Credits(snapshot.total)).await?;
+    match direct::wish(deps.store.readers(), job.id).await? {
+        Some(Direct::Event(event_id)) => look_at_event(deps, gate, job.clone(), &event_id, gone).await,
+        _ => look_at_search(deps, job.clone(), gone).await,
+    }
+}
+
+async fn look_at_event(
+    deps: &Deps,
+    gate: &Gate,
+    mut job: Job,
+    event_id: &EventId,
+    gone: Option<(Credits, Credits)>,
+) -> Result<Report, StoreError> {
+    let access = match read_access(gate, Class::Verify, job.id, event_id).await? {
+        Read::Access(access) => access,
+        Read::Unknown => None,
+        Read::Later(Some(report)) => return Ok(report),
+        Read::Later(None) => return Ok(after_failed_read(deps, gate)),
+    };
+    let (now, cost, lost) = (deps.clock.now(), job.cost.unwrap_or_default(), job.looks + 1);
+    (job.looks, job.due_at) = (lost, None);
+    let open = access.filter(|access| access.full);
+    match doubt::weigh_event(open.is_some(), gone, cost) {
+        EventVerdict::Open { charge } => {
+            let semantics = open.map(|access| access.semantics).unwrap_or_default();
+            proven_open(deps, job, semantics, charge, now).await
+        }
+        EventVerdict::AskAgain => ask_again(deps, job, now).await,
+    }
+}
+
+async fn proven_open(
+    deps: &Deps,
+    mut job: Job,
+    semantics: String,
+    charge: Credits,
+    now: Millis,
+) -> Result<Report, StoreError> {
+    let (price, event_id) = (job.price.unwrap_or_default(), job.event_id.clone());
+    job.apply(Event::ProvenCarriedOut, now)?;
+    job.apply(Event::ValuesRead, now)?;
+    let evidence = format!("the event is open; {charge} credits are booked for it");
+    job.evidence = Some(evidence.clone());
+    tracing::warn!(job_id = job.id.0, account = %job.account, "in doubt: {evidence}");
+    let source = if charge > Credits::ZERO { "task" } else { "profile" };
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move {
+                let shares = requests::shares(&mut *connection, job.id).await?;
+                requests::commit_shares(&mut *connection, &shares, charge - price).await?;
+                ledger::release(&mut *connection, &job.account, job.id, now).await?;
+                if charge > Credits::ZERO {
+                    ledger::charge(&mut *connection, &job.account, job.id, charge, now).await?;
+                }
+                let result = unanswered_result(event_id.as_ref(), charge);
+                direct::keep_result(&mut *connection, job.id, charge, &result, now).await?;
+                reading::all_to_reading(&mut *connection, job.id, now, now).await?;
+                direct::add_to_result(&mut *connection, job.id, &semantics).await?;
+                direct::finish(&mut *connection, job.id, "delivered", Some(source), now).await?;
+                jobs::save(&mut *connection, &job).await?;
+                timeline::of_job(&mut *connection, now, job.id, "proven_carried_out", &evidence).await?;
+                requests::finish_complete_of_job(connection, job.id, now).await
+            })
+        })
+        .await?;
+    Ok(Report::did(1))
+}
+
+/// The result of an event whose unlock nobody answered for: what is known without the answer.
+fn unanswered_result(event_id: Option<&EventId>, credits_used: Credits) -> String {
+    let id = event_id.map(EventId::as_str);
+    serde_json::json!({
+        "event": { "eventId": id },
+        "alreadyUnlocked": credits_used == Credits::ZERO,
+        "creditsUsed": credits_used,
+    })
+    .to_string()
+}
+
+async fn ask_again(deps: &Deps, mut job: Job, now: Millis) -> Result<Report, StoreError> {
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move {
+                let lost = attempts::unanswered(&mut *connection, job.id).await?;
+                let (event, detail) = if lost < LOST_ANSWERS_UNTIL_ASKED {
+                    job.failures += 1;
+                    job.due_at = Some(super::retry_at(now, job.failures));
+                    (
+                        Event::ProvenNotCarriedOut,
+                        "the event is not open; asked for again, which is free if it was",
+                    )
+                } else {
+                    (
+                        Event::StayedUnclear,
+                        "the event is not open, and no call was answered: resolve --resubmit asks again",
+                    )
+                };
+                let name = event.name();
+                job.evidence = Some(detail.to_owned());
+                job.apply(event, now)?;
+                if lost < LOST_ANSWERS_UNTIL_ASKED {
+                    take_back(&mut *connection, &job, now).await?;
+                    job.window_id = None;
+                }
+                jobs::save(&mut *connection, &job).await?;
+                timeline::of_job(connection, now, job.id, name, detail).await
+            })
+        })
+        .await?;
+    Ok(Report::did(1))
+}
+
+async fn look_at_search(
+    deps: &Deps,
+    mut job: Job,
+    gone: Option<(Credits, Credits)>,
+) -> Result<Report, StoreError> {
+    let (now, cost) = (deps.clock.now(), job.cost.unwrap_or_default());
+    job.looks += 1;
+    let since = job.doubt_since.unwrap_or(now);
+    let verdict = doubt::weigh_search(gone, cost, job.looks, since, now, deps.patience());
+    let evidence = match gone {
+        Some((least, _)) if least >= cost => {
+            format!("{least} credits left the balance unexplained: it was probably charged, and its results are lost; sending it again pays again")
+        }
+        Some((Credits(0), Credits(0))) => {
+            "nothing left the balance: it was not carried out, or it found nothing; sending it again costs at most what it says".to_owned()
+        }
+        Some((least, most)) => {
+            format!("{least} to {most} credits left the balance unexplained; a search costs {cost}")
+        }
+        None => "no balance from before: nothing can be said".to_owned(),
+    };
+    job.evidence = Some(evidence.clone());
+    let name = match verdict {
+        Verdict::LookAgainAt(at) => {
+            job.due_at = Some(at);
+            "looked"
+        }
+        _ => {
+            job.apply(Event::StayedUnclear, now)?;
+            job.due_at = None;
+            Event::StayedUnclear.name()
+        }
+    };
+    tracing::warn!(job_id = job.id.0, account = %job.account, verdict = name, "in doubt: {evidence}");
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move {
+                jobs::save(&mut *connection, &job).await?;
+                timeline::of_job(connection, now, job.id, name, &evidence).await
+            })
+        })
+        .await?;
+    Ok(Report::did(1))
+}
+
+/// What the list of an event's people says about access to it.
+enum Read {
+    Access(Option<EventAccess>),
+    /// The API does not know the event.
+    Unknown,
+    /// Not read; `None`: the call failed.
+    Later(Option<Report>),
+}
+
+/// Reads the first page of an event's people, which says whether the list is complete. Free.
+async fn read_access(
+    gate: &Gate,
+    class: Class,
+    job_id: JobId,
+    event_id: &EventId,
+) -> Result<Read, StoreError> {
+    let permit = match gate.enter(class).await? {
+        Entry::Open(permit) => permit,
+        Entry::At(at) => return Ok(Read::Later(Some(Report::at(at)))),
+        Entry::NoKey => return Ok(Read::Later(Some(Report::idle()))),
+    };
+    let caller = permit.caller(Some(job_id), Some(event_id));
+    let answer = gate.client.personnel(caller, permit.entered_at, event_id, (1, PAGE_SIZE), &[]).await;
+    permit.leave(&answer).await?;
+    Ok(match answer.result {
+        Ok(page) => Read::Access(page.access),
+        Err(error) if read_failure(&error) == ReadFailure::Gone => Read::Unknown,
+        Err(_) => Read::Later(None),
+    })
+}
+
+/// Confirms that an event is open, and records what its list says.
+pub(super) async fn confirm(
+    deps: &Deps,
+    gate: &Gate,
+    event: &ToRead,
+    job_id: JobId,
+) -> Result<Report, StoreError> {
+    let event_id = EventId::trusted(event.personnel_id.as_str());
+    let access = match read_access(gate, Class::Background, job_id, &event_id).await? {
+        Read::Access(access) => access,
+        Read::Unknown => None,
+        Read::Later(Some(report)) => return Ok(report),
+        Read::Later(None) => {
+            let again = gate.trouble_until().max(deps.clock.now().plus(1_000));
+            super::read::put_off(deps, job_id, event.personnel_id.clone(), again, false).await?;
+            return Ok(Report::did(1));
+        }
+    };
+    let now = deps.clock.now();
+    let open = access.as_ref().is_some_and(|access| access.full);
+    if !open && event.set_aside {
+        // The precheck was wrong about it: asked for after all.
+        return super::read::send_after_all(deps, job_id, event.personnel_id.clone(), now).await;
+    }
+    let patient = now.since(event.reading_since) < pacing::duration_ms(deps.config().submit.decide_after);
+    if !open && patient {
+        let again = now.plus(super::read::pause_ms(event.reads));
+        super::read::put_off(deps, job_id, event.personnel_id.clone(), again, true).await?;
+        return Ok(Report::did(1));
+    }
+    if !open {
+        tracing::warn!(job_id = job_id.0, event_id = %event_id,
+            "the event was unlocked, and its list is still a preview; recorded as it is");
+    }
+    finish(deps, job_id, event_id, access, now).await
+}
+
+async fn finish(
+    deps: &Deps,
+    job_id: JobId,
+    event_id: EventId,
+    access: Option<EventAccess>,
+    now: Millis,
+) -> Result<Report, StoreError> {
+    let semantics = access.map_or_else(|| "{}".to_owned(), |access| access.semantics);
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move {
+                // Nothing is kept yet when the precheck said that it is open: read, not bought.
+                let used = direct::credits_used(&mut *connection, job_id).await?.unwrap_or_default();
+                let result = unanswered_result(Some(&event_id), Credits::ZERO);
+                direct::keep_result(&mut *connection, job_id, Credits::ZERO, &result, now).await?;
+                direct::add_to_result(&mut *connection, job_id, &semantics).await?;
+                let source = if used > Credits::ZERO { "task" } else { "profile" };
+                direct::finish(&mut *connection, job_id, "delivered", Some(source), now).await?;
+                timeline::of_job(&mut *connection, now, job_id, "access_read", &semantics).await?;
+                requests::finish_complete_of_job(connection, job_id, now).await
+            })
+        })
+        .await?;
+    Ok(Report::did(1))
+}

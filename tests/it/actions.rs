@@ -1,0 +1,546 @@
+//! Every paid action through the same trials: approval, success, had already, 402, 404, a lost
+//! answer, a crash at any call; the credits exact each time.
+
+use unlockd::domain::Action;
+use unlockd::sandbox::Billing;
+use unlockd::worker::decide;
+use unlockd::worker::driver::End;
+
+use crate::support::{Setup, Town};
+
+/// How each action is asked for, and what it costs.
+struct Case {
+    action: Action,
+    columns: &'static str,
+    values: &'static str,
+    price: i64,
+    /// Where faults are aimed.
+    endpoint: &'static str,
+    /// The path of its paid POST.
+    path: &'static str,
+    /// The outcome when it was bought.
+    bought: &'static str,
+}
+
+const EVENT: Case = Case {
+    action: Action::UnlockEventContacts,
+    columns: "event_id",
+    values: "'7'",
+    price: 2_000,
+    endpoint: "event",
+    path: "/events/7/unlock",
+    bought: "unlocked",
+};
+
+const COMPANIES: Case = Case {
+    action: Action::SearchExhibitorCompanies,
+    columns: "query",
+    values: "'Acme'",
+    price: 50,
+    endpoint: "search",
+    path: "/search-by-company-name",
+    bought: "found",
+};
+
+const CASES: [Case; 5] = [
+    Case {
+        action: Action::UnlockContactEmails,
+        columns: "personnel_ids",
+        values: "'[\"101\"]'",
+        price: 15,
+        endpoint: "unlock",
+        path: "/contacts/unlock",
+        bought: "delivered",
+    },
+    Case {
+        action: Action::UnlockContactPhones,
+        columns: "personnel_ids",
+        values: "'[\"101\"]'",
+        price: 150,
+        endpoint: "unlock-phone",
+        path: "/contacts/unlock-phone",
+        bought: "delivered",
+    },
+    EVENT,
+    COMPANIES,
+    Case {
+        action: Action::SearchExhibitorEvents,
+        columns: "query",
+        values: "' Acme '",
+        price: 50,
+        endpoint: "search",
+        path: "/search-events",
+        bought: "found",
+    },
+];
+
+impl Case {
+    async fn insert(&self, town: &mut Town) -> i64 {
+        let columns = format!("action, {}", self.columns);
+        town.insert_row(&columns, &format!("'{}', {}", self.action, self.values)).await
+    }
+
+    fn posts(&self, town: &Town) -> usize {
+        town.calls(self.path)
+            .iter()
+            .filter(|call| call.method == "POST" && call.path.ends_with(self.path))
+            .count()
+    }
+
+    async fn outcome(&self, town: &mut Town, request: i64) -> String {
+        let view = if self.action.channel().is_some() { "contact_outcomes" } else { "action_results" };
+        town.one::<(String,)>(&format!("select outcome from {view} where request_id = {request}")).await.0
+    }
+}
+
+/// Credits used and result of a request of a direct action.
+async fn result(town: &mut Town, request: i64) -> (Option<i64>, serde_json::Value) {
+    let sql = format!("select credits_used, result from action_results where request_id = {request}");
+    let (credits, result): (Option<i64>, Option<String>) = town.one(&sql).await;
+    (credits, result.map(|text| serde_json::from_str(&text).expect("JSON")).unwrap_or_default())
+}
+
+async fn booked(town: &mut Town) -> i64 {
+    town.number("select coalesce(sum(credits), 0) from ledger where entry = 'charge'").await
+}
+
+/// What was charged is what was booked, and the audit says so.
+async fn credits_are_exact(town: &mut Town, charged: i64, what: &str) {
+    assert_eq!(town.sandbox.accounting().charged_total, charged, "{what}");
+    assert_eq!(booked(town).await, charged, "{what}");
+    let verdicts = town.verdicts().await;
+    let total: i64 = verdicts.iter().map(|(spent, _)| spent).sum();
+    assert_eq!(total, charged, "{what}: {verdicts:?}");
+    assert!(verdicts.iter().all(|(_, verdict)| verdict == "matched"), "{what}: {verdicts:?}");
+}
+
+#[tokio::test]
+async fn every_action_is_bought_once_at_its_price_and_recorded() {
+    for case in CASES {
+        let mut town = Town::new().await;
+        let request = case.insert(&mut town).await;
+        town.finish_all().await;
+        assert_eq!(town.status(request).await, "done", "{}", case.action);
+        assert_eq!(case.outcome(&mut town, request).await, case.bought, "{}", case.action);
+        assert_eq!(case.posts(&town), 1, "{}", case.action);
+        assert_eq!(town.number("select quoted_credits from requests").await, case.price, "{}", case.action);
+        credits_are_exact(&mut town, case.price, case.action.as_str()).await;
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn every_action_above_the_limit_waits_for_a_person_and_spends_nothing_before() {
+    for case in CASES {
+        let limit = (case.price - 1).to_string();
+        let mut town = Setup::default().config("CREDITS__APPROVE_ABOVE", &limit).build().await;
+        let request = case.insert(&mut town).await;
+        let end = town.finish().await;
+        assert!(matches!(end, End::WaitsForPerson(_)), "{end:?}");
+        assert_eq!(town.status(request).await, "awaiting_approval", "{}", case.action);
+        assert_eq!(case.posts(&town), 0, "{}", case.action);
+        town.approve(request).await;
+        town.finish_all().await;
+        assert_eq!(case.outcome(&mut town, request).await, case.bought, "{}", case.action);
+        credits_are_exact(&mut town, case.price, case.action.as_str()).await;
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn every_action_is_refused_when_it_would_cost_more_than_max_credits() {
+    for case in CASES {
+        let mut town = Town::new().await;
+        let columns = format!("action, max_credits, {}", case.columns);
+        let values = format!("'{}', {}, {}", case.action, case.price - 1, case.values);
+        let request = town.insert_row(&columns, &values).await;
+        town.finish_all().await;
+        assert_eq!(town.status(request).await, "rejected", "{}", case.action);
+        assert_eq!(town.sandbox.journal().len(), 0, "{}", case.action);
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn a_402_parks_every_action_after_one_post_and_a_top_up_frees_it() {
+    for case in CASES {
+        let mut town = Town::new().await;
+        town.fault(&format!("status=402@{}", case.endpoint));
+        let request = case.insert(&mut town).await;
+        town.tick(60_000).await;
+        assert_eq!(town.job_state(1).await, "queued (insufficient_credits)", "{}", case.action);
+        assert_eq!(case.posts(&town), 1, "{}", case.action);
+        town.sandbox.top_up(3_000);
+        town.tick(16_000).await;
+        town.finish_all().await;
+        assert_eq!(case.outcome(&mut town, request).await, case.bought, "{}", case.action);
+        assert_eq!(case.posts(&town), 2, "{}", case.action);
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn a_precheck_that_says_too_little_parks_without_a_post() {
+    // Somebody spends right after the balance was read.
+    for case in CASES {
+        let mut town = Setup::default().sandbox(|options| options.balance = case.price + 5).build().await;
+        let request = case.insert(&mut town).await;
+        town.fault("pass@balance");
+        town.step_until_called("/balance").await;
+        town.sandbox.spend(10);
+        town.tick(60_000).await;
+        assert_eq!(case.posts(&town), 0, "{}", case.action);
+        assert_eq!(town.job_state(1).await, "queued (insufficient_credits)", "{}", case.action);
+        town.sandbox.top_up(3_000);
+        town.tick(16_000).await;
+        town.finish_all().await;
+        assert_eq!(case.outcome(&mut town, request).await, case.bought, "{}", case.action);
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn a_404_ends_every_action_without_a_retry() {
+    for case in CASES {
+        let mut town = Town::new().await;
+        town.fault(&format!("status=404@{}", case.endpoint));
+        let request = case.insert(&mut town).await;
+        town.finish_all().await;
+        assert_eq!(case.outcome(&mut town, request).await, "rejected", "{}", case.action);
+        assert_eq!(case.posts(&town), 1, "{}", case.action);
+        assert_eq!((town.sandbox.accounting().charged_total, booked(&mut town).await), (0, 0));
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_does_not_exist_is_rejected_by_the_precheck_without_a_post() {
+    let mut town = Town::new().await;
+    let request = town.insert_row("action, event_id", "'unlock_event_contacts', '99404'").await;
+    town.finish_all().await;
+    assert_eq!(EVENT.outcome(&mut town, request).await, "rejected");
+    assert!(town.calls("/unlock").is_empty());
+    let timeline = town.timeline(1).await;
+    assert!(timeline.contains(&"refused".to_owned()), "{timeline:?}");
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_precheck_that_does_not_help_leaves_the_price_list_and_is_noted() {
+    for case in CASES {
+        let mut town = Town::new().await;
+        town.fault("3x:status=500@precheck");
+        let request = case.insert(&mut town).await;
+        town.finish_all().await;
+        assert_eq!(case.outcome(&mut town, request).await, case.bought, "{}", case.action);
+        let timeline = town.timeline(1).await;
+        assert!(timeline.contains(&"precheck_unhelpful".to_owned()), "{}: {timeline:?}", case.action);
+        credits_are_exact(&mut town, case.price, case.action.as_str()).await;
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn an_event_is_confirmed_by_its_list_and_its_answer_is_a_balance() {
+    let mut town = Town::new().await;
+    let request = EVENT.insert(&mut town).await;
+    town.finish_all().await;
+    let (credits, result) = result(&mut town, request).await;
+    assert_eq!(credits, Some(2_000));
+    assert_eq!(result["accessMode"], "full", "{result}");
+    assert_eq!(result["event"]["eventId"], "7");
+    assert_eq!(result["balanceAfter"]["totalBalance"], 98_000);
+    let lists = town.calls("/personnel/list");
+    assert_eq!(lists.len(), 1);
+    assert!(lists[0].path.contains("page=1") && lists[0].path.contains("pageSize="), "{}", lists[0].path);
+    let causes: Vec<(String, i64)> = town.all("select cause, total from balance_snapshots").await;
+    let expected = [("before_submission".to_owned(), 100_000), ("event_unlock".to_owned(), 98_000)];
+    assert_eq!(causes, expected, "no further balance call is needed");
+    town.check().await;
+}
+
+#[tokio::test]
+async fn an_event_that_was_unlocked_before_costs_nothing() {
+    // With a precheck it is not even asked for; without one, the answer says so.
+    for (precheck, posts) in [("true", 1), ("false", 2)] {
+        let mut town = Setup::default().config("SUBMIT__PRECHECK", precheck).build().await;
+        let first = EVENT.insert(&mut town).await;
+        town.finish_all().await;
+        let again = EVENT.insert(&mut town).await;
+        town.finish_all().await;
+        assert_eq!(EVENT.outcome(&mut town, first).await, "unlocked");
+        assert_eq!(EVENT.outcome(&mut town, again).await, "already_unlocked");
+        let (credits, result) = result(&mut town, again).await;
+        assert_eq!((credits, &result["accessMode"]), (Some(0), &"full".into()), "{result}");
+        assert_eq!(EVENT.posts(&town), posts);
+        credits_are_exact(&mut town, 2_000, precheck).await;
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn two_requests_for_one_event_share_its_call() {
+    let mut town = Town::new().await;
+    let first = EVENT.insert(&mut town).await;
+    let second = EVENT.insert(&mut town).await;
+    town.finish_all().await;
+    assert_eq!(EVENT.posts(&town), 1);
+    assert_eq!(result(&mut town, first).await.0, Some(2_000));
+    assert_eq!(result(&mut town, second).await.0, Some(0));
+    credits_are_exact(&mut town, 2_000, "two requests").await;
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_an_event_unlock_is_settled_by_its_list() {
+    for fault in ["lost-answer=timeout", "lost-answer=reset", "lost-answer=500", "broken=truncated"] {
+        let mut town = Town::new().await;
+        town.fault(&format!("{fault}@event"));
+        let request = EVENT.insert(&mut town).await;
+        town.tick(1_000).await;
+        assert_eq!(town.job_state(1).await, "in_doubt (looking)", "{fault}");
+        town.finish_all().await;
+        assert_eq!(EVENT.outcome(&mut town, request).await, "unlocked", "{fault}");
+        assert_eq!(EVENT.posts(&town), 1, "{fault}: it was carried out");
+        let (credits, result) = result(&mut town, request).await;
+        assert_eq!((credits, &result["accessMode"]), (Some(2_000), &"full".into()), "{fault}: {result}");
+        credits_are_exact(&mut town, 2_000, fault).await;
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn an_event_unlock_that_never_arrived_is_asked_for_again() {
+    let mut town = Town::new().await;
+    town.fault("lost-request@event");
+    let request = EVENT.insert(&mut town).await;
+    town.finish_all().await;
+    assert_eq!(EVENT.outcome(&mut town, request).await, "unlocked");
+    assert_eq!(EVENT.posts(&town), 2);
+    credits_are_exact(&mut town, 2_000, "lost request").await;
+    town.check().await;
+}
+
+#[tokio::test]
+async fn an_event_that_somebody_else_unlocked_meanwhile_is_not_booked_as_ours() {
+    let mut town = Town::new().await;
+    town.fault("lost-request@event");
+    let request = EVENT.insert(&mut town).await;
+    town.tick(1_000).await;
+    town.sandbox.mark_event_unlocked("7");
+    town.finish_all().await;
+    assert_eq!(EVENT.outcome(&mut town, request).await, "already_unlocked");
+    assert_eq!(result(&mut town, request).await.0, Some(0));
+    assert_eq!(booked(&mut town).await, 0);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn answers_that_are_lost_again_and_again_call_for_a_person() {
+    let mut town = Town::new().await;
+    town.fault("always:lost-request@event");
+    let request = EVENT.insert(&mut town).await;
+    let end = town.finish().await;
+    assert!(matches!(end, End::WaitsForPerson(_)), "{end:?}");
+    assert_eq!(town.job_state(1).await, "in_doubt (needs_decision)");
+    assert_eq!(EVENT.posts(&town), 5);
+    town.sandbox.clear_faults();
+    resubmit(&mut town, 1).await;
+    town.finish_all().await;
+    assert_eq!(EVENT.outcome(&mut town, request).await, "unlocked");
+    town.check().await;
+}
+
+async fn resubmit(town: &mut Town, job: i64) {
+    let job = unlockd::store::jobs::read(town.store().readers(), unlockd::domain::JobId(job)).await;
+    let job = job.expect("readable").expect("the job");
+    decide::resubmit(town.store(), job, town.clock.now()).await.expect("decided");
+}
+
+#[tokio::test]
+async fn a_lost_search_waits_for_a_person_whatever_the_balance_says() {
+    for (fault, charged, word) in
+        [("lost-answer=timeout", 50, "probably charged"), ("lost-request", 0, "nothing left the balance")]
+    {
+        let mut town = Town::new().await;
+        town.fault(&format!("{fault}@search"));
+        let request = COMPANIES.insert(&mut town).await;
+        let end = town.finish().await;
+        assert!(matches!(end, End::WaitsForPerson(_)), "{fault}: {end:?}");
+        assert_eq!(town.job_state(1).await, "in_doubt (needs_decision)", "{fault}");
+        assert_eq!(COMPANIES.posts(&town), 1, "{fault}: never sent again by itself");
+        let (evidence,): (String,) = town.one("select evidence from jobs").await;
+        assert!(evidence.contains(word), "{fault}: {evidence}");
+        assert_eq!(COMPANIES.outcome(&mut town, request).await, "pending");
+
+        resubmit(&mut town, 1).await;
+        town.finish_all().await;
+        assert_eq!(COMPANIES.outcome(&mut town, request).await, "found", "{fault}");
+        assert_eq!(town.sandbox.accounting().charged_total, charged + 50, "{fault}");
+        // What a person paid again for a lost answer is nobody's booking.
+        town.allowed.price_differs = charged > 0;
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn a_search_that_was_given_up_ends_its_request_and_stays_booked() {
+    let mut town = Town::new().await;
+    town.fault("lost-answer=timeout@search");
+    let request = COMPANIES.insert(&mut town).await;
+    town.finish().await;
+    let job = unlockd::store::jobs::read(town.store().readers(), unlockd::domain::JobId(1)).await;
+    let job = job.expect("readable").expect("the job");
+    decide::write_off(town.store(), job, town.clock.now()).await.expect("decided");
+    town.finish_all().await;
+    assert_eq!(town.status(request).await, "done");
+    assert_eq!(COMPANIES.outcome(&mut town, request).await, "cancelled");
+    assert_eq!(booked(&mut town).await, 50);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn one_page_of_a_search_is_bought_unless_more_are_asked_for() {
+    for (max_pages, found, charged) in [(1, 100, 50), (2, 200, 100), (9, 250, 150)] {
+        let mut town = Town::new().await;
+        let values = format!("'search_exhibitor_companies', 'Acme many', {max_pages}");
+        let request = town.insert_row("action, query, max_pages", &values).await;
+        town.finish_all().await;
+        let quoted = town.number("select quoted_credits from requests").await;
+        assert_eq!(quoted, 50 * max_pages, "quoted for all pages that were asked for");
+        let (credits, result) = result(&mut town, request).await;
+        assert_eq!(result.as_array().map(Vec::len), Some(found), "{max_pages} pages");
+        assert_eq!(credits, Some(charged));
+        let pages: Vec<i64> =
+            town.calls("/search-by").iter().filter_map(|call| call.body["page"].as_i64()).collect();
+        assert_eq!(pages, (1..=charged / 50).collect::<Vec<_>>());
+        assert!(town.calls("/search-by").iter().all(|call| call.body["pageSize"] == 100));
+        credits_are_exact(&mut town, charged, "pages").await;
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn a_search_that_finds_nothing_costs_nothing() {
+    let mut town = Town::new().await;
+    let request = town.insert_row("action, query", "'search_exhibitor_events', 'nobody'").await;
+    town.finish_all().await;
+    assert_eq!(COMPANIES.outcome(&mut town, request).await, "nothing_found");
+    assert_eq!(result(&mut town, request).await.0, Some(0));
+    assert_eq!((town.sandbox.accounting().charged_total, booked(&mut town).await), (0, 0));
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_search_that_is_cancelled_keeps_its_pages_and_buys_no_more() {
+    let mut town = Town::new().await;
+    let values = "'search_exhibitor_companies', 'Acme many', 9";
+    let request = town.insert_row("action, query, max_pages", values).await;
+    while town.number("select count(*) from direct_results").await == 0 {
+        unlockd::worker::driver::step(town.deps()).await.expect("well");
+    }
+    town.cancel(request).await;
+    town.finish_all().await;
+    let bought = COMPANIES.posts(&town);
+    assert!(bought < 3, "{bought} pages");
+    assert_eq!(COMPANIES.outcome(&mut town, request).await, "found");
+    credits_are_exact(&mut town, 50 * bought as i64, "cancelled").await;
+    town.check().await;
+}
+
+#[tokio::test]
+async fn an_approval_covers_all_pages_and_not_one_more() {
+    let mut town = Setup::default().config("CREDITS__APPROVE_ABOVE", "60").build().await;
+    let values = "'search_exhibitor_companies', 'Acme many', 2";
+    let request = town.insert_row("action, query, max_pages", values).await;
+    town.finish().await;
+    assert_eq!(town.status(request).await, "awaiting_approval");
+    town.approve(request).await;
+    town.finish_all().await;
+    assert_eq!(COMPANIES.posts(&town), 2);
+    assert_eq!(town.number("select committed_credits from requests").await, 100);
+    credits_are_exact(&mut town, 100, "approved pages").await;
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_concurrency_error_with_http_200_of_a_search_waits_and_goes_on() {
+    let mut town = Town::new().await;
+    town.fault("200-error=429:USER_CONCURRENCY_LIMIT_EXCEEDED@search");
+    let request = town.insert_row("action, query", "'search_exhibitor_events', 'Acme'").await;
+    town.finish_all().await;
+    assert_eq!(COMPANIES.outcome(&mut town, request).await, "found");
+    assert_eq!(town.calls("/search-events").len(), 2);
+    credits_are_exact(&mut town, 50, "after the wait").await;
+    town.check().await;
+}
+
+#[tokio::test]
+async fn an_event_killed_after_any_of_its_calls_ends_the_same() {
+    for call in 0..20 {
+        let mut town = Setup::default().sandbox(|options| options.billing = Billing::Repeats).build().await;
+        if call > 0 {
+            town.fault(&format!("{call}x:pass"));
+        }
+        town.fault("lost-answer=timeout");
+        let request = EVENT.insert(&mut town).await;
+        let killed = town.killed_when_silent(200_000).await;
+        town.sandbox.clear_faults();
+        if !killed {
+            assert!(call >= 4, "only {call} calls");
+            town.finish_all().await;
+            return town.check().await;
+        }
+        town.start().await;
+        town.finish_all().await;
+        assert_eq!(EVENT.outcome(&mut town, request).await, "unlocked", "killed at call {call}");
+        credits_are_exact(&mut town, 2_000, &format!("killed at call {call}")).await;
+        town.check().await;
+    }
+    panic!("more calls than expected");
+}
+
+#[tokio::test]
+async fn a_search_killed_after_any_of_its_calls_is_never_paid_for_twice_by_itself() {
+    let mut in_doubt = 0;
+    for call in 0..20 {
+        let mut town = Town::new().await;
+        if call > 0 {
+            town.fault(&format!("{call}x:pass"));
+        }
+        town.fault("lost-answer=timeout");
+        let request = COMPANIES.insert(&mut town).await;
+        let killed = town.killed_when_silent(200_000).await;
+        town.sandbox.clear_faults();
+        if !killed {
+            assert_eq!(in_doubt, 1, "the paid call is one of {call}");
+            town.finish_all().await;
+            return town.check().await;
+        }
+        town.start().await;
+        if let End::WaitsForPerson(waits) = town.finish().await {
+            assert_eq!(COMPANIES.posts(&town), 1);
+            assert!(waits[0].contains("in doubt"), "{waits:?}");
+            in_doubt += 1;
+        } else {
+            assert_eq!(COMPANIES.outcome(&mut town, request).await, "found", "killed at call {call}");
+        }
+        assert_eq!(town.sandbox.accounting().charged_total, 50, "killed at call {call}");
+        town.check().await;
+    }
+    panic!("more calls than expected");
+}
+
+#[tokio::test]
+async fn the_same_person_may_be_asked_for_both_channels() {
+    let mut town = Town::new().await;
+    let email = CASES[0].insert(&mut town).await;
+    let phone = CASES[1].insert(&mut town).await;
+    town.finish_all().await;
+    let rows: Vec<(i64, Option<String>, Option<String>)> =
+        town.all("select request_id, email, phone from contact_outcomes order by request_id").await;
+    assert_eq!(rows[0], (email, Some("contact-101@example.com".to_owned()), None));
+    assert_eq!(rows[1], (phone, None, Some("+1-555-01101".to_owned())));
+    credits_are_exact(&mut town, 165, "both").await;
+    town.check().await;
+}
