@@ -18,6 +18,8 @@ pub(crate) struct Town {
 
 /// Quick steps, so that a sweep over a hundred crashes takes a minute.
 const CONFIG: &str = r#"
+[http]
+listen = ""
 [inbox]
 interval = "20ms"
 [polling]
