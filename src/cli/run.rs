@@ -123,8 +123,8 @@ async fn wait_for_lease(
     }
 }
 
-/// Renews the lease, and with it systemd's watchdog, until the worker stops. Stops it when another
-/// one has taken over. Returns the lease, since its lock must outlive a call in flight: a successor
+/// Renews the lease and feeds systemd's watchdog, until the worker stops. Stops it when another one
+/// has taken over. Returns the lease, since its lock must outlive a call in flight: a successor
 /// would fence off the record of its answer.
 async fn keep_lease(deps: Arc<Deps>, mut lease: Lease, signals: Signals) -> Result<Lease, StoreError> {
     loop {
@@ -137,7 +137,18 @@ async fn keep_lease(deps: Arc<Deps>, mut lease: Lease, signals: Signals) -> Resu
             signals.stop();
             return Err(error);
         }
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+        feed_watchdog(&deps);
+    }
+}
+
+/// Tells systemd that the worker lives, but not while a pass hangs: then systemd starts it again.
+fn feed_watchdog(deps: &Deps) {
+    match deps.heartbeat.stalled(deps.config().api.timeout) {
+        None => drop(sd_notify::notify(&[sd_notify::NotifyState::Watchdog])),
+        Some(stalled) => {
+            let seconds = deps.clock.now().since(stalled.since) / 1_000;
+            tracing::error!(pass = stalled.pass, seconds, "a pass hangs; the watchdog is not fed any more");
+        }
     }
 }
 

@@ -86,6 +86,16 @@ impl Town {
         command
     }
 
+    /// A worker that runs until it is stopped, as systemd would start it: it tells `socket`.
+    pub(crate) fn start_notifying(&self, socket: &std::path::Path, fail: Option<&str>) -> Child {
+        let mut command = self.command();
+        command.arg("run").env("NOTIFY_SOCKET", socket);
+        if let Some(fail) = fail {
+            command.env("UNLOCKD_FAIL", fail);
+        }
+        command.spawn().expect("the worker starts")
+    }
+
     /// A worker that ends when nothing is left to do; `fail` as in src/failpoint.rs.
     pub(crate) fn start_until_idle(&self, fail: Option<&str>) -> Child {
         let mut command = self.command();
