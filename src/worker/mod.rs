@@ -4,12 +4,14 @@
 //! transaction. Passes meet in rows, not in calls: a wake-up carries no data, so a restart and a
 //! normal run take the same path. In the order in which a request meets them: [`intake`],
 //! [`submit`], [`poll`], [`verify`], [`read`], [`settle`]; [`driver`] runs them all, and
-//! [`erase`] once in a while; [`heartbeat`] tells whether they move. [`decide`] is what people may do to the rows in between.
+//! [`erase`] once in a while; [`heartbeat`] tells whether they move. [`decide`] is what people may do
+//! to the rows in between, and [`explain`] (with [`waits`]) tells them what a request waits for.
 
 pub mod balance;
 pub mod decide;
 pub mod driver;
 pub mod erase;
+pub mod explain;
 pub mod form;
 pub mod gate;
 pub mod heartbeat;
@@ -22,6 +24,7 @@ pub mod sort;
 pub mod submit;
 pub mod submitted;
 pub mod verify;
+pub mod waits;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
