@@ -33,10 +33,9 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     stop_on_signals(&stop)?;
     let store = open(&config).await?;
     let clock = Clock::real();
-    let site = Site::open(&store, clock.clone(), config.clone()).await?;
+    let site = Site::open(&store, clock.clone(), config.clone(), stop.clone()).await?;
     // Before the lease is there: a standby says that it stands by.
-    let serving =
-        config.http.address().map(|listen| tokio::spawn(http::serve(site.clone(), listen, stop.clone())));
+    let serving = config.http.address().map(|listen| tokio::spawn(http::serve(site.clone(), listen)));
     let daemon = Daemon { context, log, config, store, clock, site, stop: stop.clone() };
     let ended = daemon.run(args.until_idle).await;
     stop.stop();

@@ -10,7 +10,6 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::Site;
-use crate::domain::Millis;
 use crate::store::{disk, lease};
 
 /// Answers as long as the runtime runs.
@@ -41,12 +40,16 @@ pub(super) async fn ills(site: &Site) -> Vec<String> {
             ills.push(format!("worker: process {} has taken the database over", row.pid));
         }
         // Renewed every few seconds through the one writer, so an old one means that it cannot write.
-        (Ok(row), Some(_)) if now.since(Millis(row.renewed_at)) >= lease::EXPIRES_AFTER_MS => {
+        (Ok(row), Some(_)) if !row.is_alive(now) => {
             ills.push(
                 "database: it was not written for a while, although it is every five seconds".to_owned(),
             );
         }
         (Ok(_), Some(_)) => {}
+    }
+    if let Some(stalled) = site.worker().and_then(|deps| deps.heartbeat.stalled(deps.config().api.timeout)) {
+        let seconds = now.since(stalled.since) / 1_000;
+        ills.push(format!("scheduler: the pass {} has shown no life for {seconds} s", stalled.pass));
     }
     match disk::free_bytes(&site.store) {
         Ok(free) if free < disk::NEEDED_BYTES => ills

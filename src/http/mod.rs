@@ -5,10 +5,15 @@
 //! and the headers that browsers obey are set. A port that is taken does not stop the worker: it is
 //! said once and tried again, so a standby worker of the same host gets the port when it takes over.
 
+mod assets;
+mod decide;
 mod door;
 mod guard;
 mod health;
 mod metrics;
+mod page;
+mod session;
+mod ticket;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -18,15 +23,18 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::net::TcpListener;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::domain::Millis;
 use crate::store::{Store, StoreError};
 use crate::worker::Deps;
 use crate::worker::driver::Signals;
 use door::Door;
+use session::Sessions;
+use ticket::Tickets;
 
 /// How long a taken port is left alone before it is tried again.
 const BIND_AGAIN_AFTER: Duration = Duration::from_secs(3);
@@ -48,14 +56,32 @@ pub struct Site {
     address: OnceLock<SocketAddr>,
     /// Absent until this process has the database.
     worker: OnceLock<Arc<Deps>>,
+    /// Wakes the worker after a decision, and tells when to stop.
+    signals: Signals,
+    sessions: Sessions,
+    tickets: Tickets,
+    started_at: Millis,
 }
 
 impl Site {
     /// Opens what the handlers read through.
-    pub async fn open(store: &Store, clock: Clock, config: Arc<Config>) -> Result<Arc<Site>, StoreError> {
-        let store = store.with_own_readers().await?;
-        let (address, worker) = (OnceLock::new(), OnceLock::new());
-        Ok(Arc::new(Site { store, clock, config, address, worker }))
+    pub async fn open(
+        store: &Store,
+        clock: Clock,
+        config: Arc<Config>,
+        signals: Signals,
+    ) -> Result<Arc<Site>, StoreError> {
+        Ok(Arc::new(Site {
+            store: store.with_own_readers().await?,
+            started_at: clock.now(),
+            clock,
+            sessions: Sessions::new(config.http.token_file.clone()),
+            tickets: Tickets::new(),
+            config,
+            address: OnceLock::new(),
+            worker: OnceLock::new(),
+            signals,
+        }))
     }
 
     /// This process has the database from now on.
@@ -71,11 +97,21 @@ impl Site {
     fn worker(&self) -> Option<&Arc<Deps>> {
         self.worker.get()
     }
+
+    /// The configuration in force.
+    fn config(&self) -> Arc<Config> {
+        self.worker().map_or_else(|| self.config.clone(), |deps| deps.config())
+    }
+
+    fn port(&self) -> u16 {
+        self.address().map_or(0, |address| address.port())
+    }
 }
 
 /// Serves until the signal to stop, and then for as long as answers are in flight, at most
 /// two seconds.
-pub async fn serve(site: Arc<Site>, listen: SocketAddr, signals: Signals) {
+pub async fn serve(site: Arc<Site>, listen: SocketAddr) {
+    let signals = site.signals.clone();
     let bound = tokio::select! {
         bound = bind(listen) => bound,
         () = signals.stopping() => return,
@@ -119,17 +155,25 @@ async fn bind(listen: SocketAddr) -> TcpListener {
 /// All routes, guarded.
 pub fn router(site: Arc<Site>) -> Router {
     Router::new()
+        .route("/", get(page::overview))
+        .route("/requests", get(page::requests))
+        .route("/requests/{id}", get(page::request))
+        .route("/jobs", get(page::jobs))
+        .route("/jobs/{id}", get(page::job))
+        .route("/session", get(decide::sign_in_form).post(decide::sign_in))
+        .route("/session/end", post(decide::sign_out))
+        .route("/decisions", post(decide::decisions))
+        .route("/reveal", post(decide::reveal))
+        .route("/assets/page.css", get(assets::styles))
+        .route("/assets/page.js", get(assets::script))
+        .route("/assets/icon.svg", get(assets::icon))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::answer))
-        .fallback(not_found)
+        .fallback(page::not_found)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(axum::middleware::from_fn_with_state(site.clone(), guard::guard))
         .with_state(site)
-}
-
-async fn not_found() -> Response {
-    (StatusCode::NOT_FOUND, "there is no such page\n").into_response()
 }
 
 /// What could not be read, for the handlers.

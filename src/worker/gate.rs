@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::domain::failure::{Failure, Refusal};
 use crate::domain::pacing::{self, Ladder};
 use crate::domain::rate::{Class, Permission, Rate, Turns};
+use crate::domain::usage::Usage;
 use crate::domain::{AccountId, EventId, JobId, Millis};
 use crate::failpoint::{self, Place};
 use crate::store::{Store, StoreError, accounts};
@@ -51,6 +52,7 @@ struct Knowledge {
     refused: Option<(String, Millis)>,
     rate: Rate,
     in_flight: u32,
+    usage: Usage,
     /// Failed calls in a row that say the API is in trouble, and until when no new work is sent.
     trouble: u32,
     trouble_until: Millis,
@@ -111,6 +113,7 @@ impl Gate {
             refused,
             rate,
             in_flight: 0,
+            usage: Usage::default(),
             trouble,
             trouble_until,
             turns: Turns::default(),
@@ -134,6 +137,18 @@ impl Gate {
     /// Whether there is a key at all.
     pub fn has_key(&self) -> bool {
         self.knowledge().key.is_some()
+    }
+
+    /// What may be shown of the key.
+    pub fn key_fingerprint(&self) -> Option<String> {
+        self.knowledge().key.as_ref().map(|key| key.fingerprint.clone())
+    }
+
+    /// Calls of the last hour, and the limit: calls in a window of so many milliseconds.
+    pub fn usage(&self) -> (Vec<(Millis, u32)>, u32, i64) {
+        let knowledge = self.knowledge();
+        let (limit, window_ms) = (knowledge.rate.limit(), knowledge.rate.window_ms());
+        (knowledge.usage.last_hour(self.clock.now()), limit, window_ms)
     }
 
     /// Whether a call is in flight.
@@ -199,6 +214,7 @@ impl Gate {
                 return Ok(Entry::At(at));
             }
             knowledge.rate.book(now);
+            knowledge.usage.note(now);
             knowledge.in_flight += 1;
             (key, knowledge.rate.window_ms())
         };

@@ -58,6 +58,20 @@ async fn a_worker_whose_lease_is_old_or_gone_is_not_ready_and_says_why() {
 }
 
 #[tokio::test]
+async fn a_pass_that_hangs_makes_the_worker_unready_and_is_named() {
+    let place = Place::new().await;
+    let (heartbeat, clock) = (place.town.deps().heartbeat.clone(), place.town.clock.clone());
+    let hangs = async {
+        clock.advance(place.town.deps().config().api.timeout + Duration::from_secs(11));
+        place.get("/readyz").await
+    };
+    let answer = heartbeat.follow("poll of default".to_owned(), hangs).await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.text.contains("the pass poll of default has shown no life"), "{}", answer.text);
+    place.end().await;
+}
+
+#[tokio::test]
 async fn a_standby_is_alive_and_not_ready() {
     let town = Town::new().await;
     let site = site(&town, town.deps().config()).await;

@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod export;
 pub mod jobs;
+pub mod overview;
 pub mod requests;
 mod time;
 
