@@ -19,13 +19,13 @@ mod sources;
 mod tests;
 mod values;
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 
 pub use changes::{Changes, changes};
 pub use error::{ConfigError, Problem};
-pub use secret::{KeyError, read_key};
+pub use secret::{KeyError, read_key, read_token};
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -127,6 +127,13 @@ pub struct Http {
     /// A socket address, or "" for off.
     pub listen: String,
     pub token_file: Option<PathBuf>,
+}
+
+impl Http {
+    /// Where to listen; `None` when it is off.
+    pub fn address(&self) -> Option<SocketAddr> {
+        rules::listen(&self.listen).ok().flatten()
+    }
 }
 
 #[derive(Clone)]

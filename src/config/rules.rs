@@ -132,6 +132,17 @@ pub(super) fn api_key(text: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// The page's token: whoever has it may spend, so it must not be guessable.
+pub(super) fn token(text: &str) -> Result<(), &'static str> {
+    if text.len() < 16 {
+        return Err("it holds less than 16 characters; make one: head -c 24 /dev/urandom | base64");
+    }
+    if !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err("it contains a blank, a control character or a character outside of ASCII");
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,6 +24,7 @@ pub mod rate;
 pub mod reconcile;
 pub mod request;
 pub mod sorting;
+pub mod usage;
 
 pub use credits::Credits;
 pub use ids::{

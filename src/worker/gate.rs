@@ -14,11 +14,13 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
+use super::heartbeat;
 use crate::api::{Answer, Caller, Client};
 use crate::clock::Clock;
 use crate::domain::failure::{Failure, Refusal};
 use crate::domain::pacing::{self, Ladder};
 use crate::domain::rate::{Class, Permission, Rate, Turns};
+use crate::domain::usage::Usage;
 use crate::domain::{AccountId, EventId, JobId, Millis};
 use crate::failpoint::{self, Place};
 use crate::store::{Store, StoreError, accounts};
@@ -50,6 +52,7 @@ struct Knowledge {
     refused: Option<(String, Millis)>,
     rate: Rate,
     in_flight: u32,
+    usage: Usage,
     /// Failed calls in a row that say the API is in trouble, and until when no new work is sent.
     trouble: u32,
     trouble_until: Millis,
@@ -110,6 +113,7 @@ impl Gate {
             refused,
             rate,
             in_flight: 0,
+            usage: Usage::default(),
             trouble,
             trouble_until,
             turns: Turns::default(),
@@ -133,6 +137,18 @@ impl Gate {
     /// Whether there is a key at all.
     pub fn has_key(&self) -> bool {
         self.knowledge().key.is_some()
+    }
+
+    /// What may be shown of the key.
+    pub fn key_fingerprint(&self) -> Option<String> {
+        self.knowledge().key.as_ref().map(|key| key.fingerprint.clone())
+    }
+
+    /// Calls of the last hour, and the limit: calls in a window of so many milliseconds.
+    pub fn usage(&self) -> (Vec<(Millis, u32)>, u32, i64) {
+        let knowledge = self.knowledge();
+        let (limit, window_ms) = (knowledge.rate.limit(), knowledge.rate.window_ms());
+        (knowledge.usage.last_hour(self.clock.now()), limit, window_ms)
     }
 
     /// Whether a call is in flight.
@@ -187,6 +203,7 @@ impl Gate {
 
     /// Asks to make a call now.
     pub async fn enter(&self, class: Class) -> Result<Entry<'_>, StoreError> {
+        heartbeat::beat();
         // Calls end by their timeout, so a slot comes free in bounded time.
         let slot = self.slots.clone().acquire_owned().await.map_err(|_| StoreError::Stopped)?;
         let now = self.clock.now();
@@ -197,6 +214,7 @@ impl Gate {
                 return Ok(Entry::At(at));
             }
             knowledge.rate.book(now);
+            knowledge.usage.note(now);
             knowledge.in_flight += 1;
             (key, knowledge.rate.window_ms())
         };
@@ -211,6 +229,7 @@ impl Gate {
             self.knowledge().in_flight -= 1;
             return Err(error);
         }
+        heartbeat::beat();
         failpoint::pass(Place::BeforeCall);
         Ok(Entry::Open(Permit { gate: self, key, request_id: Uuid::new_v4(), entered_at: now, _slot: slot }))
     }
@@ -301,6 +320,7 @@ impl Permit<'_> {
     /// commit first.
     pub fn learn<T>(self, answer: &Answer<T>) -> Lesson {
         failpoint::pass(Place::AfterCall);
+        heartbeat::beat();
         let now = self.gate.clock.now();
         let failure = answer.result.as_ref().err().map(|error| error.failure);
         let mut knowledge = self.gate.knowledge();

@@ -1,0 +1,108 @@
+//! One job: how it stands, what was sent, what it cost, what happened.
+
+use maud::{Markup, html};
+
+use super::words::{moment, number, state, until, visible};
+use super::{Look, Page, lists, needs, request, session};
+use crate::store::StoreError;
+use crate::store::report::OutcomeCount;
+use crate::store::report::jobs::{self, Attempt, Job, LedgerLine};
+
+/// `None` when there is no such job.
+pub(super) async fn page(look: &Look<'_>, id: i64) -> Result<Option<Page>, StoreError> {
+    let store = &look.site.store;
+    let Some(job) = jobs::read(store, id).await? else { return Ok(None) };
+    let doubtful = needs::doubtful(look, id).await?;
+    let (attempts, ledger) = (jobs::attempts(store, id).await?, jobs::ledger(store, id).await?);
+    let (outcomes, of) = (jobs::outcomes(store, id).await?, jobs::requests(store, id).await?);
+    let timeline = jobs::timeline(store, id).await?;
+    let body = html! {
+        h1 { "Job " (id) ": " (lists::job_state(&job)) }
+        @if let Some(doubtful) = &doubtful { (needs::decision(look, doubtful)) (session::why_read_only(look)) }
+        (facts(look, &job, &of, &outcomes))
+        (attempts_section(look, &attempts))
+        (ledger_section(look, &ledger))
+        (request::timeline_section(look, &timeline))
+    };
+    Ok(Some(Page { title: format!("Job {id}"), body, is_live: true }))
+}
+
+fn facts(look: &Look<'_>, job: &Job, requests: &[i64], outcomes: &[OutcomeCount]) -> Markup {
+    html! {
+        section #facts aria-labelledby="facts-title" {
+            h2 #facts-title { "How it stands" }
+            dl .facts {
+                dt { "Account" } dd { (look.account(&job.account)) }
+                dt { "Action" } dd { (look.action(&job.action)) }
+                @if let Some(task) = &job.task_id { dt { "Task at Lensmor" } dd { code { (visible(task)) } @if job.adopted { " (adopted)" } } }
+                dt { "Requests" } dd { @for (at, id) in requests.iter().enumerate() {
+                    @if at > 0 { ", " } a href=(format!("/requests/{id}")) { (id) }
+                } }
+                dt { "Contacts" } dd {
+                    (number(job.contacts)) @for (at, count) in outcomes.iter().enumerate() {
+                        @if at == 0 { ": " } @else { ", " } (number(count.contacts)) " " (state(&count.outcome))
+                    }
+                }
+                @if let Some(cost) = job.cost { dt { "Cost, at most" } dd { (number(cost)) " credits" } }
+                dt { "Polled" } dd { (number(job.poll_count)) " times" @if let Some(at) = job.next_poll_at { "; next " (until(at, look.now)) } }
+                @if let Some(evidence) = &job.evidence { dt { "Evidence" } dd { (visible(evidence)) " (" (number(job.looks)) " looks)" } }
+                @if let Some(at) = job.due_at { dt { "Looked at again" } dd { (until(at, look.now)) } }
+                dt { "Created" } dd { (moment(job.created_at, look.now)) }
+                @if let Some(at) = job.submitted_at { dt { "Sent" } dd { (moment(at, look.now)) } }
+                @if let Some(at) = job.finished_at { dt { "Ended" } dd { (moment(at, look.now)) } }
+            }
+        }
+    }
+}
+
+fn attempts_section(look: &Look<'_>, attempts: &[Attempt]) -> Markup {
+    html! {
+        @if !attempts.is_empty() {
+            section #attempts aria-labelledby="attempts-title" {
+                h2 #attempts-title { "Submissions" }
+                div .scroll role="region" aria-labelledby="attempts-title" tabindex="0" {
+                    table {
+                        caption .visually-hidden { "Each time it was sent, with what the vendor's support needs to know" }
+                        thead { tr {
+                            th scope="col" { "Sent" } th scope="col" { "Result" } th scope="col" .n { "Contacts" }
+                            th scope="col" .n { "Cost, at most" } th scope="col" { "Our request id" } th scope="col" { "Their trace id" }
+                        } }
+                        tbody { @for one in attempts { tr {
+                            th scope="row" { (moment(one.started_at, look.now)) }
+                            td {
+                                (one.result.as_deref().map_or_else(|| "no answer yet".to_owned(), state))
+                                @if let Some(status) = one.status { " (" (status) ")" }
+                                @if let Some(key) = &one.error_key { " " code { (visible(key)) } }
+                            }
+                            td .n { (number(one.contacts)) }
+                            td .n { (number(one.cost)) }
+                            td { code { (visible(&one.request_id)) } }
+                            td { @if let Some(trace) = &one.trace_id { code { (visible(trace)) } } }
+                        } } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn ledger_section(look: &Look<'_>, ledger: &[LedgerLine]) -> Markup {
+    html! {
+        @if !ledger.is_empty() {
+            section #ledger aria-labelledby="ledger-title" {
+                h2 #ledger-title { "Ledger" }
+                div .scroll role="region" aria-labelledby="ledger-title" tabindex="0" {
+                    table {
+                        caption .visually-hidden { "Credits held, released and charged for this job" }
+                        thead { tr { th scope="col" { "At" } th scope="col" { "Entry" } th scope="col" .n { "Credits" } } }
+                        tbody { @for line in ledger { tr {
+                            th scope="row" { (moment(line.at, look.now)) }
+                            td { (line.entry) }
+                            td .n { (number(line.credits)) }
+                        } } }
+                    }
+                }
+            }
+        }
+    }
+}

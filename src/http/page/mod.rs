@@ -1,0 +1,224 @@
+//! The status page: what is shown, and to whom.
+//!
+//! Server-rendered; the small script only fetches a page anew and swaps its main part. Whoever is
+//! not signed in sees counts and credits: no contact's id or value, and no reference, since those
+//! are callers' own words. Nothing is shown unescaped, and nothing by colour alone.
+
+mod contacts;
+mod drawings;
+mod forms;
+mod job;
+mod lists;
+mod needs;
+mod overview;
+mod request;
+mod session;
+mod words;
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use maud::{DOCTYPE, Markup, html};
+use serde::Deserialize;
+
+use super::Site;
+use super::session::Visitor;
+use crate::domain::Millis;
+use crate::store::StoreError;
+use crate::store::report::Time;
+
+pub(super) use session::sign_in as sign_in_page;
+pub(super) use words::number;
+
+/// Who looks at what, and when.
+pub(super) struct Look<'a> {
+    pub(super) site: &'a Site,
+    pub(super) visitor: Visitor,
+    pub(super) now: Millis,
+}
+
+impl<'a> Look<'a> {
+    pub(super) fn new(site: &'a Site, headers: &HeaderMap) -> Look<'a> {
+        let now = site.clock.now();
+        Look { site, visitor: site.sessions.visitor(headers, site.port(), now), now }
+    }
+
+    /// Whether references and contacts may be shown.
+    fn is_trusted(&self) -> bool {
+        self.visitor.is_signed_in()
+    }
+
+    /// An account's name. One that is not configured is what some program wrote into a row.
+    fn account(&self, name: &str) -> String {
+        let known = self.is_trusted() || self.site.config().accounts.contains_key(name);
+        if known { words::visible(name) } else { "another one".to_owned() }
+    }
+
+    /// What an action buys. An unknown one is what some program wrote into a row.
+    fn action(&self, action: &str) -> String {
+        match words::action(action) {
+            Some(words) => words.to_owned(),
+            None if self.is_trusted() => words::visible(action),
+            None => "something else".to_owned(),
+        }
+    }
+}
+
+/// What a page is made of.
+pub(super) struct Page {
+    pub(super) title: String,
+    pub(super) body: Markup,
+    /// Whether the script keeps it fresh.
+    pub(super) is_live: bool,
+}
+
+/// What a reader may ask for.
+#[derive(Default, Deserialize)]
+pub(super) struct Wanted {
+    pub(super) status: Option<String>,
+    pub(super) state: Option<String>,
+    pub(super) outcome: Option<String>,
+    pub(super) span: Option<String>,
+    /// Go on behind this id.
+    pub(super) after: Option<i64>,
+}
+
+type Asked = Result<Query<Wanted>, axum::extract::rejection::QueryRejection>;
+
+/// What was asked for, as far as it makes sense: a link that somebody mistyped shows something.
+fn wanted(asked: Asked) -> Wanted {
+    asked.map(|Query(wanted)| wanted).unwrap_or_default()
+}
+
+pub(super) async fn overview(State(site): State<Arc<Site>>, headers: HeaderMap, asked: Asked) -> Response {
+    let look = Look::new(&site, &headers);
+    answer(&look, overview::page(&look, &wanted(asked)).await.map(Some))
+}
+
+pub(super) async fn requests(State(site): State<Arc<Site>>, headers: HeaderMap, asked: Asked) -> Response {
+    let look = Look::new(&site, &headers);
+    answer(&look, lists::requests(&look, &wanted(asked)).await.map(Some))
+}
+
+pub(super) async fn jobs(State(site): State<Arc<Site>>, headers: HeaderMap, asked: Asked) -> Response {
+    let look = Look::new(&site, &headers);
+    answer(&look, lists::jobs(&look, &wanted(asked)).await.map(Some))
+}
+
+pub(super) async fn request(
+    State(site): State<Arc<Site>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    asked: Asked,
+) -> Response {
+    let look = Look::new(&site, &headers);
+    match id.parse() {
+        Ok(id) => answer(&look, request::page(&look, id, &wanted(asked), None).await),
+        Err(_) => answer(&look, Ok(None)),
+    }
+}
+
+/// The page of a request with one contact's value in clear.
+pub(super) async fn revealed(look: &Look<'_>, request: i64, item: i64) -> Response {
+    let wanted = Wanted { after: Some(item - 1), ..Wanted::default() };
+    answer(look, request::page(look, request, &wanted, Some(item)).await)
+}
+
+pub(super) async fn job(
+    State(site): State<Arc<Site>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let look = Look::new(&site, &headers);
+    match id.parse() {
+        Ok(id) => answer(&look, job::page(&look, id).await),
+        Err(_) => answer(&look, Ok(None)),
+    }
+}
+
+pub(super) async fn not_found(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
+    answer(&Look::new(&site, &headers), Ok(None))
+}
+
+/// A page, or what stands in for one that is not there or cannot be read.
+fn answer(look: &Look<'_>, page: Result<Option<Page>, StoreError>) -> Response {
+    match page {
+        Ok(Some(page)) => whole(look, StatusCode::OK, page),
+        Ok(None) => says(
+            look,
+            StatusCode::NOT_FOUND,
+            "There is no such page",
+            "What it was about does not exist, or not in this database.",
+        ),
+        Err(error) => super::unreadable(&error),
+    }
+}
+
+/// A page that says one thing.
+pub(super) fn says(look: &Look<'_>, status: StatusCode, title: &str, text: &str) -> Response {
+    let body = html! {
+        h1 { (title) }
+        p { (text) }
+        p { a href="/" { "To the overview" } }
+    };
+    whole(look, status, Page { title: title.to_owned(), body, is_live: false })
+}
+
+/// The page with everything around its main part.
+pub(super) fn whole(look: &Look<'_>, status: StatusCode, page: Page) -> Response {
+    let notice = look.visitor.session().and_then(|id| look.site.sessions.told(id));
+    let markup = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (page.title) " · unlockd" }
+                link rel="icon" href="/assets/icon.svg" type="image/svg+xml";
+                link rel="stylesheet" href="/assets/page.css";
+                script src="/assets/page.js" defer {}
+            }
+            body {
+                a .skip href="#main" { "Skip to content" }
+                (header(look, page.is_live))
+                main #main tabindex="-1" data-live[page.is_live] {
+                    p .updated {
+                        "As of " (words::moment(Time::from(look.now), look.now)) " UTC"
+                    }
+                    @if let Some(notice) = notice {
+                        p #notice .notice role="status" { (notice) }
+                    }
+                    (page.body)
+                }
+                footer {
+                    "unlockd " (env!("CARGO_PKG_VERSION")) ". All times are UTC, all amounts credits."
+                }
+            }
+        }
+    };
+    (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], markup.into_string()).into_response()
+}
+
+fn header(look: &Look<'_>, is_live: bool) -> Markup {
+    html! {
+        header {
+            a .brand href="/" { "unlockd" }
+            nav aria-label="Pages" {
+                a href="/" { "Overview" }
+                a href="/requests" { "Requests" }
+                a href="/jobs" { "Jobs" }
+            }
+            @if is_live {
+                // Shown by the script: without it there is nothing to pause.
+                span #live hidden {
+                    span #live-status role="status" {}
+                    button #live-toggle type="button" aria-pressed="false" { "Pause refresh" }
+                }
+            }
+            (session::corner(look))
+        }
+    }
+}

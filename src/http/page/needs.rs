@@ -1,0 +1,283 @@
+//! What goes on only after a person does something, each with its cost and what each button does.
+
+use maud::{Markup, html};
+
+use super::words::{ago, known, moment, number, plural, visible};
+use super::{Look, forms};
+use crate::domain::{AccountId, JobId};
+use crate::http::ticket::Act;
+use crate::store::report::accounts::Account;
+use crate::store::report::jobs::Job;
+use crate::store::report::requests::Request;
+use crate::store::report::{self, AccountWork, jobs, requests};
+use crate::store::{StoreError, jobs as job_rows};
+
+/// Approvals that are shown; the list of requests has them all.
+const APPROVALS_AT_MOST: u32 = 20;
+
+/// One thing that needs a person.
+pub(super) enum Need {
+    Approval {
+        request: Request,
+        account: Option<Account>,
+    },
+    Decision(Doubtful),
+    /// A queued job that waits for credits or the daily limit.
+    Parked {
+        job: Job,
+        account: Account,
+    },
+    KeyRefused(Account),
+    NoKey(String),
+    Paused {
+        account: Account,
+        to_send: i64,
+    },
+}
+
+/// A job whose submission may or may not have taken effect.
+pub(super) struct Doubtful {
+    pub(super) job: Job,
+    /// The row's version, to which a decision is bound.
+    pub(super) version: i64,
+}
+
+/// Reads everything that needs a person, what concerns a whole account first.
+pub(super) async fn read(look: &Look<'_>, accounts: &[Account]) -> Result<Vec<Need>, StoreError> {
+    let store = &look.site.store;
+    let (mut needs, mut later) = (Vec::new(), Vec::new());
+    for account in accounts {
+        let id = AccountId::trusted(account.account.clone());
+        let work = report::account_work(store, &id).await?;
+        if account.refused_key.is_some() {
+            needs.push(Need::KeyRefused(account.clone()));
+        } else if has_no_key(look, &id) && work.any() {
+            needs.push(Need::NoKey(account.account.clone()));
+        }
+        if account.paused_at.is_some() {
+            needs.push(Need::Paused { account: account.clone(), to_send: work.to_send });
+        }
+        of_jobs(look, account, &work, &mut later).await?;
+    }
+    for request in requests::open(store, APPROVALS_AT_MOST).await? {
+        if request.status == "awaiting_approval" {
+            let account = accounts.iter().find(|account| account.account == request.account).cloned();
+            later.push(Need::Approval { request, account });
+        }
+    }
+    needs.extend(later);
+    Ok(needs)
+}
+
+async fn of_jobs(
+    look: &Look<'_>,
+    account: &Account,
+    work: &AccountWork,
+    needs: &mut Vec<Need>,
+) -> Result<(), StoreError> {
+    let store = &look.site.store;
+    for id in &work.undecided {
+        if let Some(job) = doubtful(look, *id).await? {
+            needs.push(Need::Decision(job));
+        }
+    }
+    for (id, _) in &work.parked {
+        if let Some(job) = jobs::read(store, *id).await? {
+            needs.push(Need::Parked { job, account: account.clone() });
+        }
+    }
+    Ok(())
+}
+
+fn has_no_key(look: &Look<'_>, account: &AccountId) -> bool {
+    let gate = look.site.worker().and_then(|deps| deps.gates.get(account));
+    gate.is_some_and(|gate| !gate.has_key())
+}
+
+/// A job in doubt with the version of its row; `None` when it is not in doubt, or is known to have
+/// taken effect.
+pub(super) async fn doubtful(look: &Look<'_>, id: i64) -> Result<Option<Doubtful>, StoreError> {
+    let store = &look.site.store;
+    // The version first: whatever happens in between makes the decision stale, never wrong.
+    let version = job_rows::read(store.readers(), JobId(id)).await?.map(|row| row.version);
+    let job = jobs::read(store, id).await?;
+    Ok(job.zip(version).and_then(|(job, version)| {
+        let open = job.state == "in_doubt" && job.state_reason.as_deref() != Some("carried_out");
+        open.then_some(Doubtful { job, version })
+    }))
+}
+
+/// Everything that needs a person, or that nothing does.
+pub(super) fn section(look: &Look<'_>, needs: &[Need]) -> Markup {
+    html! {
+        section #needs aria-labelledby="needs-title" {
+            h2 #needs-title { "Needs you" @if !needs.is_empty() { " (" (needs.len()) ")" } }
+            @if needs.is_empty() {
+                p .calm { "Nothing needs you." }
+            }
+            @for need in needs {
+                @match need {
+                    Need::Approval { request, account } => (approval(look, request, account.as_ref())),
+                    Need::Decision(job) => (decision(look, job)),
+                    Need::Parked { job, account } => (parked(look, job, account)),
+                    Need::KeyRefused(account) => (key_refused(look, account)),
+                    Need::NoKey(account) => (no_key(account)),
+                    Need::Paused { account, to_send } => (paused(look, account, *to_send)),
+                }
+            }
+        }
+    }
+}
+
+/// A request that awaits approval: who, what, cost, and the balance now and after.
+pub(super) fn approval(look: &Look<'_>, request: &Request, account: Option<&Account>) -> Markup {
+    let id = request.id;
+    let quoted = request.quoted_credits.unwrap_or_default();
+    let rest = quoted - request.committed_credits;
+    let (balance, free) = (account.and_then(|a| a.balance), account.and_then(|a| a.free));
+    let act = Act::Approve {
+        request: id,
+        action: request.action.clone(),
+        contacts: request.contacts,
+        quoted,
+        committed: request.committed_credits,
+    };
+    html! {
+        article .need #(format!("approve-{id}-need")) {
+            h3 { "Approve " a href=(format!("/requests/{id}")) { "request " (id) } ": up to " (number(quoted)) " credits" }
+            p {
+                (who(look, request)) " asks for the " (look.action(&request.action)) " of " (plural(request.contacts, "contact"))
+                @if let Some(at) = request.created_at { ", " (ago(at, look.now)) } "."
+                @if request.committed_credits > 0 {
+                    " Of that, " (number(request.committed_credits)) " may be spent already; the rest is "
+                    (number(rest)) ". " @if let Some(reason) = &request.reason { (visible(reason)) }
+                } @else { " Nothing of it was bought." }
+            }
+            dl .figures {
+                div { dt { "Cost, at most" } dd { (number(rest)) } }
+                div { dt { "Balance now" } dd { (known(balance)) } }
+                div { dt { "Balance after, at least" } dd { (known(balance.map(|balance| balance - rest))) } }
+                div { dt { "Free now" } dd { (known(free)) } }
+                div { dt { "Free after, at least" } dd { (known(free.map(|free| free - rest))) } }
+            }
+            @if free.is_some_and(|free| free < rest) {
+                p .hint { "It does not fit into what is free: what does not fit waits for credits, unsent." }
+            }
+            div .acts {
+                (forms::spending(look, act, &format!("approve-{id}"), "Approve", quoted))
+                (forms::careful(look, Act::Cancel { request: id }, &format!("cancel-{id}"), "Cancel the request",
+                    "Its contacts that were not sent are never sent for this request. What was sent goes on."))
+            }
+        }
+    }
+}
+
+fn who(look: &Look<'_>, request: &Request) -> Markup {
+    html! {
+        "Account " (look.account(&request.account))
+        @match &request.reference {
+            Some(reference) if look.is_trusted() => { " (" q { (visible(reference)) } ")" }
+            _ => {}
+        }
+    }
+}
+
+/// A submission without an answer that reading has not settled.
+pub(super) fn decision(look: &Look<'_>, doubtful: &Doubtful) -> Markup {
+    let Doubtful { job, version } = doubtful;
+    let (id, cost, contacts) = (job.id, job.cost.unwrap_or_default(), plural(job.contacts, "contact"));
+    let resubmit = Act::Resubmit { job: id, version: *version, cost };
+    let write_off = Act::WriteOff { job: id, version: *version, cost };
+    html! {
+        article .need #(format!("decide-{id}-need")) {
+            h3 { "Decide on " a href=(format!("/jobs/{id}")) { "job " (id) } ": in doubt, up to " (number(cost)) " credits" }
+            p {
+                "It was sent with " (contacts) " and the answer was lost"
+                @if let Some(since) = job.doubt_since { " " (ago(since, look.now)) }
+                ". Whether it was charged could not be settled by reading, and it is not sent again by itself."
+            }
+            p { strong { "Evidence: " } (visible(job.evidence.as_deref().unwrap_or("it was not looked at yet"))) }
+            div .acts {
+                (forms::spending(look, resubmit, &format!("resubmit-{id}"), "Send again", cost))
+                (forms::careful(look, write_off, &format!("write-off-{id}"), "Write off", &format!(
+                    "Its {contacts} get the outcome lost and are never sent again for these requests; {} credits stay \
+                     booked as perhaps spent.", number(cost))))
+            }
+            @if look.is_trusted() {
+                p .hint {
+                    "Sending again is right when it took no effect; it passes a precheck first. If it did take effect "
+                    "after all, its contacts may be paid for twice."
+                }
+            }
+        }
+    }
+}
+
+fn parked(look: &Look<'_>, job: &Job, account: &Account) -> Markup {
+    let of_day = job.state_reason.as_deref() == Some("budget");
+    html! {
+        article .need #(format!("parked-{}-need", job.id)) {
+            h3 {
+                a href=(format!("/jobs/{}", job.id)) { "Job " (job.id) }
+                @if of_day { " waits for the next day" } @else { " waits for credits (402)" }
+            }
+            p {
+                (plural(job.contacts, "contact")) " of account " (visible(&account.account)) " are not sent, and nothing of them was bought. "
+                @if of_day {
+                    "credits.daily_limit is used up: " (number(account.spent_today)) " of "
+                    (known(account.daily_limit)) " are spent today. The next UTC day brings a new one, or raise the limit."
+                } @else {
+                    "Free to spend: " (known(account.free)) ". Top up, and it goes on by itself, since the balance is looked at; "
+                    "smaller jobs that fit go on."
+                }
+            }
+            (resume(look, &account.account, &format!("resume-for-{}", job.id), "Try again now"))
+        }
+    }
+}
+
+fn key_refused(look: &Look<'_>, account: &Account) -> Markup {
+    let name = &account.account;
+    html! {
+        article .need #(format!("key-{name}-need")) {
+            h3 { "The key of account " (visible(name)) " was refused (401)" }
+            p {
+                "Key " code { (visible(account.refused_key.as_deref().unwrap_or_default())) }
+                @if let Some(at) = account.key_refused_at { " was refused at " (moment(at, look.now)) }
+                ". Nothing is sent or polled on this account; tasks at Lensmor go on, and nothing is lost. "
+                "Put a valid key into the configuration or its key file: it is taken up by itself."
+            }
+            (resume(look, name, &format!("retry-key-{name}"), "Try this key again"))
+        }
+    }
+}
+
+fn no_key(account: &str) -> Markup {
+    html! {
+        article .need #(format!("key-{account}-need")) {
+            h3 { "Account " (visible(account)) " has no key" }
+            p {
+                "It has work to do, and nothing is sent or polled without one. Set accounts." (visible(account))
+                ".api_key_file: it is taken up by itself."
+            }
+        }
+    }
+}
+
+fn paused(look: &Look<'_>, account: &Account, to_send: i64) -> Markup {
+    let name = &account.account;
+    html! {
+        article .need #(format!("paused-{name}-need")) {
+            h3 { "Account " (visible(name)) " is paused" }
+            p {
+                @if let Some(at) = account.paused_at { "Since " (moment(at, look.now)) " nothing " } @else { "Nothing " }
+                "new is submitted: " (number(to_send)) " contacts or batches wait. What was sent is polled and settled."
+            }
+            (resume(look, name, &format!("resume-{name}"), "Continue submitting"))
+        }
+    }
+}
+
+fn resume(look: &Look<'_>, account: &str, id: &str, label: &str) -> Markup {
+    forms::button(look, Act::Resume { account: account.to_owned() }, id, label)
+}

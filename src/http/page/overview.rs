@@ -1,0 +1,310 @@
+//! The overview: how it is, the money, what needs a person, what runs, what ended, what was used.
+
+use maud::{Markup, html};
+
+use super::needs::{self, Need};
+use super::words::{ago, known, moment, number, plural, span, state, visible};
+use super::{Look, Page, Wanted, drawings, forms, lists, session};
+use crate::domain::{AccountId, Credits};
+use crate::http::health;
+use crate::http::ticket::Act;
+use crate::store::report::accounts::{self, Account, Limits};
+use crate::store::report::jobs::OpenJob;
+use crate::store::report::overview::{InDoubt, Settlement, StateCount};
+use crate::store::report::requests::Request;
+use crate::store::report::{OutcomeCount, jobs, overview, requests};
+use crate::store::{StoreError, disk};
+
+/// Rows of what runs.
+const RUNNING_AT_MOST: u32 = 15;
+/// Rows of what ended.
+const ENDED_AT_MOST: u32 = 10;
+const SETTLEMENTS_AT_MOST: u32 = 5;
+
+/// Everything that the overview shows, read at one moment.
+struct Facts {
+    ills: Vec<String>,
+    accounts: Vec<(Account, InDoubt)>,
+    needs: Vec<Need>,
+    requests_by_status: Vec<StateCount>,
+    jobs_by_state: Vec<StateCount>,
+    running: Vec<Request>,
+    jobs: Vec<OpenJob>,
+    ended: Vec<(Request, Vec<OutcomeCount>)>,
+    settlements: Vec<Settlement>,
+}
+
+/// Reads the accounts with what is configured for them.
+pub(super) async fn read_accounts(look: &Look<'_>) -> Result<Vec<Account>, StoreError> {
+    let config = look.site.config();
+    let limits = Limits {
+        per_minute: config.rate_limit.per_minute,
+        min_balance: Credits(config.credits.min_balance),
+        daily_limit: config.credits.daily_limit.map(Credits),
+    };
+    let mut found = Vec::new();
+    for name in config.accounts.keys() {
+        found.push(
+            accounts::read(&look.site.store, &AccountId::trusted(name.clone()), limits, look.now).await?,
+        );
+    }
+    Ok(found)
+}
+
+async fn read(look: &Look<'_>) -> Result<Facts, StoreError> {
+    let store = &look.site.store;
+    let accounts = read_accounts(look).await?;
+    let needs = needs::read(look, &accounts).await?;
+    let mut with_doubt = Vec::new();
+    for account in accounts {
+        let doubt = overview::in_doubt(store, &AccountId::trusted(account.account.clone())).await?;
+        with_doubt.push((account, doubt));
+    }
+    let mut ended = Vec::new();
+    for request in requests::ended(store, ENDED_AT_MOST).await? {
+        let outcomes = requests::outcomes(store, request.id).await?;
+        ended.push((request, outcomes));
+    }
+    let mut running = requests::open(store, RUNNING_AT_MOST + 20).await?;
+    running.retain(|request| request.status != "awaiting_approval");
+    running.truncate(RUNNING_AT_MOST as usize);
+    Ok(Facts {
+        ills: health::ills(look.site).await,
+        accounts: with_doubt,
+        needs,
+        requests_by_status: overview::open_requests(store).await?,
+        jobs_by_state: overview::open_jobs(store).await?,
+        running,
+        jobs: jobs::open(store, RUNNING_AT_MOST).await?,
+        ended,
+        settlements: overview::settlements(store, SETTLEMENTS_AT_MOST).await?,
+    })
+}
+
+pub(super) async fn page(look: &Look<'_>, wanted: &Wanted) -> Result<Page, StoreError> {
+    let facts = read(look).await?;
+    let (class, mark, sentence) = sentence(&facts);
+    let over_time = drawings::section(look, wanted.span.as_deref()).await?;
+    let body = html! {
+        h1 #health .(class) { span .mark aria-hidden="true" { (mark) } " " (sentence) }
+        @if !facts.ills.is_empty() {
+            ul .ills { @for ill in &facts.ills { li { (visible(ill)) } } }
+        }
+        @for (account, doubt) in &facts.accounts {
+            (money(look, account, *doubt, facts.accounts.len() > 1))
+        }
+        (session::why_read_only(look))
+        (needs::section(look, &facts.needs))
+        (running(look, &facts))
+        (ended(look, &facts))
+        (over_time)
+        (settled(look, &facts.settlements))
+        (accounts_section(look, &facts))
+        (parts(look))
+    };
+    let title = match facts.needs.len() {
+        0 => "Overview".to_owned(),
+        needs => format!("({needs}) Overview"),
+    };
+    Ok(Page { title, body, is_live: true })
+}
+
+/// How it is, in plain words; the mark says it without colour.
+fn sentence(facts: &Facts) -> (&'static str, &'static str, String) {
+    let open: i64 = facts.jobs_by_state.iter().map(|count| count.count).sum();
+    let goes_on = match open {
+        0 => "nothing is running".to_owned(),
+        1 => "1 job is running or waiting".to_owned(),
+        open => format!("{} jobs are running or waiting", number(open)),
+    };
+    if !facts.ills.is_empty() {
+        return ("bad", "\u{2715}", "Not well: paid work may stand still.".to_owned());
+    }
+    match facts.needs.len() {
+        0 if open == 0 => ("good", "\u{2713}", "All is well, and nothing is left to do.".to_owned()),
+        0 => ("good", "\u{2713}", format!("All is well: {goes_on}.")),
+        1 => ("attention", "!", format!("One thing needs you; {goes_on}.")),
+        needs => ("attention", "!", format!("{needs} things need you; {goes_on}.")),
+    }
+}
+
+fn money(look: &Look<'_>, account: &Account, doubt: InDoubt, is_named: bool) -> Markup {
+    let config = look.site.config();
+    let id = format!("money-{}", account.account);
+    html! {
+        section .money aria-label=(format!("Credits of account {}", visible(&account.account))) id=(id) {
+            @if is_named { h2 { "Account " (visible(&account.account)) } }
+            dl .strip {
+                div .lead {
+                    dt { "Free to spend" }
+                    dd { (known(account.free)) }
+                }
+                div {
+                    dt { "Balance" }
+                    dd { (known(account.balance)) @if let Some(at) = account.balance_at { small { "read " (ago(at, look.now)) } } }
+                }
+                div { dt { "Held" } dd { (number(account.held)) small { "for answers to come" } } }
+                div { dt { "Floor" } dd { (number(config.credits.min_balance)) small { "never spent" } } }
+                div {
+                    dt { "Spent today" }
+                    dd { (number(account.spent_today)) small { @match account.daily_limit {
+                        Some(limit) => { "of " (number(limit)) " a day" },
+                        None => "since 00:00 UTC",
+                    } } }
+                }
+                div .doubt[doubt.jobs > 0] {
+                    dt { "In doubt" }
+                    dd {
+                        @if doubt.jobs == 0 { "0" small { "nothing unknown" } } @else {
+                            a href="/jobs?state=in_doubt" { "\u{2264} " (number(doubt.credits)) }
+                            small { (plural(doubt.contacts, "contact")) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn counts(counts: &[StateCount], path: &str, key: &str, word: &str) -> Markup {
+    let total: i64 = counts.iter().map(|count| count.count).sum();
+    html! {
+        @if total > 0 {
+            p .counts {
+                (plural(total, word)) ": "
+                @for (at, count) in counts.iter().enumerate() {
+                    @if at > 0 { ", " }
+                    a href=(format!("{path}?{key}={}", count.state)) { (number(count.count)) " " (state(&count.state)) }
+                }
+            }
+        }
+    }
+}
+
+fn running(look: &Look<'_>, facts: &Facts) -> Markup {
+    let nothing = facts.requests_by_status.is_empty() && facts.jobs_by_state.is_empty();
+    html! {
+        section #running aria-labelledby="running-title" {
+            h2 #running-title { "Running" }
+            @if nothing { p .calm { "Nothing is open." } }
+            (counts(&facts.requests_by_status, "/requests", "status", "open request"))
+            @if !facts.running.is_empty() { (lists::progress_table(look, &facts.running)) }
+            (counts(&facts.jobs_by_state, "/jobs", "state", "open job"))
+            @if !facts.jobs.is_empty() { (lists::open_jobs_table(look, &facts.jobs)) }
+        }
+    }
+}
+
+fn ended(look: &Look<'_>, facts: &Facts) -> Markup {
+    let mut totals: Vec<(&str, i64)> = Vec::new();
+    for count in facts.ended.iter().flat_map(|(_, outcomes)| outcomes) {
+        match totals.iter_mut().find(|(outcome, _)| *outcome == count.outcome) {
+            Some((_, contacts)) => *contacts += count.contacts,
+            None => totals.push((&count.outcome, count.contacts)),
+        }
+    }
+    totals.sort_by_key(|(_, contacts)| std::cmp::Reverse(*contacts));
+    let all: i64 = totals.iter().map(|(_, contacts)| contacts).sum();
+    html! {
+        section #ended aria-labelledby="ended-title" {
+            h2 #ended-title { "Ended lately" }
+            @if facts.ended.is_empty() { p .calm { "No request has ended yet." } } @else {
+                p .counts {
+                    (plural(all, "contact")) " of the last " (plural(facts.ended.len() as i64, "request"))
+                    @for (at, (outcome, contacts)) in totals.iter().enumerate() {
+                        @if at == 0 { ": " } @else { ", " }
+                        (number(*contacts)) " " (state(outcome))
+                    }
+                }
+                (lists::ended_table(look, &facts.ended))
+            }
+        }
+    }
+}
+
+fn settled(look: &Look<'_>, settlements: &[Settlement]) -> Markup {
+    html! {
+        @if !settlements.is_empty() {
+            section #settlements aria-labelledby="settlements-title" {
+                h2 #settlements-title { "Settlements" }
+                div .scroll role="region" aria-labelledby="settlements-title" tabindex="0" {
+                    table {
+                        caption .visually-hidden { "Credits expected beside credits that left the balance, the newest first" }
+                        thead { tr {
+                            th scope="col" { "Closed" } th scope="col" { "Account" } th scope="col" .n { "Jobs" }
+                            th scope="col" .n { "Expected" } th scope="col" .n { "Spent" } th scope="col" { "Verdict" }
+                        } }
+                        tbody { @for one in settlements { tr {
+                            th scope="row" { (moment(one.closed_at, look.now)) }
+                            td { (visible(&one.account)) }
+                            td .n { (number(one.jobs)) }
+                            td .n { @if one.expected_min == one.expected_max { (number(one.expected_max)) }
+                                    @else { (number(one.expected_min)) " to " (number(one.expected_max)) } }
+                            td .n { (known(one.spent)) }
+                            td { span .verdict.(one.verdict) { (state(&one.verdict)) }
+                                 @if one.verdict == "overspent" { " \u{2013} somebody else spends from the pool, or more was charged: look" } }
+                        } } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn accounts_section(look: &Look<'_>, facts: &Facts) -> Markup {
+    html! {
+        section #accounts aria-labelledby="accounts-title" {
+            h2 #accounts-title { "Accounts" }
+            @for (account, _) in &facts.accounts {
+                @let name = &account.account;
+                div .account {
+                    p {
+                        strong { (visible(name)) } ": "
+                        @if account.paused_at.is_some() { "paused" } @else if account.refused_key.is_some() { "key refused" }
+                        @else { "in service" }
+                        ". Rate limit: " (account.rate_used) " of " (account.rate_limit) " calls used in this window"
+                        @if let Some(at) = account.blocked_until {
+                            "; the API asked to wait until " (moment(at, look.now)) ", no action is needed"
+                        }
+                        "."
+                        @if let Some(fingerprint) = fingerprint(look, name) {
+                            " Key " code { (fingerprint) } "."
+                        }
+                        @if account.expired_jobs > 0 {
+                            " " a href="/jobs?state=expired" { (plural(account.expired_jobs, "job")) " expired" }
+                            ": continuing polls them again."
+                        }
+                    }
+                    @if account.expired_jobs > 0 && account.paused_at.is_none() {
+                        (forms::button(look, Act::Resume { account: name.clone() }, &format!("poll-again-{name}"), "Poll expired jobs again"))
+                    }
+                    @if account.paused_at.is_none() {
+                        (forms::careful(look, Act::Pause { account: name.clone() }, &format!("pause-{name}"), "Pause submitting",
+                            "Nothing new is submitted on this account until somebody continues it. What was sent is polled and settled."))
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What may be shown of an account's key.
+fn fingerprint(look: &Look<'_>, account: &str) -> Option<String> {
+    let gates = &look.site.worker()?.gates;
+    gates.get(&AccountId::trusted(account)).and_then(|gate| gate.key_fingerprint())
+}
+
+/// The machine's side: what there is of it, in a line.
+fn parts(look: &Look<'_>) -> Markup {
+    let size = std::fs::metadata(look.site.store.path()).map(|file| file.len()).ok();
+    let free = disk::free_bytes(&look.site.store).ok();
+    let megabytes = |bytes: u64| number((bytes >> 20) as i64);
+    html! {
+        p .parts {
+            "Up " (span(look.now.since(look.site.started_at)))
+            @if let Some(size) = size { " \u{00b7} database " (megabytes(size)) " MB" }
+            @if let Some(free) = free { " \u{00b7} " (megabytes(free)) " MB free on its disk" }
+            " \u{00b7} " a href="/metrics" { "metrics" } " \u{00b7} " a href="/readyz" { "readiness" }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! One request: how it stands and why, its contacts, its jobs, its timeline.
+
+use maud::{Markup, html};
+
+use super::drawings::bar;
+use super::words::{ago, moment, number, state, until, visible};
+use super::{Look, Page, Wanted, contacts, forms, lists, needs, overview, session};
+use crate::http::ticket::Act;
+use crate::store::StoreError;
+use crate::store::report::requests::{Entry, Request};
+use crate::store::report::{jobs, requests};
+use crate::worker::explain::{self, Explanation};
+
+/// `None` when there is no such request. `revealed`: the item whose value is shown in clear.
+pub(super) async fn page(
+    look: &Look<'_>,
+    id: i64,
+    wanted: &Wanted,
+    revealed: Option<i64>,
+) -> Result<Option<Page>, StoreError> {
+    let store = &look.site.store;
+    let Some(request) = requests::read(store, id).await? else { return Ok(None) };
+    let explained = explain::of(store, &request, look.now).await?;
+    let accounts = overview::read_accounts(look).await?;
+    let account = accounts.iter().find(|account| account.account == request.account);
+    let contacts = contacts::section(look, id, &explained.outcomes, wanted, revealed).await?;
+    let jobs = jobs::of_request(store, id).await?;
+    let timeline = requests::timeline(store, id).await?;
+    let body = html! {
+        h1 { "Request " (id) ": " (state(&request.status)) }
+        @if request.taken_at.is_some() && request.contacts > 0 {
+            (bar(request.delivered, request.contacts - request.delivered - request.pending, request.contacts))
+            p .counts {
+                (number(request.delivered)) " delivered, " (number(request.contacts - request.delivered - request.pending))
+                " ended otherwise, " (number(request.pending)) " open, of " (number(request.contacts))
+            }
+        }
+        @if request.status == "awaiting_approval" { (needs::approval(look, &request, account)) }
+        (session::why_read_only(look))
+        (waits(look, &request, &explained))
+        (facts(look, &request))
+        (contacts)
+        @if !jobs.is_empty() {
+            section #jobs aria-labelledby="jobs-title" {
+                h2 #jobs-title { "Jobs" }
+                (lists::jobs_table(look, &jobs))
+            }
+        }
+        (timeline_section(look, &timeline))
+        @if !request.is_finished() && request.status != "awaiting_approval" {
+            (forms::careful(look, Act::Cancel { request: id }, &format!("cancel-{id}"), "Cancel the request",
+                "Its contacts that were not sent are never sent for this request. What was sent goes on, since it may be \
+                 paid for."))
+        }
+    };
+    // A value in clear stays until the reader is done with it.
+    Ok(Some(Page { title: format!("Request {id}"), body, is_live: revealed.is_none() }))
+}
+
+fn waits(look: &Look<'_>, request: &Request, explained: &Explanation) -> Markup {
+    html! {
+        @if !explained.finished {
+            section #waits aria-labelledby="waits-title" {
+                h2 #waits-title { "What it waits for" }
+                @if !explained.worker_running { p .problem { "No worker is running: nothing goes on until one does." } }
+                @if explained.waits.is_empty() { p .calm { "Nothing holds it up; it is about to move." } }
+                ul { @for wait in &explained.waits { li {
+                    (visible(&wait.what))
+                    @if let Some(since) = wait.since { ", since " (ago(since, look.now)) }
+                    @if let Some(at) = wait.next_try_at { "; next " (until(at, look.now)) }
+                    "."
+                    @if let Some(unblock) = &wait.unblock { br; span .hint { "To go on: " (visible(unblock)) } }
+                } } }
+            }
+        } @else if let Some(reason) = &request.reason {
+            p .problem { (visible(reason)) }
+        }
+    }
+}
+
+fn facts(look: &Look<'_>, request: &Request) -> Markup {
+    let own = |text: &Option<String>| text.as_deref().map(visible).filter(|_| look.is_trusted());
+    html! {
+        section #facts aria-labelledby="facts-title" {
+            h2 #facts-title { "What was asked for" }
+            dl .facts {
+                dt { "Account" } dd { (look.account(&request.account)) }
+                dt { "Action" } dd { (look.action(&request.action)) }
+                @if let Some(event) = own(&request.event_id) { dt { "Event" } dd { (event) } }
+                @if let Some(task) = own(&request.task_id) { dt { "Adopted task" } dd { (task) } }
+                @if let Some(query) = own(&request.query) { dt { "Query" } dd { (query) } }
+                @if let Some(reference) = own(&request.reference) { dt { "Reference" } dd #reference { (reference) } }
+                @if let Some(quoted) = request.quoted_credits { dt { "Quoted" } dd { (number(quoted)) " credits at most" } }
+                @if let Some(approved) = request.approved_credits { dt { "Approved" } dd #approved { (number(approved)) " credits" } }
+                dt { "May have cost" } dd { (number(request.committed_credits)) " credits so far" }
+                @if let Some(max) = request.max_credits { dt { "Never more than" } dd { (number(max)) " credits" } }
+                @if let Some(at) = request.created_at { dt { "Created" } dd { (moment(at, look.now)) } }
+                @if let Some(at) = request.taken_at { dt { "Taken" } dd { (moment(at, look.now)) } }
+                @if let Some(at) = request.finished_at { dt { "Finished" } dd { (moment(at, look.now)) } }
+            }
+        }
+    }
+}
+
+/// What happened, oldest first. From an event marked here on, money may have moved.
+pub(super) fn timeline_section(look: &Look<'_>, entries: &[Entry]) -> Markup {
+    html! {
+        section #timeline aria-labelledby="timeline-title" {
+            h2 #timeline-title { "Timeline" }
+            @if entries.is_empty() { p .calm { "Nothing happened yet." } }
+            ol .timeline { @for entry in entries { li {
+                (moment(entry.at, look.now)) " "
+                @if let Some(job) = entry.job_id { a href=(format!("/jobs/{job}")) { "job " (job) } " " }
+                strong { (visible(&state(&entry.event))) }
+                @if let Some(detail) = &entry.detail { ": " (visible(detail)) }
+                @if entry.event == "send_started" { " " span .money-moves { "from here on, money may have moved" } }
+            } } }
+        }
+    }
+}

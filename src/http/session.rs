@@ -1,0 +1,221 @@
+//! Who may see personal data and decide: the token's holder, by a session.
+//!
+//! A session is 256 random bits in a cookie that no script can read and no other site makes a
+//! browser send. It lives in memory, ends after twelve hours, with the process, or when the token
+//! file holds another token. The file is read whenever it matters, so a change takes effect at once.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use axum::http::HeaderMap;
+use axum::http::header;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::config;
+use crate::domain::Millis;
+
+/// How long a session lives, in milliseconds.
+const SESSION_MS: i64 = 12 * 3_600_000;
+
+/// Far more people than ever look at one worker; the oldest session makes room.
+const MOST_SESSIONS: usize = 64;
+
+/// Wrong tokens within [`MISSES_COUNT_FOR_MS`] after which nobody may sign in for a while.
+const MOST_MISSES: usize = 10;
+
+/// How long a wrong token counts, in milliseconds.
+const MISSES_COUNT_FOR_MS: i64 = 10 * 60_000;
+
+/// What a session is known by: the digest of the cookie's value, so that a comparison tells nothing
+/// about the value itself.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct SessionId([u8; 32]);
+
+impl SessionId {
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Who is looking.
+#[derive(Clone)]
+pub(super) enum Visitor {
+    /// `http.token_file` is not set: nobody can sign in.
+    NoToken,
+    /// The token file cannot be used, for this reason: nobody can sign in.
+    BadToken(String),
+    Stranger,
+    SignedIn(SessionId),
+}
+
+impl Visitor {
+    pub(super) fn session(&self) -> Option<SessionId> {
+        match self {
+            Visitor::SignedIn(id) => Some(*id),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_signed_in(&self) -> bool {
+        self.session().is_some()
+    }
+}
+
+/// Why somebody was not let in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum SignInError {
+    #[error("no token is configured: set http.token_file and start unlockd again")]
+    NoToken,
+    #[error("the token cannot be checked: {0}")]
+    BadToken(String),
+    #[error("that is not the token")]
+    Wrong,
+    #[error("too many wrong tokens: nobody can sign in for {minutes} min; the command line works")]
+    LockedOut { minutes: i64 },
+}
+
+struct Session {
+    began_at: Millis,
+    /// Of the token it was opened with.
+    token: [u8; 32],
+    /// What to say on the next page.
+    notice: Option<String>,
+}
+
+#[derive(Default)]
+struct Known {
+    sessions: HashMap<SessionId, Session>,
+    misses: VecDeque<Millis>,
+}
+
+/// All sessions, and the lock on the door.
+pub(super) struct Sessions {
+    token_file: Option<PathBuf>,
+    known: Mutex<Known>,
+}
+
+impl Sessions {
+    pub(super) fn new(token_file: Option<PathBuf>) -> Sessions {
+        Sessions { token_file, known: Mutex::default() }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn token(&self) -> Result<SecretString, SignInError> {
+        let path = self.token_file.as_ref().ok_or(SignInError::NoToken)?;
+        config::read_token(path).map_err(|error| SignInError::BadToken(error.to_string()))
+    }
+
+    /// Who sends these headers. `port` tells this server's cookie from another one's on the machine.
+    pub(super) fn visitor(&self, headers: &HeaderMap, port: u16, now: Millis) -> Visitor {
+        let token = match self.token() {
+            Ok(token) => token,
+            Err(SignInError::BadToken(reason)) => return Visitor::BadToken(reason),
+            Err(_) => return Visitor::NoToken,
+        };
+        let Some(id) = cookie(headers, port).map(|value| SessionId(digest(value))) else {
+            return Visitor::Stranger;
+        };
+        let known = self.known();
+        let valid = known.sessions.get(&id).is_some_and(|session| {
+            let same_token: bool = session.token.ct_eq(&digest(token.expose_secret())).into();
+            same_token && now.since(session.began_at) < SESSION_MS
+        });
+        if valid { Visitor::SignedIn(id) } else { Visitor::Stranger }
+    }
+
+    /// Lets the token's holder in; returns the value for the cookie.
+    pub(super) fn sign_in(&self, given: &str, now: Millis) -> Result<String, SignInError> {
+        let token = self.token()?;
+        let mut known = self.known();
+        while known.misses.front().is_some_and(|at| now.since(*at) >= MISSES_COUNT_FOR_MS) {
+            known.misses.pop_front();
+        }
+        // Before the comparison: a right guess is not told from a wrong one either.
+        if let (true, Some(first)) = (known.misses.len() >= MOST_MISSES, known.misses.front()) {
+            let left_ms = MISSES_COUNT_FOR_MS - now.since(*first);
+            return Err(SignInError::LockedOut { minutes: left_ms.div_euclid(60_000) + 1 });
+        }
+        let expected = digest(token.expose_secret());
+        // Of digests, so that not even the length shows in the time it takes.
+        if !bool::from(digest(given.trim()).ct_eq(&expected)) {
+            known.misses.push_back(now);
+            return Err(SignInError::Wrong);
+        }
+        known.misses.clear();
+        let value = random_text();
+        let session = Session { began_at: now, token: expected, notice: None };
+        known.make_room(now);
+        known.sessions.insert(SessionId(digest(&value)), session);
+        Ok(value)
+    }
+
+    pub(super) fn sign_out(&self, id: SessionId) {
+        self.known().sessions.remove(&id);
+    }
+
+    /// Something to say on the next page of this session.
+    pub(super) fn tell(&self, id: SessionId, notice: String) {
+        if let Some(session) = self.known().sessions.get_mut(&id) {
+            session.notice = Some(notice);
+        }
+    }
+
+    /// What was to be said, once.
+    pub(super) fn told(&self, id: SessionId) -> Option<String> {
+        self.known().sessions.get_mut(&id).and_then(|session| session.notice.take())
+    }
+}
+
+impl Known {
+    fn make_room(&mut self, now: Millis) {
+        self.sessions.retain(|_, session| now.since(session.began_at) < SESSION_MS);
+        if self.sessions.len() >= MOST_SESSIONS {
+            let oldest = self.sessions.iter().min_by_key(|(_, session)| session.began_at).map(|(id, _)| *id);
+            if let Some(oldest) = oldest {
+                self.sessions.remove(&oldest);
+            }
+        }
+    }
+}
+
+/// 256 bits of the system's generator, as text.
+///
+/// # Panics
+/// When the system has no randomness to give: then nobody may be let in.
+pub(super) fn random_text() -> String {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).expect("the system gives random bytes");
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn digest(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
+}
+
+/// Browsers do not tell the ports of a machine apart when they send cookies, so the name does.
+fn cookie_name(port: u16) -> String {
+    format!("unlockd_{port}")
+}
+
+fn cookie(headers: &HeaderMap, port: u16) -> Option<&str> {
+    let name = cookie_name(port);
+    let values = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(';')).find_map(|pair| {
+        let (found, value) = pair.trim().split_once('=')?;
+        (found == name).then_some(value)
+    })
+}
+
+/// The header that opens a session, or ends it (`None`). Without `secure` only where the
+/// connection does not leave the machine.
+pub(super) fn set_cookie(value: Option<&str>, port: u16, secure: bool) -> String {
+    let (name, secure) = (cookie_name(port), if secure { "; Secure" } else { "" });
+    let (value, age) = (value.unwrap_or_default(), value.map_or(0, |_| SESSION_MS / 1_000));
+    format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age}{secure}")
+}

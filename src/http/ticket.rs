@@ -1,0 +1,128 @@
+//! Forms that can be used once, for what they showed.
+//!
+//! A button carries a ticket: what would be decided and the figures that were on the screen, sealed
+//! for one session and a quarter of an hour. So a decision can be neither made up, nor repeated, nor
+//! given on a page that somebody else saw; and what has changed since can be told exactly. Sealed
+//! rather than remembered: showing a page costs no memory.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use super::session::{SessionId, random_text};
+use crate::domain::Millis;
+
+/// How long a form can be used after it was shown, in milliseconds.
+pub(super) const TICKET_MS: i64 = 15 * 60_000;
+
+/// What a button does, with what was shown beside it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "act", rename_all = "snake_case")]
+pub(super) enum Act {
+    Approve {
+        request: i64,
+        action: String,
+        contacts: i64,
+        quoted: i64,
+        committed: i64,
+    },
+    Cancel {
+        request: i64,
+    },
+    /// `version` is the job's row: whatever happens to the job changes it.
+    Resubmit {
+        job: i64,
+        version: i64,
+        cost: i64,
+    },
+    WriteOff {
+        job: i64,
+        version: i64,
+        cost: i64,
+    },
+    Pause {
+        account: String,
+    },
+    Resume {
+        account: String,
+    },
+    Reveal {
+        request: i64,
+        item: i64,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Ticket {
+    #[serde(flatten)]
+    act: Act,
+    nonce: String,
+    expires_at: i64,
+}
+
+/// Why a ticket is no good. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum TicketError {
+    #[error("this form was not made for your session, or was changed")]
+    Forged,
+    #[error("this form was shown more than 15 minutes ago")]
+    Expired,
+    #[error("this form was used already")]
+    Used,
+}
+
+/// Makes tickets and takes them back.
+pub(super) struct Tickets {
+    key: String,
+    /// Those that were used, until they would have expired.
+    used: Mutex<HashMap<String, Millis>>,
+}
+
+impl Tickets {
+    pub(super) fn new() -> Tickets {
+        Tickets { key: random_text(), used: Mutex::default() }
+    }
+
+    /// A ticket for a form that is shown now.
+    pub(super) fn issue(&self, session: SessionId, act: Act, now: Millis) -> String {
+        let ticket = Ticket { act, nonce: random_text(), expires_at: now.plus(TICKET_MS).0 };
+        let text = serde_json::to_string(&ticket).unwrap_or_default();
+        let seal = self.mac(session, &text).finalize().into_bytes();
+        format!("{}.{}", URL_SAFE_NO_PAD.encode(&text), URL_SAFE_NO_PAD.encode(seal))
+    }
+
+    /// Reads a ticket without using it up.
+    pub(super) fn read(&self, session: SessionId, ticket: &str, now: Millis) -> Result<Act, TicketError> {
+        self.open(session, ticket, now).map(|ticket| ticket.act)
+    }
+
+    /// Uses a ticket up: of two that press at once, one is first.
+    pub(super) fn take(&self, session: SessionId, ticket: &str, now: Millis) -> Result<Act, TicketError> {
+        let ticket = self.open(session, ticket, now)?;
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.retain(|_, expires_at| *expires_at > now);
+        if used.insert(ticket.nonce, Millis(ticket.expires_at)).is_some() {
+            return Err(TicketError::Used);
+        }
+        Ok(ticket.act)
+    }
+
+    fn open(&self, session: SessionId, ticket: &str, now: Millis) -> Result<Ticket, TicketError> {
+        let (text, seal) = ticket.split_once('.').ok_or(TicketError::Forged)?;
+        let decode = |part| URL_SAFE_NO_PAD.decode(part).map_err(|_| TicketError::Forged);
+        let text = String::from_utf8(decode(text)?).map_err(|_| TicketError::Forged)?;
+        self.mac(session, &text).verify_slice(&decode(seal)?).map_err(|_| TicketError::Forged)?;
+        let ticket: Ticket = serde_json::from_str(&text).map_err(|_| TicketError::Forged)?;
+        if now >= Millis(ticket.expires_at) { Err(TicketError::Expired) } else { Ok(ticket) }
+    }
+
+    fn mac(&self, session: SessionId, text: &str) -> Hmac<Sha256> {
+        let mac = Hmac::<Sha256>::new_from_slice(self.key.as_bytes());
+        mac.expect("any length of key will do").chain_update(session.bytes()).chain_update(text)
+    }
+}

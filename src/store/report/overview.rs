@@ -1,0 +1,111 @@
+//! What the status page shows besides lists: counts, what is in doubt, balances over time, the last
+//! settlements. Every statement is bounded, whatever the history holds.
+
+use sqlx::FromRow;
+
+use super::Time;
+use crate::domain::{AccountId, Millis};
+use crate::store::{Store, StoreError};
+
+/// How many there are in a state.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct StateCount {
+    pub state: String,
+    pub count: i64,
+}
+
+/// Jobs that are not finished, by state; a state without one is left out.
+pub async fn open_jobs(store: &Store) -> Result<Vec<StateCount>, StoreError> {
+    // One select for each state: every one has an index of its own.
+    Ok(sqlx::query_as(
+        "select * from (select 'in_doubt' as state, count(*) as count from jobs where state = 'in_doubt'
+                        union all select 'submitting', count(*) from jobs where state = 'submitting'
+                        union all select 'polling', count(*) from jobs where state = 'polling'
+                        union all select 'queued', count(*) from jobs where state = 'queued')
+         where count > 0",
+    )
+    .fetch_all(store.readers())
+    .await?)
+}
+
+/// Requests that are not finished, by status; a status without one is left out.
+pub async fn open_requests(store: &Store) -> Result<Vec<StateCount>, StoreError> {
+    let mut counts: Vec<StateCount> = sqlx::query_as(
+        "select status as state, count(*) as count from requests where finished_at is null
+         group by status order by status desc",
+    )
+    .fetch_all(store.readers())
+    .await?;
+    let new: i64 = sqlx::query_scalar("select count(*) from inbox where status = 'new'")
+        .fetch_one(&store.inbox_readers)
+        .await?;
+    if new > 0 {
+        counts.insert(0, StateCount { state: "new".to_owned(), count: new });
+    }
+    Ok(counts)
+}
+
+/// What of an account's submissions may or may not have taken effect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromRow)]
+pub struct InDoubt {
+    pub jobs: i64,
+    pub contacts: i64,
+    /// At most.
+    pub credits: i64,
+}
+
+/// Adds up the jobs of which nobody knows yet whether they took effect.
+pub async fn in_doubt(store: &Store, account: &AccountId) -> Result<InDoubt, StoreError> {
+    Ok(sqlx::query_as(
+        "select count(*) as jobs, coalesce(sum(contacts), 0) as contacts, coalesce(sum(cost), 0) as credits
+         from jobs where state = 'in_doubt' and account = ?1 and state_reason <> 'carried_out'",
+    )
+    .bind(account.as_str())
+    .fetch_one(store.readers())
+    .await?)
+}
+
+/// Balances since a moment, oldest first; the newest `limit` of them.
+pub async fn balances(
+    store: &Store,
+    account: &AccountId,
+    since: Millis,
+    limit: u32,
+) -> Result<Vec<(Time, i64)>, StoreError> {
+    let mut newest_first: Vec<(Time, i64)> = sqlx::query_as(
+        "select taken_at, total from (select taken_at, total, id from balance_snapshots where account = ?1
+                                      order by id desc limit ?3)
+         where taken_at >= ?2 order by id desc",
+    )
+    .bind(account.as_str())
+    .bind(since.0)
+    .bind(limit)
+    .fetch_all(store.readers())
+    .await?;
+    newest_first.reverse();
+    Ok(newest_first)
+}
+
+/// A closed settlement.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct Settlement {
+    pub account: String,
+    pub opened_at: Time,
+    pub closed_at: Time,
+    pub jobs: i64,
+    pub expected_min: i64,
+    pub expected_max: i64,
+    pub spent: Option<i64>,
+    pub verdict: String,
+}
+
+/// The last settlements, the newest first.
+pub async fn settlements(store: &Store, limit: u32) -> Result<Vec<Settlement>, StoreError> {
+    Ok(sqlx::query_as(
+        "select account, opened_at, closed_at, jobs, expected_min, expected_max, spent, verdict
+         from windows where closed_at is not null order by id desc limit ?1",
+    )
+    .bind(limit)
+    .fetch_all(store.readers())
+    .await?)
+}
