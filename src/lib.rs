@@ -16,7 +16,7 @@
 //!
 //! [`domain::job`] owns every state in between; [`store`] is the only module with SQL, [`clock`] the only one
 //! that reads the time, [`worker::gate`] the only door to the API. [`sandbox`] imitates the vendor and shares
-//! no code with the rest; [`failpoint`] lets tests kill the process at any step.
+//! no code with the rest; [`metrics`] counts what this process does; [`failpoint`] lets tests kill the process at any step.
 
 pub mod api;
 pub mod cli;
@@ -24,7 +24,9 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod failpoint;
+pub mod http;
 pub mod logs;
+pub mod metrics;
 pub mod sandbox;
 pub mod store;
 pub mod worker;

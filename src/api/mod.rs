@@ -82,6 +82,11 @@ pub struct Answer<T> {
     pub result: Result<T, ApiError>,
     /// The rate headers, brought to our clock; failures carry them too.
     pub rate: Option<RateHeaders>,
+    /// Method and path pattern of the endpoint that was called.
+    pub endpoint: &'static str,
+    /// The HTTP status, when an answer came at all.
+    pub status: Option<u16>,
+    pub took: Duration,
 }
 
 /// An account's credits. The API spends `subscription` first.

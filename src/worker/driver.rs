@@ -238,6 +238,7 @@ async fn run_intake(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, St
     while !signals.is_stopping() {
         woken.borrow_and_update();
         let now_version = inbox::data_version(&deps.store).await?;
+        deps.store.metrics().loop_ran(deps.clock.now());
         let report = intake::run(&deps).await?;
         if report.did > 0 || now_version != version {
             version = now_version;

@@ -12,6 +12,7 @@ mod errors;
 mod input;
 mod journey;
 mod limits;
+mod metrics;
 mod outcomes;
 mod privacy;
 mod settlement;

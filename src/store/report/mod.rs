@@ -3,6 +3,7 @@
 
 pub mod export;
 pub mod jobs;
+pub mod metrics;
 pub mod requests;
 mod time;
 
