@@ -1,7 +1,7 @@
 //! Places where a test kills, stops or delays the process: compiled into debug builds only.
 //!
-//! `UNLOCKD_FAIL=PLACE:N[:stop]` kills the process (SIGKILL, as a power cut would) when it passes
-//! the place for the N-th time, or stops it (SIGSTOP). The places stand before and after each
+//! `UNLOCKD_FAIL=PLACE:N[:stop|:hang]` kills the process (SIGKILL, as a power cut would) when it
+//! passes the place for the N-th time, or stops it (SIGSTOP), or hangs there for good. The places stand before and after each
 //! commit and each call to the API, and counting N up from 1 until a run passes untouched visits
 //! every one of them.
 
@@ -28,7 +28,8 @@ mod armed {
     struct Plan {
         place: &'static str,
         at: u64,
-        signal: Signal,
+        /// `None`: the thread hangs, and the rest of the process goes on.
+        signal: Option<Signal>,
         passed: AtomicU64,
     }
 
@@ -58,15 +59,23 @@ mod armed {
             Place::AfterIntent,
         ];
         let place = places.map(name).into_iter().find(|known| *known == place)?;
-        let signal = if parts.next() == Some("stop") { Signal::STOP } else { Signal::KILL };
+        let signal = match parts.next() {
+            Some("stop") => Some(Signal::STOP),
+            Some("hang") => None,
+            _ => Some(Signal::KILL),
+        };
         Some(Plan { place, at, signal, passed: AtomicU64::new(0) })
     }
 
     pub(super) fn pass(place: Place) {
         let Some(plan) = plan().filter(|plan| plan.place == name(place)) else { return };
         if plan.passed.fetch_add(1, Ordering::SeqCst) + 1 == plan.at {
+            let Some(signal) = plan.signal else {
+                std::thread::sleep(std::time::Duration::from_secs(3_600));
+                return;
+            };
             // Nothing to do about a signal that cannot be sent: the test sees that nothing died.
-            let _ = kill_process(getpid(), plan.signal);
+            let _ = kill_process(getpid(), signal);
             // Another thread takes the signal. Until it has, nothing more may happen here: a process
             // that is stopped inside a transaction keeps the database locked.
             std::thread::sleep(std::time::Duration::from_millis(200));

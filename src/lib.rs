@@ -15,8 +15,9 @@
 //! 6. [`worker::settle`] compares credits expected with credits gone: [`domain::reconcile`].
 //!
 //! [`domain::job`] owns every state in between; [`store`] is the only module with SQL, [`clock`] the only one
-//! that reads the time, [`worker::gate`] the only door to the API. [`sandbox`] imitates the vendor and shares
-//! no code with the rest; [`metrics`] counts what this process does; [`failpoint`] lets tests kill the process at any step.
+//! that reads the time, [`worker::gate`] the only door to the API. [`http`] shows it all to people and
+//! monitors, [`metrics`] counts what this process does. [`sandbox`] imitates the vendor and shares
+//! no code with the rest; [`failpoint`] lets tests kill the process at any step.
 
 pub mod api;
 pub mod cli;

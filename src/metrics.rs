@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
-use prometheus::{Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use crate::domain::{AccountId, Millis};
 
@@ -33,7 +33,6 @@ pub struct Metrics {
     commit_seconds: Histogram,
     database_errors: IntCounterVec,
     notifications: IntCounterVec,
-    heartbeat: Gauge,
 }
 
 const CALL_SECONDS: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -55,10 +54,6 @@ impl Default for Metrics {
         let attempts = "Paid submissions, by how they ended (unknown: the answer was lost).";
         let errors = "Database errors by step; all but busy (a lock was waited for) end the worker.";
         let notifications = "Deliveries of webhook messages, by how they ended.";
-        let heartbeat = Opts::new(
-            "unlockd_loop_heartbeat_timestamp_seconds",
-            "When the worker last looked at the inbox.",
-        );
         let metrics = Metrics {
             api_requests: count("unlockd_api_requests_total", api, &["operation", "status"]),
             api_seconds: add(&registry, HistogramVec::new(calls, &["operation"])),
@@ -72,7 +67,6 @@ impl Default for Metrics {
             commit_seconds: add(&registry, Histogram::with_opts(commits)),
             database_errors: count("unlockd_db_errors_total", errors, &["kind"]),
             notifications: count("unlockd_notifications_total", notifications, &["outcome"]),
-            heartbeat: add(&registry, Gauge::with_opts(heartbeat)),
             registry,
         };
         metrics.show_zeros();
@@ -130,11 +124,6 @@ impl Metrics {
     /// A delivery has ended: one of [`NOTIFICATION_OUTCOMES`].
     pub fn notified(&self, outcome: &'static str) {
         self.notifications.with_label_values(&[outcome]).inc();
-    }
-
-    /// The worker's loop went round.
-    pub fn loop_ran(&self, now: Millis) {
-        self.heartbeat.set(now.0 as f64 / 1_000.0);
     }
 
     /// Everything as it stands.

@@ -13,8 +13,9 @@ use crate::clock::Clock;
 use crate::domain::job::{Doubt, State};
 use crate::domain::pacing::Ladder;
 use crate::domain::{AccountId, Credits, JobId, RequestId};
-use crate::store::{accounts, jobs, requests};
-use crate::worker::decide;
+use crate::store::jobs;
+use crate::store::report::Time;
+use crate::worker::decide::{self, Refusal};
 
 #[derive(clap::Args)]
 pub(super) struct Decision {
@@ -37,71 +38,39 @@ pub(super) async fn approve(context: Context, args: Decision) -> Outcome {
     let config = context.load()?;
     let store = existing(&config).await?;
     let request = super::requests::find(&store, args.id).await?;
-    let id = RequestId(args.id);
-    if request.taken_at.is_none() && request.status == "new" {
-        return Err(Failure::refused(format!(
-            "request {id} is new: no worker has estimated it yet, so there is nothing to approve; see: unlockd explain {id}"
-        )));
-    }
-    if request.status != "awaiting_approval" {
-        let status = &request.status;
-        return Err(Failure::refused(format!(
-            "request {id} is {status} and awaits no approval; nothing was changed"
-        )));
-    }
-    let quote = Credits(request.quoted_credits.unwrap_or_default());
-    let now = Clock::real().now();
-    store
-        .write(move |connection| Box::pin(async move { requests::approve(connection, id, quote, now).await }))
-        .await?;
+    let (id, quote) = (RequestId(args.id), Credits(request.quoted_credits.unwrap_or_default()));
+    decide::approve(&store, id, quote, Clock::real().now()).await.map_err(refused)?;
     let text = format!("request {id}: approved up to {quote} credits\nnext: unlockd request {id}");
     say(args.json, json!({"id": id, "status": "accepted", "approved_credits": quote}), &text)
+}
+
+/// Exit code 3 for what is not there, 4 for what does not fit, 1 for a database that failed.
+fn refused(refusal: Refusal) -> Failure {
+    match refusal {
+        Refusal::Missing { .. } => Failure::missing(refusal.to_string()),
+        Refusal::Store(error) => error.into(),
+        _ => Failure::refused(refusal.to_string()),
+    }
 }
 
 pub(super) async fn cancel(context: Context, args: Decision) -> Outcome {
     let config = context.load()?;
     let store = existing(&config).await?;
-    let request = super::requests::find(&store, args.id).await?;
+    super::requests::find(&store, args.id).await?;
     let (id, now) = (RequestId(args.id), Clock::real().now());
-    if request.is_finished() {
-        let status = &request.status;
-        return Err(Failure::refused(format!("request {id} is {status} already; nothing was changed")));
-    }
-    let mut cancelled = None;
-    if request.taken_at.is_none() {
-        let accounts: Vec<AccountId> = config.accounts.keys().map(AccountId::trusted).collect();
-        cancelled = decide::cancel_untaken(&store, &accounts, id, now).await?.map(|count| count as u64);
-    }
-    let cancelled = match cancelled {
-        Some(count) if super::requests::find(&store, args.id).await?.status == "cancelled" => count,
-        // A worker was faster: it is a request like any other by now.
-        _ => {
-            store
-                .write(move |connection| Box::pin(async move { requests::cancel(connection, id, now).await }))
-                .await?
-        }
-    };
+    let accounts: Vec<AccountId> = config.accounts.keys().map(AccountId::trusted).collect();
+    let cancelled = decide::cancel(&store, &accounts, id, now).await.map_err(refused)?;
     let after = super::requests::find(&store, args.id).await?;
-    let contacts = plural(cancelled as i64, "contact");
-    let text = match (after.is_finished(), cancelled) {
-        (true, _) => {
-            format!("request {id} is {}: {contacts} not sent; nothing more is bought for it", after.status)
-        }
-        (false, 0) => {
-            return Err(Failure::refused(format!(
-                "everything of request {id} was sent already, so nothing could be cancelled; see: unlockd explain {id}"
-            )));
-        }
-        (false, _) => format!(
-            "request {id}: {contacts} not sent; {} sent before and go on, since they may be paid for",
-            after.pending
-        ),
+    let contacts = plural(cancelled.contacts as i64, "contact");
+    let text = if after.is_finished() {
+        format!("request {id} is {}: {contacts} not sent; nothing more is bought for it", after.status)
+    } else {
+        let sent = after.pending;
+        format!("request {id}: {contacts} not sent; {sent} sent before and go on, since they may be paid for")
     };
-    say(
-        args.json,
-        json!({"id": id, "status": after.status, "cancelled": cancelled, "pending": after.pending}),
-        &text,
-    )
+    let value =
+        json!({"id": id, "status": after.status, "cancelled": cancelled.contacts, "pending": after.pending});
+    say(args.json, value, &text)
 }
 
 #[derive(clap::Args)]
@@ -119,22 +88,16 @@ pub(super) async fn pause(context: Context, args: OfAccount) -> Outcome {
     let account = account::named(&config, &args.account)?;
     let store = open(&config).await?;
     let now = Clock::real().now();
-    if let Some(at) = accounts::read(store.readers(), &account).await?.paused_at {
-        let at = crate::store::report::Time(at);
+    if let Some(at) = decide::pause(&store, &account, now).await? {
+        let at = Time::from(at);
         let text = format!("account {account} is paused since {at} already");
         return say(args.json, json!({"account": account, "paused_at": at}), &text);
     }
-    let of = account.clone();
-    store
-        .write(move |connection| {
-            Box::pin(async move { accounts::set_paused(connection, &of, Some(now)).await })
-        })
-        .await?;
     let text = format!(
         "account {account} is paused: nothing new is submitted; what was sent is polled and settled\n\
          to continue: unlockd resume --account {account}"
     );
-    say(args.json, json!({"account": account, "paused_at": crate::store::report::Time::from(now)}), &text)
+    say(args.json, json!({"account": account, "paused_at": Time::from(now)}), &text)
 }
 
 pub(super) async fn resume(context: Context, args: OfAccount) -> Outcome {

@@ -23,7 +23,6 @@ mod run;
 mod sandbox;
 mod show;
 mod wait;
-mod waits;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

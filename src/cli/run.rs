@@ -11,6 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Context, Failure, Outcome, open};
 use crate::clock::Clock;
+use crate::config::Config;
+use crate::http::{self, Site};
 use crate::logs::{self, LogHandle};
 use crate::store::lease::{self, Lease};
 use crate::store::{Store, StoreError};
@@ -25,30 +27,59 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(context: Context, args: Args) -> Outcome {
-    let config = context.load()?;
+    let config = Arc::new(context.load()?);
     let log = logs::init(&config.log);
     let stop = Signals::default();
     stop_on_signals(&stop)?;
     let store = open(&config).await?;
     let clock = Clock::real();
-    let Some(lease) = wait_for_lease(&store, &clock, &stop).await? else { return Ok(()) };
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), database = %config.database.display(),
-        base_url = config.api.base_url, "unlockd has the database and starts");
-    let deps = Deps::new(store, clock, lease.token, Arc::new(config)).await?;
-    let ended = serve(context, log, Arc::new(deps), lease, stop, args.until_idle).await;
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    match ended.context("the database failed; nothing more was spent")? {
-        End::WaitsForPerson(waits) => {
-            Err(Failure::refused(format!("all that is left waits for a person:\n  {}", waits.join("\n  "))))
-        }
-        End::Stopped | End::Idle => {
-            tracing::info!("unlockd has stopped");
-            Ok(())
+    let site = Site::open(&store, clock.clone(), config.clone()).await?;
+    // Before the lease is there: a standby says that it stands by.
+    let serving =
+        config.http.address().map(|listen| tokio::spawn(http::serve(site.clone(), listen, stop.clone())));
+    let daemon = Daemon { context, log, config, store, clock, site, stop: stop.clone() };
+    let ended = daemon.run(args.until_idle).await;
+    stop.stop();
+    if let Some(serving) = serving {
+        // It bounds itself.
+        let _ = serving.await;
+    }
+    ended
+}
+
+struct Daemon {
+    context: Context,
+    log: LogHandle,
+    config: Arc<Config>,
+    store: Store,
+    clock: Clock,
+    site: Arc<Site>,
+    stop: Signals,
+}
+
+impl Daemon {
+    async fn run(self, until_idle: bool) -> Outcome {
+        let Some(lease) = wait_for_lease(&self.store, &self.clock, &self.stop).await? else { return Ok(()) };
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), database = %self.config.database.display(),
+            base_url = self.config.api.base_url, "unlockd has the database and starts");
+        let deps = Arc::new(Deps::new(self.store, self.clock, lease.token, self.config).await?);
+        self.site.set_worker(deps.clone());
+        let ended = work(self.context, self.log, deps, lease, self.stop, until_idle).await;
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        match ended.context("the database failed; nothing more was spent")? {
+            End::WaitsForPerson(waits) => Err(Failure::refused(format!(
+                "all that is left waits for a person:\n  {}",
+                waits.join("\n  ")
+            ))),
+            End::Stopped | End::Idle => {
+                tracing::info!("unlockd has stopped");
+                Ok(())
+            }
         }
     }
 }
 
-async fn serve(
+async fn work(
     context: Context,
     log: LogHandle,
     deps: Arc<Deps>,
@@ -92,8 +123,8 @@ async fn wait_for_lease(
     }
 }
 
-/// Renews the lease, and with it systemd's watchdog, until the worker stops. Stops it when another
-/// one has taken over. Returns the lease, since its lock must outlive a call in flight: a successor
+/// Renews the lease and feeds systemd's watchdog, until the worker stops. Stops it when another one
+/// has taken over. Returns the lease, since its lock must outlive a call in flight: a successor
 /// would fence off the record of its answer.
 async fn keep_lease(deps: Arc<Deps>, mut lease: Lease, signals: Signals) -> Result<Lease, StoreError> {
     loop {
@@ -106,7 +137,18 @@ async fn keep_lease(deps: Arc<Deps>, mut lease: Lease, signals: Signals) -> Resu
             signals.stop();
             return Err(error);
         }
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+        feed_watchdog(&deps);
+    }
+}
+
+/// Tells systemd that the worker lives, but not while a pass hangs: then systemd starts it again.
+fn feed_watchdog(deps: &Deps) {
+    match deps.heartbeat.stalled(deps.config().api.timeout) {
+        None => drop(sd_notify::notify(&[sd_notify::NotifyState::Watchdog])),
+        Some(stalled) => {
+            let seconds = deps.clock.now().since(stalled.since) / 1_000;
+            tracing::error!(pass = stalled.pass, seconds, "a pass hangs; the watchdog is not fed any more");
+        }
     }
 }
 

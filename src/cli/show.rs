@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
+pub(super) use crate::store::report::plural;
 use crate::store::report::{OutcomeCount, requests::Entry};
 
 /// One JSON document, on lines of its own.
@@ -74,11 +75,6 @@ pub(super) fn counts(outcomes: &[OutcomeCount]) -> String {
 /// A value that may be missing, as a cell.
 pub(super) fn cell(value: &Option<impl ToString>) -> String {
     value.as_ref().map(ToString::to_string).unwrap_or_default()
-}
-
-/// One job, two jobs.
-pub(super) fn plural(count: i64, word: &str) -> String {
-    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
 }
 
 /// Without control characters.

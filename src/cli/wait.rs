@@ -8,8 +8,10 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Failure, Outcome, explain, show};
+use crate::clock::Clock;
 use crate::store::Store;
 use crate::store::report::requests::{self, Request};
+use crate::worker;
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -27,8 +29,8 @@ pub(super) async fn until_finished(store: &Store, id: i64, json: bool) -> Outcom
         if request.is_finished() {
             break Ok(request);
         }
-        let explained = explain::of(store, &request).await?;
-        bar.show(&request, &explained.line());
+        let explained = worker::explain::of(store, &request, Clock::real().now()).await?;
+        bar.show(&request, &explain::line(&explained));
         calls = if explained.needs_person() { calls + 1 } else { 0 };
         if calls >= LOOKS_TO_CALL || request.status == "awaiting_approval" {
             break Err(explained);
@@ -49,7 +51,7 @@ pub(super) async fn until_finished(store: &Store, id: i64, json: bool) -> Outcom
             if json {
                 show::json(&explained)?;
             }
-            Err(Failure::refused(format!("request {id} waits for a person:\n{}", explained.lines())))
+            Err(Failure::refused(format!("request {id} waits for a person:\n{}", explain::lines(&explained))))
         }
     }
 }

@@ -19,7 +19,7 @@ mod sources;
 mod tests;
 mod values;
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 
@@ -127,6 +127,13 @@ pub struct Http {
     /// A socket address, or "" for off.
     pub listen: String,
     pub token_file: Option<PathBuf>,
+}
+
+impl Http {
+    /// Where to listen; `None` when it is off.
+    pub fn address(&self) -> Option<SocketAddr> {
+        rules::listen(&self.listen).ok().flatten()
+    }
 }
 
 #[derive(Clone)]

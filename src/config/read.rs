@@ -125,8 +125,7 @@ impl Reader {
                 );
             }
         }
-        let exposed = rules::listen(&config.http.listen).ok().flatten();
-        if exposed.is_some_and(|address| !address.ip().is_loopback())
+        if config.http.address().is_some_and(|address| !address.ip().is_loopback())
             && !self.layers.is_set("http.token_file")
         {
             self.complain(

@@ -185,6 +185,16 @@ impl Rate {
         }
     }
 
+    /// Calls of the current window that are gone: ours, and what the API says of everybody's.
+    pub fn used(&self, now: Millis) -> u32 {
+        let ours = self.sent.iter().filter(|at| now.since(**at) < self.window_ms).count();
+        let seen = match self.remaining {
+            Some((remaining, resets_at)) if resets_at > now => self.limit.saturating_sub(remaining),
+            _ => 0,
+        };
+        u32::try_from(ours).unwrap_or(u32::MAX).max(seen).min(self.limit)
+    }
+
     pub fn limit(&self) -> u32 {
         self.limit
     }

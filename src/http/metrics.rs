@@ -6,13 +6,29 @@
 //! names, which the configuration bounds.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+
+use super::Site;
 use crate::domain::{AccountId, Millis};
 use crate::metrics::Scrape;
 use crate::store::report::metrics::{self as figures, Figure, Open, Waiting};
 use crate::store::{Store, StoreError, accounts, balances};
 use crate::worker::gate::Gate;
 use crate::worker::{Deps, balance};
+
+/// The classic text format.
+const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+pub(super) async fn answer(State(site): State<Arc<Site>>) -> Response {
+    match render(&site.store, site.worker().map(Arc::as_ref)).await {
+        Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+        Err(error) => super::unreadable(&error),
+    }
+}
 
 /// Everything as it is now. A process without `worker` waits to take over, and leaves the figures to
 /// the one that has the database.
@@ -23,6 +39,10 @@ pub async fn render(store: &Store, worker: Option<&Deps>) -> Result<String, Stor
     let active = ("unlockd_active", "1: this process has the database; 0: it waits to take over.");
     scrape.gauges(active, [], [([], i64::from(worker.is_some()))]);
     if let Some(deps) = worker {
+        let heartbeat =
+            "The last sign of life of the pass that shows none for longest; absent when none runs.";
+        let beat = deps.heartbeat.oldest().map(|at| ([], at));
+        scrape.moments(("unlockd_loop_heartbeat_timestamp_seconds", heartbeat), [], beat);
         whole(&scrape, &figures::waiting(store).await?);
         history(&scrape, deps, &figures::figures(store).await?);
         let mut views = Vec::new();

@@ -1,3 +1,143 @@
-//! The HTTP server.
+//! The HTTP server at `http.listen`: health, metrics and the status page.
+//!
+//! It reads through connections of its own and never calls the API, so that no number of visitors
+//! delays paid work. Every answer, an error included, passes [`guard`]: a foreign `Host` is refused
+//! and the headers that browsers obey are set. A port that is taken does not stop the worker: it is
+//! said once and tried again, so a standby worker of the same host gets the port when it takes over.
 
+mod door;
+mod guard;
+mod health;
 pub mod metrics;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::store::{Store, StoreError};
+use crate::worker::Deps;
+use crate::worker::driver::Signals;
+use door::Door;
+
+/// How long a taken port is left alone before it is tried again.
+const BIND_AGAIN_AFTER: Duration = Duration::from_secs(3);
+
+/// How long answers in flight may take once the worker stops; well within the 10 s it has.
+const STOP_WAITS_FOR: Duration = Duration::from_secs(2);
+
+/// Larger than any form of ours.
+const LARGEST_BODY: usize = 16 * 1024;
+
+/// Everything the handlers need.
+pub struct Site {
+    /// With connections of its own.
+    store: Store,
+    clock: Clock,
+    /// As of the start; the worker has the one in force.
+    config: Arc<Config>,
+    /// The address of the listener; another one than configured when that has port 0.
+    address: OnceLock<SocketAddr>,
+    /// Absent until this process has the database.
+    worker: OnceLock<Arc<Deps>>,
+}
+
+impl Site {
+    /// Opens what the handlers read through.
+    pub async fn open(store: &Store, clock: Clock, config: Arc<Config>) -> Result<Arc<Site>, StoreError> {
+        let store = store.with_own_readers().await?;
+        let (address, worker) = (OnceLock::new(), OnceLock::new());
+        Ok(Arc::new(Site { store, clock, config, address, worker }))
+    }
+
+    /// This process has the database from now on.
+    pub fn set_worker(&self, deps: Arc<Deps>) {
+        let _ = self.worker.set(deps);
+    }
+
+    /// Where it listens, once it does.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address.get().copied()
+    }
+
+    fn worker(&self) -> Option<&Arc<Deps>> {
+        self.worker.get()
+    }
+}
+
+/// Serves until the signal to stop, and then for as long as answers are in flight, at most
+/// two seconds.
+pub async fn serve(site: Arc<Site>, listen: SocketAddr, signals: Signals) {
+    let bound = tokio::select! {
+        bound = bind(listen) => bound,
+        () = signals.stopping() => return,
+    };
+    let address = bound.local_addr().unwrap_or(listen);
+    let _ = site.address.set(address);
+    tracing::info!(url = format!("http://{address}/"), "the status page is served");
+    let stop = {
+        let signals = signals.clone();
+        async move { signals.stopping().await }
+    };
+    let server = axum::serve(Door::new(bound), router(site)).with_graceful_shutdown(stop);
+    let too_long = async {
+        signals.stopping().await;
+        tokio::time::sleep(STOP_WAITS_FOR).await;
+    };
+    tokio::select! {
+        // Never an error: the door tries again by itself.
+        _ = server => {}
+        () = too_long => tracing::debug!("connections to the status page were cut off at the stop"),
+    }
+}
+
+async fn bind(listen: SocketAddr) -> TcpListener {
+    let mut told = false;
+    loop {
+        match TcpListener::bind(listen).await {
+            Ok(listener) => return listener,
+            Err(error) if !told => {
+                tracing::warn!(%listen, %error, "no status page, health or metrics for now: the address cannot be had; \
+                    paid work goes on, and the address is tried again. Stop what has it, or set http.listen to \
+                    another one, or to \"\" for none");
+                told = true;
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(BIND_AGAIN_AFTER).await;
+    }
+}
+
+/// All routes, guarded.
+pub fn router(site: Arc<Site>) -> Router {
+    Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::answer))
+        .fallback(not_found)
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(axum::middleware::from_fn_with_state(site.clone(), guard::guard))
+        .with_state(site)
+}
+
+async fn not_found() -> Response {
+    (StatusCode::NOT_FOUND, "there is no such page\n").into_response()
+}
+
+/// What could not be read, for the handlers.
+fn unreadable(error: &StoreError) -> Response {
+    tracing::warn!(
+        error = error as &dyn std::error::Error,
+        "an answer could not be given: the database was not readable"
+    );
+    (StatusCode::SERVICE_UNAVAILABLE, "the database cannot be read at this moment; try again\n")
+        .into_response()
+}

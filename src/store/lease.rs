@@ -30,6 +30,15 @@ pub struct LeaseRow {
     pub pid: i64,
     pub has_lock: bool,
     pub renewed_at: i64,
+    /// When its holder took it.
+    pub started_at: i64,
+}
+
+impl LeaseRow {
+    /// Whether a worker has shown itself lately.
+    pub fn is_alive(&self, now: Millis) -> bool {
+        now.since(Millis(self.renewed_at)) < EXPIRES_AFTER_MS
+    }
 }
 
 /// The right to work on a database; ends with the process.
@@ -110,7 +119,7 @@ impl Lease {
 
 /// Reads the lease.
 pub async fn read(store: &Store) -> Result<LeaseRow, StoreError> {
-    Ok(sqlx::query_as("select token, pid, has_lock, renewed_at from worker_lease where id = 1")
+    Ok(sqlx::query_as("select token, pid, has_lock, renewed_at, started_at from worker_lease where id = 1")
         .fetch_one(store.readers())
         .await?)
 }

@@ -116,6 +116,17 @@ impl Store {
         writer.write(work).await
     }
 
+    /// The same store, reading through connections of its own: whoever reads much and often does
+    /// not keep the others waiting.
+    pub async fn with_own_readers(&self) -> Result<Store, StoreError> {
+        let own = readers(&self.path).await?;
+        let inbox_readers = match self.path == self.inbox_path {
+            true => own.clone(),
+            false => readers(&self.inbox_path).await?,
+        };
+        Ok(Store { readers: own, inbox_readers, ..self.clone() })
+    }
+
     /// The read-only connections. A read sees what was committed when it began.
     pub fn readers(&self) -> &SqlitePool {
         &self.readers

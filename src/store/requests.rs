@@ -333,6 +333,12 @@ pub struct Standing {
     pub approved_credits: Option<i64>,
 }
 
+impl Standing {
+    pub fn is_finished(&self) -> bool {
+        matches!(self.status.as_str(), "done" | "rejected" | "cancelled")
+    }
+}
+
 /// Reads a request's standing, or `None`.
 pub async fn standing(
     connection: &mut SqliteConnection,

@@ -1,8 +1,9 @@
-//! What a person may decide: cancel, resume, and what to make of a submission in doubt.
+//! What a person may decide: approve, cancel, pause, resume, and what to make of a submission in doubt.
 //!
 //! Each decision is one guarded transaction, so it may fall between any two steps of a running
 //! worker: a job that moved in the meantime is `Stale`, and nothing was changed. Whoever decides
-//! needs no lease, and the worker notices by the database's version.
+//! needs no lease, and the worker notices by the database's version. The command line, `watch` and
+//! the page all decide here, so each refuses the same, in the same words.
 
 use super::intake;
 use super::submitted::take_back;
@@ -13,22 +14,140 @@ use crate::domain::{AccountId, Credits, Millis, RequestId};
 use crate::store::jobs::Job;
 use crate::store::{Store, StoreError, accounts, inbox, items, jobs, ledger, requests, timeline};
 
-/// Cancels a row that no worker has taken yet: it becomes a request that is cancelled already, so a
-/// worker that is taking it at this moment finds it taken. `None`: there is no such row.
-pub async fn cancel_untaken(
+/// Why a decision was refused. Nothing was changed, unless it says so.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// There is neither a request nor an inbox row with this id.
+    #[error("there is no request {id}; nothing was changed")]
+    Missing { id: RequestId },
+    #[error(
+        "request {id} is new: no worker has estimated it yet, so there is nothing to approve and nothing was bought; \
+         see: unlockd explain {id}"
+    )]
+    NotEstimated { id: RequestId },
+    #[error("request {id} is {status} and awaits no approval; nothing was changed")]
+    NotAwaiting { id: RequestId, status: String },
+    /// An approval is bound to the quote that was shown.
+    #[error(
+        "request {id} may cost {quoted} credits by now, and {shown} were confirmed; nothing was approved and nothing is \
+         bought: look at it again and confirm the new figure"
+    )]
+    AnotherQuote { id: RequestId, shown: Credits, quoted: Credits },
+    #[error("request {id} is {status} already; nothing was changed")]
+    Finished { id: RequestId, status: String },
+    #[error(
+        "everything of request {id} was sent already, so nothing could be cancelled and what was sent may be paid for; \
+         see: unlockd explain {id}"
+    )]
+    AllSent { id: RequestId },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Approves the quote of a request that awaits it. `shown` is the quote that the person saw: an
+/// approval never covers a figure that nobody looked at.
+pub async fn approve(store: &Store, id: RequestId, shown: Credits, now: Millis) -> Result<(), Refusal> {
+    let has_row = inbox::new_row(store, id.0).await?.is_some();
+    store
+        .write(move |connection| {
+            Box::pin(async move {
+                let Some(standing) = requests::standing(&mut *connection, id).await? else {
+                    let refusal =
+                        if has_row { Refusal::NotEstimated { id } } else { Refusal::Missing { id } };
+                    return Ok(Err(refusal));
+                };
+                let quoted = Credits(standing.quoted_credits);
+                if standing.status != "awaiting_approval" {
+                    return Ok(Err(Refusal::NotAwaiting { id, status: standing.status }));
+                }
+                if quoted != shown {
+                    return Ok(Err(Refusal::AnotherQuote { id, shown, quoted }));
+                }
+                requests::approve(connection, id, quoted, now).await.map(Ok)
+            })
+        })
+        .await?
+}
+
+/// What a cancellation came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cancelled {
+    /// Contacts that will not be sent.
+    pub contacts: u64,
+    /// The request's status by now: `accepted` while something that was sent goes on.
+    pub status: String,
+}
+
+/// Cancels what of a request was not sent; what was sent goes on to its end, since it may be paid
+/// for. `accounts` are the configured ones, for a row that no worker has taken.
+pub async fn cancel(
     store: &Store,
     accounts: &[AccountId],
     id: RequestId,
     now: Millis,
-) -> Result<Option<usize>, StoreError> {
+) -> Result<Cancelled, Refusal> {
+    if let Some(cancelled) = cancel_untaken(store, accounts, id, now).await? {
+        return Ok(cancelled);
+    }
+    store
+        .write(move |connection| {
+            Box::pin(async move {
+                let Some(standing) = requests::standing(&mut *connection, id).await? else {
+                    return Ok(Err(Refusal::Missing { id }));
+                };
+                if standing.is_finished() {
+                    return Ok(Err(Refusal::Finished { id, status: standing.status }));
+                }
+                let contacts = requests::cancel(&mut *connection, id, now).await?;
+                match requests::standing(connection, id).await? {
+                    Some(after) if contacts > 0 || after.is_finished() => {
+                        Ok(Ok(Cancelled { contacts, status: after.status }))
+                    }
+                    _ => Ok(Err(Refusal::AllSent { id })),
+                }
+            })
+        })
+        .await?
+}
+
+/// Cancels a row that no worker has taken yet: it becomes a request that is cancelled already, so a
+/// worker that is taking it at this moment finds it taken. `None`: there is no such row, or a worker
+/// was faster.
+async fn cancel_untaken(
+    store: &Store,
+    accounts: &[AccountId],
+    id: RequestId,
+    now: Millis,
+) -> Result<Option<Cancelled>, StoreError> {
     let Some(row) = inbox::new_row(store, id.0).await? else { return Ok(None) };
     let request = intake::cancelled(row, accounts);
-    let contacts = request.items.len();
-    store
-        .write(move |connection| Box::pin(async move { requests::insert(connection, &[request], now).await }))
+    let contacts = request.items.len() as u64;
+    let won = store
+        .write(move |connection| {
+            Box::pin(async move {
+                let is_first = requests::standing(&mut *connection, id).await?.is_none();
+                requests::insert(connection, &[request], now).await?;
+                Ok(is_first)
+            })
+        })
         .await?;
     inbox::catch_up(store, 10_000).await?;
-    Ok(Some(contacts))
+    Ok(won.then(|| Cancelled { contacts, status: "cancelled".to_owned() }))
+}
+
+/// Stops submitting on an account; polling and settling go on. Returns since when it was paused
+/// already, if it was.
+pub async fn pause(store: &Store, account: &AccountId, now: Millis) -> Result<Option<Millis>, StoreError> {
+    if let Some(at) = accounts::read(store.readers(), account).await?.paused_at {
+        return Ok(Some(Millis(at)));
+    }
+    let account = account.clone();
+    store
+        .write(move |connection| {
+            Box::pin(async move { accounts::set_paused(connection, &account, Some(now)).await })
+        })
+        .await?;
+    Ok(None)
 }
 
 /// What a resume set going again.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Deps, Report, erase, intake, poll, read, settle, submit, submitted, verify};
+use super::{Deps, Report, erase, heartbeat, intake, poll, read, settle, submit, submitted, verify};
 use crate::domain::{AccountId, Millis};
 use crate::store::{StoreError, disk, inbox, report};
 
@@ -110,16 +110,19 @@ pub async fn recover(deps: &Deps) -> Result<(), StoreError> {
 pub async fn run(deps: Arc<Deps>, signals: Signals, until_idle: bool) -> Result<End, StoreError> {
     recover(&deps).await?;
     let mut passes: JoinSet<Result<Option<End>, StoreError>> = JoinSet::new();
-    passes.spawn(run_intake(deps.clone(), signals.clone()));
+    let beats = || deps.heartbeat.clone();
+    passes.spawn(beats().follow("intake".to_owned(), run_intake(deps.clone(), signals.clone())));
     for account in deps.accounts() {
         for pass in Pass::ALL {
-            passes.spawn(run_pass(deps.clone(), signals.clone(), pass, account.clone()));
+            let name = format!("{} of {account}", pass.name());
+            let work = run_pass(deps.clone(), signals.clone(), pass, account.clone());
+            passes.spawn(beats().follow(name, work));
         }
     }
     if until_idle {
-        passes.spawn(watch_for_idle(deps.clone(), signals.clone()));
+        passes.spawn(beats().follow("idle".to_owned(), watch_for_idle(deps.clone(), signals.clone())));
     } else {
-        passes.spawn(run_erase(deps.clone(), signals.clone()));
+        passes.spawn(beats().follow("erase".to_owned(), run_erase(deps.clone(), signals.clone())));
     }
     let mut end = End::Stopped;
     while let Some(ended) = passes.join_next().await {
@@ -188,6 +191,7 @@ async fn run_pass(
 ) -> Result<Option<End>, StoreError> {
     let mut woken = signals.wake.subscribe();
     while !signals.is_stopping() {
+        heartbeat::beat();
         woken.borrow_and_update();
         let report = match pass.run(&deps, &account).await {
             Err(StoreError::Stale { what }) => {
@@ -214,20 +218,29 @@ enum Woken {
     Stop,
 }
 
-/// Until the time, a change of rows, or the stop.
+/// Until the time, a change of rows, or the stop. In slices: each is a sign of life, and a computer
+/// that was suspended, for which the runtime's timers stood still, is late by one slice at most.
 async fn sleep(
     deps: &Deps,
     signals: &Signals,
     woken: &mut watch::Receiver<u64>,
     until: Option<Millis>,
 ) -> Woken {
-    const LONGEST: Duration = Duration::from_secs(3_600);
-    let now = deps.clock.now();
-    let pause = until.map_or(LONGEST, |at| Duration::from_millis(at.since(now).max(1) as u64).min(LONGEST));
-    tokio::select! {
-        () = tokio::time::sleep(pause) => Woken::Time,
-        _ = woken.changed() => Woken::Rows,
-        () = signals.stopping() => Woken::Stop,
+    const SLICE_MS: i64 = 5_000;
+    const LONGEST_MS: i64 = 3_600_000;
+    let longest = deps.clock.now().plus(LONGEST_MS);
+    let until = until.map_or(longest, |at| at.min(longest));
+    loop {
+        heartbeat::beat();
+        let left_ms = until.since(deps.clock.now()).max(1);
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(left_ms.min(SLICE_MS) as u64)) => {}
+            _ = woken.changed() => return Woken::Rows,
+            () = signals.stopping() => return Woken::Stop,
+        }
+        if left_ms <= SLICE_MS {
+            return Woken::Time;
+        }
     }
 }
 
@@ -236,9 +249,9 @@ async fn run_intake(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, St
     let mut woken = signals.wake.subscribe();
     let mut version = inbox::data_version(&deps.store).await?;
     while !signals.is_stopping() {
+        heartbeat::beat();
         woken.borrow_and_update();
         let now_version = inbox::data_version(&deps.store).await?;
-        deps.store.metrics().loop_ran(deps.clock.now());
         let report = intake::run(&deps).await?;
         if report.did > 0 || now_version != version {
             version = now_version;
@@ -251,12 +264,18 @@ async fn run_intake(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, St
     Ok(None)
 }
 
+/// Asked before each step of an erasure, which may take many: each is a sign of life.
+fn is_stopping(signals: &Signals) -> bool {
+    heartbeat::beat();
+    signals.is_stopping()
+}
+
 /// Not woken by rows: they grow old by themselves.
 async fn run_erase(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
     let never = watch::Sender::new(0);
     let mut woken = never.subscribe();
     while !signals.is_stopping() {
-        let report = erase::run(&deps, || signals.is_stopping()).await?;
+        let report = erase::run(&deps, || is_stopping(&signals)).await?;
         sleep(&deps, &signals, &mut woken, report.next_at).await;
     }
     Ok(None)
@@ -273,7 +292,7 @@ async fn watch_for_idle(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>
             Some(End::WaitsForPerson(_)) if !waited => {}
             Some(end) => {
                 // What is old is found here too when there never is a worker for long.
-                erase::run(&deps, || signals.is_stopping()).await?;
+                erase::run(&deps, || is_stopping(&signals)).await?;
                 return Ok(Some(end));
             }
             None => {}

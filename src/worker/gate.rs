@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
+use super::heartbeat;
 use crate::api::{Answer, Caller, Client};
 use crate::clock::Clock;
 use crate::domain::failure::{Failure, Refusal};
@@ -199,6 +200,7 @@ impl Gate {
 
     /// Asks to make a call now.
     pub async fn enter(&self, class: Class) -> Result<Entry<'_>, StoreError> {
+        heartbeat::beat();
         // Calls end by their timeout, so a slot comes free in bounded time.
         let slot = self.slots.clone().acquire_owned().await.map_err(|_| StoreError::Stopped)?;
         let now = self.clock.now();
@@ -223,6 +225,7 @@ impl Gate {
             self.knowledge().in_flight -= 1;
             return Err(error);
         }
+        heartbeat::beat();
         failpoint::pass(Place::BeforeCall);
         Ok(Entry::Open(Permit { gate: self, key, request_id: Uuid::new_v4(), entered_at: now, _slot: slot }))
     }
@@ -313,6 +316,7 @@ impl Permit<'_> {
     /// commit first.
     pub fn learn<T>(self, answer: &Answer<T>) -> Lesson {
         failpoint::pass(Place::AfterCall);
+        heartbeat::beat();
         let now = self.gate.clock.now();
         let failure = answer.result.as_ref().err().map(|error| error.failure);
         let metrics = self.gate.store.metrics();

@@ -4,14 +4,17 @@
 //! transaction. Passes meet in rows, not in calls: a wake-up carries no data, so a restart and a
 //! normal run take the same path. In the order in which a request meets them: [`intake`],
 //! [`submit`], [`poll`], [`verify`], [`read`], [`settle`]; [`driver`] runs them all, and
-//! [`erase`] once in a while. [`decide`] is what people may do to the rows in between.
+//! [`erase`] once in a while; [`heartbeat`] tells whether they move. [`decide`] is what people may do
+//! to the rows in between, and [`explain`] (with [`waits`]) tells them what a request waits for.
 
 pub mod balance;
 pub mod decide;
 pub mod driver;
 pub mod erase;
+pub mod explain;
 pub mod form;
 pub mod gate;
+pub mod heartbeat;
 pub mod intake;
 pub mod poll;
 pub mod read;
@@ -21,6 +24,7 @@ pub mod sort;
 pub mod submit;
 pub mod submitted;
 pub mod verify;
+pub mod waits;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -36,6 +40,7 @@ use crate::domain::sorting::Sorting;
 use crate::domain::{AccountId, Action, Credits, JobId, Millis};
 use crate::store::{Store, StoreError, ledger};
 use gate::{Gate, Key};
+use heartbeat::Heartbeat;
 
 /// What a pass did, and when it wants to run next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +77,7 @@ pub struct Deps {
     pub clock: Clock,
     pub lease_token: i64,
     pub gates: BTreeMap<AccountId, Gate>,
+    pub heartbeat: Arc<Heartbeat>,
     config: RwLock<Arc<Config>>,
     /// Batches whose contacts are being sorted by prechecks: by job and version. Lost on a
     /// restart, and made again with free calls.
@@ -122,6 +128,7 @@ impl Deps {
             gates.insert(id, gate);
         }
         Ok(Deps {
+            heartbeat: Arc::new(Heartbeat::new(clock.clone())),
             store,
             clock,
             lease_token,

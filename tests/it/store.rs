@@ -4,8 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use sqlx::Row as _;
-use unlockd::domain::{AccountId, Millis};
+use unlockd::domain::{AccountId, Credits, Millis, RequestId};
 use unlockd::store::{Store, StoreError, accounts, inbox, jobs, lease, ledger, requests};
+use unlockd::worker::decide::{self, Refusal};
 
 use crate::support::{Setup, Town};
 
@@ -141,15 +142,38 @@ async fn a_request_is_approved_or_cancelled_alone() {
     assert_eq!(rows, expected.map(|(id, status)| (id, status.to_owned())));
     let again = town
         .store()
-        .write(|c| {
-            Box::pin(async move {
-                requests::approve(c, unlockd::domain::RequestId(2), unlockd::domain::Credits(15), Millis(1))
-                    .await
-            })
-        })
+        .write(|c| Box::pin(async move { requests::approve(c, RequestId(2), Credits(15), Millis(1)).await }))
         .await;
     assert!(matches!(again, Err(StoreError::Stale { .. })), "{again:?}");
     town.finish().await;
+    town.check().await;
+}
+
+#[tokio::test]
+async fn an_approval_covers_only_the_figure_that_was_shown() {
+    let mut town = Setup::default().config("CREDITS__APPROVE_ABOVE", "1").build().await;
+    let (asked, innocent) = (town.insert(None, &["101"]).await, town.insert(None, &["102"]).await);
+    let now = town.clock.now();
+    let approve = |town: &Town, id, credits| {
+        let store = town.store().clone();
+        async move { decide::approve(&store, RequestId(id), Credits(credits), now).await }
+    };
+    let early = approve(&town, asked, 15).await;
+    assert!(matches!(early, Err(Refusal::NotEstimated { .. })), "{early:?}");
+    town.settle().await;
+    let other = approve(&town, asked, 14).await;
+    assert!(matches!(other, Err(Refusal::AnotherQuote { quoted: Credits(15), .. })), "{other:?}");
+    assert!(matches!(approve(&town, 9, 15).await, Err(Refusal::Missing { .. })));
+    assert_eq!(town.inbox(asked).await.0, "awaiting_approval");
+    approve(&town, asked, 15).await.expect("approved");
+    let twice = approve(&town, asked, 15).await;
+    assert!(matches!(twice, Err(Refusal::NotAwaiting { .. })), "{twice:?}");
+    town.finish().await;
+    assert_eq!(
+        (town.status(asked).await, town.status(innocent).await),
+        ("done".into(), "awaiting_approval".into())
+    );
+    assert_eq!(town.sandbox.accounting().charged_total, 15);
     town.check().await;
 }
 

@@ -9,4 +9,5 @@ mod errors;
 mod kills;
 mod stops;
 mod support;
+mod systemd;
 mod workers;

@@ -18,6 +18,8 @@ pub(crate) struct Town {
 
 /// Quick steps, so that a sweep over a hundred crashes takes a minute.
 const CONFIG: &str = r#"
+[http]
+listen = ""
 [inbox]
 interval = "20ms"
 [polling]
@@ -82,6 +84,16 @@ impl Town {
             .stdout(Stdio::null())
             .stderr(log);
         command
+    }
+
+    /// A worker that runs until it is stopped, as systemd would start it: it tells `socket`.
+    pub(crate) fn start_notifying(&self, socket: &std::path::Path, fail: Option<&str>) -> Child {
+        let mut command = self.command();
+        command.arg("run").env("NOTIFY_SOCKET", socket);
+        if let Some(fail) = fail {
+            command.env("UNLOCKD_FAIL", fail);
+        }
+        command.spawn().expect("the worker starts")
     }
 
     /// A worker that ends when nothing is left to do; `fail` as in src/failpoint.rs.

@@ -52,6 +52,37 @@ pub async fn list(store: &Store, state: Option<&str>, limit: u32) -> Result<Vec<
         .await?)
 }
 
+/// A job that is not finished, with how far its contacts are.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize)]
+pub struct OpenJob {
+    #[sqlx(flatten)]
+    #[serde(flatten)]
+    pub job: Job,
+    pub settled: i64,
+    pub delivered: i64,
+}
+
+/// Jobs that are not finished, oldest first; those that wait for a person's decision before all.
+pub async fn open(store: &Store, limit: u32) -> Result<Vec<OpenJob>, StoreError> {
+    // One select for each state: every one has an index of its own.
+    Ok(sqlx::query_as(
+        "select id, account, action, event_id, task_id, state, state_reason, contacts, cost, adopted, poll_count,
+                next_poll_at, due_at, failures, looks, evidence, doubt_since, created_at, submitted_at, finished_at,
+                (select count(distinct personnel_id) from items where job_id = jobs.id and state = 'done') as settled,
+                (select count(distinct personnel_id) from items where job_id = jobs.id and outcome = 'delivered')
+                    as delivered
+         from jobs
+         where id in (select id from jobs where state = 'in_doubt' union all
+                      select id from jobs where state = 'submitting' union all
+                      select id from jobs where state = 'polling' union all
+                      select id from jobs where state = 'queued')
+         order by coalesce(state_reason, '') <> 'needs_decision', state = 'queued', id limit ?1",
+    )
+    .bind(limit)
+    .fetch_all(store.readers())
+    .await?)
+}
+
 /// One job, or `None`.
 pub async fn read(store: &Store, id: i64) -> Result<Option<Job>, StoreError> {
     Ok(sqlx::query_as(select_jobs!("where id = ?1")).bind(id).fetch_optional(store.readers()).await?)

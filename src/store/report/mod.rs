@@ -1,6 +1,7 @@
 //! What people read: counts, lists and details. Nothing here decides anything, and nothing but
 //! [`export`] reads an email or a phone.
 
+pub mod accounts;
 pub mod export;
 pub mod jobs;
 pub mod metrics;
@@ -193,4 +194,9 @@ pub async fn audits(store: &Store) -> Result<Vec<Audit>, StoreError> {
     )
     .fetch_all(store.readers())
     .await?)
+}
+
+/// One job, two jobs.
+pub fn plural(count: i64, word: &str) -> String {
+    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
 }

@@ -137,6 +137,29 @@ pub async fn list(store: &Store, status: Option<&str>, limit: u32) -> Result<Vec
     Ok(requests)
 }
 
+/// Requests that are not finished and were taken, oldest first; those that wait for a person before all.
+pub async fn open(store: &Store, limit: u32) -> Result<Vec<Request>, StoreError> {
+    Ok(sqlx::query_as(select_requests!(
+        "where finished_at is null order by status <> 'awaiting_approval', id limit ?1"
+    ))
+    .bind(limit)
+    .fetch_all(store.readers())
+    .await?)
+}
+
+/// Among the newest requests, those that ended last, the last one first.
+pub async fn ended(store: &Store, limit: u32) -> Result<Vec<Request>, StoreError> {
+    // Bounded by id, for which there is an index, so that a long history costs nothing.
+    Ok(sqlx::query_as(select_requests!(
+        "where id in (select id from (select id, finished_at from requests where finished_at is not null
+                                      order by id desc limit 200) order by finished_at desc, id desc limit ?1)
+         order by finished_at desc, id desc"
+    ))
+    .bind(limit)
+    .fetch_all(store.readers())
+    .await?)
+}
+
 /// One request, or `None`.
 pub async fn read(store: &Store, id: i64) -> Result<Option<Request>, StoreError> {
     let taken: Option<Request> =

@@ -3,6 +3,7 @@
 use sqlx::AssertSqlSafe;
 use unlockd::domain::{Credits, RequestId};
 use unlockd::store::{accounts, requests};
+use unlockd::worker::decide;
 
 use super::Town;
 
@@ -40,12 +41,7 @@ impl Town {
     pub(crate) async fn approve(&mut self, id: i64) {
         let quote = self.number(&format!("select quoted_credits from requests where id = {id}")).await;
         let now = self.clock.now();
-        self.store()
-            .write(move |connection| {
-                Box::pin(requests::approve(connection, RequestId(id), Credits(quote), now))
-            })
-            .await
-            .expect("approved");
+        decide::approve(self.store(), RequestId(id), Credits(quote), now).await.expect("approved");
     }
 
     /// A person pauses the account, or lets it go on.

@@ -1,29 +1,29 @@
-//! What a request may wait for, each with what would unblock it: the words of `unlockd explain`.
+//! What a request may wait for, each with what would unblock it: the words of `unlockd explain` and
+//! of the page.
 
 use serde::Serialize;
 
-use super::show::plural;
 use crate::domain::{AccountId, Millis};
 use crate::store::report::jobs::Job;
 use crate::store::report::requests::{self, Request};
-use crate::store::report::{Time, jobs};
+use crate::store::report::{Time, jobs, plural};
 use crate::store::{Store, StoreError, accounts};
 
 /// One thing that a request waits for.
 #[derive(Default, Serialize)]
-pub(super) struct Wait {
+pub struct Wait {
     /// A word for programs.
-    pub(super) reason: String,
-    pub(super) what: String,
-    pub(super) since: Option<Time>,
-    pub(super) next_try_at: Option<Time>,
-    pub(super) unblock: Option<String>,
-    pub(super) needs_person: bool,
-    pub(super) job_id: Option<i64>,
+    pub reason: String,
+    pub what: String,
+    pub since: Option<Time>,
+    pub next_try_at: Option<Time>,
+    pub unblock: Option<String>,
+    pub needs_person: bool,
+    pub job_id: Option<i64>,
 }
 
 /// Waits for a person to confirm the cost.
-pub(super) async fn approval(store: &Store, request: &Request) -> Result<Wait, StoreError> {
+pub async fn approval(store: &Store, request: &Request) -> Result<Wait, StoreError> {
     let id = request.id;
     let credits = request.quoted_credits.unwrap_or_default();
     Ok(Wait {
@@ -37,7 +37,7 @@ pub(super) async fn approval(store: &Store, request: &Request) -> Result<Wait, S
 }
 
 /// Everything that holds up a request whose contacts may travel.
-pub(super) async fn accepted(store: &Store, request: &Request, now: Millis) -> Result<Vec<Wait>, StoreError> {
+pub async fn accepted(store: &Store, request: &Request, now: Millis) -> Result<Vec<Wait>, StoreError> {
     let account = AccountId::trusted(request.account.clone());
     let row = accounts::read(store.readers(), &account).await?;
     let items = requests::open_items(store, request.id).await?;

@@ -1,0 +1,174 @@
+//! What every request passes, and every answer carries.
+//!
+//! A page of a foreign site can make a browser send requests here, and by DNS rebinding even read
+//! the answers under its own name. So the `Host` must be this server, whatever the route; and
+//! browsers are told to run nothing, frame nothing and keep nothing of what is answered.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::header::{self, HeaderMap, HeaderValue};
+use axum::http::uri::Authority;
+use axum::http::{HeaderName, Method, StatusCode, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::Site;
+
+/// For everything that browsers might take for a page. Styles and the script come from this server.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+     img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+const HEADERS: [(HeaderName, &str); 7] = [
+    (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::CACHE_CONTROL, "no-store"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+/// Refuses what no route may see, and hardens whatever is answered.
+pub(super) async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
+    let mut response = match judge(&request, site.address()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal,
+    };
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn judge(request: &Request, address: Option<SocketAddr>) -> Result<(), Response> {
+    let address = address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
+    if !names_us(request.headers(), request.uri(), address.ip()) {
+        let text = "this server answers to its own address and to localhost only\n";
+        return Err((StatusCode::FORBIDDEN, text).into_response());
+    }
+    if ![Method::GET, Method::HEAD, Method::POST].contains(request.method()) {
+        let allow = [(header::ALLOW, "GET, HEAD, POST")];
+        return Err((StatusCode::METHOD_NOT_ALLOWED, allow, "method not allowed\n").into_response());
+    }
+    Ok(())
+}
+
+/// Whether a request is meant for this server: one `Host`, and it and the target's own authority,
+/// if there is one, are ours.
+fn names_us(headers: &HeaderMap, uri: &Uri, listen: IpAddr) -> bool {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
+    let Some(host) = host.to_str().ok().and_then(|text| text.parse::<Authority>().ok()) else { return false };
+    is_ours(&host, listen) && uri.authority().is_none_or(|target| is_ours(target, listen))
+}
+
+/// A loopback name, or the listen address. Of all addresses (`0.0.0.0`) each is ours: an address,
+/// other than a name, cannot be rebound. The port is left out, since tunnels change it.
+fn is_ours(host: &Authority, listen: IpAddr) -> bool {
+    // The parser takes user names; nobody means well with one.
+    if host.as_str().contains('@') {
+        return false;
+    }
+    match address_of(host.host()) {
+        Some(address) => address.is_loopback() || address == listen || listen.is_unspecified(),
+        None => host.host().eq_ignore_ascii_case("localhost"),
+    }
+}
+
+fn address_of(host: &str) -> Option<IpAddr> {
+    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+}
+
+/// Whether the name in `Host` is this very machine: only there may a cookie travel without TLS.
+pub(super) fn is_loopback(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    host.and_then(|host| host.parse::<Authority>().ok()).is_some_and(|host| {
+        host.host().eq_ignore_ascii_case("localhost")
+            || address_of(host.host()).is_some_and(|address| address.is_loopback())
+    })
+}
+
+/// Whether a browser says that a request comes from a page of ours. `Sec-Fetch-Site` cannot be
+/// forged by a page; browsers without it send `Origin` with each POST; whoever sends neither is
+/// refused.
+pub(super) fn is_same_origin(headers: &HeaderMap) -> bool {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    if headers.contains_key("sec-fetch-site") {
+        return text(&HeaderName::from_static("sec-fetch-site")) == Some("same-origin");
+    }
+    let (Some(origin), Some(host)) = (text(&header::ORIGIN), text(&header::HOST)) else { return false };
+    let of_origin = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    of_origin.is_some_and(|of_origin| of_origin.eq_ignore_ascii_case(host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ours(host: &str, listen: &str) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_str(host).expect("a header"));
+        names_us(&headers, &Uri::from_static("/"), listen.parse().expect("an address"))
+    }
+
+    #[test]
+    fn only_loopback_names_and_the_listen_address_are_ours() {
+        for host in
+            ["localhost", "LOCALHOST:8787", "127.0.0.1:8787", "127.9.9.9", "[::1]:8787", "192.0.2.7:9000"]
+        {
+            assert!(ours(host, "192.0.2.7"), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "192.0.2.8",
+            "localhost@evil.example",
+            "evil.example@localhost",
+            "localhost.",
+            "0.0.0.0",
+            "",
+            "127.1",
+        ] {
+            assert!(!ours(host, "192.0.2.7"), "{host}");
+        }
+        assert!(ours("198.51.100.3:8787", "0.0.0.0") && !ours("evil.example", "0.0.0.0"));
+    }
+
+    #[test]
+    fn two_hosts_or_a_foreign_target_are_refused() {
+        let mut headers = HeaderMap::new();
+        let listen = IpAddr::from([127, 0, 0, 1]);
+        assert!(!names_us(&headers, &Uri::from_static("/"), listen), "no Host");
+        headers.append(header::HOST, HeaderValue::from_static("localhost"));
+        assert!(!names_us(&headers, &Uri::from_static("http://evil.example/"), listen));
+        headers.append(header::HOST, HeaderValue::from_static("localhost"));
+        assert!(!names_us(&headers, &Uri::from_static("/"), listen), "two of them");
+    }
+
+    #[test]
+    fn only_a_page_of_the_same_origin_may_post() {
+        let from = |pairs: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static("localhost:8787"));
+            for (name, value) in pairs {
+                headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+            }
+            is_same_origin(&headers)
+        };
+        assert!(from(&[("sec-fetch-site", "same-origin")]));
+        assert!(from(&[("origin", "http://localhost:8787")]));
+        let (origin, site) = (("origin", "http://localhost:8787"), "sec-fetch-site");
+        for site_says in ["cross-site", "same-site", "none", "", "same-origin, cross-site"] {
+            assert!(!from(&[(site, site_says), origin]), "{site_says}");
+        }
+        for origin in
+            ["null", "http://localhost:3000", "http://evil.example", "http://localhost", "localhost:8787"]
+        {
+            assert!(!from(&[("origin", origin)]), "{origin}");
+        }
+        assert!(!from(&[]));
+    }
+}

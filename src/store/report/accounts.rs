@@ -1,0 +1,84 @@
+//! Accounts as people read them: what may be spent, what the rate limit allows, what holds them up.
+
+use serde::Serialize;
+
+use super::Time;
+use crate::domain::credits::Purse;
+use crate::domain::{AccountId, Credits, Millis};
+use crate::store::{Store, StoreError, accounts, ledger};
+
+/// The limits of the configuration that an account's figures depend on.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub per_minute: u32,
+    pub min_balance: Credits,
+    pub daily_limit: Option<Credits>,
+}
+
+/// An account at one moment. Credits throughout.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Account {
+    pub account: String,
+    /// The last balance read; `None`: none was read yet.
+    pub balance: Option<i64>,
+    pub balance_at: Option<Time>,
+    /// Set aside for submissions without an answer.
+    pub held: i64,
+    /// Free to spend: what of the balance is neither charged since, nor held, nor kept.
+    pub free: Option<i64>,
+    /// Booked as charged in this UTC day.
+    pub spent_today: i64,
+    pub daily_limit: Option<i64>,
+    /// Perhaps spent: what submissions in doubt may have cost.
+    pub in_doubt: i64,
+    /// Calls of the current window that are gone, and how many there are.
+    pub rate_used: u32,
+    pub rate_limit: u32,
+    /// No call before this moment: the API asked to wait.
+    pub blocked_until: Option<Time>,
+    pub paused_at: Option<Time>,
+    /// The fingerprint of a key that the API refused, and since when.
+    pub refused_key: Option<String>,
+    pub key_refused_at: Option<Time>,
+    /// Expired jobs: a resume polls them again.
+    pub expired_jobs: i64,
+}
+
+/// Reads an account.
+pub async fn read(
+    store: &Store,
+    account: &AccountId,
+    limits: Limits,
+    now: Millis,
+) -> Result<Account, StoreError> {
+    let row = accounts::read(store.readers(), account).await?;
+    let rate = accounts::read_rate(store.readers(), account, limits.per_minute).await?;
+    let mut connection = store.readers().acquire().await?;
+    let purse = ledger::purse(&mut connection, account, now).await?;
+    let purse = purse.map(|purse| Purse { min_balance: limits.min_balance, ..purse });
+    let (in_doubt, expired_jobs): (i64, i64) = sqlx::query_as(
+        "select (select coalesce(sum(cost), 0) from jobs where state = 'in_doubt' and account = ?1
+                   and state_reason <> 'carried_out'),
+                (select count(*) from jobs where state = 'expired' and account = ?1)",
+    )
+    .bind(account.as_str())
+    .fetch_one(&mut *connection)
+    .await?;
+    Ok(Account {
+        account: account.to_string(),
+        balance: purse.map(|purse| purse.balance.0),
+        balance_at: purse.map(|purse| purse.balance_at.into()),
+        held: purse.map_or(0, |purse| purse.held.0),
+        free: purse.map(|purse| purse.available().0),
+        spent_today: purse.map_or(0, |purse| purse.charged_today.0),
+        daily_limit: limits.daily_limit.map(|credits| credits.0),
+        in_doubt,
+        rate_used: rate.used(now),
+        rate_limit: rate.limit(),
+        blocked_until: rate.blocked_until().filter(|until| *until > now).map(Time::from),
+        paused_at: row.paused_at.map(Time),
+        refused_key: row.refused_key,
+        key_refused_at: row.key_refused_at.map(Time),
+        expired_jobs,
+    })
+}

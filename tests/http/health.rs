@@ -1,0 +1,121 @@
+//! `/healthz`, `/readyz`, and the server's own life.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use unlockd::store::{Store, lease};
+use unlockd::worker::driver::End;
+
+use crate::place::{Place, read, site};
+use crate::support::{Setup, Town};
+
+#[tokio::test]
+async fn a_worker_that_can_work_is_ready() {
+    let place = Place::new().await;
+    assert_eq!((place.get("/healthz").await.status, place.get("/readyz").await.status), (200, 200));
+    let metrics = place.get("/metrics").await;
+    assert_eq!(metrics.status, 200);
+    assert!(metrics.text.contains("unlockd_build_info{"), "{}", metrics.text);
+    assert!(metrics.header("content-type").starts_with("text/plain; version=0.0.4"));
+    place.end().await;
+}
+
+#[tokio::test]
+async fn missing_credits_a_refused_key_and_a_pause_leave_the_worker_ready() {
+    let mut place = Place::of(Setup::default().sandbox(|options| options.balance = 20)).await;
+    place.town.insert(None, &["101", "102"]).await;
+    assert!(matches!(place.town.finish().await, End::WaitsForPerson(_)));
+    place.town.pause(true).await;
+    assert_eq!(place.get("/readyz").await.status, 200);
+    place.town.pause(false).await;
+    place.town.sandbox.set_api_key(Some("another".to_owned()));
+    place.town.insert(None, &["103"]).await;
+    assert!(matches!(place.town.finish().await, End::WaitsForPerson(_)));
+    let answer = place.get("/readyz").await;
+    assert_eq!((answer.status, answer.text.as_str()), (200, "ready\n"));
+    place.end().await;
+}
+
+#[tokio::test]
+async fn a_worker_whose_lease_is_old_or_gone_is_not_ready_and_says_why() {
+    let place = Place::new().await;
+    let by = Duration::from_millis(lease::EXPIRES_AFTER_MS as u64);
+    place.town.clock.advance(by);
+    let answer = place.get("/readyz").await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.text.starts_with("database: it was not written"), "{}", answer.text);
+    assert_eq!(place.get("/healthz").await.status, 200, "it lives all the same");
+
+    let other = Store::open(&place.town.database(), None).await.expect("opens");
+    let taken = lease::try_take(&other, place.town.clock.now()).await.expect("readable");
+    let answer = place.get("/readyz").await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.text.contains("has taken the database over"), "{}", answer.text);
+    drop((taken, other));
+    place.end().await;
+}
+
+#[tokio::test]
+async fn a_standby_is_alive_and_not_ready() {
+    let town = Town::new().await;
+    let site = site(&town, town.deps().config()).await;
+    let place = Place::serve(town, site, ([127, 0, 0, 1], 0).into()).await;
+    assert_eq!(place.get("/healthz").await.status, 200);
+    let answer = place.get("/readyz").await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.text.contains("waiting to take over"), "{}", answer.text);
+    place.end().await;
+}
+
+#[tokio::test]
+async fn a_taken_port_is_tried_again_until_it_is_free() {
+    let town = Town::new().await;
+    let taken = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let listen = taken.local_addr().expect("bound");
+    let site = site(&town, town.deps().config()).await;
+    let serving = tokio::spawn(Place::serve(town, site, listen));
+    // It has met the taken port once it is polled; letting it go is the event it waits for.
+    tokio::task::yield_now().await;
+    drop(taken);
+    let place = serving.await.expect("it serves");
+    assert_eq!(place.address, listen);
+    assert_eq!(place.get("/healthz").await.status, 200);
+    place.end().await;
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_connections_that_stay_open() {
+    let place = Place::new().await;
+    let mut silent = TcpStream::connect(place.address).await.expect("connected");
+    let mut halfway = TcpStream::connect(place.address).await.expect("connected");
+    halfway
+        .write_all(b"POST /healthz HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nhalf")
+        .await
+        .expect("sent");
+    assert_eq!(read(place.request(Method::GET, "/healthz")).await.status, 200);
+    let stopped = tokio::time::timeout(Duration::from_secs(8), place.end()).await;
+    assert!(stopped.is_ok(), "the stop took longer than a worker has");
+    // Ends only with its process when nothing was ever sent; then the port is closed all the same.
+    let mut rest = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(1), silent.read_to_end(&mut rest)).await;
+    assert!(rest.is_empty());
+}
+
+#[tokio::test]
+async fn more_connections_than_there_are_places_wait_for_one() {
+    let place = Place::new().await;
+    let mut held = Vec::new();
+    for _ in 0..64 {
+        held.push(TcpStream::connect(place.address).await.expect("connected"));
+    }
+    let late = place.request(Method::GET, "/healthz").send();
+    tokio::pin!(late);
+    let waited = tokio::time::timeout(Duration::from_millis(300), &mut late).await;
+    assert!(waited.is_err(), "it was let in although all places were taken");
+    held.pop();
+    assert_eq!(late.await.expect("let in").status(), 200);
+    drop(held);
+    place.end().await;
+}
