@@ -1,6 +1,6 @@
-//! API keys: from the configuration, or from a file read at the moment of the call.
+//! API keys and webhook secrets: from the configuration, or from a file read at the moment of use.
 //!
-//! The file is read anew each time, so a key can be changed while the program runs. A file that every user
+//! The file is read anew each time, so a secret can be changed while the program runs. A file that every user
 //! of the machine can read is refused, with the command that mends it. Errors name the file, never what is in it.
 
 use std::{
@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 use super::{Account, rules};
 
@@ -19,18 +19,18 @@ const LARGEST: u64 = 16 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    #[error("cannot read the API key file {}: {cause}", path.display())]
-    Unreadable { path: PathBuf, cause: io::Error },
-    #[error("the API key file {} is not a regular file", path.display())]
-    NotAFile { path: PathBuf },
+    #[error("cannot read the {what} file {}: {cause}", path.display())]
+    Unreadable { what: &'static str, path: PathBuf, cause: io::Error },
+    #[error("the {what} file {} is not a regular file", path.display())]
+    NotAFile { what: &'static str, path: PathBuf },
     // The two who may read it besides its owner: the group, and root; a service manager sets 0400 or 0440.
     #[error(
-        "the API key file {0} can be read or written by every user of this machine (mode {mode:04o}): run chmod o-rwx {0} \
+        "the {what} file {0} can be read or written by every user of this machine (mode {mode:04o}): run chmod o-rwx {0} \
          (for a secret that Docker or Kubernetes mounts: set its mode to 0440)", path.display()
     )]
-    TooOpen { path: PathBuf, mode: u32 },
-    #[error("the API key file {} is not usable: {reason}", path.display())]
-    BadFile { path: PathBuf, reason: &'static str },
+    TooOpen { what: &'static str, path: PathBuf, mode: u32 },
+    #[error("the {what} file {} is not usable: {reason}", path.display())]
+    BadFile { what: &'static str, path: PathBuf, reason: &'static str },
     #[error("the configured API key is not usable: {reason}")]
     BadValue { reason: &'static str },
 }
@@ -38,7 +38,7 @@ pub enum KeyError {
 /// The account's key as it is now; `None` when none is configured.
 pub fn read_key(account: &Account) -> Result<Option<SecretString>, KeyError> {
     if let Some(path) = &account.api_key_file {
-        return read_file(path).map(Some);
+        return read_file("API key", path, rules::api_key).map(Some);
     }
     let Some(key) = &account.api_key else {
         return Ok(None);
@@ -48,24 +48,36 @@ pub fn read_key(account: &Account) -> Result<Option<SecretString>, KeyError> {
     Ok(Some(SecretString::from(key)))
 }
 
-fn read_file(path: &Path) -> Result<SecretString, KeyError> {
-    let unreadable = |cause| KeyError::Unreadable { path: path.to_owned(), cause };
+/// The secrets that sign webhooks, as they are now: `whsec_` and base64 each. There may be several, one
+/// on a line, while a receiver changes from one to the next.
+pub fn read_signing_secrets(path: &Path) -> Result<Vec<SecretSlice<u8>>, KeyError> {
+    let text = read_file("webhook secret", path, rules::signing_secrets)?;
+    let bytes = text.expose_secret().split_ascii_whitespace().filter_map(rules::signing_secret);
+    Ok(bytes.map(SecretSlice::from).collect())
+}
+
+fn read_file(
+    what: &'static str,
+    path: &Path,
+    rule: fn(&str) -> Result<(), &'static str>,
+) -> Result<SecretString, KeyError> {
+    let unreadable = |cause| KeyError::Unreadable { what, path: path.to_owned(), cause };
     // Asked before opening: opening a pipe would wait for its writer.
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(KeyError::NotAFile { path: path.to_owned() });
+        return Err(KeyError::NotAFile { what, path: path.to_owned() });
     }
     let file = File::open(path).map_err(unreadable)?;
     let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o7777;
     if mode & 0o007 != 0 {
-        return Err(KeyError::TooOpen { path: path.to_owned(), mode });
+        return Err(KeyError::TooOpen { what, path: path.to_owned(), mode });
     }
-    let bad = |reason| KeyError::BadFile { path: path.to_owned(), reason };
+    let bad = |reason| KeyError::BadFile { what, path: path.to_owned(), reason };
     let mut bytes = Vec::new();
     file.take(LARGEST).read_to_end(&mut bytes).map_err(unreadable)?;
     let text = String::from_utf8(bytes).map_err(|_| bad("it is not text"))?;
-    let key = text.trim();
-    rules::api_key(key).map_err(bad)?;
-    Ok(SecretString::from(key))
+    let secret = text.trim();
+    rule(secret).map_err(bad)?;
+    Ok(SecretString::from(secret))
 }
 
 #[cfg(test)]
@@ -128,6 +140,20 @@ mod tests {
         let said = read_key(&account(&missing)).unwrap_err().to_string();
         assert!(said.contains(&missing.display().to_string()), "{said}");
         assert!(matches!(read_key(&account(dir.path())), Err(KeyError::NotAFile { .. })));
+    }
+
+    #[test]
+    fn signing_secrets_are_read_one_from_a_line() {
+        let one = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
+        let (_dir, path) = file_with(format!("{one}\n{one}\n").as_bytes(), 0o600);
+        let read = read_signing_secrets(&path).unwrap();
+        assert!(read.len() == 2 && read.iter().all(|s| s.expose_secret() == b"0123456789abcdef01234567"));
+        for content in ["", "canary", "whsec_", "whsec_Y2FuYXJ5", "whsec_****canary****canary"] {
+            let (_dir, path) = file_with(content.as_bytes(), 0o600);
+            let said = read_signing_secrets(&path).unwrap_err().to_string();
+            assert!(said.starts_with("the webhook secret file"), "{said}");
+            assert!(!said.contains("canary") && !said.contains("Y2FuYXJ5"), "{said}");
+        }
     }
 
     #[test]

@@ -18,3 +18,4 @@ mod privacy;
 mod settlement;
 mod store;
 mod support;
+mod webhooks;
