@@ -15,7 +15,8 @@
 //! 6. [`worker::settle`] compares credits expected with credits gone: [`domain::reconcile`].
 //!
 //! [`domain::job`] owns every state in between; [`store`] is the only module with SQL, [`clock`] the only one
-//! that reads the time, [`worker::gate`] the only door to the API. [`http`] shows it all to people and monitors. [`sandbox`] imitates the vendor and shares
+//! that reads the time, [`worker::gate`] the only door to the API. [`http`] shows it all to people and
+//! monitors, [`metrics`] counts what this process does. [`sandbox`] imitates the vendor and shares
 //! no code with the rest; [`failpoint`] lets tests kill the process at any step.
 
 pub mod api;
@@ -26,6 +27,7 @@ pub mod domain;
 pub mod failpoint;
 pub mod http;
 pub mod logs;
+pub mod metrics;
 pub mod sandbox;
 pub mod store;
 pub mod worker;

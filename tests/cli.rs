@@ -680,6 +680,48 @@ async fn a_balance_is_recorded_and_a_missing_key_is_exit_code_2() {
     assert_eq!(plan["balance"], 10_000, "the balance that was asked for is known now");
 }
 
+/// A webhook receiver that refuses the first message, and what it got.
+async fn receiver() -> (String, std::sync::Arc<std::sync::Mutex<Vec<Value>>>) {
+    use axum::{Json, http::StatusCode, routing::post};
+    let got = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let keep = got.clone();
+    let receive = move |Json(body): Json<Value>| async move {
+        let mut got = keep.lock().expect("not poisoned");
+        got.push(body);
+        if got.len() == 1 { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::NO_CONTENT }
+    };
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let url = format!("http://{}/canary_path", listener.local_addr().expect("an address"));
+    let routes = axum::Router::new().route("/canary_path", post(receive));
+    tokio::spawn(async { axum::serve(listener, routes).await });
+    (url, got)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_until_idle_tries_to_tell_others_before_it_ends() {
+    let (url, got) = receiver().await;
+    let secret = tempfile::NamedTempFile::new().expect("a file").into_temp_path();
+    std::fs::write(&secret, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("written");
+    let config = format!("[notify]\nurl = \"{url}\"\nsecret_file = \"{}\"", secret.display());
+    let town = town_with(Options { task_seconds: 0.2, ..Options::default() }, &config).await;
+    town.ok(&["enqueue", "101"]);
+    let said = town.ok(&["run", "--until-idle"]);
+    assert_eq!(got.lock().expect("not poisoned")[0]["data"]["request_id"], 1);
+    assert!(said.err.contains("does not take webhook messages"), "{}", said.err);
+    let checked = town.run(&["check", "--offline"]);
+    assert!(checked.out.contains("messages go to 127.0.0.1, signed with 1 secret"), "{}", checked.out);
+    for text in [said.err, checked.out, checked.err] {
+        assert!(!text.contains("canary_path") && !text.contains("MfKQ9r8"), "{text}");
+    }
+    town.ok(&["enqueue", "201"]);
+    town.ok(&["run", "--until-idle"]);
+    let got = got.lock().expect("not poisoned").clone();
+    assert!(got[1..].iter().any(|body| body["data"]["request_id"] == 2), "{got:?}");
+    std::fs::write(&secret, "none").expect("written");
+    let checked = town.run(&["check", "--offline"]).with_code(2).out;
+    assert!(checked.contains("the webhook secret file"), "{checked}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn check_names_what_is_wrong_and_never_shows_a_key() {
     let town = town().await;

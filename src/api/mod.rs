@@ -95,6 +95,11 @@ pub struct Answer<T> {
     pub result: Result<T, ApiError>,
     /// The rate headers, brought to our clock; failures carry them too.
     pub rate: Option<RateHeaders>,
+    /// Method and path pattern of the endpoint that was called.
+    pub endpoint: &'static str,
+    /// The HTTP status, when an answer came at all.
+    pub status: Option<u16>,
+    pub took: Duration,
 }
 
 /// The client; cheap to clone.
@@ -205,7 +210,13 @@ impl Client {
         proceed: impl FnOnce() -> bool,
     ) -> Answer<Delivery> {
         if !proceed() {
-            return Answer { result: Err(ApiError::new(UNLOCK_EVENT, Failure::NotSent)), rate: None };
+            return Answer {
+                result: Err(ApiError::new(UNLOCK_EVENT, Failure::NotSent)),
+                rate: None,
+                endpoint: UNLOCK_EVENT.name,
+                status: None,
+                took: Duration::ZERO,
+            };
         }
         let url = self.url(&["external", "events", event_id.as_str(), "unlock"]);
         let call = Call { call_source: Some(self.call_source), ..call(UNLOCK_EVENT, url, caller, now) };

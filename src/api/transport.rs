@@ -233,7 +233,7 @@ impl Exchange<'_> {
         });
         let task_id = result.as_ref().ok().and_then(task_of).or(log.task_id);
         log.write(task_id, result.as_ref().err());
-        Answer { result, rate }
+        Answer { result, rate, endpoint: endpoint.name, status, took: log.started.elapsed() }
     }
 
     fn write(&self, task_id: Option<&TaskId>, error: Option<&ApiError>) {

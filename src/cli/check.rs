@@ -70,6 +70,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
             findings.ok("configuration", origin);
             let store = database(&mut findings, &config).await;
             let usable = keys(&mut findings, &config);
+            webhook(&mut findings, &config);
             match (store, args.offline) {
                 (_, true) => {}
                 (Some(store), false) => api(&mut findings, &config, store, &usable).await?,
@@ -142,6 +143,21 @@ fn keys(findings: &mut Findings, config: &Config) -> Vec<AccountId> {
         }
     }
     usable
+}
+
+/// Nobody is told anything here: a receiver would take a trial for news.
+fn webhook(findings: &mut Findings, config: &Config) {
+    let (Some(url), Some(secret_file)) = (&config.notify.url, &config.notify.secret_file) else { return };
+    // The path may be a secret of the receiver's.
+    let host = reqwest::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    let host = host.unwrap_or_default();
+    match config::read_signing_secrets(secret_file) {
+        Ok(secrets) => {
+            let signed = show::plural(secrets.len() as i64, "secret");
+            findings.ok("webhook", format!("messages go to {host}, signed with {signed}; not asked"));
+        }
+        Err(error) => findings.problem("webhook", error.to_string(), 2),
+    }
 }
 
 async fn api(

@@ -25,7 +25,7 @@ use secrecy::SecretString;
 
 pub use changes::{Changes, changes};
 pub use error::{ConfigError, Problem};
-pub use secret::{KeyError, read_key, read_token};
+pub use secret::{KeyError, read_key, read_signing_secrets, read_token};
 
 #[derive(Debug, Clone)]
 pub struct Config {

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::Url;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
@@ -141,6 +142,22 @@ pub(super) fn token(text: &str) -> Result<(), &'static str> {
         return Err("it contains a blank, a control character or a character outside of ASCII");
     }
     Ok(())
+}
+
+/// The bytes of one webhook secret.
+pub(super) fn signing_secret(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text.strip_prefix("whsec_")?).ok().filter(|bytes| bytes.len() >= 16)
+}
+
+/// Secrets as Standard Webhooks writes them, blanks or line breaks in between.
+pub(super) fn signing_secrets(text: &str) -> Result<(), &'static str> {
+    let mut secrets = text.split_ascii_whitespace().peekable();
+    if secrets.peek().is_some() && secrets.all(|secret| signing_secret(secret).is_some()) {
+        return Ok(());
+    }
+    Err(
+        "it must hold whsec_ and the base64 of at least 16 bytes; make one: echo whsec_$(head -c 32 /dev/urandom | base64)",
+    )
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! API keys and the page's token: from the configuration, or from a file read at the moment of use.
+//! API keys, the page's token and webhook secrets: from the configuration, or from a file read at the moment of use.
 //!
 //! The file is read anew each time, so a secret can be changed while the program runs. A file that every user
 //! of the machine can read is refused, with the command that mends it. Errors name the file, never what is in it.
@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 use super::{Account, rules};
 
@@ -51,6 +51,14 @@ pub fn read_key(account: &Account) -> Result<Option<SecretString>, KeyError> {
 /// The token of the status page as it is now.
 pub fn read_token(path: &Path) -> Result<SecretString, KeyError> {
     read_file("token", path, rules::token)
+}
+
+/// The secrets that sign webhooks, as they are now: `whsec_` and base64 each. There may be several, one
+/// on a line, while a receiver changes from one to the next.
+pub fn read_signing_secrets(path: &Path) -> Result<Vec<SecretSlice<u8>>, KeyError> {
+    let text = read_file("webhook secret", path, rules::signing_secrets)?;
+    let bytes = text.expose_secret().split_ascii_whitespace().filter_map(rules::signing_secret);
+    Ok(bytes.map(SecretSlice::from).collect())
 }
 
 fn read_file(
@@ -150,6 +158,20 @@ mod tests {
         assert_eq!(read_token(&path).unwrap().expose_secret(), "canary-canary-16");
         fs::set_permissions(&path, Permissions::from_mode(0o604)).unwrap();
         assert!(matches!(read_token(&path), Err(KeyError::TooOpen { .. })));
+    }
+
+    #[test]
+    fn signing_secrets_are_read_one_from_a_line() {
+        let one = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
+        let (_dir, path) = file_with(format!("{one}\n{one}\n").as_bytes(), 0o600);
+        let read = read_signing_secrets(&path).unwrap();
+        assert!(read.len() == 2 && read.iter().all(|s| s.expose_secret() == b"0123456789abcdef01234567"));
+        for content in ["", "canary", "whsec_", "whsec_Y2FuYXJ5", "whsec_****canary****canary"] {
+            let (_dir, path) = file_with(content.as_bytes(), 0o600);
+            let said = read_signing_secrets(&path).unwrap_err().to_string();
+            assert!(said.starts_with("the webhook secret file"), "{said}");
+            assert!(!said.contains("canary") && !said.contains("Y2FuYXJ5"), "{said}");
+        }
     }
 
     #[test]

@@ -93,6 +93,18 @@ pub fn rate_limit_pause_ms(retry_after_ms: Option<i64>, without_ms: i64) -> i64 
     }
 }
 
+/// Pauses after each failed delivery of a webhook message, in seconds: a little more than three days,
+/// as Standard Webhooks proposes.
+const REDELIVER_AFTER_S: [i64; 9] = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
+
+/// How long to wait before a message is delivered again that failed `attempts` times; `None`: it is
+/// given up. A tenth at most is added by `jitter`, a number from 0 to 1.
+pub fn redelivery_delay_ms(attempts: u32, jitter: f64) -> Option<i64> {
+    let index = usize::try_from(attempts).ok()?.checked_sub(1)?;
+    let delay = REDELIVER_AFTER_S.get(index)? * 1_000;
+    Some(delay + (delay as f64 * 0.1 * jitter.clamp(0.0, 1.0)) as i64)
+}
+
 /// A configured duration in milliseconds.
 pub fn duration_ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
@@ -147,6 +159,14 @@ mod tests {
         assert_eq!(rate_limit_pause_ms(Some(0), 5), 1_000);
         assert_eq!(rate_limit_pause_ms(Some(-7), 5), 1_000);
         assert_eq!(rate_limit_pause_ms(None, 5), 5);
+    }
+
+    #[test]
+    fn a_message_is_tried_ten_times_in_three_days_and_given_up() {
+        let delays: Vec<i64> = (1..20).map_while(|attempts| redelivery_delay_ms(attempts, 0.0)).collect();
+        assert_eq!((delays.len(), delays[0]), (9, 5_000));
+        assert!((72..=80).contains(&(delays.iter().sum::<i64>() / 3_600_000)));
+        assert_eq!(redelivery_delay_ms(1, 1.0), Some(5_500));
     }
 
     proptest! {

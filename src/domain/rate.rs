@@ -104,6 +104,16 @@ impl Rate {
         if earliest > now { Permission::At(earliest) } else { Permission::Now }
     }
 
+    /// How many calls our own count and the API's both still allow at this moment.
+    pub fn left(&self, now: Millis) -> u32 {
+        let sent = self.sent.iter().filter(|at| now.since(**at) < self.window_ms).count();
+        let own = self.limit.saturating_sub(u32::try_from(sent).unwrap_or(u32::MAX));
+        match self.remaining {
+            Some((remaining, resets_at)) if resets_at > now => own.min(remaining),
+            _ => own,
+        }
+    }
+
     /// Books a call that is about to be sent.
     pub fn book(&mut self, now: Millis) {
         while self.sent.front().is_some_and(|at| now.since(*at) >= 2 * self.window_ms) {

@@ -10,7 +10,7 @@ mod decide;
 mod door;
 mod guard;
 mod health;
-mod metrics;
+pub mod metrics;
 mod page;
 mod session;
 mod ticket;

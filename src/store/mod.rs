@@ -9,7 +9,7 @@
 //! The files: [`inbox`] (the table other programs write), [`requests`], [`items`], [`reading`]
 //! (items whose value is in a profile), [`jobs`], [`attempts`] (the intent before each POST),
 //! [`ledger`] (holds, charges, prices), [`balances`], [`windows`] (settlements), [`accounts`]
-//! (pause, key, rate limit), [`lease`] (one worker for one database), [`disk`] (room for what was
+//! (pause, key, rate limit), [`outbox`] (messages for `notify.url`), [`lease`] (one worker for one database), [`disk`] (room for what was
 //! paid for), [`erase`], [`timeline`], [`report`] (what people read).
 
 pub mod accounts;
@@ -24,6 +24,7 @@ pub mod items;
 pub mod jobs;
 pub mod lease;
 pub mod ledger;
+pub mod outbox;
 pub mod reading;
 pub mod report;
 pub mod requests;
@@ -40,6 +41,8 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{Connection, SqliteConnection};
+
+use crate::metrics::Metrics;
 
 pub use error::StoreError;
 pub use writer::Writer;
@@ -64,12 +67,14 @@ pub struct Store {
     inbox_readers: SqlitePool,
     path: PathBuf,
     inbox_path: PathBuf,
+    metrics: Metrics,
 }
 
 impl Store {
     /// Opens, or creates, the database at `path`; `inbox` is the file of the inbox table when it
     /// is to have one of its own.
     pub async fn open(path: &Path, inbox: Option<&Path>) -> Result<Store, StoreError> {
+        let metrics = Metrics::default();
         let inbox_path = inbox.unwrap_or(path);
         let shared = inbox_path == path;
         let mut connection = prepare(path, 0o600).await?;
@@ -77,16 +82,16 @@ impl Store {
         if shared {
             migrate(path, &mut connection, inbox_migrations()).await?;
         }
-        let (writer, readers) = (Writer::start(connection), readers(path).await?);
+        let (writer, readers) = (Writer::start(connection, metrics.clone()), readers(path).await?);
         let (inbox, inbox_readers) = if shared {
             (writer.clone(), readers.clone())
         } else {
             let mut connection = prepare(inbox_path, 0o660).await?;
             migrate(inbox_path, &mut connection, inbox_migrations()).await?;
-            (Writer::start(connection), self::readers(inbox_path).await?)
+            (Writer::start(connection, metrics.clone()), self::readers(inbox_path).await?)
         };
         let (path, inbox_path) = (path.to_owned(), inbox_path.to_owned());
-        Ok(Store { writer, readers, inbox, inbox_readers, path, inbox_path })
+        Ok(Store { writer, readers, inbox, inbox_readers, path, inbox_path, metrics })
     }
 
     /// Runs `work` in a write transaction; returns once it is on disk.
@@ -126,6 +131,11 @@ impl Store {
     /// The read-only connections. A read sees what was committed when it began.
     pub fn readers(&self) -> &SqlitePool {
         &self.readers
+    }
+
+    /// What this process counts. Here, since whoever has something to count has the store as well.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// The database file.

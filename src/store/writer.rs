@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::error::{StoreError, is_busy};
 use crate::failpoint::{self, Place};
+use crate::metrics::Metrics;
 
 /// Most closures in one transaction: bounds how long the first one waits for the last.
 const MOST_IN_ONE_COMMIT: usize = 64;
@@ -38,6 +39,7 @@ struct Completion {
 pub struct Writer {
     queue: mpsc::Sender<Work>,
     fence: Arc<AtomicI64>,
+    metrics: Metrics,
 }
 
 /// No lease: the command line writes like any other program, guarded row by row.
@@ -45,16 +47,16 @@ const UNFENCED: i64 = -1;
 
 impl Writer {
     /// Starts the task that owns `connection`.
-    pub(super) fn start(connection: SqliteConnection) -> Writer {
+    pub(super) fn start(connection: SqliteConnection, metrics: Metrics) -> Writer {
         let (queue, works) = mpsc::channel(1_024);
         let fence = Arc::new(AtomicI64::new(UNFENCED));
-        tokio::spawn(serve(connection, works, fence.clone()));
-        Writer { queue, fence }
+        tokio::spawn(serve(connection, works, fence.clone(), metrics.clone()));
+        Writer { queue, fence, metrics }
     }
 
     /// Another writer with the same fence, after this one has failed.
     pub(super) fn successor(&self, connection: SqliteConnection) -> Writer {
-        let successor = Writer::start(connection);
+        let successor = Writer::start(connection, self.metrics.clone());
         successor.fence(self.fence.load(Ordering::SeqCst));
         successor
     }
@@ -92,7 +94,12 @@ impl Writer {
     }
 }
 
-async fn serve(mut connection: SqliteConnection, mut works: mpsc::Receiver<Work>, fence: Arc<AtomicI64>) {
+async fn serve(
+    mut connection: SqliteConnection,
+    mut works: mpsc::Receiver<Work>,
+    fence: Arc<AtomicI64>,
+    metrics: Metrics,
+) {
     while let Some(first) = works.recv().await {
         let mut batch = vec![first];
         while batch.len() < MOST_IN_ONE_COMMIT {
@@ -101,7 +108,7 @@ async fn serve(mut connection: SqliteConnection, mut works: mpsc::Receiver<Work>
                 Err(_) => break,
             }
         }
-        if commit_together(&mut connection, batch, &fence).await.is_err() {
+        if commit_together(&mut connection, batch, &fence, &metrics).await.is_err() {
             tracing::error!("the database failed; nothing more is written or sent by this process");
             // Dropping the receiver answers everybody with `Stopped`.
             return;
@@ -116,8 +123,10 @@ async fn commit_together(
     connection: &mut SqliteConnection,
     batch: Vec<Work>,
     fence: &AtomicI64,
+    metrics: &Metrics,
 ) -> Result<(), ()> {
-    if let Err(error) = begin(connection, fence).await {
+    if let Err(error) = begin(connection, fence, metrics).await {
+        metrics.database_failed("begin");
         // Nothing of the batch ran. The first caller is told why; the others find the writer gone.
         if let Some(work) = batch.into_iter().next() {
             (work(Err(error)).await.tell)(Ok(()));
@@ -138,16 +147,19 @@ async fn commit_together(
             break;
         }
     }
-    let committed = if stop { Err(None) } else { commit(connection).await.map_err(Some) };
+    let committed = if stop { Err(None) } else { commit(connection, metrics).await.map_err(Some) };
     if committed.is_err() {
+        metrics.database_failed(if stop { "statement" } else { "commit" });
         let _ = connection.execute("rollback").await;
     }
     finish(completions, committed)
 }
 
-async fn commit(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+async fn commit(connection: &mut SqliteConnection, metrics: &Metrics) -> Result<(), sqlx::Error> {
     failpoint::pass(Place::BeforeCommit);
+    let timer = metrics.time_commit();
     connection.execute("commit").await?;
+    timer.observe_duration();
     failpoint::pass(Place::AfterCommit);
     Ok(())
 }
@@ -173,11 +185,16 @@ fn finish(completions: Vec<Completion>, committed: Result<(), Option<sqlx::Error
 
 /// Begins, waiting as long as somebody else holds the lock: nothing was done yet, so waiting
 /// breaks nothing.
-async fn begin(connection: &mut SqliteConnection, fence: &AtomicI64) -> Result<(), StoreError> {
+async fn begin(
+    connection: &mut SqliteConnection,
+    fence: &AtomicI64,
+    metrics: &Metrics,
+) -> Result<(), StoreError> {
     loop {
         match connection.execute("begin immediate").await {
             Ok(_) => break,
             Err(error) if is_busy(&error) => {
+                metrics.database_failed("busy");
                 tracing::warn!("another program holds the database's write lock; waiting for it");
             }
             Err(source) => return Err(StoreError::Database { step: "begin a transaction", source }),

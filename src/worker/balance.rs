@@ -21,7 +21,7 @@ pub(crate) async fn purse(deps: &Deps, account: &AccountId) -> Result<Option<Pur
     Ok(purse.map(|purse| with_limits(purse, &config)))
 }
 
-pub(super) fn with_limits(purse: Purse, config: &Config) -> Purse {
+pub(crate) fn with_limits(purse: Purse, config: &Config) -> Purse {
     Purse {
         min_balance: Credits(config.credits.min_balance),
         daily_limit: config.credits.daily_limit.map(Credits),

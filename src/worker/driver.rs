@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Deps, Report, erase, heartbeat, intake, poll, read, settle, submit, submitted, verify};
+use super::{Deps, Report, erase, heartbeat, intake, notify, poll, read, settle, submit, submitted, verify};
 use crate::domain::{AccountId, Millis};
 use crate::store::{StoreError, disk, inbox, report};
 
@@ -101,6 +101,8 @@ pub async fn recover(deps: &Deps) -> Result<(), StoreError> {
     if !disk::lay_ballast(&deps.store) {
         tracing::warn!("no room for the ballast file that keeps space to record outcomes");
     }
+    // First: what is put right below may be news already.
+    notify::begin(deps).await?;
     submitted::doubt_unfinished(deps).await?;
     intake::take_forgotten(deps).await?;
     Ok(())
@@ -118,6 +120,9 @@ pub async fn run(deps: Arc<Deps>, signals: Signals, until_idle: bool) -> Result<
             let work = run_pass(deps.clone(), signals.clone(), pass, account.clone());
             passes.spawn(beats().follow(name, work));
         }
+    }
+    if notify::is_wanted(&deps) {
+        passes.spawn(beats().follow("notify".to_owned(), run_notify(deps.clone(), signals.clone())));
     }
     if until_idle {
         passes.spawn(beats().follow("idle".to_owned(), watch_for_idle(deps.clone(), signals.clone())));
@@ -270,6 +275,23 @@ fn is_stopping(signals: &Signals) -> bool {
     signals.is_stopping()
 }
 
+/// A stop does not wait for a receiver: what it has not confirmed is delivered again at the next start.
+async fn run_notify(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
+    let mut woken = signals.wake.subscribe();
+    while !signals.is_stopping() {
+        heartbeat::beat();
+        woken.borrow_and_update();
+        let report = tokio::select! {
+            report = notify::run(&deps) => report?,
+            () = signals.stopping() => break,
+        };
+        if report.did == 0 {
+            sleep(&deps, &signals, &mut woken, report.next_at).await;
+        }
+    }
+    Ok(None)
+}
+
 /// Not woken by rows: they grow old by themselves.
 async fn run_erase(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
     let never = watch::Sender::new(0);
@@ -290,6 +312,7 @@ async fn watch_for_idle(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>
         woken.borrow_and_update();
         match idle(&deps).await? {
             Some(End::WaitsForPerson(_)) if !waited => {}
+            Some(_) if notify::has_news(&deps).await? => {}
             Some(end) => {
                 // What is old is found here too when there never is a worker for long.
                 erase::run(&deps, || is_stopping(&signals)).await?;

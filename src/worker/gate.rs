@@ -119,6 +119,7 @@ impl Gate {
             turns: Turns::default(),
             expected: Default::default(),
         };
+        store.metrics().account_opened(&account);
         let slots = Arc::new(Semaphore::new(CALLS_IN_FLIGHT));
         Ok(Gate { account, client, store, clock, slots, knowledge: Mutex::new(knowledge) })
     }
@@ -193,6 +194,17 @@ impl Gate {
     /// Until when new work waits because the API is in trouble.
     pub fn trouble_until(&self) -> Millis {
         self.knowledge().trouble_until
+    }
+
+    /// The calls of a window, and how many of them are left now.
+    pub fn calls_left(&self, now: Millis) -> (u32, u32) {
+        let knowledge = self.knowledge();
+        (knowledge.rate.limit(), knowledge.rate.left(now))
+    }
+
+    /// Until when the API has asked to wait (`Retry-After`).
+    pub fn blocked_until(&self) -> Option<Millis> {
+        self.knowledge().rate.blocked_until()
     }
 
     /// How many tasks may be alive on this ladder.
@@ -323,6 +335,11 @@ impl Permit<'_> {
         heartbeat::beat();
         let now = self.gate.clock.now();
         let failure = answer.result.as_ref().err().map(|error| error.failure);
+        let metrics = self.gate.store.metrics();
+        metrics.called(answer.endpoint, answer.status, answer.took);
+        if matches!(failure, Some(Failure::Refused(Refusal::RateLimited { .. }))) {
+            metrics.rate_limited(&self.gate.account);
+        }
         let mut knowledge = self.gate.knowledge();
         knowledge.in_flight -= 1;
         let in_flight = knowledge.in_flight;

@@ -58,6 +58,11 @@ impl Heartbeat {
         ended
     }
 
+    /// The last beat of the pass that shows no life for longest; `None` when none runs.
+    pub fn oldest(&self) -> Option<Millis> {
+        self.beats().values().min().copied()
+    }
+
     /// The pass that shows no life for longest, if that is longer than a call of `api_timeout`
     /// explains.
     pub fn stalled(&self, api_timeout: Duration) -> Option<Stalled> {

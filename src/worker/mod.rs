@@ -4,7 +4,7 @@
 //! transaction. Passes meet in rows, not in calls: a wake-up carries no data, so a restart and a
 //! normal run take the same path. In the order in which a request meets them: [`intake`],
 //! [`submit`], [`poll`], [`verify`], [`read`], [`settle`]; [`driver`] runs them all, and
-//! [`erase`] once in a while; [`heartbeat`] tells whether they move. [`decide`] is what people may do
+//! [`erase`] once in a while and [`notify`], which tells others; [`heartbeat`] tells whether they move. [`decide`] is what people may do
 //! to the rows in between, and [`explain`] (with [`waits`]) tells them what a request waits for.
 
 pub mod balance;
@@ -17,6 +17,7 @@ pub mod form;
 pub mod gate;
 pub mod heartbeat;
 pub mod intake;
+pub mod notify;
 pub mod poll;
 pub mod read;
 pub mod release;
@@ -79,6 +80,8 @@ pub struct Deps {
     pub lease_token: i64,
     pub gates: BTreeMap<AccountId, Gate>,
     pub heartbeat: Arc<Heartbeat>,
+    /// Absent without `notify.url`.
+    notifier: Option<notify::Notifier>,
     config: RwLock<Arc<Config>>,
     /// Batches whose contacts are being sorted by prechecks: by job and version. Lost on a
     /// restart, and made again with free calls.
@@ -128,7 +131,9 @@ impl Deps {
             gate.set_key(key).await?;
             gates.insert(id, gate);
         }
+        let notifier = notify::Notifier::new(&config.notify)?;
         Ok(Deps {
+            notifier,
             heartbeat: Arc::new(Heartbeat::new(clock.clone())),
             store,
             clock,

@@ -105,6 +105,7 @@ async fn record_answer(
     job.apply(if failed { Event::TaskFailed } else { Event::TaskCompleted }, now)?;
     job.poll_count += 1;
     let detail = summary(&outcomes);
+    let accepted_at = job.submitted_at;
     let adopter = match (&job.task_id, job.adopted) {
         (Some(task_id), true) => {
             let readers = deps.store.readers();
@@ -124,6 +125,9 @@ async fn record_answer(
             })
         })
         .await?;
+    if let Some(accepted_at) = accepted_at {
+        deps.store.metrics().task_ended(accepted_at, now);
+    }
     Ok(Report::did(1))
 }
 

@@ -34,6 +34,7 @@ pub async fn record(
     };
     let (job_id, task_id) = (job.id, accepted_task(submission));
     let accepted = Accepted::new(deps, job, sent, submission, now)?;
+    deps.store.metrics().attempt_ended(accepted.result);
     let again = accepted.clone();
     let recorded = deps.store.write(move |connection| Box::pin(accepted.record(connection))).await;
     if let (Err(error), Some(task_id)) = (&recorded, task_id) {
@@ -133,6 +134,7 @@ pub(super) async fn record_failure(
         error_key: error.error_key.clone(),
         trace_id: error.trace_id.clone(),
     };
+    deps.store.metrics().attempt_ended(end.result);
     let event = event_of(meaning);
     job.apply(event.clone(), now)?;
     let took_no_effect = meaning != SubmissionFailure::Doubt;
@@ -219,6 +221,7 @@ pub async fn doubt_unfinished(deps: &Deps) -> Result<usize, StoreError> {
         (job.looks, job.no_effect_looks, job.evidence) = (0, 0, None);
         job.due_at = Some(now.plus(deps.patience().verify_after_ms));
         let end = AttemptEnd { result: "unknown", ..AttemptEnd::default() };
+        deps.store.metrics().attempt_ended(end.result);
         tracing::warn!(job_id = job.id.0, account = %job.account,
             "the worker ended while this job was being sent; looking up whether it took effect");
         deps.store

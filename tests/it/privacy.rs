@@ -1,10 +1,13 @@
 //! Keys, emails and phones stay where they belong.
 
-use unlockd::worker::driver;
+use unlockd::http::metrics::render;
+use unlockd::worker::{driver, notify};
 
+use crate::support::receiver::{Answer, Receiver};
 use crate::support::{Setup, capture};
 
 const KEY: &str = "uak_canary_4711_0815";
+const WEBHOOK_SECRET: &str = "whsec_Y2FuYXJ5X29mX3RoZV93ZWJob29rcw==";
 const NEXT_KEY: &str = "uak_canary_second_4712";
 
 #[test]
@@ -16,7 +19,7 @@ fn no_key_email_or_phone_in_logs_timelines_evidence_or_reasons() {
     let run = std::process::Command::new(this).args(arguments).output().expect("runs");
     let said = String::from_utf8_lossy(&run.stdout).into_owned() + &String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success() && said.contains("1 passed"), "{said}");
-    for canary in ["canary_4711", "88117700@", "555-0188"] {
+    for canary in ["canary_4711", "canary_of", "88117700@", "555-0188"] {
         assert!(!said.contains(canary), "{canary} was printed");
     }
 }
@@ -27,7 +30,14 @@ async fn a_journey_with_canaries() {
     let log = capture::everything();
     let mut setup = Setup::default();
     setup.env.insert("LENSMOR_API_KEY".to_owned(), KEY.to_owned());
+    let receiver = Receiver::start().await;
+    let secret = tempfile::NamedTempFile::new().expect("a file").into_temp_path();
+    std::fs::write(&secret, WEBHOOK_SECRET).expect("written");
+    let setup = setup.config("NOTIFY__URL", &receiver.url);
+    let setup = setup.config("NOTIFY__SECRET_FILE", &secret.display().to_string());
     let mut town = setup.build().await;
+    town.restart().await;
+    receiver.answers([Answer::Status(500)]);
     let emails = ["8811770001", "8811770093", "8811770099", "8811770197"];
     town.insert(Some("7"), &emails).await;
     town.insert_row("action, personnel_ids", "'unlock_contact_phones', '[8811770001, 8811770095]'").await;
@@ -50,7 +60,11 @@ async fn a_journey_with_canaries() {
     town.finish().await;
     town.configure("LENSMOR_API_KEY", NEXT_KEY).await;
     town.finish_all().await;
-    let debug = format!("{:?}", town.deps().config());
+    while notify::run(town.deps()).await.expect("the database is well").did > 0 {}
+    assert!(receiver.all().len() >= 5, "others were told");
+    let mut debug = format!("{:?}", town.deps().config());
+    debug.extend(receiver.all().into_iter().map(|told| format!("{:?} {}", told.headers, told.body)));
+    debug += &render(town.store(), Some(town.deps())).await.expect("readable");
 
     let columns = [
         "select coalesce(event, '') || coalesce(detail, '') from request_events",
@@ -59,6 +73,7 @@ async fn a_journey_with_canaries() {
         "select coalesce(error_key, '') || coalesce(trace_id, '') || body_digest from attempts",
         "select coalesce(refused_key, '') from accounts",
         "select cause from balance_snapshots",
+        "select data from outbox",
         "select coalesce(reason, '') from inbox",
     ];
     let mut kept = debug;
@@ -68,8 +83,16 @@ async fn a_journey_with_canaries() {
     let logged = log.text();
     assert!(logged.contains("sqlx"), "TRACE is captured, the database's own lines as well");
     assert!(logged.contains("/external/contacts/unlock"), "calls are logged");
-    for canary in [KEY, NEXT_KEY, "canary", "contact-88117700", "88117700@", "+1-555-0188117700", "555-0188"]
-    {
+    for canary in [
+        KEY,
+        NEXT_KEY,
+        WEBHOOK_SECRET,
+        "canary",
+        "contact-88117700",
+        "88117700@",
+        "+1-555-0188117700",
+        "555-0188",
+    ] {
         assert!(!kept.contains(canary), "{canary} is kept");
         let at = logged.find(canary).map(|at| logged[at.saturating_sub(300)..at].to_owned());
         assert!(at.is_none(), "{canary} is logged after: {at:?}");

@@ -5,6 +5,7 @@ pub mod accounts;
 pub mod direct;
 pub mod export;
 pub mod jobs;
+pub mod metrics;
 pub mod overview;
 pub mod requests;
 mod time;

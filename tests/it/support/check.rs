@@ -19,6 +19,7 @@ impl Town {
         self.delivered_means_that_the_value_is_there().await;
         self.holds_are_released().await;
         self.windows_fit_their_jobs().await;
+        self.the_figures_are_those_of_the_tables().await;
         self.the_file_is_sound().await;
         self.no_poll_came_too_early();
         self.the_limit_was_kept();
@@ -138,6 +139,34 @@ impl Town {
             .all("select distinct job_id from ledger l join jobs j on j.id = l.job_id where entry = 'charge' and credits > 0 and window_id is null")
             .await;
         assert!(unsettled.is_empty(), "charged jobs that no window settles: {unsettled:?}");
+    }
+
+    /// What triggers keep for /metrics is what a look at all rows says.
+    async fn the_figures_are_those_of_the_tables(&mut self) {
+        let counted = "select 'jobs', account, state, count(*) from jobs group by 2, 3
+             union all select 'spent', account, '', sum(credits) from ledger where entry = 'charge' group by 2
+             union all select 'settlements', account, verdict, count(*) from windows
+                       where verdict is not null group by 2, 3
+             union all select 'settled_at', account, '', max(closed_at) from windows
+                       where verdict is not null group by 2";
+        type Figure = (String, String, String, i64);
+        let kept = "select name, account, label, value from figures
+             where name in ('jobs', 'spent', 'settlements', 'settled_at') and (name <> 'jobs' or value <> 0)";
+        let mut counted: Vec<Figure> = self.all(counted).await;
+        let mut kept: Vec<Figure> = self.all(kept).await;
+        counted.sort();
+        kept.sort();
+        assert_eq!(kept, counted);
+        // An outcome that a resumed job took back was counted all the same.
+        let wrong: Vec<(String, i64, i64)> = self
+            .all(
+                "select outcome, count(*) as there, coalesce((select value from figures f where f.name = 'items'
+                        and f.account = i.account and f.label = i.outcome), 0) as counted
+                 from items i where outcome <> 'pending' group by account, outcome
+                 having (outcome <> 'expired' and there <> counted) or there > counted",
+            )
+            .await;
+        assert!(wrong.is_empty(), "outcomes (there, counted): {wrong:?}");
     }
 
     async fn the_file_is_sound(&mut self) {

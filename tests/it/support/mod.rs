@@ -13,6 +13,7 @@ pub(crate) mod capture;
 mod check;
 mod crash;
 mod look;
+pub(crate) mod receiver;
 mod user;
 
 use std::collections::BTreeMap;
@@ -148,6 +149,11 @@ impl Town {
         self.env.insert(name, value.to_owned());
         let config = Arc::new(load(&self.dir, &self.env));
         self.deps().reconfigure(config).await.expect("reconfigured");
+    }
+
+    /// Another configuration from the next start on.
+    pub(crate) fn set_env(&mut self, name: &str, value: &str) {
+        self.env.insert(format!("UNLOCKD_{name}"), value.to_owned());
     }
 
     /// `kill -9`: whatever the worker was doing, it is gone.

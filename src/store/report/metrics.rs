@@ -1,0 +1,115 @@
+//! What a scrape of `/metrics` reads: counts, credits and moments, and never an id or a value.
+//!
+//! Every statement is answered by a partial index over what is open, by the newest row of an account,
+//! or by the few rows of `figures`, which triggers keep. So a scrape costs the same however much has
+//! ended, and grows only with what waits.
+
+use std::path::{Path, PathBuf};
+
+use sqlx::FromRow;
+
+use crate::domain::credits::Purse;
+use crate::domain::{AccountId, Millis};
+use crate::store::{Store, StoreError, disk, ledger};
+
+/// A figure over all history.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct Figure {
+    pub name: String,
+    pub account: String,
+    pub label: String,
+    pub value: i64,
+}
+
+/// All figures over all history: a few for each account.
+pub async fn figures(store: &Store) -> Result<Vec<Figure>, StoreError> {
+    Ok(sqlx::query_as("select name, account, label, value from figures").fetch_all(store.readers()).await?)
+}
+
+/// What waits, whatever the account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromRow)]
+pub struct Waiting {
+    pub inbox: i64,
+    pub inbox_oldest: Option<i64>,
+    pub approvals: i64,
+    pub requests_open: i64,
+    pub notifications: i64,
+    pub notifications_oldest: Option<i64>,
+}
+
+/// Counts what waits.
+pub async fn waiting(store: &Store) -> Result<Waiting, StoreError> {
+    let (inbox, inbox_oldest): (i64, Option<i64>) = sqlx::query_as(
+        "select (select count(*) from inbox where status = 'new'),
+                (select created_at from inbox where status = 'new' order by id limit 1)",
+    )
+    .fetch_one(&store.inbox_readers)
+    .await?;
+    let (requests_open, approvals): (i64, i64) = sqlx::query_as(
+        "select count(*), coalesce(sum(status = 'awaiting_approval'), 0) from requests where finished_at is null",
+    )
+    .fetch_one(store.readers())
+    .await?;
+    let (notifications, notifications_oldest): (i64, Option<i64>) =
+        sqlx::query_as("select count(*), min(at) from outbox where state = 'waiting'")
+            .fetch_one(store.readers())
+            .await?;
+    Ok(Waiting { inbox, inbox_oldest, approvals, requests_open, notifications, notifications_oldest })
+}
+
+/// What is open on one account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromRow)]
+pub struct Open {
+    /// Contacts that wait for a batch.
+    pub items_waiting: i64,
+    /// Contacts whose value is read from their profile.
+    pub items_reading: i64,
+    /// Queued jobs that wait for credits, or for another day's limit.
+    pub parked_for_credits: i64,
+    pub parked_for_budget: i64,
+    /// Submissions in doubt that wait for a person.
+    pub undecided: i64,
+    pub doubt_oldest: Option<i64>,
+}
+
+/// Counts what is open on one account.
+pub async fn open(store: &Store, account: &AccountId) -> Result<Open, StoreError> {
+    Ok(sqlx::query_as(
+        "select (select count(*) from items where state = 'waiting' and account = ?1) as items_waiting,
+                (select count(*) from items where state = 'reading' and account = ?1) as items_reading,
+                (select count(*) from jobs where state = 'queued' and account = ?1
+                   and state_reason = 'insufficient_credits') as parked_for_credits,
+                (select count(*) from jobs where state = 'queued' and account = ?1
+                   and state_reason = 'budget') as parked_for_budget,
+                (select count(*) from jobs where state = 'in_doubt' and account = ?1
+                   and state_reason = 'needs_decision') as undecided,
+                (select min(doubt_since) from jobs where state = 'in_doubt' and account = ?1) as doubt_oldest",
+    )
+    .bind(account.as_str())
+    .fetch_one(store.readers())
+    .await?)
+}
+
+/// What may be spent on an account, without the configured floor and limit. Reads only: a scrape must not
+/// wait for the writer, nor make anybody else wait.
+pub async fn purse(store: &Store, account: &AccountId, now: Millis) -> Result<Option<Purse>, StoreError> {
+    let mut connection = store.readers().acquire().await?;
+    ledger::purse(&mut connection, account, now).await
+}
+
+/// Room, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    pub database: u64,
+    pub log: u64,
+    pub free: u64,
+}
+
+/// How large the database and its write-ahead log are, and how much is free where they lie.
+pub fn room(store: &Store) -> Result<Room, StoreError> {
+    // The log comes and goes.
+    let size = |path: &Path| std::fs::metadata(path).map(|found| found.len()).unwrap_or(0);
+    let mut log = store.path().as_os_str().to_owned();
+    log.push("-wal");
+    Ok(Room { database: size(store.path()), log: size(&PathBuf::from(log)), free: disk::free_bytes(store)? })
+}

@@ -1,0 +1,181 @@
+//! What `/metrics` shows: what happened, in Prometheus' conventions, and cheaply.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use unlockd::http::metrics::render;
+
+use crate::support::{Setup, Town};
+
+/// One line that is no comment: name, labels as written, value.
+struct Sample {
+    name: String,
+    labels: String,
+    value: f64,
+}
+
+fn samples(text: &str) -> Vec<Sample> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let (series, value) = line.rsplit_once(' ').expect("a value");
+            let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+            let labels = labels.strip_suffix('}').expect("closed").to_owned();
+            Sample { name: name.to_owned(), labels, value: value.parse().expect("a number") }
+        })
+        .collect()
+}
+
+async fn scrape(town: &Town) -> String {
+    render(town.store(), Some(town.deps())).await.expect("readable")
+}
+
+#[track_caller]
+fn value(text: &str, series: &str) -> f64 {
+    let line = text.lines().find(|line| line.rsplit_once(' ').is_some_and(|(found, _)| found == series));
+    let line = line.unwrap_or_else(|| panic!("{series} is not in\n{text}"));
+    line.rsplit_once(' ').expect("a value").1.parse().expect("a number")
+}
+
+/// A town in which everything happened that has a figure.
+async fn eventful() -> Town {
+    let mut setup = Setup::default().config("CREDITS__DAILY_LIMIT", "90000");
+    setup.env.insert("UNLOCKD_CREDITS__APPROVE_ABOVE".to_owned(), "1000".to_owned());
+    let mut town = setup.build().await;
+    let many: Vec<String> = (0..80).map(|place| (100_000 + place).to_string()).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    town.insert(Some("7"), &many).await;
+    town.insert(Some("7"), &["101", "102", "197"]).await;
+    town.fault("status=429@balance");
+    town.fault("lost-answer=truncate@unlock");
+    town.finish().await;
+    town
+}
+
+#[tokio::test]
+async fn a_scrape_shows_what_happened() {
+    let town = eventful().await;
+    let text = scrape(&town).await;
+    assert_eq!(value(&text, "unlockd_active"), 1.0);
+    assert_eq!(value(&text, r#"unlockd_jobs{account="default",state="completed"}"#), 1.0);
+    assert_eq!(value(&text, r#"unlockd_items_total{account="default",outcome="delivered"}"#), 2.0);
+    assert_eq!(value(&text, "unlockd_approvals_waiting"), 1.0);
+    assert_eq!(value(&text, r#"unlockd_attempts_total{outcome="unknown"}"#), 1.0);
+    assert_eq!(value(&text, r#"unlockd_rate_limited_total{account="default"}"#), 1.0);
+    assert_eq!(value(&text, r#"unlockd_paused{account="default",reason="person"}"#), 0.0);
+    let charged = town.sandbox.accounting().charged_total as f64;
+    let balance = value(&text, r#"unlockd_credits_balance{account="default",kind="total"}"#);
+    assert_eq!(balance, 100_000.0 - charged);
+    assert!(value(&text, r#"unlockd_credits_spent_total{account="default"}"#) >= charged);
+    assert!(value(&text, "unlockd_db_size_bytes") > 0.0);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn totals_survive_a_restart() {
+    let mut town = eventful().await;
+    let series = r#"unlockd_items_total{account="default",outcome="delivered"}"#;
+    let before = value(&scrape(&town).await, series);
+    town.restart().await;
+    let text = scrape(&town).await;
+    assert_eq!(value(&text, series), before);
+    assert_eq!(value(&text, r#"unlockd_attempts_total{outcome="unknown"}"#), 0.0, "of this process");
+    town.check().await;
+}
+
+#[tokio::test]
+async fn names_and_labels_follow_the_conventions() {
+    let town = eventful().await;
+    let text = scrape(&town).await;
+    let comments = |kind: &str| -> BTreeMap<String, String> {
+        let prefix = format!("# {kind} ");
+        let rest = text.lines().filter_map(|line| line.strip_prefix(&prefix));
+        rest.filter_map(|rest| rest.split_once(' '))
+            .map(|(name, of)| (name.to_owned(), of.to_owned()))
+            .collect()
+    };
+    let (help, types) = (comments("HELP"), comments("TYPE"));
+    assert!(types.len() > 35, "{} metrics", types.len());
+    for (name, kind) in &types {
+        assert!(help.get(name).is_some_and(|help| help.ends_with('.')), "{name} has no HELP");
+        assert!(name.starts_with("unlockd_"), "{name}");
+        assert_eq!(kind == "counter", name.ends_with("_total"), "{name} is a {kind}");
+        let known = ["_ms", "_millis", "_minutes", "_kb", "_count", "_sum", "_bucket"];
+        assert!(!known.iter().any(|suffix| name.ends_with(suffix)), "{name}");
+        assert!(!name.contains("timestamp") || name.ends_with("_timestamp_seconds"), "{name}");
+    }
+    let allowed =
+        ["account", "kind", "le", "operation", "outcome", "reason", "state", "status", "verdict", "version"];
+    for sample in samples(&text) {
+        let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| sample.name.strip_suffix(end));
+        let known = |name: &str| types.contains_key(name);
+        assert!(known(&sample.name) || family.is_some_and(known), "{} has no TYPE", sample.name);
+        let labels = sample.labels.split("\",").filter_map(|label| label.split_once('='));
+        for (label, _) in labels {
+            assert!(allowed.contains(&label), "{label} in {}", sample.name);
+        }
+        assert!(sample.value.is_finite());
+    }
+    town.check().await;
+}
+
+#[tokio::test]
+async fn the_number_of_series_does_not_grow_with_the_work() {
+    let mut town = eventful().await;
+    let series = |text: &str| -> BTreeSet<String> {
+        samples(text).into_iter().map(|sample| format!("{}{{{}", sample.name, sample.labels)).collect()
+    };
+    town.insert(Some("9"), &["200101", "200194", "200196"]).await;
+    town.finish().await;
+    let before = series(&scrape(&town).await);
+    for event in 0..20 {
+        town.insert(Some(&event.to_string()), &[&(300_000 + event * 100).to_string()]).await;
+    }
+    town.finish().await;
+    let after = series(&scrape(&town).await);
+    let new: Vec<_> = after.difference(&before).collect();
+    assert!(new.is_empty(), "{new:?}");
+    assert!(after.len() < 300, "{} series", after.len());
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_process_that_waits_to_take_over_shows_no_figures_of_the_database() {
+    let town = eventful().await;
+    let text = render(town.store(), None).await.expect("readable");
+    assert_eq!(value(&text, "unlockd_active"), 0.0);
+    assert!(!text.contains("unlockd_jobs") && !text.contains("unlockd_credits"), "{text}");
+    town.check().await;
+}
+
+/// Statements of a scrape, as the source has them.
+fn statements() -> Vec<String> {
+    let read = |file: &str| {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        std::fs::read_to_string(path).expect("readable")
+    };
+    let own = read("src/store/report/metrics.rs");
+    let purse = read("src/store/ledger.rs");
+    let purse = purse.split("pub async fn hold").next().expect("the purse comes first").to_owned();
+    [own, purse]
+        .iter()
+        .flat_map(|text| text.split('"').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>())
+        .filter(|literal| literal.trim_start().starts_with("select"))
+        .collect()
+}
+
+#[tokio::test]
+async fn no_statement_of_a_scrape_reads_a_table_that_grows_from_end_to_end() {
+    let mut town = eventful().await;
+    let statements = statements();
+    assert!(statements.len() >= 6, "{}", statements.len());
+    let tables = ["inbox", "requests", "jobs", "items", "ledger", "balance_snapshots", "windows", "outbox"];
+    for statement in statements {
+        let plan: Vec<(i64, i64, i64, String)> = town.all(&format!("explain query plan {statement}")).await;
+        for (.., step) in plan {
+            let (Some(table), false) = (step.strip_prefix("SCAN "), step.contains("INDEX")) else { continue };
+            let table = table.split(' ').next().unwrap_or_default();
+            assert!(!tables.contains(&table), "{step}: {statement}");
+        }
+    }
+    town.check().await;
+}
