@@ -10,7 +10,7 @@
 //! everything: see [`StoreError::is_fatal`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use futures_util::future::BoxFuture;
 use sqlx::{Connection, Executor, SqliteConnection};
@@ -38,6 +38,8 @@ struct Completion {
 pub struct Writer {
     queue: mpsc::Sender<Work>,
     fence: Arc<AtomicI64>,
+    /// Writes whose caller has not been told how they ended.
+    unfinished: Arc<AtomicUsize>,
 }
 
 /// No lease: the command line writes like any other program, guarded row by row.
@@ -49,7 +51,7 @@ impl Writer {
         let (queue, works) = mpsc::channel(1_024);
         let fence = Arc::new(AtomicI64::new(UNFENCED));
         tokio::spawn(serve(connection, works, fence.clone()));
-        Writer { queue, fence }
+        Writer { queue, fence, unfinished: Arc::default() }
     }
 
     /// Another writer with the same fence, after this one has failed.
@@ -64,6 +66,11 @@ impl Writer {
         self.fence.store(token, Ordering::SeqCst);
     }
 
+    /// Whether no write is waiting or running.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.unfinished.load(Ordering::SeqCst) == 0
+    }
+
     /// Runs `work` in a transaction and returns once it is on disk.
     pub async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
     where
@@ -71,6 +78,8 @@ impl Writer {
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
         let (tell, told) = oneshot::channel();
+        let unfinished = self.unfinished.clone();
+        unfinished.fetch_add(1, Ordering::SeqCst);
         let boxed: Work = Box::new(move |connection| {
             Box::pin(async move {
                 let result = match connection {
@@ -81,6 +90,7 @@ impl Writer {
                     keep: result.is_ok(),
                     fatal: result.as_ref().err().is_some_and(StoreError::is_fatal),
                     tell: Box::new(move |committed| {
+                        unfinished.fetch_sub(1, Ordering::SeqCst);
                         // The caller may have gone away; the write stands all the same.
                         let _ = tell.send(committed.and(result));
                     }),
