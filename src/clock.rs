@@ -36,6 +36,14 @@ impl Clock {
         }
     }
 
+    /// Milliseconds that only ever grow, suspend included: tells how long the process was stopped.
+    pub fn steady_ms(&self) -> i64 {
+        match self {
+            Clock::Real { .. } => boot_ms(),
+            Clock::Test(_) => self.now().0,
+        }
+    }
+
     /// Moves a test clock.
     ///
     /// # Panics
@@ -50,8 +58,8 @@ impl Clock {
     }
 }
 
-/// Milliseconds since boot, suspend included. Also tells how long the process was stopped.
-pub fn boot_ms() -> i64 {
+/// Milliseconds since boot, suspend included.
+fn boot_ms() -> i64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     time.tv_sec * 1_000 + time.tv_nsec / 1_000_000
 }

@@ -1,9 +1,14 @@
-//! Places where a test kills, stops or delays the process: compiled into debug builds only.
+//! Places where a test kills or stops the process, or watches it pass.
 //!
-//! `UNLOCKD_FAIL=PLACE:N[:stop|:hang]` kills the process (SIGKILL, as a power cut would) when it
-//! passes the place for the N-th time, or stops it (SIGSTOP), or hangs there for good. The places stand before and after each
+//! In debug builds only, `UNLOCKD_FAIL=PLACE:N[:stop|:hang]` kills the process (SIGKILL, as a power cut would)
+//! when it passes the place for the N-th time, or stops it (SIGSTOP), or hangs there for good. The places stand before and after each
 //! commit and each call to the API, and counting N up from 1 until a run passes untouched visits
 //! every one of them.
+//!
+//! [`watch`] is for tests that run the worker in their own process; it is there in every build,
+//! since they run optimised too, and nothing but code can set it.
+
+use std::cell::RefCell;
 
 /// Where a process can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,9 +88,25 @@ mod armed {
     }
 }
 
+type Watcher = Box<dyn FnMut(Place)>;
+
+thread_local! {
+    static WATCHER: RefCell<Option<Watcher>> = const { RefCell::new(None) };
+}
+
+/// Calls `watcher` whenever this thread passes a place, instead of the one before it.
+pub fn watch(watcher: impl FnMut(Place) + 'static) {
+    WATCHER.set(Some(Box::new(watcher)));
+}
+
 /// Passes a place.
 #[inline]
-pub fn pass(_place: Place) {
+pub fn pass(place: Place) {
     #[cfg(debug_assertions)]
-    armed::pass(_place);
+    armed::pass(place);
+    WATCHER.with_borrow_mut(|watcher| {
+        if let Some(watcher) = watcher {
+            watcher(place);
+        }
+    });
 }

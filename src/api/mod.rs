@@ -5,8 +5,8 @@
 //! sent, what the API refused, and what may have taken effect.
 //!
 //! Inside: `body` holds the JSON that is sent, `gate` guards that of a paid POST, `transport` sends
-//! a call, `headers` reads the rate limit, `classify` says what an error answer means, `wire` reads
-//! the JSON of the others, and `error` holds what may be logged.
+//! a call over its `line`, `headers` reads the rate limit, `classify` says what an error answer
+//! means, `wire` reads the JSON of the others, and `error` holds what may be logged.
 //!
 //! Source: the vendor's OpenAPI description, version 0.27.0.
 
@@ -16,9 +16,11 @@ mod direct;
 mod error;
 mod gate;
 mod headers;
+mod line;
 mod transport;
 mod wire;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Method, Url};
@@ -27,6 +29,8 @@ use secrecy::SecretString;
 pub use self::body::{Subject, UnlockBody, direct_body, unlock_body};
 pub use self::error::{ApiBuildError, ApiError};
 use self::gate::Gate;
+use self::line::Line;
+pub use self::line::{Carried, Lost, Wire};
 use self::transport::{Call, Endpoint, exchange};
 use crate::domain::credits::Balance;
 use crate::domain::direct::{Delivery, PersonnelPage};
@@ -111,10 +115,10 @@ pub struct Client {
     base: Url,
     call_source: &'static str,
     /// For everything that costs nothing.
-    reads: reqwest::Client,
+    reads: Line,
     /// For paid POSTs: each goes over a new connection, since a pooled one may be dead already, and
     /// whether the server read the request is then anyone's guess.
-    payments: reqwest::Client,
+    payments: Line,
 }
 
 impl Client {
@@ -123,13 +127,19 @@ impl Client {
         let base = base_url(&settings.base_url)?;
         // Fails when another provider is installed already, which is just as well.
         rustls::crypto::ring::default_provider().install_default().ok();
-        let build = |builder: reqwest::ClientBuilder| builder.build().map_err(ApiBuildError::Client);
+        let build =
+            |builder: reqwest::ClientBuilder| builder.build().map(Line::new).map_err(ApiBuildError::Client);
         Ok(Client {
             reads: build(http(settings, &base))?,
             payments: build(http(settings, &base).pool_max_idle_per_host(0))?,
             call_source: settings.call_source,
             base,
         })
+    }
+
+    /// The same client with its calls carried by `wire`: for tests, and reached by code only.
+    pub fn over(self, wire: Arc<dyn Wire>) -> Client {
+        Client { reads: self.reads.over(wire.clone()), payments: self.payments.over(wire), ..self }
     }
 
     /// Reads the account's credits. Free.

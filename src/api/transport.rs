@@ -15,6 +15,7 @@ use secrecy::ExposeSecret;
 use super::classify::{classify, describe};
 use super::error::ApiError;
 use super::gate::Gate;
+use super::line::{Line, Unanswered};
 use super::wire::Broken;
 use super::{Answer, Caller, headers};
 use crate::domain::failure::Failure;
@@ -65,7 +66,7 @@ pub(super) struct Exchange<'a> {
 }
 
 /// Sends the call, once, and reads its answer to the end.
-pub(super) async fn exchange<'a>(http: &reqwest::Client, call: Call<'a>) -> Exchange<'a> {
+pub(super) async fn exchange<'a>(line: &Line, call: Call<'a>) -> Exchange<'a> {
     let started = Instant::now();
     let mut exchange = Exchange {
         endpoint: call.endpoint,
@@ -77,9 +78,9 @@ pub(super) async fn exchange<'a>(http: &reqwest::Client, call: Call<'a>) -> Exch
         rate: None,
         body: Ok(Vec::new()),
     };
-    let sent = request(http, call.endpoint, &call.caller, call.url, call.call_source, call.body).send().await;
-    let elapsed = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
-    let now = call.now.plus(elapsed);
+    let request = request(line, call.endpoint, &call.caller, call.url, call.call_source, call.body);
+    let (sent, took) = line.send(request).await;
+    let now = call.now.plus(i64::try_from(took.as_millis()).unwrap_or(i64::MAX));
 
     let withheld = match (&call.gate, &sent) {
         // The body stayed behind the gate, so nothing can have been carried out. With an answer the
@@ -105,7 +106,7 @@ pub(super) async fn exchange<'a>(http: &reqwest::Client, call: Call<'a>) -> Exch
 }
 
 fn request(
-    http: &reqwest::Client,
+    line: &Line,
     endpoint: Endpoint,
     caller: &Caller<'_>,
     url: Url,
@@ -113,7 +114,7 @@ fn request(
     body: Option<reqwest::Body>,
 ) -> reqwest::RequestBuilder {
     // `bearer_auth` marks the header sensitive, so that no library prints it.
-    let mut request = http
+    let mut request = line
         .request(endpoint.method.clone(), url)
         .bearer_auth(caller.key.expose_secret())
         .header(REQUEST_ID, caller.request_id.to_string())
@@ -129,10 +130,10 @@ fn request(
 
 /// A call without an answer. Only what failed before the connection stood, and a body that stayed
 /// behind its gate, are certain not to have been sent; the overall timeout is not.
-fn unanswered(endpoint: Endpoint, withheld: bool, source: reqwest::Error) -> ApiError {
-    let not_sent = withheld || source.is_connect() || source.is_builder();
+fn unanswered(endpoint: Endpoint, withheld: bool, sent: Unanswered) -> ApiError {
+    let not_sent = withheld || sent.before_connection;
     let failure = if not_sent { Failure::NotSent } else { Failure::Unknown };
-    ApiError { source: Some(source.without_url()), ..ApiError::new(endpoint, failure) }
+    ApiError { source: sent.source, ..ApiError::new(endpoint, failure) }
 }
 
 /// Reads an answer to its end and classifies it; the bytes of a success are handed on.

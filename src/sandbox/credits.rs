@@ -4,6 +4,8 @@
 //! first, then the addon, then the gift. A charge takes effect at once, but with a charge lag the
 //! balance shows it only later: what a reader sees and what can be spent are then two figures.
 
+use std::collections::BTreeMap;
+
 use super::contacts::Channel;
 
 pub(super) const EVENT_PRICE: i64 = 2_000;
@@ -122,4 +124,32 @@ impl Credits {
         self.held.addon += credits;
         self.granted.addon += credits;
     }
+}
+
+/// Where the credits went, as it truly is and not as a lagging reader sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accounting {
+    pub balance: i64,
+    /// Contacts, events and searches; refunds are not taken off.
+    pub charged_total: i64,
+    pub refunded_total: i64,
+    /// By contact and channel.
+    pub charges: BTreeMap<(String, Channel), Charge>,
+    pub tasks_created: usize,
+}
+
+impl Accounting {
+    /// Nothing at all for a contact that was never charged.
+    pub fn charge(&self, personnel_id: &str, channel: Channel) -> Charge {
+        let value = (personnel_id.to_owned(), channel);
+        self.charges.get(&value).copied().unwrap_or_default()
+    }
+}
+
+/// What one contact's email or phone has cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Charge {
+    pub times: u32,
+    pub credits: i64,
+    pub refunded: i64,
 }

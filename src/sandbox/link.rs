@@ -59,6 +59,11 @@ impl Cutter {
         lock(&self.0.plan).cut = Some(cut);
     }
 
+    /// Where the answer is to be cut.
+    pub(super) fn planned(&self) -> Option<Cut> {
+        lock(&self.0.plan).cut
+    }
+
     /// A new request came this way: what was planned for the answer before it is over.
     pub(super) fn spare(&self) {
         let mut plan = lock(&self.0.plan);

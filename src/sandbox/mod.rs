@@ -22,13 +22,13 @@ mod link;
 mod pages;
 mod precheck;
 mod routes;
+mod socketless;
 mod tasks;
 mod time;
 mod trouble;
 mod unlocks;
 mod world;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,10 +39,12 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 pub use contacts::{Channel, RULES};
+pub use credits::{Accounting, Charge};
 pub use fault_text::{FaultError, GRAMMAR as FAULTS};
 pub use faults::{Breakage, Fault, FaultKind, Loss, RetryAfter};
 pub use journal::Call;
 pub use routes::Endpoint;
+pub use socketless::without_socket;
 pub use time::Time;
 
 /// How the sandbox is to behave.
@@ -107,34 +109,6 @@ pub enum Billing {
     Repeats,
 }
 
-/// Where the credits went, as it truly is and not as a lagging reader sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Accounting {
-    pub balance: i64,
-    /// Contacts, events and searches; refunds are not taken off.
-    pub charged_total: i64,
-    pub refunded_total: i64,
-    /// By contact and channel.
-    pub charges: BTreeMap<(String, Channel), Charge>,
-    pub tasks_created: usize,
-}
-
-impl Accounting {
-    /// Nothing at all for a contact that was never charged.
-    pub fn charge(&self, personnel_id: &str, channel: Channel) -> Charge {
-        let value = (personnel_id.to_owned(), channel);
-        self.charges.get(&value).copied().unwrap_or_default()
-    }
-}
-
-/// What one contact's email or phone has cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Charge {
-    pub times: u32,
-    pub credits: i64,
-    pub refunded: i64,
-}
-
 /// What one lock protects: a call is decided and carried out under it in one step.
 struct State {
     world: world::World,
@@ -162,29 +136,35 @@ pub struct Sandbox {
     address: SocketAddr,
     shared: Arc<Shared>,
     links: link::Links,
-    server: JoinHandle<()>,
+    server: Option<JoinHandle<()>>,
+}
+
+impl Shared {
+    fn new(options: Options) -> Shared {
+        let clock = time::Clock::start(options.time);
+        let window_ms = time::millis(options.rate_window);
+        let state = State {
+            world: world::World::new(&options, clock.now_ms()),
+            limiter: limits::Limiter::new(options.rate_limit, window_ms),
+            journal: journal::Journal::default(),
+            faults: options.faults,
+            api_key: options.api_key,
+        };
+        Shared {
+            clock,
+            clock_skew_ms: options.clock_skew,
+            rate_limit: options.rate_limit,
+            rate_headers: options.rate_headers,
+            state: Mutex::new(state),
+        }
+    }
 }
 
 /// Begins to serve, on a task of the present runtime.
 pub async fn start(options: Options) -> io::Result<Sandbox> {
     let listener = TcpListener::bind(options.listen).await?;
     let address = listener.local_addr()?;
-    let clock = time::Clock::start(options.time);
-    let window_ms = time::millis(options.rate_window);
-    let state = State {
-        world: world::World::new(&options, clock.now_ms()),
-        limiter: limits::Limiter::new(options.rate_limit, window_ms),
-        journal: journal::Journal::default(),
-        faults: options.faults,
-        api_key: options.api_key,
-    };
-    let shared = Arc::new(Shared {
-        clock,
-        clock_skew_ms: options.clock_skew,
-        rate_limit: options.rate_limit,
-        rate_headers: options.rate_headers,
-        state: Mutex::new(state),
-    });
+    let shared = Arc::new(Shared::new(options));
     let links = link::Links::default();
     let door = link::Door::new(listener, &links);
     let router = Router::new()
@@ -195,7 +175,7 @@ pub async fn start(options: Options) -> io::Result<Sandbox> {
         // axum's server never returns of itself.
         axum::serve(door, router).await.ok();
     });
-    Ok(Sandbox { address, shared, links, server })
+    Ok(Sandbox { address, shared, links, server: Some(server) })
 }
 
 impl Sandbox {
@@ -260,6 +240,11 @@ impl Sandbox {
         state.api_key = key;
     }
 
+    /// From now on a contact costs this much.
+    pub fn set_price(&self, channel: Channel, credits: i64) {
+        self.state().world.set_price(channel, credits);
+    }
+
     /// Somebody else has unlocked it.
     pub fn mark_unlocked(&self, personnel_id: &str, channel: Channel) {
         self.state().world.mark_unlocked(personnel_id, channel);
@@ -279,21 +264,27 @@ impl Sandbox {
 
     /// Serves until this future is dropped.
     pub async fn run_until_stopped(mut self) {
-        // Only a panic ends the server; there is nothing to add to what that has printed.
-        (&mut self.server).await.ok();
+        if let Some(server) = &mut self.server {
+            // Only a panic ends the server; there is nothing to add to what that has printed.
+            server.await.ok();
+        }
     }
 
     /// Closes the port and every connection.
     pub async fn stop(mut self) {
-        self.server.abort();
-        (&mut self.server).await.ok();
+        if let Some(server) = &mut self.server {
+            server.abort();
+            server.await.ok();
+        }
         self.links.sever_all();
     }
 }
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        self.server.abort();
+        if let Some(server) = &self.server {
+            server.abort();
+        }
         self.links.sever_all();
     }
 }

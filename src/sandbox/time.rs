@@ -1,8 +1,8 @@
 //! The sandbox's own clock.
 //!
 //! Tasks end, windows close and charges appear by this clock and no other, so a test that moves it
-//! by hand foretells every answer. It starts at the real time either way, and never goes back: with
-//! [`Time::Auto`] it is the start plus what a steady clock measured since.
+//! by hand foretells every answer. It starts at the real time unless told otherwise, and never goes
+//! back: with [`Time::Auto`] it is the start plus what a steady clock measured since.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -17,6 +17,8 @@ pub enum Time {
     Auto,
     /// Only [`advance`](super::Sandbox::advance) moves it.
     Manual,
+    /// The same, from this moment on: Unix milliseconds.
+    ManualFrom(i64),
 }
 
 pub(super) struct Clock {
@@ -32,7 +34,10 @@ impl Clock {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             time,
-            started_ms: millis(since_epoch),
+            started_ms: match time {
+                Time::ManualFrom(moment) => moment,
+                Time::Auto | Time::Manual => millis(since_epoch),
+            },
             started: Instant::now(),
             advanced: Mutex::new(Duration::ZERO),
             moved: Notify::new(),
@@ -42,7 +47,7 @@ impl Clock {
     pub(super) fn now_ms(&self) -> i64 {
         let passed = match self.time {
             Time::Auto => self.started.elapsed(),
-            Time::Manual => *super::lock(&self.advanced),
+            Time::Manual | Time::ManualFrom(_) => *super::lock(&self.advanced),
         };
         self.started_ms + millis(passed)
     }
@@ -63,7 +68,7 @@ impl Clock {
             }
             match self.time {
                 Time::Auto => tokio::time::sleep(Duration::from_millis(left_ms.unsigned_abs())).await,
-                Time::Manual => moved.await,
+                Time::Manual | Time::ManualFrom(_) => moved.await,
             }
         }
     }

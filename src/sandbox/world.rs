@@ -101,6 +101,13 @@ impl World {
         self.prices.of(channel)
     }
 
+    pub(super) fn set_price(&mut self, channel: Channel, credits: i64) {
+        match channel {
+            Channel::Email => self.prices.email = credits,
+            Channel::Phone => self.prices.phone = credits,
+        }
+    }
+
     /// Notes that a call named this contact: from here somebody else's unlock of it is under way.
     fn ask(&mut self, id: &str, channel: Channel, now_ms: i64) {
         if Fate::of(id) == Fate::BeingUnlocked {

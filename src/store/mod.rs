@@ -58,6 +58,9 @@ fn inbox_migrations() -> Migrator {
 /// How long a statement waits for another program's lock before it says so.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Connections that read at the same time.
+const READERS: u32 = 4;
+
 /// An open database, and the inbox that belongs to it.
 #[derive(Clone)]
 pub struct Store {
@@ -74,6 +77,11 @@ impl Store {
     /// Opens, or creates, the database at `path`; `inbox` is the file of the inbox table when it
     /// is to have one of its own.
     pub async fn open(path: &Path, inbox: Option<&Path>) -> Result<Store, StoreError> {
+        Store::open_with(path, inbox, READERS).await
+    }
+
+    /// The same with so many connections to read; with one, reads never overtake each other.
+    pub async fn open_with(path: &Path, inbox: Option<&Path>, count: u32) -> Result<Store, StoreError> {
         let metrics = Metrics::default();
         let inbox_path = inbox.unwrap_or(path);
         let shared = inbox_path == path;
@@ -82,13 +90,13 @@ impl Store {
         if shared {
             migrate(path, &mut connection, inbox_migrations()).await?;
         }
-        let (writer, readers) = (Writer::start(connection, metrics.clone()), readers(path).await?);
+        let (writer, readers) = (Writer::start(connection, metrics.clone()), readers(path, count).await?);
         let (inbox, inbox_readers) = if shared {
             (writer.clone(), readers.clone())
         } else {
             let mut connection = prepare(inbox_path, 0o660).await?;
             migrate(inbox_path, &mut connection, inbox_migrations()).await?;
-            (Writer::start(connection, metrics.clone()), self::readers(inbox_path).await?)
+            (Writer::start(connection, metrics.clone()), self::readers(inbox_path, count).await?)
         };
         let (path, inbox_path) = (path.to_owned(), inbox_path.to_owned());
         Ok(Store { writer, readers, inbox, inbox_readers, path, inbox_path, metrics })
@@ -120,10 +128,10 @@ impl Store {
     /// The same store, reading through connections of its own: whoever reads much and often does
     /// not keep the others waiting.
     pub async fn with_own_readers(&self) -> Result<Store, StoreError> {
-        let own = readers(&self.path).await?;
+        let own = readers(&self.path, READERS).await?;
         let inbox_readers = match self.path == self.inbox_path {
             true => own.clone(),
-            false => readers(&self.inbox_path).await?,
+            false => readers(&self.inbox_path, READERS).await?,
         };
         Ok(Store { readers: own, inbox_readers, ..self.clone() })
     }
@@ -136,6 +144,14 @@ impl Store {
     /// What this process counts. Here, since whoever has something to count has the store as well.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Whether no statement is running or waiting: what a caller still waits for is then no answer of
+    /// the database.
+    pub fn is_quiet(&self) -> bool {
+        let idle = |pool: &SqlitePool| pool.num_idle() == pool.size() as usize;
+        let written = self.writer.is_quiet() && self.inbox.is_quiet();
+        written && idle(&self.readers) && idle(&self.inbox_readers)
     }
 
     /// The database file.
@@ -236,9 +252,9 @@ async fn migrate(
     }
 }
 
-async fn readers(path: &Path) -> Result<SqlitePool, StoreError> {
+async fn readers(path: &Path, count: u32) -> Result<SqlitePool, StoreError> {
     SqlitePoolOptions::new()
-        .max_connections(4)
+        .max_connections(count)
         .idle_timeout(None)
         .max_lifetime(None)
         .connect_with(options(path).read_only(true))

@@ -10,7 +10,7 @@
 //! everything: see [`StoreError::is_fatal`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use futures_util::future::BoxFuture;
 use sqlx::{Connection, Executor, SqliteConnection};
@@ -40,6 +40,8 @@ pub struct Writer {
     queue: mpsc::Sender<Work>,
     fence: Arc<AtomicI64>,
     metrics: Metrics,
+    /// Writes whose caller has not been told how they ended.
+    unfinished: Arc<AtomicUsize>,
 }
 
 /// No lease: the command line writes like any other program, guarded row by row.
@@ -51,7 +53,7 @@ impl Writer {
         let (queue, works) = mpsc::channel(1_024);
         let fence = Arc::new(AtomicI64::new(UNFENCED));
         tokio::spawn(serve(connection, works, fence.clone(), metrics.clone()));
-        Writer { queue, fence, metrics }
+        Writer { queue, fence, metrics, unfinished: Arc::default() }
     }
 
     /// Another writer with the same fence, after this one has failed.
@@ -66,6 +68,11 @@ impl Writer {
         self.fence.store(token, Ordering::SeqCst);
     }
 
+    /// Whether no write is waiting or running.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.unfinished.load(Ordering::SeqCst) == 0
+    }
+
     /// Runs `work` in a transaction and returns once it is on disk.
     pub async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
     where
@@ -73,6 +80,8 @@ impl Writer {
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
         let (tell, told) = oneshot::channel();
+        let unfinished = self.unfinished.clone();
+        unfinished.fetch_add(1, Ordering::SeqCst);
         let boxed: Work = Box::new(move |connection| {
             Box::pin(async move {
                 let result = match connection {
@@ -83,6 +92,7 @@ impl Writer {
                     keep: result.is_ok(),
                     fatal: result.as_ref().err().is_some_and(StoreError::is_fatal),
                     tell: Box::new(move |committed| {
+                        unfinished.fetch_sub(1, Ordering::SeqCst);
                         // The caller may have gone away; the write stands all the same.
                         let _ = tell.send(committed.and(result));
                     }),

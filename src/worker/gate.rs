@@ -157,6 +157,11 @@ impl Gate {
         self.knowledge().in_flight > 0
     }
 
+    /// Whether every call that may be in flight is: the next one waits for one of them.
+    pub fn is_full(&self) -> bool {
+        self.slots.available_permits() == 0
+    }
+
     /// Takes a key from the configuration. Another one than was refused opens the gate again.
     pub async fn set_key(&self, key: Option<Key>) -> Result<(), StoreError> {
         let reopened = {

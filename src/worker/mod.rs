@@ -115,6 +115,17 @@ impl Deps {
             timeout: config.api.timeout,
         };
         let client = Client::new(&settings)?;
+        Deps::with_client(store, clock, lease_token, config, client).await
+    }
+
+    /// The same over a client that the caller has made.
+    pub async fn with_client(
+        store: Store,
+        clock: Clock,
+        lease_token: i64,
+        config: Arc<Config>,
+        client: Client,
+    ) -> Result<Deps, SetupError> {
         let mut gates = BTreeMap::new();
         for (name, account) in &config.accounts {
             let id = AccountId::trusted(name.clone());

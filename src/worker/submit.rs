@@ -17,7 +17,6 @@ use super::release::release;
 use super::sort::{Sorted, set_aside, sort};
 use super::{Deps, Report, direct, submitted};
 use crate::api::{direct_body, unlock_body};
-use crate::clock;
 use crate::domain::credits::{self, Admission, Approval};
 use crate::domain::job::{Event, WaitReason};
 use crate::domain::rate::Class;
@@ -196,9 +195,9 @@ async fn send(deps: &Deps, gate: &Gate, job: &Job, sorting: Sorting) -> Result<R
         }
         Err(error) => return Err(error),
     };
-    let committed_at = clock::boot_ms();
+    let (clock, committed_at) = (deps.clock.clone(), deps.clock.steady_ms());
     failpoint::pass(Place::AfterIntent);
-    let proceed = move || clock::boot_ms() - committed_at <= LONGEST_PAUSE_BEFORE_SENDING_MS;
+    let proceed = move || clock.steady_ms() - committed_at <= LONGEST_PAUSE_BEFORE_SENDING_MS;
     let Some(channel) = job.channel() else {
         // The intent's transaction saw its item, so there is a wish.
         let Some(wish) = wish else { return Err(StoreError::Stale { what: "the item" }) };

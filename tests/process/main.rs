@@ -6,6 +6,8 @@
 
 mod disk;
 mod errors;
+#[path = "../shared/invariants.rs"]
+mod invariants;
 mod kills;
 mod stops;
 mod support;

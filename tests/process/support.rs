@@ -9,6 +9,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection, Row};
 use unlockd::sandbox::{self, Billing, Options, Sandbox};
 
+use crate::invariants::{Allowed, Evidence, Terms};
+
 pub(crate) struct Town {
     folder: tempfile::TempDir,
     /// Where database and configuration are; the folder itself unless it is another file system.
@@ -192,6 +194,22 @@ impl Town {
         assert_eq!(held, 0, "{what}: holds and releases");
         let open = self.number("select count(*) from inbox where status <> 'done'").await;
         assert_eq!(open, 0, "{what}: requests that are not done");
+        self.check(what).await;
+    }
+
+    /// Checks the invariants that hold after every run. The clocks are real here, so those about time
+    /// are left to the other tests.
+    async fn check(&self, what: &str) {
+        let evidence = Evidence {
+            state: &mut self.connect().await,
+            calls: self.sandbox.journal(),
+            accounting: self.sandbox.accounting(),
+            allowed: &Allowed::default(),
+            terms: Terms { shortest_step_ms: 0, per_minute: None, approve_above: 100_000 },
+        };
+        if let Err(violation) = evidence.check().await {
+            panic!("{what}: {violation}\n{}", self.log());
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, FromRow};
 use unlockd::sandbox::{Call, Fault};
 
-use super::Town;
+use super::{Town, invariants};
 
 impl Town {
     pub(crate) async fn all<T>(&mut self, sql: &str) -> Vec<T>
@@ -83,22 +83,12 @@ impl Town {
 
     /// The paid POSTs for contacts.
     pub(crate) fn posts(&self) -> Vec<Call> {
-        let mut calls = self.calls("/contacts/unlock");
-        calls.retain(|call| call.method == "POST");
-        calls
-    }
-
-    /// Every POST that may cost credits.
-    pub(crate) fn paid_posts(&self) -> Vec<Call> {
-        let mut calls = self.sandbox.journal();
-        calls.retain(|call| call.method == "POST" && !call.path.contains("/precheck"));
-        calls
+        invariants::posts(&self.sandbox.journal()).into_iter().cloned().collect()
     }
 
     /// The contacts that a POST named.
     pub(crate) fn sent(call: &Call) -> Vec<String> {
-        let ids = call.body["personnel_ids"].as_array().cloned().unwrap_or_default();
-        ids.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect()
+        invariants::sent(call)
     }
 
     /// Polls, in milliseconds since the first accepted POST.

@@ -12,6 +12,8 @@
 pub(crate) mod capture;
 mod check;
 mod crash;
+#[path = "../../shared/invariants.rs"]
+mod invariants;
 mod look;
 pub(crate) mod receiver;
 mod user;
@@ -32,6 +34,8 @@ use unlockd::store::Store;
 use unlockd::store::lease::{self, Lease};
 use unlockd::worker::driver::{self, End};
 use unlockd::worker::{Deps, poll, read, settle, submit, verify};
+
+use invariants::Allowed;
 
 /// More steps without coming to rest are a loop.
 const MOST_STEPS: usize = 3_000;
@@ -69,21 +73,6 @@ impl Setup {
     pub(crate) async fn build(self) -> Town {
         Town::build(self).await
     }
-}
-
-/// What a test knows to be otherwise than the invariants say.
-#[derive(Default)]
-pub(crate) struct Allowed {
-    /// Contacts that may be charged more than once, since a person or a second request asked so.
-    pub(crate) charged_again: Vec<String>,
-    /// The database was replaced by an older one: attempts and bookings may be missing.
-    pub(crate) restored: bool,
-    /// Calls that the limit turned away without being scripted: somebody else used the bucket up.
-    pub(crate) turned_away: bool,
-    /// Contacts whose values were erased; one may have been read again since.
-    pub(crate) erased: Vec<String>,
-    /// The price is another one than the bookings say.
-    pub(crate) price_differs: bool,
 }
 
 /// The worker's process, as far as a test needs one.

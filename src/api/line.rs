@@ -1,0 +1,91 @@
+//! The line to the API: HTTP, or the wire of a test in the same process.
+//!
+//! A simulation decides itself when a request arrives and what its answer goes through, without a
+//! socket and without real time. A [`Wire`] is handed over in code only; no configuration leads to it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use reqwest::{Method, Request, RequestBuilder, Response, Url};
+
+/// Carries a call to the API and its answer back, in the place of HTTP.
+pub trait Wire: fmt::Debug + Send + Sync {
+    /// Carries one call. The body of a paid call comes from behind its gate: reading it is sending it.
+    fn carry(&self, request: Request) -> BoxFuture<'static, Carried>;
+}
+
+/// What came of a call on a [`Wire`].
+#[derive(Debug)]
+pub struct Carried {
+    pub answer: Result<Response, Lost>,
+    /// How long it took, by the clock of the test.
+    pub took: Duration,
+}
+
+/// Why a call on a [`Wire`] has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// The connection never stood.
+    NoConnection,
+    /// The connection broke, or the time was up: the request may have arrived.
+    NoAnswer,
+}
+
+/// Where calls go out.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    http: reqwest::Client,
+    wire: Option<Arc<dyn Wire>>,
+}
+
+/// A call without an answer.
+pub(super) struct Unanswered {
+    /// Whether it failed before the connection stood: no byte of it was sent.
+    pub(super) before_connection: bool,
+    pub(super) source: Option<reqwest::Error>,
+}
+
+impl Line {
+    pub(super) fn new(http: reqwest::Client) -> Line {
+        Line { http, wire: None }
+    }
+
+    pub(super) fn over(self, wire: Arc<dyn Wire>) -> Line {
+        Line { wire: Some(wire), ..self }
+    }
+
+    pub(super) fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        self.http.request(method, url)
+    }
+
+    /// Sends one request, once, and says how long its answer took.
+    pub(super) async fn send(&self, request: RequestBuilder) -> (Result<Response, Unanswered>, Duration) {
+        let Some(wire) = &self.wire else {
+            let started = Instant::now();
+            let sent = request.send().await.map_err(Unanswered::from);
+            return (sent, started.elapsed());
+        };
+        match request.build() {
+            Ok(request) => {
+                let carried = wire.carry(request).await;
+                (carried.answer.map_err(Unanswered::from), carried.took)
+            }
+            Err(error) => (Err(error.into()), Duration::ZERO),
+        }
+    }
+}
+
+impl From<reqwest::Error> for Unanswered {
+    fn from(error: reqwest::Error) -> Unanswered {
+        let before_connection = error.is_connect() || error.is_builder();
+        Unanswered { before_connection, source: Some(error.without_url()) }
+    }
+}
+
+impl From<Lost> for Unanswered {
+    fn from(lost: Lost) -> Unanswered {
+        Unanswered { before_connection: lost == Lost::NoConnection, source: None }
+    }
+}
