@@ -164,15 +164,17 @@ pub(super) fn personnel_page(bytes: &[u8]) -> Result<PersonnelPage, Broken> {
 
 fn access(semantics: SemanticsBody) -> Option<EventAccess> {
     let mode = semantics.access_mode?;
-    let counts = semantics.counts.map(|counts| {
+    let count = |of: fn(&CountsBody) -> Option<u64>| semantics.counts.as_ref().and_then(of);
+    let (visible, there_are) = (count(|counts| counts.visible_total), count(|counts| counts.actual_total));
+    let counts = semantics.counts.as_ref().map(|counts| {
         json!({
             "actualTotal": counts.actual_total,
             "visibleTotal": counts.visible_total,
             "remainingLockedCount": counts.remaining_locked_count,
         })
     });
-    let full = mode == "full";
-    Some(EventAccess { full, semantics: json!({ "accessMode": mode, "counts": counts }).to_string() })
+    let (full, semantics) = (mode == "full", json!({ "accessMode": mode, "counts": counts }).to_string());
+    Some(EventAccess { full, visible, there_are, semantics })
 }
 
 #[cfg(test)]

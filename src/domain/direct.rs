@@ -83,8 +83,22 @@ pub struct Person {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventAccess {
     pub full: bool,
+    /// People visible, and people there are, where the answer says so.
+    pub visible: Option<u64>,
+    pub there_are: Option<u64>,
     /// The word as it came, and the counts that came with it, as JSON.
     pub semantics: String,
+}
+
+impl EventAccess {
+    /// For the timeline: "the list is complete, 45 of 45 people".
+    pub fn in_words(&self) -> String {
+        let list = if self.full { "the list is complete" } else { "the list is still a preview" };
+        match (self.visible, self.there_are) {
+            (Some(visible), Some(there_are)) => format!("{list}, {visible} of {there_are} people"),
+            _ => list.to_owned(),
+        }
+    }
 }
 
 impl Delivery {

@@ -92,8 +92,11 @@ pub async fn charges_of_window(
     let rows: Vec<(String, i64, i64, i64, bool)> = sqlx::query_as(
         "select j.action, coalesce(j.price, 0),
                 (select count(distinct i.personnel_id) from items i
-                 where i.job_id = j.id and i.outcome in ('delivered', 'no_value') and i.source is not 'profile'
-                   and j.state <> 'lost'),
+                 where i.job_id = j.id and j.state <> 'lost'
+                   and ((i.outcome in ('delivered', 'no_value') and i.source is not 'profile')
+                        -- An event that is paid for by its own word, and whose list is not read yet.
+                        or (i.state = 'reading' and exists (select 1 from direct_results d
+                                                            where d.item_id = i.id and d.credits_used > 0)))),
                 coalesce((select sum(l.credits) from ledger l where l.job_id = j.id and l.entry = 'charge'), 0)
                 + iif(j.state = 'in_doubt' and j.state_reason <> 'carried_out', j.cost, 0),
                 j.state in ('lost', 'in_doubt')

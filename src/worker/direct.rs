@@ -423,6 +423,7 @@ async fn finish(
     access: Option<EventAccess>,
     now: Millis,
 ) -> Result<Report, StoreError> {
+    let words = access.as_ref().map_or_else(|| "the list does not say".to_owned(), EventAccess::in_words);
     let semantics = access.map_or_else(|| "{}".to_owned(), |access| access.semantics);
     deps.store
         .write(move |connection| {
@@ -434,7 +435,7 @@ async fn finish(
                 direct::add_to_result(&mut *connection, job_id, &semantics).await?;
                 let source = if used > Credits::ZERO { "task" } else { "profile" };
                 direct::finish(&mut *connection, job_id, "delivered", Some(source), now).await?;
-                timeline::of_job(&mut *connection, now, job_id, "access_read", &semantics).await?;
+                timeline::of_job(&mut *connection, now, job_id, "access_read", &words).await?;
                 requests::finish_complete_of_job(connection, job_id, now).await
             })
         })
