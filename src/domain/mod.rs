@@ -9,7 +9,8 @@
 //! [`failure`] says what a failed call means, [`pacing`] says when the next call is due,
 //! [`outcome`] reads what the API said about each contact, [`doubt`] weighs the evidence about a
 //! submission whose answer was lost, [`sorting`] finds the contacts that need not be paid for,
-//! [`direct`] is about the actions that have no contacts, and [`reconcile`] compares credits expected with credits gone.
+//! [`direct`] is about the actions that have no contacts, [`listing`] reads an event's people page by
+//! page, and [`reconcile`] compares credits expected with credits gone.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod credits;
@@ -18,6 +19,7 @@ pub mod doubt;
 pub mod failure;
 pub mod ids;
 pub mod job;
+pub mod listing;
 pub mod outcome;
 pub mod pacing;
 pub mod rate;

@@ -1,0 +1,255 @@
+//! The people of an event, gathered page by page, and whose contact can still be bought.
+//!
+//! One page is never taken for all: the next is asked for until the API says that there is none, or
+//! a page is empty. The list may move while it is read, so a person who comes again is counted once;
+//! a page on which everybody comes again, or a list without end, is an error and no reason to go on
+//! asking.
+//!
+//! Source: the OpenAPI description of `/external/personnel/list`, and the vendor's event-unlock page
+//! (`semantics`: an event that is not unlocked shows a preview).
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+
+use super::direct::{EventAccess, Person, PersonnelPage};
+use super::ids::{Channel, PersonnelId};
+use super::outcome::Access;
+
+/// A million people on pages of 100, and an hour and a half of the usual rate limit.
+const MOST_PAGES: u32 = 10_000;
+
+/// What was read of an event's list so far.
+#[derive(Debug, Default)]
+pub struct Listing {
+    seen: BTreeSet<PersonnelId>,
+    pages: u32,
+    ended: bool,
+    /// People with a locked email, a locked phone, and a status that cannot be told.
+    locked: Tally,
+    /// How many there are in all, as the last page said.
+    total: u64,
+    access: Option<EventAccess>,
+}
+
+/// People of a list by what can be bought of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub emails: i64,
+    pub phones: i64,
+    /// People whose status is a word that is not known.
+    pub unclear: i64,
+}
+
+/// Why a list is not read on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Odd {
+    #[error(
+        "page {page} of the list names only people of the pages before it: the API repeats itself, so the list cannot \
+         be read to its end"
+    )]
+    Repeats { page: u32 },
+    #[error("after {MOST_PAGES} pages the list still does not end: narrow it down with a filter")]
+    Endless,
+}
+
+impl Listing {
+    /// The page to ask for; `None` once the list is read to its end.
+    pub fn next_page(&self) -> Option<u32> {
+        (!self.ended).then_some(self.pages + 1)
+    }
+
+    /// Takes the page that was asked for, and returns those of its people who are new.
+    pub fn take(&mut self, page: PersonnelPage) -> Result<Vec<Person>, Odd> {
+        self.pages += 1;
+        self.total = page.total;
+        self.access = page.access.or(self.access.take());
+        self.ended = page.people.is_empty() || !page.has_more;
+        let listed = page.people.len();
+        let mut people = page.people;
+        people.retain(|person| self.seen.insert(person.personnel_id.clone()));
+        if people.is_empty() && listed > 0 {
+            return Err(Odd::Repeats { page: self.pages });
+        }
+        if !self.ended && self.pages >= MOST_PAGES {
+            return Err(Odd::Endless);
+        }
+        people.iter().for_each(|person| self.locked.count(person));
+        Ok(people)
+    }
+
+    /// Pages read.
+    pub fn pages(&self) -> u32 {
+        self.pages
+    }
+
+    /// Distinct people read.
+    pub fn people(&self) -> i64 {
+        self.seen.len() as i64
+    }
+
+    pub fn locked(&self) -> Tally {
+        self.locked
+    }
+
+    /// How many the API says there are, when that is more than it has listed.
+    pub fn promised(&self) -> Option<u64> {
+        (self.total > self.seen.len() as u64).then_some(self.total)
+    }
+
+    /// Whether the list is a preview, as long as the event is not unlocked; `None`: it was not said.
+    pub fn is_preview(&self) -> Option<bool> {
+        self.access.as_ref().map(|access| !access.full)
+    }
+
+    /// How many more people an unlocked event would show; `None` when it was not said.
+    pub fn hidden(&self) -> Option<u64> {
+        #[derive(Deserialize)]
+        struct Semantics {
+            counts: Option<Counts>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Counts {
+            actual_total: Option<u64>,
+            remaining_locked_count: Option<u64>,
+        }
+        let semantics: Semantics = serde_json::from_str(&self.access.as_ref()?.semantics).ok()?;
+        let counts = semantics.counts?;
+        let rest = |total: u64| total.saturating_sub(self.seen.len() as u64);
+        counts.remaining_locked_count.or(counts.actual_total.map(rest))
+    }
+}
+
+impl Tally {
+    fn count(&mut self, person: &Person) {
+        self.emails += i64::from(person.is_locked(Channel::Email));
+        self.phones += i64::from(person.is_locked(Channel::Phone));
+        let unclear = |channel| person.access(channel) == Access::Unclear;
+        self.unclear += i64::from(unclear(Channel::Email) || unclear(Channel::Phone));
+    }
+}
+
+impl Person {
+    /// Whether this key has access to the person's email or phone.
+    pub fn access(&self, channel: Channel) -> Access {
+        let word = |text: &String| Access::from_word(Some(&text.trim().to_ascii_lowercase()));
+        match channel {
+            Channel::Email => self.email_status.as_ref().map_or(Access::Unclear, word),
+            // No word is the documented one for a phone that was never unlocked.
+            Channel::Phone => self.phone_status.as_ref().map_or(Access::Locked, word),
+        }
+    }
+
+    /// Whether there is something left to buy. A status that cannot be told does not count: what may
+    /// be bought already is not offered for sale.
+    pub fn is_locked(&self, channel: Channel) -> bool {
+        matches!(self.access(channel), Access::Locked | Access::Failed)
+    }
+
+    /// The access to email and phone, in words for people.
+    pub fn access_in_words(&self) -> String {
+        let word = |channel| match self.access(channel) {
+            Access::Locked | Access::Failed => "locked",
+            Access::InProgress => "being unlocked",
+            Access::Unlocked => "unlocked",
+            Access::Unclear => "unclear",
+        };
+        match (word(Channel::Email), word(Channel::Phone)) {
+            (email, phone) if email == phone => email.to_owned(),
+            (email, phone) => format!("email {email}, phone {phone}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn person(id: u64, email: Option<&str>, phone: Option<&str>) -> Person {
+        Person {
+            personnel_id: PersonnelId::parse(&id.to_string()).expect("digits"),
+            full_name: None,
+            title: None,
+            company_name: None,
+            email_status: email.map(str::to_owned),
+            phone_status: phone.map(str::to_owned),
+        }
+    }
+
+    fn page(ids: impl IntoIterator<Item = u64>, total: u64, has_more: bool) -> PersonnelPage {
+        let people = ids.into_iter().map(|id| person(id, Some("locked"), None)).collect();
+        PersonnelPage { people, total, has_more, access: None }
+    }
+
+    #[test]
+    fn one_page_is_never_taken_for_all() {
+        let mut listing = Listing::default();
+        assert_eq!(listing.next_page(), Some(1));
+        for (number, ids, has_more) in [(1, 1..101, true), (2, 101..201, true), (3, 201..251, false)] {
+            assert_eq!(listing.next_page(), Some(number));
+            listing.take(page(ids, 250, has_more)).expect("in order");
+        }
+        assert_eq!((listing.next_page(), listing.people(), listing.promised()), (None, 250, None));
+        assert_eq!(listing.locked(), Tally { emails: 250, phones: 250, unclear: 0 });
+    }
+
+    #[test]
+    fn an_empty_page_ends_the_list_whatever_it_says() {
+        let mut listing = Listing::default();
+        listing.take(page(1..3, 9, true)).expect("people");
+        assert_eq!(listing.take(page([], 9, true)), Ok(Vec::new()));
+        assert_eq!((listing.next_page(), listing.promised()), (None, Some(9)));
+    }
+
+    #[test]
+    fn a_person_who_comes_again_is_counted_once() {
+        let mut listing = Listing::default();
+        listing.take(page(1..4, 5, true)).expect("people");
+        let new = listing.take(page(3..6, 5, false)).expect("the list has moved");
+        assert_eq!(new.iter().map(|person| person.personnel_id.as_str()).collect::<Vec<_>>(), ["4", "5"]);
+        assert_eq!((listing.people(), listing.locked().emails), (5, 5));
+    }
+
+    #[test]
+    fn a_list_that_repeats_itself_or_never_ends_is_not_read_for_ever() {
+        let mut listing = Listing::default();
+        listing.take(page(1..4, 9, true)).expect("people");
+        assert_eq!(listing.take(page(1..4, 9, true)), Err(Odd::Repeats { page: 2 }));
+        let mut listing = Listing::default();
+        let ended = (1..=u64::from(MOST_PAGES)).find_map(|id| listing.take(page([id], 9, true)).err());
+        assert_eq!((ended, listing.pages()), (Some(Odd::Endless), MOST_PAGES));
+    }
+
+    #[test]
+    fn a_preview_says_how_many_are_hidden() {
+        let with = |full, semantics: &str| {
+            let access = Some(EventAccess { full, semantics: semantics.to_owned() });
+            let mut listing = Listing::default();
+            listing.take(PersonnelPage { access, ..page(1..6, 5, false) }).expect("people");
+            (listing.is_preview(), listing.hidden())
+        };
+        assert_eq!(with(false, r#"{"counts":{"remainingLockedCount":40}}"#), (Some(true), Some(40)));
+        assert_eq!(with(false, r#"{"counts":{"actualTotal":45}}"#), (Some(true), Some(40)));
+        assert_eq!(with(false, r#"{"counts":null}"#), (Some(true), None));
+        assert_eq!(with(true, r#"{"counts":{"remainingLockedCount":0}}"#), (Some(false), Some(0)));
+        assert_eq!(Listing::default().is_preview(), None);
+    }
+
+    #[test]
+    fn access_is_said_in_words_and_what_is_unclear_is_not_for_sale() {
+        let table = [
+            (Some("locked"), None, "locked", (true, true)),
+            (Some("unlocked"), Some("ready"), "unlocked", (false, false)),
+            (Some("unlocked"), Some("failed"), "email unlocked, phone locked", (false, true)),
+            (Some(" Locked "), Some("processing"), "email locked, phone being unlocked", (true, false)),
+            (None, None, "email unclear, phone locked", (false, true)),
+            (Some("teased"), Some("odd"), "unclear", (false, false)),
+        ];
+        for (email, phone, words, locked) in table {
+            let person = person(1, email, phone);
+            assert_eq!(person.access_in_words(), words);
+            assert_eq!((person.is_locked(Channel::Email), person.is_locked(Channel::Phone)), locked);
+        }
+    }
+}
