@@ -3,6 +3,9 @@
 //! A real database in a directory of its own, the sandbox in this process, and `run --until-idle`
 //! where a worker is needed. The environment is empty, so nobody's configuration takes part.
 
+#[path = "cli/personnel.rs"]
+mod personnel;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -748,6 +751,7 @@ async fn check_names_what_is_wrong_and_never_shows_a_key() {
 fn every_command_has_help_with_an_example() {
     let dir = tempfile::tempdir().expect("a directory");
     for command in [
+        "personnel",
         "plan",
         "enqueue",
         "adopt",

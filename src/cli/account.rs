@@ -6,6 +6,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use secrecy::SecretString;
 use serde::Serialize;
 
 use super::show::{self, cell};
@@ -51,12 +52,7 @@ pub(super) async fn fresh_balance(
     account: &AccountId,
     cause: &'static str,
 ) -> Result<Fresh, Failure> {
-    let config = deps.config();
-    match config::read_key(&config.accounts[account.as_str()]) {
-        Err(error) => return Err(Failure::usage(error)),
-        Ok(None) => return Err(Failure::usage(anyhow::anyhow!("{}", no_key(account)))),
-        Ok(Some(_)) => {}
-    }
+    key_of(&deps.config(), account)?;
     let balance = match ask_balance(deps, &deps.gates[account], cause).await? {
         Asked::Recorded(balance) => balance,
         Asked::At(at) => {
@@ -72,6 +68,15 @@ pub(super) async fn fresh_balance(
     Ok(Fresh { balance, purse, taken_at: deps.clock.now().into() })
 }
 
+/// The account's key as it is configured now; exit code 2 when there is none.
+pub(super) fn key_of(config: &Config, account: &AccountId) -> Result<SecretString, Failure> {
+    match config::read_key(&config.accounts[account.as_str()]) {
+        Err(error) => Err(Failure::usage(error)),
+        Ok(None) => Err(Failure::usage(anyhow::anyhow!("{}", no_key(account)))),
+        Ok(Some(key)) => Ok(key),
+    }
+}
+
 /// What to do about a missing key.
 pub(super) fn no_key(account: &AccountId) -> String {
     let variable = if account.as_str() == "default" { "set LENSMOR_API_KEY, or " } else { "" };
@@ -81,7 +86,8 @@ pub(super) fn no_key(account: &AccountId) -> String {
     )
 }
 
-async fn refused_before(store: &Store, account: &AccountId) -> Result<Failure, Failure> {
+/// The key was refused before, and is not tried again.
+pub(super) async fn refused_before(store: &Store, account: &AccountId) -> Result<Failure, Failure> {
     let row = accounts::read(store.readers(), account).await?;
     let (fingerprint, at) = (cell(&row.refused_key), cell(&row.key_refused_at.map(Time)));
     Ok(anyhow::anyhow!(

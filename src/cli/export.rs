@@ -149,7 +149,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
 }
 
 /// Personal data: for its owner only, also when the file was there before with another mode.
-fn private_file(path: &Path) -> std::io::Result<std::fs::File> {
+pub(super) fn private_file(path: &Path) -> std::io::Result<std::fs::File> {
     use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
     let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     if file.metadata()?.is_file() {
@@ -236,12 +236,11 @@ fn csv_contact(out: &mut impl Write, contact: &Contact) -> std::io::Result<()> {
     )
 }
 
-fn csv_line(out: &mut impl Write, cells: &[Option<&str>; 14]) -> std::io::Result<()> {
+/// One line of CSV in which no cell is a formula.
+pub(super) fn csv_line(out: &mut impl Write, cells: &[Option<&str>]) -> std::io::Result<()> {
     let mut line = csv::WriterBuilder::new().from_writer(Vec::with_capacity(256));
-    line.write_record(
-        cells.map(|cell| harmless(cell.unwrap_or_default())).iter().map(|cell| cell.as_bytes()),
-    )
-    .map_err(std::io::Error::from)?;
+    let harmless = cells.iter().map(|cell| harmless(cell.unwrap_or_default()).into_owned());
+    line.write_record(harmless).map_err(std::io::Error::from)?;
     out.write_all(&line.into_inner().map_err(|error| error.into_error())?)
 }
 

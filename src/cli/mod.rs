@@ -15,6 +15,7 @@ mod health;
 mod ids;
 mod jobs;
 mod packaging;
+mod personnel;
 mod plan;
 mod purge;
 mod reload;
@@ -64,6 +65,8 @@ enum Command {
     Demo(demo::Args),
     /// A local imitation of the Lensmor API, for trying and testing
     Sandbox(sandbox::Args),
+    /// The people of an event, and whose contact is still locked; free
+    Personnel(personnel::Args),
     /// What a request would do and cost, before it is written
     Plan(plan::Args),
     /// Ask for contacts: write a row into the inbox
@@ -216,6 +219,7 @@ fn run_command(command: Command, context: Context) -> Outcome {
         Command::Run(args) => block_on(run::run(context, args)),
         Command::Demo(args) => block_on(demo::run(context, args)),
         Command::Sandbox(args) => block_on(sandbox::run(args)),
+        Command::Personnel(args) => block_on(personnel::run(context, args)),
         Command::Enqueue(args) => block_on(enqueue::run(context, args)),
         Command::Adopt(args) => block_on(enqueue::adopt(context, args)),
         Command::Requests(args) => block_on(requests::list(context, args)),
