@@ -1,8 +1,7 @@
 //! One page of an event's people, asked for as often as it takes.
 //!
-//! The gate is opened anew for each call, from the database: a worker that runs at the same time
-//! writes there what it sends and what it is told, so that both keep to one rate limit and neither
-//! calls while a `Retry-After` runs.
+//! The gate is opened anew for each call, from the database: there a worker that runs at the same
+//! time books its calls and what it is told about the limit and the key.
 
 use std::time::Duration;
 
