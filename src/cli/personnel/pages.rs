@@ -92,10 +92,13 @@ impl Pages<'_> {
 
     async fn wait_for_rate_limit(&self, at: Millis) {
         let wait_ms = at.since(self.deps.clock.now());
-        let (account, seconds, at) = (self.account, (wait_ms + 999) / 1_000, Time::from(at));
-        eprintln!(
-            "unlockd: the rate limit of account {account} allows the next call at {at}; waiting {seconds} s"
-        );
+        // What is left of a window that ends a little later than thought is not worth a word.
+        if wait_ms >= 500 {
+            let (account, seconds, at) = (self.account, (wait_ms + 999) / 1_000, Time::from(at));
+            eprintln!(
+                "unlockd: the rate limit of account {account} allows the next call at {at}; waiting {seconds} s"
+            );
+        }
         sleep(wait_ms).await;
     }
 
