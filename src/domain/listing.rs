@@ -10,8 +10,6 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
-
 use super::direct::{EventAccess, Person, PersonnelPage};
 use super::ids::{Channel, PersonnelId};
 use super::outcome::Access;
@@ -104,20 +102,9 @@ impl Listing {
 
     /// How many more people an unlocked event would show; `None` when it was not said.
     pub fn hidden(&self) -> Option<u64> {
-        #[derive(Deserialize)]
-        struct Semantics {
-            counts: Option<Counts>,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Counts {
-            actual_total: Option<u64>,
-            remaining_locked_count: Option<u64>,
-        }
-        let semantics: Semantics = serde_json::from_str(&self.access.as_ref()?.semantics).ok()?;
-        let counts = semantics.counts?;
-        let rest = |total: u64| total.saturating_sub(self.seen.len() as u64);
-        counts.remaining_locked_count.or(counts.actual_total.map(rest))
+        let access = self.access.as_ref()?;
+        let visible = access.visible.unwrap_or(self.seen.len() as u64);
+        access.there_are.map(|there_are| there_are.saturating_sub(visible))
     }
 }
 
@@ -223,16 +210,16 @@ mod tests {
 
     #[test]
     fn a_preview_says_how_many_are_hidden() {
-        let with = |full, semantics: &str| {
-            let access = Some(EventAccess { full, semantics: semantics.to_owned() });
+        let with = |full, visible, there_are| {
+            let access = Some(EventAccess { full, visible, there_are, semantics: String::new() });
             let mut listing = Listing::default();
             listing.take(PersonnelPage { access, ..page(1..6, 5, false) }).expect("people");
             (listing.is_preview(), listing.hidden())
         };
-        assert_eq!(with(false, r#"{"counts":{"remainingLockedCount":40}}"#), (Some(true), Some(40)));
-        assert_eq!(with(false, r#"{"counts":{"actualTotal":45}}"#), (Some(true), Some(40)));
-        assert_eq!(with(false, r#"{"counts":null}"#), (Some(true), None));
-        assert_eq!(with(true, r#"{"counts":{"remainingLockedCount":0}}"#), (Some(false), Some(0)));
+        assert_eq!(with(false, Some(5), Some(45)), (Some(true), Some(40)));
+        assert_eq!(with(false, None, Some(45)), (Some(true), Some(40)), "five were listed");
+        assert_eq!(with(false, None, None), (Some(true), None));
+        assert_eq!(with(true, Some(5), Some(5)), (Some(false), Some(0)));
         assert_eq!(Listing::default().is_preview(), None);
     }
 
