@@ -147,7 +147,8 @@ pub async fn book_call(
     Ok(())
 }
 
-/// Keeps what was learned about the rate limit.
+/// Keeps what was learned about the rate limit. A later `Retry-After` that another program was told
+/// stays: whoever saves knows only of its own.
 pub async fn save_rate(
     connection: &mut SqliteConnection,
     account: &AccountId,
@@ -156,7 +157,7 @@ pub async fn save_rate(
     ensure(connection, account).await?;
     sqlx::query(
         "update accounts set rate_limit = ?2, rate_window_ms = ?3, rate_remaining = ?4, rate_resets_at = ?5,
-                blocked_until = ?6
+                blocked_until = nullif(max(coalesce(blocked_until, 0), coalesce(?6, 0)), 0)
          where account = ?1",
     )
     .bind(account.as_str())

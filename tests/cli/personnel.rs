@@ -83,6 +83,20 @@ async fn a_retry_after_that_another_program_was_told_holds_for_a_list() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_retry_after_that_another_program_is_told_holds_from_the_next_page_on() {
+    let town = town_of_the_event(faults(&["pass@list", "slow=2s@list", "429=3@balance"])).await;
+    std::thread::scope(|scope| {
+        let listing = scope.spawn(|| town.ok(&asked(&["--format", "ids"])));
+        town.until("page 2 is asked for", || pages_asked(&town).len() == 2);
+        town.run(&["balance"]).with_code(1);
+        assert_eq!(listing.join().expect("it ends").out.lines().count(), 250);
+    });
+    let refused = town.sandbox.journal().into_iter().find(|call| call.status == Some(429)).expect("429");
+    let page_3 = &pages_asked(&town)[2];
+    assert!(page_3.at_ms - refused.at_ms >= 3_000, "{} ms", page_3.at_ms - refused.at_ms);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_broken_page_is_read_again_and_a_list_cut_short_says_so() {
     let town = town_of_the_event(faults(&["pass@list", "broken=types@list", "lost-answer@list"])).await;
     let said = town.ok(&asked(&["--format", "ids"]));
