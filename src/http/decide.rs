@@ -1,4 +1,4 @@
-//! What a person does on the page: signing in and out, decisions, and revealing a value.
+//! What a signed-in person does on the page: decisions, and revealing a value.
 //!
 //! Each passes the same steps: from a page of ours, by a session of ours, with a ticket that is
 //! good. Then it is decided where the command line decides, so both refuse the same.
@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::page::{self, Look, number};
-use super::session::{SessionId, SignInError};
-use super::ticket::Act;
+use super::session::SessionId;
+use super::ticket::{Act, TicketError};
 use super::{Site, guard};
 use crate::domain::pacing::Ladder;
 use crate::domain::{AccountId, Credits, JobId, RequestId};
@@ -21,65 +21,6 @@ use crate::store::jobs::{self, Job};
 use crate::store::report::requests;
 use crate::store::{StoreError, accounts};
 use crate::worker::decide;
-
-#[derive(Deserialize)]
-pub(super) struct SignIn {
-    token: String,
-}
-
-pub(super) async fn sign_in_form(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
-    let look = Look::new(&site, &headers);
-    let page = page::sign_in_page(&look, guard::is_loopback(&headers), None);
-    page::whole(&look, StatusCode::OK, page)
-}
-
-pub(super) async fn sign_in(
-    State(site): State<Arc<Site>>,
-    headers: HeaderMap,
-    form: Result<Form<SignIn>, FormRejection>,
-) -> Response {
-    let look = Look::new(&site, &headers);
-    if let Err(refusal) = of_our_page(&look, &headers) {
-        return refusal;
-    }
-    let Ok(Form(form)) = form else { return not_understood(&look) };
-    let is_private = guard::is_loopback(&headers);
-    match site.sessions.sign_in(&form.token, look.now) {
-        Ok(value) => {
-            tracing::info!("somebody signed in to the status page");
-            with_cookie(&site, Some(&value), !is_private)
-        }
-        Err(error) => {
-            tracing::warn!(%error, "somebody tried to sign in to the status page");
-            let status = match error {
-                SignInError::LockedOut { .. } => StatusCode::TOO_MANY_REQUESTS,
-                _ => StatusCode::FORBIDDEN,
-            };
-            let page = page::sign_in_page(&look, is_private, Some(&error.to_string()));
-            page::whole(&look, status, page)
-        }
-    }
-}
-
-pub(super) async fn sign_out(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
-    let look = Look::new(&site, &headers);
-    if let Err(refusal) = of_our_page(&look, &headers) {
-        return refusal;
-    }
-    if let Some(session) = look.visitor.session() {
-        site.sessions.sign_out(session);
-    }
-    with_cookie(&site, None, !guard::is_loopback(&headers))
-}
-
-fn with_cookie(site: &Site, value: Option<&str>, secure: bool) -> Response {
-    let cookie = super::session::set_cookie(value, site.port(), secure);
-    let mut response = Redirect::to("/").into_response();
-    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-        response.headers_mut().insert(header::SET_COOKIE, cookie);
-    }
-    response
-}
 
 #[derive(Deserialize)]
 pub(super) struct Pressed {
@@ -97,41 +38,32 @@ pub(super) async fn decisions(
     form: PressedForm,
 ) -> Response {
     let look = Look::new(&site, &headers);
-    let (session, pressed) = match pressed(&look, &headers, form) {
-        Ok(pressed) => pressed,
-        Err(refusal) => return refusal,
-    };
-    if let Err(refusal) = typed_right(&look, session, &pressed) {
-        return refusal;
+    match decided(&look, &headers, form).await {
+        Ok(then) => Redirect::to(&then).into_response(),
+        Err(refused) => refused.page(&look),
     }
-    let act = match site.tickets.take(session, &pressed.ticket, look.now) {
-        Ok(act) => act,
-        Err(error) => return stale(&look, &error.to_string()),
-    };
-    match carry_out(&look, &act).await {
-        Ok(Done { notice, then }) => {
-            tracing::info!(decision = ?act, "decided on the status page");
-            // What this process writes itself is no change to its own connection.
-            site.signals.wake();
-            site.sessions.tell(session, notice);
-            Redirect::to(&then).into_response()
-        }
-        Err(Refused::Changed(what)) => stale(&look, &what),
-        Err(Refused::Store(StoreError::Stale { what })) => {
-            stale(&look, &format!("{what} was changed by somebody else in the meantime"))
-        }
-        Err(Refused::Store(error)) => super::unreadable(&error),
-    }
+}
+
+/// Where to look next.
+async fn decided(look: &Look<'_>, headers: &HeaderMap, form: PressedForm) -> Result<String, Refused> {
+    let (session, pressed) = pressed(look, headers, form)?;
+    // A figure that was typed wrong uses no ticket up.
+    typed_right(&look.site.tickets.read(session, &pressed.ticket, look.now)?, &pressed)?;
+    let act = look.site.tickets.take(session, &pressed.ticket, look.now)?;
+    let Done { notice, then } = carry_out(look, &act).await?;
+    tracing::info!(decision = ?act, "decided on the status page");
+    // What this process writes itself is no change to its own connection.
+    look.site.signals.wake();
+    look.site.sessions.tell(session, notice);
+    Ok(then)
 }
 
 /// Shows one contact's value.
 pub(super) async fn reveal(State(site): State<Arc<Site>>, headers: HeaderMap, form: PressedForm) -> Response {
     let look = Look::new(&site, &headers);
-    let (session, pressed) = match pressed(&look, &headers, form) {
-        Ok(pressed) => pressed,
-        Err(refusal) => return refusal,
-    };
-    match site.tickets.take(session, &pressed.ticket, look.now) {
+    let taken = pressed(&look, &headers, form)
+        .and_then(|(session, pressed)| Ok(site.tickets.take(session, &pressed.ticket, look.now)?));
+    match taken {
         Ok(Act::Reveal { request, item }) => {
             tracing::info!(
                 request_id = request,
@@ -140,66 +72,30 @@ pub(super) async fn reveal(State(site): State<Arc<Site>>, headers: HeaderMap, fo
             );
             page::revealed(&look, request, item).await
         }
-        Ok(_) => not_understood(&look),
-        Err(error) => stale(&look, &error.to_string()),
+        Ok(_) => Refused::NotUnderstood.page(&look),
+        Err(refused) => refused.page(&look),
     }
 }
 
 /// A form of a signed-in person, from a page of ours.
-fn pressed(
-    look: &Look<'_>,
-    headers: &HeaderMap,
-    form: PressedForm,
-) -> Result<(SessionId, Pressed), Response> {
-    of_our_page(look, headers)?;
-    let Some(session) = look.visitor.session() else {
-        let text =
-            "You are not signed in, or your session has ended. Nothing was changed, and nothing is spent.";
-        return Err(page::says(look, StatusCode::FORBIDDEN, "Sign in first", text));
-    };
-    let Ok(Form(pressed)) = form else { return Err(not_understood(look)) };
+fn pressed(look: &Look<'_>, headers: &HeaderMap, form: PressedForm) -> Result<(SessionId, Pressed), Refused> {
+    if !guard::is_same_origin(headers) {
+        return Err(Refused::NotOurPage);
+    }
+    let session = look.visitor.session().ok_or(Refused::NotSignedIn)?;
+    let Form(pressed) = form.map_err(|_| Refused::NotUnderstood)?;
     Ok((session, pressed))
 }
 
-fn of_our_page(look: &Look<'_>, headers: &HeaderMap) -> Result<(), Response> {
-    if guard::is_same_origin(headers) {
-        return Ok(());
-    }
-    let text =
-        "The request did not come from a page of this server. Nothing was changed, and nothing is spent.";
-    Err(page::says(look, StatusCode::FORBIDDEN, "Refused", text))
-}
-
-fn not_understood(look: &Look<'_>) -> Response {
-    let text = "The form was not understood. Nothing was changed, and nothing is spent.";
-    page::says(look, StatusCode::BAD_REQUEST, "Not understood", text)
-}
-
-fn stale(look: &Look<'_>, what: &str) -> Response {
-    let text = format!(
-        "Nothing was changed, and nothing is spent: {what}. Look at it again, and decide on what you see."
-    );
-    page::says(look, StatusCode::CONFLICT, "That is out of date", &text)
-}
-
-/// A figure that was typed wrong uses no ticket up.
-fn typed_right(look: &Look<'_>, session: SessionId, pressed: &Pressed) -> Result<(), Response> {
-    let expected = match look.site.tickets.read(session, &pressed.ticket, look.now) {
-        Ok(Act::Approve { quoted, .. }) => quoted,
-        Ok(Act::Resubmit { cost, .. }) => cost,
-        Ok(_) => return Ok(()),
-        Err(error) => return Err(stale(look, &error.to_string())),
+fn typed_right(act: &Act, pressed: &Pressed) -> Result<(), Refused> {
+    let expected = match act {
+        Act::Approve { quoted, .. } => *quoted,
+        Act::Resubmit { cost, .. } => *cost,
+        _ => return Ok(()),
     };
-    let typed: String =
-        pressed.credits.iter().flat_map(|typed| typed.chars()).filter(|char| !is_grouping(*char)).collect();
-    if typed.parse() == Ok(expected) {
-        return Ok(());
-    }
-    let text = format!(
-        "To confirm, type the figure that is shown: {}. Nothing was changed, and nothing is spent. Go back to try again.",
-        number(expected)
-    );
-    Err(page::says(look, StatusCode::UNPROCESSABLE_ENTITY, "Another figure", &text))
+    let typed = pressed.credits.iter().flat_map(|typed| typed.chars());
+    let typed: String = typed.filter(|char| !is_grouping(*char)).collect();
+    if typed.parse() == Ok(expected) { Ok(()) } else { Err(Refused::AnotherFigure(expected)) }
 }
 
 /// What people put between digits.
@@ -212,10 +108,66 @@ struct Done {
     then: String,
 }
 
-enum Refused {
+/// Why nothing was changed.
+pub(super) enum Refused {
+    NotOurPage,
+    NotSignedIn,
+    NotUnderstood,
+    /// Not the figure that was shown: this one.
+    AnotherFigure(i64),
+    Ticket(TicketError),
     /// What is otherwise than shown, in words.
     Changed(String),
     Store(StoreError),
+}
+
+impl Refused {
+    /// The page that says so, and that nothing is spent.
+    pub(super) fn page(self, look: &Look<'_>) -> Response {
+        let stale = |what: &str| {
+            (
+                StatusCode::CONFLICT,
+                "That is out of date",
+                format!("{what}. Look at it again, and decide on what you see"),
+            )
+        };
+        let (status, title, what) = match self {
+            Refused::NotOurPage => (
+                StatusCode::FORBIDDEN,
+                "Refused",
+                "The request did not come from a page of this server".to_owned(),
+            ),
+            Refused::NotSignedIn => (
+                StatusCode::FORBIDDEN,
+                "Sign in first",
+                "You are not signed in, or your session has ended".to_owned(),
+            ),
+            Refused::NotUnderstood => {
+                (StatusCode::BAD_REQUEST, "Not understood", "The form was not understood".to_owned())
+            }
+            Refused::AnotherFigure(expected) => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Another figure",
+                format!(
+                    "To confirm, type the figure that is shown: {}. Go back to try again",
+                    number(expected)
+                ),
+            ),
+            Refused::Ticket(error) => stale(&error.to_string()),
+            Refused::Changed(what) => stale(&what),
+            Refused::Store(StoreError::Stale { what }) => {
+                stale(&format!("{what} was changed by somebody else in the meantime"))
+            }
+            Refused::Store(error) => return super::unreadable(&error),
+        };
+        page::says(look, status, title, &format!("{what}. Nothing was changed, and nothing is spent."))
+    }
+}
+
+impl From<TicketError> for Refused {
+    fn from(error: TicketError) -> Refused {
+        Refused::Ticket(error)
+    }
 }
 
 impl From<StoreError> for Refused {

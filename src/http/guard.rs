@@ -34,7 +34,7 @@ const HEADERS: [(HeaderName, &str); 7] = [
 pub(super) async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
     let mut response = match judge(&request, site.address()) {
         Ok(()) => next.run(request).await,
-        Err(refusal) => refusal,
+        Err(refusal) => refusal.into_response(),
     };
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
@@ -42,15 +42,34 @@ pub(super) async fn guard(State(site): State<Arc<Site>>, request: Request, next:
     response
 }
 
-fn judge(request: &Request, address: Option<SocketAddr>) -> Result<(), Response> {
+/// What no route may see.
+enum Refusal {
+    ForeignHost,
+    Method,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        match self {
+            Refusal::ForeignHost => {
+                let text = "this server answers to its own address and to localhost only\n";
+                (StatusCode::FORBIDDEN, text).into_response()
+            }
+            Refusal::Method => {
+                let allow = [(header::ALLOW, "GET, HEAD, POST")];
+                (StatusCode::METHOD_NOT_ALLOWED, allow, "method not allowed\n").into_response()
+            }
+        }
+    }
+}
+
+fn judge(request: &Request, address: Option<SocketAddr>) -> Result<(), Refusal> {
     let address = address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
     if !names_us(request.headers(), request.uri(), address.ip()) {
-        let text = "this server answers to its own address and to localhost only\n";
-        return Err((StatusCode::FORBIDDEN, text).into_response());
+        return Err(Refusal::ForeignHost);
     }
     if ![Method::GET, Method::HEAD, Method::POST].contains(request.method()) {
-        let allow = [(header::ALLOW, "GET, HEAD, POST")];
-        return Err((StatusCode::METHOD_NOT_ALLOWED, allow, "method not allowed\n").into_response());
+        return Err(Refusal::Method);
     }
     Ok(())
 }

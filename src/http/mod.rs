@@ -1,7 +1,7 @@
 //! The HTTP server at `http.listen`: health, metrics and the status page.
 //!
 //! It reads through connections of its own and never calls the API, so that no number of visitors
-//! delays paid work. Every answer, an error included, passes [`guard`]: a foreign `Host` is refused
+//! delays paid work. Every answer, an error included, passes one guard: a foreign `Host` is refused
 //! and the headers that browsers obey are set. A port that is taken does not stop the worker: it is
 //! said once and tried again, so a standby worker of the same host gets the port when it takes over.
 
@@ -13,6 +13,7 @@ mod health;
 pub mod metrics;
 mod page;
 mod session;
+mod sign_in;
 mod ticket;
 
 use std::net::SocketAddr;
@@ -160,8 +161,8 @@ pub fn router(site: Arc<Site>) -> Router {
         .route("/requests/{id}", get(page::request))
         .route("/jobs", get(page::jobs))
         .route("/jobs/{id}", get(page::job))
-        .route("/session", get(decide::sign_in_form).post(decide::sign_in))
-        .route("/session/end", post(decide::sign_out))
+        .route("/session", get(sign_in::form).post(sign_in::sign_in))
+        .route("/session/end", post(sign_in::sign_out))
         .route("/decisions", post(decide::decisions))
         .route("/reveal", post(decide::reveal))
         .route("/assets/page.css", get(assets::styles))

@@ -68,11 +68,11 @@ struct Ticket {
 /// Why a ticket is no good. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TicketError {
-    #[error("this form was not made for your session, or was changed")]
+    #[error("This form was not made for your session, or was changed")]
     Forged,
-    #[error("this form was shown more than 15 minutes ago")]
+    #[error("This form was shown more than 15 minutes ago")]
     Expired,
-    #[error("this form was used already")]
+    #[error("This form was used already")]
     Used,
 }
 

@@ -1,9 +1,12 @@
 //! The HTTP server, spoken to over real sockets: a real database, a sandbox, and a clock that moves
 //! when told.
 
+mod decisions;
 mod guard;
 mod health;
+mod pages;
 mod place;
+mod session;
 #[allow(dead_code)]
 #[path = "../it/support/mod.rs"]
 mod support;

@@ -1,6 +1,8 @@
-//! A town with its page served.
+//! A town with its page served, and a person with a browser.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use reqwest::{Method, RequestBuilder};
@@ -10,8 +12,13 @@ use unlockd::worker::driver::Signals;
 
 use crate::support::{Setup, Town};
 
+pub(crate) const TOKEN: &str = "canary-token-0815-4711";
+
 pub(crate) struct Place {
     pub(crate) town: Town,
+    /// Of the person who is signed in.
+    pub(crate) cookie: Option<String>,
+    token: Option<tempfile::TempDir>,
     pub(crate) address: SocketAddr,
     pub(crate) signals: Signals,
     pub(crate) server: tokio::task::JoinHandle<()>,
@@ -31,23 +38,86 @@ impl Answer {
     }
 }
 
+impl Answer {
+    /// The ticket of the button with this id: it stands before it in its form.
+    pub(crate) fn ticket(&self, button: &str) -> String {
+        let at = self.text.find(&format!("id=\"{button}\""));
+        let at = at.unwrap_or_else(|| panic!("no button {button} in\n{}", self.text));
+        let before = "name=\"ticket\" value=\"";
+        let start = self.text[..at].rfind(before).expect("a ticket") + before.len();
+        self.text[start..].split('"').next().expect("an end").to_owned()
+    }
+
+    pub(crate) fn has_button(&self, button: &str) -> bool {
+        self.text.contains(&format!("id=\"{button}\""))
+    }
+
+    pub(crate) fn shows(&self, text: &str) -> bool {
+        self.words().contains(text)
+    }
+
+    /// What a reader sees: without tags, and with single blanks.
+    pub(crate) fn words(&self) -> String {
+        let (mut words, mut inside) = (String::new(), false);
+        for char in self.text.chars() {
+            match char {
+                '<' => inside = true,
+                '>' if inside => inside = false,
+                _ if inside => {}
+                char => words.push(char),
+            }
+        }
+        words
+    }
+}
+
 impl Place {
     pub(crate) async fn new() -> Place {
         Place::of(Setup::default()).await
     }
 
+    /// With a token file, and a person who has signed in.
+    pub(crate) async fn signed_in(setup: Setup) -> Place {
+        let mut place = Place::with_token(setup).await;
+        place.sign_in().await;
+        place
+    }
+
+    /// With a token file, and nobody signed in.
+    pub(crate) async fn with_token(setup: Setup) -> Place {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let file = folder.path().join("token");
+        write_token(&file, TOKEN);
+        let mut place = Place::of(setup.config("HTTP__TOKEN_FILE", &file.display().to_string())).await;
+        place.token = Some(folder);
+        place
+    }
+
+    pub(crate) fn token_file(&self) -> PathBuf {
+        self.token.as_ref().expect("there is a token file").path().join("token")
+    }
+
+    pub(crate) async fn sign_in(&mut self) {
+        let answer = self.post("/session", &[("token", TOKEN)]).await;
+        assert_eq!(answer.status, 303, "{}", answer.text);
+        self.cookie = answer.header("set-cookie").split(';').next().map(str::to_owned);
+    }
+
     pub(crate) async fn of(setup: Setup) -> Place {
         let town = setup.build().await;
         let config = town.deps().config();
-        let site = site(&town, config).await;
+        let (site, signals) = site(&town, config).await;
         site.set_worker(town.deps().clone());
-        Place::serve(town, site, SocketAddr::from(([127, 0, 0, 1], 0))).await
+        Place::serve(town, (site, signals), SocketAddr::from(([127, 0, 0, 1], 0))).await
     }
 
     /// Serves `site` on `listen`, and returns once it does.
-    pub(crate) async fn serve(town: Town, site: Arc<Site>, listen: SocketAddr) -> Place {
-        let signals = Signals::default();
-        let server = tokio::spawn(http::serve(site.clone(), listen, signals.clone()));
+    pub(crate) async fn serve(
+        town: Town,
+        (site, signals): (Arc<Site>, Signals),
+        listen: SocketAddr,
+    ) -> Place {
+        let server = tokio::spawn(http::serve(site.clone(), listen));
         let address = loop {
             match site.address() {
                 Some(address) => break address,
@@ -56,7 +126,8 @@ impl Place {
         };
         // Redirects are facts to look at, and no proxy is between us.
         let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
-        Place { town, address, signals, server, client: client.build().expect("a client") }
+        let client = client.build().expect("a client");
+        Place { town, cookie: None, token: None, address, signals, server, client }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -64,7 +135,35 @@ impl Place {
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, self.url(path))
+        let request = self.client.request(method, self.url(path));
+        match &self.cookie {
+            Some(cookie) => request.header("cookie", cookie),
+            None => request,
+        }
+    }
+
+    /// As a browser posts a form of the page.
+    pub(crate) async fn post(&self, path: &str, form: &[(&str, &str)]) -> Answer {
+        read(self.form(path, form).header("sec-fetch-site", "same-origin")).await
+    }
+
+    /// A form as it is posted, without a word on where it comes from.
+    pub(crate) fn form(&self, path: &str, form: &[(&str, &str)]) -> RequestBuilder {
+        let mut url = reqwest::Url::parse("http://localhost/").expect("a URL");
+        url.query_pairs_mut().extend_pairs(form);
+        let body = url.query().unwrap_or_default().to_owned();
+        self.request(Method::POST, path)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(body)
+    }
+
+    /// Presses a button of a page that was seen before; `typed` is the figure beside it.
+    pub(crate) async fn press(&self, seen: &Answer, button: &str, typed: Option<&str>) -> Answer {
+        let ticket = seen.ticket(button);
+        let mut form = vec![("ticket", ticket.as_str())];
+        form.extend(typed.map(|typed| ("credits", typed)));
+        let path = if button.starts_with("reveal-") { "/reveal" } else { "/decisions" };
+        self.post(path, &form).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -79,8 +178,15 @@ impl Place {
     }
 }
 
-pub(crate) async fn site(town: &Town, config: Arc<Config>) -> Arc<Site> {
-    Site::open(town.store(), town.clock.clone(), config).await.expect("opens")
+pub(crate) async fn site(town: &Town, config: Arc<Config>) -> (Arc<Site>, Signals) {
+    let signals = Signals::default();
+    let site = Site::open(town.store(), town.clock.clone(), config, signals.clone()).await.expect("opens");
+    (site, signals)
+}
+
+pub(crate) fn write_token(file: &Path, token: &str) {
+    std::fs::write(file, token).expect("written");
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).expect("set");
 }
 
 pub(crate) async fn read(request: RequestBuilder) -> Answer {

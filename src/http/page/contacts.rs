@@ -10,7 +10,7 @@ use crate::store::report::OutcomeCount;
 use crate::store::report::export::{self, Contact};
 
 /// Contacts on one page.
-const ROWS: u32 = 50;
+const ROWS: u32 = 25;
 
 /// The counts, and for the signed-in a page of contacts. `revealed`: the item to show in clear.
 pub(super) async fn section(

@@ -84,6 +84,8 @@ fn balance(account: &str, balances: &[(Time, i64)], since: Millis, now: Millis, 
             figure { figcaption { strong { "Balance" } ", account " (visible(account)) ": none was read in " (words) "." } }
         };
     };
+    // A short history fills the drawing too.
+    let since = balances.first().map_or(since, |(at, _)| since.max(Millis(at.0)));
     let id = format!("balance-{account}");
     let text = format!(
         "{} at first, {} at last; lowest {}, highest {}, in {words}.",
@@ -147,6 +149,7 @@ fn rate(account: &str, used: &Used, now: Millis) -> Markup {
                     @let tall = height(f64::from(*calls));
                     rect .call x=(format!("{x:.1}")) y=(HEIGHT - tall) width=(format!("{step_width:.2}")) height=(tall) {}
                 }
+                text .label .at-end x=(WIDTH - 4) y=(HEIGHT - height(used.allowed) + 14) { "limit" }
                 line .limit x1="0" x2=(WIDTH) y1=(HEIGHT - height(used.allowed)) y2=(HEIGHT - height(used.allowed)) {}
             }
         }
@@ -156,7 +159,7 @@ fn rate(account: &str, used: &Used, now: Millis) -> Markup {
 fn frame(top: &str, bottom: &str) -> Markup {
     html! {
         line .axis x1="0" x2=(WIDTH) y1=(HEIGHT) y2=(HEIGHT) {}
-        text .label x="4" y="14" { (top) }
+        text .label x="4" y="18" { (top) }
         text .label x="4" y=(HEIGHT - 4) { (bottom) }
     }
 }

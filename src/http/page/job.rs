@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::words::{moment, number, state, until, visible};
-use super::{Look, Page, lists, needs, request, session};
+use super::{Look, Page, doubt, lists, request, session};
 use crate::store::StoreError;
 use crate::store::report::OutcomeCount;
 use crate::store::report::jobs::{self, Attempt, Job, LedgerLine};
@@ -12,13 +12,19 @@ use crate::store::report::jobs::{self, Attempt, Job, LedgerLine};
 pub(super) async fn page(look: &Look<'_>, id: i64) -> Result<Option<Page>, StoreError> {
     let store = &look.site.store;
     let Some(job) = jobs::read(store, id).await? else { return Ok(None) };
-    let doubtful = needs::doubtful(look, id).await?;
+    let doubtful = doubt::read(look, id).await?;
     let (attempts, ledger) = (jobs::attempts(store, id).await?, jobs::ledger(store, id).await?);
     let (outcomes, of) = (jobs::outcomes(store, id).await?, jobs::requests(store, id).await?);
     let timeline = jobs::timeline(store, id).await?;
     let body = html! {
         h1 { "Job " (id) ": " (lists::job_state(&job)) }
-        @if let Some(doubtful) = &doubtful { (needs::decision(look, doubtful)) (session::why_read_only(look)) }
+        @if let Some(doubtful) = &doubtful {
+            section #needs aria-labelledby="needs-title" {
+                h2 #needs-title { "In doubt" }
+                (doubt::decision(look, doubtful))
+                (session::why_read_only(look))
+            }
+        }
         (facts(look, &job, &of, &outcomes))
         (attempts_section(look, &attempts))
         (ledger_section(look, &ledger))

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::drawings::bar;
-use super::words::{ago, known, moment, number, plural, state, until, visible};
+use super::words::{ago, moment, number, plural, state, until, visible};
 use super::{Look, Page, Wanted};
 use crate::store::StoreError;
 use crate::store::report::jobs::{Job, OpenJob};
@@ -187,7 +187,7 @@ pub(super) fn open_jobs_table(look: &Look<'_>, rows: &[OpenJob]) -> Markup {
                 td { @if let Some(task) = &job.task_id { (visible(task)) } }
                 td .n { (number(job.contacts)) }
                 td .n { (number(*settled)) }
-                td .n { (known(job.cost)) }
+                td .n { @if let Some(cost) = job.cost { (number(cost)) } }
                 td .n { (number(job.poll_count)) }
                 td { @if let Some(at) = job.next_poll_at.or(job.due_at) { (until(at, look.now)) } }
             } } }

@@ -5,6 +5,7 @@
 //! are callers' own words. Nothing is shown unescaped, and nothing by colour alone.
 
 mod contacts;
+mod doubt;
 mod drawings;
 mod forms;
 mod job;
@@ -13,6 +14,7 @@ mod needs;
 mod overview;
 mod request;
 mod session;
+mod standing;
 mod words;
 
 use std::sync::Arc;

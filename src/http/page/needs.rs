@@ -2,15 +2,16 @@
 
 use maud::{Markup, html};
 
+use super::doubt::{self, Doubtful};
 use super::words::{ago, known, moment, number, plural, visible};
 use super::{Look, forms};
-use crate::domain::{AccountId, JobId};
+use crate::domain::AccountId;
 use crate::http::ticket::Act;
+use crate::store::StoreError;
 use crate::store::report::accounts::Account;
 use crate::store::report::jobs::Job;
 use crate::store::report::requests::Request;
 use crate::store::report::{self, AccountWork, jobs, requests};
-use crate::store::{StoreError, jobs as job_rows};
 
 /// Approvals that are shown; the list of requests has them all.
 const APPROVALS_AT_MOST: u32 = 20;
@@ -33,13 +34,6 @@ pub(super) enum Need {
         account: Account,
         to_send: i64,
     },
-}
-
-/// A job whose submission may or may not have taken effect.
-pub(super) struct Doubtful {
-    pub(super) job: Job,
-    /// The row's version, to which a decision is bound.
-    pub(super) version: i64,
 }
 
 /// Reads everything that needs a person, what concerns a whole account first.
@@ -77,7 +71,7 @@ async fn of_jobs(
 ) -> Result<(), StoreError> {
     let store = &look.site.store;
     for id in &work.undecided {
-        if let Some(job) = doubtful(look, *id).await? {
+        if let Some(job) = doubt::read(look, *id).await? {
             needs.push(Need::Decision(job));
         }
     }
@@ -94,19 +88,6 @@ fn has_no_key(look: &Look<'_>, account: &AccountId) -> bool {
     gate.is_some_and(|gate| !gate.has_key())
 }
 
-/// A job in doubt with the version of its row; `None` when it is not in doubt, or is known to have
-/// taken effect.
-pub(super) async fn doubtful(look: &Look<'_>, id: i64) -> Result<Option<Doubtful>, StoreError> {
-    let store = &look.site.store;
-    // The version first: whatever happens in between makes the decision stale, never wrong.
-    let version = job_rows::read(store.readers(), JobId(id)).await?.map(|row| row.version);
-    let job = jobs::read(store, id).await?;
-    Ok(job.zip(version).and_then(|(job, version)| {
-        let open = job.state == "in_doubt" && job.state_reason.as_deref() != Some("carried_out");
-        open.then_some(Doubtful { job, version })
-    }))
-}
-
 /// Everything that needs a person, or that nothing does.
 pub(super) fn section(look: &Look<'_>, needs: &[Need]) -> Markup {
     html! {
@@ -118,7 +99,7 @@ pub(super) fn section(look: &Look<'_>, needs: &[Need]) -> Markup {
             @for need in needs {
                 @match need {
                     Need::Approval { request, account } => (approval(look, request, account.as_ref())),
-                    Need::Decision(job) => (decision(look, job)),
+                    Need::Decision(job) => (doubt::decision(look, job)),
                     Need::Parked { job, account } => (parked(look, job, account)),
                     Need::KeyRefused(account) => (key_refused(look, account)),
                     Need::NoKey(account) => (no_key(account)),
@@ -178,37 +159,6 @@ fn who(look: &Look<'_>, request: &Request) -> Markup {
         @match &request.reference {
             Some(reference) if look.is_trusted() => { " (" q { (visible(reference)) } ")" }
             _ => {}
-        }
-    }
-}
-
-/// A submission without an answer that reading has not settled.
-pub(super) fn decision(look: &Look<'_>, doubtful: &Doubtful) -> Markup {
-    let Doubtful { job, version } = doubtful;
-    let (id, cost, contacts) = (job.id, job.cost.unwrap_or_default(), plural(job.contacts, "contact"));
-    let resubmit = Act::Resubmit { job: id, version: *version, cost };
-    let write_off = Act::WriteOff { job: id, version: *version, cost };
-    html! {
-        article .need #(format!("decide-{id}-need")) {
-            h3 { "Decide on " a href=(format!("/jobs/{id}")) { "job " (id) } ": in doubt, up to " (number(cost)) " credits" }
-            p {
-                "It was sent with " (contacts) " and the answer was lost"
-                @if let Some(since) = job.doubt_since { " " (ago(since, look.now)) }
-                ". Whether it was charged could not be settled by reading, and it is not sent again by itself."
-            }
-            p { strong { "Evidence: " } (visible(job.evidence.as_deref().unwrap_or("it was not looked at yet"))) }
-            div .acts {
-                (forms::spending(look, resubmit, &format!("resubmit-{id}"), "Send again", cost))
-                (forms::careful(look, write_off, &format!("write-off-{id}"), "Write off", &format!(
-                    "Its {contacts} get the outcome lost and are never sent again for these requests; {} credits stay \
-                     booked as perhaps spent.", number(cost))))
-            }
-            @if look.is_trusted() {
-                p .hint {
-                    "Sending again is right when it took no effect; it passes a precheck first. If it did take effect "
-                    "after all, its contacts may be paid for twice."
-                }
-            }
         }
     }
 }

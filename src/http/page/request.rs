@@ -11,6 +11,12 @@ use crate::store::report::requests::{Entry, Request};
 use crate::store::report::{jobs, requests};
 use crate::worker::explain::{self, Explanation};
 
+/// Jobs of one request that are shown.
+const JOBS_AT_MOST: usize = 50;
+
+/// Events of a timeline that are shown.
+const EVENTS_AT_MOST: usize = 200;
+
 /// `None` when there is no such request. `revealed`: the item whose value is shown in clear.
 pub(super) async fn page(
     look: &Look<'_>,
@@ -35,7 +41,12 @@ pub(super) async fn page(
                 " ended otherwise, " (number(request.pending)) " open, of " (number(request.contacts))
             }
         }
-        @if request.status == "awaiting_approval" { (needs::approval(look, &request, account)) }
+        @if request.status == "awaiting_approval" {
+            section #needs aria-labelledby="needs-title" {
+                h2 #needs-title { "Needs you" }
+                (needs::approval(look, &request, account))
+            }
+        }
         (session::why_read_only(look))
         (waits(look, &request, &explained))
         (facts(look, &request))
@@ -43,7 +54,10 @@ pub(super) async fn page(
         @if !jobs.is_empty() {
             section #jobs aria-labelledby="jobs-title" {
                 h2 #jobs-title { "Jobs" }
-                (lists::jobs_table(look, &jobs))
+                (lists::jobs_table(look, &jobs[jobs.len().saturating_sub(JOBS_AT_MOST)..]))
+                @if jobs.len() > JOBS_AT_MOST {
+                    p .hint { "The last " (JOBS_AT_MOST) " of " (number(jobs.len() as i64)) ". All of them: " code { "unlockd request " (id) } }
+                }
             }
         }
         (timeline_section(look, &timeline))
@@ -104,11 +118,13 @@ fn facts(look: &Look<'_>, request: &Request) -> Markup {
 
 /// What happened, oldest first. From an event marked here on, money may have moved.
 pub(super) fn timeline_section(look: &Look<'_>, entries: &[Entry]) -> Markup {
+    let earlier = entries.len().saturating_sub(EVENTS_AT_MOST);
     html! {
         section #timeline aria-labelledby="timeline-title" {
             h2 #timeline-title { "Timeline" }
             @if entries.is_empty() { p .calm { "Nothing happened yet." } }
-            ol .timeline { @for entry in entries { li {
+            @if earlier > 0 { p .hint { (number(earlier as i64)) " earlier events: " code { "unlockd request" } ", " code { "unlockd job" } } }
+            ol .timeline { @for entry in &entries[earlier..] { li {
                 (moment(entry.at, look.now)) " "
                 @if let Some(job) = entry.job_id { a href=(format!("/jobs/{job}")) { "job " (job) } " " }
                 strong { (visible(&state(&entry.event))) }

@@ -1,0 +1,81 @@
+//! A submission without an answer: the evidence, and the ways out that a person has.
+
+use maud::{Markup, html};
+
+use super::words::{ago, number, plural, visible};
+use super::{Look, forms};
+use crate::domain::JobId;
+use crate::http::ticket::Act;
+use crate::store::report::jobs::{self, Job};
+use crate::store::{StoreError, jobs as job_rows};
+
+/// A job whose submission may or may not have taken effect.
+pub(super) struct Doubtful {
+    pub(super) job: Job,
+    /// The row's version, to which a decision is bound.
+    pub(super) version: i64,
+}
+
+/// A job in doubt with the version of its row; `None` when it is not in doubt, or is known to have
+/// taken effect.
+pub(super) async fn read(look: &Look<'_>, id: i64) -> Result<Option<Doubtful>, StoreError> {
+    let store = &look.site.store;
+    // The version first: whatever happens in between makes the decision stale, never wrong.
+    let version = job_rows::read(store.readers(), JobId(id)).await?.map(|row| row.version);
+    let job = jobs::read(store, id).await?;
+    Ok(job.zip(version).and_then(|(job, version)| {
+        let open = job.state == "in_doubt" && job.state_reason.as_deref() != Some("carried_out");
+        open.then_some(Doubtful { job, version })
+    }))
+}
+
+/// What is known, and both ways out.
+pub(super) fn decision(look: &Look<'_>, doubtful: &Doubtful) -> Markup {
+    let job = &doubtful.job;
+    let (id, cost) = (job.id, number(job.cost.unwrap_or_default()));
+    let is_yours = job.state_reason.as_deref() == Some("needs_decision");
+    html! {
+        article .need #(format!("decide-{id}-need")) {
+            h3 {
+                @if is_yours { "Decide on " } @else { "Nothing to do yet for " }
+                a href=(format!("/jobs/{id}")) { "job " (id) } ": in doubt, up to " (cost) " credits"
+            }
+            p {
+                "It was sent with " (plural(job.contacts, "contact")) " and the answer was lost"
+                @if let Some(since) = job.doubt_since { " " (ago(since, look.now)) }
+                @if is_yours { ". Whether it was charged could not be settled by reading, and it is not sent again by itself." }
+                @else { ". Whether it took effect is being looked up, and it is not sent again unread." }
+            }
+            p { strong { "Evidence: " } (visible(job.evidence.as_deref().unwrap_or("it was not looked at yet"))) }
+            @if is_yours || !look.is_trusted() { (ways_out(look, doubtful)) } @else {
+                details #(format!("decide-{id}-more")) .careful {
+                    summary { "Decide by hand\u{2026}" }
+                    (ways_out(look, doubtful))
+                }
+            }
+        }
+    }
+}
+
+fn ways_out(look: &Look<'_>, Doubtful { job, version }: &Doubtful) -> Markup {
+    let (id, cost, contacts) = (job.id, job.cost.unwrap_or_default(), plural(job.contacts, "contact"));
+    let resubmit = Act::Resubmit { job: id, version: *version, cost };
+    let write_off = Act::WriteOff { job: id, version: *version, cost };
+    let given_up = format!(
+        "Its {contacts} get the outcome lost and are never sent again for these requests; {} credits stay booked as \
+         perhaps spent.",
+        number(cost)
+    );
+    html! {
+        @if look.is_trusted() {
+            p .hint {
+                "Send it again when it took no effect: it passes a precheck first. If it did take effect after all, its "
+                "contacts may be paid for twice. Write it off when they are not worth that."
+            }
+        }
+        div .acts {
+            (forms::spending(look, resubmit, &format!("resubmit-{id}"), "Send again", cost))
+            (forms::careful(look, write_off, &format!("write-off-{id}"), "Write off", &given_up))
+        }
+    }
+}

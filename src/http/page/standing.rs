@@ -1,0 +1,84 @@
+//! How the accounts stand, and whether the balance moved as expected.
+
+use maud::{Markup, html};
+
+use super::words::{known, moment, number, plural, state, visible};
+use super::{Look, forms};
+use crate::domain::AccountId;
+use crate::http::ticket::Act;
+use crate::store::report::accounts::Account;
+use crate::store::report::overview::Settlement;
+
+/// The last settlements, if there are any.
+pub(super) fn settlements(look: &Look<'_>, settlements: &[Settlement]) -> Markup {
+    html! {
+        @if !settlements.is_empty() {
+            section #settlements aria-labelledby="settlements-title" {
+                h2 #settlements-title { "Settlements" }
+                div .scroll role="region" aria-labelledby="settlements-title" tabindex="0" {
+                    table {
+                        caption .visually-hidden { "Credits expected beside credits that left the balance, the newest first" }
+                        thead { tr {
+                            th scope="col" { "Closed" } th scope="col" { "Account" } th scope="col" .n { "Jobs" }
+                            th scope="col" .n { "Expected" } th scope="col" .n { "Spent" } th scope="col" { "Verdict" }
+                        } }
+                        tbody { @for one in settlements { tr {
+                            th scope="row" { (moment(one.closed_at, look.now)) }
+                            td { (visible(&one.account)) }
+                            td .n { (number(one.jobs)) }
+                            td .n { @if one.expected_min == one.expected_max { (number(one.expected_max)) }
+                                    @else { (number(one.expected_min)) " to " (number(one.expected_max)) } }
+                            td .n { (known(one.spent)) }
+                            td { span .verdict.(one.verdict) { (state(&one.verdict)) }
+                                 @if one.verdict == "overspent" { " \u{2013} somebody else spends from the pool, or more was charged: look" } }
+                        } } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Each account: whether it is in service, its limit, its key.
+pub(super) fn section<'f>(look: &Look<'_>, accounts: impl Iterator<Item = &'f Account>) -> Markup {
+    html! {
+        section #accounts aria-labelledby="accounts-title" {
+            h2 #accounts-title { "Accounts" }
+            @for account in accounts {
+                @let name = &account.account;
+                div .account {
+                    p {
+                        strong { (visible(name)) } ": "
+                        @if account.paused_at.is_some() { "paused" } @else if account.refused_key.is_some() { "key refused" }
+                        @else { "in service" }
+                        ". Rate limit: " (account.rate_used) " of " (account.rate_limit) " calls used in this window"
+                        @if let Some(at) = account.blocked_until {
+                            "; the API asked to wait until " (moment(at, look.now)) ", no action is needed"
+                        }
+                        "."
+                        @if let Some(fingerprint) = fingerprint(look, name) {
+                            " Key " code { (fingerprint) } "."
+                        }
+                        @if account.expired_jobs > 0 {
+                            " " a href="/jobs?state=expired" { (plural(account.expired_jobs, "job")) " expired" }
+                            ": continuing polls them again."
+                        }
+                    }
+                    @if account.expired_jobs > 0 && account.paused_at.is_none() {
+                        (forms::button(look, Act::Resume { account: name.clone() }, &format!("poll-again-{name}"), "Poll expired jobs again"))
+                    }
+                    @if account.paused_at.is_none() {
+                        (forms::careful(look, Act::Pause { account: name.clone() }, &format!("pause-{name}"), "Pause submitting",
+                            "Nothing new is submitted on this account until somebody continues it. What was sent is polled and settled."))
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What may be shown of an account's key.
+fn fingerprint(look: &Look<'_>, account: &str) -> Option<String> {
+    let gates = &look.site.worker()?.gates;
+    gates.get(&AccountId::trusted(account)).and_then(|gate| gate.key_fingerprint())
+}

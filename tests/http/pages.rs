@@ -1,0 +1,306 @@
+//! What the pages show, to whom, and how it is written.
+
+use reqwest::Method;
+use unlockd::sandbox::Billing;
+
+use crate::place::{Answer, Place, read};
+use crate::support::{Setup, good_ids, refs};
+
+const PATHS: [&str; 9] = [
+    "/",
+    "/?span=7d",
+    "/requests",
+    "/requests?status=done",
+    "/requests/1",
+    "/requests/1?outcome=delivered",
+    "/requests/2",
+    "/jobs",
+    "/jobs/1",
+];
+
+/// Requests of all kinds, with canaries wherever somebody else's words are kept.
+async fn fill(place: &mut Place) {
+    let town = &mut place.town;
+    town.insert_row(
+        "event_id, personnel_ids, reference",
+        "'7', '[8811770001, 8811770093, 8811770099]', '<script>alert(1)</script> jane@canary.example \" '' & \u{1b}[31m'",
+    )
+    .await;
+    town.insert_row("action, personnel_ids", "'unlock_contact_phones', '[8811770002]'").await;
+    town.insert_row("personnel_ids, account", "'[1]', 'john@canary.example'").await;
+    town.insert_row("personnel_ids, action", "'[1]', 'call +1-555-01-canary'").await;
+    town.insert_row("personnel_ids, event_id", "'[\"mail@canary.example\"]', 'jim@canary.example'").await;
+    town.finish_all().await;
+}
+
+async fn all_pages(place: &Place) -> Vec<(&'static str, Answer)> {
+    let mut pages = Vec::new();
+    for path in PATHS.into_iter().chain(["/requests/3", "/requests/4", "/requests/5", "/metrics", "/readyz"])
+    {
+        let answer = place.get(path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        pages.push((path, answer));
+    }
+    pages
+}
+
+#[tokio::test]
+async fn whoever_is_not_signed_in_sees_counts_and_credits_and_no_personal_data() {
+    for configured in [false, true] {
+        let mut place = match configured {
+            true => Place::with_token(Setup::default()).await,
+            false => Place::new().await,
+        };
+        fill(&mut place).await;
+        for (path, answer) in all_pages(&place).await {
+            for canary in
+                ["canary", "88117700", "contact-", "555-01", "uak_test", "alert(1)", "example.com", "ticket"]
+            {
+                assert!(!answer.text.contains(canary), "{path} shows {canary}: {}", answer.words());
+            }
+            assert!(
+                !answer.text.contains("<form method=\"post\" action=\"/decisions\""),
+                "{path} has a button"
+            );
+        }
+        let page = place.get("/").await;
+        for text in ["Balance", "Spent today", "1 delivered", "Nothing needs you."] {
+            assert!(page.shows(text), "{text}: {}", page.words());
+        }
+        place.end().await;
+    }
+}
+
+#[tokio::test]
+async fn values_are_masked_until_one_is_revealed() {
+    let mut place = Place::signed_in(Setup::default()).await;
+    fill(&mut place).await;
+    for (path, answer) in all_pages(&place).await {
+        for canary in ["contact-8811770001@", "+1-555-018811770002", "uak_test"] {
+            assert!(!answer.text.contains(canary), "{path} shows {canary}");
+        }
+    }
+    let page = place.get("/requests/1").await;
+    assert!(page.shows("c\u{2022}\u{2022}\u{2022}@example.com"), "{}", page.words());
+    assert!(page.shows("8811770001"), "who it is");
+    let shown = place.press(&page, "reveal-1", None).await;
+    assert_eq!(shown.status, 200);
+    assert!(shown.shows("contact-8811770001@example.com"), "{}", shown.words());
+    assert!(!shown.text.contains("data-live"), "it stays until the reader is done");
+    assert_eq!(shown.header("cache-control"), "no-store");
+    assert!(!place.get("/requests/1").await.text.contains("contact-8811770001@"), "masked again");
+
+    let page = place.get("/requests/2").await;
+    assert!(page.shows("\u{2022}\u{2022}\u{2022}\u{2022}02"), "{}", page.words());
+    assert!(place.press(&page, "reveal-4", None).await.shows("+1-555-018811770002"));
+    place.end().await;
+}
+
+#[tokio::test]
+async fn a_value_is_revealed_by_its_own_page_and_session_only() {
+    let mut place = Place::signed_in(Setup::default()).await;
+    fill(&mut place).await;
+    let page = place.get("/requests/1").await;
+    let ticket = page.ticket("reveal-1");
+    let foreign = place.form("/reveal", &[("ticket", &ticket)]).header("sec-fetch-site", "cross-site");
+    let foreign = read(foreign).await;
+    assert_eq!((foreign.status, foreign.text.contains("contact-")), (403, false));
+    let cookie = place.cookie.take();
+    let nobody = place.press(&page, "reveal-1", None).await;
+    assert_eq!((nobody.status, nobody.text.contains("contact-")), (403, false));
+    place.cookie = cookie;
+    assert_eq!(place.press(&page, "reveal-1", None).await.status, 200);
+    let again = place.press(&page, "reveal-1", None).await;
+    assert_eq!((again.status, again.text.contains("contact-")), (409, false));
+    place.end().await;
+}
+
+#[tokio::test]
+async fn words_of_others_are_escaped_and_their_control_characters_shown() {
+    let mut place = Place::signed_in(Setup::default()).await;
+    fill(&mut place).await;
+    for (path, answer) in all_pages(&place).await {
+        assert!(!answer.text.contains("<script>"), "{path}");
+        assert!(!answer.text.chars().any(|char| char.is_control() && char != '\n'), "{path}");
+        assert_eq!(
+            answer.text.matches("<script ").count(),
+            answer.text.matches("<script src=\"/assets/page.js\"").count()
+        );
+    }
+    let page = place.get("/requests/1").await;
+    assert!(page.text.contains("&lt;script&gt;alert(1)&lt;/script&gt; jane@canary.example"), "{}", page.text);
+    assert!(page.text.contains("\\x1b[31m"), "{}", page.text);
+    place.end().await;
+}
+
+#[tokio::test]
+async fn nothing_in_a_page_needs_more_than_the_content_policy_allows() {
+    let mut place = Place::signed_in(Setup::default()).await;
+    fill(&mut place).await;
+    for (path, answer) in all_pages(&place).await {
+        for word in
+            [" style=", "<style", " onclick=", " onload=", "javascript:", "http://", "https://", "data:"]
+        {
+            assert!(!answer.text.contains(word), "{path} has {word}");
+        }
+    }
+    for (path, kind) in
+        [("page.css", "text/css"), ("page.js", "text/javascript"), ("icon.svg", "image/svg+xml")]
+    {
+        let asset = place.get(&format!("/assets/{path}")).await;
+        assert_eq!(asset.status, 200, "{path}");
+        assert!(asset.header("content-type").starts_with(kind), "{path}: {}", asset.header("content-type"));
+        assert!(!asset.text.contains("https://") && !asset.text.contains("@import"), "{path}");
+    }
+    place.end().await;
+}
+
+#[tokio::test]
+async fn counts_add_up_and_lead_to_what_they_count() {
+    let mut place = Place::signed_in(Setup::default()).await;
+    let ids = ["101", "102", "190", "193", "197", "199"];
+    place.town.insert(Some("7"), &ids).await;
+    place.town.finish_all().await;
+    let page = place.get("/").await;
+    assert!(page.shows("6 contacts of the last 1 request:"), "{}", page.words());
+    let links: Vec<String> = page
+        .text
+        .match_indices("href=\"/requests/1?outcome=")
+        .map(|(at, _)| page.text[at + 6..].split('"').next().expect("an end").to_owned())
+        .collect();
+    let mut counted = 0;
+    for link in &links {
+        let outcome = link.split(['=', '#']).nth(1).expect("an outcome").to_owned();
+        let at = page.text.find(link.as_str()).expect("there") + link.len() + 2;
+        let count: i64 = page.text[at..].split(' ').next().expect("a count").parse().expect("a number");
+        let listed = place.get(link.split('#').next().expect("a path")).await;
+        let rows = listed.text.matches("<tr id=\"item-").count() as i64;
+        assert_eq!(rows, count, "{outcome}");
+        counted += count;
+    }
+    assert_eq!(counted, 6, "{links:?}");
+    place.end().await;
+}
+
+#[tokio::test]
+async fn many_contacts_come_in_pages() {
+    let mut place = Place::signed_in(Setup::default()).await;
+    let ids = good_ids(101, 60);
+    place.town.insert(Some("7"), &refs(&ids)).await;
+    place.town.finish_all().await;
+    let (mut path, mut seen) = ("/requests/1".to_owned(), Vec::new());
+    loop {
+        let page = place.get(&path).await;
+        let rows = page
+            .text
+            .match_indices("<tr id=\"item-")
+            .map(|(at, found)| page.text[at + found.len()..].split('"').next().expect("an id").to_owned());
+        seen.extend(rows);
+        let Some(at) = page.text.find("id=\"next-contacts\" href=\"") else { break };
+        let href = page.text[at..].split('"').nth(3).expect("an address");
+        path = href.split('#').next().expect("a path").replace("&amp;", "&");
+        assert!(seen.len() < 100, "{path}");
+    }
+    assert_eq!(seen.len(), 60);
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 60, "none twice");
+    place.end().await;
+}
+
+#[tokio::test]
+async fn the_overview_says_what_is_unknown_and_what_it_may_cost() {
+    let setup = Setup::default()
+        .config("API__TIMEOUT", "400ms")
+        .sandbox(|options| options.billing = Billing::Repeats);
+    let mut place = Place::of(setup).await;
+    place.town.fault("lost-answer@unlock");
+    place.town.insert(Some("7"), &["101", "102"]).await;
+    place.town.settle().await;
+    let page = place.get("/").await;
+    for text in
+        ["All is well: 1 job is running or waiting.", "\u{2264} 30", "2 contacts", "in doubt: looking"]
+    {
+        assert!(page.shows(text), "{text}: {}", page.words());
+    }
+    let timeline = place.get("/jobs/1").await;
+    assert!(timeline.shows("from here on, money may have moved"), "{}", timeline.words());
+    place.town.finish_all().await;
+    // Hours have passed on the test's clock, and nobody renews the lease in a test.
+    let now = place.town.clock.now();
+    place.town.meddle(&format!("update worker_lease set renewed_at = {}", now.0)).await.expect("set");
+    let page = place.get("/").await;
+    assert!(page.shows("All is well, and nothing is left to do."), "{}", page.words());
+    place.end().await;
+}
+
+#[tokio::test]
+async fn a_refused_key_is_said_with_its_fingerprint_and_what_to_do() {
+    let mut place = Place::new().await;
+    place.town.sandbox.set_api_key(Some("another".to_owned()));
+    place.town.insert(None, &["101"]).await;
+    place.town.finish().await;
+    let page = place.get("/").await;
+    for text in ["The key of account default was refused (401)", "One thing needs you", "Put a valid key"] {
+        assert!(page.shows(text), "{text}: {}", page.words());
+    }
+    assert!(!page.text.contains("uak_test"));
+    place.town.sandbox.set_api_key(None);
+    place.town.configure("LENSMOR_API_KEY", "uak_other").await;
+    place.town.finish_all().await;
+    place.end().await;
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said_and_nonsense_shows_something() {
+    let place = Place::new().await;
+    for path in
+        ["/requests/9", "/requests/x", "/requests/-1", "/jobs/9", "/jobs/99999999999999999999", "/nothing"]
+    {
+        assert_eq!(place.get(path).await.status, 404, "{path}");
+    }
+    for path in
+        ["/?span=x", "/requests?status=%00", "/jobs?state='", "/requests?after=x", "/?span=7d&span=24h"]
+    {
+        assert_eq!(place.get(path).await.status, 200, "{path}");
+    }
+    place.end().await;
+}
+
+#[tokio::test]
+async fn each_page_has_landmarks_one_heading_of_the_first_level_and_labels() {
+    let mut place = Place::signed_in(Setup::default().config("CREDITS__APPROVE_ABOVE", "15")).await;
+    place.town.insert(Some("7"), &["101", "102"]).await;
+    place.town.settle().await;
+    for path in ["/", "/requests", "/requests/1", "/jobs", "/session"] {
+        let page = place.get(path).await;
+        assert!(page.text.contains("<html lang=\"en\">"), "{path}");
+        for (tag, count) in [("<main ", 1), ("<h1", 1), ("<header", 1), ("<footer", 1)] {
+            assert_eq!(page.text.matches(tag).count(), count, "{path}: {tag}");
+        }
+        let mut level = 0;
+        for (at, _) in page.text.match_indices("<h") {
+            let Some(next) = page.text[at + 2..].chars().next().and_then(|char| char.to_digit(10)) else {
+                continue;
+            };
+            assert!(next <= level + 1, "{path}: a heading of level {next} after {level}");
+            level = next;
+        }
+        for (at, _) in page.text.match_indices("<input id=\"") {
+            let id = page.text[at..].split('"').nth(1).expect("an id");
+            assert!(page.text.contains(&format!("<label for=\"{id}\">")), "{path}: {id} has no label");
+        }
+        let tables = page.text.matches("<table").count();
+        assert_eq!(page.text.matches("<caption").count(), tables, "{path}");
+        let mut ids: Vec<&str> =
+            page.text.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let all = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), all, "{path}: an id is there twice");
+    }
+    assert_eq!(read(place.request(Method::HEAD, "/")).await.text, "");
+    place.town.cancel(1).await;
+    place.town.finish_all().await;
+    place.end().await;
+}
