@@ -1,7 +1,7 @@
 //! `/metrics`, in the classic text format of Prometheus.
 //!
 //! Three sources meet here: what this process counted ([`Metrics`](crate::metrics::Metrics)), what the
-//! database says at this moment ([`report::metrics`]), and what the gates know. Times are seconds, sizes
+//! database says at this moment ([`figures`]), and what the gates know. Times are seconds, sizes
 //! bytes, credits credits. The only label values that are not of the program's own making are account
 //! names, which the configuration bounds.
 
@@ -118,7 +118,10 @@ fn history(scrape: &Scrape, deps: &Deps, figures: &[Figure]) {
         crate::domain::outcome::Outcome::NAMES.into_iter().filter(|name| *name != "pending").collect();
     let jobs = ("unlockd_jobs", "Jobs by state, over all time.");
     scrape.gauges(jobs, ["account", "state"], by_label("jobs", &STATES));
-    let items = ("unlockd_items_total", "Contacts that got an outcome, over all time.");
+    let items = (
+        "unlockd_items_total",
+        "Items (contacts, events, pages of a search) that got an outcome, over all time.",
+    );
     scrape.counters(items, ["account", "outcome"], by_label("items", &outcomes));
     let spent = ("unlockd_credits_spent_total", "Credits booked as spent, over all time.");
     scrape.counters(spent, ["account"], by_account("spent"));
@@ -180,7 +183,7 @@ fn show_open(scrape: &Scrape, views: &[View]) {
     let items = views.iter().flat_map(|view| {
         view.labelled([("waiting", view.open.items_waiting), ("reading", view.open.items_reading)])
     });
-    let help = "Contacts without an outcome: waiting for a batch, or read from their profile.";
+    let help = "Items without an outcome: waiting for a call, or read from their profile.";
     scrape.gauges(("unlockd_items_open", help), ["account", "state"], items);
     let undecided = ("unlockd_jobs_undecided", "Submissions in doubt that wait for a person's decision.");
     scrape.gauges(undecided, ["account"], views.iter().map(|view| view.sample(view.open.undecided)));

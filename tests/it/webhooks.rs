@@ -59,8 +59,7 @@ async fn a_finished_request_is_told_with_counts_and_credits() {
     let mut data = all[0].json()["data"].clone();
     let committed = data.as_object_mut().and_then(|data| data.remove("committed_credits"));
     assert!(committed.and_then(|credits| credits.as_i64()).is_some_and(|credits| credits >= spent));
-    let expected =
-        json!({"request_id": 1, "status": "done", "contacts": ids.len() + 1, "outcomes": outcomes});
+    let expected = json!({"request_id": 1, "status": "done", "items": ids.len() + 1, "outcomes": outcomes});
     assert_eq!(data, expected);
     let finished: (String,) = told
         .town
@@ -78,7 +77,7 @@ async fn a_rejected_row_is_told_without_repeating_what_it_says() {
     told.town.finish_all().await;
     told.deliver().await;
     let expected =
-        json!({"request_id": 1, "status": "rejected", "contacts": 0, "outcomes": {}, "committed_credits": 0});
+        json!({"request_id": 1, "status": "rejected", "items": 0, "outcomes": {}, "committed_credits": 0});
     assert_eq!(told.of("request.finished"), [expected]);
     assert!(!told.receiver.all()[0].body.contains("anna"));
     told.town.check().await;
@@ -90,7 +89,7 @@ async fn a_request_that_awaits_approval_is_told_once_with_its_quote() {
     told.town.insert(None, &["101", "102"]).await;
     told.town.finish().await;
     told.deliver().await;
-    let quote = json!({"request_id": 1, "contacts": 2, "quoted_credits": 30});
+    let quote = json!({"request_id": 1, "items": 2, "quoted_credits": 30});
     assert_eq!(told.of("request.awaiting_approval"), [quote]);
     told.town.cancel(1).await;
     told.town.finish_all().await;
@@ -107,7 +106,7 @@ async fn a_lost_answer_is_told_when_it_is_lost_and_when_a_person_has_to_decide()
     told.town.insert(None, &["101"]).await;
     told.town.settle().await;
     told.deliver().await;
-    let mut expected = json!({"job_id": 1, "account": "default", "needs_decision": false, "contacts": 1,
+    let mut expected = json!({"job_id": 1, "account": "default", "needs_decision": false, "items": 1,
         "credits_at_most": 15, "request_ids": [1]});
     assert_eq!(told.of("job.in_doubt"), [expected.clone()], "{}", told.town.dump().await);
     // Somebody else spends meanwhile, so looking does not settle it.

@@ -60,9 +60,9 @@ pub async fn waiting(store: &Store) -> Result<Waiting, StoreError> {
 /// What is open on one account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromRow)]
 pub struct Open {
-    /// Contacts that wait for a batch.
+    /// Items that wait for a call.
     pub items_waiting: i64,
-    /// Contacts whose value is read from their profile.
+    /// Items whose value is read from a profile.
     pub items_reading: i64,
     /// Queued jobs that wait for credits, or for another day's limit.
     pub parked_for_credits: i64,
