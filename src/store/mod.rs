@@ -203,6 +203,8 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
         .pragma("secure_delete", "on")
+        // What SQLite puts aside may hold values, and a read-only container has no place for files.
+        .pragma("temp_store", "memory")
         // Bounds the WAL that a long reader left behind.
         .pragma("journal_size_limit", "67108864")
 }

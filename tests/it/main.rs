@@ -6,6 +6,7 @@
 mod actions;
 mod architecture;
 mod batching;
+mod bytes;
 mod crash;
 mod doubt;
 mod erase;

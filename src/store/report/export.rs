@@ -49,10 +49,13 @@ pub async fn page(
     // The columns of the view, and the key to go on from.
     Ok(sqlx::query_as(
         "select i.id as item_id, i.request_id, r.reference, i.account, i.action, i.event_id, i.personnel_id, i.outcome,
-                i.email, i.phone, i.error_code, i.source, i.job_id, j.task_id,
+                iif(i.action = 'unlock_contact_emails', v.value, null) as email,
+                iif(i.action = 'unlock_contact_phones', v.value, null) as phone, i.error_code, i.source, i.job_id, j.task_id,
                 strftime('%Y-%m-%dT%H:%M:%fZ', i.resolved_at / 1000.0, 'unixepoch') as resolved_at
          from items i join requests r on r.id = i.request_id left join jobs j on j.id = i.job_id
-         where i.id > ?1 and i.action in ('unlock_contact_emails', 'unlock_contact_phones') and (?2 is null or i.request_id = ?2) and (?3 is null or i.resolved_at >= ?3)
+         left join contact_values v on v.item_id = i.id and v.is_erased = 0
+         where i.id > ?1 and i.action in ('unlock_contact_emails', 'unlock_contact_phones')
+           and (?2 is null or i.request_id = ?2) and (?3 is null or i.resolved_at >= ?3)
            and iif(?4 is null, i.outcome <> 'pending', i.outcome in (select value from json_each(?4)))
          order by i.id limit ?5",
     )
