@@ -91,6 +91,3 @@ from items i
 join requests r on r.id = i.request_id
 left join jobs j on j.id = i.job_id
 left join contact_values v on v.item_id = i.id and v.is_erased = 0;
-
--- Why the account is paused, when not because a person said so.
-alter table accounts add column pause_reason text;

@@ -42,7 +42,7 @@ fn older_than(text: &str) -> Result<i64, String> {
     export::length_ms(text).ok_or_else(|| "write a duration such as 90m, 24h or 90d".to_owned())
 }
 
-fn personnel(text: &str) -> Result<PersonnelId, String> {
+pub(super) fn personnel(text: &str) -> Result<PersonnelId, String> {
     PersonnelId::parse(text).ok_or_else(|| "a contact id is 1 to 20 digits".to_owned())
 }
 

@@ -9,11 +9,13 @@
 //! The files: [`inbox`] (the table other programs write), [`requests`], [`items`], [`reading`]
 //! (items whose value is in a profile), [`jobs`], [`attempts`] (the intent before each POST),
 //! [`ledger`] (holds, charges, prices), [`balances`], [`windows`] (settlements), [`accounts`]
-//! (pause, key, rate limit), [`outbox`] (messages for `notify.url`), [`lease`] (one worker for one database), [`disk`] (room for what was
-//! paid for), [`erase`], [`timeline`], [`report`] (what people read).
+//! (pause, key, rate limit), [`outbox`] (messages for `notify.url`), [`lease`] (one worker for one
+//! database), [`disk`] (room for what was paid for), [`erase`], [`backup`], [`timeline`], [`report`]
+//! (what people read).
 
 pub mod accounts;
 pub mod attempts;
+pub mod backup;
 pub mod balances;
 pub mod direct;
 pub mod disk;
