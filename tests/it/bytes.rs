@@ -118,7 +118,7 @@ async fn older_database(path: &Path) {
         SqliteConnectOptions::new().filename(path).create_if_missing(true).pragma("secure_delete", "on");
     let options = options.journal_mode(sqlx::sqlite::SqliteJournalMode::Wal);
     let mut connection = SqliteConnection::connect_with(&options).await.expect("opens");
-    for (folder, newest) in [("migrations/state", 102), ("migrations/inbox", 1)] {
+    for (folder, newest) in [("migrations/state", 106), ("migrations/inbox", 1)] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
         let mut migrator = Migrator::new(folder).await.expect("migrations");
         let known = migrator.iter().filter(|migration| migration.version <= newest).cloned().collect();
