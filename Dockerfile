@@ -1,28 +1,36 @@
 # unlockd in a container without a shell, as user 65532, with one volume.
 #
 #     docker build -t unlockd .
+#     docker compose -f config/compose.yaml up -d     # key, volume and hardening in place; or by hand:
 #     docker run -v unlockd:/data -v /path/to/key:/run/secrets/lensmor-api-key:ro \
-#         -e UNLOCKD_ACCOUNTS__DEFAULT__API_KEY_FILE=/run/secrets/lensmor-api-key unlockd
+#         -e UNLOCKD_ACCOUNTS__DEFAULT__API_KEY_FILE=/run/secrets/lensmor-api-key \
+#         --read-only --cap-drop ALL --security-opt no-new-privileges unlockd
 #
 # The key file must be readable by user or group 65532 and not by others: chown 65532 and chmod 0400.
 # /data must be a local volume, not NFS or SMB: SQLite's write-ahead log needs shared memory between all
 # that open the file. For the same reason only containers of one host may share it, and an inbox file
-# (inbox.database) belongs on a local volume too.
-# The image runs with --read-only, --cap-drop ALL and --security-opt no-new-privileges.
+# (inbox.database) belongs on a local volume too. Nothing else is written: no /tmp is needed.
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
-COPY . .
+# Dependencies first, with sources that are empty: this layer is made anew only when they change.
 # The image's C compiler is all that the bundled SQLite and the TLS library ask for; no database is needed.
-RUN --mount=type=cache,target=/usr/local/cargo/registry \
-    --mount=type=cache,target=/src/target \
-    cargo build --release --locked \
- && cp target/release/unlockd /unlockd \
+COPY Cargo.toml Cargo.lock build.rs ./
+RUN mkdir -p src migrations tests/measure \
+ && echo 'fn main() {}' | tee src/main.rs tests/measure/measure.rs \
+ && touch src/lib.rs \
+ && cargo build --release --locked
+COPY config config
+COPY migrations migrations
+COPY src src
+# Newer than the empty ones, which the build would take for up to date.
+RUN touch src/main.rs src/lib.rs \
+ && cargo build --release --locked \
  && install -d -m 0700 /data
 
 # cc, not static: the program needs glibc and libgcc. CA certificates are in it.
 FROM gcr.io/distroless/cc-debian12:nonroot
-COPY --from=build /unlockd /usr/local/bin/unlockd
+COPY --from=build /src/target/release/unlockd /usr/local/bin/unlockd
 COPY --from=build --chown=65532:65532 /data /data
 USER 65532:65532
 VOLUME /data

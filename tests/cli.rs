@@ -401,6 +401,8 @@ async fn an_export_neutralises_formulas_and_is_for_its_owner_only() {
     assert_eq!(std::fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
     assert_eq!(town.ok(&["export", "--json", "--since", "2099-01-01"]).out, "");
     assert_eq!(town.ok(&["export", "--json", "--since", "1h", "--request", "1"]).out.lines().count(), 2);
+    let person = town.ok(&["export", "--json", "--personnel", "789"]).json();
+    assert_eq!(person["email"], "contact-789@example.com");
 }
 
 // ---- purge ----
@@ -767,6 +769,7 @@ fn every_command_has_help_with_an_example() {
         "resolve",
         "balance",
         "audit",
+        "backup",
         "export",
         "purge",
         "check",

@@ -11,8 +11,8 @@ use clap::builder::PossibleValuesParser;
 
 use super::{Context, Failure, Outcome, if_there};
 use crate::clock::Clock;
-use crate::domain::Millis;
 use crate::domain::outcome::Outcome as ContactOutcome;
+use crate::domain::{Millis, PersonnelId};
 use crate::store::Store;
 use crate::store::report::direct;
 use crate::store::report::export::{self, Contact, Wanted};
@@ -48,12 +48,13 @@ enum Format {
 Examples:
   unlockd export --request 12 --outcome delivered -o leads.csv
   unlockd export --format jsonl --since 24h
+  unlockd export --personnel 789
 
 Contacts whose outcome is not known yet are left out unless asked for with --outcome pending.
 What event unlocks and searches brought (the view action_results) is in JSON Lines only, after the contacts.
 In CSV, a cell that begins with = + - @, a tab or a carriage return gets a leading ' so that no
 spreadsheet takes it for a formula; phone numbers are among them. JSON Lines has every value as it is.
-The file is readable by its owner only.")]
+A file (-o) is readable by its owner only, also when it was there before.")]
 pub(super) struct Args {
     /// How it is written
     #[arg(long, value_enum, default_value_t = Format::Csv)]
@@ -64,6 +65,9 @@ pub(super) struct Args {
     /// Only of this request
     #[arg(long, value_name = "ID")]
     request: Option<i64>,
+    /// Only this person, in every request: what is held about somebody who asks
+    #[arg(long, value_name = "ID", value_parser = super::purge::personnel)]
+    personnel: Option<PersonnelId>,
     /// Only what was settled since: a time (2026-11-21T08:00:00Z), a day (2026-11-21), or so long ago (24h, 7d)
     #[arg(long, value_name = "WHEN", value_parser = parse_since)]
     since: Option<Since>,
@@ -126,6 +130,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
             Since::At(at) => at,
             Since::Ago { ms } => Clock::real().now().plus(-ms),
         }),
+        personnel_id: args.personnel.clone(),
         outcomes: (!args.outcomes.is_empty()).then(|| serde_json::json!(args.outcomes).to_string()),
     };
     match &args.output {

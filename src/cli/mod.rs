@@ -5,6 +5,7 @@
 //! standard error; `--json` is for programs.
 
 mod account;
+mod backup;
 mod check;
 mod decide;
 mod demo;
@@ -107,6 +108,8 @@ enum Command {
     Export(export::Args),
     /// Erase emails and phones, by age or of one person; outcomes stay
     Purge(purge::Args),
+    /// Copy the database, beside a running worker or without one
+    Backup(backup::Args),
     /// Is everything in place? With the mend for what is not
     Check(check::Args),
     /// Exit 0 when the running daemon is well: for container health checks
@@ -237,6 +240,7 @@ fn run_command(command: Command, context: Context) -> Outcome {
         Command::Audit(args) => block_on(account::audit(context, args)),
         Command::Export(args) => block_on(export::run(context, args)),
         Command::Purge(args) => block_on(purge::run(context, args)),
+        Command::Backup(args) => block_on(backup::run(context, args)),
         Command::Check(args) => block_on(check::run(context, args)),
         Command::Health(args) => block_on(health::run(context, args)),
         Command::Completions(args) => packaging::completions(&args),

@@ -23,8 +23,8 @@ Examples:
   unlockd purge --personnel 789
 
 The outcomes stay: an erased contact that is asked for again is read from its profile, not bought.
-Exports and backups are not touched. SQLite may keep a stray copy in an unused part of the file; to
-be rid of that too, stop the worker and run: sqlite3 unlockd.db VACUUM"
+Afterwards no byte of an erased value is in the database's files, nor in a backup made later. Exports
+and earlier backups are not touched; neither are contact ids and references, which hold no value."
 )]
 pub(super) struct Args {
     /// Those delivered longer ago than this: 90m, 24h, 90d
@@ -42,7 +42,7 @@ fn older_than(text: &str) -> Result<i64, String> {
     export::length_ms(text).ok_or_else(|| "write a duration such as 90m, 24h or 90d".to_owned())
 }
 
-fn personnel(text: &str) -> Result<PersonnelId, String> {
+pub(super) fn personnel(text: &str) -> Result<PersonnelId, String> {
     PersonnelId::parse(text).ok_or_else(|| "a contact id is 1 to 20 digits".to_owned())
 }
 
@@ -73,7 +73,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     Err(anyhow::anyhow!(
         "the rows are erased, but {path}-wal could not be emptied, so their bytes may still be in it and in {path}: \
          another program is reading an older state of the database (a backup, a long export) or keeps writing; \
-         run the same command again when it has ended"
+         nothing was spent; run the same command again when it has ended"
     )
     .into())
 }

@@ -16,8 +16,8 @@ use crate::http::{self, Site};
 use crate::logs::{self, LogHandle};
 use crate::store::lease::{self, Lease};
 use crate::store::{Store, StoreError};
-use crate::worker::Deps;
 use crate::worker::driver::{self, End, Signals};
+use crate::worker::{Deps, decide};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -62,6 +62,15 @@ impl Daemon {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), database = %self.config.database.display(),
             base_url = self.config.api.base_url, "unlockd has the database and starts");
         let deps = Arc::new(Deps::new(self.store, self.clock, lease.token, self.config).await?);
+        if lease.restored {
+            tracing::error!(
+                "this database is an older copy, or came from elsewhere: what was decided and bought since the copy \
+                 was made is not in it. Nothing is submitted, and nothing was spent; see that no other worker uses \
+                 another copy, look at `unlockd requests`, then: unlockd resume"
+            );
+            decide::pause_restored(&deps.store, deps.accounts(), deps.clock.now()).await?;
+        }
+        lease.note(&deps.store).await?;
         self.site.set_worker(deps.clone());
         let ended = work(self.context, self.log, deps, lease, self.stop, until_idle).await;
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
@@ -89,12 +98,19 @@ async fn work(
     let renewing = tokio::spawn(keep_lease(deps.clone(), lease, signals.clone()));
     let reloading = tokio::spawn(super::reload::watch(context, log, deps.clone(), signals.clone()));
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    let store = deps.store.clone();
     let ended = driver::run(deps, signals.clone(), until_idle).await;
     signals.stop();
     reloading.abort();
     // A lost lease is why the passes ended; it explains more than their own error.
     match (renewing.await, ended) {
         (Ok(Err(error)), Ok(_) | Err(StoreError::Stopped)) => Err(error),
+        (Ok(Ok(lease)), ended) => {
+            if ended.is_ok() {
+                lease.note(&store).await?;
+            }
+            ended
+        }
         (_, ended) => ended,
     }
 }
@@ -131,7 +147,10 @@ async fn keep_lease(deps: Arc<Deps>, mut lease: Lease, signals: Signals) -> Resu
             () = tokio::time::sleep(Duration::from_millis(lease::RENEW_EVERY_MS as u64)) => {}
             () = signals.stopping() => return Ok(lease),
         }
-        let renewed = lease.renew(&deps.store, deps.clock.now()).await;
+        let mut renewed = lease.renew(&deps.store, deps.clock.now()).await;
+        if renewed.is_ok() {
+            renewed = lease.note(&deps.store).await;
+        }
         if let Err(error) = renewed {
             signals.stop();
             return Err(error);

@@ -14,6 +14,8 @@ pub struct AccountRow {
     /// Fingerprint of the key that was refused.
     pub refused_key: Option<String>,
     pub resumed_at: Option<i64>,
+    /// When an older copy of the database was found to have taken the place of a newer one.
+    pub restored_at: Option<i64>,
     rate_limit: Option<i64>,
     rate_window_ms: Option<i64>,
     rate_remaining: Option<i64>,
@@ -22,6 +24,11 @@ pub struct AccountRow {
 }
 
 impl AccountRow {
+    /// Whether it is paused because of a restored database, and not because a person said so.
+    pub fn is_paused_by_restore(&self) -> bool {
+        self.paused_at.is_some() && self.paused_at == self.restored_at
+    }
+
     /// No call before this moment, as the API asked (`Retry-After`).
     pub fn blocked_until(&self) -> Option<Millis> {
         self.blocked_until.map(Millis)
@@ -31,7 +38,7 @@ impl AccountRow {
 /// Reads an account's row.
 pub async fn read(readers: &SqlitePool, account: &AccountId) -> Result<AccountRow, StoreError> {
     let row = sqlx::query_as(
-        "select paused_at, key_refused_at, refused_key, resumed_at, rate_limit, rate_window_ms, rate_remaining,
+        "select paused_at, key_refused_at, refused_key, resumed_at, restored_at, rate_limit, rate_window_ms, rate_remaining,
                 rate_resets_at, blocked_until
          from accounts where account = ?1",
     )
@@ -69,6 +76,21 @@ pub async fn set_paused(
     sqlx::query("update accounts set paused_at = ?2 where account = ?1")
         .bind(account.as_str())
         .bind(paused_at.map(|at| at.0))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Stops submitting since the database is an older copy.
+pub async fn set_restored(
+    connection: &mut SqliteConnection,
+    account: &AccountId,
+    restored_at: Millis,
+) -> Result<(), StoreError> {
+    ensure(connection, account).await?;
+    sqlx::query("update accounts set paused_at = ?2, restored_at = ?2 where account = ?1")
+        .bind(account.as_str())
+        .bind(restored_at.0)
         .execute(connection)
         .await?;
     Ok(())

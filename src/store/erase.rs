@@ -1,11 +1,13 @@
 //! Erasing emails and phones: the values go, the outcomes stay.
 //!
-//! A value that SQLite was told to forget is on disk in three places. `secure_delete` overwrites it in
-//! its page. [`empty_log`] brings that page from the write-ahead log into the database and cuts the
-//! log, which holds the older page. What is left are strays: a page that overflows passes rows on to
-//! another page, and SQLite (3.51.3, `rebuildPage`) does not overwrite all of their old places. Values
-//! that arrive in the order of their rows leave none; in random order 266 of 100,000 did. `vacuum`
-//! removes them.
+//! SQLite forgets rows, not bytes. `secure_delete` overwrites what is deleted, but a page that
+//! overflows passes rows on to another page, and not all of their old places are overwritten
+//! (3.51.3, `rebuildPage`): of 100,000 values in rows that grew in random order, 266 were still in the
+//! file after all were erased. So values are in `contact_values`, whose rows never move: they are added
+//! at its end, never deleted, and written over here at equal length, which SQLite does in place.
+//!
+//! What is left is the write-ahead log, which holds older pages: [`empty_log`] brings the newest into
+//! the database and cuts it.
 
 use std::time::Duration;
 
@@ -28,15 +30,17 @@ pub enum Which {
 pub async fn values(connection: &mut SqliteConnection, which: &Which, limit: u32) -> Result<u64, StoreError> {
     let query = match which {
         Which::DeliveredBefore(before) => sqlx::query(
-            "update items set email = null, phone = null where id in (
-                 select id from items where resolved_at < ?1 and (email is not null or phone is not null)
-                 order by resolved_at limit ?2)",
+            "update contact_values
+             set is_erased = 1, value = replace(hex(zeroblob(length(cast(value as blob)))), '00', '-')
+             where id in (select id from contact_values where is_erased = 0 and stored_at < ?1
+                          order by stored_at limit ?2)",
         )
         .bind(before.0),
         Which::Of(personnel_id) => sqlx::query(
-            "update items set email = null, phone = null where id in (
-                 select id from items where personnel_id = ?1 and (email is not null or phone is not null)
-                 limit ?2)",
+            "update contact_values
+             set is_erased = 1, value = replace(hex(zeroblob(length(cast(value as blob)))), '00', '-')
+             where id in (select v.id from items i join contact_values v on v.item_id = i.id
+                          where i.personnel_id = ?1 and v.is_erased = 0 limit ?2)",
         )
         .bind(personnel_id.as_str().to_owned()),
     };
@@ -58,7 +62,8 @@ pub async fn in_job(readers: &SqlitePool, job_id: JobId) -> Result<bool, StoreEr
     Ok(sqlx::query_scalar(
         "select exists (select 1 from items i join items had
              on had.personnel_id = i.personnel_id and had.account = i.account and had.action = i.action
-         where i.job_id = ?1 and had.outcome = 'delivered' and had.email is null and had.phone is null)",
+         join contact_values v on v.item_id = had.id
+         where i.job_id = ?1 and v.is_erased = 1)",
     )
     .bind(job_id.0)
     .fetch_one(readers)

@@ -1,4 +1,5 @@
-//! The `items` table: one row for each distinct contact of a request.
+//! The `items` table: one row for each distinct contact of a request; and `contact_values`, where the
+//! emails and phones are (see [`super::erase`]).
 //!
 //! Statements work on sets, passed as JSON: one call for each row is what costs. Two items with the
 //! same contact, account and action share a job as soon as one of them is in one, so a contact is
@@ -69,16 +70,27 @@ pub async fn serve_from_store(
     contacts: &[PersonnelId],
     now: Millis,
 ) -> Result<String, StoreError> {
+    sqlx::query(
+        "insert into contact_values (item_id, value, stored_at)
+         select w.id, had.value, ?4
+         from (select i.personnel_id, max(v.value) as value
+               from items i join contact_values v on v.item_id = i.id and v.is_erased = 0
+               where i.account = ?1 and i.action = ?2
+                 and i.personnel_id in (select value from json_each(?3))
+               group by i.personnel_id) as had
+         cross join items w on w.personnel_id = had.personnel_id and w.account = ?1 and w.action = ?2
+         where w.state = 'waiting'",
+    )
+    .bind(account.as_str())
+    .bind(channel.action().as_str())
+    .bind(json_ids(contacts))
+    .bind(now.0)
+    .execute(&mut *connection)
+    .await?;
     let requests: Vec<i64> = sqlx::query_scalar(
-        "update items set state = 'done', outcome = 'delivered', source = 'store', email = had.email,
-                phone = had.phone, resolved_at = ?4
-         from (select personnel_id, max(email) as email, max(phone) as phone from items
-               where account = ?1 and action = ?2 and outcome = 'delivered'
-                 and (email is not null or phone is not null)
-                 and personnel_id in (select value from json_each(?3))
-               group by personnel_id) as had
-         where items.personnel_id = had.personnel_id and items.account = ?1 and items.action = ?2
-           and items.state = 'waiting'
+        "update items set state = 'done', outcome = 'delivered', source = 'store', resolved_at = ?4
+         where account = ?1 and action = ?2 and personnel_id in (select value from json_each(?3))
+           and state = 'waiting' and exists (select 1 from contact_values v where v.item_id = items.id)
          returning request_id",
     )
     .bind(account.as_str())
@@ -176,20 +188,37 @@ async fn write_outcomes(
     if outcomes.is_empty() {
         return Ok(());
     }
+    let (rows, own_event) = (outcomes_json(outcomes), only.flatten().map(EventId::as_str));
+    // The values first: the items' state tells which of them are being settled.
     sqlx::query(
-        "update items set state = 'done', outcome = new.outcome, email = iif(items.action = 'unlock_contact_emails', new.contact, null),
-                phone = iif(items.action = 'unlock_contact_phones', new.contact, null), error_code = new.error_code,
+        "insert into contact_values (item_id, value, stored_at)
+         select items.id, new.contact, ?3
+         from (select value->>0 as personnel_id, value->>2 as contact from json_each(?2)) as new
+         cross join items on items.job_id = ?1 and items.personnel_id = new.personnel_id
+         where new.contact is not null and items.state in ('assigned', 'reading')
+           and (?4 or items.event_id is ?5)",
+    )
+    .bind(job_id.0)
+    .bind(&rows)
+    .bind(now.0)
+    .bind(only.is_none())
+    .bind(own_event)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "with new as materialized (select value->>0 as personnel_id, value->>1 as outcome,
+                 value->>3 as error_code, value->>4 as source from json_each(?2))
+         update items set state = 'done', outcome = new.outcome, error_code = new.error_code,
                 source = new.source, read_at = null, resolved_at = ?3
-         from (select value->>0 as personnel_id, value->>1 as outcome, value->>2 as contact, value->>3 as error_code,
-                      value->>4 as source from json_each(?2)) as new
+         from new
          where items.job_id = ?1 and items.personnel_id = new.personnel_id
            and items.state in ('assigned', 'reading') and (?4 or items.event_id is ?5)",
     )
     .bind(job_id.0)
-    .bind(outcomes_json(outcomes))
+    .bind(&rows)
     .bind(now.0)
     .bind(only.is_none())
-    .bind(only.flatten().map(EventId::as_str))
+    .bind(own_event)
     .execute(connection)
     .await?;
     Ok(())
@@ -310,7 +339,7 @@ pub async fn had_or_in_flight(
         "select personnel_id, min(state <> 'done') as in_flight from items
          where personnel_id in (select value from json_each(?3)) and account = ?1 and action = ?2
            and (state in ('assigned', 'reading')
-                or (outcome = 'delivered' and (email is not null or phone is not null)))
+                or exists (select 1 from contact_values v where v.item_id = items.id and v.is_erased = 0))
          group by personnel_id",
     )
     .bind(account.as_str())

@@ -7,8 +7,13 @@
 //! [`EXPIRES_AFTER_MS`] may be taken although the lock is held. Every change of hands raises the
 //! row's token, which the writer checks in each transaction: whoever was replaced finds out before
 //! its next write.
+//!
+//! The lock file also says how far the timeline was when its last worker lived ([`Lease::note`]). A
+//! database that is behind that, or that comes without the file although workers had it, is an older
+//! copy or one from elsewhere: [`Lease::restored`].
 
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use sqlx::FromRow;
@@ -45,6 +50,9 @@ impl LeaseRow {
 #[derive(Debug)]
 pub struct Lease {
     pub token: i64,
+    /// The database is not the one that the last worker here left: what was decided and bought since
+    /// the copy was made is not in it.
+    pub restored: bool,
     // Kept open: the lock lives as long as the file. `None` when the lock's holder was stopped.
     lock: Option<File>,
     lock_path: PathBuf,
@@ -61,11 +69,21 @@ pub async fn try_take(store: &Store, now: Millis) -> Result<Result<Lease, HeldBy
     let lock_path = lock_path(store.path());
     let lock = try_lock(&lock_path)?;
     let row = read(store).await?;
+    let restored = match &lock {
+        Some(lock) => is_restored(lock, &row, newest_event(store).await?),
+        None => false,
+    };
     let expired = now.0 - row.renewed_at >= EXPIRES_AFTER_MS || row.renewed_at > now.0 + EXPIRES_AFTER_MS;
     // With the lock in hand, a holder that had it is dead. One that never had it may be alive.
     let holder_is_dead = lock.is_some() && row.has_lock;
     if !holder_is_dead && !expired {
         return Ok(Err(HeldBy { pid: row.pid }));
+    }
+    if let (0, Some(lock)) = (row.token, &lock) {
+        // Nobody had this database before. It is said before the token goes up, which tells it no more.
+        write_note(lock, 0)
+            .and_then(|()| lock.sync_all())
+            .map_err(|error| super::open_error(&lock_path, error))?;
     }
     let (pid, has_lock) = (i64::from(std::process::id()), lock.is_some());
     let taken = store
@@ -89,7 +107,7 @@ pub async fn try_take(store: &Store, now: Millis) -> Result<Result<Lease, HeldBy
     match taken {
         Some(token) => {
             store.writer.fence(token);
-            Ok(Ok(Lease { token, lock, lock_path }))
+            Ok(Ok(Lease { token, restored, lock, lock_path }))
         }
         None => Ok(Err(HeldBy { pid: row.pid })),
     }
@@ -117,6 +135,37 @@ impl Lease {
     }
 }
 
+impl Lease {
+    /// Notes beside the database how far its timeline is, for [`Lease::restored`] of the next one.
+    pub async fn note(&self, store: &Store) -> Result<(), StoreError> {
+        let newest = newest_event(store).await?;
+        // A note that is lost only makes an older copy pass for a newer one.
+        let noted = self.lock.as_ref().map_or(Ok(()), |lock| write_note(lock, newest));
+        noted.map_err(|error| super::open_error(&self.lock_path, error))
+    }
+}
+
+fn is_restored(mut lock: &File, row: &LeaseRow, newest_event: i64) -> bool {
+    let mut text = String::new();
+    let noted =
+        std::io::Read::read_to_string(&mut lock, &mut text).ok().and_then(|_| text.trim().parse().ok());
+    match noted {
+        Some(noted) => newest_event < noted,
+        None => row.token > 0,
+    }
+}
+
+/// In place and always of one length, so that a crash leaves the old note or the new one.
+fn write_note(lock: &File, newest_event: i64) -> std::io::Result<()> {
+    lock.write_all_at(format!("{newest_event:020}\n").as_bytes(), 0)
+}
+
+async fn newest_event(store: &Store) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar("select coalesce(max(id), 0) from request_events")
+        .fetch_one(store.readers())
+        .await?)
+}
+
 /// Reads the lease.
 pub async fn read(store: &Store) -> Result<LeaseRow, StoreError> {
     Ok(sqlx::query_as("select token, pid, has_lock, renewed_at, started_at from worker_lease where id = 1")
@@ -135,6 +184,7 @@ fn try_lock(path: &Path) -> Result<Option<File>, StoreError> {
     let file = File::options()
         .create(true)
         .truncate(false)
+        .read(true)
         .write(true)
         .mode(0o600)
         .open(path)

@@ -9,11 +9,13 @@
 //! The files: [`inbox`] (the table other programs write), [`requests`], [`items`], [`reading`]
 //! (items whose value is in a profile), [`jobs`], [`attempts`] (the intent before each POST),
 //! [`ledger`] (holds, charges, prices), [`balances`], [`windows`] (settlements), [`accounts`]
-//! (pause, key, rate limit), [`outbox`] (messages for `notify.url`), [`lease`] (one worker for one database), [`disk`] (room for what was
-//! paid for), [`erase`], [`timeline`], [`report`] (what people read).
+//! (pause, key, rate limit), [`outbox`] (messages for `notify.url`), [`lease`] (one worker for one
+//! database), [`disk`] (room for what was paid for), [`erase`], [`backup`], [`timeline`], [`report`]
+//! (what people read).
 
 pub mod accounts;
 pub mod attempts;
+pub mod backup;
 pub mod balances;
 pub mod direct;
 pub mod disk;
@@ -203,6 +205,8 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
         .pragma("secure_delete", "on")
+        // What SQLite puts aside may hold values, and a read-only container has no place for files.
+        .pragma("temp_store", "memory")
         // Bounds the WAL that a long reader left behind.
         .pragma("journal_size_limit", "67108864")
 }
@@ -242,14 +246,32 @@ async fn migrate(
         let problem = "it was written by a newer unlockd; install that version, or restore a backup";
         return Err(open_error(path, problem));
     }
+    // A migration may make a table anew that others refer to; whether they still do is looked at after.
+    foreign_keys(path, connection, false).await?;
     // Two programs may create one file at the same moment; the slower one finds it done.
-    let first = migrations.run_direct(None, connection, false).await;
-    match first {
-        Ok(()) => Ok(()),
-        Err(_) => {
-            migrations.run_direct(None, connection, false).await.map_err(|error| open_error(path, error))
+    if migrations.run_direct(None, connection, false).await.is_err() {
+        migrations.run_direct(None, connection, false).await.map_err(|error| open_error(path, error))?;
+    }
+    foreign_keys(path, connection, true).await?;
+    if newest == known {
+        return Ok(());
+    }
+    let broken: i64 = sqlx::query_scalar("select count(*) from pragma_foreign_key_check")
+        .fetch_one(connection)
+        .await
+        .map_err(|error| open_error(path, error))?;
+    match broken {
+        0 => Ok(()),
+        _ => {
+            Err(open_error(path, format!("{broken} rows refer to rows that are not there; restore a backup")))
         }
     }
+}
+
+async fn foreign_keys(path: &Path, connection: &mut SqliteConnection, on: bool) -> Result<(), StoreError> {
+    let pragma = if on { "pragma foreign_keys = on" } else { "pragma foreign_keys = off" };
+    sqlx::query(pragma).execute(connection).await.map_err(|error| open_error(path, error))?;
+    Ok(())
 }
 
 async fn readers(path: &Path, count: u32) -> Result<SqlitePool, StoreError> {

@@ -150,6 +150,21 @@ pub async fn pause(store: &Store, account: &AccountId, now: Millis) -> Result<Op
     Ok(None)
 }
 
+/// An older copy of the database is in place: nothing is submitted until a person resumes. What was
+/// sent before the copy was made is polled and looked up as ever.
+pub async fn pause_restored(store: &Store, accounts: Vec<AccountId>, now: Millis) -> Result<(), StoreError> {
+    store
+        .write(move |connection| {
+            Box::pin(async move {
+                for account in &accounts {
+                    accounts::set_restored(&mut *connection, account, now).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+}
+
 /// What a resume set going again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Resumed {

@@ -349,7 +349,8 @@ pub async fn idle(deps: &Deps) -> Result<Option<End>, StoreError> {
         // A call in flight may free what waits.
         running |= work.running > 0 || gate.is_calling();
         if work.paused && work.to_send > 0 {
-            waits.push(format!("account {account} is paused: unlockd resume --account {account}"));
+            let why = if work.paused_by_restore { ", since the database is an older copy" } else { "" };
+            waits.push(format!("account {account} is paused{why}: unlockd resume --account {account}"));
         } else {
             running |= work.to_send > 0;
         }

@@ -5,8 +5,8 @@
 //! The time runs from the delivery of each item, so a later request that got the value from this
 //! database keeps its own copy for as long again.
 //!
-//! Every run ends with an emptied write-ahead log, also when nothing was erased: an earlier process
-//! or `unlockd purge` may have left one behind that could not be emptied then.
+//! Every run ends with an emptied write-ahead log, also when nothing was erased or nothing ever is: an
+//! earlier process, a new schema or `unlockd purge` may have left one that could not be emptied then.
 
 use std::time::Duration;
 
@@ -36,7 +36,14 @@ pub struct Erased {
 
 /// Erases what is old enough. `stopping` is asked before each step.
 pub async fn run(deps: &Deps, stopping: impl Fn() -> bool) -> Result<Report, StoreError> {
-    let Some(keep) = deps.config().retention.contacts else { return Ok(Report::idle()) };
+    let Some(keep) = deps.config().retention.contacts else {
+        let emptied = empty_log(&deps.store).await?;
+        return Ok(if emptied {
+            Report::idle()
+        } else {
+            Report::at(deps.clock.now().plus(SHORTEST_PAUSE_MS))
+        });
+    };
     let (now, keep_ms) = (deps.clock.now(), pacing::duration_ms(keep));
     let which = Which::DeliveredBefore(now.plus(-keep_ms));
     // Erasing needs room in the log, and a write that finds none ends the worker.

@@ -14,9 +14,10 @@ use crate::domain::rate::Class;
 use crate::domain::sorting::{Quote, Sorting};
 use crate::domain::{Credits, PersonnelId};
 use crate::store::jobs::Job;
-use crate::store::{StoreError, direct, erase, jobs, reading, timeline};
+use crate::store::{StoreError, accounts, direct, erase, jobs, reading, timeline};
 
-/// Prechecks that fail this often in a row are done without: the endpoint is advisory.
+/// Prechecks that fail this often in a row are done without, the endpoint being advisory; but not
+/// where nothing else would tell that a contact was paid for.
 const PRECHECK_TRIES: u32 = 3;
 
 pub(super) enum Sorted {
@@ -32,9 +33,12 @@ pub(super) async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) ->
         Some(sorting) => sorting,
         None => start_sorting(deps, job, price).await?,
     };
-    // An erased contact was paid for, and only reading tells whether the API remembers.
+    // A contact that was erased, or bought after the copy that was restored, was paid for, and only
+    // asking tells.
+    let restored = accounts::read(deps.store.readers(), &job.account).await?.restored_at.is_some();
     let erased = job.channel().is_some() && erase::in_job(deps.store.readers(), job.id).await?;
-    if !deps.config().submit.precheck && !erased {
+    let must_ask = restored || erased;
+    if !deps.config().submit.precheck && !must_ask {
         sorting.ask_nothing();
     }
     let wish = match job.channel() {
@@ -69,7 +73,7 @@ pub(super) async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) ->
             Ok(quote) => sorting.answer(quote),
             Err(error) => match read_failure(&error) {
                 ReadFailure::Gone => sorting.answer(Quote::Unhelpful("refused")),
-                ReadFailure::TryAgain if sorting.failed() >= PRECHECK_TRIES => {
+                ReadFailure::TryAgain if sorting.failed() >= PRECHECK_TRIES && !must_ask => {
                     sorting.answer(Quote::Unhelpful("no answer"))
                 }
                 _ => return Ok(later(deps, key, sorting, after_failed_read(deps, gate))),

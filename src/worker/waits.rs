@@ -60,6 +60,9 @@ pub async fn accepted(store: &Store, request: &Request, now: Millis) -> Result<V
             ..Wait::default()
         });
     }
+    if row.is_paused_by_restore() {
+        waits.push(restored(&account, paused));
+    }
     if let Some(until) = row.blocked_until().filter(|until| *until > now) {
         waits.push(Wait {
             reason: "rate_limit".to_owned(),
@@ -84,6 +87,21 @@ pub async fn accepted(store: &Store, request: &Request, now: Millis) -> Result<V
         });
     }
     Ok(waits)
+}
+
+fn restored(account: &AccountId, paused: Option<Time>) -> Wait {
+    Wait {
+        reason: "paused".to_owned(),
+        what: "the database is an older copy: what was decided and bought since it was made is not in it"
+            .to_owned(),
+        since: paused,
+        unblock: Some(format!(
+            "see that no other worker uses another copy, look at `unlockd requests`, then: \
+             unlockd resume --account {account}"
+        )),
+        needs_person: true,
+        ..Wait::default()
+    }
 }
 
 fn contacts(count: i64) -> String {

@@ -2,7 +2,9 @@
 //!
 //! The sandbox charges every repeated POST again here, so a second one cannot hide.
 
+use unlockd::domain::AccountId;
 use unlockd::sandbox::Billing;
+use unlockd::worker::decide;
 
 use crate::support::{Setup, Town};
 
@@ -109,6 +111,28 @@ async fn a_restored_database_takes_accepted_inbox_rows_again_and_buys_nothing_tw
     town.restore(&empty).await;
     town.finish_all().await;
     assert_eq!(town.status(request).await, "done");
+    assert_eq!(town.outcome(request, "101").await, ("delivered".into(), Some("profile".into())));
+    assert_eq!(town.posts().len(), 1);
+    town.check().await;
+}
+
+/// What was bought in the lost stretch only a precheck knows, so none is left out.
+#[tokio::test]
+async fn a_restored_database_buys_nothing_without_a_precheck() {
+    let mut town = hostile().config("SUBMIT__PRECHECK", "false").build().await;
+    let empty = town.copy();
+    town.insert(None, &["101", "102"]).await;
+    town.finish_all().await;
+    town.restore(&empty).await;
+    let (store, now) = (town.store().clone(), town.clock.now());
+    decide::pause_restored(&store, town.deps().accounts(), now).await.expect("paused");
+    let request = town.insert(None, &["101", "102"]).await;
+    town.tick(60_000).await;
+    assert_eq!(town.posts().len(), 1, "paused");
+    let account = AccountId::trusted("default");
+    decide::resume(&store, &account, &town.deps().ladder(), now).await.expect("resumed");
+    town.fault("8x:status=503@precheck");
+    town.finish_all().await;
     assert_eq!(town.outcome(request, "101").await, ("delivered".into(), Some("profile".into())));
     assert_eq!(town.posts().len(), 1);
     town.check().await;

@@ -32,8 +32,7 @@ fn allow(town: &mut Town, ids: &[&str]) {
 }
 
 async fn kept(town: &mut Town) -> Vec<String> {
-    let sql =
-        "select coalesce(email, phone) from items where email is not null or phone is not null order by id";
+    let sql = "select value from contact_values where is_erased = 0 order by item_id";
     town.all::<(String,)>(sql).await.into_iter().map(|(value,)| value).collect()
 }
 

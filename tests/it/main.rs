@@ -6,11 +6,14 @@
 mod actions;
 mod architecture;
 mod batching;
+mod bytes;
 mod crash;
+mod deployment;
 mod doubt;
 mod erase;
 mod errors;
 mod input;
+mod inventory;
 mod journey;
 mod limits;
 mod metrics;

@@ -1,10 +1,11 @@
 //! Measures the worker as a process and prints the figures of the README.
 //!
-//! `cargo bench --bench measure -- NAME`: `intake`, `resume`, `drain`, `lateness`, `idle`. Every
+//! `cargo bench --bench measure -- NAME`; without a name it lists them. Every
 //! measurement is bounded in time and ends by itself; none asserts a figure, which is a test's
 //! business only when it cannot depend on the machine.
 
 mod drain;
+mod export;
 mod history;
 mod intake;
 mod live;
@@ -23,6 +24,7 @@ cargo bench --bench measure -- NAME
   pressure [--seconds N] [--foreign] [--kill] [--skew S] [--no-headers]
                              sixty batches alive at 60 calls in 10 s: 429s, allowance used, fullest window
   history [FINISHED]         CPU for each job with 1,000 and with 1,000,000 finished jobs
+  export [CONTACTS]          export, backup and purge of many contacts: time and memory (1000000)
   lateness                   poll time minus due time without a rate limit
   idle                       CPU over 60 s with 10,000 scheduled jobs";
 
@@ -40,6 +42,7 @@ async fn main() {
         "drain" => drain::run(rest).await,
         "pressure" => pressure::run(rest).await,
         "history" => history::run(rest).await,
+        "export" => export::run(rest).await,
         "lateness" => live::lateness().await,
         "idle" => live::idle().await,
         _ => println!("{USAGE}"),

@@ -40,11 +40,12 @@ pub(crate) async fn history(connection: &mut SqliteConnection, finished: i64, li
                            finished_at, contacts)
          select i, 'default', 'unlock_contact_emails', '139574', i, iif(live, 'polling', 'completed'),
                 iif(live, now + ?3 + i * 7 % 10000, null), now, now, iif(live, null, now), 1 from n",
-        "insert into items (request_id, account, action, event_id, personnel_id, state, job_id, outcome, email, source,
+        "insert into items (request_id, account, action, event_id, personnel_id, state, job_id, outcome, source,
                             resolved_at)
          select i, 'default', 'unlock_contact_emails', '139574', i, iif(live, 'assigned', 'done'), i,
-                iif(live, 'pending', 'delivered'), iif(live, null, 'a@b.example'), iif(live, null, 'task'),
-                iif(live, null, now) from n",
+                iif(live, 'pending', 'delivered'), iif(live, null, 'task'), iif(live, null, now) from n",
+        "insert into contact_values (item_id, value, stored_at)
+         select i.id, 'a@b.example', n.now from items i join n on n.i = i.request_id where not n.live",
         "drop table n",
     ];
     for statement in statements {

@@ -9,6 +9,7 @@ mod errors;
 #[path = "../shared/invariants.rs"]
 mod invariants;
 mod kills;
+mod restore;
 mod stops;
 mod support;
 mod systemd;

@@ -112,6 +112,13 @@ impl Town {
         wait(&mut self.start_until_idle(None), Duration::from_secs(60))
     }
 
+    /// Runs another command to its end; what it printed.
+    pub(crate) fn say(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let mut command = self.command();
+        let output = command.stdout(Stdio::piped()).args(arguments).output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     pub(crate) fn health(&self) -> Option<i32> {
         self.command().args(["health", "--ready"]).status().expect("it runs").code()
     }

@@ -60,8 +60,11 @@ async fn read(
         Some(outcome) => serde_json::json!([outcome]),
         None => serde_json::json!(Outcome::NAMES),
     };
-    let wanted =
-        export::Wanted { request_id: Some(request), since: None, outcomes: Some(outcomes.to_string()) };
+    let wanted = export::Wanted {
+        request_id: Some(request),
+        outcomes: Some(outcomes.to_string()),
+        ..Default::default()
+    };
     // One more than is shown tells whether there is a next page.
     export::page(&look.site.store, &wanted, after, ROWS + 1).await
 }

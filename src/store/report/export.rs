@@ -6,7 +6,7 @@
 use serde::Serialize;
 use sqlx::FromRow;
 
-use crate::domain::Millis;
+use crate::domain::{Millis, PersonnelId};
 use crate::store::{Store, StoreError};
 
 /// A row of the view `contact_outcomes`.
@@ -35,6 +35,7 @@ pub struct Contact {
 pub struct Wanted {
     pub request_id: Option<i64>,
     pub since: Option<Millis>,
+    pub personnel_id: Option<PersonnelId>,
     /// A JSON array of outcomes; `None`: everything that is settled.
     pub outcomes: Option<String>,
 }
@@ -49,11 +50,15 @@ pub async fn page(
     // The columns of the view, and the key to go on from.
     Ok(sqlx::query_as(
         "select i.id as item_id, i.request_id, r.reference, i.account, i.action, i.event_id, i.personnel_id, i.outcome,
-                i.email, i.phone, i.error_code, i.source, i.job_id, j.task_id,
+                iif(i.action = 'unlock_contact_emails', v.value, null) as email,
+                iif(i.action = 'unlock_contact_phones', v.value, null) as phone, i.error_code, i.source, i.job_id, j.task_id,
                 strftime('%Y-%m-%dT%H:%M:%fZ', i.resolved_at / 1000.0, 'unixepoch') as resolved_at
          from items i join requests r on r.id = i.request_id left join jobs j on j.id = i.job_id
-         where i.id > ?1 and i.action in ('unlock_contact_emails', 'unlock_contact_phones') and (?2 is null or i.request_id = ?2) and (?3 is null or i.resolved_at >= ?3)
+         left join contact_values v on v.item_id = i.id and v.is_erased = 0
+         where i.id > ?1 and i.action in ('unlock_contact_emails', 'unlock_contact_phones')
+           and (?2 is null or i.request_id = ?2) and (?3 is null or i.resolved_at >= ?3)
            and iif(?4 is null, i.outcome <> 'pending', i.outcome in (select value from json_each(?4)))
+           and (?6 is null or i.personnel_id = ?6)
          order by i.id limit ?5",
     )
     .bind(item_id)
@@ -61,6 +66,7 @@ pub async fn page(
     .bind(wanted.since.map(|at| at.0))
     .bind(wanted.outcomes.as_deref())
     .bind(limit)
+    .bind(wanted.personnel_id.as_ref().map(PersonnelId::as_str))
     .fetch_all(store.readers())
     .await?)
 }

@@ -67,6 +67,8 @@ pub async fn open_work(store: &Store) -> Result<OpenWork, StoreError> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountWork {
     pub paused: bool,
+    /// Not by a person, but since the database is an older copy.
+    pub paused_by_restore: bool,
     /// Running tasks, looks, profile reads and settlements: they go on by themselves.
     pub running: i64,
     /// Waiting items and queued jobs without a reason.
@@ -115,7 +117,8 @@ pub async fn account_work(store: &Store, account: &AccountId) -> Result<AccountW
     .bind(account.as_str())
     .fetch_all(store.readers())
     .await?;
-    Ok(AccountWork { paused: row.paused_at.is_some(), running, to_send, parked, undecided })
+    let (paused, paused_by_restore) = (row.paused_at.is_some(), row.is_paused_by_restore());
+    Ok(AccountWork { paused, paused_by_restore, running, to_send, parked, undecided })
 }
 
 /// A count by outcome.

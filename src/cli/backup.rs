@@ -1,0 +1,83 @@
+//! `unlockd backup`: a copy of the database, beside a running worker or without one.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::{Context, Failure, Outcome, existing, show};
+use crate::store::backup::{self, BackupError};
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  unlockd backup /var/backups/unlockd.db
+  unlockd backup --force /var/backups/unlockd.db
+
+A running worker goes on meanwhile. An inbox file of its own is copied too, to FILE.inbox. Copies are
+checked before they get their name, and readable by their owner only: they hold emails and phones.
+
+To restore: stop the worker, put the copy in the place of the database (and remove the old -wal and
+-shm files), start the worker. It finds that the database is an older copy and submits nothing until
+`unlockd resume`; a precheck then tells what was bought since, which is read and not bought again.")]
+pub(super) struct Args {
+    /// The copy
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Replace FILE if it is there
+    #[arg(long)]
+    force: bool,
+    /// For programs: a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Copied {
+    from: PathBuf,
+    to: PathBuf,
+    bytes: u64,
+}
+
+pub(super) async fn run(context: Context, args: Args) -> Outcome {
+    let config = context.load()?;
+    let store = existing(&config).await?;
+    let mut copies = vec![(store.path(), args.file.clone())];
+    if store.inbox_path() != store.path() {
+        // The inbox last: rows that only it has are taken again after a restore, requests that only the
+        // database has could not be.
+        copies.push((store.inbox_path(), inbox_of(&args.file)));
+    }
+    let mut copied = Vec::new();
+    for (from, to) in copies {
+        let bytes = backup::copy(&store, from, &to, args.force).await.map_err(failure)?;
+        copied.push(Copied { from: from.to_owned(), to, bytes });
+    }
+    if args.json {
+        return Ok(show::json(&copied)?);
+    }
+    let mut out = std::io::stdout().lock();
+    for copy in copied {
+        writeln!(
+            out,
+            "{} copied to {}: {} bytes, sound",
+            copy.from.display(),
+            copy.to.display(),
+            copy.bytes
+        )?;
+    }
+    Ok(())
+}
+
+fn inbox_of(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".inbox");
+    PathBuf::from(name)
+}
+
+fn failure(error: BackupError) -> Failure {
+    match error {
+        BackupError::Exists(_) | BackupError::InUse(_) => Failure::refused(error.to_string()),
+        other => other.into(),
+    }
+}

@@ -1,0 +1,93 @@
+//! The README's inventory of personal data, beside the schema.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::support::Town;
+
+/// Columns that hold no personal data: whoever adds one decides, here or in the README.
+const NOT_PERSONAL: &[(&str, &str)] = &[
+    (
+        "accounts",
+        "account paused_at key_refused_at refused_key resumed_at restored_at rate_limit rate_window_ms \
+                  rate_remaining rate_resets_at blocked_until",
+    ),
+    (
+        "attempts",
+        "id job_id request_id body_digest contacts cost lease_token balance_before started_at finished_at \
+                  result status error_key trace_id",
+    ),
+    ("balance_snapshots", "id account taken_at cause total subscription addon gift asked_at"),
+    ("contact_values", "id item_id is_erased stored_at"),
+    (
+        "inbox",
+        "id account action event_id task_id query max_pages max_credits approved created_at status reason \
+               quoted_credits finished_at",
+    ),
+    (
+        "items",
+        "id request_id account action event_id state job_id outcome error_code source read_at reads \
+               reading_since set_aside checked_at resolved_at",
+    ),
+    (
+        "jobs",
+        "id account action event_id task_id state state_reason poll_count next_poll_at created_at submitted_at \
+              finished_at version adopted contacts due_at failures looks no_effect_looks evidence doubt_since \
+              parked_balance price cost window_id",
+    ),
+    ("ledger", "id at account job_id entry credits"),
+    ("outbox", "id message_id type at data state attempts due_at ended_at"),
+    ("outbox_is_open", "id"),
+    ("prices", "account action credits seen_at"),
+    ("recent_calls", "id account sent_at"),
+    ("request_events", "id at request_id job_id event detail"),
+    (
+        "requests",
+        "id account action event_id task_id query max_pages max_credits approved_credits quoted_credits \
+                  committed_credits status reason row_digest inbox_is_behind created_at taken_at finished_at",
+    ),
+    (
+        "windows",
+        "id account opened_at closed_at opening_snapshot closing_snapshot jobs expected_min expected_max \
+                 balance_before balance_after spent verdict",
+    ),
+    ("direct_results", "item_id request_id credits_used result at"),
+    ("figures", "name account label value"),
+    ("worker_lease", "id token pid has_lock renewed_at started_at"),
+];
+
+/// `table.column` of each line of the inventory's table.
+fn inventory() -> BTreeSet<String> {
+    let readme =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("README");
+    let section = readme.split("\n## Personal data\n").nth(1).expect("the section").split("\n## ").next();
+    let cells = section.expect("its text").lines().filter_map(|line| line.strip_prefix("| `"));
+    cells
+        .flat_map(|line| line.split('|').next().unwrap_or_default().split(',').collect::<Vec<_>>())
+        .map(|name| name.trim().trim_matches('`').to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn every_column_is_in_the_inventory_or_known_to_hold_no_personal_data() {
+    let mut town = Town::new().await;
+    let columns: Vec<(String,)> = town
+        .all(
+            "select t.name || '.' || c.name from pragma_table_list t, pragma_table_info(t.name) c
+             where t.schema = 'main' and t.type = 'table' and t.name not like 'sqlite_%' and t.name <> '_sqlx_migrations'",
+        )
+        .await;
+    let columns: BTreeSet<String> = columns.into_iter().map(|(name,)| name).collect();
+    let (personal, mut listed) = (inventory(), BTreeSet::new());
+    for (table, names) in NOT_PERSONAL {
+        listed.extend(names.split_whitespace().map(|name| format!("{table}.{name}")));
+    }
+    let both: Vec<_> = personal.intersection(&listed).collect();
+    assert!(both.is_empty(), "both personal and not: {both:?}");
+    listed.extend(personal);
+    let missing: Vec<_> = columns.difference(&listed).collect();
+    assert!(missing.is_empty(), "neither in the README's inventory nor in NOT_PERSONAL: {missing:?}");
+    let gone: Vec<_> = listed.difference(&columns).collect();
+    assert!(gone.is_empty(), "not in the schema: {gone:?}");
+    town.check().await;
+}

@@ -1,0 +1,155 @@
+//! A copy of the database, put back after more was bought: nothing is bought again.
+
+use std::time::Duration;
+
+use unlockd::sandbox::{Channel, Options};
+
+use crate::support::{Town, hostile, wait};
+
+/// Moments in the life of a purchase at which a copy is made.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    /// The inbox row was not taken yet.
+    Asked,
+    /// The intent is committed, and the worker died before the POST.
+    Sending,
+    /// The API has taken it, and the worker died before it wrote that down.
+    Sent,
+    /// The task runs, and so does the worker.
+    Polling,
+}
+
+async fn copied_at(moment: Moment) -> Town {
+    let town = Town::new(Options { task_seconds: 2.0, ..hostile() }).await;
+    town.insert(100..110).await;
+    let die = |fail: &str| {
+        let mut worker = town.start_until_idle(Some(fail));
+        assert!(!wait(&mut worker, Duration::from_secs(20)).success(), "{fail}");
+    };
+    match moment {
+        Moment::Asked => copy(&town),
+        Moment::Sending => {
+            die("after_intent:1");
+            copy(&town);
+        }
+        Moment::Sent => {
+            // Balance, precheck, POST.
+            die("after_call:3");
+            copy(&town);
+        }
+        Moment::Polling => {
+            let mut worker = town.start();
+            town.until("select count(*) from jobs where state = 'polling'", 1).await;
+            copy(&town);
+            worker.kill().expect("the worker is there");
+            worker.wait().expect("it is dead");
+        }
+    }
+    town
+}
+
+fn copy(town: &Town) {
+    let (code, said) = town.say(&["backup", "copy.db"]);
+    assert_eq!(code, Some(0), "{}", town.log());
+    assert!(said.contains("sound"), "{said}");
+}
+
+fn put_back(town: &Town) {
+    for name in ["unlockd.db", "unlockd.db-wal", "unlockd.db-shm"] {
+        std::fs::remove_file(town.path(name)).ok();
+    }
+    std::fs::copy(town.path("copy.db"), town.path("unlockd.db")).expect("copied");
+}
+
+fn paid_posts(town: &Town) -> usize {
+    let calls = town.sandbox.journal();
+    calls.iter().filter(|call| call.method == "POST" && call.path.ends_with("/contacts/unlock")).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_copy_submits_nothing_until_a_person_resumes_and_then_buys_nothing_twice() {
+    for moment in [Moment::Asked, Moment::Sending, Moment::Sent, Moment::Polling] {
+        let town = copied_at(moment).await;
+        let run = || tokio::task::block_in_place(|| town.run_until_idle());
+        // More is asked for and bought after the copy.
+        town.insert(200..205).await;
+        assert!(run().success(), "{moment:?}\n{}", town.log());
+        town.assert_paid_once_and_delivered_all(moment).await;
+        put_back(&town);
+        town.insert(200..205).await;
+
+        let posts = paid_posts(&town);
+        let (code, waits) = (run().code(), town.log());
+        assert_eq!((code, paid_posts(&town)), (Some(4), posts), "{moment:?}\n{waits}");
+        assert!(waits.contains("this database is an older copy"), "{moment:?}\n{waits}");
+        assert!(town.say(&["explain", "2"]).1.contains("older copy"), "{moment:?}");
+        // It stays so, however often it is started.
+        assert_eq!((run().code(), paid_posts(&town)), (Some(4), posts), "{moment:?}");
+
+        assert_eq!(town.say(&["resume"]).0, Some(0));
+        assert!(run().success(), "{moment:?}\n{}", town.log());
+        town.assert_paid_once_and_delivered_all(moment).await;
+        assert_eq!(town.number("select count(*) from contact_outcomes where source = 'store'").await, 0);
+        assert_eq!(paid_posts(&town), posts, "{moment:?}");
+        // The next start is one like any other.
+        assert!(run().success(), "{moment:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_comes_without_its_lock_file_is_taken_for_a_copy_and_a_new_one_is_not() {
+    let town = Town::new(hostile()).await;
+    town.insert(100..105).await;
+    std::fs::remove_file(town.path("unlockd.db.lock")).expect("it was there");
+    assert_eq!(town.run_until_idle().code(), Some(4), "{}", town.log());
+    assert_eq!(paid_posts(&town), 0);
+    assert_eq!(town.say(&["resume"]).0, Some(0));
+    assert!(town.run_until_idle().success(), "{}", town.log());
+    town.assert_paid_once_and_delivered(100..105, "after a person resumed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_is_private_and_whole_and_replaces_nothing_unless_told() {
+    use std::os::unix::fs::PermissionsExt;
+    let town = Town::new(hostile()).await;
+    let config = std::fs::read_to_string(town.path("unlockd.toml")).expect("there");
+    let apart = config.replace("[inbox]", "[inbox]\ndatabase = \"inbox.db\"");
+    std::fs::write(town.path("unlockd.toml"), apart).expect("written");
+    let (code, said) = town.say(&["backup", "copy.db", "--json"]);
+    assert_eq!(code, Some(0), "{}", town.log());
+    assert!(said.contains("copy.db.inbox"), "{said}");
+    for name in ["copy.db", "copy.db.inbox"] {
+        let mode = std::fs::metadata(town.path(name)).expect("copied").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    std::fs::write(town.path("copy.db"), "somebody's").expect("written");
+    assert_eq!(town.say(&["backup", "copy.db"]).0, Some(4), "{}", town.log());
+    assert_eq!(std::fs::read(town.path("copy.db")).expect("there"), b"somebody's");
+    assert_eq!(town.say(&["backup", "--force", "copy.db"]).0, Some(0), "{}", town.log());
+    assert!(std::fs::read(town.path("copy.db")).expect("there").starts_with(b"SQLite format 3"));
+    for itself in ["unlockd.db", "./unlockd.db", "inbox.db"] {
+        assert_eq!(town.say(&["backup", "--force", itself]).0, Some(4), "{itself}");
+    }
+    let mut meddler = town.connect().await;
+    let orphan = "pragma foreign_keys = off; insert into ledger (at, account, job_id, entry, credits)
+        values (1, 'default', 4711, 'charge', 1)";
+    sqlx::raw_sql(orphan).execute(&mut meddler).await.expect("written");
+    assert_eq!(town.say(&["backup", "--force", "copy.db"]).0, Some(1), "{}", town.log());
+    assert!(std::fs::read(town.path("copy.db")).expect("there").starts_with(b"SQLite format 3"));
+    let left = std::fs::read_dir(town.path("")).expect("a folder").flatten();
+    let partial: Vec<_> =
+        left.map(|file| file.file_name()).filter(|name| name.to_string_lossy().contains("partial")).collect();
+    assert!(partial.is_empty(), "{partial:?}");
+}
+
+impl Town {
+    async fn assert_paid_once_and_delivered_all(&self, moment: Moment) {
+        let charges = self.sandbox.accounting();
+        for id in (100..110).chain(200..205) {
+            let times = charges.charge(&id.to_string(), Channel::Email).times;
+            assert_eq!(times, 1, "{moment:?}: contact {id}\n{}", self.log());
+        }
+        let delivered = self.number("select count(*) from contact_outcomes where email is not null").await;
+        assert_eq!(delivered, 15, "{moment:?}\n{}", self.log());
+    }
+}
