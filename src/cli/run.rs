@@ -63,12 +63,12 @@ impl Daemon {
             base_url = self.config.api.base_url, "unlockd has the database and starts");
         let deps = Arc::new(Deps::new(self.store, self.clock, lease.token, self.config).await?);
         if lease.restored {
-            tracing::error!(
+            tracing::warn!(
                 "this database is an older copy, or came from elsewhere: what was decided and bought since the copy \
-                 was made is not in it. Nothing is submitted, and nothing was spent; see that no other worker uses \
-                 another copy, look at `unlockd requests`, then: unlockd resume"
+                 was made is not in it. Each batch is asked about before it is paid for, and what no precheck \
+                 vouches for waits for a person; see that no other worker uses another copy"
             );
-            decide::pause_restored(&deps.store, deps.accounts(), deps.clock.now()).await?;
+            decide::distrust_restored(&deps.store, deps.accounts(), deps.clock.now()).await?;
         }
         lease.note(&deps.store).await?;
         self.site.set_worker(deps.clone());

@@ -160,6 +160,11 @@ impl Action {
         Action::ALL.into_iter().find(|action| action.as_str() == text)
     }
 
+    /// Whether it is paid for each time, whatever was bought before.
+    pub fn is_search(self) -> bool {
+        matches!(self, Action::SearchExhibitorCompanies | Action::SearchExhibitorEvents)
+    }
+
     /// What the action buys for each contact; `None` for the actions that have no contacts.
     pub fn channel(self) -> Option<Channel> {
         match self {

@@ -81,16 +81,17 @@ pub async fn set_paused(
     Ok(())
 }
 
-/// Stops submitting since the database is an older copy.
+/// Notes that the database is an older copy (`Some`), or that a person vouches for what it does not
+/// know (`None`).
 pub async fn set_restored(
     connection: &mut SqliteConnection,
     account: &AccountId,
-    restored_at: Millis,
+    restored_at: Option<Millis>,
 ) -> Result<(), StoreError> {
     ensure(connection, account).await?;
-    sqlx::query("update accounts set paused_at = ?2, restored_at = ?2 where account = ?1")
+    sqlx::query("update accounts set restored_at = ?2 where account = ?1")
         .bind(account.as_str())
-        .bind(restored_at.0)
+        .bind(restored_at.map(|at| at.0))
         .execute(connection)
         .await?;
     Ok(())

@@ -150,16 +150,39 @@ pub async fn pause(store: &Store, account: &AccountId, now: Millis) -> Result<Op
     Ok(None)
 }
 
-/// An older copy of the database is in place: nothing is submitted until a person resumes. What was
-/// sent before the copy was made is polled and looked up as ever.
-pub async fn pause_restored(store: &Store, accounts: Vec<AccountId>, now: Millis) -> Result<(), StoreError> {
+/// An older copy of the database is in place: from now on nothing is paid for that a precheck does not
+/// vouch for.
+pub async fn distrust_restored(
+    store: &Store,
+    accounts: Vec<AccountId>,
+    now: Millis,
+) -> Result<(), StoreError> {
     store
         .write(move |connection| {
             Box::pin(async move {
                 for account in &accounts {
-                    accounts::set_restored(&mut *connection, account, now).await?;
+                    accounts::set_restored(&mut *connection, account, Some(now)).await?;
                 }
                 Ok(())
+            })
+        })
+        .await
+}
+
+/// Something is to be paid for that may have been bought after the copy was made, and no precheck can
+/// tell: nothing is submitted until a person resumes. What was sent is polled and looked up as ever.
+pub(super) async fn pause_restored(
+    store: &Store,
+    account: &AccountId,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let account = account.clone();
+    store
+        .write(move |connection| {
+            Box::pin(async move {
+                // The same moment in both says why it is paused.
+                accounts::set_restored(&mut *connection, &account, Some(now)).await?;
+                accounts::set_paused(connection, &account, Some(now)).await
             })
         })
         .await
@@ -192,11 +215,15 @@ pub async fn resume(
         expired_jobs: expired.len(),
         parked_jobs: parked.iter().filter(|job| job.state.reason().is_some()).count(),
     };
+    let vouched = before.is_paused_by_restore();
     let (account, next_poll_at) = (account.clone(), ladder.next_poll(0, now));
     store
         .write(move |connection| {
             Box::pin(async move {
                 accounts::set_paused(&mut *connection, &account, None).await?;
+                if vouched {
+                    accounts::set_restored(&mut *connection, &account, None).await?;
+                }
                 accounts::set_resumed(&mut *connection, &account, now).await?;
                 accounts::set_refused_key(&mut *connection, &account, None).await?;
                 for mut job in expired {

@@ -15,7 +15,7 @@ use super::form::form;
 use super::gate::{Entry, Gate, Permit};
 use super::release::release;
 use super::sort::{Sorted, set_aside, sort};
-use super::{Deps, Report, direct, submitted};
+use super::{Deps, Report, decide, direct, submitted};
 use crate::api::{direct_body, unlock_body};
 use crate::domain::credits::{self, Admission, Approval};
 use crate::domain::job::{Event, WaitReason};
@@ -70,7 +70,7 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
         // Goes on when a task ends; until then what waits gathers in this batch.
         return Ok(freed);
     }
-    let report = advance(deps, gate, job).await?;
+    let report = advance(deps, gate, job, row.restored_at.is_some()).await?;
     Ok(report.no_later_than(freed.next_at))
 }
 
@@ -84,7 +84,7 @@ async fn cancel(deps: &Deps, mut job: Job) -> Result<Report, StoreError> {
 }
 
 /// One step of a job that is ready: balance, precheck, or the submission itself.
-async fn advance(deps: &Deps, gate: &Gate, job: &Job) -> Result<Report, StoreError> {
+async fn advance(deps: &Deps, gate: &Gate, job: &Job, restored: bool) -> Result<Report, StoreError> {
     let now = deps.clock.now();
     let price = deps.price(&gate.account, job.action).await?;
     let purse = purse(deps, &gate.account).await?;
@@ -100,6 +100,14 @@ async fn advance(deps: &Deps, gate: &Gate, job: &Job) -> Result<Report, StoreErr
         Sorted::Done(sorting) => sorting,
         Sorted::Later(report) => return Ok(report),
     };
+    if restored && (sorting.unhelpful().is_some() || job.action.is_search()) {
+        tracing::error!(job_id = job.id.0, account = %gate.account,
+            "the database is an older copy, and no precheck can tell whether this was bought since; nothing is \
+             submitted until a person resumes: unlockd explain, unlockd resume");
+        deps.sortings().remove(&(job.id, job.version));
+        decide::pause_restored(&deps.store, &gate.account, now).await?;
+        return Ok(Report::did(1));
+    }
     if sorting.not_found && job.channel().is_none() {
         deps.sortings().remove(&(job.id, job.version));
         return direct::reject(deps, job.clone()).await;

@@ -92,7 +92,8 @@ pub async fn accepted(store: &Store, request: &Request, now: Millis) -> Result<V
 fn restored(account: &AccountId, paused: Option<Time>) -> Wait {
     Wait {
         reason: "paused".to_owned(),
-        what: "the database is an older copy: what was decided and bought since it was made is not in it"
+        what: "the database is an older copy, and no precheck could tell whether what is next was bought since it \
+               was made"
             .to_owned(),
         since: paused,
         unblock: Some(format!(

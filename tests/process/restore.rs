@@ -67,7 +67,7 @@ fn paid_posts(town: &Town) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_older_copy_submits_nothing_until_a_person_resumes_and_then_buys_nothing_twice() {
+async fn an_older_copy_is_noticed_and_buys_nothing_twice() {
     for moment in [Moment::Asked, Moment::Sending, Moment::Sent, Moment::Polling] {
         let town = copied_at(moment).await;
         let run = || tokio::task::block_in_place(|| town.run_until_idle());
@@ -75,19 +75,11 @@ async fn an_older_copy_submits_nothing_until_a_person_resumes_and_then_buys_noth
         town.insert(200..205).await;
         assert!(run().success(), "{moment:?}\n{}", town.log());
         town.assert_paid_once_and_delivered_all(moment).await;
+        let posts = paid_posts(&town);
         put_back(&town);
         town.insert(200..205).await;
-
-        let posts = paid_posts(&town);
-        let (code, waits) = (run().code(), town.log());
-        assert_eq!((code, paid_posts(&town)), (Some(4), posts), "{moment:?}\n{waits}");
-        assert!(waits.contains("this database is an older copy"), "{moment:?}\n{waits}");
-        assert!(town.say(&["explain", "2"]).1.contains("older copy"), "{moment:?}");
-        // It stays so, however often it is started.
-        assert_eq!((run().code(), paid_posts(&town)), (Some(4), posts), "{moment:?}");
-
-        assert_eq!(town.say(&["resume"]).0, Some(0));
         assert!(run().success(), "{moment:?}\n{}", town.log());
+        assert!(town.log().contains("this database is an older copy"), "{moment:?}\n{}", town.log());
         town.assert_paid_once_and_delivered_all(moment).await;
         assert_eq!(town.number("select count(*) from contact_outcomes where source = 'store'").await, 0);
         assert_eq!(paid_posts(&town), posts, "{moment:?}");
@@ -97,15 +89,50 @@ async fn an_older_copy_submits_nothing_until_a_person_resumes_and_then_buys_noth
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn after_a_restore_what_no_precheck_vouches_for_waits_for_a_person() {
+    let searches = "insert into inbox (action, query) values ('search_exhibitor_companies', 'Acme')";
+    for unhelpful in [true, false] {
+        let town = copied_at(Moment::Asked).await;
+        let run = || tokio::task::block_in_place(|| town.run_until_idle());
+        assert!(run().success(), "{}", town.log());
+        put_back(&town);
+        if unhelpful {
+            town.sandbox.inject("always:status=400@precheck".parse().expect("a fault"));
+        } else {
+            sqlx::raw_sql(searches).execute(&mut town.connect().await).await.expect("written");
+        }
+        let (posts, found) = (paid_posts(&town), searches_made(&town));
+        assert_eq!(run().code(), Some(4), "{}", town.log());
+        assert_eq!((paid_posts(&town), searches_made(&town)), (posts, found));
+        let id = if unhelpful { "1" } else { "2" };
+        assert!(town.say(&["explain", id]).1.contains("older copy"), "{}", town.say(&["explain", id]).1);
+        // It stays so, however often it is started.
+        assert_eq!((run().code(), paid_posts(&town)), (Some(4), posts));
+        town.sandbox.clear_faults();
+        assert_eq!(town.say(&["resume"]).0, Some(0));
+        assert!(run().success(), "{}", town.log());
+        assert_eq!(searches_made(&town), usize::from(!unhelpful), "a person vouched for it");
+        let charges = town.sandbox.accounting();
+        let twice = (100..110).filter(|id| charges.charge(&id.to_string(), Channel::Email).times != 1);
+        assert_eq!(twice.count(), 0, "{charges:?}");
+    }
+}
+
+fn searches_made(town: &Town) -> usize {
+    town.sandbox.journal().iter().filter(|call| call.path.contains("/search-")).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_comes_without_its_lock_file_is_taken_for_a_copy_and_a_new_one_is_not() {
     let town = Town::new(hostile()).await;
     town.insert(100..105).await;
-    std::fs::remove_file(town.path("unlockd.db.lock")).expect("it was there");
-    assert_eq!(town.run_until_idle().code(), Some(4), "{}", town.log());
-    assert_eq!(paid_posts(&town), 0);
-    assert_eq!(town.say(&["resume"]).0, Some(0));
     assert!(town.run_until_idle().success(), "{}", town.log());
-    town.assert_paid_once_and_delivered(100..105, "after a person resumed").await;
+    assert!(!town.log().contains("older copy"), "{}", town.log());
+    std::fs::remove_file(town.path("unlockd.db.lock")).expect("it was there");
+    town.insert(105..110).await;
+    assert!(town.run_until_idle().success(), "{}", town.log());
+    assert!(town.log().contains("older copy"), "{}", town.log());
+    town.assert_paid_once_and_delivered(100..110, "without its lock file").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
