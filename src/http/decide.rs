@@ -20,6 +20,7 @@ use crate::domain::{AccountId, Credits, JobId, RequestId};
 use crate::store::jobs::{self, Job};
 use crate::store::report::requests;
 use crate::store::{StoreError, accounts};
+use crate::worker::balance::{self, Asked};
 use crate::worker::decide;
 
 #[derive(Deserialize)]
@@ -37,11 +38,15 @@ pub(super) async fn decisions(
     headers: HeaderMap,
     form: PressedForm,
 ) -> Response {
-    let look = Look::new(&site, &headers);
-    match decided(&look, &headers, form).await {
-        Ok(then) => Redirect::to(&then).into_response(),
-        Err(refused) => refused.page(&look),
-    }
+    // A task of its own: a browser that goes away must not stop a decision half way.
+    let decision = tokio::spawn(async move {
+        let look = Look::new(&site, &headers);
+        match decided(&look, &headers, form).await {
+            Ok(then) => Redirect::to(&then).into_response(),
+            Err(refused) => refused.page(&look),
+        }
+    });
+    decision.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
 /// Where to look next.
@@ -219,6 +224,7 @@ async fn carry_out(look: &Look<'_>, act: &Act) -> Result<Done, Refused> {
             Ok(Done { notice, then: "/".to_owned() })
         }
         Act::Resume { account } => resume(look, account).await,
+        Act::ReadBalance { account } => read_balance(look, account).await,
         Act::Reveal { .. } => Err(Refused::Changed("this is no decision".to_owned())),
     }
 }
@@ -271,5 +277,24 @@ async fn resume(look: &Look<'_>, account: &str) -> Result<Done, Refused> {
         resumed.parked_jobs,
         resumed.expired_jobs
     );
+    Ok(Done { notice, then: "/".to_owned() })
+}
+
+/// Asks the API, which costs nothing but one of the calls that the rate limit allows.
+async fn read_balance(look: &Look<'_>, account: &str) -> Result<Done, Refused> {
+    let Some(deps) = look.site.worker() else {
+        return Err(Refused::Changed("Another process has the database, and asks the API".to_owned()));
+    };
+    let Some(gate) = deps.gates.get(&AccountId::trusted(account)) else {
+        return Err(Refused::Changed("There is no such account any more".to_owned()));
+    };
+    let notice = match balance::ask_balance(deps, gate, "page").await? {
+        Asked::Recorded(balance) => format!("Account {account} has {} credits.", number(balance.total.0)),
+        Asked::At(_) => {
+            "The rate limit has no call to spare at this moment; try again in a minute.".to_owned()
+        }
+        Asked::NoKey => format!("Account {account} has no key that the API accepts."),
+        Asked::Failed(error) => format!("The balance could not be read: {error}."),
+    };
     Ok(Done { notice, then: "/".to_owned() })
 }

@@ -51,6 +51,9 @@ pub(super) enum Act {
     Resume {
         account: String,
     },
+    ReadBalance {
+        account: String,
+    },
     Reveal {
         request: i64,
         item: i64,

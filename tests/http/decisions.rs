@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use reqwest::Method;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use unlockd::sandbox::Billing;
 use unlockd::worker::driver::{self, Signals};
 
@@ -341,6 +343,64 @@ async fn a_refused_key_is_tried_again_when_a_person_says_so() {
 }
 
 #[tokio::test]
+async fn the_balance_is_read_when_a_person_asks_for_it() {
+    let mut place = Place::signed_in(careful()).await;
+    place.town.insert(None, &["101", "102"]).await;
+    place.town.settle().await;
+    let page = place.get("/").await;
+    assert!(page.shows("not read yet") && page.shows("Free nowunknown"), "{}", page.words());
+    let answer = place.press(&page, "read-balance-default", None).await;
+    assert_eq!(answer.status, 303, "{}", answer.words());
+    let page = place.get("/").await;
+    for text in ["Account default has 100,000 credits", "Free now100,000", "Free after, at least99,970"] {
+        assert!(page.shows(text), "{text}: {}", page.words());
+    }
+    place.town.fault("broken=html@balance");
+    assert_eq!(place.press(&page, "read-balance-default", None).await.status, 303);
+    assert!(place.get("/").await.shows("The balance could not be read"));
+    place.town.cancel(1).await;
+    place.town.finish_all().await;
+    place.end().await;
+}
+
+#[tokio::test]
+async fn a_browser_that_goes_away_leaves_no_call_half_done() {
+    let mut place = Place::signed_in(Setup::default()).await;
+    let page = place.get("/").await;
+    place.town.fault("slow=500ms@balance");
+    let (ticket, cookie) = (page.ticket("read-balance-default"), place.cookie.clone().expect("signed in"));
+    let body = format!("ticket={ticket}");
+    let request = format!(
+        "POST /decisions HTTP/1.1\r\nhost: localhost\r\nsec-fetch-site: same-origin\r\ncookie: {cookie}\r\n\
+         content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut browser = TcpStream::connect(place.address).await.expect("connected");
+    browser.write_all(request.as_bytes()).await.expect("sent");
+    let gate = place.town.deps().gates.values().next().expect("an account");
+    until(|| gate.is_calling()).await;
+    drop(browser);
+    until(|| !gate.is_calling()).await;
+    let recorded = async {
+        while place.town.number("select count(*) from balance_snapshots").await == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), recorded).await.expect("the answer is kept");
+    place.end().await;
+}
+
+/// Waits for something that another task does.
+async fn until(is_so: impl Fn() -> bool) {
+    let waits = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waits).await.expect("it becomes so");
+}
+
+#[tokio::test]
 async fn the_running_worker_notices_a_decision_of_the_page() {
     // Its own connection writes it, so the database's version says nothing; inbox.interval is too
     // long to help.
@@ -354,12 +414,7 @@ async fn the_running_worker_notices_a_decision_of_the_page() {
     // By now the passes have seen that there is nothing to do, or are about to.
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(place.press(&page, "approve-1", Some("30")).await.status, 303);
-    let sent = tokio::time::timeout(Duration::from_secs(20), async {
-        while place.town.posts().is_empty() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    });
-    assert!(sent.await.is_ok(), "the approved request was not sent");
+    until(|| !place.town.posts().is_empty()).await;
     place.signals.stop();
     worker.await.expect("no panic").expect("ended well");
     place.town.finish().await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use unlockd::store::{Store, lease};
 use unlockd::worker::driver::End;
@@ -93,28 +93,25 @@ async fn a_taken_port_is_tried_again_until_it_is_free() {
     // It has met the taken port once it is polled; letting it go is the event it waits for.
     tokio::task::yield_now().await;
     drop(taken);
-    let place = serving.await.expect("it serves");
+    let serving = tokio::time::timeout(Duration::from_secs(30), serving).await.expect("it is tried again");
+    let place = serving.expect("it serves");
     assert_eq!(place.address, listen);
     assert_eq!(place.get("/healthz").await.status, 200);
     place.end().await;
 }
 
 #[tokio::test]
-async fn a_stop_does_not_wait_for_connections_that_stay_open() {
+async fn a_stop_does_not_wait_for_requests_that_never_end() {
     let place = Place::new().await;
-    let mut silent = TcpStream::connect(place.address).await.expect("connected");
     let mut halfway = TcpStream::connect(place.address).await.expect("connected");
-    halfway
-        .write_all(b"POST /healthz HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nhalf")
-        .await
-        .expect("sent");
+    let head =
+        b"POST /session HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-www-form-urlencoded\r\n\
+                 content-length: 999\r\n\r\ntoken=";
+    halfway.write_all(head).await.expect("sent");
+    // The other one is answered, so the server has seen both.
     assert_eq!(read(place.request(Method::GET, "/healthz")).await.status, 200);
     let stopped = tokio::time::timeout(Duration::from_secs(8), place.end()).await;
     assert!(stopped.is_ok(), "the stop took longer than a worker has");
-    // Ends only with its process when nothing was ever sent; then the port is closed all the same.
-    let mut rest = Vec::new();
-    let _ = tokio::time::timeout(Duration::from_secs(1), silent.read_to_end(&mut rest)).await;
-    assert!(rest.is_empty());
 }
 
 #[tokio::test]

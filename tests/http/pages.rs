@@ -304,3 +304,22 @@ async fn each_page_has_landmarks_one_heading_of_the_first_level_and_labels() {
     place.town.finish_all().await;
     place.end().await;
 }
+
+#[tokio::test]
+async fn a_search_shows_how_much_it_brought() {
+    let mut place = Place::signed_in(Setup::default().config("CREDITS__APPROVE_ABOVE", "10")).await;
+    let columns = "action, query, max_pages";
+    place.town.insert_row(columns, "'search_exhibitor_companies', 'canary & sons', 2").await;
+    place.town.settle().await;
+    let page = place.get("/").await;
+    assert!(page.shows("asks for a search for companies, 2 pages at most"), "{}", page.words());
+    assert_eq!(place.press(&page, "approve-1", Some("100")).await.status, 303);
+    place.town.finish_all().await;
+    let page = place.get("/requests/1").await;
+    for text in ["Result", "Outcomefound", "Credits used"] {
+        assert!(page.shows(text), "{text}: {}", page.words());
+    }
+    place.cookie = None;
+    assert!(!place.get("/requests/1").await.shows("canary"), "the query is the caller's own words");
+    place.end().await;
+}

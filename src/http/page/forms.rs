@@ -23,6 +23,11 @@ pub(super) fn button(look: &Look<'_>, act: Act, id: &str, label: &str) -> Markup
     form(look, act, "/decisions", html! { button id=(id) type="submit" { (label) } })
 }
 
+/// The same where there is little room.
+pub(super) fn small(look: &Look<'_>, act: Act, id: &str, label: &str) -> Markup {
+    form(look, act, "/decisions", html! { button id=(id) .small type="submit" { (label) } })
+}
+
 /// A button behind a summary that says what it will do: one touch decides nothing.
 pub(super) fn careful(look: &Look<'_>, act: Act, id: &str, label: &str, effect: &str) -> Markup {
     if !look.visitor.is_signed_in() {

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::doubt::{self, Doubtful};
-use super::words::{ago, known, moment, number, plural, visible};
+use super::words::{ago, known, moment, number, plural, visible, wish};
 use super::{Look, forms};
 use crate::domain::AccountId;
 use crate::http::ticket::Act;
@@ -127,7 +127,7 @@ pub(super) fn approval(look: &Look<'_>, request: &Request, account: Option<&Acco
         article .need #(format!("approve-{id}-need")) {
             h3 { "Approve " a href=(format!("/requests/{id}")) { "request " (id) } ": up to " (number(quoted)) " credits" }
             p {
-                (who(look, request)) " asks for the " (look.action(&request.action)) " of " (plural(request.contacts, "contact"))
+                (who(look, request)) " asks for " (wish(&request.action, request.contacts, request.max_pages).unwrap_or_else(|| look.action(&request.action)))
                 @if let Some(at) = request.created_at { ", " (ago(at, look.now)) } "."
                 @if request.committed_credits > 0 {
                     " Of that, " (number(request.committed_credits)) " may be spent already; the rest is "

@@ -4,9 +4,10 @@ use maud::{Markup, html};
 
 use super::needs::{self, Need};
 use super::words::{ago, known, number, plural, span, state, visible};
-use super::{Look, Page, Wanted, drawings, lists, session, standing};
+use super::{Look, Page, Wanted, drawings, forms, lists, session, standing};
 use crate::domain::{AccountId, Credits};
 use crate::http::health;
+use crate::http::ticket::Act;
 use crate::store::report::accounts::{self, Account, Limits};
 use crate::store::report::jobs::OpenJob;
 use crate::store::report::overview::{InDoubt, Settlement, StateCount};
@@ -140,7 +141,12 @@ fn money(look: &Look<'_>, account: &Account, doubt: InDoubt, is_named: bool) -> 
                 }
                 div {
                     dt { "Balance" }
-                    dd { (known(account.balance)) @if let Some(at) = account.balance_at { small { "read " (ago(at, look.now)) } } }
+                    dd {
+                        (known(account.balance))
+                        small { @if let Some(at) = account.balance_at { "read " (ago(at, look.now)) } @else { "not read yet" } }
+                        (forms::small(look, Act::ReadBalance { account: account.account.clone() },
+                            &format!("read-balance-{}", account.account), "Read now"))
+                    }
                 }
                 div { dt { "Held" } dd { (number(account.held)) small { "for answers to come" } } }
                 div { dt { "Floor" } dd { (number(config.credits.min_balance)) small { "never spent" } } }

@@ -1,12 +1,14 @@
 //! One request: how it stands and why, its contacts, its jobs, its timeline.
 
 use maud::{Markup, html};
+use serde_json::value::RawValue;
 
 use super::drawings::bar;
-use super::words::{ago, moment, number, state, until, visible};
+use super::words::{ago, moment, number, plural, state, until, visible};
 use super::{Look, Page, Wanted, contacts, forms, lists, needs, overview, session};
 use crate::http::ticket::Act;
 use crate::store::StoreError;
+use crate::store::report::direct::{self, ActionResult};
 use crate::store::report::requests::{Entry, Request};
 use crate::store::report::{jobs, requests};
 use crate::worker::explain::{self, Explanation};
@@ -29,7 +31,10 @@ pub(super) async fn page(
     let explained = explain::of(store, &request, look.now).await?;
     let accounts = overview::read_accounts(look).await?;
     let account = accounts.iter().find(|account| account.account == request.account);
-    let contacts = contacts::section(look, id, &explained.outcomes, wanted, revealed).await?;
+    let contents = match direct::read(store, id).await? {
+        Some(result) => brought(&result),
+        None => contacts::section(look, id, &explained.outcomes, wanted, revealed).await?,
+    };
     let jobs = jobs::of_request(store, id).await?;
     let timeline = requests::timeline(store, id).await?;
     let body = html! {
@@ -50,7 +55,7 @@ pub(super) async fn page(
         (session::why_read_only(look))
         (waits(look, &request, &explained))
         (facts(look, &request))
-        (contacts)
+        (contents)
         @if !jobs.is_empty() {
             section #jobs aria-labelledby="jobs-title" {
                 h2 #jobs-title { "Jobs" }
@@ -88,6 +93,24 @@ fn waits(look: &Look<'_>, request: &Request, explained: &Explanation) -> Markup 
             }
         } @else if let Some(reason) = &request.reason {
             p .problem { (visible(reason)) }
+        }
+    }
+}
+
+/// What an event unlock or a search brought: how much, since the whole is for programs.
+fn brought(result: &ActionResult) -> Markup {
+    let found = result.result.as_ref().and_then(|raw| serde_json::from_str::<Vec<&RawValue>>(raw.get()).ok());
+    html! {
+        section #result aria-labelledby="result-title" {
+            h2 #result-title { "Result" }
+            dl .facts {
+                dt { "Outcome" } dd { (state(&result.outcome)) }
+                @if let Some(credits) = result.credits_used { dt { "Credits used" } dd { (number(credits)) } }
+                @if let Some(found) = &found { dt { "Found" } dd { (plural(found.len() as i64, "result")) } }
+            }
+            @if result.result.is_some() {
+                p .hint { "All of it: " code { "unlockd export --format jsonl --request " (result.request_id) } }
+            }
         }
     }
 }

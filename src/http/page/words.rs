@@ -91,6 +91,18 @@ pub(super) fn action(action: &str) -> Option<&'static str> {
     })
 }
 
+/// What a request asks for, with how much of it.
+pub(super) fn wish(action: &str, contacts: i64, pages: i64) -> Option<String> {
+    Some(match action {
+        "unlock_contact_emails" => format!("the emails of {}", plural(contacts, "contact")),
+        "unlock_contact_phones" => format!("the phones of {}", plural(contacts, "contact")),
+        "unlock_event_contacts" => "all contacts of an event".to_owned(),
+        "search_exhibitor_companies" => format!("a search for companies, {} at most", plural(pages, "page")),
+        "search_exhibitor_events" => format!("a search for events, {} at most", plural(pages, "page")),
+        _ => return None,
+    })
+}
+
 /// A word of the database as one reads it.
 pub(super) fn state(word: &str) -> String {
     word.replace('_', " ")
