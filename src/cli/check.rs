@@ -13,7 +13,7 @@ use super::account::{Fresh, deps, fresh_balance, no_key};
 use super::{Context, Failure, Outcome, open, show};
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::domain::{AccountId, Millis};
+use crate::domain::AccountId;
 use crate::store::{Store, lease};
 use crate::worker::gate::Key;
 
@@ -101,7 +101,7 @@ async fn database(findings: &mut Findings, config: &Config) -> Option<Store> {
         .ok("database", format!("{}{made}: opens, WAL, synchronous=FULL, mode {mode:04o}", path.display()));
     space(findings, path);
     match lease::read(&store).await {
-        Ok(row) if Clock::real().now().since(Millis(row.renewed_at)) < lease::EXPIRES_AFTER_MS => {
+        Ok(row) if row.is_alive(Clock::real().now()) => {
             findings.ok("worker", format!("running, process {}", row.pid));
         }
         Ok(_) => findings.ok("worker", "none is running; start one: unlockd run"),

@@ -25,6 +25,7 @@ mod run;
 mod sandbox;
 mod show;
 mod wait;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -82,6 +83,8 @@ enum Command {
     Jobs(jobs::Listed),
     /// One job in full: what was sent, what it cost, its timeline
     Job(jobs::One),
+    /// Live view of requests, jobs, rate limit and balance, with keys to decide
+    Watch(watch::Args),
     /// Why a request is not finished, and what would unblock it
     Explain(explain::Args),
     /// Approve the cost of a request that awaits it
@@ -229,6 +232,7 @@ fn run_command(command: Command, context: Context) -> Outcome {
         Command::Request(args) => block_on(requests::one(context, args)),
         Command::Jobs(args) => block_on(jobs::list(context, args)),
         Command::Job(args) => block_on(jobs::one(context, args)),
+        Command::Watch(args) => block_on(watch::run(context, args)),
         Command::Explain(args) => block_on(explain::run(context, args)),
         Command::Plan(args) => block_on(plan::run(context, args)),
         Command::Approve(args) => block_on(decide::approve(context, args)),
