@@ -21,8 +21,8 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let config = context.load()?;
     let store = existing(&config).await?;
     let row = lease::read(&store).await?;
-    let age_ms = Clock::real().now().since(Millis(row.renewed_at));
-    if age_ms >= lease::EXPIRES_AFTER_MS {
+    let now = Clock::real().now();
+    if !row.is_alive(now) {
         return Err(anyhow::anyhow!(
             "no worker runs on {}; start one: unlockd run",
             config.database.display()
@@ -35,6 +35,11 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
             format!("the disk has {free} bytes free; nothing is bought below {}", disk::NEEDED_BYTES);
         return Err(anyhow::anyhow!(message).into());
     }
-    writeln!(std::io::stdout(), "ok: worker {} was alive {} s ago", row.pid, age_ms / 1_000)?;
+    writeln!(
+        std::io::stdout(),
+        "ok: worker {} was alive {} s ago",
+        row.pid,
+        now.since(Millis(row.renewed_at)) / 1_000
+    )?;
     Ok(())
 }

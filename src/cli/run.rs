@@ -95,6 +95,7 @@ async fn work(
     signals: Signals,
     until_idle: bool,
 ) -> Result<End, StoreError> {
+    let (store, clock) = (deps.store.clone(), deps.clock.clone());
     let renewing = tokio::spawn(keep_lease(deps.clone(), lease, signals.clone()));
     let reloading = tokio::spawn(super::reload::watch(context, log, deps.clone(), signals.clone()));
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
@@ -108,6 +109,7 @@ async fn work(
         (Ok(Ok(lease)), ended) => {
             if ended.is_ok() {
                 lease.note(&store).await?;
+                lease.release(&store, clock.now()).await?;
             }
             ended
         }
@@ -171,13 +173,9 @@ fn feed_watchdog(deps: &Deps) {
 }
 
 fn stop_on_signals(signals: &Signals) -> std::io::Result<()> {
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let signals = signals.clone();
+    let (stop, signals) = (stop_signals()?, signals.clone());
     tokio::spawn(async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-        }
+        stop.await;
         tracing::info!("told to stop; finishing what is in flight");
         signals.stop();
     });
@@ -186,10 +184,17 @@ fn stop_on_signals(signals: &Signals) -> std::io::Result<()> {
 
 /// Resolves at SIGTERM or SIGINT.
 pub(super) async fn stop_requested() -> std::io::Result<()> {
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
+    stop_signals()?.await;
     Ok(())
+}
+
+/// From now on SIGTERM and SIGINT end nothing by themselves; the future resolves at one.
+pub(super) fn stop_signals() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    })
 }

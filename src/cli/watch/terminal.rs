@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEvent, KeyEventKind};
 use tokio::sync::mpsc;
 
-use super::draw::{self, Palette};
+use super::draw;
 use super::model;
+use super::rows::Palette;
 use super::view::{Act, Mode, Target, View};
 use crate::cli::{Failure, Outcome, explain, jobs, requests, show};
 use crate::clock::Clock;
@@ -33,18 +33,20 @@ pub(super) async fn run(store: &Store, config: &Config) -> Outcome {
     let clock = Clock::real();
     // Read before the terminal is taken, so that an error is printed as any other.
     let mut view = View::new(model::read(store, config, clock.now()).await?);
+    // Before the terminal is taken: a signal in between must not end this with raw mode on.
+    let stop = crate::cli::run::stop_signals()?;
     let mut terminal = ratatui::try_init()?;
     let _given = Given;
     let palette = Palette { colour: show::colour() };
     let mut keys = keys();
     let mut ticks = tokio::time::interval(super::TICK);
-    let stop = super::super::run::stop_requested();
     tokio::pin!(stop);
     loop {
-        show_on(&mut terminal, &view, palette)?;
+        view.page = draw::page(terminal.size()?);
+        terminal.draw(|frame| draw::draw(frame, &view, palette))?;
         tokio::select! {
             _ = ticks.tick() => refresh(store, config, &clock, &mut view).await?,
-            stopped = &mut stop => return Ok(stopped?),
+            () = &mut stop => return Ok(()),
             said = keys.recv() => match said {
                 Some(Said::Key(key)) => match view.key(key) {
                     Some(Act::Quit) => return Ok(()),
@@ -60,11 +62,6 @@ pub(super) async fn run(store: &Store, config: &Config) -> Outcome {
             },
         }
     }
-}
-
-fn show_on(terminal: &mut DefaultTerminal, view: &View, palette: Palette) -> std::io::Result<()> {
-    terminal.draw(|frame| draw::draw(frame, view, palette))?;
-    Ok(())
 }
 
 enum Said {
@@ -100,7 +97,7 @@ async fn refresh(store: &Store, config: &Config, clock: &Clock, view: &mut View)
     if let Mode::Reading { target, lines, .. } = &mut view.mode
         && let Some((_, fresh)) = detail(store, target).await?
     {
-        *lines = fresh;
+        *lines = wrapped(&fresh, view.page.0);
     }
     Ok(())
 }
@@ -150,8 +147,12 @@ async fn carry_out(
 /// Shows a request or a job in full.
 async fn open(store: &Store, view: &mut View, target: Target) -> Result<(), Failure> {
     let Some((title, lines)) = detail(store, &target).await? else { return Ok(()) };
-    view.mode = Mode::Reading { target, title, lines, scroll: 0 };
+    view.mode = Mode::Reading { target, title, lines: wrapped(&lines, view.page.0), scroll: 0 };
     Ok(())
+}
+
+fn wrapped(lines: &[String], width: u16) -> Vec<String> {
+    lines.iter().flat_map(|line| show::wrapped(line, usize::from(width))).collect()
 }
 
 async fn detail(store: &Store, target: &Target) -> Result<Option<(String, Vec<String>)>, Failure> {
