@@ -99,7 +99,6 @@ async fn work(
     let renewing = tokio::spawn(keep_lease(deps.clone(), lease, signals.clone()));
     let reloading = tokio::spawn(super::reload::watch(context, log, deps.clone(), signals.clone()));
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    let store = deps.store.clone();
     let ended = driver::run(deps, signals.clone(), until_idle).await;
     signals.stop();
     reloading.abort();

@@ -195,6 +195,24 @@ pub(super) fn plain(text: &str) -> String {
     plain
 }
 
+/// A line in pieces of at most `width`, cut between words where there are any; what follows the
+/// first piece is indented as it.
+pub(super) fn wrapped(line: &str, width: usize) -> Vec<String> {
+    let indent = " ".repeat(line.chars().take_while(|char| *char == ' ').count().min(width / 2));
+    let (mut pieces, mut rest) = (Vec::new(), line.to_owned());
+    while rest.chars().count() > width && width > 0 {
+        let end = rest.char_indices().nth(width).map_or(rest.len(), |(at, _)| at);
+        let is_between_words = rest[end..].starts_with(' ');
+        let blank = rest[..end].rfind(' ').filter(|at| *at > indent.len() && !is_between_words);
+        let cut = blank.unwrap_or(end);
+        let tail = format!("{indent}{}", rest[cut..].trim_start());
+        rest.truncate(cut);
+        pieces.push(std::mem::replace(&mut rest, tail));
+    }
+    pieces.push(rest);
+    pieces
+}
+
 /// Whether the screen can be drawn on: a terminal that can move its cursor.
 pub(super) fn is_live() -> bool {
     io::stdout().is_terminal() && io::stdin().is_terminal() && !is_dumb(|name| std::env::var_os(name))
@@ -302,6 +320,21 @@ mod tests {
         assert!(!wants_colour(true, env(&[("TERM", "xterm"), ("CLICOLOR", "0")])));
         assert!(!wants_colour(true, env(&[("TERM", "dumb")])));
         assert!(!wants_colour(true, env(&[])));
+    }
+
+    #[test]
+    fn a_long_line_is_cut_between_words_and_keeps_its_indent() {
+        assert_eq!(wrapped("  one two three", 9), ["  one two", "  three"]);
+        assert_eq!(wrapped("abcdefgh", 3), ["abc", "def", "gh"]);
+        assert_eq!(wrapped("  abcdefgh", 5), ["  abc", "  def", "  gh"]);
+        assert_eq!(wrapped("", 5), [""]);
+        for width in 0..30 {
+            let pieces = wrapped("   a bb ccc dddd eeeee ffffff äöü", width);
+            assert!(
+                width == 0 || pieces.iter().all(|piece| piece.chars().count() <= width),
+                "{width} {pieces:?}"
+            );
+        }
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //! A real database in a directory of its own, the sandbox in this process, and `run --until-idle`
 //! where a worker is needed. The environment is empty, so nobody's configuration takes part.
 
-#[path = "cli/personnel.rs"]
 mod personnel;
+mod terminal;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -667,6 +667,8 @@ async fn explain_says_first_that_no_worker_runs_and_last_how_it_ended() {
     assert!(said.lines().nth(1).expect("a line").contains("no worker is running"), "{said}");
     assert_eq!(town.explain(1)["waits"][0]["reason"], "not_taken");
     town.work();
+    let health = town.run(&["health"]).with_code(1);
+    assert!(health.err.contains("no worker runs"), "a worker that has ended is not alive: {}", health.err);
     let ended = town.explain(1);
     assert_eq!((&ended["finished"], &ended["status"]), (&true.into(), &"done".into()));
     assert!(town.ok(&["explain", "1"]).out.contains("1 delivered"));

@@ -4,56 +4,24 @@
 //! so it reads the same with `NO_COLOR`.
 
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::style::{Color, Modifier, Style};
+use ratatui::layout::{Constraint, Layout, Rect, Size};
+use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Paragraph, Row, Table, TableState, Wrap};
+use ratatui::widgets::{Paragraph, Row, Table, TableState};
 
-use super::super::show::{grouped, plain, span};
-use super::model::{Model, Need};
+use super::super::show::{grouped, plain};
+use super::model::Model;
+use super::rows::{BAR, Palette, account, ago, ended_row, job_row, need_row, request_row};
 use super::view::{Mode, Part, View};
-use crate::domain::Millis;
-use crate::store::report::Time;
-use crate::store::report::accounts::Account;
-use crate::store::report::jobs::OpenJob;
-use crate::store::report::requests::Request;
 
-const BAR: usize = 10;
 /// Accounts that are shown; what needs a person is listed for all of them.
 const ACCOUNTS: usize = 3;
 
-/// Colours, or none.
-#[derive(Clone, Copy)]
-pub(super) struct Palette {
-    pub(super) colour: bool,
-}
-
-impl Palette {
-    fn of(self, colour: Color) -> Style {
-        if self.colour { Style::new().fg(colour) } else { Style::new() }
-    }
-
-    fn good(self) -> Style {
-        self.of(Color::Green)
-    }
-
-    fn attention(self) -> Style {
-        self.of(Color::Yellow).add_modifier(Modifier::BOLD)
-    }
-
-    fn bad(self) -> Style {
-        self.of(Color::Red).add_modifier(Modifier::BOLD)
-    }
-
-    fn quiet(self) -> Style {
-        if self.colour { Style::new().fg(Color::DarkGray) } else { Style::new() }
-    }
-}
-
 /// Draws everything.
 pub(super) fn draw(frame: &mut Frame, view: &View, palette: Palette) {
-    let accounts = view.model.accounts.len().min(ACCOUNTS) as u16;
-    let foot = if matches!(view.mode, Mode::Looking | Mode::Reading { .. }) { 1 } else { 2 };
+    let is_reading = matches!(view.mode, Mode::Reading { .. });
+    let accounts = if is_reading { 0 } else { view.model.accounts.len().min(ACCOUNTS) as u16 };
+    let foot = if is_reading || view.mode == Mode::Looking { 1 } else { 2 };
     let [title, money, body, bottom] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(accounts * 2),
@@ -62,21 +30,25 @@ pub(super) fn draw(frame: &mut Frame, view: &View, palette: Palette) {
     ])
     .areas(frame.area());
     draw_title(frame, title, &view.model, palette);
-    let lines: Vec<Line> =
-        view.model.accounts.iter().take(ACCOUNTS).flat_map(|a| account(a, &view.model, palette)).collect();
+    let shown = view.model.accounts.iter().take(usize::from(accounts));
+    let lines: Vec<Line> = shown.flat_map(|shown| account(shown, &view.model, palette)).collect();
     frame.render_widget(Paragraph::new(lines), money);
     match &view.mode {
         Mode::Reading { title, lines, scroll, .. } => {
-            draw_reading(frame, body, title, lines, *scroll, palette)
+            draw_reading(frame, body, title, &lines[usize::from(*scroll).min(lines.len())..], palette);
         }
         _ => draw_parts(frame, body, view, palette),
     }
-    let foot = foot_lines(view, palette);
-    frame.render_widget(Paragraph::new(foot).wrap(Wrap { trim: true }), bottom);
+    frame.render_widget(Paragraph::new(foot_lines(view, palette)), bottom);
+}
+
+/// Columns and rows for what is read in full: all but the title, its own heading and the keys.
+pub(super) fn page(size: Size) -> (u16, u16) {
+    (size.width, size.height.saturating_sub(3))
 }
 
 fn draw_title(frame: &mut Frame, area: Rect, model: &Model, palette: Palette) {
-    let style = match (model.worker.running, model.needs.is_empty()) {
+    let style = match (model.worker.running, model.is_well()) {
         (false, _) => palette.bad(),
         (true, false) => palette.attention(),
         (true, true) => palette.good(),
@@ -96,41 +68,6 @@ fn draw_title(frame: &mut Frame, area: Rect, model: &Model, palette: Palette) {
     ];
     frame.render_widget(Paragraph::new(Line::from(sentence.to_vec())), left);
     frame.render_widget(Paragraph::new(Span::styled(right, palette.quiet())), corner);
-}
-
-/// The money strip and the gauge of the rate limit: two lines.
-fn account(account: &Account, model: &Model, palette: Palette) -> [Line<'static>; 2] {
-    let bold = Style::new().add_modifier(Modifier::BOLD);
-    let mut money = vec![Span::styled(format!("{:9}", short(&plain(&account.account), 24)), bold)];
-    match (account.balance, account.balance_at) {
-        (Some(balance), Some(at)) => {
-            money.push(Span::raw(format!("balance {} ({} ago)", grouped(balance), ago(at, model))));
-            let free = account.free.unwrap_or(0);
-            let style = if free > 0 { palette.good() } else { palette.attention() };
-            money.push(Span::styled(format!("  free {}", grouped(free)), style));
-        }
-        _ => money.push(Span::raw("balance not read yet")),
-    }
-    money.push(Span::raw(format!("  held {}", grouped(account.held))));
-    let limit = account.daily_limit.map(|limit| format!(" of {}", grouped(limit))).unwrap_or_default();
-    money.push(Span::raw(format!("  today {}{limit}", grouped(account.spent_today))));
-    let (used, limit) = (i64::from(account.rate_used), i64::from(account.rate_limit));
-    let mut calls = vec![
-        Span::raw(format!("{:9}", "calls")),
-        Span::raw(bar(used, limit, 2 * BAR)),
-        Span::raw(format!(" {used} of {limit} a window")),
-    ];
-    if account.in_doubt > 0 {
-        calls.push(Span::styled(format!("  in doubt {}", grouped(account.in_doubt)), palette.attention()));
-    }
-    if let Some(until) = account.blocked_until {
-        let wait = format!("  the API asked to wait {}", until_text(until, model));
-        calls.push(Span::styled(wait, palette.attention()));
-    }
-    if account.paused_at.is_some() {
-        calls.push(Span::styled("  PAUSED", palette.attention()));
-    }
-    [Line::from(money), Line::from(calls)]
 }
 
 fn draw_parts(frame: &mut Frame, area: Rect, view: &View, palette: Palette) {
@@ -199,6 +136,11 @@ fn heading(part: Part, model: &Model, width: u16, palette: Palette) -> Line<'sta
         Part::Jobs => (format!("Jobs ({} open)", model.open_jobs), Style::new()),
         Part::Ended => ("Ended lately".to_owned(), Style::new()),
     };
+    rule(title, style, width, palette)
+}
+
+/// A heading and a line to the right edge.
+fn rule(title: String, style: Style, width: u16, palette: Palette) -> Line<'static> {
     let rule = "─".repeat(usize::from(width).saturating_sub(title.chars().count() + 4));
     Line::from(vec![
         Span::styled("── ", palette.quiet()),
@@ -236,93 +178,11 @@ fn columns<const N: usize>(rows: impl Iterator<Item = [Span<'static>; N]>, greed
     Table::new(rows.into_iter().map(Row::new), widths)
 }
 
-fn need_row(need: &Need, palette: Palette) -> [Span<'static>; 2] {
-    let style = if need.reason == "needs_decision" { palette.bad() } else { palette.attention() };
-    [Span::styled(plain(&need.what), style), Span::raw(need.keys.clone())]
-}
-
-fn request_row(request: &Request, bar_width: usize, palette: Palette) -> [Span<'static>; 6] {
-    let settled = request.contacts - request.pending;
-    let waits = request.status == "awaiting_approval";
-    let status = Span::styled(
-        request.status.replace('_', " "),
-        if waits { palette.attention() } else { Style::new() },
-    );
-    let cost = match waits {
-        true => format!("≤ {}", grouped(request.quoted_credits.unwrap_or(0))),
-        false => format!("{} booked", grouped(request.committed_credits)),
-    };
-    [
-        Span::raw(format!("{:>4}", request.id)),
-        status,
-        Span::raw(bar(settled, request.contacts, bar_width)),
-        Span::raw(format!("{settled}/{}, {} ok", request.contacts, request.delivered)),
-        Span::raw(cost),
-        Span::styled(plain(request.reference.as_deref().unwrap_or_default()), palette.quiet()),
-    ]
-}
-
-fn job_row(open: &OpenJob, model: &Model, bar_width: usize, palette: Palette) -> [Span<'static>; 6] {
-    let job = &open.job;
-    let state = match (job.state.as_str(), job.state_reason.as_deref()) {
-        ("in_doubt", Some("carried_out")) => "being read".to_owned(),
-        ("in_doubt", _) => "IN DOUBT".to_owned(),
-        (_, Some("insufficient_credits")) => "no credits".to_owned(),
-        (_, Some("invalid_api_key")) => "key refused".to_owned(),
-        (_, Some(reason)) => reason.replace('_', " "),
-        (state, None) => state.to_owned(),
-    };
-    let style = match job.state.as_str() {
-        "in_doubt" => palette.bad(),
-        "queued" if job.state_reason.is_some() => palette.attention(),
-        _ => Style::new(),
-    };
-    let next = match (job.next_poll_at, job.due_at, job.state_reason.as_deref()) {
-        (Some(at), ..) => format!("poll {}", until_text(at, model)),
-        (_, _, Some("needs_decision")) => "waits for you".to_owned(),
-        (_, Some(at), Some("looking")) => format!("look {}", until_text(at, model)),
-        (_, Some(at), _) => format!("next {}", until_text(at, model)),
-        _ => String::new(),
-    };
-    let task = job.task_id.as_ref().map(|id| format!("task {}", plain(id))).unwrap_or_default();
-    [
-        Span::raw(format!("{:>4}", job.id)),
-        Span::styled(state, style),
-        Span::raw(bar(open.settled, job.contacts, bar_width)),
-        Span::raw(format!("{}/{}, {} ok", open.settled, job.contacts, open.delivered)),
-        Span::raw(job.cost.map(|cost| format!("≤ {}", grouped(cost))).unwrap_or_default()),
-        Span::styled(
-            [next, task].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", "),
-            palette.quiet(),
-        ),
-    ]
-}
-
-fn ended_row(request: &Request, model: &Model, palette: Palette) -> [Span<'static>; 5] {
-    let style = if request.status == "done" { palette.good() } else { palette.quiet() };
-    let when = request.finished_at.map(|at| format!("{} ago", ago(at, model))).unwrap_or_default();
-    let words = request.reason.as_deref().or(request.reference.as_deref()).unwrap_or_default();
-    [
-        Span::raw(format!("{:>4}", request.id)),
-        Span::styled(request.status.clone(), style),
-        Span::raw(format!("{} of {} ok", request.delivered, request.contacts)),
-        Span::raw(format!("{} booked", grouped(request.committed_credits))),
-        Span::styled(format!("{when}  {}", plain(words)), palette.quiet()),
-    ]
-}
-
-fn draw_reading(frame: &mut Frame, area: Rect, title: &str, lines: &[String], scroll: u16, palette: Palette) {
+fn draw_reading(frame: &mut Frame, area: Rect, title: &str, lines: &[String], palette: Palette) {
     let [head, text] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
-    let bold = Style::new().add_modifier(Modifier::BOLD);
-    frame.render_widget(
-        Paragraph::new(Line::from(vec![
-            Span::styled("── ", palette.quiet()),
-            Span::styled(title.to_owned(), bold),
-        ])),
-        head,
-    );
-    let lines: Vec<Line> = lines.iter().map(|line| Line::raw(line.clone())).collect();
-    frame.render_widget(Paragraph::new(lines).scroll((scroll, 0)), text);
+    frame.render_widget(Paragraph::new(rule(title.to_owned(), Style::new(), head.width, palette)), head);
+    let lines: Vec<Line> = lines.iter().map(|line| Line::raw(line.as_str())).collect();
+    frame.render_widget(Paragraph::new(lines), text);
 }
 
 fn foot_lines(view: &View, palette: Palette) -> Vec<Line<'static>> {
@@ -374,40 +234,13 @@ fn foot_lines(view: &View, palette: Palette) -> Vec<Line<'static>> {
     }
 }
 
-/// A bar of `width` cells.
-pub(super) fn bar(done: i64, of: i64, width: usize) -> String {
-    let filled = match of {
-        of if of > 0 => (done.clamp(0, of) as usize * width) / of as usize,
-        _ => 0,
-    };
-    "█".repeat(filled) + &"░".repeat(width - filled)
-}
-
-fn short(text: &str, at_most: usize) -> String {
-    text.chars().take(at_most).collect()
-}
-
-fn now(model: &Model) -> Millis {
-    Millis(model.at.map_or(0, |at| at.0))
-}
-
-fn ago(at: Time, model: &Model) -> String {
-    span(now(model).since(Millis(at.0)))
-}
-
-fn until_text(at: Time, model: &Model) -> String {
-    match Millis(at.0).since(now(model)) {
-        0 => "now".to_owned(),
-        ms => format!("in {}", span(ms)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
     use ratatui::buffer::Buffer;
     use ratatui::crossterm::event::{KeyCode, KeyEvent};
+    use ratatui::style::Color;
 
     use super::super::model::tests::{job, model, request};
     use super::*;
@@ -446,7 +279,7 @@ mod tests {
             "held 1,845",
             "today 7,245",
             "41 of 120",
-            "job 4 was sent, its answer lost",
+            "job 4: answer lost, perhaps 1,500 credits spent",
             "Enter; unlockd resolve 4",
             "request 2: 40 contacts, at most 600 credits",
             "a approves, c cancels",
@@ -539,12 +372,5 @@ mod tests {
         assert_eq!(share(20, [50, 50, 50, 50]), [5, 5, 5, 5]);
         assert_eq!(share(5, [9, 9, 9, 9]), [3, 2, 0, 0]);
         assert_eq!(share(0, [9, 9, 9, 9]), [0, 0, 0, 0]);
-    }
-
-    #[test]
-    fn a_bar_is_full_only_when_all_is_done() {
-        assert_eq!(bar(0, 0, 4), "░░░░");
-        assert_eq!(bar(99, 100, 4), "███░");
-        assert_eq!(bar(100, 100, 4), "████");
     }
 }

@@ -13,7 +13,7 @@ use crate::store::report::requests::Request;
 use crate::store::report::{self, Time, accounts, jobs, requests};
 use crate::store::{Store, StoreError, lease};
 
-use super::super::show::plural;
+use super::super::show::{grouped, plural};
 
 /// Rows of each kind that are read; more are counted only.
 const AT_MOST: u32 = 100;
@@ -103,18 +103,14 @@ fn needs(model: &Model) -> Vec<Need> {
 }
 
 fn decision(open: &OpenJob) -> Option<Need> {
-    let job = &open.job;
+    let (job, cost) = (&open.job, grouped(open.job.cost.unwrap_or(0)));
     (job.state_reason.as_deref() == Some("needs_decision")).then(|| Need {
         reason: "needs_decision",
         account: job.account.clone(),
         request_id: None,
         job_id: Some(job.id),
         credits: job.cost,
-        what: format!(
-            "job {} was sent, its answer lost: up to {} credits spent",
-            job.id,
-            job.cost.unwrap_or(0)
-        ),
+        what: format!("job {}: answer lost, perhaps {cost} credits spent", job.id),
         to_do: format!("unlockd resolve {} --resubmit, or --write-off", job.id),
         keys: format!("Enter; unlockd resolve {}", job.id),
     })
@@ -129,9 +125,10 @@ fn approval(request: &Request) -> Need {
         job_id: None,
         credits: Some(credits),
         what: format!(
-            "request {}: {}, at most {credits} credits",
+            "request {}: {}, at most {} credits",
             request.id,
-            plural(request.pending, "contact")
+            plural(request.pending, "contact"),
+            grouped(credits)
         ),
         to_do: format!("unlockd approve {0}, or unlockd cancel {0}", request.id),
         keys: "a approves, c cancels".to_owned(),
@@ -201,7 +198,6 @@ impl Model {
                 None => "no worker has run on this database yet: unlockd run".to_owned(),
             };
         }
-        let blocked = self.accounts.iter().filter(|account| account.blocked_until.is_some()).count();
         let doubtful = self.jobs.iter().filter(|open| open.job.state == "in_doubt").count() as i64;
         let mut parts = Vec::new();
         if !self.needs.is_empty() {
@@ -211,14 +207,25 @@ impl Model {
         if doubtful > 0 {
             parts.push(format!("{} in doubt", plural(doubtful, "job")));
         }
-        if blocked > 0 {
+        if self.accounts.iter().any(|account| account.blocked_until.is_some()) {
             parts.push("the API asked to wait".to_owned());
         }
-        match (parts.is_empty(), self.open_requests + self.inbox_new) {
-            (false, _) => parts.join(", "),
-            (true, 0) => "all is done, nothing needs you".to_owned(),
-            (true, _) => "working, nothing needs you".to_owned(),
+        if parts.is_empty() {
+            parts.push(
+                if self.open_requests + self.inbox_new > 0 { "working" } else { "all is done" }.to_owned(),
+            );
         }
+        if self.needs.is_empty() {
+            parts.push("nothing needs you".to_owned());
+        }
+        parts.join(", ")
+    }
+
+    /// Whether all is as it should be.
+    pub(super) fn is_well(&self) -> bool {
+        let in_doubt = self.jobs.iter().any(|open| open.job.state == "in_doubt");
+        let blocked = self.accounts.iter().any(|account| account.blocked_until.is_some());
+        self.worker.running && self.needs.is_empty() && !in_doubt && !blocked
     }
 }
 

@@ -72,12 +72,14 @@ pub(super) struct View {
     pub(super) mode: Mode,
     /// What came of the last decision, until the next key.
     pub(super) note: Option<String>,
+    /// Columns and rows for what is read in full.
+    pub(super) page: (u16, u16),
     at: usize,
 }
 
 impl View {
     pub(super) fn new(model: Model) -> View {
-        View { model, mode: Mode::Looking, note: None, at: 0 }
+        View { model, mode: Mode::Looking, note: None, page: (80, 20), at: 0 }
     }
 
     /// Takes what was read again. The selection stays with its row, wherever that has gone.
@@ -164,13 +166,13 @@ impl View {
             Mode::Pausing { account } => self.confirmed(key.code, Act::Pause { account }),
             Mode::Resuming { account } => self.confirmed(key.code, Act::Resume { account }),
             Mode::Reading { target, title, lines, scroll } => {
-                let last = u16::try_from(lines.len().saturating_sub(1)).unwrap_or(u16::MAX);
+                let last = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_sub(self.page.1);
                 let scroll = match key.code {
                     KeyCode::Esc | KeyCode::Enter | KeyCode::Char('q') => return None,
                     KeyCode::Down | KeyCode::Char('j') => scroll.saturating_add(1).min(last),
                     KeyCode::Up | KeyCode::Char('k') => scroll.saturating_sub(1),
-                    KeyCode::PageDown | KeyCode::Char(' ') => scroll.saturating_add(10).min(last),
-                    KeyCode::PageUp => scroll.saturating_sub(10),
+                    KeyCode::PageDown | KeyCode::Char(' ') => scroll.saturating_add(self.page.1).min(last),
+                    KeyCode::PageUp => scroll.saturating_sub(self.page.1),
                     KeyCode::Home | KeyCode::Char('g') => 0,
                     KeyCode::End | KeyCode::Char('G') => last,
                     _ => scroll,
@@ -382,7 +384,7 @@ mod tests {
         view.mode = Mode::Reading {
             target: Target::Request(2),
             title: String::new(),
-            lines: vec![String::new(); 3],
+            lines: vec![String::new(); 22],
             scroll: 0,
         };
         assert_eq!(press(&mut view, "jjjj"), None);
