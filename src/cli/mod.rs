@@ -6,6 +6,7 @@
 
 mod account;
 mod backup;
+mod bars;
 mod check;
 mod decide;
 mod demo;
