@@ -11,6 +11,12 @@ use crate::domain::Millis;
 use crate::store::{disk, lease};
 
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  unlockd health
+  HEALTHCHECK CMD [\"unlockd\", \"health\", \"--ready\"]
+
+Exit code 0: well; 1: not well, and one line says why; 3: there is no database yet.")]
 pub(super) struct Args {
     /// Also that it could buy: enough room on the disk
     #[arg(long)]
@@ -24,7 +30,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let now = Clock::real().now();
     if !row.is_alive(now) {
         return Err(anyhow::anyhow!(
-            "no worker runs on {}; start one: unlockd run",
+            "no worker runs on {}, so nothing is bought; start one: unlockd run",
             config.database.display()
         )
         .into());

@@ -733,7 +733,7 @@ async fn a_run_until_idle_tries_to_tell_others_before_it_ends() {
 async fn check_names_what_is_wrong_and_never_shows_a_key() {
     let town = town().await;
     let said = town.run(&["check"]).with_code(2);
-    assert!(said.out.contains("problem  key of spare"), "{}", said.out);
+    assert!(said.out.contains("FAIL  key of spare"), "{}", said.out);
     assert!(!said.out.contains("uak_test") && !said.err.contains("uak_test"));
     let config = town.dir.path().join("unlockd.toml");
     let text = std::fs::read_to_string(&config).expect("there").replace("[accounts.spare]", "");
@@ -741,8 +741,24 @@ async fn check_names_what_is_wrong_and_never_shows_a_key() {
     let findings = town.ok(&["check", "--json"]).json();
     assert_eq!(
         strings(&findings, "check"),
-        ["configuration", "database", "disk", "worker", "key of default", "api as default"]
+        [
+            "configuration",
+            "file modes",
+            "database",
+            "disk",
+            "worker",
+            "key of default",
+            "http",
+            "api as default",
+            "clock by default"
+        ]
     );
+    let levels = strings(&findings, "level");
+    assert_eq!(levels, ["ok", "warn", "ok", "ok", "warn", "ok", "ok", "ok", "ok"]);
+    for finding in findings.as_array().expect("an array") {
+        let is_ok = finding["level"] == "ok";
+        assert_eq!(finding["mend"].is_null(), is_ok, "what is not well has its mend: {finding}");
+    }
     town.sandbox.set_api_key(Some("uak_other".to_owned()));
     town.run(&["check"]).with_code(1);
     town.ok(&["check", "--offline"]);
