@@ -23,6 +23,12 @@ use crate::worker::Deps;
 use crate::worker::driver::{self, Signals};
 
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  unlockd demo
+  unlockd demo --keep             then look around: unlockd --database FILE requests
+
+Takes some 20 s. It uses neither your configuration nor your key.")]
 pub(super) struct Args {
     /// Keep the database, and say where it is
     #[arg(long)]

@@ -37,8 +37,10 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     }
     let free = disk::free_bytes(&store)?;
     if args.ready && free < disk::NEEDED_BYTES {
-        let message =
-            format!("the disk has {free} bytes free; nothing is bought below {}", disk::NEEDED_BYTES);
+        let message = format!(
+            "the disk has {free} bytes free; nothing is bought below {}: make room",
+            disk::NEEDED_BYTES
+        );
         return Err(anyhow::anyhow!(message).into());
     }
     writeln!(

@@ -20,6 +20,12 @@ use crate::worker::driver::{self, End, Signals};
 use crate::worker::{Deps, decide};
 
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  unlockd run
+  unlockd run --until-idle --config /etc/unlockd/unlockd.toml
+
+SIGTERM and SIGINT stop it within 10 s; nothing is lost. SIGHUP reads configuration and keys again.")]
 pub(super) struct Args {
     /// End with 0 once nothing is left to do, with 4 when all that is left waits for a person
     #[arg(long)]

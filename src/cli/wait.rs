@@ -139,7 +139,10 @@ async fn finished(store: &Store, request: &Request, json: bool) -> Outcome {
     }
     match (request.status.as_str(), &request.reason) {
         ("done", _) => Ok(()),
-        (status, None) => Err(anyhow::anyhow!("request {} is {status}", request.id).into()),
+        (status, None) => {
+            let message = format!("request {} is {status}; nothing more is bought for it", request.id);
+            Err(anyhow::Error::msg(message).into())
+        }
         (status, Some(reason)) => {
             Err(anyhow::anyhow!("request {} is {status}: {}", request.id, show::plain(reason)).into())
         }

@@ -124,14 +124,19 @@ fn approval(request: &Request) -> Need {
         request_id: Some(request.id),
         job_id: None,
         credits: Some(credits),
-        what: format!(
-            "request {}: {}, at most {} credits",
-            request.id,
-            plural(request.pending, "contact"),
-            grouped(credits)
-        ),
+        what: format!("request {}: {}, at most {} credits", request.id, asked_for(request), grouped(credits)),
         to_do: format!("unlockd approve {0}, or unlockd cancel {0}", request.id),
         keys: "a approves, c cancels".to_owned(),
+    }
+}
+
+/// What a request is about, in a few words.
+pub(super) fn asked_for(request: &Request) -> String {
+    match (request.action.as_str(), &request.task_id) {
+        ("unlock_event_contacts", _) => "an event".to_owned(),
+        ("search_exhibitor_companies" | "search_exhibitor_events", _) => "a search".to_owned(),
+        (_, Some(_)) if request.contacts == 0 => "an adopted task".to_owned(),
+        _ => plural(request.contacts, "contact"),
     }
 }
 

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use super::super::show::plain;
-use super::model::Model;
+use super::model::{Model, asked_for};
 use crate::store::report::accounts::Account;
 
 /// The line above a block.
@@ -32,8 +32,11 @@ pub(super) fn block(model: &Model) -> String {
             request.reference.as_deref().map(|words| format!(", {}", plain(words))).unwrap_or_default();
         let _ = writeln!(
             text,
-            "request {}: {}, {settled} of {} contacts settled, {} delivered{reference}",
-            request.id, request.status, request.contacts, request.delivered
+            "request {}: {}, {}, {settled} settled, {} delivered{reference}",
+            request.id,
+            request.status,
+            asked_for(request),
+            request.delivered
         );
     }
     for open in &model.jobs {
@@ -48,8 +51,11 @@ pub(super) fn block(model: &Model) -> String {
     for request in model.ended.iter().take(5) {
         let _ = writeln!(
             text,
-            "ended: request {} is {}, {} of {} contacts delivered",
-            request.id, request.status, request.delivered, request.contacts
+            "ended: request {} is {}, {}, {} delivered",
+            request.id,
+            request.status,
+            asked_for(request),
+            request.delivered
         );
     }
     text

@@ -4,7 +4,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 
 use super::super::show::{grouped, plain, span};
-use super::model::{Model, Need};
+use super::model::{Model, Need, asked_for};
 use crate::domain::Millis;
 use crate::store::report::Time;
 use crate::store::report::accounts::Account;
@@ -97,7 +97,10 @@ pub(super) fn request_row(request: &Request, bar_width: usize, palette: Palette)
         Span::raw(format!("{:>4}", request.id)),
         status,
         Span::raw(bar(settled, request.contacts, bar_width)),
-        Span::raw(format!("{settled}/{}, {} ok", request.contacts, request.delivered)),
+        Span::raw(match request.contacts {
+            0 => asked_for(request),
+            all => format!("{settled}/{all}, {} ok", request.delivered),
+        }),
         Span::raw(cost),
         Span::styled(plain(request.reference.as_deref().unwrap_or_default()), palette.quiet()),
     ]
@@ -151,7 +154,10 @@ pub(super) fn ended_row(request: &Request, model: &Model, palette: Palette) -> [
     [
         Span::raw(format!("{:>4}", request.id)),
         Span::styled(request.status.clone(), style),
-        Span::raw(format!("{} of {} ok", request.delivered, request.contacts)),
+        Span::raw(match request.contacts {
+            0 => asked_for(request),
+            all => format!("{} of {all} ok", request.delivered),
+        }),
         Span::raw(format!("{} booked", grouped(request.committed_credits))),
         Span::styled(format!("{when}  {}", plain(words)), palette.quiet()),
     ]
