@@ -582,7 +582,7 @@ async fn an_expired_job_is_polled_again_after_a_resume() {
     town.ok(&["enqueue", "789"]);
     town.work();
     assert_eq!((&town.job(1)["state"], &town.request(1)["status"]), (&"expired".into(), &"done".into()));
-    std::thread::sleep(Duration::from_millis(1_500));
+    std::fs::write(&config, text).expect("patient again");
     assert_eq!(town.ok(&["resume", "--json"]).json()["expired_jobs"], 1);
     assert_eq!((&town.job(1)["state"], &town.request(1)["status"]), (&"polling".into(), &"accepted".into()));
     assert_eq!(town.explain(1)["waits"][0]["reason"], "polling");
