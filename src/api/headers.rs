@@ -45,6 +45,12 @@ pub(super) fn retry_after_ms(headers: &HeaderMap, now: Millis) -> Option<i64> {
     Some(until.since(date(headers).unwrap_or(now)))
 }
 
+/// How far the API's clock is ahead of ours, in milliseconds, as its `Date` says; to the second, and
+/// no better than the answer's way here took.
+pub(super) fn ahead_ms(headers: &HeaderMap, now: Millis) -> Option<i64> {
+    Some(date(headers)?.0.saturating_sub(now.0))
+}
+
 fn date(headers: &HeaderMap) -> Option<Millis> {
     http_date(text(headers, DATE.as_str())?)
 }

@@ -99,6 +99,8 @@ pub struct Answer<T> {
     pub result: Result<T, ApiError>,
     /// The rate headers, brought to our clock; failures carry them too.
     pub rate: Option<RateHeaders>,
+    /// How far the API's clock is ahead of ours, in milliseconds, when the answer was dated.
+    pub ahead_ms: Option<i64>,
     /// Method and path pattern of the endpoint that was called.
     pub endpoint: &'static str,
     /// The HTTP status, when an answer came at all.
@@ -223,6 +225,7 @@ impl Client {
             return Answer {
                 result: Err(ApiError::new(UNLOCK_EVENT, Failure::NotSent)),
                 rate: None,
+                ahead_ms: None,
                 endpoint: UNLOCK_EVENT.name,
                 status: None,
                 took: Duration::ZERO,

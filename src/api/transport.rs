@@ -62,6 +62,7 @@ pub(super) struct Exchange<'a> {
     started: Instant,
     status: Option<u16>,
     rate: Option<RateHeaders>,
+    ahead_ms: Option<i64>,
     body: Result<Vec<u8>, ApiError>,
 }
 
@@ -76,6 +77,7 @@ pub(super) async fn exchange<'a>(line: &Line, call: Call<'a>) -> Exchange<'a> {
         started,
         status: None,
         rate: None,
+        ahead_ms: None,
         body: Ok(Vec::new()),
     };
     let request = request(line, call.endpoint, &call.caller, call.url, call.call_source, call.body);
@@ -99,6 +101,7 @@ pub(super) async fn exchange<'a>(line: &Line, call: Call<'a>) -> Exchange<'a> {
         Ok(response) => {
             exchange.status = Some(response.status().as_u16());
             exchange.rate = headers::rate(response.headers(), now);
+            exchange.ahead_ms = headers::ahead_ms(response.headers(), now);
             exchange.body = read(call.endpoint, &call.caller, response, now).await;
         }
     }
@@ -222,7 +225,7 @@ impl Exchange<'_> {
         read: impl FnOnce(&[u8]) -> Result<T, Broken>,
         task_of: impl FnOnce(&T) -> Option<&TaskId>,
     ) -> Answer<T> {
-        let (endpoint, status, rate) = (self.endpoint, self.status, self.rate);
+        let (endpoint, status, rate, ahead_ms) = (self.endpoint, self.status, self.rate, self.ahead_ms);
         let mut log = self;
         let body = std::mem::replace(&mut log.body, Ok(Vec::new()));
         let result = body.and_then(|bytes| {
@@ -234,7 +237,7 @@ impl Exchange<'_> {
         });
         let task_id = result.as_ref().ok().and_then(task_of).or(log.task_id);
         log.write(task_id, result.as_ref().err());
-        Answer { result, rate, endpoint: endpoint.name, status, took: log.started.elapsed() }
+        Answer { result, rate, ahead_ms, endpoint: endpoint.name, status, took: log.started.elapsed() }
     }
 
     fn write(&self, task_id: Option<&TaskId>, error: Option<&ApiError>) {

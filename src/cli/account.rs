@@ -9,7 +9,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use serde::Serialize;
 
-use super::show::{self, cell};
+use super::show::{self, Columns, cell};
 use super::{Context, Failure, Outcome, if_there, open};
 use crate::api::ApiError;
 use crate::clock::Clock;
@@ -194,36 +194,37 @@ pub(super) async fn audit(context: Context, args: AuditArgs) -> Outcome {
         None => Vec::new(),
     };
     audits.retain(|audit| args.account.as_ref().is_none_or(|account| *account == audit.account));
+    let empty = "no settlements yet; one is made when a busy stretch has ended";
+    show::listing(args.json, &audits, &AUDIT, audit_cells, empty)?;
     if args.json {
-        return Ok(show::json(&audits)?);
+        return Ok(());
     }
-    let verdicts: Vec<String> = audits.iter().map(|audit| audit.verdict.clone()).collect();
-    let rows = audits
-        .into_iter()
-        .map(|audit| {
-            [
-                audit.account,
-                audit.opened_at,
-                audit.closed_at,
-                audit.jobs.to_string(),
-                format!("{} to {}", audit.expected_min, audit.expected_max),
-                cell(&audit.balance_before),
-                cell(&audit.balance_after),
-                cell(&audit.spent),
-                audit.verdict,
-            ]
-        })
-        .collect();
-    let header =
-        ["account", "opened", "closed", "jobs", "expected", "balance before", "after", "spent", "verdict"];
     let mut out = std::io::stdout().lock();
-    show::table(&mut out, header, rows, "no settlements yet; one is made when a busy stretch has ended")?;
     for (verdict, meaning) in MEANINGS {
-        if verdicts.iter().any(|found| found == verdict) {
+        if audits.iter().any(|audit| audit.verdict == verdict) {
             writeln!(out, "{verdict}: {meaning}")?;
         }
     }
     Ok(())
+}
+
+pub(super) const AUDIT: Columns<9> = Columns {
+    names: ["account", "opened", "closed", "jobs", "expected", "balance before", "after", "spent", "verdict"],
+    may_go: &["opened", "closed", "jobs"],
+};
+
+pub(super) fn audit_cells(audit: &report::Audit) -> [String; 9] {
+    [
+        audit.account.clone(),
+        audit.opened_at.clone(),
+        audit.closed_at.clone(),
+        audit.jobs.to_string(),
+        format!("{} to {}", audit.expected_min, audit.expected_max),
+        cell(&audit.balance_before),
+        cell(&audit.balance_after),
+        cell(&audit.spent),
+        audit.verdict.clone(),
+    ]
 }
 
 const MEANINGS: [(&str, &str); 3] = [

@@ -13,12 +13,15 @@ use super::account::{Fresh, deps, fresh_balance, no_key};
 use super::{Context, Failure, Outcome, open, show};
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::domain::{AccountId, Millis};
-use crate::store::{Store, lease};
+use crate::domain::AccountId;
+use crate::store::{Store, disk, lease};
 use crate::worker::gate::Key;
 
 /// Below this the disk is about to be full.
 const LEAST_FREE_BYTES: u64 = 256 << 20;
+
+/// Clocks this far apart are told: a `Date` is good to a second, and a call takes its time.
+const CLOCKS_APART_MS: i64 = 30_000;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -26,7 +29,8 @@ Examples:
   unlockd check
   unlockd check --offline --json
 
-Exit code 0: all is well; 2: the configuration or a key is wrong; 1: something else is.")]
+Costs no credits: it reads the balance of each account, and nothing else.
+Exit code 0: all is well, or there are warnings; 2: the configuration or a key is wrong; 1: something else is.")]
 pub(super) struct Args {
     /// Make no call
     #[arg(long)]
@@ -36,11 +40,23 @@ pub(super) struct Args {
     json: bool,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Ok,
+    Warn,
+    Fail,
+}
+
 #[derive(Serialize)]
 struct Finding {
     check: String,
+    level: Level,
+    /// False only for what fails.
     ok: bool,
     detail: String,
+    /// What to do about it, when it is not well.
+    mend: Option<String>,
     #[serde(skip)]
     code: u8,
 }
@@ -50,11 +66,38 @@ struct Findings(Vec<Finding>);
 
 impl Findings {
     fn ok(&mut self, check: impl Into<String>, detail: impl Into<String>) {
-        self.0.push(Finding { check: check.into(), ok: true, detail: detail.into(), code: 0 });
+        self.add(check, Level::Ok, detail, None, 0);
     }
 
+    fn warn(&mut self, check: impl Into<String>, detail: impl Into<String>, mend: impl Into<String>) {
+        self.add(check, Level::Warn, detail, Some(mend.into()), 0);
+    }
+
+    /// Something wrong whose description says what to do.
     fn problem(&mut self, check: impl Into<String>, detail: impl Into<String>, code: u8) {
-        self.0.push(Finding { check: check.into(), ok: false, detail: detail.into(), code });
+        self.add(check, Level::Fail, detail, None, code);
+    }
+
+    fn fail(
+        &mut self,
+        check: impl Into<String>,
+        detail: impl Into<String>,
+        mend: impl Into<String>,
+        code: u8,
+    ) {
+        self.add(check, Level::Fail, detail, Some(mend.into()), code);
+    }
+
+    fn add(
+        &mut self,
+        check: impl Into<String>,
+        level: Level,
+        detail: impl Into<String>,
+        mend: Option<String>,
+        code: u8,
+    ) {
+        let (check, detail, ok) = (check.into(), detail.into(), level != Level::Fail);
+        self.0.push(Finding { check, level, ok, detail, mend, code });
     }
 }
 
@@ -68,8 +111,10 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
                 None => "no file: defaults and environment".to_owned(),
             };
             findings.ok("configuration", origin);
+            config_mode(&mut findings, &config);
             let store = database(&mut findings, &config).await;
             let usable = keys(&mut findings, &config);
+            http(&mut findings, &config, store.as_ref()).await;
             webhook(&mut findings, &config);
             match (store, args.offline) {
                 (_, true) => {}
@@ -83,6 +128,28 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     tell(&findings.0, args.json)
 }
 
+/// A configuration file that holds a key is as secret as the key.
+fn config_mode(findings: &mut Findings, config: &Config) {
+    let Some(path) = &config.origin else { return };
+    let holds_key = config.accounts.values().any(|account| account.api_key.is_some());
+    if holds_key
+        && std::env::var_os("LENSMOR_API_KEY").is_none_or(|key| key.is_empty())
+        && mode(path) & 0o077 != 0
+    {
+        let path = path.display();
+        let detail = format!("{path} holds an API key, and others may read it");
+        findings.warn(
+            "file modes",
+            detail,
+            format!("chmod 600 {path}, or name a key file: accounts.NAME.api_key_file"),
+        );
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).map(|found| found.permissions().mode() & 0o777).unwrap_or_default()
+}
+
 async fn database(findings: &mut Findings, config: &Config) -> Option<Store> {
     let path = &config.database;
     let is_new = !path.exists();
@@ -90,21 +157,24 @@ async fn database(findings: &mut Findings, config: &Config) -> Option<Store> {
         Ok(store) => store,
         Err(error) => {
             let mend = "see that the directory exists and is writable, and that the file is a database of this version";
-            findings.problem("database", format!("{error}; {mend}"), 1);
+            findings.fail("database", error.to_string(), mend, 1);
             return None;
         }
     };
     // Opening checks the mode, WAL and synchronous=FULL, and brings the schema up to date.
-    let mode = std::fs::metadata(path).map(|found| found.permissions().mode() & 0o777).unwrap_or_default();
     let made = if is_new { ", made just now" } else { "" };
-    findings
-        .ok("database", format!("{}{made}: opens, WAL, synchronous=FULL, mode {mode:04o}", path.display()));
+    let shown = path.display();
+    let mode_of_file = mode(path);
+    findings.ok("database", format!("{shown}{made}: opens, WAL, synchronous=FULL, mode {mode_of_file:04o}"));
+    if let Some(inbox) = &config.inbox.database {
+        findings.ok("inbox", format!("{}: opens, mode {:04o}", inbox.display(), mode(inbox)));
+    }
     space(findings, path);
     match lease::read(&store).await {
-        Ok(row) if Clock::real().now().since(Millis(row.renewed_at)) < lease::EXPIRES_AFTER_MS => {
+        Ok(row) if row.is_alive(Clock::real().now()) => {
             findings.ok("worker", format!("running, process {}", row.pid));
         }
-        Ok(_) => findings.ok("worker", "none is running; start one: unlockd run"),
+        Ok(_) => findings.warn("worker", "none is running, so nothing is bought", "unlockd run"),
         Err(error) => findings.problem("worker", error.to_string(), 1),
     }
     Some(store)
@@ -112,17 +182,50 @@ async fn database(findings: &mut Findings, config: &Config) -> Option<Store> {
 
 fn space(findings: &mut Findings, path: &Path) {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    match rustix::fs::statvfs(directory) {
-        Ok(found) => {
-            let free = found.f_bavail.saturating_mul(found.f_frsize);
-            let text = format!("{} MiB free in {}", free >> 20, directory.display());
-            if free < LEAST_FREE_BYTES {
-                findings.problem("disk", format!("{text}: make room; a full disk stops the worker"), 1);
-            } else {
-                findings.ok("disk", text);
-            }
+    let shown = directory.display();
+    let found = match rustix::fs::statvfs(directory) {
+        Ok(found) => found,
+        Err(error) => return findings.problem("disk", format!("{shown}: {error}"), 1),
+    };
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    let text = format!("{} MiB free in {shown}", free >> 20);
+    if free < disk::NEEDED_BYTES {
+        findings.fail("disk", format!("{text}: nothing is bought with so little"), "make room", 1);
+    } else if free < LEAST_FREE_BYTES {
+        findings.warn("disk", text, "make room: a full disk stops the worker");
+    } else {
+        findings.ok("disk", text);
+    }
+}
+
+/// The status page's address and token.
+async fn http(findings: &mut Findings, config: &Config, store: Option<&Store>) {
+    let Some(listen) = config.http.address() else {
+        return findings.ok("http", "off (http.listen is empty)");
+    };
+    let buttons = match &config.http.token_file {
+        None => "; without http.token_file it shows counts and has no buttons".to_owned(),
+        Some(path) => match config::read_token(path) {
+            Ok(_) => format!("; the token in {} is readable", path.display()),
+            Err(error) => return findings.problem("http", error.to_string(), 2),
+        },
+    };
+    let is_alive = match store {
+        Some(store) => lease::read(store).await.is_ok_and(|row| row.is_alive(Clock::real().now())),
+        None => false,
+    };
+    let answers = tokio::net::TcpStream::connect(listen).await.is_ok();
+    match (is_alive, answers) {
+        (true, true) => findings.ok("http", format!("something answers at {listen}{buttons}")),
+        (true, false) => {
+            let detail = format!("a worker is running, and nothing answers at {listen}");
+            findings.warn("http", detail, "look into the worker's log for why it does not listen there");
         }
-        Err(error) => findings.problem("disk", format!("{}: {error}", directory.display()), 1),
+        (false, true) => {
+            let detail = format!("another program listens at {listen}, so the status page cannot");
+            findings.warn("http", detail, "choose another http.listen, or stop that program");
+        }
+        (false, false) => findings.ok("http", format!("{listen} is free{buttons}")),
     }
 }
 
@@ -174,11 +277,25 @@ async fn api(
                 let (total, available) = (balance.total, purse.available());
                 let text = format!("{} answers; balance {total}, available {available}", config.api.base_url);
                 findings.ok(check, text);
+                clock(findings, account, deps.gates[account].ahead_ms());
             }
             Err(failure) => findings.problem(check, format!("{:#}", failure.error), 1),
         }
     }
     Ok(())
+}
+
+/// The daily limit counts UTC days by our clock, and people compare our times with the vendor's.
+fn clock(findings: &mut Findings, account: &AccountId, ahead_ms: Option<i64>) {
+    let Some(ahead_ms) = ahead_ms else { return };
+    let check = format!("clock by {account}");
+    let apart = show::span(ahead_ms.abs());
+    if ahead_ms.abs() < CLOCKS_APART_MS {
+        return findings.ok(check, "agrees with the API's to some seconds");
+    }
+    let direction = if ahead_ms > 0 { "behind" } else { "ahead of" };
+    let detail = format!("this machine's clock is {apart} {direction} the API's");
+    findings.warn(check, detail, "set it by the network: timedatectl set-ntp true");
 }
 
 fn tell(findings: &[Finding], json: bool) -> Outcome {
@@ -188,15 +305,23 @@ fn tell(findings: &[Finding], json: bool) -> Outcome {
         let width = findings.iter().map(|finding| finding.check.len()).max().unwrap_or(0);
         let mut out = std::io::stdout().lock();
         for finding in findings {
-            let word = if finding.ok { "ok" } else { "problem" };
-            writeln!(out, "{word:7}  {:width$}  {}", finding.check, finding.detail)?;
+            let word = match finding.level {
+                Level::Ok => "ok",
+                Level::Warn => "warn",
+                Level::Fail => "FAIL",
+            };
+            let mend = finding.mend.as_ref().map(|mend| format!(". Mend: {mend}")).unwrap_or_default();
+            let detail = show::plain(&finding.detail);
+            writeln!(out, "{word:4}  {:width$}  {detail}{mend}", finding.check)?;
         }
     }
     match findings.iter().map(|finding| finding.code).max() {
         None | Some(0) => Ok(()),
         Some(code) => {
             let count = findings.iter().filter(|finding| !finding.ok).count() as i64;
-            Err(Failure { code, error: anyhow::anyhow!("{} found", show::plural(count, "problem")) })
+            let problems = show::plural(count, "problem");
+            let error = anyhow::anyhow!("{problems} found; nothing was changed or bought by looking");
+            Err(Failure { code, error })
         }
     }
 }

@@ -175,7 +175,7 @@ pub(super) async fn resolve(context: Context, args: Resolve) -> Outcome {
         }
         state => {
             return Err(Failure::refused(format!(
-                "job {id} is {state} and not in doubt; nothing was changed"
+                "job {id} is {state} and not in doubt, so there is nothing to decide; nothing was changed; see: unlockd job {id}"
             )));
         }
     }

@@ -4,24 +4,31 @@
 //! real 3/5/10 s steps; then the outcome table and the credit audit. Each contact's outcome is
 //! compared with what its id foretells, and a difference is a failure.
 
-use std::io::{IsTerminal, Write};
+use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use comfy_table::{Table, presets};
-use indicatif::{ProgressBar, ProgressStyle};
-
-use super::{Context, Outcome, open};
+use super::bars::{Bars, Progress};
+use super::show::{self, Columns};
+use super::{Context, Outcome, account, open};
 use crate::clock::Clock;
 use crate::config::{self, Config, Inputs};
 use crate::sandbox::{self, Options};
 use crate::store::inbox::{self, Enqueue};
-use crate::store::{Store, lease, report};
+use crate::store::report::{self, jobs};
+use crate::store::{Store, lease};
 use crate::worker::Deps;
 use crate::worker::driver::{self, Signals};
 
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  unlockd demo
+  unlockd demo --keep             then look around: unlockd --database FILE requests
+
+Takes some 20 s. It uses neither your configuration nor your key.")]
 pub(super) struct Args {
     /// Keep the database, and say where it is
     #[arg(long)]
@@ -135,39 +142,31 @@ async fn enqueue(store: &Store, reference: &str, first: u32, last: u32) -> Outco
     Ok(())
 }
 
-/// A bar on a terminal; elsewhere a line now and then.
+/// One bar for everything and one for each batch.
 async fn show_progress(store: Store, signals: Signals) {
-    let total: u64 = SAMPLE.iter().map(|(_, first, last)| u64::from(last - first + 1)).sum();
-    let bar = if std::io::stderr().is_terminal() { ProgressBar::new(total) } else { ProgressBar::hidden() };
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} contacts  {elapsed}  {msg}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    let mut told = String::new();
+    let of = SAMPLE.iter().map(|(_, first, last)| i64::from(last - first + 1)).sum();
+    let mut bars = Bars::new();
     while !signals.is_stopping() {
-        if let Ok(progress) = report::progress(&store).await {
-            bar.set_position(progress.settled.max(0) as u64);
-            bar.set_message(progress.line.clone());
-            if bar.is_hidden() && told != progress.line {
-                println!("{}", progress.line);
-                told = progress.line;
-            }
+        if let (Ok(progress), Ok(open)) = (report::progress(&store).await, jobs::open(&store, 10).await) {
+            let whole =
+                Progress { name: "demo".to_owned(), settled: progress.settled, of, line: progress.line };
+            bars.show(&whole, &open.iter().map(Progress::of_job).collect::<Vec<_>>());
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(200)) => {}
             () = signals.stopping() => {}
         }
     }
-    bar.finish_and_clear();
+    bars.clear();
 }
+
+const OUTCOMES: Columns<5> =
+    Columns { names: ["ids", "foretold", "outcome", "source", "contacts"], may_go: &[] };
 
 async fn show_results(out: &mut impl Write, store: &Store, took: Duration, charged: i64) -> Outcome {
     let outcomes = report::demo_outcomes(store).await?;
     let mut wrong = Vec::new();
-    let mut table = Table::new();
-    table
-        .load_style(presets::UTF8_BORDERS_ONLY)
-        .set_header(["ids", "foretold", "outcome", "source", "contacts"]);
-    let mut groups: std::collections::BTreeMap<(&str, &str, String, String), u32> =
-        std::collections::BTreeMap::new();
+    let mut groups: BTreeMap<(&str, &str, String, String), u32> = BTreeMap::new();
     for row in &outcomes {
         let (rule, foretold) = foretold(&row.personnel_id);
         if !foretold.contains(&row.outcome.as_str()) {
@@ -176,24 +175,13 @@ async fn show_results(out: &mut impl Write, store: &Store, took: Duration, charg
         let key = (rule, foretold[0], row.outcome.clone(), row.source.clone().unwrap_or_default());
         *groups.entry(key).or_default() += 1;
     }
-    for ((rule, foretold, outcome, source), contacts) in groups {
-        table.add_row([rule, foretold, &outcome, &source, &contacts.to_string()]);
-    }
-    writeln!(out, "{table}")?;
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_BORDERS_ONLY);
-    table.set_header(["jobs", "expected", "balance before", "after", "spent", "verdict"]);
-    for audit in report::audits(store).await? {
-        table.add_row([
-            audit.jobs.to_string(),
-            format!("{} to {}", audit.expected_min, audit.expected_max),
-            audit.balance_before.map(|credits| credits.to_string()).unwrap_or_default(),
-            audit.balance_after.map(|credits| credits.to_string()).unwrap_or_default(),
-            audit.spent.map(|credits| credits.to_string()).unwrap_or_default(),
-            audit.verdict,
-        ]);
-    }
-    writeln!(out, "\nCredit audit\n{table}")?;
+    let rows = groups.into_iter().map(|((rule, foretold, outcome, source), contacts)| {
+        [rule.to_owned(), foretold.to_owned(), outcome, source, contacts.to_string()]
+    });
+    show::table(out, &OUTCOMES, rows.collect(), "no contacts")?;
+    writeln!(out, "\nCredit audit")?;
+    let audits = report::audits(store).await?;
+    show::table(out, &account::AUDIT, audits.iter().map(account::audit_cells).collect(), "no settlement")?;
     let contacts = outcomes.len();
     writeln!(
         out,

@@ -91,7 +91,9 @@ impl Wanted {
     pub(super) fn understand(self, config: &Config) -> Result<Understood, Failure> {
         let (action, event_id, query) = self.what();
         let ids = match action.channel() {
-            Some(_) => ids::collect(&self.ids, self.file.as_deref()).map_err(Failure::usage)?,
+            Some(_) => ids::collect(&self.ids, self.file.as_deref()).map_err(|error| {
+                Failure::usage(anyhow::anyhow!("{error:#}\nNothing was written and nothing is bought."))
+            })?,
             None => vec![],
         };
         let row = Enqueue {
@@ -186,7 +188,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let invalid = understood.contacts().invalid.len() as i64;
     if invalid > 0 {
         let ids = plural(invalid, "id");
-        eprintln!("unlockd: {ids} cannot be a contact's (1 to 20 digits) and will get the outcome invalid");
+        super::say(&format!("{ids} cannot be a contact's (1 to 20 digits) and will get the outcome invalid"));
     }
     let what = match &understood.request.wish {
         Wish::Event => "an event to unlock".to_owned(),

@@ -4,11 +4,12 @@
 //! Everything is read from the database, so it is as true with the worker stopped as with it
 //! running; whether one runs is said first.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use super::show;
 use super::{Context, Outcome, existing};
 use crate::clock::Clock;
+use crate::store::report::requests::Request;
 use crate::worker::explain::{self, Explanation};
 
 #[derive(clap::Args)]
@@ -30,25 +31,25 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     if args.json {
         return Ok(show::json(&explained)?);
     }
-    let mut out = std::io::stdout().lock();
+    Ok(write(&mut std::io::stdout().lock(), &request, &explained)?)
+}
+
+/// Writes it for people.
+pub(super) fn write(out: &mut impl Write, request: &Request, explained: &Explanation) -> io::Result<()> {
+    let (id, status) = (request.id, &request.status);
     if explained.finished {
-        let at = show::cell(&request.finished_at);
-        writeln!(out, "request {} is finished: {} at {at}", request.id, request.status)?;
+        writeln!(out, "request {id} is finished: {status} at {}", show::cell(&request.finished_at))?;
         if let Some(reason) = &request.reason {
             writeln!(out, "  {}", show::plain(reason))?;
         }
-        writeln!(out, "  {}", show::counts(&explained.outcomes))?;
-        return Ok(());
+        return writeln!(out, "  {}", show::counts(&explained.outcomes));
     }
     let (open, all) = (request.pending, request.contacts);
     match request.taken_at {
-        Some(_) => {
-            writeln!(out, "request {} is {}: {open} of {all} contacts are open", args.id, request.status)?
-        }
-        None => writeln!(out, "request {} is {}", args.id, request.status)?,
+        Some(_) => writeln!(out, "request {id} is {status}: {open} of {all} contacts are open")?,
+        None => writeln!(out, "request {id} is {status}")?,
     }
-    writeln!(out, "{}", lines(&explained))?;
-    Ok(())
+    writeln!(out, "{}", lines(explained))
 }
 
 /// Everything, a few lines for each wait.

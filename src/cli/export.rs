@@ -142,7 +142,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
             if file.metadata()?.is_file() {
                 file.sync_all()?;
             }
-            eprintln!("unlockd: {} written to {}", super::show::plural(count, "contact"), path.display());
+            super::say(&format!("{} written to {}", super::show::plural(count, "contact"), path.display()));
         }
         _ => {
             let mut out = BufWriter::new(std::io::stdout());

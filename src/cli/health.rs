@@ -11,6 +11,12 @@ use crate::domain::Millis;
 use crate::store::{disk, lease};
 
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  unlockd health
+  HEALTHCHECK CMD [\"unlockd\", \"health\", \"--ready\"]
+
+Exit code 0: well; 1: not well, and one line says why; 3: there is no database yet.")]
 pub(super) struct Args {
     /// Also that it could buy: enough room on the disk
     #[arg(long)]
@@ -21,20 +27,27 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let config = context.load()?;
     let store = existing(&config).await?;
     let row = lease::read(&store).await?;
-    let age_ms = Clock::real().now().since(Millis(row.renewed_at));
-    if age_ms >= lease::EXPIRES_AFTER_MS {
+    let now = Clock::real().now();
+    if !row.is_alive(now) {
         return Err(anyhow::anyhow!(
-            "no worker runs on {}; start one: unlockd run",
+            "no worker runs on {}, so nothing is bought; start one: unlockd run",
             config.database.display()
         )
         .into());
     }
     let free = disk::free_bytes(&store)?;
     if args.ready && free < disk::NEEDED_BYTES {
-        let message =
-            format!("the disk has {free} bytes free; nothing is bought below {}", disk::NEEDED_BYTES);
+        let message = format!(
+            "the disk has {free} bytes free; nothing is bought below {}: make room",
+            disk::NEEDED_BYTES
+        );
         return Err(anyhow::anyhow!(message).into());
     }
-    writeln!(std::io::stdout(), "ok: worker {} was alive {} s ago", row.pid, age_ms / 1_000)?;
+    writeln!(
+        std::io::stdout(),
+        "ok: worker {} was alive {} s ago",
+        row.pid,
+        now.since(Millis(row.renewed_at)) / 1_000
+    )?;
     Ok(())
 }

@@ -2,12 +2,12 @@
 //!
 //! Neither shows a contact's id, email or phone: those leave by `export` only.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use clap::builder::PossibleValuesParser;
 use serde::Serialize;
 
-use super::show::{self, cell, plural};
+use super::show::{self, Columns, cell};
 use super::{Context, Failure, Outcome, existing, if_there};
 use crate::store::Store;
 use crate::store::report::jobs::{Attempt, Job, LedgerLine};
@@ -47,35 +47,35 @@ pub(super) async fn list(context: Context, args: Listed) -> Outcome {
         Some(store) => jobs::list(&store, args.state.as_deref(), args.limit).await?,
         None => Vec::new(),
     };
-    if args.json {
-        return Ok(show::json(&rows)?);
-    }
     let empty = match args.state {
         Some(state) => format!("no job is in the state {state}"),
         None => "no jobs yet; the worker makes them of requests: unlockd requests".to_owned(),
     };
-    table(&mut std::io::stdout().lock(), &rows, &empty)
+    Ok(show::listing(args.json, &rows, &COLUMNS, cells, &empty)?)
 }
 
-pub(super) fn table(out: &mut impl Write, jobs: &[Job], empty: &str) -> Outcome {
-    let rows = jobs
-        .iter()
-        .map(|job| {
-            [
-                job.id.to_string(),
-                job.state.clone(),
-                cell(&job.state_reason),
-                job.action.clone(),
-                cell(&job.task_id),
-                job.contacts.to_string(),
-                cell(&job.cost),
-                job.poll_count.to_string(),
-                cell(&job.next_poll_at.or(job.due_at.filter(|_| job.finished_at.is_none()))),
-            ]
-        })
-        .collect();
-    let header = ["job", "state", "reason", "action", "task", "contacts", "cost at most", "polls", "next at"];
-    Ok(show::table(out, header, rows, empty)?)
+const COLUMNS: Columns<9> = Columns {
+    names: ["job", "state", "reason", "action", "task", "contacts", "cost at most", "polls", "next at"],
+    may_go: &["next at", "task", "polls", "action"],
+};
+
+fn cells(job: &Job) -> [String; 9] {
+    [
+        job.id.to_string(),
+        job.state.clone(),
+        cell(&job.state_reason),
+        job.action.clone(),
+        cell(&job.task_id),
+        job.contacts.to_string(),
+        cell(&job.cost),
+        job.poll_count.to_string(),
+        cell(&job.next_poll_at.or(job.due_at.filter(|_| job.finished_at.is_none()))),
+    ]
+}
+
+/// The jobs of a request, as a table.
+pub(super) fn table(out: &mut impl Write, jobs: &[Job]) -> io::Result<()> {
+    show::table(out, &COLUMNS, jobs.iter().map(cells).collect(), "")
 }
 
 #[derive(clap::Args)]
@@ -91,7 +91,7 @@ pub(super) struct One {
 
 /// A job in full.
 #[derive(Serialize)]
-struct WholeJob {
+pub(super) struct WholeJob {
     #[serde(flatten)]
     job: Job,
     requests: Vec<i64>,
@@ -104,21 +104,26 @@ struct WholeJob {
 pub(super) async fn one(context: Context, args: One) -> Outcome {
     let config = context.load()?;
     let store = existing(&config).await?;
-    let Some(job) = jobs::read(&store, args.id).await? else {
-        return Err(missing(&store, args.id).await?);
-    };
-    let whole = WholeJob {
-        job,
-        requests: jobs::requests(&store, args.id).await?,
-        outcomes: jobs::outcomes(&store, args.id).await?,
-        attempts: jobs::attempts(&store, args.id).await?,
-        ledger: jobs::ledger(&store, args.id).await?,
-        timeline: jobs::timeline(&store, args.id).await?,
-    };
+    let whole = whole(&store, args.id).await?;
     if args.json {
         return Ok(show::json(&whole)?);
     }
-    show_whole(&whole)
+    Ok(write(&mut std::io::stdout().lock(), &whole)?)
+}
+
+/// The job in full, or exit code 3 with what there is instead.
+pub(super) async fn whole(store: &Store, id: i64) -> Result<WholeJob, Failure> {
+    let Some(job) = jobs::read(store, id).await? else {
+        return Err(missing(store, id).await?);
+    };
+    Ok(WholeJob {
+        job,
+        requests: jobs::requests(store, id).await?,
+        outcomes: jobs::outcomes(store, id).await?,
+        attempts: jobs::attempts(store, id).await?,
+        ledger: jobs::ledger(store, id).await?,
+        timeline: jobs::timeline(store, id).await?,
+    })
 }
 
 /// Exit code 3, with what there is instead.
@@ -129,14 +134,14 @@ pub(super) async fn missing(store: &Store, id: i64) -> Result<Failure, Failure> 
     }))
 }
 
-fn show_whole(whole: &WholeJob) -> Outcome {
-    let mut out = std::io::stdout().lock();
+/// Writes a job in full, for people.
+pub(super) fn write(out: &mut impl Write, whole: &WholeJob) -> io::Result<()> {
     let job = &whole.job;
     let reason = job.state_reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
     writeln!(out, "job {}: {}{reason}", job.id, job.state)?;
     let requests: Vec<String> = whole.requests.iter().map(i64::to_string).collect();
     show::facts(
-        &mut out,
+        out,
         &[
             ("account", Some(job.account.clone())),
             ("action", Some(job.action.clone())),
@@ -159,32 +164,17 @@ fn show_whole(whole: &WholeJob) -> Outcome {
         let id = job.id;
         writeln!(out, "  to decide: unlockd resolve {id} --resubmit, or unlockd resolve {id} --write-off")?;
     }
-    attempt_table(&mut out, &whole.attempts)?;
+    attempt_table(out, &whole.attempts)?;
     let ledger =
         whole.ledger.iter().map(|line| [line.at.to_string(), line.entry.clone(), line.credits.to_string()]);
-    show::table(&mut out, ["at", "entry", "credits"], ledger.collect(), "  no ledger lines")?;
-    show::timeline(&mut out, &whole.timeline)?;
-    Ok(())
+    show::table(out, &LEDGER, ledger.collect(), "  no ledger lines")?;
+    show::timeline(out, &whole.timeline)
 }
 
-fn attempt_table(out: &mut impl Write, attempts: &[Attempt]) -> std::io::Result<()> {
-    let rows = attempts
-        .iter()
-        .map(|attempt| {
-            [
-                attempt.started_at.to_string(),
-                attempt.result.clone().unwrap_or_else(|| "no answer yet".to_owned()),
-                cell(&attempt.status),
-                cell(&attempt.error_key),
-                plural(attempt.contacts, "contact"),
-                attempt.cost.to_string(),
-                cell(&attempt.balance_before),
-                attempt.request_id.clone(),
-                cell(&attempt.trace_id),
-            ]
-        })
-        .collect();
-    let header = [
+const LEDGER: Columns<3> = Columns { names: ["at", "entry", "credits"], may_go: &[] };
+
+const ATTEMPTS: Columns<9> = Columns {
+    names: [
         "sent at",
         "result",
         "status",
@@ -194,6 +184,26 @@ fn attempt_table(out: &mut impl Write, attempts: &[Attempt]) -> std::io::Result<
         "balance before",
         "request id",
         "trace id",
-    ];
-    show::table(out, header, rows, "  never submitted: nothing of it was paid for here")
+    ],
+    may_go: &["request id", "trace id", "balance before", "contacts"],
+};
+
+fn attempt_table(out: &mut impl Write, attempts: &[Attempt]) -> io::Result<()> {
+    let rows = attempts
+        .iter()
+        .map(|attempt| {
+            [
+                attempt.started_at.to_string(),
+                attempt.result.clone().unwrap_or_else(|| "no answer yet".to_owned()),
+                cell(&attempt.status),
+                cell(&attempt.error_key),
+                attempt.contacts.to_string(),
+                attempt.cost.to_string(),
+                cell(&attempt.balance_before),
+                attempt.request_id.clone(),
+                cell(&attempt.trace_id),
+            ]
+        })
+        .collect();
+    show::table(out, &ATTEMPTS, rows, "  never submitted: nothing of it was paid for here")
 }

@@ -6,6 +6,7 @@
 
 mod account;
 mod backup;
+mod bars;
 mod check;
 mod decide;
 mod demo;
@@ -25,11 +26,13 @@ mod run;
 mod sandbox;
 mod show;
 mod wait;
+mod watch;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{self, Config, Inputs, Overrides};
 use crate::store::{Store, StoreError};
@@ -39,13 +42,13 @@ use crate::store::{Store, StoreError};
 #[command(name = "unlockd", version, max_term_width = 100, after_help = AFTER_HELP)]
 struct Cli {
     /// Configuration file [default: $UNLOCKD_CONFIG, ./unlockd.toml, /etc/unlockd/unlockd.toml]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = "Global options", value_name = "FILE")]
     config: Option<PathBuf>,
     /// Database file [default: unlockd.db]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = "Global options", value_name = "FILE")]
     database: Option<PathBuf>,
     /// How much to log: error, warn, info, debug, trace
-    #[arg(long, global = true, value_name = "L")]
+    #[arg(long, global = true, help_heading = "Global options", value_name = "L")]
     log_level: Option<String>,
     #[command(subcommand)]
     command: Command,
@@ -82,6 +85,8 @@ enum Command {
     Jobs(jobs::Listed),
     /// One job in full: what was sent, what it cost, its timeline
     Job(jobs::One),
+    /// Live view of requests, jobs, rate limit and balance, with keys to decide
+    Watch(watch::Args),
     /// Why a request is not finished, and what would unblock it
     Explain(explain::Args),
     /// Approve the cost of a request that awaits it
@@ -116,7 +121,7 @@ enum Command {
     Health(health::Args),
     /// A completion script for your shell
     Completions(packaging::Completions),
-    /// The manual page
+    /// The manual pages, for people and packagers
     Man(packaging::Man),
 }
 
@@ -185,7 +190,7 @@ pub(crate) async fn if_there(config: &Config) -> Result<Option<Store>, Failure> 
     if config.database.exists() {
         return Ok(Some(open(config).await?));
     }
-    eprintln!("unlockd: {}", no_database(config));
+    say(&no_database(config));
     Ok(None)
 }
 
@@ -197,21 +202,44 @@ pub(crate) async fn existing(config: &Config) -> Result<Store, Failure> {
     Err(Failure::missing(no_database(config)))
 }
 
+/// Says something on standard error. The text may repeat what others wrote; its lines are ours.
+pub(crate) fn say(text: &str) {
+    let lines: Vec<String> = text.lines().map(show::plain).collect();
+    // Nobody may be left to read it, which is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "unlockd: {}", lines.join("\n"));
+}
+
 fn no_database(config: &Config) -> String {
     let path = config.database.display();
     format!("the database {path} does not exist yet; `unlockd run` and `unlockd enqueue` create it")
 }
 
+/// What it is, then examples, then everything there is: on every level.
+const HELP: &str = "{about}{after-help}\n\n{usage-heading} {usage}\n\n{all-args}\n";
+
+/// The sandbox has long rules, which follow the options.
+const HELP_WITH_RULES: &str = "{about}\n\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}\n";
+
+fn command() -> clap::Command {
+    Cli::command()
+        .help_template(HELP)
+        .mut_subcommands(|command| command.help_template(HELP))
+        .mut_subcommand("sandbox", |command| command.help_template(HELP_WITH_RULES))
+}
+
 /// Parses the command line and runs the command.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::from_arg_matches(&command().get_matches()) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
     let context = Context { config: cli.config, database: cli.database, log_level: cli.log_level };
     match run_command(cli.command, context) {
         Ok(()) => ExitCode::SUCCESS,
         // `unlockd requests | head` is no error.
         Err(failure) if is_broken_pipe(&failure.error) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("unlockd: {:#}", failure.error);
+            say(&format!("{:#}", failure.error));
             ExitCode::from(failure.code)
         }
     }
@@ -229,6 +257,7 @@ fn run_command(command: Command, context: Context) -> Outcome {
         Command::Request(args) => block_on(requests::one(context, args)),
         Command::Jobs(args) => block_on(jobs::list(context, args)),
         Command::Job(args) => block_on(jobs::one(context, args)),
+        Command::Watch(args) => block_on(watch::run(context, args)),
         Command::Explain(args) => block_on(explain::run(context, args)),
         Command::Plan(args) => block_on(plan::run(context, args)),
         Command::Approve(args) => block_on(decide::approve(context, args)),

@@ -2,12 +2,12 @@
 //!
 //! Neither shows a contact's id, email or phone: those leave by `export` only.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use clap::builder::PossibleValuesParser;
 use serde::Serialize;
 
-use super::show::{self, cell};
+use super::show::{self, Columns, cell};
 use super::{Context, Failure, Outcome, existing, if_there};
 use crate::store::Store;
 use crate::store::report::direct::ActionResult;
@@ -16,6 +16,7 @@ use crate::store::report::requests::{Entry, Request};
 use crate::store::report::{OutcomeCount, direct, jobs, requests};
 
 const STATUSES: [&str; 6] = ["new", "awaiting_approval", "accepted", "done", "rejected", "cancelled"];
+
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  unlockd requests --status awaiting_approval")]
 pub(super) struct Listed {
@@ -36,32 +37,40 @@ pub(super) async fn list(context: Context, args: Listed) -> Outcome {
         Some(store) => requests::list(&store, args.status.as_deref(), args.limit).await?,
         None => Vec::new(),
     };
-    if args.json {
-        return Ok(show::json(&rows)?);
-    }
     let empty = match args.status {
         Some(status) => format!("no request has the status {status}"),
         None => "no requests yet; enqueue one: unlockd enqueue --event 139574 789 790".to_owned(),
     };
-    let rows = rows
-        .into_iter()
-        .map(|row| {
-            [
-                row.id.to_string(),
-                row.status,
-                row.action,
-                cell(&row.reference),
-                if row.taken_at.is_some() { row.contacts.to_string() } else { String::new() },
-                row.delivered.to_string(),
-                row.pending.to_string(),
-                cell(&row.quoted_credits),
-                cell(&row.created_at),
-            ]
-        })
-        .collect();
-    let header =
-        ["id", "status", "action", "reference", "contacts", "delivered", "pending", "quoted", "created at"];
-    Ok(show::table(&mut std::io::stdout().lock(), header, rows, &empty)?)
+    Ok(show::listing(args.json, &rows, &COLUMNS, cells, &empty)?)
+}
+
+const COLUMNS: Columns<9> = Columns {
+    names: [
+        "id",
+        "status",
+        "action",
+        "reference",
+        "contacts",
+        "delivered",
+        "pending",
+        "quoted",
+        "created at",
+    ],
+    may_go: &["created at", "action", "quoted", "reference"],
+};
+
+fn cells(request: &Request) -> [String; 9] {
+    [
+        request.id.to_string(),
+        request.status.clone(),
+        request.action.clone(),
+        cell(&request.reference),
+        request.taken_at.map(|_| request.contacts.to_string()).unwrap_or_default(),
+        request.delivered.to_string(),
+        request.pending.to_string(),
+        cell(&request.quoted_credits),
+        cell(&request.created_at),
+    ]
 }
 
 #[derive(clap::Args)]
@@ -77,9 +86,9 @@ pub(super) struct One {
 
 /// A request in full.
 #[derive(Serialize)]
-struct WholeRequest {
+pub(super) struct WholeRequest {
     #[serde(flatten)]
-    request: Request,
+    pub(super) request: Request,
     outcomes: Vec<OutcomeCount>,
     /// What an event unlock or a search brought.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,18 +100,22 @@ struct WholeRequest {
 pub(super) async fn one(context: Context, args: One) -> Outcome {
     let config = context.load()?;
     let store = existing(&config).await?;
-    let request = find(&store, args.id).await?;
-    let whole = WholeRequest {
-        request,
-        outcomes: requests::outcomes(&store, args.id).await?,
-        result: direct::read(&store, args.id).await?,
-        jobs: jobs::of_request(&store, args.id).await?,
-        timeline: requests::timeline(&store, args.id).await?,
-    };
+    let whole = whole(&store, args.id).await?;
     if args.json {
         return Ok(show::json(&whole)?);
     }
-    show_whole(&whole)
+    Ok(write(&mut std::io::stdout().lock(), &whole)?)
+}
+
+/// The request in full, or exit code 3 with what there is instead.
+pub(super) async fn whole(store: &Store, id: i64) -> Result<WholeRequest, Failure> {
+    Ok(WholeRequest {
+        request: find(store, id).await?,
+        outcomes: requests::outcomes(store, id).await?,
+        result: direct::read(store, id).await?,
+        jobs: jobs::of_request(store, id).await?,
+        timeline: requests::timeline(store, id).await?,
+    })
 }
 
 /// The request, or exit code 3 with what there is instead.
@@ -117,7 +130,7 @@ pub(super) async fn find(store: &Store, id: i64) -> Result<Request, Failure> {
 }
 
 /// What a direct action brought, in a few lines: the whole is for programs.
-fn show_result(out: &mut impl Write, result: &ActionResult) -> std::io::Result<()> {
+fn show_result(out: &mut impl Write, result: &ActionResult) -> io::Result<()> {
     let value: serde_json::Value =
         result.result.as_ref().and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
     let found = value.as_array().map(|items| {
@@ -138,12 +151,14 @@ fn show_result(out: &mut impl Write, result: &ActionResult) -> std::io::Result<(
     )
 }
 
-fn show_whole(whole: &WholeRequest) -> Outcome {
-    let mut out = std::io::stdout().lock();
+const OUTCOMES: Columns<3> = Columns { names: ["outcome", "source", "contacts"], may_go: &[] };
+
+/// Writes a request in full, for people.
+pub(super) fn write(out: &mut impl Write, whole: &WholeRequest) -> io::Result<()> {
     let request = &whole.request;
     writeln!(out, "request {}: {}", request.id, request.status)?;
     show::facts(
-        &mut out,
+        out,
         &[
             ("reason", request.reason.clone()),
             ("account", Some(request.account.clone())),
@@ -166,19 +181,20 @@ fn show_whole(whole: &WholeRequest) -> Outcome {
         return Ok(());
     }
     if let Some(result) = &whole.result {
-        show_result(&mut out, result)?;
-        super::jobs::table(&mut out, &whole.jobs, "")?;
-        return Ok(show::timeline(&mut out, &whole.timeline)?);
+        show_result(out, result)?;
+        if !whole.jobs.is_empty() {
+            super::jobs::table(out, &whole.jobs)?;
+        }
+        return show::timeline(out, &whole.timeline);
     }
     let outcomes = whole
         .outcomes
         .iter()
         .map(|count| [count.outcome.clone(), cell(&count.source), count.contacts.to_string()])
         .collect();
-    show::table(&mut out, ["outcome", "source", "contacts"], outcomes, "  no contacts are known yet")?;
+    show::table(out, &OUTCOMES, outcomes, "  no contacts are known yet")?;
     if !whole.jobs.is_empty() {
-        super::jobs::table(&mut out, &whole.jobs, "")?;
+        super::jobs::table(out, &whole.jobs)?;
     }
-    show::timeline(&mut out, &whole.timeline)?;
-    Ok(())
+    show::timeline(out, &whole.timeline)
 }

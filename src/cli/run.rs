@@ -20,6 +20,12 @@ use crate::worker::driver::{self, End, Signals};
 use crate::worker::{Deps, decide};
 
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  unlockd run
+  unlockd run --until-idle --config /etc/unlockd/unlockd.toml
+
+SIGTERM and SIGINT stop it within 10 s; nothing is lost. SIGHUP reads configuration and keys again.")]
 pub(super) struct Args {
     /// End with 0 once nothing is left to do, with 4 when all that is left waits for a person
     #[arg(long)]
@@ -95,10 +101,10 @@ async fn work(
     signals: Signals,
     until_idle: bool,
 ) -> Result<End, StoreError> {
+    let (store, clock) = (deps.store.clone(), deps.clock.clone());
     let renewing = tokio::spawn(keep_lease(deps.clone(), lease, signals.clone()));
     let reloading = tokio::spawn(super::reload::watch(context, log, deps.clone(), signals.clone()));
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    let store = deps.store.clone();
     let ended = driver::run(deps, signals.clone(), until_idle).await;
     signals.stop();
     reloading.abort();
@@ -108,6 +114,7 @@ async fn work(
         (Ok(Ok(lease)), ended) => {
             if ended.is_ok() {
                 lease.note(&store).await?;
+                lease.release(&store, clock.now()).await?;
             }
             ended
         }
@@ -171,13 +178,9 @@ fn feed_watchdog(deps: &Deps) {
 }
 
 fn stop_on_signals(signals: &Signals) -> std::io::Result<()> {
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let signals = signals.clone();
+    let (stop, signals) = (stop_signals()?, signals.clone());
     tokio::spawn(async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-        }
+        stop.await;
         tracing::info!("told to stop; finishing what is in flight");
         signals.stop();
     });
@@ -186,10 +189,17 @@ fn stop_on_signals(signals: &Signals) -> std::io::Result<()> {
 
 /// Resolves at SIGTERM or SIGINT.
 pub(super) async fn stop_requested() -> std::io::Result<()> {
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
+    stop_signals()?.await;
     Ok(())
+}
+
+/// From now on SIGTERM and SIGINT end nothing by themselves; the future resolves at one.
+pub(super) fn stop_signals() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    })
 }

@@ -4,11 +4,18 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use anyhow::Context as _;
+
 use super::{Failure, Outcome};
 use crate::sandbox::{self, Billing, Fault, Options};
 
+const EXAMPLES: &str = "\
+Examples:
+  unlockd sandbox
+  unlockd sandbox --task-seconds 5 --balance 500 --fault lost-answer@unlock";
+
 #[derive(clap::Args)]
-#[command(after_help = format!("{}\n\n{}", sandbox::RULES, sandbox::FAULTS))]
+#[command(before_help = EXAMPLES, after_help = format!("{}\n\n{}", sandbox::RULES, sandbox::FAULTS))]
 pub(super) struct Args {
     /// Address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8788")]
@@ -37,7 +44,11 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Outcome {
-    let seconds = |value: f64| Duration::try_from_secs_f64(value).map_err(Failure::usage);
+    let seconds = |value: f64| {
+        Duration::try_from_secs_f64(value).map_err(|_| {
+            Failure::usage(anyhow::anyhow!("{value} is no length of time in seconds; write 12 or 0.5"))
+        })
+    };
     seconds(args.task_seconds)?;
     let options = Options {
         listen: args.listen,
@@ -50,7 +61,9 @@ pub(super) async fn run(args: Args) -> Outcome {
         faults: args.faults,
         ..Options::default()
     };
-    let sandbox = sandbox::start(options).await?;
+    let sandbox = sandbox::start(options).await.with_context(|| {
+        format!("the sandbox cannot listen on {}; choose another address: --listen 127.0.0.1:0", args.listen)
+    })?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "sandbox listening on {}", sandbox.base_url())?;
     writeln!(

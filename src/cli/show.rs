@@ -1,11 +1,12 @@
 //! Results on standard output: tables for people, JSON for programs.
 //!
-//! What another program wrote (a reference, an account) is shown without its control characters,
-//! so that it cannot forge a line or talk to the terminal.
+//! What another program wrote (a reference, an error code of the API) is shown with its control
+//! characters written out, so that it can neither forge a line nor talk to the terminal.
 
-use std::io::{self, Write};
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
 
-use comfy_table::{Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 
 pub(super) use crate::store::report::plural;
@@ -18,22 +19,93 @@ pub(super) fn json(value: &impl Serialize) -> io::Result<()> {
     writeln!(out)
 }
 
-/// A table, or the sentence for when there is nothing to show.
+/// The columns of a table. On a terminal that is too narrow, those that `may_go` go, first the last
+/// one named; they are there in a pipe and with `--json`.
+pub(super) struct Columns<const N: usize> {
+    pub(super) names: [&'static str; N],
+    pub(super) may_go: &'static [&'static str],
+}
+
+/// A listing: JSON for programs; for people a table, or a sentence when there is nothing to show.
+pub(super) fn listing<T: Serialize, const N: usize>(
+    json: bool,
+    rows: &[T],
+    columns: &Columns<N>,
+    cells: impl Fn(&T) -> [String; N],
+    empty: &str,
+) -> io::Result<()> {
+    if json {
+        return self::json(&rows);
+    }
+    table(&mut io::stdout().lock(), columns, rows.iter().map(cells).collect(), empty)
+}
+
+/// A table that fits the terminal. In a pipe: no borders and no wrapping, one line for each row,
+/// columns two blanks apart, `-` for what is not there.
 pub(super) fn table<const N: usize>(
     out: &mut impl Write,
-    header: [&str; N],
+    columns: &Columns<N>,
     rows: Vec<[String; N]>,
     empty: &str,
 ) -> io::Result<()> {
     if rows.is_empty() {
         return writeln!(out, "{empty}");
     }
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_BORDERS_ONLY).set_header(header);
-    for row in rows {
-        table.add_row(row.map(|cell| plain(&cell)));
+    let rows: Vec<[String; N]> = rows.into_iter().map(|row| row.map(|cell| plain(&cell))).collect();
+    match width() {
+        Some(width) => writeln!(out, "{}", fitted(columns, &rows, width)),
+        None => aligned(out, columns, &rows),
     }
-    writeln!(out, "{table}")
+}
+
+fn fitted<const N: usize>(columns: &Columns<N>, rows: &[[String; N]], width: u16) -> String {
+    let mut kept: Vec<usize> = (0..N).collect();
+    let mut may_go = columns.may_go.iter().rev();
+    loop {
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_BORDERS_ONLY).set_header(kept.iter().map(|at| columns.names[*at]));
+        for row in rows {
+            table.add_row(kept.iter().map(|at| row[*at].as_str()));
+        }
+        for (at, column) in kept.iter().zip(table.column_iter_mut()) {
+            if is_numeric(rows, *at) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        let text = table.to_string();
+        let fits = text.lines().next().is_none_or(|line| line.chars().count() <= usize::from(width));
+        match may_go.next() {
+            Some(name) if !fits => kept.retain(|at| columns.names[*at] != *name),
+            _ if fits => return text,
+            _ => {
+                table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+                return table.to_string();
+            }
+        }
+    }
+}
+
+fn aligned<const N: usize>(
+    out: &mut impl Write,
+    columns: &Columns<N>,
+    rows: &[[String; N]],
+) -> io::Result<()> {
+    let header = columns.names.map(|name| name.replace(' ', "_"));
+    let widths: [usize; N] = std::array::from_fn(|at| {
+        rows.iter().chain([&header]).map(|row| row[at].chars().count()).max().unwrap_or(0).max(1)
+    });
+    for row in [&header].into_iter().chain(rows) {
+        let cells = row.iter().zip(widths).enumerate().map(|(at, (cell, width))| {
+            let cell = if cell.is_empty() { "-" } else { cell };
+            if is_numeric(rows, at) { format!("{cell:>width$}") } else { format!("{cell:width$}") }
+        });
+        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+fn is_numeric<const N: usize>(rows: &[[String; N]], at: usize) -> bool {
+    rows.iter().all(|row| row[at].is_empty() || row[at].parse::<i64>().is_ok())
 }
 
 /// A line `name: value` for each value that is there.
@@ -77,7 +149,199 @@ pub(super) fn cell(value: &Option<impl ToString>) -> String {
     value.as_ref().map(ToString::to_string).unwrap_or_default()
 }
 
-/// Without control characters.
+/// 12,345: easier to read off than 12345.
+pub(super) fn grouped(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut text = if number < 0 { "-".to_owned() } else { String::new() };
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A length of time in its largest unit: 3 s, 5 min, 2 h, 6 d.
+pub(super) fn span(ms: i64) -> String {
+    match ms / 1_000 {
+        seconds @ ..120 => format!("{seconds} s"),
+        seconds @ ..7_200 => format!("{} min", seconds / 60),
+        seconds @ ..172_800 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// With control characters, and those that turn the direction of writing, written out: `\x1b`.
 pub(super) fn plain(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
+    let mut plain = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '\n' => plain.push_str("\\n"),
+            '\r' => plain.push_str("\\r"),
+            '\t' => plain.push_str("\\t"),
+            char if char.is_control() => plain.push_str(&format!("\\x{:02x}", char as u32)),
+            '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'
+            | '\u{2029}' => {
+                plain.push_str(&format!("\\u{{{:x}}}", char as u32));
+            }
+            char => plain.push(char),
+        }
+    }
+    plain
+}
+
+/// A line in pieces of at most `width`, cut between words where there are any; what follows the
+/// first piece is indented as it.
+pub(super) fn wrapped(line: &str, width: usize) -> Vec<String> {
+    let indent = " ".repeat(line.chars().take_while(|char| *char == ' ').count().min(width / 2));
+    let (mut pieces, mut rest) = (Vec::new(), line.to_owned());
+    while rest.chars().count() > width && width > 0 {
+        let end = rest.char_indices().nth(width).map_or(rest.len(), |(at, _)| at);
+        let is_between_words = rest[end..].starts_with(' ');
+        let blank = rest[..end].rfind(' ').filter(|at| *at > indent.len() && !is_between_words);
+        let cut = blank.unwrap_or(end);
+        let tail = format!("{indent}{}", rest[cut..].trim_start());
+        rest.truncate(cut);
+        pieces.push(std::mem::replace(&mut rest, tail));
+    }
+    pieces.push(rest);
+    pieces
+}
+
+/// Whether the screen can be drawn on: a terminal that can move its cursor.
+pub(super) fn is_live() -> bool {
+    io::stdout().is_terminal() && io::stdin().is_terminal() && !is_dumb(|name| std::env::var_os(name))
+}
+
+/// Whether a bar can be drawn on standard error.
+pub(super) fn draws_bars() -> bool {
+    io::stderr().is_terminal() && !is_dumb(|name| std::env::var_os(name))
+}
+
+/// Whether standard output is to be coloured.
+pub(super) fn colour() -> bool {
+    wants_colour(io::stdout().is_terminal(), |name| std::env::var_os(name))
+}
+
+fn is_dumb(env: impl Fn(&str) -> Option<OsString>) -> bool {
+    env("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
+}
+
+/// no-color.org and bixense.com/clicolors: NO_COLOR and CLICOLOR=0 turn colours off.
+fn wants_colour(terminal: bool, env: impl Fn(&str) -> Option<OsString>) -> bool {
+    let unwanted = env("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || env("CLICOLOR").is_some_and(|value| value == "0");
+    terminal && !unwanted && !is_dumb(env)
+}
+
+/// Columns of the terminal on standard output; `None` in a pipe.
+fn width() -> Option<u16> {
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    let (columns, _) = ratatui::crossterm::terminal::size().unwrap_or((80, 24));
+    Some(columns.max(40))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COLUMNS: Columns<4> =
+        Columns { names: ["id", "status", "created at", "reference"], may_go: &["reference", "created at"] };
+
+    fn rows() -> Vec<[String; 4]> {
+        [
+            ["9", "done", "2026-11-21T08:00:00.000Z", "crm-export-17"],
+            ["12", "new", "2026-11-21T08:00:01.000Z", ""],
+        ]
+        .map(|row| row.map(str::to_owned))
+        .into()
+    }
+
+    #[test]
+    fn a_table_is_never_wider_than_the_terminal() {
+        for width in 40..120 {
+            let text = fitted(&COLUMNS, &rows(), width);
+            for line in text.lines() {
+                assert!(line.chars().count() <= usize::from(width), "{width}:\n{text}");
+            }
+            assert!(text.contains("done"), "{width}:\n{text}");
+        }
+        let whole = fitted(&COLUMNS, &rows(), 120);
+        assert!(whole.contains("crm-export-17") && whole.contains("08:00:00"));
+        let narrow = fitted(&COLUMNS, &rows(), 40);
+        assert!(narrow.contains("crm-export-17") && !narrow.contains("08:00:00"), "{narrow}");
+    }
+
+    #[test]
+    fn what_cannot_go_is_wrapped() {
+        let columns = Columns { names: ["a", "b"], may_go: &[] };
+        let text = fitted(&columns, &[["word ".repeat(20), "x".to_owned()]], 40);
+        assert!(text.lines().count() > 5 && text.lines().all(|line| line.chars().count() <= 40), "{text}");
+    }
+
+    #[test]
+    fn a_row_is_one_line_in_a_pipe() {
+        let mut out = Vec::new();
+        let mut rows = rows();
+        rows[0][3] = plain("two\nlines");
+        aligned(&mut out, &COLUMNS, &rows).expect("written");
+        let text = String::from_utf8(out).expect("text");
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3, "{text}");
+        assert_eq!(lines[0], "id  status  created_at                reference");
+        assert_eq!(lines[1], " 9  done    2026-11-21T08:00:00.000Z  two\\nlines");
+        assert_eq!(lines[2], "12  new     2026-11-21T08:00:01.000Z  -");
+    }
+
+    #[test]
+    fn control_characters_are_written_out() {
+        assert_eq!(plain("a\x1b[31mb\u{9b}c\r\n\t\0"), "a\\x1b[31mb\\x9bc\\r\\n\\t\\x00");
+        assert_eq!(plain("gro\u{df}e \u{202e}fdp.exe"), "gro\u{df}e \\u{202e}fdp.exe");
+    }
+
+    #[test]
+    fn colours_are_for_terminals_whose_owner_wants_them() {
+        let env = |pairs: &'static [(&str, &str)]| {
+            move |name: &str| {
+                pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
+            }
+        };
+        assert!(wants_colour(true, env(&[("TERM", "xterm")])));
+        assert!(wants_colour(true, env(&[("TERM", "xterm"), ("NO_COLOR", "")])));
+        assert!(!wants_colour(false, env(&[("TERM", "xterm")])));
+        assert!(!wants_colour(true, env(&[("TERM", "xterm"), ("NO_COLOR", "1")])));
+        assert!(!wants_colour(true, env(&[("TERM", "xterm"), ("CLICOLOR", "0")])));
+        assert!(!wants_colour(true, env(&[("TERM", "dumb")])));
+        assert!(!wants_colour(true, env(&[])));
+    }
+
+    #[test]
+    fn a_long_line_is_cut_between_words_and_keeps_its_indent() {
+        assert_eq!(wrapped("  one two three", 9), ["  one two", "  three"]);
+        assert_eq!(wrapped("abcdefgh", 3), ["abc", "def", "gh"]);
+        assert_eq!(wrapped("  abcdefgh", 5), ["  abc", "  def", "  gh"]);
+        assert_eq!(wrapped("", 5), [""]);
+        for width in 0..30 {
+            let pieces = wrapped("   a bb ccc dddd eeeee ffffff äöü", width);
+            assert!(
+                width == 0 || pieces.iter().all(|piece| piece.chars().count() <= width),
+                "{width} {pieces:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn figures_read_well() {
+        let texts = [0, 999, 1_000, -1_234_567].map(grouped);
+        assert_eq!(texts, ["0", "999", "1,000", "-1,234,567"]);
+        let spans = [0, 119_999, 120_000, 7_200_000, 172_800_000].map(span);
+        assert_eq!(spans, ["0 s", "119 s", "2 min", "2 h", "2 d"]);
+    }
 }

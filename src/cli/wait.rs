@@ -2,15 +2,16 @@
 //!
 //! It only watches; the worker goes on whether or not somebody does.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, Write};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
-
-use super::{Failure, Outcome, explain, show};
+use super::bars::{Bars, Progress};
+use super::{Failure, Outcome, account, explain, show};
 use crate::clock::Clock;
-use crate::store::Store;
+use crate::store::report::jobs::Job;
 use crate::store::report::requests::{self, Request};
+use crate::store::report::{self, jobs};
+use crate::store::{Store, StoreError};
 use crate::worker;
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -19,32 +20,41 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// moment that it takes to read a balance.
 const LOOKS_TO_CALL: u32 = 8;
 
+/// How often the settlement is looked for once the request has ended.
+const LOOKS_FOR_AUDIT: u32 = 12;
+
 pub(super) async fn until_finished(store: &Store, id: i64, json: bool) -> Outcome {
-    let bar = Bar::new();
+    let stop = super::run::stop_signals()?;
+    tokio::pin!(stop);
+    let mut bars = Bars::new();
     let mut calls = 0;
     let ended = loop {
         let request = requests::read(store, id)
             .await?
-            .ok_or_else(|| anyhow::anyhow!("request {id} is not in the inbox any more"))?;
+            .ok_or_else(|| {
+                anyhow::anyhow!(
+                    "request {id} is not in the inbox any more, so it cannot be followed; what was bought for it is in \
+                     the database: unlockd requests"
+                )
+            })?;
         if request.is_finished() {
             break Ok(request);
         }
         let explained = worker::explain::of(store, &request, Clock::real().now()).await?;
-        bar.show(&request, &explain::line(&explained));
+        show_progress(&mut bars, store, &request, &explain::line(&explained)).await?;
         calls = if explained.needs_person() { calls + 1 } else { 0 };
         if calls >= LOOKS_TO_CALL || request.status == "awaiting_approval" {
             break Err(explained);
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
-            stopped = super::run::stop_requested() => {
-                stopped?;
-                bar.clear();
-                return Err(anyhow::anyhow!("stopped watching; request {id} goes on: unlockd request {id}").into());
+            () = &mut stop => {
+                bars.clear();
+                return Err(left(&request, explained.worker_running));
             }
         }
     };
-    bar.clear();
+    bars.clear();
     match ended {
         Ok(request) => finished(store, &request, json).await,
         Err(explained) => {
@@ -56,55 +66,85 @@ pub(super) async fn until_finished(store: &Store, id: i64, json: bool) -> Outcom
     }
 }
 
+/// One line for the request, and one bar for each batch that is under way.
+async fn show_progress(
+    bars: &mut Bars,
+    store: &Store,
+    request: &Request,
+    waits: &str,
+) -> Result<(), StoreError> {
+    let mut line = format!("{} delivered", request.delivered);
+    if request.committed_credits > 0 {
+        line += &format!(", {} credits booked", request.committed_credits);
+    }
+    if !waits.is_empty() {
+        line += &format!("; {waits}");
+    }
+    let (name, settled) = (format!("request {}", request.id), request.contacts - request.pending);
+    let whole = Progress { name, settled, of: request.contacts, line };
+    let batches: Vec<Progress> =
+        jobs::open_of_request(store, request.id).await?.iter().map(Progress::of_job).collect();
+    bars.show(&whole, &batches);
+    Ok(())
+}
+
+/// What somebody who stops watching should know: the credits first.
+fn left(request: &Request, worker_running: bool) -> Failure {
+    let (id, credits) = (request.id, request.committed_credits);
+    let spent = match (credits, request.taken_at) {
+        (0, _) => "nothing was submitted for it yet, so nothing is spent".to_owned(),
+        (credits, _) => format!("up to {credits} credits were spent or are held for what was submitted"),
+    };
+    let goes_on = match worker_running {
+        true => "it goes on in the daemon",
+        false => "it goes on when a worker runs (unlockd run)",
+    };
+    anyhow::anyhow!(
+        "stopped watching request {id}: {spent}; {goes_on}. To look: unlockd request {id}; to stop what was not sent: \
+         unlockd cancel {id}"
+    )
+    .into()
+}
+
+/// The settlements that its jobs were part of. They are made a moment after the last job has ended;
+/// later when others are under way.
+async fn reconciliation(out: &mut impl Write, store: &Store, request: &Request) -> Result<(), Failure> {
+    let jobs: Vec<Job> = jobs::of_request(store, request.id).await?;
+    let ids: Vec<i64> = jobs.iter().map(|job| job.id).collect();
+    let mut audits = report::audits_of(store, &ids).await?;
+    for _ in 0..LOOKS_FOR_AUDIT {
+        if !audits.is_empty() || ids.is_empty() {
+            break;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+        audits = report::audits_of(store, &ids).await?;
+    }
+    if !audits.is_empty() {
+        show::table(out, &account::AUDIT, audits.iter().map(account::audit_cells).collect(), "")?;
+    } else if jobs.iter().any(|job| job.cost.is_some()) {
+        writeln!(out, "the credits are compared when the account is quiet: unlockd audit")?;
+    }
+    Ok(())
+}
+
 async fn finished(store: &Store, request: &Request, json: bool) -> Outcome {
     let outcomes = requests::outcomes(store, request.id).await?;
     if json {
         show::json(request)?;
     } else {
         let counts = show::counts(&outcomes);
-        writeln!(std::io::stdout(), "request {}: {}: {counts}", request.id, request.status)?;
+        let mut out = io::stdout().lock();
+        writeln!(out, "request {}: {}: {counts}", request.id, request.status)?;
+        reconciliation(&mut out, store, request).await?;
     }
     match (request.status.as_str(), &request.reason) {
         ("done", _) => Ok(()),
-        (status, None) => Err(anyhow::anyhow!("request {} is {status}", request.id).into()),
+        (status, None) => {
+            let message = format!("request {} is {status}; nothing more is bought for it", request.id);
+            Err(anyhow::Error::msg(message).into())
+        }
         (status, Some(reason)) => {
             Err(anyhow::anyhow!("request {} is {status}: {}", request.id, show::plain(reason)).into())
         }
-    }
-}
-
-/// A bar on a terminal; elsewhere a line whenever something changes.
-struct Bar {
-    bar: ProgressBar,
-    told: std::cell::RefCell<String>,
-}
-
-impl Bar {
-    fn new() -> Bar {
-        let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
-        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} contacts  {elapsed}  {msg}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Bar { bar, told: std::cell::RefCell::default() }
-    }
-
-    fn show(&self, request: &Request, waits: &str) {
-        let settled = request.contacts - request.pending;
-        self.bar.set_length(request.contacts.max(0) as u64);
-        self.bar.set_position(settled.max(0) as u64);
-        let line = match waits {
-            "" => format!("{} delivered", request.delivered),
-            waits => format!("{} delivered; {waits}", request.delivered),
-        };
-        self.bar.set_message(line.clone());
-        let line =
-            format!("request {}: {settled} of {} contacts settled, {line}", request.id, request.contacts);
-        if self.bar.is_hidden() && *self.told.borrow() != line {
-            eprintln!("{line}");
-            *self.told.borrow_mut() = line;
-        }
-    }
-
-    fn clear(&self) {
-        self.bar.finish_and_clear();
     }
 }

@@ -8,25 +8,33 @@
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Somebody else changed the row first: read again and decide anew.
-    #[error("{what} was changed by somebody else in the meantime")]
+    #[error(
+        "{what} was changed by somebody else in the meantime, so nothing was done here: look again and decide anew"
+    )]
     Stale { what: &'static str },
     /// Another worker has taken over this database: nothing may be written or sent any more.
-    #[error("another worker has taken over this database")]
+    #[error("another worker has taken over this database: this one writes and buys nothing any more")]
     Fenced,
     /// A row that the program's own types cannot read.
-    #[error("{table} row {id} cannot be read: {problem}")]
+    #[error(
+        "{table} row {id} cannot be read ({problem}), so nothing is bought on it: it was written by another version, or by hand; restore a backup"
+    )]
     Unreadable { table: &'static str, id: i64, problem: String },
     /// The domain refused a move.
     #[error(transparent)]
     IllegalMove(#[from] crate::domain::job::IllegalMove),
     /// The database could not be opened or prepared.
-    #[error("cannot open the database {path}: {problem}")]
+    #[error("cannot open the database {path}, so nothing was done or bought: {problem}")]
     Open { path: String, problem: String },
     /// The writer has stopped after an earlier error.
-    #[error("the database writer has stopped after an earlier error")]
+    #[error(
+        "the database writer has stopped after an earlier error, so nothing more is bought: start again when its cause is mended"
+    )]
     Stopped,
     /// SQLite said no: disk full, I/O error, corruption, read-only, or a broken rule.
-    #[error("database error while trying to {step}")]
+    #[error(
+        "database error while trying to {step}; nothing more is bought, and what is on the disk counts at the next start"
+    )]
     Database {
         step: &'static str,
         #[source]

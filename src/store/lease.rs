@@ -28,6 +28,9 @@ pub const EXPIRES_AFTER_MS: i64 = 20_000;
 /// How often the holder renews its lease, in milliseconds.
 pub const RENEW_EVERY_MS: i64 = 5_000;
 
+/// The holder of a lease that was given back.
+const NOBODY: i64 = 0;
+
 /// The lease as a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
 pub struct LeaseRow {
@@ -40,9 +43,9 @@ pub struct LeaseRow {
 }
 
 impl LeaseRow {
-    /// Whether a worker has shown itself lately.
+    /// Whether a worker has shown itself lately, and has not ended since.
     pub fn is_alive(&self, now: Millis) -> bool {
-        now.since(Millis(self.renewed_at)) < EXPIRES_AFTER_MS
+        self.pid != NOBODY && now.since(Millis(self.renewed_at)) < EXPIRES_AFTER_MS
     }
 }
 
@@ -76,7 +79,7 @@ pub async fn try_take(store: &Store, now: Millis) -> Result<Result<Lease, HeldBy
     let expired = now.0 - row.renewed_at >= EXPIRES_AFTER_MS || row.renewed_at > now.0 + EXPIRES_AFTER_MS;
     // With the lock in hand, a holder that had it is dead. One that never had it may be alive.
     let holder_is_dead = lock.is_some() && row.has_lock;
-    if !holder_is_dead && !expired {
+    if row.pid != NOBODY && !holder_is_dead && !expired {
         return Ok(Err(HeldBy { pid: row.pid }));
     }
     if let (0, Some(lock)) = (row.token, &lock) {
@@ -114,6 +117,23 @@ pub async fn try_take(store: &Store, now: Millis) -> Result<Result<Lease, HeldBy
 }
 
 impl Lease {
+    /// Gives the lease back, so that nobody takes this worker for a living one. Only after its last
+    /// write: the next worker may start at once.
+    pub async fn release(self, store: &Store, now: Millis) -> Result<(), StoreError> {
+        store
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query("update worker_lease set pid = ?1, renewed_at = ?2 where id = 1")
+                        .bind(NOBODY)
+                        .bind(now.0)
+                        .execute(connection)
+                        .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
     /// Renews the lease; `Fenced` when somebody else has it by now.
     pub async fn renew(&mut self, store: &Store, now: Millis) -> Result<(), StoreError> {
         if self.lock.is_none() {

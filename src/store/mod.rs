@@ -248,10 +248,16 @@ async fn migrate(
     }
     // A migration may make a table anew that others refer to; whether they still do is looked at after.
     foreign_keys(path, connection, false).await?;
-    // Two programs may create one file at the same moment; the slower one finds it done.
-    if migrations.run_direct(None, connection, false).await.is_err() {
-        migrations.run_direct(None, connection, false).await.map_err(|error| open_error(path, error))?;
+    // Two programs may bring one file up to date at the same moment. The slower one finds a step done
+    // that it was about to do, and then perhaps the next one: at most as often as there are steps.
+    let mut outcome = migrations.run_direct(None, connection, false).await;
+    for _ in migrations.iter() {
+        if outcome.is_ok() {
+            break;
+        }
+        outcome = migrations.run_direct(None, connection, false).await;
     }
+    outcome.map_err(|error| open_error(path, error))?;
     foreign_keys(path, connection, true).await?;
     if newest == known {
         return Ok(());

@@ -56,6 +56,8 @@ struct Knowledge {
     /// Failed calls in a row that say the API is in trouble, and until when no new work is sent.
     trouble: u32,
     trouble_until: Millis,
+    /// How far the API's clock was ahead of ours at the last dated answer, in milliseconds.
+    ahead_ms: Option<i64>,
     turns: Turns,
     /// Until when each class that was sent away is expected back.
     expected: [Millis; Class::ALL.len()],
@@ -116,6 +118,7 @@ impl Gate {
             usage: Usage::default(),
             trouble,
             trouble_until,
+            ahead_ms: None,
             turns: Turns::default(),
             expected: Default::default(),
         };
@@ -205,6 +208,11 @@ impl Gate {
     pub fn calls_left(&self, now: Millis) -> (u32, u32) {
         let knowledge = self.knowledge();
         (knowledge.rate.limit(), knowledge.rate.left(now))
+    }
+
+    /// How far the API's clock was ahead of ours at the last dated answer, in milliseconds.
+    pub fn ahead_ms(&self) -> Option<i64> {
+        self.knowledge().ahead_ms
     }
 
     /// Until when the API has asked to wait (`Retry-After`).
@@ -348,6 +356,7 @@ impl Permit<'_> {
         let mut knowledge = self.gate.knowledge();
         knowledge.in_flight -= 1;
         let in_flight = knowledge.in_flight;
+        knowledge.ahead_ms = answer.ahead_ms.or(knowledge.ahead_ms);
         if let Some(headers) = answer.rate {
             knowledge.rate.learn(headers, in_flight, now);
         }

@@ -330,3 +330,18 @@ async fn every_statement_of_the_store_fits_the_schema() {
     }
     town.check().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_programs_may_make_one_database_at_the_same_moment() {
+    for _ in 0..5 {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("unlockd.db");
+        let opening = (0..6).map(|_| {
+            let path = path.clone();
+            tokio::spawn(async move { Store::open(&path, None).await.map(drop) })
+        });
+        for opened in opening.collect::<Vec<_>>() {
+            opened.await.expect("no panic").expect("opens");
+        }
+    }
+}

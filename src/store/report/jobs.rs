@@ -62,23 +62,41 @@ pub struct OpenJob {
     pub delivered: i64,
 }
 
+macro_rules! select_open_jobs {
+    ($rest:literal) => {
+        concat!(
+            "select id, account, action, event_id, task_id, state, state_reason, contacts, cost, adopted, poll_count, \
+             next_poll_at, due_at, failures, looks, evidence, doubt_since, created_at, submitted_at, finished_at, \
+             (select count(distinct personnel_id) from items where job_id = jobs.id and state = 'done') as settled, \
+             (select count(distinct personnel_id) from items where job_id = jobs.id and outcome = 'delivered') \
+             as delivered from jobs ",
+            $rest
+        )
+    };
+}
+
 /// Jobs that are not finished, oldest first; those that wait for a person's decision before all.
 pub async fn open(store: &Store, limit: u32) -> Result<Vec<OpenJob>, StoreError> {
     // One select for each state: every one has an index of its own.
-    Ok(sqlx::query_as(
-        "select id, account, action, event_id, task_id, state, state_reason, contacts, cost, adopted, poll_count,
-                next_poll_at, due_at, failures, looks, evidence, doubt_since, created_at, submitted_at, finished_at,
-                (select count(distinct personnel_id) from items where job_id = jobs.id and state = 'done') as settled,
-                (select count(distinct personnel_id) from items where job_id = jobs.id and outcome = 'delivered')
-                    as delivered
-         from jobs
-         where id in (select id from jobs where state = 'in_doubt' union all
+    Ok(sqlx::query_as(select_open_jobs!(
+        "where id in (select id from jobs where state = 'in_doubt' union all
                       select id from jobs where state = 'submitting' union all
                       select id from jobs where state = 'polling' union all
                       select id from jobs where state = 'queued')
-         order by coalesce(state_reason, '') <> 'needs_decision', state = 'queued', id limit ?1",
-    )
+         order by coalesce(state_reason, '') <> 'needs_decision', state = 'queued', id limit ?1"
+    ))
     .bind(limit)
+    .fetch_all(store.readers())
+    .await?)
+}
+
+/// The unfinished jobs that carry a request's contacts, oldest first.
+pub async fn open_of_request(store: &Store, request_id: i64) -> Result<Vec<OpenJob>, StoreError> {
+    Ok(sqlx::query_as(select_open_jobs!(
+        "where finished_at is null
+           and id in (select job_id from items where request_id = ?1 and job_id is not null) order by id"
+    ))
+    .bind(request_id)
     .fetch_all(store.readers())
     .await?)
 }

@@ -201,6 +201,23 @@ pub async fn audits(store: &Store) -> Result<Vec<Audit>, StoreError> {
     .await?)
 }
 
+/// The settlements that jobs were part of, oldest first.
+pub async fn audits_of(store: &Store, jobs: &[i64]) -> Result<Vec<Audit>, StoreError> {
+    Ok(sqlx::query_as(
+        "select account,
+                strftime('%Y-%m-%dT%H:%M:%fZ', opened_at / 1000.0, 'unixepoch') as opened_at,
+                strftime('%Y-%m-%dT%H:%M:%fZ', closed_at / 1000.0, 'unixepoch') as closed_at,
+                jobs, expected_min, expected_max, balance_before, balance_after, spent, verdict
+         from windows
+         where closed_at is not null
+           and id in (select window_id from jobs where id in (select value from json_each(?1)))
+         order by closed_at",
+    )
+    .bind(serde_json::json!(jobs).to_string())
+    .fetch_all(store.readers())
+    .await?)
+}
+
 /// One job, two jobs.
 pub fn plural(count: i64, word: &str) -> String {
     if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }

@@ -3,8 +3,8 @@
 //! A real database in a directory of its own, the sandbox in this process, and `run --until-idle`
 //! where a worker is needed. The environment is empty, so nobody's configuration takes part.
 
-#[path = "cli/personnel.rs"]
 mod personnel;
+mod terminal;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -363,7 +363,25 @@ async fn no_listing_shows_a_contacts_value() {
 async fn a_reader_that_goes_away_is_no_error() {
     let town = town().await;
     town.ok(&["enqueue", "789"]);
-    for command in [&["requests"][..], &["requests", "--json"], &["export"], &["request", "1"]] {
+    town.work();
+    for command in [
+        &["requests"][..],
+        &["requests", "--json"],
+        &["export"],
+        &["request", "1"],
+        &["jobs"],
+        &["job", "1"],
+        &["audit"],
+        &["explain", "1"],
+        &["balance"],
+        &["plan", "788"],
+        &["watch", "--once"],
+        &["watch", "--json"],
+        &["completions", "bash"],
+        &["man"],
+        &["--help"],
+        &["enqueue", "787", "--json"],
+    ] {
         let mut child = program(town.dir.path())
             .args(command)
             .stdout(Stdio::piped())
@@ -564,7 +582,7 @@ async fn an_expired_job_is_polled_again_after_a_resume() {
     town.ok(&["enqueue", "789"]);
     town.work();
     assert_eq!((&town.job(1)["state"], &town.request(1)["status"]), (&"expired".into(), &"done".into()));
-    std::thread::sleep(Duration::from_millis(1_500));
+    std::fs::write(&config, text).expect("patient again");
     assert_eq!(town.ok(&["resume", "--json"]).json()["expired_jobs"], 1);
     assert_eq!((&town.job(1)["state"], &town.request(1)["status"]), (&"polling".into(), &"accepted".into()));
     assert_eq!(town.explain(1)["waits"][0]["reason"], "polling");
@@ -667,6 +685,8 @@ async fn explain_says_first_that_no_worker_runs_and_last_how_it_ended() {
     assert!(said.lines().nth(1).expect("a line").contains("no worker is running"), "{said}");
     assert_eq!(town.explain(1)["waits"][0]["reason"], "not_taken");
     town.work();
+    let health = town.run(&["health"]).with_code(1);
+    assert!(health.err.contains("no worker runs"), "a worker that has ended is not alive: {}", health.err);
     let ended = town.explain(1);
     assert_eq!((&ended["finished"], &ended["status"]), (&true.into(), &"done".into()));
     assert!(town.ok(&["explain", "1"]).out.contains("1 delivered"));
@@ -731,7 +751,7 @@ async fn a_run_until_idle_tries_to_tell_others_before_it_ends() {
 async fn check_names_what_is_wrong_and_never_shows_a_key() {
     let town = town().await;
     let said = town.run(&["check"]).with_code(2);
-    assert!(said.out.contains("problem  key of spare"), "{}", said.out);
+    assert!(said.out.contains("FAIL  key of spare"), "{}", said.out);
     assert!(!said.out.contains("uak_test") && !said.err.contains("uak_test"));
     let config = town.dir.path().join("unlockd.toml");
     let text = std::fs::read_to_string(&config).expect("there").replace("[accounts.spare]", "");
@@ -739,8 +759,24 @@ async fn check_names_what_is_wrong_and_never_shows_a_key() {
     let findings = town.ok(&["check", "--json"]).json();
     assert_eq!(
         strings(&findings, "check"),
-        ["configuration", "database", "disk", "worker", "key of default", "api as default"]
+        [
+            "configuration",
+            "file modes",
+            "database",
+            "disk",
+            "worker",
+            "key of default",
+            "http",
+            "api as default",
+            "clock by default"
+        ]
     );
+    let levels = strings(&findings, "level");
+    assert_eq!(levels, ["ok", "warn", "ok", "ok", "warn", "ok", "ok", "ok", "ok"]);
+    for finding in findings.as_array().expect("an array") {
+        let is_ok = finding["level"] == "ok";
+        assert_eq!(finding["mend"].is_null(), is_ok, "what is not well has its mend: {finding}");
+    }
     town.sandbox.set_api_key(Some("uak_other".to_owned()));
     town.run(&["check"]).with_code(1);
     town.ok(&["check", "--offline"]);
@@ -752,33 +788,19 @@ async fn check_names_what_is_wrong_and_never_shows_a_key() {
 #[test]
 fn every_command_has_help_with_an_example() {
     let dir = tempfile::tempdir().expect("a directory");
-    for command in [
-        "personnel",
-        "plan",
-        "enqueue",
-        "adopt",
-        "requests",
-        "request",
-        "jobs",
-        "job",
-        "explain",
-        "approve",
-        "cancel",
-        "pause",
-        "resume",
-        "resolve",
-        "balance",
-        "audit",
-        "backup",
-        "export",
-        "purge",
-        "check",
-        "completions",
-        "man",
-    ] {
-        let said =
-            said(program(dir.path()).args([command, "--help"]).output().expect("it starts")).with_code(0);
-        assert!(said.out.contains("Example"), "{command}: {}", said.out);
+    let help = |arguments: &[&str]| {
+        said(program(dir.path()).args(arguments).output().expect("it starts")).with_code(0).out
+    };
+    let main = help(&["--help"]);
+    let commands = main.split("Commands:").nth(1).expect("a list").split("Options:").next().expect("a part");
+    let commands: Vec<&str> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(commands.len() > 25 && commands.contains(&"watch"), "{commands:?}");
+    for command in commands.into_iter().filter(|command| *command != "help") {
+        let text = help(&[command, "--help"]);
+        let (example, usage) = (text.find("Example"), text.find("Usage:"));
+        assert!(example.is_some() && example < usage, "{command} does not lead with an example: {text}");
+        assert!(text.lines().next().is_some_and(|about| about.len() > 15), "{command}: {text}");
+        assert!(text.contains(&format!("unlockd {command}")), "{command}: {text}");
     }
     for shell in ["bash", "zsh", "fish"] {
         let script = said(program(dir.path()).args(["completions", shell]).output().expect("it starts"));

@@ -1,0 +1,79 @@
+//! `unlockd watch`: what is going on, live.
+//!
+//! [`model`] is read from the database, [`view`] is where the person is and what a key means,
+//! [`draw`] and
+//! [`rows`] put it on the screen, [`terminal`] owns the terminal and the loop. It reads the database
+//! only, so it works beside a running daemon and without one; a decision is carried out by the same
+//! code as on the command line. Not on a terminal it prints a plain block whenever something changes.
+
+mod draw;
+mod model;
+mod plain;
+mod rows;
+mod terminal;
+mod view;
+
+use std::io::Write;
+use std::time::Duration;
+
+use super::{Context, Outcome, existing, show};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::store::Store;
+
+/// Between two looks at the database.
+const TICK: Duration = Duration::from_millis(500);
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  unlockd watch                   live, with keys to approve, cancel and pause
+  unlockd watch --once            one look, as plain text
+  unlockd watch --json | jq .needs
+
+It needs no daemon and makes no call to the API. Not on a terminal, or with TERM=dumb, it prints a
+block of plain lines whenever something changes; with --json a line of JSON every half second.")]
+pub(super) struct Args {
+    /// Print one look as plain text (or JSON) and end
+    #[arg(long)]
+    once: bool,
+    /// For programs: a JSON object on each line
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(context: Context, args: Args) -> Outcome {
+    let config = context.load()?;
+    let store = existing(&config).await?;
+    if !args.once && !args.json && show::is_live() {
+        return terminal::run(&store, &config).await;
+    }
+    tokio::select! {
+        printed = print(&store, &config, &args) => printed,
+        stopped = super::run::stop_requested() => Ok(stopped?),
+    }
+}
+
+async fn print(store: &Store, config: &Config, args: &Args) -> Outcome {
+    let (clock, mut told) = (Clock::real(), String::new());
+    loop {
+        let model = model::read(store, config, clock.now()).await?;
+        let mut out = std::io::stdout().lock();
+        if args.json {
+            serde_json::to_writer(&mut out, &model).map_err(std::io::Error::from)?;
+            writeln!(out)?;
+        } else {
+            let block = plain::block(&model);
+            if block != told {
+                writeln!(out, "{}{block}", plain::stamp(&model))?;
+                told = block;
+            }
+        }
+        out.flush()?;
+        drop(out);
+        if args.once {
+            return Ok(());
+        }
+        tokio::time::sleep(TICK).await;
+    }
+}

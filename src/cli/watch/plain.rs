@@ -1,0 +1,78 @@
+//! The same as plain lines, for pipes, logs and screen readers.
+//!
+//! A block holds nothing that changes by itself with the time, so that two blocks differ only when
+//! something has happened.
+
+use std::fmt::Write;
+
+use super::super::show::plain;
+use super::model::{Model, asked_for};
+use crate::store::report::accounts::Account;
+
+/// The line above a block.
+pub(super) fn stamp(model: &Model) -> String {
+    model.at.map(|at| format!("-- {at}\n")).unwrap_or_default()
+}
+
+/// What is going on, without times that run.
+pub(super) fn block(model: &Model) -> String {
+    let mut text = format!("{}\n", model.health());
+    for line in model.accounts.iter().map(account) {
+        let _ = writeln!(text, "{line}");
+    }
+    for need in &model.needs {
+        let _ = writeln!(text, "needs you: {}; {}", plain(&need.what), plain(&need.to_do));
+    }
+    if model.inbox_new > 0 {
+        let _ = writeln!(text, "inbox: {} new", model.inbox_new);
+    }
+    for request in &model.requests {
+        let settled = request.contacts - request.pending;
+        let reference =
+            request.reference.as_deref().map(|words| format!(", {}", plain(words))).unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "request {}: {}, {}, {settled} settled, {} delivered{reference}",
+            request.id,
+            request.status,
+            asked_for(request),
+            request.delivered
+        );
+    }
+    for open in &model.jobs {
+        let job = &open.job;
+        let reason = job.state_reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "job {}: {}{reason}, {} of {} contacts settled, {} delivered",
+            job.id, job.state, open.settled, job.contacts, open.delivered
+        );
+    }
+    for request in model.ended.iter().take(5) {
+        let _ = writeln!(
+            text,
+            "ended: request {} is {}, {}, {} delivered",
+            request.id,
+            request.status,
+            asked_for(request),
+            request.delivered
+        );
+    }
+    text
+}
+
+fn account(account: &Account) -> String {
+    let name = plain(&account.account);
+    let mut parts = vec![match (account.balance, account.free) {
+        (Some(balance), Some(free)) => format!("balance {balance}, free {free}"),
+        _ => "balance not read yet".to_owned(),
+    }];
+    parts.push(format!("held {}, spent today {}", account.held, account.spent_today));
+    if account.in_doubt > 0 {
+        parts.push(format!("in doubt {}", account.in_doubt));
+    }
+    if let Some(until) = account.blocked_until {
+        parts.push(format!("the API asked to wait until {until}"));
+    }
+    format!("account {name}: {}", parts.join(", "))
+}
