@@ -105,10 +105,10 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
         let credits = deps.price(&account, Action::UnlockEventContacts).await?;
         let more = listing.hidden().map_or("more people".to_owned(), |hidden| format!("{hidden} more"));
         let with = with_account(&args);
-        eprintln!(
-            "unlockd: this is a preview: {more} can be seen once the event is unlocked, for at most {credits} credits: \
+        super::say(&format!(
+            "this is a preview: {more} can be seen once the event is unlocked, for at most {credits} credits: \
              unlockd enqueue --unlock-event {event_id}{with}"
-        );
+        ));
     }
     Ok(())
 }
@@ -155,18 +155,18 @@ fn report(listing: &Listing, lines: &Lines, args: &Args) {
         0 => String::new(),
         some => format!("; {some} with a status that is not known, which --locked leaves out"),
     };
-    eprintln!(
-        "unlockd: {people} people of event {}; locked: {} emails, {} phones{written}{unclear}",
+    super::say(&format!(
+        "{people} people of event {}; locked: {} emails, {} phones{written}{unclear}",
         args.event, locked.emails, locked.phones
-    );
+    ));
     if let (Some(promised), Some(false)) = (listing.promised(), listing.is_preview()) {
-        eprintln!(
-            "unlockd: the API counts {promised} people and listed {people}: the list may have changed while it was \
+        super::say(&format!(
+            "the API counts {promised} people and listed {people}: the list may have changed while it was \
              read; run this again"
-        );
+        ));
     }
     if listing.is_preview().is_none() {
-        eprintln!("unlockd: the API did not say whether this is a preview; the event may have more people");
+        super::say("the API did not say whether this is a preview; the event may have more people");
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::super::export::csv_line;
-use super::super::show::{self, cell};
+use super::super::show::{self, Columns, cell};
 use crate::domain::Channel;
 use crate::domain::direct::Person;
 
@@ -23,6 +23,8 @@ pub(super) enum Format {
 
 const COLUMNS: [&str; 7] =
     ["personnel_id", "full_name", "title", "company_name", "email_status", "phone_status", "access"];
+
+const TABLE: Columns<7> = Columns { names: COLUMNS, may_go: &["company_name", "title", "access"] };
 
 /// A person as programs read them; the statuses are the API's words, `access` is ours.
 #[derive(Serialize)]
@@ -108,7 +110,7 @@ impl Lines {
     pub(super) fn finish(&mut self) -> io::Result<()> {
         if self.format == Format::Table && self.begun {
             let rows = std::mem::take(&mut self.table);
-            show::table(&mut self.out, COLUMNS, rows, "nobody to list")?;
+            show::table(&mut self.out, &TABLE, rows, "nobody to list")?;
         }
         self.out.flush()
     }

@@ -58,9 +58,9 @@ impl Pages<'_> {
                 ReadFailure::TryAgain if failures + 1 < TRIES => {
                     failures += 1;
                     let pause_ms = pacing::retry_delay_ms(failures, 500, 8_000, fastrand::f64());
-                    eprintln!(
-                        "unlockd: page {number}: {error}; trying again ({failures} of {TRIES} tries failed)"
-                    );
+                    crate::cli::say(&format!(
+                        "page {number}: {error}; trying again ({failures} of {TRIES} tries failed)"
+                    ));
                     sleep(pause_ms).await;
                 }
                 _ => return Err(self.failed(number, error)),
@@ -95,9 +95,9 @@ impl Pages<'_> {
         // What is left of a window that ends a little later than thought is not worth a word.
         if wait_ms >= 500 {
             let (account, seconds, at) = (self.account, (wait_ms + 999) / 1_000, Time::from(at));
-            eprintln!(
-                "unlockd: the rate limit of account {account} allows the next call at {at}; waiting {seconds} s"
-            );
+            crate::cli::say(&format!(
+                "the rate limit of account {account} allows the next call at {at}; waiting {seconds} s"
+            ));
         }
         sleep(wait_ms).await;
     }

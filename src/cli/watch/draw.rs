@@ -100,9 +100,9 @@ fn share(height: u16, counts: [usize; 4]) -> [u16; 4] {
     let mut given = [0; 4];
     let mut left = height;
     // A part without its first row would be a heading alone.
-    for at in 0..4 {
+    for lines in &mut given {
         if left >= 2 {
-            given[at] = 2;
+            *lines = 2;
             left -= 2;
         }
     }
