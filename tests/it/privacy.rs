@@ -10,6 +10,18 @@ const KEY: &str = "uak_canary_4711_0815";
 const WEBHOOK_SECRET: &str = "whsec_Y2FuYXJ5X29mX3RoZV93ZWJob29rcw==";
 const NEXT_KEY: &str = "uak_canary_second_4712";
 
+/// Texts that are kept, other than the values themselves.
+const COLUMNS: [&str; 8] = [
+    "select coalesce(event, '') || coalesce(detail, '') from request_events",
+    "select coalesce(evidence, '') || coalesce(state_reason, '') from jobs",
+    "select coalesce(reason, '') from requests",
+    "select coalesce(error_key, '') || coalesce(trace_id, '') || body_digest from attempts",
+    "select coalesce(refused_key, '') from accounts",
+    "select cause from balance_snapshots",
+    "select data from outbox",
+    "select coalesce(reason, '') from inbox",
+];
+
 #[test]
 fn no_key_email_or_phone_in_logs_timelines_evidence_or_reasons() {
     // In a process of its own: the database logs on threads of its own, so the capture is global,
@@ -71,18 +83,8 @@ async fn a_journey_with_canaries() {
     debug.extend(receiver.all().into_iter().map(|told| format!("{:?} {}", told.headers, told.body)));
     debug += &render(town.store(), Some(town.deps())).await.expect("readable");
 
-    let columns = [
-        "select coalesce(event, '') || coalesce(detail, '') from request_events",
-        "select coalesce(evidence, '') || coalesce(state_reason, '') from jobs",
-        "select coalesce(reason, '') from requests",
-        "select coalesce(error_key, '') || coalesce(trace_id, '') || body_digest from attempts",
-        "select coalesce(refused_key, '') from accounts",
-        "select cause from balance_snapshots",
-        "select data from outbox",
-        "select coalesce(reason, '') from inbox",
-    ];
     let mut kept = debug;
-    for sql in columns {
+    for sql in COLUMNS {
         kept.extend(town.all::<(String,)>(sql).await.into_iter().map(|(text,)| text + "\n"));
     }
     let logged = log.text();
