@@ -4,11 +4,23 @@ use unlockd::http::metrics::render;
 use unlockd::worker::{driver, notify};
 
 use crate::support::receiver::{Answer, Receiver};
-use crate::support::{Setup, capture};
+use crate::support::{Setup, Town, capture};
 
 const KEY: &str = "uak_canary_4711_0815";
 const WEBHOOK_SECRET: &str = "whsec_Y2FuYXJ5X29mX3RoZV93ZWJob29rcw==";
 const NEXT_KEY: &str = "uak_canary_second_4712";
+
+/// Texts that are kept, other than the values themselves.
+const COLUMNS: [&str; 8] = [
+    "select coalesce(event, '') || coalesce(detail, '') from request_events",
+    "select coalesce(evidence, '') || coalesce(state_reason, '') from jobs",
+    "select coalesce(reason, '') from requests",
+    "select coalesce(error_key, '') || coalesce(trace_id, '') || body_digest from attempts",
+    "select coalesce(refused_key, '') from accounts",
+    "select cause from balance_snapshots",
+    "select data from outbox",
+    "select coalesce(reason, '') from inbox",
+];
 
 #[test]
 fn no_key_email_or_phone_in_logs_timelines_evidence_or_reasons() {
@@ -24,19 +36,24 @@ fn no_key_email_or_phone_in_logs_timelines_evidence_or_reasons() {
     }
 }
 
-#[ignore = "run by the test above, in a process of its own"]
-#[tokio::test]
-async fn a_journey_with_canaries() {
-    let log = capture::everything();
+/// Keys, a webhook's address and its secret, all of which are words to look for.
+async fn a_town_with_canaries() -> (Town, Receiver, tempfile::TempPath) {
     let mut setup = Setup::default();
     setup.env.insert("LENSMOR_API_KEY".to_owned(), KEY.to_owned());
     let receiver = Receiver::start().await;
     let secret = tempfile::NamedTempFile::new().expect("a file").into_temp_path();
     std::fs::write(&secret, WEBHOOK_SECRET).expect("written");
     let setup = setup.config("NOTIFY__URL", &receiver.url);
-    let setup = setup.config("NOTIFY__SECRET_FILE", &secret.display().to_string());
-    let mut town = setup.build().await;
+    let mut town = setup.config("NOTIFY__SECRET_FILE", &secret.display().to_string()).build().await;
     town.restart().await;
+    (town, receiver, secret)
+}
+
+#[ignore = "run by the test above, in a process of its own"]
+#[tokio::test]
+async fn a_journey_with_canaries() {
+    let log = capture::everything();
+    let (mut town, receiver, _secret) = a_town_with_canaries().await;
     receiver.answers([Answer::Status(500)]);
     let emails = ["8811770001", "8811770093", "8811770099", "8811770197"];
     town.insert(Some("7"), &emails).await;
@@ -66,18 +83,8 @@ async fn a_journey_with_canaries() {
     debug.extend(receiver.all().into_iter().map(|told| format!("{:?} {}", told.headers, told.body)));
     debug += &render(town.store(), Some(town.deps())).await.expect("readable");
 
-    let columns = [
-        "select coalesce(event, '') || coalesce(detail, '') from request_events",
-        "select coalesce(evidence, '') || coalesce(state_reason, '') from jobs",
-        "select coalesce(reason, '') from requests",
-        "select coalesce(error_key, '') || coalesce(trace_id, '') || body_digest from attempts",
-        "select coalesce(refused_key, '') from accounts",
-        "select cause from balance_snapshots",
-        "select data from outbox",
-        "select coalesce(reason, '') from inbox",
-    ];
     let mut kept = debug;
-    for sql in columns {
+    for sql in COLUMNS {
         kept.extend(town.all::<(String,)>(sql).await.into_iter().map(|(text,)| text + "\n"));
     }
     let logged = log.text();
