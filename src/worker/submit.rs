@@ -320,6 +320,9 @@ async fn part_with_uncovered(
         match credits::approval(quote, approve_above, max_credits, approved) {
             Approval::NotNeeded => continue,
             Approval::Needed => {
+                // A person is asked about all that is left, not about each batch.
+                let unsent = requests::unsent(&mut *connection, id).await? as usize;
+                let quote = Credits(share.committed_credits) + price.times(unsent);
                 let reason = format!(
                     "would now cost up to {quote} credits, more than was approved; nothing more was bought: \
                      unlockd approve {id}, or cancel {id}"
