@@ -116,16 +116,15 @@ impl Sorting {
                 self.not_found = true;
                 self.charge(group, full);
             }
-            // Not less than expected (a higher price counts as full), or nothing to go by.
-            Quote::Costs(cost) if cost >= full => self.charge(group, cost),
+            Quote::Costs(cost) if cost == full => self.charge(group, cost),
             Quote::Unhelpful(reason) => {
                 self.unhelpful = Some(reason);
                 self.charge(group, full);
             }
-            // The price fell. For one contact that is plain; for a group it is when no number of
-            // contacts at the expected price explains the figure.
-            Quote::Costs(cost) if fell(cost, self.price, group.len()) => {
-                self.price = Credits(cost.0 / group.len() as i64);
+            // One contact alone tells the price. For a group another price and a gap look the same: 10
+            // for two may be 5 each, or one at 10 beside one that was paid for.
+            Quote::Costs(cost) if group.len() == 1 => {
+                self.price = cost;
                 self.charge(group, cost);
             }
             Quote::Costs(_) => {
@@ -142,10 +141,6 @@ impl Sorting {
     }
 }
 
-fn fell(cost: Credits, price: Credits, contacts: usize) -> bool {
-    contacts == 1 || (cost.0 % price.0.max(1) != 0 && cost.0 % contacts as i64 == 0)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -159,14 +154,7 @@ mod tests {
     }
 
     fn sort(count: u32, had: &BTreeSet<u32>) -> (Sorting, usize) {
-        let had: BTreeSet<_> = had.iter().map(|number| PersonnelId::trusted(number.to_string())).collect();
-        let (mut sorting, mut calls) = (Sorting::new(ids(0..count), Credits(15)), 0);
-        while let Some(group) = sorting.question() {
-            let chargeable = group.iter().filter(|id| !had.contains(*id)).count();
-            calls += 1;
-            sorting.answer(Quote::Costs(Credits(15).times(chargeable)));
-        }
-        (sorting, calls)
+        sort_at(15, count, had)
     }
 
     #[test]
@@ -206,18 +194,34 @@ mod tests {
         assert!(sorting.not_found && sorting.unhelpful().is_none());
     }
 
-    #[test]
-    fn a_higher_price_wins_over_the_configured_one() {
-        let mut sorting = Sorting::new(ids(0..3), Credits(15));
-        sorting.answer(Quote::Costs(Credits(60)));
-        assert_eq!((sorting.chargeable.len(), sorting.cost), (3, Credits(60)));
+    /// Sorts contacts that really cost `price`, where 15 is expected.
+    fn sort_at(price: i64, count: u32, had: &BTreeSet<u32>) -> (Sorting, usize) {
+        let had: BTreeSet<_> = had.iter().map(|number| PersonnelId::trusted(number.to_string())).collect();
+        let (mut sorting, mut calls) = (Sorting::new(ids(0..count), Credits(15)), 0);
+        while let Some(group) = sorting.question() {
+            let chargeable = group.iter().filter(|id| !had.contains(*id)).count();
+            calls += 1;
+            sorting.answer(Quote::Costs(Credits(price).times(chargeable)));
+        }
+        (sorting, calls)
     }
 
     #[test]
-    fn a_fallen_price_is_not_taken_for_a_gap() {
-        let mut sorting = Sorting::new(ids(0..100), Credits(15));
-        sorting.answer(Quote::Costs(Credits(1_000)));
-        assert_eq!((sorting.chargeable.len(), sorting.cost), (100, Credits(1_000)));
+    fn another_price_is_learned_in_few_calls() {
+        for price in [10, 20] {
+            let (sorting, calls) = sort_at(price, 100, &BTreeSet::new());
+            assert_eq!((sorting.chargeable.len(), sorting.cost), (100, Credits(100 * price)));
+            assert!(calls <= 15, "{calls} calls");
+        }
+    }
+
+    #[test]
+    fn a_contact_that_was_paid_for_does_not_hide_behind_another_price() {
+        // 10 for two: not 5 each, but 10 for the one that is not unlocked.
+        let (sorting, _) = sort_at(10, 2, &[1].into());
+        assert_eq!((sorting.chargeable.len(), sorting.had.len()), (1, 1));
+        let (sorting, _) = sort_at(40, 2, &[0].into());
+        assert_eq!((sorting.chargeable.len(), sorting.had.len()), (1, 1));
     }
 
     proptest! {

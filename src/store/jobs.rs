@@ -220,12 +220,19 @@ pub async fn next_poll(readers: &SqlitePool, account: &AccountId) -> Result<Opti
     Ok(at.map(Millis))
 }
 
-/// The oldest queued job that waits for nothing.
-pub async fn ready(readers: &SqlitePool, account: &AccountId) -> Result<Option<Job>, StoreError> {
+/// The next queued job that waits for nothing: one that is due before one that waits to be tried again,
+/// one that was refused less often before the others, then the oldest.
+pub async fn ready(
+    readers: &SqlitePool,
+    account: &AccountId,
+    now: Millis,
+) -> Result<Option<Job>, StoreError> {
     let row: Option<Row> = sqlx::query_as(select_jobs!(
-        "where state = 'queued' and account = ?1 and state_reason is null order by id limit 1"
+        "where state = 'queued' and account = ?1 and state_reason is null
+         order by max(coalesce(due_at, 0), ?2), failures, id limit 1"
     ))
     .bind(account.as_str())
+    .bind(now.0)
     .fetch_optional(readers)
     .await?;
     row.map(Job::try_from).transpose()

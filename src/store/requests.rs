@@ -239,8 +239,19 @@ pub async fn commit_shares(
     Ok(())
 }
 
+/// How many contacts of a request are not sent yet.
+pub async fn unsent(connection: &mut SqliteConnection, request_id: RequestId) -> Result<u32, StoreError> {
+    Ok(sqlx::query_scalar(
+        "select count(*) from items where request_id = ?1 and (state in ('waiting', 'unapproved')
+             or (state = 'assigned' and job_id in (select id from jobs where state = 'queued')))",
+    )
+    .bind(request_id.0)
+    .fetch_one(connection)
+    .await?)
+}
+
 /// Sends a request back to a person: its estimate grew beyond what was approved. Its items leave
-/// their job.
+/// their job. It may be with a person already, when a contact that was set aside came back.
 pub async fn ask_again(
     connection: &mut SqliteConnection,
     request_id: RequestId,
@@ -250,7 +261,7 @@ pub async fn ask_again(
 ) -> Result<(), StoreError> {
     let result = sqlx::query(
         "update requests set status = 'awaiting_approval', quoted_credits = ?2, reason = ?3, inbox_is_behind = 1
-         where id = ?1 and status = 'accepted'",
+         where id = ?1 and status in ('accepted', 'awaiting_approval')",
     )
     .bind(request_id.0)
     .bind(quote.0)

@@ -68,13 +68,12 @@ async fn poll(deps: &Deps, gate: &Gate, job: Job, resumed_at: Option<Millis>) ->
         Entry::At(at) => return Ok(Report::at(at)),
         Entry::NoKey => return Ok(Report::idle()),
     };
-    let polled_at = permit.entered_at;
     let caller = permit.caller(Some(job.id), job.event_id.as_ref());
-    let answer = gate.client.task(caller, polled_at, channel, &task_id).await;
+    let answer = gate.client.task(caller, permit.entered_at, channel, &task_id).await;
     let lesson = permit.learn(&answer);
     let report = match answer.result {
-        Ok(view) => record_answer(deps, job, &view, polled_at).await,
-        Err(error) => record_failure(deps, job, &error, polled_at).await,
+        Ok(view) => record_answer(deps, job, &view).await,
+        Err(error) => record_failure(deps, job, &error).await,
     };
     gate.keep(lesson).await?;
     match report {
@@ -84,18 +83,13 @@ async fn poll(deps: &Deps, gate: &Gate, job: Job, resumed_at: Option<Millis>) ->
     }
 }
 
-async fn record_answer(
-    deps: &Deps,
-    mut job: Job,
-    view: &TaskView,
-    polled_at: Millis,
-) -> Result<Report, StoreError> {
+async fn record_answer(deps: &Deps, mut job: Job, view: &TaskView) -> Result<Report, StoreError> {
     let asked: BTreeSet<PersonnelId> =
         jobs::contacts(deps.store.readers(), job.id).await?.into_iter().collect();
     // An adopted task's contacts are known only if the request named them.
     let known = (!asked.is_empty() || !job.adopted).then_some(&asked);
     let (failed, outcomes, foreign) = match outcome::read(view, known) {
-        Reading::StillRunning => return still_running(deps, job, polled_at).await,
+        Reading::StillRunning => return still_running(deps, job).await,
         Reading::Ended { failed, outcomes, foreign } => (failed, outcomes, foreign),
     };
     if foreign > 0 {
@@ -161,21 +155,17 @@ fn summary(outcomes: &[(PersonnelId, Outcome)]) -> String {
     parts.join(", ")
 }
 
-async fn still_running(deps: &Deps, mut job: Job, polled_at: Millis) -> Result<Report, StoreError> {
-    let poll_count = job.poll_count + 1;
-    let next_poll_at = deps.ladder().next_poll(poll_count, polled_at);
-    job.apply(Event::StillRunning { poll_count, next_poll_at }, deps.clock.now())?;
+async fn still_running(deps: &Deps, mut job: Job) -> Result<Report, StoreError> {
+    // The step runs from the answer: a call may be long under way before it arrives.
+    let (poll_count, now) = (job.poll_count + 1, deps.clock.now());
+    let next_poll_at = deps.ladder().next_poll(poll_count, now);
+    job.apply(Event::StillRunning { poll_count, next_poll_at }, now)?;
     job.failures = 0;
     save(deps, job).await?;
     Ok(Report::did(1))
 }
 
-async fn record_failure(
-    deps: &Deps,
-    mut job: Job,
-    error: &ApiError,
-    polled_at: Millis,
-) -> Result<Report, StoreError> {
+async fn record_failure(deps: &Deps, mut job: Job, error: &ApiError) -> Result<Report, StoreError> {
     let now = deps.clock.now();
     match read_failure(error) {
         ReadFailure::Gone => return gone(deps, job, error, now).await,
@@ -185,7 +175,7 @@ async fn record_failure(
     }
     job.failures += 1;
     // A retry is a poll too: never ahead of the step.
-    let step = deps.ladder().next_poll(job.poll_count, polled_at);
+    let step = deps.ladder().next_poll(job.poll_count, now);
     let next_poll_at = retry_at(now, job.failures).max(step);
     let poll_count = job.poll_count;
     job.apply(Event::StillRunning { poll_count, next_poll_at }, now)?;

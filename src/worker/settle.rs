@@ -61,7 +61,7 @@ async fn more_to_send(deps: &Deps, account: &AccountId) -> Result<bool, StoreErr
     if row.paused_at.is_some() || !deps.gates[account].has_usable_key() {
         return Ok(false);
     }
-    let ready = jobs::ready(deps.store.readers(), account).await?.is_some();
+    let ready = jobs::ready(deps.store.readers(), account, deps.clock.now()).await?.is_some();
     Ok(ready || items::oldest_waiting_group(deps.store.readers(), account).await?.is_some())
 }
 

@@ -48,9 +48,11 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
         return Ok(freed);
     }
     let now = deps.clock.now();
-    let ready = jobs::ready(deps.store.readers(), account).await?;
+    let ready = jobs::ready(deps.store.readers(), account, now).await?;
     let ready = ready.as_ref();
-    let formed = form(deps, account, ready, now).await?;
+    // One that was refused for now keeps its contacts, and holds up nobody else's.
+    let filled = ready.filter(|job| job.failures == 0);
+    let formed = form(deps, account, filled, now).await?;
     if formed {
         return Ok(Report::did(1));
     }
@@ -328,6 +330,9 @@ async fn part_with_uncovered(
         match credits::approval(quote, approve_above, max_credits, approved) {
             Approval::NotNeeded => continue,
             Approval::Needed => {
+                // A person is asked about all that is left, not about each batch.
+                let unsent = requests::unsent(&mut *connection, id).await? as usize;
+                let quote = Credits(share.committed_credits) + price.times(unsent);
                 let reason = format!(
                     "would now cost up to {quote} credits, more than was approved; nothing more was bought: \
                      unlockd approve {id}, or cancel {id}"

@@ -156,6 +156,11 @@ pub(super) async fn record_failure(
             job.failures += 1;
             job.due_at = Some(retry_at(now, job.failures));
         }
+        SubmissionFailure::WaitForRateLimit { .. } => {
+            // The gate waits; whoever was not refused yet goes first then.
+            job.failures += 1;
+            job.due_at = None;
+        }
         _ => job.due_at = None,
     }
     let rejected = (meaning == SubmissionFailure::Reject)

@@ -546,3 +546,16 @@ async fn the_same_person_may_be_asked_for_both_channels() {
     credits_are_exact(&mut town, 165, "both").await;
     town.check().await;
 }
+
+/// The vendor refuses a search while another one runs, in its app for example, as long as that takes.
+#[tokio::test]
+async fn a_search_that_is_refused_for_now_holds_up_nothing_else() {
+    let mut town = Town::new().await;
+    let search = town.insert_row("action, query", "'search_exhibitor_events', 'concurrent'").await;
+    town.settle().await;
+    let contacts = town.insert(None, &["101"]).await;
+    town.tick(60_000).await;
+    let ends = (town.status(search).await, town.status(contacts).await);
+    assert_eq!(ends, ("accepted".into(), "done".into()), "{}", town.dump().await);
+    town.check().await;
+}

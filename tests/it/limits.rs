@@ -1,6 +1,7 @@
 //! Credits and calls: what is not spent, and what is not sent.
 
 use unlockd::domain::{Credits, RequestId};
+use unlockd::sandbox::Channel;
 use unlockd::store::requests;
 use unlockd::worker::driver::End;
 
@@ -262,5 +263,46 @@ async fn a_balance_that_fell_unseen_and_grew_again_frees_what_a_402_parked() {
     town.tick(31_000).await;
     town.finish_all().await;
     assert_eq!(town.status(request).await, "done");
+    town.check().await;
+}
+
+/// A town where six contacts were approved at 15 each, in calls of two, and then a contact costs 113.
+async fn approved_before_the_price_rose(ids: &[&str]) -> (Town, i64) {
+    let setup = Setup::default().config("CREDITS__APPROVE_ABOVE", "10").config("SUBMIT__BATCH_SIZE", "2");
+    let mut town = setup.build().await;
+    let request = town.insert(None, ids).await;
+    town.settle().await;
+    town.approve(request).await;
+    town.sandbox.set_price(Channel::Email, 113);
+    town.configure("CREDITS__PRICE__EMAIL", "113").await;
+    (town, request)
+}
+
+#[tokio::test]
+async fn a_price_that_rose_asks_once_for_all_that_is_left() {
+    let ids = ["101", "102", "103", "104", "105", "106"];
+    let (mut town, request) = approved_before_the_price_rose(&ids).await;
+    assert!(matches!(town.finish().await, End::WaitsForPerson(_)));
+    assert_eq!(town.number("select quoted_credits from requests").await, 6 * 113);
+    town.approve(request).await;
+    town.finish_all().await;
+    assert_eq!((town.status(request).await, town.posts().len()), ("done".into(), 3));
+    town.check().await;
+}
+
+/// 194 is set aside with 193, and its profile says that it is to be sent after all, when its request is
+/// with a person again. It used to make the submit pass run in a circle.
+#[tokio::test]
+async fn a_contact_that_comes_back_to_a_request_that_awaits_approval_waits_with_it() {
+    let (mut town, request) = approved_before_the_price_rose(&["193", "194", "101", "102"]).await;
+    let end = town.finish().await;
+    assert!(matches!(end, End::WaitsForPerson(_)), "{end:?}");
+    assert_eq!(town.status(request).await, "awaiting_approval");
+    assert!(town.posts().is_empty());
+    assert_eq!(town.number("select quoted_credits from requests").await, 3 * 113);
+    town.approve(request).await;
+    town.finish_all().await;
+    assert_eq!(town.outcome(request, "193").await.0, "delivered");
+    assert_eq!(town.outcome(request, "194").await.0, "invalid");
     town.check().await;
 }

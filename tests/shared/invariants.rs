@@ -3,7 +3,7 @@
 //! Checked on what cannot lie: the rows on disk, and the sandbox's journal and accounts. The
 //! integration tests, the process tests and the simulation share this file.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 use sqlx::sqlite::SqliteRow;
@@ -26,6 +26,8 @@ pub(crate) struct Allowed {
     pub(crate) turned_away: bool,
     /// Contacts whose values were erased; one may have been read again since.
     pub(crate) erased: Vec<String>,
+    /// Calls, by their own id, whose answers nobody read or lived to record.
+    pub(crate) unheard: HashSet<String>,
     /// The price is another one than the bookings say.
     pub(crate) price_differs: bool,
 }
@@ -67,11 +69,6 @@ pub(crate) type Checked = Result<(), Violation>;
 /// Holds when nothing was found that contradicts it.
 pub(crate) fn none<T: fmt::Debug>(invariant: &'static str, found: &[T]) -> Checked {
     if found.is_empty() { Ok(()) } else { Err(Violation { invariant, found: format!("{found:?}") }) }
-}
-
-/// The paid POSTs for contacts.
-pub(crate) fn posts(calls: &[Call]) -> Vec<&Call> {
-    calls.iter().filter(|call| call.method == "POST" && call.path.contains("/contacts/unlock")).collect()
 }
 
 /// Every POST that may cost credits.
@@ -310,7 +307,8 @@ impl Evidence<'_> {
                 early.push(format!("{} again after {gap:?} ms", poll.path));
             }
             // One that was turned away, or whose answer a crash or the network ate, was none.
-            if poll.status == Some(200) && poll.fault.is_none() {
+            let heard = !self.allowed.unheard.contains(poll.request_id.as_deref().unwrap_or_default());
+            if heard && poll.status == Some(200) && poll.fault.is_none() {
                 last.insert(&poll.path, poll.at_ms);
             }
         }

@@ -83,7 +83,9 @@ impl Town {
 
     /// The paid POSTs for contacts.
     pub(crate) fn posts(&self) -> Vec<Call> {
-        invariants::posts(&self.sandbox.journal()).into_iter().cloned().collect()
+        let mut posts = self.calls("/contacts/unlock");
+        posts.retain(|call| call.method == "POST");
+        posts
     }
 
     /// The contacts that a POST named.

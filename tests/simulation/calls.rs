@@ -1,0 +1,290 @@
+//! The wire between worker and vendor: every call is held here until the simulation moves it on.
+//!
+//! A call waits (nothing is sent), is under way (its body went out), and has an answer; between any
+//! two of these time may pass, other passes may run, or the worker may die. A request under way
+//! outlives the worker that sent it, as bytes in a network do.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::Request;
+use axum::response::Response;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http_body::Frame;
+use tokio::sync::oneshot;
+use unlockd::api::{Carried, Lost, Wire};
+use unlockd::clock::Clock;
+use unlockd::sandbox::{Fault, Sandbox};
+
+/// How far a call is.
+enum Stage {
+    Waiting(reqwest::Request),
+    Underway(Request<Bytes>),
+    /// `None`: the connection ended without an answer.
+    Answered(Option<reqwest::Response>),
+}
+
+struct Held {
+    /// Which worker sent it, and which of its passes.
+    life: u32,
+    pass: usize,
+    since_ms: i64,
+    what: String,
+    /// The call's own id.
+    request_id: String,
+    stage: Stage,
+    reply: oneshot::Sender<Carried>,
+}
+
+#[derive(Default)]
+struct Line {
+    calls: BTreeMap<u64, Held>,
+    last: u64,
+    speaker: (u32, usize),
+    /// What each pass of each worker called since it last began, by request id.
+    called: HashMap<(u32, usize), Vec<String>>,
+    /// Calls whose answers nobody read, or nobody lived to record.
+    unheard: HashSet<String>,
+    /// When each call was made.
+    made_ms: Vec<i64>,
+}
+
+impl Held {
+    fn take_stage(&mut self) -> Stage {
+        std::mem::replace(&mut self.stage, Stage::Answered(None))
+    }
+}
+
+/// The calls that are held; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Calls {
+    clock: Clock,
+    held: Arc<Mutex<Line>>,
+}
+
+/// A stage's name, for choices and traces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum At {
+    Waiting,
+    Underway,
+    Answered,
+}
+
+impl fmt::Debug for Calls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Calls")
+    }
+}
+
+impl Wire for Calls {
+    fn carry(&self, request: reqwest::Request) -> BoxFuture<'static, Carried> {
+        let (reply, answer) = oneshot::channel();
+        let mut held = self.lock();
+        let (life, pass) = held.speaker;
+        let (path, query) = (request.url().path(), request.url().query().unwrap_or_default());
+        let what = format!("{} {path} {query}", request.method());
+        let since_ms = self.clock.now().0;
+        let request_id = request.headers()["x-request-id"].to_str().expect("text").to_owned();
+        held.called.entry((life, pass)).or_default().push(request_id.clone());
+        held.made_ms.push(since_ms);
+        held.last += 1;
+        let id = held.last;
+        let stage = Stage::Waiting(request);
+        held.calls.insert(id, Held { life, pass, since_ms, what, request_id, stage, reply });
+        drop(held);
+        async move {
+            match answer.await {
+                Ok(carried) => carried,
+                // Never answered: whoever waits is given up by the simulation.
+                Err(_) => std::future::pending().await,
+            }
+        }
+        .boxed()
+    }
+}
+
+impl Calls {
+    pub(crate) fn new(clock: Clock) -> Calls {
+        Calls { clock, held: Arc::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Line> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls made from here on are this pass's.
+    pub(crate) fn speak_as(&self, life: u32, pass: usize) {
+        self.lock().speaker = (life, pass);
+    }
+
+    /// The pass begins anew: what it called before is recorded.
+    pub(crate) fn begin(&self, life: u32, pass: usize) {
+        self.lock().called.remove(&(life, pass));
+    }
+
+    /// The pass will not get to record what it called.
+    pub(crate) fn unrecorded(&self, life: u32, pass: usize) {
+        let mut held = self.lock();
+        let called = held.called.remove(&(life, pass)).unwrap_or_default();
+        held.unheard.extend(called);
+    }
+
+    /// Calls whose answers nobody read, or nobody lived to record.
+    pub(crate) fn unheard(&self) -> HashSet<String> {
+        self.lock().unheard.clone()
+    }
+
+    /// When each call was made, in milliseconds. It may arrive much later.
+    pub(crate) fn made_ms(&self) -> Vec<i64> {
+        self.lock().made_ms.clone()
+    }
+
+    /// Whether this pass waits for a call.
+    pub(crate) fn holds(&self, life: u32, pass: usize) -> bool {
+        self.lock()
+            .calls
+            .values()
+            .any(|held| (held.life, held.pass) == (life, pass) && !held.reply.is_closed())
+    }
+
+    /// Every call that is held, oldest first.
+    pub(crate) fn ids(&self) -> Vec<u64> {
+        self.lock().calls.keys().copied().collect()
+    }
+
+    /// How far a call is, and what it is.
+    pub(crate) fn look(&self, id: u64) -> (At, String) {
+        let held = self.lock();
+        let call = &held.calls[&id];
+        let at = match call.stage {
+            Stage::Waiting(_) => At::Waiting,
+            Stage::Underway(_) => At::Underway,
+            Stage::Answered(_) => At::Answered,
+        };
+        (at, call.what.clone())
+    }
+
+    /// Sends the request. False: its body was withheld, and the call is over.
+    pub(crate) fn depart(&self, id: u64) -> bool {
+        let mut call = self.take(id);
+        let Stage::Waiting(request) = call.take_stage() else { panic!("call {id} has departed") };
+        let request = Request::<reqwest::Body>::try_from(request).expect("a request of ours");
+        let (head, body) = request.into_parts();
+        let bytes = axum::body::to_bytes(Body::new(body), usize::MAX).now_or_never();
+        match bytes.expect("the body is in memory") {
+            Ok(bytes) => {
+                let body = String::from_utf8_lossy(&bytes);
+                call.what.push_str(body.split_once("personnel_ids").map_or("", |(_, ids)| ids));
+                call.stage = Stage::Underway(Request::from_parts(head, bytes));
+                self.lock().calls.insert(id, call);
+                true
+            }
+            Err(_) => {
+                self.answer(call, Err(Lost::NoAnswer));
+                false
+            }
+        }
+    }
+
+    /// The request arrives; the vendor carries it out, or does what the fault says. Returns the
+    /// answer's status, if there is one.
+    pub(crate) fn arrive(&self, id: u64, sandbox: &Sandbox, fault: Option<Fault>) -> Option<u16> {
+        let mut call = self.take(id);
+        let Stage::Underway(request) = call.take_stage() else { panic!("call {id} is not under way") };
+        if let Some(fault) = fault {
+            sandbox.inject(fault);
+        }
+        let response = sandbox.call(request.map(Body::from)).now_or_never();
+        sandbox.clear_faults();
+        let response = response.expect("the sandbox answers at once");
+        let status = response.as_ref().map(|response| response.status().as_u16());
+        call.stage = Stage::Answered(response.map(received));
+        self.lock().calls.insert(id, call);
+        status
+    }
+
+    /// The answer reaches whoever waits for it, if anybody does.
+    pub(crate) fn deliver(&self, id: u64) {
+        let mut call = self.take(id);
+        let Stage::Answered(response) = call.take_stage() else { panic!("call {id} has no answer") };
+        self.answer(call, response.ok_or(Lost::NoAnswer));
+    }
+
+    /// The connection ends here. A request that is under way arrives nowhere.
+    pub(crate) fn lose(&self, id: u64) {
+        let call = self.take(id);
+        let waits = matches!(call.stage, Stage::Waiting(_));
+        self.lock().unheard.insert(call.request_id.clone());
+        self.answer(call, Err(if waits { Lost::NoConnection } else { Lost::NoAnswer }));
+    }
+
+    /// Whoever waited longer than this for an answer hears that there is none; the request itself goes
+    /// on, but arrives within `lifetime_ms` or never.
+    pub(crate) fn time_out(&self, patience_ms: i64, lifetime_ms: i64) -> Vec<String> {
+        let now = self.clock.now().0;
+        let (mut held, mut ended, mut unheard) = (self.lock(), Vec::new(), Vec::new());
+        for id in held.calls.keys().copied().collect::<Vec<_>>() {
+            let call = held.calls.get_mut(&id).expect("just listed");
+            let age = now - call.since_ms;
+            if age >= patience_ms && !call.reply.is_closed() {
+                ended.push(format!("{} timed out", call.what));
+                unheard.push(call.request_id.clone());
+                let (nobody, _) = oneshot::channel();
+                let reply = std::mem::replace(&mut call.reply, nobody);
+                let took = Duration::from_millis(age.unsigned_abs());
+                let _ = reply.send(Carried { answer: Err(Lost::NoAnswer), took });
+            }
+            let call = &held.calls[&id];
+            let is_over = age >= lifetime_ms || !matches!(call.stage, Stage::Underway(_));
+            if call.reply.is_closed() && is_over {
+                held.calls.remove(&id);
+            }
+        }
+        held.unheard.extend(unheard);
+        ended
+    }
+
+    /// The worker is dead: what it had not sent is gone, and nobody waits for its answers.
+    pub(crate) fn bury(&self) {
+        let underway = |held: &Held| matches!(held.stage, Stage::Underway(_));
+        self.lock().calls.retain(|_, held| !held.reply.is_closed() || underway(held));
+    }
+
+    fn take(&self, id: u64) -> Held {
+        self.lock().calls.remove(&id).expect("a call that is held")
+    }
+
+    fn answer(&self, call: Held, answer: Result<reqwest::Response, Lost>) {
+        let took = Duration::from_millis((self.clock.now().0 - call.since_ms).unsigned_abs());
+        // Nobody may be waiting any more.
+        let _ = call.reply.send(Carried { answer, took });
+    }
+}
+
+/// An answer as the client receives it: whole, or broken off.
+fn received(response: Response) -> reqwest::Response {
+    let (head, body) = response.into_parts();
+    let bytes = axum::body::to_bytes(body, usize::MAX).now_or_never().expect("the body is in memory");
+    let body = bytes.map_or_else(|_| reqwest::Body::wrap(BrokenOff), reqwest::Body::from);
+    axum::http::Response::from_parts(head, body).into()
+}
+
+struct BrokenOff;
+
+impl http_body::Body for BrokenOff {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionReset.into())))
+    }
+}

@@ -1,0 +1,69 @@
+//! Kills the worker at a chosen commit or call: a copy of its files at that very moment is what the
+//! next worker finds.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use unlockd::failpoint::{self, Place};
+
+#[derive(Default)]
+struct Plan {
+    /// Whether what passes now belongs to the worker, and not to other programs.
+    armed: bool,
+    /// Places until the crash; `None`: no crash is planned.
+    left: Option<u64>,
+    from: PathBuf,
+    to: PathBuf,
+    crashed: Option<Place>,
+}
+
+/// The plan of the present thread's run; cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Crash(Rc<RefCell<Plan>>);
+
+impl Crash {
+    /// Watches the places of this thread.
+    pub(crate) fn watch() -> Crash {
+        let crash = Crash::default();
+        let watcher = crash.clone();
+        failpoint::watch(move |place| watcher.0.borrow_mut().pass(place));
+        crash
+    }
+
+    pub(crate) fn arm(&self, armed: bool) {
+        self.0.borrow_mut().armed = armed;
+    }
+
+    /// Plans a crash after so many places; the files in `from` are copied to `to` then.
+    pub(crate) fn plan(&self, left: Option<u64>, from: &Path, to: &Path) {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        *self.0.borrow_mut() = Plan { left, from, to, ..Plan::default() };
+    }
+
+    pub(crate) fn happened(&self) -> Option<Place> {
+        self.0.borrow().crashed
+    }
+}
+
+impl Plan {
+    fn pass(&mut self, place: Place) {
+        let Some(left) = self.left.filter(|_| self.armed && self.crashed.is_none()) else { return };
+        if left == 0 {
+            copy(&self.from, &self.to);
+            self.crashed = Some(place);
+        } else {
+            self.left = Some(left - 1);
+        }
+    }
+}
+
+/// Copies the databases of a folder as they are on disk, without what SQLite makes anew.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for name in ["unlockd.db", "unlockd.db-wal", "inbox.db", "inbox.db-wal"] {
+        if from.join(name).exists() {
+            std::fs::copy(from.join(name), to.join(name)).expect("copied");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! One worker: its passes as the driver runs them, but one at a time and each only as far as it gets
+//! without an answer from outside.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures_util::future::BoxFuture;
+use futures_util::task::AtomicWaker;
+use unlockd::domain::Millis;
+use unlockd::store::StoreError;
+use unlockd::store::lease::Lease;
+use unlockd::worker::{Deps, Report, erase, intake, poll, read, settle, submit, verify};
+
+use crate::calls::Calls;
+use crate::crash::Crash;
+
+pub(crate) const PASSES: [&str; 7] = ["intake", "submit", "poll", "verify", "read", "settle", "erase"];
+pub(crate) const INTAKE: usize = 0;
+const POLL: usize = 2;
+
+/// Remembers that a pass was woken.
+#[derive(Default)]
+struct Bell {
+    rang: AtomicBool,
+    listener: AtomicWaker,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.rang.store(true, Ordering::SeqCst);
+        self.listener.wake();
+    }
+}
+
+#[derive(Default)]
+struct Pass {
+    running: Option<BoxFuture<'static, Result<Report, StoreError>>>,
+    bell: Arc<Bell>,
+    /// Rows changed since it last began.
+    awake: bool,
+    next_at: Option<Millis>,
+}
+
+/// How far a pass got.
+pub(crate) enum Progress {
+    Ended(Result<Report, StoreError>),
+    /// It waits for an answer from outside.
+    Waits,
+    /// The worker is dead.
+    Crashed,
+}
+
+pub(crate) struct Life {
+    pub(crate) number: u32,
+    pub(crate) deps: Arc<Deps>,
+    passes: [Pass; PASSES.len()],
+    // The lock on the file lives as long as this.
+    _lease: Lease,
+}
+
+impl Life {
+    pub(crate) fn new(number: u32, deps: Arc<Deps>, lease: Lease) -> Life {
+        let mut life = Life { number, deps, passes: Default::default(), _lease: lease };
+        life.wake();
+        life
+    }
+
+    /// Every pass looks at its rows again.
+    pub(crate) fn wake(&mut self) {
+        for pass in &mut self.passes {
+            pass.awake = true;
+        }
+    }
+
+    /// The passes that can go on: due, woken, or with something new to what they wait for.
+    pub(crate) fn runnable(&self, now: Millis) -> Vec<usize> {
+        let can = |pass: &Pass| match pass.running {
+            Some(_) => pass.bell.rang.load(Ordering::SeqCst),
+            None => pass.awake || pass.next_at.is_some_and(|at| at <= now),
+        };
+        (0..PASSES.len()).filter(|index| can(&self.passes[*index])).collect()
+    }
+
+    /// When the next pass is due by time.
+    pub(crate) fn next_due(&self) -> Option<Millis> {
+        self.passes.iter().filter(|pass| pass.running.is_none()).filter_map(|pass| pass.next_at).min()
+    }
+
+    /// This worker is dead, or will be refused every write: what its passes were about is not recorded.
+    pub(crate) fn give_up(&self, calls: &Calls) {
+        for (index, pass) in self.passes.iter().enumerate() {
+            if pass.running.is_some() {
+                calls.unrecorded(self.number, index);
+            }
+        }
+    }
+
+    /// Runs a pass until it ends or waits for an answer.
+    pub(crate) async fn advance(&mut self, index: usize, calls: &Calls, crash: &Crash) -> Progress {
+        calls.speak_as(self.number, index);
+        if self.passes[index].running.is_none() {
+            calls.begin(self.number, index);
+            self.passes[index].awake = false;
+            self.passes[index].running = Some(begin(self.deps.clone(), index));
+        }
+        loop {
+            if crash.happened().is_some() {
+                return Progress::Crashed;
+            }
+            if let Poll::Ready(result) = self.poll(index) {
+                let pass = &mut self.passes[index];
+                pass.running = None;
+                pass.next_at = result.as_ref().ok().and_then(|report| report.next_at);
+                return if crash.happened().is_some() { Progress::Crashed } else { Progress::Ended(result) };
+            }
+            if crash.happened().is_none() && self.waits_outside(index, calls).await {
+                return Progress::Waits;
+            }
+        }
+    }
+
+    fn poll(&mut self, index: usize) -> Poll<Result<Report, StoreError>> {
+        let pass = &mut self.passes[index];
+        pass.bell.rang.store(false, Ordering::SeqCst);
+        let waker = Waker::from(pass.bell.clone());
+        let running = pass.running.as_mut().expect("it runs");
+        Pin::new(running).poll(&mut Context::from_waker(&waker))
+    }
+
+    /// Waits until the pass is woken (false), or certainly waits for no answer of the database (true).
+    async fn waits_outside(&self, index: usize, calls: &Calls) -> bool {
+        let bell = &self.passes[index].bell;
+        let gate_is_full = || self.deps.gates.values().all(|gate| gate.is_full());
+        if index != POLL && calls.holds(self.number, index) {
+            // It makes one call at a time.
+            return true;
+        }
+        if index != POLL && !gate_is_full() {
+            // Then it can only wait for the database.
+            std::future::poll_fn(|context| {
+                bell.listener.register(context.waker());
+                if bell.rang.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            return false;
+        }
+        // Connections go back to their pool in tasks of their own: they are let run.
+        while !bell.rang.load(Ordering::SeqCst) {
+            if self.deps.store.is_quiet() {
+                return !bell.rang.load(Ordering::SeqCst);
+            }
+            tokio::task::yield_now().await;
+        }
+        false
+    }
+}
+
+fn begin(deps: Arc<Deps>, index: usize) -> BoxFuture<'static, Result<Report, StoreError>> {
+    Box::pin(async move {
+        let account = deps.accounts().remove(0);
+        match index {
+            INTAKE => intake::run(&deps).await,
+            1 => submit::run(&deps, &account).await,
+            POLL => poll::run(&deps, &account).await,
+            3 => verify::run(&deps, &account).await,
+            4 => read::run(&deps, &account).await,
+            5 => settle::run(&deps, &account).await,
+            _ => erase::run(&deps, || false).await,
+        }
+    })
+}

@@ -1,0 +1,55 @@
+//! Deterministic simulation: a seed is a whole history of worker, vendor, people and crashes.
+//!
+//! The passes and the store are the real ones; the vendor is the sandbox, reached without sockets;
+//! time moves when the simulation says so, and one thing happens at a time. `cargo test --test
+//! simulation` runs some seeds; `UNLOCKD_SEEDS=1000000 cargo test --release --test simulation --
+//! --nocapture` runs many and tells how far it is; `UNLOCKD_SEED=41` replays one with its trace.
+
+mod calls;
+mod chaos;
+mod crash;
+#[path = "../shared/invariants.rs"]
+mod invariants;
+mod life;
+mod others;
+mod run;
+mod seeds;
+mod setup;
+mod trace;
+mod verdict;
+
+use std::path::PathBuf;
+
+/// Seeds of a plain `cargo test`.
+const SEEDS: u64 = 60;
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
+}
+
+/// A folder of this process, in memory where there is one: the databases sync as always.
+fn scratch() -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    let parent = if memory.is_dir() { memory } else { std::env::temp_dir() };
+    parent.join(format!("unlockd-simulation-{}", std::process::id()))
+}
+
+#[test]
+fn every_seed_keeps_the_invariants() {
+    match number("UNLOCKD_SEED") {
+        Some(seed) => seeds::replay(seed),
+        None => seeds::run_all(
+            number("UNLOCKD_FIRST_SEED").unwrap_or(1),
+            number("UNLOCKD_SEEDS").unwrap_or(SEEDS),
+        ),
+    }
+}
+
+#[test]
+fn a_seed_replays_exactly() {
+    for seed in 1..=6 {
+        let (first, second) = (seeds::run(seed, false), seeds::run(seed, false));
+        assert_eq!(first.digest, second.digest, "seed {seed} went two ways");
+    }
+}

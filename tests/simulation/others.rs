@@ -1,0 +1,255 @@
+//! Everybody but the worker: a user's program, a person who decides, colleagues who share the pool,
+//! and the vendor's whims.
+
+use serde_json::json;
+use unlockd::domain::job::{Doubt, State};
+use unlockd::domain::pacing::Ladder;
+use unlockd::domain::{AccountId, Credits, JobId, RequestId};
+use unlockd::sandbox::Channel;
+use unlockd::store::{StoreError, jobs};
+use unlockd::worker::decide;
+
+use crate::invariants::Checked;
+use crate::run::Run;
+
+impl Run {
+    /// Somebody does something.
+    pub(crate) async fn others_act(&mut self) -> Checked {
+        match self.rng.u32(..100) {
+            0..45 => self.insert().await,
+            45..55 => self.approve_one().await,
+            55..62 => self.cancel_one().await,
+            62..66 => self.pause().await,
+            66..74 => self.resume().await,
+            74..79 => self.resolve_one().await,
+            79..92 => self.colleague(),
+            92..94 => self.kill().await,
+            94..96 if self.replaced.is_none() => self.replace().await,
+            _ => self.reprice(),
+        }
+        Ok(())
+    }
+
+    /// An id with the fates that matter more often than chance would have them.
+    fn contact(&mut self) -> String {
+        let fate = match self.rng.u8(..3) {
+            0 => self.rng.u32(90..100),
+            _ => self.rng.u32(1..12),
+        };
+        (100 * self.rng.u32(1..3) + fate).to_string()
+    }
+
+    fn event(&mut self) -> Option<&'static str> {
+        [None, None, Some("7"), Some("7"), Some("8"), Some("500"), Some("999"), Some("404")]
+            [self.rng.usize(..8)]
+    }
+
+    /// A task that a job has followed, or none that ever was.
+    async fn task(&mut self) -> String {
+        let mut known: Vec<String> =
+            sqlx::query_scalar("select distinct task_id from jobs where task_id is not null order by 1")
+                .fetch_all(self.outside.readers())
+                .await
+                .expect("readable");
+        known.push("99".to_owned());
+        known.swap_remove(self.rng.usize(..known.len()))
+    }
+
+    async fn insert(&mut self) {
+        let count = [1, 2, 5, 12][self.rng.usize(..4)];
+        let mut ids: Vec<String> = (0..count).map(|_| self.contact()).collect();
+        if self.rng.u8(..10) == 0 {
+            ids.push("not an id".to_owned());
+        }
+        let (personnel_ids, action) = match self.rng.u8(..60) {
+            0 => ("nonsense".to_owned(), "unlock_contact_emails"),
+            1 => (json!(ids).to_string(), "no_such_action"),
+            2 => (json!((170..230).collect::<Vec<_>>()).to_string(), "unlock_contact_emails"),
+            12..14 => ("".to_owned(), "unlock_event_contacts"),
+            14..16 => ("".to_owned(), "search_exhibitor_companies"),
+            16..18 => ("".to_owned(), "search_exhibitor_events"),
+            3..12 => (json!(ids).to_string(), "unlock_contact_phones"),
+            _ => (json!(ids).to_string(), "unlock_contact_emails"),
+        };
+        let task_id = if self.rng.u8(..15) == 0 { Some(self.task().await) } else { None };
+        let max_credits = (self.rng.u8(..5) == 0).then(|| self.rng.i64(-1..200));
+        let (mut event, approved) = (self.event(), i64::from(self.rng.u8(..3) == 0));
+        if action.starts_with("search") {
+            event = None;
+        }
+        let query = action.starts_with("search").then(|| ["acme", "nobody"][self.rng.usize(..2)]);
+        let (task_id, personnel_ids) = match personnel_ids.as_str() {
+            "" => (None, None),
+            _ => (task_id, Some(personnel_ids)),
+        };
+        let id: i64 = sqlx::query_scalar(
+            "insert into inbox (action, event_id, personnel_ids, task_id, max_credits, approved, created_at, query, max_pages)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) returning id",
+        )
+        .bind(action)
+        .bind(event)
+        .bind(&personnel_ids)
+        .bind(&task_id)
+        .bind(max_credits)
+        .bind(approved)
+        .bind(self.now())
+        .bind(query)
+        .bind(self.rng.i64(1..4))
+        .fetch_one(&mut self.user)
+        .await
+        .expect("the inbox takes it");
+        self.outside_wrote = true;
+        self.say(|| {
+            let short: String = personnel_ids.as_deref().or(query).unwrap_or_default().chars().take(80).collect();
+            format!("user: row {id}: {action} {event:?} {short} task {task_id:?} max {max_credits:?} approved {approved}")
+        });
+    }
+
+    async fn awaiting(&mut self) -> Vec<(i64, i64)> {
+        sqlx::query_as(
+            "select id, quoted_credits from requests where status = 'awaiting_approval' order by id",
+        )
+        .fetch_all(self.outside.readers())
+        .await
+        .expect("readable")
+    }
+
+    async fn approve(&mut self, (id, quote): (i64, i64)) {
+        let now = self.clock.now();
+        let approved = decide::approve(&self.outside, RequestId(id), Credits(quote), now).await;
+        self.outside_wrote = true;
+        self.say(|| format!("person: approves request {id} at {quote}: {approved:?}"));
+    }
+
+    async fn approve_one(&mut self) {
+        let awaiting = self.awaiting().await;
+        if !awaiting.is_empty() {
+            let which = self.rng.usize(..awaiting.len());
+            self.approve(awaiting[which]).await;
+        }
+    }
+
+    async fn cancel_one(&mut self) {
+        let open: Vec<i64> = sqlx::query_scalar("select id from inbox where finished_at is null order by id")
+            .fetch_all(&mut self.user)
+            .await
+            .expect("readable");
+        if open.is_empty() {
+            return;
+        }
+        let (id, now) = (RequestId(open[self.rng.usize(..open.len())]), self.clock.now());
+        let accounts = self.life.deps.accounts();
+        let cancelled = decide::cancel(&self.outside, &accounts, id, now).await;
+        self.outside_wrote = true;
+        self.say(|| format!("person: cancels request {id}: {cancelled:?}"));
+    }
+
+    async fn pause(&mut self) {
+        let account = AccountId::trusted("default");
+        decide::pause(&self.outside, &account, self.clock.now()).await.expect("noted");
+        self.outside_wrote = true;
+        self.say(|| "person: pauses".to_owned());
+    }
+
+    async fn resume(&mut self) {
+        let ladder = Ladder::new(&self.config.polling.steps, self.config.polling.give_up_after);
+        let account = AccountId::trusted("default");
+        let resumed = decide::resume(&self.outside, &account, &ladder, self.clock.now()).await;
+        self.outside_wrote = true;
+        self.say(|| format!("person: resume: {resumed:?}"));
+    }
+
+    async fn undecided(&mut self) -> Vec<i64> {
+        sqlx::query_scalar(
+            "select id from jobs where state = 'in_doubt' and state_reason = 'needs_decision' order by id",
+        )
+        .fetch_all(self.outside.readers())
+        .await
+        .expect("readable")
+    }
+
+    async fn resolve_one(&mut self) {
+        let undecided = self.undecided().await;
+        if !undecided.is_empty() {
+            let which = self.rng.usize(..undecided.len());
+            self.resolve(undecided[which]).await;
+        }
+    }
+
+    async fn resolve(&mut self, id: i64) {
+        let job =
+            jobs::read(self.outside.readers(), JobId(id)).await.expect("readable").expect("it is there");
+        assert_eq!(job.state, State::InDoubt { doubt: Doubt::NeedsDecision });
+        let (now, resubmit) = (self.clock.now(), self.rng.bool());
+        let decided = if resubmit {
+            let contacts = jobs::contacts(self.outside.readers(), JobId(id)).await.expect("readable");
+            self.allowed.charged_again.extend(contacts.iter().map(ToString::to_string));
+            // If it had taken effect, the first charge is in no book any more: the person said otherwise.
+            self.allowed.price_differs = true;
+            decide::resubmit(&self.outside, job, now).await
+        } else {
+            decide::write_off(&self.outside, job, now).await
+        };
+        self.outside_wrote = true;
+        self.say(|| format!("person: job {id}: resubmit {resubmit}: {decided:?}"));
+        assert!(!decided.as_ref().is_err_and(StoreError::is_fatal), "{decided:?}");
+    }
+
+    /// Colleagues spend little and top up much, so that no sum of theirs looks like a charge undone:
+    /// that could be told from a charge by nobody.
+    fn colleague(&mut self) {
+        match self.rng.u8(..10) {
+            0..4 => {
+                let credits = self.rng.i64(1..400);
+                self.sandbox.spend(credits);
+                self.say(|| format!("colleague: spends {credits}"));
+            }
+            4..6 => {
+                self.sandbox.top_up(1_000_003);
+                self.say(|| "colleague: tops up".to_owned());
+            }
+            6..9 => {
+                let contact = self.contact();
+                self.sandbox.mark_unlocked(&contact, Channel::Email);
+                self.say(|| format!("colleague: unlocks {contact}"));
+            }
+            _ => {
+                let calls = self.rng.u32(1..50);
+                self.allowed.turned_away = true;
+                self.sandbox.use_up_calls(calls);
+                self.say(|| format!("colleague: makes {calls} calls"));
+            }
+        }
+    }
+
+    /// Prices of which no number of contacts costs what another number of them was expected to.
+    fn reprice(&mut self) {
+        let price = [15, 113, 127][self.rng.usize(..3)];
+        self.allowed.price_differs = true;
+        self.sandbox.set_price(Channel::Email, price);
+        self.say(|| format!("vendor: an email costs {price}"));
+    }
+
+    /// Nothing is in the way any more but what a person decides on.
+    pub(crate) async fn lift_limits(&mut self) {
+        self.config.credits.daily_limit = None;
+        self.sandbox.top_up(10_000_019);
+        self.life.deps.reconfigure(self.config.clone().into()).await.expect("reconfigured");
+        self.resume().await;
+        self.life.wake();
+    }
+
+    pub(crate) async fn decide_everything(&mut self, waits: &[String]) {
+        let waits = waits.join("; ");
+        self.say(|| format!("waits for a person: {waits}"));
+        for request in self.awaiting().await {
+            self.approve(request).await;
+        }
+        for job in self.undecided().await {
+            self.resolve(job).await;
+        }
+        self.resume().await;
+        self.pass(1_000);
+        self.life.wake();
+    }
+}

@@ -1,0 +1,119 @@
+//! Runs seeds on every core, tells how far it is, and what went wrong.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::invariants::Violation;
+use crate::run::Run;
+
+/// A run that takes longer than this, in real time, hangs.
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// How a seed ended.
+pub(crate) struct Ended {
+    pub(crate) digest: u64,
+    pub(crate) lines: u64,
+    pub(crate) calls: usize,
+    pub(crate) failure: Option<String>,
+}
+
+/// Runs one seed on a runtime of its own.
+pub(crate) fn run(seed: u64, loud: bool) -> Ended {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let home = crate::scratch().join(NUMBER.fetch_add(1, Ordering::SeqCst).to_string());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let ended = runtime.block_on(async {
+        let mut run = Run::new(seed, home.clone(), loud).await;
+        let history = AssertUnwindSafe(tokio::time::timeout(LONGEST, history(&mut run)));
+        let result = futures_util::FutureExt::catch_unwind(history).await;
+        let violation = match result {
+            Ok(Ok(Ok(()))) => None,
+            Ok(Ok(Err(violation))) => Some(violation.to_string()),
+            Ok(Err(_)) => Some("it hangs".to_owned()),
+            Err(panic) => Some(format!("panic: {}", text(&*panic))),
+        };
+        let failure = violation.map(|violation| report(seed, &violation, &run.trace.last()));
+        Ended {
+            digest: run.trace.digest(),
+            lines: run.trace.lines(),
+            calls: run.sandbox.journal().len(),
+            failure,
+        }
+    });
+    runtime.shutdown_background();
+    std::fs::remove_dir_all(&home).ok();
+    ended
+}
+
+async fn history(run: &mut Run) -> Result<(), Violation> {
+    run.chaos().await?;
+    run.calm().await?;
+    run.check().await
+}
+
+fn text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
+}
+
+fn report(seed: u64, violation: &str, last: &str) -> String {
+    format!(
+        "seed {seed} breaks an invariant: {violation}\nthe end of its trace:\n{last}\n\
+         to replay it: UNLOCKD_SEED={seed} cargo test --test simulation every_seed -- --nocapture"
+    )
+}
+
+/// Runs one seed aloud.
+pub(crate) fn replay(seed: u64) {
+    let ended = run(seed, true);
+    println!("{} lines, {} calls, digest {:016x}", ended.lines, ended.calls, ended.digest);
+    assert!(ended.failure.is_none(), "{}", ended.failure.unwrap_or_default());
+}
+
+/// More failures than this tell nothing new.
+const MOST_FAILURES: usize = 10;
+
+/// Runs `count` seeds from `first` on, on every core.
+pub(crate) fn run_all(first: u64, count: u64) {
+    let (next, done, calls) = (AtomicU64::new(first), AtomicU64::new(0), AtomicU64::new(0));
+    let failures = Mutex::new(Vec::new());
+    let began = Instant::now();
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::SeqCst);
+            if seed >= first + count || failures.lock().expect("not poisoned").len() >= MOST_FAILURES {
+                return;
+            }
+            let ended = run(seed, false);
+            calls.fetch_add(ended.calls as u64, Ordering::SeqCst);
+            let done = done.fetch_add(1, Ordering::SeqCst) + 1;
+            failures.lock().expect("not poisoned").extend(ended.failure);
+            if done.is_multiple_of((count / 20).clamp(50, 5_000)) {
+                let rate = done as f64 / began.elapsed().as_secs_f64();
+                println!("{done} of {count} seeds, {rate:.1} a second");
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    let (done, calls) = (done.into_inner(), calls.into_inner());
+    let seconds = began.elapsed().as_secs_f64();
+    println!(
+        "{done} seeds in {seconds:.1} s: {:.1} a second, {calls} calls to the vendor",
+        done as f64 / seconds
+    );
+    std::fs::remove_dir_all(crate::scratch()).ok();
+    let failures = failures.into_inner().expect("not poisoned");
+    let Some(first) = failures.first() else { return };
+    println!("{first}");
+    for failure in &failures[1..] {
+        println!("{}", failure.lines().next().unwrap_or_default());
+    }
+    panic!("{} of {done} seeds break an invariant: see above", failures.len());
+}

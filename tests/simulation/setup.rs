@@ -1,0 +1,101 @@
+//! What a seed begins with: a vendor of some kind, a configuration, and a database.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use fastrand::Rng;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use unlockd::api::Client;
+use unlockd::clock::Clock;
+use unlockd::config::{self, Config, Inputs};
+use unlockd::sandbox::{Billing, Options, Time};
+use unlockd::store::{Store, lease};
+use unlockd::worker::{Deps, driver};
+
+use crate::life::Life;
+use crate::run::{APPROVE_ABOVE, Profile, START_MS};
+
+pub(crate) fn vendor(rng: &mut Rng) -> Options {
+    Options {
+        task_seconds: [2.0, 12.0, 45.0][rng.usize(..3)],
+        balance: [200, 5_000, 100_000][rng.usize(..3)],
+        time: Time::ManualFrom(START_MS),
+        rate_limit: 60,
+        rate_headers: rng.u8(..5) > 0,
+        clock_skew: [0, 0, 300_000, -300_000][rng.usize(..4)],
+        billing: if rng.bool() { Billing::Repeats } else { Billing::Documented },
+        charge_lag: Duration::from_secs([0, 0, 5, 40][rng.usize(..4)]),
+        refund_failed: rng.u8(..5) == 0,
+        ..Options::default()
+    }
+}
+
+pub(crate) fn configure(rng: &mut Rng, folder: &Path, profile: &Profile) -> Config {
+    let env = [
+        ("LENSMOR_API_KEY", "uak_simulated"),
+        ("UNLOCKD_API__BASE_URL", "http://127.0.0.1:1"),
+        ("UNLOCKD_INBOX__INTERVAL", "20s"),
+        ("UNLOCKD_POLLING__STEPS", r#"["3s","5s","10s","60s"]"#),
+        ("UNLOCKD_POLLING__GIVE_UP_AFTER", "5m"),
+        ("UNLOCKD_RATE_LIMIT__PER_MINUTE", "60"),
+    ];
+    let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let inputs =
+        Inputs { env, cwd: folder.to_owned(), system_file: folder.join("none"), ..Inputs::default() };
+    let mut config = config::load(&inputs).unwrap_or_else(|error| panic!("{error}"));
+    config.credits.approve_above = APPROVE_ABOVE;
+    config.credits.daily_limit = (rng.u8(..6) == 0).then_some(150);
+    config.submit.batch_size = [2, 4, 100][rng.usize(..3)];
+    config.submit.precheck = rng.u8(..8) > 0;
+    config.retention.contacts = profile.erases.then_some(Duration::from_secs(120));
+    place_in(&mut config, folder, profile.inbox_apart);
+    config
+}
+
+pub(crate) fn place_in(config: &mut Config, folder: &Path, inbox_apart: bool) {
+    config.database = folder.join("unlockd.db");
+    config.inbox.database = inbox_apart.then(|| folder.join("inbox.db"));
+}
+
+/// A database with its schema and nothing else, made once: migrations are no part of this.
+pub(crate) fn template() -> &'static Path {
+    static TEMPLATE: OnceLock<PathBuf> = OnceLock::new();
+    TEMPLATE.get_or_init(|| {
+        let folder = crate::scratch().join("template");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let database = folder.join("unlockd.db");
+        let make = std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async { drop(Store::open(&database, None).await.expect("opens")) });
+        });
+        make.join().expect("made");
+        folder
+    })
+}
+
+/// A worker on what is on disk, or `None` while another one may be alive.
+pub(crate) async fn live(config: &Config, clock: &Clock, client: &Client, number: u32) -> Option<Life> {
+    let store = open(config).await;
+    let lease = lease::try_take(&store, clock.now()).await.expect("readable").ok()?;
+    let (clock, client, config) = (clock.clone(), client.clone(), Arc::new(config.clone()));
+    let deps = Deps::with_client(store, clock, lease.token, config, client).await.expect("set up");
+    driver::recover(&deps).await.expect("recovers");
+    Some(Life::new(number, Arc::new(deps), lease))
+}
+
+async fn open(config: &Config) -> Store {
+    Store::open_with(&config.database, config.inbox.database.as_deref(), 1).await.expect("opens")
+}
+
+pub(crate) async fn others(config: &Config) -> (Store, SqliteConnection) {
+    let inbox = config.inbox.database.as_ref().unwrap_or(&config.database);
+    (open(config).await, connect(inbox).await)
+}
+
+pub(crate) async fn connect(path: &Path) -> SqliteConnection {
+    let options = SqliteConnectOptions::new().filename(path).disable_statement_logging();
+    SqliteConnection::connect_with(&options).await.expect("opens")
+}

@@ -1,0 +1,114 @@
+//! What must hold at the end of a run, and what is shown when it does not.
+
+use std::collections::BTreeMap;
+
+use sqlx::SqliteConnection;
+use unlockd::sandbox::Channel;
+
+use crate::invariants::{Checked, Evidence, Terms, Violation, none};
+use crate::run::{APPROVE_ABOVE, Run};
+use crate::setup::connect;
+use crate::trace::digest;
+
+impl Run {
+    /// Contacts that bring nothing may be bought again, once for each request that asks for them:
+    /// the vendor says so.
+    async fn allow_what_brings_nothing(&mut self, state: &mut SqliteConnection) {
+        type Row = (String, String, u32, bool);
+        let rows: Vec<Row> = sqlx::query_as(
+            "select personnel_id, action, count(*), max(coalesce(event_id, '') = '500') from items group by 1, 2",
+        )
+        .fetch_all(state)
+        .await
+        .expect("readable");
+        for (id, action, requests, task_failed) in rows {
+            let phones = action == "unlock_contact_phones";
+            let channel = if phones { Channel::Phone } else { Channel::Email };
+            if task_failed || ["90", "97", "98"].iter().any(|fate| id.ends_with(fate)) {
+                self.allowed.charges.insert((id, channel), requests);
+            }
+        }
+    }
+
+    /// Values that were kept long enough are gone, where they are erased at all.
+    async fn allow_what_was_erased(&mut self, state: &mut SqliteConnection) {
+        if self.profile.erases {
+            let erased = "select personnel_id from items where outcome = 'delivered' and email is null and phone is null";
+            self.allowed.erased = sqlx::query_scalar(erased).fetch_all(state).await.expect("readable");
+        }
+    }
+
+    /// The invariants that hold after every run, and those that hold when all has come to its end.
+    pub(crate) async fn check(&mut self) -> Checked {
+        let mut state = connect(&self.config.database).await;
+        self.allow_what_brings_nothing(&mut state).await;
+        self.allow_what_was_erased(&mut state).await;
+        self.allowed.unheard = self.calls.unheard();
+        let evidence = Evidence {
+            state: &mut state,
+            calls: self.sandbox.journal(),
+            accounting: self.sandbox.accounting(),
+            allowed: &self.allowed,
+            terms: Terms {
+                shortest_step_ms: 3_000,
+                // By when they are made, below: what is long under way may arrive together.
+                per_minute: None,
+                approve_above: APPROVE_ABOVE,
+            },
+        };
+        evidence.check().await?;
+        let (made_ms, limit) = (self.calls.made_ms(), self.config.rate_limit.per_minute as usize);
+        let crowded: Vec<i64> = made_ms
+            .windows(limit + 1)
+            .filter(|made| made[limit] - made[0] < 60_000)
+            .map(|made| made[0])
+            .collect();
+        none("I9 no more calls are made in 60 s than the limit allows", &crowded)?;
+        let open: Vec<(i64, String)> =
+            sqlx::query_as("select id, status from requests where finished_at is null")
+                .fetch_all(&mut state)
+                .await
+                .expect("readable");
+        none("I11 once the faults stop, every request comes to its end", &open)?;
+        let lost: Vec<(i64, String)> =
+            sqlx::query_as("select id, status from inbox where finished_at is null")
+                .fetch_all(&mut self.user)
+                .await
+                .expect("readable");
+        none("I5 no row of the inbox is lost", &lost)?;
+        let rows: Vec<(i64, String, String)> = sqlx::query_as(
+            "select request_id, personnel_id, outcome from contact_outcomes order by request_id, personnel_id",
+        )
+        .fetch_all(&mut state)
+        .await
+        .expect("readable");
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for (_, _, outcome) in &rows {
+            *counts.entry(outcome).or_default() += 1;
+        }
+        let (charged, every) = (self.sandbox.accounting().charged_total, digest(&rows));
+        self.say(|| format!("charged {charged}; {counts:?}, {every:x}"));
+        Ok(())
+    }
+
+    /// The jobs that have not ended, and the newest lines of the timeline.
+    pub(crate) async fn dump(&mut self) -> String {
+        let mut state = connect(&self.config.database).await;
+        let sql = "select id || ' ' || state || ' ' || coalesce(state_reason, '') || ': ' || contacts || ' contacts, price '
+                   || coalesce(price, '?') || ', parked at ' || coalesce(parked_balance, '?') from jobs
+                   where finished_at is null";
+        let jobs: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut state).await.expect("readable");
+        let sql = "select coalesce(request_id, '') || '/' || coalesce(job_id, '') || ' ' || event || ' ' || coalesce(detail, '')
+                   from request_events order by id desc limit 30";
+        let events: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut state).await.expect("readable");
+        let sql = "select request_id || ' ' || action || ' ' || coalesce(event_id, '') || ' ' || personnel_id || ' ' || state || ' '
+                   || coalesce(job_id, '') || ' ' || set_aside from items where state <> 'done' order by id";
+        let items: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut state).await.expect("readable");
+        let balance = self.sandbox.accounting().balance;
+        format!("balance {balance}\n{}\n{}\n{}", jobs.join("\n"), items.join("\n"), events.join("\n"))
+    }
+
+    pub(crate) fn violation(&self, invariant: &'static str, found: String) -> Violation {
+        Violation { invariant, found }
+    }
+}
