@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use unlockd::sandbox::Call;
+
 /// One look at the worker and its files.
 #[derive(Clone, Default)]
 pub(super) struct Sample {
@@ -60,6 +62,27 @@ const STEP: f64 = 170.0;
 pub(super) fn write(folder: &Path, samples: &[Sample]) {
     std::fs::write(folder.join("soak.csv"), csv(samples)).expect("soak.csv is written");
     std::fs::write(folder.join("soak.svg"), svg(samples)).expect("soak.svg is written");
+}
+
+/// The calls that the sandbox saw, for whoever looks for the cause of a violation.
+pub(super) fn journal(folder: &Path, calls: &[Call]) {
+    let mut text = "at_ms,method,path,key,request_id,status,carried_out,fault\n".to_owned();
+    for call in calls {
+        let or_blank = |value: &Option<String>| value.clone().unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "{},{},{},{},{},{},{},{}",
+            call.at_ms,
+            call.method,
+            call.path,
+            or_blank(&call.key),
+            or_blank(&call.request_id),
+            call.status.map_or(String::new(), |status| status.to_string()),
+            call.carried_out,
+            or_blank(&call.fault)
+        );
+    }
+    std::fs::write(folder.join("journal.csv"), text).expect("journal.csv is written");
 }
 
 fn csv(samples: &[Sample]) -> String {

@@ -368,6 +368,7 @@ impl Soak {
         println!("drawn: {}", self.plan.out.join("soak.svg").display());
         if held.is_err() {
             drop(self.worker);
+            draw::journal(&self.plan.out, &self.place.sandbox.journal());
             for name in ["unlockd.db", "unlockd.db-wal", "log"] {
                 let _ = std::fs::copy(self.place.path(name), self.plan.out.join(name));
             }
