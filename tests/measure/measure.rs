@@ -30,7 +30,7 @@ cargo bench --bench measure -- NAME
   idle                       CPU over 60 s with 10,000 scheduled jobs
   soak [--minutes N] [--seed N] [--kill-every S] [--fault-every S] [--request-every S] [--out FOLDER]
                              random faults and kills, invariants checked every minute; writes soak.svg and
-                             soak.csv (2 minutes, seed 1, 4, 2 and 1 s on average, target/soak)";
+                             soak.csv (2 minutes, seed 1, 4, 4 and 1 s on average, target/soak)";
 
 #[tokio::main]
 async fn main() {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use fastrand::Rng;
-use sqlx::{Row, SqliteConnection};
+use sqlx::{Row as _, SqliteConnection};
 use unlockd::sandbox::{Call, Channel, Sandbox};
 
 use crate::support::Place;
@@ -12,8 +12,23 @@ use crate::support::Place;
 /// What may not be in the log: keys, emails and phones as the sandbox makes them.
 const SECRETS: [&str; 3] = ["uak_", "@example.com", "+1-555-01"];
 /// The sandbox's limit; a short window, since a 429 without Retry-After may close a whole one.
-pub(super) const LIMIT: usize = 100;
+pub(super) const LIMIT: usize = 200;
 pub(super) const WINDOW: Duration = Duration::from_secs(10);
+const UNDER_WAY_MS: i64 = 500;
+
+/// A row for the inbox.
+pub(super) struct Row {
+    pub(super) action: &'static str,
+    pub(super) event_id: Option<String>,
+    pub(super) personnel_ids: Option<String>,
+    pub(super) query: Option<&'static str>,
+}
+
+impl Row {
+    fn of(action: &'static str, event_id: Option<String>) -> Row {
+        Row { action, event_id, personnel_ids: None, query: None }
+    }
+}
 
 /// Ids end in two digits that say what becomes of them; from 90 on, something odd does.
 #[derive(Default)]
@@ -23,9 +38,16 @@ pub(super) struct Checker {
 }
 
 impl Checker {
-    /// An action and a JSON array: up to eight new contacts with any ending, and now and then some
-    /// that were asked for before and are ordinary, so that nobody may buy them again.
-    pub(super) fn contacts_to_ask_for(&mut self, random: &mut Rng) -> (&'static str, String) {
+    /// The next row: mostly up to eight new contacts with any ending, and now and then one that was
+    /// asked for before and is ordinary, so that nobody may buy it again; an event or a search at times.
+    pub(super) fn next_row(&mut self, random: &mut Rng) -> Row {
+        let event = |id: u64| Some(format!("{id}00"));
+        match random.u32(0..20) {
+            0 => return Row::of("unlock_event_contacts", event(random.u64(1..50))),
+            1 => return Row { query: Some("Acme many"), ..Row::of("search_exhibitor_companies", None) },
+            2 => return Row { query: Some("Acme"), ..Row::of("search_exhibitor_events", None) },
+            _ => {}
+        }
         let mut ids = Vec::new();
         for _ in 0..random.u32(1..=8) {
             self.next_stem += 1;
@@ -41,7 +63,8 @@ impl Checker {
         }
         let phones = random.u32(0..5) == 0;
         let action = if phones { "unlock_contact_phones" } else { "unlock_contact_emails" };
-        (action, serde_json::json!(ids).to_string())
+        let ids = serde_json::json!(ids).to_string();
+        Row { personnel_ids: Some(ids), ..Row::of(action, Some("139574".to_owned())) }
     }
 
     /// Contacts and credits charged so far.
@@ -149,9 +172,10 @@ async fn every_post_has_an_attempt(
         .await
         .map_err(|error| error.to_string())?;
     let mut attempts: BTreeSet<String> = ids.into_iter().collect();
-    for call in journal.iter().filter(|call| call.path.starts_with("/external/contacts/unlock")) {
+    let paid = |call: &&Call| call.method == "POST" && !call.path.contains("/precheck");
+    for call in journal.iter().filter(paid) {
         let id = call.request_id.clone().unwrap_or_default();
-        if call.method == "POST" && !attempts.remove(&id) {
+        if !attempts.remove(&id) {
             return Err(format!("the POST {id} has no attempt of its own (I1)"));
         }
     }
@@ -167,9 +191,9 @@ fn the_limit_was_kept(journal: &[Call]) -> Result<(), String> {
     for call in journal.iter().filter(|call| call.status != Some(401)) {
         by_key.entry(&call.key).or_default().push(call.at_ms);
     }
-    let overrun = |at: &Vec<i64>| {
-        at.windows(LIMIT + 1).any(|calls| calls[LIMIT] - calls[0] < WINDOW.as_millis() as i64)
-    };
+    // Counted where they arrive: on a busy machine a call may be under way for a while.
+    let window_ms = WINDOW.as_millis() as i64 - UNDER_WAY_MS;
+    let overrun = |at: &Vec<i64>| at.windows(LIMIT + 1).any(|calls| calls[LIMIT] - calls[0] < window_ms);
     if by_key.values().any(overrun) {
         return Err(format!("more than {LIMIT} calls in a window (I9)"));
     }

@@ -32,6 +32,7 @@ timeout = \"3s\"
 interval = \"200ms\"
 [polling]
 steps = [\"500ms\", \"1s\", \"2s\"]
+give_up_after = \"4m\"
 [submit]
 verify_after = \"1s\"
 decide_after = \"20s\"
@@ -50,8 +51,9 @@ const TICK: Duration = Duration::from_millis(20);
 const CYCLES: f64 = 6.0;
 /// The share of a cycle without kills, at its end.
 const CALM: f64 = 0.3;
-/// Once the faults have ended, everything must come to its end within this time.
-const SETTLES_WITHIN: Duration = Duration::from_secs(240);
+/// Once the faults have ended, everything must come to its end within this time: a value that no
+/// profile ever shows is waited for longest.
+const SETTLES_WITHIN: Duration = Duration::from_secs(600);
 
 /// What was asked for on the command line.
 struct Plan {
@@ -70,7 +72,7 @@ impl Plan {
             length: Duration::from_secs_f64(flag(arguments, "--minutes", 2.0) * 60.0),
             seed: flag(arguments, "--seed", 1.0) as u64,
             kill_every: flag(arguments, "--kill-every", 4.0),
-            fault_every: flag(arguments, "--fault-every", 2.0),
+            fault_every: flag(arguments, "--fault-every", 4.0),
             request_every: flag(arguments, "--request-every", 1.0),
             out: text(arguments, "--out").unwrap_or_else(|| "target/soak".to_owned()).into(),
         }
@@ -208,10 +210,12 @@ impl Soak {
 
     /// A new row of the inbox.
     async fn ask(&mut self) {
-        let (action, ids) = self.checker.contacts_to_ask_for(&mut self.random);
-        sqlx::query("insert into inbox (action, event_id, personnel_ids) values (?1, '139574', ?2)")
-            .bind(action)
-            .bind(ids)
+        let row = self.checker.next_row(&mut self.random);
+        sqlx::query("insert into inbox (action, event_id, personnel_ids, query) values (?1, ?2, ?3, ?4)")
+            .bind(row.action)
+            .bind(row.event_id)
+            .bind(row.personnel_ids)
+            .bind(row.query)
             .execute(&mut self.connection)
             .await
             .expect("a row is inserted");

@@ -12,7 +12,7 @@ use crate::support::Place;
 /// What may go wrong with a call; submissions suffer most. `late` stays below the four looks that
 /// prove that a submission took no effect: nobody can tell one that arrives after that from one
 /// that never does.
-const FAULTS: [&str; 40] = [
+const FAULTS: [&str; 43] = [
     "lost-answer@unlock",
     "lost-answer=reset@unlock",
     "lost-answer=truncate@unlock",
@@ -53,6 +53,9 @@ const FAULTS: [&str; 40] = [
     "broken=types@precheck",
     "lost-answer@precheck",
     "3x:status=502@profile",
+    "lost-answer@event",
+    "lost-answer@search",
+    "lost-request@search",
 ];
 
 pub(super) fn fault(random: &mut Rng) -> Fault {
