@@ -256,7 +256,7 @@ async fn commit_intent(
                 if credits::admit(attempt.cost, purse.as_ref(), now) != Admission::Go {
                     return Ok(Intent::Changed);
                 }
-                attempt.balance_before = purse.map(|purse| purse.balance - purse.charged_since);
+                attempt.balance_before = ledger::opening_balance(&mut *connection, &job.account).await?;
                 job.apply(Event::SendStarted, now)?;
                 (job.price, job.cost, job.due_at) = (Some(price), Some(attempt.cost), None);
                 job.window_id = Some(windows::open_window(&mut *connection, &job.account, now).await?);
