@@ -17,7 +17,7 @@
 //! [`domain::job`] owns every state in between; [`store`] is the only module with SQL, [`clock`] the only one
 //! that reads the time, [`worker::gate`] the only door to the API. [`http`] shows it all to people and
 //! monitors, [`metrics`] counts what this process does. [`sandbox`] imitates the vendor and shares
-//! no code with the rest; [`failpoint`] lets tests kill the process at any step.
+//! no code with the rest; [`failpoint`] lets tests kill the process at any step, [`guard`] take a guard away.
 
 pub mod api;
 pub mod cli;
@@ -25,6 +25,7 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod failpoint;
+pub mod guard;
 pub mod http;
 pub mod logs;
 pub mod metrics;

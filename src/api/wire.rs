@@ -17,6 +17,7 @@ use crate::domain::outcome::{Access, ItemStatus, ProfileView, Skipped, Submissio
 use crate::domain::outcome::{TaskItem, TaskStatus, TaskView};
 use crate::domain::sorting::Quote;
 use crate::domain::{Channel, ContactValue, Credits, PersonnelId, TaskId};
+use crate::guard::{self, Guard};
 
 /// An answer that is not what the documentation promises; in our words, for the error message.
 #[derive(Debug, PartialEq, Eq)]
@@ -239,7 +240,7 @@ impl ItemBody {
         TaskItem {
             personnel_id: self.personnel_id.0,
             status: ItemStatus::from_word(&self.status),
-            value: text.and_then(|text| ContactValue::parse(channel, &text)),
+            value: usable(channel, text),
             error_code: self.error_code,
         }
     }
@@ -281,7 +282,18 @@ pub(super) fn profile(bytes: &[u8], channel: Channel, asked: &PersonnelId) -> Re
             (access, body.phone)
         }
     };
-    Ok(ProfileView { access, value: text.and_then(|text| ContactValue::parse(channel, &text)) })
+    Ok(ProfileView { access, value: usable(channel, text) })
+}
+
+/// A value that counts as delivered, if there is one.
+fn usable(channel: Channel, text: Option<String>) -> Option<ContactValue> {
+    if !guard::holds(Guard::Value) {
+        return ContactValue::parse(
+            channel,
+            &text.filter(|text| !text.is_empty()).unwrap_or("0@0".to_owned()),
+        );
+    }
+    text.and_then(|text| ContactValue::parse(channel, &text))
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use sqlx::FromRow;
 
 use super::{Store, StoreError};
 use crate::domain::Millis;
+use crate::guard::{self, Guard};
 
 /// Age from which an unrenewed lease may be taken, in milliseconds. With [`RENEW_EVERY_MS`] it
 /// keeps a takeover below the 30 s that are promised.
@@ -79,7 +80,7 @@ pub async fn try_take(store: &Store, now: Millis) -> Result<Result<Lease, HeldBy
     let expired = now.0 - row.renewed_at >= EXPIRES_AFTER_MS || row.renewed_at > now.0 + EXPIRES_AFTER_MS;
     // With the lock in hand, a holder that had it is dead. One that never had it may be alive.
     let holder_is_dead = lock.is_some() && row.has_lock;
-    if row.pid != NOBODY && !holder_is_dead && !expired {
+    if row.pid != NOBODY && !holder_is_dead && !expired && guard::holds(Guard::Lease) {
         return Ok(Err(HeldBy { pid: row.pid }));
     }
     if let (0, Some(lock)) = (row.token, &lock) {

@@ -5,6 +5,7 @@ use sqlx::{SqliteConnection, SqlitePool};
 use super::StoreError;
 use crate::domain::credits::Purse;
 use crate::domain::{AccountId, Action, Credits, JobId, Millis};
+use crate::guard::{self, Guard};
 
 /// What may be spent on an account; `None` when no balance was ever read. The configured floor and
 /// daily limit are filled in by the caller.
@@ -40,6 +41,27 @@ pub async fn purse(
     }))
 }
 
+/// The balance that a submission starts from, as evidence of what leaves it: the last one that was read,
+/// less what was certainly charged after it. A charge whose submission began before that balance was
+/// answered may be in it already, and stays in: a balance too high makes a charge look likelier than it
+/// is, one too low would hide it.
+pub async fn opening_balance(
+    connection: &mut SqliteConnection,
+    account: &AccountId,
+) -> Result<Option<Credits>, StoreError> {
+    let credits: Option<i64> = sqlx::query_scalar(
+        "select s.total - (select coalesce(sum(l.credits), 0) from ledger l
+                           where l.entry = 'charge' and l.account = ?1 and l.at >= s.taken_at
+                             and exists (select 1 from attempts a
+                                         where a.job_id = l.job_id and a.started_at >= s.taken_at))
+         from balance_snapshots s where s.account = ?1 order by s.id desc limit 1",
+    )
+    .bind(account.as_str())
+    .fetch_optional(connection)
+    .await?;
+    Ok(credits.map(Credits))
+}
+
 /// Sets aside what a submission may cost.
 pub async fn hold(
     connection: &mut SqliteConnection,
@@ -48,6 +70,9 @@ pub async fn hold(
     credits: Credits,
     now: Millis,
 ) -> Result<(), StoreError> {
+    if !guard::holds(Guard::Hold) {
+        return Ok(());
+    }
     add(connection, account, job_id, "hold", credits, now).await
 }
 

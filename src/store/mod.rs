@@ -44,6 +44,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection, SqliteConnection};
 
+use crate::guard::{self, Guard};
 use crate::metrics::Metrics;
 
 pub use error::StoreError;
@@ -201,12 +202,15 @@ fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
+        .synchronous(match guard::holds(Guard::Synchronous) {
+            true => SqliteSynchronous::Full,
+            false => SqliteSynchronous::Normal,
+        })
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
-        .pragma("secure_delete", "on")
         // What SQLite puts aside may hold values, and a read-only container has no place for files.
         .pragma("temp_store", "memory")
+        .pragma("secure_delete", if guard::holds(Guard::SecureDelete) { "on" } else { "off" })
         // Bounds the WAL that a long reader left behind.
         .pragma("journal_size_limit", "67108864")
 }
@@ -221,7 +225,7 @@ async fn verify(path: &Path, connection: &mut SqliteConnection) -> Result<(), St
         .fetch_one(&mut *connection)
         .await
         .map_err(|e| open_error(path, e))?;
-    if journal != "wal" || synchronous != 2 {
+    if journal != "wal" || (synchronous != 2 && guard::holds(Guard::Synchronous)) {
         let problem = format!("needs WAL and synchronous=FULL, found {journal} and {synchronous}");
         return Err(open_error(path, problem));
     }

@@ -152,8 +152,13 @@ pub async fn discard_window(connection: &mut SqliteConnection, window_id: i64) -
     Ok(())
 }
 
-/// Credits that the account's other jobs may have been charged since `since`: at least and at most.
-/// Jobs that overlap share a window, so only those of the job's own window are looked at.
+/// Credits that the account's other jobs may have been charged since the balance that a submission at
+/// `since` started from: at least and at most. Jobs that overlap share a window, so only those of the job's
+/// own window are looked at.
+///
+/// A charge that was booked only when it was proven may have been made before that balance was read. It
+/// counts for the most and not for the least, since a charge of others too many hides one of ours.
+/// What [`super::ledger::opening_balance`] took off already does not count at all.
 pub async fn charged_by_others(
     connection: &mut SqliteConnection,
     account: &AccountId,
@@ -161,17 +166,25 @@ pub async fn charged_by_others(
     since: Millis,
 ) -> Result<(Credits, Credits), StoreError> {
     let (unlocked, charged, held): (i64, i64, i64) = sqlx::query_as(
-        "select coalesce(sum(min(charged, price * unlocked)), 0), coalesce(sum(charged), 0), coalesce(sum(held), 0)
-         from (select coalesce(j.price, 0) as price,
+        "with opening as (select asked_at, taken_at from balance_snapshots
+                          where account = ?1 and taken_at <= ?3 order by id desc limit 1),
+              others as (select j.id, coalesce(j.price, 0) as price, o.asked_at,
+                                coalesce((select max(a.started_at) from attempts a where a.job_id = j.id), 0)
+                                    >= o.taken_at as is_later
+                         from jobs j, opening o
+                         where j.window_id = (select window_id from jobs where id = ?2) and j.account = ?1
+                           and j.id <> ?2 and (j.finished_at is null or j.finished_at >= o.asked_at))
+         select coalesce(sum(iif(is_later, min(charged, price * unlocked), 0)), 0),
+                coalesce(sum(charged), 0), coalesce(sum(held), 0)
+         from (select price, is_later,
                       (select count(distinct i.personnel_id) from items i
-                       where i.job_id = j.id and i.outcome in ('delivered', 'no_value')) as unlocked,
+                       where i.job_id = others.id and i.outcome in ('delivered', 'no_value')) as unlocked,
                       coalesce((select sum(l.credits) from ledger l
-                                where l.job_id = j.id and l.entry = 'charge' and l.at >= ?3), 0) as charged,
+                                where l.job_id = others.id and l.entry = 'charge'
+                                  and l.at >= iif(is_later, ?3, asked_at)), 0) as charged,
                       coalesce((select sum(l.credits) from ledger l
-                                where l.job_id = j.id and l.entry <> 'charge'), 0) as held
-               from jobs j
-               where j.window_id = (select window_id from jobs where id = ?2) and j.account = ?1 and j.id <> ?2
-                 and (j.finished_at is null or j.finished_at >= ?3))",
+                                where l.job_id = others.id and l.entry <> 'charge'), 0) as held
+               from others)",
     )
     .bind(account.as_str())
     .bind(job_id.0)

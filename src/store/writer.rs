@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::error::{StoreError, is_busy};
 use crate::failpoint::{self, Place};
+use crate::guard::{self, Guard};
 use crate::metrics::Metrics;
 
 /// Most closures in one transaction: bounds how long the first one waits for the last.
@@ -211,7 +212,7 @@ async fn begin(
         }
     }
     let expected = fence.load(Ordering::SeqCst);
-    if expected == UNFENCED {
+    if expected == UNFENCED || !guard::holds(Guard::Fence) {
         return Ok(());
     }
     let token: Result<i64, _> =

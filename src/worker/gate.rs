@@ -23,6 +23,7 @@ use crate::domain::rate::{Class, Permission, Rate, Turns};
 use crate::domain::usage::Usage;
 use crate::domain::{AccountId, EventId, JobId, Millis};
 use crate::failpoint::{self, Place};
+use crate::guard::{self, Guard};
 use crate::store::{Store, StoreError, accounts};
 
 const CALLS_IN_FLIGHT: usize = 2;
@@ -106,7 +107,10 @@ impl Gate {
         store: Store,
         clock: Clock,
     ) -> Result<Gate, StoreError> {
-        let rate = accounts::read_rate(store.readers(), &account, per_minute).await?;
+        let rate = match guard::holds(Guard::LimitKept) {
+            true => accounts::read_rate(store.readers(), &account, per_minute).await?,
+            false => Rate::new(per_minute),
+        };
         let row = accounts::read(store.readers(), &account).await?;
         let refused = row.refused_key.zip(row.key_refused_at.map(Millis));
         let (trouble, trouble_until) = (0, Millis(0));
@@ -361,7 +365,8 @@ impl Permit<'_> {
             knowledge.rate.learn(headers, in_flight, now);
         }
         let refused = (failure == Some(Failure::Refused(Refusal::Unauthorized)))
-            .then(|| (self.key.fingerprint.clone(), now));
+            .then(|| (self.key.fingerprint.clone(), now))
+            .filter(|_| guard::holds(Guard::KeyStop));
         if let Some((fingerprint, _)) = &refused {
             tracing::error!(account = %self.gate.account, key_fingerprint = %fingerprint,
                 "the API refused the account's key; nothing more is sent until the key changes");
@@ -378,7 +383,9 @@ fn note_trouble(knowledge: &mut Knowledge, failure: Option<Failure>, now: Millis
     match failure {
         Some(Failure::Refused(Refusal::RateLimited { retry_after_ms })) => {
             let pause = pacing::rate_limit_pause_ms(retry_after_ms, PAUSE_WITHOUT_RETRY_AFTER_MS);
-            knowledge.rate.block(now.plus(pause));
+            if guard::holds(Guard::RetryAfter) {
+                knowledge.rate.block(now.plus(pause));
+            }
         }
         Some(Failure::NotSent | Failure::Unknown) => {
             knowledge.trouble = knowledge.trouble.saturating_add(1);

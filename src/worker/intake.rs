@@ -12,6 +12,7 @@ use super::{Deps, Report};
 use crate::domain::credits::{self, Approval};
 use crate::domain::request::{self, Contacts, RawRow, Rejection, UnlockRequest, Wish};
 use crate::domain::{AccountId, Action, Channel, Credits, Millis, PersonnelId, RequestId, TaskId};
+use crate::guard::{self, Guard};
 use crate::store::inbox::{self, InboxRow};
 use crate::store::requests::{NewItem, NewRequest};
 use crate::store::{StoreError, items, jobs, requests};
@@ -212,7 +213,11 @@ pub(crate) fn estimate(
 ) -> Estimate {
     let quote = price.times(new);
     let approved = request.approved.then_some(quote);
-    Estimate { quote, approval: credits::approval(quote, approve_above, request.max_credits, approved) }
+    let approval = match guard::holds(Guard::Approval) {
+        true => credits::approval(quote, approve_above, request.max_credits, approved),
+        false => credits::Approval::NotNeeded,
+    };
+    Estimate { quote, approval }
 }
 
 fn quoted(

@@ -13,6 +13,7 @@ use crate::domain::job::Event;
 use crate::domain::rate::Class;
 use crate::domain::sorting::{Quote, Sorting};
 use crate::domain::{Credits, PersonnelId};
+use crate::guard::{self, Guard};
 use crate::store::jobs::Job;
 use crate::store::{StoreError, accounts, direct, erase, jobs, reading, timeline};
 
@@ -68,6 +69,9 @@ pub(super) async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) ->
         match answer.result {
             // A search is never had already.
             Ok(Quote::NothingToPay) if wants_page(&wish) => {
+                sorting.answer(Quote::Unhelpful("already_unlocked"))
+            }
+            Ok(Quote::NothingToPay) if !guard::holds(Guard::Precheck) => {
                 sorting.answer(Quote::Unhelpful("already_unlocked"))
             }
             Ok(quote) => sorting.answer(quote),

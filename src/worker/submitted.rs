@@ -11,6 +11,7 @@ use crate::domain::failure::{self, Failure, SubmissionFailure};
 use crate::domain::job::{Event, WaitReason};
 use crate::domain::outcome::{self, Division, Outcome, Submission};
 use crate::domain::{Credits, Millis, PersonnelId};
+use crate::guard::{self, Guard};
 use crate::store::attempts::AttemptEnd;
 use crate::store::jobs::Job;
 use crate::store::{StoreError, attempts, balances, items, jobs, ledger, reading, requests, timeline};
@@ -123,7 +124,10 @@ pub(super) async fn record_failure(
     error: &ApiError,
     now: Millis,
 ) -> Result<(), StoreError> {
-    let meaning = failure::submission(error.failure);
+    let meaning = match failure::submission(error.failure) {
+        SubmissionFailure::Doubt if !guard::holds(Guard::Verify) => SubmissionFailure::TryAgain,
+        meaning => meaning,
+    };
     let end = AttemptEnd {
         result: match error.failure {
             Failure::NotSent => "not_sent",
@@ -217,11 +221,31 @@ pub(super) async fn take_back(
     ledger::release(connection, &job.account, job.id, now).await
 }
 
+/// For the negative control alone: takes an unfinished submission for one that took no effect.
+async fn send_again(deps: &Deps, mut job: Job, now: Millis) -> Result<(), StoreError> {
+    job.apply(Event::TookNoEffect { waits_for: None }, now)?;
+    job.window_id = None;
+    let end = AttemptEnd { result: "not_sent", ..AttemptEnd::default() };
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move {
+                take_back(&mut *connection, &job, now).await?;
+                attempts::end_attempt(&mut *connection, job.id, &end, now).await?;
+                jobs::save(connection, &job).await
+            })
+        })
+        .await
+}
+
 /// At start: what an earlier process was sending when it ended may have taken effect.
 pub async fn doubt_unfinished(deps: &Deps) -> Result<usize, StoreError> {
     let unfinished = jobs::submitting(deps.store.readers()).await?;
     let (count, now) = (unfinished.len(), deps.clock.now());
     for mut job in unfinished {
+        if !guard::holds(Guard::VerifyAtStart) {
+            send_again(deps, job, now).await?;
+            continue;
+        }
         job.apply(Event::AnswerLost, now)?;
         (job.looks, job.no_effect_looks, job.evidence) = (0, 0, None);
         job.due_at = Some(now.plus(deps.patience().verify_after_ms));

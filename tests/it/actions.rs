@@ -311,6 +311,26 @@ async fn a_lost_answer_to_an_event_unlock_is_settled_by_its_list() {
     }
 }
 
+/// Found by the soak: the balance that the event's call started from had the charge of the contacts
+/// taken off twice, since it was booked after that balance was read and made before.
+#[tokio::test]
+async fn a_charge_that_was_proven_late_does_not_hide_that_of_an_event() {
+    let mut town = Town::new().await;
+    town.fault("lost-answer@unlock");
+    town.fault("lost-answer@event");
+    town.insert(None, &["101", "102"]).await;
+    town.tick(29_000).await;
+    town.pause(true).await;
+    let request = EVENT.insert(&mut town).await;
+    town.tick(2_000).await;
+    town.pause(false).await;
+    town.finish_all().await;
+    assert_eq!(EVENT.posts(&town), 1);
+    assert_eq!(result(&mut town, request).await.0, Some(2_000));
+    credits_are_exact(&mut town, 2_030, "a late proof").await;
+    town.check().await;
+}
+
 #[tokio::test]
 async fn an_event_unlock_that_never_arrived_is_asked_for_again() {
     let mut town = Town::new().await;

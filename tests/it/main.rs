@@ -7,6 +7,7 @@ mod actions;
 mod architecture;
 mod batching;
 mod bytes;
+mod contract;
 mod crash;
 mod deployment;
 mod doubt;

@@ -1,7 +1,7 @@
 //! A folder, a sandbox in this process, a worker as a child process.
 
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -10,6 +10,7 @@ use unlockd::sandbox::{self, Options, Sandbox};
 
 pub(crate) struct Place {
     folder: tempfile::TempDir,
+    binary: PathBuf,
     pub(crate) sandbox: Sandbox,
 }
 
@@ -18,7 +19,7 @@ impl Place {
     pub(crate) async fn new(options: Options, config: &str) -> Place {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let sandbox = sandbox::start(options).await.expect("a free port");
-        let place = Place { folder, sandbox };
+        let place = Place { folder, binary: env!("CARGO_BIN_EXE_unlockd").into(), sandbox };
         let text = format!("[api]\nbase_url = \"{}\"\n{config}", place.sandbox.base_url());
         std::fs::write(place.path("unlockd.toml"), text).expect("the configuration is written");
         let end = place.command().args(["run", "--until-idle"]).status().expect("the worker runs");
@@ -30,8 +31,15 @@ impl Place {
         self.folder.path().join(name)
     }
 
+    /// Runs a copy of the program from now on, so that a build meanwhile does not change it.
+    pub(crate) fn keep_binary(&mut self) {
+        let copy = self.path("unlockd");
+        std::fs::copy(&self.binary, &copy).expect("the program is copied");
+        self.binary = copy;
+    }
+
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_unlockd"));
+        let mut command = Command::new(&self.binary);
         let log =
             std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("a log");
         command.current_dir(self.folder.path()).env_clear().env("LENSMOR_API_KEY", "uak_measure");
@@ -66,6 +74,18 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
+    /// Waits for its end; `None` when it does not come in time.
+    pub(crate) async fn wait(&mut self, at_most: Duration) -> Option<ExitStatus> {
+        let since = Instant::now();
+        while since.elapsed() < at_most {
+            if let Some(status) = self.child.try_wait().expect("the worker is ours") {
+                return Some(status);
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        None
+    }
+
     /// A line of /proc/PID/status in MB, such as VmHWM.
     pub(crate) fn memory_mb(&self, name: &str) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
@@ -113,8 +133,13 @@ pub(crate) fn number(arguments: &[String], index: usize, default: u64) -> u64 {
     arguments.get(index).and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
+/// The value of a flag as text.
+pub(crate) fn text(arguments: &[String], name: &str) -> Option<String> {
+    let at = arguments.iter().position(|word| word == name)?;
+    arguments.get(at + 1).cloned()
+}
+
 /// The value of a flag as a number.
 pub(crate) fn flag(arguments: &[String], name: &str, default: f64) -> f64 {
-    let at = arguments.iter().position(|word| word == name);
-    at.and_then(|at| arguments.get(at + 1)).and_then(|text| text.parse().ok()).unwrap_or(default)
+    text(arguments, name).and_then(|text| text.parse().ok()).unwrap_or(default)
 }

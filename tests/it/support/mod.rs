@@ -16,6 +16,7 @@ mod crash;
 mod invariants;
 mod look;
 pub(crate) mod receiver;
+pub(crate) mod relay;
 mod user;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ use unlockd::worker::driver::{self, End};
 use unlockd::worker::{Deps, poll, read, settle, submit, verify};
 
 use invariants::Allowed;
+use relay::{Exchange, Relay};
 
 /// More steps without coming to rest are a loop.
 const MOST_STEPS: usize = 3_000;
@@ -47,6 +49,7 @@ pub(crate) struct Setup {
     pub(crate) sandbox: Options,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) inbox_apart: bool,
+    pub(crate) recorded: bool,
 }
 
 impl Default for Setup {
@@ -54,7 +57,7 @@ impl Default for Setup {
         let sandbox = Options { time: Time::Manual, balance: 100_000, ..Options::default() };
         let env = [("LENSMOR_API_KEY", "uak_test_1"), ("UNLOCKD_CREDITS__APPROVE_ABOVE", "100000")];
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        Setup { sandbox, env, inbox_apart: false }
+        Setup { sandbox, env, inbox_apart: false, recorded: false }
     }
 }
 
@@ -67,6 +70,12 @@ impl Setup {
 
     pub(crate) fn sandbox(mut self, change: impl FnOnce(&mut Options)) -> Setup {
         change(&mut self.sandbox);
+        self
+    }
+
+    /// Writes down what goes over the wire: [`Town::exchanges`].
+    pub(crate) fn recorded(mut self) -> Setup {
+        self.recorded = true;
         self
     }
 
@@ -91,6 +100,7 @@ pub(crate) struct Town {
     env: BTreeMap<String, String>,
     user: SqliteConnection,
     state: SqliteConnection,
+    relay: Option<Relay>,
     checked: bool,
 }
 
@@ -105,7 +115,12 @@ impl Town {
         let mut env = setup.env;
         let database = dir.path().join("unlockd.db");
         env.insert("UNLOCKD_DATABASE".into(), database.display().to_string());
-        env.insert("UNLOCKD_API__BASE_URL".into(), sandbox.base_url());
+        let relay = match setup.recorded {
+            true => Some(Relay::start(sandbox.base_url()).await),
+            false => None,
+        };
+        let base_url = relay.as_ref().map_or_else(|| sandbox.base_url(), |relay| relay.base_url.clone());
+        env.insert("UNLOCKD_API__BASE_URL".into(), base_url);
         if setup.inbox_apart {
             env.insert("UNLOCKD_INBOX__DATABASE".into(), dir.path().join("inbox.db").display().to_string());
         }
@@ -115,7 +130,7 @@ impl Town {
         let inbox = config.inbox.database.clone().unwrap_or_else(|| config.database.clone());
         let (user, state) = (connect(inbox).await, connect(config.database.clone()).await);
         let allowed = Allowed::default();
-        Town { dir, sandbox, clock, allowed, life: Some(life), env, user, state, checked: false }
+        Town { dir, sandbox, clock, allowed, life: Some(life), env, user, state, relay, checked: false }
     }
 
     pub(crate) fn deps(&self) -> &Arc<Deps> {
@@ -124,6 +139,11 @@ impl Town {
 
     pub(crate) fn store(&self) -> &Store {
         &self.deps().store
+    }
+
+    /// What went over the wire so far; the town was built with [`Setup::recorded`].
+    pub(crate) fn exchanges(&self) -> Vec<Exchange> {
+        self.relay.as_ref().expect("a recorded town").exchanges()
     }
 
     pub(crate) fn database(&self) -> PathBuf {

@@ -1,0 +1,160 @@
+//! Both sides of the wire against the vendor's own description of the API.
+//!
+//! `tests/fixtures/lensmor-openapi.json` is the vendor's file, unchanged; `jsonschema` reads it. Our
+//! requests must be what it describes, and nothing besides; the sandbox's answers must be what it
+//! promises, errors included. What is judged is what went over the wire, written down by a relay.
+
+mod openapi;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use unlockd::sandbox::{self, Options, Time};
+
+use crate::support::Setup;
+use crate::support::relay::{Exchange, Relay};
+use openapi::Document;
+
+/// Every fate that an id can have, and one more.
+fn every_fate() -> Vec<String> {
+    (0..12).map(|last| (500_088 + last).to_string()).collect()
+}
+
+/// What the worker says and hears on its whole way, with trouble of every documented status.
+async fn journey() -> Vec<Exchange> {
+    let mut town = Setup::default().recorded().build().await;
+    let ids = json!(every_fate()).to_string();
+    town.insert_row("event_id, personnel_ids", &format!("'139574', '{ids}'")).await;
+    town.insert_row("action, personnel_ids", &format!("'unlock_contact_phones', '{ids}'")).await;
+    town.insert_row("action, event_id", "'unlock_event_contacts', '7'").await;
+    town.insert_row("action, query, max_pages", "'search_exhibitor_companies', 'Acme many', 2").await;
+    town.insert_row("action, query", "'search_exhibitor_events', 'Acme'").await;
+    town.finish_all().await;
+    let refusals = [
+        "429@unlock",
+        "409@unlock",
+        "429@poll",
+        "429@balance",
+        "400@unlock",
+        "422@unlock-phone",
+        "404@unlock",
+    ];
+    for (number, fault) in refusals.iter().enumerate() {
+        town.fault(fault);
+        let action = if fault.contains("phone") { "unlock_contact_phones" } else { "unlock_contact_emails" };
+        let columns = "action, event_id, personnel_ids";
+        town.insert_row(columns, &format!("'{action}', 'event-{number}', '[\"{}\"]'", 600_000 + number))
+            .await;
+        town.finish().await;
+    }
+    town.fault("404@poll");
+    town.insert(None, &["700001"]).await;
+    town.finish_all().await;
+    town.fault("402@unlock");
+    town.insert(None, &["700002"]).await;
+    town.finish().await;
+    town.sandbox.set_api_key(Some("uak_other".to_owned()));
+    town.insert(None, &["700003"]).await;
+    town.finish().await;
+    let exchanges = town.exchanges();
+    town.check().await;
+    exchanges
+}
+
+#[tokio::test]
+async fn what_the_client_sends_and_the_sandbox_answers_is_what_the_vendor_describes() {
+    let (document, exchanges) = (Document::of_the_vendor(), journey().await);
+    let mut seen = BTreeSet::new();
+    for exchange in &exchanges {
+        let operation = document.judge(exchange).unwrap_or_else(|problem| panic!("{problem}\n{exchange:#?}"));
+        seen.insert((operation, exchange.status));
+    }
+    let operations: BTreeSet<String> = seen.iter().map(|(operation, _)| operation.clone()).collect();
+    assert_eq!(operations, document.operations(), "operations that the journey did not come to");
+    let statuses: BTreeSet<u16> = seen.iter().map(|(_, status)| *status).collect();
+    assert_eq!(statuses, BTreeSet::from([200, 201, 400, 401, 402, 404, 409, 422, 429]));
+}
+
+#[tokio::test]
+async fn what_the_sandbox_answers_to_every_operation_is_what_the_vendor_describes() {
+    let options = Options { time: Time::Manual, ..Options::default() };
+    let sandbox = sandbox::start(options).await.expect("a free port");
+    let (document, relay) = (Document::of_the_vendor(), Relay::start(sandbox.base_url()).await);
+    let company = |page: u32| json!({ "company_name": "Acme", "page": page, "pageSize": 20 });
+    let calls: [(&str, &str, Value); 16] = [
+        ("GET", "/external/credits/balance", Value::Null),
+        (
+            "POST",
+            "/external/actions/precheck",
+            json!({ "action_type": "unlock_event_contacts", "params": { "event_id": "7" } }),
+        ),
+        ("POST", "/external/contacts/unlock", json!({ "personnel_ids": every_fate(), "event_id": "7" })),
+        ("POST", "/external/contacts/unlock", json!({ "personnel_ids": ["193"] })),
+        ("GET", "/external/contacts/unlock-tasks/321", Value::Null),
+        ("POST", "/external/contacts/unlock-phone", json!({ "personnel_ids": every_fate() })),
+        ("GET", "/external/contacts/unlock-phone-tasks/322", Value::Null),
+        ("POST", "/external/events/7/unlock", Value::Null),
+        ("POST", "/external/events/7/unlock", Value::Null),
+        ("POST", "/external/events/404/unlock", Value::Null),
+        ("GET", "/external/personnel/profile?personnel_id=193", Value::Null),
+        ("GET", "/external/personnel/list?event_id=7&page=1&pageSize=20", Value::Null),
+        ("POST", "/external/exhibitors/search-by-company-name", company(1)),
+        ("POST", "/external/exhibitors/search-by-company-name", company(9)),
+        ("POST", "/external/exhibitors/search-events", company(1)),
+        ("POST", "/external/exhibitors/search-events", company(3)),
+    ];
+    for (method, path, body) in calls {
+        relay.call(method, path, body).await;
+        sandbox.advance(Duration::from_secs(5));
+    }
+    let mut seen = BTreeSet::new();
+    for exchange in &relay.exchanges() {
+        seen.insert(document.judge(exchange).unwrap_or_else(|problem| panic!("{problem}\n{exchange:#?}")));
+    }
+    assert_eq!(seen, document.operations(), "an operation of the vendor's file that nothing tried");
+}
+
+/// The judge bites: each of these differs from a right exchange in one thing.
+#[tokio::test]
+async fn a_wrong_word_on_either_side_of_the_wire_is_noticed() {
+    let document = Document::of_the_vendor();
+    let right = Exchange {
+        method: "POST".to_owned(),
+        path: "/external/contacts/unlock".to_owned(),
+        headers: [
+            ("authorization", "Bearer uak_x"),
+            ("content-type", "application/json"),
+            ("x-call-source", "api"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into(),
+        body: json!({ "personnel_ids": ["1"], "event_id": "7" }),
+        status: 201,
+        answer_headers: [("content-type".to_owned(), "application/json".to_owned())].into(),
+        answer: json!({ "status": "accepted", "task_id": "1", "job_id": "1" }),
+    };
+    assert_eq!(document.judge(&right), Ok("unlockContactEmails".to_owned()));
+    type Change = fn(&mut Exchange);
+    let wrong: [(&str, Change); 12] = [
+        ("no such method", |e| e.method = "PUT".to_owned()),
+        ("no such path", |e| e.path = "/external/contacts/unlocks".to_owned()),
+        ("a parameter that nobody described", |e| e.path += "?dry_run=1"),
+        ("no key", |e| drop(e.headers.remove("authorization"))),
+        ("a header with another word", |e| {
+            drop(e.headers.insert("x-call-source".to_owned(), "cron".to_owned()))
+        }),
+        ("not JSON", |e| drop(e.headers.insert("content-type".to_owned(), "text/plain".to_owned()))),
+        ("a number for a text", |e| e.body = json!({ "personnel_ids": [1] })),
+        ("an empty list", |e| e.body = json!({ "personnel_ids": [] })),
+        ("a field that nobody described", |e| e.body["eventId"] = json!("7")),
+        ("a status that is not documented", |e| e.status = 418),
+        ("a task that is no number", |e| e.answer["task_id"] = json!("task-1")),
+        ("accepted without a task", |e| e.answer = json!({ "status": "accepted" })),
+    ];
+    for (name, change) in wrong {
+        let mut exchange = right.clone();
+        change(&mut exchange);
+        assert!(document.judge(&exchange).is_err(), "{name} was not noticed");
+    }
+}
