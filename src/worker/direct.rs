@@ -75,6 +75,8 @@ async fn record(
         Direct::Search { page, .. } => Some(*page),
     };
     let job_id = job.id;
+    let charged = delivery.charge(price) > Credits::ZERO;
+    deps.store.metrics().attempt_ended(if charged { "accepted" } else { "nothing_chargeable" });
     let answered = Answered { job, price, page, delivery, sent_at, now };
     let again = answered.clone();
     let recorded = deps.store.write(move |connection| Box::pin(answered.record(connection))).await;

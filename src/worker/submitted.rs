@@ -128,16 +128,7 @@ pub(super) async fn record_failure(
         SubmissionFailure::Doubt if !guard::holds(Guard::Verify) => SubmissionFailure::TryAgain,
         meaning => meaning,
     };
-    let end = AttemptEnd {
-        result: match error.failure {
-            Failure::NotSent => "not_sent",
-            Failure::Refused(_) => "refused",
-            Failure::Unknown => "unknown",
-        },
-        status: error.status,
-        error_key: error.error_key.clone(),
-        trace_id: error.trace_id.clone(),
-    };
+    let end = failed_attempt(error);
     deps.store.metrics().attempt_ended(end.result);
     let event = event_of(meaning);
     job.apply(event.clone(), now)?;
@@ -186,6 +177,19 @@ pub(super) async fn record_failure(
             })
         })
         .await
+}
+
+fn failed_attempt(error: &ApiError) -> AttemptEnd {
+    AttemptEnd {
+        result: match error.failure {
+            Failure::NotSent => "not_sent",
+            Failure::Refused(_) => "refused",
+            Failure::Unknown => "unknown",
+        },
+        status: error.status,
+        error_key: error.error_key.clone(),
+        trace_id: error.trace_id.clone(),
+    }
 }
 
 fn event_of(meaning: SubmissionFailure) -> Event {

@@ -123,7 +123,7 @@ fn svg(samples: &[Sample]) -> String {
 }
 
 fn draw(svg: &mut String, (title, lines): &Panel, samples: &[Sample], top: f64, end: f64) {
-    let values = lines.iter().flat_map(|(_, _, value)| samples.iter().filter_map(|sample| value(sample)));
+    let values = lines.iter().flat_map(|(_, _, value)| samples.iter().filter_map(value));
     let most = round_up(values.fold(0.0, f64::max));
     let x = |seconds: f64| LEFT + seconds / end * WIDTH;
     let y = |value: f64| top + HEIGHT - value / most * HEIGHT;
