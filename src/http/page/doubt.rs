@@ -49,7 +49,7 @@ pub(super) fn decision(look: &Look<'_>, doubtful: &Doubtful) -> Markup {
             p { strong { "Evidence: " } (visible(job.evidence.as_deref().unwrap_or("it was not looked at yet"))) }
             @if is_yours || !look.is_trusted() { (ways_out(look, doubtful)) } @else {
                 details #(format!("decide-{id}-more")) .careful {
-                    summary { "Decide by hand\u{2026}" }
+                    summary #(format!("decide-{id}-summary")) { "Decide by hand\u{2026}" }
                     (ways_out(look, doubtful))
                 }
             }

@@ -15,13 +15,15 @@ const DAY_MS: i64 = 86_400_000;
 const WIDTH: i64 = 600;
 const HEIGHT: i64 = 120;
 
+/// Room above the highest point, for its figure.
+const TOP: i64 = 24;
+
 /// Snapshots that are drawn at most; a busy account takes thousands a day.
 const SNAPSHOTS_AT_MOST: u32 = 5_000;
 
 /// How far a request is: delivered, ended otherwise, open. The words beside it say the same.
 pub(super) fn bar(delivered: i64, otherwise: i64, all: i64) -> Markup {
-    let share = |part: i64| if all > 0 { part.clamp(0, all) * 1_000 / all } else { 0 };
-    let (first, second) = (share(delivered), share(otherwise));
+    let (first, second) = shares(delivered, otherwise, all);
     html! {
         svg .bar viewBox="0 0 1000 10" preserveAspectRatio="none" aria-hidden="true" {
             rect .bar-open x="0" y="0" width="1000" height="10" {}
@@ -29,6 +31,13 @@ pub(super) fn bar(delivered: i64, otherwise: i64, all: i64) -> Markup {
             rect .bar-otherwise x=(first) y="0" width=(second) height="10" {}
         }
     }
+}
+
+/// Two parts of a whole in thousandths; together never more than all of it.
+fn shares(first: i64, second: i64, all: i64) -> (i64, i64) {
+    let share = |part: i64| part.clamp(0, all.max(0)).saturating_mul(1_000).checked_div(all).unwrap_or(0);
+    let first = share(first);
+    (first, share(second).min(1_000 - first))
 }
 
 /// Both drawings of each account.
@@ -111,7 +120,7 @@ fn balance(account: &str, balances: &[(Time, i64)], since: Millis, now: Millis, 
 fn steps(balances: &[(Time, i64)], most: i64, since: Millis, now: Millis) -> String {
     let across = now.since(since).max(1);
     let x = |at: Time| Millis(at.0).since(since).min(across) * WIDTH / across;
-    let y = |total: i64| HEIGHT - total.max(0) * (HEIGHT - 4) / most.max(1);
+    let y = |total: i64| HEIGHT - total.max(0) * (HEIGHT - TOP) / most.max(1);
     let mut path = String::new();
     for (at, total) in balances {
         // Writing to a String cannot fail.
@@ -134,7 +143,7 @@ fn rate(account: &str, used: &Used, now: Millis) -> Markup {
         used.limit,
         used.window_ms / 1_000
     );
-    let height = |calls: f64| (calls / top * (HEIGHT - 4) as f64).round() as i64;
+    let height = |calls: f64| (calls / top * (HEIGHT - TOP) as f64).round() as i64;
     let since = now.plus(-(STEPS as i64) * STEP_MS);
     let step_width = WIDTH as f64 / STEPS as f64;
     html! {
@@ -149,7 +158,7 @@ fn rate(account: &str, used: &Used, now: Millis) -> Markup {
                     @let tall = height(f64::from(*calls));
                     rect .call x=(format!("{x:.1}")) y=(HEIGHT - tall) width=(format!("{step_width:.2}")) height=(tall) {}
                 }
-                text .label .at-end x=(WIDTH - 4) y=(HEIGHT - height(used.allowed) + 14) { "limit" }
+                text .label x="40" y=(HEIGHT - height(used.allowed) - 4) { "limit" }
                 line .limit x1="0" x2=(WIDTH) y1=(HEIGHT - height(used.allowed)) y2=(HEIGHT - height(used.allowed)) {}
             }
         }
@@ -171,21 +180,20 @@ mod tests {
     #[test]
     fn a_balance_keeps_its_height_until_the_next_reading() {
         let balances = [(Time(0), 1_000), (Time(500), 250)];
-        assert_eq!(steps(&balances, 1_000, Millis(0), Millis(1_000)), "M0 4H300V91H600");
+        assert_eq!(steps(&balances, 1_000, Millis(0), Millis(1_000)), "M0 24H300V96H600");
     }
 
     #[test]
     fn nothing_is_drawn_outside_of_the_frame() {
         let balances = [(Time(-5), -70), (Time(5_000), i64::MAX / 200)];
         let path = steps(&balances, i64::MAX / 200, Millis(0), Millis(1_000));
-        assert_eq!(path, "M0 120H600V4H600");
+        assert_eq!(path, "M0 120H600V24H600");
     }
 
     #[test]
     fn a_bar_is_never_longer_than_whole() {
-        for (delivered, otherwise, all) in [(3, 1, 4), (0, 0, 0), (9, 9, 4), (-1, 2, 4)] {
-            let drawn = bar(delivered, otherwise, all).into_string();
-            assert!(!drawn.contains("width=\"-") && !drawn.contains("width=\"2"), "{drawn}");
-        }
+        let cases = [(3, 1, 4), (0, 0, 0), (9, 9, 4), (-1, 2, 4), (1, 1, 3)];
+        let drawn = cases.map(|(delivered, otherwise, all)| shares(delivered, otherwise, all));
+        assert_eq!(drawn, [(750, 250), (0, 0), (1_000, 0), (0, 500), (333, 333)]);
     }
 }

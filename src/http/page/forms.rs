@@ -35,7 +35,8 @@ pub(super) fn careful(look: &Look<'_>, act: Act, id: &str, label: &str, effect: 
     }
     html! {
         details id=(format!("{id}-more")) .careful {
-            summary { (label) "\u{2026}" }
+            // The script gives the focus back to what has an id.
+            summary #(format!("{id}-summary")) { (label) "\u{2026}" }
             p { (effect) }
             (button(look, act, id, label))
         }
