@@ -89,7 +89,7 @@ async fn a_402_waits_for_a_balance_that_suffices_with_one_post() {
     let mut worker = town.start();
     town.until("select count(*) from jobs where state_reason = 'insufficient_credits'", 1).await;
     town.sandbox.top_up(5_000);
-    town.until("select count(*) from inbox where status = 'done'", 1).await;
+    town.until("select count(*) from requests where status = 'done' and inbox_is_behind = 0", 1).await;
     worker.kill().expect("the worker is there");
     worker.wait().expect("it is dead");
     assert_eq!(submissions(&town), 2, "one for the 402, one after the top-up");
