@@ -608,6 +608,12 @@ impl Write for Log {
 impl Log {
     /// Catches what this thread logs, at every level, until the guard goes.
     fn catch() -> (Log, tracing::subscriber::DefaultGuard) {
+        // Interested in everything, and silent: what another test does without a subscriber of its own
+        // would otherwise let the event's place be remembered as one that nobody listens to.
+        static LISTENS: std::sync::Once = std::sync::Once::new();
+        LISTENS.call_once(|| {
+            tracing::subscriber::set_global_default(tracing_subscriber::registry()).expect("the first");
+        });
         let log = Log::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt()
