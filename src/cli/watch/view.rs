@@ -218,7 +218,7 @@ impl View {
 
     fn start_approving(&mut self) {
         let Some(Target::Request(id)) = self.target() else {
-            self.note = Some("select a request that awaits approval; nothing was changed".to_owned());
+            self.note = Some("choose a request that awaits approval; nothing was changed".to_owned());
             return;
         };
         let waits = self.model.requests.iter().find(|row| row.id == id && row.status == "awaiting_approval");
@@ -230,7 +230,7 @@ impl View {
 
     fn start_cancelling(&mut self) {
         let Some(Target::Request(id)) = self.target() else {
-            self.note = Some("select a request to cancel; nothing was changed".to_owned());
+            self.note = Some("choose a request to cancel; nothing was changed".to_owned());
             return;
         };
         match self.model.requests.iter().find(|row| row.id == id) {
