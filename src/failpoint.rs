@@ -1,8 +1,8 @@
 //! Places where a test kills or stops the process, or watches it pass.
 //!
-//! In debug builds only, `UNLOCKD_FAIL=PLACE:N[:stop|:hang]` kills the process (SIGKILL, as a power cut would)
-//! when it passes the place for the N-th time, or stops it (SIGSTOP), or hangs there for good. The places stand before and after each
-//! commit and each call to the API, and counting N up from 1 until a run passes untouched visits
+//! In debug builds only, `UNLOCKD_FAIL=PLACE:N[:stop|:hang]` kills the process (SIGKILL, as a power cut
+//! would) when it passes the place for the N-th time, or stops it (SIGSTOP), or hangs there for good. The
+//! places stand before and after each commit and each call to the API, and counting N up from 1 until a run passes untouched visits
 //! every one of them.
 //!
 //! [`watch`] is for tests that run the worker in their own process; it is there in every build,

@@ -14,6 +14,11 @@
 //!    [`worker::read`] fetches values that no task will bring.
 //! 6. [`worker::settle`] compares credits expected with credits gone: [`domain::reconcile`].
 //!
+//! Event unlocks and searches take the same way, by [`domain::direct`], and have their answer at once.
+//! `unlockd personnel` lists an event's people ([`domain::listing`]). Beside the journey:
+//! [`worker::decide`] is what people may do to it, [`worker::explain`] what they are told,
+//! [`worker::notify`] sends webhooks, [`worker::erase`] and [`store::backup`] look after what was bought.
+//!
 //! [`domain::job`] owns every state in between; [`store`] is the only module with SQL, [`clock`] the only one
 //! that reads the time, [`worker::gate`] the only door to the API. [`http`] shows it all to people and
 //! monitors, [`metrics`] counts what this process does. [`sandbox`] imitates the vendor and shares

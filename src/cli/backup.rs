@@ -17,9 +17,10 @@ Examples:
 A running worker goes on meanwhile. An inbox file of its own is copied too, to FILE.inbox. Copies are
 checked before they get their name, and readable by their owner only: they hold emails and phones.
 
-To restore: stop the worker, put the copy in the place of the database (and remove the old -wal and
--shm files), start the worker. It finds that the database is an older copy and submits nothing until
-`unlockd resume`; a precheck then tells what was bought since, which is read and not bought again.")]
+To restore: stop the worker, put the copy in the place of the database (and FILE.inbox in the place of
+the inbox file), remove the old -wal and -shm files, start the worker. It notices the older copy and asks
+before each purchase: what was bought since is read and not bought again. What no precheck can vouch
+for, such as a search, pauses the account until `unlockd resume`.")]
 pub(super) struct Args {
     /// The copy
     #[arg(value_name = "FILE")]

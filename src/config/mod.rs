@@ -15,8 +15,6 @@ mod read;
 mod rules;
 mod secret;
 mod sources;
-#[cfg(test)]
-mod tests;
 mod values;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
@@ -244,3 +242,6 @@ pub fn load(inputs: &Inputs) -> Result<Config, ConfigError> {
     }
     Ok(config)
 }
+
+#[cfg(test)]
+mod tests;

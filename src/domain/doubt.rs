@@ -70,7 +70,9 @@ fn took_no_effect(look: &Look, cost: Credits) -> bool {
 /// is open, or a part is gone that is at least what is left to charge, and open profiles show it.
 fn charge_explains_it(look: &Look, cost: Credits) -> bool {
     let Some((least, most)) = look.unexplained else { return false };
-    let some_open = look.profiles_open > 0 || look.quote.is_some_and(|quote| quote < cost);
+    // A contact that can never be charged makes the quote smaller too, so profiles must agree.
+    let none_read = look.profiles_read == 0 && look.quote.is_some_and(|quote| quote < cost);
+    let some_open = look.profiles_open > 0 || none_read;
     let all_gone = least >= cost && some_open;
     let part_gone = look.quote.is_some_and(|quote| quote < cost && quote <= least)
         && most <= cost
@@ -223,6 +225,11 @@ mod tests {
             ),
             ("some were skipped, none seen open", look(Some(15), Some((1_440, 1_440)), 0, 3), Sign::Unclear),
             ("failed ones can be bought again", look(Some(30), Some((30, 30)), 0, 3), Sign::Unclear),
+            (
+                "one can never be charged, and somebody else spent as much",
+                look(Some(1_485), Some((2_000, 2_000)), 0, 3),
+                Sign::Unclear,
+            ),
             ("others spent much more", look(Some(900), Some((0, 9_000)), 1, 3), Sign::Unclear),
             ("a top-up hides what was charged", look(Some(15), Some((-970, -970)), 1, 3), Sign::Unclear),
             ("only a balance", look(None, Some((0, 0)), 0, 0), Sign::Unclear),

@@ -1,7 +1,7 @@
 //! The HTTP server at `http.listen`: health, metrics and the status page.
 //!
-//! It reads through connections of its own and never calls the API, so that no number of visitors
-//! delays paid work. Every answer, an error included, passes one guard: a foreign `Host` is refused
+//! It reads through connections of its own, and showing a page never calls the API, so that no number
+//! of visitors delays paid work; only a signed-in person's "Read now" does, through the gate. Every answer, an error included, passes one guard: a foreign `Host` is refused
 //! and the headers that browsers obey are set. A port that is taken does not stop the worker: it is
 //! said once and tried again, so a standby worker of the same host gets the port when it takes over.
 

@@ -7,7 +7,7 @@
 //! next state always comes from `domain`, never from SQL.
 //!
 //! The files: [`inbox`] (the table other programs write), [`requests`], [`items`], [`reading`]
-//! (items whose value is in a profile), [`jobs`], [`attempts`] (the intent before each POST),
+//! (items whose value is in a profile), [`direct`] (results of event unlocks and searches), [`jobs`], [`attempts`] (the intent before each POST),
 //! [`ledger`] (holds, charges, prices), [`balances`], [`windows`] (settlements), [`accounts`]
 //! (pause, key, rate limit), [`outbox`] (messages for `notify.url`), [`lease`] (one worker for one
 //! database), [`disk`] (room for what was paid for), [`erase`], [`backup`], [`timeline`], [`report`]

@@ -7,6 +7,7 @@ mod health;
 mod pages;
 mod place;
 mod session;
+// Shared with tests/it, which uses the rest.
 #[allow(dead_code)]
 #[path = "../it/support/mod.rs"]
 mod support;

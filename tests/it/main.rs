@@ -1,7 +1,7 @@
 //! Integration tests: a real database file, real HTTP to the sandbox, a clock that moves when told.
 //!
 //! One binary, so that it is linked once. [`support::Town`] is where everything happens; the
-//! invariants of `support/check.rs` hold after every test.
+//! invariants of `tests/shared/invariants.rs` hold after every test.
 
 mod actions;
 mod architecture;

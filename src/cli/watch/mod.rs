@@ -1,8 +1,7 @@
 //! `unlockd watch`: what is going on, live.
 //!
 //! [`model`] is read from the database, [`view`] is where the person is and what a key means,
-//! [`draw`] and
-//! [`rows`] put it on the screen, [`terminal`] owns the terminal and the loop. It reads the database
+//! [`draw`] and [`rows`] put it on the screen, [`terminal`] owns the terminal and the loop. It reads the database
 //! only, so it works beside a running daemon and without one; a decision is carried out by the same
 //! code as on the command line. Not on a terminal it prints a plain block whenever something changes.
 

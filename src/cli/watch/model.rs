@@ -168,6 +168,12 @@ fn of_account(model: &Model, account: &Account) -> Vec<Need> {
             "put a valid key there",
         ));
     }
+    if account.refused_key.is_none() && waiting("invalid_api_key") > 0 {
+        let jobs = plural(waiting("invalid_api_key"), "job");
+        let what = format!("{name} has no key: {jobs} not sent");
+        let to_do = "put a key in the configuration: unlockd check";
+        needs.push(need("invalid_api_key", what, to_do, "put a key there"));
+    }
     if waiting("insufficient_credits") > 0 {
         let jobs = plural(waiting("insufficient_credits"), "job");
         let what = format!("{jobs} of {name} waiting for credits; nothing of that was bought");
@@ -189,7 +195,15 @@ fn of_account(model: &Model, account: &Account) -> Vec<Need> {
         needs.push(need("expired", what, &format!("to poll again: {resume}"), "r polls again"));
     }
     if account.paused_at.is_some() {
-        needs.push(need("paused", format!("{name} is paused: nothing new is sent"), &resume, "r resumes"));
+        let (why, first) = match account.paused_by_restore {
+            false => ("", ""),
+            true => (
+                ", since the database is an older copy and no precheck can tell what was bought since",
+                "see that no other worker uses another copy, look at the requests, then: ",
+            ),
+        };
+        let what = format!("{name} is paused{why}: nothing new is sent");
+        needs.push(need("paused", what, &format!("{first}{resume}"), "r resumes"));
     }
     needs
 }
@@ -328,11 +342,13 @@ pub(super) mod tests {
             job(3, "in_doubt", Some("looking")),
             job(4, "in_doubt", Some("needs_decision")),
             job(5, "queued", Some("budget")),
+            job(6, "queued", Some("invalid_api_key")),
         ];
         let mut model = model(vec![request(1, "accepted"), request(2, "awaiting_approval")], jobs);
         assert_eq!(
             reasons(&model),
-            ["needs_decision", "awaiting_approval", "insufficient_credits", "budget"]
+            ["needs_decision", "awaiting_approval", "invalid_api_key", "insufficient_credits", "budget"],
+            "a job waits for a key, and none was refused: there is none"
         );
         model.accounts[0].paused_at = Some(Time(0));
         model.accounts[0].refused_key = Some("3fa1c2d9".to_owned());

@@ -223,6 +223,12 @@ fn paused(look: &Look<'_>, account: &Account, to_send: i64) -> Markup {
                 @if let Some(at) = account.paused_at { "Since " (moment(at, look.now)) " nothing " } @else { "Nothing " }
                 "new is submitted: " (number(to_send)) " contacts or batches wait. What was sent is polled and settled."
             }
+            @if account.paused_by_restore {
+                p {
+                    "The database is an older copy, and no precheck could tell whether what is next was bought since. See \
+                     that no other worker uses another copy, look at the requests, then continue."
+                }
+            }
             (resume(look, name, &format!("resume-{name}"), "Continue submitting"))
         }
     }

@@ -37,6 +37,8 @@ pub struct Account {
     /// No call before this moment: the API asked to wait.
     pub blocked_until: Option<Time>,
     pub paused_at: Option<Time>,
+    /// It is paused since the database is an older copy, and not because a person said so.
+    pub paused_by_restore: bool,
     /// The fingerprint of a key that the API refused, and since when.
     pub refused_key: Option<String>,
     pub key_refused_at: Option<Time>,
@@ -77,6 +79,7 @@ pub async fn read(
         rate_limit: rate.limit(),
         blocked_until: rate.blocked_until().filter(|until| *until > now).map(Time::from),
         paused_at: row.paused_at.map(Time),
+        paused_by_restore: row.is_paused_by_restore(),
         refused_key: row.refused_key,
         key_refused_at: row.key_refused_at.map(Time),
         expired_jobs,
