@@ -99,7 +99,8 @@ pub fn weigh_event(open: bool, unexplained: Option<(Credits, Credits)>, cost: Cr
         return EventVerdict::AskAgain;
     }
     // Somebody else unlocked it. A balance that has grown could hide the charge, and proves nothing.
-    let surely_not_ours = unexplained.is_some_and(|(least, most)| least >= Credits::ZERO && most < cost);
+    let surely_not_ours =
+        unexplained.is_some_and(|(least, most)| least >= Credits::ZERO && most <= Credits::ZERO);
     EventVerdict::Open { charge: if surely_not_ours { Credits::ZERO } else { cost } }
 }
 
@@ -283,7 +284,7 @@ mod tests {
         };
         assert_eq!(charge(gone(2_000, 2_000)), 2_000, "ours");
         assert_eq!(charge(gone(0, 0)), 0, "somebody else's");
-        assert_eq!(charge(gone(0, 1_999)), 0, "too little is gone");
+        assert_eq!(charge(gone(0, 1_999)), 2_000, "a top-up may hide the rest");
         assert_eq!(charge(gone(0, 2_000)), 2_000, "may be ours");
         assert_eq!(charge(gone(-500, -500)), 2_000, "a top-up may hide it");
         assert_eq!(charge(None), 2_000, "nothing is known");

@@ -91,6 +91,12 @@ impl Sorting {
         self.unhelpful
     }
 
+    /// Everything leaves the batch, to be read from profiles: whoever is locked comes back.
+    pub fn read_instead(&mut self) {
+        self.had.append(&mut self.chargeable);
+        self.cost = Credits::ZERO;
+    }
+
     /// Goes without asking: everything is taken to cost the expected price.
     pub fn ask_nothing(&mut self) {
         while let Some(group) = self.open.pop() {

@@ -223,7 +223,8 @@ async fn carry_out(look: &Look<'_>, act: &Act) -> Result<Done, Refused> {
             let notice = format!("Account {account} is paused: nothing new is submitted.");
             Ok(Done { notice, then: "/".to_owned() })
         }
-        Act::Resume { account } => resume(look, account).await,
+        Act::Resume { account } => resume(look, account, true).await,
+        Act::TryAgain { account } => resume(look, account, false).await,
         Act::ReadBalance { account } => read_balance(look, account).await,
         Act::Reveal { .. } => Err(Refused::Changed("this is no decision".to_owned())),
     }
@@ -265,15 +266,19 @@ async fn unchanged(look: &Look<'_>, id: i64, version: i64) -> Result<Job, Refuse
     }
 }
 
-async fn resume(look: &Look<'_>, account: &str) -> Result<Done, Refused> {
+async fn resume(look: &Look<'_>, account: &str, lifts_pause: bool) -> Result<Done, Refused> {
     let config = look.site.config();
     let ladder = Ladder::new(&config.polling.steps, config.polling.give_up_after);
     let id = AccountId::trusted(account);
-    let resumed = decide::resume(&look.site.store, &id, &ladder, look.now).await?;
+    let store = &look.site.store;
+    let resumed = match lifts_pause {
+        true => decide::resume(store, &id, &ladder, look.now).await?,
+        false => decide::try_again(store, &id, &ladder, look.now).await?,
+    };
     let still_paused = accounts::read(look.site.store.readers(), &id).await?.paused_at.is_some();
     let notice = format!(
         "Account {account} {}: {} waiting and {} expired jobs are tried again.",
-        if still_paused { "was paused again by somebody" } else { "goes on" },
+        if still_paused { "stays paused" } else { "goes on" },
         resumed.parked_jobs,
         resumed.expired_jobs
     );

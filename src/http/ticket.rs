@@ -48,7 +48,12 @@ pub(super) enum Act {
     Pause {
         account: String,
     },
+    /// Continues a paused account.
     Resume {
+        account: String,
+    },
+    /// Tries again what waits, and lifts no pause: none was shown.
+    TryAgain {
         account: String,
     },
     ReadBalance {

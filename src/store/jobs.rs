@@ -263,13 +263,14 @@ pub async fn parked(readers: &SqlitePool, account: &AccountId, limit: u32) -> Re
     jobs(rows)
 }
 
-/// In-doubt jobs that are still being looked at or read, by when they are due.
+/// In-doubt jobs that are still being looked at, by when they are due.
 pub async fn in_doubt(readers: &SqlitePool, account: &AccountId) -> Result<Vec<Job>, StoreError> {
-    let rows =
-        sqlx::query_as(select_jobs!("where state = 'in_doubt' and account = ?1 order by due_at limit 64"))
-            .bind(account.as_str())
-            .fetch_all(readers)
-            .await?;
+    let rows = sqlx::query_as(select_jobs!(
+        "where state = 'in_doubt' and account = ?1 and state_reason = 'looking' order by due_at limit 64"
+    ))
+    .bind(account.as_str())
+    .fetch_all(readers)
+    .await?;
     jobs(rows)
 }
 

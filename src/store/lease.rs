@@ -74,7 +74,7 @@ pub async fn try_take(store: &Store, now: Millis) -> Result<Result<Lease, HeldBy
     let lock = try_lock(&lock_path)?;
     let row = read(store).await?;
     let restored = match &lock {
-        Some(lock) => is_restored(lock, &row, newest_event(store).await?),
+        Some(lock) => is_restored(lock, &row, store).await?,
         None => false,
     };
     let expired = now.0 - row.renewed_at >= EXPIRES_AFTER_MS || row.renewed_at > now.0 + EXPIRES_AFTER_MS;
@@ -85,7 +85,7 @@ pub async fn try_take(store: &Store, now: Millis) -> Result<Result<Lease, HeldBy
     }
     if let (0, Some(lock)) = (row.token, &lock) {
         // Nobody had this database before. It is said before the token goes up, which tells it no more.
-        write_note(lock, 0)
+        write_note(lock, (0, 0))
             .and_then(|()| lock.sync_all())
             .map_err(|error| super::open_error(&lock_path, error))?;
     }
@@ -166,25 +166,29 @@ impl Lease {
     }
 }
 
-fn is_restored(mut lock: &File, row: &LeaseRow, newest_event: i64) -> bool {
+/// Whether the event that was noted last is not in the timeline, or another one has its place: what a
+/// person decides on an older copy makes its timeline longer, but not the same.
+async fn is_restored(mut lock: &File, row: &LeaseRow, store: &Store) -> Result<bool, StoreError> {
     let mut text = String::new();
-    let noted =
-        std::io::Read::read_to_string(&mut lock, &mut text).ok().and_then(|_| text.trim().parse().ok());
-    match noted {
-        Some(noted) => newest_event < noted,
-        None => row.token > 0,
-    }
+    std::io::Read::read_to_string(&mut lock, &mut text).ok();
+    let mut parts = text.split_whitespace().map(str::parse::<i64>);
+    let (Some(Ok(id)), Some(Ok(at))) = (parts.next(), parts.next()) else { return Ok(row.token > 0) };
+    let there: Option<i64> = sqlx::query_scalar("select at from request_events where id = ?1")
+        .bind(id)
+        .fetch_optional(store.readers())
+        .await?;
+    Ok(id > 0 && there != Some(at))
 }
 
 /// In place and always of one length, so that a crash leaves the old note or the new one.
-fn write_note(lock: &File, newest_event: i64) -> std::io::Result<()> {
-    lock.write_all_at(format!("{newest_event:020}\n").as_bytes(), 0)
+fn write_note(lock: &File, (id, at): (i64, i64)) -> std::io::Result<()> {
+    lock.write_all_at(format!("{id:020} {at:020}\n").as_bytes(), 0)
 }
 
-async fn newest_event(store: &Store) -> Result<i64, StoreError> {
-    Ok(sqlx::query_scalar("select coalesce(max(id), 0) from request_events")
-        .fetch_one(store.readers())
-        .await?)
+/// The newest event's id and time.
+async fn newest_event(store: &Store) -> Result<(i64, i64), StoreError> {
+    let newest = sqlx::query_as("select id, at from request_events order by id desc limit 1");
+    Ok(newest.fetch_optional(store.readers()).await?.unwrap_or_default())
 }
 
 /// Reads the lease.

@@ -95,11 +95,13 @@ pub async fn insert(
     .bind(json!(items).to_string())
     .execute(&mut *connection)
     .await?;
+    let taken = rows.iter().zip(requests).filter(|(_, request)| inserted.contains(&request.id.0));
+    let new: Vec<_> = taken.map(|(row, _)| row).collect();
     sqlx::query(
         "insert into request_events (at, request_id, event, detail)
          select ?2, value->>0, value->>11, value->>12 from json_each(?1)",
     )
-    .bind(json!(rows).to_string())
+    .bind(json!(new).to_string())
     .bind(now.0)
     .execute(connection)
     .await?;
@@ -334,6 +336,34 @@ pub async fn end_unsent(
     .await?;
     recount_jobs(connection, &left).await?;
     Ok(result.rows_affected())
+}
+
+/// Takes out of a queued job what people want no more: contacts that came back to be sent after their
+/// request was cancelled, or while it awaits an approval again. Returns how many.
+pub async fn leave_unwanted(
+    connection: &mut SqliteConnection,
+    job_id: JobId,
+    now: Millis,
+) -> Result<u64, StoreError> {
+    let cancelled: Vec<i64> = sqlx::query_scalar(
+        "update items set state = 'done', outcome = 'cancelled', resolved_at = ?2
+         where job_id = ?1 and state = 'assigned' and exists (select 1 from request_events e
+               where e.request_id = items.request_id and e.event = 'cancel') returning request_id",
+    )
+    .bind(job_id.0)
+    .bind(now.0)
+    .fetch_all(&mut *connection)
+    .await?;
+    finish_complete(&mut *connection, &json!(cancelled).to_string(), now).await?;
+    let waiting = sqlx::query(
+        "update items set state = 'unapproved', job_id = null
+         where job_id = ?1 and state = 'assigned'
+           and request_id in (select id from requests where status = 'awaiting_approval')",
+    )
+    .bind(job_id.0)
+    .execute(connection)
+    .await?;
+    Ok(cancelled.len() as u64 + waiting.rows_affected())
 }
 
 /// A request's standing, for the decisions of people.

@@ -206,6 +206,27 @@ pub async fn resume(
     ladder: &Ladder,
     now: Millis,
 ) -> Result<Resumed, StoreError> {
+    go_on(store, account, ladder, true, now).await
+}
+
+/// Tries again what waited for credits or a key, and what had expired. A pause stays: whoever asks for
+/// this may not have seen it.
+pub async fn try_again(
+    store: &Store,
+    account: &AccountId,
+    ladder: &Ladder,
+    now: Millis,
+) -> Result<Resumed, StoreError> {
+    go_on(store, account, ladder, false, now).await
+}
+
+async fn go_on(
+    store: &Store,
+    account: &AccountId,
+    ladder: &Ladder,
+    lifts_pause: bool,
+    now: Millis,
+) -> Result<Resumed, StoreError> {
     let before = accounts::read(store.readers(), account).await?;
     let expired = jobs::expired(store.readers(), account).await?;
     let parked = jobs::parked(store.readers(), account, u32::MAX).await?;
@@ -215,12 +236,14 @@ pub async fn resume(
         expired_jobs: expired.len(),
         parked_jobs: parked.iter().filter(|job| job.state.reason().is_some()).count(),
     };
-    let vouched = before.is_paused_by_restore();
+    let vouched = lifts_pause && before.is_paused_by_restore();
     let (account, next_poll_at) = (account.clone(), ladder.next_poll(0, now));
     store
         .write(move |connection| {
             Box::pin(async move {
-                accounts::set_paused(&mut *connection, &account, None).await?;
+                if lifts_pause {
+                    accounts::set_paused(&mut *connection, &account, None).await?;
+                }
                 if vouched {
                     accounts::set_restored(&mut *connection, &account, None).await?;
                 }
@@ -247,11 +270,22 @@ pub async fn resume(
 /// precheck included.
 pub async fn resubmit(store: &Store, mut job: Job, now: Millis) -> Result<(), StoreError> {
     job.apply(Event::Resubmit, now)?;
-    (job.window_id, job.due_at) = (None, None);
+    job.due_at = None;
+    // Only the balance can tell what a lost search has cost; unless it stayed as it was, that counts.
+    let paid = job.action.is_search() && job.no_effect_looks == 0;
+    if !paid {
+        job.window_id = None;
+    }
     store
         .write(move |connection| {
             Box::pin(async move {
-                take_back(&mut *connection, &job, now).await?;
+                if paid {
+                    let cost = job.cost.unwrap_or_default();
+                    ledger::release(&mut *connection, &job.account, job.id, now).await?;
+                    ledger::charge(&mut *connection, &job.account, job.id, cost, now).await?;
+                } else {
+                    take_back(&mut *connection, &job, now).await?;
+                }
                 jobs::save(&mut *connection, &job).await?;
                 let detail = "a person decided to send it again";
                 timeline::of_job(connection, now, job.id, "resubmit", detail).await

@@ -16,11 +16,13 @@ use crate::domain::doubt::{self, EventVerdict, Verdict};
 use crate::domain::failure::ReadFailure;
 use crate::domain::job::Event;
 use crate::domain::rate::Class;
-use crate::domain::{Credits, EventId, JobId, Millis, pacing};
+use crate::domain::{Action, Credits, EventId, JobId, Millis, pacing};
 use crate::store::attempts::AttemptEnd;
 use crate::store::jobs::Job;
 use crate::store::reading::{self, ToRead};
-use crate::store::{StoreError, attempts, balances, direct, items, jobs, ledger, requests, timeline};
+use crate::store::{
+    StoreError, attempts, balances, direct, items, jobs, ledger, requests, timeline, windows,
+};
 
 /// Lost answers to the unlock of one event after which a person is asked: repeating is free, but
 /// something is wrong.
@@ -42,7 +44,7 @@ pub(super) async fn buy(
     };
     let lesson = permit.learn(&answer);
     match answer.result {
-        Ok(delivery) => record(deps, job, &wish, delivery, sent_at).await?,
+        Ok(delivery) => record(deps, job, &wish, delivery).await?,
         Err(error) => record_failure(deps, gate, job, &error, deps.clock.now()).await?,
     }
     gate.keep(lesson).await
@@ -56,17 +58,10 @@ struct Answered {
     price: Credits,
     page: Option<u32>,
     delivery: Delivery,
-    sent_at: Millis,
     now: Millis,
 }
 
-async fn record(
-    deps: &Deps,
-    mut job: Job,
-    wish: &Direct,
-    delivery: Delivery,
-    sent_at: Millis,
-) -> Result<(), StoreError> {
+async fn record(deps: &Deps, mut job: Job, wish: &Direct, delivery: Delivery) -> Result<(), StoreError> {
     let (now, price) = (deps.clock.now(), job.price.unwrap_or_default());
     job.apply(Event::Delivered, now)?;
     (job.submitted_at, job.failures) = (Some(now), 0);
@@ -77,7 +72,7 @@ async fn record(
     let job_id = job.id;
     let charged = delivery.charge(price) > Credits::ZERO;
     deps.store.metrics().attempt_ended(if charged { "accepted" } else { "nothing_chargeable" });
-    let answered = Answered { job, price, page, delivery, sent_at, now };
+    let answered = Answered { job, price, page, delivery, now };
     let again = answered.clone();
     let recorded = deps.store.write(move |connection| Box::pin(answered.record(connection))).await;
     if let Err(error) = &recorded {
@@ -94,7 +89,7 @@ async fn record(
 
 impl Answered {
     async fn record(self, connection: &mut sqlx::SqliteConnection) -> Result<(), StoreError> {
-        let Answered { mut job, price, page, delivery, sent_at, now } = self;
+        let Answered { mut job, price, page, delivery, now } = self;
         let used = delivery.charge(job.cost.unwrap_or_default());
         let mut charge = used;
         if used == Credits::ZERO && matches!(delivery, Delivery::Event(_)) {
@@ -109,7 +104,7 @@ impl Answered {
         requests::commit_shares(&mut *connection, &shares, charge - price).await?;
         ledger::release(&mut *connection, &job.account, job.id, now).await?;
         // Before the balance that came with the answer, which counts it already.
-        let booked_at = sent_at.min(now.plus(-1));
+        let booked_at = now.plus(-1);
         if charge > Credits::ZERO {
             ledger::charge(&mut *connection, &job.account, job.id, charge, booked_at).await?;
         }
@@ -164,6 +159,23 @@ async fn keep(
     }
 }
 
+/// Books what an earlier call without an answer may have cost, when nothing else will: the event is
+/// open, or is not there, and is not asked for again. The balance tells whether it was charged; until
+/// then, and if it cannot, it counts.
+pub(super) async fn book_unanswered(
+    connection: &mut sqlx::SqliteConnection,
+    job: &mut Job,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let lost = attempts::unanswered(&mut *connection, job.id).await?;
+    if job.action != Action::UnlockEventContacts || lost == 0 {
+        return Ok(());
+    }
+    let cost = job.cost.unwrap_or_default();
+    job.window_id = Some(windows::open_window(&mut *connection, &job.account, now).await?);
+    ledger::charge(connection, &job.account, job.id, cost, now).await
+}
+
 /// What is asked for does not exist, says the precheck: nothing is sent.
 pub(super) async fn reject(deps: &Deps, mut job: Job) -> Result<Report, StoreError> {
     let now = deps.clock.now();
@@ -174,6 +186,7 @@ pub(super) async fn reject(deps: &Deps, mut job: Job) -> Result<Report, StoreErr
         .write(move |connection| {
             Box::pin(async move {
                 items::finish_all(&mut *connection, job.id, job.event_id.as_ref(), &outcome, now).await?;
+                book_unanswered(&mut *connection, &mut job, now).await?;
                 jobs::save(&mut *connection, &job).await?;
                 let detail = "the precheck says not_found: nothing was sent, nothing was charged";
                 timeline::of_job(&mut *connection, now, job.id, "refused", detail).await?;
@@ -237,10 +250,13 @@ async fn proven_open(
     let evidence = format!("the event is open; {charge} credits are booked for it");
     job.evidence = Some(evidence.clone());
     tracing::warn!(job_id = job.id.0, account = %job.account, "in doubt: {evidence}");
-    let source = if charge > Credits::ZERO { "task" } else { "profile" };
     deps.store
         .write(move |connection| {
             Box::pin(async move {
+                // Two calls without an answer: the second look knows only what the second one has cost.
+                let lost = attempts::unanswered(&mut *connection, job.id).await?;
+                let charge = if lost > 1 { job.cost.unwrap_or(charge) } else { charge };
+                let source = if charge > Credits::ZERO { "task" } else { "profile" };
                 let shares = requests::shares(&mut *connection, job.id).await?;
                 requests::commit_shares(&mut *connection, &shares, charge - price).await?;
                 ledger::release(&mut *connection, &job.account, job.id, now).await?;
@@ -314,6 +330,8 @@ async fn look_at_search(
     job.looks += 1;
     let since = job.doubt_since.unwrap_or(now);
     let verdict = doubt::weigh_search(gone, cost, job.looks, since, now, deps.patience());
+    let quiet = gone == Some((Credits::ZERO, Credits::ZERO));
+    job.no_effect_looks = if quiet { job.no_effect_looks + 1 } else { 0 };
     let evidence = match gone {
         Some((least, _)) if least >= cost => {
             format!("{least} credits left the balance unexplained: it was probably charged, and its results are lost; sending it again pays again")

@@ -118,7 +118,10 @@ fn other_price(
         true => Some(first.price),
         false => reconcile::price_shown(&jobs, settlement),
     };
-    shown.filter(|price| same && !estimates.contains(&(*action, *price))).map(|price| (*action, price))
+    let estimate = estimates.iter().find(|(of, _)| of == action).map(|(_, price)| *price);
+    // A top-up looks like a lower price; only a precheck that the balance confirms is believed then.
+    let believed = |price: &Credits| confirmed || estimate.is_none_or(|estimate| *price > estimate);
+    shown.filter(|price| same && Some(*price) != estimate && believed(price)).map(|price| (*action, price))
 }
 
 fn tell(

@@ -12,7 +12,7 @@ use crate::domain::failure::ReadFailure;
 use crate::domain::job::Event;
 use crate::domain::rate::Class;
 use crate::domain::sorting::{Quote, Sorting};
-use crate::domain::{Credits, PersonnelId};
+use crate::domain::{Credits, Millis, PersonnelId};
 use crate::guard::{self, Guard};
 use crate::store::jobs::Job;
 use crate::store::{StoreError, accounts, direct, erase, jobs, reading, timeline};
@@ -84,6 +84,10 @@ pub(super) async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) ->
             },
         }
     }
+    if erased && sorting.unhelpful().is_some() {
+        // What was paid for once is not bought on a price list: its profile tells.
+        sorting.read_instead();
+    }
     deps.sortings().insert(key, sorting.clone());
     Ok(Sorted::Done(sorting))
 }
@@ -96,7 +100,8 @@ fn wants_page(wish: &Option<Direct>) -> bool {
 const LOCKED_HOLDS_FOR_MS: i64 = 600_000;
 
 async fn start_sorting(deps: &Deps, job: &Job, price: Credits) -> Result<Sorting, StoreError> {
-    let since = deps.clock.now().plus(-LOCKED_HOLDS_FOR_MS);
+    let restored_at = accounts::read(deps.store.readers(), &job.account).await?.restored_at;
+    let since = deps.clock.now().plus(-LOCKED_HOLDS_FOR_MS).max(Millis(restored_at.unwrap_or_default()));
     let locked = jobs::checked_contacts(deps.store.readers(), job.id, since).await?;
     let mut to_ask = jobs::contacts(deps.store.readers(), job.id).await?;
     let known: std::collections::HashSet<&PersonnelId> = locked.iter().collect();
@@ -123,6 +128,7 @@ pub(super) async fn set_aside(deps: &Deps, job: &Job, sorting: Sorting) -> Resul
         .write(move |connection| {
             Box::pin(async move {
                 reading::to_reading(&mut *connection, job_id, &had, true, now).await?;
+                super::direct::book_unanswered(&mut *connection, &mut smaller, now).await?;
                 jobs::save(&mut *connection, &smaller).await?;
                 let detail = format!("{} contacts are unlocked already and are read, not bought", had.len());
                 timeline::of_job(connection, now, job_id, "already_unlocked", &detail).await

@@ -325,8 +325,10 @@ async fn still_wanted(
         jobs::save(connection, job).await?;
         return Ok(None);
     }
+    let unwanted = requests::leave_unwanted(&mut *connection, job.id, now).await?;
     let shares = requests::shares(&mut *connection, job.id).await?;
-    if part_with_uncovered(&mut *connection, &shares, price, approve_above, now).await? == 0 {
+    let parted = part_with_uncovered(&mut *connection, &shares, price, approve_above, now).await?;
+    if unwanted == 0 && parted == 0 {
         return Ok(Some(shares));
     }
     let left = requests::shares(&mut *connection, job.id).await?;

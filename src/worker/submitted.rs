@@ -170,6 +170,7 @@ pub(super) async fn record_failure(
                 attempts::end_attempt(&mut *connection, job.id, &end, now).await?;
                 if let Some(outcome) = rejected {
                     items::finish_all(&mut *connection, job.id, job.event_id.as_ref(), &outcome, now).await?;
+                    super::direct::book_unanswered(&mut *connection, &mut job, now).await?;
                     requests::finish_complete_of_job(&mut *connection, job.id, now).await?;
                 }
                 jobs::save(&mut *connection, &job).await?;

@@ -399,8 +399,7 @@ async fn a_lost_search_waits_for_a_person_whatever_the_balance_says() {
         town.finish_all().await;
         assert_eq!(COMPANIES.outcome(&mut town, request).await, "found", "{fault}");
         assert_eq!(town.sandbox.accounting().charged_total, charged + 50, "{fault}");
-        // What a person paid again for a lost answer is nobody's booking.
-        town.allowed.price_differs = charged > 0;
+        assert_eq!(booked(&mut town).await, charged + 50, "{fault}: the lost answer counts, too");
         town.check().await;
     }
 }
@@ -577,5 +576,58 @@ async fn a_search_that_is_refused_for_now_holds_up_nothing_else() {
     town.tick(60_000).await;
     let ends = (town.status(search).await, town.status(contacts).await);
     assert_eq!(ends, ("accepted".into(), "done".into()), "{}", town.dump().await);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_call_that_nobody_answered_is_booked_although_the_list_showed_its_effect_late() {
+    let mut town = Setup::default()
+        .sandbox(|options| options.charge_lag = std::time::Duration::from_millis(30_200))
+        .build()
+        .await;
+    town.fault("lost-answer=reset@event");
+    let request = EVENT.insert(&mut town).await;
+    town.finish_all().await;
+    let timeline = town.timeline(1).await;
+    assert!(timeline.contains(&"proven_not_carried_out".to_owned()), "it was asked for again: {timeline:?}");
+    assert_eq!(EVENT.posts(&town), 1, "the precheck saw it in time");
+    assert_eq!(EVENT.outcome(&mut town, request).await, "already_unlocked");
+    assert_eq!((town.sandbox.accounting().charged_total, booked(&mut town).await), (2_000, 2_000));
+    town.check().await;
+}
+
+#[tokio::test]
+async fn what_was_cancelled_is_not_sent_again_when_its_first_call_proves_lost() {
+    for (case, fault) in [(&CASES[0], "lost-request@unlock"), (&EVENT, "lost-request@event")] {
+        let mut town = Town::new().await;
+        town.fault(fault);
+        let request = case.insert(&mut town).await;
+        town.tick(1_000).await;
+        assert_eq!(town.job_state(1).await, "in_doubt (looking)", "{fault}");
+        town.cancel(request).await;
+        town.finish_all().await;
+        assert_eq!(case.posts(&town), 1, "{fault}");
+        assert_eq!(case.outcome(&mut town, request).await, "cancelled", "{fault}");
+        assert_eq!(town.status(request).await, "cancelled", "{fault}");
+        assert_eq!((town.sandbox.accounting().charged_total, booked(&mut town).await), (0, 0), "{fault}");
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn many_lost_searches_do_not_keep_others_from_being_looked_at() {
+    let mut town = Town::new().await;
+    town.fault("70x:lost-request@search");
+    for _ in 0..70 {
+        COMPANIES.insert(&mut town).await;
+    }
+    let end = town.finish().await;
+    assert!(matches!(end, End::WaitsForPerson(_)), "{end:?}");
+    let undecided = "select count(*) from jobs where state_reason = 'needs_decision'";
+    assert_eq!(town.number(undecided).await, 70, "each was looked at");
+    town.fault("lost-answer=reset@event");
+    let request = EVENT.insert(&mut town).await;
+    town.finish().await;
+    assert_eq!(EVENT.outcome(&mut town, request).await, "unlocked");
     town.check().await;
 }

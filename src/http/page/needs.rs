@@ -181,7 +181,7 @@ fn parked(look: &Look<'_>, job: &Job, account: &Account) -> Markup {
                     "smaller jobs that fit go on."
                 }
             }
-            (resume(look, &account.account, &format!("resume-for-{}", job.id), "Try again now"))
+            (forms::button(look, Act::TryAgain { account: account.account.clone() }, &format!("resume-for-{}", job.id), "Try again now"))
         }
     }
 }
@@ -197,7 +197,7 @@ fn key_refused(look: &Look<'_>, account: &Account) -> Markup {
                 ". Nothing is sent or polled on this account; tasks at Lensmor go on, and nothing is lost. "
                 "Put a valid key into the configuration or its key file: it is taken up by itself."
             }
-            (resume(look, name, &format!("retry-key-{name}"), "Try this key again"))
+            (forms::button(look, Act::TryAgain { account: name.clone() }, &format!("retry-key-{name}"), "Try this key again"))
         }
     }
 }
@@ -229,11 +229,7 @@ fn paused(look: &Look<'_>, account: &Account, to_send: i64) -> Markup {
                      that no other worker uses another copy, look at the requests, then continue."
                 }
             }
-            (resume(look, name, &format!("resume-{name}"), "Continue submitting"))
+            (forms::button(look, Act::Resume { account: name.clone() }, &format!("resume-{name}"), "Continue submitting"))
         }
     }
-}
-
-fn resume(look: &Look<'_>, account: &str, id: &str, label: &str) -> Markup {
-    forms::button(look, Act::Resume { account: account.to_owned() }, id, label)
 }

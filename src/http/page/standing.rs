@@ -65,7 +65,7 @@ pub(super) fn section<'f>(look: &Look<'_>, accounts: impl Iterator<Item = &'f Ac
                         }
                     }
                     @if account.expired_jobs > 0 && account.paused_at.is_none() {
-                        (forms::button(look, Act::Resume { account: name.clone() }, &format!("poll-again-{name}"), "Poll expired jobs again"))
+                        (forms::button(look, Act::TryAgain { account: name.clone() }, &format!("poll-again-{name}"), "Poll expired jobs again"))
                     }
                     @if account.paused_at.is_none() {
                         (forms::careful(look, Act::Pause { account: name.clone() }, &format!("pause-{name}"), "Pause submitting",
