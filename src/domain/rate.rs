@@ -157,15 +157,22 @@ impl Rate {
                 Some((known.min(free), known_reset.min(resets_at)))
             }
             _ => {
-                self.learn_from_distance(resets_at);
+                self.learn_from_distance(resets_at, now);
                 Some((free, resets_at))
             }
         };
     }
 
     /// Windows that follow each other show their length even if others always make the first call.
-    fn learn_from_distance(&mut self, resets_at: Millis) {
-        if let Some(last) = self.last_reset.replace(resets_at) {
+    fn learn_from_distance(&mut self, resets_at: Millis, now: Millis) {
+        let last = self.last_reset.filter(|last| *last <= now.plus(HEADER_ERROR_MS));
+        if last.is_none() && self.last_reset.is_some() {
+            // The window before has not ended, so this is the same one: a slow answer places its end late.
+            self.last_reset = self.last_reset.map(|known| known.min(resets_at));
+            return;
+        }
+        self.last_reset = Some(resets_at);
+        if let Some(last) = last {
             let distance = resets_at.since(last);
             if distance >= 1_000 && distance + HEADER_ERROR_MS < self.window_ms {
                 self.window_ms = window_of(distance);
@@ -348,6 +355,20 @@ mod tests {
             rate.learn(headers, 0, Millis(start + 5_000));
         }
         assert_eq!(rate.window_ms(), 10_000);
+    }
+
+    /// Six seconds on its way, an answer names an end six seconds late: no window of six seconds.
+    #[test]
+    fn a_slow_answer_is_not_taken_for_a_shorter_window() {
+        let mut rate = Rate::new(60);
+        let headers =
+            |remaining, resets_at| RateHeaders { limit: 60, remaining, resets_at: Millis(resets_at) };
+        rate.learn(headers(30, 60_000), 0, Millis(20_000));
+        rate.learn(headers(29, 66_000), 0, Millis(35_000));
+        rate.learn(headers(28, 60_000), 0, Millis(36_000));
+        assert_eq!(rate.window_ms(), 60_000);
+        rate.learn(headers(50, 90_000), 0, Millis(70_000));
+        assert_eq!(rate.window_ms(), 30_000, "the end of the window before is the earliest that was named");
     }
 
     #[test]

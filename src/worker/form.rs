@@ -4,6 +4,8 @@
 //! in one call. Contacts that this database has are served from it, contacts that are on their way
 //! are joined; only the rest goes into the batch, and a batch that was not sent yet fills up.
 
+use std::collections::HashSet;
+
 use super::Deps;
 use crate::domain::{AccountId, Millis, PersonnelId};
 use crate::store::jobs::Job;
@@ -46,11 +48,12 @@ pub(super) async fn form(
 
                 let mut contacts =
                     items::waiting_contacts(&mut *connection, &account, &group, 2 * batch_size).await?;
+                // What moved up meanwhile was not looked up above: it may be here, or on its way.
+                let mut looked_up: HashSet<PersonnelId> = waiting.into_iter().collect();
+                contacts.retain(|id| looked_up.remove(id));
                 if contacts.is_empty() {
                     return Ok(true);
                 }
-                let mut seen = std::collections::HashSet::new();
-                contacts.retain(|id| seen.insert(id.clone()));
                 let mut job = match ready {
                     Some(job) => job,
                     None => {

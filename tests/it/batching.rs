@@ -1,5 +1,7 @@
 //! How contacts travel together.
 
+use unlockd::sandbox::Billing;
+
 use crate::support::{Setup, Town, good_ids, refs};
 
 #[tokio::test]
@@ -59,5 +61,23 @@ async fn a_contact_asked_for_with_two_events_travels_once() {
     assert_eq!(town.outcome(second, "101").await.0, "delivered");
     let sent: Vec<String> = town.posts().iter().flat_map(Town::sent).collect();
     assert_eq!(sent, ["101", "102"]);
+    town.check().await;
+}
+
+/// With 2 in a call, 4 waiting contacts are looked up at a time: 105 moves up when 101, 102 and 106 join.
+#[tokio::test]
+async fn a_contact_that_moves_up_while_others_join_is_looked_up_too() {
+    let setup = Setup::default().config("SUBMIT__BATCH_SIZE", "2").config("SUBMIT__PRECHECK", "false");
+    let setup = setup.config("CREDITS__APPROVE_ABOVE", "70");
+    let mut town = setup.sandbox(|options| options.billing = Billing::Repeats).build().await;
+    let approved_later = town.insert(None, &["101", "102", "106", "103", "105"]).await;
+    town.settle().await;
+    town.insert(Some("7"), &["101", "102", "106", "105"]).await;
+    town.settle().await;
+    town.approve(approved_later).await;
+    town.finish_all().await;
+    assert_eq!(town.outcome(approved_later, "105").await.0, "delivered");
+    let sent: Vec<String> = town.posts().iter().flat_map(Town::sent).collect();
+    assert_eq!(sent, ["101", "102", "106", "105", "103"]);
     town.check().await;
 }
