@@ -140,6 +140,17 @@ pub(super) fn asked_for(request: &Request) -> String {
     }
 }
 
+/// Why an account is paused, when no person said so, and what comes before it goes on.
+fn why_paused(account: &Account) -> (&'static str, &'static str) {
+    match account.paused_by_restore {
+        false => ("", ""),
+        true => (
+            ", since the database is an older copy and no precheck can tell what was bought since",
+            "see that no other worker uses another copy, look at the requests, then: ",
+        ),
+    }
+}
+
 fn of_account(model: &Model, account: &Account) -> Vec<Need> {
     let name = &account.account;
     let need = |reason, what, to_do: &str, keys: &str| Need {
@@ -195,13 +206,7 @@ fn of_account(model: &Model, account: &Account) -> Vec<Need> {
         needs.push(need("expired", what, &format!("to poll again: {resume}"), "r polls again"));
     }
     if account.paused_at.is_some() {
-        let (why, first) = match account.paused_by_restore {
-            false => ("", ""),
-            true => (
-                ", since the database is an older copy and no precheck can tell what was bought since",
-                "see that no other worker uses another copy, look at the requests, then: ",
-            ),
-        };
+        let (why, first) = why_paused(account);
         let what = format!("{name} is paused{why}: nothing new is sent");
         needs.push(need("paused", what, &format!("{first}{resume}"), "r resumes"));
     }
