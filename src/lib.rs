@@ -30,6 +30,8 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod failpoint;
+#[cfg(test)]
+mod fuzz;
 pub mod guard;
 pub mod http;
 pub mod logs;

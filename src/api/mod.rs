@@ -14,6 +14,8 @@ mod body;
 mod classify;
 mod direct;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod gate;
 mod headers;
 mod line;

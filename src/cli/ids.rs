@@ -90,6 +90,15 @@ fn column(text: &str, delimiter: char) -> Result<Vec<String>, String> {
 mod tests {
     use super::*;
 
+    /// No file makes the reader panic; an id is one trimmed line, and an error repeats nothing of the file.
+    #[test]
+    fn fuzz_csv() {
+        crate::fuzz::run("csv", |bytes| match parse(bytes) {
+            Ok(ids) => assert!(ids.iter().all(|id| id == id.trim())),
+            Err(problem) => assert!(problem.len() < 200, "{problem}"),
+        });
+    }
+
     #[test]
     fn one_id_a_line_or_a_column_called_personnel_id() {
         let cases: [(&str, &[&str]); 8] = [

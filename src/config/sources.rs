@@ -46,7 +46,7 @@ pub(super) fn names_a_key(name: &str) -> bool {
     let ours = name.strip_prefix(PREFIX).filter(|rest| *rest != "CONFIG");
     ours.is_some_and(|rest| {
         let of_kubernetes = rest == "PORT" || rest.starts_with("PORT_") || rest.starts_with("SERVICE_");
-        let of_tests = cfg!(debug_assertions) && rest.starts_with("FAIL");
+        let of_tests = cfg!(debug_assertions) && (rest.starts_with("FAIL") || rest == "WITHOUT");
         !of_kubernetes && !of_tests
     })
 }

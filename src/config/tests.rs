@@ -443,3 +443,31 @@ fn an_account_that_comes_or_goes_is_a_live_change() {
     assert_eq!(changes(&one, &two).live, ["accounts.*.api_key"]);
     assert!(changes(&one, &one.clone()).is_empty());
 }
+
+/// No file makes the reader panic, and no error repeats a key.
+#[test]
+fn fuzz_config() {
+    const CANARY: &str = "canary-0123456789";
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let inputs = Inputs {
+        cwd: folder.path().to_owned(),
+        system_file: folder.path().join("none.toml"),
+        ..Inputs::default()
+    };
+    crate::fuzz::run("config", |bytes| {
+        std::fs::write(folder.path().join("unlockd.toml"), bytes).expect("it is written");
+        match load(&inputs) {
+            Ok(config) => assert!(!format!("{config:?}").contains(CANARY)),
+            Err(error) => {
+                let shown = format!("{error} {error:?}");
+                // Outside of a key it is text like any other.
+                let text = String::from_utf8_lossy(bytes);
+                let is_key = text
+                    .lines()
+                    .filter(|line| line.contains(CANARY))
+                    .all(|line| line.starts_with("api_key = "));
+                assert!(!is_key || !shown.contains(CANARY), "{shown}");
+            }
+        }
+    });
+}

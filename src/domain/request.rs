@@ -260,6 +260,40 @@ mod tests {
         }
     }
 
+    /// No row makes the reader panic; what it takes are ids, each of them once, and a reason tells nothing
+    /// of the row.
+    #[test]
+    fn fuzz_inbox() {
+        let accounts = [AccountId::trusted("default")];
+        crate::fuzz::run("inbox", |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let mut columns = text.splitn(9, '\n').map(str::to_owned);
+            let mut next = || columns.next().unwrap_or_default();
+            let optional = |text: String| (!text.is_empty()).then_some(text);
+            let row = RawRow {
+                account: next(),
+                action: next(),
+                event_id: optional(next()),
+                personnel_ids: optional(next()),
+                task_id: optional(next()),
+                query: optional(next()),
+                max_pages: next().parse().unwrap_or(1),
+                max_credits: next().parse().ok(),
+                approved: next() == "1",
+            };
+            match parse(&row, &accounts) {
+                Ok(UnlockRequest { wish: Wish::Contacts { contacts, .. }, .. }) => {
+                    let distinct: HashSet<_> = contacts.valid.iter().collect();
+                    assert_eq!(distinct.len(), contacts.valid.len());
+                    assert!(contacts.valid.iter().all(|id| PersonnelId::parse(id.as_str()).is_some()));
+                    assert!(contacts.invalid.iter().all(|text| text.chars().count() <= 100));
+                }
+                Ok(_) => {}
+                Err(reason) => assert!(reason.to_string().len() < 400),
+            }
+        });
+    }
+
     #[test]
     fn ids_are_strings_or_whole_numbers_and_repeats_count_once() {
         let contacts = taken(&row(r#"["789", 790, " 789 ", 790, 18446744073709551616]"#));

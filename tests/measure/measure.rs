@@ -10,9 +10,11 @@ mod history;
 mod intake;
 mod live;
 mod naive;
+mod power_cut;
 mod pressure;
 mod resume;
 mod soak;
+mod strace;
 mod support;
 
 const USAGE: &str = "\
@@ -30,7 +32,10 @@ cargo bench --bench measure -- NAME
   idle                       CPU over 60 s with 10,000 scheduled jobs
   soak [--minutes N] [--seed N] [--kill-every S] [--fault-every S] [--request-every S] [--out FOLDER]
                              random faults and kills, invariants checked every minute; writes soak.svg and
-                             soak.csv (2 minutes, seed 1, 4, 4 and 1 s on average, target/soak)";
+                             soak.csv (2 minutes, seed 1, 4, 4 and 1 s on average, target/soak)
+  strace [--call C] [--most N] kill, EIO and ENOSPC at the N-th write, sync, send and receive; needs strace
+  power-cut [--seed N] [--subsets N]
+                             every file a disk may hold after a power cut, read and recovered from; needs strace";
 
 #[tokio::main]
 async fn main() {
@@ -50,6 +55,8 @@ async fn main() {
         "lateness" => live::lateness().await,
         "idle" => live::idle().await,
         "soak" => soak::run(rest).await,
+        "strace" => strace::run(rest).await,
+        "power-cut" => power_cut::run(rest).await,
         _ => println!("{USAGE}"),
     }
 }

@@ -1,6 +1,6 @@
 //! A folder, a sandbox in this process, a worker as a child process.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -40,15 +40,32 @@ impl Place {
 
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
-        let log =
-            std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("a log");
         command.current_dir(self.folder.path()).env_clear().env("LENSMOR_API_KEY", "uak_measure");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(self.log_file());
         command
+    }
+
+    /// The program under strace, which writes to `trace`; each of `expressions` goes behind an `-e`.
+    pub(crate) fn traced(&self, trace: &Path, expressions: &[&str]) -> Command {
+        let mut traced = Command::new("strace");
+        traced.args(["-f", "-qq", "-xx", "-s", "1000000", "-o"]).arg(trace);
+        for expression in expressions {
+            traced.args(["-e", expression]);
+        }
+        traced.arg(&self.binary).current_dir(self.folder.path());
+        traced.stdin(Stdio::null()).stdout(Stdio::null()).stderr(self.log_file());
+        // strace hands on its own environment, which has to find strace first.
+        let path = std::env::var("PATH").unwrap_or_default();
+        traced.env_clear().env("PATH", path).env("LENSMOR_API_KEY", "uak_measure");
+        traced
     }
 
     pub(crate) fn start(&self) -> Worker {
         Worker { child: self.command().arg("run").spawn().expect("the worker starts"), since: Instant::now() }
+    }
+
+    fn log_file(&self) -> std::fs::File {
+        std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("a log")
     }
 
     pub(crate) fn log(&self) -> String {

@@ -1,0 +1,65 @@
+//! The readers of foreign bytes, fuzzed: see `crate::fuzz`.
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+
+use super::classify::ErrorBody;
+use super::{direct, headers, wire};
+use crate::domain::outcome::{ItemStatus, Submission};
+use crate::domain::pacing;
+use crate::domain::{Channel, EventId, Millis, PersonnelId, TaskId};
+
+const A_DAY_MS: i64 = 86_400_000;
+
+/// No answer makes a reader panic, and what a reader takes makes sense.
+#[test]
+fn fuzz_answers() {
+    let (task, contact, event) = (TaskId::trusted("321"), PersonnelId::trusted("789"), EventId::trusted("7"));
+    crate::fuzz::run("answers", |bytes| {
+        let _ = (wire::balance(bytes), wire::quote(bytes), ErrorBody::of_error_status(bytes));
+        let _ =
+            (direct::event_unlock(bytes, &event), direct::search_page(bytes), direct::personnel_page(bytes));
+        let _ = ErrorBody::behind_success(bytes).map(|body| body.status());
+        if let Ok(Submission::Accepted { task_id, .. }) = wire::submission(bytes) {
+            assert!(TaskId::parse(task_id.as_str()).is_some(), "a task id that could change a path");
+        }
+        for channel in [Channel::Email, Channel::Phone] {
+            let items = wire::task(bytes, channel, &task).map(|view| view.items).unwrap_or_default();
+            for item in items.iter().filter(|item| item.status == ItemStatus::Unlocked) {
+                let value = item.value.as_ref().map(|value| value.expose());
+                assert!(value.is_none_or(is_usable), "delivered: {value:?}");
+            }
+            let profile = wire::profile(bytes, channel, &contact).ok().and_then(|view| view.value);
+            assert!(profile.as_ref().is_none_or(|value| is_usable(value.expose())));
+        }
+    });
+}
+
+fn is_usable(value: &str) -> bool {
+    !value.trim().is_empty() && !value.contains('*') && !value.chars().any(char::is_control)
+}
+
+/// Whatever the headers say, a wait is not negative and not longer than a day, and a limit is one.
+#[test]
+fn fuzz_headers() {
+    crate::fuzz::run("headers", |bytes| {
+        let mut map = HeaderMap::new();
+        for line in bytes.split(|byte| *byte == b'\n') {
+            let Some(at) = line.iter().position(|byte| *byte == b':') else { continue };
+            let (name, value) =
+                (HeaderName::from_bytes(&line[..at]), HeaderValue::from_bytes(&line[at + 1..]));
+            if let (Ok(name), Ok(value)) = (name, value) {
+                map.append(name, value);
+            }
+        }
+        for now in [Millis(0), Millis(1_767_225_600_000), Millis(i64::MAX / 2)] {
+            let asked = headers::retry_after_ms(&map, now);
+            let wait = pacing::rate_limit_pause_ms(asked, 60_000);
+            assert!((0..=A_DAY_MS).contains(&wait), "{asked:?} is a wait of {wait} ms");
+            if let Some(rate) = headers::rate(&map, now) {
+                assert!(rate.limit > 0 && rate.remaining <= rate.limit, "{rate:?}");
+                assert!(rate.resets_at.since(now).abs() <= A_DAY_MS, "{rate:?}");
+            }
+            let _ = headers::ahead_ms(&map, now);
+        }
+    });
+}
