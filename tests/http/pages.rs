@@ -307,7 +307,7 @@ async fn each_page_has_landmarks_one_heading_of_the_first_level_and_labels() {
 
 #[tokio::test]
 async fn an_event_shows_whether_its_whole_list_is_open() {
-    let mut place = Place::signed_in(Setup::default()).await;
+    let mut place = Place::signed_in(Setup::default().config("CREDITS__APPROVE_ABOVE", "1500")).await;
     place.town.insert_row("action, event_id", "'unlock_event_contacts', '139574'").await;
     place.town.settle().await;
     let page = place.get("/").await;
@@ -318,7 +318,7 @@ async fn an_event_shows_whether_its_whole_list_is_open() {
     for text in ["Outcomeunlocked", "Credits used2,000", "Access modefull", "People in its list45"] {
         assert!(page.shows(text), "{text}: {}", page.words());
     }
-    assert!(!page.shows("Contacts"), "{}", page.words());
+    assert!(!page.text.contains("id=\"contacts\""), "{}", page.words());
     assert!(place.get("/").await.shows("unlocked (full access to an event)"));
     place.cookie = None;
     assert!(!place.get("/requests/1").await.shows("139574"), "the event is the caller's own word");
@@ -339,10 +339,10 @@ async fn a_search_shows_how_much_it_brought() {
     for text in ["Result", "Outcomefound", "Credits used50", "Found45 results"] {
         assert!(page.shows(text), "{text}: {}", page.words());
     }
-    assert!(!page.shows("1 delivered") && !page.shows("Contacts"), "a page is no contact: {}", page.words());
+    assert!(!page.text.contains("id=\"contacts\""), "{}", page.words());
     let page = place.get("/").await;
     assert!(page.shows("found: 45 results (a search for companies)"), "{}", page.words());
-    assert!(page.shows("0 contacts of the last 1 request"), "{}", page.words());
+    assert!(!page.shows("contacts of the last"), "{}", page.words());
     place.cookie = None;
     assert!(!place.get("/requests/1").await.shows("canary"), "the query is the caller's own words");
     place.end().await;

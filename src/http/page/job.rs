@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::words::{has_contacts, moment, number, state, until, visible};
+use super::words::{has_contacts, moment, number, plural, state, until, visible};
 use super::{Look, Page, doubt, lists, request, session};
 use crate::store::StoreError;
 use crate::store::report::OutcomeCount;
@@ -44,19 +44,26 @@ fn facts(look: &Look<'_>, job: &Job, requests: &[i64], outcomes: &[OutcomeCount]
                 dt { "Requests" } dd { @for (at, id) in requests.iter().enumerate() {
                     @if at > 0 { ", " } a href=(format!("/requests/{id}")) { (id) }
                 } }
-                @if has_contacts(&job.action) { dt { "Contacts" } dd {
-                    (number(job.contacts)) @for (at, count) in outcomes.iter().enumerate() {
-                        @if at == 0 { ": " } @else { ", " } (number(count.contacts)) " " (state(&count.outcome))
-                    }
-                } }
+                @if has_contacts(&job.action) { dt { "Contacts" } dd { (contacts(job, outcomes)) } }
                 @if let Some(cost) = job.cost { dt { "Cost, at most" } dd { (number(cost)) " credits" } }
-                dt { "Polled" } dd { (number(job.poll_count)) " times" @if let Some(at) = job.next_poll_at { "; next " (until(at, look.now)) } }
-                @if let Some(evidence) = &job.evidence { dt { "Evidence" } dd { (visible(evidence)) " (" (number(job.looks)) " looks)" } }
+                dt { "Polled" } dd { (plural(job.poll_count, "time")) @if let Some(at) = job.next_poll_at { "; next " (until(at, look.now)) } }
+                @if let Some(evidence) = &job.evidence { dt { "Evidence" } dd { (visible(evidence)) " (" (plural(job.looks, "look")) ")" } }
                 @if let Some(at) = job.due_at { dt { "Looked at again" } dd { (until(at, look.now)) } }
                 dt { "Created" } dd { (moment(job.created_at, look.now)) }
                 @if let Some(at) = job.submitted_at { dt { "Sent" } dd { (moment(at, look.now)) } }
                 @if let Some(at) = job.finished_at { dt { "Ended" } dd { (moment(at, look.now)) } }
             }
+        }
+    }
+}
+
+/// How many there are, by outcome. Those that the API skipped are among them.
+fn contacts(job: &Job, outcomes: &[OutcomeCount]) -> Markup {
+    let all: i64 = outcomes.iter().map(|count| count.contacts).sum();
+    html! {
+        (number(all.max(job.contacts)))
+        @for (at, (outcome, contacts)) in lists::by_outcome(outcomes).into_iter().enumerate() {
+            @if at == 0 { ": " } @else { ", " } (number(contacts)) " " (state(outcome))
         }
     }
 }

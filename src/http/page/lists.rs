@@ -245,15 +245,21 @@ pub(super) fn ended_table(look: &Look<'_>, rows: &[(Request, Ended)]) -> Markup 
     )
 }
 
-/// Counts by outcome; each is the way to its contacts.
-pub(super) fn outcome_links(request: i64, outcomes: &[OutcomeCount]) -> Markup {
-    let mut counts: Vec<(&str, i64)> = Vec::new();
-    for count in outcomes {
-        match counts.iter_mut().find(|(outcome, _)| *outcome == count.outcome) {
+/// Counts by outcome, whatever the source.
+pub(super) fn by_outcome<'c>(counts: impl IntoIterator<Item = &'c OutcomeCount>) -> Vec<(&'c str, i64)> {
+    let mut totals: Vec<(&str, i64)> = Vec::new();
+    for count in counts {
+        match totals.iter_mut().find(|(outcome, _)| *outcome == count.outcome) {
             Some((_, contacts)) => *contacts += count.contacts,
-            None => counts.push((&count.outcome, count.contacts)),
+            None => totals.push((&count.outcome, count.contacts)),
         }
     }
+    totals
+}
+
+/// Counts by outcome; each is the way to its contacts.
+pub(super) fn outcome_links(request: i64, outcomes: &[OutcomeCount]) -> Markup {
+    let counts = by_outcome(outcomes);
     html! {
         @if counts.is_empty() { "no contacts" }
         @for (at, (outcome, contacts)) in counts.iter().enumerate() {

@@ -205,26 +205,20 @@ fn running(look: &Look<'_>, facts: &Facts) -> Markup {
 }
 
 fn ended(look: &Look<'_>, facts: &Facts) -> Markup {
-    let mut totals: Vec<(&str, i64)> = Vec::new();
-    for count in facts.ended.iter().flat_map(|(_, how)| how.counts()) {
-        match totals.iter_mut().find(|(outcome, _)| *outcome == count.outcome) {
-            Some((_, contacts)) => *contacts += count.contacts,
-            None => totals.push((&count.outcome, count.contacts)),
-        }
-    }
+    let mut totals = lists::by_outcome(facts.ended.iter().flat_map(|(_, how)| how.counts()));
     totals.sort_by_key(|(_, contacts)| std::cmp::Reverse(*contacts));
     let all: i64 = totals.iter().map(|(_, contacts)| contacts).sum();
     html! {
         section #ended aria-labelledby="ended-title" {
             h2 #ended-title { "Ended lately" }
             @if facts.ended.is_empty() { p .calm { "No request has ended yet." } } @else {
-                p .counts {
+                @if all > 0 { p .counts {
                     (plural(all, "contact")) " of the last " (plural(facts.ended.len() as i64, "request"))
                     @for (at, (outcome, contacts)) in totals.iter().enumerate() {
                         @if at == 0 { ": " } @else { ", " }
                         (number(*contacts)) " " (state(outcome))
                     }
-                }
+                } }
                 (lists::ended_table(look, &facts.ended))
             }
         }
