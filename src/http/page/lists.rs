@@ -73,19 +73,19 @@ pub(super) async fn requests(look: &Look<'_>, wanted: &Wanted) -> Result<Page, S
             (table("Requests", "Requests, the newest first", html! {
                 thead { tr {
                     th scope="col" { "Request" } th scope="col" { "Status" } th scope="col" { "Asks for" }
-                    th scope="col" { "Reference" } th scope="col" .n { "Contacts" } th scope="col" .n { "Delivered" }
-                    th scope="col" .n { "Open" } th scope="col" .n { "Quoted" } th scope="col" { "Created" }
+                    th scope="col" .n { "Contacts" } th scope="col" .n { "Delivered" } th scope="col" .n { "Open" }
+                    th scope="col" .n { "Quoted" } th scope="col" { "Reference" } th scope="col" { "Created" }
                 } }
                 tbody { @for row in &rows { tr {
                     th scope="row" { a href=(format!("/requests/{}", row.id)) { (row.id) } }
                     td { (state(&row.status)) }
                     td { (look.action(&row.action)) }
-                    td { (reference(look, row)) }
                     @let counted = row.taken_at.is_some() && has_contacts(&row.action);
                     td .n { @if counted { (number(row.contacts)) } }
                     td .n { @if counted { (number(row.delivered)) } }
                     td .n { @if counted { (number(row.pending)) } }
                     td .n { @if let Some(quoted) = row.quoted_credits { (number(quoted)) } }
+                    td { (reference(look, row)) }
                     td { @if let Some(at) = row.created_at { (moment(at, look.now)) } }
                 } } }
             }))
