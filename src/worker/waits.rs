@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::domain::{AccountId, Millis};
+use crate::domain::{AccountId, Action, Millis};
 use crate::store::report::jobs::Job;
 use crate::store::report::requests::{self, Request};
 use crate::store::report::{Time, jobs, plural};
@@ -109,12 +109,20 @@ fn contacts(count: i64) -> String {
     if count == 1 { "1 contact is".to_owned() } else { format!("{count} contacts are") }
 }
 
+/// What of a request waits: contacts, or the next call of one that has none.
+fn subject(request: &Request, count: i64) -> String {
+    match Action::parse(&request.action).and_then(Action::channel) {
+        Some(_) => contacts(count),
+        None => "its next call is".to_owned(),
+    }
+}
+
 fn waiting(request: &Request, count: i64, paused: Option<Time>) -> Wait {
     let account = &request.account;
     match paused {
         Some(_) => Wait {
             reason: "paused".to_owned(),
-            what: format!("{} not sent: account {account} is paused", contacts(count)),
+            what: format!("{} not sent: account {account} is paused", subject(request, count)),
             since: paused,
             unblock: Some(format!("unlockd resume --account {account}")),
             needs_person: true,
@@ -122,7 +130,7 @@ fn waiting(request: &Request, count: i64, paused: Option<Time>) -> Wait {
         },
         None => Wait {
             reason: "waiting".to_owned(),
-            what: format!("{} waiting for a batch, behind what was asked for earlier", contacts(count)),
+            what: format!("{} waiting, behind what was asked for earlier", subject(request, count)),
             since: request.taken_at,
             ..Wait::default()
         },
@@ -150,7 +158,7 @@ async fn job_wait(
             ..blank
         },
         ("queued", None) => Wait {
-            what: format!("job {id} with {} is about to be sent", plural(job.contacts, "contact")),
+            what: format!("job {id}{} is about to be sent", size(job)),
             since: Some(job.created_at),
             next_try_at: job.due_at,
             needs_person: key_refused,
@@ -170,6 +178,13 @@ async fn job_wait(
         },
         _ => Wait { what: format!("job {id} is being sent"), since: job.submitted_at, ..blank },
     })
+}
+
+fn size(job: &Job) -> String {
+    match Action::parse(&job.action).and_then(Action::channel) {
+        Some(_) => format!(" with {}", plural(job.contacts, "contact")),
+        None => String::new(),
+    }
 }
 
 fn queued(job: &Job, reason: &str, since: Option<Time>) -> Wait {

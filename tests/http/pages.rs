@@ -306,19 +306,43 @@ async fn each_page_has_landmarks_one_heading_of_the_first_level_and_labels() {
 }
 
 #[tokio::test]
+async fn an_event_shows_whether_its_whole_list_is_open() {
+    let mut place = Place::signed_in(Setup::default().config("CREDITS__APPROVE_ABOVE", "1500")).await;
+    place.town.insert_row("action, event_id", "'unlock_event_contacts', '139574'").await;
+    place.town.settle().await;
+    let page = place.get("/").await;
+    assert!(page.shows("asks for full access to event 139574"), "{}", page.words());
+    assert_eq!(place.press(&page, "approve-1", Some("2000")).await.status, 303);
+    place.town.finish_all().await;
+    let page = place.get("/requests/1").await;
+    for text in ["Outcomeunlocked", "Credits used2,000", "Access modefull", "People in its list45"] {
+        assert!(page.shows(text), "{text}: {}", page.words());
+    }
+    assert!(!page.text.contains("id=\"contacts\""), "{}", page.words());
+    assert!(place.get("/").await.shows("unlocked (full access to an event)"));
+    place.cookie = None;
+    assert!(!place.get("/requests/1").await.shows("139574"), "the event is the caller's own word");
+    place.end().await;
+}
+
+#[tokio::test]
 async fn a_search_shows_how_much_it_brought() {
     let mut place = Place::signed_in(Setup::default().config("CREDITS__APPROVE_ABOVE", "10")).await;
     let columns = "action, query, max_pages";
     place.town.insert_row(columns, "'search_exhibitor_companies', 'canary & sons', 2").await;
     place.town.settle().await;
     let page = place.get("/").await;
-    assert!(page.shows("asks for a search for companies, 2 pages at most"), "{}", page.words());
+    assert!(page.shows("asks for at most 2 pages of a search for companies"), "{}", page.words());
     assert_eq!(place.press(&page, "approve-1", Some("100")).await.status, 303);
     place.town.finish_all().await;
     let page = place.get("/requests/1").await;
-    for text in ["Result", "Outcomefound", "Credits used"] {
+    for text in ["Result", "Outcomefound", "Credits used50", "Found45 results"] {
         assert!(page.shows(text), "{text}: {}", page.words());
     }
+    assert!(!page.text.contains("id=\"contacts\""), "{}", page.words());
+    let page = place.get("/").await;
+    assert!(page.shows("found: 45 results (a search for companies)"), "{}", page.words());
+    assert!(!page.shows("contacts of the last"), "{}", page.words());
     place.cookie = None;
     assert!(!place.get("/requests/1").await.shows("canary"), "the query is the caller's own words");
     place.end().await;

@@ -71,7 +71,7 @@ async fn read(
 
 fn table(look: &Look<'_>, request: i64, rows: &[Contact], revealed: Option<i64>) -> Markup {
     html! {
-        div .scroll role="region" aria-labelledby="contacts-title" tabindex="0" {
+        div .scroll role="group" aria-labelledby="contacts-title" tabindex="0" {
             table {
                 caption .visually-hidden { "Contacts of the request, in the order in which they were asked for" }
                 thead { tr {

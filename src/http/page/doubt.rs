@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::words::{ago, number, plural, visible};
+use super::words::{ago, has_contacts, number, plural, visible};
 use super::{Look, forms};
 use crate::domain::JobId;
 use crate::http::ticket::Act;
@@ -41,7 +41,9 @@ pub(super) fn decision(look: &Look<'_>, doubtful: &Doubtful) -> Markup {
                 a href=(format!("/jobs/{id}")) { "job " (id) } ": in doubt, up to " (cost) " credits"
             }
             p {
-                "It was sent with " (plural(job.contacts, "contact")) " and the answer was lost"
+                "It was sent"
+                @if has_contacts(&job.action) { " with " (plural(job.contacts, "contact")) }
+                " and the answer was lost"
                 @if let Some(since) = job.doubt_since { " " (ago(since, look.now)) }
                 @if is_yours { ". Whether it was charged could not be settled by reading, and it is not sent again by itself." }
                 @else { ". Whether it took effect is being looked up, and it is not sent again unread." }
@@ -58,19 +60,28 @@ pub(super) fn decision(look: &Look<'_>, doubtful: &Doubtful) -> Markup {
 }
 
 fn ways_out(look: &Look<'_>, Doubtful { job, version }: &Doubtful) -> Markup {
-    let (id, cost, contacts) = (job.id, job.cost.unwrap_or_default(), plural(job.contacts, "contact"));
+    let (id, cost) = (job.id, job.cost.unwrap_or_default());
     let resubmit = Act::Resubmit { job: id, version: *version, cost };
     let write_off = Act::WriteOff { job: id, version: *version, cost };
+    let (bought_twice, given_up) = match (has_contacts(&job.action), job.contacts) {
+        (true, 1) => {
+            ("its contact may be paid for twice", "Its contact gets the outcome lost and is".to_owned())
+        }
+        (true, contacts) => (
+            "its contacts may be paid for twice",
+            format!("Its {contacts} contacts get the outcome lost and are", contacts = number(contacts)),
+        ),
+        (false, _) => ("it is paid for twice", "It is given up and".to_owned()),
+    };
     let given_up = format!(
-        "Its {contacts} get the outcome lost and are never sent again for these requests; {} credits stay booked as \
-         perhaps spent.",
+        "{given_up} never sent again for these requests; {} credits stay booked as perhaps spent.",
         number(cost)
     );
     html! {
         @if look.is_trusted() {
             p .hint {
-                "Send it again when it took no effect: it passes a precheck first. If it did take effect after all, its "
-                "contacts may be paid for twice. Write it off when they are not worth that."
+                "Send it again when it took no effect: it passes a precheck first. If it did take effect after all, "
+                (bought_twice) ". Write it off when it is not worth that."
             }
         }
         div .acts {

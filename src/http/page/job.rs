@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::words::{moment, number, state, until, visible};
+use super::words::{has_contacts, moment, number, plural, state, until, visible};
 use super::{Look, Page, doubt, lists, request, session};
 use crate::store::StoreError;
 use crate::store::report::OutcomeCount;
@@ -26,7 +26,7 @@ pub(super) async fn page(look: &Look<'_>, id: i64) -> Result<Option<Page>, Store
             }
         }
         (facts(look, &job, &of, &outcomes))
-        (attempts_section(look, &attempts))
+        (attempts_section(look, &job, &attempts))
         (ledger_section(look, &ledger))
         (request::timeline_section(look, &timeline))
     };
@@ -44,14 +44,10 @@ fn facts(look: &Look<'_>, job: &Job, requests: &[i64], outcomes: &[OutcomeCount]
                 dt { "Requests" } dd { @for (at, id) in requests.iter().enumerate() {
                     @if at > 0 { ", " } a href=(format!("/requests/{id}")) { (id) }
                 } }
-                dt { "Contacts" } dd {
-                    (number(job.contacts)) @for (at, count) in outcomes.iter().enumerate() {
-                        @if at == 0 { ": " } @else { ", " } (number(count.contacts)) " " (state(&count.outcome))
-                    }
-                }
+                @if has_contacts(&job.action) { dt { "Contacts" } dd { (contacts(job, outcomes)) } }
                 @if let Some(cost) = job.cost { dt { "Cost, at most" } dd { (number(cost)) " credits" } }
-                dt { "Polled" } dd { (number(job.poll_count)) " times" @if let Some(at) = job.next_poll_at { "; next " (until(at, look.now)) } }
-                @if let Some(evidence) = &job.evidence { dt { "Evidence" } dd { (visible(evidence)) " (" (number(job.looks)) " looks)" } }
+                dt { "Polled" } dd { (plural(job.poll_count, "time")) @if let Some(at) = job.next_poll_at { "; next " (until(at, look.now)) } }
+                @if let Some(evidence) = &job.evidence { dt { "Evidence" } dd { (visible(evidence)) " (" (plural(job.looks, "look")) ")" } }
                 @if let Some(at) = job.due_at { dt { "Looked at again" } dd { (until(at, look.now)) } }
                 dt { "Created" } dd { (moment(job.created_at, look.now)) }
                 @if let Some(at) = job.submitted_at { dt { "Sent" } dd { (moment(at, look.now)) } }
@@ -61,12 +57,23 @@ fn facts(look: &Look<'_>, job: &Job, requests: &[i64], outcomes: &[OutcomeCount]
     }
 }
 
-fn attempts_section(look: &Look<'_>, attempts: &[Attempt]) -> Markup {
+/// How many there are, by outcome. Those that the API skipped are among them.
+fn contacts(job: &Job, outcomes: &[OutcomeCount]) -> Markup {
+    let all: i64 = outcomes.iter().map(|count| count.contacts).sum();
+    html! {
+        (number(all.max(job.contacts)))
+        @for (at, (outcome, contacts)) in lists::by_outcome(outcomes).into_iter().enumerate() {
+            @if at == 0 { ": " } @else { ", " } (number(contacts)) " " (state(outcome))
+        }
+    }
+}
+
+fn attempts_section(look: &Look<'_>, job: &Job, attempts: &[Attempt]) -> Markup {
     html! {
         @if !attempts.is_empty() {
             section #attempts aria-labelledby="attempts-title" {
                 h2 #attempts-title { "Submissions" }
-                div .scroll role="region" aria-labelledby="attempts-title" tabindex="0" {
+                div .scroll role="group" aria-labelledby="attempts-title" tabindex="0" {
                     table {
                         caption .visually-hidden { "Each time it was sent, with what the vendor's support needs to know" }
                         thead { tr {
@@ -80,7 +87,7 @@ fn attempts_section(look: &Look<'_>, attempts: &[Attempt]) -> Markup {
                                 @if let Some(status) = one.status { " (" (status) ")" }
                                 @if let Some(key) = &one.error_key { " " code { (visible(key)) } }
                             }
-                            td .n { (number(one.contacts)) }
+                            td .n { @if has_contacts(&job.action) { (number(one.contacts)) } }
                             td .n { (number(one.cost)) }
                             td { code { (visible(&one.request_id)) } }
                             td { @if let Some(trace) = &one.trace_id { code { (visible(trace)) } } }
@@ -97,7 +104,7 @@ fn ledger_section(look: &Look<'_>, ledger: &[LedgerLine]) -> Markup {
         @if !ledger.is_empty() {
             section #ledger aria-labelledby="ledger-title" {
                 h2 #ledger-title { "Ledger" }
-                div .scroll role="region" aria-labelledby="ledger-title" tabindex="0" {
+                div .scroll role="group" aria-labelledby="ledger-title" tabindex="0" {
                     table {
                         caption .visually-hidden { "Credits held, released and charged for this job" }
                         thead { tr { th scope="col" { "At" } th scope="col" { "Entry" } th scope="col" .n { "Credits" } } }

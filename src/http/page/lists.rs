@@ -3,9 +3,10 @@
 use maud::{Markup, html};
 
 use super::drawings::bar;
-use super::words::{ago, moment, number, plural, state, until, visible};
+use super::words::{ago, brought, has_contacts, moment, number, plural, state, until, visible};
 use super::{Look, Page, Wanted};
 use crate::store::StoreError;
+use crate::store::report::direct::Summary;
 use crate::store::report::jobs::{Job, OpenJob};
 use crate::store::report::requests::Request;
 use crate::store::report::{OutcomeCount, jobs as job_reports, requests as request_reports};
@@ -30,7 +31,7 @@ const STATES: [&str; 10] = [
 /// A table that scrolls by itself where the screen is narrower.
 fn table(label: &str, caption: &str, inside: Markup) -> Markup {
     html! {
-        div .scroll role="region" aria-label=(label) tabindex="0" {
+        div .scroll role="group" aria-label=(label) tabindex="0" {
             table {
                 caption .visually-hidden { (caption) }
                 (inside)
@@ -72,18 +73,19 @@ pub(super) async fn requests(look: &Look<'_>, wanted: &Wanted) -> Result<Page, S
             (table("Requests", "Requests, the newest first", html! {
                 thead { tr {
                     th scope="col" { "Request" } th scope="col" { "Status" } th scope="col" { "Asks for" }
-                    th scope="col" { "Reference" } th scope="col" .n { "Contacts" } th scope="col" .n { "Delivered" }
-                    th scope="col" .n { "Open" } th scope="col" .n { "Quoted" } th scope="col" { "Created" }
+                    th scope="col" .n { "Contacts" } th scope="col" .n { "Delivered" } th scope="col" .n { "Open" }
+                    th scope="col" .n { "Quoted" } th scope="col" { "Reference" } th scope="col" { "Created" }
                 } }
                 tbody { @for row in &rows { tr {
                     th scope="row" { a href=(format!("/requests/{}", row.id)) { (row.id) } }
                     td { (state(&row.status)) }
                     td { (look.action(&row.action)) }
-                    td { (reference(look, row)) }
-                    td .n { @if row.taken_at.is_some() { (number(row.contacts)) } }
-                    td .n { (number(row.delivered)) }
-                    td .n { (number(row.pending)) }
+                    @let counted = row.taken_at.is_some() && has_contacts(&row.action);
+                    td .n { @if counted { (number(row.contacts)) } }
+                    td .n { @if counted { (number(row.delivered)) } }
+                    td .n { @if counted { (number(row.pending)) } }
                     td .n { @if let Some(quoted) = row.quoted_credits { (number(quoted)) } }
+                    td { (reference(look, row)) }
                     td { @if let Some(at) = row.created_at { (moment(at, look.now)) } }
                 } } }
             }))
@@ -127,7 +129,7 @@ pub(super) fn jobs_table(look: &Look<'_>, rows: &[Job]) -> Markup {
                 th scope="row" { a href=(format!("/jobs/{}", row.id)) { (row.id) } }
                 td { (job_state(row)) }
                 td { @if let Some(task) = &row.task_id { (visible(task)) } }
-                td .n { (number(row.contacts)) }
+                td .n { @if has_contacts(&row.action) { (number(row.contacts)) } }
                 td .n { @if let Some(cost) = row.cost { (number(cost)) } }
                 td .n { (number(row.poll_count)) }
                 td { @if let Some(at) = row.submitted_at { (moment(at, look.now)) } }
@@ -152,18 +154,22 @@ pub(super) fn progress_table(look: &Look<'_>, rows: &[Request]) -> Markup {
         "Requests that are not finished, with how far each is",
         html! {
             thead { tr {
-                th scope="col" { "Request" } th scope="col" { "Reference" } th scope="col" .wide { "Progress" }
-                th scope="col" .n { "Delivered" } th scope="col" .n { "Otherwise" } th scope="col" .n { "Open" } th scope="col" { "Taken" }
+                th scope="col" { "Request" } th scope="col" .wide { "Progress" } th scope="col" .n { "Delivered" }
+                th scope="col" .n { "Otherwise" } th scope="col" .n { "Open" } th scope="col" { "Reference" } th scope="col" { "Taken" }
             } }
             tbody { @for row in rows {
                 @let otherwise = row.contacts - row.delivered - row.pending;
                 tr {
                     th scope="row" { a href=(format!("/requests/{}", row.id)) { (row.id) } }
+                    @if has_contacts(&row.action) {
+                        td .wide { (bar(row.delivered, otherwise, row.contacts)) }
+                        td .n { (number(row.delivered)) }
+                        td .n { (number(otherwise)) }
+                        td .n { (number(row.pending)) }
+                    } @else {
+                        td .wide colspan="4" { (look.wish(row)) }
+                    }
                     td { (reference(look, row)) }
-                    td .wide { (bar(row.delivered, otherwise, row.contacts)) }
-                    td .n { (number(row.delivered)) }
-                    td .n { (number(otherwise)) }
-                    td .n { (number(row.pending)) }
                     td { @if let Some(at) = row.taken_at { (ago(at, look.now)) } }
                 }
             } }
@@ -185,8 +191,8 @@ pub(super) fn open_jobs_table(look: &Look<'_>, rows: &[OpenJob]) -> Markup {
                 th scope="row" { a href=(format!("/jobs/{}", job.id)) { (job.id) } }
                 td { (job_state(job)) }
                 td { @if let Some(task) = &job.task_id { (visible(task)) } }
-                td .n { (number(job.contacts)) }
-                td .n { (number(*settled)) }
+                td .n { @if has_contacts(&job.action) { (number(job.contacts)) } }
+                td .n { @if has_contacts(&job.action) { (number(*settled)) } }
                 td .n { @if let Some(cost) = job.cost { (number(cost)) } }
                 td .n { (number(job.poll_count)) }
                 td { @if let Some(at) = job.next_poll_at.or(job.due_at) { (until(at, look.now)) } }
@@ -195,37 +201,65 @@ pub(super) fn open_jobs_table(look: &Look<'_>, rows: &[OpenJob]) -> Markup {
     )
 }
 
+/// How a request ended.
+pub(super) enum Ended {
+    Contacts(Vec<OutcomeCount>),
+    Direct(Summary),
+}
+
+impl Ended {
+    /// Its contacts by outcome.
+    pub(super) fn counts(&self) -> &[OutcomeCount] {
+        match self {
+            Ended::Contacts(counts) => counts,
+            Ended::Direct(_) => &[],
+        }
+    }
+}
+
 /// Requests that ended, with their outcomes in words.
-pub(super) fn ended_table(look: &Look<'_>, rows: &[(Request, Vec<OutcomeCount>)]) -> Markup {
+pub(super) fn ended_table(look: &Look<'_>, rows: &[(Request, Ended)]) -> Markup {
     table(
         "Ended requests",
         "Requests that ended, the last one first",
         html! {
             thead { tr {
-                th scope="col" { "Request" } th scope="col" { "Status" } th scope="col" { "Reference" } th scope="col" .n { "Contacts" }
-                th scope="col" { "Outcomes" } th scope="col" { "Ended" }
+                th scope="col" { "Request" } th scope="col" { "Status" } th scope="col" .n { "Contacts" }
+                th scope="col" .outcomes { "Outcomes" } th scope="col" { "Reference" } th scope="col" { "Ended" }
             } }
-            tbody { @for (row, outcomes) in rows { tr {
+            tbody { @for (row, how) in rows { tr {
                 th scope="row" { a href=(format!("/requests/{}", row.id)) { (row.id) } }
                 td { (state(&row.status)) }
+                td .n { @if has_contacts(&row.action) { (number(row.contacts)) } }
+                td .outcomes { @match how {
+                    Ended::Contacts(outcomes) => (outcome_links(row.id, outcomes)),
+                    Ended::Direct(summary) => {
+                        a href=(format!("/requests/{}#result", row.id)) { (brought(summary)) }
+                        span .hint { " (" (look.action(&row.action)) ")" }
+                    }
+                } }
                 td { (reference(look, row)) }
-                td .n { (number(row.contacts)) }
-                td { (outcome_links(row.id, outcomes)) }
                 td { @if let Some(at) = row.finished_at { (moment(at, look.now)) } }
             } } }
         },
     )
 }
 
-/// Counts by outcome; each is the way to its contacts.
-pub(super) fn outcome_links(request: i64, outcomes: &[OutcomeCount]) -> Markup {
-    let mut counts: Vec<(&str, i64)> = Vec::new();
-    for count in outcomes {
-        match counts.iter_mut().find(|(outcome, _)| *outcome == count.outcome) {
+/// Counts by outcome, whatever the source.
+pub(super) fn by_outcome<'c>(counts: impl IntoIterator<Item = &'c OutcomeCount>) -> Vec<(&'c str, i64)> {
+    let mut totals: Vec<(&str, i64)> = Vec::new();
+    for count in counts {
+        match totals.iter_mut().find(|(outcome, _)| *outcome == count.outcome) {
             Some((_, contacts)) => *contacts += count.contacts,
-            None => counts.push((&count.outcome, count.contacts)),
+            None => totals.push((&count.outcome, count.contacts)),
         }
     }
+    totals
+}
+
+/// Counts by outcome; each is the way to its contacts.
+pub(super) fn outcome_links(request: i64, outcomes: &[OutcomeCount]) -> Markup {
+    let counts = by_outcome(outcomes);
     html! {
         @if counts.is_empty() { "no contacts" }
         @for (at, (outcome, contacts)) in counts.iter().enumerate() {

@@ -30,6 +30,7 @@ use super::session::Visitor;
 use crate::domain::Millis;
 use crate::store::StoreError;
 use crate::store::report::Time;
+use crate::store::report::requests::Request;
 
 pub(super) use session::sign_in as sign_in_page;
 pub(super) use words::number;
@@ -64,6 +65,26 @@ impl<'a> Look<'a> {
             Some(words) => words.to_owned(),
             None if self.is_trusted() => words::visible(action),
             None => "something else".to_owned(),
+        }
+    }
+
+    /// What a request asks for, with how much of it. The event is the caller's own word.
+    fn wish(&self, request: &Request) -> String {
+        let pages = || words::plural(request.max_pages, "page");
+        match request.action.as_str() {
+            "unlock_contact_emails" => {
+                format!("the emails of {}", words::plural(request.contacts, "contact"))
+            }
+            "unlock_contact_phones" => {
+                format!("the phones of {}", words::plural(request.contacts, "contact"))
+            }
+            "unlock_event_contacts" => match &request.event_id {
+                Some(event) if self.is_trusted() => format!("full access to event {}", words::visible(event)),
+                _ => "full access to an event".to_owned(),
+            },
+            "search_exhibitor_companies" => format!("at most {} of a search for companies", pages()),
+            "search_exhibitor_events" => format!("at most {} of a search for events", pages()),
+            other => self.action(other),
         }
     }
 }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::doubt::{self, Doubtful};
-use super::words::{ago, known, moment, number, plural, visible, wish};
+use super::words::{ago, has_contacts, known, moment, number, plural, visible};
 use super::{Look, forms};
 use crate::domain::AccountId;
 use crate::http::ticket::Act;
@@ -127,7 +127,7 @@ pub(super) fn approval(look: &Look<'_>, request: &Request, account: Option<&Acco
         article .need #(format!("approve-{id}-need")) {
             h3 { "Approve " a href=(format!("/requests/{id}")) { "request " (id) } ": up to " (number(quoted)) " credits" }
             p {
-                (who(look, request)) " asks for " (wish(&request.action, request.contacts, request.max_pages).unwrap_or_else(|| look.action(&request.action)))
+                (who(look, request)) " asks for " (look.wish(request))
                 @if let Some(at) = request.created_at { ", " (ago(at, look.now)) } "."
                 @if request.committed_credits > 0 {
                     " Of that, " (number(request.committed_credits)) " may be spent already; the rest is "
@@ -172,7 +172,8 @@ fn parked(look: &Look<'_>, job: &Job, account: &Account) -> Markup {
                 @if of_day { " waits for the next day" } @else { " waits for credits (402)" }
             }
             p {
-                (plural(job.contacts, "contact")) " of account " (visible(&account.account)) " are not sent, and nothing of them was bought. "
+                @if has_contacts(&job.action) { (plural(job.contacts, "contact")) } @else { "A call" }
+                " of account " (visible(&account.account)) ", not sent: nothing of it was bought. "
                 @if of_day {
                     "credits.daily_limit is used up: " (number(account.spent_today)) " of "
                     (known(account.daily_limit)) " are spent today. The next UTC day brings a new one, or raise the limit."

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::lists::Ended;
 use super::needs::{self, Need};
 use super::words::{ago, known, number, plural, span, state, visible};
 use super::{Look, Page, Wanted, drawings, forms, lists, session, standing};
@@ -12,7 +13,7 @@ use crate::store::report::accounts::{self, Account, Limits};
 use crate::store::report::jobs::OpenJob;
 use crate::store::report::overview::{InDoubt, Settlement, StateCount};
 use crate::store::report::requests::Request;
-use crate::store::report::{OutcomeCount, jobs, overview, requests};
+use crate::store::report::{direct, jobs, overview, requests};
 use crate::store::{StoreError, disk};
 
 /// Rows of what runs.
@@ -30,7 +31,7 @@ struct Facts {
     jobs_by_state: Vec<StateCount>,
     running: Vec<Request>,
     jobs: Vec<OpenJob>,
-    ended: Vec<(Request, Vec<OutcomeCount>)>,
+    ended: Vec<(Request, Ended)>,
     settlements: Vec<Settlement>,
 }
 
@@ -62,8 +63,11 @@ async fn read(look: &Look<'_>) -> Result<Facts, StoreError> {
     }
     let mut ended = Vec::new();
     for request in requests::ended(store, ENDED_AT_MOST).await? {
-        let outcomes = requests::outcomes(store, request.id).await?;
-        ended.push((request, outcomes));
+        let how = match direct::summary(store, request.id).await? {
+            Some(summary) => Ended::Direct(summary),
+            None => Ended::Contacts(requests::outcomes(store, request.id).await?),
+        };
+        ended.push((request, how));
     }
     let mut running = requests::open(store, RUNNING_AT_MOST + 20).await?;
     running.retain(|request| request.status != "awaiting_approval");
@@ -162,7 +166,7 @@ fn money(look: &Look<'_>, account: &Account, doubt: InDoubt, is_named: bool) -> 
                     dd {
                         @if doubt.jobs == 0 { "0" small { "nothing unknown" } } @else {
                             a href="/jobs?state=in_doubt" { "\u{2264} " (number(doubt.credits)) }
-                            small { (plural(doubt.contacts, "contact")) }
+                            small { @if doubt.contacts > 0 { (plural(doubt.contacts, "contact")) } @else { (plural(doubt.jobs, "job")) } }
                         }
                     }
                 }
@@ -201,26 +205,20 @@ fn running(look: &Look<'_>, facts: &Facts) -> Markup {
 }
 
 fn ended(look: &Look<'_>, facts: &Facts) -> Markup {
-    let mut totals: Vec<(&str, i64)> = Vec::new();
-    for count in facts.ended.iter().flat_map(|(_, outcomes)| outcomes) {
-        match totals.iter_mut().find(|(outcome, _)| *outcome == count.outcome) {
-            Some((_, contacts)) => *contacts += count.contacts,
-            None => totals.push((&count.outcome, count.contacts)),
-        }
-    }
+    let mut totals = lists::by_outcome(facts.ended.iter().flat_map(|(_, how)| how.counts()));
     totals.sort_by_key(|(_, contacts)| std::cmp::Reverse(*contacts));
     let all: i64 = totals.iter().map(|(_, contacts)| contacts).sum();
     html! {
         section #ended aria-labelledby="ended-title" {
             h2 #ended-title { "Ended lately" }
             @if facts.ended.is_empty() { p .calm { "No request has ended yet." } } @else {
-                p .counts {
+                @if all > 0 { p .counts {
                     (plural(all, "contact")) " of the last " (plural(facts.ended.len() as i64, "request"))
                     @for (at, (outcome, contacts)) in totals.iter().enumerate() {
                         @if at == 0 { ": " } @else { ", " }
                         (number(*contacts)) " " (state(outcome))
                     }
-                }
+                } }
                 (lists::ended_table(look, &facts.ended))
             }
         }
@@ -231,7 +229,8 @@ fn ended(look: &Look<'_>, facts: &Facts) -> Markup {
 fn parts(look: &Look<'_>) -> Markup {
     let size = std::fs::metadata(look.site.store.path()).map(|file| file.len()).ok();
     let free = disk::free_bytes(&look.site.store).ok();
-    let megabytes = |bytes: u64| number((bytes >> 20) as i64);
+    // Rounded up: there is no database of 0 MB.
+    let megabytes = |bytes: u64| number(bytes.div_ceil(1 << 20) as i64);
     html! {
         p .parts {
             "Up " (span(look.now.since(look.site.started_at)))

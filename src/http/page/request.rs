@@ -1,14 +1,13 @@
 //! One request: how it stands and why, its contacts, its jobs, its timeline.
 
 use maud::{Markup, html};
-use serde_json::value::RawValue;
 
 use super::drawings::bar;
-use super::words::{ago, moment, number, plural, state, until, visible};
+use super::words::{ago, has_contacts, moment, number, plural, state, until, visible};
 use super::{Look, Page, Wanted, contacts, forms, lists, needs, overview, session};
 use crate::http::ticket::Act;
 use crate::store::StoreError;
-use crate::store::report::direct::{self, ActionResult};
+use crate::store::report::direct::{self, Summary};
 use crate::store::report::requests::{Entry, Request};
 use crate::store::report::{jobs, requests};
 use crate::worker::explain::{self, Explanation};
@@ -31,15 +30,15 @@ pub(super) async fn page(
     let explained = explain::of(store, &request, look.now).await?;
     let accounts = overview::read_accounts(look).await?;
     let account = accounts.iter().find(|account| account.account == request.account);
-    let contents = match direct::read(store, id).await? {
-        Some(result) => brought(&result),
+    let contents = match direct::summary(store, id).await? {
+        Some(summary) => brought(look, &request, &summary),
         None => contacts::section(look, id, &explained.outcomes, wanted, revealed).await?,
     };
     let jobs = jobs::of_request(store, id).await?;
     let timeline = requests::timeline(store, id).await?;
     let body = html! {
         h1 { "Request " (id) ": " (state(&request.status)) }
-        @if request.taken_at.is_some() && request.contacts > 0 {
+        @if request.taken_at.is_some() && request.contacts > 0 && has_contacts(&request.action) {
             (bar(request.delivered, request.contacts - request.delivered - request.pending, request.contacts))
             p .counts {
                 (number(request.delivered)) " delivered, " (number(request.contacts - request.delivered - request.pending))
@@ -98,18 +97,22 @@ fn waits(look: &Look<'_>, request: &Request, explained: &Explanation) -> Markup 
 }
 
 /// What an event unlock or a search brought: how much, since the whole is for programs.
-fn brought(result: &ActionResult) -> Markup {
-    let found = result.result.as_ref().and_then(|raw| serde_json::from_str::<Vec<&RawValue>>(raw.get()).ok());
+fn brought(look: &Look<'_>, request: &Request, summary: &Summary) -> Markup {
     html! {
         section #result aria-labelledby="result-title" {
             h2 #result-title { "Result" }
             dl .facts {
-                dt { "Outcome" } dd { (state(&result.outcome)) }
-                @if let Some(credits) = result.credits_used { dt { "Credits used" } dd { (number(credits)) } }
-                @if let Some(found) = &found { dt { "Found" } dd { (plural(found.len() as i64, "result")) } }
+                dt { "Outcome" } dd { (visible(&state(&summary.outcome))) }
+                @if let Some(credits) = summary.credits_used { dt { "Credits used" } dd { (number(credits)) } }
+                @if let Some(found) = summary.found { dt { "Found" } dd { (plural(found, "result")) } }
+                @if let (Some(name), true) = (&summary.event_name, look.is_trusted()) {
+                    dt { "Event" } dd { (visible(name)) }
+                }
+                @if let Some(mode) = &summary.access_mode { dt { "Access mode" } dd { (visible(mode)) } }
+                @if let Some(people) = summary.people { dt { "People in its list" } dd { (number(people)) } }
             }
-            @if result.result.is_some() {
-                p .hint { "All of it: " code { "unlockd export --format jsonl --request " (result.request_id) } }
+            @if summary.found.is_some() || summary.access_mode.is_some() {
+                p .hint { "All of it: " code { "unlockd export --format jsonl --request " (request.id) } }
             }
         }
     }

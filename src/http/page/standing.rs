@@ -15,7 +15,7 @@ pub(super) fn settlements(look: &Look<'_>, settlements: &[Settlement]) -> Markup
         @if !settlements.is_empty() {
             section #settlements aria-labelledby="settlements-title" {
                 h2 #settlements-title { "Settlements" }
-                div .scroll role="region" aria-labelledby="settlements-title" tabindex="0" {
+                div .scroll role="group" aria-labelledby="settlements-title" tabindex="0" {
                     table {
                         caption .visually-hidden { "Credits expected beside credits that left the balance, the newest first" }
                         thead { tr {

@@ -2,8 +2,9 @@
 
 use maud::{Markup, html};
 
-use crate::domain::Millis;
+use crate::domain::{Action, Millis};
 use crate::store::report::Time;
+use crate::store::report::direct::Summary;
 
 /// 2910 as 2,910.
 pub(in crate::http) fn number(figure: i64) -> String {
@@ -84,23 +85,25 @@ pub(super) fn action(action: &str) -> Option<&'static str> {
     Some(match action {
         "unlock_contact_emails" => "emails",
         "unlock_contact_phones" => "phones",
-        "unlock_event_contacts" => "all contacts of an event",
+        "unlock_event_contacts" => "full access to an event",
         "search_exhibitor_companies" => "a search for companies",
         "search_exhibitor_events" => "a search for events",
         _ => return None,
     })
 }
 
-/// What a request asks for, with how much of it.
-pub(super) fn wish(action: &str, contacts: i64, pages: i64) -> Option<String> {
-    Some(match action {
-        "unlock_contact_emails" => format!("the emails of {}", plural(contacts, "contact")),
-        "unlock_contact_phones" => format!("the phones of {}", plural(contacts, "contact")),
-        "unlock_event_contacts" => "all contacts of an event".to_owned(),
-        "search_exhibitor_companies" => format!("a search for companies, {} at most", plural(pages, "page")),
-        "search_exhibitor_events" => format!("a search for events, {} at most", plural(pages, "page")),
-        _ => return None,
-    })
+/// Whether an action is about contacts. Of the others each paid call is an item, which is no contact.
+pub(super) fn has_contacts(action: &str) -> bool {
+    Action::parse(action).is_none_or(|action| action.channel().is_some())
+}
+
+/// What an action without contacts brought, in few words.
+pub(super) fn brought(summary: &Summary) -> String {
+    let outcome = visible(&state(&summary.outcome));
+    match summary.found {
+        Some(found) => format!("{outcome}: {}", plural(found, "result")),
+        None => outcome,
+    }
 }
 
 /// A word of the database as one reads it.

@@ -67,6 +67,36 @@ pub async fn read(store: &Store, request_id: i64) -> Result<Option<ActionResult>
     Ok(row.map(ActionResult::from))
 }
 
+/// What a direct action brought, without the results themselves: however many there are, this is small.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct Summary {
+    pub outcome: String,
+    pub credits_used: Option<i64>,
+    /// Of a search.
+    pub found: Option<i64>,
+    /// Of an event, as the vendor calls it.
+    pub event_name: Option<String>,
+    /// Of an event: `full` when its whole list is open.
+    pub access_mode: Option<String>,
+    /// Of an event: the people that its list shows.
+    pub people: Option<i64>,
+}
+
+/// Sums up what a request of a direct action brought; `None` for one that asks for contacts.
+pub async fn summary(store: &Store, request_id: i64) -> Result<Option<Summary>, StoreError> {
+    Ok(sqlx::query_as(
+        "select outcome, credits_used,
+                iif(json_type(result) = 'array', json_array_length(result), null) as found,
+                cast(result ->> '$.event.name' as text) as event_name,
+                cast(result ->> '$.accessMode' as text) as access_mode,
+                cast(result ->> '$.counts.visibleTotal' as integer) as people
+         from action_results where request_id = ?1",
+    )
+    .bind(request_id)
+    .fetch_optional(store.readers())
+    .await?)
+}
+
 /// The next results after a request, in the order of the requests.
 pub async fn page(
     store: &Store,

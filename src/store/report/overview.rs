@@ -49,6 +49,7 @@ pub async fn open_requests(store: &Store) -> Result<Vec<StateCount>, StoreError>
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromRow)]
 pub struct InDoubt {
     pub jobs: i64,
+    /// Of the jobs that have contacts.
     pub contacts: i64,
     /// At most.
     pub credits: i64,
@@ -57,7 +58,9 @@ pub struct InDoubt {
 /// Adds up the jobs of which nobody knows yet whether they took effect.
 pub async fn in_doubt(store: &Store, account: &AccountId) -> Result<InDoubt, StoreError> {
     Ok(sqlx::query_as(
-        "select count(*) as jobs, coalesce(sum(contacts), 0) as contacts, coalesce(sum(cost), 0) as credits
+        "select count(*) as jobs, coalesce(sum(cost), 0) as credits,
+                coalesce(sum(contacts) filter (where action in ('unlock_contact_emails', 'unlock_contact_phones')), 0)
+                    as contacts
          from jobs where state = 'in_doubt' and account = ?1 and state_reason <> 'carried_out'",
     )
     .bind(account.as_str())
