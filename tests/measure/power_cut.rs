@@ -47,7 +47,7 @@ pub(crate) async fn run(arguments: &[String]) {
             Operation::Post => count.posts += 1,
             Operation::Sync(file) => {
                 pending.retain(|operation| {
-                    !operation.is_of(file).then(|| operation.apply(&mut durable)).is_some()
+                    operation.is_of(file).then(|| operation.apply(&mut durable)).is_none()
                 });
             }
             Operation::Write { .. } | Operation::Truncate { .. } => pending.push(operation),
