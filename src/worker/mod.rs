@@ -11,7 +11,7 @@
 
 pub mod balance;
 pub mod decide;
-mod direct;
+pub mod direct;
 pub mod driver;
 pub mod erase;
 pub mod explain;
