@@ -16,7 +16,6 @@ use crate::domain::job::{Event, State};
 use crate::domain::outcome::{self, Outcome, Reading, TaskView};
 use crate::domain::rate::Class;
 use crate::domain::{AccountId, Millis, PersonnelId, RequestId, TaskId};
-use crate::guard::{self, Guard};
 use crate::store::jobs::Job;
 use crate::store::{StoreError, accounts, items, jobs, requests, timeline};
 
@@ -28,8 +27,7 @@ const IN_FLIGHT: usize = 2;
 /// Polls what is due.
 pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
     let gate = &deps.gates[account];
-    let early_ms = if guard::holds(Guard::Schedule) { 0 } else { 2_000 };
-    let now = deps.clock.now().plus(early_ms);
+    let now = deps.clock.now();
     let next = jobs::next_poll(deps.store.readers(), account).await?;
     if next.is_none_or(|at| at > now) || !gate.has_usable_key() {
         return Ok(next.map_or(Report::idle(), |at| Report::at(at.max(now.plus(1)))).unless_closed(gate));

@@ -79,7 +79,10 @@ impl Accepted {
         let division = outcome::divide(sent, submission);
         let (result, detail) = match submission {
             Submission::Accepted { task_id, .. } => {
-                let next_poll_at = deps.ladder().next_poll(0, now);
+                let next_poll_at = match guard::holds(Guard::Schedule) {
+                    true => deps.ladder().next_poll(0, now),
+                    false => now,
+                };
                 job.apply(Event::TaskAccepted { task_id: task_id.clone(), next_poll_at }, now)?;
                 ("accepted", format!("task {task_id}, {} contacts accepted", division.accepted.len()))
             }
