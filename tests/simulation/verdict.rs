@@ -33,7 +33,7 @@ impl Run {
     /// Values that were kept long enough are gone, where they are erased at all.
     async fn allow_what_was_erased(&mut self, state: &mut SqliteConnection) {
         if self.profile.erases {
-            let erased = "select personnel_id from items where outcome = 'delivered' and email is null and phone is null";
+            let erased = "select personnel_id from contact_outcomes where outcome = 'delivered' and email is null and phone is null";
             self.allowed.erased = sqlx::query_scalar(erased).fetch_all(state).await.expect("readable");
         }
     }
