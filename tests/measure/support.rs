@@ -19,7 +19,10 @@ impl Place {
     pub(crate) async fn new(options: Options, config: &str) -> Place {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let sandbox = sandbox::start(options).await.expect("a free port");
-        let place = Place { folder, binary: env!("CARGO_BIN_EXE_unlockd").into(), sandbox };
+        // Another build of the program can be measured, the one that is shipped for example.
+        let binary =
+            std::env::var_os("MEASURE_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_unlockd").into());
+        let place = Place { folder, binary: binary.into(), sandbox };
         let text = format!("[api]\nbase_url = \"{}\"\n{config}", place.sandbox.base_url());
         std::fs::write(place.path("unlockd.toml"), text).expect("the configuration is written");
         let end = place.command().args(["run", "--until-idle"]).status().expect("the worker runs");
