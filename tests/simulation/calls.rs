@@ -53,6 +53,8 @@ struct Line {
     unheard: HashSet<String>,
     /// When each call was made.
     made_ms: Vec<i64>,
+    /// When the body of each went out, by request id.
+    sent_ms: Vec<(String, i64)>,
 }
 
 impl Held {
@@ -140,6 +142,11 @@ impl Calls {
         self.lock().unheard.clone()
     }
 
+    /// When the body of each call went out, by request id.
+    pub(crate) fn sent_ms(&self) -> Vec<(String, i64)> {
+        self.lock().sent_ms.clone()
+    }
+
     /// When each call was made, in milliseconds. It may arrive much later.
     pub(crate) fn made_ms(&self) -> Vec<i64> {
         self.lock().made_ms.clone()
@@ -179,6 +186,8 @@ impl Calls {
         let bytes = axum::body::to_bytes(Body::new(body), usize::MAX).now_or_never();
         match bytes.expect("the body is in memory") {
             Ok(bytes) => {
+                let sent = (call.request_id.clone(), self.clock.now().0);
+                self.lock().sent_ms.push(sent);
                 let body = String::from_utf8_lossy(&bytes);
                 call.what.push_str(body.split_once("personnel_ids").map_or("", |(_, ids)| ids));
                 call.stage = Stage::Underway(Request::from_parts(head, bytes));

@@ -215,7 +215,6 @@ impl Run {
             }
             _ => {
                 let calls = self.rng.u32(1..50);
-                self.allowed.turned_away = true;
                 self.sandbox.use_up_calls(calls);
                 self.say(|| format!("colleague: makes {calls} calls"));
             }

@@ -35,6 +35,9 @@ pub(crate) fn run(seed: u64, loud: bool) -> Ended {
             Ok(Err(_)) => Some("it hangs".to_owned()),
             Err(panic) => Some(format!("panic: {}", text(&*panic))),
         };
+        if loud && violation.is_some() {
+            println!("{}", run.dump().await);
+        }
         let failure = violation.map(|violation| report(seed, &violation, &run.trace.last()));
         Ended {
             digest: run.trace.digest(),
@@ -45,6 +48,8 @@ pub(crate) fn run(seed: u64, loud: bool) -> Ended {
     });
     runtime.shutdown_background();
     std::fs::remove_dir_all(&home).ok();
+    // Goes with the last run that is in it.
+    std::fs::remove_dir(crate::scratch()).ok();
     ended
 }
 
@@ -108,7 +113,6 @@ pub(crate) fn run_all(first: u64, count: u64) {
         "{done} seeds in {seconds:.1} s: {:.1} a second, {calls} calls to the vendor",
         done as f64 / seconds
     );
-    std::fs::remove_dir_all(crate::scratch()).ok();
     let failures = failures.into_inner().expect("not poisoned");
     let Some(first) = failures.first() else { return };
     println!("{first}");

@@ -1,6 +1,6 @@
 //! What a seed begins with: a vendor of some kind, a configuration, and a database.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -18,15 +18,18 @@ use crate::life::Life;
 use crate::run::{APPROVE_ABOVE, Profile, START_MS};
 
 pub(crate) fn vendor(rng: &mut Rng) -> Options {
+    // An effect that a task shows as done is seen by every other question, too: nothing that can be
+    // read would tell otherwise.
+    let (task_seconds, lag) = [(2.0, 0), (12.0, 0), (12.0, 5), (45.0, 0), (45.0, 40)][rng.usize(..5)];
     Options {
-        task_seconds: [2.0, 12.0, 45.0][rng.usize(..3)],
+        task_seconds,
         balance: [200, 5_000, 100_000][rng.usize(..3)],
         time: Time::ManualFrom(START_MS),
         rate_limit: 60,
         rate_headers: rng.u8(..5) > 0,
         clock_skew: [0, 0, 300_000, -300_000][rng.usize(..4)],
         billing: if rng.bool() { Billing::Repeats } else { Billing::Documented },
-        charge_lag: Duration::from_secs([0, 0, 5, 40][rng.usize(..4)]),
+        charge_lag: Duration::from_secs(lag),
         refund_failed: rng.u8(..5) == 0,
         ..Options::default()
     }
@@ -59,21 +62,30 @@ pub(crate) fn place_in(config: &mut Config, folder: &Path, inbox_apart: bool) {
     config.inbox.database = inbox_apart.then(|| folder.join("inbox.db"));
 }
 
-/// A database with its schema and nothing else, made once: migrations are no part of this.
-pub(crate) fn template() -> &'static Path {
-    static TEMPLATE: OnceLock<PathBuf> = OnceLock::new();
-    TEMPLATE.get_or_init(|| {
-        let folder = crate::scratch().join("template");
+/// Puts a database with its schema and nothing else into `folder`. Made once: migrations are no part
+/// of this.
+pub(crate) fn empty_database(folder: &Path) {
+    static FILES: OnceLock<Vec<(&str, Vec<u8>)>> = OnceLock::new();
+    let files = FILES.get_or_init(|| {
+        let folder = folder.with_extension("new");
         std::fs::create_dir_all(&folder).expect("a folder");
         let database = folder.join("unlockd.db");
         let make = std::thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(async { drop(Store::open(&database, None).await.expect("opens")) });
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let open = async { drop(Store::open(&database, None).await.expect("opens")) };
+            runtime.expect("a runtime").block_on(open);
         });
         make.join().expect("made");
-        folder
-    })
+        let read = |name| Some((name, std::fs::read(folder.join(name)).ok()?));
+        ["unlockd.db", "unlockd.db-wal"].into_iter().filter_map(read).collect()
+    });
+    std::fs::create_dir_all(folder).expect("a folder");
+    for (name, bytes) in files {
+        std::fs::write(folder.join(name), bytes).expect("written");
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(folder.join(name), mode).expect("its own file");
+    }
 }
 
 /// A worker on what is on disk, or `None` while another one may be alive.

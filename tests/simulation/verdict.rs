@@ -1,6 +1,6 @@
 //! What must hold at the end of a run, and what is shown when it does not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use sqlx::SqliteConnection;
 use unlockd::sandbox::Channel;
@@ -33,9 +33,22 @@ impl Run {
     /// Values that were kept long enough are gone, where they are erased at all.
     async fn allow_what_was_erased(&mut self, state: &mut SqliteConnection) {
         if self.profile.erases {
-            let erased = "select personnel_id from items where outcome = 'delivered' and email is null and phone is null";
+            let erased = "select personnel_id from contact_outcomes where outcome = 'delivered' and email is null and phone is null";
             self.allowed.erased = sqlx::query_scalar(erased).fetch_all(state).await.expect("readable");
         }
+    }
+
+    /// Whatever was decided may no longer hold: at most 2 s, and then the body is withheld.
+    async fn no_body_goes_out_long_after_its_intent(&mut self, state: &mut SqliteConnection) -> Checked {
+        let attempts: HashMap<String, i64> = sqlx::query_as("select request_id, started_at from attempts")
+            .fetch_all(state)
+            .await
+            .expect("readable")
+            .into_iter()
+            .collect();
+        let mut late = self.calls.sent_ms();
+        late.retain(|(id, sent)| attempts.get(id).is_some_and(|started| sent - started > 2_000));
+        none("no body goes out more than 2 s after its intent", &late)
     }
 
     /// The invariants that hold after every run, and those that hold when all has come to its end.
@@ -64,6 +77,7 @@ impl Run {
             .map(|made| made[0])
             .collect();
         none("I9 no more calls are made in 60 s than the limit allows", &crowded)?;
+        self.no_body_goes_out_long_after_its_intent(&mut state).await?;
         let open: Vec<(i64, String)> =
             sqlx::query_as("select id, status from requests where finished_at is null")
                 .fetch_all(&mut state)
@@ -99,13 +113,21 @@ impl Run {
                    where finished_at is null";
         let jobs: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut state).await.expect("readable");
         let sql = "select coalesce(request_id, '') || '/' || coalesce(job_id, '') || ' ' || event || ' ' || coalesce(detail, '')
-                   from request_events order by id desc limit 30";
+                   from request_events order by id desc limit 300";
         let events: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut state).await.expect("readable");
         let sql = "select request_id || ' ' || action || ' ' || coalesce(event_id, '') || ' ' || personnel_id || ' ' || state || ' '
                    || coalesce(job_id, '') || ' ' || set_aside from items where state <> 'done' order by id";
         let items: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut state).await.expect("readable");
+        let sql = "select 'limit ' || rate_limit || ' in ' || rate_window_ms || ' ms' from accounts";
+        let limit: Option<String> =
+            sqlx::query_scalar(sql).fetch_optional(&mut state).await.expect("readable");
         let balance = self.sandbox.accounting().balance;
-        format!("balance {balance}\n{}\n{}\n{}", jobs.join("\n"), items.join("\n"), events.join("\n"))
+        format!(
+            "balance {balance}, {limit:?}\n{}\n{}\n{}",
+            jobs.join("\n"),
+            items.join("\n"),
+            events.join("\n")
+        )
     }
 
     pub(crate) fn violation(&self, invariant: &'static str, found: String) -> Violation {
