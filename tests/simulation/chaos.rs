@@ -61,11 +61,26 @@ impl Run {
                 let choice = self.rng.usize(..runnable.len() + calls.len());
                 match runnable.get(choice) {
                     Some(pass) => self.advance(*pass).await?,
-                    None => self.move_on(calls[choice - runnable.len()]),
+                    None => {
+                        let id = calls[choice - runnable.len()];
+                        if self.dies_while_paying(id) {
+                            self.kill().await;
+                        } else {
+                            self.move_on(id);
+                        }
+                    }
                 }
             }
         }
         Ok(())
+    }
+
+    /// The worst moment to die is more frequent than chance would have it: a paid call went out, and its
+    /// answer is not recorded.
+    fn dies_while_paying(&mut self, id: u64) -> bool {
+        let (at, what) = self.calls.look(id);
+        let paid = what.starts_with("POST") && !what.contains("/precheck");
+        paid && at != At::Waiting && self.profile.crashes > 0 && self.rng.u8(..8) == 0
     }
 
     /// The faults end; a person decides whatever waits for one; all comes to its end.
