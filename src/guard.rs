@@ -33,6 +33,8 @@ pub enum Guard {
     Schedule,
     /// What a precheck says is had already is not bought.
     Precheck,
+    /// What was erased is not bought on a price list.
+    Erased,
     /// A cost above the limit waits for a person.
     Approval,
     /// The cost is held from the intent on.

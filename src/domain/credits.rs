@@ -194,6 +194,8 @@ mod tests {
         assert_eq!(admit(Credits(1), Some(&purse()), Millis(60_999)), Admission::Go);
         assert_eq!(admit(Credits(1), Some(&purse()), Millis(61_000)), Admission::ReadBalance);
         assert_eq!(admit(Credits(1), None, Millis(0)), Admission::ReadBalance);
+        assert_eq!(admit(Credits(1), Some(&purse()), Millis(1_000)), Admission::Go);
+        assert_eq!(admit(Credits(1), Some(&purse()), Millis(999)), Admission::ReadBalance, "of the future");
     }
 
     #[test]
@@ -204,6 +206,16 @@ mod tests {
     }
 
     #[test]
+    fn every_action_has_its_own_price() {
+        let (email, phone, event, search) = (Credits(15), Credits(150), Credits(2_000), Credits(50));
+        let prices = Prices { email, phone, event, search };
+        assert_eq!(
+            Action::ALL.map(|action| prices.of(action).to_string()),
+            ["15", "150", "2000", "50", "50"]
+        );
+    }
+
+    #[test]
     fn an_approval_covers_what_was_quoted_and_no_more() {
         let (limit, approved) = (Credits(1_500), Some(Credits(3_000)));
         assert_eq!(approval(Credits(1_500), limit, None, None), Approval::NotNeeded);
@@ -211,6 +223,7 @@ mod tests {
         assert_eq!(approval(Credits(3_000), limit, None, approved), Approval::NotNeeded);
         assert_eq!(approval(Credits(3_001), limit, None, approved), Approval::Needed);
         assert_eq!(approval(Credits(30), limit, Some(Credits(29)), approved), Approval::OverMaxCredits);
+        assert_eq!(approval(Credits(30), limit, Some(Credits(30)), approved), Approval::NotNeeded);
     }
 
     proptest! {

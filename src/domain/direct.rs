@@ -146,6 +146,14 @@ mod tests {
     }
 
     #[test]
+    fn access_is_told_with_the_people_that_can_be_seen() {
+        let access =
+            |full, visible, there_are| EventAccess { full, visible, there_are, semantics: String::new() };
+        assert_eq!(access(true, Some(45), Some(45)).in_words(), "the list is complete, 45 of 45 people");
+        assert_eq!(access(false, None, Some(45)).in_words(), "the list is still a preview");
+    }
+
+    #[test]
     fn an_empty_page_is_never_followed_by_another() {
         assert!(page(100, true).has_more());
         assert!(!page(0, true).has_more(), "it would be charged for nothing");

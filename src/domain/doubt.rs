@@ -233,6 +233,7 @@ mod tests {
             ),
             ("others spent much more", look(Some(900), Some((0, 9_000)), 1, 3), Sign::Unclear),
             ("a top-up hides what was charged", look(Some(15), Some((-970, -970)), 1, 3), Sign::Unclear),
+            ("no precheck and no balance, all sampled open", look(None, None, 3, 3), Sign::TookEffect),
             ("only a balance", look(None, Some((0, 0)), 0, 0), Sign::Unclear),
             ("nothing could be read", look(None, None, 0, 0), Sign::Unclear),
         ];

@@ -84,7 +84,7 @@ pub(super) async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) ->
             },
         }
     }
-    if erased && sorting.unhelpful().is_some() {
+    if erased && sorting.unhelpful().is_some() && guard::holds(Guard::Erased) {
         // What was paid for once is not bought on a price list: its profile tells.
         sorting.read_instead();
     }

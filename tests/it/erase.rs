@@ -152,6 +152,27 @@ async fn erased_and_asked_for_again(mut town: Town) {
     town.check().await;
 }
 
+/// Found by the soak: without an answer that helps, the price list counted, and the contact was paid for
+/// a second time.
+#[tokio::test]
+async fn an_erased_contact_is_not_bought_again_when_the_precheck_does_not_tell() {
+    for fault in ["broken=types@precheck", "broken=html@precheck", "400@precheck", "5x:500@precheck"] {
+        let setup = Setup::default().sandbox(|options| options.billing = Billing::Repeats);
+        let mut town = setup.build().await;
+        town.insert(Some("7"), &["101"]).await;
+        town.finish_all().await;
+        purge(&town, "101").await;
+        town.fault(fault);
+        let again = town.insert(Some("7"), &["101"]).await;
+        town.finish_all().await;
+        let read = ("delivered".to_owned(), Some("profile".to_owned()));
+        assert_eq!(town.outcome(again, "101").await, read, "{fault}");
+        assert_eq!(town.posts().len(), 1, "{fault}");
+        allow(&mut town, &["101"]);
+        town.check().await;
+    }
+}
+
 #[tokio::test]
 async fn a_worker_erases_also_when_it_only_runs_until_idle() {
     for until_idle in [true, false] {
