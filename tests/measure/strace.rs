@@ -65,7 +65,9 @@ async fn sweep(call: &str, fault: &str, most: u32) -> u32 {
     for nth in 1..=most {
         let place = place().await;
         let untouched = injected(&place, call, fault, nth).await;
-        let status = until_idle(place.command()).await;
+        let mut command = place.command();
+        command.args(["run", "--until-idle"]);
+        let status = until_idle(command).await;
         let what = format!("{call} {fault} at {nth}");
         assert!(status.success(), "after {what}: {status}\n{}", place.log());
         assert_paid_once(&place, &what).await;
