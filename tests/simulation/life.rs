@@ -19,6 +19,7 @@ use crate::crash::Crash;
 pub(crate) const PASSES: [&str; 7] = ["intake", "submit", "poll", "verify", "read", "settle", "erase"];
 pub(crate) const INTAKE: usize = 0;
 const POLL: usize = 2;
+const ERASE: usize = 6;
 
 /// Remembers that a pass was woken.
 #[derive(Default)]
@@ -137,8 +138,9 @@ impl Life {
             // It makes one call at a time.
             return true;
         }
-        if index != POLL && !gate_is_full() {
-            // Then it can only wait for the database.
+        if [INTAKE, ERASE].contains(&index) || index != POLL && !gate_is_full() {
+            // Then it can only wait for the database: these make no calls, and the others make none while
+            // there is room to be had.
             std::future::poll_fn(|context| {
                 bell.listener.register(context.waker());
                 if bell.rang.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
@@ -146,11 +148,13 @@ impl Life {
             .await;
             return false;
         }
-        // Connections go back to their pool in tasks of their own: they are let run.
+        // Connections go back to their pool in tasks of their own: they are let run, and so are the
+        // database's threads, which share this core.
         while !bell.rang.load(Ordering::SeqCst) {
             if self.deps.store.is_quiet() {
                 return !bell.rang.load(Ordering::SeqCst);
             }
+            std::thread::yield_now();
             tokio::task::yield_now().await;
         }
         false
@@ -167,7 +171,8 @@ fn begin(deps: Arc<Deps>, index: usize) -> BoxFuture<'static, Result<Report, Sto
             3 => verify::run(&deps, &account).await,
             4 => read::run(&deps, &account).await,
             5 => settle::run(&deps, &account).await,
-            _ => erase::run(&deps, || false).await,
+            ERASE => erase::run(&deps, || false).await,
+            other => unreachable!("there is no pass {other}"),
         }
     })
 }
