@@ -6,6 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::thread::CpuSet;
+
 use crate::invariants::Violation;
 use crate::run::Run;
 
@@ -81,12 +83,20 @@ pub(crate) fn replay(seed: u64) {
 /// More failures than this tell nothing new.
 const MOST_FAILURES: usize = 10;
 
+/// Keeps this thread, and those that it starts, on one core. A run hands over between its own thread and
+/// those of the database all the time, which is cheaper where the other one ran just now.
+fn stay_on(core: usize) {
+    let mut only = CpuSet::new();
+    only.set(core);
+    rustix::thread::sched_setaffinity(None, &only).expect("a core of this process");
+}
+
 /// Runs `count` seeds from `first` on, on every core.
 pub(crate) fn run_all(first: u64, count: u64) {
     let (next, done, calls) = (AtomicU64::new(first), AtomicU64::new(0), AtomicU64::new(0));
     let failures = Mutex::new(Vec::new());
     let began = Instant::now();
-    let work = || {
+    let work = &|| {
         loop {
             let seed = next.fetch_add(1, Ordering::SeqCst);
             if seed >= first + count || failures.lock().expect("not poisoned").len() >= MOST_FAILURES {
@@ -102,9 +112,13 @@ pub(crate) fn run_all(first: u64, count: u64) {
             }
         }
     };
+    let cores = rustix::thread::sched_getaffinity(None).expect("the cores of this process");
     std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(work);
+        for core in (0..CpuSet::MAX_CPU).filter(|core| cores.is_set(*core)) {
+            scope.spawn(move || {
+                stay_on(core);
+                work();
+            });
         }
     });
     let (done, calls) = (done.into_inner(), calls.into_inner());
