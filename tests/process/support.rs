@@ -28,7 +28,7 @@ interval = "20ms"
 steps = ["40ms", "80ms"]
 [submit]
 verify_after = "150ms"
-decide_after = "20s"
+decide_after = "2m"
 [credits]
 approve_above = 100000
 "#;
