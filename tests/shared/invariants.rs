@@ -3,7 +3,7 @@
 //! Checked on what cannot lie: the rows on disk, and the sandbox's journal and accounts. The
 //! integration tests, the process tests and the simulation share this file.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 use sqlx::sqlite::SqliteRow;
@@ -82,6 +82,18 @@ pub(crate) fn sent(call: &Call) -> Vec<String> {
     ids.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect()
 }
 
+/// I3, at any moment: what a submission may cost is held or booked from its intent on.
+pub(crate) async fn what_is_under_way_is_held(state: &mut SqliteConnection) -> Checked {
+    let bare: Vec<(i64, i64)> = sqlx::query_as(
+        "select id, cost from jobs where state in ('submitting', 'in_doubt')
+         and cost > (select coalesce(sum(credits), 0) from ledger where job_id = jobs.id)",
+    )
+    .fetch_all(state)
+    .await
+    .expect("readable");
+    none("I3 what is under way is held", &bare)
+}
+
 impl Evidence<'_> {
     pub(crate) async fn check(mut self) -> Checked {
         self.every_post_has_an_attempt().await?;
@@ -99,7 +111,8 @@ impl Evidence<'_> {
         self.every_attempt_has_an_end().await?;
         self.windows_fit_their_jobs().await?;
         self.the_file_is_sound().await?;
-        self.no_poll_comes_before_its_step()
+        what_is_under_way_is_held(self.state).await?;
+        self.no_poll_comes_before_its_step().await
     }
 
     async fn all<T>(&mut self, sql: &str) -> Vec<T>
@@ -299,17 +312,25 @@ impl Evidence<'_> {
     }
 
     /// Promise 2.
-    fn no_poll_comes_before_its_step(&self) -> Checked {
-        let (mut last, mut early): (BTreeMap<&str, i64>, Vec<String>) = Default::default();
+    async fn no_poll_comes_before_its_step(&mut self) -> Checked {
+        let accepted = "select request_id, task_id from attempts join jobs on jobs.id = job_id where task_id is not null";
+        let task_of: HashMap<String, String> =
+            self.all::<(String, String)>(accepted).await.into_iter().collect();
+        let began = paid_posts(&self.calls).into_iter().filter(|post| post.status == Some(201));
+        let mut last: HashMap<&str, i64> = began
+            .filter_map(|post| Some((task_of.get(post.request_id.as_ref()?)?.as_str(), post.at_ms)))
+            .collect();
+        let mut early = Vec::new();
         for poll in self.calls.iter().filter(|call| call.path.contains("-tasks/")) {
-            let gap = last.get(poll.path.as_str()).map(|before| poll.at_ms - before);
+            let task = poll.path.rsplit('/').next().unwrap_or_default();
+            let gap = last.get(task).map(|before| poll.at_ms - before);
             if gap.is_some_and(|gap| gap < self.terms.shortest_step_ms) && !self.allowed.restored {
                 early.push(format!("{} again after {gap:?} ms", poll.path));
             }
             // One that was turned away, or whose answer a crash or the network ate, was none.
             let heard = !self.allowed.unheard.contains(poll.request_id.as_deref().unwrap_or_default());
             if heard && poll.status == Some(200) && poll.fault.is_none() {
-                last.insert(&poll.path, poll.at_ms);
+                last.insert(task, poll.at_ms);
             }
         }
         none("no poll comes before its step", &early)

@@ -55,6 +55,26 @@ struct Line {
     made_ms: Vec<i64>,
     /// When the body of each went out, by request id.
     sent_ms: Vec<(String, i64)>,
+    /// What the answers told that each pass of each worker has not looked at yet.
+    told: Vec<(u32, usize, Told)>,
+    /// What each worker knows from its answers.
+    shut: HashMap<u32, Shut>,
+    /// Calls that were made although their worker knew better.
+    too_early: Vec<String>,
+}
+
+/// What an answer says about every call that follows.
+#[derive(Clone, Copy)]
+enum Told {
+    Wait { until_ms: i64 },
+    KeyRefused,
+}
+
+/// Whether a worker may make calls, as far as it was told.
+#[derive(Default)]
+struct Shut {
+    until_ms: i64,
+    key_refused: bool,
 }
 
 impl Held {
@@ -95,6 +115,9 @@ impl Wire for Calls {
         let request_id = request.headers()["x-request-id"].to_str().expect("text").to_owned();
         held.called.entry((life, pass)).or_default().push(request_id.clone());
         held.made_ms.push(since_ms);
+        if held.shut.get(&life).is_some_and(|shut| shut.key_refused || since_ms < shut.until_ms) {
+            held.too_early.push(format!("{what} at {since_ms}"));
+        }
         held.last += 1;
         let id = held.last;
         let stage = Stage::Waiting(request);
@@ -128,6 +151,30 @@ impl Calls {
     /// The pass begins anew: what it called before is recorded.
     pub(crate) fn begin(&self, life: u32, pass: usize) {
         self.lock().called.remove(&(life, pass));
+    }
+
+    /// The pass has looked at every answer that it got: its worker knows what they told.
+    pub(crate) fn heard(&self, life: u32, pass: usize) {
+        let mut held = self.lock();
+        for (_, _, told) in
+            held.told.extract_if(.., |told| (told.0, told.1) == (life, pass)).collect::<Vec<_>>()
+        {
+            let shut = held.shut.entry(life).or_default();
+            match told {
+                Told::Wait { until_ms } => shut.until_ms = shut.until_ms.max(until_ms),
+                Told::KeyRefused => shut.key_refused = true,
+            }
+        }
+    }
+
+    /// A person says that the key may be used again.
+    pub(crate) fn trust_the_key(&self) {
+        self.lock().shut.values_mut().for_each(|shut| shut.key_refused = false);
+    }
+
+    /// Calls that were made although their worker had been told to wait, or that its key is refused.
+    pub(crate) fn too_early(&self) -> Vec<String> {
+        self.lock().too_early.clone()
     }
 
     /// The pass will not get to record what it called.
@@ -222,6 +269,10 @@ impl Calls {
     pub(crate) fn deliver(&self, id: u64) {
         let mut call = self.take(id);
         let Stage::Answered(response) = call.take_stage() else { panic!("call {id} has no answer") };
+        let told = response.as_ref().and_then(|response| told(response, self.clock.now().0));
+        if let Some(told) = told.filter(|_| !call.reply.is_closed()) {
+            self.lock().told.push((call.life, call.pass, told));
+        }
         self.answer(call, response.ok_or(Lost::NoAnswer));
     }
 
@@ -273,6 +324,15 @@ impl Calls {
         let took = Duration::from_millis((self.clock.now().0 - call.since_ms).unsigned_abs());
         // Nobody may be waiting any more.
         let _ = call.reply.send(Carried { answer, took });
+    }
+}
+
+fn told(response: &reqwest::Response, now_ms: i64) -> Option<Told> {
+    let seconds = || response.headers().get("retry-after")?.to_str().ok()?.parse::<i64>().ok();
+    match response.status().as_u16() {
+        401 => Some(Told::KeyRefused),
+        429 => seconds().map(|seconds| Told::Wait { until_ms: now_ms + seconds * 1_000 }),
+        _ => None,
     }
 }
 

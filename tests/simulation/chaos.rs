@@ -19,14 +19,15 @@ const MOST_CALM_STEPS: u32 = 8_000;
 const LONGEST_CALM_MS: i64 = 4 * 3_600_000;
 
 /// What a call goes through instead of a plain answer, with how often.
-const FAULTS: [(u32, &str); 18] = [
+const FAULTS: [(u32, &str); 19] = [
     (6, "lost-answer"),
     (4, "lost-answer=500"),
     (3, "lost-answer=truncate"),
     (6, "lost-request"),
     (6, "500"),
     (4, "503"),
-    (3, "429"),
+    (2, "429"),
+    (2, "429=75"),
     (2, "429=none"),
     (3, "409"),
     (2, "402"),
@@ -64,7 +65,7 @@ impl Run {
                     None => {
                         let id = calls[choice - runnable.len()];
                         if self.dies_while_paying(id) {
-                            self.kill().await;
+                            self.kill().await?;
                         } else {
                             self.move_on(id);
                         }

@@ -100,6 +100,12 @@ impl Life {
 
     /// Runs a pass until it ends or waits for an answer.
     pub(crate) async fn advance(&mut self, index: usize, calls: &Calls, crash: &Crash) -> Progress {
+        let progress = self.go_on(index, calls, crash).await;
+        calls.heard(self.number, index);
+        progress
+    }
+
+    async fn go_on(&mut self, index: usize, calls: &Calls, crash: &Crash) -> Progress {
         calls.speak_as(self.number, index);
         if self.passes[index].running.is_none() {
             calls.begin(self.number, index);

@@ -23,7 +23,7 @@ impl Run {
             66..74 => self.resume().await,
             74..79 => self.resolve_one().await,
             79..92 => self.colleague(),
-            92..94 => self.kill().await,
+            92..94 => self.kill().await?,
             94..96 if self.replaced.is_none() => self.replace().await,
             _ => self.reprice(),
         }
@@ -155,6 +155,7 @@ impl Run {
         let ladder = Ladder::new(&self.config.polling.steps, self.config.polling.give_up_after);
         let account = AccountId::trusted("default");
         let resumed = decide::resume(&self.outside, &account, &ladder, self.clock.now()).await;
+        self.calls.trust_the_key();
         self.outside_wrote = true;
         self.say(|| format!("person: resume: {resumed:?}"));
     }

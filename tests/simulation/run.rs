@@ -18,9 +18,9 @@ use unlockd::store::{Store, StoreError, lease};
 
 use crate::calls::Calls;
 use crate::crash::{self, Crash};
-use crate::invariants::{Allowed, Checked, none};
+use crate::invariants::{Allowed, Checked, none, what_is_under_way_is_held};
 use crate::life::{INTAKE, Life, PASSES, Progress};
-use crate::setup::{configure, empty_database, live, others, place_in, vendor};
+use crate::setup::{configure, connect, empty_database, live, others, place_in, vendor};
 use crate::trace::Trace;
 
 /// 2026-03-01 23:30 UTC: a day ends in most runs.
@@ -161,7 +161,7 @@ impl Run {
         self.crash.arm(false);
         match progress {
             Progress::Waits => self.say(|| format!("{} waits for an answer", PASSES[pass])),
-            Progress::Crashed => self.restart_from_copy().await,
+            Progress::Crashed => return self.restart_from_copy().await,
             Progress::Ended(Ok(report)) => {
                 match report.did {
                     0 => self.trace.note(self.clock.now().0, PASSES[pass]),
@@ -221,19 +221,19 @@ impl Run {
     }
 
     /// `kill -9`, and another worker on the files as they were at that moment.
-    pub(crate) async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) -> Checked {
         crash::copy(&self.folder, &self.next);
         self.say(|| "killed".to_owned());
-        self.start_from_copy().await;
+        self.start_from_copy().await
     }
 
-    async fn restart_from_copy(&mut self) {
+    async fn restart_from_copy(&mut self) -> Checked {
         let place = self.crash.happened().expect("it crashed");
         self.say(|| format!("crash at {place:?}"));
-        self.start_from_copy().await;
+        self.start_from_copy().await
     }
 
-    async fn start_from_copy(&mut self) {
+    async fn start_from_copy(&mut self) -> Checked {
         self.life.give_up(&self.calls);
         loop {
             self.lives += 1;
@@ -241,6 +241,7 @@ impl Run {
             // A worker that was stopped dies with the machine.
             self.replaced = None;
             place_in(&mut self.config, &self.folder, self.profile.inbox_apart);
+            what_is_under_way_is_held(&mut connect(&self.config.database).await).await?;
             self.plan_crash();
             self.life = self.start().await;
             self.calls.bury();
@@ -249,6 +250,7 @@ impl Run {
             self.say(|| format!("crash at {place:?} while it starts"));
         }
         self.say(|| "started again".to_owned());
+        Ok(())
     }
 
     /// A worker starts, as soon as it may: within 30 s, as is promised.

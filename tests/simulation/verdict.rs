@@ -77,6 +77,7 @@ impl Run {
             .map(|made| made[0])
             .collect();
         none("I9 no more calls are made in 60 s than the limit allows", &crowded)?;
+        none("no call is made while a Retry-After runs, or with a refused key", &self.calls.too_early())?;
         self.no_body_goes_out_long_after_its_intent(&mut state).await?;
         let open: Vec<(i64, String)> =
             sqlx::query_as("select id, status from requests where finished_at is null")
