@@ -74,10 +74,7 @@ fn charge_explains_it(look: &Look, cost: Credits) -> bool {
     let none_read = look.profiles_read == 0 && look.quote.is_some_and(|quote| quote < cost);
     let some_open = look.profiles_open > 0 || none_read;
     let all_gone = least >= cost && some_open;
-    let part_gone = look.quote.is_some_and(|quote| quote < cost && quote <= least)
-        && most <= cost
-        && least > Credits::ZERO
-        && look.profiles_open > 0;
+    let part_gone = look.quote.is_some_and(|quote| quote <= least) && most <= cost && look.profiles_open > 0;
     all_gone || part_gone
 }
 
@@ -202,6 +199,20 @@ mod tests {
             ("a charge that a smaller top-up hides", look(Some(750), Some((500, 500)), 2, 3), Sign::Unclear),
             ("nothing left to pay", look(Some(0), Some((1_500, 1_500)), 3, 3), Sign::TookEffect),
             ("nothing left, balance not read", look(Some(0), None, 0, 0), Sign::TookEffect),
+            (
+                "full price, somebody else spent a little",
+                look(Some(1_500), Some((15, 15)), 0, 3),
+                Sign::NoEffect,
+            ),
+            ("nothing gone, no profile read", look(Some(1_500), Some((0, 0)), 0, 0), Sign::NoEffect),
+            ("exactly what is left is gone", look(Some(900), Some((0, 900)), 1, 3), Sign::Unclear),
+            ("charged, no profile read", look(Some(900), Some((1_500, 1_500)), 0, 0), Sign::TookEffect),
+            (
+                "charged, no profile read, full price",
+                look(Some(1_500), Some((1_500, 1_500)), 0, 0),
+                Sign::Unclear,
+            ),
+            ("charged and more, some open", look(Some(900), Some((2_000, 2_000)), 1, 3), Sign::TookEffect),
             ("charged, some open", look(Some(900), Some((1_500, 1_500)), 1, 3), Sign::TookEffect),
             (
                 "charged, but all locked and at full price",
