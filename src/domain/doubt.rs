@@ -286,6 +286,15 @@ mod tests {
     }
 
     #[test]
+    fn no_pause_is_longer_than_a_third_of_the_time_to_a_decision() {
+        let after = |looks| match weigh(Sign::Unclear, 0, looks, Millis(0), Millis(1_000), PATIENCE) {
+            Verdict::LookAgainAt(at) => at.since(Millis(1_000)),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!([1, 2, 3, 4, 5, 40].map(after), [30_000, 60_000, 120_000, 240_000, 300_000, 300_000]);
+    }
+
+    #[test]
     fn an_event_that_is_not_open_is_asked_for_again() {
         let cost = Credits(2_000);
         let gone = |least, most| Some((Credits(least), Credits(most)));
