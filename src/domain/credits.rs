@@ -145,6 +145,13 @@ pub enum Admission {
 /// The age from which a balance no longer allows a submission, in milliseconds.
 pub const BALANCE_IS_STALE_AFTER_MS: i64 = 60_000;
 
+/// How many contacts one submission may have, so that a whole day's limit pays for it. One at least:
+/// what even that limit never pays for is then seen to wait for it.
+pub fn most_in_a_day(price: Credits, daily_limit: Credits) -> u32 {
+    let most = daily_limit.0.checked_div(price.0).unwrap_or(i64::MAX);
+    u32::try_from(most.max(1)).unwrap_or(u32::MAX)
+}
+
 /// Decides on a submission that may cost `cost`. `purse` is `None` when no balance was ever read.
 pub fn admit(cost: Credits, purse: Option<&Purse>, now: Millis) -> Admission {
     let Some(purse) = purse else {
@@ -179,6 +186,12 @@ mod tests {
             daily_limit: None,
             charged_today: Credits(5_000),
         }
+    }
+
+    #[test]
+    fn a_submission_is_no_larger_than_a_day_pays_for() {
+        let most = |price, limit| most_in_a_day(Credits(price), Credits(limit));
+        assert_eq!([most(15, 1_000), most(15, 15), most(15, 14), most(0, 10)], [66, 1, 1, u32::MAX]);
     }
 
     #[test]

@@ -7,7 +7,8 @@
 use std::collections::HashSet;
 
 use super::Deps;
-use crate::domain::{AccountId, Millis, PersonnelId};
+use crate::domain::credits::{self, Credits};
+use crate::domain::{AccountId, Action, Millis, PersonnelId};
 use crate::store::jobs::Job;
 use crate::store::{StoreError, direct, items, jobs, requests};
 
@@ -19,11 +20,9 @@ pub(super) async fn form(
     ready: Option<&Job>,
     now: Millis,
 ) -> Result<bool, StoreError> {
-    let batch_size = deps.config().submit.batch_size;
     let group = match ready {
         // Sorted already: what it costs is known, and stays true only for these contacts.
         Some(job) if deps.sortings().contains_key(&(job.id, job.version)) => return Ok(false),
-        Some(job) if job.contacts >= batch_size => return Ok(false),
         // One call, one job: there is nothing to fill up.
         Some(job) if job.channel().is_none() => return Ok(false),
         Some(job) => Some(items::Group { action: job.action, event_id: job.event_id.clone() }),
@@ -31,6 +30,10 @@ pub(super) async fn form(
     };
     let Some(group) = group else { return Ok(false) };
     let Some(channel) = group.action.channel() else { return form_direct(deps, account, group, now).await };
+    let batch_size = batch_size(deps, account, group.action).await?;
+    if ready.is_some_and(|job| job.contacts >= batch_size) {
+        return Ok(false);
+    }
     let (account, ready) = (account.clone(), ready.cloned());
     let changed = deps
         .store
@@ -70,6 +73,14 @@ pub(super) async fn form(
         })
         .await?;
     Ok(changed)
+}
+
+/// The most contacts of one batch: a larger one than a day's limit pays for would wait for ever.
+async fn batch_size(deps: &Deps, account: &AccountId, action: Action) -> Result<u32, StoreError> {
+    let config = deps.config();
+    let Some(limit) = config.credits.daily_limit else { return Ok(config.submit.batch_size) };
+    let price = deps.price(account, action).await?;
+    Ok(config.submit.batch_size.min(credits::most_in_a_day(price, Credits(limit))))
 }
 
 /// One paid call of a direct action becomes a job. Whoever wants an event that is on its way joins.

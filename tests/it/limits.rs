@@ -92,6 +92,19 @@ async fn the_daily_limit_holds_and_the_next_day_goes_on() {
 }
 
 #[tokio::test]
+async fn a_request_for_more_than_a_days_limit_is_bought_over_days() {
+    let mut town = Setup::default().config("CREDITS__DAILY_LIMIT", "45").build().await;
+    let request = town.insert(None, &refs(&good_ids(101, 5))).await;
+    town.finish().await;
+    assert_eq!(town.sandbox.accounting().charged_total, 45);
+    town.tick(24 * 3_600_000).await;
+    town.finish_all().await;
+    assert_eq!(town.status(request).await, "done");
+    assert_eq!(town.sandbox.accounting().charged_total, 75);
+    town.check().await;
+}
+
+#[tokio::test]
 async fn a_balance_older_than_60_seconds_is_read_again_before_a_submission() {
     let mut town = Town::new().await;
     town.insert(None, &["101"]).await;
