@@ -252,6 +252,23 @@ mod tests {
     }
 
     #[test]
+    fn each_action_knows_what_it_buys() {
+        let kinds = [
+            ("unlock_contact_emails", Some(Channel::Email), false),
+            ("unlock_contact_phones", Some(Channel::Phone), false),
+            ("unlock_event_contacts", None, false),
+            ("search_exhibitor_companies", None, true),
+            ("search_exhibitor_events", None, true),
+        ];
+        for (name, channel, is_search) in kinds {
+            let action = Action::parse(name).expect("an action");
+            assert_eq!((action.channel(), action.is_search()), (channel, is_search), "{name}");
+            assert_eq!(action.to_string(), name);
+        }
+        assert_eq!(Action::parse("unlock"), None);
+    }
+
+    #[test]
     fn only_a_usable_value_is_a_value() {
         for bad in ["", "  ", "nobody", "@x", "x@", "j***@acme.example", "a@b\n"] {
             let value = ContactValue::parse(Channel::Email, bad);

@@ -299,6 +299,12 @@ mod tests {
         ]
     }
 
+    #[test]
+    fn what_waits_is_sent_or_polled_has_not_ended() {
+        let ended: Vec<_> = states().iter().filter(|state| state.is_end()).map(State::name).collect();
+        assert_eq!(ended, ["completed", "failed", "lost", "expired", "rejected", "cancelled"]);
+    }
+
     fn events() -> Vec<Event> {
         let (task_id, next_poll_at) = (TaskId::trusted("321"), Millis(9));
         vec![
