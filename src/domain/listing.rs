@@ -182,6 +182,19 @@ mod tests {
     }
 
     #[test]
+    fn a_person_with_a_status_that_cannot_be_told_is_counted_apart_and_once() {
+        let mut listing = Listing::default();
+        let people = vec![
+            person(1, None, Some("unlocked")),
+            person(2, Some("unlocked"), Some("odd")),
+            person(3, None, Some("odd")),
+            person(4, Some("locked"), Some("unlocked")),
+        ];
+        listing.take(PersonnelPage { people, total: 4, has_more: false, access: None }).expect("people");
+        assert_eq!(listing.locked(), Tally { emails: 1, phones: 0, unclear: 3 });
+    }
+
+    #[test]
     fn an_empty_page_ends_the_list_whatever_it_says() {
         let mut listing = Listing::default();
         listing.take(page(1..3, 9, true)).expect("people");
