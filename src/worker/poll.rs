@@ -2,7 +2,8 @@
 //!
 //! Oldest due first. A poll that fails keeps its place on the ladder and is tried again after a
 //! backoff; when calls are scarce it comes later, never earlier. A task whose end was read is
-//! never asked about again: state, outcomes and values are one transaction.
+//! never asked about again: state, outcomes and values are one transaction. One that has had its time
+//! is given up by a poll that says so, never unasked: it may have ended while the worker stood still.
 
 use std::collections::BTreeSet;
 
@@ -59,10 +60,6 @@ async fn poll(deps: &Deps, gate: &Gate, job: Job, resumed_at: Option<Millis>) ->
     let (State::Polling { task_id, .. }, Some(channel)) = (job.state.clone(), job.channel()) else {
         return Ok(Report::idle());
     };
-    let since = job.submitted_at.unwrap_or(job.created_at).max(resumed_at.unwrap_or_default());
-    if deps.ladder().is_over(since, deps.clock.now()) {
-        return give_up(deps, job).await;
-    }
     let permit = match gate.enter(Class::Poll).await? {
         Entry::Open(permit) => permit,
         Entry::At(at) => return Ok(Report::at(at)),
@@ -71,9 +68,12 @@ async fn poll(deps: &Deps, gate: &Gate, job: Job, resumed_at: Option<Millis>) ->
     let caller = permit.caller(Some(job.id), job.event_id.as_ref());
     let answer = gate.client.task(caller, permit.entered_at, channel, &task_id).await;
     let lesson = permit.learn(&answer);
+    // Only now: a task may have ended while nobody asked about it.
+    let since = job.submitted_at.unwrap_or(job.created_at).max(resumed_at.unwrap_or_default());
+    let is_over = deps.ladder().is_over(since, deps.clock.now());
     let report = match answer.result {
-        Ok(view) => record_answer(deps, job, &view).await,
-        Err(error) => record_failure(deps, job, &error).await,
+        Ok(view) => record_answer(deps, job, &view, is_over).await,
+        Err(error) => record_failure(deps, job, &error, is_over).await,
     };
     gate.keep(lesson).await?;
     match report {
@@ -83,12 +83,21 @@ async fn poll(deps: &Deps, gate: &Gate, job: Job, resumed_at: Option<Millis>) ->
     }
 }
 
-async fn record_answer(deps: &Deps, mut job: Job, view: &TaskView) -> Result<Report, StoreError> {
+async fn record_answer(
+    deps: &Deps,
+    mut job: Job,
+    view: &TaskView,
+    is_over: bool,
+) -> Result<Report, StoreError> {
     let asked: BTreeSet<PersonnelId> =
         jobs::contacts(deps.store.readers(), job.id).await?.into_iter().collect();
     // An adopted task's contacts are known only if the request named them.
     let known = (!asked.is_empty() || !job.adopted).then_some(&asked);
     let (failed, outcomes, foreign) = match outcome::read(view, known) {
+        Reading::StillRunning if is_over => {
+            job.poll_count += 1;
+            return give_up(deps, job).await;
+        }
         Reading::StillRunning => return still_running(deps, job).await,
         Reading::Ended { failed, outcomes, foreign } => (failed, outcomes, foreign),
     };
@@ -165,7 +174,16 @@ async fn still_running(deps: &Deps, mut job: Job) -> Result<Report, StoreError> 
     Ok(Report::did(1))
 }
 
-async fn record_failure(deps: &Deps, mut job: Job, error: &ApiError) -> Result<Report, StoreError> {
+/// Polls of a task that must have failed in a row before it is given up unread: some minutes, so that
+/// trouble just after a long stop costs nothing.
+const FAILURES_TO_GIVE_UP: u32 = 10;
+
+async fn record_failure(
+    deps: &Deps,
+    mut job: Job,
+    error: &ApiError,
+    is_over: bool,
+) -> Result<Report, StoreError> {
     let now = deps.clock.now();
     match read_failure(error) {
         ReadFailure::Gone => return gone(deps, job, error, now).await,
@@ -174,6 +192,9 @@ async fn record_failure(deps: &Deps, mut job: Job, error: &ApiError) -> Result<R
         ReadFailure::TryAgain => {}
     }
     job.failures += 1;
+    if is_over && job.failures >= FAILURES_TO_GIVE_UP {
+        return give_up(deps, job).await;
+    }
     // A retry is a poll too: never ahead of the step.
     let step = deps.ladder().next_poll(job.poll_count, now);
     let next_poll_at = retry_at(now, job.failures).max(step);

@@ -227,6 +227,40 @@ async fn a_task_without_an_end_expires() {
     town.check().await;
 }
 
+/// Everything that is paid for was there all the time.
+#[tokio::test]
+async fn after_a_long_stop_a_task_is_asked_about_before_it_is_given_up() {
+    for faults in [0, 3] {
+        let mut town = Setup::default().config("POLLING__GIVE_UP_AFTER", "10m").build().await;
+        let request = town.insert(None, &["101"]).await;
+        town.settle().await;
+        assert_eq!(town.posts().len(), 1);
+        town.kill();
+        let stopped = std::time::Duration::from_secs(7_200);
+        town.clock.advance(stopped);
+        town.sandbox.advance(stopped);
+        if faults > 0 {
+            town.fault(&format!("{faults}x:status=503@poll"));
+        }
+        town.start().await;
+        town.finish_all().await;
+        assert_eq!(town.outcome(request, "101").await.0, "delivered", "{faults} polls failed first");
+        assert_eq!(town.calls("-tasks/").len(), faults + 1);
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn a_task_whose_polls_only_fail_expires() {
+    let mut town = Setup::default().config("POLLING__GIVE_UP_AFTER", "30m").build().await;
+    let request = town.insert(None, &["101"]).await;
+    town.fault("always:status=503@poll");
+    town.finish_all().await;
+    assert_eq!((town.job_state(1).await, town.status(request).await), ("expired".into(), "done".into()));
+    town.sandbox.clear_faults();
+    town.check().await;
+}
+
 #[tokio::test]
 async fn an_api_that_is_down_for_hours_is_not_hammered_and_loses_nothing() {
     let mut town = Town::new().await;
