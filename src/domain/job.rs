@@ -226,6 +226,12 @@ impl State {
         }
     }
 
+    /// Whether it waits for credits, or for a limit of our own: what a person may say to try again.
+    pub fn waits_for_credits(&self) -> bool {
+        use WaitReason::{Budget, InsufficientCredits};
+        matches!(self, State::Queued { waits_for: Some(InsufficientCredits | Budget) })
+    }
+
     /// Whether the job has ended. An expired job has, until it is resumed.
     pub fn is_end(&self) -> bool {
         !matches!(

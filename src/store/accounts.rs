@@ -1,6 +1,6 @@
 //! What is known about an account between two starts: pause, refused key, rate limit.
 
-use sqlx::{FromRow, SqliteConnection, SqlitePool};
+use sqlx::{FromRow, SqliteConnection, SqliteExecutor, SqlitePool};
 
 use super::StoreError;
 use crate::domain::rate::Rate;
@@ -36,14 +36,14 @@ impl AccountRow {
 }
 
 /// Reads an account's row.
-pub async fn read(readers: &SqlitePool, account: &AccountId) -> Result<AccountRow, StoreError> {
+pub async fn read(executor: impl SqliteExecutor<'_>, account: &AccountId) -> Result<AccountRow, StoreError> {
     let row = sqlx::query_as(
         "select paused_at, key_refused_at, refused_key, resumed_at, restored_at, rate_limit, rate_window_ms, rate_remaining,
                 rate_resets_at, blocked_until
          from accounts where account = ?1",
     )
     .bind(account.as_str())
-    .fetch_optional(readers)
+    .fetch_optional(executor)
     .await?;
     Ok(row.unwrap_or_default())
 }

@@ -4,7 +4,7 @@
 //! an error that names it. [`save`] writes every column that can change and expects the version
 //! that was read, so a decision made on an older row changes nothing.
 
-use sqlx::{FromRow, SqliteConnection, SqlitePool};
+use sqlx::{FromRow, SqliteConnection, SqliteExecutor, SqlitePool};
 
 use super::StoreError;
 use super::error::exactly_one;
@@ -58,6 +58,13 @@ impl Job {
         self.finished_at = state.is_end().then_some(now);
         self.state = state;
         Ok(())
+    }
+
+    /// A parked job that waits for nothing any more.
+    pub fn released(mut self, now: Millis) -> Result<Job, StoreError> {
+        self.apply(Event::Released, now)?;
+        (self.due_at, self.parked_balance) = (None, None);
+        Ok(self)
     }
 
     /// What is bought of each contact; `None` for a direct action, which has no contacts.
@@ -251,14 +258,18 @@ pub async fn emptied(readers: &SqlitePool, account: &AccountId) -> Result<Option
 
 /// Queued jobs that wait for something, oldest first; those that wait for credits, of which there may
 /// be many, last.
-pub async fn parked(readers: &SqlitePool, account: &AccountId, limit: u32) -> Result<Vec<Job>, StoreError> {
+pub async fn parked(
+    executor: impl SqliteExecutor<'_>,
+    account: &AccountId,
+    limit: u32,
+) -> Result<Vec<Job>, StoreError> {
     let rows = sqlx::query_as(select_jobs!(
         "where state = 'queued' and account = ?1 and state_reason is not null
          order by state_reason in ('insufficient_credits', 'budget'), id limit ?2"
     ))
     .bind(account.as_str())
     .bind(limit)
-    .fetch_all(readers)
+    .fetch_all(executor)
     .await?;
     jobs(rows)
 }
@@ -280,10 +291,10 @@ pub async fn submitting(readers: &SqlitePool) -> Result<Vec<Job>, StoreError> {
 }
 
 /// Jobs that gave up on their task.
-pub async fn expired(readers: &SqlitePool, account: &AccountId) -> Result<Vec<Job>, StoreError> {
+pub async fn expired(executor: impl SqliteExecutor<'_>, account: &AccountId) -> Result<Vec<Job>, StoreError> {
     let rows = sqlx::query_as(select_jobs!("where state = 'expired' and account = ?1 order by id"))
         .bind(account.as_str())
-        .fetch_all(readers)
+        .fetch_all(executor)
         .await?;
     jobs(rows)
 }

@@ -84,6 +84,24 @@ pub async fn read_window(
     .await?)
 }
 
+/// Brings the ends of the open window's jobs that lie in the future to `now`: another clock wrote them,
+/// the command line's or the one before it was set back. What ended has ended by now.
+pub async fn end_by_now(
+    connection: &mut SqliteConnection,
+    account: &AccountId,
+    now: Millis,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "update jobs set finished_at = ?2
+         where window_id = (select id from windows where account = ?1 and closed_at is null) and finished_at > ?2",
+    )
+    .bind(account.as_str())
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// What each job of a window may have cost.
 pub async fn charges_of_window(
     connection: &mut SqliteConnection,

@@ -227,20 +227,20 @@ async fn go_on(
     lifts_pause: bool,
     now: Millis,
 ) -> Result<Resumed, StoreError> {
-    let before = accounts::read(store.readers(), account).await?;
-    let expired = jobs::expired(store.readers(), account).await?;
-    let parked = jobs::parked(store.readers(), account, u32::MAX).await?;
-    let resumed = Resumed {
-        was_paused: before.paused_at.is_some(),
-        key_was_refused: before.refused_key.is_some(),
-        expired_jobs: expired.len(),
-        parked_jobs: parked.iter().filter(|job| job.state.reason().is_some()).count(),
-    };
-    let vouched = lifts_pause && before.is_paused_by_restore();
     let (account, next_poll_at) = (account.clone(), ladder.next_poll(0, now));
     store
         .write(move |connection| {
             Box::pin(async move {
+                let before = accounts::read(&mut *connection, &account).await?;
+                let expired = jobs::expired(&mut *connection, &account).await?;
+                let parked = jobs::parked(&mut *connection, &account, u32::MAX).await?;
+                let resumed = Resumed {
+                    was_paused: before.paused_at.is_some(),
+                    key_was_refused: before.refused_key.is_some(),
+                    expired_jobs: expired.len(),
+                    parked_jobs: parked.len(),
+                };
+                let vouched = lifts_pause && before.is_paused_by_restore();
                 if lifts_pause {
                     accounts::set_paused(&mut *connection, &account, None).await?;
                 }
@@ -249,6 +249,9 @@ async fn go_on(
                 }
                 accounts::set_resumed(&mut *connection, &account, now).await?;
                 accounts::set_refused_key(&mut *connection, &account, None).await?;
+                for job in parked.into_iter().filter(|job| job.state.waits_for_credits()) {
+                    jobs::save(&mut *connection, &job.released(now)?).await?;
+                }
                 for mut job in expired {
                     let Some(task_id) = job.task_id.clone() else { continue };
                     job.apply(Event::Resumed { task_id, next_poll_at }, now)?;
@@ -259,11 +262,10 @@ async fn go_on(
                     timeline::of_job(&mut *connection, now, job.id, "resumed", "its task is polled again")
                         .await?;
                 }
-                Ok(())
+                Ok(resumed)
             })
         })
-        .await?;
-    Ok(resumed)
+        .await
 }
 
 /// A person says that a submission in doubt took no effect: it takes the normal way once more,

@@ -24,7 +24,8 @@ use crate::domain::usage::Usage;
 use crate::domain::{AccountId, EventId, JobId, Millis};
 use crate::failpoint::{self, Place};
 use crate::guard::{self, Guard};
-use crate::store::{Store, StoreError, accounts};
+use crate::store::accounts::{self, AccountRow};
+use crate::store::{Store, StoreError};
 
 const CALLS_IN_FLIGHT: usize = 2;
 
@@ -51,6 +52,8 @@ struct Knowledge {
     key: Option<Key>,
     /// Fingerprint of the key that was refused, and when.
     refused: Option<(String, Millis)>,
+    /// The last resume that was seen.
+    resumed_at: Option<i64>,
     rate: Rate,
     in_flight: u32,
     usage: Usage,
@@ -112,11 +115,13 @@ impl Gate {
             false => Rate::new(per_minute),
         };
         let row = accounts::read(store.readers(), &account).await?;
+        let resumed_at = row.resumed_at;
         let refused = row.refused_key.zip(row.key_refused_at.map(Millis));
         let (trouble, trouble_until) = (0, Millis(0));
         let knowledge = Knowledge {
             key,
             refused,
+            resumed_at,
             rate,
             in_flight: 0,
             usage: Usage::default(),
@@ -187,11 +192,16 @@ impl Gate {
         Ok(())
     }
 
-    /// Forgets a refusal that is older than `resumed_at`, when a person said that the key is good
-    /// again. Returns whether there was one.
-    pub fn forget_refusal_before(&self, resumed_at: Millis) -> bool {
+    /// Forgets a refusal when the account's row tells of a resume that was not seen before: a person
+    /// said that the key is good again. Returns whether there was one.
+    ///
+    /// The times of resume and refusal are not compared, since they are of two processes' clocks.
+    pub fn heed_resume(&self, row: &AccountRow) -> bool {
         let mut knowledge = self.knowledge();
-        let forgotten = knowledge.refused.take_if(|(_, refused_at)| *refused_at < resumed_at).is_some();
+        let is_news = knowledge.resumed_at != row.resumed_at;
+        knowledge.resumed_at = row.resumed_at;
+        // One that is in the row was kept after the resume.
+        let forgotten = is_news && row.refused_key.is_none() && knowledge.refused.take().is_some();
         if forgotten {
             tracing::info!(account = %self.account, "a person resumed the account; trying its key again");
         }

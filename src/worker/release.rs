@@ -1,8 +1,8 @@
 //! Frees queued jobs that no longer wait for anything.
 //!
 //! What a job waits for is its `state_reason`; what ends the wait is a better key, a grown balance,
-//! a new day, a state that was read again, or a person's `resume`. While jobs are parked for credits
-//! the balance is looked at now and then, since somebody may top up.
+//! a new day, or a state that was read again; a person's `resume` frees what waits for credits itself.
+//! While jobs are parked for credits the balance is looked at now and then, since somebody may top up.
 
 use super::balance::{purse, read_balance};
 use super::gate::Gate;
@@ -10,7 +10,6 @@ use super::{Deps, Report};
 use crate::domain::Millis;
 use crate::domain::credits::{self, Admission, Purse};
 use crate::domain::job::{Event, State, WaitReason};
-use crate::store::accounts::AccountRow;
 use crate::store::jobs::Job;
 use crate::store::{StoreError, balances, jobs};
 
@@ -18,7 +17,7 @@ use crate::store::{StoreError, balances, jobs};
 const AT_ONCE: u32 = 64;
 
 /// Frees queued jobs that no longer wait for anything.
-pub(super) async fn release(deps: &Deps, gate: &Gate, row: &AccountRow) -> Result<Report, StoreError> {
+pub(super) async fn release(deps: &Deps, gate: &Gate) -> Result<Report, StoreError> {
     let parked = jobs::parked(deps.store.readers(), &gate.account, AT_ONCE).await?;
     if parked.is_empty() {
         return Ok(Report::idle());
@@ -31,7 +30,6 @@ pub(super) async fn release(deps: &Deps, gate: &Gate, row: &AccountRow) -> Resul
         let State::Queued { waits_for: Some(reason) } = job.state else { continue };
         let price = deps.price(&gate.account, job.action).await?;
         let cost = price.max(job.price.unwrap_or_default()).times(job.contacts as usize);
-        let resumed = row.resumed_at.is_some_and(|at| Some(Millis(at)) > job.due_at);
         let free = match reason {
             WaitReason::InvalidApiKey => gate.has_usable_key(),
             WaitReason::Conflict => job.due_at.is_none_or(|at| at <= now),
@@ -39,7 +37,7 @@ pub(super) async fn release(deps: &Deps, gate: &Gate, row: &AccountRow) -> Resul
                 let fits = |purse: &Purse| {
                     credits::admit(cost, Some(purse), now) != Admission::Wait(WaitReason::Budget)
                 };
-                resumed || purse.as_ref().is_some_and(fits)
+                purse.as_ref().is_some_and(fits)
             }
             WaitReason::InsufficientCredits => {
                 awaits_credits = true;
@@ -47,13 +45,11 @@ pub(super) async fn release(deps: &Deps, gate: &Gate, row: &AccountRow) -> Resul
                     return Ok(Report::did(1));
                 }
                 let grew = |purse: &Purse| job.parked_balance.is_none_or(|parked| purse.balance > parked);
-                resumed || purse.as_ref().is_some_and(|purse| grew(purse) && purse.available() >= cost)
+                purse.as_ref().is_some_and(|purse| grew(purse) && purse.available() >= cost)
             }
         };
         if free && reason != WaitReason::Conflict {
-            let mut freed = job.clone();
-            freed.apply(Event::Released, now)?;
-            (freed.due_at, freed.parked_balance) = (None, None);
+            let freed = job.clone().released(now)?;
             deps.store
                 .write(move |connection| Box::pin(async move { jobs::save(connection, &freed).await }))
                 .await?;

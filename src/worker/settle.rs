@@ -33,7 +33,7 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
         return Ok(Report::idle());
     }
     let last = balances::last_snapshot(deps.store.readers(), account).await?;
-    let after_the_end = last.filter(|snapshot| closes(&window, snapshot));
+    let after_the_end = last.filter(|snapshot| closes(&window, snapshot, deps.clock.now()));
     match after_the_end {
         Some(snapshot) => close(deps, account, snapshot).await,
         None if !gate.has_usable_key() => Ok(Report::idle()),
@@ -43,15 +43,23 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
 }
 
 /// Whether a balance shows all charges of a window. The one it was opened with never does, although
-/// a call that is answered within its millisecond may end at the same time.
-fn closes(window: &Window, snapshot: &Snapshot) -> bool {
-    Some(snapshot.asked_at) >= window.last_end && Some(snapshot.id) != window.opening_snapshot
+/// a call that is answered within its millisecond may end at the same time; nor does one of the
+/// future, which another clock wrote.
+fn closes(window: &Window, snapshot: &Snapshot, now: Millis) -> bool {
+    Some(snapshot.asked_at) >= window.last_end
+        && snapshot.asked_at <= now.0
+        && Some(snapshot.id) != window.opening_snapshot
 }
 
 async fn open_window(deps: &Deps, account: &AccountId) -> Result<Option<Window>, StoreError> {
-    let account = account.clone();
+    let (account, now) = (account.clone(), deps.clock.now());
     deps.store
-        .write(move |connection| Box::pin(async move { windows::read_window(connection, &account).await }))
+        .write(move |connection| {
+            Box::pin(async move {
+                windows::end_by_now(&mut *connection, &account, now).await?;
+                windows::read_window(connection, &account).await
+            })
+        })
         .await
 }
 
@@ -80,7 +88,7 @@ async fn close(deps: &Deps, account: &AccountId, closing: Snapshot) -> Result<Re
                 let Some(window) = windows::read_window(&mut *connection, &of_account).await? else {
                     return Ok(None);
                 };
-                if window.running > 0 || !closes(&window, &closing) {
+                if window.running > 0 || !closes(&window, &closing, now) {
                     return Ok(None);
                 }
                 let charges = windows::charges_of_window(&mut *connection, window.id).await?;

@@ -39,14 +39,13 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
     let gate = &deps.gates[account];
     let row = accounts::read(deps.store.readers(), account).await?;
     // `unlockd resume` is another process: it says so in the row.
-    let resumed_at = row.resumed_at.filter(|_| row.refused_key.is_none()).map(Millis);
-    if resumed_at.is_some_and(|at| gate.forget_refusal_before(at)) {
+    if gate.heed_resume(&row) {
         return Ok(Report::did(1));
     }
     if let Some(job) = jobs::emptied(deps.store.readers(), account).await? {
         return cancel(deps, job).await;
     }
-    let freed = release(deps, gate, &row).await?;
+    let freed = release(deps, gate).await?;
     if freed.did > 0 {
         return Ok(freed);
     }

@@ -7,6 +7,7 @@ mod actions;
 mod architecture;
 mod batching;
 mod bytes;
+mod clocks;
 mod contract;
 mod crash;
 mod deployment;

@@ -1,0 +1,96 @@
+//! Times that another clock wrote: the command line's, or the worker's own before it was set.
+
+use unlockd::domain::credits::Balance;
+use unlockd::domain::{AccountId, Credits, JobId, Millis};
+use unlockd::store::{balances, jobs};
+use unlockd::worker::decide::{self, Resumed};
+
+use crate::support::Town;
+
+const HOUR_MS: i64 = 3_600_000;
+
+fn account() -> AccountId {
+    AccountId::trusted("default")
+}
+
+/// `unlockd resume` by a clock that is this much ahead of the worker's.
+async fn resume(town: &Town, ahead_ms: i64) -> Resumed {
+    let (ladder, now) = (town.deps().ladder(), town.clock.now().plus(ahead_ms));
+    decide::resume(town.store(), &account(), &ladder, now).await.expect("resumed")
+}
+
+#[tokio::test]
+async fn a_resume_allows_one_post_for_each_402_whatever_its_clock_says() {
+    for ahead_ms in [HOUR_MS, 0, -HOUR_MS] {
+        let mut town = Town::new().await;
+        town.fault("always:status=402@unlock");
+        let request = town.insert(None, &["101"]).await;
+        town.tick(60_000).await;
+        assert_eq!(town.job_state(1).await, "queued (insufficient_credits)");
+        assert_eq!(town.posts().len(), 1);
+        assert_eq!(resume(&town, ahead_ms).await.parked_jobs, 1);
+        town.tick(60_000).await;
+        assert_eq!(town.posts().len(), 2, "{ahead_ms}");
+        town.sandbox.clear_faults();
+        resume(&town, ahead_ms).await;
+        town.finish_all().await;
+        assert_eq!(town.outcome(request, "101").await.0, "delivered", "{ahead_ms}");
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn a_resume_lifts_the_refusal_of_a_key_whatever_its_clock_says() {
+    for ahead_ms in [HOUR_MS, 0, -HOUR_MS] {
+        let mut town = Town::new().await;
+        town.sandbox.set_api_key(Some("another".to_owned()));
+        let request = town.insert(None, &["101"]).await;
+        for _ in 0..2 {
+            let before = town.sandbox.journal().len();
+            town.tick(60_000).await;
+            assert_eq!(town.sandbox.journal().len(), before + 1, "tried once: {ahead_ms}");
+            assert!(resume(&town, ahead_ms).await.key_was_refused, "{ahead_ms}");
+        }
+        town.sandbox.set_api_key(Some("uak_test_1".to_owned()));
+        town.finish_all().await;
+        assert_eq!(town.outcome(request, "101").await.0, "delivered", "{ahead_ms}");
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_clock_ahead_wrote_off_is_settled_with_one_balance() {
+    let mut town = Town::new().await;
+    town.fault("lost-request@unlock");
+    town.insert(None, &["101"]).await;
+    town.settle().await;
+    assert_eq!(town.job_state(1).await, "in_doubt (looking)");
+    let (balances, now) = (town.calls("/balance").len(), town.clock.now());
+    let job = jobs::read(town.store().readers(), JobId(1)).await.expect("readable").expect("the job");
+    decide::write_off(town.store(), job, now.plus(HOUR_MS)).await.expect("written off");
+    town.finish_all().await;
+    assert_eq!(town.calls("/balance").len(), balances + 1);
+    assert_eq!(town.verdicts().await.len(), 1);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_balance_of_the_future_settles_nothing() {
+    let mut town = Town::new().await;
+    town.insert(None, &["101", "102"]).await;
+    town.settle().await;
+    let before = Credits(100_000);
+    let balance = Balance { total: before, subscription: before, addon: Credits(0), gift: Credits(0) };
+    let at: Millis = town.clock.now().plus(HOUR_MS);
+    town.store()
+        .write(move |connection| {
+            Box::pin(async move {
+                balances::add_snapshot(connection, &account(), balance, "command", at, at).await
+            })
+        })
+        .await
+        .expect("written");
+    town.finish_all().await;
+    assert_eq!(town.verdicts().await, [(30, "matched".to_owned())]);
+    town.check().await;
+}
