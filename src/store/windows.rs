@@ -161,12 +161,16 @@ pub async fn close_window(
     exactly_one(&result, "the settlement window")
 }
 
-/// A window without jobs that were charged or may have been: nothing to settle.
+/// Removes a window without jobs that were charged or may have been: nothing to settle. One that a
+/// submission has joined since it was read stays.
 pub async fn discard_window(connection: &mut SqliteConnection, window_id: i64) -> Result<(), StoreError> {
-    sqlx::query("delete from windows where id = ?1 and closed_at is null")
-        .bind(window_id)
-        .execute(connection)
-        .await?;
+    sqlx::query(
+        "delete from windows
+         where id = ?1 and closed_at is null and not exists (select 1 from jobs where window_id = ?1)",
+    )
+    .bind(window_id)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

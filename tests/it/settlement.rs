@@ -1,5 +1,7 @@
 //! Expected against spent.
 
+use unlockd::store::windows;
+
 use crate::support::{Setup, Town, good_ids, refs};
 
 #[tokio::test]
@@ -94,5 +96,21 @@ async fn a_late_charge_is_not_called_underspent_for_good() {
     town.insert(None, &["101", "102"]).await;
     town.finish_all().await;
     assert_eq!(town.verdicts().await, [(30, "matched".to_owned())]);
+    town.check().await;
+}
+
+/// What a settlement does that read the window a moment before a submission joined it.
+#[tokio::test]
+async fn a_window_that_a_submission_has_joined_is_not_discarded() {
+    let mut town = Town::new().await;
+    town.insert(None, &["101"]).await;
+    town.settle().await;
+    let id = town.number("select id from windows").await;
+    town.store()
+        .write(move |connection| Box::pin(windows::discard_window(connection, id)))
+        .await
+        .expect("the worker goes on");
+    town.finish_all().await;
+    assert_eq!(town.verdicts().await, [(15, "matched".to_owned())]);
     town.check().await;
 }
