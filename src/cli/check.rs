@@ -16,6 +16,7 @@ use crate::config::{self, Config};
 use crate::domain::AccountId;
 use crate::store::{Store, disk, lease};
 use crate::worker::gate::Key;
+use crate::worker::waits;
 
 /// Below this the disk is about to be full.
 const LEAST_FREE_BYTES: u64 = 256 << 20;
@@ -114,6 +115,9 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
             config_mode(&mut findings, &config);
             let store = database(&mut findings, &config).await;
             let usable = keys(&mut findings, &config);
+            if let Some(store) = &store {
+                unconfigured(&mut findings, &config, store).await;
+            }
             http(&mut findings, &config, store.as_ref()).await;
             webhook(&mut findings, &config);
             match (store, args.offline) {
@@ -246,6 +250,19 @@ fn keys(findings: &mut Findings, config: &Config) -> Vec<AccountId> {
         }
     }
     usable
+}
+
+/// Accounts that were taken out of the configuration while something was under way.
+async fn unconfigured(findings: &mut Findings, config: &Config, store: &Store) {
+    match waits::unconfigured(store, config).await {
+        Ok(accounts) => {
+            for account in &accounts {
+                let check = format!("account {account}");
+                findings.fail(check, waits::is_unconfigured(account), waits::configure_again(account), 2);
+            }
+        }
+        Err(error) => findings.problem("accounts", error.to_string(), 1),
+    }
 }
 
 /// Nobody is told anything here: a receiver would take a trial for news.

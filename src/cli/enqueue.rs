@@ -265,5 +265,5 @@ async fn write(config: &Config, row: Enqueue, what: &str, wait: bool, json: bool
             "request {id} has this dedupe key already; nothing was written\nnext: unlockd request {id}"
         )?,
     }
-    if wait { wait::until_finished(&store, id, json).await } else { Ok(()) }
+    if wait { wait::until_finished(&store, config, id, json).await } else { Ok(()) }
 }

@@ -27,7 +27,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let config = context.load()?;
     let store = existing(&config).await?;
     let request = super::requests::find(&store, args.id).await?;
-    let explained = explain::of(&store, &request, Clock::real().now()).await?;
+    let explained = explain::of(&store, &config, &request, Clock::real().now()).await?;
     if args.json {
         return Ok(show::json(&explained)?);
     }

@@ -16,9 +16,10 @@ use tokio::sync::mpsc;
 
 use super::Context;
 use crate::config::{self, Config};
+use crate::domain::AccountId;
 use crate::logs::LogHandle;
-use crate::worker::Deps;
 use crate::worker::driver::Signals;
+use crate::worker::{Deps, waits};
 
 /// Also without a hint: a directory that is swapped as a whole (a ConfigMap) may escape a watch.
 const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(10);
@@ -123,6 +124,7 @@ async fn reload(
     for key in &changes.live {
         tracing::info!(key, "changed in the configuration, and is in force");
     }
+    about_accounts(deps, &new, &mut wrong).await;
     if old.log.level != new.log.level
         && let Err(error) = log.set_level(&new.log.level)
     {
@@ -136,6 +138,19 @@ async fn reload(
     // Cheap, and every 10 s at most when nothing has changed: a key file may be new.
     signals.wake();
     wrong
+}
+
+/// Accounts are opened at the start, and go on with what they have under way.
+async fn about_accounts(deps: &Deps, new: &Config, wrong: &mut BTreeSet<String>) {
+    for name in new.accounts.keys().filter(|name| !deps.gates.contains_key(&AccountId::trusted(*name))) {
+        wrong.insert(format!(
+            "account {name} is new in the configuration, and is served from the next start on"
+        ));
+    }
+    match waits::unconfigured(&deps.store, new).await {
+        Ok(accounts) => wrong.extend(accounts.iter().map(waits::is_unconfigured)),
+        Err(error) => tracing::error!(error = %error, "which accounts have work under way is not known"),
+    }
 }
 
 /// The new configuration, but for what takes effect at the next start only: that it differs is to

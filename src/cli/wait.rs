@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::bars::{Bars, Progress};
 use super::{Failure, Outcome, account, explain, show};
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::store::report::jobs::Job;
 use crate::store::report::requests::{self, Request};
 use crate::store::report::{self, jobs};
@@ -23,7 +24,7 @@ const LOOKS_TO_CALL: u32 = 8;
 /// How often the settlement is looked for once the request has ended.
 const LOOKS_FOR_AUDIT: u32 = 12;
 
-pub(super) async fn until_finished(store: &Store, id: i64, json: bool) -> Outcome {
+pub(super) async fn until_finished(store: &Store, config: &Config, id: i64, json: bool) -> Outcome {
     let stop = super::run::stop_signals()?;
     tokio::pin!(stop);
     let mut bars = Bars::new();
@@ -40,7 +41,7 @@ pub(super) async fn until_finished(store: &Store, id: i64, json: bool) -> Outcom
         if request.is_finished() {
             break Ok(request);
         }
-        let explained = worker::explain::of(store, &request, Clock::real().now()).await?;
+        let explained = worker::explain::of(store, config, &request, Clock::real().now()).await?;
         show_progress(&mut bars, store, &request, &explain::line(&explained)).await?;
         calls = if explained.needs_person() { calls + 1 } else { 0 };
         if calls >= LOOKS_TO_CALL || request.status == "awaiting_approval" {

@@ -11,7 +11,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Deps, Report, erase, heartbeat, intake, notify, poll, read, settle, submit, submitted, verify};
+use super::{
+    Deps, Report, erase, heartbeat, intake, notify, poll, read, settle, submit, submitted, verify, waits,
+};
 use crate::domain::{AccountId, Millis};
 use crate::store::{StoreError, disk, inbox, report};
 
@@ -332,13 +334,19 @@ pub async fn idle(deps: &Deps) -> Result<Option<End>, StoreError> {
     if open.nothing() {
         return Ok(Some(End::Idle));
     }
-    let mut waits = Vec::new();
-    let mut running = open.inbox > 0 && deps.config().inbox.watch;
+    let (mut waits, config) = (Vec::new(), deps.config());
+    let mut running = open.inbox > 0 && config.inbox.watch;
     running |= open.inbox_behind > 0;
     for id in &open.awaiting_approval {
         waits.push(format!("request {id} awaits approval: unlockd approve {id}, or cancel {id}"));
     }
+    for account in waits::unconfigured(&deps.store, &config).await? {
+        waits.push(format!("{}: {}", waits::is_unconfigured(&account), waits::configure_again(&account)));
+    }
     for account in deps.accounts() {
+        if !config.accounts.contains_key(account.as_str()) {
+            continue;
+        }
         let gate = &deps.gates[&account];
         let work = report::account_work(&deps.store, &account).await?;
         if !gate.has_usable_key() && work.any() {

@@ -1,10 +1,11 @@
 //! Why a request is not finished.
 //!
-//! Read from the database alone, so it is as true with the worker stopped as with it running.
+//! Read from the database and the configuration alone, so it is as true with the worker stopped as with it running.
 
 use serde::Serialize;
 
 use super::waits::{self, Wait};
+use crate::config::Config;
 use crate::domain::Millis;
 use crate::store::report::requests::{self, Request};
 use crate::store::report::{OutcomeCount, Time};
@@ -32,8 +33,13 @@ impl Explanation {
     }
 }
 
-/// Explains a request.
-pub async fn of(store: &Store, request: &Request, now: Millis) -> Result<Explanation, StoreError> {
+/// Explains a request. `config` names the accounts that a worker serves.
+pub async fn of(
+    store: &Store,
+    config: &Config,
+    request: &Request,
+    now: Millis,
+) -> Result<Explanation, StoreError> {
     let lease = lease::read(store).await?;
     let mut explained = Explanation {
         id: request.id,
@@ -58,7 +64,7 @@ pub async fn of(store: &Store, request: &Request, now: Millis) -> Result<Explana
             ..Wait::default()
         }],
         "awaiting_approval" => vec![waits::approval(store, request).await?],
-        _ => waits::accepted(store, request, now).await?,
+        _ => waits::accepted(store, config, request, now).await?,
     };
     Ok(explained)
 }

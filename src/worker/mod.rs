@@ -163,14 +163,13 @@ impl Deps {
         self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Puts another configuration in force, keys included. Accounts that are new in it need a
-    /// restart, which the caller says.
+    /// Puts another configuration in force, keys included: an account that it does not name any more
+    /// has none. Accounts that are new in it need a restart, which the caller says.
     pub async fn reconfigure(&self, config: Arc<Config>) -> Result<(), StoreError> {
         for (id, gate) in &self.gates {
             gate.set_per_minute(config.rate_limit.per_minute);
-            if let Some(account) = config.accounts.get(id.as_str()) {
-                gate.set_key(read_key(id, account)).await?;
-            }
+            let account = config.accounts.get(id.as_str());
+            gate.set_key(account.and_then(|account| read_key(id, account))).await?;
         }
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
         Ok(())

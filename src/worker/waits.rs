@@ -3,10 +3,11 @@
 
 use serde::Serialize;
 
+use crate::config::Config;
 use crate::domain::{AccountId, Action, Millis};
 use crate::store::report::jobs::Job;
 use crate::store::report::requests::{self, Request};
-use crate::store::report::{Time, jobs, plural};
+use crate::store::report::{self, Time, jobs, plural};
 use crate::store::{Store, StoreError, accounts};
 
 /// One thing that a request waits for.
@@ -36,8 +37,54 @@ pub async fn approval(store: &Store, request: &Request) -> Result<Wait, StoreErr
     })
 }
 
+/// Accounts with unfinished work that the configuration does not name (any more): nobody polls their
+/// tasks, although those are paid for.
+pub async fn unconfigured(store: &Store, config: &Config) -> Result<Vec<AccountId>, StoreError> {
+    let mut accounts = report::accounts_at_work(store).await?;
+    accounts.retain(|account| !config.accounts.contains_key(account.as_str()));
+    Ok(accounts)
+}
+
+/// What is the matter with an unconfigured account.
+pub fn is_unconfigured(account: &AccountId) -> String {
+    format!("account {account} is not configured, so what it has under way is neither polled nor settled")
+}
+
+/// What helps an unconfigured account.
+pub fn configure_again(account: &AccountId) -> String {
+    format!(
+        "configure [accounts.{account}] again and start the worker anew; what was not sent can be cancelled: \
+         unlockd cancel ID"
+    )
+}
+
 /// Everything that holds up a request whose contacts may travel.
-pub async fn accepted(store: &Store, request: &Request, now: Millis) -> Result<Vec<Wait>, StoreError> {
+pub async fn accepted(
+    store: &Store,
+    config: &Config,
+    request: &Request,
+    now: Millis,
+) -> Result<Vec<Wait>, StoreError> {
+    let mut waits = held_up(store, request, now).await?;
+    let account = AccountId::trusted(request.account.clone());
+    if !config.accounts.contains_key(account.as_str()) {
+        // Nothing below it is tried before a person has done something about it.
+        for wait in &mut waits {
+            (wait.needs_person, wait.next_try_at) = (true, None);
+        }
+        let wait = Wait {
+            reason: "not_configured".to_owned(),
+            what: is_unconfigured(&account),
+            unblock: Some(configure_again(&account)),
+            needs_person: true,
+            ..Wait::default()
+        };
+        waits.insert(0, wait);
+    }
+    Ok(waits)
+}
+
+async fn held_up(store: &Store, request: &Request, now: Millis) -> Result<Vec<Wait>, StoreError> {
     let account = AccountId::trusted(request.account.clone());
     let row = accounts::read(store.readers(), &account).await?;
     let items = requests::open_items(store, request.id).await?;

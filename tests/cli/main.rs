@@ -785,6 +785,24 @@ async fn check_names_what_is_wrong_and_never_shows_a_key() {
     assert_eq!(town.sandbox.accounting().charged_total, 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn work_of_an_account_that_is_not_configured_any_more_is_named() {
+    let town = town().await;
+    town.ok(&["enqueue", "--account", "spare", "101"]);
+    town.run(&["run", "--until-idle"]).with_code(4);
+    let config = town.dir.path().join("unlockd.toml");
+    let text = std::fs::read_to_string(&config).expect("there").replace("[accounts.spare]", "");
+    std::fs::write(&config, &text).expect("written");
+    let checked = town.run(&["check", "--offline"]).with_code(2).out;
+    assert!(checked.contains("FAIL  account spare"), "{checked}");
+    let idle = town.run(&["run", "--until-idle"]).with_code(4).err;
+    assert!(idle.contains("account spare is not configured"), "{idle}");
+    let explained = town.ok(&["explain", "1"]).out;
+    assert!(explained.contains("account spare is not configured"), "{explained}");
+    let seen = town.ok(&["watch", "--once", "--json"]).json();
+    assert_eq!(seen["needs"][0]["reason"], "not_configured", "{}", seen["needs"]);
+}
+
 #[test]
 fn every_command_has_help_with_an_example() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -3,6 +3,7 @@
 //! One binary, so that it is linked once. [`support::Town`] is where everything happens; the
 //! invariants of `tests/shared/invariants.rs` hold after every test.
 
+mod accounts;
 mod actions;
 mod architecture;
 mod batching;

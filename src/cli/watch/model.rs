@@ -12,6 +12,7 @@ use crate::store::report::jobs::OpenJob;
 use crate::store::report::requests::Request;
 use crate::store::report::{self, Time, accounts, jobs, requests};
 use crate::store::{Store, StoreError, lease};
+use crate::worker::waits;
 
 use super::super::show::{grouped, plural};
 
@@ -91,6 +92,7 @@ pub(super) async fn read(store: &Store, config: &Config, now: Millis) -> Result<
         model.accounts.push(accounts::read(store, &account, limits, now).await?);
     }
     model.needs = needs(&model);
+    model.needs.extend(waits::unconfigured(store, config).await?.iter().map(unconfigured));
     Ok(model)
 }
 
@@ -100,6 +102,19 @@ fn needs(model: &Model) -> Vec<Need> {
     let approvals = model.requests.iter().filter(|row| row.status == "awaiting_approval").map(approval);
     let accounts = model.accounts.iter().flat_map(|account| of_account(model, account));
     decisions.chain(approvals).chain(accounts).collect()
+}
+
+fn unconfigured(account: &AccountId) -> Need {
+    Need {
+        reason: "not_configured",
+        account: account.to_string(),
+        request_id: None,
+        job_id: None,
+        credits: None,
+        what: waits::is_unconfigured(account),
+        to_do: waits::configure_again(account),
+        keys: "configure it again".to_owned(),
+    }
 }
 
 fn decision(open: &OpenJob) -> Option<Need> {

@@ -96,7 +96,7 @@ fn keys() -> mpsc::Receiver<Said> {
 async fn refresh(store: &Store, config: &Config, clock: &Clock, view: &mut View) -> Result<(), Failure> {
     view.refresh(model::read(store, config, clock.now()).await?);
     if let Mode::Reading { target, lines, .. } = &mut view.mode
-        && let Some((_, fresh)) = detail(store, target, clock).await?
+        && let Some((_, fresh)) = detail(store, config, target, clock).await?
     {
         *lines = wrapped(&fresh, view.page.0);
     }
@@ -114,7 +114,7 @@ async fn carry_out(
     let now = clock.now();
     let done = match act {
         Act::Quit => return Ok(()),
-        Act::Open(target) => return open(store, view, target, clock).await,
+        Act::Open(target) => return open(store, config, view, target, clock).await,
         Act::Approve { id, quote } => decide::approve(store, RequestId(id), quote, now)
             .await
             .map(|()| format!("request {id}: approved up to {quote} credits")),
@@ -146,8 +146,14 @@ async fn carry_out(
 }
 
 /// Shows a request or a job in full.
-async fn open(store: &Store, view: &mut View, target: Target, clock: &Clock) -> Result<(), Failure> {
-    let Some((title, lines)) = detail(store, &target, clock).await? else { return Ok(()) };
+async fn open(
+    store: &Store,
+    config: &Config,
+    view: &mut View,
+    target: Target,
+    clock: &Clock,
+) -> Result<(), Failure> {
+    let Some((title, lines)) = detail(store, config, &target, clock).await? else { return Ok(()) };
     view.mode = Mode::Reading { target, title, lines: wrapped(&lines, view.page.0), scroll: 0 };
     Ok(())
 }
@@ -158,6 +164,7 @@ fn wrapped(lines: &[String], width: u16) -> Vec<String> {
 
 async fn detail(
     store: &Store,
+    config: &Config,
     target: &Target,
     clock: &Clock,
 ) -> Result<Option<(String, Vec<String>)>, Failure> {
@@ -165,7 +172,7 @@ async fn detail(
     let title = match target {
         Target::Request(id) => {
             let whole = requests::whole(store, *id).await?;
-            let explained = worker::explain::of(store, &whole.request, clock.now()).await?;
+            let explained = worker::explain::of(store, config, &whole.request, clock.now()).await?;
             explain::write(&mut text, &whole.request, &explained)?;
             text.push(b'\n');
             requests::write(&mut text, &whole)?;

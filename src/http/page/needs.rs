@@ -12,6 +12,7 @@ use crate::store::report::accounts::Account;
 use crate::store::report::jobs::Job;
 use crate::store::report::requests::Request;
 use crate::store::report::{self, AccountWork, jobs, requests};
+use crate::worker::waits;
 
 /// Approvals that are shown; the list of requests has them all.
 const APPROVALS_AT_MOST: u32 = 20;
@@ -30,6 +31,8 @@ pub(super) enum Need {
     },
     KeyRefused(Account),
     NoKey(String),
+    /// Work is under way on an account that the configuration does not name.
+    NotConfigured(AccountId),
     Paused {
         account: Account,
         to_send: i64,
@@ -53,6 +56,8 @@ pub(super) async fn read(look: &Look<'_>, accounts: &[Account]) -> Result<Vec<Ne
         }
         of_jobs(look, account, &work, &mut later).await?;
     }
+    let unconfigured = waits::unconfigured(store, &look.site.config()).await?;
+    needs.extend(unconfigured.into_iter().map(Need::NotConfigured));
     for request in requests::open(store, APPROVALS_AT_MOST).await? {
         if request.status == "awaiting_approval" {
             let account = accounts.iter().find(|account| account.account == request.account).cloned();
@@ -103,6 +108,7 @@ pub(super) fn section(look: &Look<'_>, needs: &[Need]) -> Markup {
                     Need::Parked { job, account } => (parked(look, job, account)),
                     Need::KeyRefused(account) => (key_refused(look, account)),
                     Need::NoKey(account) => (no_key(account)),
+                    Need::NotConfigured(account) => (not_configured(account)),
                     Need::Paused { account, to_send } => (paused(look, account, *to_send)),
                 }
             }
@@ -210,6 +216,18 @@ fn no_key(account: &str) -> Markup {
             p {
                 "It has work to do, and nothing is sent or polled without one. Set accounts." (visible(account))
                 ".api_key_file: it is taken up by itself."
+            }
+        }
+    }
+}
+
+fn not_configured(account: &AccountId) -> Markup {
+    html! {
+        article .need #(format!("configure-{account}-need")) {
+            h3 { "Account " (visible(account.as_str())) " is not configured" }
+            p {
+                "It has work under way, which is neither polled nor settled. Configure it again and start the worker anew; "
+                "what was not sent can be cancelled."
             }
         }
     }

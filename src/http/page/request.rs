@@ -27,7 +27,7 @@ pub(super) async fn page(
 ) -> Result<Option<Page>, StoreError> {
     let store = &look.site.store;
     let Some(request) = requests::read(store, id).await? else { return Ok(None) };
-    let explained = explain::of(store, &request, look.now).await?;
+    let explained = explain::of(store, &look.site.config(), &request, look.now).await?;
     let accounts = overview::read_accounts(look).await?;
     let account = accounts.iter().find(|account| account.account == request.account);
     let contents = match direct::summary(store, id).await? {

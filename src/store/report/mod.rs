@@ -63,6 +63,19 @@ pub async fn open_work(store: &Store) -> Result<OpenWork, StoreError> {
     Ok(OpenWork { inbox, inbox_behind, open_requests, open_jobs, open_windows, awaiting_approval })
 }
 
+/// The accounts on which anything is not finished.
+pub async fn accounts_at_work(store: &Store) -> Result<Vec<AccountId>, StoreError> {
+    let names: Vec<String> = sqlx::query_scalar(
+        "select account from requests where finished_at is null
+         union select account from jobs where state = 'queued' union select account from jobs where state = 'submitting'
+         union select account from jobs where state = 'in_doubt' union select account from jobs where state = 'polling'
+         union select account from windows where closed_at is null",
+    )
+    .fetch_all(store.readers())
+    .await?;
+    Ok(names.into_iter().map(AccountId::trusted).collect())
+}
+
 /// What is not finished on one account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountWork {

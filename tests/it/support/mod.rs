@@ -165,6 +165,11 @@ impl Town {
         self.env.insert(format!("UNLOCKD_{name}"), value.to_owned());
     }
 
+    /// A configuration key is gone; see [`Town::configure`] and [`Town::start`] for when that counts.
+    pub(crate) fn unset_env(&mut self, name: &str) {
+        self.env.remove(&format!("UNLOCKD_{name}"));
+    }
+
     /// `kill -9`: whatever the worker was doing, it is gone.
     pub(crate) fn kill(&mut self) {
         self.life = None;
