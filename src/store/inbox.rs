@@ -102,9 +102,10 @@ pub async fn forgotten_rows(store: &Store) -> Result<Vec<InboxRow>, StoreError> 
         .await?)
 }
 
-#[derive(FromRow)]
-struct Behind {
-    id: i64,
+/// What the inbox does not show yet of a request.
+#[derive(Debug, FromRow)]
+pub struct Behind {
+    pub id: i64,
     status: String,
     reason: Option<String>,
     quoted_credits: i64,
@@ -114,16 +115,27 @@ struct Behind {
 /// Brings the inbox up to date with up to `limit` requests whose status it does not show yet;
 /// returns how many there were.
 pub async fn catch_up(store: &Store, limit: u32) -> Result<usize, StoreError> {
-    let behind: Vec<Behind> = sqlx::query_as(
+    let behind = behind(store, limit).await?;
+    if !behind.is_empty() {
+        bring_up(store, &behind).await?;
+    }
+    Ok(behind.len())
+}
+
+/// Up to `limit` requests whose status the inbox does not show yet.
+pub async fn behind(store: &Store, limit: u32) -> Result<Vec<Behind>, StoreError> {
+    Ok(sqlx::query_as(
         "select id, status, reason, quoted_credits, finished_at from requests where inbox_is_behind = 1
          order by id limit ?1",
     )
     .bind(limit)
     .fetch_all(store.readers())
-    .await?;
-    if behind.is_empty() {
-        return Ok(0);
-    }
+    .await?)
+}
+
+/// Shows them in the inbox, and marks each as behind or not by what it is by now: it may have changed
+/// since it was read, and another process may have shown that change before this one is shown.
+pub async fn bring_up(store: &Store, behind: &[Behind]) -> Result<(), StoreError> {
     let rows: Vec<_> = behind
         .iter()
         .map(|row| json!([row.id, row.status, row.reason, row.quoted_credits, row.finished_at]))
@@ -134,12 +146,11 @@ pub async fn catch_up(store: &Store, limit: u32) -> Result<usize, StoreError> {
     store
         .write(move |connection| {
             Box::pin(async move {
-                // A status that changed again in the meantime stays behind.
                 sqlx::query(
-                    "update requests set inbox_is_behind = 0
+                    "update requests
+                     set inbox_is_behind = requests.status <> shown.status or requests.quoted_credits <> shown.quote
                      from (select value->>0 as id, value->>1 as status, value->>3 as quote from json_each(?1)) as shown
-                     where requests.id = shown.id and requests.status = shown.status
-                       and requests.quoted_credits = shown.quote",
+                     where requests.id = shown.id",
                 )
                 .bind(rows)
                 .execute(connection)
@@ -147,8 +158,7 @@ pub async fn catch_up(store: &Store, limit: u32) -> Result<usize, StoreError> {
                 Ok(())
             })
         })
-        .await?;
-    Ok(behind.len())
+        .await
 }
 
 async fn show(connection: &mut SqliteConnection, rows: String) -> Result<(), StoreError> {

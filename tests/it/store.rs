@@ -255,6 +255,24 @@ async fn the_inbox_shows_what_became_of_a_row_even_when_a_crash_fell_in_between(
     town.check().await;
 }
 
+/// As when a command line brings the inbox up to date beside the worker.
+#[tokio::test]
+async fn an_older_status_that_is_shown_late_does_not_stay_in_the_inbox() {
+    let mut town = Setup { inbox_apart: true, ..Setup::default() }.build().await;
+    let request = town.insert(None, &["101"]).await;
+    let _ = unlockd::worker::intake::run(town.deps()).await.expect("well");
+    town.meddle("update requests set inbox_is_behind = 1").await.expect("changed");
+    let read_early = inbox::behind(town.store(), 10).await.expect("readable");
+    assert_eq!(read_early.len(), 1);
+    town.finish_all().await;
+    assert_eq!(town.status(request).await, "done");
+    inbox::bring_up(town.store(), &read_early).await.expect("shown");
+    assert_eq!(town.status(request).await, "accepted", "for a moment");
+    town.finish_all().await;
+    assert_eq!(town.status(request).await, "done");
+    town.check().await;
+}
+
 #[tokio::test]
 async fn what_other_programs_commit_is_noticed() {
     let mut town = Setup { inbox_apart: true, ..Setup::default() }.build().await;
