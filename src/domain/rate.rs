@@ -1,5 +1,5 @@
-//! The rate limit of one account, as arithmetic: what was sent, what the API said, when the next
-//! call may go.
+//! The rate limit of one account, or of all that call from one address, as arithmetic: what was sent,
+//! what the API said, when the next call may go.
 //!
 //! Two counts hold at once. Our own: never more calls than the limit in any stretch of time as long
 //! as the window, whatever the API's windows are aligned to. And the API's: others may share the
@@ -7,8 +7,8 @@
 //! `Retry-After` stands above both. Times of the API's clock are brought to ours with the answer's
 //! own `Date`.
 //!
-//! Source: the vendor's rate-limit page (120 requests a minute for each key; `X-RateLimit-*` on
-//! allowed calls "when available"; 429 carries `Retry-After`).
+//! Source: the vendor's rate-limit page (120 requests a minute for each key, and for each IP;
+//! `X-RateLimit-*` on allowed calls "when available"; 429 carries `Retry-After`).
 
 use std::collections::VecDeque;
 
@@ -31,8 +31,8 @@ pub struct Rate {
     shared_until: Millis,
 }
 
-/// May a call go out now?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// May a call go out now? The later is the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Permission {
     Now,
     At(Millis),
@@ -183,6 +183,11 @@ impl Rate {
     /// Sends nothing before `until`.
     pub fn block(&mut self, until: Millis) {
         self.blocked_until = Some(self.blocked_until.map_or(until, |known| known.max(until)));
+    }
+
+    /// Takes a limit and a window, in milliseconds, that somebody else has learned from the API.
+    pub fn measure(&mut self, limit: u32, window_ms: i64) {
+        (self.limit, self.window_ms) = (limit, window_ms);
     }
 
     /// Takes the configured limit, which holds until the API's own headers say otherwise.

@@ -28,11 +28,6 @@ impl AccountRow {
     pub fn is_paused_by_restore(&self) -> bool {
         self.paused_at.is_some() && self.paused_at == self.restored_at
     }
-
-    /// No call before this moment, as the API asked (`Retry-After`).
-    pub fn blocked_until(&self) -> Option<Millis> {
-        self.blocked_until.map(Millis)
-    }
 }
 
 /// Reads an account's row.
@@ -148,6 +143,19 @@ pub async fn read_rate(
         whole(row.rate_remaining).zip(row.rate_resets_at.map(Millis)),
         row.blocked_until.map(Millis),
     ))
+}
+
+/// When all accounts have called lately, and the latest `Retry-After` that any of them was told.
+pub async fn sent_and_blocked(readers: &SqlitePool) -> Result<(Vec<Millis>, Option<Millis>), StoreError> {
+    let sent: Vec<i64> = sqlx::query_scalar("select sent_at from recent_calls").fetch_all(readers).await?;
+    Ok((sent.into_iter().map(Millis).collect(), blocked_until(readers).await?))
+}
+
+/// The latest moment before which the API wants no call, whatever the account that was told.
+pub async fn blocked_until(readers: &SqlitePool) -> Result<Option<Millis>, StoreError> {
+    let until: Option<i64> =
+        sqlx::query_scalar("select max(blocked_until) from accounts").fetch_one(readers).await?;
+    Ok(until.map(Millis))
 }
 
 /// Books a call before it is sent, and forgets those of more than two windows ago.

@@ -1,4 +1,5 @@
-//! The only door to the API for one account: key, rate limit and calls in flight.
+//! The only door to the API for one account: key, rate limit and calls in flight; and with the doors
+//! of the others for what all of them send ([`Host`]).
 //!
 //! A pass asks to [`Gate::enter`]; the answer is a [`Permit`], a time to come back, or the reason
 //! why nobody may enter. A call is booked in the database before it is sent, so that a crash loop
@@ -15,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use super::heartbeat;
+use super::host::{Calls, Host};
 use crate::api::{Answer, Caller, Client};
 use crate::clock::Clock;
 use crate::domain::failure::{Failure, Refusal};
@@ -70,6 +72,7 @@ struct Knowledge {
 pub struct Gate {
     pub account: AccountId,
     pub client: Client,
+    host: Host,
     store: Store,
     clock: Clock,
     slots: Arc<Semaphore>,
@@ -104,7 +107,7 @@ impl Gate {
     /// A gate with what was known before the restart.
     pub async fn open(
         account: AccountId,
-        client: Client,
+        host: Host,
         key: Option<Key>,
         per_minute: u32,
         store: Store,
@@ -133,7 +136,8 @@ impl Gate {
         };
         store.metrics().account_opened(&account);
         let slots = Arc::new(Semaphore::new(CALLS_IN_FLIGHT));
-        Ok(Gate { account, client, store, clock, slots, knowledge: Mutex::new(knowledge) })
+        let client = host.client.clone();
+        Ok(Gate { account, client, host, store, clock, slots, knowledge: Mutex::new(knowledge) })
     }
 
     fn knowledge(&self) -> std::sync::MutexGuard<'_, Knowledge> {
@@ -247,11 +251,13 @@ impl Gate {
         let slot = self.slots.clone().acquire_owned().await.map_err(|_| StoreError::Stopped)?;
         let now = self.clock.now();
         let (key, window_ms) = {
-            let mut knowledge = self.knowledge();
+            let (mut of_all, mut knowledge) = (self.host.calls(), self.knowledge());
             let Some(key) = usable(&knowledge).cloned() else { return Ok(Entry::NoKey) };
-            if let Permission::At(at) = permission(&mut knowledge, class, now) {
+            of_all.measure(&self.account, &knowledge.rate);
+            if let Permission::At(at) = permission(&mut knowledge, &of_all, class, now) {
                 return Ok(Entry::At(at));
             }
+            of_all.rate.book(now);
             knowledge.rate.book(now);
             knowledge.usage.note(now);
             knowledge.in_flight += 1;
@@ -312,9 +318,9 @@ fn usable(knowledge: &Knowledge) -> Option<&Key> {
 const EXPECTED_FOR_MS: i64 = 100;
 
 /// Whether the rate limit has a call, and whether it is this class's turn.
-fn permission(knowledge: &mut Knowledge, class: Class, now: Millis) -> Permission {
+fn permission(knowledge: &mut Knowledge, of_all: &Calls, class: Class, now: Millis) -> Permission {
     let index = class as usize;
-    if let Permission::At(at) = knowledge.rate.permission(now) {
+    if let Permission::At(at) = knowledge.rate.permission(now).max(of_all.rate.permission(now)) {
         knowledge.expected[index] = at.plus(EXPECTED_FOR_MS);
         return Permission::At(at);
     }
@@ -367,7 +373,7 @@ impl Permit<'_> {
         if matches!(failure, Some(Failure::Refused(Refusal::RateLimited { .. }))) {
             metrics.rate_limited(&self.gate.account);
         }
-        let mut knowledge = self.gate.knowledge();
+        let (mut of_all, mut knowledge) = (self.gate.host.calls(), self.gate.knowledge());
         knowledge.in_flight -= 1;
         let in_flight = knowledge.in_flight;
         knowledge.ahead_ms = answer.ahead_ms.or(knowledge.ahead_ms);
@@ -383,6 +389,11 @@ impl Permit<'_> {
             knowledge.refused = Some((fingerprint.clone(), now));
         }
         note_trouble(&mut knowledge, failure, now);
+        // Whose limit it was, the key's or the address's, a 429 does not say.
+        if let Some(until) = knowledge.rate.blocked_until() {
+            of_all.rate.block(until);
+        }
+        of_all.measure(&self.gate.account, &knowledge.rate);
         let told =
             answer.rate.is_some() || matches!(failure, Some(Failure::Refused(Refusal::RateLimited { .. })));
         Lesson { rate: told.then(|| knowledge.rate.clone()), refused }

@@ -1,6 +1,6 @@
 //! The worker: passes that carry rows from one state to the next.
 //!
-//! Each pass reads rows, lets `domain` decide, acts through the [`gate`], and records in one
+//! Each pass reads rows, lets `domain` decide, acts through the [`gate`] (with [`host`]), and records in one
 //! transaction. Passes meet in rows, not in calls: a wake-up carries no data, so a restart and a
 //! normal run take the same path. In the order in which a request meets them: [`intake`],
 //! [`submit`] (with [`form`], [`release`], [`sort`] and [`submitted`]), [`poll`], [`verify`], [`read`],
@@ -18,6 +18,7 @@ pub mod explain;
 pub mod form;
 pub mod gate;
 pub mod heartbeat;
+pub mod host;
 pub mod intake;
 pub mod notify;
 pub mod poll;
@@ -45,6 +46,7 @@ use crate::domain::{AccountId, Action, Credits, JobId, Millis};
 use crate::store::{Store, StoreError, ledger};
 use gate::{Gate, Key};
 use heartbeat::Heartbeat;
+use host::Host;
 
 /// What a pass did, and when it wants to run next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -128,13 +130,13 @@ impl Deps {
         config: Arc<Config>,
         client: Client,
     ) -> Result<Deps, SetupError> {
-        let mut gates = BTreeMap::new();
+        let (mut gates, host) = (BTreeMap::new(), Host::open(client, &store).await?);
         for (name, account) in &config.accounts {
             let id = AccountId::trusted(name.clone());
             let key = read_key(&id, account);
             let gate = Gate::open(
                 id.clone(),
-                client.clone(),
+                host.clone(),
                 None,
                 config.rate_limit.per_minute,
                 store.clone(),

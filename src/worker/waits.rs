@@ -110,10 +110,10 @@ async fn held_up(store: &Store, request: &Request, now: Millis) -> Result<Vec<Wa
     if row.is_paused_by_restore() {
         waits.push(restored(&account, paused));
     }
-    if let Some(until) = row.blocked_until().filter(|until| *until > now) {
+    if let Some(until) = accounts::blocked_until(store.readers()).await?.filter(|until| *until > now) {
         waits.push(Wait {
             reason: "rate_limit".to_owned(),
-            what: format!("the API asked account {account} to wait (429); no action is needed"),
+            what: "the API asked to wait (429); no action is needed".to_owned(),
             next_try_at: Some(until.into()),
             ..Wait::default()
         });

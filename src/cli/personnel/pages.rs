@@ -15,6 +15,7 @@ use crate::domain::{AccountId, EventId, Millis, pacing};
 use crate::store::report::Time;
 use crate::worker::Deps;
 use crate::worker::gate::{Entry, Gate, Key};
+use crate::worker::host::Host;
 
 /// How often a page is asked for before it is given up; refusals by the rate limit do not count.
 const TRIES: u32 = 4;
@@ -86,8 +87,9 @@ impl Pages<'_> {
         let (deps, config) = (self.deps, self.deps.config());
         let key = Key::new(key_of(&config, self.account)?);
         let client = deps.gates[self.account].client.clone();
+        let host = Host::open(client, &deps.store).await?;
         let (account, per_minute) = (self.account.clone(), config.rate_limit.per_minute);
-        Ok(Gate::open(account, client, Some(key), per_minute, deps.store.clone(), deps.clock.clone()).await?)
+        Ok(Gate::open(account, host, Some(key), per_minute, deps.store.clone(), deps.clock.clone()).await?)
     }
 
     async fn wait_for_rate_limit(&self, at: Millis) {

@@ -1,0 +1,94 @@
+//! The API as all accounts see it from one address: the vendor limits each key, and each IP.
+//!
+//! Which limit an answer speaks of it does not say. So the gates of one worker count their calls
+//! together beside each one's own count, by the largest limit that any of them knows, and a 429 that one
+//! of them is told holds them all.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::api::Client;
+use crate::domain::rate::Rate;
+use crate::domain::{AccountId, Millis};
+use crate::guard::{self, Guard};
+use crate::store::{Store, StoreError, accounts};
+
+/// What the gates of one worker share; cheap to clone.
+#[derive(Clone)]
+pub struct Host {
+    pub client: Client,
+    calls: Arc<Mutex<Calls>>,
+}
+
+/// The calls of all gates.
+pub struct Calls {
+    pub rate: Rate,
+    /// What each account that calls has learned: so many calls in a window of so many milliseconds.
+    limits: BTreeMap<AccountId, (u32, i64)>,
+}
+
+impl Host {
+    /// With what all accounts have sent, and were told, before.
+    pub async fn open(client: Client, store: &Store) -> Result<Host, StoreError> {
+        let (sent, blocked_until) = match guard::holds(Guard::LimitKept) {
+            true => accounts::sent_and_blocked(store.readers()).await?,
+            false => (Vec::new(), None),
+        };
+        Ok(Host { client, calls: Arc::new(Mutex::new(Calls::new(sent, blocked_until))) })
+    }
+
+    /// Locked before a gate's own knowledge, never after.
+    pub fn calls(&self) -> MutexGuard<'_, Calls> {
+        // A panic elsewhere ends the process; the figures themselves are never half written.
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Calls {
+    fn new(sent: Vec<Millis>, blocked_until: Option<Millis>) -> Calls {
+        let window_ms = crate::domain::rate::DOCUMENTED_WINDOW_MS;
+        // Without a limit until an account is measured.
+        let rate = Rate::restored(u32::MAX, window_ms, sent, None, blocked_until);
+        Calls { rate, limits: BTreeMap::new() }
+    }
+
+    /// Takes what an account knows of its own limit by now.
+    pub fn measure(&mut self, account: &AccountId, own: &Rate) {
+        self.limits.insert(account.clone(), (own.limit(), own.window_ms()));
+        let in_an_hour =
+            |(limit, window_ms): &(u32, i64)| i64::from(*limit) * 3_600_000 / (*window_ms).max(1);
+        if let Some((limit, window_ms)) = self.limits.values().copied().max_by_key(in_an_hour) {
+            self.rate.measure(limit, window_ms);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::rate::Permission;
+
+    fn account(name: &str) -> AccountId {
+        AccountId::trusted(name)
+    }
+
+    #[test]
+    fn calls_of_all_accounts_count_together() {
+        let mut calls = Calls::new(vec![Millis(10), Millis(20)], Some(Millis(40)));
+        calls.measure(&account("default"), &Rate::new(3));
+        calls.rate.book(Millis(30));
+        assert_eq!(calls.rate.permission(Millis(35)), Permission::At(Millis(60_610)));
+        assert_eq!(calls.rate.blocked_until(), Some(Millis(40)));
+    }
+
+    #[test]
+    fn an_account_with_a_small_limit_is_not_starved_by_the_calls_of_others() {
+        let mut calls = Calls::new(Vec::new(), None);
+        calls.measure(&account("large"), &Rate::new(120));
+        (0..100).for_each(|at| calls.rate.book(Millis(at)));
+        calls.measure(&account("small"), &Rate::new(20));
+        assert_eq!(calls.rate.permission(Millis(200)), Permission::Now);
+        calls.measure(&account("large"), &Rate::new(60));
+        assert_ne!(calls.rate.permission(Millis(200)), Permission::Now, "the largest has shrunk");
+    }
+}
