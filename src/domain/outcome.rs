@@ -434,6 +434,63 @@ mod tests {
     }
 
     #[test]
+    fn of_two_answers_about_a_contact_the_one_that_says_more_counts() {
+        let words =
+            [("pending", None), ("failed", None), ("unlocked", None), ("unlocked", Some("a@b.example"))];
+        let names = ["unresolved", "failed", "no_value", "delivered"];
+        for (less, more) in (0..4).flat_map(|more| (0..=more).map(move |less| (less, more))) {
+            for order in [[less, more], [more, less]] {
+                let items = order.map(|index| item("1", words[index].0, words[index].1)).to_vec();
+                let view = TaskView { status: TaskStatus::Completed, items };
+                assert_eq!(ended(&view, &["1"])["1"], names[more], "{order:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_two_answers_that_say_as_much_the_first_counts() {
+        let items = ["first@b.example", "second@b.example"].map(|value| item("1", "unlocked", Some(value)));
+        let view = TaskView { status: TaskStatus::Completed, items: items.to_vec() };
+        let Reading::Ended { outcomes, .. } = read(&view, None) else { panic!("it has ended") };
+        let first = email("first@b.example").expect("usable");
+        assert_eq!(outcomes, [(id("1"), Outcome::Delivered { value: first, source: Source::Task })]);
+    }
+
+    #[test]
+    fn how_a_task_ended_and_whom_it_named_unasked_is_told() {
+        let items =
+            || vec![item("1", "failed", None), item("8", "failed", None), item("../9", "failed", None)];
+        for (status, expected) in [(TaskStatus::Completed, false), (TaskStatus::Failed, true)] {
+            let view = TaskView { status, items: items() };
+            let Reading::Ended { failed, foreign, .. } = read(&view, Some(&[id("1")].into())) else {
+                panic!("it has ended");
+            };
+            assert_eq!((failed, foreign), (expected, 2));
+        }
+    }
+
+    #[test]
+    fn only_a_failure_has_an_error_code_and_only_some_outcomes_hold_for_other_events() {
+        let code = || Some("NO_EMAIL_FOUND".to_owned());
+        let value = email("a@b.example").expect("usable");
+        let table = [
+            (Outcome::Delivered { value, source: Source::Store }, None, true),
+            (Outcome::NoValue, None, true),
+            (Outcome::Failed { error_code: code() }, code(), true),
+            (Outcome::Missing, None, true),
+            (Outcome::Unlinked, None, false),
+            (Outcome::Rejected { error_code: code() }, code(), false),
+            (Outcome::Cancelled, None, false),
+        ];
+        for (outcome, code, elsewhere) in table {
+            assert_eq!(outcome.error_code(), code.as_deref(), "{outcome:?}");
+            assert_eq!(outcome.holds_for_other_events(), elsewhere, "{outcome:?}");
+        }
+        let sources = [Source::Task, Source::Profile, Source::Store];
+        assert_eq!(sources.map(Source::as_str), ["task", "profile", "store"]);
+    }
+
+    #[test]
     fn a_submission_is_divided_by_the_vendors_own_groups() {
         let sent: Vec<_> = ["1", "2", "3", "4", "5", "6", "7"].map(id).into();
         let skipped = Skipped {
