@@ -363,7 +363,13 @@ pub async fn idle(deps: &Deps) -> Result<Option<End>, StoreError> {
             running |= work.to_send > 0;
         }
         for (id, reason) in &work.parked {
-            waits.push(format!("job {id} waits for credits ({reason}): top up, or unlockd resume"));
+            waits.push(match reason.as_str() {
+                "budget" => format!(
+                    "job {id} waits for credits: it costs more than credits.daily_limit leaves for today; \
+                     the next UTC day, or a higher limit, lets it go on"
+                ),
+                _ => format!("job {id} waits for credits ({reason}): top up, or unlockd resume"),
+            });
         }
         for id in &work.undecided {
             waits.push(format!(

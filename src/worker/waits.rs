@@ -252,11 +252,9 @@ fn queued(job: &Job, reason: &str, since: Option<Time>) -> Wait {
             ..wait
         },
         "budget" => Wait {
-            what: format!(
-                "job {id} waits: credits.daily_limit is used up; the next UTC day brings a new one"
-            ),
+            what: format!("job {id} waits: it costs more than credits.daily_limit leaves for today"),
             unblock: Some(format!(
-                "raise credits.daily_limit, or wait for the day to end (account {account})"
+                "wait for the next UTC day, or raise credits.daily_limit if all of it would not do (account {account})"
             )),
             ..wait
         },

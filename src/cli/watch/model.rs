@@ -212,7 +212,8 @@ fn of_account(model: &Model, account: &Account) -> Vec<Need> {
     }
     if waiting("budget") > 0 {
         let jobs = plural(waiting("budget"), "job");
-        let what = format!("{jobs} of {name} waiting: credits.daily_limit is used up");
+        let what =
+            format!("{jobs} of {name} waiting: they cost more than credits.daily_limit leaves for today");
         needs.push(need("budget", what, "raise it, or wait for the next UTC day", "raise it, or wait a day"));
     }
     if account.expired_jobs > 0 {

@@ -181,8 +181,8 @@ fn parked(look: &Look<'_>, job: &Job, account: &Account) -> Markup {
                 @if has_contacts(&job.action) { (plural(job.contacts, "contact")) } @else { "A call" }
                 " of account " (visible(&account.account)) ", not sent: nothing of it was bought. "
                 @if of_day {
-                    "credits.daily_limit is used up: " (number(account.spent_today)) " of "
-                    (known(account.daily_limit)) " are spent today. The next UTC day brings a new one, or raise the limit."
+                    "It costs more than credits.daily_limit leaves for today: " (number(account.spent_today)) " of "
+                    (known(account.daily_limit)) " are spent. Wait for the next UTC day, or raise the limit if all of it would not do."
                 } @else {
                     "Free to spend: " (known(account.free)) ". Top up, and it goes on by itself, since the balance is looked at; "
                     "smaller jobs that fit go on."
