@@ -134,6 +134,8 @@ pub fn parse(row: &RawRow, accounts: &[AccountId]) -> Result<UnlockRequest, Reje
     let action = Action::parse(&row.action).ok_or(Rejection::UnknownAction)?;
     let event_id = match row.event_id.as_deref().map(str::trim) {
         None | Some("") => None,
+        // A search has no event: like every column that an action does not have, it is not looked at.
+        Some(_) if action.is_search() => None,
         Some(text) => Some(EventId::parse(text).ok_or(Rejection::BadEventId)?),
     };
     if row.max_credits.is_some_and(|max| max < 0) {

@@ -41,7 +41,7 @@ pub async fn assign_oldest_page(
     sqlx::query(
         "update items set state = 'assigned', job_id = ?3
          where id = (select id from items where state = 'waiting' and account = ?1 and action = ?2
-                       and event_id is null order by id limit 1)",
+                     order by id limit 1)",
     )
     .bind(account.as_str())
     .bind(action.as_str())

@@ -95,14 +95,14 @@ async fn form_direct(
         .write(move |connection| {
             Box::pin(async move {
                 let action = group.action;
+                let event_id = group.event_id.as_ref().filter(|_| !action.is_search());
                 let event: Vec<PersonnelId> =
-                    group.event_id.iter().map(|id| PersonnelId::trusted(id.as_str())).collect();
+                    event_id.iter().map(|id| PersonnelId::trusted(id.as_str())).collect();
                 if items::join_in_flight(&mut *connection, &account, action, &event).await? > 0 {
                     return Ok(true);
                 }
-                let event_id = group.event_id.as_ref();
                 let mut job = jobs::insert_queued(&mut *connection, &account, action, event_id, now).await?;
-                if event.is_empty() {
+                if action.is_search() {
                     direct::assign_oldest_page(&mut *connection, &account, action, job.id).await?;
                 } else {
                     items::assign(&mut *connection, &account, action, &event, job.id).await?;

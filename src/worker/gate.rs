@@ -94,13 +94,24 @@ pub struct Lesson {
     refused: Option<(String, Millis)>,
 }
 
-/// The right to make one call.
+/// The right to make one call. Dropped unused, the call is not made after all, and stays booked: that may
+/// waste one call and never one too many.
 pub struct Permit<'a> {
     gate: &'a Gate,
     key: Key,
     pub request_id: Uuid,
     pub entered_at: Millis,
+    in_flight: InFlight<'a>,
     _slot: OwnedSemaphorePermit,
+}
+
+/// A call that counts as in flight until this is dropped.
+struct InFlight<'a>(&'a Gate);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.knowledge().in_flight -= 1;
+    }
 }
 
 impl Gate {
@@ -250,7 +261,7 @@ impl Gate {
         // Calls end by their timeout, so a slot comes free in bounded time.
         let slot = self.slots.clone().acquire_owned().await.map_err(|_| StoreError::Stopped)?;
         let now = self.clock.now();
-        let (key, window_ms) = {
+        let (key, window_ms, in_flight) = {
             let (mut of_all, mut knowledge) = (self.host.calls(), self.knowledge());
             let Some(key) = usable(&knowledge).cloned() else { return Ok(Entry::NoKey) };
             of_all.measure(&self.account, &knowledge.rate);
@@ -261,22 +272,18 @@ impl Gate {
             knowledge.rate.book(now);
             knowledge.usage.note(now);
             knowledge.in_flight += 1;
-            (key, knowledge.rate.window_ms())
+            (key, knowledge.rate.window_ms(), InFlight(self))
         };
         let account = self.account.clone();
-        let booked = self
-            .store
+        self.store
             .write(move |connection| {
                 Box::pin(async move { accounts::book_call(connection, &account, now, window_ms).await })
             })
-            .await;
-        if let Err(error) = booked {
-            self.knowledge().in_flight -= 1;
-            return Err(error);
-        }
+            .await?;
         heartbeat::beat();
         failpoint::pass(Place::BeforeCall);
-        Ok(Entry::Open(Permit { gate: self, key, request_id: Uuid::new_v4(), entered_at: now, _slot: slot }))
+        let (gate, request_id) = (self, Uuid::new_v4());
+        Ok(Entry::Open(Permit { gate, key, request_id, entered_at: now, in_flight, _slot: slot }))
     }
 
     /// Writes what a call taught to the database.
@@ -337,11 +344,6 @@ fn permission(knowledge: &mut Knowledge, of_all: &Calls, class: Class, now: Mill
 }
 
 impl Permit<'_> {
-    /// No call was made after all. It stays booked: that may waste one call and never one too many.
-    pub fn give_back(self) {
-        self.gate.knowledge().in_flight -= 1;
-    }
-
     /// Who calls, for the client.
     pub fn caller<'a>(&'a self, job_id: Option<JobId>, event_id: Option<&'a EventId>) -> Caller<'a> {
         Caller {
@@ -373,8 +375,8 @@ impl Permit<'_> {
         if matches!(failure, Some(Failure::Refused(Refusal::RateLimited { .. }))) {
             metrics.rate_limited(&self.gate.account);
         }
+        drop(self.in_flight);
         let (mut of_all, mut knowledge) = (self.gate.host.calls(), self.gate.knowledge());
-        knowledge.in_flight -= 1;
         let in_flight = knowledge.in_flight;
         knowledge.ahead_ms = answer.ahead_ms.or(knowledge.ahead_ms);
         if let Some(headers) = answer.rate {

@@ -59,7 +59,6 @@ pub(super) async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) ->
             (None, Some(wish)) => Subject::Direct(wish),
             // Its item has left, which the intent's transaction notices.
             (None, None) => {
-                permit.give_back();
                 sorting.ask_nothing();
                 break;
             }

@@ -202,10 +202,7 @@ async fn send(deps: &Deps, gate: &Gate, job: &Job, sorting: Sorting) -> Result<R
             deps.sortings().remove(&(job.id, job.version));
             *sending
         }
-        Ok(Intent::Changed) | Err(StoreError::Stale { .. }) => {
-            permit.give_back();
-            return Ok(Report::did(1));
-        }
+        Ok(Intent::Changed) | Err(StoreError::Stale { .. }) => return Ok(Report::did(1)),
         Err(error) => return Err(error),
     };
     let (clock, committed_at) = (deps.clock.clone(), deps.clock.steady_ms());
@@ -327,7 +324,7 @@ async fn still_wanted(
     let unwanted = requests::leave_unwanted(&mut *connection, job.id, now).await?;
     let shares = requests::shares(&mut *connection, job.id).await?;
     let parted = part_with_uncovered(&mut *connection, &shares, price, approve_above, now).await?;
-    if unwanted == 0 && parted == 0 {
+    if unwanted == 0 && parted == 0 && !shares.is_empty() {
         return Ok(Some(shares));
     }
     let left = requests::shares(&mut *connection, job.id).await?;

@@ -3,7 +3,6 @@
 
 use unlockd::domain::Action;
 use unlockd::sandbox::Billing;
-use unlockd::worker::decide;
 use unlockd::worker::driver::End;
 
 use crate::support::{Setup, Town};
@@ -127,6 +126,59 @@ async fn every_action_is_bought_once_at_its_price_and_recorded() {
         credits_are_exact(&mut town, case.price, case.action.as_str()).await;
         town.check().await;
     }
+}
+
+/// Found in review: it passed for an event, made jobs without an item, and stopped its account for good.
+#[tokio::test]
+async fn a_search_with_an_event_id_is_the_same_search() {
+    let mut town = Town::new().await;
+    let columns = "action, event_id, query";
+    let companies = "'search_exhibitor_companies', '139574', 'Acme'";
+    let request = town.insert_row(columns, companies).await;
+    let odd = town.insert_row(columns, "'search_exhibitor_events', 'a/b?c', 'Acme'").await;
+    let other = town.insert(None, &["101"]).await;
+    town.finish_all().await;
+    for (request, outcome) in [(request, "found"), (odd, "found")] {
+        assert_eq!(COMPANIES.outcome(&mut town, request).await, outcome);
+    }
+    assert_eq!(COMPANIES.posts(&town), 1);
+    assert_eq!(town.outcome(other, "101").await.0, "delivered");
+    credits_are_exact(&mut town, 115, "two searches and a contact").await;
+    town.check().await;
+}
+
+/// As an earlier version took it in: its item has the event.
+#[tokio::test]
+async fn a_search_that_was_taken_with_an_event_id_is_sent_all_the_same() {
+    let mut town = Town::new().await;
+    town.pause(true).await;
+    let request = COMPANIES.insert(&mut town).await;
+    unlockd::worker::intake::run(town.deps()).await.expect("the database is well");
+    town.meddle("update items set event_id = '139574'").await.expect("as it was");
+    town.pause(false).await;
+    town.finish_all().await;
+    assert_eq!(COMPANIES.outcome(&mut town, request).await, "found");
+    credits_are_exact(&mut town, 50, "one search").await;
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_job_without_an_item_ends_without_a_post() {
+    let mut town = Town::new().await;
+    town.meddle(
+        "insert into jobs (account, action, event_id, state, created_at, contacts)
+         values ('default', 'search_exhibitor_companies', '139574', 'queued', 1, 1)",
+    )
+    .await
+    .expect("as an earlier version made it");
+    let request = COMPANIES.insert(&mut town).await;
+    town.finish_all().await;
+    assert_eq!(town.job_state(1).await, "completed");
+    assert_eq!(town.timeline(1).await, [""; 0], "no intent was committed");
+    assert_eq!(COMPANIES.outcome(&mut town, request).await, "found");
+    assert!(!town.deps().gates[&town.deps().accounts()[0]].is_calling(), "its permit is given back");
+    credits_are_exact(&mut town, 50, "one search").await;
+    town.check().await;
 }
 
 #[tokio::test]
@@ -367,16 +419,10 @@ async fn answers_that_are_lost_again_and_again_call_for_a_person() {
     assert_eq!(town.job_state(1).await, "in_doubt (needs_decision)");
     assert_eq!(EVENT.posts(&town), 5);
     town.sandbox.clear_faults();
-    resubmit(&mut town, 1).await;
+    town.resubmit(1).await;
     town.finish_all().await;
     assert_eq!(EVENT.outcome(&mut town, request).await, "unlocked");
     town.check().await;
-}
-
-async fn resubmit(town: &mut Town, job: i64) {
-    let job = unlockd::store::jobs::read(town.store().readers(), unlockd::domain::JobId(job)).await;
-    let job = job.expect("readable").expect("the job");
-    decide::resubmit(town.store(), job, town.clock.now()).await.expect("decided");
 }
 
 #[tokio::test]
@@ -395,7 +441,7 @@ async fn a_lost_search_waits_for_a_person_whatever_the_balance_says() {
         assert!(evidence.contains(word), "{fault}: {evidence}");
         assert_eq!(COMPANIES.outcome(&mut town, request).await, "pending");
 
-        resubmit(&mut town, 1).await;
+        town.resubmit(1).await;
         town.finish_all().await;
         assert_eq!(COMPANIES.outcome(&mut town, request).await, "found", "{fault}");
         assert_eq!(town.sandbox.accounting().charged_total, charged + 50, "{fault}");
@@ -410,9 +456,7 @@ async fn a_search_that_was_given_up_ends_its_request_and_stays_booked() {
     town.fault("lost-answer=timeout@search");
     let request = COMPANIES.insert(&mut town).await;
     town.finish().await;
-    let job = unlockd::store::jobs::read(town.store().readers(), unlockd::domain::JobId(1)).await;
-    let job = job.expect("readable").expect("the job");
-    decide::write_off(town.store(), job, town.clock.now()).await.expect("decided");
+    town.write_off(1).await;
     town.finish_all().await;
     assert_eq!(town.status(request).await, "done");
     assert_eq!(COMPANIES.outcome(&mut town, request).await, "cancelled");

@@ -1,8 +1,9 @@
 //! What users and their programs do: plain SQL in the inbox, decisions, and meddling.
 
 use sqlx::AssertSqlSafe;
-use unlockd::domain::{Credits, RequestId};
-use unlockd::store::{accounts, requests};
+use unlockd::domain::{Credits, JobId, RequestId};
+use unlockd::store::jobs::Job;
+use unlockd::store::{accounts, jobs, requests};
 use unlockd::worker::decide;
 
 use super::Town;
@@ -54,6 +55,22 @@ impl Town {
             })
             .await
             .expect("noted");
+    }
+
+    /// A person says that a job in doubt took no effect.
+    pub(crate) async fn resubmit(&mut self, job: i64) {
+        let job = self.read_job(job).await;
+        decide::resubmit(self.store(), job, self.clock.now()).await.expect("decided");
+    }
+
+    /// A person gives a job in doubt up.
+    pub(crate) async fn write_off(&mut self, job: i64) {
+        let job = self.read_job(job).await;
+        decide::write_off(self.store(), job, self.clock.now()).await.expect("decided");
+    }
+
+    async fn read_job(&mut self, id: i64) -> Job {
+        jobs::read(self.store().readers(), JobId(id)).await.expect("readable").expect("the job")
     }
 
     /// A person cancels a request.
