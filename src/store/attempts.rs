@@ -79,6 +79,20 @@ pub async fn unanswered(connection: &mut SqliteConnection, job_id: JobId) -> Res
         .await?)
 }
 
+/// The most that a submission of a job which was never answered may have cost; 0: all were answered.
+pub async fn unanswered_cost(
+    connection: &mut SqliteConnection,
+    job_id: JobId,
+) -> Result<Credits, StoreError> {
+    let cost: i64 = sqlx::query_scalar(
+        "select coalesce(max(cost), 0) from attempts where job_id = ?1 and result = 'unknown'",
+    )
+    .bind(job_id.0)
+    .fetch_one(connection)
+    .await?;
+    Ok(Credits(cost))
+}
+
 /// When the last submission of a job started, and the balance before it.
 pub async fn last_attempt(
     readers: &SqlitePool,

@@ -106,6 +106,17 @@ pub async fn charge(
     add(connection, account, job_id, "charge", credits, now).await
 }
 
+/// What a job was charged with so far.
+pub async fn charged(connection: &mut SqliteConnection, job_id: JobId) -> Result<Credits, StoreError> {
+    let credits: i64 = sqlx::query_scalar(
+        "select coalesce(sum(credits), 0) from ledger where job_id = ?1 and entry = 'charge'",
+    )
+    .bind(job_id.0)
+    .fetch_one(connection)
+    .await?;
+    Ok(Credits(credits))
+}
+
 async fn add(
     connection: &mut SqliteConnection,
     account: &AccountId,

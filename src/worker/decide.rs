@@ -6,7 +6,7 @@
 //! the page all decide here, so each refuses the same, in the same words.
 
 use super::intake;
-use super::submitted::take_back;
+use super::unanswered::take_back;
 use crate::domain::job::Event;
 use crate::domain::outcome::Outcome;
 use crate::domain::pacing::Ladder;
@@ -278,9 +278,6 @@ pub async fn resubmit(store: &Store, mut job: Job, now: Millis) -> Result<(), St
     job.due_at = None;
     // Only the balance can tell what a lost search has cost; unless it stayed as it was, that counts.
     let paid = job.action.is_search() && job.no_effect_looks == 0;
-    if !paid {
-        job.window_id = None;
-    }
     store
         .write(move |connection| {
             Box::pin(async move {
@@ -289,8 +286,10 @@ pub async fn resubmit(store: &Store, mut job: Job, now: Millis) -> Result<(), St
                     ledger::release(&mut *connection, &job.account, job.id, now).await?;
                     ledger::charge(&mut *connection, &job.account, job.id, cost, now).await?;
                 } else {
-                    take_back(&mut *connection, &job, now).await?;
+                    take_back(&mut *connection, &mut job, now).await?;
                 }
+                // It goes out on a person's word, not because of what the looks have shown.
+                (job.looks, job.no_effect_looks) = (0, 0);
                 jobs::save(&mut *connection, &job).await?;
                 let detail = "a person decided to send it again";
                 timeline::of_job(connection, now, job.id, "resubmit", detail).await

@@ -7,7 +7,8 @@
 
 use super::balance::{after_failed_read, read_balance};
 use super::gate::{Entry, Gate, Permit};
-use super::submitted::{record_failure, take_back};
+use super::submitted::record_failure;
+use super::unanswered::{book_unanswered, take_back};
 use super::verify::unexplained;
 use super::{Deps, Report, read_failure};
 use crate::api::UnlockBody;
@@ -16,13 +17,11 @@ use crate::domain::doubt::{self, EventVerdict, Verdict};
 use crate::domain::failure::ReadFailure;
 use crate::domain::job::Event;
 use crate::domain::rate::Class;
-use crate::domain::{Action, Credits, EventId, JobId, Millis, pacing};
+use crate::domain::{Credits, EventId, JobId, Millis, pacing};
 use crate::store::attempts::AttemptEnd;
 use crate::store::jobs::Job;
 use crate::store::reading::{self, ToRead};
-use crate::store::{
-    StoreError, attempts, balances, direct, items, jobs, ledger, requests, timeline, windows,
-};
+use crate::store::{StoreError, attempts, balances, direct, items, jobs, ledger, requests, timeline};
 
 /// Lost answers to the unlock of one event after which a person is asked: repeating is free, but
 /// something is wrong.
@@ -159,23 +158,6 @@ async fn keep(
     }
 }
 
-/// Books what an earlier call without an answer may have cost, when nothing else will: the event is
-/// open, or is not there, and is not asked for again. The balance tells whether it was charged; until
-/// then, and if it cannot, it counts.
-pub(super) async fn book_unanswered(
-    connection: &mut sqlx::SqliteConnection,
-    job: &mut Job,
-    now: Millis,
-) -> Result<(), StoreError> {
-    let lost = attempts::unanswered(&mut *connection, job.id).await?;
-    if job.action != Action::UnlockEventContacts || lost == 0 {
-        return Ok(());
-    }
-    let cost = job.cost.unwrap_or_default();
-    job.window_id = Some(windows::open_window(&mut *connection, &job.account, now).await?);
-    ledger::charge(connection, &job.account, job.id, cost, now).await
-}
-
 /// What is asked for does not exist, says the precheck: nothing is sent.
 pub(super) async fn reject(deps: &Deps, mut job: Job) -> Result<Report, StoreError> {
     let now = deps.clock.now();
@@ -310,8 +292,7 @@ async fn ask_again(deps: &Deps, mut job: Job, now: Millis) -> Result<Report, Sto
                 job.evidence = Some(detail.to_owned());
                 job.apply(event, now)?;
                 if lost < LOST_ANSWERS_UNTIL_ASKED {
-                    take_back(&mut *connection, &job, now).await?;
-                    job.window_id = None;
+                    take_back(&mut *connection, &mut job, now).await?;
                 }
                 jobs::save(&mut *connection, &job).await?;
                 timeline::of_job(connection, now, job.id, name, detail).await

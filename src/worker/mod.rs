@@ -3,8 +3,8 @@
 //! Each pass reads rows, lets `domain` decide, acts through the [`gate`] (with [`host`]), and records in one
 //! transaction. Passes meet in rows, not in calls: a wake-up carries no data, so a restart and a
 //! normal run take the same path. In the order in which a request meets them: [`intake`],
-//! [`submit`] (with [`form`], [`release`], [`sort`] and [`submitted`]), [`poll`], [`verify`], [`read`],
-//! [`settle`]; [`direct`] is what event unlocks and searches do otherwise. [`driver`] runs them all,
+//! [`submit`] (with [`form`], [`release`], [`sort`], [`submitted`] and [`unanswered`]), [`poll`], [`verify`],
+//! [`read`], [`settle`]; [`direct`] is what event unlocks and searches do otherwise. [`driver`] runs them all,
 //! [`erase`] once in a while, and [`notify`], which tells others; [`heartbeat`] tells whether they
 //! move. [`decide`] is what people may do to the rows in between, and [`explain`] (with [`waits`])
 //! tells them what a request waits for.
@@ -28,6 +28,7 @@ pub mod settle;
 pub mod sort;
 pub mod submit;
 pub mod submitted;
+pub mod unanswered;
 pub mod verify;
 pub mod waits;
 

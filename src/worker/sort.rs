@@ -5,6 +5,7 @@
 
 use super::balance::after_failed_read;
 use super::gate::{Entry, Gate};
+use super::unanswered::book_unanswered;
 use super::{Deps, Report, read_failure};
 use crate::api::Subject;
 use crate::domain::direct::Direct;
@@ -15,7 +16,7 @@ use crate::domain::sorting::{Quote, Sorting};
 use crate::domain::{Credits, Millis, PersonnelId};
 use crate::guard::{self, Guard};
 use crate::store::jobs::Job;
-use crate::store::{StoreError, accounts, direct, erase, jobs, reading, timeline};
+use crate::store::{StoreError, accounts, direct, erase, jobs, reading, requests, timeline};
 
 /// Prechecks that fail this often in a row are done without, the endpoint being advisory; but not
 /// where nothing else would tell that a contact was paid for.
@@ -116,7 +117,8 @@ fn later(deps: &Deps, key: (crate::domain::JobId, i64), sorting: Sorting, report
 /// Contacts that are unlocked already leave the batch; their values are read from the profiles.
 pub(super) async fn set_aside(deps: &Deps, job: &Job, sorting: Sorting) -> Result<Report, StoreError> {
     let now = deps.clock.now();
-    let had = sorting.had.clone();
+    // Where no precheck told, its request does not pay before the profile does.
+    let (had, told) = (sorting.had.clone(), sorting.unhelpful().is_none());
     let (mut smaller, key) = (job.clone(), (job.id, job.version));
     smaller.contacts = sorting.chargeable.len() as u32;
     if sorting.chargeable.is_empty() {
@@ -126,8 +128,14 @@ pub(super) async fn set_aside(deps: &Deps, job: &Job, sorting: Sorting) -> Resul
     deps.store
         .write(move |connection| {
             Box::pin(async move {
+                let (price, with_had) = (smaller.price, requests::shares(&mut *connection, job_id).await?);
                 reading::to_reading(&mut *connection, job_id, &had, true, now).await?;
-                super::direct::book_unanswered(&mut *connection, &mut smaller, now).await?;
+                let lost = book_unanswered(&mut *connection, &mut smaller, now).await?;
+                if let Some(price) = price.filter(|_| lost && told) {
+                    let left = requests::shares(&mut *connection, job_id).await?;
+                    requests::commit_shares(&mut *connection, &with_had, price).await?;
+                    requests::commit_shares(&mut *connection, &left, Credits(-price.0)).await?;
+                }
                 jobs::save(&mut *connection, &smaller).await?;
                 let detail = format!("{} contacts are unlocked already and are read, not bought", had.len());
                 timeline::of_job(connection, now, job_id, "already_unlocked", &detail).await

@@ -15,6 +15,7 @@ use super::form::form;
 use super::gate::{Entry, Gate, Permit};
 use super::release::release;
 use super::sort::{Sorted, set_aside, sort};
+use super::unanswered::book_unread;
 use super::{Deps, Report, decide, direct, submitted};
 use crate::api::{Answer, UnlockBody, direct_body, unlock_body};
 use crate::domain::credits::{self, Admission, Approval};
@@ -83,7 +84,14 @@ async fn cancel(deps: &Deps, mut job: Job) -> Result<Report, StoreError> {
     let now = deps.clock.now();
     job.apply(Event::Cancelled, now)?;
     (job.due_at, job.parked_balance) = (None, None);
-    deps.store.write(move |connection| Box::pin(async move { jobs::save(connection, &job).await })).await?;
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move {
+                book_unread(&mut *connection, &mut job, now).await?;
+                jobs::save(connection, &job).await
+            })
+        })
+        .await?;
     Ok(Report::did(1))
 }
 
@@ -332,6 +340,7 @@ async fn still_wanted(
     job.contacts = remaining as u32;
     if remaining == 0 {
         job.apply(Event::NothingLeft, now)?;
+        book_unread(&mut *connection, job, now).await?;
     }
     job.version = jobs::version(&mut *connection, job.id).await?;
     jobs::save(connection, job).await?;

@@ -5,6 +5,7 @@
 //! happened. If the database fails here, the task id goes to standard error as a last resort.
 
 use super::gate::Gate;
+use super::unanswered::{book_unanswered, take_back};
 use super::{Deps, retry_at};
 use crate::api::{Answer, ApiError};
 use crate::domain::failure::{self, Failure, SubmissionFailure};
@@ -101,13 +102,19 @@ impl Accepted {
 
     /// Task id, charge, and what became of the contacts that were skipped.
     async fn record(self, connection: &mut sqlx::SqliteConnection) -> Result<(), StoreError> {
-        let Accepted { job, division, price, charge, result, detail, now } = self;
+        let Accepted { mut job, division, price, charge, result, detail, now } = self;
         let before = requests::shares(&mut *connection, job.id).await?;
         requests::commit_shares(&mut *connection, &before, Credits(-price.0)).await?;
         items::finish(&mut *connection, job.id, job.event_id.as_ref(), &division.ended, now).await?;
+        let with_had = requests::shares(&mut *connection, job.id).await?;
         reading::to_reading(&mut *connection, job.id, &division.read_from_profile, false, now).await?;
-        let after = requests::shares(&mut *connection, job.id).await?;
-        requests::commit_shares(&mut *connection, &after, price).await?;
+        // What is unlocked may have been so by an earlier submission, which was taken back.
+        let had = !division.read_from_profile.is_empty();
+        let paid = match had && book_unanswered(&mut *connection, &mut job, now).await? {
+            true => with_had,
+            false => requests::shares(&mut *connection, job.id).await?,
+        };
+        requests::commit_shares(&mut *connection, &paid, price).await?;
         ledger::release(&mut *connection, &job.account, job.id, now).await?;
         if charge > Credits::ZERO {
             ledger::charge(&mut *connection, &job.account, job.id, charge, now).await?;
@@ -136,9 +143,6 @@ pub(super) async fn record_failure(
     let event = event_of(meaning);
     job.apply(event.clone(), now)?;
     let took_no_effect = meaning != SubmissionFailure::Doubt;
-    if took_no_effect {
-        job.window_id = None;
-    }
     match meaning {
         SubmissionFailure::Doubt => {
             let first_look = now.plus(deps.patience().verify_after_ms);
@@ -168,12 +172,12 @@ pub(super) async fn record_failure(
         .write(move |connection| {
             Box::pin(async move {
                 if took_no_effect {
-                    take_back(&mut *connection, &job, now).await?;
+                    take_back(&mut *connection, &mut job, now).await?;
                 }
                 attempts::end_attempt(&mut *connection, job.id, &end, now).await?;
                 if let Some(outcome) = rejected {
                     items::finish_all(&mut *connection, job.id, job.event_id.as_ref(), &outcome, now).await?;
-                    super::direct::book_unanswered(&mut *connection, &mut job, now).await?;
+                    book_unanswered(&mut *connection, &mut job, now).await?;
                     requests::finish_complete_of_job(&mut *connection, job.id, now).await?;
                 }
                 jobs::save(&mut *connection, &job).await?;
@@ -217,27 +221,14 @@ fn detail(error: &ApiError) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-/// A submission certainly took no effect: its hold is released, and nobody pays for it.
-pub(super) async fn take_back(
-    connection: &mut sqlx::SqliteConnection,
-    job: &Job,
-    now: Millis,
-) -> Result<(), StoreError> {
-    let shares = requests::shares(&mut *connection, job.id).await?;
-    let price = job.price.unwrap_or_default();
-    requests::commit_shares(&mut *connection, &shares, Credits(-price.0)).await?;
-    ledger::release(connection, &job.account, job.id, now).await
-}
-
 /// For the negative control alone: takes an unfinished submission for one that took no effect.
 async fn send_again(deps: &Deps, mut job: Job, now: Millis) -> Result<(), StoreError> {
     job.apply(Event::TookNoEffect { waits_for: None }, now)?;
-    job.window_id = None;
     let end = AttemptEnd { result: "not_sent", ..AttemptEnd::default() };
     deps.store
         .write(move |connection| {
             Box::pin(async move {
-                take_back(&mut *connection, &job, now).await?;
+                take_back(&mut *connection, &mut job, now).await?;
                 attempts::end_attempt(&mut *connection, job.id, &end, now).await?;
                 jobs::save(connection, &job).await
             })

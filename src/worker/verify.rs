@@ -7,7 +7,7 @@
 
 use super::balance::{after_failed_read, read_balance};
 use super::gate::{Entry, Gate};
-use super::submitted::take_back;
+use super::unanswered::take_back;
 use super::{Deps, Report, direct, read_failure};
 use crate::api::Subject;
 use crate::domain::doubt::{self, Look, Sign, Verdict};
@@ -238,8 +238,7 @@ async fn weigh(deps: &Deps, mut job: Job, look: &Look) -> Result<Report, StoreEr
                         ledger::charge(&mut *connection, &job.account, job.id, cost, now).await?;
                     }
                     Verdict::NotCarriedOut => {
-                        take_back(&mut *connection, &job, now).await?;
-                        job.window_id = None;
+                        take_back(&mut *connection, &mut job, now).await?;
                     }
                     Verdict::LookAgainAt(_) | Verdict::NeedsDecision => {}
                 }

@@ -425,6 +425,36 @@ async fn answers_that_are_lost_again_and_again_call_for_a_person() {
     town.check().await;
 }
 
+/// Found in review: 2,000 credits were gone, and neither ledger nor audit had a word of them.
+#[tokio::test]
+async fn a_lost_event_unlock_that_is_taken_back_and_not_sent_again_is_booked() {
+    for cancelled in [true, false] {
+        let mut town = Setup::default().config("SUBMIT__PRECHECK", "false").build().await;
+        town.fault("lost-answer=reset@event");
+        let request = EVENT.insert(&mut town).await;
+        town.tick(1_000).await;
+        town.pause(true).await;
+        town.resubmit(1).await;
+        if cancelled {
+            town.cancel(request).await;
+            town.pause(false).await;
+            town.finish_all().await;
+            assert_eq!(town.job_state(1).await, "cancelled");
+        } else {
+            // Its cost is not covered any more when it is to be sent: a person is asked.
+            town.configure("CREDITS__APPROVE_ABOVE", "1000").await;
+            town.pause(false).await;
+            assert!(matches!(town.finish().await, End::WaitsForPerson(_)));
+            assert_eq!(town.job_state(1).await, "completed");
+            town.approve(request).await;
+            town.finish_all().await;
+        }
+        assert_eq!(EVENT.posts(&town), if cancelled { 1 } else { 2 });
+        credits_are_exact(&mut town, 2_000, "taken back").await;
+        town.check().await;
+    }
+}
+
 #[tokio::test]
 async fn a_lost_search_waits_for_a_person_whatever_the_balance_says() {
     for (fault, charged, word) in

@@ -157,6 +157,57 @@ async fn restarts_in_the_middle_of_a_verification_change_nothing() {
     }
 }
 
+/// Found in review: three contacts were delivered and 45 credits gone, and nothing was booked.
+#[tokio::test]
+async fn a_lost_submission_that_shows_its_effect_after_it_was_taken_back_is_booked() {
+    // The precheck shows it, or only the API's answer to the second POST.
+    for (way, posts) in [("precheck", 1), ("answer", 2)] {
+        let mut town = Town::new().await;
+        town.fault("lost-answer=reset@unlock");
+        let request = town.insert(None, &["101", "102", "103"]).await;
+        town.settle().await;
+        assert_eq!(town.job_state(1).await, "in_doubt (looking)");
+        town.resubmit(1).await;
+        match way {
+            // Their profiles were seen locked a moment ago, so that no precheck asks again.
+            "answer" => {
+                let sql = format!("update items set checked_at = {}", town.clock.now().0 + 1);
+                town.meddle(&sql).await.expect("seen");
+            }
+            _ => {}
+        }
+        town.finish_all().await;
+        assert_eq!(town.posts().len(), posts, "{way}");
+        let read = ("delivered".to_owned(), Some("profile".to_owned()));
+        assert_eq!(town.outcome(request, "103").await, read, "{way}");
+        let booked = "select sum(credits) from ledger where entry = 'charge'";
+        assert_eq!(town.number(booked).await, 45, "{way}");
+        assert_eq!(town.number("select committed_credits from requests").await, 45, "{way}");
+        assert_eq!(town.verdicts().await, [(45, "matched".to_owned())], "{way}");
+        town.check().await;
+    }
+}
+
+/// What the lost one has cost is booked once, and what goes out again is booked beside it.
+#[tokio::test]
+async fn a_lost_submission_of_which_a_part_is_sent_again_is_booked_once() {
+    let mut town = Setup::default().build().await;
+    town.fault("lost-answer=reset@unlock");
+    // 197 is charged and fails, so that it can be bought again.
+    town.insert(None, &["101", "102", "197"]).await;
+    town.settle().await;
+    town.pause(true).await;
+    town.resubmit(1).await;
+    town.tick(20_000).await;
+    town.pause(false).await;
+    town.finish_all().await;
+    assert_eq!(town.posts().iter().map(Town::sent).collect::<Vec<_>>()[1], ["197"]);
+    let booked = "select sum(credits) from ledger where entry = 'charge'";
+    assert_eq!((town.sandbox.accounting().charged_total, town.number(booked).await), (60, 60));
+    town.allowed.charged_again.push("197".to_owned());
+    town.check().await;
+}
+
 #[tokio::test]
 async fn looks_that_cannot_be_read_prove_nothing() {
     let mut town = hostile().build().await;

@@ -291,10 +291,12 @@ impl Evidence<'_> {
                 "select j.id, j.state from jobs j left join windows w on w.id = j.window_id
                  where (j.state in ('submitting', 'polling') and j.adopted = 0
                         and (w.id is null or w.closed_at is not null))
-                    or (j.state in ('queued', 'rejected', 'cancelled') and j.window_id is not null)",
+                    or (j.state in ('queued', 'rejected', 'cancelled') and j.window_id is not null
+                        -- One that was sent before, without an answer, and was taken back.
+                        and not exists (select 1 from ledger l where l.job_id = j.id and l.entry = 'charge'))",
             )
             .await;
-        none("I10 running jobs are in an open window, unsent ones in none", &wrong)?;
+        none("I10 running jobs are in an open window, uncharged ones that are not sent in none", &wrong)?;
         let unsettled: Vec<(i64,)> = self
             .all(
                 "select distinct job_id from ledger l join jobs j on j.id = l.job_id
