@@ -11,11 +11,11 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection, SqliteConnection, SqlitePool};
+use sqlx::{Connection, SqliteConnection};
 
 use super::error::is_busy;
 use super::{Store, StoreError, open_error, options};
-use crate::domain::{JobId, Millis, PersonnelId};
+use crate::domain::{Millis, PersonnelId};
 
 /// Which values are erased.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,19 +54,6 @@ pub async fn requests_of(store: &Store, personnel_id: &PersonnelId) -> Result<(i
     )
     .bind(personnel_id.as_str())
     .fetch_one(store.readers())
-    .await?)
-}
-
-/// Whether a job has a contact that was bought before and whose value was erased.
-pub async fn in_job(readers: &SqlitePool, job_id: JobId) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar(
-        "select exists (select 1 from items i join items had
-             on had.personnel_id = i.personnel_id and had.account = i.account and had.action = i.action
-         join contact_values v on v.item_id = had.id
-         where i.job_id = ?1 and v.is_erased = 1)",
-    )
-    .bind(job_id.0)
-    .fetch_one(readers)
     .await?)
 }
 

@@ -319,6 +319,22 @@ pub async fn unsettled(connection: &mut SqliteConnection, job_id: JobId) -> Resu
     .await?)
 }
 
+/// Whether a job has a contact that was paid for before, or may have been: its value was erased, or it was in
+/// a job that was charged or was never answered, this one's own lost submissions among them.
+pub async fn paid_before(readers: &SqlitePool, job_id: JobId) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(
+        "select exists (select 1 from items i join items had
+             on had.personnel_id = i.personnel_id and had.account = i.account and had.action = i.action
+         where i.job_id = ?1 and i.state = 'assigned'
+           and (exists (select 1 from contact_values v where v.item_id = had.id and v.is_erased = 1)
+             or exists (select 1 from ledger l where l.job_id = had.job_id and l.entry = 'charge')
+             or exists (select 1 from attempts a where a.job_id = had.job_id and a.result = 'unknown')))",
+    )
+    .bind(job_id.0)
+    .fetch_one(readers)
+    .await?)
+}
+
 /// A contact that need not be bought.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Known {

@@ -16,7 +16,7 @@ use crate::domain::sorting::{Quote, Sorting};
 use crate::domain::{Credits, Millis, PersonnelId};
 use crate::guard::{self, Guard};
 use crate::store::jobs::Job;
-use crate::store::{StoreError, accounts, direct, erase, jobs, reading, requests, timeline};
+use crate::store::{StoreError, accounts, direct, items, jobs, reading, requests, timeline};
 
 /// Prechecks that fail this often in a row are done without, the endpoint being advisory; but not
 /// where nothing else would tell that a contact was paid for.
@@ -35,11 +35,11 @@ pub(super) async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) ->
         Some(sorting) => sorting,
         None => start_sorting(deps, job, price).await?,
     };
-    // A contact that was erased, or bought after the copy that was restored, was paid for, and only
-    // asking tells.
+    // A contact that was paid for and whose value is not here, or that was bought after the copy that was
+    // restored, is not bought unasked.
     let restored = accounts::read(deps.store.readers(), &job.account).await?.restored_at.is_some();
-    let erased = job.channel().is_some() && erase::in_job(deps.store.readers(), job.id).await?;
-    let must_ask = restored || erased;
+    let paid = job.channel().is_some() && items::paid_before(deps.store.readers(), job.id).await?;
+    let must_ask = restored || paid;
     if !deps.config().submit.precheck && !must_ask {
         sorting.ask_nothing();
     }
@@ -84,7 +84,7 @@ pub(super) async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) ->
             },
         }
     }
-    if erased && sorting.unhelpful().is_some() && guard::holds(Guard::Erased) {
+    if paid && sorting.unhelpful().is_some() && guard::holds(Guard::Erased) {
         // What was paid for once is not bought on a price list: its profile tells.
         sorting.read_instead();
     }

@@ -173,6 +173,40 @@ async fn an_erased_contact_is_not_bought_again_when_the_precheck_does_not_tell()
     }
 }
 
+/// Found in review: 30 credits for a contact without an email, asked for twice.
+#[tokio::test]
+async fn a_contact_that_was_paid_for_and_brought_nothing_is_asked_about_and_not_bought_unread() {
+    for (precheck, fault) in [("false", ""), ("true", "always:status=400@precheck")] {
+        let setup =
+            Setup::default().config("SUBMIT__PRECHECK", precheck).config("POLLING__GIVE_UP_AFTER", "1h");
+        let mut town = setup.sandbox(|options| options.billing = Billing::Repeats).build().await;
+        town.fault("2x:pass@unlock");
+        town.fault("lost-answer=reset@unlock");
+        let ids = ["199", "198"];
+        let first = town.insert(Some("7"), &ids).await;
+        town.insert(Some("999"), &["201"]).await;
+        town.finish_all().await;
+        // Written off while nobody knows what became of it.
+        town.insert(Some("7"), &["301"]).await;
+        town.settle().await;
+        town.write_off(3).await;
+        town.tick(20_000).await;
+        if !fault.is_empty() {
+            town.fault(fault);
+        }
+        let ids_again = ["199", "198", "201", "301"];
+        let again = town.insert(Some("7"), &ids_again).await;
+        town.finish_all().await;
+        assert_eq!(town.posts().len(), 3, "{precheck} {fault}");
+        assert_eq!(town.outcome(first, "199").await.0, "no_value");
+        let found = town.outcomes(again).await;
+        let outcomes = ids_again.map(|id| found[id].as_str());
+        let expected = ["no_value", "unresolved", "unresolved", "delivered"];
+        assert_eq!(outcomes, expected, "{precheck} {fault}");
+        town.check().await;
+    }
+}
+
 #[tokio::test]
 async fn a_worker_erases_also_when_it_only_runs_until_idle() {
     for until_idle in [true, false] {
