@@ -18,8 +18,8 @@ use crate::guard::{self, Guard};
 use crate::store::jobs::Job;
 use crate::store::{StoreError, accounts, direct, items, jobs, reading, requests, timeline};
 
-/// Prechecks that fail this often in a row are done without, the endpoint being advisory; but not
-/// where nothing else would tell that a contact was paid for.
+/// Prechecks that fail this often in a row are done without, the endpoint being advisory. Where a contact
+/// may be paid for already, its profile is read instead, or a person is asked.
 const PRECHECK_TRIES: u32 = 3;
 
 pub(super) enum Sorted {
@@ -77,7 +77,7 @@ pub(super) async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) ->
             Ok(quote) => sorting.answer(quote),
             Err(error) => match read_failure(&error) {
                 ReadFailure::Gone => sorting.answer(Quote::Unhelpful("refused")),
-                ReadFailure::TryAgain if sorting.failed() >= PRECHECK_TRIES && !must_ask => {
+                ReadFailure::TryAgain if sorting.failed() >= PRECHECK_TRIES => {
                     sorting.answer(Quote::Unhelpful("no answer"))
                 }
                 _ => return Ok(later(deps, key, sorting, after_failed_read(deps, gate))),

@@ -173,10 +173,45 @@ async fn an_erased_contact_is_not_bought_again_when_the_precheck_does_not_tell()
     }
 }
 
+/// Found in review: the precheck was asked for ever, and whatever came behind waited with it.
+#[tokio::test]
+async fn a_precheck_that_keeps_failing_holds_up_nobody() {
+    for fault in ["always:status=500@precheck", "always:status=403@precheck"] {
+        let mut town = Setup::default().config("SUBMIT__BATCH_SIZE", "1").build().await;
+        town.insert(Some("7"), &["101"]).await;
+        town.finish_all().await;
+        purge(&town, "101").await;
+        town.fault(fault);
+        let again = town.insert(Some("7"), &["101"]).await;
+        let other = town.insert(Some("7"), &["201"]).await;
+        town.finish_all().await;
+        assert_eq!(town.outcome(again, "101").await.1.as_deref(), Some("profile"), "{fault}");
+        assert_eq!(town.outcome(other, "201").await.1.as_deref(), Some("task"), "{fault}");
+        allow(&mut town, &["101"]);
+        town.check().await;
+    }
+}
+
+/// Nothing vouches for a restored copy then: a person is asked.
+#[tokio::test]
+async fn a_precheck_that_keeps_failing_pauses_a_restored_account_with_its_reason() {
+    let mut town = Town::new().await;
+    town.distrust().await;
+    town.fault("always:status=500@precheck");
+    let request = town.insert(Some("7"), &["101"]).await;
+    let unlockd::worker::driver::End::WaitsForPerson(waits) = town.finish().await else {
+        panic!("{}", town.dump().await)
+    };
+    assert!(waits.iter().any(|wait| wait.contains("unlockd resume")), "{waits:?}");
+    assert_eq!((town.posts().len(), town.status(request).await.as_str()), (0, "accepted"));
+    town.check().await;
+}
+
 /// Found in review: 30 credits for a contact without an email, asked for twice.
 #[tokio::test]
 async fn a_contact_that_was_paid_for_and_brought_nothing_is_asked_about_and_not_bought_unread() {
-    for (precheck, fault) in [("false", ""), ("true", "always:status=400@precheck")] {
+    let untold = ["", "always:status=400@precheck", "always:status=500@precheck"];
+    for (precheck, fault) in [("false", untold[0]), ("true", untold[1]), ("true", untold[2])] {
         let setup =
             Setup::default().config("SUBMIT__PRECHECK", precheck).config("POLLING__GIVE_UP_AFTER", "1h");
         let mut town = setup.sandbox(|options| options.billing = Billing::Repeats).build().await;

@@ -73,6 +73,12 @@ impl Town {
         jobs::read(self.store().readers(), JobId(id)).await.expect("readable").expect("the job")
     }
 
+    /// An older copy of the database was found.
+    pub(crate) async fn distrust(&mut self) {
+        let accounts = self.deps().accounts();
+        decide::distrust_restored(self.store(), accounts, self.clock.now()).await.expect("noted");
+    }
+
     /// A person cancels a request.
     pub(crate) async fn cancel(&mut self, id: i64) {
         let now = self.clock.now();
