@@ -133,12 +133,25 @@ impl Sorting {
                 self.price = cost;
                 self.charge(group, cost);
             }
-            Quote::Costs(_) => {
-                let rest = group.split_off(group.len() / 2);
-                self.open.push(rest);
-                self.open.push(group);
-            }
+            Quote::Costs(_) => self.halve(group),
         }
+    }
+
+    /// Takes `not_found` as the answer where a contact may be paid for already: it is about the group, so the
+    /// group is halved. One contact that is not found alone leaves the batch, and its profile tells.
+    pub fn answer_not_found_closely(&mut self) {
+        let Some(mut group) = self.open.pop() else { return };
+        self.failed = 0;
+        match group.len() {
+            1 => self.had.append(&mut group),
+            _ => self.halve(group),
+        }
+    }
+
+    fn halve(&mut self, mut group: Vec<PersonnelId>) {
+        let rest = group.split_off(group.len() / 2);
+        self.open.push(rest);
+        self.open.push(group);
     }
 
     fn charge(&mut self, mut group: Vec<PersonnelId>, cost: Credits) {
@@ -198,6 +211,23 @@ mod tests {
         sorting.answer(Quote::NotFound);
         assert_eq!((sorting.chargeable.len(), sorting.cost), (1, Credits(2_000)));
         assert!(sorting.not_found && sorting.unhelpful().is_none());
+    }
+
+    #[test]
+    fn one_contact_that_is_not_found_says_nothing_about_the_others_of_its_group() {
+        let (unknown, had) = (PersonnelId::trusted("37"), PersonnelId::trusted("38"));
+        let (mut sorting, mut calls) = (Sorting::new(ids(0..100), Credits(15)), 0);
+        while let Some(group) = sorting.question() {
+            calls += 1;
+            let chargeable = group.iter().filter(|id| **id != had).count();
+            match group.contains(&unknown) {
+                true => sorting.answer_not_found_closely(),
+                false => sorting.answer(Quote::Costs(Credits(15).times(chargeable))),
+            }
+        }
+        assert_eq!(sorting.had, [unknown, had]);
+        assert_eq!((sorting.chargeable.len(), sorting.cost, sorting.not_found), (98, Credits(1_470), false));
+        assert!(calls <= 25, "{calls} calls");
     }
 
     /// Sorts contacts that really cost `price`, where 15 is expected.

@@ -74,6 +74,7 @@ pub(super) async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) ->
             Ok(Quote::NothingToPay) if !guard::holds(Guard::Precheck) => {
                 sorting.answer(Quote::Unhelpful("already_unlocked"))
             }
+            Ok(Quote::NotFound) if must_ask && job.channel().is_some() => sorting.answer_not_found_closely(),
             Ok(quote) => sorting.answer(quote),
             Err(error) => match read_failure(&error) {
                 ReadFailure::Gone => sorting.answer(Quote::Unhelpful("refused")),

@@ -207,6 +207,34 @@ async fn a_precheck_that_keeps_failing_pauses_a_restored_account_with_its_reason
     town.check().await;
 }
 
+/// `not_found` is about the group; what is known of each contact in it, reading tells.
+#[tokio::test]
+async fn a_contact_that_was_paid_for_is_read_although_its_group_is_not_found() {
+    for restored in [false, true] {
+        let mut town = Town::new().await;
+        town.insert(Some("7"), &["101"]).await;
+        town.finish_all().await;
+        if restored {
+            // The copy does not know of 101.
+            town.meddle("update items set personnel_id = '1' where personnel_id = '101'")
+                .await
+                .expect("older");
+            town.distrust().await;
+            town.allowed.erased.push("1".to_owned());
+        }
+        purge(&town, if restored { "1" } else { "101" }).await;
+        let again = town.insert(Some("99404"), &["101", "102"]).await;
+        town.finish_all().await;
+        let read = ("delivered".to_owned(), Some("profile".to_owned()));
+        assert_eq!(town.outcome(again, "101").await, read, "restored: {restored}");
+        assert_eq!(town.outcome(again, "102").await.0, "rejected", "the event does not exist");
+        let sent: Vec<_> = town.posts().iter().map(Town::sent).collect();
+        assert_eq!(sent, [["101"], ["102"]], "restored: {restored}");
+        allow(&mut town, &["101"]);
+        town.check().await;
+    }
+}
+
 /// Found in review: 30 credits for a contact without an email, asked for twice.
 #[tokio::test]
 async fn a_contact_that_was_paid_for_and_brought_nothing_is_asked_about_and_not_bought_unread() {
