@@ -118,7 +118,8 @@ pub(super) fn quote(bytes: &[u8]) -> Result<Quote, Broken> {
     let credits = body.credits.as_ref().and_then(Value::as_i64).filter(|credits| *credits > 0).map(Credits);
     let refused = flag(&body.allowed) == Some(false);
     Ok(match (flag(&body.should_charge), reason, credits) {
-        (Some(false), "already_unlocked" | "unlock_in_progress", _) => Quote::NothingToPay,
+        (Some(false), "already_unlocked", _) => Quote::NothingToPay,
+        (Some(false), "unlock_in_progress", _) => Quote::BeingUnlocked,
         (_, "not_found", _) if refused => Quote::NotFound,
         (Some(true) | None, "insufficient_balance", Some(credits)) if refused => Quote::TooLittle(credits),
         // Refused for another reason than money, the figure is not one that would be charged.
@@ -371,7 +372,7 @@ mod tests {
         for (body, expected) in table {
             let quoted = quote(body.as_bytes()).expect("readable");
             let found = match quoted {
-                Quote::NothingToPay => Some(0),
+                Quote::NothingToPay | Quote::BeingUnlocked => Some(0),
                 Quote::Costs(credits) | Quote::TooLittle(credits) => Some(credits.0),
                 Quote::NotFound | Quote::Unhelpful(_) => None,
             };

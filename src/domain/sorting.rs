@@ -16,8 +16,10 @@ pub enum Quote {
     Costs(Credits),
     /// It would cost this much, and the balance does not cover it (`insufficient_balance`).
     TooLittle(Credits),
-    /// Nothing left to pay: unlocked already, or being unlocked.
+    /// Nothing left to pay: unlocked already.
     NothingToPay,
+    /// Nothing to pay now: some of it is being unlocked (`unlock_in_progress`).
+    BeingUnlocked,
     /// What is asked for does not exist (`not_found`).
     NotFound,
     /// No answer that helps, with the reason in a word: the API's own (`unsupported_action`,
@@ -41,6 +43,8 @@ pub struct Sorting {
     pub chargeable: Vec<PersonnelId>,
     /// Unlocked already, or being unlocked: the value is in the profile.
     pub had: Vec<PersonnelId>,
+    /// Those of `had` whose profile may be locked as yet, since they are being unlocked.
+    pub unlocking: Vec<PersonnelId>,
     /// What the chargeable contacts cost, by the API's own figures where it gave any.
     pub cost: Credits,
 }
@@ -58,6 +62,7 @@ impl Sorting {
             not_found: false,
             chargeable: vec![],
             had: vec![],
+            unlocking: vec![],
             cost: Credits::ZERO,
         }
     }
@@ -77,6 +82,7 @@ impl Sorting {
     /// The same result once the contacts that were had are out of the batch.
     pub fn without_had(mut self) -> Sorting {
         self.had.clear();
+        self.unlocking.clear();
         self
     }
 
@@ -112,6 +118,10 @@ impl Sorting {
         let full = self.price.times(group.len());
         match quote {
             Quote::NothingToPay | Quote::Costs(Credits(0)) => self.had.append(&mut group),
+            Quote::BeingUnlocked => {
+                self.unlocking.extend_from_slice(&group);
+                self.had.append(&mut group);
+            }
             Quote::TooLittle(cost) => {
                 self.too_little = true;
                 self.open.push(group);
@@ -211,6 +221,19 @@ mod tests {
         sorting.answer(Quote::NotFound);
         assert_eq!((sorting.chargeable.len(), sorting.cost), (1, Credits(2_000)));
         assert!(sorting.not_found && sorting.unhelpful().is_none());
+    }
+
+    #[test]
+    fn contacts_that_are_being_unlocked_are_set_aside_and_told_apart() {
+        let mut sorting = Sorting::new(ids(0..4), Credits(15));
+        sorting.answer(Quote::Costs(Credits(15)));
+        sorting.answer(Quote::BeingUnlocked);
+        sorting.answer(Quote::Costs(Credits(15)));
+        sorting.answer(Quote::NothingToPay);
+        sorting.answer(Quote::Costs(Credits(15)));
+        assert_eq!((sorting.had.len(), sorting.chargeable.len(), sorting.cost), (3, 1, Credits(15)));
+        assert_eq!(sorting.unlocking, ids(0..2));
+        assert!(sorting.without_had().unlocking.is_empty());
     }
 
     #[test]

@@ -157,14 +157,14 @@ pub(super) fn contact(world: &mut World, id: &str, now_ms: i64) -> Value {
     let phone = world.standing(id, Channel::Phone, now_ms);
     let contact_status = match email {
         Standing::Unlocked(_) => "unlocked",
-        Standing::Processing => "processing",
-        Standing::Locked | Standing::Failed => "locked",
+        Standing::Processing if !world.terse_profiles => "processing",
+        Standing::Processing | Standing::Locked | Standing::Failed => "locked",
     };
     let phone_status = match phone {
         Standing::Unlocked(_) => Some("ready"),
-        Standing::Processing => Some("processing"),
+        Standing::Processing if !world.terse_profiles => Some("processing"),
         Standing::Failed => Some("failed"),
-        Standing::Locked => None,
+        Standing::Processing | Standing::Locked => None,
     };
     let value = |standing| match standing {
         Standing::Unlocked(value) => value,

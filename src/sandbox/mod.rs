@@ -70,6 +70,8 @@ pub struct Options {
     /// How long after a charge its effects can be seen: in the balance, a profile, a precheck, and
     /// to a second POST, which buys the same contact again when it comes within this time.
     pub charge_lag: Duration,
+    /// A profile says `locked` also while its contact is being unlocked.
+    pub terse_profiles: bool,
     /// Pays back, when a task ends, the contacts that brought nothing.
     pub refund_failed: bool,
     pub price_email: i64,
@@ -91,6 +93,7 @@ impl Default for Options {
             clock_skew: 0,
             billing: Billing::Documented,
             charge_lag: Duration::ZERO,
+            terse_profiles: false,
             refund_failed: false,
             price_email: 15,
             price_phone: 150,

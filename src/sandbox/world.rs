@@ -64,6 +64,7 @@ pub(super) struct World {
     refund_failed: bool,
     task_ms: i64,
     lag_ms: i64,
+    pub(super) terse_profiles: bool,
     tasks: BTreeMap<u64, Task>,
     grants: HashMap<Value, Vec<Grant>>,
     marked: HashSet<Value>,
@@ -86,6 +87,7 @@ impl World {
             // Beyond any lifetime of a sandbox a task may as well never end.
             task_ms: (options.task_seconds * 1000.0).clamp(0.0, 1e15) as i64,
             lag_ms: super::time::millis(options.charge_lag),
+            terse_profiles: options.terse_profiles,
             tasks: BTreeMap::new(),
             grants: HashMap::new(),
             marked: HashSet::new(),

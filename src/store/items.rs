@@ -111,8 +111,10 @@ pub async fn join_in_flight(
 ) -> Result<u64, StoreError> {
     let result = sqlx::query(
         "update items set state = flying.state, job_id = flying.job_id, read_at = flying.read_at,
-                reads = flying.reads, reading_since = flying.reading_since, set_aside = flying.set_aside
-         from (select personnel_id, state, job_id, read_at, reads, reading_since, set_aside, min(id) from items
+                reads = flying.reads, reading_since = flying.reading_since, set_aside = flying.set_aside,
+                unlocking_since = flying.unlocking_since
+         from (select personnel_id, state, job_id, read_at, reads, reading_since, set_aside, unlocking_since,
+                      min(id) from items
                where account = ?1 and action = ?2 and state in ('assigned', 'reading')
                  and personnel_id in (select value from json_each(?3))
                group by personnel_id) as flying

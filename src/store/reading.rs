@@ -17,32 +17,37 @@ pub struct ToRead {
     pub reading_since: Millis,
     /// It left its batch because a precheck said that it need not be paid for.
     pub set_aside: bool,
+    /// Since when prechecks have called it being unlocked, if the last one did.
+    pub unlocking_since: Option<Millis>,
 }
 
 /// Moves contacts of a job to reading: their value is in the profile, or will be. `set_aside`: a
-/// precheck said so, and no submission did.
+/// precheck said so, and no submission did; those in it are being unlocked.
 pub async fn to_reading(
     connection: &mut SqliteConnection,
     job_id: JobId,
     contacts: &[PersonnelId],
-    set_aside: bool,
+    set_aside: Option<&[PersonnelId]>,
     now: Millis,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "update items set state = 'reading', read_at = ?4, reads = 0, reading_since = ?4, set_aside = ?3
+        "update items set state = 'reading', read_at = ?4, reads = 0, reading_since = ?4, set_aside = ?3,
+                unlocking_since = iif(personnel_id in (select value from json_each(?5)),
+                                      coalesce(unlocking_since, ?4), null)
          where job_id = ?1 and state = 'assigned' and personnel_id in (select value from json_each(?2))",
     )
     .bind(job_id.0)
     .bind(json_ids(contacts))
-    .bind(set_aside)
+    .bind(set_aside.is_some())
     .bind(now.0)
+    .bind(json_ids(set_aside.unwrap_or_default()))
     .execute(connection)
     .await?;
     Ok(())
 }
 
 /// A contact that was set aside is locked after all: it waits for a batch again, and is not asked
-/// about a second time.
+/// about a second time, unless it was being unlocked.
 pub async fn send_after_all(
     connection: &mut SqliteConnection,
     job_id: JobId,
@@ -50,7 +55,8 @@ pub async fn send_after_all(
     now: Millis,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "update items set state = 'waiting', job_id = null, read_at = null, set_aside = 0, checked_at = ?3
+        "update items set state = 'waiting', job_id = null, read_at = null, set_aside = 0,
+                checked_at = iif(unlocking_since is null, ?3, null)
          where job_id = ?1 and personnel_id = ?2 and state = 'reading' and set_aside = 1",
     )
     .bind(job_id.0)
@@ -87,8 +93,9 @@ pub async fn due_reads(
     now: Millis,
     limit: u32,
 ) -> Result<Vec<ToRead>, StoreError> {
-    let rows: Vec<(String, String, Option<i64>, i64, i64, bool)> = sqlx::query_as(
-        "select personnel_id, action, job_id, reads, coalesce(reading_since, 0), set_aside from items
+    let rows: Vec<(String, String, Option<i64>, i64, i64, bool, Option<i64>)> = sqlx::query_as(
+        "select personnel_id, action, job_id, reads, coalesce(reading_since, 0), set_aside, unlocking_since
+         from items
          where state = 'reading' and account = ?1 and read_at <= ?2
          group by personnel_id, action, job_id order by min(read_at), min(id) limit ?3",
     )
@@ -99,7 +106,7 @@ pub async fn due_reads(
     .await?;
     Ok(rows
         .into_iter()
-        .filter_map(|(personnel_id, action, job_id, reads, since, set_aside)| {
+        .filter_map(|(personnel_id, action, job_id, reads, since, set_aside, unlocking_since)| {
             Some(ToRead {
                 personnel_id: PersonnelId::trusted(personnel_id),
                 action: Action::parse(&action)?,
@@ -107,6 +114,7 @@ pub async fn due_reads(
                 reads: u32::try_from(reads).unwrap_or(u32::MAX),
                 reading_since: Millis(since),
                 set_aside,
+                unlocking_since: unlocking_since.map(Millis),
             })
         })
         .collect())

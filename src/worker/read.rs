@@ -55,14 +55,7 @@ async fn read(deps: &Deps, gate: &Gate, contact: ToRead) -> Result<Report, Store
     let now = deps.clock.now();
     let ended = match answer.result {
         Ok(view) if contact.set_aside && view.access == Access::Locked => {
-            // In a copy of an older day the precheck may speak of an unlock that runs since.
-            let row = accounts::read(deps.store.readers(), &gate.account).await?;
-            let patience_ms = deps.patience().verify_after_ms.saturating_mul(4);
-            if row.restored_at.is_some() && now.since(contact.reading_since) < patience_ms {
-                put_off(deps, job_id, contact.personnel_id, now.plus(pause_ms(contact.reads)), true).await?;
-                return Ok(Report::did(1));
-            }
-            return send_after_all(deps, job_id, contact.personnel_id, now).await;
+            return locked_aside(deps, gate, contact, now).await;
         }
         Ok(view) => judge(deps, &contact, &view, now),
         Err(error) => match read_failure(&error) {
@@ -85,6 +78,29 @@ async fn read(deps: &Deps, gate: &Gate, contact: ToRead) -> Result<Report, Store
             let again = now.plus(pause_ms(contact.reads));
             put_off(deps, job_id, contact.personnel_id, again, true).await?;
         }
+    }
+    Ok(Report::did(1))
+}
+
+/// A contact was set aside, and its profile is locked: it is sent after all. Not at once where the precheck
+/// may speak of an unlock that runs, as in a copy of an older day; nor unasked where it said so. Each time as
+/// long passes as had passed before, until it is given up like a task.
+async fn locked_aside(deps: &Deps, gate: &Gate, contact: ToRead, now: Millis) -> Result<Report, StoreError> {
+    let Some(job_id) = contact.job_id else { return Ok(Report::did(1)) };
+    let row = accounts::read(deps.store.readers(), &gate.account).await?;
+    let least_ms = deps.patience().verify_after_ms.saturating_mul(4);
+    let patience_ms = match contact.unlocking_since {
+        Some(since) => least_ms.max(contact.reading_since.since(since)),
+        None if row.restored_at.is_some() => least_ms,
+        None => 0,
+    };
+    let give_up_ms = pacing::duration_ms(deps.config().polling.give_up_after);
+    if contact.unlocking_since.is_some_and(|since| now.since(since) >= give_up_ms) {
+        finish(deps, job_id, contact.personnel_id, Outcome::Unresolved, now).await?;
+    } else if now.since(contact.reading_since) < patience_ms {
+        put_off(deps, job_id, contact.personnel_id, now.plus(pause_ms(contact.reads)), true).await?;
+    } else {
+        send_after_all(deps, job_id, contact.personnel_id, now).await?;
     }
     Ok(Report::did(1))
 }

@@ -16,7 +16,7 @@ use crate::domain::sorting::{Quote, Sorting};
 use crate::domain::{Credits, Millis, PersonnelId};
 use crate::guard::{self, Guard};
 use crate::store::jobs::Job;
-use crate::store::{StoreError, accounts, direct, items, jobs, reading, requests, timeline};
+use crate::store::{StoreError, accounts, attempts, direct, items, jobs, reading, requests, timeline};
 
 /// Prechecks that fail this often in a row are done without, the endpoint being advisory. Where a contact
 /// may be paid for already, its profile is read instead, or a person is asked.
@@ -68,12 +68,14 @@ pub(super) async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) ->
         permit.leave(&answer).await?;
         match answer.result {
             // A search is never had already.
-            Ok(Quote::NothingToPay) if wants_page(&wish) => {
+            Ok(Quote::NothingToPay | Quote::BeingUnlocked) if wants_page(&wish) => {
                 sorting.answer(Quote::Unhelpful("already_unlocked"))
             }
-            Ok(Quote::NothingToPay) if !guard::holds(Guard::Precheck) => {
+            Ok(Quote::NothingToPay | Quote::BeingUnlocked) if !guard::holds(Guard::Precheck) => {
                 sorting.answer(Quote::Unhelpful("already_unlocked"))
             }
+            // Whether an event is open, its list tells.
+            Ok(Quote::BeingUnlocked) if job.channel().is_none() => sorting.answer(Quote::NothingToPay),
             Ok(Quote::NotFound) if must_ask && job.channel().is_some() => sorting.answer_not_found_closely(),
             Ok(quote) => sorting.answer(quote),
             Err(error) => match read_failure(&error) {
@@ -102,7 +104,11 @@ const LOCKED_HOLDS_FOR_MS: i64 = 600_000;
 
 async fn start_sorting(deps: &Deps, job: &Job, price: Credits) -> Result<Sorting, StoreError> {
     let restored_at = accounts::read(deps.store.readers(), &job.account).await?.restored_at;
-    let since = deps.clock.now().plus(-LOCKED_HOLDS_FOR_MS).max(Millis(restored_at.unwrap_or_default()));
+    let sent = attempts::last_attempt(deps.store.readers(), job.id).await?;
+    // What was seen before the last submission says nothing about what that one did.
+    let after_sending = sent.map_or(Millis(0), |(started_at, _)| started_at.plus(1));
+    let restored_at = Millis(restored_at.unwrap_or_default());
+    let since = deps.clock.now().plus(-LOCKED_HOLDS_FOR_MS).max(restored_at).max(after_sending);
     let locked = jobs::checked_contacts(deps.store.readers(), job.id, since).await?;
     let mut to_ask = jobs::contacts(deps.store.readers(), job.id).await?;
     let known: std::collections::HashSet<&PersonnelId> = locked.iter().collect();
@@ -125,12 +131,12 @@ pub(super) async fn set_aside(deps: &Deps, job: &Job, sorting: Sorting) -> Resul
     if sorting.chargeable.is_empty() {
         smaller.apply(Event::NothingLeft, now)?;
     }
-    let job_id = job.id;
+    let (job_id, unlocking) = (job.id, sorting.unlocking.clone());
     deps.store
         .write(move |connection| {
             Box::pin(async move {
                 let (price, with_had) = (smaller.price, requests::shares(&mut *connection, job_id).await?);
-                reading::to_reading(&mut *connection, job_id, &had, true, now).await?;
+                reading::to_reading(&mut *connection, job_id, &had, Some(&unlocking), now).await?;
                 let lost = book_unanswered(&mut *connection, &mut smaller, now).await?;
                 if let Some(price) = price.filter(|_| lost && told) {
                     let left = requests::shares(&mut *connection, job_id).await?;
@@ -138,6 +144,13 @@ pub(super) async fn set_aside(deps: &Deps, job: &Job, sorting: Sorting) -> Resul
                     requests::commit_shares(&mut *connection, &left, Credits(-price.0)).await?;
                 }
                 jobs::save(&mut *connection, &smaller).await?;
+                if !unlocking.is_empty() {
+                    let detail = format!(
+                        "{} contacts are being unlocked already; one whose profile stays locked is asked about again",
+                        unlocking.len()
+                    );
+                    timeline::of_job(&mut *connection, now, job_id, "unlock_in_progress", &detail).await?;
+                }
                 let detail = format!("{} contacts are unlocked already and are read, not bought", had.len());
                 timeline::of_job(connection, now, job_id, "already_unlocked", &detail).await
             })

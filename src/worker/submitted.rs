@@ -107,7 +107,7 @@ impl Accepted {
         requests::commit_shares(&mut *connection, &before, Credits(-price.0)).await?;
         items::finish(&mut *connection, job.id, job.event_id.as_ref(), &division.ended, now).await?;
         let with_had = requests::shares(&mut *connection, job.id).await?;
-        reading::to_reading(&mut *connection, job.id, &division.read_from_profile, false, now).await?;
+        reading::to_reading(&mut *connection, job.id, &division.read_from_profile, None, now).await?;
         // What is unlocked may have been so by an earlier submission, which was taken back.
         let had = !division.read_from_profile.is_empty();
         let paid = match had && book_unanswered(&mut *connection, &mut job, now).await? {

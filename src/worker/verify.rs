@@ -144,7 +144,7 @@ async fn ask_precheck(
     permit.leave(&answer).await?;
     partial.quote = Some(match answer.result {
         Ok(Quote::Costs(credits) | Quote::TooLittle(credits)) => Some(credits),
-        Ok(Quote::NothingToPay) => Some(Credits::ZERO),
+        Ok(Quote::NothingToPay | Quote::BeingUnlocked) => Some(Credits::ZERO),
         Ok(Quote::NotFound | Quote::Unhelpful(_)) => None,
         Err(error) => match read_failure(&error) {
             ReadFailure::Gone => None,

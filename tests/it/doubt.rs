@@ -211,6 +211,68 @@ async fn a_lost_submission_of_which_a_part_is_sent_again_is_booked_once() {
     town.check().await;
 }
 
+/// The vendor documents that a profile says `locked`, and no other word.
+fn terse() -> Setup {
+    hostile().config("POLLING__GIVE_UP_AFTER", "1h").sandbox(|options| options.terse_profiles = true)
+}
+
+#[tokio::test]
+async fn a_contact_that_is_being_unlocked_is_not_bought_because_its_profile_is_locked() {
+    let mut town = terse().build().await;
+    // By somebody else, who is done soon; and by a task of ours that was given up, and never ends.
+    town.insert(Some("999"), &["201"]).await;
+    town.finish_all().await;
+    assert_eq!(town.job_state(1).await, "expired");
+    let request = town.insert(Some("7"), &["195", "201"]).await;
+    town.settle().await;
+    assert!(town.timeline(2).await.contains(&"unlock_in_progress".to_owned()));
+    town.finish_all().await;
+    assert_eq!(town.outcome(request, "195").await, ("delivered".into(), Some("profile".into())));
+    assert_eq!(town.outcome(request, "201").await.0, "unresolved");
+    assert_eq!(town.posts().len(), 1);
+    let asked = town.calls("/precheck").len();
+    assert!(asked < 16, "{asked} prechecks in an hour");
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_contact_whose_unlock_under_way_failed_is_bought_after_all() {
+    let mut town = terse().build().await;
+    town.fault("lost-answer=reset@unlock");
+    town.insert(None, &["197"]).await;
+    town.settle().await;
+    town.write_off(1).await;
+    let request = town.insert(None, &["197"]).await;
+    town.tick(3_000).await;
+    assert_eq!(town.posts().len(), 1, "its first task runs");
+    town.finish_all().await;
+    assert_eq!(town.posts().len(), 2, "its first task has ended, and it is locked");
+    assert_eq!(town.outcome(request, "197").await.0, "failed");
+    town.allowed.charged_again.push("197".to_owned());
+    town.check().await;
+}
+
+/// Found in review: they went out again without the precheck that the command announces.
+#[tokio::test]
+async fn contacts_that_were_seen_locked_before_a_lost_submission_are_asked_about_again() {
+    let mut town = hostile().build().await;
+    town.fault("lost-answer=reset@unlock");
+    town.pause(true).await;
+    let request = town.insert(None, &["101"]).await;
+    town.settle().await;
+    // As when its profile was read, a moment before it was sent.
+    let sql = format!("update items set checked_at = {}", town.clock.now().0);
+    town.meddle(&sql).await.expect("seen");
+    town.pause(false).await;
+    town.settle().await;
+    assert_eq!((town.calls("/precheck").len(), town.job_state(1).await.as_str()), (0, "in_doubt (looking)"));
+    town.resubmit(1).await;
+    town.finish_all().await;
+    assert_eq!(town.posts().len(), 1);
+    assert_eq!(town.outcome(request, "101").await, ("delivered".into(), Some("profile".into())));
+    town.check().await;
+}
+
 #[tokio::test]
 async fn looks_that_cannot_be_read_prove_nothing() {
     let mut town = hostile().build().await;

@@ -27,7 +27,7 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
     (
         "items",
         "id request_id account action event_id state job_id outcome error_code source read_at reads \
-               reading_since set_aside checked_at resolved_at",
+               reading_since set_aside checked_at resolved_at unlocking_since",
     ),
     (
         "jobs",
