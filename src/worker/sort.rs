@@ -22,6 +22,9 @@ use crate::store::{StoreError, accounts, attempts, direct, items, jobs, reading,
 /// may be paid for already, its profile is read instead, or a person is asked.
 const PRECHECK_TRIES: u32 = 3;
 
+/// The same in a restored copy, where it takes a person to go on without: some minutes of an API in trouble.
+const PRECHECK_TRIES_RESTORED: u32 = 12;
+
 pub(super) enum Sorted {
     Done(Sorting),
     Later(Report),
@@ -40,6 +43,7 @@ pub(super) async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) ->
     let restored = accounts::read(deps.store.readers(), &job.account).await?.restored_at.is_some();
     let paid = job.channel().is_some() && items::paid_before(deps.store.readers(), job.id).await?;
     let must_ask = restored || paid;
+    let tries = if restored { PRECHECK_TRIES_RESTORED } else { PRECHECK_TRIES };
     if !deps.config().submit.precheck && !must_ask {
         sorting.ask_nothing();
     }
@@ -80,7 +84,7 @@ pub(super) async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) ->
             Ok(quote) => sorting.answer(quote),
             Err(error) => match read_failure(&error) {
                 ReadFailure::Gone => sorting.answer(Quote::Unhelpful("refused")),
-                ReadFailure::TryAgain if sorting.failed() >= PRECHECK_TRIES => {
+                ReadFailure::TryAgain if sorting.failed() >= tries => {
                     sorting.answer(Quote::Unhelpful("no answer"))
                 }
                 _ => return Ok(later(deps, key, sorting, after_failed_read(deps, gate))),
