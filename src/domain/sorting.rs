@@ -27,6 +27,10 @@ pub enum Quote {
     Unhelpful(&'static str),
 }
 
+/// Up to so many contacts, of which some are being unlocked, are asked about one by one: the others may be of
+/// any kind that costs nothing. More of them are most likely a batch under way, and are not worth the calls.
+const SMALL_GROUP: usize = 8;
+
 /// A batch being sorted. Starts with one group and is done when no group is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sorting {
@@ -118,6 +122,7 @@ impl Sorting {
         let full = self.price.times(group.len());
         match quote {
             Quote::NothingToPay | Quote::Costs(Credits(0)) => self.had.append(&mut group),
+            Quote::BeingUnlocked if (2..=SMALL_GROUP).contains(&group.len()) => self.halve(group),
             Quote::BeingUnlocked => {
                 self.unlocking.extend_from_slice(&group);
                 self.had.append(&mut group);
@@ -225,15 +230,23 @@ mod tests {
 
     #[test]
     fn contacts_that_are_being_unlocked_are_set_aside_and_told_apart() {
-        let mut sorting = Sorting::new(ids(0..4), Credits(15));
-        sorting.answer(Quote::Costs(Credits(15)));
+        let mut sorting = Sorting::new(ids(0..3), Credits(15));
         sorting.answer(Quote::BeingUnlocked);
-        sorting.answer(Quote::Costs(Credits(15)));
+        sorting.answer(Quote::BeingUnlocked);
+        sorting.answer(Quote::BeingUnlocked);
         sorting.answer(Quote::NothingToPay);
-        sorting.answer(Quote::Costs(Credits(15)));
-        assert_eq!((sorting.had.len(), sorting.chargeable.len(), sorting.cost), (3, 1, Credits(15)));
-        assert_eq!(sorting.unlocking, ids(0..2));
+        sorting.answer(Quote::Unhelpful("invalid_subject"));
+        let left = sorting.question();
+        assert_eq!((left, sorting.had.len(), sorting.chargeable.len()), (None, 2, 1));
+        assert_eq!(sorting.unlocking, ids(0..1));
         assert!(sorting.without_had().unlocking.is_empty());
+    }
+
+    #[test]
+    fn a_batch_that_is_being_unlocked_takes_one_call() {
+        let mut sorting = Sorting::new(ids(0..100), Credits(15));
+        sorting.answer(Quote::BeingUnlocked);
+        assert_eq!((sorting.question(), sorting.unlocking.len(), sorting.had.len()), (None, 100, 100));
     }
 
     #[test]
