@@ -93,7 +93,8 @@ pub async fn due_reads(
     now: Millis,
     limit: u32,
 ) -> Result<Vec<ToRead>, StoreError> {
-    let rows: Vec<(String, String, Option<i64>, i64, i64, bool, Option<i64>)> = sqlx::query_as(
+    type Row = (String, String, Option<i64>, i64, i64, bool, Option<i64>);
+    let rows: Vec<Row> = sqlx::query_as(
         "select personnel_id, action, job_id, reads, coalesce(reading_since, 0), set_aside, unlocking_since
          from items
          where state = 'reading' and account = ?1 and read_at <= ?2

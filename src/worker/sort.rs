@@ -71,17 +71,7 @@ pub(super) async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) ->
         let answer = gate.client.precheck(caller, permit.entered_at, subject).await;
         permit.leave(&answer).await?;
         match answer.result {
-            // A search is never had already.
-            Ok(Quote::NothingToPay | Quote::BeingUnlocked) if wants_page(&wish) => {
-                sorting.answer(Quote::Unhelpful("already_unlocked"))
-            }
-            Ok(Quote::NothingToPay | Quote::BeingUnlocked) if !guard::holds(Guard::Precheck) => {
-                sorting.answer(Quote::Unhelpful("already_unlocked"))
-            }
-            // Whether an event is open, its list tells.
-            Ok(Quote::BeingUnlocked) if job.channel().is_none() => sorting.answer(Quote::NothingToPay),
-            Ok(Quote::NotFound) if must_ask && job.channel().is_some() => sorting.answer_not_found_closely(),
-            Ok(quote) => sorting.answer(quote),
+            Ok(quote) => take(&mut sorting, quote, (job, &wish), must_ask),
             Err(error) => match read_failure(&error) {
                 ReadFailure::Gone => sorting.answer(Quote::Unhelpful("refused")),
                 ReadFailure::TryAgain if sorting.failed() >= tries => {
@@ -97,6 +87,21 @@ pub(super) async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) ->
     }
     deps.sortings().insert(key, sorting.clone());
     Ok(Sorted::Done(sorting))
+}
+
+/// Takes a quote for what it says about this job.
+fn take(sorting: &mut Sorting, quote: Quote, (job, wish): (&Job, &Option<Direct>), must_ask: bool) {
+    let is_had = matches!(quote, Quote::NothingToPay | Quote::BeingUnlocked);
+    match quote {
+        // A search is never had already.
+        _ if is_had && (wants_page(wish) || !guard::holds(Guard::Precheck)) => {
+            sorting.answer(Quote::Unhelpful("already_unlocked"))
+        }
+        // Whether an event is open, its list tells.
+        Quote::BeingUnlocked if job.channel().is_none() => sorting.answer(Quote::NothingToPay),
+        Quote::NotFound if must_ask && job.channel().is_some() => sorting.answer_not_found_closely(),
+        quote => sorting.answer(quote),
+    }
 }
 
 fn wants_page(wish: &Option<Direct>) -> bool {
