@@ -145,7 +145,7 @@ fn parse(row: &Enqueue, config: &Config) -> Result<UnlockRequest, Failure> {
         query: row.query.clone(),
         max_pages: i64::from(row.max_pages.unwrap_or(1)),
         max_credits: row.max_credits,
-        approved: row.approved,
+        approved: row.approved.into(),
     };
     request::parse(&raw, &accounts).map_err(|rejection| {
         Failure::usage(anyhow::anyhow!("{rejection}\nNothing was written and nothing is bought."))

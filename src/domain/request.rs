@@ -22,7 +22,7 @@ pub struct RawRow {
     pub query: Option<String>,
     pub max_pages: i64,
     pub max_credits: Option<i64>,
-    pub approved: bool,
+    pub approved: i64,
 }
 
 /// A request that makes sense.
@@ -111,8 +111,8 @@ pub enum Rejection {
     BadMaxPages,
     #[error("max_credits must not be negative")]
     NegativeMaxCredits,
-    #[error("approved must be 0 or 1, and every column must hold text or numbers as documented")]
-    Unreadable,
+    #[error("approved must be 0, or 1 when a person has confirmed the cost")]
+    BadApproved,
     #[error(
         "would cost up to {quoted} credits, and max_credits is {max_credits}: nothing was bought; raise it, or ask for fewer contacts"
     )]
@@ -145,10 +145,19 @@ pub fn parse(row: &RawRow, accounts: &[AccountId]) -> Result<UnlockRequest, Reje
         account: account.clone(),
         action,
         max_credits: row.max_credits.map(Credits),
-        approved: row.approved,
+        approved: approved(row.approved)?,
         wish: wish(row, action, event_id.as_ref())?,
         event_id,
     })
+}
+
+/// Only 1 says that a person has confirmed the cost; -1, from a language whose true is that, is a mistake.
+fn approved(column: i64) -> Result<bool, Rejection> {
+    match column {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Rejection::BadApproved),
+    }
 }
 
 fn unknown_account(accounts: &[AccountId]) -> Rejection {
@@ -281,7 +290,7 @@ mod tests {
                 query: optional(next()),
                 max_pages: next().parse().unwrap_or(1),
                 max_credits: next().parse().ok(),
-                approved: next() == "1",
+                approved: next().parse().unwrap_or_default(),
             };
             match parse(&row, &accounts) {
                 Ok(UnlockRequest { wish: Wish::Contacts { contacts, .. }, .. }) => {
@@ -330,6 +339,8 @@ mod tests {
             (RawRow { event_id: Some("a/b".into()), ..base.clone() }, "event_id"),
             (RawRow { task_id: Some("../x".into()), ..base.clone() }, "task_id"),
             (RawRow { max_credits: Some(-1), ..base.clone() }, "max_credits"),
+            (RawRow { approved: -1, ..base.clone() }, "approved must be"),
+            (RawRow { approved: 2, ..base.clone() }, "approved must be"),
             (RawRow { action: "unlock_event_contacts".into(), ..base.clone() }, "needs it"),
             (RawRow { action: "search_exhibitor_events".into(), ..base.clone() }, "query"),
             (

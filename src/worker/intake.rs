@@ -117,7 +117,7 @@ fn raw(row: &InboxRow) -> RawRow {
         query: row.query(),
         max_pages: row.max_pages,
         max_credits: row.max_credits,
-        approved: row.approved != 0,
+        approved: row.approved,
     }
 }
 

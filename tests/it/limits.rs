@@ -34,6 +34,19 @@ async fn above_approve_above_nothing_is_called_until_a_person_approves() {
 }
 
 #[tokio::test]
+async fn only_a_one_approves() {
+    let mut town = Setup::default().config("CREDITS__APPROVE_ABOVE", "0").build().await;
+    let odd = town.insert_row("personnel_ids, approved", "'[101]', -1").await;
+    let one = town.insert_row("personnel_ids, approved", "'[102]', 1").await;
+    town.finish_all().await;
+    let (status, reason) = town.inbox(odd).await;
+    assert_eq!((status.as_str(), town.status(one).await.as_str()), ("rejected", "done"));
+    assert!(reason.expect("a reason").contains("approved must be 0, or 1"));
+    assert_eq!(town.posts().iter().flat_map(Town::sent).collect::<Vec<_>>(), ["102"]);
+    town.check().await;
+}
+
+#[tokio::test]
 async fn what_is_cancelled_before_it_was_sent_costs_nothing() {
     let mut town = Setup::default().config("CREDITS__APPROVE_ABOVE", "10").build().await;
     let request = town.insert(None, &["101"]).await;
