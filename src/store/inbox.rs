@@ -7,6 +7,7 @@
 use serde_json::json;
 use sqlx::{FromRow, SqliteConnection};
 
+use super::written::by_worker;
 use super::{Store, StoreError};
 use crate::domain::Millis;
 
@@ -161,18 +162,21 @@ pub async fn bring_up(store: &Store, behind: &[Behind]) -> Result<(), StoreError
         .await
 }
 
+/// An approval covers the quote that the row showed, so that one which has grown shows as not approved.
 async fn show(connection: &mut SqliteConnection, rows: String) -> Result<(), StoreError> {
+    by_worker(&mut *connection, true).await?;
     sqlx::query(
         "update inbox set status = new.status, reason = new.reason, quoted_credits = new.quoted_credits,
-                finished_at = new.finished_at
+                finished_at = new.finished_at,
+                approved = case new.status when 'awaiting_approval' then 0 else inbox.approved end
          from (select value->>0 as id, value->>1 as status, value->>2 as reason, value->>3 as quoted_credits,
                       value->>4 as finished_at from json_each(?1)) as new
-         where inbox.id = new.id",
+         where inbox.id = new.id and inbox.id not in (select id from inbox_written)",
     )
     .bind(rows)
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
-    Ok(())
+    by_worker(connection, false).await
 }
 
 /// Rejects a row that cannot become a request, because its id belongs to another one.
@@ -181,15 +185,16 @@ pub async fn reject(store: &Store, id: i64, reason: String, now: Millis) -> Resu
         .inbox
         .write(move |connection| {
             Box::pin(async move {
+                by_worker(&mut *connection, true).await?;
                 sqlx::query(
                     "update inbox set status = 'rejected', reason = ?2, finished_at = ?3 where id = ?1 and status = 'new'",
                 )
                 .bind(id)
                 .bind(reason)
                 .bind(now.0)
-                .execute(connection)
+                .execute(&mut *connection)
                 .await?;
-                Ok(())
+                by_worker(connection, false).await
             })
         })
         .await

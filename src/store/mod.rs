@@ -6,7 +6,7 @@
 //! effect. A state change is guarded by the row's version and must change exactly one row; the
 //! next state always comes from `domain`, never from SQL.
 //!
-//! The files: [`inbox`] (the table other programs write), [`requests`], [`items`], [`reading`]
+//! The files: [`inbox`] (the table other programs write), [`written`] (what they wrote over rows that were taken), [`requests`], [`items`], [`reading`]
 //! (items whose value is in a profile), [`direct`] (results of event unlocks and searches), [`jobs`], [`attempts`] (the intent before each POST),
 //! [`ledger`] (holds, charges, prices), [`balances`], [`windows`] (settlements), [`accounts`]
 //! (pause, key, rate limit), [`outbox`] (messages for `notify.url`), [`lease`] (one worker for one
@@ -33,6 +33,7 @@ pub mod requests;
 pub mod timeline;
 pub mod windows;
 mod writer;
+pub mod written;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
 
-use super::{Deps, Report};
+use super::{Deps, Report, heed};
 use crate::domain::credits::{self, Approval};
 use crate::domain::request::{self, Contacts, RawRow, Rejection, UnlockRequest, Wish};
 use crate::domain::{AccountId, Action, Channel, Credits, Millis, PersonnelId, RequestId, TaskId};
@@ -25,7 +25,8 @@ const BYTES_AT_ONCE: usize = 8 << 20;
 /// Takes a chunk of new rows and brings the inbox up to date.
 pub async fn run(deps: &Deps) -> Result<Report, StoreError> {
     let config = deps.config();
-    let mut did = inbox::catch_up(&deps.store, 2 * ROWS_AT_ONCE).await?;
+    let mut did = heed::run(deps).await?;
+    did += inbox::catch_up(&deps.store, 2 * ROWS_AT_ONCE).await?;
     let now = deps.clock.now();
     if config.inbox.watch {
         let rows = inbox::new_rows(&deps.store, ROWS_AT_ONCE, BYTES_AT_ONCE).await?;
@@ -38,6 +39,7 @@ pub async fn run(deps: &Deps) -> Result<Report, StoreError> {
 
 /// At start: takes rows again whose requests a restored, older database does not have.
 pub async fn take_forgotten(deps: &Deps) -> Result<usize, StoreError> {
+    heed::run(deps).await?;
     let rows = inbox::forgotten_rows(&deps.store).await?;
     let count = rows.len();
     if count > 0 {

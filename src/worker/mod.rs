@@ -2,7 +2,8 @@
 //!
 //! Each pass reads rows, lets `domain` decide, acts through the [`gate`] (with [`host`]), and records in one
 //! transaction. Passes meet in rows, not in calls: a wake-up carries no data, so a restart and a
-//! normal run take the same path. In the order in which a request meets them: [`intake`],
+//! normal run take the same path. In the order in which a request meets them: [`intake`]
+//! (with [`heed`], for what is written over rows that were taken),
 //! [`submit`] (with [`form`], [`release`], [`sort`], [`submitted`] and [`unanswered`]), [`poll`], [`verify`],
 //! [`read`], [`settle`]; [`direct`] is what event unlocks and searches do otherwise. [`driver`] runs them all,
 //! [`erase`] once in a while, and [`notify`], which tells others; [`heartbeat`] tells whether they
@@ -18,6 +19,7 @@ pub mod explain;
 pub mod form;
 pub mod gate;
 pub mod heartbeat;
+mod heed;
 pub mod host;
 pub mod intake;
 pub mod notify;

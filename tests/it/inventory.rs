@@ -24,6 +24,8 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
         "id account action event_id task_id query max_pages max_credits approved created_at status reason \
                quoted_credits finished_at",
     ),
+    ("inbox_worker", "is_writing"),
+    ("inbox_written", "id was times"),
     (
         "items",
         "id request_id account action event_id state job_id outcome error_code source read_at reads \

@@ -21,6 +21,7 @@ mod journey;
 mod limits;
 mod metrics;
 mod outcomes;
+mod overwritten;
 mod privacy;
 mod settlement;
 mod store;

@@ -1,0 +1,53 @@
+//! What other programs wrote over rows that were taken.
+//!
+//! A person may approve where the cost is shown: `approved = 1` over a row that awaits approval covers
+//! the quote that the row shows, as `unlockd approve` does. Whoever may write the inbox may insert
+//! approved rows as well, so this opens nothing. It covers no later figure: the row is shown a new quote
+//! with `approved = 0`.
+
+use super::Deps;
+use crate::domain::{Credits, RequestId};
+use crate::store::written::{self, Written};
+use crate::store::{StoreError, requests, timeline};
+
+/// Rows looked at in one run.
+const AT_ONCE: u32 = 1_000;
+
+/// Heeds what was written over rows that were taken; returns how many there were.
+pub(super) async fn run(deps: &Deps) -> Result<usize, StoreError> {
+    let written = written::by_others(&deps.store, AT_ONCE).await?;
+    if written.is_empty() {
+        return Ok(0);
+    }
+    for row in &written {
+        heed(deps, row.clone()).await?;
+    }
+    written::looked_at(&deps.store, &written).await?;
+    Ok(written.len())
+}
+
+async fn heed(deps: &Deps, row: Written) -> Result<(), StoreError> {
+    let (id, now) = (RequestId(row.id), deps.clock.now());
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move {
+                let Some(standing) = requests::standing(&mut *connection, id).await? else { return Ok(()) };
+                let quote = Credits(standing.quoted_credits);
+                if standing.status == "awaiting_approval" && approves(&row, quote) {
+                    let detail =
+                        format!("approved = 1 was written over its row, which showed {quote} credits");
+                    timeline::of_request(&mut *connection, now, id, "row_approved", &detail).await?;
+                    requests::approve(&mut *connection, id, quote, now).await?;
+                }
+                // Whatever stands there now: the truth.
+                requests::show_again(connection, id).await
+            })
+        })
+        .await
+}
+
+/// Whether the row says that a person has confirmed this quote: the one it shows, or, written before it
+/// showed any, the first.
+fn approves(row: &Written, quote: Credits) -> bool {
+    row.approved == Some(1) && row.quoted_credits.is_none_or(|shown| shown == quote.0)
+}

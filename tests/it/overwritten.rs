@@ -1,0 +1,105 @@
+//! What other programs write over rows that the worker has taken.
+
+use unlockd::sandbox::Channel;
+
+use crate::support::{Setup, Town};
+
+/// A town in which everything waits for a person.
+fn asking() -> Setup {
+    Setup::default().config("CREDITS__APPROVE_ABOVE", "10")
+}
+
+impl Town {
+    /// `approved` and the quote that a row shows.
+    async fn shown(&mut self, id: i64) -> (i64, i64) {
+        let inbox = self.store().inbox_path().display().to_string();
+        self.meddle(&format!("attach '{inbox}' as shown")).await.expect("attached");
+        let shown =
+            self.one(&format!("select approved, quoted_credits from shown.inbox where id = {id}")).await;
+        self.meddle("detach shown").await.expect("detached");
+        shown
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_is_approved_after_it_was_taken_is_bought() {
+    for inbox_apart in [false, true] {
+        let mut town = Setup { inbox_apart, ..asking() }.build().await;
+        let (row, other) = (town.insert(None, &["101", "102"]).await, town.insert(None, &["103"]).await);
+        town.settle().await;
+        town.user(format!("update inbox set approved = 1 where id = {row}")).await;
+        town.tick(60_000).await;
+        assert_eq!(
+            (town.status(row).await, town.status(other).await),
+            ("done".into(), "awaiting_approval".into())
+        );
+        let said: Vec<(String,)> =
+            town.all("select detail from request_events where event = 'row_approved'").await;
+        assert_eq!(said, [("approved = 1 was written over its row, which showed 30 credits".to_owned(),)]);
+        assert_eq!(town.number("select approved_credits from requests where id = 1").await, 30);
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn a_row_approves_the_figure_that_it_shows_and_none_after_it() {
+    let mut town = asking().config("SUBMIT__BATCH_SIZE", "2").build().await;
+    let row = town.insert(None, &["101", "102", "103"]).await;
+    town.settle().await;
+    town.user("update inbox set approved = 1").await;
+    town.sandbox.set_price(Channel::Email, 113);
+    town.configure("CREDITS__PRICE__EMAIL", "113").await;
+    town.tick(60_000).await;
+    assert_eq!((town.status(row).await, town.shown(row).await), ("awaiting_approval".into(), (0, 339)));
+    assert!(town.posts().is_empty());
+    // What was confirmed stays so over a restart, and no longer than that.
+    town.restart().await;
+    town.tick(60_000).await;
+    assert!(town.posts().is_empty());
+    town.user("update inbox set approved = 1").await;
+    town.finish_all().await;
+    assert_eq!((town.status(row).await, town.posts().len()), ("done".into(), 2));
+    town.check().await;
+}
+
+#[tokio::test]
+async fn an_approval_of_a_figure_that_has_grown_unseen_approves_nothing() {
+    let mut town = asking().build().await;
+    let row = town.insert(None, &["101"]).await;
+    town.settle().await;
+    town.meddle("update requests set quoted_credits = 400, inbox_is_behind = 1").await.expect("grown");
+    town.user("update inbox set approved = 1").await;
+    town.tick(60_000).await;
+    assert_eq!((town.status(row).await, town.shown(row).await), ("awaiting_approval".into(), (0, 400)));
+    assert!(town.posts().is_empty());
+    town.check().await;
+}
+
+#[tokio::test]
+async fn an_approval_that_was_written_while_no_worker_ran_counts() {
+    let mut town = asking().build().await;
+    let row = town.insert(None, &["101"]).await;
+    town.settle().await;
+    town.kill();
+    town.user("update inbox set approved = 1").await;
+    town.start().await;
+    town.finish_all().await;
+    assert_eq!(town.status(row).await, "done");
+    town.check().await;
+}
+
+/// The caller's own `OR …` takes the place of conflict clauses in triggers.
+#[tokio::test]
+async fn no_statement_of_another_program_fails_for_being_noticed() {
+    let mut town = asking().build().await;
+    let row = town.insert(None, &["101"]).await;
+    town.settle().await;
+    for or in ["rollback", "abort", "fail", "ignore", "replace"] {
+        for approved in [2, 3] {
+            town.user(format!("update or {or} inbox set approved = {approved} where id = {row}")).await;
+        }
+    }
+    town.settle().await;
+    assert_eq!((town.status(row).await, town.shown(row).await), ("awaiting_approval".into(), (0, 15)));
+    town.check().await;
+}
