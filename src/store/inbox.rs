@@ -85,6 +85,14 @@ pub async fn new_row(store: &Store, id: i64) -> Result<Option<InboxRow>, StoreEr
         .await?)
 }
 
+/// The status that a row shows, or `None`.
+pub async fn status(store: &Store, id: i64) -> Result<Option<String>, StoreError> {
+    Ok(sqlx::query_scalar("select status from inbox where id = ?1")
+        .bind(id)
+        .fetch_optional(&store.inbox_readers)
+        .await?)
+}
+
 /// Rows that the inbox shows as taken and not finished, but whose request is not here: the state
 /// was restored from a backup that is older than the inbox.
 pub async fn forgotten_rows(store: &Store) -> Result<Vec<InboxRow>, StoreError> {

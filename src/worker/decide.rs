@@ -47,15 +47,20 @@ pub enum Refusal {
 /// Approves the quote of a request that awaits it. `shown` is the quote that the person saw: an
 /// approval never covers a figure that nobody looked at.
 pub async fn approve(store: &Store, id: RequestId, shown: Credits, now: Millis) -> Result<(), Refusal> {
-    let has_row = inbox::new_row(store, id.0).await?.is_some();
+    let row = inbox::status(store, id.0).await?;
     store
         .write(move |connection| {
             Box::pin(async move {
                 let Some(standing) = requests::standing(&mut *connection, id).await? else {
-                    let refusal =
-                        if has_row { Refusal::NotEstimated { id } } else { Refusal::Missing { id } };
-                    return Ok(Err(refusal));
+                    return Ok(Err(match row.as_deref() {
+                        Some("new") => Refusal::NotEstimated { id },
+                        _ => Refusal::Missing { id },
+                    }));
                 };
+                // Written there by somebody who does not want it bought, and not heeded yet.
+                if let Some(status) = row.filter(|status| status == "cancelled") {
+                    return Ok(Err(Refusal::NotAwaiting { id, status }));
+                }
                 let quoted = Credits(standing.quoted_credits);
                 if standing.status != "awaiting_approval" {
                     return Ok(Err(Refusal::NotAwaiting { id, status: standing.status }));

@@ -3,7 +3,8 @@
 //! A person may approve where the cost is shown: `approved = 1` over a row that awaits approval covers
 //! the quote that the row shows, as `unlockd approve` does. Whoever may write the inbox may insert
 //! approved rows as well, so this opens nothing. It covers no later figure: the row is shown a new quote
-//! with `approved = 0`.
+//! with `approved = 0`. And who writes `cancelled` over a row does not want it bought, so that cancels. All
+//! else in the worker's columns is the worker's: what somebody writes there gives way to the truth.
 
 use super::Deps;
 use crate::domain::{Credits, RequestId};
@@ -33,11 +34,24 @@ async fn heed(deps: &Deps, row: Written) -> Result<(), StoreError> {
             Box::pin(async move {
                 let Some(standing) = requests::standing(&mut *connection, id).await? else { return Ok(()) };
                 let quote = Credits(standing.quoted_credits);
-                if standing.status == "awaiting_approval" && approves(&row, quote) {
+                let status = row.status.as_deref();
+                if status == Some("cancelled") && !standing.is_finished() {
+                    let detail = "status = 'cancelled' was written over its row";
+                    timeline::of_request(&mut *connection, now, id, "row_cancelled", detail).await?;
+                    requests::cancel(&mut *connection, id, now).await?;
+                } else if standing.status == "awaiting_approval" && approves(&row, quote) {
                     let detail =
                         format!("approved = 1 was written over its row, which showed {quote} credits");
                     timeline::of_request(&mut *connection, now, id, "row_approved", &detail).await?;
                     requests::approve(&mut *connection, id, quote, now).await?;
+                } else if let Some(written) = status.filter(|status| *status != row.was) {
+                    let truth = &standing.status;
+                    tracing::warn!(
+                        request = id.0,
+                        "another program wrote status = '{written}' over a row that is {truth}; written back"
+                    );
+                    let detail = format!("status = '{written}' was written over its row, and it is {truth}");
+                    timeline::of_request(&mut *connection, now, id, "row_corrected", &detail).await?;
                 }
                 // Whatever stands there now: the truth.
                 requests::show_again(connection, id).await

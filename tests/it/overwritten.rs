@@ -1,6 +1,8 @@
 //! What other programs write over rows that the worker has taken.
 
+use unlockd::domain::{Credits, RequestId};
 use unlockd::sandbox::Channel;
+use unlockd::worker::decide::{self, Refusal};
 
 use crate::support::{Setup, Town};
 
@@ -101,5 +103,66 @@ async fn no_statement_of_another_program_fails_for_being_noticed() {
     }
     town.settle().await;
     assert_eq!((town.status(row).await, town.shown(row).await), ("awaiting_approval".into(), (0, 15)));
+    town.check().await;
+}
+
+#[tokio::test]
+async fn what_is_cancelled_in_its_row_is_never_bought() {
+    for inbox_apart in [false, true] {
+        let mut town = Setup { inbox_apart, ..asking() }.build().await;
+        let (row, other) = (town.insert(None, &["101"]).await, town.insert(None, &["102"]).await);
+        town.settle().await;
+        // With an end or without one.
+        let finished_at = if inbox_apart { ", finished_at = 1" } else { "" };
+        town.user(format!("update inbox set status = 'cancelled'{finished_at} where id = {row}")).await;
+        // Nor by whoever did not see it.
+        let now = town.clock.now();
+        let refused = decide::approve(town.store(), RequestId(row), Credits(15), now).await;
+        assert!(matches!(refused, Err(Refusal::NotAwaiting { .. })), "{refused:?}");
+        town.approve(other).await;
+        town.tick(60_000).await;
+        assert_eq!((town.status(row).await, town.status(other).await), ("cancelled".into(), "done".into()));
+        assert_eq!(town.outcome(row, "101").await.0, "cancelled");
+        assert_eq!(town.posts().iter().flat_map(Town::sent).collect::<Vec<_>>(), ["102"]);
+        town.check().await;
+    }
+}
+
+/// What was committed while the worker was about to show something else.
+#[tokio::test]
+async fn news_of_a_row_do_not_wipe_out_a_cancellation() {
+    let mut town = asking().build().await;
+    let row = town.insert(None, &["101"]).await;
+    town.settle().await;
+    town.approve(row).await;
+    town.user("update inbox set status = 'cancelled'").await;
+    unlockd::store::inbox::catch_up(town.store(), 10).await.expect("shown");
+    town.tick(60_000).await;
+    assert_eq!(town.status(row).await, "cancelled");
+    assert!(town.posts().is_empty());
+    town.check().await;
+}
+
+#[tokio::test]
+async fn what_others_write_into_the_workers_columns_gives_way_to_the_truth() {
+    let mut town = asking().build().await;
+    let done = town.insert_row("personnel_ids, approved", "'[101]', 1").await;
+    town.finish_all().await;
+    let waits = town.insert(None, &["102"]).await;
+    town.settle().await;
+    let before: (String, Option<String>) = town.inbox(waits).await;
+    for status in ["new", "accepted", "awaiting_approval", "rejected", "cancelled"] {
+        town.user(format!("update inbox set status = '{status}', finished_at = null where id = {done}"))
+            .await;
+        town.tick(1_000).await;
+        assert_eq!(town.status(done).await, "done", "{status}");
+    }
+    for status in ["new", "accepted", "done", "rejected"] {
+        town.user(format!("update inbox set status = '{status}', reason = null where id = {waits}")).await;
+        town.tick(1_000).await;
+        assert_eq!(town.inbox(waits).await, before, "{status}");
+    }
+    let noted = town.number("select count(*) from request_events where event = 'row_corrected'").await;
+    assert_eq!((noted, town.posts().len()), (9, 1));
     town.check().await;
 }
