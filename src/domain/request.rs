@@ -107,6 +107,12 @@ pub enum Rejection {
     TaskIdWithoutContacts,
     #[error("query is missing: {action} needs the company name, 1 to 200 characters")]
     NoQuery { action: Action },
+    #[error(
+        "personnel_ids cannot be used with {action}: ask for the contacts in a row of their own, or leave it out"
+    )]
+    PersonnelIdsUnused { action: Action },
+    #[error("query cannot be used with {action}: it goes with the two searches; leave it out")]
+    QueryUnused { action: Action },
     #[error("max_pages must be 1 to 1000")]
     BadMaxPages,
     #[error("max_credits must not be negative")]
@@ -141,14 +147,28 @@ pub fn parse(row: &RawRow, accounts: &[AccountId]) -> Result<UnlockRequest, Reje
     if row.max_credits.is_some_and(|max| max < 0) {
         return Err(Rejection::NegativeMaxCredits);
     }
-    Ok(UnlockRequest {
+    let request = UnlockRequest {
         account: account.clone(),
         action,
         max_credits: row.max_credits.map(Credits),
         approved: approved(row.approved)?,
         wish: wish(row, action, event_id.as_ref())?,
         event_id,
-    })
+    };
+    refuse_unused(row, action)?;
+    Ok(request)
+}
+
+/// Nothing that a row asks for is dropped in silence. An empty column asks for nothing.
+fn refuse_unused(row: &RawRow, action: Action) -> Result<(), Rejection> {
+    let says = |column: &Option<String>| {
+        column.as_deref().is_some_and(|text| !matches!(text.trim(), "" | "[]" | "null"))
+    };
+    match action.channel() {
+        None if says(&row.personnel_ids) => Err(Rejection::PersonnelIdsUnused { action }),
+        _ if !action.is_search() && says(&row.query) => Err(Rejection::QueryUnused { action }),
+        _ => Ok(()),
+    }
 }
 
 /// Only 1 says that a person has confirmed the cost; -1, from a language whose true is that, is a mistake.
@@ -339,6 +359,19 @@ mod tests {
             (RawRow { event_id: Some("a/b".into()), ..base.clone() }, "event_id"),
             (RawRow { task_id: Some("../x".into()), ..base.clone() }, "task_id"),
             (RawRow { max_credits: Some(-1), ..base.clone() }, "max_credits"),
+            (
+                RawRow { action: "unlock_event_contacts".into(), event_id: Some("7".into()), ..base.clone() },
+                "personnel_ids cannot be used with unlock_event_contacts",
+            ),
+            (
+                RawRow {
+                    action: "search_exhibitor_events".into(),
+                    query: Some("Acme".into()),
+                    ..base.clone()
+                },
+                "personnel_ids cannot be used with search_exhibitor_events",
+            ),
+            (RawRow { query: Some("Acme".into()), ..base.clone() }, "query cannot be used"),
             (RawRow { approved: -1, ..base.clone() }, "approved must be"),
             (RawRow { approved: 2, ..base.clone() }, "approved must be"),
             (RawRow { action: "unlock_event_contacts".into(), ..base.clone() }, "needs it"),
@@ -356,6 +389,19 @@ mod tests {
         for (row, expected) in cases {
             let reason = parse(&row, &accounts()).expect_err(expected).to_string();
             assert!(reason.contains(expected), "{reason:?} should mention {expected:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_column_without_use_is_no_mistake() {
+        for empty in ["", " ", "[]", "null"] {
+            let event = RawRow {
+                action: "unlock_event_contacts".into(),
+                event_id: Some("7".into()),
+                query: Some(String::new()),
+                ..row(empty)
+            };
+            assert!(parse(&event, &accounts()).is_ok(), "{empty:?}");
         }
     }
 

@@ -31,6 +31,10 @@ async fn every_row_gets_an_end_or_a_reason() {
         ("task_id", "'../credits/balance'"),
         ("task_id", "'1' || char(0)"),
         ("action", "'unlock_event_contacts'"),
+        ("action, event_id, personnel_ids", "'unlock_event_contacts', '7', '[1]'"),
+        ("action, query, personnel_ids", "'search_exhibitor_events', 'Acme', '[1]'"),
+        ("action, event_id, query", "'unlock_event_contacts', '7', 'Acme'"),
+        ("personnel_ids, query", "'[1]', 'Acme'"),
         ("action, query", "'search_exhibitor_events', ''"),
         ("action, query, max_pages", "'search_exhibitor_events', 'Acme', 0"),
         ("personnel_ids", &format!("'{}'", "[".repeat(100_000))),
@@ -53,7 +57,7 @@ async fn every_row_gets_an_end_or_a_reason() {
     assert_eq!((town.status(good).await, town.status(mixed).await), ("done".into(), "done".into()));
     assert_eq!(town.outcome(mixed, "201").await.0, "delivered");
     assert_eq!(town.outcome(mixed, "x").await.0, "invalid");
-    assert_eq!(town.number("select count(*) from requests").await, 28);
+    assert_eq!(town.number("select count(*) from requests").await, 32);
     town.check().await;
 }
 
