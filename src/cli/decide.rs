@@ -62,7 +62,12 @@ pub(super) async fn cancel(context: Context, args: Decision) -> Outcome {
     let cancelled = decide::cancel(&store, &accounts, id, now).await.map_err(refused)?;
     let after = super::requests::find(&store, args.id).await?;
     let contacts = plural(cancelled.contacts as i64, "contact");
-    let text = if after.is_finished() {
+    let text = if cancelled.contacts == 0 && !after.is_finished() {
+        format!(
+            "request {id}: all of it was sent, and goes on, since it may be paid for; what proves to have had no effect \
+             will not be sent again"
+        )
+    } else if after.is_finished() {
         format!("request {id} is {}: {contacts} not sent; nothing more is bought for it", after.status)
     } else {
         let sent = after.pending;
@@ -183,7 +188,7 @@ pub(super) async fn resolve(context: Context, args: Resolve) -> Outcome {
     let (cost, contacts) = (job.cost.unwrap_or_default(), plural(i64::from(job.contacts), "contact"));
     let now = Clock::real().now();
     let (state, meaning) = if args.resubmit {
-        decide::resubmit(&store, job, now).await?;
+        decide::resubmit(&store, job, now).await.map_err(refused)?;
         let meaning = format!(
             "{contacts} will be sent again, after a precheck; the {cost} credits held for it are free again. \
              If it did take effect after all, they may be spent twice."

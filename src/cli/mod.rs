@@ -94,7 +94,8 @@ enum Command {
     Approve(decide::Decision),
     /// Cancel what of a request was not sent yet
     #[command(
-        after_help = "Example:\n  unlockd cancel 12\n\nWhat was sent goes on to its end, since it may be paid for."
+        after_help = "Example:\n  unlockd cancel 12\n\nWhat was sent goes on to its end, since it may be paid for; \
+                      what proves to have had no effect is not sent again."
     )]
     Cancel(decide::Decision),
     /// Stop submitting; polling and settling go on

@@ -197,11 +197,14 @@ async fn carry_out(look: &Look<'_>, act: &Act) -> Result<Done, Refused> {
         Act::Cancel { request } => {
             let known: Vec<AccountId> = look.site.config().accounts.keys().map(AccountId::trusted).collect();
             let cancelled = decide::cancel(store, &known, RequestId(*request), now).await?;
-            let notice = format!(
-                "Request {request}: {} contacts not sent. It is {} now.",
-                number(cancelled.contacts as i64),
-                cancelled.status
-            );
+            let notice = match cancelled.contacts {
+                0 => format!("Request {request}: all of it was sent; nothing of it will be sent again."),
+                contacts => format!(
+                    "Request {request}: {} contacts not sent. It is {} now.",
+                    number(contacts as i64),
+                    cancelled.status
+                ),
+            };
             Ok(Done { notice, then: format!("/requests/{request}") })
         }
         Act::Resubmit { job, version, cost } => {

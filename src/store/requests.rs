@@ -252,6 +252,34 @@ pub async fn unsent(connection: &mut SqliteConnection, request_id: RequestId) ->
     .await?)
 }
 
+/// Whether anything of a request may be sent from now on: it never was, or its submission may come to
+/// nothing, or its profile may say that it has to be bought after all.
+pub async fn may_be_sent_yet(
+    connection: &mut SqliteConnection,
+    request_id: RequestId,
+) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(
+        "select exists (select 1 from items where request_id = ?1 and (state in ('waiting', 'unapproved', 'reading')
+             or (state = 'assigned'
+                 and job_id in (select id from jobs where state in ('queued', 'submitting', 'in_doubt')))))",
+    )
+    .bind(request_id.0)
+    .fetch_one(connection)
+    .await?)
+}
+
+/// Whether somebody still wants anything of a job: a cancellation is on record for all the rest.
+pub async fn is_wanted(connection: &mut SqliteConnection, job_id: JobId) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(
+        "select exists (select 1 from items where job_id = ?1 and state = 'assigned'
+             and not exists (select 1 from request_events e
+                             where e.request_id = items.request_id and e.event = 'cancel'))",
+    )
+    .bind(job_id.0)
+    .fetch_one(connection)
+    .await?)
+}
+
 /// Sends a request back to a person: its estimate grew beyond what was approved. Its items leave
 /// their job. It may be with a person already, when a contact that was set aside came back.
 pub async fn ask_again(

@@ -10,7 +10,7 @@ use super::unanswered::take_back;
 use crate::domain::job::Event;
 use crate::domain::outcome::Outcome;
 use crate::domain::pacing::Ladder;
-use crate::domain::{AccountId, Credits, Millis, RequestId};
+use crate::domain::{AccountId, Credits, JobId, Millis, RequestId};
 use crate::store::jobs::Job;
 use crate::store::{Store, StoreError, accounts, inbox, items, jobs, ledger, requests, timeline};
 
@@ -40,6 +40,12 @@ pub enum Refusal {
          see: unlockd explain {id}"
     )]
     AllSent { id: RequestId },
+    /// A cancellation is on record for each contact that would be sent again.
+    #[error(
+        "everything of job {job} was cancelled, so nothing of it is sent again and nothing was changed; \
+         to give it up: unlockd resolve {job} --write-off"
+    )]
+    Unwanted { job: JobId },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -77,7 +83,8 @@ pub async fn approve(store: &Store, id: RequestId, shown: Credits, now: Millis) 
 /// What a cancellation came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cancelled {
-    /// Contacts that will not be sent.
+    /// Contacts that will not be sent. 0: all were, and those of which nobody knows whether they took
+    /// effect will not be sent again.
     pub contacts: u64,
     /// The request's status by now: `accepted` while something that was sent goes on.
     pub status: String,
@@ -103,13 +110,13 @@ pub async fn cancel(
                 if standing.is_finished() {
                     return Ok(Err(Refusal::Finished { id, status: standing.status }));
                 }
-                let contacts = requests::cancel(&mut *connection, id, now).await?;
-                match requests::standing(connection, id).await? {
-                    Some(after) if contacts > 0 || after.is_finished() => {
-                        Ok(Ok(Cancelled { contacts, status: after.status }))
-                    }
-                    _ => Ok(Err(Refusal::AllSent { id })),
+                if !requests::may_be_sent_yet(&mut *connection, id).await? {
+                    return Ok(Err(Refusal::AllSent { id }));
                 }
+                let contacts = requests::cancel(&mut *connection, id, now).await?;
+                let after = requests::standing(connection, id).await?;
+                let status = after.map_or(standing.status, |after| after.status);
+                Ok(Ok(Cancelled { contacts, status }))
             })
         })
         .await?
@@ -278,7 +285,8 @@ async fn go_on(
 
 /// A person says that a submission in doubt took no effect: it takes the normal way once more,
 /// precheck included.
-pub async fn resubmit(store: &Store, mut job: Job, now: Millis) -> Result<(), StoreError> {
+pub async fn resubmit(store: &Store, mut job: Job, now: Millis) -> Result<(), Refusal> {
+    let id = job.id;
     job.apply(Event::Resubmit, now)?;
     job.due_at = None;
     // Only the balance can tell what a lost search has cost; unless it stayed as it was, that counts.
@@ -286,6 +294,9 @@ pub async fn resubmit(store: &Store, mut job: Job, now: Millis) -> Result<(), St
     store
         .write(move |connection| {
             Box::pin(async move {
+                if !requests::is_wanted(&mut *connection, id).await? {
+                    return Ok(Err(Refusal::Unwanted { job: id }));
+                }
                 if paid {
                     let cost = job.cost.unwrap_or_default();
                     ledger::release(&mut *connection, &job.account, job.id, now).await?;
@@ -297,10 +308,10 @@ pub async fn resubmit(store: &Store, mut job: Job, now: Millis) -> Result<(), St
                 (job.looks, job.no_effect_looks) = (0, 0);
                 jobs::save(&mut *connection, &job).await?;
                 let detail = "a person decided to send it again";
-                timeline::of_job(connection, now, job.id, "resubmit", detail).await
+                timeline::of_job(connection, now, job.id, "resubmit", detail).await.map(Ok)
             })
         })
-        .await
+        .await?
 }
 
 /// A person gives a submission in doubt up. What it may have cost stays booked, since nobody knows.

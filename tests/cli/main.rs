@@ -626,6 +626,20 @@ async fn a_job_in_doubt_is_sent_again_when_a_person_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_cancelled_while_in_doubt_is_not_sent_again_whoever_says_so() {
+    let town = town_that_loses_an_answer().await;
+    town.job_in_doubt();
+    let said = town.ok(&["cancel", "1"]);
+    assert!(said.out.contains("will not be sent again"), "{}", said.out);
+    let refused = town.run(&["resolve", "1", "--resubmit"]).with_code(4);
+    assert!(refused.err.contains("was cancelled"), "{}", refused.err);
+    assert_eq!(town.job(1)["state"], "in_doubt", "nothing was changed");
+    town.ok(&["resolve", "1", "--write-off"]);
+    town.work();
+    assert_eq!(town.request(1)["outcomes"][0]["outcome"], "lost");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_is_written_off_stays_booked_and_is_never_sent_again() {
     let town = town_that_loses_an_answer().await;
     town.job_in_doubt();

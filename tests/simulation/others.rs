@@ -6,8 +6,8 @@ use unlockd::domain::job::{Doubt, State};
 use unlockd::domain::pacing::Ladder;
 use unlockd::domain::{AccountId, Credits, JobId, RequestId};
 use unlockd::sandbox::Channel;
-use unlockd::store::{StoreError, jobs};
-use unlockd::worker::decide;
+use unlockd::store::jobs;
+use unlockd::worker::decide::{self, Refusal};
 
 use crate::invariants::Checked;
 use crate::run::Run;
@@ -183,17 +183,26 @@ impl Run {
         assert_eq!(job.state, State::InDoubt { doubt: Doubt::NeedsDecision });
         let (now, resubmit) = (self.clock.now(), self.rng.bool());
         let decided = if resubmit {
+            decide::resubmit(&self.outside, job.clone(), now).await
+        } else {
+            decide::write_off(&self.outside, job.clone(), now).await.map_err(Refusal::from)
+        };
+        if resubmit && decided.is_ok() {
             let contacts = jobs::contacts(self.outside.readers(), JobId(id)).await.expect("readable");
             self.allowed.charged_again.extend(contacts.iter().map(ToString::to_string));
             // If it had taken effect, the first charge is in no book any more: the person said otherwise.
             self.allowed.price_differs = true;
-            decide::resubmit(&self.outside, job, now).await
-        } else {
-            decide::write_off(&self.outside, job, now).await
+        }
+        // All of it was cancelled, so that the other decision is left.
+        let decided = match decided {
+            Err(Refusal::Unwanted { .. }) => {
+                decide::write_off(&self.outside, job, now).await.map_err(Refusal::from)
+            }
+            decided => decided,
         };
         self.outside_wrote = true;
         self.say(|| format!("person: job {id}: resubmit {resubmit}: {decided:?}"));
-        assert!(!decided.as_ref().is_err_and(StoreError::is_fatal), "{decided:?}");
+        assert!(!matches!(&decided, Err(Refusal::Store(error)) if error.is_fatal()), "{decided:?}");
     }
 
     /// Colleagues spend little and top up much, so that no sum of theirs looks like a charge undone:
