@@ -248,6 +248,15 @@ fn contacts(text: &str) -> Result<Contacts, Rejection> {
     Ok(contacts)
 }
 
+/// The contacts that a rejected row names, as far as they can be read: each of them gets an outcome. An
+/// action that nobody knows may not be about contacts at all.
+pub fn named(row: &RawRow) -> Contacts {
+    match (Action::parse(&row.action).and_then(Action::channel), &row.personnel_ids) {
+        (Some(_), Some(text)) => contacts(text).unwrap_or_default(),
+        _ => Contacts::default(),
+    }
+}
+
 fn not_an_array(text: &str) -> Rejection {
     match serde_json::from_str::<serde_json::Value>(text) {
         Err(_) => Rejection::NotJson,

@@ -169,7 +169,7 @@ async fn known(deps: &Deps, taken: &[Taken]) -> Result<KnownByKind, StoreError> 
 async fn decide(deps: &Deps, taken: &Taken, known: &KnownByKind) -> Result<NewRequest, StoreError> {
     let request = match &taken.wish {
         Ok(request) => request,
-        Err(rejection) => return Ok(rejected(taken, None, rejection)),
+        Err(rejection) => return Ok(rejected(taken, &request::named(&raw(&taken.row)), rejection)),
     };
     match &request.wish {
         Wish::Contacts { contacts, .. } => {
@@ -185,7 +185,7 @@ async fn decide(deps: &Deps, taken: &Taken, known: &KnownByKind) -> Result<NewRe
             Ok(match following {
                 Some(job) => {
                     let rejection = Rejection::TaskKnown { task_id: task_id.clone(), job: job.0 };
-                    rejected(taken, Some(contacts), &rejection)
+                    rejected(taken, contacts, &rejection)
                 }
                 None => accepted(taken, request, contacts, Credits::ZERO, None, "assigned"),
             })
@@ -245,7 +245,7 @@ fn quoted(
         }
         Approval::OverMaxCredits => {
             let max_credits = request.max_credits.unwrap_or_default();
-            rejected(taken, Some(contacts), &Rejection::OverMaxCredits { quoted: quote, max_credits })
+            rejected(taken, contacts, &Rejection::OverMaxCredits { quoted: quote, max_credits })
         }
     }
 }
@@ -267,10 +267,10 @@ fn accepted(
     }
 }
 
-fn rejected(taken: &Taken, contacts: Option<&Contacts>, rejection: &Rejection) -> NewRequest {
+fn rejected(taken: &Taken, contacts: &Contacts, rejection: &Rejection) -> NewRequest {
     NewRequest {
         reason: Some(rejection.to_string()),
-        items: contacts.map(|contacts| new_items(contacts, "done", "rejected")).unwrap_or_default(),
+        items: new_items(contacts, "done", "rejected"),
         ..blank(taken, "rejected")
     }
 }

@@ -83,6 +83,31 @@ async fn nonsense_in_columns_that_only_sqlite_guards_does_not_stop_the_worker() 
 }
 
 #[tokio::test]
+async fn every_contact_of_a_rejected_row_has_an_outcome() {
+    let mut town = Town::new().await;
+    for (columns, values) in [
+        ("personnel_ids, account", "'[101, \"x\"]', 'nobody'"),
+        ("personnel_ids, event_id", "'[101, \"x\"]', '../balance'"),
+        ("personnel_ids, max_credits", "'[101, \"x\"]', -1"),
+        ("personnel_ids, max_credits", "'[101, \"x\"]', 1"),
+        ("personnel_ids, approved", "'[101, \"x\"]', 7"),
+        ("personnel_ids, task_id", "'[101, \"x\"]', 'x'"),
+    ] {
+        let row = town.insert_row(columns, values).await;
+        town.settle().await;
+        let outcomes: Vec<(String, String)> = town.outcomes(row).await.into_iter().collect();
+        let expected =
+            [("101", "rejected"), ("x", "invalid")].map(|(id, outcome)| (id.into(), outcome.into()));
+        assert_eq!((town.status(row).await.as_str(), outcomes), ("rejected", expected.into()), "{columns}");
+    }
+    let none = town.insert_row("personnel_ids", "'[\"x\", \"y\"]'").await;
+    town.settle().await;
+    assert_eq!(town.outcomes(none).await.into_values().collect::<Vec<_>>(), ["invalid", "invalid"]);
+    assert_eq!(town.sandbox.journal().len(), 0);
+    town.check().await;
+}
+
+#[tokio::test]
 async fn a_program_cannot_make_the_worker_believe_that_a_row_is_done() {
     let mut town = Town::new().await;
     let row = town.insert_row("personnel_ids, status", "'[101]', 'done'").await;

@@ -76,8 +76,7 @@ async fn a_rejected_row_is_told_without_repeating_what_it_says() {
     told.town.insert_row("personnel_ids, account", "'[1]', 'anna@example.com'").await;
     told.town.finish_all().await;
     told.deliver().await;
-    let expected =
-        json!({"request_id": 1, "status": "rejected", "items": 0, "outcomes": {}, "committed_credits": 0});
+    let expected = json!({"request_id": 1, "status": "rejected", "items": 1, "outcomes": {"rejected": 1}, "committed_credits": 0});
     assert_eq!(told.of("request.finished"), [expected]);
     assert!(!told.receiver.all()[0].body.contains("anna"));
     told.town.check().await;
