@@ -126,6 +126,10 @@ pub enum Rejection {
     #[error("task {task_id} is followed already, as job {job}")]
     TaskKnown { task_id: TaskId, job: i64 },
     #[error(
+        "it had a status that only the worker writes, and no worker had taken it: nothing was bought; insert it again without a status"
+    )]
+    StatusGiven,
+    #[error(
         "id {id} belongs to another request that was taken before: the inbox table was replaced; insert the row again under a new id"
     )]
     IdTaken { id: i64 },

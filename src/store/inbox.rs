@@ -105,8 +105,13 @@ pub async fn forgotten_rows(store: &Store) -> Result<Vec<InboxRow>, StoreError> 
             .bind(json!(ids).to_string())
             .fetch_all(store.readers())
             .await?;
+    rows(store, &missing).await
+}
+
+/// The rows with these ids.
+pub async fn rows(store: &Store, ids: &[i64]) -> Result<Vec<InboxRow>, StoreError> {
     Ok(sqlx::query_as(select_rows!("where id in (select value from json_each(?1)) order by id"))
-        .bind(json!(missing).to_string())
+        .bind(json!(ids).to_string())
         .fetch_all(&store.inbox_readers)
         .await?)
 }

@@ -22,6 +22,17 @@ pub struct Written {
     pub quoted_credits: Option<i64>,
 }
 
+impl Written {
+    pub fn says(&self, status: &str) -> bool {
+        self.status.as_deref() == Some(status)
+    }
+
+    /// Whether it was new until somebody gave it another status.
+    pub fn was_given_a_status(&self) -> bool {
+        self.was == "new" && self.status.is_some() && !self.says("new")
+    }
+}
+
 /// Rows that others have written since they were looked at, at most `limit`.
 pub async fn by_others(store: &Store, limit: u32) -> Result<Vec<Written>, StoreError> {
     Ok(sqlx::query_as(

@@ -25,6 +25,12 @@ pub enum Refusal {
          see: unlockd explain {id}"
     )]
     NotEstimated { id: RequestId },
+    /// The inbox has a row whose status is the worker's, and this database knows nothing of it.
+    #[error(
+        "no worker has taken row {id} of the inbox: whoever inserted it wrote its status {status}; nothing was bought \
+         and nothing was changed; see: unlockd explain {id}"
+    )]
+    NotTaken { id: RequestId, status: String },
     #[error("request {id} is {status} and awaits no approval; nothing was changed")]
     NotAwaiting { id: RequestId, status: String },
     /// An approval is bound to the quote that was shown.
@@ -58,10 +64,7 @@ pub async fn approve(store: &Store, id: RequestId, shown: Credits, now: Millis) 
         .write(move |connection| {
             Box::pin(async move {
                 let Some(standing) = requests::standing(&mut *connection, id).await? else {
-                    return Ok(Err(match row.as_deref() {
-                        Some("new") => Refusal::NotEstimated { id },
-                        _ => Refusal::Missing { id },
-                    }));
+                    return Ok(Err(no_request(id, row)));
                 };
                 // Written there by somebody who does not want it bought, and not heeded yet.
                 if let Some(status) = row.filter(|status| status == "cancelled") {
@@ -78,6 +81,15 @@ pub async fn approve(store: &Store, id: RequestId, shown: Credits, now: Millis) 
             })
         })
         .await?
+}
+
+/// What there is instead of a request; `row` is what its row in the inbox shows.
+fn no_request(id: RequestId, row: Option<String>) -> Refusal {
+    match row {
+        Some(status) if status == "new" => Refusal::NotEstimated { id },
+        Some(status) => Refusal::NotTaken { id, status },
+        None => Refusal::Missing { id },
+    }
 }
 
 /// What a cancellation came to.
@@ -101,11 +113,12 @@ pub async fn cancel(
     if let Some(cancelled) = cancel_untaken(store, accounts, id, now).await? {
         return Ok(cancelled);
     }
+    let row = inbox::status(store, id.0).await?;
     store
         .write(move |connection| {
             Box::pin(async move {
                 let Some(standing) = requests::standing(&mut *connection, id).await? else {
-                    return Ok(Err(Refusal::Missing { id }));
+                    return Ok(Err(no_request(id, row)));
                 };
                 if standing.is_finished() {
                     return Ok(Err(Refusal::Finished { id, status: standing.status }));

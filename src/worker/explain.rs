@@ -63,6 +63,17 @@ pub async fn of(
             unblock: Some("a running worker (unlockd run) with inbox.watch = true".to_owned()),
             ..Wait::default()
         }],
+        status if request.taken_at.is_none() => vec![Wait {
+            reason: "not_taken".to_owned(),
+            what: format!(
+                "no worker has taken this row: whoever inserted it wrote its status '{status}', or the database is an \
+                 older copy than the inbox"
+            ),
+            since: request.created_at,
+            unblock: Some(format!("write status = 'new' into row {} of the inbox", request.id)),
+            needs_person: true,
+            ..Wait::default()
+        }],
         "awaiting_approval" => vec![waits::approval(store, request).await?],
         _ => waits::accepted(store, config, request, now).await?,
     };

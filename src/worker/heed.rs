@@ -6,7 +6,7 @@
 //! with `approved = 0`. And who writes `cancelled` over a row does not want it bought, so that cancels. All
 //! else in the worker's columns is the worker's: what somebody writes there gives way to the truth.
 
-use super::Deps;
+use super::{Deps, intake};
 use crate::domain::{Credits, RequestId};
 use crate::store::written::{self, Written};
 use crate::store::{StoreError, requests, timeline};
@@ -20,22 +20,28 @@ pub(super) async fn run(deps: &Deps) -> Result<usize, StoreError> {
     if written.is_empty() {
         return Ok(0);
     }
+    let mut untaken = Vec::new();
     for row in &written {
-        heed(deps, row.clone()).await?;
+        if !heed(deps, row.clone()).await? && row.was_given_a_status() {
+            untaken.push(row);
+        }
     }
+    intake::end_untaken(deps, &untaken).await?;
     written::looked_at(&deps.store, &written).await?;
     Ok(written.len())
 }
 
-async fn heed(deps: &Deps, row: Written) -> Result<(), StoreError> {
+/// Whether there is a request of the row.
+async fn heed(deps: &Deps, row: Written) -> Result<bool, StoreError> {
     let (id, now) = (RequestId(row.id), deps.clock.now());
     deps.store
         .write(move |connection| {
             Box::pin(async move {
-                let Some(standing) = requests::standing(&mut *connection, id).await? else { return Ok(()) };
+                let Some(standing) = requests::standing(&mut *connection, id).await? else {
+                    return Ok(false);
+                };
                 let quote = Credits(standing.quoted_credits);
-                let status = row.status.as_deref();
-                if status == Some("cancelled") && !standing.is_finished() {
+                if row.says("cancelled") && !standing.is_finished() {
                     let detail = "status = 'cancelled' was written over its row";
                     timeline::of_request(&mut *connection, now, id, "row_cancelled", detail).await?;
                     requests::cancel(&mut *connection, id, now).await?;
@@ -44,7 +50,7 @@ async fn heed(deps: &Deps, row: Written) -> Result<(), StoreError> {
                         format!("approved = 1 was written over its row, which showed {quote} credits");
                     timeline::of_request(&mut *connection, now, id, "row_approved", &detail).await?;
                     requests::approve(&mut *connection, id, quote, now).await?;
-                } else if let Some(written) = status.filter(|status| *status != row.was) {
+                } else if let Some(written) = row.status.as_ref().filter(|status| **status != row.was) {
                     let truth = &standing.status;
                     tracing::warn!(
                         request = id.0,
@@ -54,7 +60,8 @@ async fn heed(deps: &Deps, row: Written) -> Result<(), StoreError> {
                     timeline::of_request(&mut *connection, now, id, "row_corrected", &detail).await?;
                 }
                 // Whatever stands there now: the truth.
-                requests::show_again(connection, id).await
+                requests::show_again(connection, id).await?;
+                Ok(true)
             })
         })
         .await

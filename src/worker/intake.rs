@@ -15,6 +15,7 @@ use crate::domain::{AccountId, Action, Channel, Credits, Millis, PersonnelId, Re
 use crate::guard::{self, Guard};
 use crate::store::inbox::{self, InboxRow};
 use crate::store::requests::{NewItem, NewRequest};
+use crate::store::written::Written;
 use crate::store::{StoreError, items, jobs, requests};
 
 /// Rows in one transaction: long enough to share its cost, short enough not to hold up a poll.
@@ -50,6 +51,26 @@ pub async fn take_forgotten(deps: &Deps) -> Result<usize, StoreError> {
         take(deps, rows, deps.clock.now()).await?;
     }
     Ok(count)
+}
+
+/// Ends rows that were given a status that is the worker's, and that no worker has taken: one that says
+/// `cancelled` is, the others are rejected. Left alone they would be taken for a restored database's.
+pub(super) async fn end_untaken(deps: &Deps, written: &[&Written]) -> Result<(), StoreError> {
+    let ids: Vec<i64> = written.iter().map(|row| row.id).collect();
+    let accounts = deps.accounts();
+    let mut ended = Vec::with_capacity(ids.len());
+    for row in inbox::rows(&deps.store, &ids).await? {
+        let is_cancelled = |written: &&&Written| written.id == row.id && written.says("cancelled");
+        ended.push(match written.iter().find(is_cancelled) {
+            Some(_) => cancelled(row, &accounts),
+            None => {
+                let (digest, wish) = (digest(&row), Err(Rejection::StatusGiven));
+                let taken = Taken { row, digest, wish };
+                rejected(&taken, &request::named(&raw(&taken.row)), &Rejection::StatusGiven)
+            }
+        });
+    }
+    record(deps, ended, &[], deps.clock.now()).await
 }
 
 /// A row, what it asks for, and its digest.

@@ -12,6 +12,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection, SqliteConnection};
 use unlockd::sandbox::{self, Options, Sandbox};
 
 struct Town {
@@ -554,6 +556,31 @@ async fn a_row_that_nobody_has_taken_can_be_cancelled() {
         town.ok(&["export", "--request", "1", "--outcome", "cancelled", "--json"]).out.lines().count(),
         1
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_was_inserted_with_a_status_is_explained_and_not_decided_on() {
+    let town = town().await;
+    town.ok(&["enqueue", "788"]);
+    let mut inbox = SqliteConnection::connect_with(
+        &SqliteConnectOptions::new().filename(town.dir.path().join("unlockd.db")),
+    )
+    .await
+    .expect("opens");
+    sqlx::query("insert into inbox (personnel_ids, status) values ('[789]', 'accepted')")
+        .execute(&mut inbox)
+        .await
+        .expect("the inbox takes it");
+    let explained = town.explain(2);
+    assert_eq!(strings(&explained["waits"], "reason"), ["not_taken"]);
+    assert!(explained["waits"][0]["what"].as_str().expect("text").contains("no worker has taken this row"));
+    for decision in ["approve", "cancel"] {
+        let refused = town.run(&[decision, "2"]).with_code(4);
+        assert!(refused.err.contains("no worker has taken row 2"), "{}", refused.err);
+    }
+    town.work();
+    assert_eq!(town.request(2)["status"], "rejected");
+    assert_eq!(town.sandbox.accounting().charged_total, 15);
 }
 
 #[tokio::test(flavor = "multi_thread")]

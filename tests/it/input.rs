@@ -110,11 +110,25 @@ async fn every_contact_of_a_rejected_row_has_an_outcome() {
 #[tokio::test]
 async fn a_program_cannot_make_the_worker_believe_that_a_row_is_done() {
     let mut town = Town::new().await;
-    let row = town.insert_row("personnel_ids, status", "'[101]', 'done'").await;
-    let other = town.insert_row("personnel_ids", "'[102]'").await;
+    let mut rows = Vec::new();
+    for status in ["accepted", "awaiting_approval", "done", "rejected", "cancelled"] {
+        rows.push(town.insert_row("personnel_ids, status", &format!("'[101]', '{status}'")).await);
+    }
+    let given_later = town.insert(None, &["101"]).await;
+    town.user(format!("update inbox set status = 'accepted' where id = {given_later}")).await;
+    let other = town.insert(None, &["102"]).await;
     town.finish_all().await;
-    assert_eq!((town.status(row).await, town.status(other).await), ("done".into(), "done".into()));
-    assert_eq!(town.number("select count(*) from requests").await, 1);
+    let cancelled = rows.pop().expect("the last");
+    for row in rows.into_iter().chain([given_later]) {
+        let (status, reason) = town.inbox(row).await;
+        assert_eq!((status.as_str(), town.outcome(row, "101").await.0.as_str()), ("rejected", "rejected"));
+        assert!(reason.expect("a reason").contains("insert it again without a status"));
+    }
+    assert_eq!((town.status(cancelled).await, town.status(other).await), ("cancelled".into(), "done".into()));
+    // Nor are they taken for those of a restored database.
+    town.restart().await;
+    town.finish_all().await;
+    assert_eq!(town.posts().iter().flat_map(Town::sent).collect::<Vec<_>>(), ["102"]);
     town.check().await;
 }
 
