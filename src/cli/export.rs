@@ -12,7 +12,7 @@ use clap::builder::PossibleValuesParser;
 use super::{Context, Failure, Outcome, if_there};
 use crate::clock::Clock;
 use crate::domain::outcome::Outcome as ContactOutcome;
-use crate::domain::{Millis, PersonnelId};
+use crate::domain::{Action, Millis, PersonnelId};
 use crate::store::Store;
 use crate::store::report::direct;
 use crate::store::report::export::{self, Contact, Wanted};
@@ -120,7 +120,14 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let store = if_there(&config).await?;
     if let Some(id) = args.request {
         match &store {
-            Some(store) => drop(super::requests::find(store, id).await?),
+            Some(store) => {
+                let request = super::requests::find(store, id).await?;
+                let is_direct =
+                    Action::parse(&request.action).is_some_and(|action| action.channel().is_none());
+                if format == Format::Csv && is_direct {
+                    super::say(&format!("request {id} has no contacts: use --format jsonl"));
+                }
+            }
             None => return Err(Failure::missing(format!("there is no request {id}"))),
         }
     }

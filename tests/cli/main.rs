@@ -399,6 +399,19 @@ async fn a_reader_that_goes_away_is_no_error() {
 // ---- export ----
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_export_of_what_has_no_contacts_says_which_format_has_it() {
+    let town = town().await;
+    town.ok(&["enqueue", "--search-companies", "Acme"]);
+    town.ok(&["enqueue", "789"]);
+    town.work();
+    let csv = town.ok(&["export", "--request", "1"]);
+    assert!(csv.err.contains("request 1 has no contacts: use --format jsonl"), "{}", csv.err);
+    assert_eq!(csv.out.lines().count(), 1);
+    assert_eq!(town.ok(&["export", "--request", "1", "--format", "jsonl"]).json()["outcome"], "found");
+    assert_eq!(town.ok(&["export", "--request", "2"]).err, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_export_neutralises_formulas_and_is_for_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;
     let town = town().await;
