@@ -194,6 +194,10 @@ pub(super) async fn audit(context: Context, args: AuditArgs) -> Outcome {
         None => Vec::new(),
     };
     audits.retain(|audit| args.account.as_ref().is_none_or(|account| *account == audit.account));
+    // One that is configured no more keeps its settlements.
+    if let (Some(account), true) = (&args.account, audits.is_empty()) {
+        named(&config, account)?;
+    }
     let empty = "no settlements yet; one is made when a busy stretch has ended";
     show::listing(args.json, &audits, &AUDIT, audit_cells, empty)?;
     if args.json {

@@ -31,7 +31,8 @@ Examples:
   unlockd check --offline --json
 
 Costs no credits: it reads the balance of each account, and nothing else.
-Exit code 0: all is well, or there are warnings; 2: the configuration or a key is wrong; 1: something else is.")]
+Exit code 0: all is well, or there are warnings; 2: the configuration is wrong, or a key is missing or
+cannot be read; 1: something else is, such as a key that the API refuses.")]
 pub(super) struct Args {
     /// Make no call
     #[arg(long)]

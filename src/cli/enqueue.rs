@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::show::plural;
-use super::{Context, Failure, Outcome, ids, open, show, wait};
+use super::{Context, Failure, Outcome, account, ids, open, show, wait};
 use crate::config::Config;
 use crate::domain::request::{self, Contacts, RawRow, UnlockRequest, Wish};
 use crate::domain::{AccountId, Action};
@@ -147,6 +147,10 @@ fn parse(row: &Enqueue, config: &Config) -> Result<UnlockRequest, Failure> {
         max_credits: row.max_credits,
         approved: row.approved.into(),
     };
+    account::named(config, &row.account).map_err(|Failure { code, error }| Failure {
+        code,
+        error: anyhow::anyhow!("{error:#}\nNothing was written and nothing is bought."),
+    })?;
     request::parse(&raw, &accounts).map_err(|rejection| {
         Failure::usage(anyhow::anyhow!("{rejection}\nNothing was written and nothing is bought."))
     })

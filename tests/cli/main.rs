@@ -205,7 +205,7 @@ async fn what_the_worker_would_reject_is_not_written() {
     assert!(nothing.err.contains("no contact ids"), "{}", nothing.err);
     town.run(&["enqueue", "--file", "/nowhere/x"]).with_code(2);
     town.run(&["enqueue", "abc"]).with_code(2);
-    town.run(&["enqueue", "789", "--account", "acme"]).with_code(2);
+    town.run(&["enqueue", "789", "--account", "acme"]).with_code(3);
     town.run(&["enqueue", "789", "--event", "a/b"]).with_code(2);
     town.run(&["enqueue", "789", "--max-credits=-1"]).with_code(2);
     town.run(&["adopt", "../x"]).with_code(2);
@@ -315,6 +315,11 @@ async fn what_does_not_exist_is_exit_code_3() {
         &["pause", "--account", "acme"],
         &["resume", "--account", "acme"],
         &["balance", "--account", "acme"],
+        &["personnel", "--event", "7", "--account", "acme"],
+        &["enqueue", "789", "--account", "acme"],
+        &["plan", "789", "--account", "acme"],
+        &["adopt", "321", "--account", "acme"],
+        &["audit", "--account", "acme"],
         &["export", "--request", "9"],
     ] {
         let said = town.run(command);

@@ -193,7 +193,7 @@ async fn a_table_in_a_pipe_has_one_line_for_each_row_and_no_control_characters()
     assert!(lines[0].starts_with("id  status"), "{out}");
     assert!(lines[2].contains("\\x1b[2Jred\\nrequest 9: done"), "{out}");
     assert!(!town.ok(&["request", "1"]).out.contains('\x1b'));
-    let error = town.run(&["enqueue", "789", "--account", "\x1b[2J\r"]).with_code(2).err;
+    let error = town.run(&["enqueue", "789", "--account", "\x1b[2J\r"]).with_code(3).err;
     assert!(!error.contains(['\x1b', '\r']) && error.contains("nothing is bought"), "{error:?}");
 }
 
