@@ -6,7 +6,7 @@
 mod personnel;
 mod terminal;
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -402,6 +402,27 @@ async fn a_reader_that_goes_away_is_no_error() {
 }
 
 // ---- export ----
+
+#[test]
+fn the_readme_shows_the_line_that_the_sandbox_prints() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("README");
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut command = program(dir.path());
+    let mut sandbox = Daemon(
+        command
+            .args(["sandbox", "--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts"),
+    );
+    let mut lines = BufReader::new(sandbox.0.stdout.take().expect("piped")).lines();
+    let url =
+        lines.next().expect("a line").expect("text").split(' ').next_back().expect("an address").to_owned();
+    let printed = lines.next().expect("a line").expect("text").replace(&url, "http://127.0.0.1:8788");
+    let shown = printed.strip_prefix("try it: ").expect("what to try");
+    assert!(readme.lines().any(|line| line == shown), "{shown}");
+    assert!(readme.lines().any(|line| line == "unlockd sandbox"));
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_export_of_what_has_no_contacts_says_which_format_has_it() {
