@@ -42,11 +42,15 @@ pub(super) fn write(out: &mut impl Write, request: &Request, explained: &Explana
         if let Some(reason) = &request.reason {
             writeln!(out, "  {}", show::plain(reason))?;
         }
-        return writeln!(out, "  {}", show::counts(&explained.outcomes));
+        return match request.is_direct() {
+            true => writeln!(out, "  what it brought: unlockd request {id}"),
+            false => writeln!(out, "  {}", show::counts(&explained.outcomes)),
+        };
     }
     let (open, all) = (request.pending, request.contacts);
+    let what = if request.is_direct() { "paid calls" } else { "contacts" };
     match request.taken_at {
-        Some(_) => writeln!(out, "request {id} is {status}: {open} of {all} contacts are open")?,
+        Some(_) => writeln!(out, "request {id} is {status}: {open} of {all} {what} are open")?,
         None => writeln!(out, "request {id} is {status}")?,
     }
     writeln!(out, "{}", lines(explained))

@@ -12,7 +12,7 @@ use clap::builder::PossibleValuesParser;
 use super::{Context, Failure, Outcome, if_there};
 use crate::clock::Clock;
 use crate::domain::outcome::Outcome as ContactOutcome;
-use crate::domain::{Action, Millis, PersonnelId};
+use crate::domain::{Millis, PersonnelId};
 use crate::store::Store;
 use crate::store::report::direct;
 use crate::store::report::export::{self, Contact, Wanted};
@@ -122,9 +122,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
         match &store {
             Some(store) => {
                 let request = super::requests::find(store, id).await?;
-                let is_direct =
-                    Action::parse(&request.action).is_some_and(|action| action.channel().is_none());
-                if format == Format::Csv && is_direct {
+                if format == Format::Csv && request.is_direct() {
                     super::say(&format!("request {id} has no contacts: use --format jsonl"));
                 }
             }

@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::store::report::jobs::Job;
 use crate::store::report::requests::{self, Request};
-use crate::store::report::{self, jobs};
+use crate::store::report::{self, direct, jobs};
 use crate::store::{Store, StoreError};
 use crate::worker;
 
@@ -74,7 +74,8 @@ async fn show_progress(
     request: &Request,
     waits: &str,
 ) -> Result<(), StoreError> {
-    let mut line = format!("{} delivered", request.delivered);
+    let what = if request.is_direct() { "answered" } else { "delivered" };
+    let mut line = format!("{} {what}", request.delivered);
     if request.committed_credits > 0 {
         line += &format!(", {} credits booked", request.committed_credits);
     }
@@ -129,16 +130,24 @@ async fn reconciliation(out: &mut impl Write, store: &Store, request: &Request) 
 }
 
 async fn finished(store: &Store, request: &Request, json: bool) -> Outcome {
-    let outcomes = requests::outcomes(store, request.id).await?;
+    let result = direct::read(store, request.id).await?.map(|result| result.outcome);
     if json {
         show::json(request)?;
     } else {
-        let counts = show::counts(&outcomes);
+        let counts = match &result {
+            Some(outcome) => outcome.replace('_', " "),
+            None => show::counts(&requests::outcomes(store, request.id).await?),
+        };
         let mut out = io::stdout().lock();
         writeln!(out, "request {}: {}: {counts}", request.id, request.status)?;
         reconciliation(&mut out, store, request).await?;
     }
     match (request.status.as_str(), &request.reason) {
+        ("done", _) if result.as_deref() == Some("rejected") => Err(anyhow::anyhow!(
+            "the API rejected what request {id} asks for, and nothing was bought; why: unlockd request {id}",
+            id = request.id
+        )
+        .into()),
         ("done", _) => Ok(()),
         (status, None) => {
             let message = format!("request {} is {status}; nothing more is bought for it", request.id);

@@ -255,6 +255,20 @@ async fn an_adopted_task_is_followed_and_survives_a_cancel() {
     assert_eq!((&town.request(1)["delivered"], &town.job(1)["adopted"]), (&1.into(), &true.into()));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn events_and_searches_are_told_in_words_of_their_own() {
+    let town = town().await;
+    let _daemon = town.daemon();
+    let found = town.ok(&["enqueue", "--search-companies", "Acme", "--wait"]);
+    assert!(found.out.contains("request 1: done: found\n"), "{}", found.out);
+    assert!(town.ok(&["explain", "1"]).out.contains("what it brought: unlockd request 1"));
+    let unlocked = town.ok(&["enqueue", "--unlock-event", "7", "--approve", "--wait"]);
+    assert!(unlocked.out.contains("request 2: done: unlocked\n"), "{}", unlocked.out);
+    let gone = town.run(&["enqueue", "--unlock-event", "404", "--approve", "--wait"]).with_code(1);
+    assert!(gone.out.contains("request 3: done: rejected\n"), "{}", gone.out);
+    assert!(gone.err.contains("nothing was bought; why: unlockd request 3"), "{}", gone.err);
+}
+
 // ---- listings ----
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@ use serde::Serialize;
 use sqlx::FromRow;
 
 use super::{OutcomeCount, Time};
+use crate::domain::Action;
 use crate::store::{Store, StoreError};
 
 /// A request, with how far it is. Never its contacts.
@@ -37,6 +38,11 @@ pub struct Request {
 impl Request {
     pub fn is_finished(&self) -> bool {
         self.finished_at.is_some()
+    }
+
+    /// An event unlock or a search: what is counted as its contacts are paid calls.
+    pub fn is_direct(&self) -> bool {
+        Action::parse(&self.action).is_some_and(|action| action.channel().is_none())
     }
 }
 
