@@ -20,7 +20,7 @@ use crate::worker::decide::{self, Refusal};
 #[derive(clap::Args)]
 pub(super) struct Decision {
     /// The request's id
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", allow_negative_numbers = true)]
     id: i64,
     /// For programs: a JSON object
     #[arg(long)]

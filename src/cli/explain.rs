@@ -16,7 +16,7 @@ use crate::worker::explain::{self, Explanation};
 #[command(after_help = "Example:\n  unlockd explain 12")]
 pub(super) struct Args {
     /// The request's id
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", allow_negative_numbers = true)]
     id: i64,
     /// For programs: a JSON object
     #[arg(long)]

@@ -17,7 +17,7 @@ use crate::domain::Credits;
 use crate::domain::credits::Approval;
 use crate::store::inbox;
 use crate::store::report::Time;
-use crate::store::{Store, balances, items, ledger};
+use crate::store::{Store, accounts, balances, items, ledger};
 use crate::worker::{intake, prices};
 
 #[derive(clap::Args)]
@@ -67,6 +67,8 @@ struct Plan {
     reason: Option<String>,
     /// A request that has the dedupe key already: nothing would be written.
     dedupe_request_id: Option<i64>,
+    /// Nothing is sent before somebody resumes the account.
+    is_paused: bool,
     balance: Option<i64>,
     balance_at: Option<Time>,
     balance_after: Option<i64>,
@@ -88,6 +90,9 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
         plan.dedupe_request_id = inbox::find_dedupe_key(store, account, dedupe_key).await?;
     }
     let account = &understood.request.account;
+    if let Some(store) = &store {
+        plan.is_paused = accounts::read(store.readers(), account).await?.paused_at.is_some();
+    }
     match store {
         Some(store) if args.offline => {
             if let Some((at, balance)) = balances::last_balance(store.readers(), account).await? {
@@ -155,6 +160,7 @@ async fn plan(
         status,
         reason,
         dedupe_request_id: None,
+        is_paused: false,
         balance: None,
         balance_at: None,
         balance_after: None,
@@ -220,6 +226,13 @@ fn show_balance(plan: &Plan, out: &mut impl Write) -> Outcome {
     }
     let reason = plan.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
     writeln!(out, "The request would be {}{reason}.", plan.status.replace('_', " "))?;
+    if plan.is_paused {
+        let account = &plan.account;
+        writeln!(
+            out,
+            "Account {account} is paused: nothing is sent before unlockd resume --account {account}"
+        )?;
+    }
     if let Some(id) = plan.dedupe_request_id {
         writeln!(out, "Request {id} has this dedupe key already: enqueue would write nothing.")?;
     }

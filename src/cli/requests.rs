@@ -77,7 +77,7 @@ fn cells(request: &Request) -> [String; 9] {
 #[command(after_help = "Example:\n  unlockd request 12")]
 pub(super) struct One {
     /// The request's id
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", allow_negative_numbers = true)]
     id: i64,
     /// For programs: a JSON object
     #[arg(long)]

@@ -269,6 +269,25 @@ async fn events_and_searches_are_told_in_words_of_their_own() {
     assert!(gone.err.contains("nothing was bought; why: unlockd request 3"), "{}", gone.err);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_says_that_the_account_is_paused() {
+    let town = town().await;
+    assert!(!town.ok(&["plan", "789"]).out.contains("paused"));
+    town.ok(&["pause"]);
+    assert!(town.ok(&["plan", "789"]).out.contains("Account default is paused"));
+    assert_eq!(town.ok(&["plan", "789", "--json"]).json()["is_paused"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_below_zero_is_an_id() {
+    let town = town().await;
+    town.ok(&["enqueue", "789"]);
+    for command in ["request", "explain", "approve", "cancel"] {
+        let said = town.run(&[command, "-7"]).with_code(3);
+        assert!(said.err.contains("there is no request -7"), "{}", said.err);
+    }
+}
+
 // ---- listings ----
 
 #[tokio::test(flavor = "multi_thread")]
