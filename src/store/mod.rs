@@ -49,6 +49,7 @@ use crate::guard::{self, Guard};
 use crate::metrics::Metrics;
 
 pub use error::StoreError;
+use error::is_busy;
 pub use writer::Writer;
 
 fn state_migrations() -> Migrator {
@@ -193,10 +194,26 @@ async fn prepare(path: &Path, mode: u32) -> Result<SqliteConnection, StoreError>
             format!("its mode is {:o}, which lets others in; run: chmod {mode:o} {path_text}", found & 0o777);
         return Err(open_error(path, problem));
     }
-    let mut connection =
-        SqliteConnection::connect_with(&options(path)).await.map_err(|error| open_error(path, error))?;
+    let mut connection = connect_patiently(path).await.map_err(|error| open_error(path, error))?;
     verify(path, &mut connection).await?;
     Ok(connection)
+}
+
+/// Between two attempts to connect to a file that is busy.
+const CONNECT_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// SQLite does not wait for its busy timeout while another program turns a new file to WAL.
+async fn connect_patiently(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    let mut left = BUSY_TIMEOUT;
+    loop {
+        match SqliteConnection::connect_with(&options(path)).await {
+            Err(error) if is_busy(&error) && !left.is_zero() => {
+                tokio::time::sleep(CONNECT_AGAIN_AFTER).await;
+                left = left.saturating_sub(CONNECT_AGAIN_AFTER);
+            }
+            connected => return connected,
+        }
+    }
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {
