@@ -319,20 +319,22 @@ impl Evidence<'_> {
         let task_of: HashMap<String, String> =
             self.all::<(String, String)>(accepted).await.into_iter().collect();
         let began = paid_posts(&self.calls).into_iter().filter(|post| post.status == Some(201));
-        let mut last: HashMap<&str, i64> = began
-            .filter_map(|post| Some((task_of.get(post.request_id.as_ref()?)?.as_str(), post.at_ms)))
+        let mut last: HashMap<String, i64> = began
+            .filter_map(|post| {
+                let task = task_of.get(post.request_id.as_ref()?)?;
+                Some((format!("{}-tasks/{task}", post.path), post.at_ms))
+            })
             .collect();
         let mut early = Vec::new();
         for poll in self.calls.iter().filter(|call| call.path.contains("-tasks/")) {
-            let task = poll.path.rsplit('/').next().unwrap_or_default();
-            let gap = last.get(task).map(|before| poll.at_ms - before);
+            let gap = last.get(&poll.path).map(|before| poll.at_ms - before);
             if gap.is_some_and(|gap| gap < self.terms.shortest_step_ms) && !self.allowed.restored {
                 early.push(format!("{} again after {gap:?} ms", poll.path));
             }
             // One that was turned away, or whose answer a crash or the network ate, was none.
             let heard = !self.allowed.unheard.contains(poll.request_id.as_deref().unwrap_or_default());
             if heard && poll.status == Some(200) && poll.fault.is_none() {
-                last.insert(task, poll.at_ms);
+                last.insert(poll.path.clone(), poll.at_ms);
             }
         }
         none("no poll comes before its step", &early)
