@@ -4,10 +4,11 @@
 //! ("Rate-limit friendly polling"). A poll never comes before its step; when calls are scarce it
 //! comes later, and the count of polls does not change by that.
 //!
-//! Pauses between retries grow exponentially with jitter. `backoff` is used as a calculator for
-//! one step of that growth and nothing more: it is not maintained (RUSTSEC-2025-0012), keeps its
+//! Pauses between retries grow exponentially with jitter. `backoff` is used as a calculator of
+//! that growth and nothing more: it is not maintained (RUSTSEC-2025-0012), keeps its
 //! state in memory and draws its own randomness, none of which suits rows that survive a restart.
 
+use std::iter;
 use std::time::Duration;
 
 use backoff::{ExponentialBackoff, backoff::Backoff};
@@ -60,19 +61,17 @@ pub fn tasks_in_flight(limit: u32, window_ms: i64, ladder: &Ladder) -> u32 {
 /// `most_ms`, then half of it is spread by `jitter`, a number from 0 to 1. Never more than
 /// `most_ms`, since the cap comes after the jitter.
 pub fn retry_delay_ms(failures: u32, first_ms: i64, most_ms: i64, jitter: f64) -> i64 {
-    let grown = Duration::from_millis(first_ms.max(1) as u64)
-        .saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(30)));
     let most = Duration::from_millis(most_ms.max(1) as u64);
-    let mut step = ExponentialBackoff {
-        current_interval: grown.min(most),
-        initial_interval: grown.min(most),
+    let mut growth = ExponentialBackoff {
+        current_interval: Duration::from_millis(first_ms.max(1) as u64).min(most),
         randomization_factor: 0.0,
         multiplier: 2.0,
         max_interval: most,
         max_elapsed_time: None,
         ..ExponentialBackoff::default()
     };
-    let delay = duration_ms(step.next_backoff().unwrap_or(most));
+    let mut steps = iter::from_fn(|| growth.next_backoff());
+    let delay = duration_ms(steps.nth(failures.saturating_sub(1).min(30) as usize).unwrap_or(most));
     let spread = (delay as f64 * 0.5 * jitter.clamp(0.0, 1.0)) as i64;
     delay / 2 + spread
 }
@@ -149,12 +148,14 @@ mod tests {
     fn a_task_has_had_its_time_after_give_up_after() {
         assert!(!ladder().is_over(Millis(0), Millis(86_399_999)));
         assert!(ladder().is_over(Millis(0), Millis(86_400_000)));
+        assert_eq!(ladder().give_up_after_ms(), 86_400_000);
     }
 
     #[test]
     fn a_retry_after_is_obeyed_in_full_unless_absurd() {
         assert_eq!(rate_limit_pause_ms(Some(32_000), 5), 32_000);
-        assert_eq!(rate_limit_pause_ms(Some(LONGEST_RETRY_AFTER_MS), 5), LONGEST_RETRY_AFTER_MS);
+        assert_eq!(rate_limit_pause_ms(Some(86_400_000), 5), 86_400_000, "a day");
+        assert_eq!(rate_limit_pause_ms(Some(86_400_001), 5), 3_600_000, "more than a day");
         assert_eq!(rate_limit_pause_ms(Some(1_000_000_000_000_000), 5), 3_600_000);
         assert_eq!(rate_limit_pause_ms(Some(0), 5), 1_000);
         assert_eq!(rate_limit_pause_ms(Some(-7), 5), 1_000);
@@ -167,6 +168,24 @@ mod tests {
         assert_eq!((delays.len(), delays[0]), (9, 5_000));
         assert!((72..=80).contains(&(delays.iter().sum::<i64>() / 3_600_000)));
         assert_eq!(redelivery_delay_ms(1, 1.0), Some(5_500));
+    }
+
+    #[test]
+    fn a_retry_pause_doubles_and_half_of_it_is_jitter() {
+        let table = [
+            (0, 1_000, 60_000, 1.0, 1_000),
+            (1, 1_000, 60_000, 0.0, 500),
+            (1, 1_000, 60_000, 1.0, 1_000),
+            (3, 1_000, 60_000, 0.5, 3_000),
+            (6, 1_000, 60_000, 1.0, 32_000),
+            (4, 500, 8_000, 1.0, 4_000),
+            (u32::MAX, 500, 8_000, 1.0, 8_000),
+            (2, 1_200_000, 7_200_000, 0.0, 1_200_000),
+        ];
+        for (failures, first_ms, most_ms, jitter, expected) in table {
+            let delay = retry_delay_ms(failures, first_ms, most_ms, jitter);
+            assert_eq!(delay, expected, "{failures} failures from {first_ms} to {most_ms}, jitter {jitter}");
+        }
     }
 
     proptest! {
