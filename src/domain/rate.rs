@@ -199,12 +199,7 @@ impl Rate {
 
     /// Calls of the current window that are gone: ours, and what the API says of everybody's.
     pub fn used(&self, now: Millis) -> u32 {
-        let ours = self.sent.iter().filter(|at| now.since(**at) < self.window_ms).count();
-        let seen = match self.remaining {
-            Some((remaining, resets_at)) if resets_at > now => self.limit.saturating_sub(remaining),
-            _ => 0,
-        };
-        u32::try_from(ours).unwrap_or(u32::MAX).max(seen).min(self.limit)
+        self.limit - self.left(now)
     }
 
     pub fn limit(&self) -> u32 {
@@ -333,6 +328,40 @@ mod tests {
         rate.block(Millis(32_000));
         rate.block(Millis(5_000));
         assert_eq!(rate.permission(Millis(1)), Permission::At(Millis(32_000)));
+        assert_eq!(rate.blocked_until(), Some(Millis(32_000)), "for after a restart");
+    }
+
+    #[test]
+    fn what_is_left_and_used_is_the_worse_of_our_count_and_the_apis_while_their_windows_last() {
+        let mut rate = Rate::restored(120, 60_000, [0, 0, 0].map(Millis), Some((90, Millis(20_000))), None);
+        for (now, left) in [(1, 90), (19_999, 90), (20_000, 117), (59_999, 117), (60_000, 120)] {
+            assert_eq!((rate.left(Millis(now)), rate.used(Millis(now))), (left, 120 - left), "{now}");
+        }
+        for at in 0..40 {
+            rate.book(Millis(at));
+        }
+        assert_eq!((rate.left(Millis(50)), rate.used(Millis(50))), (50, 70), "each call counts in both");
+    }
+
+    #[test]
+    fn a_window_of_the_api_that_has_ended_says_nothing_more() {
+        let known = |now| {
+            let mut rate = Rate::restored(120, 60_000, [], Some((90, Millis(20_000))), None);
+            rate.book(Millis(now));
+            rate.remaining()
+        };
+        assert_eq!(known(19_999), Some((89, Millis(20_000))));
+        assert_eq!(known(20_000), None);
+    }
+
+    #[test]
+    fn the_configured_limit_holds_until_the_api_says_otherwise() {
+        let mut rate = Rate::new(120);
+        rate.configure(60);
+        assert_eq!(rate.limit(), 60);
+        rate.learn(RateHeaders { limit: 100, remaining: 50, resets_at: Millis(9_000) }, 0, Millis(1));
+        rate.configure(60);
+        assert_eq!(rate.limit(), 100);
     }
 
     #[test]
@@ -362,6 +391,48 @@ mod tests {
         assert_eq!(rate.window_ms(), 10_000);
     }
 
+    /// A window that is no usual length, which more than an hour is: whatever is learned about it shows.
+    const UNUSUAL_MS: i64 = 4_000_000;
+
+    #[test]
+    fn only_an_end_farther_off_than_a_window_and_its_error_shows_a_longer_one() {
+        let table = [
+            (UNUSUAL_MS - 1_000, UNUSUAL_MS),
+            (UNUSUAL_MS + 2_050, UNUSUAL_MS),
+            (UNUSUAL_MS + 2_051, UNUSUAL_MS + 2_051),
+        ];
+        for (left, window) in table {
+            let mut rate = Rate::new(60);
+            rate.measure(60, UNUSUAL_MS);
+            rate.learn(RateHeaders { limit: 60, remaining: 30, resets_at: Millis(left) }, 0, Millis(0));
+            assert_eq!((rate.limit(), rate.window_ms()), (60, window), "{left}");
+        }
+    }
+
+    #[test]
+    fn only_ends_closer_than_a_window_and_its_error_show_a_shorter_one() {
+        let table = [
+            // The same end twice, by clocks that differ.
+            (999, UNUSUAL_MS),
+            (9_000, 10_000),
+            (UNUSUAL_MS - 2_051, UNUSUAL_MS - 2_051),
+            (UNUSUAL_MS - 2_050, UNUSUAL_MS),
+            (UNUSUAL_MS, UNUSUAL_MS),
+            // Nobody called in the window between.
+            (2 * UNUSUAL_MS, UNUSUAL_MS),
+        ];
+        for (distance, window) in table {
+            let mut rate = Rate::new(60);
+            rate.measure(60, UNUSUAL_MS);
+            for resets_at in [40_000, 40_000 + distance] {
+                let now = Millis(resets_at - 500);
+                rate.book(now);
+                rate.learn(RateHeaders { limit: 60, remaining: 30, resets_at: Millis(resets_at) }, 0, now);
+            }
+            assert_eq!(rate.window_ms(), window, "{distance}");
+        }
+    }
+
     /// Six seconds on its way, an answer names an end six seconds late: no window of six seconds.
     #[test]
     fn a_slow_answer_is_not_taken_for_a_shorter_window() {
@@ -384,6 +455,18 @@ mod tests {
         rate.book(Millis(2));
         rate.learn(headers(2), 0, Millis(3));
         assert_eq!(rate.permission(Millis(4)), Permission::At(Millis(50_000)));
+    }
+
+    #[test]
+    fn others_are_left_a_thirtieth_at_most_two_calls_for_five_minutes() {
+        for (limit, left) in [(29, 0), (30, 1), (59, 1), (60, 2), (3_000, 2)] {
+            let mut rate = Rate::new(limit);
+            for remaining in [10, 8] {
+                rate.learn(RateHeaders { limit, remaining, resets_at: Millis(50_000) }, 0, Millis(1));
+            }
+            let left_at = |now| rate.left_to_others(Millis(now));
+            assert_eq!((left_at(300_000), left_at(300_001)), (left, 0), "{limit}");
+        }
     }
 
     #[test]
@@ -457,5 +540,20 @@ mod tests {
             counts[next as usize] += 1;
         }
         assert_eq!(counts, [800, 800, 200, 200, 100]);
+    }
+
+    #[test]
+    fn a_class_that_did_not_compete_saves_up_no_turns() {
+        let mut turns = Turns::default();
+        for _ in 0..800 {
+            turns.take(Class::Poll, &[Class::Poll]);
+        }
+        let mut counts = [0; 5];
+        for _ in 0..21 {
+            let next = turns.next(&Class::ALL).expect("all compete");
+            turns.take(next, &Class::ALL);
+            counts[next as usize] += 1;
+        }
+        assert_eq!(counts, [8, 8, 2, 2, 1], "their shares, as if nothing had been before");
     }
 }
