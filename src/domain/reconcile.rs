@@ -131,17 +131,33 @@ mod tests {
     }
 
     #[test]
+    fn each_verdict_has_its_word() {
+        let verdicts = [Verdict::Matched, Verdict::Underspent, Verdict::Overspent, Verdict::Unknown];
+        assert_eq!(verdicts.map(Verdict::as_str), ["matched", "underspent", "overspent", "unknown"]);
+    }
+
+    fn shown_by(jobs: &[JobCharge], spent: i64) -> Option<Credits> {
+        price_shown(jobs, &audit(jobs, Some(Credits(10_000)), Some(Credits(10_000 - spent))))
+    }
+
+    #[test]
     fn a_changed_price_shows_itself() {
-        let jobs = [job(8, 10)];
-        let shown = |spent: i64| {
-            let settlement = audit(&jobs, Some(Credits(10_000)), Some(Credits(10_000 - spent)));
-            price_shown(&jobs, &settlement)
-        };
+        let shown = |spent| shown_by(&[job(8, 10)], spent);
         assert_eq!(shown(200), Some(Credits(20)));
         assert_eq!(shown(150), None, "as expected");
         assert_eq!(shown(168), Some(Credits(21)), "only the unlocked are charged");
         assert_eq!(shown(151), None, "no whole price explains it");
-        assert_eq!(shown(-15), None, "a top-up");
+        assert_eq!(shown(130), None, "within the range, though 13 for each would explain it");
+        assert_eq!(shown(-150), None, "a top-up");
+    }
+
+    #[test]
+    fn jobs_that_cannot_be_compared_show_no_price() {
+        let elsewhere = JobCharge { price: Credits(20), ..job(5, 5) };
+        assert_eq!(shown_by(&[job(10, 10), elsewhere], 300), None, "two prices");
+        let written_off = JobCharge { unknown: true, ..job(0, 10) };
+        assert_eq!(shown_by(&[written_off], 200), None, "perhaps nothing was charged");
+        assert_eq!(shown_by(&[job(0, 0)], 20), None, "nothing was bought");
     }
 
     proptest! {
