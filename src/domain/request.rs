@@ -419,6 +419,45 @@ mod tests {
     }
 
     #[test]
+    fn a_direct_action_knows_its_first_call_and_how_many_there_may_be() {
+        let direct = |action: &str| RawRow { action: action.into(), personnel_ids: None, ..row("") };
+        let event = RawRow { event_id: Some("e7".into()), ..direct("unlock_event_contacts") };
+        let search = RawRow {
+            event_id: Some("not/looked/at".into()),
+            query: Some(" Acme ".into()),
+            max_pages: 3,
+            ..direct("search_exhibitor_events")
+        };
+        for (row, calls, first) in [(event, 1, "e7"), (search.clone(), 3, "1")] {
+            let request = parse(&row, &accounts()).expect("makes sense");
+            let first = Contacts { valid: vec![PersonnelId::trusted(first)], invalid: vec![] };
+            assert_eq!((request.wish.calls(), request.first_call()), (calls, first), "{}", row.action);
+        }
+        let search = parse(&search, &accounts()).expect("makes sense");
+        assert_eq!(search.wish, Wish::Search { query: "Acme".into(), max_pages: 3 });
+        let contacts = parse(&row("[1]"), &accounts()).expect("makes sense");
+        assert_eq!(contacts.wish.calls(), 0, "contacts are counted one by one");
+    }
+
+    #[test]
+    fn what_a_person_allows_is_kept() {
+        for (max_credits, approved) in [(None, 0), (Some(0), 1), (Some(1_500), 0)] {
+            let request =
+                parse(&RawRow { max_credits, approved, ..row("[1]") }, &accounts()).expect("makes sense");
+            assert_eq!((request.max_credits, request.approved), (max_credits.map(Credits), approved == 1));
+        }
+    }
+
+    #[test]
+    fn a_rejected_row_names_the_contacts_that_can_be_read() {
+        let rejected = RawRow { approved: 2, ..row(r#"["1", "x"]"#) };
+        let contacts = Contacts { valid: vec![PersonnelId::trusted("1")], invalid: vec!["x".into()] };
+        assert_eq!(named(&rejected), contacts);
+        let nobody = [row("789"), RawRow { action: "steal_emails".into(), ..rejected }];
+        assert_eq!(nobody.map(|row| named(&row)), [Contacts::default(), Contacts::default()]);
+    }
+
+    #[test]
     fn a_rejection_never_repeats_the_rows_content() {
         let secret = "jane.doe@acme.example";
         for bad in [row(secret), row(&format!("\"{secret}\"")), row(&format!("[\"{secret}\"]"))] {
