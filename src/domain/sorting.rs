@@ -213,6 +213,34 @@ mod tests {
     }
 
     #[test]
+    fn questions_that_could_not_be_asked_are_counted_until_one_is_answered() {
+        let mut sorting = Sorting::new(ids(0..4), Credits(15));
+        assert_eq!([sorting.failed(), sorting.failed(), sorting.failed()], [1, 2, 3]);
+        sorting.answer(Quote::Costs(Credits(45)));
+        assert_eq!([sorting.failed(), sorting.failed()], [1, 2]);
+        sorting.answer_not_found_closely();
+        assert_eq!(sorting.failed(), 1);
+    }
+
+    #[test]
+    fn without_asking_all_that_is_left_costs_the_expected_price() {
+        let mut sorting = Sorting::new(ids(0..4), Credits(15));
+        sorting.answer(Quote::Costs(Credits(30)));
+        sorting.answer(Quote::NothingToPay);
+        sorting.ask_nothing();
+        assert_eq!(sorting.question(), None);
+        assert_eq!((sorting.had, sorting.chargeable, sorting.cost), (ids(0..2), ids(2..4), Credits(30)));
+    }
+
+    #[test]
+    fn what_is_read_instead_leaves_the_batch_and_costs_nothing() {
+        let mut sorting = Sorting::new(ids(0..3), Credits(15));
+        sorting.answer(Quote::Unhelpful("system_error"));
+        sorting.read_instead();
+        assert_eq!((sorting.had, sorting.chargeable, sorting.cost), (ids(0..3), vec![], Credits::ZERO));
+    }
+
+    #[test]
     fn a_batch_that_the_balance_does_not_cover_is_sorted_all_the_same() {
         let mut sorting = Sorting::new(ids(0..3), Credits(15));
         sorting.answer(Quote::TooLittle(Credits(45)));
