@@ -51,6 +51,7 @@ mod tests {
         let counts =
             |now| usage.last_hour(Millis(now)).into_iter().map(|(at, n)| (at.0, n)).collect::<Vec<_>>();
         assert_eq!(counts(3_599_999), [(0, 3), (10_000, 1), (3_590_000, 1)]);
+        assert_eq!(counts(3_600_000), [(10_000, 1), (3_590_000, 1)]);
         assert_eq!(counts(3_610_000), [(3_590_000, 1)]);
     }
 
