@@ -33,7 +33,8 @@ cargo bench --bench measure -- NAME
   soak [--minutes N] [--seed N] [--kill-every S] [--fault-every S] [--request-every S] [--out FOLDER]
                              random faults and kills, invariants checked every minute; writes soak.svg and
                              soak.csv (2 minutes, seed 1, 4, 4 and 1 s on average, target/soak)
-  strace [--call C] [--most N] kill, EIO and ENOSPC at the N-th write, sync, send and receive; needs strace
+  strace [--call C] [--fault F] [--from N] [--most N]
+                             kill, EIO and ENOSPC at the N-th write, sync, send and receive; needs strace
   power-cut [--seed N] [--subsets N]
                              every file a disk may hold after a power cut, read and recovered from; needs strace";
 

@@ -6,6 +6,7 @@
 //! worker without one finishes the job; every contact must be paid for once, and the books must agree. The
 //! sandbox charges every repeated POST again.
 
+use std::ops::RangeInclusive;
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -36,8 +37,9 @@ pub(crate) async fn run(arguments: &[String]) {
         println!("strace is not installed: apt-get install strace");
         std::process::exit(1);
     }
-    let only = text(arguments, "--call");
+    let (only, only_fault) = (text(arguments, "--call"), text(arguments, "--fault"));
     let most = flag(arguments, "--most", 2_000.0) as u32;
+    let first = flag(arguments, "--from", 1.0) as u32;
     let (since, mut runs) = (Instant::now(), 0);
     for call in CALLS.into_iter().filter(|call| only.as_deref().is_none_or(|only| only == *call)) {
         // A send or receive that fails with a disk's error is no fault that exists.
@@ -48,8 +50,9 @@ pub(crate) async fn run(arguments: &[String]) {
             ("error=ENOSPC", is_disk),
             ("error=ECONNRESET", !is_disk),
         ];
-        for (fault, _) in faults.into_iter().filter(|(_, fits)| *fits) {
-            let hits = sweep(call, fault, most).await;
+        let asked = |fault: &str| only_fault.as_deref().is_none_or(|only| only == fault);
+        for (fault, _) in faults.into_iter().filter(|(fault, fits)| *fits && asked(fault)) {
+            let hits = sweep(call, fault, first..=most).await;
             println!("strace: {call} {fault}: {hits} places, every contact paid once and delivered");
             runs += hits;
         }
@@ -61,8 +64,9 @@ pub(crate) async fn run(arguments: &[String]) {
 }
 
 /// Returns how many places there were.
-async fn sweep(call: &str, fault: &str, most: u32) -> u32 {
-    for nth in 1..=most {
+async fn sweep(call: &str, fault: &str, places: RangeInclusive<u32>) -> u32 {
+    let (first, most) = (*places.start(), *places.end());
+    for nth in places {
         let place = place().await;
         let untouched = injected(&place, call, fault, nth).await;
         let mut command = place.command();
@@ -72,10 +76,10 @@ async fn sweep(call: &str, fault: &str, most: u32) -> u32 {
         assert!(status.success(), "after {what}: {status}\n{}", place.log());
         assert_paid_once(&place, &what).await;
         if untouched {
-            return nth - 1;
+            return nth - first;
         }
     }
-    most
+    most + 1 - first
 }
 
 /// A database with a request, and a hostile sandbox.
@@ -144,5 +148,5 @@ pub(crate) async fn assert_paid_once(place: &Place, what: &str) {
         place.log()
     );
     let booked = place.number(&mut connection, "select sum(credits) from ledger").await;
-    assert_eq!(booked, accounting.charged_total, "{what}: the ledger");
+    assert_eq!(booked, accounting.charged_total, "{what}: the ledger\n{}", place.log());
 }
