@@ -19,7 +19,7 @@ pub mod explain;
 pub mod form;
 pub mod gate;
 pub mod heartbeat;
-mod heed;
+pub mod heed;
 pub mod host;
 pub mod intake;
 pub mod notify;

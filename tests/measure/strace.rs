@@ -148,5 +148,17 @@ pub(crate) async fn assert_paid_once(place: &Place, what: &str) {
         place.log()
     );
     let booked = place.number(&mut connection, "select sum(credits) from ledger").await;
-    assert_eq!(booked, accounting.charged_total, "{what}: the ledger\n{}", place.log());
+    let timeline: Vec<String> = sqlx::query_scalar(
+        "select at || ' ' || coalesce(job_id, '') || ' ' || event || ' ' || coalesce(detail, '') from request_events order by id",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .expect("readable");
+    assert_eq!(
+        booked,
+        accounting.charged_total,
+        "{what}: the ledger\n{}\n{}",
+        timeline.join("\n"),
+        place.log()
+    );
 }
