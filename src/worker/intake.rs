@@ -60,15 +60,13 @@ pub(super) async fn end_untaken(deps: &Deps, written: &[&Written]) -> Result<(),
     let accounts = deps.accounts();
     let mut ended = Vec::with_capacity(ids.len());
     for row in inbox::rows(&deps.store, &ids).await? {
-        let is_cancelled = |written: &&&Written| written.id == row.id && written.says("cancelled");
-        ended.push(match written.iter().find(is_cancelled) {
-            Some(_) => cancelled(row, &accounts),
-            None => {
-                let (digest, wish) = (digest(&row), Err(Rejection::StatusGiven));
-                let taken = Taken { row, digest, wish };
-                rejected(&taken, &request::named(&raw(&taken.row)), &Rejection::StatusGiven)
-            }
-        });
+        if written.iter().any(|written| written.id == row.id && written.says("cancelled")) {
+            ended.push(cancelled(row, &accounts));
+            continue;
+        }
+        let (digest, wish) = (digest(&row), Err(Rejection::StatusGiven));
+        let taken = Taken { row, digest, wish };
+        ended.push(rejected(&taken, &request::named(&raw(&taken.row)), &Rejection::StatusGiven));
     }
     record(deps, ended, &[], deps.clock.now()).await
 }
