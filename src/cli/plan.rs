@@ -17,7 +17,7 @@ use crate::domain::Credits;
 use crate::domain::credits::Approval;
 use crate::store::inbox;
 use crate::store::report::Time;
-use crate::store::{Store, accounts, balances, items, ledger};
+use crate::store::{Store, accounts, balances, ledger, paid};
 use crate::worker::{intake, prices};
 
 #[derive(clap::Args)]
@@ -121,7 +121,7 @@ async fn plan(
     let (mut known, mut price) = (HashMap::new(), prices(config).of(request.action));
     if let Some(store) = store {
         let json = serde_json::json!(contacts.valid).to_string();
-        let found = items::had_or_in_flight(store.readers(), &request.account, request.action, json).await?;
+        let found = paid::had_or_in_flight(store.readers(), &request.account, request.action, json).await?;
         known.extend(found.into_iter().map(|known| (known.personnel_id, known.in_flight)));
         let seen = ledger::seen_price(store.readers(), &request.account, request.action).await?;
         price = seen.unwrap_or(price);

@@ -16,7 +16,7 @@ use crate::guard::{self, Guard};
 use crate::store::inbox::{self, InboxRow};
 use crate::store::requests::{NewItem, NewRequest};
 use crate::store::written::Written;
-use crate::store::{StoreError, items, jobs, requests};
+use crate::store::{StoreError, items, jobs, paid, requests};
 
 /// Rows in one transaction: long enough to share its cost, short enough not to hold up a poll.
 const ROWS_AT_ONCE: u32 = 4_000;
@@ -176,7 +176,7 @@ async fn known(deps: &Deps, taken: &[Taken]) -> Result<KnownByKind, StoreError> 
     let mut known = KnownByKind::new();
     for ((account, action), ids) in asked {
         let json = serde_json::json!(ids).to_string();
-        let had = items::had_or_in_flight(deps.store.readers(), &account, action, json).await?;
+        let had = paid::had_or_in_flight(deps.store.readers(), &account, action, json).await?;
         let had = had.into_iter().map(|contact| contact.personnel_id).collect();
         let price = deps.price(&account, action).await?;
         known.insert((account, action), Known { had, price });

@@ -16,7 +16,7 @@ use crate::domain::sorting::{Quote, Sorting};
 use crate::domain::{Credits, Millis, PersonnelId};
 use crate::guard::{self, Guard};
 use crate::store::jobs::Job;
-use crate::store::{StoreError, accounts, attempts, direct, items, jobs, reading, requests, timeline};
+use crate::store::{StoreError, accounts, attempts, direct, jobs, paid, reading, requests, timeline};
 
 /// Prechecks that fail this often in a row are done without, the endpoint being advisory. Where a contact
 /// may be paid for already, its profile is read instead, or a person is asked.
@@ -41,8 +41,8 @@ pub(super) async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) ->
     // A contact that was paid for and whose value is not here, or that was bought after the copy that was
     // restored, is not bought unasked.
     let restored = accounts::read(deps.store.readers(), &job.account).await?.restored_at.is_some();
-    let paid = job.channel().is_some() && items::paid_before(deps.store.readers(), job.id).await?;
-    let must_ask = restored || paid;
+    let is_paid = job.channel().is_some() && paid::paid_before(deps.store.readers(), job.id).await?;
+    let must_ask = restored || is_paid;
     let tries = if restored { PRECHECK_TRIES_RESTORED } else { PRECHECK_TRIES };
     if !deps.config().submit.precheck && !must_ask {
         sorting.ask_nothing();
@@ -81,7 +81,7 @@ pub(super) async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) ->
             },
         }
     }
-    if paid && sorting.unhelpful().is_some() && guard::holds(Guard::Erased) {
+    if is_paid && sorting.unhelpful().is_some() && guard::holds(Guard::Erased) {
         // What was paid for once is not bought on a price list: its profile tells.
         sorting.read_instead();
     }
