@@ -49,6 +49,8 @@ pub struct Sorting {
     pub had: Vec<PersonnelId>,
     /// Those of `had` whose profile may be locked as yet, since they are being unlocked.
     pub unlocking: Vec<PersonnelId>,
+    /// Those of `had` that were paid for a moment ago and brought nothing: their profile may be locked, too.
+    pub in_vain: Vec<PersonnelId>,
     /// What the chargeable contacts cost, by the API's own figures where it gave any.
     pub cost: Credits,
 }
@@ -67,6 +69,7 @@ impl Sorting {
             chargeable: vec![],
             had: vec![],
             unlocking: vec![],
+            in_vain: vec![],
             cost: Credits::ZERO,
         }
     }
@@ -87,6 +90,7 @@ impl Sorting {
     pub fn without_had(mut self) -> Sorting {
         self.had.clear();
         self.unlocking.clear();
+        self.in_vain.clear();
         self
     }
 
@@ -105,6 +109,18 @@ impl Sorting {
     pub fn read_instead(&mut self) {
         self.had.append(&mut self.chargeable);
         self.cost = Credits::ZERO;
+    }
+
+    /// Takes contacts out of the batch although they would be charged: somebody was charged for each a
+    /// moment ago, which may show late.
+    pub fn set_aside_in_vain(&mut self, contacts: &[PersonnelId]) {
+        let before = self.chargeable.len() as i64;
+        let in_vain: Vec<_> = self.chargeable.extract_if(.., |id| contacts.contains(id)).collect();
+        self.had.extend_from_slice(&in_vain);
+        self.in_vain.extend(in_vain);
+        // Rounded up: what is held may overstate, never understate.
+        let left = self.chargeable.len() as i64;
+        self.cost = Credits((self.cost.0 * left + before - 1) / before.max(1));
     }
 
     /// Goes without asking: everything is taken to cost the expected price.
@@ -238,6 +254,29 @@ mod tests {
         sorting.answer(Quote::Unhelpful("system_error"));
         sorting.read_instead();
         assert_eq!((sorting.had, sorting.chargeable, sorting.cost), (ids(0..3), vec![], Credits::ZERO));
+    }
+
+    #[test]
+    fn what_was_paid_for_in_vain_leaves_the_batch_with_its_share_of_the_cost() {
+        let mut sorting = Sorting::new(ids(0..3), Credits(15));
+        sorting.answer(Quote::Costs(Credits(45)));
+        sorting.set_aside_in_vain(&ids(1..2));
+        assert_eq!((&sorting.in_vain, &sorting.had), (&ids(1..2), &ids(1..2)));
+        assert_eq!((sorting.chargeable.len(), sorting.cost), (2, Credits(30)));
+        sorting.set_aside_in_vain(&ids(0..3));
+        assert_eq!((sorting.had.len(), sorting.chargeable.len(), sorting.cost), (3, 0, Credits::ZERO));
+        sorting.set_aside_in_vain(&ids(0..3));
+        let left = sorting.without_had();
+        assert!(left.in_vain.is_empty() && left.had.is_empty());
+    }
+
+    #[test]
+    fn a_share_that_is_no_whole_number_is_rounded_up() {
+        let mut sorting = Sorting::new(ids(0..3), Credits(15));
+        sorting.answer(Quote::Unhelpful("system_error"));
+        sorting.cost = Credits(46);
+        sorting.set_aside_in_vain(&ids(0..1));
+        assert_eq!(sorting.cost, Credits(31));
     }
 
     #[test]

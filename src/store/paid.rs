@@ -3,7 +3,8 @@
 use sqlx::SqlitePool;
 
 use super::StoreError;
-use crate::domain::{AccountId, Action, JobId};
+use super::items::json_ids;
+use crate::domain::{AccountId, Action, JobId, Millis, PersonnelId};
 
 /// Whether a job has a contact that was paid for before, or may have been: its value was erased, or it was in
 /// a job that was charged or was never answered, this one's own lost submissions among them.
@@ -19,6 +20,30 @@ pub async fn paid_before(readers: &SqlitePool, job_id: JobId) -> Result<bool, St
     .bind(job_id.0)
     .fetch_one(readers)
     .await?)
+}
+
+/// Of these contacts, those for which a job was charged that ended after `since` and brought no value: its
+/// charge, and what it unlocked, may show late.
+pub async fn paid_in_vain(
+    readers: &SqlitePool,
+    account: &AccountId,
+    action: Action,
+    contacts: &[PersonnelId],
+    since: Millis,
+) -> Result<Vec<PersonnelId>, StoreError> {
+    let ids: Vec<String> = sqlx::query_scalar(
+        "select distinct personnel_id from items
+         where personnel_id in (select value from json_each(?3)) and account = ?1 and action = ?2
+           and outcome in ('no_value', 'unresolved', 'lost', 'expired') and resolved_at > ?4
+           and exists (select 1 from ledger l where l.job_id = items.job_id and l.entry = 'charge')",
+    )
+    .bind(account.as_str())
+    .bind(action.as_str())
+    .bind(json_ids(contacts))
+    .bind(since.0)
+    .fetch_all(readers)
+    .await?;
+    Ok(ids.into_iter().map(PersonnelId::trusted).collect())
 }
 
 /// A contact that need not be bought.

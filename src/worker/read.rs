@@ -5,6 +5,7 @@
 //! still under way is looked at again with growing pauses.
 
 use super::gate::{Entry, Gate};
+use super::sort::paid_in_vain;
 use super::{Deps, Report, direct, read_failure};
 use crate::domain::failure::ReadFailure;
 use crate::domain::job::{Doubt, Event, State};
@@ -83,10 +84,13 @@ async fn read(deps: &Deps, gate: &Gate, contact: ToRead) -> Result<Report, Store
 }
 
 /// A contact was set aside, and its profile is locked: it is sent after all. Not at once where the precheck
-/// may speak of an unlock that runs, as in a copy of an older day; nor unasked where it said so. Each time as
-/// long passes as had passed before, until it is given up like a task.
+/// may speak of an unlock that runs, as in a copy of an older day, or where it was paid for a moment ago; nor
+/// unasked where an unlock was said to run. Each time as long passes as had passed before, until it is given up
+/// like a task.
 async fn locked_aside(deps: &Deps, gate: &Gate, contact: ToRead, now: Millis) -> Result<Report, StoreError> {
     let Some(job_id) = contact.job_id else { return Ok(Report::did(1)) };
+    let contacts = std::slice::from_ref(&contact.personnel_id);
+    let in_vain = paid_in_vain(deps, (&gate.account, contact.action), contacts).await?;
     let row = accounts::read(deps.store.readers(), &gate.account).await?;
     let least_ms = deps.patience().verify_after_ms.saturating_mul(4);
     let patience_ms = match contact.unlocking_since {
@@ -97,7 +101,7 @@ async fn locked_aside(deps: &Deps, gate: &Gate, contact: ToRead, now: Millis) ->
     let give_up_ms = pacing::duration_ms(deps.config().polling.give_up_after);
     if contact.unlocking_since.is_some_and(|since| now.since(since) >= give_up_ms) {
         finish(deps, job_id, contact.personnel_id, Outcome::Unresolved, now).await?;
-    } else if now.since(contact.reading_since) < patience_ms {
+    } else if !in_vain.is_empty() || now.since(contact.reading_since) < patience_ms {
         put_off(deps, job_id, contact.personnel_id, now.plus(pause_ms(contact.reads)), true).await?;
     } else {
         send_after_all(deps, job_id, contact.personnel_id, now).await?;

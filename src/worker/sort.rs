@@ -13,7 +13,7 @@ use crate::domain::failure::ReadFailure;
 use crate::domain::job::Event;
 use crate::domain::rate::Class;
 use crate::domain::sorting::{Quote, Sorting};
-use crate::domain::{Credits, Millis, PersonnelId};
+use crate::domain::{AccountId, Action, Credits, Millis, PersonnelId};
 use crate::guard::{self, Guard};
 use crate::store::jobs::Job;
 use crate::store::{StoreError, accounts, attempts, direct, jobs, paid, reading, requests, timeline};
@@ -85,8 +85,23 @@ pub(super) async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) ->
         // What was paid for once is not bought on a price list: its profile tells.
         sorting.read_instead();
     }
+    if is_paid && !sorting.chargeable.is_empty() {
+        let in_vain = paid_in_vain(deps, (&job.account, job.action), &sorting.chargeable).await?;
+        sorting.set_aside_in_vain(&in_vain);
+    }
     deps.sortings().insert(key, sorting.clone());
     Ok(Sorted::Done(sorting))
+}
+
+/// Of these contacts, those for which a charge may not show yet; see [`paid::paid_in_vain`]. As long
+/// as a lost answer has for its effect to show.
+pub(super) async fn paid_in_vain(
+    deps: &Deps,
+    (account, action): (&AccountId, Action),
+    contacts: &[PersonnelId],
+) -> Result<Vec<PersonnelId>, StoreError> {
+    let since = deps.clock.now().plus(-deps.patience().verify_after_ms.saturating_mul(4));
+    paid::paid_in_vain(deps.store.readers(), account, action, contacts, since).await
 }
 
 /// Takes a quote for what it says about this job.
@@ -135,6 +150,8 @@ pub(super) async fn set_aside(deps: &Deps, job: &Job, sorting: Sorting) -> Resul
     let now = deps.clock.now();
     // Where no precheck told, its request does not pay before the profile does.
     let (had, told) = (sorting.had.clone(), sorting.unhelpful().is_none());
+    // Those that were paid for in vain show nothing of what this job has sent.
+    let (in_vain, unlocked) = (sorting.in_vain.len(), had.len() - sorting.in_vain.len());
     let (mut smaller, key) = (job.clone(), (job.id, job.version));
     smaller.contacts = sorting.chargeable.len() as u32;
     if sorting.chargeable.is_empty() {
@@ -146,7 +163,7 @@ pub(super) async fn set_aside(deps: &Deps, job: &Job, sorting: Sorting) -> Resul
             Box::pin(async move {
                 let (price, with_had) = (smaller.price, requests::shares(&mut *connection, job_id).await?);
                 reading::to_reading(&mut *connection, job_id, &had, Some(&unlocking), now).await?;
-                let lost = book_unanswered(&mut *connection, &mut smaller, now).await?;
+                let lost = unlocked > 0 && book_unanswered(&mut *connection, &mut smaller, now).await?;
                 if let Some(price) = price.filter(|_| lost && told) {
                     let left = requests::shares(&mut *connection, job_id).await?;
                     requests::commit_shares(&mut *connection, &with_had, price).await?;
@@ -160,8 +177,18 @@ pub(super) async fn set_aside(deps: &Deps, job: &Job, sorting: Sorting) -> Resul
                     );
                     timeline::of_job(&mut *connection, now, job_id, "unlock_in_progress", &detail).await?;
                 }
-                let detail = format!("{} contacts are unlocked already and are read, not bought", had.len());
-                timeline::of_job(connection, now, job_id, "already_unlocked", &detail).await
+                if in_vain > 0 {
+                    let detail = format!(
+                        "{in_vain} contacts were paid for a moment ago and brought nothing; one whose profile \
+                         stays locked is bought again"
+                    );
+                    timeline::of_job(&mut *connection, now, job_id, "paid_in_vain", &detail).await?;
+                }
+                if unlocked > 0 {
+                    let detail = format!("{unlocked} contacts are unlocked already and are read, not bought");
+                    timeline::of_job(&mut *connection, now, job_id, "already_unlocked", &detail).await?;
+                }
+                Ok(())
             })
         })
         .await?;

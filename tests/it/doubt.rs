@@ -352,3 +352,52 @@ async fn a_top_up_does_not_hide_that_a_submission_was_charged() {
         town.check().await;
     }
 }
+
+/// Found by the simulation, seed 262: the API denied a live task, and another request asked for its contact
+/// before anything showed that it was paid for.
+#[tokio::test]
+async fn a_contact_that_was_paid_for_a_moment_ago_and_brought_nothing_is_not_bought_again() {
+    for (fault, outcome) in [("status=404@poll", "lost"), ("pass", "no_value")] {
+        let setup = Setup::default().sandbox(|options| {
+            options.billing = Billing::Repeats;
+            (options.task_seconds, options.charge_lag) = (2.0, std::time::Duration::from_secs(40));
+        });
+        let mut town = setup.build().await;
+        town.fault(fault);
+        let id = if outcome == "lost" { "101" } else { "199" };
+        let first = town.insert(None, &[id]).await;
+        town.finish_all().await;
+        assert_eq!(town.outcome(first, id).await.0, outcome);
+        let again = town.insert(None, &[id, "102"]).await;
+        town.finish_all().await;
+        let read = if outcome == "lost" { ("delivered", Some("profile")) } else { ("no_value", None) };
+        let found = town.outcome(again, id).await;
+        assert_eq!((found.0.as_str(), found.1.as_deref()), read);
+        assert_eq!(town.outcome(again, "102").await.0, "delivered", "nobody else waits for it");
+        let sent: Vec<_> = town.posts().iter().map(Town::sent).collect();
+        assert_eq!(sent, [[id], ["102"]], "{outcome}");
+        let told = town.timeline(2).await;
+        assert!(told.iter().any(|line| line.contains("paid_in_vain")), "{told:?}");
+        town.check().await;
+    }
+}
+
+/// The caution ends: what stays locked for four times `submit.verify_after` was not unlocked.
+#[tokio::test]
+async fn a_contact_that_was_paid_for_in_vain_and_stays_locked_is_bought_again() {
+    let mut town = Setup::default().config("SUBMIT__VERIFY_AFTER", "30s").build().await;
+    town.fault("status=404@poll");
+    let first = town.insert(None, &["101"]).await;
+    town.finish_all().await;
+    assert_eq!(town.outcome(first, "101").await.0, "lost");
+    // As though the vendor had lost it: the contact of the lost task is one that is locked for good.
+    town.meddle("update items set personnel_id = '103'").await.expect("another contact");
+    let ended = town.number("select resolved_at from items").await;
+    let again = town.insert(None, &["103"]).await;
+    town.finish_all().await;
+    assert_eq!(town.outcome(again, "103").await.0, "delivered");
+    let sent_at = town.number("select max(started_at) from attempts").await;
+    assert!(sent_at - ended >= 120_000, "after {} ms", sent_at - ended);
+    assert_eq!(town.posts().len(), 2);
+    town.check().await;
+}

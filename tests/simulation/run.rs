@@ -45,8 +45,6 @@ pub(crate) struct Run {
     pub(crate) profile: Profile,
     pub(crate) clock: Clock,
     pub(crate) sandbox: Sandbox,
-    /// What the vendor charged and unlocked is seen in its other answers only after a while.
-    pub(crate) charges_show_late: bool,
     pub(crate) calls: Calls,
     pub(crate) trace: Trace,
     pub(crate) allowed: Allowed,
@@ -83,9 +81,7 @@ impl Run {
             inbox_apart: rng.u8(..5) == 0,
             erases: rng.u8(..6) == 0,
         };
-        let vendor = vendor(&mut rng);
-        let charges_show_late = !vendor.charge_lag.is_zero();
-        let sandbox = sandbox::without_socket(vendor);
+        let sandbox = sandbox::without_socket(vendor(&mut rng));
         let calls = Calls::new(clock.clone());
         let folder = home.join("0");
         empty_database(&folder);
@@ -106,7 +102,6 @@ impl Run {
             profile,
             clock,
             sandbox,
-            charges_show_late,
             calls,
             trace,
             // A call that is long under way may arrive in the vendor's next window.

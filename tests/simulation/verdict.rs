@@ -14,20 +14,17 @@ impl Run {
     /// Contacts that bring nothing may be bought again, once for each request that asks for them:
     /// the vendor says so.
     async fn allow_what_brings_nothing(&mut self, state: &mut SqliteConnection) {
-        type Row = (String, String, u32, bool, bool);
+        type Row = (String, String, u32, bool);
         let rows: Vec<Row> = sqlx::query_as(
-            "select personnel_id, action, count(*), max(coalesce(event_id, '') = '500'), max(outcome is 'lost')
-             from items group by 1, 2",
+            "select personnel_id, action, count(*), max(coalesce(event_id, '') = '500') from items group by 1, 2",
         )
         .fetch_all(state)
         .await
         .expect("readable");
-        for (id, action, requests, task_failed, task_denied) in rows {
+        for (id, action, requests, task_failed) in rows {
             let phones = action == "unlock_contact_phones";
             let channel = if phones { Channel::Phone } else { Channel::Email };
-            // A task that the API denied before its charge shows: nothing that can be read tells of it.
-            let denied = task_denied && self.charges_show_late;
-            if task_failed || denied || ["90", "97", "98"].iter().any(|fate| id.ends_with(fate)) {
+            if task_failed || ["90", "97", "98"].iter().any(|fate| id.ends_with(fate)) {
                 self.allowed.charges.insert((id, channel), requests);
             }
         }
