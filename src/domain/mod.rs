@@ -24,6 +24,7 @@ pub mod outcome;
 pub mod pacing;
 pub mod rate;
 pub mod reconcile;
+pub mod rejected;
 pub mod request;
 pub mod sorting;
 pub mod usage;

@@ -5,7 +5,7 @@ use sqlx::{FromRow, SqliteConnection, SqlitePool};
 
 use super::StoreError;
 use super::error::exactly_one;
-use super::timeline;
+use super::{rejections, timeline};
 use crate::domain::{Credits, JobId, Millis, RequestId};
 
 /// A request to be written, with its items; everything that intake has decided.
@@ -131,7 +131,7 @@ fn request_json(request: &NewRequest, now: Millis) -> serde_json::Value {
 }
 
 /// Marks accepted requests (ids as JSON) done whose last item has an outcome. A request whose
-/// items were all cancelled is cancelled.
+/// items were all cancelled is cancelled; one whose items were all rejected says why.
 pub async fn finish_complete(
     connection: &mut SqliteConnection,
     request_ids: &str,
@@ -158,7 +158,9 @@ pub async fn finish_complete(
         .fetch_all(&mut *connection)
         .await?;
         if !finished.is_empty() {
-            timeline::of_requests(&mut *connection, now, &json!(finished).to_string(), status).await?;
+            let finished = json!(finished).to_string();
+            rejections::give_reasons(&mut *connection, &finished).await?;
+            timeline::of_requests(&mut *connection, now, &finished, status).await?;
         }
     }
     Ok(())

@@ -175,13 +175,16 @@ pub(super) async fn record_failure(
                     take_back(&mut *connection, &mut job, now).await?;
                 }
                 attempts::end_attempt(&mut *connection, job.id, &end, now).await?;
-                if let Some(outcome) = rejected {
-                    items::finish_all(&mut *connection, job.id, job.event_id.as_ref(), &outcome, now).await?;
+                if let Some(outcome) = &rejected {
+                    items::finish_all(&mut *connection, job.id, job.event_id.as_ref(), outcome, now).await?;
                     book_unanswered(&mut *connection, &mut job, now).await?;
-                    requests::finish_complete_of_job(&mut *connection, job.id, now).await?;
                 }
                 jobs::save(&mut *connection, &job).await?;
-                timeline::of_job(connection, now, job.id, event.name(), &detail).await
+                timeline::of_job(&mut *connection, now, job.id, event.name(), &detail).await?;
+                match rejected {
+                    Some(_) => requests::finish_complete_of_job(connection, job.id, now).await,
+                    None => Ok(()),
+                }
             })
         })
         .await

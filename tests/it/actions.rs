@@ -261,6 +261,9 @@ async fn a_404_ends_every_action_without_a_retry() {
         assert_eq!(case.outcome(&mut town, request).await, "rejected", "{}", case.action);
         assert_eq!(case.posts(&town), 1, "{}", case.action);
         assert_eq!((town.sandbox.accounting().charged_total, booked(&mut town).await), (0, 0));
+        let (status, reason) = town.inbox(request).await;
+        let reason = reason.expect("a reason");
+        assert!(status == "done" && reason.contains("NOT_FOUND): nothing was charged"), "{status}: {reason}");
         town.check().await;
     }
 }
@@ -272,6 +275,11 @@ async fn an_event_that_does_not_exist_is_rejected_by_the_precheck_without_a_post
     town.finish_all().await;
     assert_eq!(EVENT.outcome(&mut town, request).await, "rejected");
     assert!(town.calls("/unlock").is_empty());
+    let reason = town.inbox(request).await.1.expect("a reason");
+    assert!(
+        reason.starts_with("its event was rejected by the API (not_found): nothing was charged"),
+        "{reason}"
+    );
     let timeline = town.timeline(1).await;
     assert!(timeline.contains(&"refused".to_owned()), "{timeline:?}");
     town.check().await;

@@ -191,6 +191,20 @@ async fn a_lost_submission_that_shows_its_effect_after_it_was_taken_back_is_book
     }
 }
 
+#[tokio::test]
+async fn a_rejection_after_a_lost_submission_does_not_say_that_nothing_was_charged() {
+    let mut town = Town::new().await;
+    town.fault("lost-request@unlock");
+    town.fault("status=404@unlock");
+    let request = town.insert(Some("7"), &["101"]).await;
+    town.finish_all().await;
+    assert_eq!((town.posts().len(), town.job_state(1).await.as_str()), (2, "rejected"));
+    let reason = town.inbox(request).await.1.expect("a reason");
+    assert!(reason.contains("(NOT_FOUND): an earlier submission that nobody answered may have"), "{reason}");
+    assert!(!reason.contains("nothing was charged"), "{reason}");
+    town.check().await;
+}
+
 /// What the lost one has cost is booked once, and what goes out again is booked beside it.
 #[tokio::test]
 async fn a_lost_submission_of_which_a_part_is_sent_again_is_booked_once() {

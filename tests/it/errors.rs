@@ -31,10 +31,15 @@ async fn a_submission_refused_for_good_ends_its_contacts_without_a_retry() {
 async fn an_event_that_does_not_exist_ends_its_contacts() {
     let mut town = Town::new().await;
     let request = town.insert(Some("99404"), &["101"]).await;
+    let other = town.insert(Some("7"), &["201"]).await;
     town.finish_all().await;
     assert_eq!(town.outcome(request, "101").await.0, "rejected");
-    assert!(town.posts().len() <= 1);
-    assert_eq!(town.sandbox.accounting().charged_total, 0);
+    let (status, reason) = town.inbox(request).await;
+    let said = "its contacts were rejected by the API (NOT_FOUND): nothing was charged";
+    assert!(status == "done" && reason.as_ref().is_some_and(|reason| reason.starts_with(said)), "{reason:?}");
+    assert_eq!(town.inbox(other).await, ("done".to_owned(), None));
+    assert!(town.posts().len() <= 2);
+    assert_eq!(town.sandbox.accounting().charged_total, 15, "the other's");
     town.check().await;
 }
 

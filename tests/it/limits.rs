@@ -76,6 +76,20 @@ async fn more_than_max_credits_is_rejected_and_bought_by_nobody() {
 }
 
 #[tokio::test]
+async fn what_turns_out_dearer_than_max_credits_says_so_in_its_row() {
+    let mut town = Setup::default().sandbox(|options| options.price_email = 20).build().await;
+    // 30 credits as configured, 40 by the precheck.
+    let request = town.insert_row("personnel_ids, max_credits", "'[101, 102]', 30").await;
+    town.finish_all().await;
+    let (status, reason) = town.inbox(request).await;
+    let reason = reason.expect("a reason");
+    assert_eq!((status.as_str(), town.outcome(request, "101").await.0.as_str()), ("done", "rejected"));
+    assert!(reason.contains("its max_credits of 30: nothing was bought"), "{reason}");
+    assert_eq!(town.sandbox.accounting().charged_total, 0);
+    town.check().await;
+}
+
+#[tokio::test]
 async fn the_balance_is_never_taken_below_the_floor() {
     let mut town = Setup::default()
         .config("CREDITS__MIN_BALANCE", "50")

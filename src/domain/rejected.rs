@@ -1,0 +1,81 @@
+//! Why a finished request brought nothing but rejections, in words for its inbox row.
+
+use super::Credits;
+use super::ids::Action;
+
+/// What is known of a request all of whose items were rejected after it had been taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rejected {
+    /// `None`: an action that this version does not know.
+    pub action: Option<Action>,
+    /// The API refused it. Otherwise it was never sent, since it would have cost too much.
+    pub by_api: bool,
+    /// The API's own codes for it, as sent.
+    pub error_codes: Vec<String>,
+    /// An earlier submission of the same was never answered, and counts as charged until the balance tells.
+    pub has_charge: bool,
+    pub max_credits: Option<Credits>,
+}
+
+impl Rejected {
+    /// What was rejected, what that means for the credits, and what can be done. Holds no word of the
+    /// caller's: the status page shows it to everybody.
+    pub fn reason(&self) -> String {
+        if !self.by_api {
+            let limit = self.max_credits.map(|most| format!(" of {most}")).unwrap_or_default();
+            return format!(
+                "would cost more by now than its max_credits{limit}: nothing was bought; raise it in a new row, or \
+                 ask for less"
+            );
+        }
+        let what = match self.action {
+            Some(Action::UnlockEventContacts) => "event",
+            Some(action) if action.is_search() => "search",
+            _ => "contacts",
+        };
+        let verb = if what == "contacts" { "were" } else { "was" };
+        let codes = match self.error_codes.as_slice() {
+            [] => String::new(),
+            codes => format!(" ({})", codes.join(", ")),
+        };
+        let charge = match self.has_charge {
+            true => "an earlier submission that nobody answered may have been charged: unlockd audit",
+            false => "nothing was charged; put right what it asks for in a new row",
+        };
+        format!("its {what} {verb} rejected by the API{codes}: {charge}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn by_api(action: Action) -> Rejected {
+        let error_codes = vec!["EVENT_NOT_FOUND".to_owned()];
+        Rejected { action: Some(action), by_api: true, error_codes, ..Rejected::default() }
+    }
+
+    #[test]
+    fn it_says_what_was_rejected_and_what_that_means_for_the_credits() {
+        let unspent = "was rejected by the API (EVENT_NOT_FOUND): nothing was charged";
+        let event = by_api(Action::UnlockEventContacts);
+        assert!(event.reason().starts_with(&format!("its event {unspent}")), "{}", event.reason());
+        let search = by_api(Action::SearchExhibitorEvents).reason();
+        assert!(search.starts_with(&format!("its search {unspent}")), "{search}");
+        let contacts = by_api(Action::UnlockContactPhones).reason();
+        assert!(
+            contacts.starts_with("its contacts were rejected by the API (EVENT_NOT_FOUND): "),
+            "{contacts}"
+        );
+        let lost = Rejected { has_charge: true, ..event.clone() }.reason();
+        assert!(lost.contains("may have been charged") && !lost.contains("nothing"), "{lost}");
+        let wordless = Rejected { error_codes: Vec::new(), ..event }.reason();
+        assert!(wordless.contains("rejected by the API: nothing was charged"), "{wordless}");
+    }
+
+    #[test]
+    fn what_was_never_sent_was_not_rejected_by_the_api() {
+        let said = Rejected { max_credits: Some(Credits(29)), ..Rejected::default() }.reason();
+        assert!(said.contains("max_credits of 29: nothing was bought") && !said.contains("API"), "{said}");
+    }
+}
