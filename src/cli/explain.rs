@@ -66,7 +66,8 @@ pub(super) fn lines(explained: &Explanation) -> String {
     for wait in &explained.waits {
         let since = wait.since.map(|at| format!(", since {at}")).unwrap_or_default();
         let next = wait.next_try_at.map(|at| format!("; next at {at}")).unwrap_or_default();
-        lines.push(format!("  - {}{since}{next}", show::plain(&wait.what)));
+        let end = wait.gives_up_at.map(|at| format!("; given up at {at}")).unwrap_or_default();
+        lines.push(format!("  - {}{since}{next}{end}", show::plain(&wait.what)));
         if let Some(unblock) = &wait.unblock {
             lines.push(format!("    to go on: {unblock}"));
         }
@@ -83,4 +84,36 @@ pub(super) fn line(explained: &Explanation) -> String {
         return "no worker is running: unlockd run".to_owned();
     }
     explained.waits.first().map(|wait| show::plain(&wait.what)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::report::Time;
+    use crate::worker::waits::Wait;
+
+    #[test]
+    fn a_wait_says_since_when_when_next_and_until_when() {
+        let wait = Wait {
+            what: "it waits".to_owned(),
+            since: Some(Time(0)),
+            next_try_at: Some(Time(1_000)),
+            gives_up_at: Some(Time(2_000)),
+            ..Wait::default()
+        };
+        let explained = Explanation {
+            id: 1,
+            status: "accepted".to_owned(),
+            reason: None,
+            finished: false,
+            finished_at: None,
+            worker_running: true,
+            worker_seen_at: None,
+            waits: vec![wait],
+            outcomes: Vec::new(),
+        };
+        let said = "  - it waits, since 1970-01-01T00:00:00.000Z; next at 1970-01-01T00:00:01.000Z; \
+                    given up at 1970-01-01T00:00:02.000Z";
+        assert_eq!(lines(&explained), said);
+    }
 }

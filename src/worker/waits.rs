@@ -4,9 +4,9 @@
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::domain::{AccountId, Action, Millis};
+use crate::domain::{AccountId, Action, Millis, pacing};
 use crate::store::report::jobs::Job;
-use crate::store::report::requests::{self, Request};
+use crate::store::report::requests::{self, OpenItems, Request};
 use crate::store::report::{self, Time, jobs, plural};
 use crate::store::{Store, StoreError, accounts};
 
@@ -18,6 +18,8 @@ pub struct Wait {
     pub what: String,
     pub since: Option<Time>,
     pub next_try_at: Option<Time>,
+    /// When it is not waited for any longer.
+    pub gives_up_at: Option<Time>,
     pub unblock: Option<String>,
     pub needs_person: bool,
     pub job_id: Option<i64>,
@@ -65,12 +67,12 @@ pub async fn accepted(
     request: &Request,
     now: Millis,
 ) -> Result<Vec<Wait>, StoreError> {
-    let mut waits = held_up(store, request, now).await?;
+    let mut waits = held_up(store, config, request, now).await?;
     let account = AccountId::trusted(request.account.clone());
     if !config.accounts.contains_key(account.as_str()) {
         // Nothing below it is tried before a person has done something about it.
         for wait in &mut waits {
-            (wait.needs_person, wait.next_try_at) = (true, None);
+            (wait.needs_person, wait.next_try_at, wait.gives_up_at) = (true, None, None);
         }
         let wait = Wait {
             reason: "not_configured".to_owned(),
@@ -84,7 +86,12 @@ pub async fn accepted(
     Ok(waits)
 }
 
-async fn held_up(store: &Store, request: &Request, now: Millis) -> Result<Vec<Wait>, StoreError> {
+async fn held_up(
+    store: &Store,
+    config: &Config,
+    request: &Request,
+    now: Millis,
+) -> Result<Vec<Wait>, StoreError> {
     let account = AccountId::trusted(request.account.clone());
     let row = accounts::read(store.readers(), &account).await?;
     let items = requests::open_items(store, request.id).await?;
@@ -124,16 +131,39 @@ async fn held_up(store: &Store, request: &Request, now: Millis) -> Result<Vec<Wa
     for job in &open {
         waits.push(job_wait(store, job, paused, row.refused_key.is_some()).await?);
     }
+    waits.extend(profiles(&items, config, row.refused_key.is_some()));
+    Ok(waits)
+}
+
+/// Contacts whose profile is read: those that are unlocked, and those of which nobody knows yet.
+fn profiles(items: &OpenItems, config: &Config, key_refused: bool) -> Vec<Wait> {
+    let mut waits = Vec::new();
     if items.reading > 0 {
         waits.push(Wait {
             reason: "reading".to_owned(),
             what: format!("{} unlocked already, to be read from their profiles", contacts(items.reading)),
             next_try_at: items.next_read_at,
-            needs_person: row.refused_key.is_some(),
+            needs_person: key_refused,
             ..Wait::default()
         });
     }
-    Ok(waits)
+    if items.unlocking > 0 {
+        let give_up_ms = pacing::duration_ms(config.polling.give_up_after);
+        waits.push(Wait {
+            reason: "unlock_in_progress".to_owned(),
+            what: format!(
+                "{} being unlocked already, by somebody else or by a task that was given up: read from the profile \
+                 when that ends, not bought meanwhile, and unresolved if it never ends",
+                contacts(items.unlocking)
+            ),
+            since: items.unlocking_since,
+            next_try_at: items.next_unlocking_read_at,
+            gives_up_at: items.unlocking_since.map(|since| Time(Millis(since.0).plus(give_up_ms).0)),
+            needs_person: key_refused,
+            ..Wait::default()
+        });
+    }
+    waits
 }
 
 fn restored(account: &AccountId, paused: Option<Time>) -> Wait {

@@ -1,17 +1,10 @@
 //! Accounts that come and go in the configuration.
 
-use unlockd::store::report::requests;
 use unlockd::worker::driver::End;
-use unlockd::worker::explain::{self, Explanation};
 
-use crate::support::{Setup, Town};
+use crate::support::Setup;
 
 const KEY: &str = "ACCOUNTS__SECOND__API_KEY";
-
-async fn explained(town: &Town, id: i64) -> Explanation {
-    let request = requests::read(town.store(), id).await.expect("readable").expect("the request");
-    explain::of(town.store(), &town.deps().config(), &request, town.clock.now()).await.expect("readable")
-}
 
 #[tokio::test]
 async fn what_an_account_has_under_way_waits_visibly_while_it_is_not_configured() {
@@ -23,7 +16,7 @@ async fn what_an_account_has_under_way_waits_visibly_while_it_is_not_configured(
     town.restart().await;
     let End::WaitsForPerson(waits) = town.finish().await else { panic!("{}", town.dump().await) };
     assert!(waits[0].contains("account second is not configured"), "{waits:?}");
-    let explained = explained(&town, request).await;
+    let explained = town.explained(request).await;
     assert_eq!(explained.waits[0].reason, "not_configured");
     assert!(explained.needs_person(), "{:?}", explained.waits.iter().map(|w| &w.what).collect::<Vec<_>>());
     assert!(explained.waits.iter().all(|wait| wait.next_try_at.is_none()), "nothing is tried");
@@ -85,7 +78,7 @@ async fn a_retry_after_that_one_account_is_told_holds_the_others_too() {
         town.tick(10_000).await;
     }
     assert_eq!(town.sandbox.journal().len(), 1);
-    let waits = explained(&town, other).await.waits;
+    let waits = town.explained(other).await.waits;
     assert!(waits.iter().any(|wait| wait.reason == "rate_limit" && wait.next_try_at.is_some()));
     town.finish_all().await;
     assert_eq!(town.outcome(other, "201").await.0, "delivered");

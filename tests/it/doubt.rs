@@ -250,6 +250,29 @@ async fn a_contact_that_is_being_unlocked_is_not_bought_because_its_profile_is_l
 }
 
 #[tokio::test]
+async fn a_contact_that_is_being_unlocked_is_explained_with_its_times() {
+    let mut town = terse().build().await;
+    let began = town.clock.now();
+    let request = town.insert(None, &["193", "195"]).await;
+    let other = town.insert(Some("7"), &["101"]).await;
+    town.settle().await;
+    let waits = town.explained(request).await.waits;
+    let wait = waits.iter().find(|wait| wait.reason == "unlock_in_progress").expect("it is said");
+    assert!(wait.what.starts_with("1 contact is being unlocked already"), "{}", wait.what);
+    assert!(wait.what.contains("not bought meanwhile") && wait.what.contains("unresolved"), "{}", wait.what);
+    let (since, next) = (wait.since.expect("since when").0, wait.next_try_at.expect("when next").0);
+    let now = town.clock.now().0;
+    assert!((began.0..=now).contains(&since) && next > now && next <= now + 5_000, "{since} {now} {next}");
+    assert_eq!(wait.gives_up_at.expect("until when").0, since + 3_600_000, "as polling.give_up_after says");
+    assert!(!wait.needs_person);
+    let waits = town.explained(other).await.waits;
+    assert!(waits.iter().all(|wait| wait.reason == "polling" && wait.gives_up_at.is_none()));
+    town.finish_all().await;
+    assert!(town.explained(request).await.waits.is_empty());
+    town.check().await;
+}
+
+#[tokio::test]
 async fn a_contact_whose_unlock_under_way_failed_is_bought_after_all() {
     let mut town = terse().build().await;
     town.fault("lost-answer=reset@unlock");

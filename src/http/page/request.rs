@@ -86,6 +86,7 @@ fn waits(look: &Look<'_>, request: &Request, explained: &Explanation) -> Markup 
                     (visible(&wait.what))
                     @if let Some(since) = wait.since { ", since " (ago(since, look.now)) }
                     @if let Some(at) = wait.next_try_at { "; next " (until(at, look.now)) }
+                    @if let Some(at) = wait.gives_up_at { "; given up " (until(at, look.now)) }
                     "."
                     @if let Some(unblock) = &wait.unblock { br; span .hint { "To go on: " (visible(unblock)) } }
                 } } }

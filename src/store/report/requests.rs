@@ -232,14 +232,25 @@ pub struct OpenItems {
     /// To be read from profiles.
     pub reading: i64,
     pub next_read_at: Option<Time>,
+    /// Of which a precheck says that they are being unlocked; not among those to be read.
+    pub unlocking: i64,
+    /// Since when, of the first of them.
+    pub unlocking_since: Option<Time>,
+    pub next_unlocking_read_at: Option<Time>,
 }
 
 /// Counts what of a request is open and in no task.
 pub async fn open_items(store: &Store, id: i64) -> Result<OpenItems, StoreError> {
     Ok(sqlx::query_as(
-        "select coalesce(sum(state = 'waiting'), 0) as waiting, coalesce(sum(state = 'reading'), 0) as reading,
-                min(read_at) as next_read_at
-         from items where request_id = ?1 and state <> 'done'",
+        "select count(*) filter (where state = 'waiting') as waiting,
+                count(*) filter (where state = 'reading' and not unlocking) as reading,
+                min(read_at) filter (where not unlocking) as next_read_at,
+                count(*) filter (where unlocking) as unlocking,
+                min(unlocking_since) filter (where unlocking) as unlocking_since,
+                min(read_at) filter (where unlocking) as next_unlocking_read_at
+         from (select state, read_at, unlocking_since,
+                      state = 'reading' and set_aside = 1 and unlocking_since is not null as unlocking
+               from items where request_id = ?1 and state <> 'done')",
     )
     .bind(id)
     .fetch_one(store.readers())

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, FromRow};
 use unlockd::sandbox::{Call, Fault};
+use unlockd::store::report::requests;
+use unlockd::worker::explain::{self, Explanation};
 
 use super::{Town, invariants};
 
@@ -60,6 +62,12 @@ impl Town {
     pub(crate) async fn job_state(&mut self, id: i64) -> String {
         let (state, reason) = self.job(id).await;
         reason.map_or(state.clone(), |reason| format!("{state} ({reason})"))
+    }
+
+    /// What `unlockd explain` would say of a request.
+    pub(crate) async fn explained(&self, id: i64) -> Explanation {
+        let request = requests::read(self.store(), id).await.expect("readable").expect("the request");
+        explain::of(self.store(), &self.deps().config(), &request, self.clock.now()).await.expect("readable")
     }
 
     /// The events of a job's timeline.
