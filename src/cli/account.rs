@@ -9,7 +9,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use serde::Serialize;
 
-use super::show::{self, Columns, cell};
+use super::show::{self, Columns, cell, grouped};
 use super::{Context, Failure, Outcome, if_there, open};
 use crate::api::ApiError;
 use crate::clock::Clock;
@@ -157,16 +157,16 @@ pub(super) async fn balance(context: Context, args: BalanceArgs) -> Outcome {
         return Ok(show::json(&shown)?);
     }
     let mut out = std::io::stdout().lock();
-    writeln!(out, "account {}: {} credits at {taken_at}", shown.account, shown.total)?;
+    writeln!(out, "account {}: {} credits at {taken_at}", shown.account, grouped(shown.total))?;
     show::facts(
         &mut out,
         &[
-            ("subscription", Some(shown.subscription.to_string())),
-            ("addon", Some(shown.addon.to_string())),
-            ("gift", Some(shown.gift.to_string())),
-            ("held", Some(format!("{} for submissions without an answer yet", shown.held))),
-            ("kept", Some(format!("{} by credits.min_balance", shown.min_balance))),
-            ("available", Some(shown.available.to_string())),
+            ("subscription", Some(grouped(shown.subscription))),
+            ("addon", Some(grouped(shown.addon))),
+            ("gift", Some(grouped(shown.gift))),
+            ("held", Some(format!("{} for submissions without an answer yet", grouped(shown.held)))),
+            ("kept", Some(format!("{} by credits.min_balance", grouped(shown.min_balance)))),
+            ("available", Some(grouped(shown.available))),
         ],
     )?;
     Ok(())

@@ -27,7 +27,7 @@ pub(super) struct Wanted {
     /// Buy phones instead of emails
     #[arg(long)]
     phones: bool,
-    /// Unlock an event instead: full access to its lists (2000 credits the first time)
+    /// Unlock an event instead: full access to its lists (2,000 credits the first time)
     #[arg(long, value_name = "ID", conflicts_with_all = ["ids", "event", "phones", "file"])]
     unlock_event: Option<String>,
     /// Search exhibitors by company name instead (50 credits for each page that finds something)

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use clap::builder::PossibleValuesParser;
 use serde::Serialize;
 
-use super::show::{self, Columns, cell};
+use super::show::{self, Columns, cell, grouped};
 use super::{Context, Failure, Outcome, existing, if_there};
 use crate::store::Store;
 use crate::store::report::jobs::{Attempt, Job, LedgerLine};
@@ -150,7 +150,7 @@ pub(super) fn write(out: &mut impl Write, whole: &WholeJob) -> io::Result<()> {
             ("adopted", job.adopted.then(|| "yes: something else created the task".to_owned())),
             ("requests", Some(requests.join(", "))),
             ("contacts", Some(show::counts(&whole.outcomes))),
-            ("cost", job.cost.map(|credits| format!("{credits} credits at most"))),
+            ("cost", job.cost.map(|credits| format!("{} credits at most", grouped(credits)))),
             ("in doubt since", job.doubt_since.map(|at| at.to_string())),
             ("evidence", job.evidence.clone().map(|evidence| format!("{evidence} ({} looks)", job.looks))),
             ("polls", Some(job.poll_count.to_string())),

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::account::{deps, fresh_balance};
 use super::enqueue::{Understood, Wanted};
-use super::show;
+use super::show::{self, grouped};
 use super::{Context, Outcome, open};
 use crate::config::Config;
 use crate::domain::Credits;
@@ -137,7 +137,8 @@ async fn plan(
     let (status, reason) = match estimate.approval {
         Approval::NotNeeded => ("accepted", None),
         Approval::Needed => {
-            let reason = format!("more than credits.approve_above = {approve_above}; --approve confirms it");
+            let reason =
+                format!("more than credits.approve_above = {}; --approve confirms it", approve_above.0);
             ("awaiting_approval", Some(reason))
         }
         Approval::OverMaxCredits => {
@@ -214,14 +215,18 @@ fn show_balance(plan: &Plan, out: &mut impl Write) -> Outcome {
     match (plan.balance, plan.balance_at) {
         (Some(balance), Some(at)) => {
             let after = plan.balance_after.unwrap_or_default();
-            writeln!(out, "Balance {balance} at {at}; after, at least {after}")?;
+            writeln!(out, "Balance {} at {at}; after, at least {}", grouped(balance), grouped(after))?;
         }
         _ => writeln!(out, "Balance not known: none was read yet")?,
     }
     if let (Some(available), Some(after)) = (plan.available, plan.available_after) {
-        writeln!(out, "Available {available}; after, at least {after}")?;
+        writeln!(out, "Available {}; after, at least {}", grouped(available), grouped(after))?;
         if after < 0 {
-            writeln!(out, "That is {} credits short: what does not fit would wait for credits.", -after)?;
+            writeln!(
+                out,
+                "That is {} credits short: what does not fit would wait for credits.",
+                grouped(-after)
+            )?;
         }
     }
     let reason = plan.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use clap::builder::PossibleValuesParser;
 use serde::Serialize;
 
-use super::show::{self, Columns, cell};
+use super::show::{self, Columns, cell, grouped};
 use super::{Context, Failure, Outcome, existing, if_there};
 use crate::store::Store;
 use crate::store::report::direct::ActionResult;
@@ -167,10 +167,10 @@ pub(super) fn write(out: &mut impl Write, whole: &WholeRequest) -> io::Result<()
             ("task_id", request.task_id.clone()),
             ("query", request.query.clone()),
             ("reference", request.reference.clone()),
-            ("quoted", request.quoted_credits.map(|credits| format!("{credits} credits at most"))),
-            ("approved", request.approved_credits.map(|credits| format!("{credits} credits"))),
-            ("may have cost", Some(format!("{} credits so far", request.committed_credits))),
-            ("max_credits", request.max_credits.map(|credits| credits.to_string())),
+            ("quoted", request.quoted_credits.map(|credits| format!("{} credits at most", grouped(credits)))),
+            ("approved", request.approved_credits.map(|credits| format!("{} credits", grouped(credits)))),
+            ("may have cost", Some(format!("{} credits so far", grouped(request.committed_credits)))),
+            ("max_credits", request.max_credits.map(grouped)),
             ("created", request.created_at.map(|at| at.to_string())),
             ("taken", request.taken_at.map(|at| at.to_string())),
             ("finished", request.finished_at.map(|at| at.to_string())),

@@ -9,6 +9,7 @@ use std::io::{self, IsTerminal, Write};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 
+use crate::domain::Credits;
 pub(super) use crate::store::report::plural;
 use crate::store::report::{OutcomeCount, requests::Entry};
 
@@ -151,15 +152,7 @@ pub(super) fn cell(value: &Option<impl ToString>) -> String {
 
 /// 12,345: easier to read off than 12345.
 pub(super) fn grouped(number: i64) -> String {
-    let digits = number.unsigned_abs().to_string();
-    let mut text = if number < 0 { "-".to_owned() } else { String::new() };
-    for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    Credits(number).to_string()
 }
 
 /// A length of time in its largest unit: 3 s, 5 min, 2 h, 6 d.
@@ -339,8 +332,7 @@ mod tests {
 
     #[test]
     fn figures_read_well() {
-        let texts = [0, 999, 1_000, -1_234_567].map(grouped);
-        assert_eq!(texts, ["0", "999", "1,000", "-1,234,567"]);
+        assert_eq!(grouped(-1_234_567), "-1,234,567");
         let spans = [0, 119_999, 120_000, 7_200_000, 172_800_000].map(span);
         assert_eq!(spans, ["0 s", "119 s", "2 min", "2 h", "2 d"]);
     }

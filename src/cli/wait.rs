@@ -77,7 +77,7 @@ async fn show_progress(
     let what = if request.is_direct() { "answered" } else { "delivered" };
     let mut line = format!("{} {what}", request.delivered);
     if request.committed_credits > 0 {
-        line += &format!(", {} credits booked", request.committed_credits);
+        line += &format!(", {} credits booked", show::grouped(request.committed_credits));
     }
     if !waits.is_empty() {
         line += &format!("; {waits}");
@@ -95,7 +95,9 @@ fn left(request: &Request, worker_running: bool) -> Failure {
     let (id, credits) = (request.id, request.committed_credits);
     let spent = match (credits, request.taken_at) {
         (0, _) => "nothing was submitted for it yet, so nothing is spent".to_owned(),
-        (credits, _) => format!("up to {credits} credits were spent or are held for what was submitted"),
+        (credits, _) => {
+            format!("up to {} credits were spent or are held for what was submitted", show::grouped(credits))
+        }
     };
     let goes_on = match worker_running {
         true => "it goes on in the daemon",

@@ -25,9 +25,19 @@ impl Credits {
     }
 }
 
+/// As people read amounts: 12,345. Where a figure is to be typed, or written into a configuration, the number
+/// itself is shown.
 impl fmt::Display for Credits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        let digits = self.0.unsigned_abs().to_string();
+        let mut text = if self.0 < 0 { "-".to_owned() } else { String::new() };
+        for (at, digit) in digits.char_indices() {
+            if at > 0 && (digits.len() - at).is_multiple_of(3) {
+                text.push(',');
+            }
+            text.push(digit);
+        }
+        f.pad(&text)
     }
 }
 
@@ -176,6 +186,13 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn amounts_are_shown_with_their_digits_grouped() {
+        let texts = [0, 999, 1_000, -1_234_567].map(|credits| Credits(credits).to_string());
+        assert_eq!(texts, ["0", "999", "1,000", "-1,234,567"]);
+        assert_eq!(format!("{:>6}", Credits(1_500)), " 1,500");
+    }
+
     fn purse() -> Purse {
         Purse {
             balance: Credits(1_500),
@@ -224,7 +241,7 @@ mod tests {
         let prices = Prices { email, phone, event, search };
         assert_eq!(
             Action::ALL.map(|action| prices.of(action).to_string()),
-            ["15", "150", "2000", "50", "50"]
+            ["15", "150", "2,000", "50", "50"]
         );
     }
 

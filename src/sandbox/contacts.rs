@@ -29,7 +29,7 @@ What becomes of an event follows from the end of its id:
   999  tasks submitted with it never end
   250  found; it has 250 people, <id>001 to <id>250: three pages of 100
   any other: found; it has 45 people, <id>55 to <id>99
-Unlocking an event costs 2000 credits once; until then a list shows its first 5 people.
+Unlocking an event costs 2,000 credits once; until then a list shows its first 5 people.
 
 Searches find 45 items and cost 50 credits for each page that is not empty. A company name
 with \"many\" in it finds 250, which are three pages of 100; one with \"nobody\" in it finds

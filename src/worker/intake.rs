@@ -255,8 +255,9 @@ fn quoted(
         Approval::NotNeeded => accepted(taken, request, contacts, quote, approved, "waiting"),
         Approval::Needed => {
             let reason = format!(
-                "would cost up to {quote} credits, more than credits.approve_above = {approve_above}; \
+                "would cost up to {quote} credits, more than credits.approve_above = {}; \
                  nothing was bought: unlockd approve {id}, or cancel {id}",
+                approve_above.0,
                 id = taken.row.id
             );
             let waiting = accepted(taken, request, contacts, quote, None, "unapproved");

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::domain::{AccountId, Action, Millis, pacing};
+use crate::domain::{AccountId, Action, Credits, Millis, pacing};
 use crate::store::report::jobs::Job;
 use crate::store::report::requests::{self, OpenItems, Request};
 use crate::store::report::{self, Time, jobs, plural};
@@ -28,7 +28,7 @@ pub struct Wait {
 /// Waits for a person to confirm the cost.
 pub async fn approval(store: &Store, request: &Request) -> Result<Wait, StoreError> {
     let id = request.id;
-    let credits = request.quoted_credits.unwrap_or_default();
+    let credits = Credits(request.quoted_credits.unwrap_or_default());
     Ok(Wait {
         reason: "awaiting_approval".to_owned(),
         what: format!("a person has to approve up to {credits} credits; nothing of that was bought"),
@@ -305,7 +305,7 @@ fn queued(job: &Job, reason: &str, since: Option<Time>) -> Wait {
 fn in_doubt(job: &Job, reason: Option<&str>, key_refused: bool) -> Wait {
     let id = job.id;
     let evidence = job.evidence.as_deref().unwrap_or("not looked at yet");
-    let cost = job.cost.unwrap_or_default();
+    let cost = Credits(job.cost.unwrap_or_default());
     let wait = Wait {
         job_id: Some(id),
         reason: reason.unwrap_or("in_doubt").to_owned(),

@@ -264,6 +264,14 @@ async fn events_and_searches_are_told_in_words_of_their_own() {
     assert!(town.ok(&["explain", "1"]).out.contains("what it brought: unlockd request 1"));
     let unlocked = town.ok(&["enqueue", "--unlock-event", "7", "--approve", "--wait"]);
     assert!(unlocked.out.contains("request 2: done: unlocked\n"), "{}", unlocked.out);
+    let (request, job) = (town.ok(&["request", "2"]).out, town.ok(&["job", "2"]).out);
+    for text in ["send_started: at most 2,000 credits", "the event is unlocked, 2,000 credits used"] {
+        assert!(request.contains(text) && job.contains(text), "{text}: {request}{job}");
+    }
+    assert!(
+        request.contains("2,000 credits so far") && job.contains("2,000 credits at most"),
+        "{request}{job}"
+    );
     let gone = town.run(&["enqueue", "--unlock-event", "404", "--approve", "--wait"]).with_code(1);
     assert!(gone.out.contains("request 3: done: rejected\n"), "{}", gone.out);
     assert!(gone.err.contains("nothing was bought; why: unlockd request 3"), "{}", gone.err);

@@ -125,7 +125,7 @@ async fn a_locked_event_shows_a_preview_and_what_all_of_it_would_cost() {
     let said = town.ok(&["personnel", "--event", "139574"]);
     assert!(said.out.contains("13957455") && said.out.contains("Example Works"), "{}", said.out);
     assert!(said.err.contains("5 people of event 139574"), "{}", said.err);
-    let offer = "40 more can be seen once the event is unlocked, for at most 2000 credits: \
+    let offer = "40 more can be seen once the event is unlocked, for at most 2,000 credits: \
                  unlockd enqueue --unlock-event 139574";
     assert!(said.err.contains(offer), "{}", said.err);
     unlock(&town, "139574").await;

@@ -315,7 +315,8 @@ async fn an_event_shows_whether_its_whole_list_is_open() {
     assert_eq!(place.press(&page, "approve-1", Some("2000")).await.status, 303);
     place.town.finish_all().await;
     let page = place.get("/requests/1").await;
-    for text in ["Outcomeunlocked", "Credits used2,000", "Access modefull", "People in its list45"] {
+    let grouped = ["Credits used2,000", "at most 2,000 credits", "the event is unlocked, 2,000 credits used"];
+    for text in grouped.into_iter().chain(["Outcomeunlocked", "Access modefull", "People in its list45"]) {
         assert!(page.shows(text), "{text}: {}", page.words());
     }
     assert!(!page.text.contains("id=\"contacts\""), "{}", page.words());

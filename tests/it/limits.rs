@@ -15,7 +15,7 @@ async fn above_approve_above_nothing_is_called_until_a_person_approves() {
     assert_eq!(town.sandbox.journal().len(), 0);
     let (status, reason) = town.inbox(large).await;
     assert_eq!(status, "awaiting_approval");
-    assert!(reason.expect("a reason").contains("1515"));
+    assert!(reason.expect("a reason").contains("1,515"));
     assert_eq!(town.number("select quoted_credits from inbox").await, 1_515);
     let End::WaitsForPerson(waits) = town.finish().await else { panic!("waits for a person") };
     assert!(waits[0].contains("unlockd approve 1"), "{waits:?}");

@@ -205,7 +205,7 @@ fn foot_lines(view: &View, palette: Palette) -> Vec<Line<'static>> {
                     ),
                     attention,
                 ),
-                Line::raw(format!("type {quote} and Enter to approve, Esc to leave: {typed}_")),
+                Line::raw(format!("type {} and Enter to approve, Esc to leave: {typed}_", quote.0)),
             ]
         }
         Mode::Cancelling { id, pending } => vec![

@@ -245,10 +245,11 @@ impl View {
                 self.note = Some("nothing was approved".to_owned());
                 return None;
             }
-            KeyCode::Enter if typed == quote.to_string() => return Some(Act::Approve { id, quote }),
+            KeyCode::Enter if typed == quote.0.to_string() => return Some(Act::Approve { id, quote }),
             KeyCode::Enter => {
                 let shown = if typed.is_empty() { "nothing" } else { &typed };
-                self.note = Some(format!("{shown} was typed, not {quote}: nothing was approved or bought"));
+                self.note =
+                    Some(format!("{shown} was typed, not {}: nothing was approved or bought", quote.0));
                 return None;
             }
             KeyCode::Backspace => drop(typed.pop()),
