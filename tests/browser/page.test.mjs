@@ -230,6 +230,20 @@ fact("the_keyboard_is_enough_and_the_focus_is_always_seen", {}, async (visitor, 
   await page.locator(".revealed").waitFor();
 });
 
+fact("the_header_marks_the_page_that_one_is_on", {}, async (visitor, page) => {
+  await page.goto("/session");
+  const pages = page.getByRole("navigation", { name: "Pages" });
+  const marked = pages.locator("[aria-current]");
+  assert.equal(await marked.count(), 0);
+  for (const name of ["Overview", "Requests", "Jobs"]) {
+    await pages.getByRole("link", { name }).click();
+    await pages.locator("[aria-current=page]", { hasText: name }).waitFor();
+    assert.equal(await marked.count(), 1, name);
+    const line = await marked.evaluate((link) => getComputedStyle(link).textDecorationLine);
+    assert.equal(line, "underline", "not by colour alone");
+  }
+});
+
 fact("the_order_of_tabs_is_the_order_of_reading", {}, async (visitor, page) => {
   await visitor.signIn();
   for (const path of ["/", `/requests/${waiting}`, "/requests"]) {

@@ -306,6 +306,35 @@ async fn each_page_has_landmarks_one_heading_of_the_first_level_and_labels() {
 }
 
 #[tokio::test]
+async fn the_header_marks_the_page_that_one_is_on() {
+    let mut place = Place::signed_in(Setup::default()).await;
+    place.town.insert(Some("7"), &["101"]).await;
+    place.town.finish_all().await;
+    let marked = [
+        ("/", Some(("/", "page"))),
+        ("/requests", Some(("/requests", "page"))),
+        ("/requests?status=done", Some(("/requests", "page"))),
+        ("/requests/1", Some(("/requests", "true"))),
+        ("/jobs", Some(("/jobs", "page"))),
+        ("/jobs/1", Some(("/jobs", "true"))),
+        ("/session", None),
+        ("/nothing", None),
+    ];
+    for (path, mark) in marked {
+        let page = place.get(path).await;
+        let header = page.text.split("<nav ").nth(1).and_then(|rest| rest.split("</nav>").next());
+        let header = header.expect("navigation");
+        let count = usize::from(mark.is_some());
+        assert_eq!(header.matches("aria-current").count(), count, "{path}: {header}");
+        if let Some((link, word)) = mark {
+            let text = format!("href=\"{link}\" aria-current=\"{word}\"");
+            assert!(header.contains(&text), "{path}: {header}");
+        }
+    }
+    place.end().await;
+}
+
+#[tokio::test]
 async fn an_event_shows_whether_its_whole_list_is_open() {
     let mut place = Place::signed_in(Setup::default().config("CREDITS__APPROVE_ABOVE", "1500")).await;
     place.town.insert_row("action, event_id", "'unlock_event_contacts', '139574'").await;

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::words::{has_contacts, moment, number, plural, state, until, visible};
-use super::{Look, Page, doubt, lists, request, session};
+use super::{Look, Page, Spot, doubt, lists, request, session};
 use crate::store::StoreError;
 use crate::store::report::OutcomeCount;
 use crate::store::report::jobs::{self, Attempt, Job, LedgerLine};
@@ -30,7 +30,7 @@ pub(super) async fn page(look: &Look<'_>, id: i64) -> Result<Option<Page>, Store
         (ledger_section(look, &ledger))
         (request::timeline_section(look, &timeline))
     };
-    Ok(Some(Page { title: format!("Job {id}"), body, is_live: true }))
+    Ok(Some(Page { title: format!("Job {id}"), body, is_live: true, spot: Spot::Under("/jobs") }))
 }
 
 fn facts(look: &Look<'_>, job: &Job, requests: &[i64], outcomes: &[OutcomeCount]) -> Markup {

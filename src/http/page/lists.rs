@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::drawings::bar;
 use super::words::{ago, brought, has_contacts, moment, number, plural, state, until, visible};
-use super::{Look, Page, Wanted};
+use super::{Look, Page, Spot, Wanted};
 use crate::store::StoreError;
 use crate::store::report::direct::Summary;
 use crate::store::report::jobs::{Job, OpenJob};
@@ -92,7 +92,7 @@ pub(super) async fn requests(look: &Look<'_>, wanted: &Wanted) -> Result<Page, S
             (end_of_list(rows.len()))
         }
     };
-    Ok(Page { title: "Requests".to_owned(), body, is_live: true })
+    Ok(Page { title: "Requests".to_owned(), body, is_live: true, spot: Spot::At("/requests") })
 }
 
 fn end_of_list(rows: usize) -> Markup {
@@ -112,7 +112,7 @@ pub(super) async fn jobs(look: &Look<'_>, wanted: &Wanted) -> Result<Page, Store
         (filters("/jobs", "state", &STATES, chosen))
         @if rows.is_empty() { p .calm { "There is none." } } @else { (jobs_table(look, &rows)) (end_of_list(rows.len())) }
     };
-    Ok(Page { title: "Jobs".to_owned(), body, is_live: true })
+    Ok(Page { title: "Jobs".to_owned(), body, is_live: true, spot: Spot::At("/jobs") })
 }
 
 /// Jobs with how each stands.

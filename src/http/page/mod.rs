@@ -95,6 +95,28 @@ pub(super) struct Page {
     pub(super) body: Markup,
     /// Whether the script keeps it fresh.
     pub(super) is_live: bool,
+    pub(super) spot: Spot,
+}
+
+/// Where a page is among the links of the header.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spot {
+    /// The page that a link leads to.
+    At(&'static str),
+    /// One of those that the page of a link lists.
+    Under(&'static str),
+    Elsewhere,
+}
+
+impl Spot {
+    /// What `aria-current` says of a link, if anything.
+    fn mark(self, link: &str) -> Option<&'static str> {
+        match self {
+            Spot::At(here) if here == link => Some("page"),
+            Spot::Under(list) if list == link => Some("true"),
+            _ => None,
+        }
+    }
 }
 
 /// What a reader may ask for.
@@ -186,7 +208,7 @@ pub(super) fn says(look: &Look<'_>, status: StatusCode, title: &str, text: &str)
         p { (text) }
         p { a href="/" { "To the overview" } }
     };
-    whole(look, status, Page { title: title.to_owned(), body, is_live: false })
+    whole(look, status, Page { title: title.to_owned(), body, is_live: false, spot: Spot::Elsewhere })
 }
 
 /// The page with everything around its main part.
@@ -206,7 +228,7 @@ pub(super) fn whole(look: &Look<'_>, status: StatusCode, page: Page) -> Response
             }
             body {
                 a .skip href="#main" { "Skip to content" }
-                (header(look, page.is_live))
+                (header(look, &page))
                 main #main tabindex="-1" data-live[page.is_live] {
                     p .updated {
                         "As of " (words::moment(Time::from(look.now), look.now)) " UTC"
@@ -225,16 +247,16 @@ pub(super) fn whole(look: &Look<'_>, status: StatusCode, page: Page) -> Response
     (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], markup.into_string()).into_response()
 }
 
-fn header(look: &Look<'_>, is_live: bool) -> Markup {
+fn header(look: &Look<'_>, page: &Page) -> Markup {
     html! {
         header {
             a .brand href="/" { "unlockd" }
             nav aria-label="Pages" {
-                a href="/" { "Overview" }
-                a href="/requests" { "Requests" }
-                a href="/jobs" { "Jobs" }
+                @for (link, name) in [("/", "Overview"), ("/requests", "Requests"), ("/jobs", "Jobs")] {
+                    a href=(link) aria-current=[page.spot.mark(link)] { (name) }
+                }
             }
-            @if is_live {
+            @if page.is_live {
                 // Shown by the script: without it there is nothing to pause.
                 span #live hidden {
                     span #live-status role="status" {}

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::lists::Ended;
 use super::needs::{self, Need};
 use super::words::{ago, known, number, plural, span, state, visible};
-use super::{Look, Page, Wanted, drawings, forms, lists, session, standing};
+use super::{Look, Page, Spot, Wanted, drawings, forms, lists, session, standing};
 use crate::domain::{AccountId, Credits};
 use crate::http::health;
 use crate::http::ticket::Act;
@@ -110,7 +110,7 @@ pub(super) async fn page(look: &Look<'_>, wanted: &Wanted) -> Result<Page, Store
         0 => "Overview".to_owned(),
         needs => format!("({needs}) Overview"),
     };
-    Ok(Page { title, body, is_live: true })
+    Ok(Page { title, body, is_live: true, spot: Spot::At("/") })
 }
 
 /// How it is, in plain words; the mark says it without colour.

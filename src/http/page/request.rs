@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::drawings::bar;
 use super::words::{ago, has_contacts, moment, number, plural, state, until, visible};
-use super::{Look, Page, Wanted, contacts, forms, lists, needs, overview, session};
+use super::{Look, Page, Spot, Wanted, contacts, forms, lists, needs, overview, session};
 use crate::http::ticket::Act;
 use crate::store::StoreError;
 use crate::store::report::direct::{self, Summary};
@@ -72,7 +72,12 @@ pub(super) async fn page(
         }
     };
     // A value in clear stays until the reader is done with it.
-    Ok(Some(Page { title: format!("Request {id}"), body, is_live: revealed.is_none() }))
+    Ok(Some(Page {
+        title: format!("Request {id}"),
+        body,
+        is_live: revealed.is_none(),
+        spot: Spot::Under("/requests"),
+    }))
 }
 
 fn waits(look: &Look<'_>, request: &Request, explained: &Explanation) -> Markup {

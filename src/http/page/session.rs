@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Look, Page};
+use super::{Look, Page, Spot};
 use crate::http::session::Visitor;
 
 /// The corner of each page: the way in, or the way out.
@@ -70,5 +70,5 @@ pub(in crate::http) fn sign_in(look: &Look<'_>, is_private: bool, problem: Optio
             }
         }
     };
-    Page { title: "Sign in".to_owned(), body, is_live: false }
+    Page { title: "Sign in".to_owned(), body, is_live: false, spot: Spot::Elsewhere }
 }
