@@ -7,7 +7,7 @@
 mod lines;
 mod pages;
 
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -94,7 +94,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     };
     let format = if args.json { Format::Jsonl } else { args.format };
     let of = args.locked.then_some(if args.phones { Channel::Phone } else { Channel::Email });
-    let mut lines = Lines::new(format, of, destination(args.output.as_deref())?);
+    let mut lines = destination(format, of, args.output.as_deref())?;
     let mut listing = Listing::default();
     let read = read_all(&pages, &mut listing, &mut lines).await;
     // Also of a list that is cut short, what came of it is there.
@@ -123,14 +123,14 @@ async fn read_all(pages: &Pages<'_>, listing: &mut Listing, lines: &mut Lines) -
 }
 
 /// Where it is written to. Names are personal data: a file is for its owner only.
-fn destination(output: Option<&Path>) -> anyhow::Result<Box<dyn Write>> {
+fn destination(format: Format, of: Option<Channel>, output: Option<&Path>) -> anyhow::Result<Lines> {
     Ok(match output {
         Some(path) if path.as_os_str() != "-" => {
             let file =
                 export::private_file(path).with_context(|| format!("cannot write {}", path.display()))?;
-            Box::new(BufWriter::new(file))
+            Lines::new(format, of, Box::new(BufWriter::new(file))).in_file()
         }
-        _ => Box::new(BufWriter::new(std::io::stdout())),
+        _ => Lines::new(format, of, Box::new(BufWriter::new(std::io::stdout()))),
     })
 }
 

@@ -49,11 +49,31 @@ pub(super) fn table<const N: usize>(
     rows: Vec<[String; N]>,
     empty: &str,
 ) -> io::Result<()> {
+    table_of_width(out, columns, rows, empty, width())
+}
+
+/// A table as a pipe gets it, whatever standard output is: for a file.
+pub(super) fn table_in_file<const N: usize>(
+    out: &mut impl Write,
+    columns: &Columns<N>,
+    rows: Vec<[String; N]>,
+    empty: &str,
+) -> io::Result<()> {
+    table_of_width(out, columns, rows, empty, None)
+}
+
+fn table_of_width<const N: usize>(
+    out: &mut impl Write,
+    columns: &Columns<N>,
+    rows: Vec<[String; N]>,
+    empty: &str,
+    width: Option<u16>,
+) -> io::Result<()> {
     if rows.is_empty() {
         return writeln!(out, "{empty}");
     }
     let rows: Vec<[String; N]> = rows.into_iter().map(|row| row.map(|cell| plain(&cell))).collect();
-    match width() {
+    match width {
         Some(width) => writeln!(out, "{}", fitted(columns, &rows, width)),
         None => aligned(out, columns, &rows),
     }

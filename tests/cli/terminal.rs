@@ -214,3 +214,21 @@ async fn a_table_in_a_terminal_is_not_wider_than_it() {
         assert!(wide.max().is_some_and(|width| width <= 80), "{command:?}: {}", terminal.seen);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_in_a_file_is_the_one_of_a_pipe_also_from_a_terminal() {
+    let town = town().await;
+    let list = ["personnel", "--event", "139574"];
+    let piped = town.ok(&list).out;
+    let into = |file: &str| {
+        let mut terminal = Terminal::start(&town, &[&list[..], &["-o", file]].concat(), &[]);
+        assert!(terminal.child.wait().expect("it ends").success());
+        terminal.await_text("5 people of event 139574");
+        terminal
+    };
+    let seen = &into("people.txt").seen;
+    assert!(!seen.contains('│'), "{seen}");
+    let written = std::fs::read_to_string(town.dir.path().join("people.txt")).expect("written");
+    assert!(piped.starts_with("personnel_id  full_name") && written == piped, "{written}");
+    into("-").await_text("└");
+}

@@ -45,14 +45,21 @@ pub(super) struct Lines {
     /// Only people whose email, or phone, is locked.
     locked: Option<Channel>,
     out: Box<dyn Write>,
+    is_file: bool,
     table: Vec<[String; 7]>,
     begun: bool,
     written: usize,
 }
 
 impl Lines {
+    /// Writes to standard output: a table fits the terminal, if that is one.
     pub(super) fn new(format: Format, locked: Option<Channel>, out: Box<dyn Write>) -> Lines {
-        Lines { format, locked, out, table: Vec::new(), begun: false, written: 0 }
+        Lines { format, locked, out, is_file: false, table: Vec::new(), begun: false, written: 0 }
+    }
+
+    /// Writes into a file instead: a table is as a pipe gets it.
+    pub(super) fn in_file(self) -> Lines {
+        Lines { is_file: true, ..self }
     }
 
     /// People written so far.
@@ -110,7 +117,8 @@ impl Lines {
     pub(super) fn finish(&mut self) -> io::Result<()> {
         if self.format == Format::Table && self.begun {
             let rows = std::mem::take(&mut self.table);
-            show::table(&mut self.out, &TABLE, rows, "nobody to list")?;
+            let table = if self.is_file { show::table_in_file } else { show::table };
+            table(&mut self.out, &TABLE, rows, "nobody to list")?;
         }
         self.out.flush()
     }
