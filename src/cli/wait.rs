@@ -132,12 +132,11 @@ async fn reconciliation(out: &mut impl Write, store: &Store, request: &Request) 
 }
 
 async fn finished(store: &Store, request: &Request, json: bool) -> Outcome {
-    let result = direct::read(store, request.id).await?.map(|result| result.outcome);
     if json {
         show::json(request)?;
     } else {
-        let counts = match &result {
-            Some(outcome) => outcome.replace('_', " "),
+        let counts = match direct::read(store, request.id).await? {
+            Some(result) => result.outcome.replace('_', " "),
             None => show::counts(&requests::outcomes(store, request.id).await?),
         };
         let mut out = io::stdout().lock();
@@ -145,12 +144,11 @@ async fn finished(store: &Store, request: &Request, json: bool) -> Outcome {
         reconciliation(&mut out, store, request).await?;
     }
     match (request.status.as_str(), &request.reason) {
-        ("done", _) if result.as_deref() == Some("rejected") => Err(anyhow::anyhow!(
-            "the API rejected what request {id} asks for, and nothing was bought; why: unlockd request {id}",
-            id = request.id
-        )
-        .into()),
-        ("done", _) => Ok(()),
+        ("done", None) => Ok(()),
+        // All of it was rejected.
+        ("done", Some(reason)) => {
+            Err(anyhow::anyhow!("request {} brought nothing: {}", request.id, show::plain(reason)).into())
+        }
         (status, None) => {
             let message = format!("request {} is {status}; nothing more is bought for it", request.id);
             Err(anyhow::Error::msg(message).into())
