@@ -12,7 +12,7 @@ use crate::domain::outcome::Outcome;
 use crate::domain::pacing::Ladder;
 use crate::domain::{AccountId, Credits, JobId, Millis, RequestId};
 use crate::store::jobs::Job;
-use crate::store::{Store, StoreError, accounts, inbox, items, jobs, ledger, requests, timeline};
+use crate::store::{Store, StoreError, accounts, inbox, items, jobs, ledger, requests, timeline, unsent};
 
 /// Why a decision was refused. Nothing was changed, unless it says so.
 #[derive(Debug, thiserror::Error)]
@@ -123,10 +123,10 @@ pub async fn cancel(
                 if standing.is_finished() {
                     return Ok(Err(Refusal::Finished { id, status: standing.status }));
                 }
-                if !requests::may_be_sent_yet(&mut *connection, id).await? {
+                if !unsent::may_be_sent_yet(&mut *connection, id).await? {
                     return Ok(Err(Refusal::AllSent { id }));
                 }
-                let contacts = requests::cancel(&mut *connection, id, now).await?;
+                let contacts = unsent::cancel(&mut *connection, id, now).await?;
                 let after = requests::standing(connection, id).await?;
                 let status = after.map_or(standing.status, |after| after.status);
                 Ok(Ok(Cancelled { contacts, status }))
@@ -307,7 +307,7 @@ pub async fn resubmit(store: &Store, mut job: Job, now: Millis) -> Result<(), Re
     store
         .write(move |connection| {
             Box::pin(async move {
-                if !requests::is_wanted(&mut *connection, id).await? {
+                if !unsent::is_wanted(&mut *connection, id).await? {
                     return Ok(Err(Refusal::Unwanted { job: id }));
                 }
                 if paid {

@@ -9,7 +9,7 @@
 use super::{Deps, intake};
 use crate::domain::{Credits, RequestId};
 use crate::store::written::{self, Written};
-use crate::store::{StoreError, requests, timeline};
+use crate::store::{StoreError, requests, timeline, unsent};
 
 /// Rows looked at in one run.
 const AT_ONCE: u32 = 1_000;
@@ -44,7 +44,7 @@ async fn heed(deps: &Deps, row: Written) -> Result<bool, StoreError> {
                 if row.says("cancelled") && !standing.is_finished() {
                     let detail = "status = 'cancelled' was written over its row";
                     timeline::of_request(&mut *connection, now, id, "row_cancelled", detail).await?;
-                    requests::cancel(&mut *connection, id, now).await?;
+                    unsent::cancel(&mut *connection, id, now).await?;
                 } else if standing.status == "awaiting_approval" && approves(&row, quote) {
                     let detail =
                         format!("approved = 1 was written over its row, which showed {quote} credits");

@@ -29,7 +29,9 @@ use crate::failpoint::{self, Place};
 use crate::guard::{self, Guard};
 use crate::store::attempts::Attempt;
 use crate::store::jobs::Job;
-use crate::store::{self, StoreError, accounts, attempts, disk, jobs, ledger, requests, timeline, windows};
+use crate::store::{
+    self, StoreError, accounts, attempts, disk, jobs, ledger, requests, timeline, unsent, windows,
+};
 
 /// If more than this lies between the commit of the intent and the first byte of the body, the
 /// process was stopped in between and what it decided may no longer hold.
@@ -329,7 +331,7 @@ async fn still_wanted(
         jobs::save(connection, job).await?;
         return Ok(None);
     }
-    let unwanted = requests::leave_unwanted(&mut *connection, job.id, now).await?;
+    let unwanted = unsent::leave_unwanted(&mut *connection, job.id, now).await?;
     let shares = requests::shares(&mut *connection, job.id).await?;
     let parted = part_with_uncovered(&mut *connection, &shares, price, approve_above, now).await?;
     if unwanted == 0 && parted == 0 && !shares.is_empty() {
@@ -368,16 +370,16 @@ async fn part_with_uncovered(
             Approval::NotNeeded => continue,
             Approval::Needed => {
                 // A person is asked about all that is left, not about each batch.
-                let unsent = requests::unsent(&mut *connection, id).await? as usize;
+                let unsent = unsent::unsent(&mut *connection, id).await? as usize;
                 let quote = Credits(share.committed_credits) + price.times(unsent);
                 let reason = format!(
                     "would now cost up to {quote} credits, more than was approved; nothing more was bought: \
                      unlockd approve {id}, or cancel {id}"
                 );
-                requests::ask_again(&mut *connection, id, quote, &reason, now).await?;
+                unsent::ask_again(&mut *connection, id, quote, &reason, now).await?;
             }
             Approval::OverMaxCredits => {
-                requests::end_unsent(&mut *connection, id, "rejected", now).await?;
+                unsent::end_unsent(&mut *connection, id, "rejected", now).await?;
                 timeline::of_request(&mut *connection, now, id, "over_max_credits", &format!("{quote}"))
                     .await?;
                 requests::finish_complete(&mut *connection, &format!("[{id}]"), now).await?;

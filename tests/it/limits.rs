@@ -2,7 +2,7 @@
 
 use unlockd::domain::{Credits, RequestId};
 use unlockd::sandbox::Channel;
-use unlockd::store::requests;
+use unlockd::store::unsent;
 use unlockd::worker::driver::End;
 
 use crate::support::{Setup, Town, good_ids, refs};
@@ -266,7 +266,7 @@ async fn a_request_that_waits_for_a_person_takes_its_contacts_out_of_every_batch
     let now = town.clock.now();
     town.store()
         .write(move |connection| {
-            Box::pin(requests::ask_again(connection, RequestId(request), Credits(15), "dearer", now))
+            Box::pin(unsent::ask_again(connection, RequestId(request), Credits(15), "dearer", now))
         })
         .await
         .expect("asked");

@@ -3,7 +3,7 @@
 use sqlx::AssertSqlSafe;
 use unlockd::domain::{Credits, JobId, RequestId};
 use unlockd::store::jobs::Job;
-use unlockd::store::{accounts, jobs, requests};
+use unlockd::store::{accounts, jobs, unsent};
 use unlockd::worker::decide;
 
 use super::Town;
@@ -84,7 +84,7 @@ impl Town {
         let now = self.clock.now();
         self.store()
             .write(move |connection| {
-                Box::pin(async move { requests::cancel(connection, RequestId(id), now).await })
+                Box::pin(async move { unsent::cancel(connection, RequestId(id), now).await })
             })
             .await
             .expect("cancelled");
