@@ -1,14 +1,15 @@
-//! The `jobs` table: reading what is due, and one guarded statement that writes a job back.
+//! The `jobs` table: a job, its contacts, and one guarded statement that writes a job back.
 //!
-//! [`Job`] is a row with its state as the domain's [`State`]; a row that cannot be read as one is
-//! an error that names it. [`save`] writes every column that can change and expects the version
+//! [`Job`] is a row with its state as the domain's [`State`], which `job_row` reads; which of them are
+//! next for a pass is in [`super::due`]. [`save`] writes every column that can change and expects the version
 //! that was read, so a decision made on an older row changes nothing.
 
-use sqlx::{FromRow, SqliteConnection, SqliteExecutor, SqlitePool};
+use sqlx::{SqliteConnection, SqlitePool};
 
 use super::StoreError;
 use super::error::exactly_one;
-use crate::domain::job::{self, Doubt, Event, State, WaitReason};
+use super::job_row::{Row, select_jobs};
+use crate::domain::job::{self, Doubt, Event, State};
 use crate::domain::{AccountId, Action, Channel, Credits, EventId, JobId, Millis, PersonnelId, TaskId};
 
 /// A job as the worker sees it.
@@ -73,230 +74,11 @@ impl Job {
     }
 }
 
-#[derive(FromRow)]
-struct Row {
-    id: i64,
-    account: String,
-    action: String,
-    event_id: Option<String>,
-    task_id: Option<String>,
-    state: String,
-    state_reason: Option<String>,
-    poll_count: i64,
-    next_poll_at: Option<i64>,
-    created_at: i64,
-    submitted_at: Option<i64>,
-    finished_at: Option<i64>,
-    version: i64,
-    adopted: bool,
-    contacts: i64,
-    due_at: Option<i64>,
-    failures: i64,
-    looks: i64,
-    no_effect_looks: i64,
-    evidence: Option<String>,
-    doubt_since: Option<i64>,
-    parked_balance: Option<i64>,
-    price: Option<i64>,
-    cost: Option<i64>,
-    window_id: Option<i64>,
-}
-
-impl TryFrom<Row> for Job {
-    type Error = StoreError;
-
-    fn try_from(row: Row) -> Result<Job, StoreError> {
-        let unreadable =
-            |problem: &str| StoreError::Unreadable { table: "jobs", id: row.id, problem: problem.to_owned() };
-        let count = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
-        let action = Action::parse(&row.action).ok_or_else(|| unreadable("its action"))?;
-        Ok(Job {
-            state: state(&row).ok_or_else(|| unreadable("its state"))?,
-            id: JobId(row.id),
-            account: AccountId::trusted(row.account),
-            action,
-            event_id: row.event_id.map(EventId::trusted),
-            task_id: row.task_id.map(TaskId::trusted),
-            poll_count: count(row.poll_count),
-            created_at: Millis(row.created_at),
-            submitted_at: row.submitted_at.map(Millis),
-            finished_at: row.finished_at.map(Millis),
-            version: row.version,
-            adopted: row.adopted,
-            contacts: count(row.contacts),
-            due_at: row.due_at.map(Millis),
-            failures: count(row.failures),
-            looks: count(row.looks),
-            no_effect_looks: count(row.no_effect_looks),
-            evidence: row.evidence,
-            doubt_since: row.doubt_since.map(Millis),
-            parked_balance: row.parked_balance.map(Credits),
-            price: row.price.map(Credits),
-            cost: row.cost.map(Credits),
-            window_id: row.window_id,
-        })
-    }
-}
-
-fn state(row: &Row) -> Option<State> {
-    let reason = row.state_reason.as_deref();
-    Some(match row.state.as_str() {
-        "queued" => State::Queued {
-            waits_for: match reason {
-                None => None,
-                Some(word) => Some(WaitReason::ALL.into_iter().find(|known| known.as_str() == word)?),
-            },
-        },
-        "submitting" => State::Submitting,
-        "in_doubt" => {
-            State::InDoubt { doubt: Doubt::ALL.into_iter().find(|known| Some(known.as_str()) == reason)? }
-        }
-        "polling" => State::Polling {
-            task_id: TaskId::trusted(row.task_id.clone()?),
-            poll_count: u32::try_from(row.poll_count).ok()?,
-            next_poll_at: Millis(row.next_poll_at?),
-        },
-        "completed" => State::Completed,
-        "failed" => State::Failed,
-        "lost" => State::Lost,
-        "expired" => State::Expired,
-        "rejected" => State::Rejected,
-        "cancelled" => State::Cancelled,
-        _ => return None,
-    })
-}
-
-macro_rules! select_jobs {
-    ($rest:literal) => {
-        concat!(
-            "select id, account, action, event_id, task_id, state, state_reason, poll_count, next_poll_at, \
-             created_at, submitted_at, finished_at, version, adopted, contacts, due_at, failures, looks, \
-             no_effect_looks, evidence, doubt_since, parked_balance, price, cost, window_id from jobs ",
-            $rest
-        )
-    };
-}
-
-fn jobs(rows: Vec<Row>) -> Result<Vec<Job>, StoreError> {
-    rows.into_iter().map(Job::try_from).collect()
-}
-
 /// One job, or `None`.
 pub async fn read(readers: &SqlitePool, id: JobId) -> Result<Option<Job>, StoreError> {
     let row: Option<Row> =
         sqlx::query_as(select_jobs!("where id = ?1")).bind(id.0).fetch_optional(readers).await?;
     row.map(Job::try_from).transpose()
-}
-
-/// Tasks whose poll is due, oldest due first.
-pub async fn to_poll(
-    readers: &SqlitePool,
-    account: &AccountId,
-    now: Millis,
-    limit: u32,
-) -> Result<Vec<Job>, StoreError> {
-    let rows = sqlx::query_as(select_jobs!(
-        "where state = 'polling' and account = ?1 and next_poll_at <= ?2 order by next_poll_at limit ?3"
-    ))
-    .bind(account.as_str())
-    .bind(now.0)
-    .bind(limit)
-    .fetch_all(readers)
-    .await?;
-    jobs(rows)
-}
-
-/// How many tasks are polled, counted up to `at_most`.
-pub async fn polling(readers: &SqlitePool, account: &AccountId, at_most: u32) -> Result<u32, StoreError> {
-    Ok(sqlx::query_scalar(
-        "select count(*) from (select 1 from jobs where state = 'polling' and account = ?1 limit ?2)",
-    )
-    .bind(account.as_str())
-    .bind(at_most)
-    .fetch_one(readers)
-    .await?)
-}
-
-/// When the next poll is due.
-pub async fn next_poll(readers: &SqlitePool, account: &AccountId) -> Result<Option<Millis>, StoreError> {
-    let at: Option<i64> =
-        sqlx::query_scalar("select min(next_poll_at) from jobs where state = 'polling' and account = ?1")
-            .bind(account.as_str())
-            .fetch_one(readers)
-            .await?;
-    Ok(at.map(Millis))
-}
-
-/// The next queued job that waits for nothing: one that is due before one that waits to be tried again,
-/// one that was refused less often before the others, then the oldest.
-pub async fn ready(
-    readers: &SqlitePool,
-    account: &AccountId,
-    now: Millis,
-) -> Result<Option<Job>, StoreError> {
-    let row: Option<Row> = sqlx::query_as(select_jobs!(
-        "where state = 'queued' and account = ?1 and state_reason is null
-         order by max(coalesce(due_at, 0), ?2), failures, id limit 1"
-    ))
-    .bind(account.as_str())
-    .bind(now.0)
-    .fetch_optional(readers)
-    .await?;
-    row.map(Job::try_from).transpose()
-}
-
-/// A queued job that every request has left, whatever it waited for.
-pub async fn emptied(readers: &SqlitePool, account: &AccountId) -> Result<Option<Job>, StoreError> {
-    let row: Option<Row> = sqlx::query_as(select_jobs!(
-        "where state = 'queued' and account = ?1 and contacts = 0 order by id limit 1"
-    ))
-    .bind(account.as_str())
-    .fetch_optional(readers)
-    .await?;
-    row.map(Job::try_from).transpose()
-}
-
-/// Queued jobs that wait for something, oldest first; those that wait for credits, of which there may
-/// be many, last.
-pub async fn parked(
-    executor: impl SqliteExecutor<'_>,
-    account: &AccountId,
-    limit: u32,
-) -> Result<Vec<Job>, StoreError> {
-    let rows = sqlx::query_as(select_jobs!(
-        "where state = 'queued' and account = ?1 and state_reason is not null
-         order by state_reason in ('insufficient_credits', 'budget'), id limit ?2"
-    ))
-    .bind(account.as_str())
-    .bind(limit)
-    .fetch_all(executor)
-    .await?;
-    jobs(rows)
-}
-
-/// In-doubt jobs that are still being looked at, by when they are due.
-pub async fn in_doubt(readers: &SqlitePool, account: &AccountId) -> Result<Vec<Job>, StoreError> {
-    let rows = sqlx::query_as(select_jobs!(
-        "where state = 'in_doubt' and account = ?1 and state_reason = 'looking' order by due_at limit 64"
-    ))
-    .bind(account.as_str())
-    .fetch_all(readers)
-    .await?;
-    jobs(rows)
-}
-
-/// Jobs that an earlier process was sending when it ended.
-pub async fn submitting(readers: &SqlitePool) -> Result<Vec<Job>, StoreError> {
-    jobs(sqlx::query_as(select_jobs!("where state = 'submitting' order by id")).fetch_all(readers).await?)
-}
-
-/// Jobs that gave up on their task.
-pub async fn expired(executor: impl SqliteExecutor<'_>, account: &AccountId) -> Result<Vec<Job>, StoreError> {
-    let rows = sqlx::query_as(select_jobs!("where state = 'expired' and account = ?1 order by id"))
-        .bind(account.as_str())
-        .fetch_all(executor)
-        .await?;
-    jobs(rows)
 }
 
 /// The job that follows a task, if one does.

@@ -9,11 +9,11 @@
 //! The files: [`inbox`] (the table other programs write), [`written`] (what they wrote over rows that
 //! were taken), [`requests`], `rejections` (why one brought nothing), [`unsent`] (what of one may still
 //! be taken back), [`items`], [`reading`] (items whose value is in a profile), [`paid`] (what need not
-//! be bought), [`direct`] (results of event unlocks and searches), [`jobs`], [`attempts`] (the intent
-//! before each POST), [`ledger`] (holds, charges, prices), [`balances`], [`windows`] (settlements),
-//! [`accounts`] (pause, key, rate limit), [`outbox`] (messages for `notify.url`), [`lease`] (one worker
-//! for one database), [`disk`] (room for what was paid for), [`erase`], [`backup`], [`timeline`],
-//! [`report`] (what people read).
+//! be bought), [`direct`] (results of event unlocks and searches), [`jobs`], [`due`] (which of them are
+//! next), [`attempts`] (the intent before each POST), [`ledger`] (holds, charges, prices),
+//! [`balances`], [`windows`] (settlements), [`accounts`] (pause, key, rate limit), [`outbox`] (messages
+//! for `notify.url`), [`lease`] (one worker for one database), [`disk`] (room for what was paid for),
+//! [`erase`], [`backup`], [`timeline`], [`report`] (what people read).
 
 pub mod accounts;
 pub mod attempts;
@@ -21,10 +21,12 @@ pub mod backup;
 pub mod balances;
 pub mod direct;
 pub mod disk;
+pub mod due;
 pub mod erase;
 mod error;
 pub mod inbox;
 pub mod items;
+mod job_row;
 pub mod jobs;
 pub mod lease;
 pub mod ledger;

@@ -12,7 +12,9 @@ use crate::domain::outcome::Outcome;
 use crate::domain::pacing::Ladder;
 use crate::domain::{AccountId, Credits, JobId, Millis, RequestId};
 use crate::store::jobs::Job;
-use crate::store::{Store, StoreError, accounts, inbox, items, jobs, ledger, requests, timeline, unsent};
+use crate::store::{
+    Store, StoreError, accounts, due, inbox, items, jobs, ledger, requests, timeline, unsent,
+};
 
 /// Why a decision was refused. Nothing was changed, unless it says so.
 #[derive(Debug, thiserror::Error)]
@@ -260,8 +262,8 @@ async fn go_on(
         .write(move |connection| {
             Box::pin(async move {
                 let before = accounts::read(&mut *connection, &account).await?;
-                let expired = jobs::expired(&mut *connection, &account).await?;
-                let parked = jobs::parked(&mut *connection, &account, u32::MAX).await?;
+                let expired = due::expired(&mut *connection, &account).await?;
+                let parked = due::parked(&mut *connection, &account, u32::MAX).await?;
                 let resumed = Resumed {
                     was_paused: before.paused_at.is_some(),
                     key_was_refused: before.refused_key.is_some(),

@@ -18,7 +18,7 @@ use crate::domain::outcome::{self, Outcome, Reading, TaskView};
 use crate::domain::rate::Class;
 use crate::domain::{AccountId, Millis, PersonnelId, RequestId, TaskId};
 use crate::store::jobs::Job;
-use crate::store::{StoreError, accounts, items, jobs, requests, timeline};
+use crate::store::{StoreError, accounts, due, items, jobs, requests, timeline};
 
 /// Rows read at once; the rate limit allows far fewer a second.
 const AT_ONCE: u32 = 64;
@@ -29,11 +29,11 @@ const IN_FLIGHT: usize = 2;
 pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
     let gate = &deps.gates[account];
     let now = deps.clock.now();
-    let next = jobs::next_poll(deps.store.readers(), account).await?;
+    let next = due::next_poll(deps.store.readers(), account).await?;
     if next.is_none_or(|at| at > now) || !gate.has_usable_key() {
         return Ok(next.map_or(Report::idle(), |at| Report::at(at.max(now.plus(1)))).unless_closed(gate));
     }
-    let due = jobs::to_poll(deps.store.readers(), account, now, AT_ONCE).await?;
+    let due = due::to_poll(deps.store.readers(), account, now, AT_ONCE).await?;
     // A person who resumes gives the tasks their full time again.
     let resumed_at = accounts::read(deps.store.readers(), account).await?.resumed_at.map(Millis);
     let reports: Vec<Result<Report, StoreError>> = futures_util::stream::iter(due)

@@ -11,14 +11,14 @@ use crate::domain::Millis;
 use crate::domain::credits::{self, Admission, Purse};
 use crate::domain::job::{Event, State, WaitReason};
 use crate::store::jobs::Job;
-use crate::store::{StoreError, balances, jobs};
+use crate::store::{StoreError, balances, due, jobs};
 
 /// Parked jobs looked at in one run, oldest first.
 const AT_ONCE: u32 = 64;
 
 /// Frees queued jobs that no longer wait for anything.
 pub(super) async fn release(deps: &Deps, gate: &Gate) -> Result<Report, StoreError> {
-    let parked = jobs::parked(deps.store.readers(), &gate.account, AT_ONCE).await?;
+    let parked = due::parked(deps.store.readers(), &gate.account, AT_ONCE).await?;
     if parked.is_empty() {
         return Ok(Report::idle());
     }

@@ -12,7 +12,7 @@ use crate::domain::{AccountId, Action, Credits, Millis};
 use crate::store::balances::Snapshot;
 use crate::store::ledger::{self};
 use crate::store::windows::Window;
-use crate::store::{StoreError, balances, items, jobs, windows};
+use crate::store::{StoreError, balances, due, items, windows};
 
 /// Settles the account's window when it is time.
 pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
@@ -69,7 +69,7 @@ async fn more_to_send(deps: &Deps, account: &AccountId) -> Result<bool, StoreErr
     if row.paused_at.is_some() || !deps.gates[account].has_usable_key() {
         return Ok(false);
     }
-    let ready = jobs::ready(deps.store.readers(), account, deps.clock.now()).await?.is_some();
+    let ready = due::ready(deps.store.readers(), account, deps.clock.now()).await?.is_some();
     Ok(ready || items::oldest_waiting_group(deps.store.readers(), account).await?.is_some())
 }
 

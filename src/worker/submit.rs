@@ -30,7 +30,7 @@ use crate::guard::{self, Guard};
 use crate::store::attempts::Attempt;
 use crate::store::jobs::Job;
 use crate::store::{
-    self, StoreError, accounts, attempts, disk, jobs, ledger, requests, timeline, unsent, windows,
+    self, StoreError, accounts, attempts, disk, due, jobs, ledger, requests, timeline, unsent, windows,
 };
 
 /// If more than this lies between the commit of the intent and the first byte of the body, the
@@ -45,7 +45,7 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
     if gate.heed_resume(&row) {
         return Ok(Report::did(1));
     }
-    if let Some(job) = jobs::emptied(deps.store.readers(), account).await? {
+    if let Some(job) = due::emptied(deps.store.readers(), account).await? {
         return cancel(deps, job).await;
     }
     let freed = release(deps, gate).await?;
@@ -53,7 +53,7 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
         return Ok(freed);
     }
     let now = deps.clock.now();
-    let ready = jobs::ready(deps.store.readers(), account, now).await?;
+    let ready = due::ready(deps.store.readers(), account, now).await?;
     let ready = ready.as_ref();
     // One that was refused for now keeps its contacts, and holds up nobody else's.
     let filled = ready.filter(|job| job.failures == 0);
@@ -73,7 +73,7 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
         return Ok(freed.no_later_than(Some(not_before)));
     }
     let alive = gate.tasks_in_flight(&deps.ladder());
-    if jobs::polling(deps.store.readers(), account, alive).await? >= alive {
+    if due::polling(deps.store.readers(), account, alive).await? >= alive {
         // Goes on when a task ends; until then what waits gathers in this batch.
         return Ok(freed);
     }

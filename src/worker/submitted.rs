@@ -15,7 +15,7 @@ use crate::domain::{Credits, Millis, PersonnelId};
 use crate::guard::{self, Guard};
 use crate::store::attempts::AttemptEnd;
 use crate::store::jobs::Job;
-use crate::store::{StoreError, attempts, balances, items, jobs, ledger, reading, requests, timeline};
+use crate::store::{StoreError, attempts, balances, due, items, jobs, ledger, reading, requests, timeline};
 
 /// Records the answer to the submission of `job`, which is `submitting`.
 ///
@@ -241,7 +241,7 @@ async fn send_again(deps: &Deps, mut job: Job, now: Millis) -> Result<(), StoreE
 
 /// At start: what an earlier process was sending when it ended may have taken effect.
 pub async fn doubt_unfinished(deps: &Deps) -> Result<usize, StoreError> {
-    let unfinished = jobs::submitting(deps.store.readers()).await?;
+    let unfinished = due::submitting(deps.store.readers()).await?;
     let (count, now) = (unfinished.len(), deps.clock.now());
     for mut job in unfinished {
         if !guard::holds(Guard::VerifyAtStart) {

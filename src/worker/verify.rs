@@ -18,7 +18,7 @@ use crate::domain::rate::Class;
 use crate::domain::sorting::Quote;
 use crate::domain::{AccountId, Channel, Credits, Millis, PersonnelId};
 use crate::store::jobs::Job;
-use crate::store::{StoreError, attempts, balances, jobs, ledger, reading, timeline, windows};
+use crate::store::{StoreError, attempts, balances, due, jobs, ledger, reading, timeline, windows};
 
 /// Profiles in one look: enough to contradict a precheck, few enough to leave the limit to others.
 const SAMPLE: usize = 3;
@@ -39,7 +39,7 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
     }
     let now = deps.clock.now();
     let mut report = Report::idle();
-    for job in jobs::in_doubt(deps.store.readers(), account).await? {
+    for job in due::in_doubt(deps.store.readers(), account).await? {
         if job.state != (State::InDoubt { doubt: Doubt::Looking }) {
             continue;
         }
