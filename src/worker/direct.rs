@@ -1,19 +1,16 @@
 //! The direct actions: event unlock and searches, from the POST to what it brought.
 //!
 //! They share everything with contacts up to the intent (`submit`) and everything that can go wrong
-//! (`submitted`). What differs is here: the answer is the result, so there is no task to poll; an
-//! event that was unlocked is confirmed by its list of people; and a lost answer is weighed by
-//! other evidence. See `domain::direct`.
+//! (`submitted`). What differs is here: the answer is the result, so there is no task to poll; and an
+//! event that was unlocked is confirmed by its list of people. A lost answer is weighed by other
+//! evidence: `verify_direct`. See `domain::direct`.
 
-use super::balance::{after_failed_read, read_balance};
 use super::gate::{Entry, Gate, Permit};
 use super::submitted::record_failure;
-use super::unanswered::{book_unanswered, take_back};
-use super::verify::unexplained;
+use super::unanswered::book_unanswered;
 use super::{Deps, Report, read_failure};
 use crate::api::UnlockBody;
 use crate::domain::direct::{Delivery, Direct, EventAccess, PAGE_SIZE};
-use crate::domain::doubt::{self, EventVerdict, Verdict};
 use crate::domain::failure::ReadFailure;
 use crate::domain::job::Event;
 use crate::domain::rate::Class;
@@ -22,10 +19,6 @@ use crate::store::attempts::AttemptEnd;
 use crate::store::jobs::Job;
 use crate::store::reading::{self, ToRead};
 use crate::store::{StoreError, attempts, balances, direct, items, jobs, ledger, requests, timeline};
-
-/// Lost answers to the unlock of one event after which a person is asked: repeating is free, but
-/// something is wrong.
-const LOST_ANSWERS_UNTIL_ASKED: u32 = 5;
 
 /// Sends the call of a job whose intent is committed, and records what came of it.
 pub(super) async fn buy(
@@ -179,88 +172,8 @@ pub(super) async fn reject(deps: &Deps, mut job: Job) -> Result<Report, StoreErr
     Ok(Report::did(1))
 }
 
-/// Looks up whether a call whose answer was lost took effect.
-pub(super) async fn look(deps: &Deps, gate: &Gate, job: &Job) -> Result<Report, StoreError> {
-    // Not older than the look: what is gone by then is what there is to know.
-    let last = balances::last_snapshot(deps.store.readers(), &job.account).await?;
-    let due = job.due_at.unwrap_or_default();
-    let Some(snapshot) = last.filter(|snapshot| Millis(snapshot.asked_at) >= due) else {
-        return read_balance(deps, gate, "in_doubt").await;
-    };
-    let gone = unexplained(deps, job, Credits(snapshot.total)).await?;
-    match direct::wish(deps.store.readers(), job.id).await? {
-        Some(Direct::Event(event_id)) => look_at_event(deps, gate, job.clone(), &event_id, gone).await,
-        _ => look_at_search(deps, job.clone(), gone).await,
-    }
-}
-
-async fn look_at_event(
-    deps: &Deps,
-    gate: &Gate,
-    mut job: Job,
-    event_id: &EventId,
-    gone: Option<(Credits, Credits)>,
-) -> Result<Report, StoreError> {
-    let access = match read_access(gate, Class::Verify, job.id, event_id).await? {
-        Read::Access(access) => access,
-        Read::Unknown => None,
-        Read::Later(Some(report)) => return Ok(report),
-        Read::Later(None) => return Ok(after_failed_read(deps, gate)),
-    };
-    let (now, cost, lost) = (deps.clock.now(), job.cost.unwrap_or_default(), job.looks + 1);
-    (job.looks, job.due_at) = (lost, None);
-    let open = access.filter(|access| access.full);
-    match doubt::weigh_event(open.is_some(), gone, cost) {
-        EventVerdict::Open { charge } => {
-            let semantics = open.map(|access| access.semantics).unwrap_or_default();
-            proven_open(deps, job, semantics, charge, now).await
-        }
-        EventVerdict::AskAgain => ask_again(deps, job, now).await,
-    }
-}
-
-async fn proven_open(
-    deps: &Deps,
-    mut job: Job,
-    semantics: String,
-    charge: Credits,
-    now: Millis,
-) -> Result<Report, StoreError> {
-    let (price, event_id) = (job.price.unwrap_or_default(), job.event_id.clone());
-    job.apply(Event::ProvenCarriedOut, now)?;
-    job.apply(Event::ValuesRead, now)?;
-    let evidence = format!("the event is open; {charge} credits are booked for it");
-    job.evidence = Some(evidence.clone());
-    tracing::warn!(job_id = job.id.0, account = %job.account, "in doubt: {evidence}");
-    deps.store
-        .write(move |connection| {
-            Box::pin(async move {
-                // Two calls without an answer: the second look knows only what the second one has cost.
-                let lost = attempts::unanswered(&mut *connection, job.id).await?;
-                let charge = if lost > 1 { job.cost.unwrap_or(charge) } else { charge };
-                let source = if charge > Credits::ZERO { "task" } else { "profile" };
-                let shares = requests::shares(&mut *connection, job.id).await?;
-                requests::commit_shares(&mut *connection, &shares, charge - price).await?;
-                ledger::release(&mut *connection, &job.account, job.id, now).await?;
-                if charge > Credits::ZERO {
-                    ledger::charge(&mut *connection, &job.account, job.id, charge, now).await?;
-                }
-                let result = unanswered_result(event_id.as_ref(), charge);
-                direct::keep_result(&mut *connection, job.id, charge, &result, now).await?;
-                reading::all_to_reading(&mut *connection, job.id, now, now).await?;
-                direct::add_to_result(&mut *connection, job.id, &semantics).await?;
-                direct::finish(&mut *connection, job.id, "delivered", Some(source), now).await?;
-                jobs::save(&mut *connection, &job).await?;
-                timeline::of_job(&mut *connection, now, job.id, "proven_carried_out", &evidence).await?;
-                requests::finish_complete_of_job(connection, job.id, now).await
-            })
-        })
-        .await?;
-    Ok(Report::did(1))
-}
-
 /// The result of an event whose unlock nobody answered for: what is known without the answer.
-fn unanswered_result(event_id: Option<&EventId>, credits_used: Credits) -> String {
+pub(super) fn unanswered_result(event_id: Option<&EventId>, credits_used: Credits) -> String {
     let id = event_id.map(EventId::as_str);
     serde_json::json!({
         "event": { "eventId": id },
@@ -270,87 +183,8 @@ fn unanswered_result(event_id: Option<&EventId>, credits_used: Credits) -> Strin
     .to_string()
 }
 
-async fn ask_again(deps: &Deps, mut job: Job, now: Millis) -> Result<Report, StoreError> {
-    deps.store
-        .write(move |connection| {
-            Box::pin(async move {
-                let lost = attempts::unanswered(&mut *connection, job.id).await?;
-                let (event, detail) = if lost < LOST_ANSWERS_UNTIL_ASKED {
-                    job.failures += 1;
-                    job.due_at = Some(super::retry_at(now, job.failures));
-                    (
-                        Event::ProvenNotCarriedOut,
-                        "the event is not open; asked for again, which is free if it was",
-                    )
-                } else {
-                    (
-                        Event::StayedUnclear,
-                        "the event is not open, and no call was answered: resolve --resubmit asks again",
-                    )
-                };
-                let name = event.name();
-                job.evidence = Some(detail.to_owned());
-                job.apply(event, now)?;
-                if lost < LOST_ANSWERS_UNTIL_ASKED {
-                    take_back(&mut *connection, &mut job, now).await?;
-                }
-                jobs::save(&mut *connection, &job).await?;
-                timeline::of_job(connection, now, job.id, name, detail).await
-            })
-        })
-        .await?;
-    Ok(Report::did(1))
-}
-
-async fn look_at_search(
-    deps: &Deps,
-    mut job: Job,
-    gone: Option<(Credits, Credits)>,
-) -> Result<Report, StoreError> {
-    let (now, cost) = (deps.clock.now(), job.cost.unwrap_or_default());
-    job.looks += 1;
-    let since = job.doubt_since.unwrap_or(now);
-    let verdict = doubt::weigh_search(gone, cost, job.looks, since, now, deps.patience());
-    let quiet = gone == Some((Credits::ZERO, Credits::ZERO));
-    job.no_effect_looks = if quiet { job.no_effect_looks + 1 } else { 0 };
-    let evidence = match gone {
-        Some((least, _)) if least >= cost => {
-            format!("{least} credits left the balance unexplained: it was probably charged, and its results are lost; sending it again pays again")
-        }
-        Some((Credits(0), Credits(0))) => {
-            "nothing left the balance: it was not carried out, or it found nothing; sending it again costs at most what it says".to_owned()
-        }
-        Some((least, most)) => {
-            format!("{least} to {most} credits left the balance unexplained; a search costs {cost}")
-        }
-        None => "no balance from before: nothing can be said".to_owned(),
-    };
-    job.evidence = Some(evidence.clone());
-    let name = match verdict {
-        Verdict::LookAgainAt(at) => {
-            job.due_at = Some(at);
-            "looked"
-        }
-        _ => {
-            job.apply(Event::StayedUnclear, now)?;
-            job.due_at = None;
-            Event::StayedUnclear.name()
-        }
-    };
-    tracing::warn!(job_id = job.id.0, account = %job.account, verdict = name, "in doubt: {evidence}");
-    deps.store
-        .write(move |connection| {
-            Box::pin(async move {
-                jobs::save(&mut *connection, &job).await?;
-                timeline::of_job(connection, now, job.id, name, &evidence).await
-            })
-        })
-        .await?;
-    Ok(Report::did(1))
-}
-
 /// What the list of an event's people says about access to it.
-enum Read {
+pub(super) enum Read {
     Access(Option<EventAccess>),
     /// The API does not know the event.
     Unknown,
@@ -359,7 +193,7 @@ enum Read {
 }
 
 /// Reads the first page of an event's people, which says whether the list is complete. Free.
-async fn read_access(
+pub(super) async fn read_access(
     gate: &Gate,
     class: Class,
     job_id: JobId,

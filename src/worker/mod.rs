@@ -1,11 +1,11 @@
 //! The worker: passes that carry rows from one state to the next.
 //!
-//! Each pass reads rows, lets `domain` decide, acts through the [`gate`] (with [`host`]), and records in one
-//! transaction. Passes meet in rows, not in calls: a wake-up carries no data, so a restart and a
-//! normal run take the same path. In the order in which a request meets them: [`intake`]
-//! (with [`heed`], for what is written over rows that were taken),
-//! [`submit`] (with [`form`], [`release`], [`sort`], [`submitted`] and [`unanswered`]), [`poll`], [`verify`],
-//! [`read`], [`settle`]; [`direct`] is what event unlocks and searches do otherwise. [`driver`] runs them all,
+//! Each pass reads rows, lets `domain` decide, acts through the [`gate`] (with [`host`]), and records
+//! in one transaction. Passes meet in rows, not in calls: a wake-up carries no data, so a restart and a
+//! normal run take the same path. In the order in which a request meets them: [`intake`] (with
+//! [`heed`], for what is written over rows that were taken), [`submit`] (with [`form`], [`release`],
+//! [`sort`], [`submitted`] and [`unanswered`]), [`poll`], [`verify`], [`read`], [`settle`]; [`direct`]
+//! (with [`verify_direct`]) is what event unlocks and searches do otherwise. [`driver`] runs them all,
 //! [`erase`] once in a while, and [`notify`], which tells others; [`heartbeat`] tells whether they
 //! move. [`decide`] is what people may do to the rows in between, and [`explain`] (with [`waits`])
 //! tells them what a request waits for.
@@ -32,6 +32,7 @@ pub mod submit;
 pub mod submitted;
 pub mod unanswered;
 pub mod verify;
+pub mod verify_direct;
 pub mod waits;
 
 use std::collections::{BTreeMap, HashMap};

@@ -8,7 +8,7 @@
 use super::balance::{after_failed_read, read_balance};
 use super::gate::{Entry, Gate};
 use super::unanswered::take_back;
-use super::{Deps, Report, direct, read_failure};
+use super::{Deps, Report, read_failure, verify_direct};
 use crate::api::Subject;
 use crate::domain::doubt::{self, Look, Sign, Verdict};
 use crate::domain::failure::ReadFailure;
@@ -50,7 +50,7 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
         }
         let looked = match job.channel() {
             Some(channel) => look(deps, gate, &job, channel).await,
-            None => direct::look(deps, gate, &job).await,
+            None => verify_direct::look(deps, gate, &job).await,
         };
         let one = match looked {
             // A person decided in the meantime.
