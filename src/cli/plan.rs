@@ -18,7 +18,7 @@ use crate::domain::credits::Approval;
 use crate::store::inbox;
 use crate::store::report::Time;
 use crate::store::{Store, accounts, balances, ledger, paid};
-use crate::worker::{intake, prices};
+use crate::worker::{prices, quote};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -132,7 +132,7 @@ async fn plan(
         true => request.wish.calls() as usize,
         false => contacts.valid.iter().filter(|id| !known.contains_key(id.as_str())).count(),
     };
-    let estimate = intake::estimate(request, new, price, approve_above);
+    let estimate = quote::estimate(request, new, price, approve_above);
     let in_flight = known.values().filter(|in_flight| **in_flight).count();
     let (status, reason) = match estimate.approval {
         Approval::NotNeeded => ("accepted", None),

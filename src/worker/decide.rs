@@ -5,7 +5,7 @@
 //! needs no lease, and the worker notices by the database's version. The command line, `watch` and
 //! the page all decide here, so each refuses the same, in the same words.
 
-use super::intake;
+use super::taken;
 use super::unanswered::take_back;
 use crate::domain::job::Event;
 use crate::domain::outcome::Outcome;
@@ -147,7 +147,7 @@ async fn cancel_untaken(
     now: Millis,
 ) -> Result<Option<Cancelled>, StoreError> {
     let Some(row) = inbox::new_row(store, id.0).await? else { return Ok(None) };
-    let request = intake::cancelled(row, accounts);
+    let request = taken::cancelled(row, accounts);
     let contacts = request.items.len() as u64;
     let won = store
         .write(move |connection| {

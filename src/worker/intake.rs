@@ -3,20 +3,19 @@
 //! Rows are taken in chunks and written with statements that work on sets. A row that makes no
 //! sense is rejected with a reason and never stops the rows behind it. Taking is idempotent: the
 //! request has the row's id, and a row that was taken before, but not marked so, is recognised.
+//! What becomes of a row is decided in [`super::quote`], and written down in [`super::taken`].
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use sha2::{Digest, Sha256};
-
+use super::quote::{decide, known};
+use super::taken::{Taken, cancelled, digest, raw, rejected};
 use super::{Deps, Report, heed};
-use crate::domain::credits::{self, Approval};
-use crate::domain::request::{self, Contacts, RawRow, Rejection, UnlockRequest, Wish};
-use crate::domain::{AccountId, Action, Channel, Credits, Millis, PersonnelId, RequestId, TaskId};
-use crate::guard::{self, Guard};
+use crate::domain::request::{self, Rejection, UnlockRequest, Wish};
+use crate::domain::{AccountId, Action, Channel, Millis, PersonnelId, RequestId, TaskId};
 use crate::store::inbox::{self, InboxRow};
-use crate::store::requests::{NewItem, NewRequest};
+use crate::store::requests::NewRequest;
 use crate::store::written::Written;
-use crate::store::{StoreError, items, jobs, paid, requests};
+use crate::store::{StoreError, items, jobs, requests};
 
 /// Rows in one transaction: long enough to share its cost, short enough not to hold up a poll.
 const ROWS_AT_ONCE: u32 = 4_000;
@@ -71,13 +70,6 @@ pub(super) async fn end_untaken(deps: &Deps, written: &[&Written]) -> Result<(),
     record(deps, ended, &[], deps.clock.now()).await
 }
 
-/// A row, what it asks for, and its digest.
-struct Taken {
-    row: InboxRow,
-    digest: String,
-    wish: Result<UnlockRequest, Rejection>,
-}
-
 async fn take(deps: &Deps, rows: Vec<InboxRow>, now: Millis) -> Result<(), StoreError> {
     if rows.is_empty() {
         return Ok(());
@@ -126,219 +118,6 @@ fn adopts(wish: &Result<UnlockRequest, Rejection>) -> Option<(AccountId, Action,
 
 async fn show_again(deps: &Deps, id: i64) -> Result<(), StoreError> {
     deps.store.write(move |connection| Box::pin(requests::show_again(connection, RequestId(id)))).await
-}
-
-fn raw(row: &InboxRow) -> RawRow {
-    RawRow {
-        account: row.account().unwrap_or_default(),
-        action: row.action().unwrap_or_default(),
-        event_id: row.event_id(),
-        personnel_ids: row.personnel_ids(),
-        task_id: row.task_id(),
-        query: row.query(),
-        max_pages: row.max_pages,
-        max_credits: row.max_credits,
-        approved: row.approved,
-    }
-}
-
-/// Tells a row from another one with the same id. Not over `approved`, which a person may set
-/// later.
-fn digest(row: &InboxRow) -> String {
-    let mut hasher = Sha256::new();
-    let columns =
-        [row.account(), row.action(), row.event_id(), row.personnel_ids(), row.task_id(), row.query()];
-    for column in columns {
-        hasher.update(column.unwrap_or_default().as_bytes());
-        hasher.update([0]);
-    }
-    hasher.update(row.created_at.to_le_bytes());
-    hasher.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// What is known about the rows of one account and action, read once for all of them.
-struct Known {
-    /// Contacts that need not be bought.
-    had: HashSet<String>,
-    price: Credits,
-}
-
-type KnownByKind = HashMap<(AccountId, Action), Known>;
-
-async fn known(deps: &Deps, taken: &[Taken]) -> Result<KnownByKind, StoreError> {
-    let mut asked: HashMap<(AccountId, Action), Vec<&str>> = HashMap::new();
-    for request in taken.iter().filter_map(|taken| taken.wish.as_ref().ok()) {
-        if let Wish::Contacts { contacts, .. } = &request.wish {
-            let key = (request.account.clone(), request.action);
-            asked.entry(key).or_default().extend(contacts.valid.iter().map(PersonnelId::as_str));
-        }
-    }
-    let mut known = KnownByKind::new();
-    for ((account, action), ids) in asked {
-        let json = serde_json::json!(ids).to_string();
-        let had = paid::had_or_in_flight(deps.store.readers(), &account, action, json).await?;
-        let had = had.into_iter().map(|contact| contact.personnel_id).collect();
-        let price = deps.price(&account, action).await?;
-        known.insert((account, action), Known { had, price });
-    }
-    Ok(known)
-}
-
-/// What becomes of a row.
-async fn decide(deps: &Deps, taken: &Taken, known: &KnownByKind) -> Result<NewRequest, StoreError> {
-    let request = match &taken.wish {
-        Ok(request) => request,
-        Err(rejection) => return Ok(rejected(taken, &request::named(&raw(&taken.row)), rejection)),
-    };
-    match &request.wish {
-        Wish::Contacts { contacts, .. } => {
-            let known = &known[&(request.account.clone(), request.action)];
-            let approve_above = Credits(deps.config().credits.approve_above);
-            let new = contacts.valid.iter().filter(|id| !known.had.contains(id.as_str())).count();
-            let estimate = estimate(request, new, known.price, approve_above);
-            Ok(quoted(deps, taken, request, contacts, estimate))
-        }
-        Wish::Adopt { task_id, contacts, .. } => {
-            let following =
-                jobs::following(deps.store.readers(), &request.account, request.action, task_id).await?;
-            Ok(match following {
-                Some(job) => {
-                    let rejection = Rejection::TaskKnown { task_id: task_id.clone(), job: job.0 };
-                    rejected(taken, contacts, &rejection)
-                }
-                None => accepted(taken, request, contacts, Credits::ZERO, None, "assigned"),
-            })
-        }
-        Wish::Event | Wish::Search { .. } => {
-            let price = deps.price(&request.account, request.action).await?;
-            let approve_above = Credits(deps.config().credits.approve_above);
-            let estimate = estimate(request, request.wish.calls() as usize, price, approve_above);
-            Ok(quoted(deps, taken, request, &request.first_call(), estimate))
-        }
-    }
-}
-
-/// What a request would cost, and whether a person has to confirm that.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Estimate {
-    pub(crate) quote: Credits,
-    pub(crate) approval: Approval,
-}
-
-/// Estimates a request. `new` is what it would buy at most: contacts, the event, or pages.
-pub(crate) fn estimate(
-    request: &UnlockRequest,
-    new: usize,
-    price: Credits,
-    approve_above: Credits,
-) -> Estimate {
-    let quote = price.times(new);
-    let approved = request.approved.then_some(quote);
-    let approval = match guard::holds(Guard::Approval) {
-        true => credits::approval(quote, approve_above, request.max_credits, approved),
-        false => credits::Approval::NotNeeded,
-    };
-    Estimate { quote, approval }
-}
-
-fn quoted(
-    deps: &Deps,
-    taken: &Taken,
-    request: &UnlockRequest,
-    contacts: &Contacts,
-    estimate: Estimate,
-) -> NewRequest {
-    let approve_above = Credits(deps.config().credits.approve_above);
-    let quote = estimate.quote;
-    let approved = request.approved.then_some(quote);
-    match estimate.approval {
-        Approval::NotNeeded => accepted(taken, request, contacts, quote, approved, "waiting"),
-        Approval::Needed => {
-            let reason = format!(
-                "would cost up to {quote} credits, more than credits.approve_above = {}; \
-                 nothing was bought: unlockd approve {id}, or cancel {id}",
-                approve_above.0,
-                id = taken.row.id
-            );
-            let waiting = accepted(taken, request, contacts, quote, None, "unapproved");
-            NewRequest { status: "awaiting_approval", reason: Some(reason), ..waiting }
-        }
-        Approval::OverMaxCredits => {
-            let max_credits = request.max_credits.unwrap_or_default();
-            rejected(taken, contacts, &Rejection::OverMaxCredits { quoted: quote, max_credits })
-        }
-    }
-}
-
-fn accepted(
-    taken: &Taken,
-    request: &UnlockRequest,
-    contacts: &Contacts,
-    quote: Credits,
-    approved: Option<Credits>,
-    state: &'static str,
-) -> NewRequest {
-    NewRequest {
-        quoted_credits: quote,
-        approved_credits: approved,
-        event_id: request.event_id.as_ref().map(|id| id.as_str().to_owned()),
-        items: new_items(contacts, state, "pending"),
-        ..blank(taken, "accepted")
-    }
-}
-
-fn rejected(taken: &Taken, contacts: &Contacts, rejection: &Rejection) -> NewRequest {
-    NewRequest {
-        reason: Some(rejection.to_string()),
-        items: new_items(contacts, "done", "rejected"),
-        ..blank(taken, "rejected")
-    }
-}
-
-/// The request of a row that a person cancels before it is taken.
-pub(super) fn cancelled(row: InboxRow, accounts: &[crate::domain::AccountId]) -> NewRequest {
-    let (digest, wish) = (digest(&row), request::parse(&raw(&row), accounts));
-    let taken = Taken { row, digest, wish };
-    let items = match taken.wish.as_ref().map(|request| &request.wish) {
-        Ok(Wish::Contacts { contacts, .. } | Wish::Adopt { contacts, .. }) => {
-            new_items(contacts, "done", "cancelled")
-        }
-        _ => Vec::new(),
-    };
-    NewRequest { items, ..blank(&taken, "cancelled") }
-}
-
-fn new_items(contacts: &Contacts, state: &'static str, outcome: &'static str) -> Vec<NewItem> {
-    let valid =
-        contacts.valid.iter().map(|id| NewItem { personnel_id: id.as_str().to_owned(), state, outcome });
-    let invalid = contacts.invalid.iter().map(|text| NewItem {
-        personnel_id: text.clone(),
-        state: "done",
-        outcome: "invalid",
-    });
-    valid.chain(invalid).collect()
-}
-
-fn blank(taken: &Taken, status: &'static str) -> NewRequest {
-    let row = &taken.row;
-    NewRequest {
-        id: RequestId(row.id),
-        account: row.account().unwrap_or_default(),
-        action: row.action().unwrap_or_default(),
-        event_id: row.event_id(),
-        task_id: row.task_id().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()),
-        query: row.query(),
-        max_pages: row.max_pages,
-        reference: row.reference(),
-        max_credits: row.max_credits,
-        approved_credits: None,
-        quoted_credits: Credits::ZERO,
-        status,
-        reason: None,
-        row_digest: taken.digest.clone(),
-        created_at: row.created_at,
-        items: vec![],
-    }
 }
 
 /// A task to follow for a request.

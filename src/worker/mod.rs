@@ -3,12 +3,12 @@
 //! Each pass reads rows, lets `domain` decide, acts through the [`gate`] (with [`host`]), and records
 //! in one transaction. Passes meet in rows, not in calls: a wake-up carries no data, so a restart and a
 //! normal run take the same path. In the order in which a request meets them: [`intake`] (with
-//! [`heed`], for what is written over rows that were taken), [`submit`] (with [`form`], [`release`],
-//! [`sort`], [`submitted`] and [`unanswered`]), [`poll`], [`verify`], [`read`], [`settle`]; [`direct`]
-//! (with [`verify_direct`]) is what event unlocks and searches do otherwise. [`driver`] runs them all,
-//! [`erase`] once in a while, and [`notify`], which tells others; [`heartbeat`] tells whether they
-//! move. [`decide`] is what people may do to the rows in between, and [`explain`] (with [`waits`])
-//! tells them what a request waits for.
+//! [`quote`] and [`taken`], and with [`heed`] for what is written over rows that were taken),
+//! [`submit`] (with [`form`], [`release`], [`sort`], [`submitted`] and [`unanswered`]), [`poll`],
+//! [`verify`], [`read`], [`settle`]; [`direct`] (with [`verify_direct`]) is what event unlocks and
+//! searches do otherwise. [`driver`] runs them all, [`erase`] once in a while, and [`notify`], which
+//! tells others; [`heartbeat`] tells whether they move. [`decide`] is what people may do to the rows in
+//! between, and [`explain`] (with [`waits`]) tells them what a request waits for.
 
 pub mod balance;
 pub mod decide;
@@ -24,12 +24,14 @@ pub mod host;
 pub mod intake;
 pub mod notify;
 pub mod poll;
+pub mod quote;
 pub mod read;
 pub mod release;
 pub mod settle;
 pub mod sort;
 pub mod submit;
 pub mod submitted;
+pub mod taken;
 pub mod unanswered;
 pub mod verify;
 pub mod verify_direct;
