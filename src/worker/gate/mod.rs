@@ -7,47 +7,36 @@
 //!
 //! At most two calls are in flight, so that a refused key is noticed after at most one more call;
 //! at 120 calls a minute two are plenty.
+//!
+//! Its files: `key` (only one that was not refused is used) and `permit` (one call, and what it
+//! teaches).
+
+mod key;
+mod permit;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::heartbeat;
 use super::host::{Calls, Host};
-use crate::api::{Answer, Caller, Client};
+use crate::api::Client;
 use crate::clock::Clock;
-use crate::domain::failure::{Failure, Refusal};
 use crate::domain::pacing::{self, Ladder};
 use crate::domain::rate::{Class, Permission, Rate, Turns};
 use crate::domain::usage::Usage;
-use crate::domain::{AccountId, EventId, JobId, Millis};
+use crate::domain::{AccountId, Millis};
 use crate::failpoint::{self, Place};
 use crate::guard::{self, Guard};
-use crate::store::accounts::{self, AccountRow};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, accounts};
+use key::usable;
+use permit::InFlight;
+
+pub use key::Key;
+pub use permit::{Lesson, Permit};
 
 const CALLS_IN_FLIGHT: usize = 2;
-
-/// The wait after a 429 that names none, in milliseconds.
-const PAUSE_WITHOUT_RETRY_AFTER_MS: i64 = 10_000;
-
-/// A key and its fingerprint, which may be shown and stored.
-#[derive(Clone)]
-pub struct Key {
-    secret: SecretString,
-    pub fingerprint: String,
-}
-
-impl Key {
-    pub fn new(secret: SecretString) -> Key {
-        let digest = Sha256::digest(secret.expose_secret().as_bytes());
-        let fingerprint = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-        Key { secret, fingerprint }
-    }
-}
 
 /// What the gate knows in memory; the database has the same, for the next start.
 struct Knowledge {
@@ -86,32 +75,6 @@ pub enum Entry<'a> {
     At(Millis),
     /// Not until the account's key changes.
     NoKey,
-}
-
-/// What a call taught, to be kept for the next start.
-pub struct Lesson {
-    rate: Option<Rate>,
-    refused: Option<(String, Millis)>,
-}
-
-/// The right to make one call. Dropped unused, the call is not made after all, and stays booked: that may
-/// waste one call and never one too many.
-pub struct Permit<'a> {
-    gate: &'a Gate,
-    key: Key,
-    pub request_id: Uuid,
-    pub entered_at: Millis,
-    in_flight: InFlight<'a>,
-    _slot: OwnedSemaphorePermit,
-}
-
-/// A call that counts as in flight until this is dropped.
-struct InFlight<'a>(&'a Gate);
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.knowledge().in_flight -= 1;
-    }
 }
 
 impl Gate {
@@ -156,22 +119,6 @@ impl Gate {
         self.knowledge.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether there is a key that was not refused.
-    pub fn has_usable_key(&self) -> bool {
-        let knowledge = self.knowledge();
-        usable(&knowledge).is_some()
-    }
-
-    /// Whether there is a key at all.
-    pub fn has_key(&self) -> bool {
-        self.knowledge().key.is_some()
-    }
-
-    /// What may be shown of the key.
-    pub fn key_fingerprint(&self) -> Option<String> {
-        self.knowledge().key.as_ref().map(|key| key.fingerprint.clone())
-    }
-
     /// Calls of the last hour, and the limit: calls in a window of so many milliseconds.
     pub fn usage(&self) -> (Vec<(Millis, u32)>, u32, i64) {
         let knowledge = self.knowledge();
@@ -187,40 +134,6 @@ impl Gate {
     /// Whether every call that may be in flight is: the next one waits for one of them.
     pub fn is_full(&self) -> bool {
         self.slots.available_permits() == 0
-    }
-
-    /// Takes a key from the configuration. Another one than was refused opens the gate again.
-    pub async fn set_key(&self, key: Option<Key>) -> Result<(), StoreError> {
-        let reopened = {
-            let mut knowledge = self.knowledge();
-            knowledge.key = key;
-            let reopened = knowledge.refused.is_some() && usable(&knowledge).is_some();
-            if reopened {
-                knowledge.refused = None;
-            }
-            reopened
-        };
-        if reopened {
-            tracing::info!(account = %self.account, "the account has a new key; going on");
-            self.save_refused(None).await?;
-        }
-        Ok(())
-    }
-
-    /// Forgets a refusal when the account's row tells of a resume that was not seen before: a person
-    /// said that the key is good again. Returns whether there was one.
-    ///
-    /// The times of resume and refusal are not compared, since they are of two processes' clocks.
-    pub fn heed_resume(&self, row: &AccountRow) -> bool {
-        let mut knowledge = self.knowledge();
-        let is_news = knowledge.resumed_at != row.resumed_at;
-        knowledge.resumed_at = row.resumed_at;
-        // One that is in the row was kept after the resume.
-        let forgotten = is_news && row.refused_key.is_none() && knowledge.refused.take().is_some();
-        if forgotten {
-            tracing::info!(account = %self.account, "a person resumed the account; trying its key again");
-        }
-        forgotten
     }
 
     /// Takes the configured limit.
@@ -301,23 +214,6 @@ impl Gate {
             None => Ok(()),
         }
     }
-
-    async fn save_refused(&self, refused: Option<(String, Millis)>) -> Result<(), StoreError> {
-        let account = self.account.clone();
-        self.store
-            .write(move |connection| {
-                Box::pin(async move {
-                    let refused = refused.as_ref().map(|(fingerprint, at)| (fingerprint.as_str(), *at));
-                    accounts::set_refused_key(connection, &account, refused).await
-                })
-            })
-            .await
-    }
-}
-
-fn usable(knowledge: &Knowledge) -> Option<&Key> {
-    let refused = knowledge.refused.as_ref().map(|(fingerprint, _)| fingerprint);
-    knowledge.key.as_ref().filter(|key| refused != Some(&key.fingerprint))
 }
 
 /// How long a class that was sent away is waited for once a call is free, in milliseconds: long
@@ -341,83 +237,4 @@ fn permission(knowledge: &mut Knowledge, of_all: &Calls, class: Class, now: Mill
     knowledge.turns.take(class, &competing);
     knowledge.expected[index] = Millis(0);
     Permission::Now
-}
-
-impl Permit<'_> {
-    /// Who calls, for the client.
-    pub fn caller<'a>(&'a self, job_id: Option<JobId>, event_id: Option<&'a EventId>) -> Caller<'a> {
-        Caller {
-            account: &self.gate.account,
-            key: &self.key.secret,
-            request_id: self.request_id,
-            job_id,
-            event_id,
-        }
-    }
-
-    /// Ends the call: learns what its answer says about limit, key and health of the API, and keeps
-    /// it.
-    pub async fn leave<T>(self, answer: &Answer<T>) -> Result<(), StoreError> {
-        let gate = self.gate;
-        let lesson = self.learn(answer);
-        gate.keep(lesson).await
-    }
-
-    /// The half of [`Permit::leave`] that holds at once, for whom has something more urgent to
-    /// commit first.
-    pub fn learn<T>(self, answer: &Answer<T>) -> Lesson {
-        failpoint::pass(Place::AfterCall);
-        heartbeat::beat();
-        let now = self.gate.clock.now();
-        let failure = answer.result.as_ref().err().map(|error| error.failure);
-        let metrics = self.gate.store.metrics();
-        metrics.called(answer.endpoint, answer.status, answer.took);
-        if matches!(failure, Some(Failure::Refused(Refusal::RateLimited { .. }))) {
-            metrics.rate_limited(&self.gate.account);
-        }
-        drop(self.in_flight);
-        let (mut of_all, mut knowledge) = (self.gate.host.calls(), self.gate.knowledge());
-        let in_flight = knowledge.in_flight;
-        knowledge.ahead_ms = answer.ahead_ms.or(knowledge.ahead_ms);
-        if let Some(headers) = answer.rate {
-            knowledge.rate.learn(headers, in_flight, now);
-        }
-        let refused = (failure == Some(Failure::Refused(Refusal::Unauthorized)))
-            .then(|| (self.key.fingerprint.clone(), now))
-            .filter(|_| guard::holds(Guard::KeyStop));
-        if let Some((fingerprint, _)) = &refused {
-            tracing::error!(account = %self.gate.account, key_fingerprint = %fingerprint,
-                "the API refused the account's key; nothing more is sent until the key changes");
-            knowledge.refused = Some((fingerprint.clone(), now));
-        }
-        note_trouble(&mut knowledge, failure, now);
-        // Whose limit it was, the key's or the address's, a 429 does not say.
-        if let Some(until) = knowledge.rate.blocked_until() {
-            of_all.rate.block(until);
-        }
-        of_all.measure(&self.gate.account, &knowledge.rate);
-        let told =
-            answer.rate.is_some() || matches!(failure, Some(Failure::Refused(Refusal::RateLimited { .. })));
-        Lesson { rate: told.then(|| knowledge.rate.clone()), refused }
-    }
-}
-
-fn note_trouble(knowledge: &mut Knowledge, failure: Option<Failure>, now: Millis) {
-    match failure {
-        Some(Failure::Refused(Refusal::RateLimited { retry_after_ms })) => {
-            let pause = pacing::rate_limit_pause_ms(retry_after_ms, PAUSE_WITHOUT_RETRY_AFTER_MS);
-            if guard::holds(Guard::RetryAfter) {
-                knowledge.rate.block(now.plus(pause));
-            }
-        }
-        Some(Failure::NotSent | Failure::Unknown) => {
-            knowledge.trouble = knowledge.trouble.saturating_add(1);
-            let pause = pacing::retry_delay_ms(knowledge.trouble, 1_000, 60_000, fastrand::f64());
-            knowledge.trouble_until = now.plus(pause);
-        }
-        Some(Failure::Refused(_)) | None => {
-            knowledge.trouble = 0;
-            knowledge.trouble_until = Millis(0);
-        }
-    }
 }

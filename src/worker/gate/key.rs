@@ -1,0 +1,96 @@
+//! A gate's key: only one that the API has not refused is used.
+//!
+//! A refused key is remembered by its fingerprint, also over a restart, and opens nothing until another
+//! one is configured or a person says that it is good again. The key itself is never shown or stored.
+
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use super::{Gate, Knowledge};
+use crate::domain::Millis;
+use crate::store::StoreError;
+use crate::store::accounts::{self, AccountRow};
+
+/// A key and its fingerprint, which may be shown and stored.
+#[derive(Clone)]
+pub struct Key {
+    pub(super) secret: SecretString,
+    pub fingerprint: String,
+}
+
+impl Key {
+    pub fn new(secret: SecretString) -> Key {
+        let digest = Sha256::digest(secret.expose_secret().as_bytes());
+        let fingerprint = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        Key { secret, fingerprint }
+    }
+}
+
+impl Gate {
+    /// Whether there is a key that was not refused.
+    pub fn has_usable_key(&self) -> bool {
+        let knowledge = self.knowledge();
+        usable(&knowledge).is_some()
+    }
+
+    /// Whether there is a key at all.
+    pub fn has_key(&self) -> bool {
+        self.knowledge().key.is_some()
+    }
+
+    /// What may be shown of the key.
+    pub fn key_fingerprint(&self) -> Option<String> {
+        self.knowledge().key.as_ref().map(|key| key.fingerprint.clone())
+    }
+
+    /// Takes a key from the configuration. Another one than was refused opens the gate again.
+    pub async fn set_key(&self, key: Option<Key>) -> Result<(), StoreError> {
+        let reopened = {
+            let mut knowledge = self.knowledge();
+            knowledge.key = key;
+            let reopened = knowledge.refused.is_some() && usable(&knowledge).is_some();
+            if reopened {
+                knowledge.refused = None;
+            }
+            reopened
+        };
+        if reopened {
+            tracing::info!(account = %self.account, "the account has a new key; going on");
+            self.save_refused(None).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets a refusal when the account's row tells of a resume that was not seen before: a person
+    /// said that the key is good again. Returns whether there was one.
+    ///
+    /// The times of resume and refusal are not compared, since they are of two processes' clocks.
+    pub fn heed_resume(&self, row: &AccountRow) -> bool {
+        let mut knowledge = self.knowledge();
+        let is_news = knowledge.resumed_at != row.resumed_at;
+        knowledge.resumed_at = row.resumed_at;
+        // One that is in the row was kept after the resume.
+        let forgotten = is_news && row.refused_key.is_none() && knowledge.refused.take().is_some();
+        if forgotten {
+            tracing::info!(account = %self.account, "a person resumed the account; trying its key again");
+        }
+        forgotten
+    }
+
+    pub(super) async fn save_refused(&self, refused: Option<(String, Millis)>) -> Result<(), StoreError> {
+        let account = self.account.clone();
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let refused = refused.as_ref().map(|(fingerprint, at)| (fingerprint.as_str(), *at));
+                    accounts::set_refused_key(connection, &account, refused).await
+                })
+            })
+            .await
+    }
+}
+
+pub(super) fn usable(knowledge: &Knowledge) -> Option<&Key> {
+    let refused = knowledge.refused.as_ref().map(|(fingerprint, _)| fingerprint);
+    knowledge.key.as_ref().filter(|key| refused != Some(&key.fingerprint))
+}

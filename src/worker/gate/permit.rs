@@ -1,0 +1,125 @@
+//! The right to make one call, and what the call teaches the gate.
+//!
+//! An answer tells about the rate limit (headers, 429), the key (401) and the health of the API; the
+//! gate goes by it at once, and keeps it in the database for the next start.
+
+use tokio::sync::OwnedSemaphorePermit;
+use uuid::Uuid;
+
+use super::super::heartbeat;
+use super::{Gate, Key, Knowledge};
+use crate::api::{Answer, Caller};
+use crate::domain::failure::{Failure, Refusal};
+use crate::domain::rate::Rate;
+use crate::domain::{EventId, JobId, Millis, pacing};
+use crate::failpoint::{self, Place};
+use crate::guard::{self, Guard};
+use crate::store::StoreError;
+
+/// The wait after a 429 that names none, in milliseconds.
+const PAUSE_WITHOUT_RETRY_AFTER_MS: i64 = 10_000;
+
+/// What a call taught, to be kept for the next start.
+pub struct Lesson {
+    pub(super) rate: Option<Rate>,
+    pub(super) refused: Option<(String, Millis)>,
+}
+
+/// The right to make one call. Dropped unused, the call is not made after all, and stays booked: that may
+/// waste one call and never one too many.
+pub struct Permit<'a> {
+    pub(super) gate: &'a Gate,
+    pub(super) key: Key,
+    pub request_id: Uuid,
+    pub entered_at: Millis,
+    pub(super) in_flight: InFlight<'a>,
+    pub(super) _slot: OwnedSemaphorePermit,
+}
+
+/// A call that counts as in flight until this is dropped.
+pub(super) struct InFlight<'a>(pub(super) &'a Gate);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.knowledge().in_flight -= 1;
+    }
+}
+
+impl Permit<'_> {
+    /// Who calls, for the client.
+    pub fn caller<'a>(&'a self, job_id: Option<JobId>, event_id: Option<&'a EventId>) -> Caller<'a> {
+        Caller {
+            account: &self.gate.account,
+            key: &self.key.secret,
+            request_id: self.request_id,
+            job_id,
+            event_id,
+        }
+    }
+
+    /// Ends the call: learns what its answer says about limit, key and health of the API, and keeps
+    /// it.
+    pub async fn leave<T>(self, answer: &Answer<T>) -> Result<(), StoreError> {
+        let gate = self.gate;
+        let lesson = self.learn(answer);
+        gate.keep(lesson).await
+    }
+
+    /// The half of [`Permit::leave`] that holds at once, for whom has something more urgent to
+    /// commit first.
+    pub fn learn<T>(self, answer: &Answer<T>) -> Lesson {
+        failpoint::pass(Place::AfterCall);
+        heartbeat::beat();
+        let now = self.gate.clock.now();
+        let failure = answer.result.as_ref().err().map(|error| error.failure);
+        let metrics = self.gate.store.metrics();
+        metrics.called(answer.endpoint, answer.status, answer.took);
+        if matches!(failure, Some(Failure::Refused(Refusal::RateLimited { .. }))) {
+            metrics.rate_limited(&self.gate.account);
+        }
+        drop(self.in_flight);
+        let (mut of_all, mut knowledge) = (self.gate.host.calls(), self.gate.knowledge());
+        let in_flight = knowledge.in_flight;
+        knowledge.ahead_ms = answer.ahead_ms.or(knowledge.ahead_ms);
+        if let Some(headers) = answer.rate {
+            knowledge.rate.learn(headers, in_flight, now);
+        }
+        let refused = (failure == Some(Failure::Refused(Refusal::Unauthorized)))
+            .then(|| (self.key.fingerprint.clone(), now))
+            .filter(|_| guard::holds(Guard::KeyStop));
+        if let Some((fingerprint, _)) = &refused {
+            tracing::error!(account = %self.gate.account, key_fingerprint = %fingerprint,
+                "the API refused the account's key; nothing more is sent until the key changes");
+            knowledge.refused = Some((fingerprint.clone(), now));
+        }
+        note_trouble(&mut knowledge, failure, now);
+        // Whose limit it was, the key's or the address's, a 429 does not say.
+        if let Some(until) = knowledge.rate.blocked_until() {
+            of_all.rate.block(until);
+        }
+        of_all.measure(&self.gate.account, &knowledge.rate);
+        let told =
+            answer.rate.is_some() || matches!(failure, Some(Failure::Refused(Refusal::RateLimited { .. })));
+        Lesson { rate: told.then(|| knowledge.rate.clone()), refused }
+    }
+}
+
+fn note_trouble(knowledge: &mut Knowledge, failure: Option<Failure>, now: Millis) {
+    match failure {
+        Some(Failure::Refused(Refusal::RateLimited { retry_after_ms })) => {
+            let pause = pacing::rate_limit_pause_ms(retry_after_ms, PAUSE_WITHOUT_RETRY_AFTER_MS);
+            if guard::holds(Guard::RetryAfter) {
+                knowledge.rate.block(now.plus(pause));
+            }
+        }
+        Some(Failure::NotSent | Failure::Unknown) => {
+            knowledge.trouble = knowledge.trouble.saturating_add(1);
+            let pause = pacing::retry_delay_ms(knowledge.trouble, 1_000, 60_000, fastrand::f64());
+            knowledge.trouble_until = now.plus(pause);
+        }
+        Some(Failure::Refused(_)) | None => {
+            knowledge.trouble = 0;
+            knowledge.trouble_until = Millis(0);
+        }
+    }
+}
