@@ -4,11 +4,11 @@
 //! in one transaction. Passes meet in rows, not in calls: a wake-up carries no data, so a restart and a
 //! normal run take the same path. In the order in which a request meets them: [`intake`] (with
 //! [`quote`] and [`taken`], and with [`heed`] for what is written over rows that were taken),
-//! [`submit`] (with [`form`], [`release`], [`sort`], [`submitted`] and [`unanswered`]), [`poll`],
-//! [`verify`], [`read`], [`settle`]; [`direct`] (with [`verify_direct`]) is what event unlocks and
-//! searches do otherwise. [`driver`] runs them all, [`erase`] once in a while, and [`notify`], which
-//! tells others; [`heartbeat`] tells whether they move. [`decide`] is what people may do to the rows in
-//! between, and [`explain`] (with [`waits`]) tells them what a request waits for.
+//! [`submit`] (with [`form`], [`release`], [`sort`], [`intent`], [`submitted`] and [`unanswered`]),
+//! [`poll`], [`verify`], [`read`], [`settle`]; [`direct`] (with [`verify_direct`]) is what event
+//! unlocks and searches do otherwise. [`driver`] runs them all, [`erase`] once in a while, and
+//! [`notify`], which tells others; [`heartbeat`] tells whether they move. [`decide`] is what people may
+//! do to the rows in between, and [`explain`] (with [`waits`]) tells them what a request waits for.
 
 pub mod balance;
 pub mod decide;
@@ -22,6 +22,7 @@ pub mod heartbeat;
 pub mod heed;
 pub mod host;
 pub mod intake;
+pub mod intent;
 pub mod notify;
 pub mod poll;
 pub mod quote;

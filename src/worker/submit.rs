@@ -10,28 +10,26 @@
 
 use std::time::Duration;
 
-use super::balance::{purse, read_balance, with_limits};
+use super::balance::{purse, read_balance};
 use super::form::form;
 use super::gate::{Entry, Gate, Permit};
+use super::intent::{Intent, commit_intent};
 use super::release::release;
 use super::sort::{Sorted, set_aside, sort};
 use super::unanswered::book_unread;
 use super::{Deps, Report, decide, direct, submitted};
 use crate::api::{Answer, UnlockBody, direct_body, unlock_body};
-use crate::domain::credits::{self, Admission, Approval};
+use crate::domain::credits::{self, Admission};
 use crate::domain::failure::Failure;
 use crate::domain::job::{Event, WaitReason};
 use crate::domain::outcome::Submission;
 use crate::domain::rate::Class;
 use crate::domain::sorting::Sorting;
-use crate::domain::{AccountId, Credits, Millis, PersonnelId, RequestId};
+use crate::domain::{AccountId, Credits};
 use crate::failpoint::{self, Place};
 use crate::guard::{self, Guard};
-use crate::store::attempts::Attempt;
 use crate::store::jobs::Job;
-use crate::store::{
-    self, StoreError, accounts, attempts, disk, due, jobs, ledger, requests, timeline, unsent, windows,
-};
+use crate::store::{self, StoreError, accounts, disk, due, jobs, timeline};
 
 /// If more than this lies between the commit of the intent and the first byte of the body, the
 /// process was stopped in between and what it decided may no longer hold.
@@ -152,7 +150,7 @@ async fn advance(deps: &Deps, gate: &Gate, job: &Job, restored: bool) -> Result<
 }
 
 /// What one contact costs. Rounded up: what is held may overstate, never understate.
-fn each(sorting: &Sorting) -> Credits {
+pub(super) fn each(sorting: &Sorting) -> Credits {
     let contacts = sorting.chargeable.len().max(1) as i64;
     Credits((sorting.cost.0 + contacts - 1) / contacts)
 }
@@ -181,13 +179,6 @@ async fn hold(
         })
         .await?;
     Ok(Report::did(1))
-}
-
-/// What the intent's transaction decided.
-enum Intent {
-    Committed(Box<Job>),
-    /// What the submission was decided on holds no more: look again.
-    Changed,
 }
 
 /// Commits the intent, then sends.
@@ -253,141 +244,6 @@ async fn send_unguarded(
     let channel = job.channel().filter(|_| !guard::holds(Guard::Intent))?;
     let caller = permit.caller(Some(job.id), job.event_id.as_ref());
     Some(gate.client.submit_unlock(caller, permit.entered_at, channel, body, || true).await)
-}
-
-/// One transaction: pause, contacts, approvals and credits still allow it, the attempt is
-/// written, its cost is held, and the job is `submitting`.
-async fn commit_intent(
-    deps: &Deps,
-    permit: &Permit<'_>,
-    job: &Job,
-    sorting: &Sorting,
-    body_digest: &str,
-) -> Result<Intent, StoreError> {
-    let now = deps.clock.now();
-    let price = each(sorting);
-    let approve_above = Credits(deps.config().credits.approve_above);
-    let mut attempt = Attempt {
-        request_id: permit.request_id.to_string(),
-        body_digest: body_digest.to_owned(),
-        contacts: sorting.chargeable.len() as u32,
-        cost: sorting.cost,
-        lease_token: deps.lease_token,
-        balance_before: None,
-    };
-    let unhelpful = sorting.unhelpful();
-    let (mut job, chargeable, config) = (job.clone(), sorting.chargeable.clone(), deps.config());
-    deps.store
-        .write(move |connection| {
-            Box::pin(async move {
-                let covered = (price, approve_above);
-                let Some(shares) =
-                    still_wanted(&mut *connection, &mut job, &chargeable, covered, now).await?
-                else {
-                    return Ok(Intent::Changed);
-                };
-                let purse = ledger::purse(&mut *connection, &job.account, now).await?;
-                let purse = purse.map(|purse| with_limits(purse, &config));
-                if credits::admit(attempt.cost, purse.as_ref(), now) != Admission::Go {
-                    return Ok(Intent::Changed);
-                }
-                attempt.balance_before = ledger::opening_balance(&mut *connection, &job.account).await?;
-                job.apply(Event::SendStarted, now)?;
-                (job.price, job.cost, job.due_at) = (Some(price), Some(attempt.cost), None);
-                job.window_id = Some(windows::open_window(&mut *connection, &job.account, now).await?);
-                attempts::begin_attempt(&mut *connection, job.id, &attempt, now).await?;
-                ledger::hold(&mut *connection, &job.account, job.id, attempt.cost, now).await?;
-                requests::commit_shares(&mut *connection, &shares, price).await?;
-                jobs::save(&mut *connection, &job).await?;
-                if let Some(reason) = unhelpful {
-                    let detail = format!("the precheck did not help ({reason}); the price list counts");
-                    timeline::of_job(&mut *connection, now, job.id, "precheck_unhelpful", &detail).await?;
-                }
-                let detail = match job.channel() {
-                    Some(_) => format!("{} contacts, at most {} credits", attempt.contacts, attempt.cost),
-                    None => format!("at most {} credits", attempt.cost),
-                };
-                timeline::of_job(connection, now, job.id, "send_started", &detail).await?;
-                job.version += 1;
-                Ok(Intent::Committed(Box::new(job)))
-            })
-        })
-        .await
-}
-
-/// Who pays for the job, if everything it was decided on still holds: prechecks take their time, and a
-/// person may have paused, contacts may have left, an approval may not cover the price any more.
-async fn still_wanted(
-    connection: &mut sqlx::SqliteConnection,
-    job: &mut Job,
-    chargeable: &[PersonnelId],
-    (price, approve_above): (Credits, Credits),
-    now: Millis,
-) -> Result<Option<Vec<requests::Share>>, StoreError> {
-    if accounts::is_paused(&mut *connection, &job.account).await? {
-        return Ok(None);
-    }
-    if !jobs::holds_exactly(&mut *connection, job.id, chargeable).await? {
-        jobs::save(connection, job).await?;
-        return Ok(None);
-    }
-    let unwanted = unsent::leave_unwanted(&mut *connection, job.id, now).await?;
-    let shares = requests::shares(&mut *connection, job.id).await?;
-    let parted = part_with_uncovered(&mut *connection, &shares, price, approve_above, now).await?;
-    if unwanted == 0 && parted == 0 && !shares.is_empty() {
-        return Ok(Some(shares));
-    }
-    let left = requests::shares(&mut *connection, job.id).await?;
-    let remaining: i64 = left.iter().map(|share| share.contacts).sum();
-    job.contacts = remaining as u32;
-    if remaining == 0 {
-        job.apply(Event::NothingLeft, now)?;
-        book_unread(&mut *connection, job, now).await?;
-    }
-    job.version = jobs::version(&mut *connection, job.id).await?;
-    jobs::save(connection, job).await?;
-    Ok(None)
-}
-
-/// Takes requests out of the batch whose approval or `max_credits` does not cover what they would
-/// cost by now. Returns how many.
-async fn part_with_uncovered(
-    connection: &mut sqlx::SqliteConnection,
-    shares: &[requests::Share],
-    price: Credits,
-    approve_above: Credits,
-    now: Millis,
-) -> Result<usize, StoreError> {
-    let mut parted = 0;
-    for share in shares {
-        let quote = Credits(share.committed_credits) + price.times(share.contacts as usize);
-        let (max_credits, approved) = (share.max_credits.map(Credits), share.approved_credits.map(Credits));
-        let id = RequestId(share.request_id);
-        if !guard::holds(Guard::Approval) {
-            continue;
-        }
-        match credits::approval(quote, approve_above, max_credits, approved) {
-            Approval::NotNeeded => continue,
-            Approval::Needed => {
-                // A person is asked about all that is left, not about each batch.
-                let unsent = unsent::unsent(&mut *connection, id).await? as usize;
-                let quote = Credits(share.committed_credits) + price.times(unsent);
-                let reason = format!(
-                    "would now cost up to {quote} credits, more than was approved; nothing more was bought: \
-                     unlockd approve {id}, or cancel {id}"
-                );
-                unsent::ask_again(&mut *connection, id, quote, &reason, now).await?;
-            }
-            Approval::OverMaxCredits => {
-                unsent::end_unsent(&mut *connection, id, "rejected", now).await?;
-                timeline::of_request(&mut *connection, now, id, "over_max_credits", &format!("{quote}"))
-                    .await?;
-                requests::finish_complete(&mut *connection, &format!("[{id}]"), now).await?;
-            }
-        }
-        parted += 1;
-    }
-    Ok(parted)
 }
 
 /// How long a stop waits for a POST in flight: within the 10 s that are promised.
