@@ -20,7 +20,8 @@ use crate::store::inbox::{self, Enqueue};
 use crate::store::report::{self, jobs};
 use crate::store::{Store, lease};
 use crate::worker::Deps;
-use crate::worker::driver::{self, Signals};
+use crate::worker::driver;
+use crate::worker::signals::Signals;
 
 #[derive(clap::Args)]
 #[command(after_help = "\

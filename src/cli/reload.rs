@@ -18,7 +18,7 @@ use super::Context;
 use crate::config::{self, Config};
 use crate::domain::AccountId;
 use crate::logs::LogHandle;
-use crate::worker::driver::Signals;
+use crate::worker::signals::Signals;
 use crate::worker::{Deps, waits};
 
 /// Also without a hint: a directory that is swapped as a whole (a ConfigMap) may escape a watch.

@@ -16,7 +16,8 @@ use crate::http::{self, Site};
 use crate::logs::{self, LogHandle};
 use crate::store::lease::{self, Lease};
 use crate::store::{Store, StoreError};
-use crate::worker::driver::{self, End, Signals};
+use crate::worker::driver::{self, End};
+use crate::worker::signals::Signals;
 use crate::worker::{Deps, decide};
 
 #[derive(clap::Args)]

@@ -6,16 +6,15 @@
 //! next start.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{
-    Deps, Report, erase, heartbeat, intake, notify, poll, read, settle, submit, submitted, verify, waits,
-};
-use crate::domain::{AccountId, Millis};
-use crate::store::{StoreError, disk, inbox, report};
+use super::idle::watch_for_idle;
+use super::signals::{Signals, sleep};
+use super::{Deps, Report, erase, heartbeat, intake, notify, poll, read, settle, submit, submitted, verify};
+use crate::domain::AccountId;
+use crate::store::{StoreError, disk, inbox};
 
 /// The passes of an account, in the order in which a request meets them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,42 +47,6 @@ impl Pass {
             Pass::Read => read::run(deps, account).await,
             Pass::Settle => settle::run(deps, account).await,
         }
-    }
-}
-
-/// Wakes passes and stops them.
-#[derive(Clone)]
-pub struct Signals {
-    wake: Arc<watch::Sender<u64>>,
-    stop: Arc<watch::Sender<bool>>,
-}
-
-impl Default for Signals {
-    fn default() -> Signals {
-        Signals { wake: Arc::new(watch::Sender::new(0)), stop: Arc::new(watch::Sender::new(false)) }
-    }
-}
-
-impl Signals {
-    /// Lets every pass look at its rows again.
-    pub fn wake(&self) {
-        self.wake.send_modify(|count| *count += 1);
-    }
-
-    /// Lets every pass end after what it is doing.
-    pub fn stop(&self) {
-        self.stop.send_replace(true);
-    }
-
-    pub fn is_stopping(&self) -> bool {
-        *self.stop.borrow()
-    }
-
-    /// Resolves when the worker is to stop.
-    pub async fn stopping(&self) {
-        let mut stop = self.stop.subscribe();
-        // The sender lives as long as self.
-        let _ = stop.wait_for(|stop| *stop).await;
     }
 }
 
@@ -217,40 +180,6 @@ async fn run_pass(
     Ok(None)
 }
 
-/// What ended a sleep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Woken {
-    Time,
-    Rows,
-    Stop,
-}
-
-/// Until the time, a change of rows, or the stop. In slices: each is a sign of life, and a computer
-/// that was suspended, for which the runtime's timers stood still, is late by one slice at most.
-async fn sleep(
-    deps: &Deps,
-    signals: &Signals,
-    woken: &mut watch::Receiver<u64>,
-    until: Option<Millis>,
-) -> Woken {
-    const SLICE_MS: i64 = 5_000;
-    const LONGEST_MS: i64 = 3_600_000;
-    let longest = deps.clock.now().plus(LONGEST_MS);
-    let until = until.map_or(longest, |at| at.min(longest));
-    loop {
-        heartbeat::beat();
-        let left_ms = until.since(deps.clock.now()).max(1);
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(left_ms.min(SLICE_MS) as u64)) => {}
-            _ = woken.changed() => return Woken::Rows,
-            () = signals.stopping() => return Woken::Stop,
-        }
-        if left_ms <= SLICE_MS {
-            return Woken::Time;
-        }
-    }
-}
-
 /// Intake also notices what other programs (the command line among them) have written.
 async fn run_intake(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
     let mut woken = signals.wake.subscribe();
@@ -272,7 +201,7 @@ async fn run_intake(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, St
 }
 
 /// Asked before each step of an erasure, which may take many: each is a sign of life.
-fn is_stopping(signals: &Signals) -> bool {
+pub(super) fn is_stopping(signals: &Signals) -> bool {
     heartbeat::beat();
     signals.is_stopping()
 }
@@ -303,82 +232,6 @@ async fn run_erase(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, Sto
         sleep(&deps, &signals, &mut woken, report.next_at).await;
     }
     Ok(None)
-}
-
-/// A wait for a person counts only when a while passed in which no row changed: a pass may be about
-/// to free what waits.
-async fn watch_for_idle(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
-    let mut woken = signals.wake.subscribe();
-    let mut waited = false;
-    while !signals.is_stopping() {
-        woken.borrow_and_update();
-        match idle(&deps).await? {
-            Some(End::WaitsForPerson(_)) if !waited => {}
-            Some(_) if notify::has_news(&deps).await? => {}
-            Some(end) => {
-                // What is old is found here too when there never is a worker for long.
-                erase::run(&deps, || is_stopping(&signals)).await?;
-                return Ok(Some(end));
-            }
-            None => {}
-        }
-        let soon = deps.clock.now().plus(700);
-        waited = sleep(&deps, &signals, &mut woken, Some(soon)).await == Woken::Time;
-    }
-    Ok(None)
-}
-
-/// Whether nothing is left that the worker can do by itself.
-pub async fn idle(deps: &Deps) -> Result<Option<End>, StoreError> {
-    let open = report::open_work(&deps.store).await?;
-    if open.nothing() {
-        return Ok(Some(End::Idle));
-    }
-    let (mut waits, config) = (Vec::new(), deps.config());
-    let mut running = open.inbox > 0 && config.inbox.watch;
-    running |= open.inbox_behind > 0;
-    for id in &open.awaiting_approval {
-        waits.push(format!("request {id} awaits approval: unlockd approve {id}, or cancel {id}"));
-    }
-    for account in waits::unconfigured(&deps.store, &config).await? {
-        waits.push(format!("{}: {}", waits::is_unconfigured(&account), waits::configure_again(&account)));
-    }
-    for account in deps.accounts() {
-        if !config.accounts.contains_key(account.as_str()) {
-            continue;
-        }
-        let gate = &deps.gates[&account];
-        let work = report::account_work(&deps.store, &account).await?;
-        if !gate.has_usable_key() && work.any() {
-            let why = if gate.has_key() { "its key was refused" } else { "it has no key" };
-            waits.push(format!("account {account}: {why}; put a valid one in the configuration"));
-            continue;
-        }
-        // A call in flight may free what waits.
-        running |= work.running > 0 || gate.is_calling();
-        if work.paused && work.to_send > 0 {
-            let why = if work.paused_by_restore { ", since the database is an older copy" } else { "" };
-            waits.push(format!("account {account} is paused{why}: unlockd resume --account {account}"));
-        } else {
-            running |= work.to_send > 0;
-        }
-        for (id, reason) in &work.parked {
-            waits.push(match reason.as_str() {
-                "budget" => format!(
-                    "job {id} waits for credits: it costs more than credits.daily_limit leaves for today; \
-                     the next UTC day, or a higher limit, lets it go on"
-                ),
-                _ => format!("job {id} waits for credits ({reason}): top up, or unlockd resume"),
-            });
-        }
-        for id in &work.undecided {
-            waits.push(format!(
-                "job {id} is in doubt: unlockd job {id}, then resolve {id} --resubmit or --write-off"
-            ));
-        }
-    }
-    // A request can be open although nothing of it is in any list above: then it is about to move.
-    Ok((!running && !waits.is_empty()).then_some(End::WaitsForPerson(waits)))
 }
 
 /// Runs each pass once, one after the other; returns how many steps were taken. For tests, whose

@@ -6,9 +6,10 @@
 //! [`quote`] and [`taken`], and with [`heed`] for what is written over rows that were taken),
 //! [`submit`] (with [`form`], [`release`], [`sort`], [`intent`], [`submitted`] and [`unanswered`]),
 //! [`poll`], [`verify`], [`read`], [`settle`]; [`direct`] (with [`verify_direct`]) is what event
-//! unlocks and searches do otherwise. [`driver`] runs them all, [`erase`] once in a while, and
-//! [`notify`], which tells others; [`heartbeat`] tells whether they move. [`decide`] is what people may
-//! do to the rows in between, and [`explain`] (with [`waits`]) tells them what a request waits for.
+//! unlocks and searches do otherwise. [`driver`] runs them all (with [`signals`], and [`idle`] for the
+//! end), [`erase`] once in a while, and [`notify`], which tells others; [`heartbeat`] tells whether
+//! they move. [`decide`] is what people may do to the rows in between, and [`explain`] (with [`waits`])
+//! tells them what a request waits for.
 
 pub mod balance;
 pub mod decide;
@@ -21,6 +22,7 @@ pub mod gate;
 pub mod heartbeat;
 pub mod heed;
 pub mod host;
+pub mod idle;
 pub mod intake;
 pub mod intent;
 pub mod notify;
@@ -29,6 +31,7 @@ pub mod quote;
 pub mod read;
 pub mod release;
 pub mod settle;
+pub mod signals;
 pub mod sort;
 pub mod submit;
 pub mod submitted;

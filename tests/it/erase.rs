@@ -5,8 +5,9 @@ use std::cell::Cell;
 use unlockd::domain::PersonnelId;
 use unlockd::sandbox::Billing;
 use unlockd::store::erase::Which;
-use unlockd::worker::driver::{self, End, Signals};
+use unlockd::worker::driver::{self, End};
 use unlockd::worker::erase::{self, Erased, VALUES_AT_ONCE};
+use unlockd::worker::signals::Signals;
 
 use crate::support::{Setup, Town, good_ids, refs};
 

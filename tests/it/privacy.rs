@@ -1,7 +1,7 @@
 //! Keys, emails and phones stay where they belong.
 
 use unlockd::http::metrics::render;
-use unlockd::worker::{driver, notify};
+use unlockd::worker::{idle, notify};
 
 use crate::support::receiver::{Answer, Receiver};
 use crate::support::{Setup, Town, capture};
@@ -106,6 +106,6 @@ async fn a_journey_with_canaries() {
     }
     let delivered = town.number("select count(*) from contact_outcomes where outcome = 'delivered'").await;
     assert_eq!(delivered, 5, "{}", town.dump().await);
-    assert!(driver::idle(town.deps()).await.expect("readable").is_some());
+    assert!(idle::idle(town.deps()).await.expect("readable").is_some());
     town.check().await;
 }

@@ -2,7 +2,8 @@
 
 use unlockd::domain::Millis;
 use unlockd::sandbox::Fault;
-use unlockd::worker::driver::{self, End};
+use unlockd::worker::driver::End;
+use unlockd::worker::idle;
 
 use crate::calls::At;
 use crate::invariants::Checked;
@@ -104,7 +105,7 @@ impl Run {
                 continue;
             }
             let due = self.life.next_due();
-            match driver::idle(&self.life.deps).await.expect("readable") {
+            match idle::idle(&self.life.deps).await.expect("readable") {
                 Some(End::Idle) => return Ok(()),
                 Some(End::WaitsForPerson(waits)) => self.decide_everything(&waits).await,
                 _ if self.now() > end_by => break,

@@ -34,7 +34,7 @@ use unlockd::sandbox::{self, Options, Sandbox, Time};
 use unlockd::store::Store;
 use unlockd::store::lease::{self, Lease};
 use unlockd::worker::driver::{self, End};
-use unlockd::worker::{Deps, poll, read, settle, submit, verify};
+use unlockd::worker::{Deps, idle, poll, read, settle, submit, verify};
 
 use invariants::Allowed;
 use relay::{Exchange, Relay};
@@ -274,7 +274,7 @@ impl Town {
     pub(crate) async fn finish(&mut self) -> End {
         for _ in 0..MOST_JUMPS {
             self.settle().await;
-            if let Some(end) = driver::idle(self.deps()).await.expect("readable") {
+            if let Some(end) = idle::idle(self.deps()).await.expect("readable") {
                 return end;
             }
             let now = self.clock.now();
