@@ -16,6 +16,7 @@ use crate::domain::{AccountId, Credits, JobId, RequestId};
 use crate::store::jobs;
 use crate::store::report::Time;
 use crate::worker::decide::{self, Refusal};
+use crate::worker::pause;
 
 #[derive(clap::Args)]
 pub(super) struct Decision {
@@ -93,7 +94,7 @@ pub(super) async fn pause(context: Context, args: OfAccount) -> Outcome {
     let account = account::named(&config, &args.account)?;
     let store = open(&config).await?;
     let now = Clock::real().now();
-    if let Some(at) = decide::pause(&store, &account, now).await? {
+    if let Some(at) = pause::pause(&store, &account, now).await? {
         let at = Time::from(at);
         let text = format!("account {account} is paused since {at} already");
         return say(args.json, json!({"account": account, "paused_at": at}), &text);
@@ -110,7 +111,7 @@ pub(super) async fn resume(context: Context, args: OfAccount) -> Outcome {
     let account = account::named(&config, &args.account)?;
     let store = open(&config).await?;
     let ladder = Ladder::new(&config.polling.steps, config.polling.give_up_after);
-    let resumed = decide::resume(&store, &account, &ladder, Clock::real().now()).await?;
+    let resumed = pause::resume(&store, &account, &ladder, Clock::real().now()).await?;
     let mut did = Vec::new();
     if resumed.was_paused {
         did.push("it is not paused any more".to_owned());

@@ -18,7 +18,7 @@ use crate::store::lease::{self, Lease};
 use crate::store::{Store, StoreError};
 use crate::worker::driver::{self, End};
 use crate::worker::signals::Signals;
-use crate::worker::{Deps, decide};
+use crate::worker::{Deps, pause};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -75,7 +75,7 @@ impl Daemon {
                  was made is not in it. Each batch is asked about before it is paid for, and what no precheck \
                  vouches for waits for a person; see that no other worker uses another copy"
             );
-            decide::distrust_restored(&deps.store, deps.accounts(), deps.clock.now()).await?;
+            pause::distrust_restored(&deps.store, deps.accounts(), deps.clock.now()).await?;
         }
         lease.note(&deps.store).await?;
         self.site.set_worker(deps.clone());

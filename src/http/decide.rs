@@ -21,7 +21,7 @@ use crate::store::jobs::{self, Job};
 use crate::store::report::requests;
 use crate::store::{StoreError, accounts};
 use crate::worker::balance::{self, Asked};
-use crate::worker::decide;
+use crate::worker::{decide, pause};
 
 #[derive(Deserialize)]
 pub(super) struct Pressed {
@@ -222,7 +222,7 @@ async fn carry_out(look: &Look<'_>, act: &Act) -> Result<Done, Refused> {
             Ok(Done { notice, then: format!("/jobs/{job}") })
         }
         Act::Pause { account } => {
-            decide::pause(store, &AccountId::trusted(account.clone()), now).await?;
+            pause::pause(store, &AccountId::trusted(account.clone()), now).await?;
             let notice = format!("Account {account} is paused: nothing new is submitted.");
             Ok(Done { notice, then: "/".to_owned() })
         }
@@ -275,8 +275,8 @@ async fn resume(look: &Look<'_>, account: &str, lifts_pause: bool) -> Result<Don
     let id = AccountId::trusted(account);
     let store = &look.site.store;
     let resumed = match lifts_pause {
-        true => decide::resume(store, &id, &ladder, look.now).await?,
-        false => decide::try_again(store, &id, &ladder, look.now).await?,
+        true => pause::resume(store, &id, &ladder, look.now).await?,
+        false => pause::try_again(store, &id, &ladder, look.now).await?,
     };
     let still_paused = accounts::read(look.site.store.readers(), &id).await?.paused_at.is_some();
     let notice = format!(

@@ -8,8 +8,8 @@
 //! [`poll`], [`verify`], [`read`], [`settle`]; [`direct`] (with [`verify_direct`]) is what event
 //! unlocks and searches do otherwise. [`driver`] runs them all (with [`signals`], and [`idle`] for the
 //! end), [`erase`] once in a while, and [`notify`], which tells others; [`heartbeat`] tells whether
-//! they move. [`decide`] is what people may do to the rows in between, and [`explain`] (with [`waits`])
-//! tells them what a request waits for.
+//! they move. [`decide`] (with [`pause`]) is what people may do to the rows in between, and [`explain`]
+//! (with [`waits`]) tells them what a request waits for.
 
 pub mod balance;
 pub mod decide;
@@ -26,6 +26,7 @@ pub mod idle;
 pub mod intake;
 pub mod intent;
 pub mod notify;
+pub mod pause;
 pub mod poll;
 pub mod quote;
 pub mod read;

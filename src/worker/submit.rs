@@ -17,7 +17,7 @@ use super::intent::{Intent, commit_intent};
 use super::release::release;
 use super::sort::{Sorted, set_aside, sort};
 use super::unanswered::book_unread;
-use super::{Deps, Report, decide, direct, submitted};
+use super::{Deps, Report, direct, pause, submitted};
 use crate::api::{Answer, UnlockBody, direct_body, unlock_body};
 use crate::domain::credits::{self, Admission};
 use crate::domain::failure::Failure;
@@ -117,7 +117,7 @@ async fn advance(deps: &Deps, gate: &Gate, job: &Job, restored: bool) -> Result<
             "the database is an older copy, and no precheck can tell whether this was bought since; nothing is \
              submitted until a person resumes: unlockd explain, unlockd resume");
         deps.sortings().remove(&(job.id, job.version));
-        decide::pause_restored(&deps.store, &gate.account, now).await?;
+        pause::pause_restored(&deps.store, &gate.account, now).await?;
         return Ok(Report::did(1));
     }
     if sorting.not_found && job.channel().is_none() {

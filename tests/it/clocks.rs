@@ -3,7 +3,8 @@
 use unlockd::domain::credits::Balance;
 use unlockd::domain::{AccountId, Credits, JobId, Millis};
 use unlockd::store::{balances, jobs};
-use unlockd::worker::decide::{self, Resumed};
+use unlockd::worker::decide;
+use unlockd::worker::pause::{self, Resumed};
 
 use crate::support::Town;
 
@@ -16,7 +17,7 @@ fn account() -> AccountId {
 /// `unlockd resume` by a clock that is this much ahead of the worker's.
 async fn resume(town: &Town, ahead_ms: i64) -> Resumed {
     let (ladder, now) = (town.deps().ladder(), town.clock.now().plus(ahead_ms));
-    decide::resume(town.store(), &account(), &ladder, now).await.expect("resumed")
+    pause::resume(town.store(), &account(), &ladder, now).await.expect("resumed")
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 
 use unlockd::domain::AccountId;
 use unlockd::sandbox::Billing;
-use unlockd::worker::decide;
+use unlockd::worker::pause;
 
 use crate::support::{Setup, Town};
 
@@ -125,11 +125,11 @@ async fn a_restored_database_buys_nothing_without_a_precheck() {
     town.finish_all().await;
     town.restore(&empty).await;
     let (store, now) = (town.store().clone(), town.clock.now());
-    decide::distrust_restored(&store, town.deps().accounts(), now).await.expect("noted");
+    pause::distrust_restored(&store, town.deps().accounts(), now).await.expect("noted");
     let request = town.insert(None, &["101", "102"]).await;
     // A person who resumes for another reason vouches for nothing.
     let account = AccountId::trusted("default");
-    decide::resume(&store, &account, &town.deps().ladder(), now).await.expect("resumed");
+    pause::resume(&store, &account, &town.deps().ladder(), now).await.expect("resumed");
     town.fault("8x:status=503@precheck");
     town.finish_all().await;
     assert_eq!(town.outcome(request, "101").await, ("delivered".into(), Some("profile".into())));

@@ -8,6 +8,7 @@ use unlockd::domain::{AccountId, Credits, JobId, RequestId};
 use unlockd::sandbox::Channel;
 use unlockd::store::jobs;
 use unlockd::worker::decide::{self, Refusal};
+use unlockd::worker::pause;
 
 use crate::invariants::Checked;
 use crate::run::Run;
@@ -146,7 +147,7 @@ impl Run {
 
     async fn pause(&mut self) {
         let account = AccountId::trusted("default");
-        decide::pause(&self.outside, &account, self.clock.now()).await.expect("noted");
+        pause::pause(&self.outside, &account, self.clock.now()).await.expect("noted");
         self.outside_wrote = true;
         self.say(|| "person: pauses".to_owned());
     }
@@ -154,7 +155,7 @@ impl Run {
     async fn resume(&mut self) {
         let ladder = Ladder::new(&self.config.polling.steps, self.config.polling.give_up_after);
         let account = AccountId::trusted("default");
-        let resumed = decide::resume(&self.outside, &account, &ladder, self.clock.now()).await;
+        let resumed = pause::resume(&self.outside, &account, &ladder, self.clock.now()).await;
         self.calls.trust_the_key();
         self.outside_wrote = true;
         self.say(|| format!("person: resume: {resumed:?}"));

@@ -20,6 +20,7 @@ use crate::domain::{AccountId, RequestId};
 use crate::store::Store;
 use crate::worker;
 use crate::worker::decide::{self, Refusal};
+use crate::worker::pause;
 
 /// Gives the terminal back.
 struct Given;
@@ -126,13 +127,13 @@ async fn carry_out(
                 format!("request {id} is {}: {contacts} not sent", cancelled.status)
             })
         }
-        Act::Pause { account } => decide::pause(store, &AccountId::trusted(&account), now)
+        Act::Pause { account } => pause::pause(store, &AccountId::trusted(&account), now)
             .await
             .map(|_| format!("{account} is paused: nothing new is sent"))
             .map_err(Refusal::from),
         Act::Resume { account } => {
             let ladder = Ladder::new(&config.polling.steps, config.polling.give_up_after);
-            let resumed = decide::resume(store, &AccountId::trusted(&account), &ladder, now).await;
+            let resumed = pause::resume(store, &AccountId::trusted(&account), &ladder, now).await;
             resumed.map(|_| format!("{account} goes on")).map_err(Refusal::from)
         }
     };

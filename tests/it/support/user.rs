@@ -4,7 +4,7 @@ use sqlx::AssertSqlSafe;
 use unlockd::domain::{Credits, JobId, RequestId};
 use unlockd::store::jobs::Job;
 use unlockd::store::{accounts, jobs, unsent};
-use unlockd::worker::decide;
+use unlockd::worker::{decide, pause};
 
 use super::Town;
 
@@ -76,7 +76,7 @@ impl Town {
     /// An older copy of the database was found.
     pub(crate) async fn distrust(&mut self) {
         let accounts = self.deps().accounts();
-        decide::distrust_restored(self.store(), accounts, self.clock.now()).await.expect("noted");
+        pause::distrust_restored(self.store(), accounts, self.clock.now()).await.expect("noted");
     }
 
     /// A person cancels a request.
