@@ -3,13 +3,11 @@
 //! Costs no credits: the one call it makes for each account reads the balance. Never shows a key,
 //! only its fingerprint.
 
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use serde::Serialize;
-
 use super::account::{Fresh, deps, fresh_balance, no_key};
+use super::findings::{Findings, tell};
 use super::{Context, Failure, Outcome, open, show};
 use crate::clock::Clock;
 use crate::config::{self, Config};
@@ -40,67 +38,6 @@ pub(super) struct Args {
     /// For programs: a JSON array
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Level {
-    Ok,
-    Warn,
-    Fail,
-}
-
-#[derive(Serialize)]
-struct Finding {
-    check: String,
-    level: Level,
-    /// False only for what fails.
-    ok: bool,
-    detail: String,
-    /// What to do about it, when it is not well.
-    mend: Option<String>,
-    #[serde(skip)]
-    code: u8,
-}
-
-#[derive(Default)]
-struct Findings(Vec<Finding>);
-
-impl Findings {
-    fn ok(&mut self, check: impl Into<String>, detail: impl Into<String>) {
-        self.add(check, Level::Ok, detail, None, 0);
-    }
-
-    fn warn(&mut self, check: impl Into<String>, detail: impl Into<String>, mend: impl Into<String>) {
-        self.add(check, Level::Warn, detail, Some(mend.into()), 0);
-    }
-
-    /// Something wrong whose description says what to do.
-    fn problem(&mut self, check: impl Into<String>, detail: impl Into<String>, code: u8) {
-        self.add(check, Level::Fail, detail, None, code);
-    }
-
-    fn fail(
-        &mut self,
-        check: impl Into<String>,
-        detail: impl Into<String>,
-        mend: impl Into<String>,
-        code: u8,
-    ) {
-        self.add(check, Level::Fail, detail, Some(mend.into()), code);
-    }
-
-    fn add(
-        &mut self,
-        check: impl Into<String>,
-        level: Level,
-        detail: impl Into<String>,
-        mend: Option<String>,
-        code: u8,
-    ) {
-        let (check, detail, ok) = (check.into(), detail.into(), level != Level::Fail);
-        self.0.push(Finding { check, level, ok, detail, mend, code });
-    }
 }
 
 pub(super) async fn run(context: Context, args: Args) -> Outcome {
@@ -314,32 +251,4 @@ fn clock(findings: &mut Findings, account: &AccountId, ahead_ms: Option<i64>) {
     let direction = if ahead_ms > 0 { "behind" } else { "ahead of" };
     let detail = format!("this machine's clock is {apart} {direction} the API's");
     findings.warn(check, detail, "set it by the network: timedatectl set-ntp true");
-}
-
-fn tell(findings: &[Finding], json: bool) -> Outcome {
-    if json {
-        show::json(&findings)?;
-    } else {
-        let width = findings.iter().map(|finding| finding.check.len()).max().unwrap_or(0);
-        let mut out = std::io::stdout().lock();
-        for finding in findings {
-            let word = match finding.level {
-                Level::Ok => "ok",
-                Level::Warn => "warn",
-                Level::Fail => "FAIL",
-            };
-            let mend = finding.mend.as_ref().map(|mend| format!(". Mend: {mend}")).unwrap_or_default();
-            let detail = show::plain(&finding.detail);
-            writeln!(out, "{word:4}  {:width$}  {detail}{mend}", finding.check)?;
-        }
-    }
-    match findings.iter().map(|finding| finding.code).max() {
-        None | Some(0) => Ok(()),
-        Some(code) => {
-            let count = findings.iter().filter(|finding| !finding.ok).count() as i64;
-            let problems = show::plural(count, "problem");
-            let error = anyhow::anyhow!("{problems} found; nothing was changed or bought by looking");
-            Err(Failure { code, error })
-        }
-    }
 }

@@ -13,6 +13,7 @@ mod demo;
 mod enqueue;
 mod explain;
 mod export;
+mod findings;
 mod health;
 mod ids;
 mod jobs;

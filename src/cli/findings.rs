@@ -1,0 +1,104 @@
+//! What `unlockd check` has found: one line for each thing, with the mend for what is wrong.
+//!
+//! For people a table, for programs a JSON array. The exit code is the highest of what failed; a
+//! warning alone is no failure.
+
+use std::io::Write;
+
+use serde::Serialize;
+
+use super::{Failure, Outcome, show};
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Ok,
+    Warn,
+    Fail,
+}
+
+#[derive(Serialize)]
+pub(super) struct Finding {
+    check: String,
+    level: Level,
+    /// False only for what fails.
+    ok: bool,
+    detail: String,
+    /// What to do about it, when it is not well.
+    mend: Option<String>,
+    #[serde(skip)]
+    code: u8,
+}
+
+#[derive(Default)]
+pub(super) struct Findings(pub(super) Vec<Finding>);
+
+impl Findings {
+    pub(super) fn ok(&mut self, check: impl Into<String>, detail: impl Into<String>) {
+        self.add(check, Level::Ok, detail, None, 0);
+    }
+
+    pub(super) fn warn(
+        &mut self,
+        check: impl Into<String>,
+        detail: impl Into<String>,
+        mend: impl Into<String>,
+    ) {
+        self.add(check, Level::Warn, detail, Some(mend.into()), 0);
+    }
+
+    /// Something wrong whose description says what to do.
+    pub(super) fn problem(&mut self, check: impl Into<String>, detail: impl Into<String>, code: u8) {
+        self.add(check, Level::Fail, detail, None, code);
+    }
+
+    pub(super) fn fail(
+        &mut self,
+        check: impl Into<String>,
+        detail: impl Into<String>,
+        mend: impl Into<String>,
+        code: u8,
+    ) {
+        self.add(check, Level::Fail, detail, Some(mend.into()), code);
+    }
+
+    fn add(
+        &mut self,
+        check: impl Into<String>,
+        level: Level,
+        detail: impl Into<String>,
+        mend: Option<String>,
+        code: u8,
+    ) {
+        let (check, detail, ok) = (check.into(), detail.into(), level != Level::Fail);
+        self.0.push(Finding { check, level, ok, detail, mend, code });
+    }
+}
+
+pub(super) fn tell(findings: &[Finding], json: bool) -> Outcome {
+    if json {
+        show::json(&findings)?;
+    } else {
+        let width = findings.iter().map(|finding| finding.check.len()).max().unwrap_or(0);
+        let mut out = std::io::stdout().lock();
+        for finding in findings {
+            let word = match finding.level {
+                Level::Ok => "ok",
+                Level::Warn => "warn",
+                Level::Fail => "FAIL",
+            };
+            let mend = finding.mend.as_ref().map(|mend| format!(". Mend: {mend}")).unwrap_or_default();
+            let detail = show::plain(&finding.detail);
+            writeln!(out, "{word:4}  {:width$}  {detail}{mend}", finding.check)?;
+        }
+    }
+    match findings.iter().map(|finding| finding.code).max() {
+        None | Some(0) => Ok(()),
+        Some(code) => {
+            let count = findings.iter().filter(|finding| !finding.ok).count() as i64;
+            let problems = show::plural(count, "problem");
+            let error = anyhow::anyhow!("{problems} found; nothing was changed or bought by looking");
+            Err(Failure { code, error })
+        }
+    }
+}
