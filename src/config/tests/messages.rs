@@ -1,0 +1,85 @@
+//! What is said about a mistake: key, value, where it came from, and what would be right.
+
+use super::*;
+
+#[test]
+fn a_syntax_error_names_file_and_line_and_shows_no_content() {
+    for (text, line) in [
+        ("[accounts.default]\napi_key = \"canary\n", 2),
+        ("[accounts.default]\n\napi_key = canary\n", 3),
+        ("[submit]\nbatch_size = 1\nbatch_size = 2\n", 3),
+    ] {
+        let said = place(text).error();
+        assert!(said.starts_with(&format!("DIR/unlockd.toml, line {line}, column ")), "{said}");
+        assert!(said.split(": ").nth(1).is_some_and(|reason| reason.len() > 5), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+/// What is in the file, and what is said about it; FILE stands for the origin.
+const ABOUT_THE_FILE: &str = r#"
+submit.batch_size = 0 -> submit.batch_size = 0 FILE: must be between 1 and 2000
+submit.batch_size = '9' -> submit.batch_size = "9" FILE: must be a whole number, between 1 and 2000
+submit.batch_size = 1.5 -> submit.batch_size = 1.5 FILE: must be a whole number, between 1 and 2000
+submit.precheck = 1 -> submit.precheck = 1 FILE: must be true or false
+submit.verify_after = '0s' -> submit.verify_after = "0s" FILE: must be longer than zero
+api.timeout = 30 -> api.timeout = 30 FILE: must be a whole number and a unit, ms, s, m or h, such as "250ms", "3s", "5m" or "24h"
+database = '' -> database = "" FILE: must be the path of a file
+database.path = 'x' -> database = a table FILE: must be a text in quotes
+api.call_source = 'web' -> api.call_source = "web" FILE: must be "api" or "agent"
+api.base_url = 'http://example.com' -> api.base_url = "http://example.com" FILE: must be an https:// address, or http:// to a loopback host (127.0.0.1, [::1], localhost)
+api.base_url = 'https://u:canary@example.com' -> api.base_url FILE: must not contain a user name or password
+polling.steps = [] -> polling.steps = [] FILE: must be a list of at least one duration, such as ["3s", "5s", "10s"]
+credits.approve_above = -1 -> credits.approve_above = -1 FILE: must be 0 or more
+credits.daily_limit = -1 -> credits.daily_limit = -1 FILE: must be 0 or more
+credits.price.email = 0 -> credits.price.email = 0 FILE: must be between 1 and 1000000000
+rate_limit.per_minute = 100001 -> rate_limit.per_minute = 100001 FILE: must be between 1 and 100000
+http.listen = '0.0.0.0:80' -> http.listen = "0.0.0.0:80" FILE: is not a loopback address, so others can reach it: set http.token_file too, or listen on 127.0.0.1
+notify.url = 'https://example.com/canary' -> notify.url FILE: needs notify.secret_file, a file with the secret that signs each message
+log.format = 'xml' -> log.format = "xml" FILE: must be "auto", "pretty" or "json"
+submit = 5 -> submit FILE: is a table of keys, not a value
+submit.batch_sise = 5 -> submit.batch_sise FILE: there is no such key; did you mean submit.batch_size?
+nonsense_of_some_length = 5 -> nonsense_of_some_length FILE: there is no such key; see config/default.toml for all keys
+accounts.'a b'.api_key = 'canary' -> accounts."a b" FILE: an account name must be 1 to 64 letters, digits, "_" or "-"
+"new\nline" = 5 -> "new\nline" FILE: there is no such key; see config/default.toml for all keys
+"#;
+
+/// The same for one environment variable, by name and value.
+const ABOUT_THE_ENVIRONMENT: &str = r#"
+UNLOCKD_SUBMIT__BATCH_SIZE=5000 -> submit.batch_size = 5000 (from environment variable UNLOCKD_SUBMIT__BATCH_SIZE): must be between 1 and 2000
+UNLOCKD_POLLING__STEPS=3s -> polling.steps = "3s" (from environment variable UNLOCKD_POLLING__STEPS): must be a list of at least one duration, such as ["3s", "5s", "10s"]
+UNLOCKD_SUBMIT_BATCH_SIZE=5 -> UNLOCKD_SUBMIT_BATCH_SIZE (from the environment): there is no such key; did you mean UNLOCKD_SUBMIT__BATCH_SIZE?
+UNLOCKD_API_KEY=canary -> UNLOCKD_API_KEY (from the environment): there is no such key; did you mean UNLOCKD_ACCOUNTS__DEFAULT__API_KEY?
+UNLOCKD_ACCOUNTS__DEFAULT=canary -> UNLOCKD_ACCOUNTS__DEFAULT (from the environment): is a table of keys, not a value: add two underscores and a key
+UNLOCKD_DATABASE=�.db -> UNLOCKD_DATABASE (from the environment): is not valid UTF-8
+UNLOCKD___=x -> UNLOCKD___ (from the environment): there is no such key; see config/default.toml for all keys
+"#;
+
+#[test]
+fn each_message_names_key_value_origin_and_remedy() {
+    for line in ABOUT_THE_FILE.trim().lines() {
+        let (text, said) = line.split_once(" -> ").unwrap();
+        let said = said.replacen("FILE", "(from DIR/unlockd.toml)", 1);
+        assert_eq!(place(text).error(), said);
+    }
+    for line in ABOUT_THE_ENVIRONMENT.trim().lines() {
+        let (variable, said) = line.split_once(" -> ").unwrap();
+        assert_eq!(place("").env(&[variable.split_once('=').unwrap()]).error(), said);
+    }
+    let mut p = place("");
+    p.inputs.overrides.log_level = Some("inof".to_owned());
+    let said = p.error();
+    let origin = "log.level = \"inof\" (from the command line, --log-level): must be error, warn,";
+    assert!(said.starts_with(origin), "{said}");
+}
+
+#[test]
+fn several_mistakes_are_reported_at_once() {
+    let p = place("colour = 1\n[submit]\nbatch_size = 0\nverify_after = 30")
+        .env(&[("UNLOCKD_LOG__FORMAT", "xml")]);
+    let said = p.error();
+    assert_eq!(said.lines().count(), 4, "{said}");
+    for key in ["colour", "submit.batch_size", "submit.verify_after", "log.format"] {
+        assert!(said.lines().any(|line| line.starts_with(&format!("{key} "))), "{key}: {said}");
+    }
+}

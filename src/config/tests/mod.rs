@@ -1,0 +1,146 @@
+//! The configuration as its users meet it: its layers here, and each other rule in a file of its own.
+
+mod changes;
+mod defaults;
+mod messages;
+mod secrets;
+
+use std::fs;
+
+use super::*;
+
+/// A directory of its own with an `unlockd.toml` of this content, and nothing else to read.
+struct Place {
+    dir: tempfile::TempDir,
+    inputs: Inputs,
+}
+
+fn place(file: &str) -> Place {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("unlockd.toml"), file).unwrap();
+    let inputs = Inputs {
+        cwd: dir.path().to_owned(),
+        system_file: dir.path().join("etc/unlockd.toml"),
+        ..Inputs::default()
+    };
+    Place { dir, inputs }
+}
+
+impl Place {
+    fn env(mut self, variables: &[(&str, &str)]) -> Self {
+        let variables = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        self.inputs.env.extend(variables);
+        self
+    }
+
+    fn load(&self) -> Config {
+        load(&self.inputs).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    fn error(&self) -> String {
+        let error = load(&self.inputs).unwrap_err();
+        let cause = std::error::Error::source(&error);
+        assert!(cause.is_none(), "the message is complete by itself");
+        let said = error.to_string();
+        assert!(!format!("{error:?} {said}").contains("canary"), "{error:?}");
+        said.replace(&self.dir.path().display().to_string(), "DIR")
+    }
+}
+
+#[test]
+fn each_layer_wins_over_the_earlier_one() {
+    let size = |p: &Place| p.load().submit.batch_size;
+    assert_eq!(size(&place("")), 100);
+    let file = "database = 'file.db'\n[submit]\nbatch_size = 7\n[log]\nlevel = 'warn'";
+    assert_eq!(size(&place(file)), 7);
+    let mut p = place(file).env(&[
+        ("UNLOCKD_SUBMIT__BATCH_SIZE", "8"),
+        ("UNLOCKD_DATABASE", "env.db"),
+        ("UNLOCKD_LOG__LEVEL", "debug"),
+    ]);
+    let c = p.load();
+    assert_eq!((c.submit.batch_size, c.database, c.log.level.as_str()), (8, "env.db".into(), "debug"));
+    p.inputs.overrides = Overrides { database: Some("flag.db".into()), log_level: Some("trace".into()) };
+    let c = p.load();
+    assert_eq!((c.submit.batch_size, c.database, c.log.level.as_str()), (8, "flag.db".into(), "trace"));
+    assert!(c.submit.precheck, "what no later layer names stays");
+}
+
+#[test]
+fn one_file_is_read_the_most_particular() {
+    let mut p = place("[submit]\nbatch_size = 1");
+    for (name, size) in [("flag.toml", 2), ("env.toml", 3), ("etc/unlockd.toml", 4)] {
+        fs::create_dir_all(p.dir.path().join("etc")).unwrap();
+        fs::write(p.dir.path().join(name), format!("[submit]\nbatch_size = {size}")).unwrap();
+    }
+    let read = |p: &Place| {
+        let c = p.load();
+        let origin = c.origin.map(|o| o.strip_prefix(p.dir.path()).unwrap().display().to_string());
+        (c.submit.batch_size, origin.unwrap_or_default())
+    };
+    assert_eq!(read(&p), (1, "unlockd.toml".to_owned()));
+    p.inputs.env = vec![("UNLOCKD_CONFIG".to_owned(), "env.toml".to_owned())];
+    assert_eq!(read(&p), (3, "env.toml".to_owned()));
+    p.inputs.file = Some("flag.toml".into());
+    assert_eq!(read(&p), (2, "flag.toml".to_owned()));
+    (p.inputs.file, p.inputs.env) = (None, vec![("UNLOCKD_CONFIG".to_owned(), String::new())]);
+    fs::remove_file(p.dir.path().join("unlockd.toml")).unwrap();
+    assert_eq!(read(&p), (4, "etc/unlockd.toml".to_owned()));
+    fs::remove_file(p.dir.path().join("etc/unlockd.toml")).unwrap();
+    assert_eq!(read(&p), (100, String::new()));
+}
+
+#[test]
+fn a_named_file_must_exist() {
+    let mut p = place("").env(&[("UNLOCKD_CONFIG", "gone.toml")]);
+    let said = p.error();
+    assert!(
+        said.starts_with(
+            "cannot read the configuration file DIR/gone.toml (named by environment variable UNLOCKD_CONFIG)"
+        ),
+        "{said}"
+    );
+    p.inputs.file = Some("lost.toml".into());
+    let said = p.error();
+    assert!(
+        said.starts_with(
+            "cannot read the configuration file DIR/lost.toml (named by --config): No such file"
+        ),
+        "{said}"
+    );
+}
+
+#[test]
+fn variables_that_are_not_keys_are_left_alone() {
+    let p = place("").env(&[
+        ("RUST_LOG", "trace"),
+        ("UNLOCKD_PORT", "tcp://10.0.0.1:8787"),
+        ("UNLOCKD_PORT_8787_TCP_ADDR", "10.0.0.1"),
+        ("UNLOCKD_SERVICE_HOST", "10.0.0.1"),
+        ("unlockd_database", "x"),
+        ("MY_UNLOCKD_DATABASE", "x"),
+    ]);
+    assert!(changes(&p.load(), &place("").load()).is_empty());
+}
+
+#[test]
+fn an_empty_text_unsets_what_an_earlier_layer_set() {
+    let p = place("inbox.database = '/i'\ncredits.daily_limit = 5\nretention.contacts = '1h'").env(&[
+        ("UNLOCKD_INBOX__DATABASE", ""),
+        ("UNLOCKD_CREDITS__DAILY_LIMIT", ""),
+        ("UNLOCKD_RETENTION__CONTACTS", ""),
+        ("UNLOCKD_HTTP__LISTEN", ""),
+    ]);
+    let c = p.load();
+    assert_eq!((c.inbox.database, c.credits.daily_limit, c.retention.contacts), (None, None, None));
+    assert_eq!(c.http.listen, "");
+    let p =
+        place("http.listen = '0.0.0.0:1'\nhttp.token_file = '/t'").env(&[("UNLOCKD_HTTP__TOKEN_FILE", "")]);
+    assert!(p.error().starts_with("http.listen"));
+}
+
+#[test]
+fn the_inbox_in_the_main_database_is_no_second_file() {
+    assert_eq!(place("database = '/d'\ninbox.database = '/d'").load().inbox.database, None);
+    assert_eq!(place("database = '/d'\ninbox.database = '/i'").load().inbox.database, Some("/i".into()));
+}
