@@ -14,8 +14,9 @@ use tokio::sync::mpsc;
 use unlockd::api::{
     Answer, ApiBuildError, ApiError, Caller, Client, Settings, Subject, UnlockBody, unlock_body,
 };
+use unlockd::domain::division::Submission;
 use unlockd::domain::failure::{Failure, Refusal};
-use unlockd::domain::outcome::{Submission, TaskView};
+use unlockd::domain::outcome::TaskView;
 use unlockd::domain::rate::RateHeaders;
 use unlockd::domain::{AccountId, Channel, EventId, JobId, Millis, PersonnelId, TaskId};
 

@@ -4,7 +4,8 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::classify::ErrorBody;
 use super::{direct, headers, wire};
-use crate::domain::outcome::{ItemStatus, Submission};
+use crate::domain::division::Submission;
+use crate::domain::outcome::ItemStatus;
 use crate::domain::pacing;
 use crate::domain::{Channel, EventId, Millis, PersonnelId, TaskId};
 

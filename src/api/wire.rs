@@ -13,7 +13,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::domain::credits::Balance;
-use crate::domain::outcome::{Access, ItemStatus, ProfileView, Skipped, Submission};
+use crate::domain::division::{Skipped, Submission};
+use crate::domain::outcome::{Access, ItemStatus, ProfileView};
 use crate::domain::outcome::{TaskItem, TaskStatus, TaskView};
 use crate::domain::sorting::Quote;
 use crate::domain::{Channel, ContactValue, Credits, PersonnelId, TaskId};

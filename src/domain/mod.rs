@@ -4,10 +4,10 @@
 //! suspects in this module (see `.clippy.toml`), and a test in `tests/it` refuses imports from the
 //! shell. Time comes in as [`Millis`], randomness as a number between 0 and 1.
 //!
-//! In the order in which one inbox row meets them: [`request`] reads the row, [`credits`] says what
-//! it may cost and whether that may be spent now, [`job`] owns the states of a remote task,
-//! [`failure`] says what a failed call means, [`pacing`] says when the next call is due,
-//! [`outcome`] reads what the API said about each contact, [`doubt`] weighs the evidence about a
+//! In the order in which one inbox row meets them: [`request`] reads the row, [`credits`] says what it
+//! may cost and whether that may be spent now, [`job`] owns the states of a remote task, [`failure`]
+//! says what a failed call means, [`pacing`] says when the next call is due, [`division`] and
+//! [`outcome`] read what the API said about each contact, [`doubt`] weighs the evidence about a
 //! submission whose answer was lost, [`sorting`] finds the contacts that need not be paid for,
 //! [`direct`] is about the actions that have no contacts, [`listing`] reads an event's people page by
 //! page, and [`reconcile`] compares credits expected with credits gone.
@@ -15,6 +15,7 @@
 
 pub mod credits;
 pub mod direct;
+pub mod division;
 pub mod doubt;
 pub mod failure;
 pub mod ids;

@@ -1,13 +1,13 @@
 //! What the API said about each contact → what became of it.
 //!
-//! Three answers are read here: the groups of a submission ([`divide`]), a task ([`read`]), and a
-//! profile ([`read_profile`]). A contact counts as delivered only when it is unlocked and the
-//! email (or phone) is there; a status word that the documentation does not know is never an end
-//! and never a delivery.
+//! Two answers are read here: a task ([`read`]), and a profile ([`read_profile`]); the groups of a
+//! submission are read by [`super::division`]. A contact counts as delivered only when it is unlocked
+//! and the email (or phone) is there; a status word that the documentation does not know is never an
+//! end and never a delivery.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::ids::{ContactValue, PersonnelId, TaskId};
+use super::ids::{ContactValue, PersonnelId};
 
 /// What became of an item. The words are those of `contact_outcomes.outcome`; `pending` is the
 /// absence of one.
@@ -96,78 +96,6 @@ impl Outcome {
     pub fn holds_for_other_events(&self) -> bool {
         !matches!(self, Outcome::Unlinked | Outcome::Rejected { .. } | Outcome::Cancelled)
     }
-}
-
-/// The groups into which a submission's answer sorts contacts that it did not take.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Skipped {
-    pub all: Vec<String>,
-    pub invalid: Vec<String>,
-    pub missing: Vec<String>,
-    pub unlinked: Vec<String>,
-    pub already_unlocked: Vec<String>,
-    pub unlocking: Vec<String>,
-}
-
-/// A well-formed answer to a submission.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Submission {
-    Accepted {
-        task_id: TaskId,
-        skipped: Skipped,
-    },
-    /// `{"status":"success"}` without a task: nothing was chargeable.
-    NothingChargeable {
-        skipped: Skipped,
-    },
-}
-
-/// What a submission's answer means for each contact that was sent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Division {
-    /// In the task, and charged for.
-    pub accepted: Vec<PersonnelId>,
-    /// Unlocked already, or being unlocked by somebody else: the value is in the profile.
-    pub read_from_profile: Vec<PersonnelId>,
-    /// Settled by the answer itself.
-    pub ended: Vec<(PersonnelId, Outcome)>,
-}
-
-/// Sorts the contacts of a submission by its answer. A contact that was skipped without a group,
-/// and every contact when nothing was chargeable, is looked up in its profile.
-pub fn divide(sent: &[PersonnelId], submission: &Submission) -> Division {
-    let (skipped, has_task) = match submission {
-        Submission::Accepted { skipped, .. } => (skipped, true),
-        Submission::NothingChargeable { skipped } => (skipped, false),
-    };
-    let set = |ids: &[String]| ids.iter().cloned().collect::<BTreeSet<String>>();
-    let invalid = set(&skipped.invalid);
-    let missing = set(&skipped.missing);
-    let unlinked = set(&skipped.unlinked);
-    let unnamed: BTreeSet<String> =
-        skipped.all.iter().chain(&skipped.already_unlocked).chain(&skipped.unlocking).cloned().collect();
-
-    let mut division = Division::default();
-    for personnel_id in sent {
-        let id = personnel_id.as_str();
-        let ended = if invalid.contains(id) {
-            Some(Outcome::Invalid)
-        } else if missing.contains(id) {
-            Some(Outcome::Missing)
-        } else if unlinked.contains(id) {
-            Some(Outcome::Unlinked)
-        } else {
-            None
-        };
-        match ended {
-            Some(outcome) => division.ended.push((personnel_id.clone(), outcome)),
-            None if unnamed.contains(id) || !has_task => {
-                division.read_from_profile.push(personnel_id.clone())
-            }
-            None => division.accepted.push(personnel_id.clone()),
-        }
-    }
-    division
 }
 
 /// A task as the API shows it.
@@ -488,30 +416,6 @@ mod tests {
         }
         let sources = [Source::Task, Source::Profile, Source::Store];
         assert_eq!(sources.map(Source::as_str), ["task", "profile", "store"]);
-    }
-
-    #[test]
-    fn a_submission_is_divided_by_the_vendors_own_groups() {
-        let sent: Vec<_> = ["1", "2", "3", "4", "5", "6", "7"].map(id).into();
-        let skipped = Skipped {
-            all: ["2", "3", "4", "5", "6", "7"].map(String::from).into(),
-            invalid: vec!["2".into()],
-            missing: vec!["3".into()],
-            unlinked: vec!["4".into()],
-            already_unlocked: vec!["5".into()],
-            unlocking: vec!["6".into()],
-        };
-        let accepted = Submission::Accepted { task_id: TaskId::trusted("321"), skipped: skipped.clone() };
-        let division = divide(&sent, &accepted);
-        assert_eq!(division.accepted, [id("1")]);
-        assert_eq!(division.read_from_profile, ["5", "6", "7"].map(id));
-        let ended: Vec<_> =
-            division.ended.iter().map(|(id, outcome)| (id.as_str(), outcome.name())).collect();
-        assert_eq!(ended, [("2", "invalid"), ("3", "missing"), ("4", "unlinked")]);
-
-        let nothing = divide(&sent, &Submission::NothingChargeable { skipped });
-        assert!(nothing.accepted.is_empty(), "no task, so nothing can be waited for");
-        assert_eq!(nothing.read_from_profile, ["1", "5", "6", "7"].map(id));
     }
 
     #[test]

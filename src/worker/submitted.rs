@@ -8,9 +8,10 @@ use super::gate::Gate;
 use super::unanswered::{book_unanswered, take_back};
 use super::{Deps, retry_at};
 use crate::api::{Answer, ApiError};
+use crate::domain::division::{self, Division, Submission};
 use crate::domain::failure::{self, Failure, SubmissionFailure};
 use crate::domain::job::{Event, WaitReason};
-use crate::domain::outcome::{self, Division, Outcome, Submission};
+use crate::domain::outcome::Outcome;
 use crate::domain::{Credits, Millis, PersonnelId};
 use crate::guard::{self, Guard};
 use crate::store::attempts::AttemptEnd;
@@ -77,7 +78,7 @@ impl Accepted {
         submission: &Submission,
         now: Millis,
     ) -> Result<Accepted, StoreError> {
-        let division = outcome::divide(sent, submission);
+        let division = division::divide(sent, submission);
         let (result, detail) = match submission {
             Submission::Accepted { task_id, .. } => {
                 let next_poll_at = match guard::holds(Guard::Schedule) {
