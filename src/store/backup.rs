@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
-use super::{Store, options};
+use super::Store;
+use super::open::options;
 
 /// Why there is no copy.
 #[derive(Debug, thiserror::Error)]

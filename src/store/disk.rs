@@ -7,7 +7,8 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::{Store, StoreError, open_error};
+use super::open::open_error;
+use super::{Store, StoreError};
 
 /// No paid call below this much free space, in bytes: many times what recording one takes.
 pub const NEEDED_BYTES: u64 = 8 << 20;

@@ -14,7 +14,8 @@ use std::time::Duration;
 use sqlx::{Connection, SqliteConnection};
 
 use super::error::is_busy;
-use super::{Store, StoreError, open_error, options};
+use super::open::{open_error, options};
+use super::{Store, StoreError};
 use crate::domain::{Millis, PersonnelId};
 
 /// Which values are erased.

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use sqlx::FromRow;
 
+use super::open::open_error;
 use super::{Store, StoreError};
 use crate::domain::Millis;
 use crate::guard::{self, Guard};
@@ -87,7 +88,7 @@ pub async fn try_take(store: &Store, now: Millis) -> Result<Result<Lease, HeldBy
         // Nobody had this database before. It is said before the token goes up, which tells it no more.
         write_note(lock, (0, 0))
             .and_then(|()| lock.sync_all())
-            .map_err(|error| super::open_error(&lock_path, error))?;
+            .map_err(|error| open_error(&lock_path, error))?;
     }
     let (pid, has_lock) = (i64::from(std::process::id()), lock.is_some());
     let taken = store
@@ -162,7 +163,7 @@ impl Lease {
         let newest = newest_event(store).await?;
         // A note that is lost only makes an older copy pass for a newer one.
         let noted = self.lock.as_ref().map_or(Ok(()), |lock| write_note(lock, newest));
-        noted.map_err(|error| super::open_error(&self.lock_path, error))
+        noted.map_err(|error| open_error(&self.lock_path, error))
     }
 }
 
@@ -213,10 +214,10 @@ fn try_lock(path: &Path) -> Result<Option<File>, StoreError> {
         .write(true)
         .mode(0o600)
         .open(path)
-        .map_err(|error| super::open_error(path, error))?;
+        .map_err(|error| open_error(path, error))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(super::open_error(path, error)),
+        Err(TryLockError::Error(error)) => Err(open_error(path, error)),
     }
 }

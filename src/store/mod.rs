@@ -1,10 +1,10 @@
 //! SQLite: the only module that contains SQL.
 //!
-//! Opens the database (WAL, `synchronous=FULL`, mode 0600), brings it to the newest schema, and
-//! offers two ways in: [`Store::write`] for everything that changes rows, through the one
-//! [`Writer`], and a pool of read-only connections. One function per statement, named by its
-//! effect. A state change is guarded by the row's version and must change exactly one row; the
-//! next state always comes from `domain`, never from SQL.
+//! Opens the database (`open`: WAL, `synchronous=FULL`, mode 0600), brings it to the newest schema, and
+//! offers two ways in: [`Store::write`] for everything that changes rows, through the one [`Writer`],
+//! and a pool of read-only connections. One function per statement, named by its effect. A state change
+//! is guarded by the row's version and must change exactly one row; the next state always comes from
+//! `domain`, never from SQL.
 //!
 //! The files: [`inbox`] (the table other programs write), [`written`] (what they wrote over rows that
 //! were taken), [`requests`], `rejections` (why one brought nothing), [`unsent`] (what of one may still
@@ -30,6 +30,7 @@ mod job_row;
 pub mod jobs;
 pub mod lease;
 pub mod ledger;
+mod open;
 pub mod outbox;
 pub mod paid;
 pub mod reading;
@@ -43,32 +44,16 @@ mod writer;
 pub mod written;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use sqlx::migrate::Migrator;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{Connection, SqliteConnection};
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqlitePool;
 
-use crate::guard::{self, Guard};
 use crate::metrics::Metrics;
+use open::{inbox_migrations, migrate, prepare, readers, state_migrations};
 
 pub use error::StoreError;
-use error::is_busy;
 pub use writer::Writer;
-
-fn state_migrations() -> Migrator {
-    sqlx::migrate!("migrations/state")
-}
-
-fn inbox_migrations() -> Migrator {
-    sqlx::migrate!("migrations/inbox")
-}
-
-/// How long a statement waits for another program's lock before it says so.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connections that read at the same time.
 const READERS: u32 = 4;
@@ -175,147 +160,4 @@ impl Store {
     pub fn inbox_path(&self) -> &Path {
         &self.inbox_path
     }
-}
-
-fn open_error(path: &Path, problem: impl ToString) -> StoreError {
-    StoreError::Open { path: path.display().to_string(), problem: problem.to_string() }
-}
-
-/// Creates the file with its mode before SQLite sees it, so that it is never readable by others,
-/// not even for a moment; the WAL files take their mode from it.
-async fn prepare(path: &Path, mode: u32) -> Result<SqliteConnection, StoreError> {
-    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-    let created = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
-    match created {
-        // The mode asked for is cut by the umask; a shared inbox needs its group bits.
-        Ok(file) => file
-            .set_permissions(std::fs::Permissions::from_mode(mode))
-            .map_err(|error| open_error(path, error))?,
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(open_error(path, error)),
-    }
-    let found = std::fs::metadata(path).map_err(|error| open_error(path, error))?.permissions().mode();
-    if found & 0o777 & !mode != 0 {
-        let path_text = path.display();
-        let problem =
-            format!("its mode is {:o}, which lets others in; run: chmod {mode:o} {path_text}", found & 0o777);
-        return Err(open_error(path, problem));
-    }
-    let mut connection = connect_patiently(path).await.map_err(|error| open_error(path, error))?;
-    verify(path, &mut connection).await?;
-    Ok(connection)
-}
-
-/// Between two attempts to connect to a file that is busy.
-const CONNECT_AGAIN_AFTER: Duration = Duration::from_millis(50);
-
-/// SQLite does not wait for its busy timeout while another program turns a new file to WAL.
-async fn connect_patiently(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
-    let mut left = BUSY_TIMEOUT;
-    loop {
-        match SqliteConnection::connect_with(&options(path)).await {
-            Err(error) if is_busy(&error) && !left.is_zero() => {
-                tokio::time::sleep(CONNECT_AGAIN_AFTER).await;
-                left = left.saturating_sub(CONNECT_AGAIN_AFTER);
-            }
-            connected => return connected,
-        }
-    }
-}
-
-fn options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(match guard::holds(Guard::Synchronous) {
-            true => SqliteSynchronous::Full,
-            false => SqliteSynchronous::Normal,
-        })
-        .foreign_keys(true)
-        .busy_timeout(BUSY_TIMEOUT)
-        // What SQLite puts aside may hold values, and a read-only container has no place for files.
-        .pragma("temp_store", "memory")
-        .pragma("secure_delete", if guard::holds(Guard::SecureDelete) { "on" } else { "off" })
-        // Bounds the WAL that a long reader left behind.
-        .pragma("journal_size_limit", "67108864")
-}
-
-/// Durability is not tunable: with NORMAL a power cut can lose the intent of a POST that went out.
-async fn verify(path: &Path, connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let journal: String = sqlx::query_scalar("pragma journal_mode")
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(|e| open_error(path, e))?;
-    let synchronous: i64 = sqlx::query_scalar("pragma synchronous")
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(|e| open_error(path, e))?;
-    if journal != "wal" || (synchronous != 2 && guard::holds(Guard::Synchronous)) {
-        let problem = format!("needs WAL and synchronous=FULL, found {journal} and {synchronous}");
-        return Err(open_error(path, problem));
-    }
-    Ok(())
-}
-
-async fn migrate(
-    path: &Path,
-    connection: &mut SqliteConnection,
-    mut migrations: Migrator,
-) -> Result<(), StoreError> {
-    // State and inbox keep their migrations apart, and may share one file and so one table of
-    // applied versions: the other one's versions are not missing.
-    migrations.set_ignore_missing(true);
-    let newest: Option<i64> = sqlx::query_scalar("select max(version) from _sqlx_migrations")
-        .fetch_one(&mut *connection)
-        .await
-        .unwrap_or(None);
-    let (state, inbox) = (state_migrations(), inbox_migrations());
-    let known = state.iter().chain(inbox.iter()).map(|migration| migration.version).max();
-    if newest > known {
-        let problem = "it was written by a newer unlockd; install that version, or restore a backup";
-        return Err(open_error(path, problem));
-    }
-    // A migration may make a table anew that others refer to; whether they still do is looked at after.
-    foreign_keys(path, connection, false).await?;
-    // Two programs may bring one file up to date at the same moment. The slower one finds a step done
-    // that it was about to do, and then perhaps the next one: at most twice for each step, since a step is
-    // two commits, the second one of which notes how long it took.
-    let mut outcome = migrations.run_direct(None, connection, false).await;
-    for _ in migrations.iter().chain(migrations.iter()) {
-        if outcome.is_ok() {
-            break;
-        }
-        outcome = migrations.run_direct(None, connection, false).await;
-    }
-    outcome.map_err(|error| open_error(path, error))?;
-    foreign_keys(path, connection, true).await?;
-    if newest == known {
-        return Ok(());
-    }
-    let broken: i64 = sqlx::query_scalar("select count(*) from pragma_foreign_key_check")
-        .fetch_one(connection)
-        .await
-        .map_err(|error| open_error(path, error))?;
-    match broken {
-        0 => Ok(()),
-        _ => {
-            Err(open_error(path, format!("{broken} rows refer to rows that are not there; restore a backup")))
-        }
-    }
-}
-
-async fn foreign_keys(path: &Path, connection: &mut SqliteConnection, on: bool) -> Result<(), StoreError> {
-    let pragma = if on { "pragma foreign_keys = on" } else { "pragma foreign_keys = off" };
-    sqlx::query(pragma).execute(connection).await.map_err(|error| open_error(path, error))?;
-    Ok(())
-}
-
-async fn readers(path: &Path, count: u32) -> Result<SqlitePool, StoreError> {
-    SqlitePoolOptions::new()
-        .max_connections(count)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .connect_with(options(path).read_only(true))
-        .await
-        .map_err(|error| open_error(path, error))
 }
