@@ -14,7 +14,7 @@ use crate::config::{self, Config};
 use crate::domain::AccountId;
 use crate::store::{Store, disk, lease};
 use crate::worker::gate::Key;
-use crate::worker::waits;
+use crate::worker::unconfigured;
 
 /// Below this the disk is about to be full.
 const LEAST_FREE_BYTES: u64 = 256 << 20;
@@ -192,11 +192,16 @@ fn keys(findings: &mut Findings, config: &Config) -> Vec<AccountId> {
 
 /// Accounts that were taken out of the configuration while something was under way.
 async fn unconfigured(findings: &mut Findings, config: &Config, store: &Store) {
-    match waits::unconfigured(store, config).await {
+    match unconfigured::unconfigured(store, config).await {
         Ok(accounts) => {
             for account in &accounts {
                 let check = format!("account {account}");
-                findings.fail(check, waits::is_unconfigured(account), waits::configure_again(account), 2);
+                findings.fail(
+                    check,
+                    unconfigured::is_unconfigured(account),
+                    unconfigured::configure_again(account),
+                    2,
+                );
             }
         }
         Err(error) => findings.problem("accounts", error.to_string(), 1),

@@ -19,7 +19,7 @@ use crate::config::{self, Config};
 use crate::domain::AccountId;
 use crate::logs::LogHandle;
 use crate::worker::signals::Signals;
-use crate::worker::{Deps, waits};
+use crate::worker::{Deps, unconfigured};
 
 /// Also without a hint: a directory that is swapped as a whole (a ConfigMap) may escape a watch.
 const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(10);
@@ -147,8 +147,8 @@ async fn about_accounts(deps: &Deps, new: &Config, wrong: &mut BTreeSet<String>)
             "account {name} is new in the configuration, and is served from the next start on"
         ));
     }
-    match waits::unconfigured(&deps.store, new).await {
-        Ok(accounts) => wrong.extend(accounts.iter().map(waits::is_unconfigured)),
+    match unconfigured::unconfigured(&deps.store, new).await {
+        Ok(accounts) => wrong.extend(accounts.iter().map(unconfigured::is_unconfigured)),
         Err(error) => tracing::error!(error = %error, "which accounts have work under way is not known"),
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::driver::{End, is_stopping};
 use super::signals::{Signals, Woken, sleep};
-use super::{Deps, erase, notify, waits};
+use super::{Deps, erase, notify, unconfigured};
 use crate::store::{StoreError, report};
 
 /// A wait for a person counts only when a while passed in which no row changed: a pass may be about
@@ -45,8 +45,12 @@ pub async fn idle(deps: &Deps) -> Result<Option<End>, StoreError> {
     for id in &open.awaiting_approval {
         waits.push(format!("request {id} awaits approval: unlockd approve {id}, or cancel {id}"));
     }
-    for account in waits::unconfigured(&deps.store, &config).await? {
-        waits.push(format!("{}: {}", waits::is_unconfigured(&account), waits::configure_again(&account)));
+    for account in unconfigured::unconfigured(&deps.store, &config).await? {
+        waits.push(format!(
+            "{}: {}",
+            unconfigured::is_unconfigured(&account),
+            unconfigured::configure_again(&account)
+        ));
     }
     for account in deps.accounts() {
         if !config.accounts.contains_key(account.as_str()) {

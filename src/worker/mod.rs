@@ -9,7 +9,7 @@
 //! unlocks and searches do otherwise. [`driver`] runs them all (with [`signals`], and [`idle`] for the
 //! end), [`erase`] once in a while, and [`notify`], which tells others; [`heartbeat`] tells whether
 //! they move. [`decide`] (with [`pause`]) is what people may do to the rows in between, and [`explain`]
-//! (with [`waits`]) tells them what a request waits for.
+//! (with [`waits`] and [`unconfigured`]) tells them what a request waits for.
 
 pub mod balance;
 pub mod decide;
@@ -38,6 +38,7 @@ pub mod submit;
 pub mod submitted;
 pub mod taken;
 pub mod unanswered;
+pub mod unconfigured;
 pub mod verify;
 pub mod verify_direct;
 pub mod waits;

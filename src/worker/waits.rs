@@ -3,11 +3,12 @@
 
 use serde::Serialize;
 
+use super::unconfigured::{configure_again, is_unconfigured};
 use crate::config::Config;
 use crate::domain::{AccountId, Action, Credits, Millis, pacing};
 use crate::store::report::jobs::Job;
 use crate::store::report::requests::{self, OpenItems, Request};
-use crate::store::report::{self, Time, jobs, plural};
+use crate::store::report::{Time, jobs, plural};
 use crate::store::{Store, StoreError, accounts};
 
 /// One thing that a request waits for.
@@ -37,27 +38,6 @@ pub async fn approval(store: &Store, request: &Request) -> Result<Wait, StoreErr
         needs_person: true,
         ..Wait::default()
     })
-}
-
-/// Accounts with unfinished work that the configuration does not name (any more): nobody polls their
-/// tasks, although those are paid for.
-pub async fn unconfigured(store: &Store, config: &Config) -> Result<Vec<AccountId>, StoreError> {
-    let mut accounts = report::accounts_at_work(store).await?;
-    accounts.retain(|account| !config.accounts.contains_key(account.as_str()));
-    Ok(accounts)
-}
-
-/// What is the matter with an unconfigured account.
-pub fn is_unconfigured(account: &AccountId) -> String {
-    format!("account {account} is not configured, so what it has under way is neither polled nor settled")
-}
-
-/// What helps an unconfigured account.
-pub fn configure_again(account: &AccountId) -> String {
-    format!(
-        "configure [accounts.{account}] again and start the worker anew; what was not sent can be cancelled: \
-         unlockd cancel ID"
-    )
 }
 
 /// Everything that holds up a request whose contacts may travel.

@@ -12,7 +12,7 @@ use crate::store::report::jobs::OpenJob;
 use crate::store::report::requests::Request;
 use crate::store::report::{self, Time, accounts, jobs, requests};
 use crate::store::{Store, StoreError, lease};
-use crate::worker::waits;
+use crate::worker::unconfigured;
 
 use super::super::show::{grouped, plural};
 
@@ -92,7 +92,7 @@ pub(super) async fn read(store: &Store, config: &Config, now: Millis) -> Result<
         model.accounts.push(accounts::read(store, &account, limits, now).await?);
     }
     model.needs = needs(&model);
-    model.needs.extend(waits::unconfigured(store, config).await?.iter().map(unconfigured));
+    model.needs.extend(unconfigured::unconfigured(store, config).await?.iter().map(unconfigured));
     Ok(model)
 }
 
@@ -111,8 +111,8 @@ fn unconfigured(account: &AccountId) -> Need {
         request_id: None,
         job_id: None,
         credits: None,
-        what: waits::is_unconfigured(account),
-        to_do: waits::configure_again(account),
+        what: unconfigured::is_unconfigured(account),
+        to_do: unconfigured::configure_again(account),
         keys: "configure it again".to_owned(),
     }
 }

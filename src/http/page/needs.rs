@@ -12,7 +12,7 @@ use crate::store::report::accounts::Account;
 use crate::store::report::jobs::Job;
 use crate::store::report::requests::Request;
 use crate::store::report::{self, AccountWork, jobs, requests};
-use crate::worker::waits;
+use crate::worker::unconfigured;
 
 /// Approvals that are shown; the list of requests has them all.
 const APPROVALS_AT_MOST: u32 = 20;
@@ -56,7 +56,7 @@ pub(super) async fn read(look: &Look<'_>, accounts: &[Account]) -> Result<Vec<Ne
         }
         of_jobs(look, account, &work, &mut later).await?;
     }
-    let unconfigured = waits::unconfigured(store, &look.site.config()).await?;
+    let unconfigured = unconfigured::unconfigured(store, &look.site.config()).await?;
     needs.extend(unconfigured.into_iter().map(Need::NotConfigured));
     for request in requests::open(store, APPROVALS_AT_MOST).await? {
         if request.status == "awaiting_approval" {

@@ -1,0 +1,29 @@
+//! Accounts with unfinished work that the configuration does not name (any more).
+//!
+//! Nobody polls or settles what they have under way, although it may be paid for. Whoever looks is told,
+//! on the command line, on the page and at the end of `run --until-idle`, in the same words.
+
+use crate::config::Config;
+use crate::domain::AccountId;
+use crate::store::{Store, StoreError, report};
+
+/// Accounts with unfinished work that the configuration does not name (any more): nobody polls their
+/// tasks, although those are paid for.
+pub async fn unconfigured(store: &Store, config: &Config) -> Result<Vec<AccountId>, StoreError> {
+    let mut accounts = report::accounts_at_work(store).await?;
+    accounts.retain(|account| !config.accounts.contains_key(account.as_str()));
+    Ok(accounts)
+}
+
+/// What is the matter with an unconfigured account.
+pub fn is_unconfigured(account: &AccountId) -> String {
+    format!("account {account} is not configured, so what it has under way is neither polled nor settled")
+}
+
+/// What helps an unconfigured account.
+pub fn configure_again(account: &AccountId) -> String {
+    format!(
+        "configure [accounts.{account}] again and start the worker anew; what was not sent can be cancelled: \
+         unlockd cancel ID"
+    )
+}
