@@ -12,14 +12,15 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::page::{self, Look, number};
+use super::refused::Refused;
 use super::session::SessionId;
-use super::ticket::{Act, TicketError};
+use super::ticket::Act;
 use super::{Site, guard};
 use crate::domain::pacing::Ladder;
 use crate::domain::{AccountId, Credits, JobId, RequestId};
+use crate::store::accounts;
 use crate::store::jobs::{self, Job};
 use crate::store::report::requests;
-use crate::store::{StoreError, accounts};
 use crate::worker::balance::{self, Asked};
 use crate::worker::{decide, pause};
 
@@ -111,83 +112,6 @@ fn is_grouping(char: char) -> bool {
 struct Done {
     notice: String,
     then: String,
-}
-
-/// Why nothing was changed.
-pub(super) enum Refused {
-    NotOurPage,
-    NotSignedIn,
-    NotUnderstood,
-    /// Not the figure that was shown: this one.
-    AnotherFigure(i64),
-    Ticket(TicketError),
-    /// What is otherwise than shown, in words.
-    Changed(String),
-    Store(StoreError),
-}
-
-impl Refused {
-    /// The page that says so, and that nothing is spent.
-    pub(super) fn page(self, look: &Look<'_>) -> Response {
-        let stale = |what: &str| {
-            (
-                StatusCode::CONFLICT,
-                "That is out of date",
-                format!("{what}. Look at it again, and decide on what you see"),
-            )
-        };
-        let (status, title, what) = match self {
-            Refused::NotOurPage => (
-                StatusCode::FORBIDDEN,
-                "Refused",
-                "The request did not come from a page of this server".to_owned(),
-            ),
-            Refused::NotSignedIn => (
-                StatusCode::FORBIDDEN,
-                "Sign in first",
-                "You are not signed in, or your session has ended".to_owned(),
-            ),
-            Refused::NotUnderstood => {
-                (StatusCode::BAD_REQUEST, "Not understood", "The form was not understood".to_owned())
-            }
-            Refused::AnotherFigure(expected) => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "Another figure",
-                format!(
-                    "To confirm, type the figure that is shown: {}. Go back to try again",
-                    number(expected)
-                ),
-            ),
-            Refused::Ticket(error) => stale(&error.to_string()),
-            Refused::Changed(what) => stale(&what),
-            Refused::Store(StoreError::Stale { what }) => {
-                stale(&format!("{what} was changed by somebody else in the meantime"))
-            }
-            Refused::Store(error) => return super::unreadable(&error),
-        };
-        page::says(look, status, title, &format!("{what}. Nothing was changed, and nothing is spent."))
-    }
-}
-
-impl From<TicketError> for Refused {
-    fn from(error: TicketError) -> Refused {
-        Refused::Ticket(error)
-    }
-}
-
-impl From<StoreError> for Refused {
-    fn from(error: StoreError) -> Refused {
-        Refused::Store(error)
-    }
-}
-
-impl From<decide::Refusal> for Refused {
-    fn from(refusal: decide::Refusal) -> Refused {
-        match refusal {
-            decide::Refusal::Store(error) => Refused::Store(error),
-            other => Refused::Changed(other.to_string()),
-        }
-    }
 }
 
 async fn carry_out(look: &Look<'_>, act: &Act) -> Result<Done, Refused> {

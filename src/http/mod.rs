@@ -12,6 +12,7 @@ mod guard;
 mod health;
 pub mod metrics;
 mod page;
+mod refused;
 mod session;
 mod sign_in;
 mod ticket;

@@ -8,8 +8,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::decide::Refused;
 use super::page::{self, Look};
+use super::refused::Refused;
 use super::session::{SignInError, set_cookie};
 use super::{Site, guard};
 

@@ -1,0 +1,89 @@
+//! Why what was pressed on the page changed nothing, and the page that says so.
+//!
+//! A refusal says that nothing was changed and nothing is spent. An error of the database promises
+//! neither: it is shown as what it is.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use super::page::{self, Look, number};
+use super::ticket::TicketError;
+use crate::store::StoreError;
+use crate::worker::decide;
+
+/// Why nothing was changed.
+pub(super) enum Refused {
+    NotOurPage,
+    NotSignedIn,
+    NotUnderstood,
+    /// Not the figure that was shown: this one.
+    AnotherFigure(i64),
+    Ticket(TicketError),
+    /// What is otherwise than shown, in words.
+    Changed(String),
+    Store(StoreError),
+}
+
+impl Refused {
+    /// The page that says so, and that nothing is spent.
+    pub(super) fn page(self, look: &Look<'_>) -> Response {
+        let stale = |what: &str| {
+            (
+                StatusCode::CONFLICT,
+                "That is out of date",
+                format!("{what}. Look at it again, and decide on what you see"),
+            )
+        };
+        let (status, title, what) = match self {
+            Refused::NotOurPage => (
+                StatusCode::FORBIDDEN,
+                "Refused",
+                "The request did not come from a page of this server".to_owned(),
+            ),
+            Refused::NotSignedIn => (
+                StatusCode::FORBIDDEN,
+                "Sign in first",
+                "You are not signed in, or your session has ended".to_owned(),
+            ),
+            Refused::NotUnderstood => {
+                (StatusCode::BAD_REQUEST, "Not understood", "The form was not understood".to_owned())
+            }
+            Refused::AnotherFigure(expected) => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Another figure",
+                format!(
+                    "To confirm, type the figure that is shown: {}. Go back to try again",
+                    number(expected)
+                ),
+            ),
+            Refused::Ticket(error) => stale(&error.to_string()),
+            Refused::Changed(what) => stale(&what),
+            Refused::Store(StoreError::Stale { what }) => {
+                stale(&format!("{what} was changed by somebody else in the meantime"))
+            }
+            Refused::Store(error) => return super::unreadable(&error),
+        };
+        page::says(look, status, title, &format!("{what}. Nothing was changed, and nothing is spent."))
+    }
+}
+
+impl From<TicketError> for Refused {
+    fn from(error: TicketError) -> Refused {
+        Refused::Ticket(error)
+    }
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Refused {
+        Refused::Store(error)
+    }
+}
+
+impl From<decide::Refusal> for Refused {
+    fn from(refusal: decide::Refusal) -> Refused {
+        match refusal {
+            decide::Refusal::Store(error) => Refused::Store(error),
+            other => Refused::Changed(other.to_string()),
+        }
+    }
+}
