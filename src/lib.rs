@@ -3,11 +3,12 @@
 //! The journey of one inbox row, and the modules in the order in which it meets them:
 //!
 //! 1. [`cli`] starts the daemon with what [`config`] read, [`logs`] telling about it.
-//! 2. [`worker::intake`] takes the row from [`store::inbox`]; [`domain::request`] reads it into a request, or a
-//!    rejection with a reason. Its contacts become items.
+//! 2. [`worker::intake`] takes the row from [`store::inbox`]; [`domain::request`] reads it into a request, or
+//!    a rejection with a reason, and [`worker::quote`] says what it would cost. Its contacts become items.
 //! 3. [`worker::submit`] puts items into a job, asks what it would cost, and lets [`domain::credits`] decide.
-//!    The intent is committed; then [`api`] sends the one POST that costs. [`worker::submitted`] records what
-//!    came of it, by the error matrix in [`domain::failure`].
+//!    [`worker::intent`] is committed; then [`api`] sends the one POST that costs. [`worker::submitted`]
+//!    records what came of it: by [`domain::division`] for each contact, or by the error matrix in
+//!    [`domain::failure`].
 //! 4. [`worker::poll`] asks about the task on the steps of [`domain::pacing`]; [`domain::outcome`] reads what
 //!    became of each contact.
 //! 5. When the answer was lost, [`worker::verify`] looks up the effect and [`domain::doubt`] weighs it;
@@ -16,8 +17,9 @@
 //!
 //! Event unlocks and searches take the same way, by [`domain::direct`], and have their answer at once.
 //! `unlockd personnel` lists an event's people ([`domain::listing`]). Beside the journey:
-//! [`worker::decide`] is what people may do to it, [`worker::explain`] what they are told,
-//! [`worker::notify`] sends webhooks, [`worker::erase`] and [`store::backup`] look after what was bought.
+//! [`worker::decide`] and [`worker::pause`] are what people may do to it, [`worker::explain`] what they are
+//! told, [`worker::notify`] sends webhooks, [`worker::erase`] and [`store::backup`] look after what was
+//! bought.
 //!
 //! [`domain::job`] owns every state in between; [`store`] is the only module with SQL, [`clock`] the only one
 //! that reads the time, [`worker::gate`] the only door to the API. [`http`] shows it all to people and
