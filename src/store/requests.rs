@@ -5,7 +5,6 @@ use serde_json::json;
 use sqlx::{FromRow, SqliteConnection, SqlitePool};
 
 use super::StoreError;
-use super::error::exactly_one;
 use super::{rejections, timeline};
 use crate::domain::{Credits, JobId, Millis, RequestId};
 
@@ -267,29 +266,6 @@ pub async fn standing(
         .bind(request_id.0)
         .fetch_optional(connection)
         .await?)
-}
-
-/// Approves what a request was quoted; its items may travel.
-pub async fn approve(
-    connection: &mut SqliteConnection,
-    request_id: RequestId,
-    quote: Credits,
-    now: Millis,
-) -> Result<(), StoreError> {
-    let result = sqlx::query(
-        "update requests set status = 'accepted', approved_credits = ?2, reason = null, inbox_is_behind = 1
-         where id = ?1 and status = 'awaiting_approval' and quoted_credits = ?2",
-    )
-    .bind(request_id.0)
-    .bind(quote.0)
-    .execute(&mut *connection)
-    .await?;
-    exactly_one(&result, "the request")?;
-    sqlx::query("update items set state = 'waiting' where request_id = ?1 and state = 'unapproved'")
-        .bind(request_id.0)
-        .execute(&mut *connection)
-        .await?;
-    timeline::of_request(connection, now, request_id, "approved", &format!("{quote} credits at most")).await
 }
 
 /// Lets the inbox be told a request's status once more.

@@ -1,4 +1,4 @@
-//! What of a request was not sent: it may still be counted, taken back or ended.
+//! What of a request was not sent: it may still be approved, taken back or ended.
 //!
 //! A contact is unsent while it waits, awaits an approval, or is in a job that is queued; what is in
 //! a job that was sent stays there, since it may be paid for. A request that leaves a queued job bumps
@@ -82,6 +82,29 @@ pub async fn ask_again(
     .await?;
     recount_jobs(&mut *connection, &left).await?;
     timeline::of_request(connection, now, request_id, "awaiting_approval", reason).await
+}
+
+/// Approves what a request was quoted; its items may travel.
+pub async fn approve(
+    connection: &mut SqliteConnection,
+    request_id: RequestId,
+    quote: Credits,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let result = sqlx::query(
+        "update requests set status = 'accepted', approved_credits = ?2, reason = null, inbox_is_behind = 1
+         where id = ?1 and status = 'awaiting_approval' and quoted_credits = ?2",
+    )
+    .bind(request_id.0)
+    .bind(quote.0)
+    .execute(&mut *connection)
+    .await?;
+    exactly_one(&result, "the request")?;
+    sqlx::query("update items set state = 'waiting' where request_id = ?1 and state = 'unapproved'")
+        .bind(request_id.0)
+        .execute(&mut *connection)
+        .await?;
+    timeline::of_request(connection, now, request_id, "approved", &format!("{quote} credits at most")).await
 }
 
 /// Bumps the version of the queued jobs that a request is about to leave, so that nothing is sent on

@@ -77,7 +77,7 @@ pub async fn approve(store: &Store, id: RequestId, shown: Credits, now: Millis) 
                 if quoted != shown {
                     return Ok(Err(Refusal::AnotherQuote { id, shown, quoted }));
                 }
-                requests::approve(connection, id, quoted, now).await.map(Ok)
+                unsent::approve(connection, id, quoted, now).await.map(Ok)
             })
         })
         .await?

@@ -49,7 +49,7 @@ async fn heed(deps: &Deps, row: Written) -> Result<bool, StoreError> {
                     let detail =
                         format!("approved = 1 was written over its row, which showed {quote} credits");
                     timeline::of_request(&mut *connection, now, id, "row_approved", &detail).await?;
-                    requests::approve(&mut *connection, id, quote, now).await?;
+                    unsent::approve(&mut *connection, id, quote, now).await?;
                 } else if let Some(written) = row.status.as_ref().filter(|status| **status != row.was) {
                     let truth = &standing.status;
                     tracing::warn!(

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sqlx::Row as _;
 use unlockd::domain::{AccountId, Credits, Millis, RequestId};
-use unlockd::store::{Store, StoreError, accounts, inbox, jobs, lease, ledger, requests};
+use unlockd::store::{Store, StoreError, accounts, inbox, jobs, lease, ledger, unsent};
 use unlockd::worker::decide::{self, Refusal};
 
 use crate::support::{Setup, Town};
@@ -142,7 +142,7 @@ async fn a_request_is_approved_or_cancelled_alone() {
     assert_eq!(rows, expected.map(|(id, status)| (id, status.to_owned())));
     let again = town
         .store()
-        .write(|c| Box::pin(async move { requests::approve(c, RequestId(2), Credits(15), Millis(1)).await }))
+        .write(|c| Box::pin(async move { unsent::approve(c, RequestId(2), Credits(15), Millis(1)).await }))
         .await;
     assert!(matches!(again, Err(StoreError::Stale { .. })), "{again:?}");
     town.finish().await;
