@@ -9,7 +9,7 @@
 //! unlocks and searches do otherwise. [`driver`] runs them all (with [`signals`], and [`idle`] for the
 //! end), [`erase`] once in a while, and [`notify`], which tells others; [`heartbeat`] tells whether
 //! they move. [`decide`] (with [`pause`]) is what people may do to the rows in between, and [`explain`]
-//! (with [`waits`] and [`unconfigured`]) tells them what a request waits for.
+//! (with [`waits`], [`job_waits`] and [`unconfigured`]) tells them what a request waits for.
 
 pub mod balance;
 pub mod decide;
@@ -25,6 +25,7 @@ pub mod host;
 pub mod idle;
 pub mod intake;
 pub mod intent;
+pub mod job_waits;
 pub mod notify;
 pub mod pause;
 pub mod poll;
