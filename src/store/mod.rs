@@ -6,14 +6,14 @@
 //! is guarded by the row's version and must change exactly one row; the next state always comes from
 //! `domain`, never from SQL.
 //!
-//! The files: [`inbox`] (the table other programs write), [`written`] (what they wrote over rows that
-//! were taken), [`requests`], `rejections` (why one brought nothing), [`unsent`] (what of one may still
-//! be taken back), [`items`], [`reading`] (items whose value is in a profile), [`paid`] (what need not
-//! be bought), [`direct`] (results of event unlocks and searches), [`jobs`], [`due`] (which of them are
-//! next), [`attempts`] (the intent before each POST), [`ledger`] (holds, charges, prices),
-//! [`balances`], [`windows`] (settlements), [`accounts`] (pause, key, rate limit), [`outbox`] (messages
-//! for `notify.url`), [`lease`] (one worker for one database), [`disk`] (room for what was paid for),
-//! [`erase`], [`backup`], [`timeline`], [`report`] (what people read).
+//! The files: [`inbox`] (the table other programs write), [`written`] (what they wrote over rows that were
+//! taken), [`requests`], `rejections` (why one brought nothing), [`unsent`] (what of one may still be taken
+//! back), [`items`], [`waiting`] (those in no job yet), [`reading`] (items whose value is in a profile),
+//! [`paid`] (what need not be bought), [`direct`] (results of event unlocks and searches), [`jobs`],
+//! [`due`] (which of them are next), [`attempts`] (the intent before each POST), [`ledger`] (holds,
+//! charges, prices), [`balances`], [`windows`] (settlements), [`accounts`] (pause, key, rate limit),
+//! [`outbox`] (messages for `notify.url`), [`lease`] (one worker for one database), [`disk`] (room for what
+//! was paid for), [`erase`], [`backup`], [`timeline`], [`report`] (what people read).
 
 pub mod accounts;
 pub mod attempts;
@@ -39,6 +39,7 @@ pub mod report;
 pub mod requests;
 pub mod timeline;
 pub mod unsent;
+pub mod waiting;
 pub mod windows;
 mod writer;
 pub mod written;

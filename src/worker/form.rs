@@ -10,7 +10,7 @@ use super::Deps;
 use crate::domain::credits::{self, Credits};
 use crate::domain::{AccountId, Action, Millis, PersonnelId};
 use crate::store::jobs::Job;
-use crate::store::{StoreError, direct, items, jobs, requests};
+use crate::store::{StoreError, direct, jobs, requests, waiting};
 
 /// Puts the oldest waiting items into a batch, or fills up the one that is ready but was not sent
 /// yet. Returns whether something changed.
@@ -25,8 +25,8 @@ pub(super) async fn form(
         Some(job) if deps.sortings().contains_key(&(job.id, job.version)) => return Ok(false),
         // One call, one job: there is nothing to fill up.
         Some(job) if job.channel().is_none() => return Ok(false),
-        Some(job) => Some(items::Group { action: job.action, event_id: job.event_id.clone() }),
-        None => items::oldest_waiting_group(deps.store.readers(), account).await?,
+        Some(job) => Some(waiting::Group { action: job.action, event_id: job.event_id.clone() }),
+        None => waiting::oldest_waiting_group(deps.store.readers(), account).await?,
     };
     let Some(group) = group else { return Ok(false) };
     let Some(channel) = group.action.channel() else { return form_direct(deps, account, group, now).await };
@@ -40,17 +40,17 @@ pub(super) async fn form(
         .write(move |connection| {
             Box::pin(async move {
                 let waiting =
-                    items::waiting_contacts(&mut *connection, &account, &group, 2 * batch_size).await?;
+                    waiting::waiting_contacts(&mut *connection, &account, &group, 2 * batch_size).await?;
                 if waiting.is_empty() {
                     return Ok(false);
                 }
                 let done =
-                    items::serve_from_store(&mut *connection, &account, channel, &waiting, now).await?;
+                    waiting::serve_from_store(&mut *connection, &account, channel, &waiting, now).await?;
                 requests::finish_complete(&mut *connection, &done, now).await?;
-                items::join_in_flight(&mut *connection, &account, group.action, &waiting).await?;
+                waiting::join_in_flight(&mut *connection, &account, group.action, &waiting).await?;
 
                 let mut contacts =
-                    items::waiting_contacts(&mut *connection, &account, &group, 2 * batch_size).await?;
+                    waiting::waiting_contacts(&mut *connection, &account, &group, 2 * batch_size).await?;
                 // What moved up meanwhile was not looked up above: it may be here, or on its way.
                 let mut looked_up: HashSet<PersonnelId> = waiting.into_iter().collect();
                 contacts.retain(|id| looked_up.remove(id));
@@ -65,7 +65,7 @@ pub(super) async fn form(
                     }
                 };
                 contacts.truncate((batch_size - job.contacts.min(batch_size)) as usize);
-                items::assign(&mut *connection, &account, group.action, &contacts, job.id).await?;
+                waiting::assign(&mut *connection, &account, group.action, &contacts, job.id).await?;
                 job.contacts += contacts.len() as u32;
                 jobs::save(connection, &job).await?;
                 Ok(true)
@@ -87,7 +87,7 @@ async fn batch_size(deps: &Deps, account: &AccountId, action: Action) -> Result<
 async fn form_direct(
     deps: &Deps,
     account: &AccountId,
-    group: items::Group,
+    group: waiting::Group,
     now: Millis,
 ) -> Result<bool, StoreError> {
     let account = account.clone();
@@ -98,14 +98,14 @@ async fn form_direct(
                 let event_id = group.event_id.as_ref().filter(|_| !action.is_search());
                 let event: Vec<PersonnelId> =
                     event_id.iter().map(|id| PersonnelId::trusted(id.as_str())).collect();
-                if items::join_in_flight(&mut *connection, &account, action, &event).await? > 0 {
+                if waiting::join_in_flight(&mut *connection, &account, action, &event).await? > 0 {
                     return Ok(true);
                 }
                 let mut job = jobs::insert_queued(&mut *connection, &account, action, event_id, now).await?;
                 if action.is_search() {
                     direct::assign_oldest_page(&mut *connection, &account, action, job.id).await?;
                 } else {
-                    items::assign(&mut *connection, &account, action, &event, job.id).await?;
+                    waiting::assign(&mut *connection, &account, action, &event, job.id).await?;
                 }
                 job.contacts = 1;
                 jobs::save(connection, &job).await?;

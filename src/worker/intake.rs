@@ -15,7 +15,7 @@ use crate::domain::{AccountId, Action, Channel, Millis, PersonnelId, RequestId, 
 use crate::store::inbox::{self, InboxRow};
 use crate::store::requests::NewRequest;
 use crate::store::written::Written;
-use crate::store::{StoreError, items, jobs, requests};
+use crate::store::{StoreError, items, jobs, requests, waiting};
 
 /// Rows in one transaction: long enough to share its cost, short enough not to hold up a poll.
 const ROWS_AT_ONCE: u32 = 4_000;
@@ -179,8 +179,8 @@ async fn record(
                 }
                 for (account, channel, ids) in contacts {
                     let done =
-                        items::serve_from_store(&mut *connection, &account, channel, &ids, now).await?;
-                    items::join_in_flight(&mut *connection, &account, channel.action(), &ids).await?;
+                        waiting::serve_from_store(&mut *connection, &account, channel, &ids, now).await?;
+                    waiting::join_in_flight(&mut *connection, &account, channel.action(), &ids).await?;
                     requests::finish_complete(&mut *connection, &done, now).await?;
                 }
                 Ok(())

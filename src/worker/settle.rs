@@ -12,7 +12,7 @@ use crate::domain::{AccountId, Action, Credits, Millis};
 use crate::store::balances::Snapshot;
 use crate::store::ledger::{self};
 use crate::store::windows::Window;
-use crate::store::{StoreError, balances, due, items, windows};
+use crate::store::{StoreError, balances, due, waiting, windows};
 
 /// Settles the account's window when it is time.
 pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
@@ -70,7 +70,7 @@ async fn more_to_send(deps: &Deps, account: &AccountId) -> Result<bool, StoreErr
         return Ok(false);
     }
     let ready = due::ready(deps.store.readers(), account, deps.clock.now()).await?.is_some();
-    Ok(ready || items::oldest_waiting_group(deps.store.readers(), account).await?.is_some())
+    Ok(ready || waiting::oldest_waiting_group(deps.store.readers(), account).await?.is_some())
 }
 
 async fn close(deps: &Deps, account: &AccountId, closing: Snapshot) -> Result<Report, StoreError> {
