@@ -257,13 +257,7 @@ impl Client {
             _ => (SEARCH_COMPANIES, "search-by-company-name"),
         };
         let url = self.url(&["external", "exhibitors", last]);
-        let (gate, gated) = Gate::new(body.bytes().to_vec(), proceed);
-        let call = Call {
-            body: Some(gated),
-            gate: Some(gate),
-            call_source: Some(self.call_source),
-            ..call(endpoint, url, caller, now)
-        };
+        let call = self.paid(call(endpoint, url, caller, now), body, proceed);
         exchange(&self.payments, call)
             .await
             .conclude(|bytes| direct::search_page(bytes).map(Delivery::Page), |_| None)
@@ -288,17 +282,22 @@ impl Client {
             Channel::Phone => (UNLOCK_PHONES, "unlock-phone"),
         };
         let url = self.url(&["external", "contacts", last]);
-        let (gate, gated) = Gate::new(body.bytes().to_vec(), proceed);
-        let call = Call {
-            body: Some(gated),
-            gate: Some(gate),
-            call_source: Some(self.call_source),
-            ..call(endpoint, url, caller, now)
-        };
+        let call = self.paid(call(endpoint, url, caller, now), body, proceed);
         exchange(&self.payments, call).await.conclude(wire::submission, |submission| match submission {
             Submission::Accepted { task_id, .. } => Some(task_id),
             Submission::NothingChargeable { .. } => None,
         })
+    }
+
+    /// Puts the body of a paid call behind its gate.
+    fn paid<'a>(
+        &self,
+        call: Call<'a>,
+        body: &UnlockBody,
+        proceed: impl FnOnce() -> bool + Send + Sync + 'static,
+    ) -> Call<'a> {
+        let (gate, gated) = Gate::new(body.bytes().to_vec(), proceed);
+        Call { body: Some(gated), gate: Some(gate), call_source: Some(self.call_source), ..call }
     }
 
     /// The base URL with these path segments, each percent-encoded.

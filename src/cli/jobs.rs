@@ -9,29 +9,17 @@ use serde::Serialize;
 
 use super::show::{self, Columns, cell, grouped};
 use super::{Context, Failure, Outcome, existing, if_there};
+use crate::domain::job;
 use crate::store::Store;
 use crate::store::report::jobs::{Attempt, Job, LedgerLine};
 use crate::store::report::requests::Entry;
 use crate::store::report::{OutcomeCount, jobs};
 
-const STATES: [&str; 10] = [
-    "queued",
-    "submitting",
-    "in_doubt",
-    "polling",
-    "completed",
-    "failed",
-    "lost",
-    "expired",
-    "rejected",
-    "cancelled",
-];
-
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  unlockd jobs --state in_doubt")]
 pub(super) struct Listed {
     /// Only those in this state
-    #[arg(long, value_name = "S", value_parser = PossibleValuesParser::new(STATES))]
+    #[arg(long, value_name = "S", value_parser = PossibleValuesParser::new(job::State::NAMES))]
     state: Option<String>,
     /// At most this many, the newest
     #[arg(long, value_name = "N", default_value_t = 50)]

@@ -15,13 +15,11 @@ use crate::store::report::jobs::Job;
 use crate::store::report::requests::{Entry, Request};
 use crate::store::report::{OutcomeCount, direct, jobs, requests};
 
-const STATUSES: [&str; 6] = ["new", "awaiting_approval", "accepted", "done", "rejected", "cancelled"];
-
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  unlockd requests --status awaiting_approval")]
 pub(super) struct Listed {
     /// Only those with this status
-    #[arg(long, value_name = "S", value_parser = PossibleValuesParser::new(STATUSES))]
+    #[arg(long, value_name = "S", value_parser = PossibleValuesParser::new(requests::STATUSES))]
     status: Option<String>,
     /// At most this many, the newest
     #[arg(long, value_name = "N", default_value_t = 50)]

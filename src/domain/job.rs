@@ -201,6 +201,20 @@ pub fn next(state: &State, event: Event) -> Result<State, IllegalMove> {
 }
 
 impl State {
+    /// Every word that can stand in `jobs.state`, in the order in which a job may come by them.
+    pub const NAMES: [&str; 10] = [
+        "queued",
+        "submitting",
+        "in_doubt",
+        "polling",
+        "completed",
+        "failed",
+        "lost",
+        "expired",
+        "rejected",
+        "cancelled",
+    ];
+
     /// The word of `jobs.state`.
     pub fn name(&self) -> &'static str {
         match self {
@@ -303,6 +317,13 @@ mod tests {
             State::Rejected,
             State::Cancelled,
         ]
+    }
+
+    #[test]
+    fn every_state_has_its_name() {
+        let mut names: Vec<_> = states().iter().map(State::name).collect();
+        names.dedup();
+        assert_eq!(names, State::NAMES);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::Site;
 use crate::domain::credits::{Balance, Purse};
-use crate::domain::{AccountId, Millis};
+use crate::domain::{AccountId, Millis, job};
 use crate::metrics::Scrape;
 use crate::store::report::metrics::{self as figures, Figure, Open, Waiting};
 use crate::store::{Store, StoreError, accounts, balances};
@@ -81,19 +81,7 @@ fn whole(scrape: &Scrape, waiting: &Waiting) {
     );
 }
 
-/// The states, outcomes and verdicts that are shown even when they never occurred.
-const STATES: [&str; 10] = [
-    "queued",
-    "submitting",
-    "in_doubt",
-    "polling",
-    "completed",
-    "failed",
-    "lost",
-    "expired",
-    "rejected",
-    "cancelled",
-];
+/// Shown even when they never occurred, as every state and outcome is.
 const VERDICTS: [&str; 4] = ["matched", "underspent", "overspent", "unknown"];
 
 fn history(scrape: &Scrape, deps: &Deps, figures: &[Figure]) {
@@ -117,7 +105,7 @@ fn history(scrape: &Scrape, deps: &Deps, figures: &[Figure]) {
     let outcomes: Vec<&str> =
         crate::domain::outcome::Outcome::NAMES.into_iter().filter(|name| *name != "pending").collect();
     let jobs = ("unlockd_jobs", "Jobs by state, over all time.");
-    scrape.gauges(jobs, ["account", "state"], by_label("jobs", &STATES));
+    scrape.gauges(jobs, ["account", "state"], by_label("jobs", &job::State::NAMES));
     let items = (
         "unlockd_items_total",
         "Items (contacts, events, pages of a search) that got an outcome, over all time.",

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::drawings::bar;
 use super::words::{ago, brought, has_contacts, moment, number, plural, state, until, visible};
 use super::{Look, Page, Spot, Wanted};
+use crate::domain::job;
 use crate::store::StoreError;
 use crate::store::report::direct::Summary;
 use crate::store::report::jobs::{Job, OpenJob};
@@ -13,20 +14,6 @@ use crate::store::report::{OutcomeCount, jobs as job_reports, requests as reques
 
 /// Rows of a list.
 const ROWS: u32 = 100;
-
-const STATUSES: [&str; 6] = ["new", "awaiting_approval", "accepted", "done", "rejected", "cancelled"];
-const STATES: [&str; 10] = [
-    "queued",
-    "submitting",
-    "in_doubt",
-    "polling",
-    "completed",
-    "failed",
-    "lost",
-    "expired",
-    "rejected",
-    "cancelled",
-];
 
 /// A table that scrolls by itself where the screen is narrower.
 fn table(label: &str, caption: &str, inside: Markup) -> Markup {
@@ -64,11 +51,11 @@ fn reference(look: &Look<'_>, request: &Request) -> Markup {
 
 /// The newest requests, of one status or of any.
 pub(super) async fn requests(look: &Look<'_>, wanted: &Wanted) -> Result<Page, StoreError> {
-    let status = wanted.status.as_deref().filter(|status| STATUSES.contains(status));
+    let status = wanted.status.as_deref().filter(|status| request_reports::STATUSES.contains(status));
     let rows = request_reports::list(&look.site.store, status, ROWS).await?;
     let body = html! {
         h1 { "Requests" @if let Some(status) = status { ": " (state(status)) } }
-        (filters("/requests", "status", &STATUSES, status))
+        (filters("/requests", "status", &request_reports::STATUSES, status))
         @if rows.is_empty() { p .calm { "There is none." } } @else {
             (table("Requests", "Requests, the newest first", html! {
                 thead { tr {
@@ -105,11 +92,11 @@ fn end_of_list(rows: usize) -> Markup {
 
 /// The newest jobs, in one state or in any.
 pub(super) async fn jobs(look: &Look<'_>, wanted: &Wanted) -> Result<Page, StoreError> {
-    let chosen = wanted.state.as_deref().filter(|state| STATES.contains(state));
+    let chosen = wanted.state.as_deref().filter(|state| job::State::NAMES.contains(state));
     let rows = job_reports::list(&look.site.store, chosen, ROWS).await?;
     let body = html! {
         h1 { "Jobs" @if let Some(chosen) = chosen { ": " (state(chosen)) } }
-        (filters("/jobs", "state", &STATES, chosen))
+        (filters("/jobs", "state", &job::State::NAMES, chosen))
         @if rows.is_empty() { p .calm { "There is none." } } @else { (jobs_table(look, &rows)) (end_of_list(rows.len())) }
     };
     Ok(Page { title: "Jobs".to_owned(), body, is_live: true, spot: Spot::At("/jobs") })

@@ -7,6 +7,9 @@ use super::{OutcomeCount, Time};
 use crate::domain::Action;
 use crate::store::{Store, StoreError};
 
+/// Every word that can stand in `inbox.status`.
+pub const STATUSES: [&str; 6] = ["new", "awaiting_approval", "accepted", "done", "rejected", "cancelled"];
+
 /// A request, with how far it is. Never its contacts.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize)]
 pub struct Request {
