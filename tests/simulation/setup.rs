@@ -31,6 +31,7 @@ pub(crate) fn vendor(rng: &mut Rng) -> Options {
         billing: if rng.bool() { Billing::Repeats } else { Billing::Documented },
         charge_lag: Duration::from_secs(lag),
         refund_failed: rng.u8(..5) == 0,
+        terse_profiles: rng.u8(..4) == 0,
         ..Options::default()
     }
 }
