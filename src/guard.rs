@@ -35,6 +35,8 @@ pub enum Guard {
     Precheck,
     /// What was erased is not bought on a price list.
     Erased,
+    /// What was paid for a moment ago and brought nothing is not bought again at once.
+    InVain,
     /// A cost above the limit waits for a person.
     Approval,
     /// The cost is held from the intent on.

@@ -327,6 +327,16 @@ mod tests {
     }
 
     #[test]
+    fn a_job_waits_for_credits_of_the_account_or_for_a_limit_of_our_own() {
+        let waiting = WaitReason::ALL.map(|reason| State::Queued { waits_for: Some(reason) });
+        let for_credits: Vec<_> =
+            waiting.iter().filter(|state| state.waits_for_credits()).filter_map(State::reason).collect();
+        assert_eq!(for_credits, ["insufficient_credits", "budget"]);
+        let others: Vec<_> = states().into_iter().filter(|state| !waiting.contains(state)).collect();
+        assert!(others.len() > 8 && !others.iter().any(State::waits_for_credits));
+    }
+
+    #[test]
     fn what_waits_is_sent_or_polled_has_not_ended() {
         let ended: Vec<_> = states().iter().filter(|state| state.is_end()).map(State::name).collect();
         assert_eq!(ended, ["completed", "failed", "lost", "expired", "rejected", "cancelled"]);

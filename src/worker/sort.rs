@@ -85,7 +85,7 @@ pub(super) async fn sort(deps: &Deps, gate: &Gate, job: &Job, price: Credits) ->
         // What was paid for once is not bought on a price list: its profile tells.
         sorting.read_instead();
     }
-    if is_paid && !sorting.chargeable.is_empty() {
+    if is_paid && !sorting.chargeable.is_empty() && guard::holds(Guard::InVain) {
         let in_vain = paid_in_vain(deps, (&job.account, job.action), &sorting.chargeable).await?;
         sorting.set_aside_in_vain(&in_vain);
     }
