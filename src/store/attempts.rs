@@ -79,6 +79,14 @@ pub async fn unanswered(connection: &mut SqliteConnection, job_id: JobId) -> Res
         .await?)
 }
 
+/// Whether a submission of a job was never answered.
+pub async fn is_unanswered(readers: &SqlitePool, job_id: JobId) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar("select exists (select 1 from attempts where job_id = ?1 and result = 'unknown')")
+        .bind(job_id.0)
+        .fetch_one(readers)
+        .await?)
+}
+
 /// The most that a submission of a job which was never answered may have cost; 0: all were answered.
 pub async fn unanswered_cost(
     connection: &mut SqliteConnection,

@@ -22,6 +22,29 @@ pub async fn paid_before(readers: &SqlitePool, job_id: JobId) -> Result<bool, St
     .await?)
 }
 
+/// Whether another job than this one was charged for a contact, or may have been, or brought its value.
+pub async fn by_another_job(
+    readers: &SqlitePool,
+    (account, action): (&AccountId, Action),
+    personnel_id: &PersonnelId,
+    job_id: JobId,
+) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(
+        "select exists (select 1 from items had
+             where had.personnel_id = ?3 and had.account = ?1 and had.action = ?2 and had.job_id <> ?4
+               and had.outcome not in ('invalid', 'missing', 'unlinked', 'rejected', 'cancelled')
+               and (exists (select 1 from contact_values v where v.item_id = had.id)
+                 or exists (select 1 from ledger l where l.job_id = had.job_id and l.entry = 'charge')
+                 or exists (select 1 from attempts a where a.job_id = had.job_id and a.result = 'unknown')))",
+    )
+    .bind(account.as_str())
+    .bind(action.as_str())
+    .bind(personnel_id.as_str())
+    .bind(job_id.0)
+    .fetch_one(readers)
+    .await?)
+}
+
 /// Of these contacts, those for which a job was charged that ended after `since` and brought no value: its
 /// charge, and what it unlocked, may show late.
 pub async fn paid_in_vain(

@@ -4,17 +4,20 @@
 //! Reading is free, but each profile costs a call of the rate limit. A contact whose unlock is
 //! still under way is looked at again with growing pauses.
 
+use super::balance::after_failed_read;
 use super::gate::{Entry, Gate};
 use super::sort::paid_in_vain;
 use super::{Deps, Report, direct, read_failure};
+use crate::api::Subject;
 use crate::domain::failure::ReadFailure;
 use crate::domain::job::{Doubt, Event, State};
 use crate::domain::outcome::{self, Access, Outcome, ProfileReading, ProfileView};
 use crate::domain::rate::Class;
-use crate::domain::{AccountId, JobId, Millis, PersonnelId, pacing};
+use crate::domain::sorting::Quote;
+use crate::domain::{AccountId, Channel, JobId, Millis, PersonnelId, pacing};
 use crate::store::jobs::Job;
 use crate::store::reading::ToRead;
-use crate::store::{StoreError, accounts, items, jobs, reading, requests, timeline};
+use crate::store::{StoreError, accounts, attempts, items, jobs, paid, reading, requests, timeline};
 
 /// Profiles in one run; others get their turn in between.
 const AT_ONCE: u32 = 8;
@@ -60,9 +63,8 @@ async fn read(deps: &Deps, gate: &Gate, contact: ToRead) -> Result<Report, Store
         }
         Ok(view) => judge(deps, &contact, &view, now),
         Err(error) => match read_failure(&error) {
-            // Whether it is invalid, missing or something else is for the submission to say.
             ReadFailure::Gone if contact.set_aside => {
-                return send_after_all(deps, job_id, contact.personnel_id, now).await;
+                return gone_aside(deps, gate, contact, (job_id, channel)).await;
             }
             ReadFailure::Gone => Some(Outcome::Missing),
             ReadFailure::TryAgain => {
@@ -107,6 +109,61 @@ async fn locked_aside(deps: &Deps, gate: &Gate, contact: ToRead, now: Millis) ->
         send_after_all(deps, job_id, contact.personnel_id, now).await?;
     }
     Ok(Report::did(1))
+}
+
+/// A contact was set aside, and the API shows no profile of it. What is paid for, or unlocked, is not bought
+/// for that: its value is out of reach. Otherwise a precheck may have spoken about the others of its group, and
+/// whether it is invalid, missing or something else is for the submission to say.
+async fn gone_aside(
+    deps: &Deps,
+    gate: &Gate,
+    contact: ToRead,
+    (job_id, channel): (JobId, Channel),
+) -> Result<Report, StoreError> {
+    let (now, readers) = (deps.clock.now(), deps.store.readers());
+    let subject = (&gate.account, contact.action);
+    let contacts = std::slice::from_ref(&contact.personnel_id);
+    if !paid_in_vain(deps, subject, contacts).await?.is_empty() {
+        put_off(deps, job_id, contact.personnel_id, now.plus(pause_ms(contact.reads)), true).await?;
+        return Ok(Report::did(1));
+    }
+    let is_paid = paid::by_another_job(readers, subject, &contact.personnel_id, job_id).await?;
+    let sends = match is_paid {
+        true => false,
+        false => match ask_alone(deps, gate, &contact, (job_id, channel)).await? {
+            Ok(Quote::Costs(_) | Quote::TooLittle(_)) => true,
+            Ok(Quote::NothingToPay | Quote::BeingUnlocked) => false,
+            Ok(Quote::NotFound | Quote::Unhelpful(_)) => !attempts::is_unanswered(readers, job_id).await?,
+            Err(report) => return Ok(report),
+        },
+    };
+    if sends {
+        return send_after_all(deps, job_id, contact.personnel_id, now).await;
+    }
+    finish(deps, job_id, contact.personnel_id, Outcome::Missing, now).await?;
+    Ok(Report::did(1))
+}
+
+/// What a precheck says about one contact alone; `Err`: when to go on, since it was not asked or not answered.
+async fn ask_alone(
+    deps: &Deps,
+    gate: &Gate,
+    contact: &ToRead,
+    (job_id, channel): (JobId, Channel),
+) -> Result<Result<Quote, Report>, StoreError> {
+    let permit = match gate.enter(Class::Background).await? {
+        Entry::Open(permit) => permit,
+        Entry::At(at) => return Ok(Err(Report::at(at))),
+        Entry::NoKey => return Ok(Err(Report::idle())),
+    };
+    let subject = Subject::Contacts(channel, std::slice::from_ref(&contact.personnel_id));
+    let answer = gate.client.precheck(permit.caller(Some(job_id), None), permit.entered_at, subject).await;
+    permit.leave(&answer).await?;
+    Ok(match answer.result {
+        Ok(quote) => Ok(quote),
+        Err(error) if read_failure(&error) == ReadFailure::Gone => Ok(Quote::Unhelpful("refused")),
+        Err(_) => Err(after_failed_read(deps, gate)),
+    })
 }
 
 /// 5 s, 10 s, 20 s and so on, at most ten minutes: a contact that never leaves "processing" takes

@@ -28,7 +28,8 @@ const SAMPLE: usize = 3;
 pub struct PartialLook {
     started_at: Millis,
     quote: Option<Option<Credits>>,
-    sampled: Vec<Access>,
+    /// `None`: the API does not show that profile.
+    sampled: Vec<Option<Access>>,
 }
 
 /// Looks at the in-doubt jobs that are due.
@@ -79,12 +80,12 @@ async fn look(deps: &Deps, gate: &Gate, job: &Job, channel: Channel) -> Result<R
         }
         Step::Complete(unexplained) => {
             deps.looks().remove(&(job.id, job.version));
+            let shown: Vec<Access> = partial.sampled.into_iter().flatten().collect();
             let look = Look {
                 quote: partial.quote.flatten(),
                 unexplained,
-                profiles_read: partial.sampled.len() as u32,
-                profiles_open: partial.sampled.iter().filter(|access| **access != Access::Locked).count()
-                    as u32,
+                profiles_read: shown.len() as u32,
+                profiles_open: shown.iter().filter(|access| **access != Access::Locked).count() as u32,
             };
             weigh(deps, job.clone(), &look).await
         }
@@ -170,10 +171,10 @@ async fn sample(
     let answer = gate.client.profile(caller, permit.entered_at, channel, personnel_id).await;
     permit.leave(&answer).await?;
     match answer.result {
-        Ok(view) => partial.sampled.push(view.access),
+        Ok(view) => partial.sampled.push(Some(view.access)),
         Err(error) => match read_failure(&error) {
-            // A contact that is not there was not unlocked either.
-            ReadFailure::Gone => partial.sampled.push(Access::Locked),
+            // That nothing is shown is no sign that nothing was unlocked.
+            ReadFailure::Gone => partial.sampled.push(None),
             _ => return Ok(Step::Report(after_failed_read(deps, gate))),
         },
     }

@@ -438,3 +438,36 @@ async fn a_contact_that_was_paid_for_in_vain_and_stays_locked_is_bought_again() 
     assert_eq!(town.posts().len(), 2);
     town.check().await;
 }
+
+/// What somebody else unlocked is not bought either; what a precheck only took for unlocked beside another is sent.
+#[tokio::test]
+async fn a_contact_whose_profile_is_gone_is_asked_about_alone_before_it_is_sent() {
+    let mut town = hostile().build().await;
+    town.fault("always:status=404@profile");
+    let ids = ["193", "191", "194", "101"];
+    let request = town.insert(None, &ids).await;
+    town.finish_all().await;
+    let found = town.outcomes(request).await;
+    let outcomes = ids.map(|id| found[id].as_str());
+    assert_eq!(outcomes, ["missing", "missing", "invalid", "delivered"]);
+    let sent: Vec<String> = town.posts().iter().flat_map(Town::sent).collect();
+    assert!(!sent.contains(&"193".to_owned()) && sent.contains(&"101".to_owned()), "{sent:?}");
+    town.check().await;
+}
+
+/// Found the same way: neither a precheck nor a profile answered, and the balance alone was taken for proof.
+#[tokio::test]
+async fn profiles_that_are_not_shown_prove_nothing() {
+    for status in [400, 404] {
+        let mut town = hostile().build().await;
+        town.fault("lost-request@unlock");
+        town.fault("always:status=400@precheck");
+        town.fault(&format!("always:status={status}@profile"));
+        town.insert(None, &["101"]).await;
+        let End::WaitsForPerson(waits) = town.finish().await else { panic!("nobody was asked: {status}") };
+        assert!(waits[0].contains("in doubt"), "{waits:?}");
+        assert_eq!(town.job(1).await, ("in_doubt".to_owned(), Some("needs_decision".to_owned())));
+        assert_eq!(town.posts().len(), 1, "not sent again");
+        town.check().await;
+    }
+}

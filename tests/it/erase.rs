@@ -271,6 +271,32 @@ async fn a_contact_that_was_paid_for_and_brought_nothing_is_asked_about_and_not_
     }
 }
 
+/// Found by a stranger's acceptance: an API that shows no profile of what it says is unlocked had it bought again.
+#[tokio::test]
+async fn a_contact_that_is_paid_for_is_not_bought_again_because_its_profile_is_gone() {
+    for (status, first_fault) in [(404, "pass"), (400, "pass"), (404, "status=404@poll")] {
+        let setup = Setup::default().config("SUBMIT__PRECHECK", "false");
+        let mut town = setup.sandbox(|options| options.billing = Billing::Repeats).build().await;
+        town.fault(first_fault);
+        town.insert(None, &["101"]).await;
+        town.finish_all().await;
+        if first_fault == "pass" {
+            purge(&town, "101").await;
+        }
+        town.fault(&format!("always:status={status}@profile"));
+        let before = town.calls("/profile").len();
+        let again = town.insert(None, &["101"]).await;
+        town.finish_all().await;
+        assert_eq!(town.outcome(again, "101").await.0, "missing", "{status} {first_fault}");
+        assert_eq!(town.posts().len(), 1, "{status} {first_fault}");
+        let asked = town.calls("/profile").len() - before;
+        assert!((1..=8).contains(&asked), "{asked} profiles");
+        assert_eq!(town.number("select count(*) from jobs").await, 2, "{status} {first_fault}");
+        allow(&mut town, &["101"]);
+        town.check().await;
+    }
+}
+
 #[tokio::test]
 async fn a_worker_erases_also_when_it_only_runs_until_idle() {
     for until_idle in [true, false] {
