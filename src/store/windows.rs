@@ -34,6 +34,21 @@ pub async fn open_window(
     .await?)
 }
 
+/// Whether a submission has a balance to start from: its stretch has begun, or a balance was read for it since
+/// the stretch before it ended.
+pub async fn has_opening(readers: &SqlitePool, account: &AccountId) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(
+        "with newest as (select closed_at, max(coalesce(opening_snapshot, 0), coalesce(closing_snapshot, 0)) as snapshot
+                         from windows where account = ?1 order by id desc limit 1)
+         select exists (select 1 from newest where closed_at is null)
+             or exists (select 1 from balance_snapshots where account = ?1 and cause = 'before_submission'
+                          and id > coalesce((select snapshot from newest), 0))",
+    )
+    .bind(account.as_str())
+    .fetch_one(readers)
+    .await?)
+}
+
 /// Whether a paid job of an account is running, or may be, without a person. Answered by index,
 /// however many jobs there are.
 pub async fn has_running(readers: &SqlitePool, account: &AccountId) -> Result<bool, StoreError> {

@@ -29,7 +29,7 @@ use crate::domain::{AccountId, Credits};
 use crate::failpoint::{self, Place};
 use crate::guard::{self, Guard};
 use crate::store::jobs::Job;
-use crate::store::{self, StoreError, accounts, disk, due, jobs, timeline};
+use crate::store::{self, StoreError, accounts, disk, due, jobs, timeline, windows};
 
 /// If more than this lies between the commit of the intent and the first byte of the body, the
 /// process was stopped in between and what it decided may no longer hold.
@@ -106,6 +106,10 @@ async fn advance(deps: &Deps, gate: &Gate, job: &Job, restored: bool) -> Result<
         // Checked again with the precheck's figure below; an estimate that does not fit may still
         // be too high, but is not worth a call.
         Admission::Wait(reason) => return hold(deps, job, reason, (None, None)).await,
+        // Whoever else spends the pool may have done so since the last stretch ended.
+        Admission::Go if !windows::has_opening(deps.store.readers(), &gate.account).await? => {
+            return read_balance(deps, gate, "before_submission").await;
+        }
         Admission::Go => {}
     }
     let sorting = match sort(deps, gate, job, price).await? {

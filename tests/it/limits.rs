@@ -346,3 +346,25 @@ async fn a_contact_that_comes_back_to_a_request_that_awaits_approval_waits_with_
     assert_eq!(town.outcome(request, "194").await.0, "invalid");
     town.check().await;
 }
+
+/// Found by a stranger's acceptance: the settlement of the stretch before was taken for the balance of this one.
+#[tokio::test]
+async fn a_balance_is_read_before_the_first_submission_of_each_busy_stretch() {
+    let setup = Setup::default().config("CREDITS__MIN_BALANCE", "50");
+    let mut town = setup.sandbox(|options| options.balance = 100).build().await;
+    town.insert(None, &["101"]).await;
+    town.finish_all().await;
+    assert_eq!(town.verdicts().await, [(15, "matched".to_owned())]);
+    town.sandbox.spend(30);
+    let second = town.insert(None, &["102"]).await;
+    let End::WaitsForPerson(waits) = town.finish().await else { panic!("40 is below the floor") };
+    assert!(waits[0].contains("waits for credits"), "{waits:?}");
+    assert_eq!(town.posts().len(), 1);
+    town.sandbox.top_up(20);
+    town.tick(20_000).await;
+    town.finish_all().await;
+    assert_eq!(town.outcome(second, "102").await.0, "delivered");
+    let verdicts = [(15, "matched".to_owned()), (15, "matched".to_owned())];
+    assert_eq!(town.verdicts().await, verdicts, "what others spent in between is in no stretch");
+    town.check().await;
+}
