@@ -28,6 +28,16 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let store = existing(&config).await?;
     let row = lease::read(&store).await?;
     let now = Clock::real().now();
+    let silent_s = now.since(Millis(row.renewed_at)) / 1_000;
+    if !row.is_alive(now) && row.is_held() {
+        return Err(anyhow::anyhow!(
+            "worker {} was not heard of for {silent_s} s, so nothing is bought: it has died or is stopped (start one: \
+             unlockd run), or another program holds the write lock of {}",
+            row.pid,
+            config.database.display()
+        )
+        .into());
+    }
     if !row.is_alive(now) {
         return Err(anyhow::anyhow!(
             "no worker runs on {}, so nothing is bought; start one: unlockd run",
@@ -43,11 +53,6 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
         );
         return Err(anyhow::anyhow!(message).into());
     }
-    writeln!(
-        std::io::stdout(),
-        "ok: worker {} was alive {} s ago",
-        row.pid,
-        now.since(Millis(row.renewed_at)) / 1_000
-    )?;
+    writeln!(std::io::stdout(), "ok: worker {} was alive {silent_s} s ago", row.pid)?;
     Ok(())
 }

@@ -45,9 +45,14 @@ pub struct LeaseRow {
 }
 
 impl LeaseRow {
+    /// Whether its last holder has not given it back.
+    pub fn is_held(&self) -> bool {
+        self.pid != NOBODY
+    }
+
     /// Whether a worker has shown itself lately, and has not ended since.
     pub fn is_alive(&self, now: Millis) -> bool {
-        self.pid != NOBODY && now.since(Millis(self.renewed_at)) < EXPIRES_AFTER_MS
+        self.is_held() && now.since(Millis(self.renewed_at)) < EXPIRES_AFTER_MS
     }
 }
 

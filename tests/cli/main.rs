@@ -816,6 +816,12 @@ async fn explain_says_first_that_no_worker_runs_and_last_how_it_ended() {
     town.work();
     let health = town.run(&["health"]).with_code(1);
     assert!(health.err.contains("no worker runs"), "a worker that has ended is not alive: {}", health.err);
+    let options = SqliteConnectOptions::new().filename(town.dir.path().join("unlockd.db"));
+    let mut state = SqliteConnection::connect_with(&options).await.expect("opens");
+    let silent = "update worker_lease set pid = 4711, renewed_at = renewed_at - 60000";
+    sqlx::query(silent).execute(&mut state).await.expect("written");
+    let health = town.run(&["health"]).with_code(1);
+    assert!(health.err.contains("worker 4711 was not heard of for 6"), "{}", health.err);
     let ended = town.explain(1);
     assert_eq!((&ended["finished"], &ended["status"]), (&true.into(), &"done".into()));
     assert!(town.ok(&["explain", "1"]).out.contains("1 delivered"));
