@@ -495,8 +495,8 @@ async fn rate_headers_are_brought_to_our_clock_and_read_from_failures_too() {
     for (status, body) in [(200, ACCEPTED), (500, "oops"), (429, "")] {
         let peer = Peer::answering(status, &format!("{DATE}{limits}"), body).await;
         let rate = submit(&client(&peer.base)).await.rate.expect("rate headers");
-        let RateHeaders { limit, remaining, resets_at } = rate;
-        assert_eq!((limit, remaining), (120, 7));
+        let RateHeaders { limit, remaining, resets_at, left_ms, .. } = rate;
+        assert_eq!((limit, remaining, left_ms), (120, 7, 30_000));
         // 30 s after the answer, which came a little after `NOW`.
         assert!((35_000..40_000).contains(&resets_at.0), "{resets_at}");
     }

@@ -56,7 +56,7 @@ fn fuzz_headers() {
             let asked = headers::retry_after_ms(&map, now);
             let wait = pacing::rate_limit_pause_ms(asked, 60_000);
             assert!((0..=A_DAY_MS).contains(&wait), "{asked:?} is a wait of {wait} ms");
-            if let Some(rate) = headers::rate(&map, now) {
+            if let Some(rate) = headers::rate(&map, now, 0) {
                 assert!(rate.limit > 0 && rate.remaining <= rate.limit, "{rate:?}");
                 assert!(rate.resets_at.since(now).abs() <= A_DAY_MS, "{rate:?}");
             }

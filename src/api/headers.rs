@@ -18,8 +18,8 @@ use crate::domain::rate::{DOCUMENTED_WINDOW_MS, RateHeaders};
 const A_DAY_MS: i64 = 86_400_000;
 
 /// The rate headers, on our clock; `None` when one is missing or makes no sense. `now` is our clock
-/// when the answer came.
-pub(super) fn rate(headers: &HeaderMap, now: Millis) -> Option<RateHeaders> {
+/// when the answer came, after `took_ms`.
+pub(super) fn rate(headers: &HeaderMap, now: Millis, took_ms: i64) -> Option<RateHeaders> {
     let limit: u32 = text(headers, "x-ratelimit-limit")?.parse().ok()?;
     let remaining: u32 = text(headers, "x-ratelimit-remaining")?.parse().ok()?;
     let reset: i64 = text(headers, "x-ratelimit-reset")?.parse().ok()?;
@@ -29,7 +29,7 @@ pub(super) fn rate(headers: &HeaderMap, now: Millis) -> Option<RateHeaders> {
         None => reset.checked_mul(1_000)?.checked_sub(now.0)?.min(DOCUMENTED_WINDOW_MS),
     };
     let sensible = limit > 0 && remaining <= limit && (-A_DAY_MS..=A_DAY_MS).contains(&left);
-    sensible.then(|| RateHeaders { limit, remaining, resets_at: now.plus(left) })
+    sensible.then(|| RateHeaders { limit, remaining, resets_at: now.plus(left), left_ms: left, took_ms })
 }
 
 /// `Retry-After` in milliseconds, never negative; `None` when it is absent or unreadable. A number
@@ -90,14 +90,15 @@ mod tests {
     fn the_reset_is_brought_to_our_clock_by_the_answers_date() {
         let mut lines = limits("120", "7", "1767225630");
         lines.push(DATE_LINE);
-        let expected = RateHeaders { limit: 120, remaining: 7, resets_at: Millis(35_000) };
-        assert_eq!(rate(&map(&lines), Millis(5_000)), Some(expected), "our clock is decades behind");
+        let expected =
+            RateHeaders { limit: 120, remaining: 7, resets_at: Millis(35_000), left_ms: 30_000, took_ms: 0 };
+        assert_eq!(rate(&map(&lines), Millis(5_000), 0), Some(expected), "our clock is decades behind");
     }
 
     #[test]
     fn without_a_date_the_reset_is_taken_as_it_is() {
         let ours = Millis(THEIR_NOW);
-        let found = rate(&map(&limits("120", "119", "1767225660")), ours).expect("sensible");
+        let found = rate(&map(&limits("120", "119", "1767225660")), ours, 0).expect("sensible");
         assert_eq!(found.resets_at, Millis(THEIR_NOW + 60_000));
     }
 
@@ -119,9 +120,9 @@ mod tests {
         for (limit, remaining, reset) in table {
             let mut lines = limits(limit, remaining, reset);
             lines.push(DATE_LINE);
-            assert_eq!(rate(&map(&lines), Millis(THEIR_NOW)), None, "{limit} {remaining} {reset}");
+            assert_eq!(rate(&map(&lines), Millis(THEIR_NOW), 0), None, "{limit} {remaining} {reset}");
         }
-        assert_eq!(rate(&map(&limits("120", "1", "1")[..2]), Millis(0)), None, "one is missing");
+        assert_eq!(rate(&map(&limits("120", "1", "1")[..2]), Millis(0), 0), None, "one is missing");
     }
 
     #[test]

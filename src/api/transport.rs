@@ -82,7 +82,8 @@ pub(super) async fn exchange<'a>(line: &Line, call: Call<'a>) -> Exchange<'a> {
     };
     let request = request(line, call.endpoint, &call.caller, call.url, call.call_source, call.body);
     let (sent, took) = line.send(request).await;
-    let now = call.now.plus(i64::try_from(took.as_millis()).unwrap_or(i64::MAX));
+    let took_ms = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
+    let now = call.now.plus(took_ms);
 
     let withheld = match (&call.gate, &sent) {
         // The body stayed behind the gate, so nothing can have been carried out. With an answer the
@@ -100,7 +101,7 @@ pub(super) async fn exchange<'a>(line: &Line, call: Call<'a>) -> Exchange<'a> {
         }
         Ok(response) => {
             exchange.status = Some(response.status().as_u16());
-            exchange.rate = headers::rate(response.headers(), now);
+            exchange.rate = headers::rate(response.headers(), now, took_ms);
             exchange.ahead_ms = headers::ahead_ms(response.headers(), now);
             exchange.body = read(call.endpoint, &call.caller, response, now).await;
         }

@@ -44,6 +44,20 @@ pub struct RateHeaders {
     pub limit: u32,
     pub remaining: u32,
     pub resets_at: Millis,
+    /// What was left of the window when the API answered, by its own clock, in milliseconds: however long
+    /// ago that is by now.
+    pub left_ms: i64,
+    /// How long the call took, in milliseconds: the window may end that much sooner than `resets_at`.
+    pub took_ms: i64,
+}
+
+impl RateHeaders {
+    /// Whether they may tell of the window that ends then. The API gives whole seconds, and an answer that
+    /// was long under way places the end late.
+    fn may_tell_of(&self, known_reset: Millis) -> bool {
+        let late_ms = self.resets_at.since(known_reset);
+        (-HEADER_ERROR_MS..=self.took_ms.saturating_add(HEADER_ERROR_MS)).contains(&late_ms)
+    }
 }
 
 /// The window while the API has not shown its own: a minute, as documented.
@@ -136,7 +150,7 @@ impl Rate {
     /// Learns from an answer's headers. `in_flight` calls of ours are not in its figure yet.
     pub fn learn(&mut self, headers: RateHeaders, in_flight: u32, now: Millis) {
         self.limit = headers.limit.max(1);
-        let left = headers.resets_at.since(now);
+        let left = headers.left_ms;
         let first_of_window = headers.remaining.saturating_add(1) >= headers.limit;
         if (first_of_window || left > self.window_ms + HEADER_ERROR_MS) && left >= 1_000 {
             self.window_ms = window_of(left);
@@ -148,7 +162,7 @@ impl Rate {
         };
         let free = headers.remaining.saturating_sub(in_flight);
         self.remaining = match self.remaining {
-            Some((known, known_reset)) if (known_reset.0 - resets_at.0).abs() <= HEADER_ERROR_MS => {
+            Some((known, known_reset)) if headers.may_tell_of(known_reset) => {
                 if free < known {
                     self.shared_until = now.plus(SHARED_FOR_MS);
                 }
@@ -157,15 +171,16 @@ impl Rate {
                 Some((known.min(free), known_reset.min(resets_at)))
             }
             _ => {
-                self.learn_from_distance(resets_at, now);
+                self.learn_from_distance(headers, resets_at, now);
                 Some((free, resets_at))
             }
         };
     }
 
     /// Windows that follow each other show their length even if others always make the first call.
-    fn learn_from_distance(&mut self, resets_at: Millis, now: Millis) {
-        let last = self.last_reset.filter(|last| *last <= now.plus(HEADER_ERROR_MS));
+    fn learn_from_distance(&mut self, headers: RateHeaders, resets_at: Millis, now: Millis) {
+        let has_ended = |last: &Millis| *last <= now.plus(HEADER_ERROR_MS) && !headers.may_tell_of(*last);
+        let last = self.last_reset.filter(has_ended);
         if last.is_none() && self.last_reset.is_some() {
             // The window before has not ended, so this is the same one: a slow answer places its end late.
             self.last_reset = self.last_reset.map(|known| known.min(resets_at));
@@ -302,6 +317,11 @@ mod tests {
 
     use super::*;
 
+    /// Headers of an answer at `now`.
+    fn told(limit: u32, remaining: u32, resets_at: i64, now: i64) -> RateHeaders {
+        RateHeaders { limit, remaining, resets_at: Millis(resets_at), left_ms: resets_at - now, took_ms: 0 }
+    }
+
     #[test]
     fn our_own_count_holds_without_headers() {
         let mut rate = Rate::new(2);
@@ -315,7 +335,7 @@ mod tests {
     fn the_apis_remaining_beats_our_count() {
         let mut rate = Rate::new(120);
         rate.book(Millis(0));
-        rate.learn(RateHeaders { limit: 120, remaining: 1, resets_at: Millis(9_000) }, 0, Millis(1));
+        rate.learn(told(120, 1, 9_000, 1), 0, Millis(1));
         assert_eq!(rate.permission(Millis(2)), Permission::Now);
         rate.book(Millis(2));
         assert_eq!(rate.permission(Millis(3)), Permission::At(Millis(9_000)));
@@ -359,7 +379,7 @@ mod tests {
         let mut rate = Rate::new(120);
         rate.configure(60);
         assert_eq!(rate.limit(), 60);
-        rate.learn(RateHeaders { limit: 100, remaining: 50, resets_at: Millis(9_000) }, 0, Millis(1));
+        rate.learn(told(100, 50, 9_000, 1), 0, Millis(1));
         rate.configure(60);
         assert_eq!(rate.limit(), 100);
     }
@@ -370,7 +390,7 @@ mod tests {
         rate.book(Millis(0));
         // Whole seconds: what is left of 10 s seems to be up to 12 s.
         for resets_at in [10_000, 10_900, 11_999] {
-            let headers = RateHeaders { limit: 60, remaining: 59, resets_at: Millis(resets_at) };
+            let headers = told(60, 59, resets_at, 20);
             rate.learn(headers, 0, Millis(20));
             assert_eq!((rate.limit(), rate.window_ms()), (60, 10_000), "{resets_at}");
         }
@@ -385,7 +405,7 @@ mod tests {
     fn windows_show_their_length_by_their_distance_too() {
         let mut rate = Rate::new(120);
         for start in [0, 10_000] {
-            let headers = RateHeaders { limit: 60, remaining: 30, resets_at: Millis(start + 11_000) };
+            let headers = told(60, 30, start + 11_000, start + 5_000);
             rate.learn(headers, 0, Millis(start + 5_000));
         }
         assert_eq!(rate.window_ms(), 10_000);
@@ -404,7 +424,7 @@ mod tests {
         for (left, window) in table {
             let mut rate = Rate::new(60);
             rate.measure(60, UNUSUAL_MS);
-            rate.learn(RateHeaders { limit: 60, remaining: 30, resets_at: Millis(left) }, 0, Millis(0));
+            rate.learn(told(60, 30, left, 0), 0, Millis(0));
             assert_eq!((rate.limit(), rate.window_ms()), (60, window), "{left}");
         }
     }
@@ -427,30 +447,50 @@ mod tests {
             for resets_at in [40_000, 40_000 + distance] {
                 let now = Millis(resets_at - 500);
                 rate.book(now);
-                rate.learn(RateHeaders { limit: 60, remaining: 30, resets_at: Millis(resets_at) }, 0, now);
+                rate.learn(told(60, 30, resets_at, now.0), 0, now);
             }
             assert_eq!(rate.window_ms(), window, "{distance}");
         }
     }
 
     /// Six seconds on its way, an answer names an end six seconds late: no window of six seconds.
+    /// Found by the simulation: the process stood still between an answer and what it teaches.
+    #[test]
+    fn an_answer_that_is_looked_at_late_is_not_taken_for_a_shorter_window() {
+        let mut rate = Rate::new(60);
+        rate.learn(told(60, 59, 60_000, 0), 0, Millis(53_000));
+        assert_eq!((rate.window_ms(), rate.remaining()), (60_000, Some((59, Millis(60_000)))));
+    }
+
+    /// Found by the simulation: answers of a window that has ended, or is about to, were long under way.
+    #[test]
+    fn a_slow_answer_about_an_old_window_is_not_taken_for_a_new_one() {
+        for arrives in [79_600, 85_000] {
+            let mut rate = Rate::new(60);
+            rate.learn(told(60, 50, 80_000, 20_000), 0, Millis(20_000));
+            rate.book(Millis(70_000));
+            rate.book(Millis(arrives));
+            let late = RateHeaders { took_ms: arrives - 70_000, ..told(60, 45, arrives + 10_000, arrives) };
+            rate.learn(late, 0, Millis(arrives));
+            assert_eq!(rate.window_ms(), 60_000, "{arrives}");
+        }
+    }
+
     #[test]
     fn a_slow_answer_is_not_taken_for_a_shorter_window() {
         let mut rate = Rate::new(60);
-        let headers =
-            |remaining, resets_at| RateHeaders { limit: 60, remaining, resets_at: Millis(resets_at) };
-        rate.learn(headers(30, 60_000), 0, Millis(20_000));
-        rate.learn(headers(29, 66_000), 0, Millis(35_000));
-        rate.learn(headers(28, 60_000), 0, Millis(36_000));
+        rate.learn(told(60, 30, 60_000, 20_000), 0, Millis(20_000));
+        rate.learn(told(60, 29, 66_000, 35_000), 0, Millis(35_000));
+        rate.learn(told(60, 28, 60_000, 36_000), 0, Millis(36_000));
         assert_eq!(rate.window_ms(), 60_000);
-        rate.learn(headers(50, 90_000), 0, Millis(70_000));
+        rate.learn(told(60, 50, 90_000, 70_000), 0, Millis(70_000));
         assert_eq!(rate.window_ms(), 30_000, "the end of the window before is the earliest that was named");
     }
 
     #[test]
     fn while_others_share_the_bucket_the_last_calls_are_left_to_them() {
         let mut rate = Rate::new(120);
-        let headers = |remaining| RateHeaders { limit: 120, remaining, resets_at: Millis(50_000) };
+        let headers = |remaining| told(120, remaining, 50_000, 1);
         rate.learn(headers(10), 0, Millis(1));
         rate.book(Millis(2));
         rate.learn(headers(2), 0, Millis(3));
@@ -462,7 +502,7 @@ mod tests {
         for (limit, left) in [(29, 0), (30, 1), (59, 1), (60, 2), (3_000, 2)] {
             let mut rate = Rate::new(limit);
             for remaining in [10, 8] {
-                rate.learn(RateHeaders { limit, remaining, resets_at: Millis(50_000) }, 0, Millis(1));
+                rate.learn(told(limit, remaining, 50_000, 1), 0, Millis(1));
             }
             let left_at = |now| rate.left_to_others(Millis(now));
             assert_eq!((left_at(300_000), left_at(300_001)), (left, 0), "{limit}");
@@ -473,7 +513,7 @@ mod tests {
     fn alone_in_the_bucket_every_call_is_used() {
         let mut rate = Rate::new(120);
         for remaining in (0..3).rev() {
-            let headers = RateHeaders { limit: 120, remaining, resets_at: Millis(50_000) };
+            let headers = told(120, remaining, 50_000, 1);
             rate.learn(headers, 0, Millis(1));
             let expected = if remaining > 0 { Permission::Now } else { Permission::At(Millis(50_000)) };
             assert_eq!(rate.permission(Millis(2)), expected);
@@ -484,7 +524,7 @@ mod tests {
     #[test]
     fn calls_in_flight_are_taken_from_what_remains() {
         let mut rate = Rate::new(120);
-        rate.learn(RateHeaders { limit: 120, remaining: 2, resets_at: Millis(9_000) }, 2, Millis(1));
+        rate.learn(told(120, 2, 9_000, 1), 2, Millis(1));
         assert_eq!(rate.permission(Millis(2)), Permission::At(Millis(9_000)));
     }
 
