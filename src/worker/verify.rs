@@ -9,7 +9,7 @@ use super::balance::{after_failed_read, read_balance};
 use super::gate::{Entry, Gate};
 use super::unanswered::take_back;
 use super::{Deps, Report, read_failure, verify_direct};
-use crate::api::Subject;
+use crate::api::{ApiError, Subject};
 use crate::domain::doubt::{self, Look, Sign, Verdict};
 use crate::domain::failure::ReadFailure;
 use crate::domain::job::{Doubt, Event, State};
@@ -23,6 +23,10 @@ use crate::store::{StoreError, attempts, balances, due, jobs, ledger, reading, t
 /// Profiles in one look: enough to contradict a precheck, few enough to leave the limit to others.
 const SAMPLE: usize = 3;
 
+/// What is not answered this often in a row is left out of a look: an endpoint that never answers must not keep
+/// a job in doubt for ever. The balance is never left out, so an API that is down ends no look.
+const TRIES: u32 = 5;
+
 /// A look that is being gathered. Lost on a restart, which only costs a few free calls.
 #[derive(Clone, Debug, Default)]
 pub struct PartialLook {
@@ -30,6 +34,22 @@ pub struct PartialLook {
     quote: Option<Option<Credits>>,
     /// `None`: the API does not show that profile.
     sampled: Vec<Option<Access>>,
+    /// How often in a row what is asked now was not answered.
+    failed: u32,
+}
+
+impl PartialLook {
+    /// Whether a question that was answered with this is not asked again in this look.
+    fn is_left_out(&mut self, error: &ApiError) -> bool {
+        match read_failure(error) {
+            ReadFailure::Gone => true,
+            ReadFailure::TryAgain => {
+                self.failed += 1;
+                self.failed >= TRIES
+            }
+            ReadFailure::WaitForRateLimit { .. } | ReadFailure::StopAccount => false,
+        }
+    }
 }
 
 /// Looks at the in-doubt jobs that are due.
@@ -147,11 +167,10 @@ async fn ask_precheck(
         Ok(Quote::Costs(credits) | Quote::TooLittle(credits)) => Some(credits),
         Ok(Quote::NothingToPay | Quote::BeingUnlocked) => Some(Credits::ZERO),
         Ok(Quote::NotFound | Quote::Unhelpful(_)) => None,
-        Err(error) => match read_failure(&error) {
-            ReadFailure::Gone => None,
-            _ => return Ok(Step::Report(after_failed_read(deps, gate))),
-        },
+        Err(error) if partial.is_left_out(&error) => None,
+        Err(_) => return Ok(Step::Report(after_failed_read(deps, gate))),
     });
+    partial.failed = 0;
     Ok(Step::Report(Report::did(1)))
 }
 
@@ -170,14 +189,14 @@ async fn sample(
     let caller = permit.caller(Some(job.id), None);
     let answer = gate.client.profile(caller, permit.entered_at, channel, personnel_id).await;
     permit.leave(&answer).await?;
-    match answer.result {
-        Ok(view) => partial.sampled.push(Some(view.access)),
-        Err(error) => match read_failure(&error) {
-            // That nothing is shown is no sign that nothing was unlocked.
-            ReadFailure::Gone => partial.sampled.push(None),
-            _ => return Ok(Step::Report(after_failed_read(deps, gate))),
-        },
-    }
+    let access = match answer.result {
+        Ok(view) => Some(view.access),
+        // That nothing is shown is no sign that nothing was unlocked.
+        Err(error) if partial.is_left_out(&error) => None,
+        Err(_) => return Ok(Step::Report(after_failed_read(deps, gate))),
+    };
+    partial.sampled.push(access);
+    partial.failed = 0;
     Ok(Step::Report(Report::did(1)))
 }
 

@@ -458,13 +458,14 @@ async fn a_contact_whose_profile_is_gone_is_asked_about_alone_before_it_is_sent(
 /// Found the same way: neither a precheck nor a profile answered, and the balance alone was taken for proof.
 #[tokio::test]
 async fn profiles_that_are_not_shown_prove_nothing() {
-    for status in [400, 404] {
+    // The last never answers at all, which must not keep it in doubt for ever.
+    for (precheck, profile) in [(400, 400), (400, 404), (500, 404), (500, 503)] {
         let mut town = hostile().build().await;
         town.fault("lost-request@unlock");
-        town.fault("always:status=400@precheck");
-        town.fault(&format!("always:status={status}@profile"));
+        town.fault(&format!("always:status={precheck}@precheck"));
+        town.fault(&format!("always:status={profile}@profile"));
         town.insert(None, &["101"]).await;
-        let End::WaitsForPerson(waits) = town.finish().await else { panic!("nobody was asked: {status}") };
+        let End::WaitsForPerson(waits) = town.finish().await else { panic!("nobody was asked: {profile}") };
         assert!(waits[0].contains("in doubt"), "{waits:?}");
         assert_eq!(town.job(1).await, ("in_doubt".to_owned(), Some("needs_decision".to_owned())));
         assert_eq!(town.posts().len(), 1, "not sent again");

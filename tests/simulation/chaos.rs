@@ -20,7 +20,7 @@ const MOST_CALM_STEPS: u32 = 8_000;
 const LONGEST_CALM_MS: i64 = 4 * 3_600_000;
 
 /// What a call goes through instead of a plain answer, with how often.
-const FAULTS: [(u32, &str); 19] = [
+const FAULTS: [(u32, &str); 20] = [
     (6, "lost-answer"),
     (4, "lost-answer=500"),
     (3, "lost-answer=truncate"),
@@ -34,6 +34,7 @@ const FAULTS: [(u32, &str); 19] = [
     (2, "402"),
     (1, "401"),
     (2, "404"),
+    (1, "400"),
     (1, "422"),
     (2, "200-error=429:USER_CONCURRENCY_LIMIT_EXCEEDED"),
     (3, "broken=html"),
@@ -147,7 +148,7 @@ impl Run {
             At::Underway => {
                 let fault = faulty.then(|| self.fault());
                 let text = fault.as_ref().map(ToString::to_string).unwrap_or_default();
-                let status = self.calls.arrive(id, &self.sandbox, fault);
+                let status = self.calls.arrive(id, &self.sandbox, fault.or_else(|| self.always()));
                 self.say(|| format!("{what}: arrives, {status:?} {text}"));
             }
             At::Answered => {
@@ -165,10 +166,14 @@ impl Run {
         }
         if at != At::Answered {
             let (_, what) = self.calls.look(id);
-            let status = self.calls.arrive(id, &self.sandbox, fault);
+            let status = self.calls.arrive(id, &self.sandbox, fault.or_else(|| self.always()));
             self.say(|| format!("{what}: {status:?}"));
         }
         self.calls.deliver(id);
+    }
+
+    fn always(&self) -> Option<Fault> {
+        self.profile.always.map(|text| text.parse().expect("a fault"))
     }
 
     fn fault(&mut self) -> Fault {

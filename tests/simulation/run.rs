@@ -27,6 +27,15 @@ use crate::trace::Trace;
 pub(crate) const START_MS: i64 = 1_772_407_800_000;
 pub(crate) const APPROVE_ABOVE: i64 = 90;
 
+/// Of the endpoints that tell what is unlocked, one may be of no use.
+const ALWAYS: [&str; 5] = [
+    "always:404@profile",
+    "always:400@profile",
+    "always:400@precheck",
+    "always:404@precheck",
+    "always:500@precheck",
+];
+
 /// What a seed chose for its whole run.
 #[derive(Debug)]
 pub(crate) struct Profile {
@@ -38,6 +47,8 @@ pub(crate) struct Profile {
     pub(crate) crashes: u32,
     pub(crate) inbox_apart: bool,
     pub(crate) erases: bool,
+    /// What the vendor answers at one endpoint, from the first call to the last.
+    pub(crate) always: Option<&'static str>,
 }
 
 pub(crate) struct Run {
@@ -80,6 +91,7 @@ impl Run {
             crashes: [0, 1, 1, 2, 4][rng.usize(..5)],
             inbox_apart: rng.u8(..5) == 0,
             erases: rng.u8(..6) == 0,
+            always: ALWAYS.get(rng.usize(..16)).copied(),
         };
         let sandbox = sandbox::without_socket(vendor(&mut rng));
         let calls = Calls::new(clock.clone());
