@@ -3,7 +3,7 @@
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::classify::ErrorBody;
-use super::{direct, headers, wire};
+use super::{direct, headers, task, wire};
 use crate::domain::division::Submission;
 use crate::domain::outcome::ItemStatus;
 use crate::domain::pacing;
@@ -14,7 +14,8 @@ const A_DAY_MS: i64 = 86_400_000;
 /// No answer makes a reader panic, and what a reader takes makes sense.
 #[test]
 fn fuzz_answers() {
-    let (task, contact, event) = (TaskId::trusted("321"), PersonnelId::trusted("789"), EventId::trusted("7"));
+    let (task_id, contact, event) =
+        (TaskId::trusted("321"), PersonnelId::trusted("789"), EventId::trusted("7"));
     crate::fuzz::run("answers", |bytes| {
         let _ = (wire::balance(bytes), wire::quote(bytes), ErrorBody::of_error_status(bytes));
         let _ =
@@ -24,7 +25,7 @@ fn fuzz_answers() {
             assert!(TaskId::parse(task_id.as_str()).is_some(), "a task id that could change a path");
         }
         for channel in [Channel::Email, Channel::Phone] {
-            let items = wire::task(bytes, channel, &task).map(|view| view.items).unwrap_or_default();
+            let items = task::read(bytes, channel, &task_id).map(|view| view.items).unwrap_or_default();
             for item in items.iter().filter(|item| item.status == ItemStatus::Unlocked) {
                 let value = item.value.as_ref().map(|value| value.expose());
                 assert!(value.is_none_or(is_usable), "delivered: {value:?}");

@@ -6,7 +6,7 @@
 //!
 //! Inside: `body` holds the JSON that is sent, `gate` guards that of a paid POST, `transport` sends
 //! a call over its `line`, `headers` reads the rate limit, `classify` says what an error answer
-//! means, `wire` reads the JSON of the others, and `error` holds what may be logged.
+//! means, `wire`, `task` and `direct` read the JSON of the others, and `error` holds what may be logged.
 //!
 //! Source: the vendor's OpenAPI description, version 0.27.0.
 
@@ -19,6 +19,7 @@ mod fuzz;
 mod gate;
 mod headers;
 mod line;
+mod task;
 mod transport;
 mod wire;
 
@@ -177,7 +178,7 @@ impl Client {
         };
         let url = self.url(&["external", "contacts", folder, task_id.as_str()]);
         let call = Call { task_id: Some(task_id), ..call(endpoint, url, caller, now) };
-        exchange(&self.reads, call).await.conclude(|bytes| wire::task(bytes, channel, task_id), |_| None)
+        exchange(&self.reads, call).await.conclude(|bytes| task::read(bytes, channel, task_id), |_| None)
     }
 
     /// Reads a contact, as far as `channel` is concerned. Free. An answer about another contact is
