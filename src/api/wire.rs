@@ -2,8 +2,9 @@
 //!
 //! Unknown fields and unknown words are let through (the domain knows what an unknown word means);
 //! a missing or wrongly typed field makes the answer [`Broken`], loudly, since a guess here would
-//! become a false outcome. Two leniencies, so that nothing that was paid for is lost: ids may come
-//! as numbers, and a submission that names a task is accepted whatever else is odd about it.
+//! become a false outcome. Three leniencies, so that nothing that was paid for is lost: ids may
+//! come as numbers, a submission that names a task is accepted whatever else is odd about it, and an
+//! odd item of a task spoils no other (`task`).
 //!
 //! Reasons are in our own words: serde's may quote the value, which may be an email.
 
@@ -43,6 +44,11 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Broken> {
         };
         Broken(format!("{kind} (line {}, column {})", error.line(), error.column()))
     })
+}
+
+/// A part that may be whatever JSON it is: `None` when it cannot be read as a `T`.
+pub(super) fn if_readable<T: DeserializeOwned>(raw: Option<Box<RawValue>>) -> Option<T> {
+    raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
 }
 
 // ---- ids -----------------------------------------------------------------------------------
@@ -171,8 +177,7 @@ struct SkippedGroups {
 
 pub(super) fn submission(bytes: &[u8]) -> Result<Submission, Broken> {
     let body: SubmissionBody = parse(bytes)?;
-    let groups: SkippedGroups =
-        body.skipped_detail.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    let groups: SkippedGroups = if_readable(body.skipped_detail).unwrap_or_default();
     let skipped = Skipped {
         all: ids(body.skipped_personnel_ids),
         invalid: ids(groups.invalid_personnel_ids),
@@ -183,7 +188,7 @@ pub(super) fn submission(bytes: &[u8]) -> Result<Submission, Broken> {
     };
     match (body.task_id, body.status.as_ref().and_then(Value::as_str)) {
         (Some(raw), _) => {
-            let id: Option<Id> = serde_json::from_str(raw.get()).ok();
+            let id: Option<Id> = if_readable(Some(raw));
             match id.and_then(|id| TaskId::parse(&id.0)) {
                 Some(task_id) => Ok(Submission::Accepted { task_id, skipped }),
                 None => broken("the task id is not digits"),
@@ -195,7 +200,7 @@ pub(super) fn submission(bytes: &[u8]) -> Result<Submission, Broken> {
 }
 
 fn ids(raw: Option<Box<RawValue>>) -> Vec<String> {
-    let ids: Vec<Id> = raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    let ids: Vec<Id> = if_readable(raw).unwrap_or_default();
     ids.into_iter().map(|id| id.0).collect()
 }
 

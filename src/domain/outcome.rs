@@ -102,7 +102,15 @@ impl Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskView {
     pub status: TaskStatus,
-    pub items: Vec<TaskItem>,
+    /// `None` when the answer has no list at all, which is not documented.
+    pub items: Option<Vec<TaskItem>>,
+}
+
+impl TaskView {
+    /// The same task, known to list nothing.
+    pub fn without_items(&self) -> TaskView {
+        TaskView { status: self.status, items: Some(Vec::new()) }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +133,8 @@ impl TaskStatus {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskItem {
-    pub personnel_id: String,
+    /// `None` when the item names no contact.
+    pub personnel_id: Option<PersonnelId>,
     pub status: ItemStatus,
     pub value: Option<ContactValue>,
     pub error_code: Option<String>,
@@ -153,11 +162,14 @@ impl ItemStatus {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reading {
     StillRunning,
+    /// Ended, but the answer has no list of items: it may be asked for again, or taken for an empty one
+    /// ([`TaskView::without_items`]).
+    EndedUnlisted,
     Ended {
         /// Whether the task's own end was `failed`.
         failed: bool,
         outcomes: Vec<(PersonnelId, Outcome)>,
-        /// Contacts that the answer names and nobody asked for; they are ignored.
+        /// Items that name no contact, or one that nobody asked for; they are ignored.
         foreign: usize,
     },
 }
@@ -165,22 +177,23 @@ pub enum Reading {
 /// Reads a task. `asked` holds the contacts of the job; an adopted task whose contacts are not
 /// known is read with `None`, and every contact that it names is taken.
 pub fn read(view: &TaskView, asked: Option<&BTreeSet<PersonnelId>>) -> Reading {
-    if view.status == TaskStatus::Running {
-        return Reading::StillRunning;
-    }
+    let items = match (view.status, &view.items) {
+        (TaskStatus::Running, _) => return Reading::StillRunning,
+        (_, None) => return Reading::EndedUnlisted,
+        (_, Some(items)) => items,
+    };
     let mut named: BTreeMap<PersonnelId, Outcome> = BTreeMap::new();
     let mut foreign = 0;
-    for item in &view.items {
-        let known =
-            PersonnelId::parse(&item.personnel_id).filter(|id| asked.is_none_or(|asked| asked.contains(id)));
+    for item in items {
+        let known = item.personnel_id.as_ref().filter(|id| asked.is_none_or(|asked| asked.contains(id)));
         let Some(personnel_id) = known else {
             foreign += 1;
             continue;
         };
         let outcome = item_outcome(item);
-        let better = named.get(&personnel_id).is_none_or(|seen| weight(&outcome) > weight(seen));
+        let better = named.get(personnel_id).is_none_or(|seen| weight(&outcome) > weight(seen));
         if better {
-            named.insert(personnel_id, outcome);
+            named.insert(personnel_id.clone(), outcome);
         }
     }
     for personnel_id in asked.into_iter().flatten() {
@@ -284,7 +297,7 @@ mod tests {
 
     fn item(personnel_id: &str, status: &str, value: Option<&str>) -> TaskItem {
         TaskItem {
-            personnel_id: personnel_id.to_owned(),
+            personnel_id: PersonnelId::parse(personnel_id),
             status: ItemStatus::from_word(status),
             value: value.and_then(email),
             error_code: (status == "failed").then(|| "NO_EMAIL_FOUND".to_owned()),
@@ -297,7 +310,7 @@ mod tests {
             Reading::Ended { outcomes, .. } => {
                 outcomes.into_iter().map(|(id, outcome)| (id.as_str().to_owned(), outcome.name())).collect()
             }
-            Reading::StillRunning => panic!("the task has ended"),
+            other => panic!("the task has ended: {other:?}"),
         }
     }
 
@@ -305,7 +318,7 @@ mod tests {
     fn every_case_of_the_outcome_table() {
         let view = TaskView {
             status: TaskStatus::Completed,
-            items: vec![
+            items: Some(vec![
                 item("1", "unlocked", Some("a@b.example")),
                 item("2", "unlocked", None),
                 item("3", "unlocked", Some("  ")),
@@ -315,7 +328,7 @@ mod tests {
                 item("7", "dancing", Some("c@d.example")),
                 item("8", "unlocked", Some("not a mail address")),
                 item("99", "unlocked", Some("foreign@b.example")),
-            ],
+            ]),
         };
         let outcomes = ended(&view, &["1", "2", "3", "4", "5", "6", "7", "8", "10"]);
         let expected = [
@@ -336,7 +349,7 @@ mod tests {
     fn a_failed_task_still_delivers_what_it_unlocked() {
         let view = TaskView {
             status: TaskStatus::Failed,
-            items: vec![item("1", "unlocked", Some("a@b.example")), item("2", "pending", None)],
+            items: Some(vec![item("1", "unlocked", Some("a@b.example")), item("2", "pending", None)]),
         };
         let outcomes = ended(&view, &["1", "2"]);
         assert_eq!(outcomes["1"], "delivered");
@@ -344,9 +357,23 @@ mod tests {
     }
 
     #[test]
+    fn an_end_without_a_list_is_told_apart_from_one_that_lists_nothing() {
+        let asked = [id("1")].into();
+        for (status, failed) in [(TaskStatus::Completed, false), (TaskStatus::Failed, true)] {
+            let view = TaskView { status, items: None };
+            assert_eq!(read(&view, Some(&asked)), Reading::EndedUnlisted);
+            let outcomes = vec![(id("1"), Outcome::NotReturned)];
+            let empty = Reading::Ended { failed, outcomes, foreign: 0 };
+            assert_eq!(read(&view.without_items(), Some(&asked)), empty);
+        }
+        let running = TaskView { status: TaskStatus::Running, items: None };
+        assert_eq!(read(&running, Some(&asked)), Reading::StillRunning);
+    }
+
+    #[test]
     fn an_unknown_status_word_is_never_an_end() {
         for word in ["", "done", "COMPLETED", "cancelled", "success"] {
-            let view = TaskView { status: TaskStatus::from_word(word), items: vec![] };
+            let view = TaskView { status: TaskStatus::from_word(word), items: Some(vec![]) };
             assert_eq!(read(&view, None), Reading::StillRunning, "{word:?}");
         }
     }
@@ -356,7 +383,7 @@ mod tests {
         let mut items = vec![item("1", "failed", None), item("1", "unlocked", Some("a@b.example"))];
         for _ in 0..2 {
             items.reverse();
-            let view = TaskView { status: TaskStatus::Completed, items: items.clone() };
+            let view = TaskView { status: TaskStatus::Completed, items: Some(items.clone()) };
             assert_eq!(ended(&view, &["1"])["1"], "delivered");
         }
     }
@@ -369,7 +396,7 @@ mod tests {
         for (less, more) in (0..4).flat_map(|more| (0..=more).map(move |less| (less, more))) {
             for order in [[less, more], [more, less]] {
                 let items = order.map(|index| item("1", words[index].0, words[index].1)).to_vec();
-                let view = TaskView { status: TaskStatus::Completed, items };
+                let view = TaskView { status: TaskStatus::Completed, items: Some(items) };
                 assert_eq!(ended(&view, &["1"])["1"], names[more], "{order:?}");
             }
         }
@@ -378,7 +405,7 @@ mod tests {
     #[test]
     fn of_two_answers_that_say_as_much_the_first_counts() {
         let items = ["first@b.example", "second@b.example"].map(|value| item("1", "unlocked", Some(value)));
-        let view = TaskView { status: TaskStatus::Completed, items: items.to_vec() };
+        let view = TaskView { status: TaskStatus::Completed, items: Some(items.to_vec()) };
         let Reading::Ended { outcomes, .. } = read(&view, None) else { panic!("it has ended") };
         let first = email("first@b.example").expect("usable");
         assert_eq!(outcomes, [(id("1"), Outcome::Delivered { value: first, source: Source::Task })]);
@@ -389,7 +416,7 @@ mod tests {
         let items =
             || vec![item("1", "failed", None), item("8", "failed", None), item("../9", "failed", None)];
         for (status, expected) in [(TaskStatus::Completed, false), (TaskStatus::Failed, true)] {
-            let view = TaskView { status, items: items() };
+            let view = TaskView { status, items: Some(items()) };
             let Reading::Ended { failed, foreign, .. } = read(&view, Some(&[id("1")].into())) else {
                 panic!("it has ended");
             };
@@ -441,7 +468,7 @@ mod tests {
         ) {
             let view = TaskView {
                 status: TaskStatus::from_word(&task_word),
-                items: items.iter().map(|(id, status, value)| item(id, status, value.as_deref())).collect(),
+                items: Some(items.iter().map(|(id, status, value)| item(id, status, value.as_deref())).collect()),
             };
             let asked: BTreeSet<_> = asked.iter().map(|text| id(text)).collect();
             let Reading::Ended { outcomes, .. } = read(&view, Some(&asked)) else {

@@ -93,16 +93,28 @@ async fn record_answer(
         jobs::contacts(deps.store.readers(), job.id).await?.into_iter().collect();
     // An adopted task's contacts are known only if the request named them.
     let known = (!asked.is_empty() || !job.adopted).then_some(&asked);
-    let (failed, outcomes, foreign) = match outcome::read(view, known) {
+    let mut reading = outcome::read(view, known);
+    if reading == Reading::EndedUnlisted && job.failures + 1 >= FAILURES_TO_BELIEVE {
+        reading = outcome::read(&view.without_items(), known);
+    }
+    let (failed, outcomes, foreign) = match reading {
         Reading::StillRunning if is_over => {
             job.poll_count += 1;
             return give_up(deps, job).await;
         }
         Reading::StillRunning => return still_running(deps, job).await,
+        Reading::EndedUnlisted => {
+            tracing::warn!(job_id = job.id.0, "the task has ended, but lists no contacts; asking again");
+            return ask_again(deps, job).await;
+        }
         Reading::Ended { failed, outcomes, foreign } => (failed, outcomes, foreign),
     };
     if foreign > 0 {
-        tracing::warn!(job_id = job.id.0, foreign, "the task names contacts that nobody asked for; ignored");
+        tracing::warn!(
+            job_id = job.id.0,
+            foreign,
+            "items of the task name no contact, or one that nobody asked for; ignored"
+        );
     }
     let now = deps.clock.now();
     job.apply(if failed { Event::TaskFailed } else { Event::TaskCompleted }, now)?;
@@ -174,6 +186,10 @@ async fn still_running(deps: &Deps, mut job: Job) -> Result<Report, StoreError> 
     Ok(Report::did(1))
 }
 
+/// Polls in a row without a usable answer, the last of them a task that ended without its items, before
+/// that is taken for an empty list: asked again it would most likely say the same for a day.
+const FAILURES_TO_BELIEVE: u32 = 3;
+
 /// Polls of a task that must have failed in a row before it is given up unread: some minutes, so that
 /// trouble just after a long stop costs nothing.
 const FAILURES_TO_GIVE_UP: u32 = 10;
@@ -191,10 +207,17 @@ async fn record_failure(
         ReadFailure::WaitForRateLimit { .. } | ReadFailure::StopAccount => return Ok(Report::did(1)),
         ReadFailure::TryAgain => {}
     }
-    job.failures += 1;
-    if is_over && job.failures >= FAILURES_TO_GIVE_UP {
+    if is_over && job.failures + 1 >= FAILURES_TO_GIVE_UP {
+        job.failures += 1;
         return give_up(deps, job).await;
     }
+    ask_again(deps, job).await
+}
+
+/// The answer was of no use: tries again after a backoff.
+async fn ask_again(deps: &Deps, mut job: Job) -> Result<Report, StoreError> {
+    let now = deps.clock.now();
+    job.failures += 1;
     // A retry is a poll too: never ahead of the step.
     let step = deps.ladder().next_poll(job.poll_count, now);
     let next_poll_at = retry_at(now, job.failures).max(step);
