@@ -896,10 +896,10 @@ async fn a_broken_body_comes_with_the_right_status_and_the_effect() {
 }
 
 #[tokio::test]
-async fn a_task_can_name_strangers_and_speak_of_what_nobody_knows() {
+async fn a_task_can_name_strangers_and_what_is_no_item_and_speak_of_what_nobody_knows() {
     let town = quiet_town().await;
     town.unlock(&["1"]).await;
-    for fault in ["broken=strangers@poll", "broken=unknown@poll"] {
+    for fault in ["broken=strangers@poll", "broken=unknown@poll", "broken=odd@poll", "broken=unlisted@poll"] {
         town.sandbox.inject(fault.parse().expect("the grammar has it"));
     }
     let strangers = town.task("321").await;
@@ -908,6 +908,12 @@ async fn a_task_can_name_strangers_and_speak_of_what_nobody_knows() {
     let unknown = town.task("321").await;
     assert_eq!(unknown["taskStatus"], "unheard_of");
     assert_eq!(unknown["items"][0]["status"], "unheard_of");
+    let odd = town.task("321").await;
+    assert_eq!(odd["items"][0], serde_json::Value::Null);
+    assert_eq!(odd["items"][4]["personnelId"], serde_json::json!({}));
+    assert_eq!(odd["items"][5]["personnelId"], "1");
+    let unlisted = town.task("321").await;
+    assert_eq!((unlisted["taskId"].as_str(), unlisted.get("items")), (Some("321"), None));
 }
 
 #[tokio::test]
@@ -1020,6 +1026,8 @@ fn every_fault_is_written_as_it_was_read() {
         "drip",
         "broken=html",
         "broken=strangers",
+        "broken=odd",
+        "broken=unlisted",
         "broken=unknown",
         "broken=deep",
         "broken=empty",

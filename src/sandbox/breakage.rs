@@ -33,6 +33,8 @@ pub(super) fn damage(head: &mut Parts, bytes: Bytes, answer: &Answer, breakage: 
         Breakage::Truncated => Body::from(bytes.slice(..bytes.len() / 2)),
         Breakage::Types => altered(answer, |fields| fields.values_mut().for_each(mistype)),
         Breakage::Strangers => altered(answer, add_strangers),
+        Breakage::Odd => altered(answer, add_odd_items),
+        Breakage::Unlisted => altered(answer, |fields| drop(fields.remove("items"))),
         Breakage::Unknown => altered(answer, make_unknown),
         Breakage::Deep => Body::from("[".repeat(DEPTH)),
         Breakage::Huge => huge(),
@@ -62,6 +64,16 @@ fn add_strangers(fields: &mut Map<String, Value>) {
         }
     }
     items.extend([first, stranger]);
+}
+
+/// What is no item, and a first item of which no field can be read, come before the items.
+fn add_odd_items(fields: &mut Map<String, Value>) {
+    let Some(Value::Array(items)) = fields.get_mut("items") else {
+        return;
+    };
+    let mut unreadable = items.first().cloned().unwrap_or_else(|| json!({}));
+    unreadable.as_object_mut().into_iter().flat_map(Map::values_mut).for_each(mistype);
+    items.splice(..0, [json!(null), json!("text"), json!([]), json!({}), unreadable]);
 }
 
 /// Words that no page has, and a field besides, as from a later version of the API.

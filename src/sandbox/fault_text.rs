@@ -34,8 +34,9 @@ KIND, where the call is carried out first:
   drip                       the body comes at one byte a second
   broken=HOW                 the status is right, the body is not: html (a page), empty, types
                              (every value of another type), truncated (half of the JSON),
-                             strangers (items twice, and one not asked for), unknown (words
-                             and fields never heard of), deep (nested), huge (200 MiB)
+                             strangers (items twice, and one not asked for), odd (items that
+                             are none), unlisted (no items at all), unknown (words and fields
+                             never heard of), deep (nested), huge (200 MiB)
   pass                       nothing goes wrong: lets calls through before the next fault
 DURATION is written 250ms, 3s, 5m or 24h.";
 
@@ -162,12 +163,14 @@ fn parse_breakage(how: &str) -> Result<Breakage, String> {
         "types" => Ok(Breakage::Types),
         "truncated" => Ok(Breakage::Truncated),
         "strangers" => Ok(Breakage::Strangers),
+        "odd" => Ok(Breakage::Odd),
+        "unlisted" => Ok(Breakage::Unlisted),
         "unknown" => Ok(Breakage::Unknown),
         "deep" => Ok(Breakage::Deep),
         "huge" => Ok(Breakage::Huge),
         _ => Err(format!(
-            "a body is broken as html, empty, types, truncated, strangers, unknown, deep or huge, \
-             not as `{how}`"
+            "a body is broken as html, empty, types, truncated, strangers, odd, unlisted, unknown, \
+             deep or huge, not as `{how}`"
         )),
     }
 }
@@ -237,6 +240,8 @@ impl fmt::Display for Breakage {
             Self::Types => "types",
             Self::Truncated => "truncated",
             Self::Strangers => "strangers",
+            Self::Odd => "odd",
+            Self::Unlisted => "unlisted",
             Self::Unknown => "unknown",
             Self::Deep => "deep",
             Self::Huge => "huge",

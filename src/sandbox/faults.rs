@@ -61,6 +61,10 @@ pub enum Breakage {
     Truncated,
     /// Items named twice, and one that was not asked for.
     Strangers,
+    /// Among the items, some that are none, and one in which every field is of another type.
+    Odd,
+    /// No list of items at all.
+    Unlisted,
     /// Words and fields that no page has.
     Unknown,
     Deep,

@@ -83,6 +83,19 @@ async fn poll(deps: &Deps, gate: &Gate, job: Job, resumed_at: Option<Millis>) ->
     }
 }
 
+/// Polls in a row without a usable answer, the last of them an end without a list, before that list is
+/// taken for an empty one: the API would most likely say the same for as long as it is asked.
+const FAILURES_TO_BELIEVE: u32 = 3;
+
+fn reading(view: &TaskView, known: Option<&BTreeSet<PersonnelId>>, failures: u32) -> Reading {
+    match outcome::read(view, known) {
+        Reading::EndedUnlisted if failures + 1 >= FAILURES_TO_BELIEVE => {
+            outcome::read(&view.without_items(), known)
+        }
+        reading => reading,
+    }
+}
+
 async fn record_answer(
     deps: &Deps,
     mut job: Job,
@@ -93,11 +106,7 @@ async fn record_answer(
         jobs::contacts(deps.store.readers(), job.id).await?.into_iter().collect();
     // An adopted task's contacts are known only if the request named them.
     let known = (!asked.is_empty() || !job.adopted).then_some(&asked);
-    let mut reading = outcome::read(view, known);
-    if reading == Reading::EndedUnlisted && job.failures + 1 >= FAILURES_TO_BELIEVE {
-        reading = outcome::read(&view.without_items(), known);
-    }
-    let (failed, outcomes, foreign) = match reading {
+    let (failed, outcomes, foreign) = match reading(view, known, job.failures) {
         Reading::StillRunning if is_over => {
             job.poll_count += 1;
             return give_up(deps, job).await;
@@ -116,6 +125,16 @@ async fn record_answer(
             "items of the task name no contact, or one that nobody asked for; ignored"
         );
     }
+    record_end(deps, job, failed, outcomes).await
+}
+
+/// The end, with what became of each contact.
+async fn record_end(
+    deps: &Deps,
+    mut job: Job,
+    failed: bool,
+    outcomes: Vec<(PersonnelId, Outcome)>,
+) -> Result<Report, StoreError> {
     let now = deps.clock.now();
     job.apply(if failed { Event::TaskFailed } else { Event::TaskCompleted }, now)?;
     job.poll_count += 1;
@@ -185,10 +204,6 @@ async fn still_running(deps: &Deps, mut job: Job) -> Result<Report, StoreError> 
     save(deps, job).await?;
     Ok(Report::did(1))
 }
-
-/// Polls in a row without a usable answer, the last of them a task that ended without its items, before
-/// that is taken for an empty list: asked again it would most likely say the same for a day.
-const FAILURES_TO_BELIEVE: u32 = 3;
 
 /// Polls of a task that must have failed in a row before it is given up unread: some minutes, so that
 /// trouble just after a long stop costs nothing.

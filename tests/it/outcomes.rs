@@ -30,6 +30,50 @@ async fn items_named_twice_count_once_and_strangers_not_at_all() {
 }
 
 #[tokio::test]
+async fn odd_items_of_a_task_cost_the_others_nothing() {
+    let mut town = Town::new().await;
+    town.fault("always:broken=odd@poll");
+    let request = town.insert(None, &["101", "102"]).await;
+    town.finish_all().await;
+    let outcomes = town.outcomes(request).await;
+    assert_eq!(outcomes.len(), 2);
+    assert!(outcomes.values().all(|outcome| outcome == "delivered"), "{outcomes:?}");
+    // At 3 s, 8 s and 18 s, as ever: none was taken for a failure.
+    assert_eq!(town.calls("/unlock-tasks/").len(), 3);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn an_end_without_items_is_asked_about_again_and_believed_the_third_time() {
+    // The third poll is the first that finds the task at its end; the two before it are still running.
+    for (unlisted, polls, outcome) in [(4, 5, "delivered"), (5, 5, "not_returned")] {
+        let mut town = Town::new().await;
+        town.fault(&format!("{unlisted}x:broken=unlisted@poll"));
+        let request = town.insert(None, &["101", "102"]).await;
+        town.finish_all().await;
+        let outcomes = town.outcomes(request).await;
+        assert!(outcomes.values().all(|found| found == outcome), "{unlisted}: {outcomes:?}");
+        assert_eq!(town.calls("/unlock-tasks/").len(), polls, "{unlisted}");
+        assert_eq!(
+            (town.job_state(1).await, town.status(request).await),
+            ("completed".into(), "done".into())
+        );
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn a_failed_end_without_items_is_believed_the_third_time_too() {
+    let mut town = Town::new().await;
+    town.fault("always:broken=unlisted@poll");
+    let request = town.insert(Some("1500"), &["101"]).await;
+    town.finish_all().await;
+    assert_eq!(town.outcome(request, "101").await.0, "not_returned");
+    assert_eq!((town.job_state(1).await, town.status(request).await), ("failed".into(), "done".into()));
+    town.check().await;
+}
+
+#[tokio::test]
 async fn a_poll_with_a_broken_body_loses_neither_task_nor_schedule() {
     for broken in ["html", "empty", "types", "truncated", "deep"] {
         let mut town = Town::new().await;
