@@ -115,7 +115,7 @@ mod tests {
             ("7", NOBODY),
             (r#""789""#, NOBODY),
             ("[]", NOBODY),
-            (r#"["789","unlocked","jane@acme.example"]"#, NOBODY),
+            (r#"["7","unlocked","j@acme.example",null,null]"#, NOBODY),
             ("{}", NOBODY),
             (r#"{"status":"failed"}"#, (None, Failed, None, None)),
             (r#"{"personnelId":null,"status":"failed"}"#, (None, Failed, None, None)),
