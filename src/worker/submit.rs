@@ -250,5 +250,6 @@ async fn send_unguarded(
     Some(gate.client.submit_unlock(caller, permit.entered_at, channel, body, || true).await)
 }
 
-/// How long a stop waits for a POST in flight: within the 10 s that are promised.
-pub const STOP_WAITS_FOR: Duration = Duration::from_secs(8);
+/// How long a stop waits for a POST in flight: of the 10 s that are promised, a slow disk may need the
+/// rest for what is written last.
+pub const STOP_WAITS_FOR: Duration = Duration::from_secs(6);
