@@ -521,6 +521,25 @@ async fn a_retry_after_may_be_seconds_a_date_absurd_or_absent() {
     }
 }
 
+#[tokio::test]
+async fn every_failure_carries_its_retry_after_and_a_success_none() {
+    for (status, body, carried) in [
+        (503, "<html>back soon</html>".to_owned(), Some(9_000)),
+        (500, error_body(500), Some(9_000)),
+        (429, "<html>slow down</html>".to_owned(), Some(9_000)),
+        (400, error_body(400), Some(9_000)),
+        (307, String::new(), Some(9_000)),
+        (200, error_body(429), Some(9_000)),
+        (201, ACCEPTED.to_owned(), None),
+    ] {
+        let peer = Peer::answering(status, "Retry-After: 4\r\nRetry-After: 9\r\n", &body).await;
+        let client = client(&peer.base);
+        let answer = submit(&client).await;
+        assert_eq!(answer.retry_after_ms, carried, "{status} {body}");
+        assert_eq!(answer.result.is_ok(), carried.is_none(), "{status} {body}");
+    }
+}
+
 // ---- paths and settings --------------------------------------------------------------------
 
 #[tokio::test]

@@ -953,6 +953,23 @@ async fn a_scripted_429_carries_the_retry_after_as_written() {
 }
 
 #[tokio::test]
+async fn a_scripted_status_carries_the_retry_after_as_written() {
+    for (fault, status, written) in [
+        ("status=503:7", 503, "status=503:7"),
+        ("status=500:Wed, 21 Oct 2026 07:28:00 GMT@balance", 500, "status=500:Wed, 21 Oct 2026 07:28:00 GMT"),
+        ("status=429:7", 429, "429=7"),
+    ] {
+        let town = town_with(fault).await;
+        let response = send(town.get("/external/credits/balance")).await;
+        assert_eq!(response.status(), status, "{fault}");
+        let carried = header(&response, "retry-after").expect("a Retry-After");
+        assert!(fault.contains(&carried), "{fault}: {carried}");
+        let suffered = town.sandbox.journal().remove(0).fault.expect("it is in the journal");
+        assert!(suffered.to_string().starts_with(written), "{fault}: {suffered}");
+    }
+}
+
+#[tokio::test]
 async fn an_error_status_is_answered_instead_of_the_call() {
     for (status, error_key) in [
         (401, "INVALID_API_KEY"),

@@ -33,16 +33,21 @@ pub(super) fn rate(headers: &HeaderMap, now: Millis, took_ms: i64) -> Option<Rat
 }
 
 /// `Retry-After` in milliseconds, never negative; `None` when it is absent or unreadable. A number
-/// of seconds that no integer holds counts as the longest wait there is.
+/// of seconds that no integer holds counts as the longest wait there is; of several the longest does.
 pub(super) fn retry_after_ms(headers: &HeaderMap, now: Millis) -> Option<i64> {
-    let value = text(headers, RETRY_AFTER.as_str())?;
+    let dated = date(headers).unwrap_or(now);
+    let values = headers.get_all(RETRY_AFTER).iter().filter_map(|value| value.to_str().ok());
+    values.filter_map(|value| wait_ms(value.trim(), dated)).max()
+}
+
+/// One `Retry-After`; a date there is counted from `dated`, the answer's own.
+fn wait_ms(value: &str, dated: Millis) -> Option<i64> {
     let digits = value.strip_prefix(['-', '+']).unwrap_or(value);
     if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
         let seconds = if value.starts_with('-') { 0 } else { digits.parse().unwrap_or(i64::MAX) };
         return Some(seconds.saturating_mul(1_000));
     }
-    let until = http_date(value)?;
-    Some(until.since(date(headers).unwrap_or(now)))
+    Some(http_date(value)?.since(dated))
 }
 
 /// How far the API's clock is ahead of ours, in milliseconds, as its `Date` says; to the second, and
@@ -145,6 +150,8 @@ mod tests {
             assert_eq!(found, expected, "{value:?}");
         }
         assert_eq!(retry_after_ms(&map(&[DATE_LINE]), Millis(0)), None, "absent");
+        let both = map(&[("retry-after", "4"), ("retry-after", "32"), ("retry-after", "soon"), DATE_LINE]);
+        assert_eq!(retry_after_ms(&both, Millis(0)), Some(32_000), "the longest of several");
         let undated = map(&[("retry-after", "Thu, 01 Jan 2026 00:00:32 GMT")]);
         assert_eq!(retry_after_ms(&undated, Millis(THEIR_NOW)), Some(32_000), "by our own clock");
     }

@@ -106,6 +106,9 @@ pub struct Answer<T> {
     pub rate: Option<RateHeaders>,
     /// How far the API's clock is ahead of ours, in milliseconds, when the answer was dated.
     pub ahead_ms: Option<i64>,
+    /// How long a failed answer, of whatever status, asked to wait before the next call
+    /// (`Retry-After`), in milliseconds.
+    pub retry_after_ms: Option<i64>,
     /// Method and path pattern of the endpoint that was called.
     pub endpoint: &'static str,
     /// The HTTP status, when an answer came at all.
@@ -231,6 +234,7 @@ impl Client {
                 result: Err(ApiError::new(UNLOCK_EVENT, Failure::NotSent)),
                 rate: None,
                 ahead_ms: None,
+                retry_after_ms: None,
                 endpoint: UNLOCK_EVENT.name,
                 status: None,
                 took: Duration::ZERO,

@@ -63,6 +63,7 @@ pub(super) struct Exchange<'a> {
     status: Option<u16>,
     rate: Option<RateHeaders>,
     ahead_ms: Option<i64>,
+    retry_after_ms: Option<i64>,
     body: Result<Vec<u8>, ApiError>,
 }
 
@@ -78,6 +79,7 @@ pub(super) async fn exchange<'a>(line: &Line, call: Call<'a>) -> Exchange<'a> {
         status: None,
         rate: None,
         ahead_ms: None,
+        retry_after_ms: None,
         body: Ok(Vec::new()),
     };
     let request = request(line, call.endpoint, &call.caller, call.url, call.call_source, call.body);
@@ -103,7 +105,8 @@ pub(super) async fn exchange<'a>(line: &Line, call: Call<'a>) -> Exchange<'a> {
             exchange.status = Some(response.status().as_u16());
             exchange.rate = headers::rate(response.headers(), now, took_ms);
             exchange.ahead_ms = headers::ahead_ms(response.headers(), now);
-            exchange.body = read(call.endpoint, &call.caller, response, now).await;
+            exchange.retry_after_ms = headers::retry_after_ms(response.headers(), now);
+            exchange.body = read(call.endpoint, &call.caller, response, exchange.retry_after_ms).await;
         }
     }
     exchange
@@ -145,15 +148,13 @@ async fn read(
     endpoint: Endpoint,
     caller: &Caller<'_>,
     response: Response,
-    now: Millis,
+    retry_after_ms: Option<i64>,
 ) -> Result<Vec<u8>, ApiError> {
     let status = response.status().as_u16();
     let headers = response.headers().clone();
     let body = read_capped(response).await;
     let bytes = body.as_deref().ok();
-    let Some((failure, error_body)) =
-        classify(endpoint, status, bytes, headers::retry_after_ms(&headers, now))
-    else {
+    let Some((failure, error_body)) = classify(endpoint, status, bytes, retry_after_ms) else {
         return body.map_err(|fault| fault.into_error(endpoint, status));
     };
     let mut error = describe(endpoint, caller, status, &headers, error_body.unwrap_or_default());
@@ -226,7 +227,7 @@ impl Exchange<'_> {
         read: impl FnOnce(&[u8]) -> Result<T, Broken>,
         task_of: impl FnOnce(&T) -> Option<&TaskId>,
     ) -> Answer<T> {
-        let (endpoint, status, rate, ahead_ms) = (self.endpoint, self.status, self.rate, self.ahead_ms);
+        let (endpoint, status) = (self.endpoint, self.status);
         let mut log = self;
         let body = std::mem::replace(&mut log.body, Ok(Vec::new()));
         let result = body.and_then(|bytes| {
@@ -238,7 +239,16 @@ impl Exchange<'_> {
         });
         let task_id = result.as_ref().ok().and_then(task_of).or(log.task_id);
         log.write(task_id, result.as_ref().err());
-        Answer { result, rate, ahead_ms, endpoint: endpoint.name, status, took: log.started.elapsed() }
+        Answer {
+            // A success has nothing to be tried again.
+            retry_after_ms: log.retry_after_ms.filter(|_| result.is_err()),
+            result,
+            rate: log.rate,
+            ahead_ms: log.ahead_ms,
+            endpoint: endpoint.name,
+            status,
+            took: log.started.elapsed(),
+        }
     }
 
     fn write(&self, task_id: Option<&TaskId>, error: Option<&ApiError>) {

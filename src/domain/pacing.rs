@@ -79,9 +79,9 @@ pub fn retry_delay_ms(failures: u32, first_ms: i64, most_ms: i64, jitter: f64) -
 /// The longest `Retry-After` that is taken at its word, in milliseconds.
 pub const LONGEST_RETRY_AFTER_MS: i64 = 24 * 3_600_000;
 
-/// How long to wait after a 429: what it asked for, in full. One that asks for more than a day is
-/// taken for a mistake and looked at again after an hour; one that asks for nothing waits
-/// `without_ms`.
+/// How long to wait after a 429, or another failure with a `Retry-After`: what it asked for, in full.
+/// One that asks for more than a day is taken for a mistake and looked at again after an hour; one that
+/// asks for nothing waits `without_ms`.
 pub fn rate_limit_pause_ms(retry_after_ms: Option<i64>, without_ms: i64) -> i64 {
     match retry_after_ms {
         Some(asked) if asked > LONGEST_RETRY_AFTER_MS => 3_600_000,

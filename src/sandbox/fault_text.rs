@@ -17,6 +17,7 @@ A fault is [COUNTx: | always:]KIND[=ARGUMENT][@ENDPOINT], for example `lost-answ
 ENDPOINT: unlock, unlock-phone, poll, balance, precheck, profile, event, search, list, any.
 KIND, where nothing is carried out:
   status=CODE (or just 500, 401, 404 …)  an error of that status, in the API's shape
+  status=CODE:RETRY-AFTER    the same, with that Retry-After as written
   429[=RETRY-AFTER | =none]  the Retry-After as written, or none; else the window's end
   200-error=CODE:ERRORKEY    HTTP 200 with that error in its body
   redirect=URL               307
@@ -123,9 +124,17 @@ fn parse_kind(name: &str, argument: Option<&str>) -> Result<FaultKind, String> {
     }
 }
 
-fn parse_status(code: &str) -> Result<FaultKind, String> {
+fn parse_status(text: &str) -> Result<FaultKind, String> {
+    let (code, retry_after) = match text.split_once(':') {
+        Some((code, value)) => (code, Some(header_text(value)?)),
+        None => (text, None),
+    };
     match code.parse() {
-        Ok(code @ 300..=599) => Ok(FaultKind::Status(code)),
+        Ok(code @ 300..=599) => Ok(match retry_after {
+            Some(value) if code == 429 => FaultKind::RateLimited(RetryAfter::Verbatim(value)),
+            Some(retry_after) => FaultKind::StatusWithRetryAfter { code, retry_after },
+            None => FaultKind::Status(code),
+        }),
         _ => Err(format!("`{code}` is not a status from 300 to 599")),
     }
 }
@@ -202,6 +211,7 @@ impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(code) => write!(f, "status={code}"),
+            Self::StatusWithRetryAfter { code, retry_after } => write!(f, "status={code}:{retry_after}"),
             Self::RateLimited(RetryAfter::WindowEnd) => f.write_str("429"),
             Self::RateLimited(RetryAfter::Absent) => f.write_str("429=none"),
             Self::RateLimited(RetryAfter::Verbatim(value)) => write!(f, "429={value}"),

@@ -21,10 +21,20 @@ pub struct Fault {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FaultKind {
     Status(u16),
+    /// The status, and a `Retry-After` as it is written.
+    StatusWithRetryAfter {
+        code: u16,
+        retry_after: String,
+    },
     RateLimited(RetryAfter),
-    ErrorWith200 { code: i64, error_key: String },
+    ErrorWith200 {
+        code: i64,
+        error_key: String,
+    },
     Redirect(String),
-    LostRequest { reset: bool },
+    LostRequest {
+        reset: bool,
+    },
     LostAnswer(Loss),
     Slow(Duration),
     Late(Duration),
@@ -104,6 +114,7 @@ impl FaultKind {
         match self {
             Self::LostAnswer(_) | Self::Slow(_) | Self::Drip | Self::Broken(_) | Self::Pass => true,
             Self::Status(_)
+            | Self::StatusWithRetryAfter { .. }
             | Self::RateLimited(_)
             | Self::ErrorWith200 { .. }
             | Self::Redirect(_)

@@ -183,6 +183,9 @@ fn instead(
 ) -> Option<Answer> {
     match fault {
         FaultKind::Status(status) => Some(answers::refuse(*status)),
+        FaultKind::StatusWithRetryAfter { code, retry_after } => {
+            Some(answers::refuse(*code).with("retry-after", retry_after))
+        }
         FaultKind::ErrorWith200 { code, error_key } => {
             Some(answers::error(200, *code, error_key, "The request was refused"))
         }

@@ -101,7 +101,7 @@ async fn held_up(
     if let Some(until) = accounts::blocked_until(store.readers()).await?.filter(|until| *until > now) {
         waits.push(Wait {
             reason: "rate_limit".to_owned(),
-            what: "the API asked to wait (429); no action is needed".to_owned(),
+            what: "the API asked to wait; no action is needed".to_owned(),
             next_try_at: Some(until.into()),
             ..Wait::default()
         });

@@ -1,5 +1,6 @@
 //! The error matrix, at submissions and at polls.
 
+use unlockd::sandbox::Channel;
 use unlockd::worker::driver::End;
 
 use crate::support::{Setup, Town, good_ids, refs};
@@ -170,9 +171,7 @@ async fn no_call_is_made_while_a_retry_after_runs() {
             let request = town.insert(None, &["101"]).await;
             town.finish_all().await;
             assert_eq!(town.status(request).await, "done", "{what}@{endpoint}");
-            let journal = town.sandbox.journal();
-            let at = journal.iter().position(|call| call.status == Some(429)).expect("turned away");
-            let wait = journal[at + 1].at_ms - journal[at].at_ms;
+            let wait = wait_after(&town, 429);
             assert!(wait >= least_ms, "{what}@{endpoint}: called again after {wait} ms");
             assert!(wait <= least_ms + 3_600_000, "{what}@{endpoint}: called again only after {wait} ms");
             town.check().await;
@@ -180,19 +179,50 @@ async fn no_call_is_made_while_a_retry_after_runs() {
     }
 }
 
+/// From the first answer of this status to the next call, in milliseconds.
+fn wait_after(town: &Town, status: u16) -> i64 {
+    let journal = town.sandbox.journal();
+    let at = journal.iter().position(|call| call.status == Some(status)).expect("it was answered so");
+    journal[at + 1].at_ms - journal[at].at_ms
+}
+
+/// 77 s are more than any pause that the failure alone would make.
+#[tokio::test]
+async fn no_call_is_made_while_a_retry_after_runs_that_another_failure_carries() {
+    for status in [500, 503] {
+        for endpoint in ["unlock", "poll", "balance", "precheck", "profile"] {
+            let mut town = Town::new().await;
+            town.sandbox.mark_unlocked("102", Channel::Email);
+            town.fault(&format!("status={status}:77@{endpoint}"));
+            let request = town.insert(None, &["101", "102"]).await;
+            town.finish_all().await;
+            let wait = wait_after(&town, status);
+            assert!((77_000..90_000).contains(&wait), "{status}@{endpoint}: called again after {wait} ms");
+            assert_eq!(town.status(request).await, "done", "{status}@{endpoint}");
+            // What the failure means stays as it is: a paid POST without a refusal is in doubt.
+            let timeline = town.timeline(1).await;
+            let doubted = timeline.iter().any(|event| event == "answer_lost");
+            assert_eq!(doubted, endpoint == "unlock", "{status}@{endpoint}: {timeline:?}");
+            town.check().await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_retry_after_survives_a_restart() {
-    let mut town = Town::new().await;
-    town.fault("429=90@balance");
-    town.insert(None, &["101"]).await;
-    town.settle().await;
-    for _ in 0..8 {
-        town.restart().await;
-        town.tick(10_000).await;
+    for fault in ["429=90@balance", "status=503:90@balance"] {
+        let mut town = Town::new().await;
+        town.fault(fault);
+        town.insert(None, &["101"]).await;
+        town.settle().await;
+        for _ in 0..8 {
+            town.restart().await;
+            town.tick(10_000).await;
+        }
+        assert_eq!(town.sandbox.journal().len(), 1, "{fault}");
+        town.finish_all().await;
+        town.check().await;
     }
-    assert_eq!(town.sandbox.journal().len(), 1);
-    town.finish_all().await;
-    town.check().await;
 }
 
 #[tokio::test]

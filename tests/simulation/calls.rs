@@ -331,7 +331,7 @@ fn told(response: &reqwest::Response, now_ms: i64) -> Option<Told> {
     let seconds = || response.headers().get("retry-after")?.to_str().ok()?.parse::<i64>().ok();
     match response.status().as_u16() {
         401 => Some(Told::KeyRefused),
-        429 => seconds().map(|seconds| Told::Wait { until_ms: now_ms + seconds * 1_000 }),
+        400.. => seconds().map(|seconds| Told::Wait { until_ms: now_ms + seconds * 1_000 }),
         _ => None,
     }
 }

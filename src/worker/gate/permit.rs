@@ -1,7 +1,8 @@
 //! The right to make one call, and what the call teaches the gate.
 //!
-//! An answer tells about the rate limit (headers, 429), the key (401) and the health of the API; the
-//! gate goes by it at once, and keeps it in the database for the next start.
+//! An answer tells about the rate limit (headers, 429), the key (401) and the health of the API, and a
+//! failed one of whatever kind how long to wait (`Retry-After`); the gate goes by it at once, and keeps
+//! it in the database for the next start.
 
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
@@ -72,6 +73,7 @@ impl Permit<'_> {
         heartbeat::beat();
         let now = self.gate.clock.now();
         let failure = answer.result.as_ref().err().map(|error| error.failure);
+        let pause_ms = asked_to_pause_ms(answer.retry_after_ms, failure);
         let metrics = self.gate.store.metrics();
         metrics.called(answer.endpoint, answer.status, answer.took);
         if matches!(failure, Some(Failure::Refused(Refusal::RateLimited { .. }))) {
@@ -93,25 +95,31 @@ impl Permit<'_> {
             knowledge.refused = Some((fingerprint.clone(), now));
         }
         note_trouble(&mut knowledge, failure, now);
-        // Whose limit it was, the key's or the address's, a 429 does not say.
+        if let Some(pause_ms) = pause_ms.filter(|_| guard::holds(Guard::RetryAfter)) {
+            knowledge.rate.block(now.plus(pause_ms));
+        }
+        // Whose limit it was, the key's or the address's, a Retry-After does not say.
         if let Some(until) = knowledge.rate.blocked_until() {
             of_all.rate.block(until);
         }
         of_all.measure(&self.gate.account, &knowledge.rate);
-        let told =
-            answer.rate.is_some() || matches!(failure, Some(Failure::Refused(Refusal::RateLimited { .. })));
+        let told = answer.rate.is_some() || pause_ms.is_some();
         Lesson { rate: told.then(|| knowledge.rate.clone()), refused }
     }
 }
 
+/// How long nothing is to be sent, in milliseconds. A `Retry-After` counts whatever the failure means
+/// for its job: a gateway's 503, or an error page, carries one too.
+fn asked_to_pause_ms(retry_after_ms: Option<i64>, failure: Option<Failure>) -> Option<i64> {
+    let limited = matches!(failure, Some(Failure::Refused(Refusal::RateLimited { .. })));
+    (limited || retry_after_ms.is_some())
+        .then(|| pacing::rate_limit_pause_ms(retry_after_ms, PAUSE_WITHOUT_RETRY_AFTER_MS))
+}
+
 fn note_trouble(knowledge: &mut Knowledge, failure: Option<Failure>, now: Millis) {
     match failure {
-        Some(Failure::Refused(Refusal::RateLimited { retry_after_ms })) => {
-            let pause = pacing::rate_limit_pause_ms(retry_after_ms, PAUSE_WITHOUT_RETRY_AFTER_MS);
-            if guard::holds(Guard::RetryAfter) {
-                knowledge.rate.block(now.plus(pause));
-            }
-        }
+        // The rate limit says when to go on.
+        Some(Failure::Refused(Refusal::RateLimited { .. })) => {}
         Some(Failure::NotSent | Failure::Unknown) => {
             knowledge.trouble = knowledge.trouble.saturating_add(1);
             let pause = pacing::retry_delay_ms(knowledge.trouble, 1_000, 60_000, fastrand::f64());
