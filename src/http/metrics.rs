@@ -149,7 +149,7 @@ impl View {
             row: accounts::read(store.readers(), account).await?,
             has_key: gate.has_key(),
             key_is_usable: gate.has_usable_key(),
-            in_trouble: gate.trouble_until() > now,
+            in_trouble: gate.trouble_until().max(gate.no_balance_until()) > now,
             blocked: gate.blocked_until().is_some_and(|until| until > now),
             calls: gate.calls_left(now),
             tasks_limit: gate.tasks_in_flight(&deps.ladder()),

@@ -39,21 +39,32 @@ pub(crate) enum Asked {
     Failed(ApiError),
 }
 
-/// Reads and records the balance, for a pass.
+/// Reads and records the balance, for a pass. One that could not be read is asked for again after a
+/// pause that grows, however often the pass runs meanwhile.
 pub(super) async fn read_balance(
     deps: &Deps,
     gate: &Gate,
     cause: &'static str,
 ) -> Result<Report, StoreError> {
+    let not_before = gate.no_balance_until();
+    if not_before > deps.clock.now() && gate.has_usable_key() {
+        return Ok(Report::at(not_before));
+    }
     Ok(match ask_balance(deps, gate, cause).await? {
         Asked::Recorded(_) => Report::did(1),
         Asked::At(at) => Report::at(at),
         Asked::NoKey => Report::idle(),
-        Asked::Failed(_) => after_failed_read(deps, gate),
+        Asked::Failed(error) => {
+            let pause_ms = gate.no_balance_until().since(deps.clock.now());
+            tracing::warn!(account = %gate.account, status = error.status, error_key = error.error_key,
+                pause_ms, "the balance could not be read; nothing new is bought before it is, and it is asked for \
+                 again after the pause");
+            after_failed_read(deps, gate)
+        }
     })
 }
 
-/// Reads and records the balance.
+/// Reads and records the balance, now: a person may ask at any time.
 pub(crate) async fn ask_balance(deps: &Deps, gate: &Gate, cause: &'static str) -> Result<Asked, StoreError> {
     let permit = match gate.enter(Class::Balance).await? {
         Entry::Open(permit) => permit,
@@ -63,6 +74,7 @@ pub(crate) async fn ask_balance(deps: &Deps, gate: &Gate, cause: &'static str) -
     let asked_at = permit.entered_at;
     let answer = gate.client.balance(permit.caller(None, None), asked_at).await;
     permit.leave(&answer).await?;
+    gate.note_balance(answer.result.is_ok());
     match answer.result {
         Ok(balance) => {
             let (account, taken_at) = (gate.account.clone(), deps.clock.now());

@@ -310,6 +310,56 @@ async fn an_api_that_is_down_for_hours_is_not_hammered_and_loses_nothing() {
     town.check().await;
 }
 
+/// Found by a review from outside: 84 of 120 calls a minute, for ever.
+#[tokio::test]
+async fn a_balance_that_is_refused_is_asked_for_with_growing_pauses() {
+    let table =
+        [("status=400", false), ("status=402", false), ("200-error=404:NO", false), ("status=400", true)];
+    for (fault, submitted) in table {
+        let mut town = Town::new().await;
+        let mut requests = vec![town.insert(None, &["101"]).await];
+        if submitted {
+            // Then it is the settlement that asks.
+            town.settle().await;
+        }
+        town.fault(&format!("always:{fault}@balance"));
+        let before = town.calls("/balance").len();
+        // Rows wake the passes, which is no reason to ask more often.
+        for place in 0..10 {
+            requests.push(town.insert(None, &[&(201 + place).to_string()]).await);
+            town.tick(30_000).await;
+        }
+        let asked = town.calls("/balance").len() - before;
+        assert!((3..=17).contains(&asked), "{fault}, submitted: {submitted}: {asked} calls in 5 minutes");
+        town.sandbox.clear_faults();
+        town.finish_all().await;
+        for request in requests {
+            assert_eq!(town.status(request).await, "done", "{fault}, submitted: {submitted}");
+        }
+        assert_eq!(town.sandbox.accounting().charged_total, 11 * 15);
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn once_the_balance_was_read_its_next_failure_pauses_for_a_second_only() {
+    let mut town = Town::new().await;
+    town.fault("7x:status=400@balance");
+    town.insert(None, &["101"]).await;
+    town.finish_all().await;
+    let before = town.calls("/balance").len();
+    town.fault("status=400@balance");
+    let request = town.insert(None, &["102"]).await;
+    town.finish_all().await;
+    assert_eq!(town.status(request).await, "done");
+    let journal = town.sandbox.journal();
+    let asked: Vec<i64> =
+        journal.iter().filter(|call| call.path.contains("/balance")).map(|call| call.at_ms).collect();
+    assert!(asked[6] - asked[5] >= 16_000, "{asked:?}");
+    assert!(asked[before + 1] - asked[before] <= 1_100, "{asked:?}");
+    town.check().await;
+}
+
 #[tokio::test]
 async fn advisory_answers_that_do_not_help_do_not_stop_the_work() {
     for broken in

@@ -8,11 +8,12 @@
 //! At most two calls are in flight, so that a refused key is noticed after at most one more call;
 //! at 120 calls a minute two are plenty.
 //!
-//! Its files: `key` (only one that was not refused is used) and `permit` (one call, and what it
-//! teaches).
+//! Its files: `key` (only one that was not refused is used), `permit` (one call, and what it
+//! teaches) and `setback` (failures in a row).
 
 mod key;
 mod permit;
+mod setback;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,6 +33,7 @@ use crate::guard::{self, Guard};
 use crate::store::{Store, StoreError, accounts};
 use key::usable;
 use permit::InFlight;
+use setback::Setback;
 
 pub use key::Key;
 pub use permit::{Lesson, Permit};
@@ -48,9 +50,10 @@ struct Knowledge {
     rate: Rate,
     in_flight: u32,
     usage: Usage,
-    /// Failed calls in a row that say the API is in trouble, and until when no new work is sent.
-    trouble: u32,
-    trouble_until: Millis,
+    /// Failed calls in a row that say the API is in trouble: no new work is sent for a while.
+    trouble: Setback,
+    /// Balances in a row that could not be read, whatever the reason.
+    balance: Setback,
     /// How far the API's clock was ahead of ours at the last dated answer, in milliseconds.
     ahead_ms: Option<i64>,
     turns: Turns,
@@ -94,7 +97,6 @@ impl Gate {
         let row = accounts::read(store.readers(), &account).await?;
         let resumed_at = row.resumed_at;
         let refused = row.refused_key.zip(row.key_refused_at.map(Millis));
-        let (trouble, trouble_until) = (0, Millis(0));
         let knowledge = Knowledge {
             key,
             refused,
@@ -102,8 +104,8 @@ impl Gate {
             rate,
             in_flight: 0,
             usage: Usage::default(),
-            trouble,
-            trouble_until,
+            trouble: Setback::default(),
+            balance: Setback::default(),
             ahead_ms: None,
             turns: Turns::default(),
             expected: Default::default(),
@@ -143,7 +145,22 @@ impl Gate {
 
     /// Until when new work waits because the API is in trouble.
     pub fn trouble_until(&self) -> Millis {
-        self.knowledge().trouble_until
+        self.knowledge().trouble.until
+    }
+
+    /// Until when no pass asks for the balance, because it could not be read.
+    pub fn no_balance_until(&self) -> Millis {
+        self.knowledge().balance.until
+    }
+
+    /// Learns whether the balance could be read. A refusal is no trouble of the API, so that nothing
+    /// else would slow it down.
+    pub fn note_balance(&self, is_read: bool) {
+        let (now, mut knowledge) = (self.clock.now(), self.knowledge());
+        match is_read {
+            true => knowledge.balance.over(),
+            false => knowledge.balance.failed(now),
+        }
     }
 
     /// The calls of a window, and how many of them are left now.

@@ -120,14 +120,7 @@ fn note_trouble(knowledge: &mut Knowledge, failure: Option<Failure>, now: Millis
     match failure {
         // The rate limit says when to go on.
         Some(Failure::Refused(Refusal::RateLimited { .. })) => {}
-        Some(Failure::NotSent | Failure::Unknown) => {
-            knowledge.trouble = knowledge.trouble.saturating_add(1);
-            let pause = pacing::retry_delay_ms(knowledge.trouble, 1_000, 60_000, fastrand::f64());
-            knowledge.trouble_until = now.plus(pause);
-        }
-        Some(Failure::Refused(_)) | None => {
-            knowledge.trouble = 0;
-            knowledge.trouble_until = Millis(0);
-        }
+        Some(Failure::NotSent | Failure::Unknown) => knowledge.trouble.failed(now),
+        Some(Failure::Refused(_)) | None => knowledge.trouble.over(),
     }
 }
