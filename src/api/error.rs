@@ -32,7 +32,7 @@ pub struct ApiError {
     /// What went wrong: the API's words, scrubbed, or ours when the answer was broken.
     pub message: Option<String>,
     /// Whether the call was a paid POST, so that a lost answer may have cost credits.
-    pub(super) paid: bool,
+    pub paid: bool,
     #[source]
     pub(super) source: Option<reqwest::Error>,
 }

@@ -342,6 +342,26 @@ async fn a_balance_that_is_refused_is_asked_for_with_growing_pauses() {
 }
 
 #[tokio::test]
+async fn a_look_whose_reads_are_refused_is_repeated_with_growing_pauses() {
+    for fault in ["status=409@precheck", "status=402@precheck", "status=402@profile"] {
+        let mut town = Town::new().await;
+        town.fault("lost-answer@unlock");
+        let request = town.insert(None, &["101", "102"]).await;
+        town.settle().await;
+        town.fault(&format!("always:{fault}"));
+        let before = town.sandbox.journal().len();
+        town.tick(300_000).await;
+        let calls = town.sandbox.journal().len() - before;
+        assert!((3..=40).contains(&calls), "{fault}: {calls} calls in 5 minutes");
+        town.sandbox.clear_faults();
+        town.finish_all().await;
+        assert_eq!(town.outcome(request, "101").await.0, "delivered", "{fault}");
+        assert_eq!(town.posts().len(), 1, "{fault}");
+        town.check().await;
+    }
+}
+
+#[tokio::test]
 async fn once_the_balance_was_read_its_next_failure_pauses_for_a_second_only() {
     let mut town = Town::new().await;
     town.fault("7x:status=400@balance");

@@ -94,7 +94,8 @@ impl Permit<'_> {
                 "the API refused the account's key; nothing more is sent until the key changes");
             knowledge.refused = Some((fingerprint.clone(), now));
         }
-        note_trouble(&mut knowledge, failure, now);
+        let is_read = answer.result.as_ref().is_err_and(|error| !error.paid);
+        note_trouble(&mut knowledge, failure, is_read, now);
         if let Some(pause_ms) = pause_ms.filter(|_| guard::holds(Guard::RetryAfter)) {
             knowledge.rate.block(now.plus(pause_ms));
         }
@@ -116,11 +117,15 @@ fn asked_to_pause_ms(retry_after_ms: Option<i64>, failure: Option<Failure>) -> O
         .then(|| pacing::rate_limit_pause_ms(retry_after_ms, PAUSE_WITHOUT_RETRY_AFTER_MS))
 }
 
-fn note_trouble(knowledge: &mut Knowledge, failure: Option<Failure>, now: Millis) {
+fn note_trouble(knowledge: &mut Knowledge, failure: Option<Failure>, is_read: bool, now: Millis) {
     match failure {
         // The rate limit says when to go on.
         Some(Failure::Refused(Refusal::RateLimited { .. })) => {}
         Some(Failure::NotSent | Failure::Unknown) => knowledge.trouble.failed(now),
+        // These make no sense for a read, which is made again: like one without an answer.
+        Some(Failure::Refused(Refusal::PaymentRequired | Refusal::Conflict)) if is_read => {
+            knowledge.trouble.failed(now);
+        }
         Some(Failure::Refused(_)) | None => knowledge.trouble.over(),
     }
 }
