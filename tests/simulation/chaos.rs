@@ -20,7 +20,7 @@ const MOST_CALM_STEPS: u32 = 8_000;
 const LONGEST_CALM_MS: i64 = 4 * 3_600_000;
 
 /// What a call goes through instead of a plain answer, with how often.
-const FAULTS: [(u32, &str); 20] = [
+const FAULTS: [(u32, &str); 22] = [
     (6, "lost-answer"),
     (4, "lost-answer=500"),
     (3, "lost-answer=truncate"),
@@ -41,6 +41,8 @@ const FAULTS: [(u32, &str); 20] = [
     (3, "broken=types"),
     (2, "broken=unknown"),
     (2, "broken=strangers"),
+    (1, "broken=odd"),
+    (1, "status=503:40"),
 ];
 
 impl Run {
