@@ -6,7 +6,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use unlockd::sandbox::Fault;
 
@@ -50,10 +50,15 @@ impl SmallDisk {
         std::fs::remove_file(self.path().join("filler")).expect("the filler goes");
     }
 
+    /// Waits for whoever still has a file open to write: a closing connection, for a moment.
     fn make_read_only(&self) {
         let mut command = Command::new("mount");
         command.args(["-o", "remount,ro"]).arg(self.path());
-        assert!(command.status().expect("mount runs").success(), "it was mounted, so it can be remounted");
+        let since = Instant::now();
+        while !command.status().expect("mount runs").success() {
+            assert!(since.elapsed() < Duration::from_secs(20), "it was mounted, so it can be remounted");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 }
 
