@@ -6,7 +6,7 @@
 
 use super::balance::after_failed_read;
 use super::gate::{Entry, Gate};
-use super::sort::paid_in_vain;
+use super::sort::{PRECHECK_TRIES, paid_in_vain};
 use super::{Deps, Report, direct, read_failure};
 use crate::api::Subject;
 use crate::domain::failure::ReadFailure;
@@ -159,11 +159,20 @@ async fn ask_alone(
     let subject = Subject::Contacts(channel, std::slice::from_ref(&contact.personnel_id));
     let answer = gate.client.precheck(permit.caller(Some(job_id), None), permit.entered_at, subject).await;
     permit.leave(&answer).await?;
-    Ok(match answer.result {
-        Ok(quote) => Ok(quote),
-        Err(error) if read_failure(&error) == ReadFailure::Gone => Ok(Quote::Unhelpful("refused")),
-        Err(_) => Err(after_failed_read(deps, gate)),
-    })
+    let error = match answer.result {
+        Ok(quote) => return Ok(Ok(quote)),
+        Err(error) => error,
+    };
+    match read_failure(&error) {
+        ReadFailure::Gone => Ok(Ok(Quote::Unhelpful("refused"))),
+        ReadFailure::TryAgain if contact.reads >= PRECHECK_TRIES => Ok(Ok(Quote::Unhelpful("no answer"))),
+        ReadFailure::TryAgain => {
+            let again = deps.clock.now().plus(pause_ms(contact.reads));
+            put_off(deps, job_id, contact.personnel_id.clone(), again, true).await?;
+            Ok(Err(Report::did(1)))
+        }
+        _ => Ok(Err(after_failed_read(deps, gate))),
+    }
 }
 
 /// 5 s, 10 s, 20 s and so on, at most ten minutes: a contact that never leaves "processing" takes

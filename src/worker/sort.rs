@@ -20,7 +20,7 @@ use crate::store::{StoreError, accounts, attempts, direct, jobs, paid, reading, 
 
 /// Prechecks that fail this often in a row are done without, the endpoint being advisory. Where a contact
 /// may be paid for already, its profile is read instead, or a person is asked.
-const PRECHECK_TRIES: u32 = 3;
+pub(super) const PRECHECK_TRIES: u32 = 3;
 
 /// The same in a restored copy, where it takes a person to go on without: some minutes of an API in trouble.
 const PRECHECK_TRIES_RESTORED: u32 = 12;
