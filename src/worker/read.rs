@@ -59,7 +59,7 @@ async fn read(deps: &Deps, gate: &Gate, contact: ToRead) -> Result<Report, Store
     let now = deps.clock.now();
     let ended = match answer.result {
         Ok(view) if contact.set_aside && view.access == Access::Locked => {
-            return locked_aside(deps, gate, contact, now).await;
+            return locked_aside(deps, gate, contact, job_id).await;
         }
         Ok(view) => judge(deps, &contact, &view, now),
         Err(error) => match read_failure(&error) {
@@ -77,10 +77,7 @@ async fn read(deps: &Deps, gate: &Gate, contact: ToRead) -> Result<Report, Store
     };
     match ended {
         Some(outcome) => finish(deps, job_id, contact.personnel_id, outcome, now).await?,
-        None => {
-            let again = now.plus(pause_ms(contact.reads));
-            put_off(deps, job_id, contact.personnel_id, again, true).await?;
-        }
+        None => look_again(deps, &contact, job_id).await?,
     }
     Ok(Report::did(1))
 }
@@ -89,8 +86,13 @@ async fn read(deps: &Deps, gate: &Gate, contact: ToRead) -> Result<Report, Store
 /// may speak of an unlock that runs, as in a copy of an older day, or where it was paid for a moment ago; nor
 /// unasked where an unlock was said to run. Each time as long passes as had passed before, until it is given up
 /// like a task.
-async fn locked_aside(deps: &Deps, gate: &Gate, contact: ToRead, now: Millis) -> Result<Report, StoreError> {
-    let Some(job_id) = contact.job_id else { return Ok(Report::did(1)) };
+async fn locked_aside(
+    deps: &Deps,
+    gate: &Gate,
+    contact: ToRead,
+    job_id: JobId,
+) -> Result<Report, StoreError> {
+    let now = deps.clock.now();
     let contacts = std::slice::from_ref(&contact.personnel_id);
     let in_vain = paid_in_vain(deps, (&gate.account, contact.action), contacts).await?;
     let row = accounts::read(deps.store.readers(), &gate.account).await?;
@@ -104,7 +106,7 @@ async fn locked_aside(deps: &Deps, gate: &Gate, contact: ToRead, now: Millis) ->
     if contact.unlocking_since.is_some_and(|since| now.since(since) >= give_up_ms) {
         finish(deps, job_id, contact.personnel_id, Outcome::Unresolved, now).await?;
     } else if !in_vain.is_empty() || now.since(contact.reading_since) < patience_ms {
-        put_off(deps, job_id, contact.personnel_id, now.plus(pause_ms(contact.reads)), true).await?;
+        look_again(deps, &contact, job_id).await?;
     } else {
         send_after_all(deps, job_id, contact.personnel_id, now).await?;
     }
@@ -124,19 +126,17 @@ async fn gone_aside(
     let subject = (&gate.account, contact.action);
     let contacts = std::slice::from_ref(&contact.personnel_id);
     if !paid_in_vain(deps, subject, contacts).await?.is_empty() {
-        put_off(deps, job_id, contact.personnel_id, now.plus(pause_ms(contact.reads)), true).await?;
+        look_again(deps, &contact, job_id).await?;
         return Ok(Report::did(1));
     }
     let is_paid = paid::by_another_job(readers, subject, &contact.personnel_id, job_id).await?;
-    let sends = match is_paid {
-        true => false,
-        false => match ask_alone(deps, gate, &contact, (job_id, channel)).await? {
+    let sends = !is_paid
+        && match ask_alone(deps, gate, &contact, (job_id, channel)).await? {
             Ok(Quote::Costs(_) | Quote::TooLittle(_)) => true,
             Ok(Quote::NothingToPay | Quote::BeingUnlocked) => false,
             Ok(Quote::NotFound | Quote::Unhelpful(_)) => !attempts::is_unanswered(readers, job_id).await?,
             Err(report) => return Ok(report),
-        },
-    };
+        };
     if sends {
         return send_after_all(deps, job_id, contact.personnel_id, now).await;
     }
@@ -167,12 +167,17 @@ async fn ask_alone(
         ReadFailure::Gone => Ok(Ok(Quote::Unhelpful("refused"))),
         ReadFailure::TryAgain if contact.reads >= PRECHECK_TRIES => Ok(Ok(Quote::Unhelpful("no answer"))),
         ReadFailure::TryAgain => {
-            let again = deps.clock.now().plus(pause_ms(contact.reads));
-            put_off(deps, job_id, contact.personnel_id.clone(), again, true).await?;
+            look_again(deps, contact, job_id).await?;
             Ok(Err(Report::did(1)))
         }
         _ => Ok(Err(after_failed_read(deps, gate))),
     }
+}
+
+/// Reads the profile again after the next longer pause.
+async fn look_again(deps: &Deps, contact: &ToRead, job_id: JobId) -> Result<(), StoreError> {
+    let again = deps.clock.now().plus(pause_ms(contact.reads));
+    put_off(deps, job_id, contact.personnel_id.clone(), again, true).await
 }
 
 /// 5 s, 10 s, 20 s and so on, at most ten minutes: a contact that never leaves "processing" takes
