@@ -116,7 +116,7 @@ pub fn weigh_search(
     let charged = unexplained.is_some_and(|(least, _)| least >= cost);
     // A charge may show late; see `weigh`.
     let quiet = looks >= LOOKS_TO_PROVE_NO_EFFECT
-        && waited >= patience.verify_after_ms.saturating_mul(4)
+        && waited >= patience.lag_ms()
         && unexplained == Some((Credits::ZERO, Credits::ZERO));
     if charged || quiet || waited >= patience.decide_after_ms {
         return Verdict::NeedsDecision;
@@ -131,6 +131,14 @@ pub struct Patience {
     pub verify_after_ms: i64,
     /// `submit.decide_after`, in milliseconds.
     pub decide_after_ms: i64,
+}
+
+impl Patience {
+    /// How late an effect may show at most, in milliseconds: the slowest lag that the pauses between the
+    /// looks can see, four times the first wait.
+    pub fn lag_ms(self) -> i64 {
+        self.verify_after_ms.saturating_mul(4)
+    }
 }
 
 /// What follows from the looks so far.
@@ -155,8 +163,7 @@ pub fn weigh(
     now: Millis,
     patience: Patience,
 ) -> Verdict {
-    // The span covers the slowest lag that the pauses can see: four times the first wait.
-    let long_enough = now.since(since) >= patience.verify_after_ms.saturating_mul(4);
+    let long_enough = now.since(since) >= patience.lag_ms();
     match sign {
         Sign::TookEffect => Verdict::CarriedOut,
         Sign::NoEffect if no_effect_in_a_row >= LOOKS_TO_PROVE_NO_EFFECT && long_enough => {

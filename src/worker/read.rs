@@ -96,7 +96,7 @@ async fn locked_aside(
     let contacts = std::slice::from_ref(&contact.personnel_id);
     let in_vain = paid_in_vain(deps, (&gate.account, contact.action), contacts).await?;
     let row = accounts::read(deps.store.readers(), &gate.account).await?;
-    let least_ms = deps.patience().verify_after_ms.saturating_mul(4);
+    let least_ms = deps.patience().lag_ms();
     let patience_ms = match contact.unlocking_since {
         Some(since) => least_ms.max(contact.reading_since.since(since)),
         None if row.restored_at.is_some() => least_ms,

@@ -100,7 +100,7 @@ pub(super) async fn paid_in_vain(
     (account, action): (&AccountId, Action),
     contacts: &[PersonnelId],
 ) -> Result<Vec<PersonnelId>, StoreError> {
-    let since = deps.clock.now().plus(-deps.patience().verify_after_ms.saturating_mul(4));
+    let since = deps.clock.now().plus(-deps.patience().lag_ms());
     paid::paid_in_vain(deps.store.readers(), account, action, contacts, since).await
 }
 
