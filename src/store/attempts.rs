@@ -1,6 +1,6 @@
 //! Submission attempts: the intent, written before the POST, and how it ended.
 
-use sqlx::{SqliteConnection, SqlitePool};
+use sqlx::{SqliteConnection, SqliteExecutor, SqlitePool};
 
 use super::StoreError;
 use super::error::exactly_one;
@@ -72,18 +72,10 @@ pub async fn end_attempt(
 }
 
 /// How many submissions of a job were never answered.
-pub async fn unanswered(connection: &mut SqliteConnection, job_id: JobId) -> Result<u32, StoreError> {
+pub async fn unanswered(executor: impl SqliteExecutor<'_>, job_id: JobId) -> Result<u32, StoreError> {
     Ok(sqlx::query_scalar("select count(*) from attempts where job_id = ?1 and result = 'unknown'")
         .bind(job_id.0)
-        .fetch_one(connection)
-        .await?)
-}
-
-/// Whether a submission of a job was never answered.
-pub async fn is_unanswered(readers: &SqlitePool, job_id: JobId) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar("select exists (select 1 from attempts where job_id = ?1 and result = 'unknown')")
-        .bind(job_id.0)
-        .fetch_one(readers)
+        .fetch_one(executor)
         .await?)
 }
 

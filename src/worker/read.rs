@@ -134,7 +134,7 @@ async fn gone_aside(
         && match ask_alone(deps, gate, &contact, (job_id, channel)).await? {
             Ok(Quote::Costs(_) | Quote::TooLittle(_)) => true,
             Ok(Quote::NothingToPay | Quote::BeingUnlocked) => false,
-            Ok(Quote::NotFound | Quote::Unhelpful(_)) => !attempts::is_unanswered(readers, job_id).await?,
+            Ok(Quote::NotFound | Quote::Unhelpful(_)) => attempts::unanswered(readers, job_id).await? == 0,
             Err(report) => return Ok(report),
         };
     if sends {
