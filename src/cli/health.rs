@@ -29,21 +29,17 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let row = lease::read(&store).await?;
     let now = Clock::real().now();
     let silent_s = now.since(Millis(row.renewed_at)) / 1_000;
-    if !row.is_alive(now) && row.is_held() {
-        return Err(anyhow::anyhow!(
-            "worker {} was not heard of for {silent_s} s, so nothing is bought: it has died or is stopped (start one: \
-             unlockd run), or another program holds the write lock of {}",
-            row.pid,
-            config.database.display()
-        )
-        .into());
-    }
     if !row.is_alive(now) {
-        return Err(anyhow::anyhow!(
-            "no worker runs on {}, so nothing is bought; start one: unlockd run",
-            config.database.display()
-        )
-        .into());
+        let database = config.database.display();
+        let problem = match row.is_held() {
+            true => format!(
+                "worker {} was not heard of for {silent_s} s, so nothing is bought: it has died or is stopped (start \
+                 one: unlockd run), or another program holds the write lock of {database}",
+                row.pid
+            ),
+            false => format!("no worker runs on {database}, so nothing is bought; start one: unlockd run"),
+        };
+        return Err(anyhow::Error::msg(problem).into());
     }
     let free = disk::free_bytes(&store)?;
     if args.ready && free < disk::NEEDED_BYTES {

@@ -453,7 +453,6 @@ mod tests {
         }
     }
 
-    /// Six seconds on its way, an answer names an end six seconds late: no window of six seconds.
     /// Found by the simulation: the process stood still between an answer and what it teaches.
     #[test]
     fn an_answer_that_is_looked_at_late_is_not_taken_for_a_shorter_window() {
@@ -476,6 +475,7 @@ mod tests {
         }
     }
 
+    /// Six seconds on its way, an answer names an end six seconds late: no window of six seconds.
     #[test]
     fn a_slow_answer_is_not_taken_for_a_shorter_window() {
         let mut rate = Rate::new(60);

@@ -39,8 +39,8 @@ pub struct PartialLook {
 }
 
 impl PartialLook {
-    /// Whether a question that was answered with this is not asked again in this look.
-    fn is_left_out(&mut self, error: &ApiError) -> bool {
+    /// Counts a failure; says whether its question is left out of this look.
+    fn gives_up_on(&mut self, error: &ApiError) -> bool {
         match read_failure(error) {
             ReadFailure::Gone => true,
             ReadFailure::TryAgain => {
@@ -167,7 +167,7 @@ async fn ask_precheck(
         Ok(Quote::Costs(credits) | Quote::TooLittle(credits)) => Some(credits),
         Ok(Quote::NothingToPay | Quote::BeingUnlocked) => Some(Credits::ZERO),
         Ok(Quote::NotFound | Quote::Unhelpful(_)) => None,
-        Err(error) if partial.is_left_out(&error) => None,
+        Err(error) if partial.gives_up_on(&error) => None,
         Err(_) => return Ok(Step::Report(after_failed_read(deps, gate))),
     });
     partial.failed = 0;
@@ -192,7 +192,7 @@ async fn sample(
     let access = match answer.result {
         Ok(view) => Some(view.access),
         // That nothing is shown is no sign that nothing was unlocked.
-        Err(error) if partial.is_left_out(&error) => None,
+        Err(error) if partial.gives_up_on(&error) => None,
         Err(_) => return Ok(Step::Report(after_failed_read(deps, gate))),
     };
     partial.sampled.push(access);
