@@ -6,7 +6,8 @@
 //!
 //! In the order in which one inbox row meets them: [`request`] reads the row, [`credits`] says what it
 //! may cost and whether that may be spent now, [`job`] owns the states of a remote task, [`failure`]
-//! says what a failed call means, [`pacing`] says when the next call is due, [`division`] and
+//! says what a failed call means, [`pacing`] says when the next call is due, [`rate`] whether the limit lets
+//! it go and [`turns`] which goes first, [`division`] and
 //! [`outcome`] read what the API said about each contact, [`doubt`] weighs the evidence about a
 //! submission whose answer was lost, [`sorting`] finds the contacts that need not be paid for,
 //! [`direct`] is about the actions that have no contacts, [`listing`] reads an event's people page by
@@ -28,6 +29,7 @@ pub mod reconcile;
 pub mod rejected;
 pub mod request;
 pub mod sorting;
+pub mod turns;
 pub mod usage;
 
 pub use credits::Credits;

@@ -6,7 +6,7 @@ use crate::api::ApiError;
 use crate::config::Config;
 use crate::domain::credits::Balance;
 use crate::domain::credits::Purse;
-use crate::domain::rate::Class;
+use crate::domain::turns::Class;
 use crate::domain::{AccountId, Credits, Millis};
 use crate::store::{StoreError, balances, ledger};
 

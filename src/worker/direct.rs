@@ -13,7 +13,7 @@ use crate::api::UnlockBody;
 use crate::domain::direct::{Delivery, Direct, EventAccess, PAGE_SIZE};
 use crate::domain::failure::ReadFailure;
 use crate::domain::job::Event;
-use crate::domain::rate::Class;
+use crate::domain::turns::Class;
 use crate::domain::{Credits, EventId, JobId, Millis, pacing};
 use crate::store::attempts::AttemptEnd;
 use crate::store::jobs::Job;

@@ -15,7 +15,7 @@ use crate::api::ApiError;
 use crate::domain::failure::ReadFailure;
 use crate::domain::job::{Event, State};
 use crate::domain::outcome::{self, Outcome, Reading, TaskView};
-use crate::domain::rate::Class;
+use crate::domain::turns::Class;
 use crate::domain::{AccountId, Millis, PersonnelId, RequestId, TaskId};
 use crate::store::jobs::Job;
 use crate::store::{StoreError, accounts, due, items, jobs, requests, timeline};

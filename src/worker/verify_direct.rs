@@ -14,7 +14,7 @@ use super::{Deps, Report};
 use crate::domain::direct::Direct;
 use crate::domain::doubt::{self, EventVerdict, Verdict};
 use crate::domain::job::Event;
-use crate::domain::rate::Class;
+use crate::domain::turns::Class;
 use crate::domain::{Credits, EventId, Millis};
 use crate::store::jobs::Job;
 use crate::store::{StoreError, attempts, balances, direct, jobs, ledger, reading, requests, timeline};

@@ -10,7 +10,7 @@ use super::super::account::{key_of, refused_before};
 use crate::api::ApiError;
 use crate::domain::direct::PersonnelPage;
 use crate::domain::failure::{self, Failure as CallFailure, ReadFailure, Refusal};
-use crate::domain::rate::Class;
+use crate::domain::turns::Class;
 use crate::domain::{AccountId, EventId, Millis, pacing};
 use crate::store::report::Time;
 use crate::worker::Deps;
