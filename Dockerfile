@@ -15,8 +15,9 @@ FROM rust:1.95-bookworm AS build
 WORKDIR /src
 # Dependencies first, with sources that are empty: this layer is made anew only when they change.
 # The image's C compiler is all that the bundled SQLite and the TLS library ask for; no database is needed.
-COPY Cargo.toml Cargo.lock build.rs ./
-RUN mkdir -p src migrations tests/measure \
+COPY Cargo.toml Cargo.lock ./
+COPY src/build.rs src/build.rs
+RUN mkdir -p migrations tests/measure \
  && echo 'fn main() {}' | tee src/main.rs tests/measure/measure.rs \
  && touch src/lib.rs \
  && cargo build --release --locked

@@ -1,4 +1,4 @@
-//! Imports go one way, and SQL lives in one place.
+//! The top level is a short list, imports go one way, and SQL lives in one place.
 
 use std::path::{Path, PathBuf};
 
@@ -76,4 +76,28 @@ fn the_core_knows_no_io_no_clock_and_no_runtime() {
             assert!(!code.contains(word), "{} has {word}", path.display());
         }
     }
+}
+
+/// What a build or a trial run leaves behind is in `.gitignore`; settings of tools hide behind a dot.
+#[test]
+fn the_visible_top_level_is_a_short_list() {
+    let is_left_behind = |name: &str| name == "target" || name.contains(".db");
+    let mut found: Vec<String> = std::fs::read_dir(env!("CARGO_MANIFEST_DIR"))
+        .expect("readable")
+        .map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned())
+        .filter(|name| !name.starts_with('.') && !is_left_behind(name))
+        .collect();
+    found.sort();
+    let wanted = [
+        "Cargo.lock",
+        "Cargo.toml",
+        "Dockerfile",
+        "LICENSE",
+        "README.md",
+        "config",
+        "migrations",
+        "src",
+        "tests",
+    ];
+    assert_eq!(found, wanted);
 }
