@@ -4,21 +4,21 @@
 //!
 //! 1. [`cli`] starts the daemon with what [`config`] read, [`logs`] telling about it.
 //! 2. [`worker::intake`] takes the row from [`store::inbox`]; [`domain::request`] reads it into a request, or
-//!    a rejection with a reason, and [`worker::quote`] says what it would cost. Its contacts become items.
+//!    a rejection with a reason, and [`worker::intake::quote`] says what it would cost. Its contacts become items.
 //! 3. [`worker::submit`] puts items into a job, asks what it would cost, and lets [`domain::credits`] decide.
-//!    [`worker::intent`] is committed; then [`api`] sends the one POST that costs. [`worker::submitted`]
+//!    [`worker::submit::intent`] is committed; then [`api`] sends the one POST that costs. [`worker::submit::submitted`]
 //!    records what came of it: by [`domain::division`] for each contact, or by the error matrix in
 //!    [`domain::failure`].
 //! 4. [`worker::poll`] asks about the task on the steps of [`domain::pacing`]; [`domain::outcome`] reads what
 //!    became of each contact.
-//! 5. When the answer was lost, [`worker::verify`] looks up the effect and [`domain::doubt`] weighs it;
+//! 5. When the answer was lost, [`worker::doubt::verify`] looks up the effect and [`domain::doubt`] weighs it;
 //!    [`worker::read`] fetches values that no task will bring.
 //! 6. [`worker::settle`] compares credits expected with credits gone: [`domain::reconcile`].
 //!
 //! Event unlocks and searches take the same way, by [`domain::direct`], and have their answer at once.
 //! `unlockd personnel` lists an event's people ([`domain::listing`]). Beside the journey:
-//! [`worker::decide`] and [`worker::pause`] are what people may do to it, [`worker::explain`] what they are
-//! told, [`worker::notify`] sends webhooks, [`worker::erase`] and [`store::backup`] look after what was
+//! [`worker::people::decide`] and [`worker::people::pause`] are what people may do to it, [`worker::people::explain`] what they are
+//! told, [`worker::notify`] sends webhooks, [`worker::erase`] and [`store::sqlite::backup`] look after what was
 //! bought.
 //!
 //! [`domain::job`] owns every state in between; [`store`] is the only module with SQL, [`clock`] the only one

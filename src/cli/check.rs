@@ -12,9 +12,10 @@ use super::{Context, Failure, Outcome, open, show};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::domain::AccountId;
-use crate::store::{Store, disk, lease};
+use crate::store::Store;
+use crate::store::sqlite::{disk, lease};
 use crate::worker::gate::Key;
-use crate::worker::unconfigured;
+use crate::worker::people::unconfigured;
 
 /// Below this the disk is about to be full.
 const LEAST_FREE_BYTES: u64 = 256 << 20;

@@ -15,8 +15,8 @@ use crate::domain::pacing::Ladder;
 use crate::domain::{AccountId, Credits, JobId, RequestId};
 use crate::store::jobs;
 use crate::store::report::Time;
-use crate::worker::decide::{self, Refusal};
-use crate::worker::pause;
+use crate::worker::people::decide::{self, Refusal};
+use crate::worker::people::pause;
 
 #[derive(clap::Args)]
 pub(super) struct Decision {

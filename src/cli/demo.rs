@@ -16,12 +16,13 @@ use super::{Context, Outcome, account, open};
 use crate::clock::Clock;
 use crate::config::{self, Config, Inputs};
 use crate::sandbox::{self, Options};
+use crate::store::Store;
 use crate::store::inbox::{self, Enqueue};
 use crate::store::report::{self, jobs};
-use crate::store::{Store, lease};
+use crate::store::sqlite::lease;
 use crate::worker::Deps;
-use crate::worker::driver;
-use crate::worker::signals::Signals;
+use crate::worker::run::driver;
+use crate::worker::run::signals::Signals;
 
 #[derive(clap::Args)]
 #[command(after_help = "\

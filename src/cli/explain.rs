@@ -10,7 +10,7 @@ use super::show;
 use super::{Context, Outcome, existing};
 use crate::clock::Clock;
 use crate::store::report::requests::Request;
-use crate::worker::explain::{self, Explanation};
+use crate::worker::people::explain::{self, Explanation};
 
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  unlockd explain 12")]
@@ -90,7 +90,7 @@ pub(super) fn line(explained: &Explanation) -> String {
 mod tests {
     use super::*;
     use crate::store::report::Time;
-    use crate::worker::waits::Wait;
+    use crate::worker::people::waits::Wait;
 
     #[test]
     fn a_wait_says_since_when_when_next_and_until_when() {

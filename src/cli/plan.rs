@@ -15,10 +15,13 @@ use super::{Context, Outcome, open};
 use crate::config::Config;
 use crate::domain::Credits;
 use crate::domain::credits::Approval;
+use crate::store::credits::{balances, ledger};
 use crate::store::inbox;
+use crate::store::items::paid;
 use crate::store::report::Time;
-use crate::store::{Store, accounts, balances, ledger, paid};
-use crate::worker::{prices, quote};
+use crate::store::{Store, accounts};
+use crate::worker::intake::quote;
+use crate::worker::prices;
 
 #[derive(clap::Args)]
 #[command(after_help = "\

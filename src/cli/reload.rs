@@ -18,8 +18,9 @@ use super::Context;
 use crate::config::{self, Config};
 use crate::domain::AccountId;
 use crate::logs::LogHandle;
-use crate::worker::signals::Signals;
-use crate::worker::{Deps, unconfigured};
+use crate::worker::Deps;
+use crate::worker::people::unconfigured;
+use crate::worker::run::signals::Signals;
 
 /// Also without a hint: a directory that is swapped as a whole (a ConfigMap) may escape a watch.
 const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(10);

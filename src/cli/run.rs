@@ -14,11 +14,12 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{self, Site};
 use crate::logs::{self, LogHandle};
-use crate::store::lease::{self, Lease};
+use crate::store::sqlite::lease::{self, Lease};
 use crate::store::{Store, StoreError};
-use crate::worker::driver::{self, End};
-use crate::worker::signals::Signals;
-use crate::worker::{Deps, pause};
+use crate::worker::Deps;
+use crate::worker::people::pause;
+use crate::worker::run::driver::{self, End};
+use crate::worker::run::signals::Signals;
 
 #[derive(clap::Args)]
 #[command(after_help = "\

@@ -41,7 +41,7 @@ pub(super) async fn until_finished(store: &Store, config: &Config, id: i64, json
         if request.is_finished() {
             break Ok(request);
         }
-        let explained = worker::explain::of(store, config, &request, Clock::real().now()).await?;
+        let explained = worker::people::explain::of(store, config, &request, Clock::real().now()).await?;
         show_progress(&mut bars, store, &request, &explain::line(&explained)).await?;
         calls = if explained.needs_person() { calls + 1 } else { 0 };
         if calls >= LOOKS_TO_CALL || request.status == "awaiting_approval" {

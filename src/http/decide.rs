@@ -22,7 +22,7 @@ use crate::store::accounts;
 use crate::store::jobs::{self, Job};
 use crate::store::report::requests;
 use crate::worker::balance::{self, Asked};
-use crate::worker::{decide, pause};
+use crate::worker::people::{decide, pause};
 
 #[derive(Deserialize)]
 pub(super) struct Pressed {

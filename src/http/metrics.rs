@@ -16,8 +16,9 @@ use super::Site;
 use crate::domain::credits::{Balance, Purse};
 use crate::domain::{AccountId, Millis, job};
 use crate::metrics::Scrape;
+use crate::store::credits::balances;
 use crate::store::report::metrics::{self as figures, Figure, Open, Waiting};
-use crate::store::{Store, StoreError, accounts, balances};
+use crate::store::{Store, StoreError, accounts};
 use crate::worker::gate::Gate;
 use crate::worker::{Deps, balance};
 

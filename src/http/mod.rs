@@ -33,7 +33,7 @@ use crate::config::Config;
 use crate::domain::Millis;
 use crate::store::{Store, StoreError};
 use crate::worker::Deps;
-use crate::worker::signals::Signals;
+use crate::worker::run::signals::Signals;
 use door::Door;
 use session::Sessions;
 use ticket::Tickets;

@@ -9,7 +9,7 @@ use axum::response::Response;
 use super::page::{self, Look, number};
 use super::ticket::TicketError;
 use crate::store::StoreError;
-use crate::worker::decide;
+use crate::worker::people::decide;
 
 /// Why nothing was changed.
 pub(super) enum Refused {

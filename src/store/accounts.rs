@@ -2,9 +2,9 @@
 
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor, SqlitePool};
 
-use super::StoreError;
 use crate::domain::rate::Rate;
 use crate::domain::{AccountId, Millis};
+use crate::store::StoreError;
 
 /// An account's row; an account without one has the defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq, FromRow)]

@@ -5,9 +5,9 @@
 
 use sqlx::{SqliteConnection, SqlitePool};
 
-use super::StoreError;
 use crate::domain::direct::Direct;
 use crate::domain::{AccountId, Action, Credits, EventId, JobId, Millis};
+use crate::store::StoreError;
 
 /// What a job without contacts asks for; `None` when nothing of it is left to be sent.
 pub async fn wish(readers: &SqlitePool, job_id: JobId) -> Result<Option<Direct>, StoreError> {

@@ -16,33 +16,17 @@
 //! was paid for), [`erase`], [`backup`], [`timeline`], [`report`] (what people read).
 
 pub mod accounts;
-pub mod attempts;
-pub mod backup;
-pub mod balances;
+pub mod credits;
 pub mod direct;
-pub mod disk;
-pub mod due;
-pub mod erase;
 mod error;
 pub mod inbox;
 pub mod items;
-mod job_row;
 pub mod jobs;
-pub mod lease;
-pub mod ledger;
-mod open;
 pub mod outbox;
-pub mod paid;
-pub mod reading;
-mod rejections;
 pub mod report;
 pub mod requests;
+pub mod sqlite;
 pub mod timeline;
-pub mod unsent;
-pub mod waiting;
-pub mod windows;
-mod writer;
-pub mod written;
 
 use std::path::{Path, PathBuf};
 
@@ -51,10 +35,10 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqlitePool;
 
 use crate::metrics::Metrics;
-use open::{inbox_migrations, migrate, prepare, readers, state_migrations};
+use sqlite::open::{inbox_migrations, migrate, prepare, readers, state_migrations};
 
 pub use error::StoreError;
-pub use writer::Writer;
+pub use sqlite::writer::Writer;
 
 /// Connections that read at the same time.
 const READERS: u32 = 4;
@@ -117,7 +101,7 @@ impl Store {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
-        disk::drop_ballast(self);
+        sqlite::disk::drop_ballast(self);
         let connection = prepare(&self.path, 0o600).await?;
         let writer = self.writer.successor(connection);
         writer.write(work).await

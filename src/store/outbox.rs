@@ -3,8 +3,8 @@
 
 use sqlx::{FromRow, SqliteConnection, SqlitePool};
 
-use super::StoreError;
 use crate::domain::Millis;
+use crate::store::StoreError;
 
 /// A message that is to be delivered.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]

@@ -2,8 +2,8 @@
 
 use sqlx::SqliteConnection;
 
-use super::StoreError;
 use crate::domain::{JobId, Millis, RequestId};
+use crate::store::StoreError;
 
 /// Adds an event of a request.
 pub async fn of_request(

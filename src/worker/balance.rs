@@ -1,14 +1,15 @@
 //! Reads the balance, and says what of it is free to spend.
 
-use super::gate::{Entry, Gate};
-use super::{Deps, Report, retry_at};
 use crate::api::ApiError;
 use crate::config::Config;
 use crate::domain::credits::Balance;
 use crate::domain::credits::Purse;
 use crate::domain::turns::Class;
 use crate::domain::{AccountId, Credits, Millis};
-use crate::store::{StoreError, balances, ledger};
+use crate::store::StoreError;
+use crate::store::credits::{balances, ledger};
+use crate::worker::gate::{Entry, Gate};
+use crate::worker::{Deps, Report, retry_at};
 
 /// The account's purse, with the configured floor and daily limit.
 pub(crate) async fn purse(deps: &Deps, account: &AccountId) -> Result<Option<Purse>, StoreError> {

@@ -5,20 +5,22 @@
 //! event that was unlocked is confirmed by its list of people. A lost answer is weighed by other
 //! evidence: `verify_direct`. See `domain::direct`.
 
-use super::gate::{Entry, Gate, Permit};
-use super::submitted::record_failure;
-use super::unanswered::book_unanswered;
-use super::{Deps, Report, read_failure};
 use crate::api::UnlockBody;
 use crate::domain::direct::{Delivery, Direct, EventAccess, PAGE_SIZE};
 use crate::domain::failure::ReadFailure;
 use crate::domain::job::Event;
 use crate::domain::turns::Class;
 use crate::domain::{Credits, EventId, JobId, Millis, pacing};
-use crate::store::attempts::AttemptEnd;
+use crate::store::credits::{balances, ledger};
+use crate::store::items::reading::{self, ToRead};
 use crate::store::jobs::Job;
-use crate::store::reading::{self, ToRead};
-use crate::store::{StoreError, attempts, balances, direct, items, jobs, ledger, requests, timeline};
+use crate::store::jobs::attempts;
+use crate::store::jobs::attempts::AttemptEnd;
+use crate::store::{StoreError, direct, items, jobs, requests, timeline};
+use crate::worker::doubt::unanswered::book_unanswered;
+use crate::worker::gate::{Entry, Gate, Permit};
+use crate::worker::submit::submitted::record_failure;
+use crate::worker::{Deps, Report, read_failure};
 
 /// Sends the call of a job whose intent is committed, and records what came of it.
 pub(super) async fn buy(

@@ -10,10 +10,11 @@
 
 use std::time::Duration;
 
-use super::{Deps, Report};
 use crate::domain::pacing;
-use crate::store::erase::{self, Which};
-use crate::store::{Store, StoreError, disk};
+use crate::store::sqlite::disk;
+use crate::store::sqlite::erase::{self, Which};
+use crate::store::{Store, StoreError};
+use crate::worker::{Deps, Report};
 
 /// Values in one transaction: few enough that a write of another pass hardly waits.
 pub const VALUES_AT_ONCE: u32 = 250;

@@ -12,37 +12,18 @@
 //! (with [`waits`], [`job_waits`] and [`unconfigured`]) tells them what a request waits for.
 
 pub mod balance;
-pub mod decide;
 pub mod direct;
-pub mod driver;
+pub mod doubt;
 pub mod erase;
-pub mod explain;
-pub mod form;
 pub mod gate;
-pub mod heartbeat;
-pub mod heed;
-pub mod host;
-pub mod idle;
 pub mod intake;
-pub mod intent;
-pub mod job_waits;
 pub mod notify;
-pub mod pause;
+pub mod people;
 pub mod poll;
-pub mod quote;
 pub mod read;
-pub mod release;
+pub mod run;
 pub mod settle;
-pub mod signals;
-pub mod sort;
 pub mod submit;
-pub mod submitted;
-pub mod taken;
-pub mod unanswered;
-pub mod unconfigured;
-pub mod verify;
-pub mod verify_direct;
-pub mod waits;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -56,10 +37,11 @@ use crate::domain::failure::{self, ReadFailure};
 use crate::domain::pacing::{self, Ladder};
 use crate::domain::sorting::Sorting;
 use crate::domain::{AccountId, Action, Credits, JobId, Millis};
-use crate::store::{Store, StoreError, ledger};
+use crate::store::credits::ledger;
+use crate::store::{Store, StoreError};
+use gate::host::Host;
 use gate::{Gate, Key};
-use heartbeat::Heartbeat;
-use host::Host;
+use run::heartbeat::Heartbeat;
 
 /// What a pass did, and when it wants to run next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,7 +87,7 @@ pub struct Deps {
     sortings: Mutex<HashMap<(JobId, i64), Sorting>>,
     /// Looks at in-doubt jobs that are not complete yet: by job and version, since what was seen
     /// before a submission says nothing about a later one.
-    looks: Mutex<HashMap<(JobId, i64), verify::PartialLook>>,
+    looks: Mutex<HashMap<(JobId, i64), doubt::verify::PartialLook>>,
 }
 
 /// Why the worker could not be set up.
@@ -223,7 +205,7 @@ impl Deps {
         self.sortings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn looks(&self) -> std::sync::MutexGuard<'_, HashMap<(JobId, i64), verify::PartialLook>> {
+    fn looks(&self) -> std::sync::MutexGuard<'_, HashMap<(JobId, i64), doubt::verify::PartialLook>> {
         self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

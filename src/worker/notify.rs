@@ -18,13 +18,13 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use sha2::Sha256;
 
-use super::{Deps, Report};
 use crate::api::ApiBuildError;
 use crate::config::{self, KeyError};
 use crate::domain::{Millis, pacing};
 use crate::store::outbox::{self, Message};
 use crate::store::report::Time;
 use crate::store::{Store, StoreError};
+use crate::worker::{Deps, Report};
 
 /// One delivery, from the name lookup to the answer's headers.
 const TIMEOUT: Duration = Duration::from_secs(10);

@@ -9,8 +9,6 @@ use std::collections::BTreeSet;
 
 use futures_util::StreamExt;
 
-use super::gate::{Entry, Gate};
-use super::{Deps, Report, read_failure, retry_at};
 use crate::api::ApiError;
 use crate::domain::failure::ReadFailure;
 use crate::domain::job::{Event, State};
@@ -18,7 +16,10 @@ use crate::domain::outcome::{self, Outcome, Reading, TaskView};
 use crate::domain::turns::Class;
 use crate::domain::{AccountId, Millis, PersonnelId, RequestId, TaskId};
 use crate::store::jobs::Job;
-use crate::store::{StoreError, accounts, due, items, jobs, requests, timeline};
+use crate::store::jobs::due;
+use crate::store::{StoreError, accounts, items, jobs, requests, timeline};
+use crate::worker::gate::{Entry, Gate};
+use crate::worker::{Deps, Report, read_failure, retry_at};
 
 /// Rows read at once; the rate limit allows far fewer a second.
 const AT_ONCE: u32 = 64;

@@ -4,10 +4,6 @@
 //! Reading is free, but each profile costs a call of the rate limit. A contact whose unlock is
 //! still under way is looked at again with growing pauses.
 
-use super::balance::after_failed_read;
-use super::gate::{Entry, Gate};
-use super::sort::{PRECHECK_TRIES, paid_in_vain};
-use super::{Deps, Report, direct, read_failure};
 use crate::api::Subject;
 use crate::domain::failure::ReadFailure;
 use crate::domain::job::{Doubt, Event, State};
@@ -15,9 +11,15 @@ use crate::domain::outcome::{self, Access, Outcome, ProfileReading, ProfileView}
 use crate::domain::sorting::Quote;
 use crate::domain::turns::Class;
 use crate::domain::{AccountId, Channel, JobId, Millis, PersonnelId, pacing};
+use crate::store::items::reading::ToRead;
+use crate::store::items::{paid, reading};
 use crate::store::jobs::Job;
-use crate::store::reading::ToRead;
-use crate::store::{StoreError, accounts, attempts, items, jobs, paid, reading, requests, timeline};
+use crate::store::jobs::attempts;
+use crate::store::{StoreError, accounts, items, jobs, requests, timeline};
+use crate::worker::balance::after_failed_read;
+use crate::worker::gate::{Entry, Gate};
+use crate::worker::submit::sort::{PRECHECK_TRIES, paid_in_vain};
+use crate::worker::{Deps, Report, direct, read_failure};
 
 /// Profiles in one run; others get their turn in between.
 const AT_ONCE: u32 = 8;

@@ -5,14 +5,17 @@
 //! them. A window with work still waiting to be sent stays open, since the next submission would
 //! only open another.
 
-use super::balance::read_balance;
-use super::{Deps, Report};
 use crate::domain::reconcile::{self, JobCharge, Settlement, Verdict};
 use crate::domain::{AccountId, Action, Credits, Millis};
-use crate::store::balances::Snapshot;
-use crate::store::ledger::{self};
-use crate::store::windows::Window;
-use crate::store::{StoreError, balances, due, waiting, windows};
+use crate::store::StoreError;
+use crate::store::credits::balances::Snapshot;
+use crate::store::credits::ledger;
+use crate::store::credits::windows::Window;
+use crate::store::credits::{balances, windows};
+use crate::store::items::waiting;
+use crate::store::jobs::due;
+use crate::worker::balance::read_balance;
+use crate::worker::{Deps, Report};
 
 /// Settles the account's window when it is time.
 pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {

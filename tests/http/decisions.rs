@@ -6,8 +6,8 @@ use reqwest::Method;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use unlockd::sandbox::Billing;
-use unlockd::worker::driver;
-use unlockd::worker::signals::Signals;
+use unlockd::worker::run::driver;
+use unlockd::worker::run::signals::Signals;
 
 use crate::place::{Answer, Place, read};
 use crate::support::Setup;

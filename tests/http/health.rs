@@ -5,8 +5,9 @@ use std::time::Duration;
 use reqwest::Method;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use unlockd::store::{Store, lease};
-use unlockd::worker::driver::End;
+use unlockd::store::Store;
+use unlockd::store::sqlite::lease;
+use unlockd::worker::run::driver::End;
 
 use crate::place::{Place, read, site};
 use crate::support::{Setup, Town};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use reqwest::{Method, RequestBuilder};
 use unlockd::config::Config;
 use unlockd::http::{self, Site};
-use unlockd::worker::signals::Signals;
+use unlockd::worker::run::signals::Signals;
 
 use crate::support::{Setup, Town};
 

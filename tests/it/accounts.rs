@@ -1,6 +1,6 @@
 //! Accounts that come and go in the configuration.
 
-use unlockd::worker::driver::End;
+use unlockd::worker::run::driver::End;
 
 use crate::support::Setup;
 

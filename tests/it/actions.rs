@@ -3,7 +3,7 @@
 
 use unlockd::domain::Action;
 use unlockd::sandbox::Billing;
-use unlockd::worker::driver::End;
+use unlockd::worker::run::driver::End;
 
 use crate::support::{Setup, Town};
 
@@ -540,7 +540,7 @@ async fn a_search_that_is_cancelled_keeps_its_pages_and_buys_no_more() {
     let values = "'search_exhibitor_companies', 'Acme many', 9";
     let request = town.insert_row("action, query, max_pages", values).await;
     while town.number("select count(*) from direct_results").await == 0 {
-        unlockd::worker::driver::step(town.deps()).await.expect("well");
+        unlockd::worker::run::driver::step(town.deps()).await.expect("well");
     }
     town.cancel(request).await;
     town.finish_all().await;

@@ -2,9 +2,10 @@
 
 use unlockd::domain::credits::Balance;
 use unlockd::domain::{AccountId, Credits, JobId, Millis};
-use unlockd::store::{balances, jobs};
-use unlockd::worker::decide;
-use unlockd::worker::pause::{self, Resumed};
+use unlockd::store::credits::balances;
+use unlockd::store::jobs;
+use unlockd::worker::people::decide;
+use unlockd::worker::people::pause::{self, Resumed};
 
 use crate::support::Town;
 

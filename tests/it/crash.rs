@@ -4,7 +4,7 @@
 
 use unlockd::domain::AccountId;
 use unlockd::sandbox::Billing;
-use unlockd::worker::pause;
+use unlockd::worker::people::pause;
 
 use crate::support::{Setup, Town};
 

@@ -1,7 +1,7 @@
 //! A submission whose answer was lost is settled by reading, and never sent again unread.
 
 use unlockd::sandbox::{Billing, Channel};
-use unlockd::worker::driver::End;
+use unlockd::worker::run::driver::End;
 
 use crate::support::{Setup, Town, good_ids, refs};
 

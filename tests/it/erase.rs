@@ -4,10 +4,10 @@ use std::cell::Cell;
 
 use unlockd::domain::PersonnelId;
 use unlockd::sandbox::Billing;
-use unlockd::store::erase::Which;
-use unlockd::worker::driver::{self, End};
+use unlockd::store::sqlite::erase::Which;
 use unlockd::worker::erase::{self, Erased, VALUES_AT_ONCE};
-use unlockd::worker::signals::Signals;
+use unlockd::worker::run::driver::{self, End};
+use unlockd::worker::run::signals::Signals;
 
 use crate::support::{Setup, Town, good_ids, refs};
 
@@ -200,7 +200,7 @@ async fn a_precheck_that_keeps_failing_pauses_a_restored_account_with_its_reason
     town.distrust().await;
     town.fault("always:status=500@precheck");
     let request = town.insert(Some("7"), &["101"]).await;
-    let unlockd::worker::driver::End::WaitsForPerson(waits) = town.finish().await else {
+    let unlockd::worker::run::driver::End::WaitsForPerson(waits) = town.finish().await else {
         panic!("{}", town.dump().await)
     };
     assert!(waits.iter().any(|wait| wait.contains("unlockd resume")), "{waits:?}");

@@ -1,7 +1,7 @@
 //! The error matrix, at submissions and at polls.
 
 use unlockd::sandbox::Channel;
-use unlockd::worker::driver::End;
+use unlockd::worker::run::driver::End;
 
 use crate::support::{Setup, Town, good_ids, refs};
 
@@ -75,7 +75,7 @@ async fn a_refused_key_stops_everything_until_it_changes_and_nothing_is_lost() {
     let ids = good_ids(101, 10);
     let request = town.insert(None, &refs(&ids)).await;
     for _ in 0..5 {
-        let _ = unlockd::worker::driver::step(town.deps()).await.expect("well");
+        let _ = unlockd::worker::run::driver::step(town.deps()).await.expect("well");
     }
     town.sandbox.set_api_key(Some("uak_test_2".to_owned()));
     let before = town.sandbox.journal().len();

@@ -2,8 +2,8 @@
 
 use unlockd::domain::{Credits, RequestId};
 use unlockd::sandbox::Channel;
-use unlockd::store::unsent;
-use unlockd::worker::driver::End;
+use unlockd::store::requests::unsent;
+use unlockd::worker::run::driver::End;
 
 use crate::support::{Setup, Town, good_ids, refs};
 
@@ -219,7 +219,7 @@ async fn a_paused_account_submits_nothing_and_polls_on() {
     let request = town.insert(None, &["101", "102"]).await;
     let deps = town.deps().clone();
     while town.posts().is_empty() {
-        unlockd::worker::driver::step(&deps).await.expect("well");
+        unlockd::worker::run::driver::step(&deps).await.expect("well");
     }
     town.pause(true).await;
     town.tick(60_000).await;

@@ -2,7 +2,7 @@
 
 use unlockd::domain::{Credits, RequestId};
 use unlockd::sandbox::Channel;
-use unlockd::worker::decide::{self, Refusal};
+use unlockd::worker::people::decide::{self, Refusal};
 
 use crate::support::{Setup, Town};
 

@@ -1,7 +1,8 @@
 //! Keys, emails and phones stay where they belong.
 
 use unlockd::http::metrics::render;
-use unlockd::worker::{idle, notify};
+use unlockd::worker::notify;
+use unlockd::worker::run::idle;
 
 use crate::support::receiver::{Answer, Receiver};
 use crate::support::{Setup, Town, capture};

@@ -1,6 +1,6 @@
 //! Expected against spent.
 
-use unlockd::store::windows;
+use unlockd::store::credits::windows;
 
 use crate::support::{Setup, Town, good_ids, refs};
 

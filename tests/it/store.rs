@@ -5,8 +5,11 @@ use std::path::Path;
 
 use sqlx::Row as _;
 use unlockd::domain::{AccountId, Credits, Millis, RequestId};
-use unlockd::store::{Store, StoreError, accounts, inbox, jobs, lease, ledger, unsent};
-use unlockd::worker::decide::{self, Refusal};
+use unlockd::store::credits::ledger;
+use unlockd::store::requests::unsent;
+use unlockd::store::sqlite::lease;
+use unlockd::store::{Store, StoreError, accounts, inbox, jobs};
+use unlockd::worker::people::decide::{self, Refusal};
 
 use crate::support::{Setup, Town};
 
@@ -230,7 +233,7 @@ async fn only_one_worker_works_and_a_replaced_one_cannot_write() {
     const { assert!(lease::EXPIRES_AFTER_MS < 30_000, "promise 7") };
 
     town.insert(None, &["101"]).await;
-    let late = unlockd::worker::driver::step(town.deps()).await;
+    let late = unlockd::worker::run::driver::step(town.deps()).await;
     assert!(matches!(late, Err(StoreError::Fenced)), "{late:?}");
     assert_eq!(town.sandbox.journal().len(), 0, "it spends nothing");
     new.renew(&second, now.plus(25_000)).await.expect("the new one writes");

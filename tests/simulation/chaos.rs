@@ -2,8 +2,8 @@
 
 use unlockd::domain::Millis;
 use unlockd::sandbox::Fault;
-use unlockd::worker::driver::End;
-use unlockd::worker::idle;
+use unlockd::worker::run::driver::End;
+use unlockd::worker::run::idle;
 
 use crate::calls::At;
 use crate::invariants::Checked;

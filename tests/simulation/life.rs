@@ -10,8 +10,9 @@ use futures_util::future::BoxFuture;
 use futures_util::task::AtomicWaker;
 use unlockd::domain::Millis;
 use unlockd::store::StoreError;
-use unlockd::store::lease::Lease;
-use unlockd::worker::{Deps, Report, erase, intake, poll, read, settle, submit, verify};
+use unlockd::store::sqlite::lease::Lease;
+use unlockd::worker::doubt::verify;
+use unlockd::worker::{Deps, Report, erase, intake, poll, read, settle, submit};
 
 use crate::calls::Calls;
 use crate::crash::Crash;

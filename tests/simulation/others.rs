@@ -7,8 +7,8 @@ use unlockd::domain::pacing::Ladder;
 use unlockd::domain::{AccountId, Credits, JobId, RequestId};
 use unlockd::sandbox::Channel;
 use unlockd::store::jobs;
-use unlockd::worker::decide::{self, Refusal};
-use unlockd::worker::pause;
+use unlockd::worker::people::decide::{self, Refusal};
+use unlockd::worker::people::pause;
 
 use crate::invariants::Checked;
 use crate::run::Run;

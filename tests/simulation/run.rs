@@ -14,7 +14,8 @@ use unlockd::api::{Client, Settings};
 use unlockd::clock::Clock;
 use unlockd::config::Config;
 use unlockd::sandbox::{self, Sandbox};
-use unlockd::store::{Store, StoreError, lease};
+use unlockd::store::sqlite::lease;
+use unlockd::store::{Store, StoreError};
 
 use crate::calls::Calls;
 use crate::crash::{self, Crash};

@@ -11,8 +11,10 @@ use unlockd::api::Client;
 use unlockd::clock::Clock;
 use unlockd::config::{self, Config, Inputs};
 use unlockd::sandbox::{Billing, Options, Time};
-use unlockd::store::{Store, lease};
-use unlockd::worker::{Deps, driver};
+use unlockd::store::Store;
+use unlockd::store::sqlite::lease;
+use unlockd::worker::Deps;
+use unlockd::worker::run::driver;
 
 use crate::life::Life;
 use crate::run::{APPROVE_ABOVE, Profile, START_MS};

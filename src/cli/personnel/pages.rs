@@ -14,8 +14,8 @@ use crate::domain::turns::Class;
 use crate::domain::{AccountId, EventId, Millis, pacing};
 use crate::store::report::Time;
 use crate::worker::Deps;
+use crate::worker::gate::host::Host;
 use crate::worker::gate::{Entry, Gate, Key};
-use crate::worker::host::Host;
 
 /// How often a page is asked for before it is given up; refusals by the rate limit do not count.
 const TRIES: u32 = 4;

@@ -11,8 +11,9 @@ use crate::store::report::accounts::{Account, Limits};
 use crate::store::report::jobs::OpenJob;
 use crate::store::report::requests::Request;
 use crate::store::report::{self, Time, accounts, jobs, requests};
-use crate::store::{Store, StoreError, lease};
-use crate::worker::unconfigured;
+use crate::store::sqlite::lease;
+use crate::store::{Store, StoreError};
+use crate::worker::people::unconfigured;
 
 use super::super::show::{grouped, plural};
 

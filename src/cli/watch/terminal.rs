@@ -19,8 +19,8 @@ use crate::domain::pacing::Ladder;
 use crate::domain::{AccountId, RequestId};
 use crate::store::Store;
 use crate::worker;
-use crate::worker::decide::{self, Refusal};
-use crate::worker::pause;
+use crate::worker::people::decide::{self, Refusal};
+use crate::worker::people::pause;
 
 /// Gives the terminal back.
 struct Given;
@@ -173,7 +173,7 @@ async fn detail(
     let title = match target {
         Target::Request(id) => {
             let whole = requests::whole(store, *id).await?;
-            let explained = worker::explain::of(store, config, &whole.request, clock.now()).await?;
+            let explained = worker::people::explain::of(store, config, &whole.request, clock.now()).await?;
             explain::write(&mut text, &whole.request, &explained)?;
             text.push(b'\n');
             requests::write(&mut text, &whole)?;

@@ -12,7 +12,7 @@ use crate::store::report::accounts::Account;
 use crate::store::report::jobs::Job;
 use crate::store::report::requests::Request;
 use crate::store::report::{self, AccountWork, jobs, requests};
-use crate::worker::unconfigured;
+use crate::worker::people::unconfigured;
 
 /// Approvals that are shown; the list of requests has them all.
 const APPROVALS_AT_MOST: u32 = 20;

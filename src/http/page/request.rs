@@ -10,7 +10,7 @@ use crate::store::StoreError;
 use crate::store::report::direct::{self, Summary};
 use crate::store::report::requests::{Entry, Request};
 use crate::store::report::{jobs, requests};
-use crate::worker::explain::{self, Explanation};
+use crate::worker::people::explain::{self, Explanation};
 
 /// Jobs of one request that are shown.
 const JOBS_AT_MOST: usize = 50;

@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
-use super::Time;
 use crate::domain::credits::Purse;
 use crate::domain::{AccountId, Credits, Millis};
-use crate::store::{Store, StoreError, accounts, ledger};
+use crate::store::credits::ledger;
+use crate::store::report::Time;
+use crate::store::{Store, StoreError, accounts};
 
 /// The limits of the configuration that an account's figures depend on.
 #[derive(Clone, Copy, Debug)]

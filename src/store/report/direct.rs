@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use sqlx::FromRow;
 
-use super::export::Wanted;
+use crate::store::report::export::Wanted;
 use crate::store::{Store, StoreError};
 
 #[derive(FromRow)]

@@ -3,8 +3,8 @@
 use serde::Serialize;
 use sqlx::FromRow;
 
-use super::requests::Entry;
-use super::{OutcomeCount, Time};
+use crate::store::report::requests::Entry;
+use crate::store::report::{OutcomeCount, Time};
 use crate::store::{Store, StoreError};
 
 /// A job. Never its contacts.

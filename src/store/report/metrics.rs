@@ -10,7 +10,9 @@ use sqlx::FromRow;
 
 use crate::domain::credits::Purse;
 use crate::domain::{AccountId, Millis};
-use crate::store::{Store, StoreError, disk, ledger};
+use crate::store::credits::ledger;
+use crate::store::sqlite::disk;
+use crate::store::{Store, StoreError};
 
 /// A figure over all history.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]

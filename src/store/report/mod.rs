@@ -12,8 +12,8 @@ mod time;
 
 use sqlx::FromRow;
 
-use super::{Store, StoreError};
 use crate::domain::AccountId;
+use crate::store::{Store, StoreError};
 pub use time::Time;
 
 /// What is not finished, whatever the account.

@@ -3,8 +3,8 @@
 
 use sqlx::FromRow;
 
-use super::Time;
 use crate::domain::{AccountId, Millis};
+use crate::store::report::Time;
 use crate::store::{Store, StoreError};
 
 /// How many there are in a state.

@@ -3,8 +3,8 @@
 use serde::Serialize;
 use sqlx::FromRow;
 
-use super::{OutcomeCount, Time};
 use crate::domain::Action;
+use crate::store::report::{OutcomeCount, Time};
 use crate::store::{Store, StoreError};
 
 /// Every word that can stand in `inbox.status`.

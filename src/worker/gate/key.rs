@@ -6,10 +6,10 @@
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-use super::{Gate, Knowledge};
 use crate::domain::Millis;
 use crate::store::StoreError;
 use crate::store::accounts::{self, AccountRow};
+use crate::worker::gate::{Gate, Knowledge};
 
 /// A key and its fingerprint, which may be shown and stored.
 #[derive(Clone)]

@@ -11,6 +11,8 @@
 //! Its files: `key` (only one that was not refused is used), `permit` (one call, and what it
 //! teaches) and `setback` (failures in a row).
 
+pub mod host;
+
 mod key;
 mod permit;
 mod setback;
@@ -20,8 +22,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use super::heartbeat;
-use super::host::{Calls, Host};
 use crate::api::Client;
 use crate::clock::Clock;
 use crate::domain::pacing::{self, Ladder};
@@ -32,6 +32,8 @@ use crate::domain::{AccountId, Millis};
 use crate::failpoint::{self, Place};
 use crate::guard::{self, Guard};
 use crate::store::{Store, StoreError, accounts};
+use crate::worker::gate::host::{Calls, Host};
+use crate::worker::run::heartbeat;
 use key::usable;
 use permit::InFlight;
 use setback::Setback;

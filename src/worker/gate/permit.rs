@@ -7,8 +7,6 @@
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
-use super::super::heartbeat;
-use super::{Gate, Key, Knowledge};
 use crate::api::{Answer, Caller};
 use crate::domain::failure::{Failure, Refusal};
 use crate::domain::rate::Rate;
@@ -16,6 +14,8 @@ use crate::domain::{EventId, JobId, Millis, pacing};
 use crate::failpoint::{self, Place};
 use crate::guard::{self, Guard};
 use crate::store::StoreError;
+use crate::worker::gate::{Gate, Key, Knowledge};
+use crate::worker::run::heartbeat;
 
 /// The wait after a 429 that names none, in milliseconds.
 const PAUSE_WITHOUT_RETRY_AFTER_MS: i64 = 10_000;

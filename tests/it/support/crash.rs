@@ -1,7 +1,9 @@
 //! Ways to die, and older copies of the database.
 
 use tempfile::TempDir;
-use unlockd::worker::{driver, intake, poll, read, settle, submit, verify};
+use unlockd::worker::doubt::verify;
+use unlockd::worker::run::driver;
+use unlockd::worker::{intake, poll, read, settle, submit};
 
 use super::{Town, connect};
 

@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, FromRow};
 use unlockd::sandbox::{Call, Fault};
 use unlockd::store::report::requests;
-use unlockd::worker::explain::{self, Explanation};
+use unlockd::worker::people::explain::{self, Explanation};
 
 use super::{Town, invariants};
 

@@ -32,9 +32,11 @@ use unlockd::config::{self, Config, Inputs};
 use unlockd::domain::Millis;
 use unlockd::sandbox::{self, Options, Sandbox, Time};
 use unlockd::store::Store;
-use unlockd::store::lease::{self, Lease};
-use unlockd::worker::driver::{self, End};
-use unlockd::worker::{Deps, idle, poll, read, settle, submit, verify};
+use unlockd::store::sqlite::lease::{self, Lease};
+use unlockd::worker::doubt::verify;
+use unlockd::worker::run::driver::{self, End};
+use unlockd::worker::run::idle;
+use unlockd::worker::{Deps, poll, read, settle, submit};
 
 use invariants::Allowed;
 use relay::{Exchange, Relay};

@@ -3,8 +3,9 @@
 use sqlx::AssertSqlSafe;
 use unlockd::domain::{Credits, JobId, RequestId};
 use unlockd::store::jobs::Job;
-use unlockd::store::{accounts, jobs, unsent};
-use unlockd::worker::{decide, pause};
+use unlockd::store::requests::unsent;
+use unlockd::store::{accounts, jobs};
+use unlockd::worker::people::{decide, pause};
 
 use super::Town;
 

@@ -1,0 +1,232 @@
+//! Settlement windows: stretches in which the jobs of an account overlap.
+
+use sqlx::{FromRow, SqliteConnection, SqlitePool};
+
+use crate::domain::reconcile::{JobCharge, Settlement};
+use crate::domain::{AccountId, Action, Credits, JobId, Millis};
+use crate::store::StoreError;
+use crate::store::credits::balances::Snapshot;
+use crate::store::error::exactly_one;
+
+/// The account's open window, opened with the newest balance when there is none.
+pub async fn open_window(
+    connection: &mut SqliteConnection,
+    account: &AccountId,
+    now: Millis,
+) -> Result<i64, StoreError> {
+    let open: Option<i64> =
+        sqlx::query_scalar("select id from windows where account = ?1 and closed_at is null")
+            .bind(account.as_str())
+            .fetch_optional(&mut *connection)
+            .await?;
+    if let Some(id) = open {
+        return Ok(id);
+    }
+    Ok(sqlx::query_scalar(
+        "insert into windows (account, opened_at, opening_snapshot, balance_before)
+         values (?1, ?2, (select max(id) from balance_snapshots where account = ?1),
+                 (select total from balance_snapshots where account = ?1 order by id desc limit 1))
+         returning id",
+    )
+    .bind(account.as_str())
+    .bind(now.0)
+    .fetch_one(connection)
+    .await?)
+}
+
+/// Whether a submission has a balance to start from: its stretch has begun, or a balance was read for it since
+/// the stretch before it ended.
+pub async fn has_opening(readers: &SqlitePool, account: &AccountId) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(
+        "with newest as (select closed_at, max(coalesce(opening_snapshot, 0), coalesce(closing_snapshot, 0)) as snapshot
+                         from windows where account = ?1 order by id desc limit 1)
+         select exists (select 1 from newest where closed_at is null)
+             or exists (select 1 from balance_snapshots where account = ?1 and cause = 'before_submission'
+                          and id > coalesce((select snapshot from newest), 0))",
+    )
+    .bind(account.as_str())
+    .fetch_one(readers)
+    .await?)
+}
+
+/// Whether a paid job of an account is running, or may be, without a person. Answered by index,
+/// however many jobs there are.
+pub async fn has_running(readers: &SqlitePool, account: &AccountId) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(
+        "select exists (select 1 from jobs where state = 'polling' and account = ?1 and adopted = 0)
+             or exists (select 1 from jobs where state = 'submitting' and account = ?1)
+             or exists (select 1 from jobs where state = 'in_doubt' and account = ?1
+                          and state_reason <> 'needs_decision')",
+    )
+    .bind(account.as_str())
+    .fetch_one(readers)
+    .await?)
+}
+
+/// An account's open window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
+pub struct Window {
+    pub id: i64,
+    pub opened_at: i64,
+    pub opening_snapshot: Option<i64>,
+    pub balance_before: Option<i64>,
+    /// Jobs of the window that are still running or in doubt, other than those that wait for a
+    /// person.
+    pub running: i64,
+    /// Jobs that wait for a person's decision.
+    pub undecided: i64,
+    pub jobs: i64,
+    /// When its last job ended.
+    pub last_end: Option<i64>,
+}
+
+/// Reads an account's open window, if there is one.
+pub async fn read_window(
+    connection: &mut SqliteConnection,
+    account: &AccountId,
+) -> Result<Option<Window>, StoreError> {
+    Ok(sqlx::query_as(
+        "select w.id, w.opened_at, w.opening_snapshot, w.balance_before,
+                coalesce(sum(j.state in ('submitting', 'polling')
+                    or (j.state = 'in_doubt' and j.state_reason <> 'needs_decision')), 0) as running,
+                coalesce(sum(j.state = 'in_doubt' and j.state_reason = 'needs_decision'), 0) as undecided,
+                count(j.id) as jobs, max(j.finished_at) as last_end
+         from windows w left join jobs j on j.window_id = w.id
+         where w.account = ?1 and w.closed_at is null group by w.id",
+    )
+    .bind(account.as_str())
+    .fetch_optional(connection)
+    .await?)
+}
+
+/// Brings the ends of the open window's jobs that lie in the future to `now`: another clock wrote them,
+/// the command line's or the one before it was set back. What ended has ended by now.
+pub async fn end_by_now(
+    connection: &mut SqliteConnection,
+    account: &AccountId,
+    now: Millis,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "update jobs set finished_at = ?2
+         where window_id = (select id from windows where account = ?1 and closed_at is null) and finished_at > ?2",
+    )
+    .bind(account.as_str())
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// What each job of a window may have cost.
+pub async fn charges_of_window(
+    connection: &mut SqliteConnection,
+    window_id: i64,
+) -> Result<Vec<(Action, JobCharge)>, StoreError> {
+    let rows: Vec<(String, i64, i64, i64, bool)> = sqlx::query_as(
+        "select j.action, coalesce(j.price, 0),
+                (select count(distinct i.personnel_id) from items i
+                 where i.job_id = j.id and j.state <> 'lost'
+                   and ((i.outcome in ('delivered', 'no_value') and i.source is not 'profile')
+                        -- An event that is paid for by its own word, and whose list is not read yet.
+                        or (i.state = 'reading' and exists (select 1 from direct_results d
+                                                            where d.item_id = i.id and d.credits_used > 0)))),
+                coalesce((select sum(l.credits) from ledger l where l.job_id = j.id and l.entry = 'charge'), 0)
+                + iif(j.state = 'in_doubt' and j.state_reason <> 'carried_out', j.cost, 0),
+                j.state in ('lost', 'in_doubt')
+         from jobs j where j.window_id = ?1",
+    )
+    .bind(window_id)
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|(action, price, unlocked, charged, unknown)| {
+            let price = Credits(price.max(1));
+            let accepted = usize::try_from(charged / price.0).unwrap_or(0);
+            let unlocked = usize::try_from(unlocked).unwrap_or(0).min(accepted);
+            Some((Action::parse(&action)?, JobCharge { unlocked, accepted, price, unknown }))
+        })
+        .collect())
+}
+
+/// Closes a window with its settlement.
+pub async fn close_window(
+    connection: &mut SqliteConnection,
+    window: &Window,
+    closing: Option<&Snapshot>,
+    settlement: &Settlement,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let result = sqlx::query(
+        "update windows set closed_at = ?2, closing_snapshot = ?3, balance_after = ?4, jobs = ?5, expected_min = ?6,
+                expected_max = ?7, spent = ?8, verdict = ?9
+         where id = ?1 and closed_at is null",
+    )
+    .bind(window.id)
+    .bind(now.0)
+    .bind(closing.map(|snapshot| snapshot.id))
+    .bind(closing.map(|snapshot| snapshot.total))
+    .bind(window.jobs)
+    .bind(settlement.expected_min.0)
+    .bind(settlement.expected_max.0)
+    .bind(settlement.spent.map(|credits| credits.0))
+    .bind(settlement.verdict.as_str())
+    .execute(connection)
+    .await?;
+    exactly_one(&result, "the settlement window")
+}
+
+/// Removes a window without jobs that were charged or may have been: nothing to settle. One that a
+/// submission has joined since it was read stays.
+pub async fn discard_window(connection: &mut SqliteConnection, window_id: i64) -> Result<(), StoreError> {
+    sqlx::query(
+        "delete from windows
+         where id = ?1 and closed_at is null and not exists (select 1 from jobs where window_id = ?1)",
+    )
+    .bind(window_id)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Credits that the account's other jobs may have been charged since the balance that a submission at
+/// `since` started from: at least and at most. Jobs that overlap share a window, so only those of the job's
+/// own window are looked at.
+///
+/// A charge that was booked only when it was proven may have been made before that balance was read. It
+/// counts for the most and not for the least, since a charge of others too many hides one of ours.
+/// What [`crate::store::credits::ledger::opening_balance`] took off already does not count at all.
+pub async fn charged_by_others(
+    connection: &mut SqliteConnection,
+    account: &AccountId,
+    job_id: JobId,
+    since: Millis,
+) -> Result<(Credits, Credits), StoreError> {
+    let (unlocked, charged, held): (i64, i64, i64) = sqlx::query_as(
+        "with opening as (select asked_at, taken_at from balance_snapshots
+                          where account = ?1 and taken_at <= ?3 order by id desc limit 1),
+              others as (select j.id, coalesce(j.price, 0) as price, o.asked_at,
+                                coalesce((select max(a.started_at) from attempts a where a.job_id = j.id), 0)
+                                    >= o.taken_at as is_later
+                         from jobs j, opening o
+                         where j.window_id = (select window_id from jobs where id = ?2) and j.account = ?1
+                           and j.id <> ?2 and (j.finished_at is null or j.finished_at >= o.asked_at))
+         select coalesce(sum(iif(is_later, min(charged, price * unlocked), 0)), 0),
+                coalesce(sum(charged), 0), coalesce(sum(held), 0)
+         from (select price, is_later,
+                      (select count(distinct i.personnel_id) from items i
+                       where i.job_id = others.id and i.outcome in ('delivered', 'no_value')) as unlocked,
+                      coalesce((select sum(l.credits) from ledger l
+                                where l.job_id = others.id and l.entry = 'charge'
+                                  and l.at >= iif(is_later, ?3, asked_at)), 0) as charged,
+                      coalesce((select sum(l.credits) from ledger l
+                                where l.job_id = others.id and l.entry <> 'charge'), 0) as held
+               from others)",
+    )
+    .bind(account.as_str())
+    .bind(job_id.0)
+    .bind(since.0)
+    .fetch_one(connection)
+    .await?;
+    Ok((Credits(unlocked), Credits(charged + held)))
+}

@@ -1,0 +1,289 @@
+//! The `inbox` table: what other programs write, and the status they read.
+//!
+//! It may be a file of its own, so nothing here shares a transaction with the state. Taking a row
+//! is idempotent by its id; what the inbox shows lags behind `requests` for a moment, is marked so
+//! there, and is written again until it is done.
+
+pub mod written;
+
+use serde_json::json;
+use sqlx::{FromRow, SqliteConnection};
+
+use crate::domain::Millis;
+use crate::store::inbox::written::by_worker;
+use crate::store::{Store, StoreError};
+
+/// A new row, read as bytes: any program may have written anything.
+#[derive(Clone, Debug, FromRow)]
+pub struct InboxRow {
+    pub id: i64,
+    account: Option<Vec<u8>>,
+    action: Option<Vec<u8>>,
+    event_id: Option<Vec<u8>>,
+    personnel_ids: Option<Vec<u8>>,
+    task_id: Option<Vec<u8>>,
+    query: Option<Vec<u8>>,
+    reference: Option<Vec<u8>>,
+    pub max_pages: i64,
+    pub max_credits: Option<i64>,
+    pub approved: i64,
+    pub created_at: i64,
+}
+
+macro_rules! text_columns {
+    ($($name:ident),*) => {$(
+        /// The column as text; bytes that are not UTF-8 become replacement characters.
+        pub fn $name(&self) -> Option<String> {
+            self.$name.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+        }
+    )*};
+}
+
+impl InboxRow {
+    text_columns!(account, action, event_id, personnel_ids, task_id, query, reference);
+
+    /// How much memory the row takes, roughly.
+    pub fn size(&self) -> usize {
+        let long = [&self.personnel_ids, &self.reference, &self.query];
+        200 + long.into_iter().flatten().map(Vec::len).sum::<usize>()
+    }
+}
+
+macro_rules! select_rows {
+    ($rest:literal) => {
+        concat!(
+            "select id, cast(account as blob) as account, cast(action as blob) as action, \
+             cast(event_id as blob) as event_id, cast(personnel_ids as blob) as personnel_ids, \
+             cast(task_id as blob) as task_id, cast(query as blob) as query, cast(reference as blob) as reference, \
+             max_pages, max_credits, approved, created_at from inbox ",
+            $rest
+        )
+    };
+}
+
+/// New rows in the order of their ids: at most `limit`, and no more than about `bytes` of content
+/// (but always one).
+pub async fn new_rows(store: &Store, limit: u32, bytes: usize) -> Result<Vec<InboxRow>, StoreError> {
+    use futures_util::TryStreamExt;
+    let mut stream = sqlx::query_as::<_, InboxRow>(select_rows!("where status = 'new' order by id limit ?1"))
+        .bind(limit)
+        .fetch(&store.inbox_readers);
+    let (mut rows, mut size) = (Vec::new(), 0);
+    while let Some(row) = stream.try_next().await? {
+        size += row.size();
+        rows.push(row);
+        if size >= bytes {
+            break;
+        }
+    }
+    Ok(rows)
+}
+
+/// A row that was not taken yet, or `None`.
+pub async fn new_row(store: &Store, id: i64) -> Result<Option<InboxRow>, StoreError> {
+    Ok(sqlx::query_as(select_rows!("where id = ?1 and status = 'new'"))
+        .bind(id)
+        .fetch_optional(&store.inbox_readers)
+        .await?)
+}
+
+/// The status that a row shows, or `None`.
+pub async fn status(store: &Store, id: i64) -> Result<Option<String>, StoreError> {
+    Ok(sqlx::query_scalar("select status from inbox where id = ?1")
+        .bind(id)
+        .fetch_optional(&store.inbox_readers)
+        .await?)
+}
+
+/// Rows that the inbox shows as taken and not finished, but whose request is not here: the state
+/// was restored from a backup that is older than the inbox.
+pub async fn forgotten_rows(store: &Store) -> Result<Vec<InboxRow>, StoreError> {
+    let ids: Vec<i64> =
+        sqlx::query_scalar("select id from inbox where status in ('accepted', 'awaiting_approval')")
+            .fetch_all(&store.inbox_readers)
+            .await?;
+    let missing: Vec<i64> =
+        sqlx::query_scalar("select value from json_each(?1) where value not in (select id from requests)")
+            .bind(json!(ids).to_string())
+            .fetch_all(store.readers())
+            .await?;
+    rows(store, &missing).await
+}
+
+/// The rows with these ids.
+pub async fn rows(store: &Store, ids: &[i64]) -> Result<Vec<InboxRow>, StoreError> {
+    Ok(sqlx::query_as(select_rows!("where id in (select value from json_each(?1)) order by id"))
+        .bind(json!(ids).to_string())
+        .fetch_all(&store.inbox_readers)
+        .await?)
+}
+
+/// What the inbox does not show yet of a request.
+#[derive(Debug, FromRow)]
+pub struct Behind {
+    pub id: i64,
+    status: String,
+    reason: Option<String>,
+    quoted_credits: i64,
+    finished_at: Option<i64>,
+}
+
+/// Brings the inbox up to date with up to `limit` requests whose status it does not show yet;
+/// returns how many there were.
+pub async fn catch_up(store: &Store, limit: u32) -> Result<usize, StoreError> {
+    let behind = behind(store, limit).await?;
+    if !behind.is_empty() {
+        bring_up(store, &behind).await?;
+    }
+    Ok(behind.len())
+}
+
+/// Up to `limit` requests whose status the inbox does not show yet.
+pub async fn behind(store: &Store, limit: u32) -> Result<Vec<Behind>, StoreError> {
+    Ok(sqlx::query_as(
+        "select id, status, reason, quoted_credits, finished_at from requests where inbox_is_behind = 1
+         order by id limit ?1",
+    )
+    .bind(limit)
+    .fetch_all(store.readers())
+    .await?)
+}
+
+/// Shows them in the inbox, and marks each as behind or not by what it is by now: it may have changed
+/// since it was read, and another process may have shown that change before this one is shown.
+pub async fn bring_up(store: &Store, behind: &[Behind]) -> Result<(), StoreError> {
+    let rows: Vec<_> = behind
+        .iter()
+        .map(|row| json!([row.id, row.status, row.reason, row.quoted_credits, row.finished_at]))
+        .collect();
+    let rows = json!(rows).to_string();
+    let for_inbox = rows.clone();
+    store.inbox.write(move |connection| Box::pin(show(connection, for_inbox))).await?;
+    store
+        .write(move |connection| {
+            Box::pin(async move {
+                sqlx::query(
+                    "update requests
+                     set inbox_is_behind = requests.status <> shown.status or requests.quoted_credits <> shown.quote
+                     from (select value->>0 as id, value->>1 as status, value->>3 as quote from json_each(?1)) as shown
+                     where requests.id = shown.id",
+                )
+                .bind(rows)
+                .execute(connection)
+                .await?;
+                Ok(())
+            })
+        })
+        .await
+}
+
+/// An approval covers the quote that the row showed, so that one which has grown shows as not approved.
+async fn show(connection: &mut SqliteConnection, rows: String) -> Result<(), StoreError> {
+    by_worker(&mut *connection, true).await?;
+    sqlx::query(
+        "update inbox set status = new.status, reason = new.reason, quoted_credits = new.quoted_credits,
+                finished_at = new.finished_at,
+                approved = case new.status when 'awaiting_approval' then 0 else inbox.approved end
+         from (select value->>0 as id, value->>1 as status, value->>2 as reason, value->>3 as quoted_credits,
+                      value->>4 as finished_at from json_each(?1)) as new
+         where inbox.id = new.id and inbox.id not in (select id from inbox_written)",
+    )
+    .bind(rows)
+    .execute(&mut *connection)
+    .await?;
+    by_worker(connection, false).await
+}
+
+/// Rejects a row that cannot become a request, because its id belongs to another one.
+pub async fn reject(store: &Store, id: i64, reason: String, now: Millis) -> Result<(), StoreError> {
+    store
+        .inbox
+        .write(move |connection| {
+            Box::pin(async move {
+                by_worker(&mut *connection, true).await?;
+                sqlx::query(
+                    "update inbox set status = 'rejected', reason = ?2, finished_at = ?3 where id = ?1 and status = 'new'",
+                )
+                .bind(id)
+                .bind(reason)
+                .bind(now.0)
+                .execute(&mut *connection)
+                .await?;
+                by_worker(connection, false).await
+            })
+        })
+        .await
+}
+
+/// A row to be written by `unlockd enqueue`, `adopt` and `demo`.
+#[derive(Clone, Debug, Default)]
+pub struct Enqueue {
+    pub account: String,
+    pub action: String,
+    pub event_id: Option<String>,
+    pub personnel_ids: Option<String>,
+    pub task_id: Option<String>,
+    pub query: Option<String>,
+    /// `None`: the table's default, one page.
+    pub max_pages: Option<u32>,
+    pub reference: Option<String>,
+    pub dedupe_key: Option<String>,
+    pub max_credits: Option<i64>,
+    pub approved: bool,
+}
+
+/// Writes an inbox row; `None` when its dedupe key is there already.
+pub async fn insert(store: &Store, row: Enqueue) -> Result<Option<i64>, StoreError> {
+    store
+        .inbox
+        .write(move |connection| {
+            Box::pin(async move {
+                Ok(sqlx::query_scalar(
+                    "insert into inbox (account, action, event_id, personnel_ids, task_id, reference, dedupe_key,
+                                        max_credits, approved, query, max_pages)
+                     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, coalesce(?11, 1)) on conflict do nothing returning id",
+                )
+                .bind(row.account)
+                .bind(row.action)
+                .bind(row.event_id)
+                .bind(row.personnel_ids)
+                .bind(row.task_id)
+                .bind(row.reference)
+                .bind(row.dedupe_key)
+                .bind(row.max_credits)
+                .bind(i64::from(row.approved))
+                .bind(row.query)
+                .bind(row.max_pages)
+                .fetch_optional(connection)
+                .await?)
+            })
+        })
+        .await
+}
+
+/// The row that has a dedupe key.
+pub async fn find_dedupe_key(
+    store: &Store,
+    account: &str,
+    dedupe_key: &str,
+) -> Result<Option<i64>, StoreError> {
+    Ok(sqlx::query_scalar("select id from inbox where account = ?1 and dedupe_key = ?2")
+        .bind(account)
+        .bind(dedupe_key)
+        .fetch_optional(&store.inbox_readers)
+        .await?)
+}
+
+/// A number that changes when another program commits to the inbox or the state.
+pub async fn data_version(store: &Store) -> Result<(i64, i64), StoreError> {
+    let version = |writer: crate::store::Writer| async move {
+        writer
+            .write(|connection| {
+                Box::pin(async move {
+                    Ok(sqlx::query_scalar::<_, i64>("pragma data_version").fetch_one(connection).await?)
+                })
+            })
+            .await
+    };
+    Ok((version(store.writer.clone()).await?, version(store.inbox.clone()).await?))
+}

@@ -1,0 +1,100 @@
+//! What need not be bought, or not unasked: contacts that are here, on their way, or paid for before.
+
+use sqlx::SqlitePool;
+
+use crate::domain::{AccountId, Action, JobId, Millis, PersonnelId};
+use crate::store::StoreError;
+use crate::store::items::json_ids;
+
+/// Whether a job has a contact that was paid for before, or may have been: its value was erased, or it was in
+/// a job that was charged or was never answered, this one's own lost submissions among them.
+pub async fn paid_before(readers: &SqlitePool, job_id: JobId) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(
+        "select exists (select 1 from items i join items had
+             on had.personnel_id = i.personnel_id and had.account = i.account and had.action = i.action
+         where i.job_id = ?1 and i.state = 'assigned'
+           and (exists (select 1 from contact_values v where v.item_id = had.id and v.is_erased = 1)
+             or exists (select 1 from ledger l where l.job_id = had.job_id and l.entry = 'charge')
+             or exists (select 1 from attempts a where a.job_id = had.job_id and a.result = 'unknown')))",
+    )
+    .bind(job_id.0)
+    .fetch_one(readers)
+    .await?)
+}
+
+/// Whether another job than this one was charged for a contact, or may have been, or brought its value.
+pub async fn by_another_job(
+    readers: &SqlitePool,
+    (account, action): (&AccountId, Action),
+    personnel_id: &PersonnelId,
+    job_id: JobId,
+) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(
+        "select exists (select 1 from items had
+             where had.personnel_id = ?3 and had.account = ?1 and had.action = ?2 and had.job_id <> ?4
+               and had.outcome not in ('invalid', 'missing', 'unlinked', 'rejected', 'cancelled')
+               and (exists (select 1 from contact_values v where v.item_id = had.id)
+                 or exists (select 1 from ledger l where l.job_id = had.job_id and l.entry = 'charge')
+                 or exists (select 1 from attempts a where a.job_id = had.job_id and a.result = 'unknown')))",
+    )
+    .bind(account.as_str())
+    .bind(action.as_str())
+    .bind(personnel_id.as_str())
+    .bind(job_id.0)
+    .fetch_one(readers)
+    .await?)
+}
+
+/// Of these contacts, those for which a job was charged that ended after `since` and brought no value: its
+/// charge, and what it unlocked, may show late.
+pub async fn paid_in_vain(
+    readers: &SqlitePool,
+    account: &AccountId,
+    action: Action,
+    contacts: &[PersonnelId],
+    since: Millis,
+) -> Result<Vec<PersonnelId>, StoreError> {
+    let ids: Vec<String> = sqlx::query_scalar(
+        "select distinct personnel_id from items
+         where personnel_id in (select value from json_each(?3)) and account = ?1 and action = ?2
+           and outcome in ('no_value', 'unresolved', 'lost', 'expired') and resolved_at > ?4
+           and exists (select 1 from ledger l where l.job_id = items.job_id and l.entry = 'charge')",
+    )
+    .bind(account.as_str())
+    .bind(action.as_str())
+    .bind(json_ids(contacts))
+    .bind(since.0)
+    .fetch_all(readers)
+    .await?;
+    Ok(ids.into_iter().map(PersonnelId::trusted).collect())
+}
+
+/// A contact that need not be bought.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Known {
+    pub personnel_id: String,
+    /// On its way, and not delivered yet.
+    pub in_flight: bool,
+}
+
+/// The contacts, of those given, that need not be bought: delivered and still stored, or on their
+/// way.
+pub async fn had_or_in_flight(
+    readers: &SqlitePool,
+    account: &AccountId,
+    action: Action,
+    contacts_json: String,
+) -> Result<Vec<Known>, StoreError> {
+    Ok(sqlx::query_as(
+        "select personnel_id, min(state <> 'done') as in_flight from items
+         where personnel_id in (select value from json_each(?3)) and account = ?1 and action = ?2
+           and (state in ('assigned', 'reading')
+                or exists (select 1 from contact_values v where v.item_id = items.id and v.is_erased = 0))
+         group by personnel_id",
+    )
+    .bind(account.as_str())
+    .bind(action.as_str())
+    .bind(contacts_json)
+    .fetch_all(readers)
+    .await?)
+}

@@ -1,0 +1,108 @@
+//! Submission attempts: the intent, written before the POST, and how it ended.
+
+use sqlx::{SqliteConnection, SqliteExecutor, SqlitePool};
+
+use crate::domain::{Credits, JobId, Millis};
+use crate::store::StoreError;
+use crate::store::error::exactly_one;
+
+/// The intent to send, as it is written before the POST.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    pub request_id: String,
+    pub body_digest: String,
+    pub contacts: u32,
+    pub cost: Credits,
+    pub lease_token: i64,
+    pub balance_before: Option<Credits>,
+}
+
+/// Writes the intent to send; returns the attempt's id.
+pub async fn begin_attempt(
+    connection: &mut SqliteConnection,
+    job_id: JobId,
+    attempt: &Attempt,
+    now: Millis,
+) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar(
+        "insert into attempts (job_id, request_id, body_digest, contacts, cost, lease_token, balance_before, started_at)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) returning id",
+    )
+    .bind(job_id.0)
+    .bind(&attempt.request_id)
+    .bind(&attempt.body_digest)
+    .bind(attempt.contacts)
+    .bind(attempt.cost.0)
+    .bind(attempt.lease_token)
+    .bind(attempt.balance_before.map(|credits| credits.0))
+    .bind(now.0)
+    .fetch_one(connection)
+    .await?)
+}
+
+/// How a submission ended.
+#[derive(Clone, Debug, Default)]
+pub struct AttemptEnd {
+    pub result: &'static str,
+    pub status: Option<u16>,
+    pub error_key: Option<String>,
+    pub trace_id: Option<String>,
+}
+
+/// Writes how a job's unfinished submission ended.
+pub async fn end_attempt(
+    connection: &mut SqliteConnection,
+    job_id: JobId,
+    end: &AttemptEnd,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let result = sqlx::query(
+        "update attempts set finished_at = ?2, result = ?3, status = ?4, error_key = ?5, trace_id = ?6
+         where job_id = ?1 and finished_at is null",
+    )
+    .bind(job_id.0)
+    .bind(now.0)
+    .bind(end.result)
+    .bind(end.status)
+    .bind(end.error_key.as_deref())
+    .bind(end.trace_id.as_deref())
+    .execute(connection)
+    .await?;
+    exactly_one(&result, "the submission attempt")
+}
+
+/// How many submissions of a job were never answered.
+pub async fn unanswered(executor: impl SqliteExecutor<'_>, job_id: JobId) -> Result<u32, StoreError> {
+    Ok(sqlx::query_scalar("select count(*) from attempts where job_id = ?1 and result = 'unknown'")
+        .bind(job_id.0)
+        .fetch_one(executor)
+        .await?)
+}
+
+/// The most that a submission of a job which was never answered may have cost; 0: all were answered.
+pub async fn unanswered_cost(
+    connection: &mut SqliteConnection,
+    job_id: JobId,
+) -> Result<Credits, StoreError> {
+    let cost: i64 = sqlx::query_scalar(
+        "select coalesce(max(cost), 0) from attempts where job_id = ?1 and result = 'unknown'",
+    )
+    .bind(job_id.0)
+    .fetch_one(connection)
+    .await?;
+    Ok(Credits(cost))
+}
+
+/// When the last submission of a job started, and the balance before it.
+pub async fn last_attempt(
+    readers: &SqlitePool,
+    job_id: JobId,
+) -> Result<Option<(Millis, Option<Credits>)>, StoreError> {
+    let row: Option<(i64, Option<i64>)> = sqlx::query_as(
+        "select started_at, balance_before from attempts where job_id = ?1 order by id desc limit 1",
+    )
+    .bind(job_id.0)
+    .fetch_optional(readers)
+    .await?;
+    Ok(row.map(|(at, balance)| (Millis(at), balance.map(Credits))))
+}

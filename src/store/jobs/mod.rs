@@ -1,0 +1,237 @@
+//! The `jobs` table: a job, its contacts, and one guarded statement that writes a job back.
+//!
+//! [`Job`] is a row with its state as the domain's [`State`], which `job_row` reads; which of them are
+//! next for a pass is in [`crate::store::jobs::due`]. [`save`] writes every column that can change and expects the version
+//! that was read, so a decision made on an older row changes nothing.
+
+pub mod attempts;
+pub mod due;
+pub(in crate::store) mod job_row;
+
+use sqlx::{SqliteConnection, SqlitePool};
+
+use crate::domain::job::{self, Doubt, Event, State};
+use crate::domain::{AccountId, Action, Channel, Credits, EventId, JobId, Millis, PersonnelId, TaskId};
+use crate::store::StoreError;
+use crate::store::error::exactly_one;
+use crate::store::jobs::job_row::{Row, select_jobs};
+
+/// A job as the worker sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    pub id: JobId,
+    pub account: AccountId,
+    pub action: Action,
+    pub event_id: Option<EventId>,
+    pub state: State,
+    /// The task's id, once known; stays when the task has ended.
+    pub task_id: Option<TaskId>,
+    pub poll_count: u32,
+    pub created_at: Millis,
+    /// When the API accepted it, or when it was sent while that is not known.
+    pub submitted_at: Option<Millis>,
+    pub finished_at: Option<Millis>,
+    pub version: i64,
+    pub adopted: bool,
+    pub contacts: u32,
+    pub due_at: Option<Millis>,
+    pub failures: u32,
+    pub looks: u32,
+    pub no_effect_looks: u32,
+    pub evidence: Option<String>,
+    pub doubt_since: Option<Millis>,
+    pub parked_balance: Option<Credits>,
+    pub price: Option<Credits>,
+    pub cost: Option<Credits>,
+    pub window_id: Option<i64>,
+}
+
+impl Job {
+    /// Moves the job by [`job::next`], and keeps the columns that follow from the state in step.
+    pub fn apply(&mut self, event: Event, now: Millis) -> Result<(), StoreError> {
+        let state = job::next(&self.state, event)?;
+        match &state {
+            State::Submitting => self.submitted_at = Some(now),
+            State::Queued { .. } => self.submitted_at = None,
+            State::InDoubt { doubt: Doubt::Looking } => self.doubt_since = Some(now),
+            State::Polling { task_id, poll_count, .. } => {
+                self.task_id = Some(task_id.clone());
+                self.poll_count = *poll_count;
+            }
+            _ => {}
+        }
+        self.finished_at = state.is_end().then_some(now);
+        self.state = state;
+        Ok(())
+    }
+
+    /// A parked job that waits for nothing any more.
+    pub fn released(mut self, now: Millis) -> Result<Job, StoreError> {
+        self.apply(Event::Released, now)?;
+        (self.due_at, self.parked_balance) = (None, None);
+        Ok(self)
+    }
+
+    /// What is bought of each contact; `None` for a direct action, which has no contacts.
+    pub fn channel(&self) -> Option<Channel> {
+        self.action.channel()
+    }
+}
+
+/// One job, or `None`.
+pub async fn read(readers: &SqlitePool, id: JobId) -> Result<Option<Job>, StoreError> {
+    let row: Option<Row> =
+        sqlx::query_as(select_jobs!("where id = ?1")).bind(id.0).fetch_optional(readers).await?;
+    row.map(Job::try_from).transpose()
+}
+
+/// The job that follows a task, if one does.
+pub async fn following(
+    readers: &SqlitePool,
+    account: &AccountId,
+    action: Action,
+    task_id: &TaskId,
+) -> Result<Option<JobId>, StoreError> {
+    let id: Option<i64> =
+        sqlx::query_scalar("select id from jobs where task_id = ?1 and account = ?2 and action = ?3 limit 1")
+            .bind(task_id.as_str())
+            .bind(account.as_str())
+            .bind(action.as_str())
+            .fetch_optional(readers)
+            .await?;
+    Ok(id.map(JobId))
+}
+
+/// Writes a new queued job and returns it.
+pub async fn insert_queued(
+    connection: &mut SqliteConnection,
+    account: &AccountId,
+    action: Action,
+    event_id: Option<&EventId>,
+    now: Millis,
+) -> Result<Job, StoreError> {
+    let id: i64 = sqlx::query_scalar(
+        "insert into jobs (account, action, event_id, state, created_at) values (?1, ?2, ?3, 'queued', ?4)
+         returning id",
+    )
+    .bind(account.as_str())
+    .bind(action.as_str())
+    .bind(event_id.map(EventId::as_str))
+    .bind(now.0)
+    .fetch_one(&mut *connection)
+    .await?;
+    let row: Row = sqlx::query_as(select_jobs!("where id = ?1")).bind(id).fetch_one(connection).await?;
+    row.try_into()
+}
+
+/// Writes a job that follows a task which something else created.
+pub async fn insert_adopted(
+    connection: &mut SqliteConnection,
+    (account, event_id): (&AccountId, Option<&EventId>),
+    channel: Channel,
+    task_id: &TaskId,
+    next_poll_at: Millis,
+    now: Millis,
+) -> Result<JobId, StoreError> {
+    let id = sqlx::query_scalar(
+        "insert into jobs (account, action, event_id, task_id, state, adopted, created_at, submitted_at,
+                           next_poll_at)
+         values (?1, ?2, ?3, ?4, 'polling', 1, ?5, ?5, ?6) returning id",
+    )
+    .bind(account.as_str())
+    .bind(channel.action().as_str())
+    .bind(event_id.map(EventId::as_str))
+    .bind(task_id.as_str())
+    .bind(now.0)
+    .bind(next_poll_at.0)
+    .fetch_one(connection)
+    .await?;
+    Ok(JobId(id))
+}
+
+/// Writes a job back, if its row still has the version that was read.
+pub async fn save(connection: &mut SqliteConnection, job: &Job) -> Result<(), StoreError> {
+    let next_poll_at = match &job.state {
+        State::Polling { next_poll_at, .. } => Some(next_poll_at.0),
+        _ => None,
+    };
+    let result = sqlx::query(
+        "update jobs set task_id = ?3, state = ?4, state_reason = ?5, poll_count = ?6, next_poll_at = ?7,
+                submitted_at = ?8, finished_at = ?9, contacts = ?10, due_at = ?11, failures = ?12, looks = ?13,
+                no_effect_looks = ?14, evidence = ?15, doubt_since = ?16, parked_balance = ?17, price = ?18,
+                cost = ?19, window_id = ?20, version = version + 1
+         where id = ?1 and version = ?2",
+    )
+    .bind(job.id.0)
+    .bind(job.version)
+    .bind(job.task_id.as_ref().map(TaskId::as_str))
+    .bind(job.state.name())
+    .bind(job.state.reason())
+    .bind(job.poll_count)
+    .bind(next_poll_at)
+    .bind(job.submitted_at.map(|at| at.0))
+    .bind(job.finished_at.map(|at| at.0))
+    .bind(job.contacts)
+    .bind(job.due_at.map(|at| at.0))
+    .bind(job.failures)
+    .bind(job.looks)
+    .bind(job.no_effect_looks)
+    .bind(job.evidence.as_deref())
+    .bind(job.doubt_since.map(|at| at.0))
+    .bind(job.parked_balance.map(|credits| credits.0))
+    .bind(job.price.map(|credits| credits.0))
+    .bind(job.cost.map(|credits| credits.0))
+    .bind(job.window_id)
+    .execute(connection)
+    .await?;
+    exactly_one(&result, "the job")
+}
+
+/// The version of a job's row inside a transaction that has changed it.
+pub async fn version(connection: &mut SqliteConnection, id: JobId) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar("select version from jobs where id = ?1").bind(id.0).fetch_one(connection).await?)
+}
+
+/// The distinct contacts of a job that are still to be settled, in a stable order.
+pub async fn contacts(readers: &SqlitePool, id: JobId) -> Result<Vec<PersonnelId>, StoreError> {
+    let ids: Vec<String> = sqlx::query_scalar(
+        "select personnel_id from items where job_id = ?1 and state = 'assigned' group by personnel_id order by min(id)",
+    )
+    .bind(id.0)
+    .fetch_all(readers)
+    .await?;
+    Ok(ids.into_iter().map(PersonnelId::trusted).collect())
+}
+
+/// The contacts of a job whose profile was seen locked since `since`: no precheck need ask again.
+pub async fn checked_contacts(
+    readers: &SqlitePool,
+    id: JobId,
+    since: Millis,
+) -> Result<Vec<PersonnelId>, StoreError> {
+    let ids: Vec<String> = sqlx::query_scalar(
+        "select distinct personnel_id from items where job_id = ?1 and state = 'assigned' and checked_at >= ?2",
+    )
+    .bind(id.0)
+    .bind(since.0)
+    .fetch_all(readers)
+    .await?;
+    Ok(ids.into_iter().map(PersonnelId::trusted).collect())
+}
+
+/// Whether exactly these contacts are in a job, inside the transaction that commits to send them.
+pub async fn holds_exactly(
+    connection: &mut SqliteConnection,
+    id: JobId,
+    contacts: &[PersonnelId],
+) -> Result<bool, StoreError> {
+    let (all, among): (i64, i64) = sqlx::query_as(
+        "select count(*), coalesce(sum(personnel_id in (select value from json_each(?2))), 0)
+         from (select distinct personnel_id from items where job_id = ?1 and state = 'assigned')",
+    )
+    .bind(id.0)
+    .bind(super::items::json_ids(contacts))
+    .fetch_one(connection)
+    .await?;
+    Ok(all == among && all == contacts.len() as i64)
+}

@@ -1,0 +1,209 @@
+//! What of a request was not sent: it may still be approved, taken back or ended.
+//!
+//! A contact is unsent while it waits, awaits an approval, or is in a job that is queued; what is in
+//! a job that was sent stays there, since it may be paid for. A request that leaves a queued job bumps
+//! that job's version, so nothing is sent on an older reading of it.
+
+use serde_json::json;
+use sqlx::SqliteConnection;
+
+use crate::domain::{Credits, JobId, Millis, RequestId};
+use crate::store::error::exactly_one;
+use crate::store::requests::finish_complete;
+use crate::store::{StoreError, timeline};
+
+/// How many contacts of a request are not sent yet.
+pub async fn unsent(connection: &mut SqliteConnection, request_id: RequestId) -> Result<u32, StoreError> {
+    Ok(sqlx::query_scalar(
+        "select count(*) from items where request_id = ?1 and (state in ('waiting', 'unapproved')
+             or (state = 'assigned' and job_id in (select id from jobs where state = 'queued')))",
+    )
+    .bind(request_id.0)
+    .fetch_one(connection)
+    .await?)
+}
+
+/// Whether anything of a request may be sent from now on: it never was, or its submission may come to
+/// nothing, or its profile may say that it has to be bought after all.
+pub async fn may_be_sent_yet(
+    connection: &mut SqliteConnection,
+    request_id: RequestId,
+) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(
+        "select exists (select 1 from items where request_id = ?1 and (state in ('waiting', 'unapproved', 'reading')
+             or (state = 'assigned'
+                 and job_id in (select id from jobs where state in ('queued', 'submitting', 'in_doubt')))))",
+    )
+    .bind(request_id.0)
+    .fetch_one(connection)
+    .await?)
+}
+
+/// Whether somebody still wants anything of a job: a cancellation is on record for all the rest.
+pub async fn is_wanted(connection: &mut SqliteConnection, job_id: JobId) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(
+        "select exists (select 1 from items where job_id = ?1 and state = 'assigned'
+             and not exists (select 1 from request_events e
+                             where e.request_id = items.request_id and e.event = 'cancel'))",
+    )
+    .bind(job_id.0)
+    .fetch_one(connection)
+    .await?)
+}
+
+/// Sends a request back to a person: its estimate grew beyond what was approved. Its items leave
+/// their job. It may be with a person already, when a contact that was set aside came back.
+pub async fn ask_again(
+    connection: &mut SqliteConnection,
+    request_id: RequestId,
+    quote: Credits,
+    reason: &str,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let result = sqlx::query(
+        "update requests set status = 'awaiting_approval', quoted_credits = ?2, reason = ?3, inbox_is_behind = 1
+         where id = ?1 and status in ('accepted', 'awaiting_approval')",
+    )
+    .bind(request_id.0)
+    .bind(quote.0)
+    .bind(reason)
+    .execute(&mut *connection)
+    .await?;
+    exactly_one(&result, "the request")?;
+    let left = leave_queued_jobs(&mut *connection, request_id).await?;
+    // Its items in jobs that were sent stay there; only what is not sent yet is taken back.
+    sqlx::query(
+        "update items set state = 'unapproved', job_id = null
+         where request_id = ?1 and (state = 'waiting' or (state = 'assigned'
+               and job_id in (select id from jobs where state = 'queued')))",
+    )
+    .bind(request_id.0)
+    .execute(&mut *connection)
+    .await?;
+    recount_jobs(&mut *connection, &left).await?;
+    timeline::of_request(connection, now, request_id, "awaiting_approval", reason).await
+}
+
+/// Approves what a request was quoted; its items may travel.
+pub async fn approve(
+    connection: &mut SqliteConnection,
+    request_id: RequestId,
+    quote: Credits,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let result = sqlx::query(
+        "update requests set status = 'accepted', approved_credits = ?2, reason = null, inbox_is_behind = 1
+         where id = ?1 and status = 'awaiting_approval' and quoted_credits = ?2",
+    )
+    .bind(request_id.0)
+    .bind(quote.0)
+    .execute(&mut *connection)
+    .await?;
+    exactly_one(&result, "the request")?;
+    sqlx::query("update items set state = 'waiting' where request_id = ?1 and state = 'unapproved'")
+        .bind(request_id.0)
+        .execute(&mut *connection)
+        .await?;
+    timeline::of_request(connection, now, request_id, "approved", &format!("{quote} credits at most")).await
+}
+
+/// Bumps the version of the queued jobs that a request is about to leave, so that nothing is sent on
+/// an older reading of them. Returns their ids, as JSON.
+async fn leave_queued_jobs(
+    connection: &mut SqliteConnection,
+    request_id: RequestId,
+) -> Result<String, StoreError> {
+    let left: Vec<i64> = sqlx::query_scalar(
+        "update jobs set version = version + 1 where state = 'queued'
+           and id in (select job_id from items where request_id = ?1 and state = 'assigned') returning id",
+    )
+    .bind(request_id.0)
+    .fetch_all(connection)
+    .await?;
+    Ok(json!(left).to_string())
+}
+
+/// Counts what is left in jobs that a request has left. One without contacts is ended by the
+/// submit pass.
+async fn recount_jobs(connection: &mut SqliteConnection, jobs: &str) -> Result<(), StoreError> {
+    sqlx::query(
+        "update jobs set contacts = (select count(distinct personnel_id) from items
+                                     where job_id = jobs.id and state = 'assigned')
+         where id in (select value from json_each(?1))",
+    )
+    .bind(jobs)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Ends what a request has not sent yet with `outcome`; what was sent goes on. Bumps the version
+/// of the queued jobs it leaves, so that nothing is sent on an older reading of them.
+pub async fn end_unsent(
+    connection: &mut SqliteConnection,
+    request_id: RequestId,
+    outcome: &str,
+    now: Millis,
+) -> Result<u64, StoreError> {
+    let left = leave_queued_jobs(&mut *connection, request_id).await?;
+    let result = sqlx::query(
+        "update items set state = 'done', outcome = ?2, resolved_at = ?3
+         where request_id = ?1 and (state in ('waiting', 'unapproved') or (state = 'assigned'
+               and job_id in (select id from jobs where state = 'queued')))",
+    )
+    .bind(request_id.0)
+    .bind(outcome)
+    .bind(now.0)
+    .execute(&mut *connection)
+    .await?;
+    recount_jobs(connection, &left).await?;
+    Ok(result.rows_affected())
+}
+
+/// Takes out of a queued job what people want no more: contacts that came back to be sent after their
+/// request was cancelled, or while it awaits an approval again. Returns how many.
+pub async fn leave_unwanted(
+    connection: &mut SqliteConnection,
+    job_id: JobId,
+    now: Millis,
+) -> Result<u64, StoreError> {
+    let cancelled: Vec<i64> = sqlx::query_scalar(
+        "update items set state = 'done', outcome = 'cancelled', resolved_at = ?2
+         where job_id = ?1 and state = 'assigned' and exists (select 1 from request_events e
+               where e.request_id = items.request_id and e.event = 'cancel') returning request_id",
+    )
+    .bind(job_id.0)
+    .bind(now.0)
+    .fetch_all(&mut *connection)
+    .await?;
+    finish_complete(&mut *connection, &json!(cancelled).to_string(), now).await?;
+    let waiting = sqlx::query(
+        "update items set state = 'unapproved', job_id = null
+         where job_id = ?1 and state = 'assigned'
+           and request_id in (select id from requests where status = 'awaiting_approval')",
+    )
+    .bind(job_id.0)
+    .execute(connection)
+    .await?;
+    Ok(cancelled.len() as u64 + waiting.rows_affected())
+}
+
+/// Cancels what a request has not sent; what was sent goes on to its end.
+pub async fn cancel(
+    connection: &mut SqliteConnection,
+    request_id: RequestId,
+    now: Millis,
+) -> Result<u64, StoreError> {
+    let ended = end_unsent(&mut *connection, request_id, "cancelled", now).await?;
+    sqlx::query(
+        "update requests set status = 'accepted', reason = null, inbox_is_behind = 1
+         where id = ?1 and status = 'awaiting_approval'",
+    )
+    .bind(request_id.0)
+    .execute(&mut *connection)
+    .await?;
+    timeline::of_request(&mut *connection, now, request_id, "cancel", &format!("{ended} contacts not sent"))
+        .await?;
+    finish_complete(connection, &json!([request_id]).to_string(), now).await?;
+    Ok(ended)
+}

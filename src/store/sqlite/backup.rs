@@ -1,0 +1,116 @@
+//! A copy of a database file: consistent, whole, and without what was erased.
+//!
+//! `VACUUM INTO` reads one state of the database while others go on writing, and copies rows, not
+//! pages, so nothing that was erased comes along. The copy gets its name only when it is on disk and
+//! was found sound.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+
+use crate::store::Store;
+use crate::store::sqlite::open::options;
+
+/// Why there is no copy.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    #[error("{0} is there already; name another file, or say --force to replace it")]
+    Exists(PathBuf),
+    #[error("{0} is the database itself or in use as one; name another file")]
+    InUse(PathBuf),
+    #[error("the copy {path} is not sound ({problem}) and was removed; check the database and its disk")]
+    Unsound { path: PathBuf, problem: String },
+    #[error("cannot write {path}")]
+    File {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("cannot copy {path}")]
+    Database {
+        path: PathBuf,
+        #[source]
+        source: sqlx::Error,
+    },
+}
+
+/// Copies `from`, one of the files of `store`, to `to`, mode 0600; returns the size in bytes. An
+/// existing file is replaced only when `force` says so, and those of the store never.
+pub async fn copy(store: &Store, from: &Path, to: &Path, force: bool) -> Result<u64, BackupError> {
+    refuse(store, to, force)?;
+    let mut partial = to.as_os_str().to_owned();
+    partial.push(format!(".partial-{}", std::process::id()));
+    let partial = PathBuf::from(partial);
+    let copied = copy_and_check(from, &partial).await;
+    let named = copied.and_then(|bytes| give_name(&partial, to, force).map(|()| bytes));
+    // Renamed, or of no use to anybody.
+    let _ = std::fs::remove_file(&partial);
+    named
+}
+
+fn refuse(store: &Store, to: &Path, force: bool) -> Result<(), BackupError> {
+    let mut log = to.as_os_str().to_owned();
+    log.push("-wal");
+    let target = std::fs::canonicalize(to).ok();
+    let own = [store.path(), store.inbox_path()].map(|path| std::fs::canonicalize(path).ok());
+    if (target.is_some() && own.contains(&target)) || Path::new(&log).exists() {
+        return Err(BackupError::InUse(to.to_owned()));
+    }
+    if to.exists() && !force {
+        return Err(BackupError::Exists(to.to_owned()));
+    }
+    Ok(())
+}
+
+async fn copy_and_check(from: &Path, partial: &Path) -> Result<u64, BackupError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let failed = |source| BackupError::File { path: partial.to_owned(), source };
+    let database = |source| BackupError::Database { path: from.to_owned(), source };
+    // Made before SQLite sees it, so that it is never readable by others.
+    let file =
+        File::options().read(true).write(true).create_new(true).mode(0o600).open(partial).map_err(failed)?;
+    let mut connection = options(from).read_only(true).connect().await.map_err(database)?;
+    let copied = sqlx::query("vacuum into ?1")
+        .bind(partial.to_string_lossy().into_owned())
+        .execute(&mut connection)
+        .await;
+    let _ = connection.close().await;
+    copied.map_err(database)?;
+    check(partial).await?;
+    file.sync_all().map_err(failed)?;
+    Ok(file.metadata().map_err(failed)?.len())
+}
+
+async fn check(partial: &Path) -> Result<(), BackupError> {
+    let database = |source| BackupError::Database { path: partial.to_owned(), source };
+    let unsound = |problem| BackupError::Unsound { path: partial.to_owned(), problem };
+    let copy = SqliteConnectOptions::new().filename(partial).read_only(true);
+    let mut connection: SqliteConnection = copy.connect().await.map_err(database)?;
+    let found: String = sqlx::query_scalar("select integrity_check from pragma_integrity_check limit 1")
+        .fetch_one(&mut connection)
+        .await
+        .map_err(database)?;
+    let broken: i64 = sqlx::query_scalar("select count(*) from pragma_foreign_key_check")
+        .fetch_one(&mut connection)
+        .await
+        .map_err(database)?;
+    let _ = connection.close().await;
+    match (found.as_str(), broken) {
+        ("ok", 0) => Ok(()),
+        ("ok", broken) => Err(unsound(format!("{broken} rows point to rows that are not there"))),
+        _ => Err(unsound(found)),
+    }
+}
+
+/// Without `force`, a file that somebody put there in the meantime stays.
+fn give_name(partial: &Path, to: &Path, force: bool) -> Result<(), BackupError> {
+    let named = if force { std::fs::rename(partial, to) } else { std::fs::hard_link(partial, to) };
+    let folder = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let on_disk = named.and_then(|()| File::open(folder)?.sync_all());
+    on_disk.map_err(|source| match source.kind() {
+        std::io::ErrorKind::AlreadyExists => BackupError::Exists(to.to_owned()),
+        _ => BackupError::File { path: to.to_owned(), source },
+    })
+}

@@ -1,0 +1,55 @@
+//! Room on the disk: checked before money is spent, and kept for what was paid for.
+//!
+//! A full disk blocks even deletion, since the write-ahead log itself needs room. So no submission
+//! goes out when little is free, and a ballast file beside the database is given up to record an
+//! outcome when the disk filled in between.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::store::sqlite::open::open_error;
+use crate::store::{Store, StoreError};
+
+/// No paid call below this much free space, in bytes: many times what recording one takes.
+pub const NEEDED_BYTES: u64 = 8 << 20;
+
+/// Size of the ballast, in bytes.
+const BALLAST_BYTES: usize = 4 << 20;
+
+/// Bytes free for this process where the database is.
+pub fn free_bytes(store: &Store) -> Result<u64, StoreError> {
+    let folder = store.path().parent().filter(|parent| !parent.as_os_str().is_empty());
+    let stat = rustix::fs::statvfs(folder.unwrap_or(Path::new(".")))
+        .map_err(|error| open_error(store.path(), error))?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Lays the ballast, if there is room for it; says whether it is there.
+pub fn lay_ballast(store: &Store) -> bool {
+    let path = ballast(store.path());
+    if path.exists() {
+        return true;
+    }
+    let room = free_bytes(store).is_ok_and(|free| free >= NEEDED_BYTES + BALLAST_BYTES as u64);
+    // Written and not only sized: a hole keeps no room.
+    room && write_ballast(&path).inspect_err(|_| drop(std::fs::remove_file(&path))).is_ok()
+}
+
+fn write_ballast(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(&vec![0x5a; BALLAST_BYTES])?;
+    file.sync_all()
+}
+
+/// Gives the ballast up.
+pub(in crate::store) fn drop_ballast(store: &Store) {
+    // Not there, or not removable: the write that follows says so.
+    let _ = std::fs::remove_file(ballast(store.path()));
+}
+
+fn ballast(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(".ballast");
+    PathBuf::from(name)
+}

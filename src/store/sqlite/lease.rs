@@ -1,0 +1,228 @@
+//! One worker for one database: a file lock and a lease row, since each covers what the other
+//! cannot.
+//!
+//! The lock on `DATABASE.lock` goes away with the process that holds it, kill -9 included, so a
+//! restart takes over at once. It does not go away while its holder is merely stopped (SIGSTOP, a
+//! frozen container), so the holder also renews a row, and a row that was not renewed for
+//! [`EXPIRES_AFTER_MS`] may be taken although the lock is held. Every change of hands raises the
+//! row's token, which the writer checks in each transaction: whoever was replaced finds out before
+//! its next write.
+//!
+//! The lock file also says how far the timeline was when its last worker lived ([`Lease::note`]). A
+//! database that is behind that, or that comes without the file although workers had it, is an older
+//! copy or one from elsewhere: [`Lease::restored`].
+
+use std::fs::{File, TryLockError};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use sqlx::FromRow;
+
+use crate::domain::Millis;
+use crate::guard::{self, Guard};
+use crate::store::sqlite::open::open_error;
+use crate::store::{Store, StoreError};
+
+/// Age from which an unrenewed lease may be taken, in milliseconds. With [`RENEW_EVERY_MS`] it
+/// keeps a takeover below the 30 s that are promised.
+pub const EXPIRES_AFTER_MS: i64 = 20_000;
+
+/// How often the holder renews its lease, in milliseconds.
+pub const RENEW_EVERY_MS: i64 = 5_000;
+
+/// The holder of a lease that was given back.
+const NOBODY: i64 = 0;
+
+/// The lease as a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
+pub struct LeaseRow {
+    pub token: i64,
+    pub pid: i64,
+    pub has_lock: bool,
+    pub renewed_at: i64,
+    /// When its holder took it.
+    pub started_at: i64,
+}
+
+impl LeaseRow {
+    /// Whether its last holder has not given it back.
+    pub fn is_held(&self) -> bool {
+        self.pid != NOBODY
+    }
+
+    /// Whether a worker has shown itself lately, and has not ended since.
+    pub fn is_alive(&self, now: Millis) -> bool {
+        self.is_held() && now.since(Millis(self.renewed_at)) < EXPIRES_AFTER_MS
+    }
+}
+
+/// The right to work on a database; ends with the process.
+#[derive(Debug)]
+pub struct Lease {
+    pub token: i64,
+    /// The database is not the one that the last worker here left: what was decided and bought since
+    /// the copy was made is not in it.
+    pub restored: bool,
+    // Kept open: the lock lives as long as the file. `None` when the lock's holder was stopped.
+    lock: Option<File>,
+    lock_path: PathBuf,
+}
+
+/// Somebody else has the lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldBy {
+    pub pid: i64,
+}
+
+/// Tries to take the lease once.
+pub async fn try_take(store: &Store, now: Millis) -> Result<Result<Lease, HeldBy>, StoreError> {
+    let lock_path = lock_path(store.path());
+    let lock = try_lock(&lock_path)?;
+    let row = read(store).await?;
+    let restored = match &lock {
+        Some(lock) => is_restored(lock, &row, store).await?,
+        None => false,
+    };
+    let expired = now.0 - row.renewed_at >= EXPIRES_AFTER_MS || row.renewed_at > now.0 + EXPIRES_AFTER_MS;
+    // With the lock in hand, a holder that had it is dead. One that never had it may be alive.
+    let holder_is_dead = lock.is_some() && row.has_lock;
+    if row.pid != NOBODY && !holder_is_dead && !expired && guard::holds(Guard::Lease) {
+        return Ok(Err(HeldBy { pid: row.pid }));
+    }
+    if let (0, Some(lock)) = (row.token, &lock) {
+        // Nobody had this database before. It is said before the token goes up, which tells it no more.
+        write_note(lock, (0, 0))
+            .and_then(|()| lock.sync_all())
+            .map_err(|error| open_error(&lock_path, error))?;
+    }
+    let (pid, has_lock) = (i64::from(std::process::id()), lock.is_some());
+    let taken = store
+        .write(move |connection| {
+            Box::pin(async move {
+                let token: Option<i64> = sqlx::query_scalar(
+                    "update worker_lease set token = token + 1, pid = ?2, has_lock = ?3, renewed_at = ?4, started_at = ?4
+                     where id = 1 and token = ?1 and renewed_at = ?5 returning token",
+                )
+                .bind(row.token)
+                .bind(pid)
+                .bind(has_lock)
+                .bind(now.0)
+                .bind(row.renewed_at)
+                .fetch_optional(connection)
+                .await?;
+                Ok(token)
+            })
+        })
+        .await?;
+    match taken {
+        Some(token) => {
+            store.writer.fence(token);
+            Ok(Ok(Lease { token, restored, lock, lock_path }))
+        }
+        None => Ok(Err(HeldBy { pid: row.pid })),
+    }
+}
+
+impl Lease {
+    /// Gives the lease back, so that nobody takes this worker for a living one. Only after its last
+    /// write: the next worker may start at once.
+    pub async fn release(self, store: &Store, now: Millis) -> Result<(), StoreError> {
+        store
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query("update worker_lease set pid = ?1, renewed_at = ?2 where id = 1")
+                        .bind(NOBODY)
+                        .bind(now.0)
+                        .execute(connection)
+                        .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// Renews the lease; `Fenced` when somebody else has it by now.
+    pub async fn renew(&mut self, store: &Store, now: Millis) -> Result<(), StoreError> {
+        if self.lock.is_none() {
+            self.lock = try_lock(&self.lock_path)?;
+        }
+        let has_lock = self.lock.is_some();
+        store
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query("update worker_lease set renewed_at = ?1, has_lock = ?2 where id = 1")
+                        .bind(now.0)
+                        .bind(has_lock)
+                        .execute(connection)
+                        .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+}
+
+impl Lease {
+    /// Notes beside the database how far its timeline is, for [`Lease::restored`] of the next one.
+    pub async fn note(&self, store: &Store) -> Result<(), StoreError> {
+        let newest = newest_event(store).await?;
+        // A note that is lost only makes an older copy pass for a newer one.
+        let noted = self.lock.as_ref().map_or(Ok(()), |lock| write_note(lock, newest));
+        noted.map_err(|error| open_error(&self.lock_path, error))
+    }
+}
+
+/// Whether the event that was noted last is not in the timeline, or another one has its place: what a
+/// person decides on an older copy makes its timeline longer, but not the same.
+async fn is_restored(mut lock: &File, row: &LeaseRow, store: &Store) -> Result<bool, StoreError> {
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut lock, &mut text).ok();
+    let mut parts = text.split_whitespace().map(str::parse::<i64>);
+    let (Some(Ok(id)), Some(Ok(at))) = (parts.next(), parts.next()) else { return Ok(row.token > 0) };
+    let there: Option<i64> = sqlx::query_scalar("select at from request_events where id = ?1")
+        .bind(id)
+        .fetch_optional(store.readers())
+        .await?;
+    Ok(id > 0 && there != Some(at))
+}
+
+/// In place and always of one length, so that a crash leaves the old note or the new one.
+fn write_note(lock: &File, (id, at): (i64, i64)) -> std::io::Result<()> {
+    lock.write_all_at(format!("{id:020} {at:020}\n").as_bytes(), 0)
+}
+
+/// The newest event's id and time.
+async fn newest_event(store: &Store) -> Result<(i64, i64), StoreError> {
+    let newest = sqlx::query_as("select id, at from request_events order by id desc limit 1");
+    Ok(newest.fetch_optional(store.readers()).await?.unwrap_or_default())
+}
+
+/// Reads the lease.
+pub async fn read(store: &Store) -> Result<LeaseRow, StoreError> {
+    Ok(sqlx::query_as("select token, pid, has_lock, renewed_at, started_at from worker_lease where id = 1")
+        .fetch_one(store.readers())
+        .await?)
+}
+
+fn lock_path(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(".lock");
+    PathBuf::from(name)
+}
+
+fn try_lock(path: &Path) -> Result<Option<File>, StoreError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| open_error(path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(open_error(path, error)),
+    }
+}

@@ -1,0 +1,225 @@
+//! The one writer of a database file: a task that owns the only connection that writes.
+//!
+//! Every write is a closure that runs inside `BEGIN IMMEDIATE`, so it never has to upgrade a lock.
+//! Closures that wait at the same time share one transaction and one fsync (group commit), each in
+//! a savepoint of its own; nobody hears of success before the commit. The task cannot be cancelled
+//! in the middle by a caller that goes away, which sqlx alone would not guarantee.
+//!
+//! A writer that holds a lease checks its token in each transaction, so a worker that was stopped
+//! and replaced cannot write. After an error that is more than a lost race, the writer refuses
+//! everything: see [`StoreError::is_fatal`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+
+use futures_util::future::BoxFuture;
+use sqlx::{Connection, Executor, SqliteConnection};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::failpoint::{self, Place};
+use crate::guard::{self, Guard};
+use crate::metrics::Metrics;
+use crate::store::error::{StoreError, is_busy};
+
+/// Most closures in one transaction: bounds how long the first one waits for the last.
+const MOST_IN_ONE_COMMIT: usize = 64;
+
+/// Given the error instead of the connection, a closure only reports it.
+type Work =
+    Box<dyn for<'c> FnOnce(Result<&'c mut SqliteConnection, StoreError>) -> BoxFuture<'c, Completion> + Send>;
+
+/// What a closure wants to happen to its savepoint, and how to tell its caller.
+struct Completion {
+    keep: bool,
+    fatal: bool,
+    tell: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
+}
+
+/// A handle to the writer task; cheap to clone.
+#[derive(Clone)]
+pub struct Writer {
+    queue: mpsc::Sender<Work>,
+    fence: Arc<AtomicI64>,
+    metrics: Metrics,
+    /// Writes whose caller has not been told how they ended.
+    unfinished: Arc<AtomicUsize>,
+}
+
+/// No lease: the command line writes like any other program, guarded row by row.
+const UNFENCED: i64 = -1;
+
+impl Writer {
+    /// Starts the task that owns `connection`.
+    pub(in crate::store) fn start(connection: SqliteConnection, metrics: Metrics) -> Writer {
+        let (queue, works) = mpsc::channel(1_024);
+        let fence = Arc::new(AtomicI64::new(UNFENCED));
+        tokio::spawn(serve(connection, works, fence.clone(), metrics.clone()));
+        Writer { queue, fence, metrics, unfinished: Arc::default() }
+    }
+
+    /// Another writer with the same fence, after this one has failed.
+    pub(in crate::store) fn successor(&self, connection: SqliteConnection) -> Writer {
+        let successor = Writer::start(connection, self.metrics.clone());
+        successor.fence(self.fence.load(Ordering::SeqCst));
+        successor
+    }
+
+    /// From now on every transaction checks that the lease still has this token.
+    pub(in crate::store) fn fence(&self, token: i64) {
+        self.fence.store(token, Ordering::SeqCst);
+    }
+
+    /// Whether no write is waiting or running.
+    pub(in crate::store) fn is_quiet(&self) -> bool {
+        self.unfinished.load(Ordering::SeqCst) == 0
+    }
+
+    /// Runs `work` in a transaction and returns once it is on disk.
+    pub async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        let (tell, told) = oneshot::channel();
+        let unfinished = self.unfinished.clone();
+        unfinished.fetch_add(1, Ordering::SeqCst);
+        let boxed: Work = Box::new(move |connection| {
+            Box::pin(async move {
+                let result = match connection {
+                    Ok(connection) => work(connection).await,
+                    Err(error) => Err(error),
+                };
+                Completion {
+                    keep: result.is_ok(),
+                    fatal: result.as_ref().err().is_some_and(StoreError::is_fatal),
+                    tell: Box::new(move |committed| {
+                        unfinished.fetch_sub(1, Ordering::SeqCst);
+                        // The caller may have gone away; the write stands all the same.
+                        let _ = tell.send(committed.and(result));
+                    }),
+                }
+            })
+        });
+        self.queue.send(boxed).await.map_err(|_| StoreError::Stopped)?;
+        told.await.map_err(|_| StoreError::Stopped)?
+    }
+}
+
+async fn serve(
+    mut connection: SqliteConnection,
+    mut works: mpsc::Receiver<Work>,
+    fence: Arc<AtomicI64>,
+    metrics: Metrics,
+) {
+    while let Some(first) = works.recv().await {
+        let mut batch = vec![first];
+        while batch.len() < MOST_IN_ONE_COMMIT {
+            match works.try_recv() {
+                Ok(work) => batch.push(work),
+                Err(_) => break,
+            }
+        }
+        if commit_together(&mut connection, batch, &fence, &metrics).await.is_err() {
+            tracing::error!("the database failed; nothing more is written or sent by this process");
+            // Dropping the receiver answers everybody with `Stopped`.
+            return;
+        }
+    }
+    // Leaves a small file behind; whatever it says, every commit is safe already.
+    let _ = connection.close().await;
+}
+
+/// Err: the writer must stop.
+async fn commit_together(
+    connection: &mut SqliteConnection,
+    batch: Vec<Work>,
+    fence: &AtomicI64,
+    metrics: &Metrics,
+) -> Result<(), ()> {
+    if let Err(error) = begin(connection, fence, metrics).await {
+        metrics.database_failed("begin");
+        // Nothing of the batch ran. The first caller is told why; the others find the writer gone.
+        if let Some(work) = batch.into_iter().next() {
+            (work(Err(error)).await.tell)(Ok(()));
+        }
+        return Err(());
+    }
+    let (mut completions, mut stop) = (Vec::with_capacity(batch.len()), false);
+    for work in batch {
+        if connection.execute("savepoint work").await.is_err() {
+            stop = true;
+            break;
+        }
+        let completion = work(Ok(&mut *connection)).await;
+        let end = if completion.keep { "release work" } else { "rollback to work; release work" };
+        stop = connection.execute(end).await.is_err() || completion.fatal;
+        completions.push(completion);
+        if stop {
+            break;
+        }
+    }
+    let committed = if stop { Err(None) } else { commit(connection, metrics).await.map_err(Some) };
+    if committed.is_err() {
+        metrics.database_failed(if stop { "statement" } else { "commit" });
+        let _ = connection.execute("rollback").await;
+    }
+    finish(completions, committed)
+}
+
+async fn commit(connection: &mut SqliteConnection, metrics: &Metrics) -> Result<(), sqlx::Error> {
+    failpoint::pass(Place::BeforeCommit);
+    let timer = metrics.time_commit();
+    connection.execute("commit").await?;
+    timer.observe_duration();
+    failpoint::pass(Place::AfterCommit);
+    Ok(())
+}
+
+fn finish(completions: Vec<Completion>, committed: Result<(), Option<sqlx::Error>>) -> Result<(), ()> {
+    let mut failed = match committed {
+        Ok(()) => {
+            completions.into_iter().for_each(|completion| (completion.tell)(Ok(())));
+            return Ok(());
+        }
+        Err(source) => source,
+    };
+    for completion in completions {
+        let error = match failed.take() {
+            Some(source) => StoreError::Database { step: "commit", source },
+            None => StoreError::Stopped,
+        };
+        // A closure that failed by itself reports its own error.
+        (completion.tell)(if completion.fatal { Ok(()) } else { Err(error) });
+    }
+    Err(())
+}
+
+/// Begins, waiting as long as somebody else holds the lock: nothing was done yet, so waiting
+/// breaks nothing.
+async fn begin(
+    connection: &mut SqliteConnection,
+    fence: &AtomicI64,
+    metrics: &Metrics,
+) -> Result<(), StoreError> {
+    loop {
+        match connection.execute("begin immediate").await {
+            Ok(_) => break,
+            Err(error) if is_busy(&error) => {
+                metrics.database_failed("busy");
+                tracing::warn!("another program holds the database's write lock; waiting for it");
+            }
+            Err(source) => return Err(StoreError::Database { step: "begin a transaction", source }),
+        }
+    }
+    let expected = fence.load(Ordering::SeqCst);
+    if expected == UNFENCED || !guard::holds(Guard::Fence) {
+        return Ok(());
+    }
+    let token: Result<i64, _> =
+        sqlx::query_scalar("select token from worker_lease where id = 1").fetch_one(&mut *connection).await;
+    match token {
+        Ok(token) if token == expected => Ok(()),
+        Ok(_) => Err(StoreError::Fenced),
+        Err(source) => Err(StoreError::Database { step: "check the lease", source }),
+    }
+}

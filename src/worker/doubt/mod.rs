@@ -1,0 +1,8 @@
+//! What is done about a paid call whose answer was lost: its effect is looked up, never bought again unread.
+//!
+//! [`verify`] looks for contacts, [`verify_direct`] for events and searches, [`unanswered`] books a lost
+//! submission that took effect after all.
+
+pub mod unanswered;
+pub mod verify;
+pub mod verify_direct;

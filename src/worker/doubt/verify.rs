@@ -1,0 +1,295 @@
+//! Looks up whether a submission whose answer was lost took effect.
+//!
+//! A look reads the balance, asks what the batch would cost now, and samples a few profiles; what
+//! the looks mean is `domain::doubt`'s business. Nothing here sends a POST that costs: a job that
+//! is proven not carried out goes back to `queued` and takes the normal way, precheck included.
+//! A look may be spread over several runs when calls are scarce.
+
+use crate::api::{ApiError, Subject};
+use crate::domain::doubt::{self, Look, Sign, Verdict};
+use crate::domain::failure::ReadFailure;
+use crate::domain::job::{Doubt, Event, State};
+use crate::domain::outcome::Access;
+use crate::domain::sorting::Quote;
+use crate::domain::turns::Class;
+use crate::domain::{AccountId, Channel, Credits, Millis, PersonnelId};
+use crate::store::credits::{balances, ledger, windows};
+use crate::store::items::reading;
+use crate::store::jobs::Job;
+use crate::store::jobs::{attempts, due};
+use crate::store::{StoreError, jobs, timeline};
+use crate::worker::balance::{after_failed_read, read_balance};
+use crate::worker::doubt::unanswered::take_back;
+use crate::worker::doubt::verify_direct;
+use crate::worker::gate::{Entry, Gate};
+use crate::worker::{Deps, Report, read_failure};
+
+/// Profiles in one look: enough to contradict a precheck, few enough to leave the limit to others.
+const SAMPLE: usize = 3;
+
+/// What is not answered this often in a row is left out of a look: an endpoint that never answers must not keep
+/// a job in doubt for ever. The balance is never left out, so an API that is down ends no look.
+const TRIES: u32 = 5;
+
+/// A look that is being gathered. Lost on a restart, which only costs a few free calls.
+#[derive(Clone, Debug, Default)]
+pub struct PartialLook {
+    started_at: Millis,
+    quote: Option<Option<Credits>>,
+    /// `None`: the API does not show that profile.
+    sampled: Vec<Option<Access>>,
+    /// How often in a row what is asked now was not answered.
+    failed: u32,
+}
+
+impl PartialLook {
+    /// Counts a failure; says whether its question is left out of this look.
+    fn gives_up_on(&mut self, error: &ApiError) -> bool {
+        match read_failure(error) {
+            ReadFailure::Gone => true,
+            ReadFailure::TryAgain => {
+                self.failed += 1;
+                self.failed >= TRIES
+            }
+            ReadFailure::WaitForRateLimit { .. } | ReadFailure::StopAccount => false,
+        }
+    }
+}
+
+/// Looks at the in-doubt jobs that are due.
+pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
+    let gate = &deps.gates[account];
+    if !gate.has_usable_key() {
+        return Ok(Report::idle());
+    }
+    let now = deps.clock.now();
+    let mut report = Report::idle();
+    for job in due::in_doubt(deps.store.readers(), account).await? {
+        if job.state != (State::InDoubt { doubt: Doubt::Looking }) {
+            continue;
+        }
+        let due = job.due_at.unwrap_or_default().max(gate.trouble_until());
+        if due > now {
+            report = report.no_later_than(Some(due));
+            continue;
+        }
+        let looked = match job.channel() {
+            Some(channel) => look(deps, gate, &job, channel).await,
+            None => verify_direct::look(deps, gate, &job).await,
+        };
+        let one = match looked {
+            // A person decided in the meantime.
+            Err(StoreError::Stale { .. }) => Report::did(1),
+            other => other?,
+        };
+        report = Report { did: report.did + one.did, ..report.no_later_than(one.next_at) };
+        if one.did == 0 {
+            break;
+        }
+    }
+    Ok(report)
+}
+
+/// One step of a look; the last step weighs it.
+async fn look(deps: &Deps, gate: &Gate, job: &Job, channel: Channel) -> Result<Report, StoreError> {
+    let mut partial = deps.looks().get(&(job.id, job.version)).cloned().unwrap_or_default();
+    if partial.started_at == Millis(0) {
+        partial.started_at = deps.clock.now();
+    }
+    let step = gather(deps, gate, (job, channel), &mut partial).await?;
+    match step {
+        Step::Report(report) => {
+            deps.looks().insert((job.id, job.version), partial);
+            Ok(report)
+        }
+        Step::Complete(unexplained) => {
+            deps.looks().remove(&(job.id, job.version));
+            let shown: Vec<Access> = partial.sampled.into_iter().flatten().collect();
+            let look = Look {
+                quote: partial.quote.flatten(),
+                unexplained,
+                profiles_read: shown.len() as u32,
+                profiles_open: shown.iter().filter(|access| **access != Access::Locked).count() as u32,
+            };
+            weigh(deps, job.clone(), &look).await
+        }
+    }
+}
+
+enum Step {
+    Report(Report),
+    Complete(Option<(Credits, Credits)>),
+}
+
+async fn gather(
+    deps: &Deps,
+    gate: &Gate,
+    (job, channel): (&Job, Channel),
+    partial: &mut PartialLook,
+) -> Result<Step, StoreError> {
+    let contacts = jobs::contacts(deps.store.readers(), job.id).await?;
+    if partial.quote.is_none() {
+        return ask_precheck(deps, gate, (job, channel), &contacts, partial).await;
+    }
+    if let Some(personnel_id) = next_sample(&contacts, partial.sampled.len()) {
+        return sample(deps, gate, (job, channel), personnel_id, partial).await;
+    }
+    // The balance last: it must not be older than the rest of the look.
+    let last = balances::last_snapshot(deps.store.readers(), &job.account).await?;
+    let fresh = last.filter(|snapshot| Millis(snapshot.asked_at) >= partial.started_at);
+    match fresh {
+        None => Ok(Step::Report(read_balance(deps, gate, "in_doubt").await?)),
+        Some(snapshot) => Ok(Step::Complete(unexplained(deps, job, Credits(snapshot.total)).await?)),
+    }
+}
+
+/// Spreads the sample over the batch: first, middle, last.
+fn next_sample(contacts: &[PersonnelId], taken: usize) -> Option<&PersonnelId> {
+    let wanted = SAMPLE.min(contacts.len());
+    if taken >= wanted {
+        return None;
+    }
+    contacts.get(taken * (contacts.len() - 1) / (wanted - 1).max(1))
+}
+
+async fn ask_precheck(
+    deps: &Deps,
+    gate: &Gate,
+    (job, channel): (&Job, Channel),
+    contacts: &[PersonnelId],
+    partial: &mut PartialLook,
+) -> Result<Step, StoreError> {
+    let permit = match gate.enter(Class::Verify).await? {
+        Entry::Open(permit) => permit,
+        Entry::At(at) => return Ok(Step::Report(Report::at(at))),
+        Entry::NoKey => return Ok(Step::Report(Report::idle())),
+    };
+    let caller = permit.caller(Some(job.id), job.event_id.as_ref());
+    let answer = gate.client.precheck(caller, permit.entered_at, Subject::Contacts(channel, contacts)).await;
+    permit.leave(&answer).await?;
+    partial.quote = Some(match answer.result {
+        Ok(Quote::Costs(credits) | Quote::TooLittle(credits)) => Some(credits),
+        Ok(Quote::NothingToPay | Quote::BeingUnlocked) => Some(Credits::ZERO),
+        Ok(Quote::NotFound | Quote::Unhelpful(_)) => None,
+        Err(error) if partial.gives_up_on(&error) => None,
+        Err(_) => return Ok(Step::Report(after_failed_read(deps, gate))),
+    });
+    partial.failed = 0;
+    Ok(Step::Report(Report::did(1)))
+}
+
+async fn sample(
+    deps: &Deps,
+    gate: &Gate,
+    (job, channel): (&Job, Channel),
+    personnel_id: &PersonnelId,
+    partial: &mut PartialLook,
+) -> Result<Step, StoreError> {
+    let permit = match gate.enter(Class::Verify).await? {
+        Entry::Open(permit) => permit,
+        Entry::At(at) => return Ok(Step::Report(Report::at(at))),
+        Entry::NoKey => return Ok(Step::Report(Report::idle())),
+    };
+    let caller = permit.caller(Some(job.id), None);
+    let answer = gate.client.profile(caller, permit.entered_at, channel, personnel_id).await;
+    permit.leave(&answer).await?;
+    let access = match answer.result {
+        Ok(view) => Some(view.access),
+        // That nothing is shown is no sign that nothing was unlocked.
+        Err(error) if partial.gives_up_on(&error) => None,
+        Err(_) => return Ok(Step::Report(after_failed_read(deps, gate))),
+    };
+    partial.sampled.push(access);
+    partial.failed = 0;
+    Ok(Step::Report(Report::did(1)))
+}
+
+/// What left the balance since before the submission that other jobs do not explain: at least, and
+/// at most.
+pub(in crate::worker) async fn unexplained(
+    deps: &Deps,
+    job: &Job,
+    balance: Credits,
+) -> Result<Option<(Credits, Credits)>, StoreError> {
+    let Some((started_at, Some(before))) = attempts::last_attempt(deps.store.readers(), job.id).await? else {
+        return Ok(None);
+    };
+    let (account, job_id) = (job.account.clone(), job.id);
+    let (least, most) = deps
+        .store
+        .write(move |connection| {
+            Box::pin(
+                async move { windows::charged_by_others(connection, &account, job_id, started_at).await },
+            )
+        })
+        .await?;
+    let gone = before - balance;
+    Ok(Some((gone - most, gone - least)))
+}
+
+async fn weigh(deps: &Deps, mut job: Job, look: &Look) -> Result<Report, StoreError> {
+    let now = deps.clock.now();
+    let cost = job.cost.unwrap_or_default();
+    let sign = doubt::read_look(look, cost);
+    job.looks += 1;
+    job.no_effect_looks = if sign == Sign::NoEffect { job.no_effect_looks + 1 } else { 0 };
+    let evidence = describe(look, cost, sign);
+    job.evidence = Some(evidence.clone());
+    let since = job.doubt_since.unwrap_or(now);
+    let verdict = doubt::weigh(sign, job.no_effect_looks, job.looks, since, now, deps.patience());
+    let event = match verdict {
+        Verdict::CarriedOut => Some(Event::ProvenCarriedOut),
+        Verdict::NotCarriedOut => Some(Event::ProvenNotCarriedOut),
+        Verdict::NeedsDecision => Some(Event::StayedUnclear),
+        Verdict::LookAgainAt(at) => {
+            job.due_at = Some(at);
+            None
+        }
+    };
+    let name = event.as_ref().map_or("looked", Event::name);
+    if let Some(event) = event {
+        job.apply(event, now)?;
+        job.due_at = None;
+    }
+    tracing::warn!(job_id = job.id.0, account = %job.account, verdict = name, "in doubt: {evidence}");
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move {
+                match verdict {
+                    Verdict::CarriedOut => {
+                        reading::all_to_reading(&mut *connection, job.id, now, now).await?;
+                        ledger::release(&mut *connection, &job.account, job.id, now).await?;
+                        ledger::charge(&mut *connection, &job.account, job.id, cost, now).await?;
+                    }
+                    Verdict::NotCarriedOut => {
+                        take_back(&mut *connection, &mut job, now).await?;
+                    }
+                    Verdict::LookAgainAt(_) | Verdict::NeedsDecision => {}
+                }
+                jobs::save(&mut *connection, &job).await?;
+                timeline::of_job(connection, now, job.id, name, &evidence).await
+            })
+        })
+        .await?;
+    Ok(Report::did(1))
+}
+
+/// The evidence in words, for the timeline and for whoever has to decide.
+fn describe(look: &Look, cost: Credits, sign: Sign) -> String {
+    let quote = match look.quote {
+        Some(quote) => format!("a precheck would charge {quote} of {cost}"),
+        None => "the precheck did not help".to_owned(),
+    };
+    let balance = match look.unexplained {
+        Some((least, most)) if least == most => format!("{most} credits left the balance unexplained"),
+        Some((least, most)) => format!("{least} to {most} credits left the balance unexplained"),
+        None => "no balance from before".to_owned(),
+    };
+    let profiles = format!("{} of {} sampled profiles are unlocked", look.profiles_open, look.profiles_read);
+    let meaning = match sign {
+        Sign::TookEffect => "it took effect",
+        Sign::NoEffect => "no sign of an effect",
+        Sign::Unclear => "not clear",
+    };
+    format!("{meaning}: {quote}; {balance}; {profiles}")
+}

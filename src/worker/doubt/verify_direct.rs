@@ -1,0 +1,186 @@
+//! Direct actions whose answer was lost: did the call take effect?
+//!
+//! There is no task to look for. An event is proven open by the list of its people, and if it is not
+//! shown as open, unlocking it again is free in case it was; a search leaves a trace in the balance
+//! alone, and is never repeated without a person. Both are weighed by `domain::doubt`, with a balance
+//! that is no older than the look.
+
+use crate::domain::direct::Direct;
+use crate::domain::doubt::{self, EventVerdict, Verdict};
+use crate::domain::job::Event;
+use crate::domain::turns::Class;
+use crate::domain::{Credits, EventId, Millis};
+use crate::store::credits::{balances, ledger};
+use crate::store::items::reading;
+use crate::store::jobs::Job;
+use crate::store::jobs::attempts;
+use crate::store::{StoreError, direct, jobs, requests, timeline};
+use crate::worker::balance::{after_failed_read, read_balance};
+use crate::worker::direct::{Read, read_access, unanswered_result};
+use crate::worker::doubt::unanswered::take_back;
+use crate::worker::doubt::verify::unexplained;
+use crate::worker::gate::Gate;
+use crate::worker::{Deps, Report, retry_at};
+
+/// Lost answers to the unlock of one event after which a person is asked: repeating is free, but
+/// something is wrong.
+const LOST_ANSWERS_UNTIL_ASKED: u32 = 5;
+
+/// Looks up whether a call whose answer was lost took effect.
+pub(in crate::worker) async fn look(deps: &Deps, gate: &Gate, job: &Job) -> Result<Report, StoreError> {
+    // Not older than the look: what is gone by then is what there is to know.
+    let last = balances::last_snapshot(deps.store.readers(), &job.account).await?;
+    let due = job.due_at.unwrap_or_default();
+    let Some(snapshot) = last.filter(|snapshot| Millis(snapshot.asked_at) >= due) else {
+        return read_balance(deps, gate, "in_doubt").await;
+    };
+    let gone = unexplained(deps, job, Credits(snapshot.total)).await?;
+    match direct::wish(deps.store.readers(), job.id).await? {
+        Some(Direct::Event(event_id)) => look_at_event(deps, gate, job.clone(), &event_id, gone).await,
+        _ => look_at_search(deps, job.clone(), gone).await,
+    }
+}
+
+async fn look_at_event(
+    deps: &Deps,
+    gate: &Gate,
+    mut job: Job,
+    event_id: &EventId,
+    gone: Option<(Credits, Credits)>,
+) -> Result<Report, StoreError> {
+    let access = match read_access(gate, Class::Verify, job.id, event_id).await? {
+        Read::Access(access) => access,
+        Read::Unknown => None,
+        Read::Later(Some(report)) => return Ok(report),
+        Read::Later(None) => return Ok(after_failed_read(deps, gate)),
+    };
+    let (now, cost, lost) = (deps.clock.now(), job.cost.unwrap_or_default(), job.looks + 1);
+    (job.looks, job.due_at) = (lost, None);
+    let open = access.filter(|access| access.full);
+    match doubt::weigh_event(open.is_some(), gone, cost) {
+        EventVerdict::Open { charge } => {
+            let semantics = open.map(|access| access.semantics).unwrap_or_default();
+            proven_open(deps, job, semantics, charge, now).await
+        }
+        EventVerdict::AskAgain => ask_again(deps, job, now).await,
+    }
+}
+
+async fn proven_open(
+    deps: &Deps,
+    mut job: Job,
+    semantics: String,
+    charge: Credits,
+    now: Millis,
+) -> Result<Report, StoreError> {
+    let (price, event_id) = (job.price.unwrap_or_default(), job.event_id.clone());
+    job.apply(Event::ProvenCarriedOut, now)?;
+    job.apply(Event::ValuesRead, now)?;
+    let evidence = format!("the event is open; {charge} credits are booked for it");
+    job.evidence = Some(evidence.clone());
+    tracing::warn!(job_id = job.id.0, account = %job.account, "in doubt: {evidence}");
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move {
+                // Two calls without an answer: the second look knows only what the second one has cost.
+                let lost = attempts::unanswered(&mut *connection, job.id).await?;
+                let charge = if lost > 1 { job.cost.unwrap_or(charge) } else { charge };
+                let source = if charge > Credits::ZERO { "task" } else { "profile" };
+                let shares = requests::shares(&mut *connection, job.id).await?;
+                requests::commit_shares(&mut *connection, &shares, charge - price).await?;
+                ledger::release(&mut *connection, &job.account, job.id, now).await?;
+                if charge > Credits::ZERO {
+                    ledger::charge(&mut *connection, &job.account, job.id, charge, now).await?;
+                }
+                let result = unanswered_result(event_id.as_ref(), charge);
+                direct::keep_result(&mut *connection, job.id, charge, &result, now).await?;
+                reading::all_to_reading(&mut *connection, job.id, now, now).await?;
+                direct::add_to_result(&mut *connection, job.id, &semantics).await?;
+                direct::finish(&mut *connection, job.id, "delivered", Some(source), now).await?;
+                jobs::save(&mut *connection, &job).await?;
+                timeline::of_job(&mut *connection, now, job.id, "proven_carried_out", &evidence).await?;
+                requests::finish_complete_of_job(connection, job.id, now).await
+            })
+        })
+        .await?;
+    Ok(Report::did(1))
+}
+
+async fn ask_again(deps: &Deps, mut job: Job, now: Millis) -> Result<Report, StoreError> {
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move {
+                let lost = attempts::unanswered(&mut *connection, job.id).await?;
+                let (event, detail) = if lost < LOST_ANSWERS_UNTIL_ASKED {
+                    job.failures += 1;
+                    job.due_at = Some(retry_at(now, job.failures));
+                    (
+                        Event::ProvenNotCarriedOut,
+                        "the event is not open; asked for again, which is free if it was",
+                    )
+                } else {
+                    (
+                        Event::StayedUnclear,
+                        "the event is not open, and no call was answered: resolve --resubmit asks again",
+                    )
+                };
+                let name = event.name();
+                job.evidence = Some(detail.to_owned());
+                job.apply(event, now)?;
+                if lost < LOST_ANSWERS_UNTIL_ASKED {
+                    take_back(&mut *connection, &mut job, now).await?;
+                }
+                jobs::save(&mut *connection, &job).await?;
+                timeline::of_job(connection, now, job.id, name, detail).await
+            })
+        })
+        .await?;
+    Ok(Report::did(1))
+}
+
+async fn look_at_search(
+    deps: &Deps,
+    mut job: Job,
+    gone: Option<(Credits, Credits)>,
+) -> Result<Report, StoreError> {
+    let (now, cost) = (deps.clock.now(), job.cost.unwrap_or_default());
+    job.looks += 1;
+    let since = job.doubt_since.unwrap_or(now);
+    let verdict = doubt::weigh_search(gone, cost, job.looks, since, now, deps.patience());
+    let quiet = gone == Some((Credits::ZERO, Credits::ZERO));
+    job.no_effect_looks = if quiet { job.no_effect_looks + 1 } else { 0 };
+    let evidence = match gone {
+        Some((least, _)) if least >= cost => {
+            format!("{least} credits left the balance unexplained: it was probably charged, and its results are lost; sending it again pays again")
+        }
+        Some((Credits(0), Credits(0))) => {
+            "nothing left the balance: it was not carried out, or it found nothing; sending it again costs at most what it says".to_owned()
+        }
+        Some((least, most)) => {
+            format!("{least} to {most} credits left the balance unexplained; a search costs {cost}")
+        }
+        None => "no balance from before: nothing can be said".to_owned(),
+    };
+    job.evidence = Some(evidence.clone());
+    let name = match verdict {
+        Verdict::LookAgainAt(at) => {
+            job.due_at = Some(at);
+            "looked"
+        }
+        _ => {
+            job.apply(Event::StayedUnclear, now)?;
+            job.due_at = None;
+            Event::StayedUnclear.name()
+        }
+    };
+    tracing::warn!(job_id = job.id.0, account = %job.account, verdict = name, "in doubt: {evidence}");
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move {
+                jobs::save(&mut *connection, &job).await?;
+                timeline::of_job(connection, now, job.id, name, &evidence).await
+            })
+        })
+        .await?;
+    Ok(Report::did(1))
+}

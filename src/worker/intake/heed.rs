@@ -1,0 +1,75 @@
+//! What other programs wrote over rows that were taken.
+//!
+//! A person may approve where the cost is shown: `approved = 1` over a row that awaits approval covers
+//! the quote that the row shows, as `unlockd approve` does. Whoever may write the inbox may insert
+//! approved rows as well, so this opens nothing. It covers no later figure: the row is shown a new quote
+//! with `approved = 0`. And who writes `cancelled` over a row does not want it bought, so that cancels. All
+//! else in the worker's columns is the worker's: what somebody writes there gives way to the truth.
+
+use crate::domain::{Credits, RequestId};
+use crate::store::inbox::written::{self, Written};
+use crate::store::requests::unsent;
+use crate::store::{StoreError, requests, timeline};
+use crate::worker::{Deps, intake};
+
+/// Rows looked at in one run.
+const AT_ONCE: u32 = 1_000;
+
+/// Heeds what was written over rows that were taken; returns how many there were.
+pub(in crate::worker) async fn run(deps: &Deps) -> Result<usize, StoreError> {
+    let written = written::by_others(&deps.store, AT_ONCE).await?;
+    if written.is_empty() {
+        return Ok(0);
+    }
+    let mut untaken = Vec::new();
+    for row in &written {
+        if !heed(deps, row.clone()).await? && row.was_given_a_status() {
+            untaken.push(row);
+        }
+    }
+    intake::end_untaken(deps, &untaken).await?;
+    written::looked_at(&deps.store, &written).await?;
+    Ok(written.len())
+}
+
+/// Whether there is a request of the row.
+async fn heed(deps: &Deps, row: Written) -> Result<bool, StoreError> {
+    let (id, now) = (RequestId(row.id), deps.clock.now());
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move {
+                let Some(standing) = requests::standing(&mut *connection, id).await? else {
+                    return Ok(false);
+                };
+                let quote = Credits(standing.quoted_credits);
+                if row.says("cancelled") && !standing.is_finished() {
+                    let detail = "status = 'cancelled' was written over its row";
+                    timeline::of_request(&mut *connection, now, id, "row_cancelled", detail).await?;
+                    unsent::cancel(&mut *connection, id, now).await?;
+                } else if standing.status == "awaiting_approval" && approves(&row, quote) {
+                    let detail =
+                        format!("approved = 1 was written over its row, which showed {quote} credits");
+                    timeline::of_request(&mut *connection, now, id, "row_approved", &detail).await?;
+                    unsent::approve(&mut *connection, id, quote, now).await?;
+                } else if let Some(written) = row.status.as_ref().filter(|status| **status != row.was) {
+                    let truth = &standing.status;
+                    tracing::warn!(
+                        request = id.0,
+                        "another program wrote status = '{written}' over a row that is {truth}; written back"
+                    );
+                    let detail = format!("status = '{written}' was written over its row, and it is {truth}");
+                    timeline::of_request(&mut *connection, now, id, "row_corrected", &detail).await?;
+                }
+                // Whatever stands there now: the truth.
+                requests::show_again(connection, id).await?;
+                Ok(true)
+            })
+        })
+        .await
+}
+
+/// Whether the row says that a person has confirmed this quote: the one it shows, or, written before it
+/// showed any, the first.
+fn approves(row: &Written, quote: Credits) -> bool {
+    row.approved == Some(1) && row.quoted_credits.is_none_or(|shown| shown == quote.0)
+}

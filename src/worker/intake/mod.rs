@@ -1,0 +1,215 @@
+//! Inbox rows → requests with items.
+//!
+//! Rows are taken in chunks and written with statements that work on sets. A row that makes no
+//! sense is rejected with a reason and never stops the rows behind it. Taking is idempotent: the
+//! request has the row's id, and a row that was taken before, but not marked so, is recognised.
+//! What becomes of a row is decided in [`crate::worker::intake::quote`], and written down in [`crate::worker::intake::taken`].
+
+pub mod heed;
+pub mod quote;
+pub mod taken;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use crate::domain::request::{self, Rejection, UnlockRequest, Wish};
+use crate::domain::{AccountId, Action, Channel, Millis, PersonnelId, RequestId, TaskId};
+use crate::store::inbox::written::Written;
+use crate::store::inbox::{self, InboxRow};
+use crate::store::items::waiting;
+use crate::store::requests::NewRequest;
+use crate::store::{StoreError, items, jobs, requests};
+use crate::worker::intake::quote::{decide, known};
+use crate::worker::intake::taken::{Taken, cancelled, digest, raw, rejected};
+use crate::worker::{Deps, Report};
+
+/// Rows in one transaction: long enough to share its cost, short enough not to hold up a poll.
+const ROWS_AT_ONCE: u32 = 4_000;
+/// Content in one transaction, in bytes; bounds memory when rows are huge.
+const BYTES_AT_ONCE: usize = 8 << 20;
+
+/// Takes a chunk of new rows and brings the inbox up to date.
+pub async fn run(deps: &Deps) -> Result<Report, StoreError> {
+    let config = deps.config();
+    let mut did = heed::run(deps).await?;
+    did += inbox::catch_up(&deps.store, 2 * ROWS_AT_ONCE).await?;
+    let now = deps.clock.now();
+    if config.inbox.watch {
+        let rows = inbox::new_rows(&deps.store, ROWS_AT_ONCE, BYTES_AT_ONCE).await?;
+        did += rows.len();
+        take(deps, rows, now).await?;
+    }
+    let interval = crate::domain::pacing::duration_ms(config.inbox.interval);
+    Ok(Report { did, next_at: Some(now.plus(interval)) })
+}
+
+/// At start: takes rows again whose requests a restored, older database does not have.
+pub async fn take_forgotten(deps: &Deps) -> Result<usize, StoreError> {
+    heed::run(deps).await?;
+    let rows = inbox::forgotten_rows(&deps.store).await?;
+    let count = rows.len();
+    if count > 0 {
+        tracing::warn!(
+            rows = count,
+            "the database is older than the inbox; taking its unfinished rows again"
+        );
+        take(deps, rows, deps.clock.now()).await?;
+    }
+    Ok(count)
+}
+
+/// Ends rows that were given a status that is the worker's, and that no worker has taken: one that says
+/// `cancelled` is, the others are rejected. Left alone they would be taken for a restored database's.
+pub(in crate::worker) async fn end_untaken(deps: &Deps, written: &[&Written]) -> Result<(), StoreError> {
+    let ids: Vec<i64> = written.iter().map(|row| row.id).collect();
+    let accounts = deps.accounts();
+    let mut ended = Vec::with_capacity(ids.len());
+    for row in inbox::rows(&deps.store, &ids).await? {
+        if written.iter().any(|written| written.id == row.id && written.says("cancelled")) {
+            ended.push(cancelled(row, &accounts));
+            continue;
+        }
+        let (digest, wish) = (digest(&row), Err(Rejection::StatusGiven));
+        let taken = Taken { row, digest, wish };
+        ended.push(rejected(&taken, &request::named(&raw(&taken.row)), &Rejection::StatusGiven));
+    }
+    record(deps, ended, &[], deps.clock.now()).await
+}
+
+async fn take(deps: &Deps, rows: Vec<InboxRow>, now: Millis) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    let before: HashMap<i64, String> =
+        requests::taken_before(deps.store.readers(), &ids).await?.into_iter().collect();
+    let accounts = deps.accounts();
+    let mut taken = Vec::with_capacity(rows.len());
+    let mut adopted = HashSet::new();
+    for row in rows {
+        let digest = digest(&row);
+        match before.get(&row.id) {
+            // Taken before a crash, and not shown yet: the request itself tells the inbox.
+            Some(known) if *known == digest => show_again(deps, row.id).await?,
+            Some(_) => {
+                let reason = Rejection::IdTaken { id: row.id }.to_string();
+                inbox::reject(&deps.store, row.id, reason, now).await?;
+            }
+            None => {
+                let wish = request::parse(&raw(&row), &accounts);
+                // Two rows may name one task. The second one waits for the next chunk, which finds
+                // the job that follows it.
+                if adopts(&wish).is_none_or(|task| adopted.insert(task)) {
+                    taken.push(Taken { row, digest, wish });
+                }
+            }
+        }
+    }
+    let known = known(deps, &taken).await?;
+    let mut new = Vec::with_capacity(taken.len());
+    for taken in &taken {
+        new.push(decide(deps, taken, &known).await?);
+    }
+    record(deps, new, &taken, now).await
+}
+
+/// The task that a row wants to adopt.
+fn adopts(wish: &Result<UnlockRequest, Rejection>) -> Option<(AccountId, Action, TaskId)> {
+    let request = wish.as_ref().ok()?;
+    match &request.wish {
+        Wish::Adopt { task_id, .. } => Some((request.account.clone(), request.action, task_id.clone())),
+        _ => None,
+    }
+}
+
+async fn show_again(deps: &Deps, id: i64) -> Result<(), StoreError> {
+    deps.store.write(move |connection| Box::pin(requests::show_again(connection, RequestId(id)))).await
+}
+
+/// A task to follow for a request.
+struct Adoption {
+    request: UnlockRequest,
+    request_id: RequestId,
+    channel: Channel,
+    task_id: TaskId,
+    contacts: Vec<PersonnelId>,
+}
+
+async fn record(
+    deps: &Deps,
+    mut new: Vec<NewRequest>,
+    taken: &[Taken],
+    now: Millis,
+) -> Result<(), StoreError> {
+    let mut adoptions = Vec::new();
+    let mut served: BTreeSet<(AccountId, Channel)> = BTreeSet::new();
+    for (request, taken) in new.iter_mut().zip(taken) {
+        let Ok(parsed) = &taken.wish else { continue };
+        match &parsed.wish {
+            Wish::Adopt { channel, task_id, contacts } if request.status == "accepted" => {
+                // They enter with their job, which must exist first.
+                request.items.retain(|item| item.state == "done");
+                adoptions.push(Adoption {
+                    request: parsed.clone(),
+                    request_id: request.id,
+                    channel: *channel,
+                    task_id: task_id.clone(),
+                    contacts: contacts.valid.clone(),
+                });
+            }
+            Wish::Contacts { channel, .. } => {
+                served.insert((parsed.account.clone(), *channel));
+            }
+            _ => {}
+        }
+    }
+    let contacts = served
+        .into_iter()
+        .map(|(account, channel)| {
+            let own = new.iter().filter(|request| {
+                request.account == account.as_str() && request.action == channel.action().as_str()
+            });
+            let waiting = own.flat_map(|request| &request.items).filter(|item| item.state == "waiting");
+            let ids: BTreeSet<PersonnelId> =
+                waiting.map(|item| PersonnelId::trusted(item.personnel_id.clone())).collect();
+            (account, channel, ids.into_iter().collect::<Vec<_>>())
+        })
+        .collect::<Vec<_>>();
+    let first_poll = deps.ladder().next_poll(0, now);
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move {
+                requests::insert(&mut *connection, &new, now).await?;
+                for adoption in adoptions {
+                    adopt(&mut *connection, &adoption, first_poll, now).await?;
+                }
+                for (account, channel, ids) in contacts {
+                    let done =
+                        waiting::serve_from_store(&mut *connection, &account, channel, &ids, now).await?;
+                    waiting::join_in_flight(&mut *connection, &account, channel.action(), &ids).await?;
+                    requests::finish_complete(&mut *connection, &done, now).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+}
+
+async fn adopt(
+    connection: &mut sqlx::SqliteConnection,
+    adoption: &Adoption,
+    first_poll: Millis,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let request = &adoption.request;
+    let job_id = jobs::insert_adopted(
+        &mut *connection,
+        (&request.account, request.event_id.as_ref()),
+        adoption.channel,
+        &adoption.task_id,
+        first_poll,
+        now,
+    )
+    .await?;
+    items::add_named(&mut *connection, job_id, adoption.request_id, &adoption.contacts).await?;
+    crate::store::timeline::of_job(connection, now, job_id, "adopted", "").await
+}

@@ -1,0 +1,135 @@
+//! What becomes of a row that is taken: what it would cost, and whether a person has to confirm that.
+//!
+//! Contacts that are here, or on their way, cost nothing; what is left is estimated by the price as last
+//! seen. A request beyond its own `max_credits` is rejected, one above `credits.approve_above` awaits an
+//! approval, and neither buys anything. A task that is followed already is not adopted twice.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::domain::credits::{self, Approval};
+use crate::domain::request::{self, Contacts, Rejection, UnlockRequest, Wish};
+use crate::domain::{AccountId, Action, Credits, PersonnelId};
+use crate::guard::{self, Guard};
+use crate::store::items::paid;
+use crate::store::requests::NewRequest;
+use crate::store::{StoreError, jobs};
+use crate::worker::Deps;
+use crate::worker::intake::taken::{Taken, accepted, raw, rejected};
+
+/// What is known about the rows of one account and action, read once for all of them.
+pub(in crate::worker) struct Known {
+    /// Contacts that need not be bought.
+    had: HashSet<String>,
+    price: Credits,
+}
+
+pub(in crate::worker) type KnownByKind = HashMap<(AccountId, Action), Known>;
+
+pub(in crate::worker) async fn known(deps: &Deps, taken: &[Taken]) -> Result<KnownByKind, StoreError> {
+    let mut asked: HashMap<(AccountId, Action), Vec<&str>> = HashMap::new();
+    for request in taken.iter().filter_map(|taken| taken.wish.as_ref().ok()) {
+        if let Wish::Contacts { contacts, .. } = &request.wish {
+            let key = (request.account.clone(), request.action);
+            asked.entry(key).or_default().extend(contacts.valid.iter().map(PersonnelId::as_str));
+        }
+    }
+    let mut known = KnownByKind::new();
+    for ((account, action), ids) in asked {
+        let json = serde_json::json!(ids).to_string();
+        let had = paid::had_or_in_flight(deps.store.readers(), &account, action, json).await?;
+        let had = had.into_iter().map(|contact| contact.personnel_id).collect();
+        let price = deps.price(&account, action).await?;
+        known.insert((account, action), Known { had, price });
+    }
+    Ok(known)
+}
+
+/// What becomes of a row.
+pub(in crate::worker) async fn decide(
+    deps: &Deps,
+    taken: &Taken,
+    known: &KnownByKind,
+) -> Result<NewRequest, StoreError> {
+    let request = match &taken.wish {
+        Ok(request) => request,
+        Err(rejection) => return Ok(rejected(taken, &request::named(&raw(&taken.row)), rejection)),
+    };
+    match &request.wish {
+        Wish::Contacts { contacts, .. } => {
+            let known = &known[&(request.account.clone(), request.action)];
+            let approve_above = Credits(deps.config().credits.approve_above);
+            let new = contacts.valid.iter().filter(|id| !known.had.contains(id.as_str())).count();
+            let estimate = estimate(request, new, known.price, approve_above);
+            Ok(quoted(deps, taken, request, contacts, estimate))
+        }
+        Wish::Adopt { task_id, contacts, .. } => {
+            let following =
+                jobs::following(deps.store.readers(), &request.account, request.action, task_id).await?;
+            Ok(match following {
+                Some(job) => {
+                    let rejection = Rejection::TaskKnown { task_id: task_id.clone(), job: job.0 };
+                    rejected(taken, contacts, &rejection)
+                }
+                None => accepted(taken, request, contacts, Credits::ZERO, None, "assigned"),
+            })
+        }
+        Wish::Event | Wish::Search { .. } => {
+            let price = deps.price(&request.account, request.action).await?;
+            let approve_above = Credits(deps.config().credits.approve_above);
+            let estimate = estimate(request, request.wish.calls() as usize, price, approve_above);
+            Ok(quoted(deps, taken, request, &request.first_call(), estimate))
+        }
+    }
+}
+
+/// What a request would cost, and whether a person has to confirm that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Estimate {
+    pub(crate) quote: Credits,
+    pub(crate) approval: Approval,
+}
+
+/// Estimates a request. `new` is what it would buy at most: contacts, the event, or pages.
+pub(crate) fn estimate(
+    request: &UnlockRequest,
+    new: usize,
+    price: Credits,
+    approve_above: Credits,
+) -> Estimate {
+    let quote = price.times(new);
+    let approved = request.approved.then_some(quote);
+    let approval = match guard::holds(Guard::Approval) {
+        true => credits::approval(quote, approve_above, request.max_credits, approved),
+        false => credits::Approval::NotNeeded,
+    };
+    Estimate { quote, approval }
+}
+
+fn quoted(
+    deps: &Deps,
+    taken: &Taken,
+    request: &UnlockRequest,
+    contacts: &Contacts,
+    estimate: Estimate,
+) -> NewRequest {
+    let approve_above = Credits(deps.config().credits.approve_above);
+    let quote = estimate.quote;
+    let approved = request.approved.then_some(quote);
+    match estimate.approval {
+        Approval::NotNeeded => accepted(taken, request, contacts, quote, approved, "waiting"),
+        Approval::Needed => {
+            let reason = format!(
+                "would cost up to {quote} credits, more than credits.approve_above = {}; \
+                 nothing was bought: unlockd approve {id}, or cancel {id}",
+                approve_above.0,
+                id = taken.row.id
+            );
+            let waiting = accepted(taken, request, contacts, quote, None, "unapproved");
+            NewRequest { status: "awaiting_approval", reason: Some(reason), ..waiting }
+        }
+        Approval::OverMaxCredits => {
+            let max_credits = request.max_credits.unwrap_or_default();
+            rejected(taken, contacts, &Rejection::OverMaxCredits { quoted: quote, max_credits })
+        }
+    }
+}

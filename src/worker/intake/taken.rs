@@ -1,0 +1,117 @@
+//! A row that is taken → the request that is written for it.
+//!
+//! Accepted, rejected or cancelled: a request keeps what its row says, also where that makes no sense,
+//! and the digest by which the row is known again. Its items are made here, too.
+
+use sha2::{Digest, Sha256};
+
+use crate::domain::request::{self, Contacts, RawRow, Rejection, UnlockRequest, Wish};
+use crate::domain::{AccountId, Credits, RequestId};
+use crate::store::inbox::InboxRow;
+use crate::store::requests::{NewItem, NewRequest};
+
+/// A row, what it asks for, and its digest.
+pub(in crate::worker) struct Taken {
+    pub(in crate::worker) row: InboxRow,
+    pub(in crate::worker) digest: String,
+    pub(in crate::worker) wish: Result<UnlockRequest, Rejection>,
+}
+
+pub(in crate::worker) fn raw(row: &InboxRow) -> RawRow {
+    RawRow {
+        account: row.account().unwrap_or_default(),
+        action: row.action().unwrap_or_default(),
+        event_id: row.event_id(),
+        personnel_ids: row.personnel_ids(),
+        task_id: row.task_id(),
+        query: row.query(),
+        max_pages: row.max_pages,
+        max_credits: row.max_credits,
+        approved: row.approved,
+    }
+}
+
+/// Tells a row from another one with the same id. Not over `approved`, which a person may set
+/// later.
+pub(in crate::worker) fn digest(row: &InboxRow) -> String {
+    let mut hasher = Sha256::new();
+    let columns =
+        [row.account(), row.action(), row.event_id(), row.personnel_ids(), row.task_id(), row.query()];
+    for column in columns {
+        hasher.update(column.unwrap_or_default().as_bytes());
+        hasher.update([0]);
+    }
+    hasher.update(row.created_at.to_le_bytes());
+    hasher.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(in crate::worker) fn accepted(
+    taken: &Taken,
+    request: &UnlockRequest,
+    contacts: &Contacts,
+    quote: Credits,
+    approved: Option<Credits>,
+    state: &'static str,
+) -> NewRequest {
+    NewRequest {
+        quoted_credits: quote,
+        approved_credits: approved,
+        event_id: request.event_id.as_ref().map(|id| id.as_str().to_owned()),
+        items: new_items(contacts, state, "pending"),
+        ..blank(taken, "accepted")
+    }
+}
+
+pub(in crate::worker) fn rejected(taken: &Taken, contacts: &Contacts, rejection: &Rejection) -> NewRequest {
+    NewRequest {
+        reason: Some(rejection.to_string()),
+        items: new_items(contacts, "done", "rejected"),
+        ..blank(taken, "rejected")
+    }
+}
+
+/// The request of a row that a person cancels before it is taken.
+pub(in crate::worker) fn cancelled(row: InboxRow, accounts: &[AccountId]) -> NewRequest {
+    let (digest, wish) = (digest(&row), request::parse(&raw(&row), accounts));
+    let taken = Taken { row, digest, wish };
+    let items = match taken.wish.as_ref().map(|request| &request.wish) {
+        Ok(Wish::Contacts { contacts, .. } | Wish::Adopt { contacts, .. }) => {
+            new_items(contacts, "done", "cancelled")
+        }
+        _ => Vec::new(),
+    };
+    NewRequest { items, ..blank(&taken, "cancelled") }
+}
+
+fn new_items(contacts: &Contacts, state: &'static str, outcome: &'static str) -> Vec<NewItem> {
+    let valid =
+        contacts.valid.iter().map(|id| NewItem { personnel_id: id.as_str().to_owned(), state, outcome });
+    let invalid = contacts.invalid.iter().map(|text| NewItem {
+        personnel_id: text.clone(),
+        state: "done",
+        outcome: "invalid",
+    });
+    valid.chain(invalid).collect()
+}
+
+fn blank(taken: &Taken, status: &'static str) -> NewRequest {
+    let row = &taken.row;
+    NewRequest {
+        id: RequestId(row.id),
+        account: row.account().unwrap_or_default(),
+        action: row.action().unwrap_or_default(),
+        event_id: row.event_id(),
+        task_id: row.task_id().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()),
+        query: row.query(),
+        max_pages: row.max_pages,
+        reference: row.reference(),
+        max_credits: row.max_credits,
+        approved_credits: None,
+        quoted_credits: Credits::ZERO,
+        status,
+        reason: None,
+        row_digest: taken.digest.clone(),
+        created_at: row.created_at,
+        items: vec![],
+    }
+}

@@ -1,0 +1,82 @@
+//! Why a request is not finished.
+//!
+//! Read from the database and the configuration alone, so it is as true with the worker stopped as with it running.
+
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::domain::Millis;
+use crate::store::report::requests::{self, Request};
+use crate::store::report::{OutcomeCount, Time};
+use crate::store::sqlite::lease;
+use crate::store::{Store, StoreError};
+use crate::worker::people::waits::{self, Wait};
+
+/// Why a request is not finished, or how it ended.
+#[derive(Serialize)]
+pub struct Explanation {
+    pub id: i64,
+    pub status: String,
+    pub reason: Option<String>,
+    pub finished: bool,
+    pub finished_at: Option<Time>,
+    /// A worker has renewed its lease lately.
+    pub worker_running: bool,
+    pub worker_seen_at: Option<Time>,
+    pub waits: Vec<Wait>,
+    pub outcomes: Vec<OutcomeCount>,
+}
+
+impl Explanation {
+    /// Whether nothing goes on before a person does something.
+    pub fn needs_person(&self) -> bool {
+        !self.waits.is_empty() && self.waits.iter().all(|wait| wait.needs_person)
+    }
+}
+
+/// Explains a request. `config` names the accounts that a worker serves.
+pub async fn of(
+    store: &Store,
+    config: &Config,
+    request: &Request,
+    now: Millis,
+) -> Result<Explanation, StoreError> {
+    let lease = lease::read(store).await?;
+    let mut explained = Explanation {
+        id: request.id,
+        status: request.status.clone(),
+        reason: request.reason.clone(),
+        finished: request.is_finished(),
+        finished_at: request.finished_at,
+        worker_running: lease.is_alive(now),
+        worker_seen_at: Some(Time(lease.renewed_at)).filter(|at| at.0 > 0),
+        waits: Vec::new(),
+        outcomes: requests::outcomes(store, request.id).await?,
+    };
+    if explained.finished {
+        return Ok(explained);
+    }
+    explained.waits = match request.status.as_str() {
+        "new" => vec![Wait {
+            reason: "not_taken".to_owned(),
+            what: "the worker has not taken it from the inbox yet".to_owned(),
+            since: request.created_at,
+            unblock: Some("a running worker (unlockd run) with inbox.watch = true".to_owned()),
+            ..Wait::default()
+        }],
+        status if request.taken_at.is_none() => vec![Wait {
+            reason: "not_taken".to_owned(),
+            what: format!(
+                "no worker has taken this row: whoever inserted it wrote its status '{status}', or the database is an \
+                 older copy than the inbox"
+            ),
+            since: request.created_at,
+            unblock: Some(format!("write status = 'new' into row {} of the inbox", request.id)),
+            needs_person: true,
+            ..Wait::default()
+        }],
+        "awaiting_approval" => vec![waits::approval(store, request).await?],
+        _ => waits::accepted(store, config, request, now).await?,
+    };
+    Ok(explained)
+}

@@ -1,0 +1,136 @@
+//! What a job may wait for, each with what would unblock it: half of the words of `unlockd explain`.
+//!
+//! A job that is queued waits to be sent, or for what it is held back by; one in doubt, for a look or for
+//! a person; one that is polled, for its task. Of a doubt it says what is known, and how much it may cost.
+
+use crate::domain::{Action, Credits};
+use crate::store::report::jobs::Job;
+use crate::store::report::{Time, plural, requests};
+use crate::store::{Store, StoreError};
+use crate::worker::people::waits::Wait;
+
+pub(in crate::worker) async fn job_wait(
+    store: &Store,
+    job: &Job,
+    paused: Option<Time>,
+    key_refused: bool,
+) -> Result<Wait, StoreError> {
+    let (id, account) = (job.id, &job.account);
+    let blank = Wait { job_id: Some(id), reason: job.state.clone(), ..Wait::default() };
+    Ok(match (job.state.as_str(), job.state_reason.as_deref()) {
+        ("queued", Some(reason)) => {
+            queued(job, reason, requests::last_event(store, None, Some(id), "waits").await?)
+        }
+        ("queued", None) if paused.is_some() => Wait {
+            reason: "paused".to_owned(),
+            what: format!("job {id} is not sent: account {account} is paused"),
+            since: paused,
+            unblock: Some(format!("unlockd resume --account {account}")),
+            needs_person: true,
+            ..blank
+        },
+        ("queued", None) => Wait {
+            what: format!("job {id}{} is about to be sent", size(job)),
+            since: Some(job.created_at),
+            next_try_at: job.due_at,
+            needs_person: key_refused,
+            ..blank
+        },
+        ("in_doubt", reason) => in_doubt(job, reason, key_refused),
+        ("polling", _) => Wait {
+            what: format!(
+                "task {} of job {id} is running; it was asked about {}",
+                job.task_id.as_deref().unwrap_or_default(),
+                plural(job.poll_count, "time")
+            ),
+            since: job.submitted_at,
+            next_try_at: job.next_poll_at,
+            needs_person: key_refused,
+            ..blank
+        },
+        _ => Wait { what: format!("job {id} is being sent"), since: job.submitted_at, ..blank },
+    })
+}
+
+fn size(job: &Job) -> String {
+    match Action::parse(&job.action).and_then(Action::channel) {
+        Some(_) => format!(" with {}", plural(job.contacts, "contact")),
+        None => String::new(),
+    }
+}
+
+fn queued(job: &Job, reason: &str, since: Option<Time>) -> Wait {
+    let (id, account) = (job.id, &job.account);
+    let wait = Wait {
+        job_id: Some(id),
+        reason: reason.to_owned(),
+        since: since.or(job.due_at),
+        needs_person: true,
+        ..Wait::default()
+    };
+    match reason {
+        "insufficient_credits" => Wait {
+            what: format!("job {id} waits for credits; nothing of it was bought"),
+            unblock: Some(format!(
+                "top up (the balance is looked at by itself), or try again: unlockd resume --account {account}"
+            )),
+            ..wait
+        },
+        "budget" => Wait {
+            what: format!("job {id} waits: it costs more than credits.daily_limit leaves for today"),
+            unblock: Some(format!(
+                "wait for the next UTC day, or raise credits.daily_limit if all of it would not do (account {account})"
+            )),
+            ..wait
+        },
+        "invalid_api_key" => Wait {
+            what: format!("job {id} waits for a key that the API accepts for account {account}"),
+            unblock: Some("put a valid key in the configuration: unlockd check".to_owned()),
+            ..wait
+        },
+        _ => Wait {
+            what: format!("job {id} met a conflict at the API (409); its state is read again first"),
+            next_try_at: job.due_at,
+            needs_person: false,
+            ..wait
+        },
+    }
+}
+
+fn in_doubt(job: &Job, reason: Option<&str>, key_refused: bool) -> Wait {
+    let id = job.id;
+    let evidence = job.evidence.as_deref().unwrap_or("not looked at yet");
+    let cost = Credits(job.cost.unwrap_or_default());
+    let wait = Wait {
+        job_id: Some(id),
+        reason: reason.unwrap_or("in_doubt").to_owned(),
+        since: job.doubt_since,
+        next_try_at: job.due_at,
+        needs_person: key_refused,
+        ..Wait::default()
+    };
+    let decide = format!("unlockd resolve {id} --resubmit, or unlockd resolve {id} --write-off");
+    match reason {
+        Some("needs_decision") => Wait {
+            what: format!(
+                "job {id} was sent and the answer was lost; reading has not settled whether up to {cost} credits \
+                 were spent: {evidence}"
+            ),
+            unblock: Some(decide),
+            needs_person: true,
+            ..wait
+        },
+        Some("carried_out") => Wait {
+            what: format!("job {id} took effect although its answer was lost; its values are being read"),
+            ..wait
+        },
+        _ => Wait {
+            what: format!(
+                "job {id} was sent and the answer was lost; whether it took effect is being looked up, and it is not \
+                 sent again: {evidence}"
+            ),
+            unblock: Some(format!("nothing is needed; to decide by hand: {decide}")),
+            ..wait
+        },
+    }
+}

@@ -1,0 +1,10 @@
+//! What people may do to requests and jobs ([`decide`], [`pause`]), and what they are told: [`explain`] says why
+//! a request is not finished, from [`waits`] (its items), [`job_waits`] (its jobs) and [`unconfigured`] (its
+//! account).
+
+pub mod decide;
+pub mod explain;
+pub mod job_waits;
+pub mod pause;
+pub mod unconfigured;
+pub mod waits;

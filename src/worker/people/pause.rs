@@ -1,0 +1,145 @@
+//! Pausing an account, and letting it go on.
+//!
+//! A pause stops what would be paid for; what was sent is polled and settled all the same. An older copy
+//! of the database is distrusted: it is paused by itself when no precheck can tell whether something was
+//! bought since. A resume also tries again what waited for credits or a key, and what had expired; only
+//! a person's resume lifts a pause.
+
+use crate::domain::job::Event;
+use crate::domain::pacing::Ladder;
+use crate::domain::{AccountId, Millis};
+use crate::store::jobs::due;
+use crate::store::{Store, StoreError, accounts, items, jobs, requests, timeline};
+
+/// Stops submitting on an account; polling and settling go on. Returns since when it was paused
+/// already, if it was.
+pub async fn pause(store: &Store, account: &AccountId, now: Millis) -> Result<Option<Millis>, StoreError> {
+    if let Some(at) = accounts::read(store.readers(), account).await?.paused_at {
+        return Ok(Some(Millis(at)));
+    }
+    let account = account.clone();
+    store
+        .write(move |connection| {
+            Box::pin(async move { accounts::set_paused(connection, &account, Some(now)).await })
+        })
+        .await?;
+    Ok(None)
+}
+
+/// An older copy of the database is in place: from now on nothing is paid for that a precheck does not
+/// vouch for.
+pub async fn distrust_restored(
+    store: &Store,
+    accounts: Vec<AccountId>,
+    now: Millis,
+) -> Result<(), StoreError> {
+    store
+        .write(move |connection| {
+            Box::pin(async move {
+                for account in &accounts {
+                    accounts::set_restored(&mut *connection, account, Some(now)).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+}
+
+/// Something is to be paid for that may have been bought after the copy was made, and no precheck can
+/// tell: nothing is submitted until a person resumes. What was sent is polled and looked up as ever.
+pub(in crate::worker) async fn pause_restored(
+    store: &Store,
+    account: &AccountId,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let account = account.clone();
+    store
+        .write(move |connection| {
+            Box::pin(async move {
+                // The same moment in both says why it is paused.
+                accounts::set_restored(&mut *connection, &account, Some(now)).await?;
+                accounts::set_paused(connection, &account, Some(now)).await
+            })
+        })
+        .await
+}
+
+/// What a resume set going again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resumed {
+    pub was_paused: bool,
+    pub key_was_refused: bool,
+    /// Expired jobs that are polled again.
+    pub expired_jobs: usize,
+    /// Jobs that wait for credits or a budget, and are tried again.
+    pub parked_jobs: usize,
+}
+
+/// Continues an account: submitting, what waited for credits or a key, and what had expired.
+pub async fn resume(
+    store: &Store,
+    account: &AccountId,
+    ladder: &Ladder,
+    now: Millis,
+) -> Result<Resumed, StoreError> {
+    go_on(store, account, ladder, true, now).await
+}
+
+/// Tries again what waited for credits or a key, and what had expired. A pause stays: whoever asks for
+/// this may not have seen it.
+pub async fn try_again(
+    store: &Store,
+    account: &AccountId,
+    ladder: &Ladder,
+    now: Millis,
+) -> Result<Resumed, StoreError> {
+    go_on(store, account, ladder, false, now).await
+}
+
+async fn go_on(
+    store: &Store,
+    account: &AccountId,
+    ladder: &Ladder,
+    lifts_pause: bool,
+    now: Millis,
+) -> Result<Resumed, StoreError> {
+    let (account, next_poll_at) = (account.clone(), ladder.next_poll(0, now));
+    store
+        .write(move |connection| {
+            Box::pin(async move {
+                let before = accounts::read(&mut *connection, &account).await?;
+                let expired = due::expired(&mut *connection, &account).await?;
+                let parked = due::parked(&mut *connection, &account, u32::MAX).await?;
+                let resumed = Resumed {
+                    was_paused: before.paused_at.is_some(),
+                    key_was_refused: before.refused_key.is_some(),
+                    expired_jobs: expired.len(),
+                    parked_jobs: parked.len(),
+                };
+                let vouched = lifts_pause && before.is_paused_by_restore();
+                if lifts_pause {
+                    accounts::set_paused(&mut *connection, &account, None).await?;
+                }
+                if vouched {
+                    accounts::set_restored(&mut *connection, &account, None).await?;
+                }
+                accounts::set_resumed(&mut *connection, &account, now).await?;
+                accounts::set_refused_key(&mut *connection, &account, None).await?;
+                for job in parked.into_iter().filter(|job| job.state.waits_for_credits()) {
+                    jobs::save(&mut *connection, &job.released(now)?).await?;
+                }
+                for mut job in expired {
+                    let Some(task_id) = job.task_id.clone() else { continue };
+                    job.apply(Event::Resumed { task_id, next_poll_at }, now)?;
+                    job.failures = 0;
+                    jobs::save(&mut *connection, &job).await?;
+                    items::revive_expired(&mut *connection, job.id).await?;
+                    requests::reopen_of_job(&mut *connection, job.id, now).await?;
+                    timeline::of_job(&mut *connection, now, job.id, "resumed", "its task is polled again")
+                        .await?;
+                }
+                Ok(resumed)
+            })
+        })
+        .await
+}

@@ -1,0 +1,196 @@
+//! What a request may wait for, each with what would unblock it: the words of `unlockd explain` and
+//! of the page.
+
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::domain::{AccountId, Action, Credits, Millis, pacing};
+use crate::store::report::jobs::Job;
+use crate::store::report::requests::{self, OpenItems, Request};
+use crate::store::report::{Time, jobs};
+use crate::store::{Store, StoreError, accounts};
+use crate::worker::people::job_waits::job_wait;
+use crate::worker::people::unconfigured::{configure_again, is_unconfigured};
+
+/// One thing that a request waits for.
+#[derive(Default, Serialize)]
+pub struct Wait {
+    /// A word for programs.
+    pub reason: String,
+    pub what: String,
+    pub since: Option<Time>,
+    pub next_try_at: Option<Time>,
+    /// When it is not waited for any longer.
+    pub gives_up_at: Option<Time>,
+    pub unblock: Option<String>,
+    pub needs_person: bool,
+    pub job_id: Option<i64>,
+}
+
+/// Waits for a person to confirm the cost.
+pub async fn approval(store: &Store, request: &Request) -> Result<Wait, StoreError> {
+    let id = request.id;
+    let credits = Credits(request.quoted_credits.unwrap_or_default());
+    Ok(Wait {
+        reason: "awaiting_approval".to_owned(),
+        what: format!("a person has to approve up to {credits} credits; nothing of that was bought"),
+        since: requests::last_event(store, Some(id), None, "awaiting_approval").await?,
+        unblock: Some(format!("unlockd approve {id}, or unlockd cancel {id}")),
+        needs_person: true,
+        ..Wait::default()
+    })
+}
+
+/// Everything that holds up a request whose contacts may travel.
+pub async fn accepted(
+    store: &Store,
+    config: &Config,
+    request: &Request,
+    now: Millis,
+) -> Result<Vec<Wait>, StoreError> {
+    let mut waits = held_up(store, config, request, now).await?;
+    let account = AccountId::trusted(request.account.clone());
+    if !config.accounts.contains_key(account.as_str()) {
+        // Nothing below it is tried before a person has done something about it.
+        for wait in &mut waits {
+            (wait.needs_person, wait.next_try_at, wait.gives_up_at) = (true, None, None);
+        }
+        let wait = Wait {
+            reason: "not_configured".to_owned(),
+            what: is_unconfigured(&account),
+            unblock: Some(configure_again(&account)),
+            needs_person: true,
+            ..Wait::default()
+        };
+        waits.insert(0, wait);
+    }
+    Ok(waits)
+}
+
+async fn held_up(
+    store: &Store,
+    config: &Config,
+    request: &Request,
+    now: Millis,
+) -> Result<Vec<Wait>, StoreError> {
+    let account = AccountId::trusted(request.account.clone());
+    let row = accounts::read(store.readers(), &account).await?;
+    let items = requests::open_items(store, request.id).await?;
+    let open: Vec<Job> = jobs::of_request(store, request.id)
+        .await?
+        .into_iter()
+        .filter(|job| job.finished_at.is_none())
+        .collect();
+    let paused = row.paused_at.map(Time);
+    let mut waits = Vec::new();
+    if let (Some(fingerprint), Some(at)) = (&row.refused_key, row.key_refused_at) {
+        waits.push(Wait {
+            reason: "invalid_api_key".to_owned(),
+            what: format!("the API refused the key {fingerprint} of account {account}"),
+            since: Some(Time(at)),
+            unblock: Some(format!(
+                "put a valid key in the configuration; or, when this one is good again: unlockd resume --account {account}"
+            )),
+            needs_person: true,
+            ..Wait::default()
+        });
+    }
+    if row.is_paused_by_restore() {
+        waits.push(restored(&account, paused));
+    }
+    if let Some(until) = accounts::blocked_until(store.readers()).await?.filter(|until| *until > now) {
+        waits.push(Wait {
+            reason: "rate_limit".to_owned(),
+            what: "the API asked to wait; no action is needed".to_owned(),
+            next_try_at: Some(until.into()),
+            ..Wait::default()
+        });
+    }
+    if items.waiting > 0 {
+        waits.push(waiting(request, items.waiting, paused));
+    }
+    for job in &open {
+        waits.push(job_wait(store, job, paused, row.refused_key.is_some()).await?);
+    }
+    waits.extend(profiles(&items, config, row.refused_key.is_some()));
+    Ok(waits)
+}
+
+/// Contacts whose profile is read: those that are unlocked, and those of which nobody knows yet.
+fn profiles(items: &OpenItems, config: &Config, key_refused: bool) -> Vec<Wait> {
+    let mut waits = Vec::new();
+    if items.reading > 0 {
+        waits.push(Wait {
+            reason: "reading".to_owned(),
+            what: format!("{} unlocked already, to be read from their profiles", contacts(items.reading)),
+            next_try_at: items.next_read_at,
+            needs_person: key_refused,
+            ..Wait::default()
+        });
+    }
+    if items.unlocking > 0 {
+        let give_up_ms = pacing::duration_ms(config.polling.give_up_after);
+        waits.push(Wait {
+            reason: "unlock_in_progress".to_owned(),
+            what: format!(
+                "{} being unlocked already, by somebody else or by a task that was given up: read from the profile \
+                 when that ends, not bought meanwhile, and unresolved if it never ends",
+                contacts(items.unlocking)
+            ),
+            since: items.unlocking_since,
+            next_try_at: items.next_unlocking_read_at,
+            gives_up_at: items.unlocking_since.map(|since| Time(Millis(since.0).plus(give_up_ms).0)),
+            needs_person: key_refused,
+            ..Wait::default()
+        });
+    }
+    waits
+}
+
+fn restored(account: &AccountId, paused: Option<Time>) -> Wait {
+    Wait {
+        reason: "paused".to_owned(),
+        what: "the database is an older copy, and no precheck could tell whether what is next was bought since it \
+               was made"
+            .to_owned(),
+        since: paused,
+        unblock: Some(format!(
+            "see that no other worker uses another copy, look at `unlockd requests`, then: \
+             unlockd resume --account {account}"
+        )),
+        needs_person: true,
+        ..Wait::default()
+    }
+}
+
+fn contacts(count: i64) -> String {
+    if count == 1 { "1 contact is".to_owned() } else { format!("{count} contacts are") }
+}
+
+/// What of a request waits: contacts, or the next call of one that has none.
+fn subject(request: &Request, count: i64) -> String {
+    match Action::parse(&request.action).and_then(Action::channel) {
+        Some(_) => contacts(count),
+        None => "its next call is".to_owned(),
+    }
+}
+
+fn waiting(request: &Request, count: i64, paused: Option<Time>) -> Wait {
+    let account = &request.account;
+    match paused {
+        Some(_) => Wait {
+            reason: "paused".to_owned(),
+            what: format!("{} not sent: account {account} is paused", subject(request, count)),
+            since: paused,
+            unblock: Some(format!("unlockd resume --account {account}")),
+            needs_person: true,
+            ..Wait::default()
+        },
+        None => Wait {
+            reason: "waiting".to_owned(),
+            what: format!("{} waiting, behind what was asked for earlier", subject(request, count)),
+            since: request.taken_at,
+            ..Wait::default()
+        },
+    }
+}

@@ -1,0 +1,254 @@
+//! Runs every pass until told to stop.
+//!
+//! One loop for all passes: run, and when something was done wake the others and run again, else
+//! sleep until the time the pass named or until a row changes. A wake-up carries no data. An error
+//! of the database ends the whole worker: nothing more is spent, and what is on disk decides at the
+//! next start.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::domain::AccountId;
+use crate::store::sqlite::disk;
+use crate::store::{StoreError, inbox};
+use crate::worker::doubt::verify;
+use crate::worker::run::heartbeat;
+use crate::worker::run::idle::watch_for_idle;
+use crate::worker::run::signals::{Signals, sleep};
+use crate::worker::submit::submitted;
+use crate::worker::{Deps, Report, erase, intake, notify, poll, read, settle, submit};
+
+/// The passes of an account, in the order in which a request meets them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    Submit,
+    Poll,
+    Verify,
+    Read,
+    Settle,
+}
+
+impl Pass {
+    pub const ALL: [Pass; 5] = [Pass::Submit, Pass::Poll, Pass::Verify, Pass::Read, Pass::Settle];
+
+    fn name(self) -> &'static str {
+        match self {
+            Pass::Submit => "submit",
+            Pass::Poll => "poll",
+            Pass::Verify => "verify",
+            Pass::Read => "read",
+            Pass::Settle => "settle",
+        }
+    }
+
+    async fn run(self, deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
+        match self {
+            Pass::Submit => submit::run(deps, account).await,
+            Pass::Poll => poll::run(deps, account).await,
+            Pass::Verify => verify::run(deps, account).await,
+            Pass::Read => read::run(deps, account).await,
+            Pass::Settle => settle::run(deps, account).await,
+        }
+    }
+}
+
+/// How the worker ended without an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was told to stop.
+    Stopped,
+    /// Nothing is left to do.
+    Idle,
+    /// All that is left waits for a person: what, in words.
+    WaitsForPerson(Vec<String>),
+}
+
+/// What has to be put right before the passes start.
+pub async fn recover(deps: &Deps) -> Result<(), StoreError> {
+    if !disk::lay_ballast(&deps.store) {
+        tracing::warn!("no room for the ballast file that keeps space to record outcomes");
+    }
+    // First: what is put right below may be news already.
+    notify::begin(deps).await?;
+    submitted::doubt_unfinished(deps).await?;
+    intake::take_forgotten(deps).await?;
+    Ok(())
+}
+
+/// Runs the worker. `until_idle`: ends when nothing is left to do, or only a person can go on.
+pub async fn run(deps: Arc<Deps>, signals: Signals, until_idle: bool) -> Result<End, StoreError> {
+    recover(&deps).await?;
+    let mut passes: JoinSet<Result<Option<End>, StoreError>> = JoinSet::new();
+    let beats = || deps.heartbeat.clone();
+    passes.spawn(beats().follow("intake".to_owned(), run_intake(deps.clone(), signals.clone())));
+    for account in deps.accounts() {
+        for pass in Pass::ALL {
+            let name = format!("{} of {account}", pass.name());
+            let work = run_pass(deps.clone(), signals.clone(), pass, account.clone());
+            passes.spawn(beats().follow(name, work));
+        }
+    }
+    if notify::is_wanted(&deps) {
+        passes.spawn(beats().follow("notify".to_owned(), run_notify(deps.clone(), signals.clone())));
+    }
+    if until_idle {
+        passes.spawn(beats().follow("idle".to_owned(), watch_for_idle(deps.clone(), signals.clone())));
+    } else {
+        passes.spawn(beats().follow("erase".to_owned(), run_erase(deps.clone(), signals.clone())));
+    }
+    let mut end = End::Stopped;
+    while let Some(ended) = passes.join_next().await {
+        let ended = ended.unwrap_or_else(|panic| {
+            tracing::error!(problem = %panic, "a pass panicked; stopping");
+            Err(StoreError::Stopped)
+        });
+        match ended {
+            Ok(None) => {}
+            Ok(Some(reached)) => {
+                end = reached;
+                signals.stop();
+            }
+            Err(error) => {
+                signals.stop();
+                // Not simply dropped: a POST in flight still has an answer to record.
+                return Err(more_telling(error, wind_down(passes).await.err()));
+            }
+        }
+        if signals.is_stopping() {
+            wind_down(passes).await?;
+            return Ok(end);
+        }
+    }
+    Ok(end)
+}
+
+/// Lets what is in flight end, for a bounded time. What is cut off then is in doubt at the next
+/// start, which is safe.
+async fn wind_down(mut passes: JoinSet<Result<Option<End>, StoreError>>) -> Result<(), StoreError> {
+    let all = async {
+        let mut first = None;
+        while let Some(ended) = passes.join_next().await {
+            if let Ok(Err(error)) = ended {
+                first = Some(match first {
+                    Some(first) => more_telling(first, Some(error)),
+                    None => error,
+                });
+            }
+        }
+        first.map_or(Ok(()), Err)
+    };
+    match tokio::time::timeout(submit::STOP_WAITS_FOR, all).await {
+        Ok(ended) => ended,
+        Err(_) => {
+            tracing::warn!("stopped while a call was still in flight; the next start looks up its effect");
+            passes.abort_all();
+            Ok(())
+        }
+    }
+}
+
+/// The error that caused the others.
+fn more_telling(first: StoreError, second: Option<StoreError>) -> StoreError {
+    match (first, second) {
+        (StoreError::Stopped, Some(second)) => second,
+        (first, _) => first,
+    }
+}
+
+async fn run_pass(
+    deps: Arc<Deps>,
+    signals: Signals,
+    pass: Pass,
+    account: AccountId,
+) -> Result<Option<End>, StoreError> {
+    let mut woken = signals.wake.subscribe();
+    while !signals.is_stopping() {
+        heartbeat::beat();
+        woken.borrow_and_update();
+        let report = match pass.run(&deps, &account).await {
+            Err(StoreError::Stale { what }) => {
+                tracing::debug!(pass = pass.name(), what, "somebody else was first; looking again");
+                Report::did(1)
+            }
+            other => other?,
+        };
+        if report.did > 0 {
+            signals.wake();
+            tokio::task::yield_now().await;
+            continue;
+        }
+        sleep(&deps, &signals, &mut woken, report.next_at).await;
+    }
+    Ok(None)
+}
+
+/// Intake also notices what other programs (the command line among them) have written.
+async fn run_intake(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
+    let mut woken = signals.wake.subscribe();
+    let mut version = inbox::data_version(&deps.store).await?;
+    while !signals.is_stopping() {
+        heartbeat::beat();
+        woken.borrow_and_update();
+        let now_version = inbox::data_version(&deps.store).await?;
+        let report = intake::run(&deps).await?;
+        if report.did > 0 || now_version != version {
+            version = now_version;
+            signals.wake();
+        }
+        if report.did == 0 {
+            sleep(&deps, &signals, &mut woken, report.next_at).await;
+        }
+    }
+    Ok(None)
+}
+
+/// Asked before each step of an erasure, which may take many: each is a sign of life.
+pub(in crate::worker) fn is_stopping(signals: &Signals) -> bool {
+    heartbeat::beat();
+    signals.is_stopping()
+}
+
+/// A stop does not wait for a receiver: what it has not confirmed is delivered again at the next start.
+async fn run_notify(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
+    let mut woken = signals.wake.subscribe();
+    while !signals.is_stopping() {
+        heartbeat::beat();
+        woken.borrow_and_update();
+        let report = tokio::select! {
+            report = notify::run(&deps) => report?,
+            () = signals.stopping() => break,
+        };
+        if report.did == 0 {
+            sleep(&deps, &signals, &mut woken, report.next_at).await;
+        }
+    }
+    Ok(None)
+}
+
+/// Not woken by rows: they grow old by themselves.
+async fn run_erase(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
+    let never = watch::Sender::new(0);
+    let mut woken = never.subscribe();
+    while !signals.is_stopping() {
+        let report = erase::run(&deps, || is_stopping(&signals)).await?;
+        sleep(&deps, &signals, &mut woken, report.next_at).await;
+    }
+    Ok(None)
+}
+
+/// Runs each pass once, one after the other; returns how many steps were taken. For tests, whose
+/// clock moves only when told.
+pub async fn step(deps: &Deps) -> Result<usize, StoreError> {
+    let mut did = intake::run(deps).await?.did;
+    for account in deps.accounts() {
+        for pass in Pass::ALL {
+            did += match pass.run(deps, &account).await {
+                Err(StoreError::Stale { .. }) => 1,
+                other => other?.did,
+            };
+        }
+    }
+    Ok(did)
+}

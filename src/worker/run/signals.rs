@@ -1,0 +1,83 @@
+//! Wakes passes and stops them; and the sleep of a pass that has nothing to do.
+//!
+//! A wake-up carries no data: whoever is woken looks at its rows. It is kept for a pass that is busy, so
+//! none is missed. A stop is not taken back, and ends every sleep.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::domain::Millis;
+use crate::worker::Deps;
+use crate::worker::run::heartbeat;
+
+/// Wakes passes and stops them.
+#[derive(Clone)]
+pub struct Signals {
+    pub(in crate::worker) wake: Arc<watch::Sender<u64>>,
+    stop: Arc<watch::Sender<bool>>,
+}
+
+impl Default for Signals {
+    fn default() -> Signals {
+        Signals { wake: Arc::new(watch::Sender::new(0)), stop: Arc::new(watch::Sender::new(false)) }
+    }
+}
+
+impl Signals {
+    /// Lets every pass look at its rows again.
+    pub fn wake(&self) {
+        self.wake.send_modify(|count| *count += 1);
+    }
+
+    /// Lets every pass end after what it is doing.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Resolves when the worker is to stop.
+    pub async fn stopping(&self) {
+        let mut stop = self.stop.subscribe();
+        // The sender lives as long as self.
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
+}
+
+/// What ended a sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::worker) enum Woken {
+    Time,
+    Rows,
+    Stop,
+}
+
+/// Until the time, a change of rows, or the stop. In slices: each is a sign of life, and a computer
+/// that was suspended, for which the runtime's timers stood still, is late by one slice at most.
+pub(in crate::worker) async fn sleep(
+    deps: &Deps,
+    signals: &Signals,
+    woken: &mut watch::Receiver<u64>,
+    until: Option<Millis>,
+) -> Woken {
+    const SLICE_MS: i64 = 5_000;
+    const LONGEST_MS: i64 = 3_600_000;
+    let longest = deps.clock.now().plus(LONGEST_MS);
+    let until = until.map_or(longest, |at| at.min(longest));
+    loop {
+        heartbeat::beat();
+        let left_ms = until.since(deps.clock.now()).max(1);
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(left_ms.min(SLICE_MS) as u64)) => {}
+            _ = woken.changed() => return Woken::Rows,
+            () = signals.stopping() => return Woken::Stop,
+        }
+        if left_ms <= SLICE_MS {
+            return Woken::Time;
+        }
+    }
+}

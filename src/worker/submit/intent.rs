@@ -1,0 +1,165 @@
+//! The intent to send, in one transaction: what was decided still holds, and is on record before the POST.
+//!
+//! Prechecks take their time. In between a person may have paused, contacts may have left, credits may
+//! have gone: then nothing is committed, and the submission is decided on anew. A request whose
+//! approval or `max_credits` does not cover the price any more leaves the batch. What the call may cost
+//! is held from here on, so nothing else can spend it.
+
+use crate::domain::credits::{self, Admission, Approval};
+use crate::domain::job::Event;
+use crate::domain::sorting::Sorting;
+use crate::domain::{Credits, Millis, PersonnelId, RequestId};
+use crate::guard::{self, Guard};
+use crate::store::credits::{ledger, windows};
+use crate::store::jobs::Job;
+use crate::store::jobs::attempts;
+use crate::store::jobs::attempts::Attempt;
+use crate::store::requests::unsent;
+use crate::store::{StoreError, accounts, jobs, requests, timeline};
+use crate::worker::Deps;
+use crate::worker::balance::with_limits;
+use crate::worker::doubt::unanswered::book_unread;
+use crate::worker::gate::Permit;
+use crate::worker::submit::each;
+
+/// What the intent's transaction decided.
+pub(in crate::worker) enum Intent {
+    Committed(Box<Job>),
+    /// What the submission was decided on holds no more: look again.
+    Changed,
+}
+
+/// One transaction: pause, contacts, approvals and credits still allow it, the attempt is
+/// written, its cost is held, and the job is `submitting`.
+pub(in crate::worker) async fn commit_intent(
+    deps: &Deps,
+    permit: &Permit<'_>,
+    job: &Job,
+    sorting: &Sorting,
+    body_digest: &str,
+) -> Result<Intent, StoreError> {
+    let now = deps.clock.now();
+    let price = each(sorting);
+    let approve_above = Credits(deps.config().credits.approve_above);
+    let mut attempt = Attempt {
+        request_id: permit.request_id.to_string(),
+        body_digest: body_digest.to_owned(),
+        contacts: sorting.chargeable.len() as u32,
+        cost: sorting.cost,
+        lease_token: deps.lease_token,
+        balance_before: None,
+    };
+    let unhelpful = sorting.unhelpful();
+    let (mut job, chargeable, config) = (job.clone(), sorting.chargeable.clone(), deps.config());
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move {
+                let covered = (price, approve_above);
+                let Some(shares) =
+                    still_wanted(&mut *connection, &mut job, &chargeable, covered, now).await?
+                else {
+                    return Ok(Intent::Changed);
+                };
+                let purse = ledger::purse(&mut *connection, &job.account, now).await?;
+                let purse = purse.map(|purse| with_limits(purse, &config));
+                if credits::admit(attempt.cost, purse.as_ref(), now) != Admission::Go {
+                    return Ok(Intent::Changed);
+                }
+                attempt.balance_before = ledger::opening_balance(&mut *connection, &job.account).await?;
+                job.apply(Event::SendStarted, now)?;
+                (job.price, job.cost, job.due_at) = (Some(price), Some(attempt.cost), None);
+                job.window_id = Some(windows::open_window(&mut *connection, &job.account, now).await?);
+                attempts::begin_attempt(&mut *connection, job.id, &attempt, now).await?;
+                ledger::hold(&mut *connection, &job.account, job.id, attempt.cost, now).await?;
+                requests::commit_shares(&mut *connection, &shares, price).await?;
+                jobs::save(&mut *connection, &job).await?;
+                if let Some(reason) = unhelpful {
+                    let detail = format!("the precheck did not help ({reason}); the price list counts");
+                    timeline::of_job(&mut *connection, now, job.id, "precheck_unhelpful", &detail).await?;
+                }
+                let detail = match job.channel() {
+                    Some(_) => format!("{} contacts, at most {} credits", attempt.contacts, attempt.cost),
+                    None => format!("at most {} credits", attempt.cost),
+                };
+                timeline::of_job(connection, now, job.id, "send_started", &detail).await?;
+                job.version += 1;
+                Ok(Intent::Committed(Box::new(job)))
+            })
+        })
+        .await
+}
+
+/// Who pays for the job, if everything it was decided on still holds: prechecks take their time, and a
+/// person may have paused, contacts may have left, an approval may not cover the price any more.
+async fn still_wanted(
+    connection: &mut sqlx::SqliteConnection,
+    job: &mut Job,
+    chargeable: &[PersonnelId],
+    (price, approve_above): (Credits, Credits),
+    now: Millis,
+) -> Result<Option<Vec<requests::Share>>, StoreError> {
+    if accounts::is_paused(&mut *connection, &job.account).await? {
+        return Ok(None);
+    }
+    if !jobs::holds_exactly(&mut *connection, job.id, chargeable).await? {
+        jobs::save(connection, job).await?;
+        return Ok(None);
+    }
+    let unwanted = unsent::leave_unwanted(&mut *connection, job.id, now).await?;
+    let shares = requests::shares(&mut *connection, job.id).await?;
+    let parted = part_with_uncovered(&mut *connection, &shares, price, approve_above, now).await?;
+    if unwanted == 0 && parted == 0 && !shares.is_empty() {
+        return Ok(Some(shares));
+    }
+    let left = requests::shares(&mut *connection, job.id).await?;
+    let remaining: i64 = left.iter().map(|share| share.contacts).sum();
+    job.contacts = remaining as u32;
+    if remaining == 0 {
+        job.apply(Event::NothingLeft, now)?;
+        book_unread(&mut *connection, job, now).await?;
+    }
+    job.version = jobs::version(&mut *connection, job.id).await?;
+    jobs::save(connection, job).await?;
+    Ok(None)
+}
+
+/// Takes requests out of the batch whose approval or `max_credits` does not cover what they would
+/// cost by now. Returns how many.
+async fn part_with_uncovered(
+    connection: &mut sqlx::SqliteConnection,
+    shares: &[requests::Share],
+    price: Credits,
+    approve_above: Credits,
+    now: Millis,
+) -> Result<usize, StoreError> {
+    let mut parted = 0;
+    for share in shares {
+        let quote = Credits(share.committed_credits) + price.times(share.contacts as usize);
+        let (max_credits, approved) = (share.max_credits.map(Credits), share.approved_credits.map(Credits));
+        let id = RequestId(share.request_id);
+        if !guard::holds(Guard::Approval) {
+            continue;
+        }
+        match credits::approval(quote, approve_above, max_credits, approved) {
+            Approval::NotNeeded => continue,
+            Approval::Needed => {
+                // A person is asked about all that is left, not about each batch.
+                let unsent = unsent::unsent(&mut *connection, id).await? as usize;
+                let quote = Credits(share.committed_credits) + price.times(unsent);
+                let reason = format!(
+                    "would now cost up to {quote} credits, more than was approved; nothing more was bought: \
+                     unlockd approve {id}, or cancel {id}"
+                );
+                unsent::ask_again(&mut *connection, id, quote, &reason, now).await?;
+            }
+            Approval::OverMaxCredits => {
+                unsent::end_unsent(&mut *connection, id, "rejected", now).await?;
+                timeline::of_request(&mut *connection, now, id, "over_max_credits", &format!("{quote}"))
+                    .await?;
+                requests::finish_complete(&mut *connection, &format!("[{id}]"), now).await?;
+            }
+        }
+        parted += 1;
+    }
+    Ok(parted)
+}

@@ -1,0 +1,212 @@
+//! Asks what a batch would cost before it is paid for, and sets aside what need not be paid.
+//!
+//! The questions and what follows from the answers are `domain::sorting`; this asks them, one call
+//! at a time, and keeps a batch that is half sorted until calls are free again.
+
+use crate::api::Subject;
+use crate::domain::direct::Direct;
+use crate::domain::failure::ReadFailure;
+use crate::domain::job::Event;
+use crate::domain::sorting::{Quote, Sorting};
+use crate::domain::turns::Class;
+use crate::domain::{AccountId, Action, Credits, Millis, PersonnelId};
+use crate::guard::{self, Guard};
+use crate::store::items::{paid, reading};
+use crate::store::jobs::Job;
+use crate::store::jobs::attempts;
+use crate::store::{StoreError, accounts, direct, jobs, requests, timeline};
+use crate::worker::balance::after_failed_read;
+use crate::worker::doubt::unanswered::book_unanswered;
+use crate::worker::gate::{Entry, Gate};
+use crate::worker::{Deps, Report, read_failure};
+
+/// Prechecks that fail this often in a row are done without, the endpoint being advisory. Where a contact
+/// may be paid for already, its profile is read instead, or a person is asked.
+pub(in crate::worker) const PRECHECK_TRIES: u32 = 3;
+
+/// The same in a restored copy, where it takes a person to go on without: some minutes of an API in trouble.
+const PRECHECK_TRIES_RESTORED: u32 = 12;
+
+pub(in crate::worker) enum Sorted {
+    Done(Sorting),
+    Later(Report),
+}
+
+/// Asks what the batch would cost, and which of its contacts need not be paid for.
+pub(in crate::worker) async fn sort(
+    deps: &Deps,
+    gate: &Gate,
+    job: &Job,
+    price: Credits,
+) -> Result<Sorted, StoreError> {
+    let key = (job.id, job.version);
+    let known = deps.sortings().get(&key).cloned();
+    let mut sorting = match known {
+        Some(sorting) => sorting,
+        None => start_sorting(deps, job, price).await?,
+    };
+    // A contact that was paid for and whose value is not here, or that was bought after the copy that was
+    // restored, is not bought unasked.
+    let restored = accounts::read(deps.store.readers(), &job.account).await?.restored_at.is_some();
+    let is_paid = job.channel().is_some() && paid::paid_before(deps.store.readers(), job.id).await?;
+    let must_ask = restored || is_paid;
+    let tries = if restored { PRECHECK_TRIES_RESTORED } else { PRECHECK_TRIES };
+    if !deps.config().submit.precheck && !must_ask {
+        sorting.ask_nothing();
+    }
+    let wish = match job.channel() {
+        Some(_) => None,
+        None => direct::wish(deps.store.readers(), job.id).await?,
+    };
+    while let Some(group) = sorting.question() {
+        let group: Vec<PersonnelId> = group.to_vec();
+        let permit = match gate.enter(Class::Paid).await? {
+            Entry::Open(permit) => permit,
+            Entry::At(at) => return Ok(later(deps, key, sorting, Report::at(at))),
+            Entry::NoKey => return Ok(later(deps, key, sorting, Report::did(1))),
+        };
+        let caller = permit.caller(Some(job.id), job.event_id.as_ref());
+        let subject = match (job.channel(), &wish) {
+            (Some(channel), _) => Subject::Contacts(channel, &group),
+            (None, Some(wish)) => Subject::Direct(wish),
+            // Its item has left, which the intent's transaction notices.
+            (None, None) => {
+                sorting.ask_nothing();
+                break;
+            }
+        };
+        let answer = gate.client.precheck(caller, permit.entered_at, subject).await;
+        permit.leave(&answer).await?;
+        match answer.result {
+            Ok(quote) => take(&mut sorting, quote, (job, &wish), must_ask),
+            Err(error) => match read_failure(&error) {
+                ReadFailure::Gone => sorting.answer(Quote::Unhelpful("refused")),
+                ReadFailure::TryAgain if sorting.failed() >= tries => {
+                    sorting.answer(Quote::Unhelpful("no answer"))
+                }
+                _ => return Ok(later(deps, key, sorting, after_failed_read(deps, gate))),
+            },
+        }
+    }
+    if is_paid && sorting.unhelpful().is_some() && guard::holds(Guard::Erased) {
+        // What was paid for once is not bought on a price list: its profile tells.
+        sorting.read_instead();
+    }
+    if is_paid && !sorting.chargeable.is_empty() && guard::holds(Guard::InVain) {
+        let in_vain = paid_in_vain(deps, (&job.account, job.action), &sorting.chargeable).await?;
+        sorting.set_aside_in_vain(&in_vain);
+    }
+    deps.sortings().insert(key, sorting.clone());
+    Ok(Sorted::Done(sorting))
+}
+
+/// Of these contacts, those for which a charge may not show yet; see [`paid::paid_in_vain`]. As long
+/// as a lost answer has for its effect to show.
+pub(in crate::worker) async fn paid_in_vain(
+    deps: &Deps,
+    (account, action): (&AccountId, Action),
+    contacts: &[PersonnelId],
+) -> Result<Vec<PersonnelId>, StoreError> {
+    let since = deps.clock.now().plus(-deps.patience().lag_ms());
+    paid::paid_in_vain(deps.store.readers(), account, action, contacts, since).await
+}
+
+/// Takes a quote for what it says about this job.
+fn take(sorting: &mut Sorting, quote: Quote, (job, wish): (&Job, &Option<Direct>), must_ask: bool) {
+    let is_had = matches!(quote, Quote::NothingToPay | Quote::BeingUnlocked);
+    match quote {
+        // A search is never had already.
+        _ if is_had && (wants_page(wish) || !guard::holds(Guard::Precheck)) => {
+            sorting.answer(Quote::Unhelpful("already_unlocked"))
+        }
+        // Whether an event is open, its list tells.
+        Quote::BeingUnlocked if job.channel().is_none() => sorting.answer(Quote::NothingToPay),
+        Quote::NotFound if must_ask && job.channel().is_some() => sorting.answer_not_found_closely(),
+        quote => sorting.answer(quote),
+    }
+}
+
+fn wants_page(wish: &Option<Direct>) -> bool {
+    matches!(wish, Some(Direct::Search { .. }))
+}
+
+/// How long a profile that was seen locked needs no precheck, in milliseconds.
+const LOCKED_HOLDS_FOR_MS: i64 = 600_000;
+
+async fn start_sorting(deps: &Deps, job: &Job, price: Credits) -> Result<Sorting, StoreError> {
+    let restored_at = accounts::read(deps.store.readers(), &job.account).await?.restored_at;
+    let sent = attempts::last_attempt(deps.store.readers(), job.id).await?;
+    // What was seen before the last submission says nothing about what that one did.
+    let after_sending = sent.map_or(Millis(0), |(started_at, _)| started_at.plus(1));
+    let restored_at = Millis(restored_at.unwrap_or_default());
+    let since = deps.clock.now().plus(-LOCKED_HOLDS_FOR_MS).max(restored_at).max(after_sending);
+    let locked = jobs::checked_contacts(deps.store.readers(), job.id, since).await?;
+    let mut to_ask = jobs::contacts(deps.store.readers(), job.id).await?;
+    let known: std::collections::HashSet<&PersonnelId> = locked.iter().collect();
+    to_ask.retain(|id| !known.contains(id));
+    Ok(Sorting::new(to_ask, price).with_locked(locked))
+}
+
+fn later(deps: &Deps, key: (crate::domain::JobId, i64), sorting: Sorting, report: Report) -> Sorted {
+    deps.sortings().insert(key, sorting);
+    Sorted::Later(report)
+}
+
+/// Contacts that are unlocked already leave the batch; their values are read from the profiles.
+pub(in crate::worker) async fn set_aside(
+    deps: &Deps,
+    job: &Job,
+    sorting: Sorting,
+) -> Result<Report, StoreError> {
+    let now = deps.clock.now();
+    // Where no precheck told, its request does not pay before the profile does.
+    let (had, told) = (sorting.had.clone(), sorting.unhelpful().is_none());
+    // Those that were paid for in vain show nothing of what this job has sent.
+    let (in_vain, unlocked) = (sorting.in_vain.len(), had.len() - sorting.in_vain.len());
+    let (mut smaller, key) = (job.clone(), (job.id, job.version));
+    smaller.contacts = sorting.chargeable.len() as u32;
+    if sorting.chargeable.is_empty() {
+        smaller.apply(Event::NothingLeft, now)?;
+    }
+    let (job_id, unlocking) = (job.id, sorting.unlocking.clone());
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move {
+                let (price, with_had) = (smaller.price, requests::shares(&mut *connection, job_id).await?);
+                reading::to_reading(&mut *connection, job_id, &had, Some(&unlocking), now).await?;
+                let lost = unlocked > 0 && book_unanswered(&mut *connection, &mut smaller, now).await?;
+                if let Some(price) = price.filter(|_| lost && told) {
+                    let left = requests::shares(&mut *connection, job_id).await?;
+                    requests::commit_shares(&mut *connection, &with_had, price).await?;
+                    requests::commit_shares(&mut *connection, &left, Credits(-price.0)).await?;
+                }
+                jobs::save(&mut *connection, &smaller).await?;
+                if !unlocking.is_empty() {
+                    let detail = format!(
+                        "{} contacts are being unlocked already; one whose profile stays locked is asked about again",
+                        unlocking.len()
+                    );
+                    timeline::of_job(&mut *connection, now, job_id, "unlock_in_progress", &detail).await?;
+                }
+                if in_vain > 0 {
+                    let detail = format!(
+                        "{in_vain} contacts were paid for a moment ago and brought nothing; one whose profile \
+                         stays locked is bought again"
+                    );
+                    timeline::of_job(&mut *connection, now, job_id, "paid_in_vain", &detail).await?;
+                }
+                if unlocked > 0 {
+                    let detail = format!("{unlocked} contacts are unlocked already and are read, not bought");
+                    timeline::of_job(&mut *connection, now, job_id, "already_unlocked", &detail).await?;
+                }
+                Ok(())
+            })
+        })
+        .await?;
+    let mut sortings = deps.sortings();
+    sortings.remove(&key);
+    if !sorting.chargeable.is_empty() {
+        sortings.insert((job.id, job.version + 1), sorting.without_had());
+    }
+    Ok(Report::did(1))
+}

@@ -1,0 +1,274 @@
+//! What became of a paid POST, recorded in one transaction.
+//!
+//! Accepted: the task id, the charge, the contacts that were skipped. Refused: by the error
+//! matrix. No readable answer: in doubt, with the credits still held; the verify pass reads what
+//! happened. If the database fails here, the task id goes to standard error as a last resort.
+
+use crate::api::{Answer, ApiError};
+use crate::domain::division::{self, Division, Submission};
+use crate::domain::failure::{self, Failure, SubmissionFailure};
+use crate::domain::job::{Event, WaitReason};
+use crate::domain::outcome::Outcome;
+use crate::domain::{Credits, Millis, PersonnelId};
+use crate::guard::{self, Guard};
+use crate::store::credits::{balances, ledger};
+use crate::store::items::reading;
+use crate::store::jobs::Job;
+use crate::store::jobs::attempts::AttemptEnd;
+use crate::store::jobs::{attempts, due};
+use crate::store::{StoreError, items, jobs, requests, timeline};
+use crate::worker::doubt::unanswered::{book_unanswered, take_back};
+use crate::worker::gate::Gate;
+use crate::worker::{Deps, retry_at};
+
+/// Records the answer to the submission of `job`, which is `submitting`.
+///
+/// # Errors
+/// When the database fails, the record is tried once more with the disk's ballast given up; the
+/// error is returned all the same, since the process must end.
+pub async fn record(
+    deps: &Deps,
+    gate: &Gate,
+    job: Job,
+    sent: &[PersonnelId],
+    answer: &Answer<Submission>,
+) -> Result<(), StoreError> {
+    let now = deps.clock.now();
+    let submission = match &answer.result {
+        Ok(submission) => submission,
+        Err(error) => return record_failure(deps, gate, job, error, now).await,
+    };
+    let (job_id, task_id) = (job.id, accepted_task(submission));
+    let accepted = Accepted::new(deps, job, sent, submission, now)?;
+    deps.store.metrics().attempt_ended(accepted.result);
+    let again = accepted.clone();
+    let recorded = deps.store.write(move |connection| Box::pin(accepted.record(connection))).await;
+    if let (Err(error), Some(task_id)) = (&recorded, task_id) {
+        let saved =
+            deps.store.write_as_last_resort(move |connection| Box::pin(again.record(connection))).await;
+        let kept =
+            if saved.is_ok() { "it was recorded at the second try" } else { "it could not be recorded" };
+        // The credits are spent: whoever reads this can `unlockd adopt` the task.
+        eprintln!("unlockd: task {task_id} of job {job_id} was accepted and paid for, and {kept}: {error}");
+    }
+    recorded
+}
+
+fn accepted_task(submission: &Submission) -> Option<String> {
+    match submission {
+        Submission::Accepted { task_id, .. } => Some(task_id.to_string()),
+        Submission::NothingChargeable { .. } => None,
+    }
+}
+
+/// Everything that is recorded of a submission that succeeded.
+#[derive(Clone)]
+struct Accepted {
+    job: Job,
+    division: Division,
+    price: Credits,
+    charge: Credits,
+    result: &'static str,
+    detail: String,
+    now: Millis,
+}
+
+impl Accepted {
+    fn new(
+        deps: &Deps,
+        mut job: Job,
+        sent: &[PersonnelId],
+        submission: &Submission,
+        now: Millis,
+    ) -> Result<Accepted, StoreError> {
+        let division = division::divide(sent, submission);
+        let (result, detail) = match submission {
+            Submission::Accepted { task_id, .. } => {
+                let next_poll_at = match guard::holds(Guard::Schedule) {
+                    true => deps.ladder().next_poll(0, now),
+                    false => now,
+                };
+                job.apply(Event::TaskAccepted { task_id: task_id.clone(), next_poll_at }, now)?;
+                ("accepted", format!("task {task_id}, {} contacts accepted", division.accepted.len()))
+            }
+            Submission::NothingChargeable { .. } => {
+                job.apply(Event::NothingChargeable, now)?;
+                ("nothing_chargeable", String::new())
+            }
+        };
+        job.submitted_at = Some(now);
+        job.failures = 0;
+        job.contacts = division.accepted.len() as u32;
+        let price = job.price.unwrap_or_default();
+        let charge = price.times(division.accepted.len()).min(job.cost.unwrap_or_default());
+        Ok(Accepted { job, division, price, charge, result, detail, now })
+    }
+
+    /// Task id, charge, and what became of the contacts that were skipped.
+    async fn record(self, connection: &mut sqlx::SqliteConnection) -> Result<(), StoreError> {
+        let Accepted { mut job, division, price, charge, result, detail, now } = self;
+        let before = requests::shares(&mut *connection, job.id).await?;
+        requests::commit_shares(&mut *connection, &before, Credits(-price.0)).await?;
+        items::finish(&mut *connection, job.id, job.event_id.as_ref(), &division.ended, now).await?;
+        let with_had = requests::shares(&mut *connection, job.id).await?;
+        reading::to_reading(&mut *connection, job.id, &division.read_from_profile, None, now).await?;
+        // What is unlocked may have been so by an earlier submission, which was taken back.
+        let had = !division.read_from_profile.is_empty();
+        let paid = match had && book_unanswered(&mut *connection, &mut job, now).await? {
+            true => with_had,
+            false => requests::shares(&mut *connection, job.id).await?,
+        };
+        requests::commit_shares(&mut *connection, &paid, price).await?;
+        ledger::release(&mut *connection, &job.account, job.id, now).await?;
+        if charge > Credits::ZERO {
+            ledger::charge(&mut *connection, &job.account, job.id, charge, now).await?;
+        }
+        let end = AttemptEnd { result, status: Some(201), ..AttemptEnd::default() };
+        attempts::end_attempt(&mut *connection, job.id, &end, now).await?;
+        jobs::save(&mut *connection, &job).await?;
+        timeline::of_job(&mut *connection, now, job.id, result, &detail).await?;
+        requests::finish_complete_of_job(connection, job.id, now).await
+    }
+}
+
+pub(in crate::worker) async fn record_failure(
+    deps: &Deps,
+    gate: &Gate,
+    mut job: Job,
+    error: &ApiError,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let meaning = match failure::submission(error.failure) {
+        SubmissionFailure::Doubt if !guard::holds(Guard::Verify) => SubmissionFailure::TryAgain,
+        meaning => meaning,
+    };
+    let end = failed_attempt(error);
+    deps.store.metrics().attempt_ended(end.result);
+    let event = event_of(meaning);
+    job.apply(event.clone(), now)?;
+    let took_no_effect = meaning != SubmissionFailure::Doubt;
+    match meaning {
+        SubmissionFailure::Doubt => {
+            let first_look = now.plus(deps.patience().verify_after_ms);
+            (job.looks, job.no_effect_looks, job.evidence) = (0, 0, None);
+            job.due_at = Some(first_look);
+        }
+        SubmissionFailure::Park => {
+            let last = balances::last_snapshot(deps.store.readers(), &gate.account).await?;
+            job.parked_balance = last.map(|snapshot| Credits(snapshot.total));
+            job.due_at = Some(now);
+        }
+        SubmissionFailure::TryAgain | SubmissionFailure::ReadStateFirst => {
+            job.failures += 1;
+            job.due_at = Some(retry_at(now, job.failures));
+        }
+        SubmissionFailure::WaitForRateLimit { .. } => {
+            // The gate waits; whoever was not refused yet goes first then.
+            job.failures += 1;
+            job.due_at = None;
+        }
+        _ => job.due_at = None,
+    }
+    let rejected = (meaning == SubmissionFailure::Reject)
+        .then(|| Outcome::Rejected { error_code: error.error_key.clone() });
+    let detail = detail(error);
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move {
+                if took_no_effect {
+                    take_back(&mut *connection, &mut job, now).await?;
+                }
+                attempts::end_attempt(&mut *connection, job.id, &end, now).await?;
+                if let Some(outcome) = &rejected {
+                    items::finish_all(&mut *connection, job.id, job.event_id.as_ref(), outcome, now).await?;
+                    book_unanswered(&mut *connection, &mut job, now).await?;
+                }
+                jobs::save(&mut *connection, &job).await?;
+                timeline::of_job(&mut *connection, now, job.id, event.name(), &detail).await?;
+                match rejected {
+                    Some(_) => requests::finish_complete_of_job(connection, job.id, now).await,
+                    None => Ok(()),
+                }
+            })
+        })
+        .await
+}
+
+fn failed_attempt(error: &ApiError) -> AttemptEnd {
+    AttemptEnd {
+        result: match error.failure {
+            Failure::NotSent => "not_sent",
+            Failure::Refused(_) => "refused",
+            Failure::Unknown => "unknown",
+        },
+        status: error.status,
+        error_key: error.error_key.clone(),
+        trace_id: error.trace_id.clone(),
+    }
+}
+
+fn event_of(meaning: SubmissionFailure) -> Event {
+    let waits_for = match meaning {
+        SubmissionFailure::Doubt => return Event::AnswerLost,
+        SubmissionFailure::Reject => return Event::Refused,
+        SubmissionFailure::TryAgain | SubmissionFailure::WaitForRateLimit { .. } => None,
+        SubmissionFailure::StopAccount => Some(WaitReason::InvalidApiKey),
+        SubmissionFailure::Park => Some(WaitReason::InsufficientCredits),
+        SubmissionFailure::ReadStateFirst => Some(WaitReason::Conflict),
+    };
+    Event::TookNoEffect { waits_for }
+}
+
+fn detail(error: &ApiError) -> String {
+    let parts = [
+        error.status.map(|status| format!("status {status}")),
+        error.error_key.clone(),
+        error.trace_id.as_ref().map(|trace_id| format!("trace {trace_id}")),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// For the negative control alone: takes an unfinished submission for one that took no effect.
+async fn send_again(deps: &Deps, mut job: Job, now: Millis) -> Result<(), StoreError> {
+    job.apply(Event::TookNoEffect { waits_for: None }, now)?;
+    let end = AttemptEnd { result: "not_sent", ..AttemptEnd::default() };
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move {
+                take_back(&mut *connection, &mut job, now).await?;
+                attempts::end_attempt(&mut *connection, job.id, &end, now).await?;
+                jobs::save(connection, &job).await
+            })
+        })
+        .await
+}
+
+/// At start: what an earlier process was sending when it ended may have taken effect.
+pub async fn doubt_unfinished(deps: &Deps) -> Result<usize, StoreError> {
+    let unfinished = due::submitting(deps.store.readers()).await?;
+    let (count, now) = (unfinished.len(), deps.clock.now());
+    for mut job in unfinished {
+        if !guard::holds(Guard::VerifyAtStart) {
+            send_again(deps, job, now).await?;
+            continue;
+        }
+        job.apply(Event::AnswerLost, now)?;
+        (job.looks, job.no_effect_looks, job.evidence) = (0, 0, None);
+        job.due_at = Some(now.plus(deps.patience().verify_after_ms));
+        let end = AttemptEnd { result: "unknown", ..AttemptEnd::default() };
+        deps.store.metrics().attempt_ended(end.result);
+        tracing::warn!(job_id = job.id.0, account = %job.account,
+            "the worker ended while this job was being sent; looking up whether it took effect");
+        deps.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    attempts::end_attempt(&mut *connection, job.id, &end, now).await?;
+                    jobs::save(&mut *connection, &job).await?;
+                    let detail = "the worker ended while it was being sent";
+                    timeline::of_job(connection, now, job.id, "answer_lost", detail).await
+                })
+            })
+            .await?;
+    }
+    Ok(count)
+}
