@@ -6,13 +6,13 @@
 //! 2. [`worker::intake`] takes the row from [`store::inbox`]; [`domain::request`] reads it into a request, or
 //!    a rejection with a reason, and [`worker::intake::quote`] says what it would cost. Its contacts become items.
 //! 3. [`worker::submit`] puts items into a job, asks what it would cost, and lets [`domain::credits`] decide.
-//!    [`worker::submit::intent`] is committed; then [`api`] sends the one POST that costs. [`worker::submit::submitted`]
+//!    [`worker::submit::intent`] is committed; then [`api`] sends the one POST that costs. [`worker::submit::answer`]
 //!    records what came of it: by [`domain::division`] for each contact, or by the error matrix in
 //!    [`domain::failure`].
 //! 4. [`worker::poll`] asks about the task on the steps of [`domain::pacing`]; [`domain::outcome`] reads what
 //!    became of each contact.
 //! 5. When the answer was lost, [`worker::doubt::verify`] looks up the effect and [`domain::doubt`] weighs it;
-//!    [`worker::read`] fetches values that no task will bring.
+//!    [`worker::profile`] fetches values that no task will bring.
 //! 6. [`worker::settle`] compares credits expected with credits gone: [`domain::reconcile`].
 //!
 //! Event unlocks and searches take the same way, by [`domain::direct`], and have their answer at once.

@@ -19,7 +19,7 @@ use crate::store::jobs::attempts::AttemptEnd;
 use crate::store::{StoreError, direct, items, jobs, requests, timeline};
 use crate::worker::doubt::unanswered::book_unanswered;
 use crate::worker::gate::{Entry, Gate, Permit};
-use crate::worker::submit::submitted::record_failure;
+use crate::worker::submit::answer::record_failure;
 use crate::worker::{Deps, Report, read_failure};
 
 /// Sends the call of a job whose intent is committed, and records what came of it.
@@ -230,7 +230,7 @@ pub(super) async fn confirm(
         Read::Later(Some(report)) => return Ok(report),
         Read::Later(None) => {
             let again = gate.trouble_until().max(deps.clock.now().plus(1_000));
-            super::read::put_off(deps, job_id, event.personnel_id.clone(), again, false).await?;
+            super::profile::put_off(deps, job_id, event.personnel_id.clone(), again, false).await?;
             return Ok(Report::did(1));
         }
     };
@@ -238,12 +238,12 @@ pub(super) async fn confirm(
     let open = access.as_ref().is_some_and(|access| access.full);
     if !open && event.set_aside {
         // The precheck was wrong about it: asked for after all.
-        return super::read::send_after_all(deps, job_id, event.personnel_id.clone(), now).await;
+        return super::profile::send_after_all(deps, job_id, event.personnel_id.clone(), now).await;
     }
     let patient = now.since(event.reading_since) < pacing::duration_ms(deps.config().submit.decide_after);
     if !open && patient {
-        let again = now.plus(super::read::pause_ms(event.reads));
-        super::read::put_off(deps, job_id, event.personnel_id.clone(), again, true).await?;
+        let again = now.plus(super::profile::pause_ms(event.reads));
+        super::profile::put_off(deps, job_id, event.personnel_id.clone(), again, true).await?;
         return Ok(Report::did(1));
     }
     if !open {

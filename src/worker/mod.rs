@@ -5,7 +5,7 @@
 //! normal run take the same path. In the order in which a request meets them: [`intake`] (with
 //! [`quote`] and [`taken`], and with [`heed`] for what is written over rows that were taken),
 //! [`submit`] (with [`form`], [`release`], [`sort`], [`intent`], [`submitted`] and [`unanswered`]),
-//! [`poll`], [`verify`], [`read`], [`settle`]; [`direct`] (with [`verify_direct`]) is what event
+//! [`poll`], [`verify`], [`profile`], [`settle`]; [`direct`] (with [`verify_direct`]) is what event
 //! unlocks and searches do otherwise. [`driver`] runs them all (with [`signals`], and [`idle`] for the
 //! end), [`erase`] once in a while, and [`notify`], which tells others; [`heartbeat`] tells whether
 //! they move. [`decide`] (with [`pause`]) is what people may do to the rows in between, and [`explain`]
@@ -20,7 +20,7 @@ pub mod intake;
 pub mod notify;
 pub mod people;
 pub mod poll;
-pub mod read;
+pub mod profile;
 pub mod run;
 pub mod settle;
 pub mod submit;

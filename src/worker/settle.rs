@@ -10,8 +10,8 @@ use crate::domain::{AccountId, Action, Credits, Millis};
 use crate::store::StoreError;
 use crate::store::credits::balances::Snapshot;
 use crate::store::credits::ledger;
-use crate::store::credits::windows::Window;
-use crate::store::credits::{balances, windows};
+use crate::store::credits::settlements::Window;
+use crate::store::credits::{balances, settlements};
 use crate::store::items::waiting;
 use crate::store::jobs::due;
 use crate::worker::balance::read_balance;
@@ -20,14 +20,14 @@ use crate::worker::{Deps, Report};
 /// Settles the account's window when it is time.
 pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
     let gate = &deps.gates[account];
-    if windows::has_running(deps.store.readers(), account).await? {
+    if settlements::has_running(deps.store.readers(), account).await? {
         return Ok(Report::idle());
     }
     let Some(window) = open_window(deps, account).await? else { return Ok(Report::idle()) };
     if window.jobs == 0 {
         deps.store
             .write(move |connection| {
-                Box::pin(async move { windows::discard_window(connection, window.id).await })
+                Box::pin(async move { settlements::discard_window(connection, window.id).await })
             })
             .await?;
         return Ok(Report::did(1));
@@ -59,8 +59,8 @@ async fn open_window(deps: &Deps, account: &AccountId) -> Result<Option<Window>,
     deps.store
         .write(move |connection| {
             Box::pin(async move {
-                windows::end_by_now(&mut *connection, &account, now).await?;
-                windows::read_window(connection, &account).await
+                settlements::end_by_now(&mut *connection, &account, now).await?;
+                settlements::read_window(connection, &account).await
             })
         })
         .await
@@ -88,17 +88,18 @@ async fn close(deps: &Deps, account: &AccountId, closing: Snapshot) -> Result<Re
         .write(move |connection| {
             Box::pin(async move {
                 // Read again inside the transaction: a submission may have begun since.
-                let Some(window) = windows::read_window(&mut *connection, &of_account).await? else {
+                let Some(window) = settlements::read_window(&mut *connection, &of_account).await? else {
                     return Ok(None);
                 };
                 if window.running > 0 || !closes(&window, &closing, now) {
                     return Ok(None);
                 }
-                let charges = windows::charges_of_window(&mut *connection, window.id).await?;
+                let charges = settlements::charges_of_window(&mut *connection, window.id).await?;
                 let jobs: Vec<JobCharge> = charges.iter().map(|(_, charge)| *charge).collect();
                 let (before, after) = (window.balance_before.map(Credits), Some(Credits(closing.total)));
                 let settlement = reconcile::audit(&jobs, before, after);
-                windows::close_window(&mut *connection, &window, Some(&closing), &settlement, now).await?;
+                settlements::close_window(&mut *connection, &window, Some(&closing), &settlement, now)
+                    .await?;
                 let other_price = other_price(&charges, &settlement, &estimates);
                 if let Some((action, price)) = other_price {
                     ledger::keep_price(connection, &of_account, action, price, now).await?;

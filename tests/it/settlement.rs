@@ -1,6 +1,6 @@
 //! Expected against spent.
 
-use unlockd::store::credits::windows;
+use unlockd::store::credits::settlements;
 
 use crate::support::{Setup, Town, good_ids, refs};
 
@@ -107,7 +107,7 @@ async fn a_window_that_a_submission_has_joined_is_not_discarded() {
     town.settle().await;
     let id = town.number("select id from windows").await;
     town.store()
-        .write(move |connection| Box::pin(windows::discard_window(connection, id)))
+        .write(move |connection| Box::pin(settlements::discard_window(connection, id)))
         .await
         .expect("the worker goes on");
     town.finish_all().await;

@@ -12,7 +12,7 @@ use unlockd::domain::Millis;
 use unlockd::store::StoreError;
 use unlockd::store::sqlite::lease::Lease;
 use unlockd::worker::doubt::verify;
-use unlockd::worker::{Deps, Report, erase, intake, poll, read, settle, submit};
+use unlockd::worker::{Deps, Report, erase, intake, poll, profile, settle, submit};
 
 use crate::calls::Calls;
 use crate::crash::Crash;
@@ -176,7 +176,7 @@ fn begin(deps: Arc<Deps>, index: usize) -> BoxFuture<'static, Result<Report, Sto
             1 => submit::run(&deps, &account).await,
             POLL => poll::run(&deps, &account).await,
             3 => verify::run(&deps, &account).await,
-            4 => read::run(&deps, &account).await,
+            4 => profile::run(&deps, &account).await,
             5 => settle::run(&deps, &account).await,
             ERASE => erase::run(&deps, || false).await,
             other => unreachable!("there is no pass {other}"),

@@ -4,13 +4,13 @@
 //! is idempotent by its id; what the inbox shows lags behind `requests` for a moment, is marked so
 //! there, and is written again until it is done.
 
-pub mod written;
+pub mod overrides;
 
 use serde_json::json;
 use sqlx::{FromRow, SqliteConnection};
 
 use crate::domain::Millis;
-use crate::store::inbox::written::by_worker;
+use crate::store::inbox::overrides::by_worker;
 use crate::store::{Store, StoreError};
 
 /// A new row, read as bytes: any program may have written anything.

@@ -2,7 +2,7 @@
 //! that they took no effect, and booked when their effect shows all the same.
 
 use crate::domain::{Credits, Millis};
-use crate::store::credits::{ledger, windows};
+use crate::store::credits::{ledger, settlements};
 use crate::store::jobs::Job;
 use crate::store::jobs::attempts;
 use crate::store::{StoreError, requests};
@@ -40,7 +40,7 @@ pub(in crate::worker) async fn book_unanswered(
     }
     let unbooked = lost - ledger::charged(&mut *connection, job.id).await?;
     if unbooked > Credits::ZERO {
-        job.window_id = Some(windows::open_window(&mut *connection, &job.account, now).await?);
+        job.window_id = Some(settlements::open_window(&mut *connection, &job.account, now).await?);
         ledger::charge(connection, &job.account, job.id, unbooked, now).await?;
     }
     Ok(true)

@@ -13,7 +13,7 @@ use crate::domain::outcome::Access;
 use crate::domain::sorting::Quote;
 use crate::domain::turns::Class;
 use crate::domain::{AccountId, Channel, Credits, Millis, PersonnelId};
-use crate::store::credits::{balances, ledger, windows};
+use crate::store::credits::{balances, ledger, settlements};
 use crate::store::items::reading;
 use crate::store::jobs::Job;
 use crate::store::jobs::{attempts, due};
@@ -219,7 +219,7 @@ pub(in crate::worker) async fn unexplained(
         .store
         .write(move |connection| {
             Box::pin(
-                async move { windows::charged_by_others(connection, &account, job_id, started_at).await },
+                async move { settlements::charged_by_others(connection, &account, job_id, started_at).await },
             )
         })
         .await?;

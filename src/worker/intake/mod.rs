@@ -5,7 +5,7 @@
 //! request has the row's id, and a row that was taken before, but not marked so, is recognised.
 //! What becomes of a row is decided in [`crate::worker::intake::quote`], and written down in [`crate::worker::intake::taken`].
 
-pub mod heed;
+pub mod overrides;
 pub mod quote;
 pub mod taken;
 
@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::domain::request::{self, Rejection, UnlockRequest, Wish};
 use crate::domain::{AccountId, Action, Channel, Millis, PersonnelId, RequestId, TaskId};
-use crate::store::inbox::written::Written;
+use crate::store::inbox::overrides::Written;
 use crate::store::inbox::{self, InboxRow};
 use crate::store::items::waiting;
 use crate::store::requests::NewRequest;
@@ -30,7 +30,7 @@ const BYTES_AT_ONCE: usize = 8 << 20;
 /// Takes a chunk of new rows and brings the inbox up to date.
 pub async fn run(deps: &Deps) -> Result<Report, StoreError> {
     let config = deps.config();
-    let mut did = heed::run(deps).await?;
+    let mut did = overrides::run(deps).await?;
     did += inbox::catch_up(&deps.store, 2 * ROWS_AT_ONCE).await?;
     let now = deps.clock.now();
     if config.inbox.watch {
@@ -44,7 +44,7 @@ pub async fn run(deps: &Deps) -> Result<Report, StoreError> {
 
 /// At start: takes rows again whose requests a restored, older database does not have.
 pub async fn take_forgotten(deps: &Deps) -> Result<usize, StoreError> {
-    heed::run(deps).await?;
+    overrides::run(deps).await?;
     let rows = inbox::forgotten_rows(&deps.store).await?;
     let count = rows.len();
     if count > 0 {

@@ -17,8 +17,8 @@ use crate::worker::doubt::verify;
 use crate::worker::run::heartbeat;
 use crate::worker::run::idle::watch_for_idle;
 use crate::worker::run::signals::{Signals, sleep};
-use crate::worker::submit::submitted;
-use crate::worker::{Deps, Report, erase, intake, notify, poll, read, settle, submit};
+use crate::worker::submit::answer;
+use crate::worker::{Deps, Report, erase, intake, notify, poll, profile, settle, submit};
 
 /// The passes of an account, in the order in which a request meets them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Pass {
             Pass::Submit => submit::run(deps, account).await,
             Pass::Poll => poll::run(deps, account).await,
             Pass::Verify => verify::run(deps, account).await,
-            Pass::Read => read::run(deps, account).await,
+            Pass::Read => profile::run(deps, account).await,
             Pass::Settle => settle::run(deps, account).await,
         }
     }
@@ -72,7 +72,7 @@ pub async fn recover(deps: &Deps) -> Result<(), StoreError> {
     }
     // First: what is put right below may be news already.
     notify::begin(deps).await?;
-    submitted::doubt_unfinished(deps).await?;
+    answer::doubt_unfinished(deps).await?;
     intake::take_forgotten(deps).await?;
     Ok(())
 }

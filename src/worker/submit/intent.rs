@@ -10,7 +10,7 @@ use crate::domain::job::Event;
 use crate::domain::sorting::Sorting;
 use crate::domain::{Credits, Millis, PersonnelId, RequestId};
 use crate::guard::{self, Guard};
-use crate::store::credits::{ledger, windows};
+use crate::store::credits::{ledger, settlements};
 use crate::store::jobs::Job;
 use crate::store::jobs::attempts;
 use crate::store::jobs::attempts::Attempt;
@@ -68,7 +68,7 @@ pub(in crate::worker) async fn commit_intent(
                 attempt.balance_before = ledger::opening_balance(&mut *connection, &job.account).await?;
                 job.apply(Event::SendStarted, now)?;
                 (job.price, job.cost, job.due_at) = (Some(price), Some(attempt.cost), None);
-                job.window_id = Some(windows::open_window(&mut *connection, &job.account, now).await?);
+                job.window_id = Some(settlements::open_window(&mut *connection, &job.account, now).await?);
                 attempts::begin_attempt(&mut *connection, job.id, &attempt, now).await?;
                 ledger::hold(&mut *connection, &job.account, job.id, attempt.cost, now).await?;
                 requests::commit_shares(&mut *connection, &shares, price).await?;

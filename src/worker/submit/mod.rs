@@ -8,11 +8,11 @@
 //!
 //! One submission at a time for each account: what is free to spend is then never counted twice.
 
-pub mod form;
+pub mod answer;
+pub mod batch;
 pub mod intent;
-pub mod release;
-pub mod sort;
-pub mod submitted;
+pub mod parked;
+pub mod precheck;
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use crate::domain::turns::Class;
 use crate::domain::{AccountId, Credits};
 use crate::failpoint::{self, Place};
 use crate::guard::{self, Guard};
-use crate::store::credits::windows;
+use crate::store::credits::settlements;
 use crate::store::jobs::Job;
 use crate::store::jobs::due;
 use crate::store::sqlite::disk;
@@ -35,10 +35,10 @@ use crate::worker::balance::{purse, read_balance};
 use crate::worker::doubt::unanswered::book_unread;
 use crate::worker::gate::{Entry, Gate, Permit};
 use crate::worker::people::pause;
-use crate::worker::submit::form::form;
+use crate::worker::submit::batch::form;
 use crate::worker::submit::intent::{Intent, commit_intent};
-use crate::worker::submit::release::release;
-use crate::worker::submit::sort::{Sorted, set_aside, sort};
+use crate::worker::submit::parked::release;
+use crate::worker::submit::precheck::{Sorted, set_aside, sort};
 use crate::worker::{Deps, Report, direct};
 
 /// If more than this lies between the commit of the intent and the first byte of the body, the
@@ -117,7 +117,7 @@ async fn advance(deps: &Deps, gate: &Gate, job: &Job, restored: bool) -> Result<
         // be too high, but is not worth a call.
         Admission::Wait(reason) => return hold(deps, job, reason, (None, None)).await,
         // Whoever else spends the pool may have done so since the last stretch ended.
-        Admission::Go if !windows::has_opening(deps.store.readers(), &gate.account).await? => {
+        Admission::Go if !settlements::has_opening(deps.store.readers(), &gate.account).await? => {
             return read_balance(deps, gate, "before_submission").await;
         }
         Admission::Go => {}
@@ -243,7 +243,7 @@ async fn send(deps: &Deps, gate: &Gate, job: &Job, sorting: Sorting) -> Result<R
         false => answer,
     };
     let lesson = permit.learn(&answer);
-    submitted::record(deps, gate, sending, &sorting.chargeable, &answer).await?;
+    answer::record(deps, gate, sending, &sorting.chargeable, &answer).await?;
     gate.keep(lesson).await?;
     Ok(Report::did(1))
 }

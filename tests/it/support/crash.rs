@@ -3,7 +3,7 @@
 use tempfile::TempDir;
 use unlockd::worker::doubt::verify;
 use unlockd::worker::run::driver;
-use unlockd::worker::{intake, poll, read, settle, submit};
+use unlockd::worker::{intake, poll, profile, settle, submit};
 
 use super::{Town, connect};
 
@@ -60,7 +60,7 @@ impl Town {
                     1 => submit::run(&deps, &account).await,
                     2 => poll::run(&deps, &account).await,
                     3 => verify::run(&deps, &account).await,
-                    4 => read::run(&deps, &account).await,
+                    4 => profile::run(&deps, &account).await,
                     _ => settle::run(&deps, &account).await,
                 };
                 if report.expect("the database is well").did > 0 {

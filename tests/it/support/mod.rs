@@ -36,7 +36,7 @@ use unlockd::store::sqlite::lease::{self, Lease};
 use unlockd::worker::doubt::verify;
 use unlockd::worker::run::driver::{self, End};
 use unlockd::worker::run::idle;
-use unlockd::worker::{Deps, poll, read, settle, submit};
+use unlockd::worker::{Deps, poll, profile, settle, submit};
 
 use invariants::Allowed;
 use relay::{Exchange, Relay};
@@ -237,7 +237,7 @@ impl Town {
                 submit::run(&deps, &account).await,
                 poll::run(&deps, &account).await,
                 verify::run(&deps, &account).await,
-                read::run(&deps, &account).await,
+                profile::run(&deps, &account).await,
                 settle::run(&deps, &account).await,
             ];
             for report in reports {

@@ -18,7 +18,7 @@ use crate::store::jobs::attempts;
 use crate::store::{StoreError, accounts, items, jobs, requests, timeline};
 use crate::worker::balance::after_failed_read;
 use crate::worker::gate::{Entry, Gate};
-use crate::worker::submit::sort::{PRECHECK_TRIES, paid_in_vain};
+use crate::worker::submit::precheck::{PRECHECK_TRIES, paid_in_vain};
 use crate::worker::{Deps, Report, direct, read_failure};
 
 /// Profiles in one run; others get their turn in between.

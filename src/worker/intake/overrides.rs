@@ -7,7 +7,7 @@
 //! else in the worker's columns is the worker's: what somebody writes there gives way to the truth.
 
 use crate::domain::{Credits, RequestId};
-use crate::store::inbox::written::{self, Written};
+use crate::store::inbox::overrides::{self, Written};
 use crate::store::requests::unsent;
 use crate::store::{StoreError, requests, timeline};
 use crate::worker::{Deps, intake};
@@ -17,7 +17,7 @@ const AT_ONCE: u32 = 1_000;
 
 /// Heeds what was written over rows that were taken; returns how many there were.
 pub(in crate::worker) async fn run(deps: &Deps) -> Result<usize, StoreError> {
-    let written = written::by_others(&deps.store, AT_ONCE).await?;
+    let written = overrides::by_others(&deps.store, AT_ONCE).await?;
     if written.is_empty() {
         return Ok(0);
     }
@@ -28,7 +28,7 @@ pub(in crate::worker) async fn run(deps: &Deps) -> Result<usize, StoreError> {
         }
     }
     intake::end_untaken(deps, &untaken).await?;
-    written::looked_at(&deps.store, &written).await?;
+    overrides::looked_at(&deps.store, &written).await?;
     Ok(written.len())
 }
 
