@@ -1,10 +1,10 @@
 //! What is known about an account between two starts: pause, refused key, rate limit.
 
-use sqlx::{FromRow, SqliteConnection, SqliteExecutor, SqlitePool};
+use crate::store::{Reads, StoreError, Tx};
+use sqlx::{FromRow, SqliteExecutor};
 
 use crate::domain::rate::Rate;
 use crate::domain::{AccountId, Millis};
-use crate::store::StoreError;
 
 /// An account's row; an account without one has the defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq, FromRow)]
@@ -35,7 +35,7 @@ pub async fn read(executor: impl SqliteExecutor<'_>, account: &AccountId) -> Res
     let row = sqlx::query_as(
         "select paused_at, key_refused_at, refused_key, resumed_at, restored_at, rate_limit, rate_window_ms, rate_remaining,
                 rate_resets_at, blocked_until
-         from accounts where account = ?1",
+         from accounts where account = $1",
     )
     .bind(account.as_str())
     .fetch_optional(executor)
@@ -44,17 +44,17 @@ pub async fn read(executor: impl SqliteExecutor<'_>, account: &AccountId) -> Res
 }
 
 /// Whether a person has stopped submitting, as of this transaction.
-pub async fn is_paused(connection: &mut SqliteConnection, account: &AccountId) -> Result<bool, StoreError> {
+pub async fn is_paused(connection: &mut Tx, account: &AccountId) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar(
-        "select exists (select 1 from accounts where account = ?1 and paused_at is not null)",
+        "select exists (select 1 from accounts where account = $1 and paused_at is not null)",
     )
     .bind(account.as_str())
     .fetch_one(connection)
     .await?)
 }
 
-async fn ensure(connection: &mut SqliteConnection, account: &AccountId) -> Result<(), StoreError> {
-    sqlx::query("insert into accounts (account) values (?1) on conflict do nothing")
+async fn ensure(connection: &mut Tx, account: &AccountId) -> Result<(), StoreError> {
+    sqlx::query("insert into accounts (account) values ($1) on conflict do nothing")
         .bind(account.as_str())
         .execute(connection)
         .await?;
@@ -63,12 +63,12 @@ async fn ensure(connection: &mut SqliteConnection, account: &AccountId) -> Resul
 
 /// Stops (`Some`) or continues (`None`) submitting, as a person asked.
 pub async fn set_paused(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     account: &AccountId,
     paused_at: Option<Millis>,
 ) -> Result<(), StoreError> {
     ensure(connection, account).await?;
-    sqlx::query("update accounts set paused_at = ?2 where account = ?1")
+    sqlx::query("update accounts set paused_at = $2 where account = $1")
         .bind(account.as_str())
         .bind(paused_at.map(|at| at.0))
         .execute(connection)
@@ -79,12 +79,12 @@ pub async fn set_paused(
 /// Notes that the database is an older copy (`Some`), or that a person vouches for what it does not
 /// know (`None`).
 pub async fn set_restored(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     account: &AccountId,
     restored_at: Option<Millis>,
 ) -> Result<(), StoreError> {
     ensure(connection, account).await?;
-    sqlx::query("update accounts set restored_at = ?2 where account = ?1")
+    sqlx::query("update accounts set restored_at = $2 where account = $1")
         .bind(account.as_str())
         .bind(restored_at.map(|at| at.0))
         .execute(connection)
@@ -94,12 +94,12 @@ pub async fn set_restored(
 
 /// Notes that a person wants parked and expired work to be tried again.
 pub async fn set_resumed(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     account: &AccountId,
     resumed_at: Millis,
 ) -> Result<(), StoreError> {
     ensure(connection, account).await?;
-    sqlx::query("update accounts set resumed_at = ?2 where account = ?1")
+    sqlx::query("update accounts set resumed_at = $2 where account = $1")
         .bind(account.as_str())
         .bind(resumed_at.0)
         .execute(connection)
@@ -109,12 +109,12 @@ pub async fn set_resumed(
 
 /// Notes that the key with this fingerprint was refused, or that none is (`None`).
 pub async fn set_refused_key(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     account: &AccountId,
     refused: Option<(&str, Millis)>,
 ) -> Result<(), StoreError> {
     ensure(connection, account).await?;
-    sqlx::query("update accounts set refused_key = ?2, key_refused_at = ?3 where account = ?1")
+    sqlx::query("update accounts set refused_key = $2, key_refused_at = $3 where account = $1")
         .bind(account.as_str())
         .bind(refused.map(|(fingerprint, _)| fingerprint))
         .bind(refused.map(|(_, at)| at.0))
@@ -124,14 +124,10 @@ pub async fn set_refused_key(
 }
 
 /// Restores the rate limit as last learned.
-pub async fn read_rate(
-    readers: &SqlitePool,
-    account: &AccountId,
-    per_minute: u32,
-) -> Result<Rate, StoreError> {
+pub async fn read_rate(readers: &Reads, account: &AccountId, per_minute: u32) -> Result<Rate, StoreError> {
     let row = read(readers, account).await?;
     let sent: Vec<i64> =
-        sqlx::query_scalar("select sent_at from recent_calls where account = ?1 order by sent_at")
+        sqlx::query_scalar("select sent_at from recent_calls where account = $1 order by sent_at")
             .bind(account.as_str())
             .fetch_all(readers)
             .await?;
@@ -146,13 +142,13 @@ pub async fn read_rate(
 }
 
 /// When all accounts have called lately, and the latest `Retry-After` that any of them was told.
-pub async fn sent_and_blocked(readers: &SqlitePool) -> Result<(Vec<Millis>, Option<Millis>), StoreError> {
+pub async fn sent_and_blocked(readers: &Reads) -> Result<(Vec<Millis>, Option<Millis>), StoreError> {
     let sent: Vec<i64> = sqlx::query_scalar("select sent_at from recent_calls").fetch_all(readers).await?;
     Ok((sent.into_iter().map(Millis).collect(), blocked_until(readers).await?))
 }
 
 /// The latest moment before which the API wants no call, whatever the account that was told.
-pub async fn blocked_until(readers: &SqlitePool) -> Result<Option<Millis>, StoreError> {
+pub async fn blocked_until(readers: &Reads) -> Result<Option<Millis>, StoreError> {
     let until: Option<i64> =
         sqlx::query_scalar("select max(blocked_until) from accounts").fetch_one(readers).await?;
     Ok(until.map(Millis))
@@ -160,17 +156,17 @@ pub async fn blocked_until(readers: &SqlitePool) -> Result<Option<Millis>, Store
 
 /// Books a call before it is sent, and forgets those of more than two windows ago.
 pub async fn book_call(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     account: &AccountId,
     sent_at: Millis,
     window_ms: i64,
 ) -> Result<(), StoreError> {
-    sqlx::query("delete from recent_calls where account = ?1 and sent_at <= ?2")
+    sqlx::query("delete from recent_calls where account = $1 and sent_at <= $2")
         .bind(account.as_str())
         .bind(sent_at.plus(-2 * window_ms).0)
         .execute(&mut *connection)
         .await?;
-    sqlx::query("insert into recent_calls (account, sent_at) values (?1, ?2)")
+    sqlx::query("insert into recent_calls (account, sent_at) values ($1, $2)")
         .bind(account.as_str())
         .bind(sent_at.0)
         .execute(connection)
@@ -180,16 +176,12 @@ pub async fn book_call(
 
 /// Keeps what was learned about the rate limit. A later `Retry-After` that another program was told
 /// stays: whoever saves knows only of its own.
-pub async fn save_rate(
-    connection: &mut SqliteConnection,
-    account: &AccountId,
-    rate: &Rate,
-) -> Result<(), StoreError> {
+pub async fn save_rate(connection: &mut Tx, account: &AccountId, rate: &Rate) -> Result<(), StoreError> {
     ensure(connection, account).await?;
     sqlx::query(
-        "update accounts set rate_limit = ?2, rate_window_ms = ?3, rate_remaining = ?4, rate_resets_at = ?5,
-                blocked_until = nullif(max(coalesce(blocked_until, 0), coalesce(?6, 0)), 0)
-         where account = ?1",
+        "update accounts set rate_limit = $2, rate_window_ms = $3, rate_remaining = $4, rate_resets_at = $5,
+                blocked_until = nullif(max(coalesce(blocked_until, 0), coalesce($6, 0)), 0)
+         where account = $1",
     )
     .bind(account.as_str())
     .bind(i64::from(rate.limit()))

@@ -3,17 +3,16 @@
 //! Their items are rows of `items` like contacts, so approving, cancelling, holding and finishing
 //! need nothing of their own; what they brought is in `direct_results`.
 
-use sqlx::{SqliteConnection, SqlitePool};
+use crate::store::{Reads, StoreError, Tx};
 
 use crate::domain::direct::Direct;
 use crate::domain::{AccountId, Action, Credits, EventId, JobId, Millis};
-use crate::store::StoreError;
 
 /// What a job without contacts asks for; `None` when nothing of it is left to be sent.
-pub async fn wish(readers: &SqlitePool, job_id: JobId) -> Result<Option<Direct>, StoreError> {
+pub async fn wish(readers: &Reads, job_id: JobId) -> Result<Option<Direct>, StoreError> {
     let row: Option<(String, String, Option<String>)> = sqlx::query_as(
         "select i.action, i.personnel_id, r.query from items i join requests r on r.id = i.request_id
-         where i.job_id = ?1 and i.state in ('assigned', 'reading') order by i.id limit 1",
+         where i.job_id = $1 and i.state in ('assigned', 'reading') order by i.id limit 1",
     )
     .bind(job_id.0)
     .fetch_optional(readers)
@@ -33,14 +32,14 @@ pub async fn wish(readers: &SqlitePool, job_id: JobId) -> Result<Option<Direct>,
 
 /// Puts the oldest waiting page of a search into a job.
 pub async fn assign_oldest_page(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     account: &AccountId,
     action: Action,
     job_id: JobId,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "update items set state = 'assigned', job_id = ?3
-         where id = (select id from items where state = 'waiting' and account = ?1 and action = ?2
+        "update items set state = 'assigned', job_id = $3
+         where id = (select id from items where state = 'waiting' and account = $1 and action = $2
                      order by id limit 1)",
     )
     .bind(account.as_str())
@@ -54,7 +53,7 @@ pub async fn assign_oldest_page(
 /// Keeps what a call brought, for each item that waits for it. Only the first has cost something;
 /// the others joined it.
 pub async fn keep_result(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     job_id: JobId,
     credits_used: Credits,
     result: &str,
@@ -63,9 +62,9 @@ pub async fn keep_result(
     sqlx::query(
         "insert into direct_results (item_id, request_id, credits_used, result, at)
          select i.id, i.request_id,
-                iif(i.id = (select min(id) from items where job_id = ?1 and state in ('assigned', 'reading')), ?2, 0),
-                ?3, ?4
-         from items i where i.job_id = ?1 and i.state in ('assigned', 'reading')
+                iif(i.id = (select min(id) from items where job_id = $1 and state in ('assigned', 'reading')), $2, 0),
+                $3, $4
+         from items i where i.job_id = $1 and i.state in ('assigned', 'reading')
          on conflict (item_id) do nothing",
     )
     .bind(job_id.0)
@@ -78,14 +77,10 @@ pub async fn keep_result(
 }
 
 /// Adds what the event's list says about access to the result of each item that waits for it.
-pub async fn add_to_result(
-    connection: &mut SqliteConnection,
-    job_id: JobId,
-    semantics: &str,
-) -> Result<(), StoreError> {
+pub async fn add_to_result(connection: &mut Tx, job_id: JobId, semantics: &str) -> Result<(), StoreError> {
     sqlx::query(
-        "update direct_results set result = json_patch(result, ?2)
-         where item_id in (select id from items where job_id = ?1 and state = 'reading')",
+        "update direct_results set result = json_patch(result, $2)
+         where item_id in (select id from items where job_id = $1 and state = 'reading')",
     )
     .bind(job_id.0)
     .bind(semantics)
@@ -97,15 +92,15 @@ pub async fn add_to_result(
 /// Settles the items of a call. `outcome` is `delivered` or `no_value`; `source` says whether it was
 /// bought (`task`) or there already (`profile`).
 pub async fn finish(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     job_id: JobId,
     outcome: &str,
     source: Option<&str>,
     now: Millis,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "update items set state = 'done', outcome = ?2, source = ?3, read_at = null, resolved_at = ?4
-         where job_id = ?1 and state in ('assigned', 'reading')",
+        "update items set state = 'done', outcome = $2, source = $3, read_at = null, resolved_at = $4
+         where job_id = $1 and state in ('assigned', 'reading')",
     )
     .bind(job_id.0)
     .bind(outcome)
@@ -117,16 +112,12 @@ pub async fn finish(
 }
 
 /// Lets the next page of a search wait for its turn, if its request wants it.
-pub async fn want_page(
-    connection: &mut SqliteConnection,
-    job_id: JobId,
-    page: u32,
-) -> Result<(), StoreError> {
+pub async fn want_page(connection: &mut Tx, job_id: JobId, page: u32) -> Result<(), StoreError> {
     sqlx::query(
         "insert into items (request_id, account, action, event_id, personnel_id, state)
-         select distinct r.id, r.account, r.action, null, ?2, 'waiting'
+         select distinct r.id, r.account, r.action, null, $2, 'waiting'
          from items i join requests r on r.id = i.request_id
-         where i.job_id = ?1 and r.max_pages >= ?3 and r.finished_at is null
+         where i.job_id = $1 and r.max_pages >= $3 and r.finished_at is null
            -- A person who cancels wants no more, although the page before was on its way.
            and not exists (select 1 from request_events e where e.request_id = r.id and e.event = 'cancel')
          on conflict (request_id, personnel_id) do nothing",
@@ -140,12 +131,9 @@ pub async fn want_page(
 }
 
 /// What the result of a job's call has cost, if it is kept.
-pub async fn credits_used(
-    connection: &mut SqliteConnection,
-    job_id: JobId,
-) -> Result<Option<Credits>, StoreError> {
+pub async fn credits_used(connection: &mut Tx, job_id: JobId) -> Result<Option<Credits>, StoreError> {
     let credits: Option<i64> = sqlx::query_scalar(
-        "select sum(d.credits_used) from direct_results d join items i on i.id = d.item_id where i.job_id = ?1",
+        "select sum(d.credits_used) from direct_results d join items i on i.id = d.item_id where i.job_id = $1",
     )
     .bind(job_id.0)
     .fetch_one(connection)

@@ -6,14 +6,17 @@
 //! is guarded by the row's version and must change exactly one row; the next state always comes from
 //! `domain`, never from SQL.
 //!
-//! The files: [`inbox`] (the table other programs write), [`written`] (what they wrote over rows that were
-//! taken), [`requests`], `rejections` (why one brought nothing), [`unsent`] (what of one may still be taken
-//! back), [`items`], [`waiting`] (those in no job yet), [`reading`] (items whose value is in a profile),
-//! [`paid`] (what need not be bought), [`direct`] (results of event unlocks and searches), [`jobs`],
-//! [`due`] (which of them are next), [`attempts`] (the intent before each POST), [`ledger`] (holds,
-//! charges, prices), [`balances`], [`windows`] (settlements), [`accounts`] (pause, key, rate limit),
-//! [`outbox`] (messages for `notify.url`), [`lease`] (one worker for one database), [`disk`] (room for what
-//! was paid for), [`erase`], [`backup`], [`timeline`], [`report`] (what people read).
+//! The rooms, in the order in which a row meets them:
+//!
+//! - [`inbox`]: the table other programs write, and what they overwrite in rows that were taken.
+//! - [`requests`]: what was taken, why one brought nothing, and what of one can still be cancelled.
+//! - [`items`]: contacts of requests; those in no job yet, those whose value is in a profile, those that need
+//!   not be bought.
+//! - [`jobs`]: remote tasks, which of them are due, and the attempts (the intent before each POST).
+//! - [`credits`]: holds, charges, prices, balances and settlements. [`direct`]: results of events and searches.
+//! - [`accounts`]: pause, key, rate limit. [`outbox`]: messages for `notify.url`. [`timeline`]. [`report`]: what
+//!   people read.
+//! - [`sqlite`]: what is SQLite and not SQL: files, the writer, the lease, disk space, backup, erasing.
 
 pub mod accounts;
 pub mod credits;
@@ -27,18 +30,18 @@ pub mod report;
 pub mod requests;
 pub mod sqlite;
 pub mod timeline;
+mod tx;
 
 use std::path::{Path, PathBuf};
 
 use futures_util::future::BoxFuture;
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqlitePool;
 
 use crate::metrics::Metrics;
 use sqlite::open::{inbox_migrations, migrate, prepare, readers, state_migrations};
 
 pub use error::StoreError;
 pub use sqlite::writer::Writer;
+pub use tx::{Reads, Tx};
 
 /// Connections that read at the same time.
 const READERS: u32 = 4;
@@ -47,9 +50,9 @@ const READERS: u32 = 4;
 #[derive(Clone)]
 pub struct Store {
     writer: Writer,
-    readers: SqlitePool,
+    readers: Reads,
     inbox: Writer,
-    inbox_readers: SqlitePool,
+    inbox_readers: Reads,
     path: PathBuf,
     inbox_path: PathBuf,
     metrics: Metrics,
@@ -88,7 +91,7 @@ impl Store {
     pub async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
         self.writer.write(work).await
     }
@@ -99,7 +102,7 @@ impl Store {
     pub async fn write_as_last_resort<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
         sqlite::disk::drop_ballast(self);
         let connection = prepare(&self.path, 0o600).await?;
@@ -119,7 +122,7 @@ impl Store {
     }
 
     /// The read-only connections. A read sees what was committed when it began.
-    pub fn readers(&self) -> &SqlitePool {
+    pub fn readers(&self) -> &Reads {
         &self.readers
     }
 
@@ -131,7 +134,7 @@ impl Store {
     /// Whether no statement is running or waiting: what a caller still waits for is then no answer of
     /// the database.
     pub fn is_quiet(&self) -> bool {
-        let idle = |pool: &SqlitePool| pool.num_idle() == pool.size() as usize;
+        let idle = |pool: &Reads| pool.num_idle() == pool.size() as usize;
         let written = self.writer.is_quiet() && self.inbox.is_quiet();
         written && idle(&self.readers) && idle(&self.inbox_readers)
     }

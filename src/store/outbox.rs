@@ -1,10 +1,10 @@
 //! The `outbox` table: messages for `notify.url`. Triggers write them (migration 0104); here they are
 //! read, and marked with what came of their delivery.
 
-use sqlx::{FromRow, SqliteConnection, SqlitePool};
+use crate::store::{Reads, StoreError, Tx};
+use sqlx::FromRow;
 
 use crate::domain::Millis;
-use crate::store::StoreError;
 
 /// A message that is to be delivered.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
@@ -22,7 +22,7 @@ pub struct Message {
 }
 
 /// From now on messages are written.
-pub async fn open(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+pub async fn open(connection: &mut Tx) -> Result<(), StoreError> {
     sqlx::query("insert into outbox_is_open (id) values (1) on conflict do nothing")
         .execute(connection)
         .await?;
@@ -30,9 +30,9 @@ pub async fn open(connection: &mut SqliteConnection) -> Result<(), StoreError> {
 }
 
 /// From now on no messages are written, and those that wait are given up. Returns how many.
-pub async fn close(connection: &mut SqliteConnection, now: Millis) -> Result<u64, StoreError> {
+pub async fn close(connection: &mut Tx, now: Millis) -> Result<u64, StoreError> {
     sqlx::query("delete from outbox_is_open where id = 1").execute(&mut *connection).await?;
-    let given_up = sqlx::query("update outbox set state = 'given_up', ended_at = ?1 where state = 'waiting'")
+    let given_up = sqlx::query("update outbox set state = 'given_up', ended_at = $1 where state = 'waiting'")
         .bind(now.0)
         .execute(connection)
         .await?;
@@ -40,10 +40,10 @@ pub async fn close(connection: &mut SqliteConnection, now: Millis) -> Result<u64
 }
 
 /// Messages that are due, longest due first.
-pub async fn due(readers: &SqlitePool, now: Millis, limit: u32) -> Result<Vec<Message>, StoreError> {
+pub async fn due(readers: &Reads, now: Millis, limit: u32) -> Result<Vec<Message>, StoreError> {
     Ok(sqlx::query_as(
         "select id, message_id, type, at, data, attempts from outbox
-         where state = 'waiting' and due_at <= ?1 order by due_at, id limit ?2",
+         where state = 'waiting' and due_at <= $1 order by due_at, id limit $2",
     )
     .bind(now.0)
     .bind(limit)
@@ -52,7 +52,7 @@ pub async fn due(readers: &SqlitePool, now: Millis, limit: u32) -> Result<Vec<Me
 }
 
 /// When the next message is due.
-pub async fn next_due(readers: &SqlitePool) -> Result<Option<Millis>, StoreError> {
+pub async fn next_due(readers: &Reads) -> Result<Option<Millis>, StoreError> {
     let at: Option<i64> = sqlx::query_scalar("select min(due_at) from outbox where state = 'waiting'")
         .fetch_one(readers)
         .await?;
@@ -60,26 +60,26 @@ pub async fn next_due(readers: &SqlitePool) -> Result<Option<Millis>, StoreError
 }
 
 /// Whether a message waits for its first attempt.
-pub async fn has_untried(readers: &SqlitePool) -> Result<bool, StoreError> {
+pub async fn has_untried(readers: &Reads) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar("select exists (select 1 from outbox where state = 'waiting' and due_at = 0)")
         .fetch_one(readers)
         .await?)
 }
 
 /// The receiver has it.
-pub async fn delivered(connection: &mut SqliteConnection, id: i64, now: Millis) -> Result<(), StoreError> {
+pub async fn delivered(connection: &mut Tx, id: i64, now: Millis) -> Result<(), StoreError> {
     end(connection, id, "delivered", now).await
 }
 
 /// It is not tried again.
-pub async fn give_up(connection: &mut SqliteConnection, id: i64, now: Millis) -> Result<(), StoreError> {
+pub async fn give_up(connection: &mut Tx, id: i64, now: Millis) -> Result<(), StoreError> {
     end(connection, id, "given_up", now).await
 }
 
 /// Not guarded to change one row: an outbox that was closed in the meantime has ended it already.
-async fn end(connection: &mut SqliteConnection, id: i64, state: &str, now: Millis) -> Result<(), StoreError> {
+async fn end(connection: &mut Tx, id: i64, state: &str, now: Millis) -> Result<(), StoreError> {
     sqlx::query(
-        "update outbox set state = ?2, attempts = attempts + 1, ended_at = ?3 where id = ?1 and state = 'waiting'",
+        "update outbox set state = $2, attempts = attempts + 1, ended_at = $3 where id = $1 and state = 'waiting'",
     )
     .bind(id)
     .bind(state)
@@ -90,8 +90,8 @@ async fn end(connection: &mut SqliteConnection, id: i64, state: &str, now: Milli
 }
 
 /// It is tried again at `due_at`.
-pub async fn retry(connection: &mut SqliteConnection, id: i64, due_at: Millis) -> Result<(), StoreError> {
-    sqlx::query("update outbox set attempts = attempts + 1, due_at = ?2 where id = ?1 and state = 'waiting'")
+pub async fn retry(connection: &mut Tx, id: i64, due_at: Millis) -> Result<(), StoreError> {
+    sqlx::query("update outbox set attempts = attempts + 1, due_at = $2 where id = $1 and state = 'waiting'")
         .bind(id)
         .bind(due_at.0)
         .execute(connection)
@@ -100,18 +100,18 @@ pub async fn retry(connection: &mut SqliteConnection, id: i64, due_at: Millis) -
 }
 
 /// Whether messages that ended before this time are still kept.
-pub async fn has_ended(readers: &SqlitePool, before: Millis) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar("select exists (select 1 from outbox where state <> 'waiting' and ended_at < ?1)")
+pub async fn has_ended(readers: &Reads, before: Millis) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar("select exists (select 1 from outbox where state <> 'waiting' and ended_at < $1)")
         .bind(before.0)
         .fetch_one(readers)
         .await?)
 }
 
 /// Forgets messages that ended before this time, at most `limit`.
-pub async fn prune(connection: &mut SqliteConnection, before: Millis, limit: u32) -> Result<(), StoreError> {
+pub async fn prune(connection: &mut Tx, before: Millis, limit: u32) -> Result<(), StoreError> {
     sqlx::query(
         "delete from outbox where id in
-             (select id from outbox where state <> 'waiting' and ended_at < ?1 order by ended_at limit ?2)",
+             (select id from outbox where state <> 'waiting' and ended_at < $1 order by ended_at limit $2)",
     )
     .bind(before.0)
     .bind(limit)

@@ -1,13 +1,12 @@
 //! The append-only timeline of requests and jobs: `request_events`. Never holds personal data.
 
-use sqlx::SqliteConnection;
+use crate::store::{StoreError, Tx};
 
 use crate::domain::{JobId, Millis, RequestId};
-use crate::store::StoreError;
 
 /// Adds an event of a request.
 pub async fn of_request(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     at: Millis,
     request_id: RequestId,
     event: &str,
@@ -18,7 +17,7 @@ pub async fn of_request(
 
 /// Adds an event of a job.
 pub async fn of_job(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     at: Millis,
     job_id: JobId,
     event: &str,
@@ -28,7 +27,7 @@ pub async fn of_job(
 }
 
 async fn add(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     at: Millis,
     request_id: Option<i64>,
     job_id: Option<i64>,
@@ -36,7 +35,7 @@ async fn add(
     detail: &str,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "insert into request_events (at, request_id, job_id, event, detail) values (?1, ?2, ?3, ?4, nullif(?5, ''))",
+        "insert into request_events (at, request_id, job_id, event, detail) values ($1, $2, $3, $4, nullif($5, ''))",
     )
     .bind(at.0)
     .bind(request_id)
@@ -50,12 +49,12 @@ async fn add(
 
 /// Adds the same event for each request id of a JSON array.
 pub async fn of_requests(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     at: Millis,
     request_ids: &str,
     event: &str,
 ) -> Result<(), StoreError> {
-    sqlx::query("insert into request_events (at, request_id, event) select ?1, value, ?3 from json_each(?2)")
+    sqlx::query("insert into request_events (at, request_id, event) select $1, value, $3 from json_each($2)")
         .bind(at.0)
         .bind(request_ids)
         .bind(event)

@@ -16,7 +16,7 @@ use crate::store::items::reading::{self, ToRead};
 use crate::store::jobs::Job;
 use crate::store::jobs::attempts;
 use crate::store::jobs::attempts::AttemptEnd;
-use crate::store::{StoreError, direct, items, jobs, requests, timeline};
+use crate::store::{StoreError, Tx, direct, items, jobs, requests, timeline};
 use crate::worker::doubt::unanswered::book_unanswered;
 use crate::worker::gate::{Entry, Gate, Permit};
 use crate::worker::submit::answer::record_failure;
@@ -82,7 +82,7 @@ async fn record(deps: &Deps, mut job: Job, wish: &Direct, delivery: Delivery) ->
 }
 
 impl Answered {
-    async fn record(self, connection: &mut sqlx::SqliteConnection) -> Result<(), StoreError> {
+    async fn record(self, connection: &mut Tx) -> Result<(), StoreError> {
         let Answered { mut job, price, page, delivery, now } = self;
         let used = delivery.charge(job.cost.unwrap_or_default());
         let mut charge = used;
@@ -122,7 +122,7 @@ impl Answered {
 /// Keeps what a call brought, and what follows from it: an event is confirmed by its list, a page
 /// may have one after it.
 async fn keep(
-    connection: &mut sqlx::SqliteConnection,
+    connection: &mut Tx,
     job: &Job,
     page: Option<u32>,
     delivery: &Delivery,

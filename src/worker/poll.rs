@@ -17,7 +17,7 @@ use crate::domain::turns::Class;
 use crate::domain::{AccountId, Millis, PersonnelId, RequestId, TaskId};
 use crate::store::jobs::Job;
 use crate::store::jobs::due;
-use crate::store::{StoreError, accounts, items, jobs, requests, timeline};
+use crate::store::{StoreError, Tx, accounts, items, jobs, requests, timeline};
 use crate::worker::gate::{Entry, Gate};
 use crate::worker::{Deps, Report, read_failure, retry_at};
 
@@ -169,7 +169,7 @@ async fn record_end(
 /// Ends a job whose items have their outcomes, and the requests that waited for nothing else. The
 /// request that adopted a task may have no items at all.
 async fn end(
-    connection: &mut sqlx::SqliteConnection,
+    connection: &mut Tx,
     job: &Job,
     adopter: Option<RequestId>,
     detail: &str,

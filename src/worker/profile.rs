@@ -15,7 +15,7 @@ use crate::store::items::reading::ToRead;
 use crate::store::items::{paid, reading};
 use crate::store::jobs::Job;
 use crate::store::jobs::attempts;
-use crate::store::{StoreError, accounts, items, jobs, requests, timeline};
+use crate::store::{StoreError, Tx, accounts, items, jobs, requests, timeline};
 use crate::worker::balance::after_failed_read;
 use crate::worker::gate::{Entry, Gate};
 use crate::worker::submit::precheck::{PRECHECK_TRIES, paid_in_vain};
@@ -257,11 +257,7 @@ async fn finish(
 }
 
 /// Ends a job that took effect once none of its values is waited for.
-async fn end_if_read(
-    connection: &mut sqlx::SqliteConnection,
-    mut job: Job,
-    now: Millis,
-) -> Result<(), StoreError> {
+async fn end_if_read(connection: &mut Tx, mut job: Job, now: Millis) -> Result<(), StoreError> {
     let carried_out = job.state == State::InDoubt { doubt: Doubt::CarriedOut };
     if carried_out && items::unsettled(&mut *connection, job.id).await? == 0 {
         job.apply(Event::ValuesRead, now)?;

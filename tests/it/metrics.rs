@@ -154,7 +154,7 @@ fn statements() -> Vec<String> {
         std::fs::read_to_string(path).expect("readable")
     };
     let own = read("src/store/report/metrics.rs");
-    let purse = read("src/store/ledger.rs");
+    let purse = read("src/store/credits/ledger.rs");
     let purse = purse.split("pub async fn hold").next().expect("the purse comes first").to_owned();
     [own, purse]
         .iter()

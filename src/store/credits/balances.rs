@@ -1,10 +1,10 @@
 //! Balances as they were read: `balance_snapshots`.
 
-use sqlx::{FromRow, SqliteConnection, SqlitePool};
+use crate::store::{Reads, StoreError, Tx};
+use sqlx::FromRow;
 
 use crate::domain::credits::Balance;
 use crate::domain::{AccountId, Credits, Millis};
-use crate::store::StoreError;
 
 /// A recorded balance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
@@ -17,7 +17,7 @@ pub struct Snapshot {
 
 /// Records a balance.
 pub async fn add_snapshot(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     account: &AccountId,
     balance: Balance,
     cause: &str,
@@ -26,7 +26,7 @@ pub async fn add_snapshot(
 ) -> Result<i64, StoreError> {
     Ok(sqlx::query_scalar(
         "insert into balance_snapshots (account, taken_at, cause, total, subscription, addon, gift, asked_at)
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) returning id",
+         values ($1, $2, $3, $4, $5, $6, $7, $8) returning id",
     )
     .bind(account.as_str())
     .bind(taken_at.0)
@@ -41,12 +41,9 @@ pub async fn add_snapshot(
 }
 
 /// The newest balance of an account.
-pub async fn last_snapshot(
-    readers: &SqlitePool,
-    account: &AccountId,
-) -> Result<Option<Snapshot>, StoreError> {
+pub async fn last_snapshot(readers: &Reads, account: &AccountId) -> Result<Option<Snapshot>, StoreError> {
     Ok(sqlx::query_as(
-        "select id, total, asked_at, taken_at from balance_snapshots where account = ?1 order by id desc limit 1",
+        "select id, total, asked_at, taken_at from balance_snapshots where account = $1 order by id desc limit 1",
     )
     .bind(account.as_str())
     .fetch_optional(readers)
@@ -55,11 +52,11 @@ pub async fn last_snapshot(
 
 /// The newest balance of an account, with its parts.
 pub async fn last_balance(
-    readers: &SqlitePool,
+    readers: &Reads,
     account: &AccountId,
 ) -> Result<Option<(Millis, Balance)>, StoreError> {
     let row: Option<(i64, i64, i64, i64, i64)> = sqlx::query_as(
-        "select taken_at, total, subscription, addon, gift from balance_snapshots where account = ?1
+        "select taken_at, total, subscription, addon, gift from balance_snapshots where account = $1
          order by id desc limit 1",
     )
     .bind(account.as_str())

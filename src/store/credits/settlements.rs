@@ -1,21 +1,17 @@
 //! Settlement windows: stretches in which the jobs of an account overlap.
 
-use sqlx::{FromRow, SqliteConnection, SqlitePool};
+use crate::store::{Reads, StoreError, Tx};
+use sqlx::FromRow;
 
 use crate::domain::reconcile::{JobCharge, Settlement};
 use crate::domain::{AccountId, Action, Credits, JobId, Millis};
-use crate::store::StoreError;
 use crate::store::credits::balances::Snapshot;
 use crate::store::error::exactly_one;
 
 /// The account's open window, opened with the newest balance when there is none.
-pub async fn open_window(
-    connection: &mut SqliteConnection,
-    account: &AccountId,
-    now: Millis,
-) -> Result<i64, StoreError> {
+pub async fn open_window(connection: &mut Tx, account: &AccountId, now: Millis) -> Result<i64, StoreError> {
     let open: Option<i64> =
-        sqlx::query_scalar("select id from windows where account = ?1 and closed_at is null")
+        sqlx::query_scalar("select id from windows where account = $1 and closed_at is null")
             .bind(account.as_str())
             .fetch_optional(&mut *connection)
             .await?;
@@ -24,8 +20,8 @@ pub async fn open_window(
     }
     Ok(sqlx::query_scalar(
         "insert into windows (account, opened_at, opening_snapshot, balance_before)
-         values (?1, ?2, (select max(id) from balance_snapshots where account = ?1),
-                 (select total from balance_snapshots where account = ?1 order by id desc limit 1))
+         values ($1, $2, (select max(id) from balance_snapshots where account = $1),
+                 (select total from balance_snapshots where account = $1 order by id desc limit 1))
          returning id",
     )
     .bind(account.as_str())
@@ -36,12 +32,12 @@ pub async fn open_window(
 
 /// Whether a submission has a balance to start from: its stretch has begun, or a balance was read for it since
 /// the stretch before it ended.
-pub async fn has_opening(readers: &SqlitePool, account: &AccountId) -> Result<bool, StoreError> {
+pub async fn has_opening(readers: &Reads, account: &AccountId) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar(
         "with newest as (select closed_at, max(coalesce(opening_snapshot, 0), coalesce(closing_snapshot, 0)) as snapshot
-                         from windows where account = ?1 order by id desc limit 1)
+                         from windows where account = $1 order by id desc limit 1)
          select exists (select 1 from newest where closed_at is null)
-             or exists (select 1 from balance_snapshots where account = ?1 and cause = 'before_submission'
+             or exists (select 1 from balance_snapshots where account = $1 and cause = 'before_submission'
                           and id > coalesce((select snapshot from newest), 0))",
     )
     .bind(account.as_str())
@@ -51,11 +47,11 @@ pub async fn has_opening(readers: &SqlitePool, account: &AccountId) -> Result<bo
 
 /// Whether a paid job of an account is running, or may be, without a person. Answered by index,
 /// however many jobs there are.
-pub async fn has_running(readers: &SqlitePool, account: &AccountId) -> Result<bool, StoreError> {
+pub async fn has_running(readers: &Reads, account: &AccountId) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar(
-        "select exists (select 1 from jobs where state = 'polling' and account = ?1 and adopted = 0)
-             or exists (select 1 from jobs where state = 'submitting' and account = ?1)
-             or exists (select 1 from jobs where state = 'in_doubt' and account = ?1
+        "select exists (select 1 from jobs where state = 'polling' and account = $1 and adopted = 0)
+             or exists (select 1 from jobs where state = 'submitting' and account = $1)
+             or exists (select 1 from jobs where state = 'in_doubt' and account = $1
                           and state_reason <> 'needs_decision')",
     )
     .bind(account.as_str())
@@ -81,10 +77,7 @@ pub struct Window {
 }
 
 /// Reads an account's open window, if there is one.
-pub async fn read_window(
-    connection: &mut SqliteConnection,
-    account: &AccountId,
-) -> Result<Option<Window>, StoreError> {
+pub async fn read_window(connection: &mut Tx, account: &AccountId) -> Result<Option<Window>, StoreError> {
     Ok(sqlx::query_as(
         "select w.id, w.opened_at, w.opening_snapshot, w.balance_before,
                 coalesce(sum(j.state in ('submitting', 'polling')
@@ -92,7 +85,7 @@ pub async fn read_window(
                 coalesce(sum(j.state = 'in_doubt' and j.state_reason = 'needs_decision'), 0) as undecided,
                 count(j.id) as jobs, max(j.finished_at) as last_end
          from windows w left join jobs j on j.window_id = w.id
-         where w.account = ?1 and w.closed_at is null group by w.id",
+         where w.account = $1 and w.closed_at is null group by w.id",
     )
     .bind(account.as_str())
     .fetch_optional(connection)
@@ -101,14 +94,10 @@ pub async fn read_window(
 
 /// Brings the ends of the open window's jobs that lie in the future to `now`: another clock wrote them,
 /// the command line's or the one before it was set back. What ended has ended by now.
-pub async fn end_by_now(
-    connection: &mut SqliteConnection,
-    account: &AccountId,
-    now: Millis,
-) -> Result<(), StoreError> {
+pub async fn end_by_now(connection: &mut Tx, account: &AccountId, now: Millis) -> Result<(), StoreError> {
     sqlx::query(
-        "update jobs set finished_at = ?2
-         where window_id = (select id from windows where account = ?1 and closed_at is null) and finished_at > ?2",
+        "update jobs set finished_at = $2
+         where window_id = (select id from windows where account = $1 and closed_at is null) and finished_at > $2",
     )
     .bind(account.as_str())
     .bind(now.0)
@@ -119,7 +108,7 @@ pub async fn end_by_now(
 
 /// What each job of a window may have cost.
 pub async fn charges_of_window(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     window_id: i64,
 ) -> Result<Vec<(Action, JobCharge)>, StoreError> {
     let rows: Vec<(String, i64, i64, i64, bool)> = sqlx::query_as(
@@ -133,7 +122,7 @@ pub async fn charges_of_window(
                 coalesce((select sum(l.credits) from ledger l where l.job_id = j.id and l.entry = 'charge'), 0)
                 + iif(j.state = 'in_doubt' and j.state_reason <> 'carried_out', j.cost, 0),
                 j.state in ('lost', 'in_doubt')
-         from jobs j where j.window_id = ?1",
+         from jobs j where j.window_id = $1",
     )
     .bind(window_id)
     .fetch_all(connection)
@@ -151,16 +140,16 @@ pub async fn charges_of_window(
 
 /// Closes a window with its settlement.
 pub async fn close_window(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     window: &Window,
     closing: Option<&Snapshot>,
     settlement: &Settlement,
     now: Millis,
 ) -> Result<(), StoreError> {
     let result = sqlx::query(
-        "update windows set closed_at = ?2, closing_snapshot = ?3, balance_after = ?4, jobs = ?5, expected_min = ?6,
-                expected_max = ?7, spent = ?8, verdict = ?9
-         where id = ?1 and closed_at is null",
+        "update windows set closed_at = $2, closing_snapshot = $3, balance_after = $4, jobs = $5, expected_min = $6,
+                expected_max = $7, spent = $8, verdict = $9
+         where id = $1 and closed_at is null",
     )
     .bind(window.id)
     .bind(now.0)
@@ -178,10 +167,10 @@ pub async fn close_window(
 
 /// Removes a window without jobs that were charged or may have been: nothing to settle. One that a
 /// submission has joined since it was read stays.
-pub async fn discard_window(connection: &mut SqliteConnection, window_id: i64) -> Result<(), StoreError> {
+pub async fn discard_window(connection: &mut Tx, window_id: i64) -> Result<(), StoreError> {
     sqlx::query(
         "delete from windows
-         where id = ?1 and closed_at is null and not exists (select 1 from jobs where window_id = ?1)",
+         where id = $1 and closed_at is null and not exists (select 1 from jobs where window_id = $1)",
     )
     .bind(window_id)
     .execute(connection)
@@ -197,20 +186,20 @@ pub async fn discard_window(connection: &mut SqliteConnection, window_id: i64) -
 /// counts for the most and not for the least, since a charge of others too many hides one of ours.
 /// What [`crate::store::credits::ledger::opening_balance`] took off already does not count at all.
 pub async fn charged_by_others(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     account: &AccountId,
     job_id: JobId,
     since: Millis,
 ) -> Result<(Credits, Credits), StoreError> {
     let (unlocked, charged, held): (i64, i64, i64) = sqlx::query_as(
         "with opening as (select asked_at, taken_at from balance_snapshots
-                          where account = ?1 and taken_at <= ?3 order by id desc limit 1),
+                          where account = $1 and taken_at <= $3 order by id desc limit 1),
               others as (select j.id, coalesce(j.price, 0) as price, o.asked_at,
                                 coalesce((select max(a.started_at) from attempts a where a.job_id = j.id), 0)
                                     >= o.taken_at as is_later
                          from jobs j, opening o
-                         where j.window_id = (select window_id from jobs where id = ?2) and j.account = ?1
-                           and j.id <> ?2 and (j.finished_at is null or j.finished_at >= o.asked_at))
+                         where j.window_id = (select window_id from jobs where id = $2) and j.account = $1
+                           and j.id <> $2 and (j.finished_at is null or j.finished_at >= o.asked_at))
          select coalesce(sum(iif(is_later, min(charged, price * unlocked), 0)), 0),
                 coalesce(sum(charged), 0), coalesce(sum(held), 0)
          from (select price, is_later,
@@ -218,7 +207,7 @@ pub async fn charged_by_others(
                        where i.job_id = others.id and i.outcome in ('delivered', 'no_value')) as unlocked,
                       coalesce((select sum(l.credits) from ledger l
                                 where l.job_id = others.id and l.entry = 'charge'
-                                  and l.at >= iif(is_later, ?3, asked_at)), 0) as charged,
+                                  and l.at >= iif(is_later, $3, asked_at)), 0) as charged,
                       coalesce((select sum(l.credits) from ledger l
                                 where l.job_id = others.id and l.entry <> 'charge'), 0) as held
                from others)",

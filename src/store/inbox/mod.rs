@@ -6,12 +6,12 @@
 
 pub mod overrides;
 
+use crate::store::{Store, StoreError, Tx};
 use serde_json::json;
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::FromRow;
 
 use crate::domain::Millis;
 use crate::store::inbox::overrides::by_worker;
-use crate::store::{Store, StoreError};
 
 /// A new row, read as bytes: any program may have written anything.
 #[derive(Clone, Debug, FromRow)]
@@ -65,7 +65,7 @@ macro_rules! select_rows {
 /// (but always one).
 pub async fn new_rows(store: &Store, limit: u32, bytes: usize) -> Result<Vec<InboxRow>, StoreError> {
     use futures_util::TryStreamExt;
-    let mut stream = sqlx::query_as::<_, InboxRow>(select_rows!("where status = 'new' order by id limit ?1"))
+    let mut stream = sqlx::query_as::<_, InboxRow>(select_rows!("where status = 'new' order by id limit $1"))
         .bind(limit)
         .fetch(&store.inbox_readers);
     let (mut rows, mut size) = (Vec::new(), 0);
@@ -81,7 +81,7 @@ pub async fn new_rows(store: &Store, limit: u32, bytes: usize) -> Result<Vec<Inb
 
 /// A row that was not taken yet, or `None`.
 pub async fn new_row(store: &Store, id: i64) -> Result<Option<InboxRow>, StoreError> {
-    Ok(sqlx::query_as(select_rows!("where id = ?1 and status = 'new'"))
+    Ok(sqlx::query_as(select_rows!("where id = $1 and status = 'new'"))
         .bind(id)
         .fetch_optional(&store.inbox_readers)
         .await?)
@@ -89,7 +89,7 @@ pub async fn new_row(store: &Store, id: i64) -> Result<Option<InboxRow>, StoreEr
 
 /// The status that a row shows, or `None`.
 pub async fn status(store: &Store, id: i64) -> Result<Option<String>, StoreError> {
-    Ok(sqlx::query_scalar("select status from inbox where id = ?1")
+    Ok(sqlx::query_scalar("select status from inbox where id = $1")
         .bind(id)
         .fetch_optional(&store.inbox_readers)
         .await?)
@@ -103,7 +103,7 @@ pub async fn forgotten_rows(store: &Store) -> Result<Vec<InboxRow>, StoreError> 
             .fetch_all(&store.inbox_readers)
             .await?;
     let missing: Vec<i64> =
-        sqlx::query_scalar("select value from json_each(?1) where value not in (select id from requests)")
+        sqlx::query_scalar("select value from json_each($1) where value not in (select id from requests)")
             .bind(json!(ids).to_string())
             .fetch_all(store.readers())
             .await?;
@@ -112,7 +112,7 @@ pub async fn forgotten_rows(store: &Store) -> Result<Vec<InboxRow>, StoreError> 
 
 /// The rows with these ids.
 pub async fn rows(store: &Store, ids: &[i64]) -> Result<Vec<InboxRow>, StoreError> {
-    Ok(sqlx::query_as(select_rows!("where id in (select value from json_each(?1)) order by id"))
+    Ok(sqlx::query_as(select_rows!("where id in (select value from json_each($1)) order by id"))
         .bind(json!(ids).to_string())
         .fetch_all(&store.inbox_readers)
         .await?)
@@ -142,7 +142,7 @@ pub async fn catch_up(store: &Store, limit: u32) -> Result<usize, StoreError> {
 pub async fn behind(store: &Store, limit: u32) -> Result<Vec<Behind>, StoreError> {
     Ok(sqlx::query_as(
         "select id, status, reason, quoted_credits, finished_at from requests where inbox_is_behind = 1
-         order by id limit ?1",
+         order by id limit $1",
     )
     .bind(limit)
     .fetch_all(store.readers())
@@ -165,7 +165,7 @@ pub async fn bring_up(store: &Store, behind: &[Behind]) -> Result<(), StoreError
                 sqlx::query(
                     "update requests
                      set inbox_is_behind = requests.status <> shown.status or requests.quoted_credits <> shown.quote
-                     from (select value->>0 as id, value->>1 as status, value->>3 as quote from json_each(?1)) as shown
+                     from (select value->>0 as id, value->>1 as status, value->>3 as quote from json_each($1)) as shown
                      where requests.id = shown.id",
                 )
                 .bind(rows)
@@ -178,14 +178,14 @@ pub async fn bring_up(store: &Store, behind: &[Behind]) -> Result<(), StoreError
 }
 
 /// An approval covers the quote that the row showed, so that one which has grown shows as not approved.
-async fn show(connection: &mut SqliteConnection, rows: String) -> Result<(), StoreError> {
+async fn show(connection: &mut Tx, rows: String) -> Result<(), StoreError> {
     by_worker(&mut *connection, true).await?;
     sqlx::query(
         "update inbox set status = new.status, reason = new.reason, quoted_credits = new.quoted_credits,
                 finished_at = new.finished_at,
                 approved = case new.status when 'awaiting_approval' then 0 else inbox.approved end
          from (select value->>0 as id, value->>1 as status, value->>2 as reason, value->>3 as quoted_credits,
-                      value->>4 as finished_at from json_each(?1)) as new
+                      value->>4 as finished_at from json_each($1)) as new
          where inbox.id = new.id and inbox.id not in (select id from inbox_written)",
     )
     .bind(rows)
@@ -202,7 +202,7 @@ pub async fn reject(store: &Store, id: i64, reason: String, now: Millis) -> Resu
             Box::pin(async move {
                 by_worker(&mut *connection, true).await?;
                 sqlx::query(
-                    "update inbox set status = 'rejected', reason = ?2, finished_at = ?3 where id = ?1 and status = 'new'",
+                    "update inbox set status = 'rejected', reason = $2, finished_at = $3 where id = $1 and status = 'new'",
                 )
                 .bind(id)
                 .bind(reason)
@@ -241,7 +241,7 @@ pub async fn insert(store: &Store, row: Enqueue) -> Result<Option<i64>, StoreErr
                 Ok(sqlx::query_scalar(
                     "insert into inbox (account, action, event_id, personnel_ids, task_id, reference, dedupe_key,
                                         max_credits, approved, query, max_pages)
-                     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, coalesce(?11, 1)) on conflict do nothing returning id",
+                     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, coalesce($11, 1)) on conflict do nothing returning id",
                 )
                 .bind(row.account)
                 .bind(row.action)
@@ -267,7 +267,7 @@ pub async fn find_dedupe_key(
     account: &str,
     dedupe_key: &str,
 ) -> Result<Option<i64>, StoreError> {
-    Ok(sqlx::query_scalar("select id from inbox where account = ?1 and dedupe_key = ?2")
+    Ok(sqlx::query_scalar("select id from inbox where account = $1 and dedupe_key = $2")
         .bind(account)
         .bind(dedupe_key)
         .fetch_optional(&store.inbox_readers)

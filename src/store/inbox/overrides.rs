@@ -4,9 +4,8 @@
 //! `finished_at` somebody else has changed, so that nobody has to read the table to find them. A row
 //! that is noted is shown no news before the worker has looked at it: what was written there would be lost.
 
-use sqlx::{FromRow, SqliteConnection};
-
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Tx};
+use sqlx::FromRow;
 
 /// A row that another program has written, as it is now.
 #[derive(Clone, Debug, FromRow)]
@@ -37,7 +36,7 @@ impl Written {
 pub async fn by_others(store: &Store, limit: u32) -> Result<Vec<Written>, StoreError> {
     Ok(sqlx::query_as(
         "select w.id, w.was, w.times, i.status, i.approved, i.quoted_credits
-         from inbox_written w left join inbox i on i.id = w.id order by w.id limit ?1",
+         from inbox_written w left join inbox i on i.id = w.id order by w.id limit $1",
     )
     .bind(limit)
     .fetch_all(&store.inbox_readers)
@@ -54,7 +53,7 @@ pub async fn looked_at(store: &Store, written: &[Written]) -> Result<(), StoreEr
             Box::pin(async move {
                 sqlx::query(
                     "delete from inbox_written
-                     where (id, times) in (select value->>0, value->>1 from json_each(?1))",
+                     where (id, times) in (select value->>0, value->>1 from json_each($1))",
                 )
                 .bind(rows)
                 .execute(connection)
@@ -66,10 +65,7 @@ pub async fn looked_at(store: &Store, written: &[Written]) -> Result<(), StoreEr
 }
 
 /// Whether what this transaction writes into the inbox is the worker's own, which nobody has to look at.
-pub(in crate::store) async fn by_worker(
-    connection: &mut SqliteConnection,
-    is_writing: bool,
-) -> Result<(), StoreError> {
-    sqlx::query("update inbox_worker set is_writing = ?1").bind(is_writing).execute(connection).await?;
+pub(in crate::store) async fn by_worker(connection: &mut Tx, is_writing: bool) -> Result<(), StoreError> {
+    sqlx::query("update inbox_worker set is_writing = $1").bind(is_writing).execute(connection).await?;
     Ok(())
 }

@@ -8,12 +8,11 @@ pub mod paid;
 pub mod reading;
 pub mod waiting;
 
+use crate::store::{Reads, StoreError, Tx};
 use serde_json::json;
-use sqlx::{SqliteConnection, SqlitePool};
 
 use crate::domain::outcome::Outcome;
 use crate::domain::{AccountId, Action, EventId, JobId, Millis, PersonnelId, RequestId};
-use crate::store::StoreError;
 
 pub(in crate::store) fn json_ids(ids: &[PersonnelId]) -> String {
     json!(ids).to_string()
@@ -22,7 +21,7 @@ pub(in crate::store) fn json_ids(ids: &[PersonnelId]) -> String {
 /// Records the outcomes of a job's contacts. An outcome that says nothing about other events
 /// settles only items of the job's own event; the others wait for a batch of their own.
 pub async fn finish(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     job_id: JobId,
     event_id: Option<&EventId>,
     outcomes: &[(PersonnelId, Outcome)],
@@ -36,8 +35,8 @@ pub async fn finish(
         let ids: Vec<_> = own.iter().map(|(id, _)| id.clone()).collect();
         sqlx::query(
             "update items set state = 'waiting', job_id = null, read_at = null
-             where job_id = ?1 and state in ('assigned', 'reading')
-               and personnel_id in (select value from json_each(?2))",
+             where job_id = $1 and state in ('assigned', 'reading')
+               and personnel_id in (select value from json_each($2))",
         )
         .bind(job_id.0)
         .bind(json_ids(&ids))
@@ -49,7 +48,7 @@ pub async fn finish(
 
 /// `only`: settle only the items that were asked for with this event.
 async fn write_outcomes(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     job_id: JobId,
     outcomes: &[&(PersonnelId, Outcome)],
     only: Option<Option<&EventId>>,
@@ -62,11 +61,11 @@ async fn write_outcomes(
     // The values first: the items' state tells which of them are being settled.
     sqlx::query(
         "insert into contact_values (item_id, value, stored_at)
-         select items.id, new.contact, ?3
-         from (select value->>0 as personnel_id, value->>2 as contact from json_each(?2)) as new
-         cross join items on items.job_id = ?1 and items.personnel_id = new.personnel_id
+         select items.id, new.contact, $3
+         from (select value->>0 as personnel_id, value->>2 as contact from json_each($2)) as new
+         cross join items on items.job_id = $1 and items.personnel_id = new.personnel_id
          where new.contact is not null and items.state in ('assigned', 'reading')
-           and (?4 or items.event_id is ?5)",
+           and ($4 or items.event_id is $5)",
     )
     .bind(job_id.0)
     .bind(&rows)
@@ -77,12 +76,12 @@ async fn write_outcomes(
     .await?;
     sqlx::query(
         "with new as materialized (select value->>0 as personnel_id, value->>1 as outcome,
-                 value->>3 as error_code, value->>4 as source from json_each(?2))
+                 value->>3 as error_code, value->>4 as source from json_each($2))
          update items set state = 'done', outcome = new.outcome, error_code = new.error_code,
-                source = new.source, read_at = null, resolved_at = ?3
+                source = new.source, read_at = null, resolved_at = $3
          from new
-         where items.job_id = ?1 and items.personnel_id = new.personnel_id
-           and items.state in ('assigned', 'reading') and (?4 or items.event_id is ?5)",
+         where items.job_id = $1 and items.personnel_id = new.personnel_id
+           and items.state in ('assigned', 'reading') and ($4 or items.event_id is $5)",
     )
     .bind(job_id.0)
     .bind(&rows)
@@ -111,14 +110,14 @@ fn outcomes_json(outcomes: &[&(PersonnelId, Outcome)]) -> String {
 /// Records one outcome for all contacts that were to be bought by a job. Those whose profile is read
 /// are unlocked already, whatever became of it.
 pub async fn finish_all(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     job_id: JobId,
     event_id: Option<&EventId>,
     outcome: &Outcome,
     now: Millis,
 ) -> Result<(), StoreError> {
     let ids: Vec<String> = sqlx::query_scalar(
-        "select distinct personnel_id from items where job_id = ?1 and state = 'assigned'",
+        "select distinct personnel_id from items where job_id = $1 and state = 'assigned'",
     )
     .bind(job_id.0)
     .fetch_all(&mut *connection)
@@ -129,15 +128,15 @@ pub async fn finish_all(
 
 /// Adds contacts that an adopted task named to the request that adopted it.
 pub async fn add_named(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     job_id: JobId,
     request_id: RequestId,
     contacts: &[PersonnelId],
 ) -> Result<(), StoreError> {
     sqlx::query(
         "insert into items (request_id, account, action, event_id, personnel_id, state, job_id)
-         select r.id, r.account, r.action, r.event_id, value, 'assigned', ?2
-         from json_each(?3), requests r where r.id = ?1 and true
+         select r.id, r.account, r.action, r.event_id, value, 'assigned', $2
+         from json_each($3), requests r where r.id = $1 and true
          on conflict (request_id, personnel_id) do nothing",
     )
     .bind(request_id.0)
@@ -150,13 +149,13 @@ pub async fn add_named(
 
 /// The request that adopted the task of a job.
 pub async fn adopting_request(
-    readers: &SqlitePool,
+    readers: &Reads,
     account: &AccountId,
     action: Action,
     task_id: &str,
 ) -> Result<Option<RequestId>, StoreError> {
     let id: Option<i64> = sqlx::query_scalar(
-        "select id from requests where finished_at is null and task_id = ?3 and account = ?1 and action = ?2
+        "select id from requests where finished_at is null and task_id = $3 and account = $1 and action = $2
          order by id limit 1",
     )
     .bind(account.as_str())
@@ -168,10 +167,10 @@ pub async fn adopting_request(
 }
 
 /// Lets the contacts of an expired job wait for its task again.
-pub async fn revive_expired(connection: &mut SqliteConnection, job_id: JobId) -> Result<(), StoreError> {
+pub async fn revive_expired(connection: &mut Tx, job_id: JobId) -> Result<(), StoreError> {
     sqlx::query(
         "update items set state = 'assigned', outcome = 'pending', resolved_at = null
-         where job_id = ?1 and state = 'done' and outcome = 'expired'",
+         where job_id = $1 and state = 'done' and outcome = 'expired'",
     )
     .bind(job_id.0)
     .execute(connection)
@@ -180,9 +179,9 @@ pub async fn revive_expired(connection: &mut SqliteConnection, job_id: JobId) ->
 }
 
 /// How many contacts of a job still wait for the task or for their profile.
-pub async fn unsettled(connection: &mut SqliteConnection, job_id: JobId) -> Result<i64, StoreError> {
+pub async fn unsettled(connection: &mut Tx, job_id: JobId) -> Result<i64, StoreError> {
     Ok(sqlx::query_scalar(
-        "select count(*) from items where job_id = ?1 and state in ('assigned', 'reading')",
+        "select count(*) from items where job_id = $1 and state in ('assigned', 'reading')",
     )
     .bind(job_id.0)
     .fetch_one(connection)

@@ -1,18 +1,17 @@
 //! What need not be bought, or not unasked: contacts that are here, on their way, or paid for before.
 
-use sqlx::SqlitePool;
+use crate::store::{Reads, StoreError};
 
 use crate::domain::{AccountId, Action, JobId, Millis, PersonnelId};
-use crate::store::StoreError;
 use crate::store::items::json_ids;
 
 /// Whether a job has a contact that was paid for before, or may have been: its value was erased, or it was in
 /// a job that was charged or was never answered, this one's own lost submissions among them.
-pub async fn paid_before(readers: &SqlitePool, job_id: JobId) -> Result<bool, StoreError> {
+pub async fn paid_before(readers: &Reads, job_id: JobId) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar(
         "select exists (select 1 from items i join items had
              on had.personnel_id = i.personnel_id and had.account = i.account and had.action = i.action
-         where i.job_id = ?1 and i.state = 'assigned'
+         where i.job_id = $1 and i.state = 'assigned'
            and (exists (select 1 from contact_values v where v.item_id = had.id and v.is_erased = 1)
              or exists (select 1 from ledger l where l.job_id = had.job_id and l.entry = 'charge')
              or exists (select 1 from attempts a where a.job_id = had.job_id and a.result = 'unknown')))",
@@ -24,14 +23,14 @@ pub async fn paid_before(readers: &SqlitePool, job_id: JobId) -> Result<bool, St
 
 /// Whether another job than this one was charged for a contact, or may have been, or brought its value.
 pub async fn by_another_job(
-    readers: &SqlitePool,
+    readers: &Reads,
     (account, action): (&AccountId, Action),
     personnel_id: &PersonnelId,
     job_id: JobId,
 ) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar(
         "select exists (select 1 from items had
-             where had.personnel_id = ?3 and had.account = ?1 and had.action = ?2 and had.job_id <> ?4
+             where had.personnel_id = $3 and had.account = $1 and had.action = $2 and had.job_id <> $4
                and had.outcome not in ('invalid', 'missing', 'unlinked', 'rejected', 'cancelled')
                and (exists (select 1 from contact_values v where v.item_id = had.id)
                  or exists (select 1 from ledger l where l.job_id = had.job_id and l.entry = 'charge')
@@ -48,7 +47,7 @@ pub async fn by_another_job(
 /// Of these contacts, those for which a job was charged that ended after `since` and brought no value: its
 /// charge, and what it unlocked, may show late.
 pub async fn paid_in_vain(
-    readers: &SqlitePool,
+    readers: &Reads,
     account: &AccountId,
     action: Action,
     contacts: &[PersonnelId],
@@ -56,8 +55,8 @@ pub async fn paid_in_vain(
 ) -> Result<Vec<PersonnelId>, StoreError> {
     let ids: Vec<String> = sqlx::query_scalar(
         "select distinct personnel_id from items
-         where personnel_id in (select value from json_each(?3)) and account = ?1 and action = ?2
-           and outcome in ('no_value', 'unresolved', 'lost', 'expired') and resolved_at > ?4
+         where personnel_id in (select value from json_each($3)) and account = $1 and action = $2
+           and outcome in ('no_value', 'unresolved', 'lost', 'expired') and resolved_at > $4
            and exists (select 1 from ledger l where l.job_id = items.job_id and l.entry = 'charge')",
     )
     .bind(account.as_str())
@@ -80,14 +79,14 @@ pub struct Known {
 /// The contacts, of those given, that need not be bought: delivered and still stored, or on their
 /// way.
 pub async fn had_or_in_flight(
-    readers: &SqlitePool,
+    readers: &Reads,
     account: &AccountId,
     action: Action,
     contacts_json: String,
 ) -> Result<Vec<Known>, StoreError> {
     Ok(sqlx::query_as(
         "select personnel_id, min(state <> 'done') as in_flight from items
-         where personnel_id in (select value from json_each(?3)) and account = ?1 and action = ?2
+         where personnel_id in (select value from json_each($3)) and account = $1 and action = $2
            and (state in ('assigned', 'reading')
                 or exists (select 1 from contact_values v where v.item_id = items.id and v.is_erased = 0))
          group by personnel_id",

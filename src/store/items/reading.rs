@@ -1,10 +1,9 @@
 //! Items whose value is read from a profile: unlocked without a task of ours, or by one whose
 //! answer was lost.
 
-use sqlx::{SqliteConnection, SqlitePool};
+use crate::store::{Reads, StoreError, Tx};
 
 use crate::domain::{AccountId, Action, JobId, Millis, PersonnelId};
-use crate::store::StoreError;
 use crate::store::items::json_ids;
 
 /// An item whose value is to be read from a profile.
@@ -24,17 +23,17 @@ pub struct ToRead {
 /// Moves contacts of a job to reading: their value is in the profile, or will be. `set_aside`: a
 /// precheck said so, and no submission did; those in it are being unlocked.
 pub async fn to_reading(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     job_id: JobId,
     contacts: &[PersonnelId],
     set_aside: Option<&[PersonnelId]>,
     now: Millis,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "update items set state = 'reading', read_at = ?4, reads = 0, reading_since = ?4, set_aside = ?3,
-                unlocking_since = iif(personnel_id in (select value from json_each(?5)),
-                                      coalesce(unlocking_since, ?4), null)
-         where job_id = ?1 and state = 'assigned' and personnel_id in (select value from json_each(?2))",
+        "update items set state = 'reading', read_at = $4, reads = 0, reading_since = $4, set_aside = $3,
+                unlocking_since = iif(personnel_id in (select value from json_each($5)),
+                                      coalesce(unlocking_since, $4), null)
+         where job_id = $1 and state = 'assigned' and personnel_id in (select value from json_each($2))",
     )
     .bind(job_id.0)
     .bind(json_ids(contacts))
@@ -49,15 +48,15 @@ pub async fn to_reading(
 /// A contact that was set aside is locked after all: it waits for a batch again, and is not asked
 /// about a second time, unless it was being unlocked.
 pub async fn send_after_all(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     job_id: JobId,
     personnel_id: &PersonnelId,
     now: Millis,
 ) -> Result<(), StoreError> {
     sqlx::query(
         "update items set state = 'waiting', job_id = null, read_at = null, set_aside = 0,
-                checked_at = iif(unlocking_since is null, ?3, null)
-         where job_id = ?1 and personnel_id = ?2 and state = 'reading' and set_aside = 1",
+                checked_at = iif(unlocking_since is null, $3, null)
+         where job_id = $1 and personnel_id = $2 and state = 'reading' and set_aside = 1",
     )
     .bind(job_id.0)
     .bind(personnel_id.as_str())
@@ -69,14 +68,14 @@ pub async fn send_after_all(
 
 /// Moves every unsettled contact of a job to reading.
 pub async fn all_to_reading(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     job_id: JobId,
     read_at: Millis,
     now: Millis,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "update items set state = 'reading', read_at = ?2, reads = 0, reading_since = ?3, set_aside = 0
-         where job_id = ?1 and state = 'assigned'",
+        "update items set state = 'reading', read_at = $2, reads = 0, reading_since = $3, set_aside = 0
+         where job_id = $1 and state = 'assigned'",
     )
     .bind(job_id.0)
     .bind(read_at.0)
@@ -88,7 +87,7 @@ pub async fn all_to_reading(
 
 /// Contacts whose profile is due, oldest first; each once, however many items wait for it.
 pub async fn due_reads(
-    readers: &SqlitePool,
+    readers: &Reads,
     account: &AccountId,
     now: Millis,
     limit: u32,
@@ -97,8 +96,8 @@ pub async fn due_reads(
     let rows: Vec<Row> = sqlx::query_as(
         "select personnel_id, action, job_id, reads, coalesce(reading_since, 0), set_aside, unlocking_since
          from items
-         where state = 'reading' and account = ?1 and read_at <= ?2
-         group by personnel_id, action, job_id order by min(read_at), min(id) limit ?3",
+         where state = 'reading' and account = $1 and read_at <= $2
+         group by personnel_id, action, job_id order by min(read_at), min(id) limit $3",
     )
     .bind(account.as_str())
     .bind(now.0)
@@ -122,9 +121,9 @@ pub async fn due_reads(
 }
 
 /// When the next profile is due.
-pub async fn next_read(readers: &SqlitePool, account: &AccountId) -> Result<Option<Millis>, StoreError> {
+pub async fn next_read(readers: &Reads, account: &AccountId) -> Result<Option<Millis>, StoreError> {
     let at: Option<i64> =
-        sqlx::query_scalar("select min(read_at) from items where state = 'reading' and account = ?1")
+        sqlx::query_scalar("select min(read_at) from items where state = 'reading' and account = $1")
             .bind(account.as_str())
             .fetch_one(readers)
             .await?;
@@ -133,15 +132,15 @@ pub async fn next_read(readers: &SqlitePool, account: &AccountId) -> Result<Opti
 
 /// Puts off the reading of a contact's profile.
 pub async fn read_again(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     job_id: JobId,
     personnel_id: &PersonnelId,
     read_at: Millis,
     counts: bool,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "update items set read_at = ?3, reads = reads + ?4
-         where job_id = ?1 and personnel_id = ?2 and state = 'reading'",
+        "update items set read_at = $3, reads = reads + $4
+         where job_id = $1 and personnel_id = $2 and state = 'reading'",
     )
     .bind(job_id.0)
     .bind(personnel_id.as_str())

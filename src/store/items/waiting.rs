@@ -4,11 +4,10 @@
 //! Two items with the same contact, account and action share a job as soon as one of them is in one, so a
 //! contact is never sent twice; whoever comes later joins.
 
+use crate::store::{Reads, StoreError, Tx};
 use serde_json::json;
-use sqlx::{SqliteConnection, SqlitePool};
 
 use crate::domain::{AccountId, Action, Channel, EventId, JobId, Millis, PersonnelId};
-use crate::store::StoreError;
 use crate::store::items::json_ids;
 
 /// What a batch is made of: items that may travel in one call.
@@ -19,12 +18,9 @@ pub struct Group {
 }
 
 /// The group of the oldest waiting item.
-pub async fn oldest_waiting_group(
-    readers: &SqlitePool,
-    account: &AccountId,
-) -> Result<Option<Group>, StoreError> {
+pub async fn oldest_waiting_group(readers: &Reads, account: &AccountId) -> Result<Option<Group>, StoreError> {
     let row: Option<(String, Option<String>)> = sqlx::query_as(
-        "select action, event_id from items where state = 'waiting' and account = ?1 order by id limit 1",
+        "select action, event_id from items where state = 'waiting' and account = $1 order by id limit 1",
     )
     .bind(account.as_str())
     .fetch_optional(readers)
@@ -38,14 +34,14 @@ pub async fn oldest_waiting_group(
 /// Contacts of a group that wait, oldest first, at most `limit` rows (repeats across requests
 /// among them).
 pub async fn waiting_contacts(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     account: &AccountId,
     group: &Group,
     limit: u32,
 ) -> Result<Vec<PersonnelId>, StoreError> {
     let ids: Vec<String> = sqlx::query_scalar(
         "select personnel_id from items
-         where state = 'waiting' and account = ?1 and action = ?2 and event_id is ?3 order by id limit ?4",
+         where state = 'waiting' and account = $1 and action = $2 and event_id is $3 order by id limit $4",
     )
     .bind(account.as_str())
     .bind(group.action.as_str())
@@ -59,7 +55,7 @@ pub async fn waiting_contacts(
 /// Settles waiting items whose value this database already has. Returns the requests they belong
 /// to, as JSON.
 pub async fn serve_from_store(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     account: &AccountId,
     channel: Channel,
     contacts: &[PersonnelId],
@@ -67,13 +63,13 @@ pub async fn serve_from_store(
 ) -> Result<String, StoreError> {
     sqlx::query(
         "insert into contact_values (item_id, value, stored_at)
-         select w.id, had.value, ?4
+         select w.id, had.value, $4
          from (select i.personnel_id, max(v.value) as value
                from items i join contact_values v on v.item_id = i.id and v.is_erased = 0
-               where i.account = ?1 and i.action = ?2
-                 and i.personnel_id in (select value from json_each(?3))
+               where i.account = $1 and i.action = $2
+                 and i.personnel_id in (select value from json_each($3))
                group by i.personnel_id) as had
-         cross join items w on w.personnel_id = had.personnel_id and w.account = ?1 and w.action = ?2
+         cross join items w on w.personnel_id = had.personnel_id and w.account = $1 and w.action = $2
          where w.state = 'waiting'",
     )
     .bind(account.as_str())
@@ -83,8 +79,8 @@ pub async fn serve_from_store(
     .execute(&mut *connection)
     .await?;
     let requests: Vec<i64> = sqlx::query_scalar(
-        "update items set state = 'done', outcome = 'delivered', source = 'store', resolved_at = ?4
-         where account = ?1 and action = ?2 and personnel_id in (select value from json_each(?3))
+        "update items set state = 'done', outcome = 'delivered', source = 'store', resolved_at = $4
+         where account = $1 and action = $2 and personnel_id in (select value from json_each($3))
            and state = 'waiting' and exists (select 1 from contact_values v where v.item_id = items.id)
          returning request_id",
     )
@@ -99,7 +95,7 @@ pub async fn serve_from_store(
 
 /// Lets waiting items join what is already on its way for the same contact.
 pub async fn join_in_flight(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     account: &AccountId,
     action: Action,
     contacts: &[PersonnelId],
@@ -110,10 +106,10 @@ pub async fn join_in_flight(
                 unlocking_since = flying.unlocking_since
          from (select personnel_id, state, job_id, read_at, reads, reading_since, set_aside, unlocking_since,
                       min(id) from items
-               where account = ?1 and action = ?2 and state in ('assigned', 'reading')
-                 and personnel_id in (select value from json_each(?3))
+               where account = $1 and action = $2 and state in ('assigned', 'reading')
+                 and personnel_id in (select value from json_each($3))
                group by personnel_id) as flying
-         where items.personnel_id = flying.personnel_id and items.account = ?1 and items.action = ?2
+         where items.personnel_id = flying.personnel_id and items.account = $1 and items.action = $2
            and items.state = 'waiting'",
     )
     .bind(account.as_str())
@@ -126,16 +122,16 @@ pub async fn join_in_flight(
 
 /// Puts waiting items of these contacts into a job, whatever event they were asked for with.
 pub async fn assign(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     account: &AccountId,
     action: Action,
     contacts: &[PersonnelId],
     job_id: JobId,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "update items set state = 'assigned', job_id = ?4
-         where state = 'waiting' and account = ?1 and action = ?2
-           and personnel_id in (select value from json_each(?3))",
+        "update items set state = 'assigned', job_id = $4
+         where state = 'waiting' and account = $1 and action = $2
+           and personnel_id in (select value from json_each($3))",
     )
     .bind(account.as_str())
     .bind(action.as_str())

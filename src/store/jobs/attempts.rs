@@ -1,9 +1,9 @@
 //! Submission attempts: the intent, written before the POST, and how it ended.
 
-use sqlx::{SqliteConnection, SqliteExecutor, SqlitePool};
+use crate::store::{Reads, StoreError, Tx};
+use sqlx::SqliteExecutor;
 
 use crate::domain::{Credits, JobId, Millis};
-use crate::store::StoreError;
 use crate::store::error::exactly_one;
 
 /// The intent to send, as it is written before the POST.
@@ -19,14 +19,14 @@ pub struct Attempt {
 
 /// Writes the intent to send; returns the attempt's id.
 pub async fn begin_attempt(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     job_id: JobId,
     attempt: &Attempt,
     now: Millis,
 ) -> Result<i64, StoreError> {
     Ok(sqlx::query_scalar(
         "insert into attempts (job_id, request_id, body_digest, contacts, cost, lease_token, balance_before, started_at)
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) returning id",
+         values ($1, $2, $3, $4, $5, $6, $7, $8) returning id",
     )
     .bind(job_id.0)
     .bind(&attempt.request_id)
@@ -51,14 +51,14 @@ pub struct AttemptEnd {
 
 /// Writes how a job's unfinished submission ended.
 pub async fn end_attempt(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     job_id: JobId,
     end: &AttemptEnd,
     now: Millis,
 ) -> Result<(), StoreError> {
     let result = sqlx::query(
-        "update attempts set finished_at = ?2, result = ?3, status = ?4, error_key = ?5, trace_id = ?6
-         where job_id = ?1 and finished_at is null",
+        "update attempts set finished_at = $2, result = $3, status = $4, error_key = $5, trace_id = $6
+         where job_id = $1 and finished_at is null",
     )
     .bind(job_id.0)
     .bind(now.0)
@@ -73,19 +73,16 @@ pub async fn end_attempt(
 
 /// How many submissions of a job were never answered.
 pub async fn unanswered(executor: impl SqliteExecutor<'_>, job_id: JobId) -> Result<u32, StoreError> {
-    Ok(sqlx::query_scalar("select count(*) from attempts where job_id = ?1 and result = 'unknown'")
+    Ok(sqlx::query_scalar("select count(*) from attempts where job_id = $1 and result = 'unknown'")
         .bind(job_id.0)
         .fetch_one(executor)
         .await?)
 }
 
 /// The most that a submission of a job which was never answered may have cost; 0: all were answered.
-pub async fn unanswered_cost(
-    connection: &mut SqliteConnection,
-    job_id: JobId,
-) -> Result<Credits, StoreError> {
+pub async fn unanswered_cost(connection: &mut Tx, job_id: JobId) -> Result<Credits, StoreError> {
     let cost: i64 = sqlx::query_scalar(
-        "select coalesce(max(cost), 0) from attempts where job_id = ?1 and result = 'unknown'",
+        "select coalesce(max(cost), 0) from attempts where job_id = $1 and result = 'unknown'",
     )
     .bind(job_id.0)
     .fetch_one(connection)
@@ -95,11 +92,11 @@ pub async fn unanswered_cost(
 
 /// When the last submission of a job started, and the balance before it.
 pub async fn last_attempt(
-    readers: &SqlitePool,
+    readers: &Reads,
     job_id: JobId,
 ) -> Result<Option<(Millis, Option<Credits>)>, StoreError> {
     let row: Option<(i64, Option<i64>)> = sqlx::query_as(
-        "select started_at, balance_before from attempts where job_id = ?1 order by id desc limit 1",
+        "select started_at, balance_before from attempts where job_id = $1 order by id desc limit 1",
     )
     .bind(job_id.0)
     .fetch_optional(readers)

@@ -8,11 +8,10 @@ pub mod attempts;
 pub mod due;
 pub(in crate::store) mod job_row;
 
-use sqlx::{SqliteConnection, SqlitePool};
+use crate::store::{Reads, StoreError, Tx};
 
 use crate::domain::job::{self, Doubt, Event, State};
 use crate::domain::{AccountId, Action, Channel, Credits, EventId, JobId, Millis, PersonnelId, TaskId};
-use crate::store::StoreError;
 use crate::store::error::exactly_one;
 use crate::store::jobs::job_row::{Row, select_jobs};
 
@@ -79,21 +78,21 @@ impl Job {
 }
 
 /// One job, or `None`.
-pub async fn read(readers: &SqlitePool, id: JobId) -> Result<Option<Job>, StoreError> {
+pub async fn read(readers: &Reads, id: JobId) -> Result<Option<Job>, StoreError> {
     let row: Option<Row> =
-        sqlx::query_as(select_jobs!("where id = ?1")).bind(id.0).fetch_optional(readers).await?;
+        sqlx::query_as(select_jobs!("where id = $1")).bind(id.0).fetch_optional(readers).await?;
     row.map(Job::try_from).transpose()
 }
 
 /// The job that follows a task, if one does.
 pub async fn following(
-    readers: &SqlitePool,
+    readers: &Reads,
     account: &AccountId,
     action: Action,
     task_id: &TaskId,
 ) -> Result<Option<JobId>, StoreError> {
     let id: Option<i64> =
-        sqlx::query_scalar("select id from jobs where task_id = ?1 and account = ?2 and action = ?3 limit 1")
+        sqlx::query_scalar("select id from jobs where task_id = $1 and account = $2 and action = $3 limit 1")
             .bind(task_id.as_str())
             .bind(account.as_str())
             .bind(action.as_str())
@@ -104,14 +103,14 @@ pub async fn following(
 
 /// Writes a new queued job and returns it.
 pub async fn insert_queued(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     account: &AccountId,
     action: Action,
     event_id: Option<&EventId>,
     now: Millis,
 ) -> Result<Job, StoreError> {
     let id: i64 = sqlx::query_scalar(
-        "insert into jobs (account, action, event_id, state, created_at) values (?1, ?2, ?3, 'queued', ?4)
+        "insert into jobs (account, action, event_id, state, created_at) values ($1, $2, $3, 'queued', $4)
          returning id",
     )
     .bind(account.as_str())
@@ -120,13 +119,13 @@ pub async fn insert_queued(
     .bind(now.0)
     .fetch_one(&mut *connection)
     .await?;
-    let row: Row = sqlx::query_as(select_jobs!("where id = ?1")).bind(id).fetch_one(connection).await?;
+    let row: Row = sqlx::query_as(select_jobs!("where id = $1")).bind(id).fetch_one(connection).await?;
     row.try_into()
 }
 
 /// Writes a job that follows a task which something else created.
 pub async fn insert_adopted(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     (account, event_id): (&AccountId, Option<&EventId>),
     channel: Channel,
     task_id: &TaskId,
@@ -136,7 +135,7 @@ pub async fn insert_adopted(
     let id = sqlx::query_scalar(
         "insert into jobs (account, action, event_id, task_id, state, adopted, created_at, submitted_at,
                            next_poll_at)
-         values (?1, ?2, ?3, ?4, 'polling', 1, ?5, ?5, ?6) returning id",
+         values ($1, $2, $3, $4, 'polling', 1, $5, $5, $6) returning id",
     )
     .bind(account.as_str())
     .bind(channel.action().as_str())
@@ -150,17 +149,17 @@ pub async fn insert_adopted(
 }
 
 /// Writes a job back, if its row still has the version that was read.
-pub async fn save(connection: &mut SqliteConnection, job: &Job) -> Result<(), StoreError> {
+pub async fn save(connection: &mut Tx, job: &Job) -> Result<(), StoreError> {
     let next_poll_at = match &job.state {
         State::Polling { next_poll_at, .. } => Some(next_poll_at.0),
         _ => None,
     };
     let result = sqlx::query(
-        "update jobs set task_id = ?3, state = ?4, state_reason = ?5, poll_count = ?6, next_poll_at = ?7,
-                submitted_at = ?8, finished_at = ?9, contacts = ?10, due_at = ?11, failures = ?12, looks = ?13,
-                no_effect_looks = ?14, evidence = ?15, doubt_since = ?16, parked_balance = ?17, price = ?18,
-                cost = ?19, window_id = ?20, version = version + 1
-         where id = ?1 and version = ?2",
+        "update jobs set task_id = $3, state = $4, state_reason = $5, poll_count = $6, next_poll_at = $7,
+                submitted_at = $8, finished_at = $9, contacts = $10, due_at = $11, failures = $12, looks = $13,
+                no_effect_looks = $14, evidence = $15, doubt_since = $16, parked_balance = $17, price = $18,
+                cost = $19, window_id = $20, version = version + 1
+         where id = $1 and version = $2",
     )
     .bind(job.id.0)
     .bind(job.version)
@@ -188,14 +187,14 @@ pub async fn save(connection: &mut SqliteConnection, job: &Job) -> Result<(), St
 }
 
 /// The version of a job's row inside a transaction that has changed it.
-pub async fn version(connection: &mut SqliteConnection, id: JobId) -> Result<i64, StoreError> {
-    Ok(sqlx::query_scalar("select version from jobs where id = ?1").bind(id.0).fetch_one(connection).await?)
+pub async fn version(connection: &mut Tx, id: JobId) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar("select version from jobs where id = $1").bind(id.0).fetch_one(connection).await?)
 }
 
 /// The distinct contacts of a job that are still to be settled, in a stable order.
-pub async fn contacts(readers: &SqlitePool, id: JobId) -> Result<Vec<PersonnelId>, StoreError> {
+pub async fn contacts(readers: &Reads, id: JobId) -> Result<Vec<PersonnelId>, StoreError> {
     let ids: Vec<String> = sqlx::query_scalar(
-        "select personnel_id from items where job_id = ?1 and state = 'assigned' group by personnel_id order by min(id)",
+        "select personnel_id from items where job_id = $1 and state = 'assigned' group by personnel_id order by min(id)",
     )
     .bind(id.0)
     .fetch_all(readers)
@@ -205,12 +204,12 @@ pub async fn contacts(readers: &SqlitePool, id: JobId) -> Result<Vec<PersonnelId
 
 /// The contacts of a job whose profile was seen locked since `since`: no precheck need ask again.
 pub async fn checked_contacts(
-    readers: &SqlitePool,
+    readers: &Reads,
     id: JobId,
     since: Millis,
 ) -> Result<Vec<PersonnelId>, StoreError> {
     let ids: Vec<String> = sqlx::query_scalar(
-        "select distinct personnel_id from items where job_id = ?1 and state = 'assigned' and checked_at >= ?2",
+        "select distinct personnel_id from items where job_id = $1 and state = 'assigned' and checked_at >= $2",
     )
     .bind(id.0)
     .bind(since.0)
@@ -221,13 +220,13 @@ pub async fn checked_contacts(
 
 /// Whether exactly these contacts are in a job, inside the transaction that commits to send them.
 pub async fn holds_exactly(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     id: JobId,
     contacts: &[PersonnelId],
 ) -> Result<bool, StoreError> {
     let (all, among): (i64, i64) = sqlx::query_as(
-        "select count(*), coalesce(sum(personnel_id in (select value from json_each(?2))), 0)
-         from (select distinct personnel_id from items where job_id = ?1 and state = 'assigned')",
+        "select count(*), coalesce(sum(personnel_id in (select value from json_each($2))), 0)
+         from (select distinct personnel_id from items where job_id = $1 and state = 'assigned')",
     )
     .bind(id.0)
     .bind(super::items::json_ids(contacts))

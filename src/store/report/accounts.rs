@@ -60,9 +60,9 @@ pub async fn read(
     let purse = ledger::purse(&mut connection, account, now).await?;
     let purse = purse.map(|purse| Purse { min_balance: limits.min_balance, ..purse });
     let (in_doubt, expired_jobs): (i64, i64) = sqlx::query_as(
-        "select (select coalesce(sum(cost), 0) from jobs where state = 'in_doubt' and account = ?1
+        "select (select coalesce(sum(cost), 0) from jobs where state = 'in_doubt' and account = $1
                    and state_reason <> 'carried_out'),
-                (select count(*) from jobs where state = 'expired' and account = ?1)",
+                (select count(*) from jobs where state = 'expired' and account = $1)",
     )
     .bind(account.as_str())
     .fetch_one(&mut *connection)

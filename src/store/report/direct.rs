@@ -59,7 +59,7 @@ impl From<Row> for ActionResult {
 pub async fn read(store: &Store, request_id: i64) -> Result<Option<ActionResult>, StoreError> {
     let row: Option<Row> = sqlx::query_as(
         "select request_id, reference, account, action, event_id, query, outcome, credits_used, result, resolved_at
-         from action_results where request_id = ?1",
+         from action_results where request_id = $1",
     )
     .bind(request_id)
     .fetch_optional(store.readers())
@@ -90,7 +90,7 @@ pub async fn summary(store: &Store, request_id: i64) -> Result<Option<Summary>, 
                 cast(result ->> '$.event.name' as text) as event_name,
                 cast(result ->> '$.accessMode' as text) as access_mode,
                 cast(result ->> '$.counts.visibleTotal' as integer) as people
-         from action_results where request_id = ?1",
+         from action_results where request_id = $1",
     )
     .bind(request_id)
     .fetch_optional(store.readers())
@@ -108,9 +108,9 @@ pub async fn page(
         "select a.request_id, a.reference, a.account, a.action, a.event_id, a.query, a.outcome, a.credits_used,
                 a.result, a.resolved_at
          from action_results a join requests r on r.id = a.request_id
-         where a.request_id > ?1 and (?2 is null or a.request_id = ?2) and (?3 is null or r.finished_at >= ?3)
-           and iif(?4 is null, a.outcome <> 'pending', a.outcome in (select value from json_each(?4)))
-         order by a.request_id limit ?5",
+         where a.request_id > $1 and ($2 is null or a.request_id = $2) and ($3 is null or r.finished_at >= $3)
+           and iif($4 is null, a.outcome <> 'pending', a.outcome in (select value from json_each($4)))
+         order by a.request_id limit $5",
     )
     .bind(after)
     .bind(wanted.request_id)

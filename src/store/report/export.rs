@@ -55,11 +55,11 @@ pub async fn page(
                 strftime('%Y-%m-%dT%H:%M:%fZ', i.resolved_at / 1000.0, 'unixepoch') as resolved_at
          from items i join requests r on r.id = i.request_id left join jobs j on j.id = i.job_id
          left join contact_values v on v.item_id = i.id and v.is_erased = 0
-         where i.id > ?1 and i.action in ('unlock_contact_emails', 'unlock_contact_phones')
-           and (?2 is null or i.request_id = ?2) and (?3 is null or i.resolved_at >= ?3)
-           and iif(?4 is null, i.outcome <> 'pending', i.outcome in (select value from json_each(?4)))
-           and (?6 is null or i.personnel_id = ?6)
-         order by i.id limit ?5",
+         where i.id > $1 and i.action in ('unlock_contact_emails', 'unlock_contact_phones')
+           and ($2 is null or i.request_id = $2) and ($3 is null or i.resolved_at >= $3)
+           and iif($4 is null, i.outcome <> 'pending', i.outcome in (select value from json_each($4)))
+           and ($6 is null or i.personnel_id = $6)
+         order by i.id limit $5",
     )
     .bind(item_id)
     .bind(wanted.request_id)

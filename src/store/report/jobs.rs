@@ -45,7 +45,7 @@ macro_rules! select_jobs {
 
 /// The newest jobs, newest first; `state` keeps those that are in it.
 pub async fn list(store: &Store, state: Option<&str>, limit: u32) -> Result<Vec<Job>, StoreError> {
-    Ok(sqlx::query_as(select_jobs!("where ?1 is null or state = ?1 order by id desc limit ?2"))
+    Ok(sqlx::query_as(select_jobs!("where $1 is null or state = $1 order by id desc limit $2"))
         .bind(state)
         .bind(limit)
         .fetch_all(store.readers())
@@ -83,7 +83,7 @@ pub async fn open(store: &Store, limit: u32) -> Result<Vec<OpenJob>, StoreError>
                       select id from jobs where state = 'submitting' union all
                       select id from jobs where state = 'polling' union all
                       select id from jobs where state = 'queued')
-         order by coalesce(state_reason, '') <> 'needs_decision', state = 'queued', id limit ?1"
+         order by coalesce(state_reason, '') <> 'needs_decision', state = 'queued', id limit $1"
     ))
     .bind(limit)
     .fetch_all(store.readers())
@@ -94,7 +94,7 @@ pub async fn open(store: &Store, limit: u32) -> Result<Vec<OpenJob>, StoreError>
 pub async fn open_of_request(store: &Store, request_id: i64) -> Result<Vec<OpenJob>, StoreError> {
     Ok(sqlx::query_as(select_open_jobs!(
         "where finished_at is null
-           and id in (select job_id from items where request_id = ?1 and job_id is not null) order by id"
+           and id in (select job_id from items where request_id = $1 and job_id is not null) order by id"
     ))
     .bind(request_id)
     .fetch_all(store.readers())
@@ -103,16 +103,16 @@ pub async fn open_of_request(store: &Store, request_id: i64) -> Result<Vec<OpenJ
 
 /// One job, or `None`.
 pub async fn read(store: &Store, id: i64) -> Result<Option<Job>, StoreError> {
-    Ok(sqlx::query_as(select_jobs!("where id = ?1")).bind(id).fetch_optional(store.readers()).await?)
+    Ok(sqlx::query_as(select_jobs!("where id = $1")).bind(id).fetch_optional(store.readers()).await?)
 }
 
 /// The jobs that carried, or carry, a request's contacts, oldest first.
 pub async fn of_request(store: &Store, request_id: i64) -> Result<Vec<Job>, StoreError> {
     Ok(sqlx::query_as(select_jobs!(
-        "where id in (select job_id from items where request_id = ?1 and job_id is not null
+        "where id in (select job_id from items where request_id = $1 and job_id is not null
                       union select j.id from jobs j join requests r
                       on r.task_id = j.task_id and r.account = j.account and r.action = j.action
-                      where r.id = ?1) order by id"
+                      where r.id = $1) order by id"
     ))
     .bind(request_id)
     .fetch_all(store.readers())
@@ -144,7 +144,7 @@ pub async fn attempts(store: &Store, id: i64) -> Result<Vec<Attempt>, StoreError
     Ok(sqlx::query_as(
         "select request_id, contacts, cost, balance_before, started_at, finished_at, result, status, error_key,
                 trace_id
-         from attempts where job_id = ?1 order by id",
+         from attempts where job_id = $1 order by id",
     )
     .bind(id)
     .fetch_all(store.readers())
@@ -161,7 +161,7 @@ pub struct LedgerLine {
 
 /// What was held, released and charged for a job.
 pub async fn ledger(store: &Store, id: i64) -> Result<Vec<LedgerLine>, StoreError> {
-    Ok(sqlx::query_as("select at, entry, credits from ledger where job_id = ?1 order by id")
+    Ok(sqlx::query_as("select at, entry, credits from ledger where job_id = $1 order by id")
         .bind(id)
         .fetch_all(store.readers())
         .await?)
@@ -170,7 +170,7 @@ pub async fn ledger(store: &Store, id: i64) -> Result<Vec<LedgerLine>, StoreErro
 /// How many distinct contacts of a job have which outcome.
 pub async fn outcomes(store: &Store, id: i64) -> Result<Vec<OutcomeCount>, StoreError> {
     Ok(sqlx::query_as(
-        "select outcome, source, count(distinct personnel_id) as contacts from items where job_id = ?1
+        "select outcome, source, count(distinct personnel_id) as contacts from items where job_id = $1
          group by outcome, source order by contacts desc, outcome",
     )
     .bind(id)
@@ -180,7 +180,7 @@ pub async fn outcomes(store: &Store, id: i64) -> Result<Vec<OutcomeCount>, Store
 
 /// The requests whose contacts a job carried.
 pub async fn requests(store: &Store, id: i64) -> Result<Vec<i64>, StoreError> {
-    Ok(sqlx::query_scalar("select distinct request_id from items where job_id = ?1 order by request_id")
+    Ok(sqlx::query_scalar("select distinct request_id from items where job_id = $1 order by request_id")
         .bind(id)
         .fetch_all(store.readers())
         .await?)
@@ -189,7 +189,7 @@ pub async fn requests(store: &Store, id: i64) -> Result<Vec<i64>, StoreError> {
 /// The timeline of a job.
 pub async fn timeline(store: &Store, id: i64) -> Result<Vec<Entry>, StoreError> {
     Ok(sqlx::query_as(
-        "select at, request_id, job_id, event, detail from request_events where job_id = ?1 order by at, id",
+        "select at, request_id, job_id, event, detail from request_events where job_id = $1 order by at, id",
     )
     .bind(id)
     .fetch_all(store.readers())

@@ -77,15 +77,15 @@ pub struct Open {
 /// Counts what is open on one account.
 pub async fn open(store: &Store, account: &AccountId) -> Result<Open, StoreError> {
     Ok(sqlx::query_as(
-        "select (select count(*) from items where state = 'waiting' and account = ?1) as items_waiting,
-                (select count(*) from items where state = 'reading' and account = ?1) as items_reading,
-                (select count(*) from jobs where state = 'queued' and account = ?1
+        "select (select count(*) from items where state = 'waiting' and account = $1) as items_waiting,
+                (select count(*) from items where state = 'reading' and account = $1) as items_reading,
+                (select count(*) from jobs where state = 'queued' and account = $1
                    and state_reason = 'insufficient_credits') as parked_for_credits,
-                (select count(*) from jobs where state = 'queued' and account = ?1
+                (select count(*) from jobs where state = 'queued' and account = $1
                    and state_reason = 'budget') as parked_for_budget,
-                (select count(*) from jobs where state = 'in_doubt' and account = ?1
+                (select count(*) from jobs where state = 'in_doubt' and account = $1
                    and state_reason = 'needs_decision') as undecided,
-                (select min(doubt_since) from jobs where state = 'in_doubt' and account = ?1) as doubt_oldest",
+                (select min(doubt_since) from jobs where state = 'in_doubt' and account = $1) as doubt_oldest",
     )
     .bind(account.as_str())
     .fetch_one(store.readers())

@@ -102,29 +102,29 @@ impl AccountWork {
 pub async fn account_work(store: &Store, account: &AccountId) -> Result<AccountWork, StoreError> {
     let row = super::accounts::read(store.readers(), account).await?;
     let (running, to_send): (i64, i64) = sqlx::query_as(
-        "select (select count(*) from jobs where state = 'polling' and account = ?1)
-                + (select count(*) from jobs where state = 'submitting' and account = ?1)
-                + (select count(*) from jobs where state = 'in_doubt' and account = ?1
+        "select (select count(*) from jobs where state = 'polling' and account = $1)
+                + (select count(*) from jobs where state = 'submitting' and account = $1)
+                + (select count(*) from jobs where state = 'in_doubt' and account = $1
                      and state_reason <> 'needs_decision')
-                + (select count(*) from jobs where state = 'queued' and account = ?1 and state_reason = 'conflict')
-                + (select count(*) from items where state = 'reading' and account = ?1)
-                + (select count(*) from windows where account = ?1 and closed_at is null),
-                (select count(*) from items where state = 'waiting' and account = ?1)
-                + (select count(*) from jobs where state = 'queued' and account = ?1
+                + (select count(*) from jobs where state = 'queued' and account = $1 and state_reason = 'conflict')
+                + (select count(*) from items where state = 'reading' and account = $1)
+                + (select count(*) from windows where account = $1 and closed_at is null),
+                (select count(*) from items where state = 'waiting' and account = $1)
+                + (select count(*) from jobs where state = 'queued' and account = $1
                      and (state_reason is null or state_reason = 'invalid_api_key'))",
     )
     .bind(account.as_str())
     .fetch_one(store.readers())
     .await?;
     let parked = sqlx::query_as(
-        "select id, state_reason from jobs where state = 'queued' and account = ?1
+        "select id, state_reason from jobs where state = 'queued' and account = $1
            and state_reason in ('insufficient_credits', 'budget') order by id limit 20",
     )
     .bind(account.as_str())
     .fetch_all(store.readers())
     .await?;
     let undecided = sqlx::query_scalar(
-        "select id from jobs where state = 'in_doubt' and account = ?1 and state_reason = 'needs_decision'
+        "select id from jobs where state = 'in_doubt' and account = $1 and state_reason = 'needs_decision'
          order by id limit 20",
     )
     .bind(account.as_str())
@@ -223,7 +223,7 @@ pub async fn audits_of(store: &Store, jobs: &[i64]) -> Result<Vec<Audit>, StoreE
                 jobs, expected_min, expected_max, balance_before, balance_after, spent, verdict
          from windows
          where closed_at is not null
-           and id in (select window_id from jobs where id in (select value from json_each(?1)))
+           and id in (select window_id from jobs where id in (select value from json_each($1)))
          order by closed_at",
     )
     .bind(serde_json::json!(jobs).to_string())

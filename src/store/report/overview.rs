@@ -61,7 +61,7 @@ pub async fn in_doubt(store: &Store, account: &AccountId) -> Result<InDoubt, Sto
         "select count(*) as jobs, coalesce(sum(cost), 0) as credits,
                 coalesce(sum(contacts) filter (where action in ('unlock_contact_emails', 'unlock_contact_phones')), 0)
                     as contacts
-         from jobs where state = 'in_doubt' and account = ?1 and state_reason <> 'carried_out'",
+         from jobs where state = 'in_doubt' and account = $1 and state_reason <> 'carried_out'",
     )
     .bind(account.as_str())
     .fetch_one(store.readers())
@@ -76,9 +76,9 @@ pub async fn balances(
     limit: u32,
 ) -> Result<Vec<(Time, i64)>, StoreError> {
     let mut newest_first: Vec<(Time, i64)> = sqlx::query_as(
-        "select taken_at, total from (select taken_at, total, id from balance_snapshots where account = ?1
-                                      order by id desc limit ?3)
-         where taken_at >= ?2 order by id desc",
+        "select taken_at, total from (select taken_at, total, id from balance_snapshots where account = $1
+                                      order by id desc limit $3)
+         where taken_at >= $2 order by id desc",
     )
     .bind(account.as_str())
     .bind(since.0)
@@ -106,7 +106,7 @@ pub struct Settlement {
 pub async fn settlements(store: &Store, limit: u32) -> Result<Vec<Settlement>, StoreError> {
     Ok(sqlx::query_as(
         "select account, opened_at, closed_at, jobs, expected_min, expected_max, spent, verdict
-         from windows where closed_at is not null order by id desc limit ?1",
+         from windows where closed_at is not null order by id desc limit $1",
     )
     .bind(limit)
     .fetch_all(store.readers())

@@ -124,13 +124,13 @@ macro_rules! select_rows {
 /// The newest requests, newest first; `status` keeps those that have it.
 pub async fn list(store: &Store, status: Option<&str>, limit: u32) -> Result<Vec<Request>, StoreError> {
     let mut requests: Vec<Request> =
-        sqlx::query_as(select_requests!("where ?1 is null or status = ?1 order by id desc limit ?2"))
+        sqlx::query_as(select_requests!("where $1 is null or status = $1 order by id desc limit $2"))
             .bind(status)
             .bind(limit)
             .fetch_all(store.readers())
             .await?;
     if status.is_none_or(|status| status == "new") {
-        let new: Vec<NewRow> = sqlx::query_as(select_rows!("where status = 'new' order by id desc limit ?1"))
+        let new: Vec<NewRow> = sqlx::query_as(select_rows!("where status = 'new' order by id desc limit $1"))
             .bind(limit)
             .fetch_all(&store.inbox_readers)
             .await?;
@@ -149,7 +149,7 @@ pub async fn list(store: &Store, status: Option<&str>, limit: u32) -> Result<Vec
 /// Requests that are not finished and were taken, oldest first; those that wait for a person before all.
 pub async fn open(store: &Store, limit: u32) -> Result<Vec<Request>, StoreError> {
     Ok(sqlx::query_as(select_requests!(
-        "where finished_at is null order by status <> 'awaiting_approval', id limit ?1"
+        "where finished_at is null order by status <> 'awaiting_approval', id limit $1"
     ))
     .bind(limit)
     .fetch_all(store.readers())
@@ -161,7 +161,7 @@ pub async fn ended(store: &Store, limit: u32) -> Result<Vec<Request>, StoreError
     // Bounded by id, for which there is an index, so that a long history costs nothing.
     Ok(sqlx::query_as(select_requests!(
         "where id in (select id from (select id, finished_at from requests where finished_at is not null
-                                      order by id desc limit 200) order by finished_at desc, id desc limit ?1)
+                                      order by id desc limit 200) order by finished_at desc, id desc limit $1)
          order by finished_at desc, id desc"
     ))
     .bind(limit)
@@ -172,12 +172,12 @@ pub async fn ended(store: &Store, limit: u32) -> Result<Vec<Request>, StoreError
 /// One request, or `None`.
 pub async fn read(store: &Store, id: i64) -> Result<Option<Request>, StoreError> {
     let taken: Option<Request> =
-        sqlx::query_as(select_requests!("where id = ?1")).bind(id).fetch_optional(store.readers()).await?;
+        sqlx::query_as(select_requests!("where id = $1")).bind(id).fetch_optional(store.readers()).await?;
     if taken.is_some() {
         return Ok(taken);
     }
     let row: Option<NewRow> =
-        sqlx::query_as(select_rows!("where id = ?1")).bind(id).fetch_optional(&store.inbox_readers).await?;
+        sqlx::query_as(select_rows!("where id = $1")).bind(id).fetch_optional(&store.inbox_readers).await?;
     Ok(row.map(Request::from))
 }
 
@@ -193,7 +193,7 @@ pub async fn newest_id(store: &Store) -> Result<Option<i64>, StoreError> {
 /// How many contacts of a request have which outcome.
 pub async fn outcomes(store: &Store, id: i64) -> Result<Vec<OutcomeCount>, StoreError> {
     Ok(sqlx::query_as(
-        "select outcome, source, count(*) as contacts from items where request_id = ?1
+        "select outcome, source, count(*) as contacts from items where request_id = $1
          group by outcome, source order by contacts desc, outcome",
     )
     .bind(id)
@@ -215,11 +215,11 @@ pub struct Entry {
 pub async fn timeline(store: &Store, id: i64) -> Result<Vec<Entry>, StoreError> {
     Ok(sqlx::query_as(
         "select at, request_id, job_id, event, detail from request_events
-         where request_id = ?1
-            or job_id in (select job_id from items where request_id = ?1 and job_id is not null
+         where request_id = $1
+            or job_id in (select job_id from items where request_id = $1 and job_id is not null
                           union select j.id from jobs j join requests r
                           on r.task_id = j.task_id and r.account = j.account and r.action = j.action
-                          where r.id = ?1)
+                          where r.id = $1)
          order by at, id",
     )
     .bind(id)
@@ -253,7 +253,7 @@ pub async fn open_items(store: &Store, id: i64) -> Result<OpenItems, StoreError>
                 min(read_at) filter (where unlocking) as next_unlocking_read_at
          from (select state, read_at, unlocking_since,
                       state = 'reading' and set_aside = 1 and unlocking_since is not null as unlocking
-               from items where request_id = ?1 and state <> 'done')",
+               from items where request_id = $1 and state <> 'done')",
     )
     .bind(id)
     .fetch_one(store.readers())
@@ -269,7 +269,7 @@ pub async fn last_event(
 ) -> Result<Option<Time>, StoreError> {
     Ok(sqlx::query_scalar(
         "select max(at) from request_events
-         where (request_id = ?1 or job_id = ?2) and event = ?3",
+         where (request_id = $1 or job_id = $2) and event = $3",
     )
     .bind(request_id)
     .bind(job_id)

@@ -4,12 +4,11 @@
 pub(in crate::store) mod rejections;
 pub mod unsent;
 
+use crate::store::{Reads, StoreError, Tx, timeline};
 use serde_json::json;
-use sqlx::{FromRow, SqliteConnection, SqlitePool};
+use sqlx::FromRow;
 
 use crate::domain::{Credits, JobId, Millis, RequestId};
-use crate::store::StoreError;
-use crate::store::timeline;
 
 /// A request to be written, with its items; everything that intake has decided.
 #[derive(Clone, Debug)]
@@ -41,8 +40,8 @@ pub struct NewItem {
 }
 
 /// Ids among those given that were taken before, with the digest of the row they were taken from.
-pub async fn taken_before(readers: &SqlitePool, ids: &[i64]) -> Result<Vec<(i64, String)>, StoreError> {
-    Ok(sqlx::query_as("select id, row_digest from requests where id in (select value from json_each(?1))")
+pub async fn taken_before(readers: &Reads, ids: &[i64]) -> Result<Vec<(i64, String)>, StoreError> {
+    Ok(sqlx::query_as("select id, row_digest from requests where id in (select value from json_each($1))")
         .bind(json!(ids).to_string())
         .fetch_all(readers)
         .await?)
@@ -50,19 +49,15 @@ pub async fn taken_before(readers: &SqlitePool, ids: &[i64]) -> Result<Vec<(i64,
 
 /// Writes requests and their items. A request whose id is there already changes nothing, so that a
 /// crash between this commit and the inbox's is repaired by taking the row again.
-pub async fn insert(
-    connection: &mut SqliteConnection,
-    requests: &[NewRequest],
-    now: Millis,
-) -> Result<(), StoreError> {
+pub async fn insert(connection: &mut Tx, requests: &[NewRequest], now: Millis) -> Result<(), StoreError> {
     let rows: Vec<_> = requests.iter().map(|request| request_json(request, now)).collect();
     let inserted: Vec<i64> = sqlx::query_scalar(
         "insert into requests (id, account, action, event_id, task_id, query, max_pages, reference, max_credits,
                                approved_credits, quoted_credits, status, reason, row_digest, created_at, taken_at,
                                finished_at)
          select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8,
-                value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, ?2, value->>15
-         from json_each(?1) where true
+                value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, $2, value->>15
+         from json_each($1) where true
          on conflict (id) do nothing returning id",
     )
     .bind(json!(rows).to_string())
@@ -92,7 +87,7 @@ pub async fn insert(
     sqlx::query(
         "insert into items (request_id, account, action, event_id, personnel_id, state, outcome, resolved_at)
          select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7
-         from json_each(?1) where true
+         from json_each($1) where true
          on conflict (request_id, personnel_id) do nothing",
     )
     .bind(json!(items).to_string())
@@ -102,7 +97,7 @@ pub async fn insert(
     let new: Vec<_> = taken.map(|(row, _)| row).collect();
     sqlx::query(
         "insert into request_events (at, request_id, event, detail)
-         select ?2, value->>0, value->>11, value->>12 from json_each(?1)",
+         select $2, value->>0, value->>11, value->>12 from json_each($1)",
     )
     .bind(json!(new).to_string())
     .bind(now.0)
@@ -135,21 +130,17 @@ fn request_json(request: &NewRequest, now: Millis) -> serde_json::Value {
 
 /// Marks accepted requests (ids as JSON) done whose last item has an outcome. A request whose
 /// items were all cancelled is cancelled; one whose items were all rejected says why.
-pub async fn finish_complete(
-    connection: &mut SqliteConnection,
-    request_ids: &str,
-    now: Millis,
-) -> Result<(), StoreError> {
+pub async fn finish_complete(connection: &mut Tx, request_ids: &str, now: Millis) -> Result<(), StoreError> {
     for (status, all_cancelled) in [("cancelled", true), ("done", false)] {
         let finished: Vec<i64> = sqlx::query_scalar(
-            "update requests set status = ?2, reason = null, finished_at = ?3, inbox_is_behind = 1
-             where id in (select value from json_each(?1)) and finished_at is null and status = 'accepted'
+            "update requests set status = $2, reason = null, finished_at = $3, inbox_is_behind = 1
+             where id in (select value from json_each($1)) and finished_at is null and status = 'accepted'
                and not exists (select 1 from items i where i.request_id = requests.id and i.state <> 'done')
                -- Whom an adopted task concerns may be known only at its end.
                and not exists (select 1 from jobs j where j.task_id = requests.task_id and j.adopted = 1
                                  and j.account = requests.account and j.action = requests.action
                                  and j.finished_at is null)
-               and (not ?4 or (exists (select 1 from items i where i.request_id = requests.id)
+               and (not $4 or (exists (select 1 from items i where i.request_id = requests.id)
                     and not exists (select 1 from items i where i.request_id = requests.id
                                       and i.outcome not in ('cancelled', 'invalid'))))
              returning id",
@@ -171,11 +162,11 @@ pub async fn finish_complete(
 
 /// Marks the requests done whose last item was settled by this job.
 pub async fn finish_complete_of_job(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     job_id: JobId,
     now: Millis,
 ) -> Result<(), StoreError> {
-    let ids: Vec<i64> = sqlx::query_scalar("select distinct request_id from items where job_id = ?1")
+    let ids: Vec<i64> = sqlx::query_scalar("select distinct request_id from items where job_id = $1")
         .bind(job_id.0)
         .fetch_all(&mut *connection)
         .await?;
@@ -184,17 +175,13 @@ pub async fn finish_complete_of_job(
 
 /// Opens the finished requests again of which this job has unsettled contacts, or whose adopted
 /// task it follows.
-pub async fn reopen_of_job(
-    connection: &mut SqliteConnection,
-    job_id: JobId,
-    now: Millis,
-) -> Result<(), StoreError> {
+pub async fn reopen_of_job(connection: &mut Tx, job_id: JobId, now: Millis) -> Result<(), StoreError> {
     let reopened: Vec<i64> = sqlx::query_scalar(
         "update requests set status = 'accepted', finished_at = null, inbox_is_behind = 1
          where status = 'done' and id in (
-             select request_id from items where job_id = ?1 and state <> 'done'
+             select request_id from items where job_id = $1 and state <> 'done'
              union select r.id from requests r join jobs j
-             on r.task_id = j.task_id and r.account = j.account and r.action = j.action where j.id = ?1)
+             on r.task_id = j.task_id and r.account = j.account and r.action = j.action where j.id = $1)
          returning id",
     )
     .bind(job_id.0)
@@ -215,10 +202,10 @@ pub struct Share {
 }
 
 /// The shares of a job, by request.
-pub async fn shares(connection: &mut SqliteConnection, job_id: JobId) -> Result<Vec<Share>, StoreError> {
+pub async fn shares(connection: &mut Tx, job_id: JobId) -> Result<Vec<Share>, StoreError> {
     Ok(sqlx::query_as(
         "select r.id as request_id, count(*) as contacts, r.max_credits, r.approved_credits, r.committed_credits
-         from (select min(id) as id from items where job_id = ?1 and state = 'assigned' group by personnel_id) first
+         from (select min(id) as id from items where job_id = $1 and state = 'assigned' group by personnel_id) first
          join items i on i.id = first.id join requests r on r.id = i.request_id
          group by r.id order by r.id",
     )
@@ -228,15 +215,11 @@ pub async fn shares(connection: &mut SqliteConnection, job_id: JobId) -> Result<
 }
 
 /// Books (or, with a negative price, takes back) what a job may cost with the requests that pay.
-pub async fn commit_shares(
-    connection: &mut SqliteConnection,
-    shares: &[Share],
-    price: Credits,
-) -> Result<(), StoreError> {
+pub async fn commit_shares(connection: &mut Tx, shares: &[Share], price: Credits) -> Result<(), StoreError> {
     let rows: Vec<_> = shares.iter().map(|share| json!([share.request_id, share.contacts])).collect();
     sqlx::query(
-        "update requests set committed_credits = committed_credits + paid.contacts * ?2
-         from (select value->>0 as id, value->>1 as contacts from json_each(?1)) as paid
+        "update requests set committed_credits = committed_credits + paid.contacts * $2
+         from (select value->>0 as id, value->>1 as contacts from json_each($1)) as paid
          where requests.id = paid.id",
     )
     .bind(json!(rows).to_string())
@@ -261,19 +244,16 @@ impl Standing {
 }
 
 /// Reads a request's standing, or `None`.
-pub async fn standing(
-    connection: &mut SqliteConnection,
-    request_id: RequestId,
-) -> Result<Option<Standing>, StoreError> {
-    Ok(sqlx::query_as("select status, quoted_credits, approved_credits from requests where id = ?1")
+pub async fn standing(connection: &mut Tx, request_id: RequestId) -> Result<Option<Standing>, StoreError> {
+    Ok(sqlx::query_as("select status, quoted_credits, approved_credits from requests where id = $1")
         .bind(request_id.0)
         .fetch_optional(connection)
         .await?)
 }
 
 /// Lets the inbox be told a request's status once more.
-pub async fn show_again(connection: &mut SqliteConnection, request_id: RequestId) -> Result<(), StoreError> {
-    sqlx::query("update requests set inbox_is_behind = 1 where id = ?1")
+pub async fn show_again(connection: &mut Tx, request_id: RequestId) -> Result<(), StoreError> {
+    sqlx::query("update requests set inbox_is_behind = 1 where id = $1")
         .bind(request_id.0)
         .execute(connection)
         .await?;

@@ -1,11 +1,11 @@
 //! Why a finished request has nothing but rejections: the reason that its inbox row shows.
 
+use crate::store::{StoreError, Tx};
 use serde_json::json;
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::FromRow;
 
 use crate::domain::rejected::Rejected;
 use crate::domain::{Action, Credits};
-use crate::store::StoreError;
 
 #[derive(FromRow)]
 struct Row {
@@ -33,16 +33,13 @@ impl Row {
 
 /// Gives those of the finished requests (ids as JSON) a reason of which every item was rejected. Their
 /// jobs must be saved as they ended.
-pub(in crate::store) async fn give_reasons(
-    connection: &mut SqliteConnection,
-    request_ids: &str,
-) -> Result<(), StoreError> {
+pub(in crate::store) async fn give_reasons(connection: &mut Tx, request_ids: &str) -> Result<(), StoreError> {
     let rejected: Vec<Row> = sqlx::query_as(
         "select r.id, r.action, r.max_credits, max(coalesce(j.state, '') = 'rejected') as by_api,
                 json_group_array(distinct i.error_code) filter (where i.error_code is not null) as error_codes,
                 max(exists (select 1 from ledger l where l.job_id = i.job_id and l.entry = 'charge')) as has_charge
          from requests r join items i on i.request_id = r.id left join jobs j on j.id = i.job_id
-         where r.id in (select value from json_each(?1)) and i.outcome = 'rejected'
+         where r.id in (select value from json_each($1)) and i.outcome = 'rejected'
            and not exists (select 1 from items o where o.request_id = r.id
                              and o.outcome not in ('rejected', 'invalid'))
          group by r.id",
@@ -53,7 +50,7 @@ pub(in crate::store) async fn give_reasons(
     let reasons: Vec<_> = rejected.iter().map(|row| json!([row.id, row.reason()])).collect();
     sqlx::query(
         "update requests set reason = given.reason
-         from (select value->>0 as id, value->>1 as reason from json_each(?1)) as given
+         from (select value->>0 as id, value->>1 as reason from json_each($1)) as given
          where requests.id = given.id",
     )
     .bind(json!(reasons).to_string())

@@ -4,18 +4,17 @@
 //! a job that was sent stays there, since it may be paid for. A request that leaves a queued job bumps
 //! that job's version, so nothing is sent on an older reading of it.
 
+use crate::store::{StoreError, Tx, timeline};
 use serde_json::json;
-use sqlx::SqliteConnection;
 
 use crate::domain::{Credits, JobId, Millis, RequestId};
 use crate::store::error::exactly_one;
 use crate::store::requests::finish_complete;
-use crate::store::{StoreError, timeline};
 
 /// How many contacts of a request are not sent yet.
-pub async fn unsent(connection: &mut SqliteConnection, request_id: RequestId) -> Result<u32, StoreError> {
+pub async fn unsent(connection: &mut Tx, request_id: RequestId) -> Result<u32, StoreError> {
     Ok(sqlx::query_scalar(
-        "select count(*) from items where request_id = ?1 and (state in ('waiting', 'unapproved')
+        "select count(*) from items where request_id = $1 and (state in ('waiting', 'unapproved')
              or (state = 'assigned' and job_id in (select id from jobs where state = 'queued')))",
     )
     .bind(request_id.0)
@@ -25,12 +24,9 @@ pub async fn unsent(connection: &mut SqliteConnection, request_id: RequestId) ->
 
 /// Whether anything of a request may be sent from now on: it never was, or its submission may come to
 /// nothing, or its profile may say that it has to be bought after all.
-pub async fn may_be_sent_yet(
-    connection: &mut SqliteConnection,
-    request_id: RequestId,
-) -> Result<bool, StoreError> {
+pub async fn may_be_sent_yet(connection: &mut Tx, request_id: RequestId) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar(
-        "select exists (select 1 from items where request_id = ?1 and (state in ('waiting', 'unapproved', 'reading')
+        "select exists (select 1 from items where request_id = $1 and (state in ('waiting', 'unapproved', 'reading')
              or (state = 'assigned'
                  and job_id in (select id from jobs where state in ('queued', 'submitting', 'in_doubt')))))",
     )
@@ -40,9 +36,9 @@ pub async fn may_be_sent_yet(
 }
 
 /// Whether somebody still wants anything of a job: a cancellation is on record for all the rest.
-pub async fn is_wanted(connection: &mut SqliteConnection, job_id: JobId) -> Result<bool, StoreError> {
+pub async fn is_wanted(connection: &mut Tx, job_id: JobId) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar(
-        "select exists (select 1 from items where job_id = ?1 and state = 'assigned'
+        "select exists (select 1 from items where job_id = $1 and state = 'assigned'
              and not exists (select 1 from request_events e
                              where e.request_id = items.request_id and e.event = 'cancel'))",
     )
@@ -54,15 +50,15 @@ pub async fn is_wanted(connection: &mut SqliteConnection, job_id: JobId) -> Resu
 /// Sends a request back to a person: its estimate grew beyond what was approved. Its items leave
 /// their job. It may be with a person already, when a contact that was set aside came back.
 pub async fn ask_again(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     request_id: RequestId,
     quote: Credits,
     reason: &str,
     now: Millis,
 ) -> Result<(), StoreError> {
     let result = sqlx::query(
-        "update requests set status = 'awaiting_approval', quoted_credits = ?2, reason = ?3, inbox_is_behind = 1
-         where id = ?1 and status in ('accepted', 'awaiting_approval')",
+        "update requests set status = 'awaiting_approval', quoted_credits = $2, reason = $3, inbox_is_behind = 1
+         where id = $1 and status in ('accepted', 'awaiting_approval')",
     )
     .bind(request_id.0)
     .bind(quote.0)
@@ -74,7 +70,7 @@ pub async fn ask_again(
     // Its items in jobs that were sent stay there; only what is not sent yet is taken back.
     sqlx::query(
         "update items set state = 'unapproved', job_id = null
-         where request_id = ?1 and (state = 'waiting' or (state = 'assigned'
+         where request_id = $1 and (state = 'waiting' or (state = 'assigned'
                and job_id in (select id from jobs where state = 'queued')))",
     )
     .bind(request_id.0)
@@ -86,21 +82,21 @@ pub async fn ask_again(
 
 /// Approves what a request was quoted; its items may travel.
 pub async fn approve(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     request_id: RequestId,
     quote: Credits,
     now: Millis,
 ) -> Result<(), StoreError> {
     let result = sqlx::query(
-        "update requests set status = 'accepted', approved_credits = ?2, reason = null, inbox_is_behind = 1
-         where id = ?1 and status = 'awaiting_approval' and quoted_credits = ?2",
+        "update requests set status = 'accepted', approved_credits = $2, reason = null, inbox_is_behind = 1
+         where id = $1 and status = 'awaiting_approval' and quoted_credits = $2",
     )
     .bind(request_id.0)
     .bind(quote.0)
     .execute(&mut *connection)
     .await?;
     exactly_one(&result, "the request")?;
-    sqlx::query("update items set state = 'waiting' where request_id = ?1 and state = 'unapproved'")
+    sqlx::query("update items set state = 'waiting' where request_id = $1 and state = 'unapproved'")
         .bind(request_id.0)
         .execute(&mut *connection)
         .await?;
@@ -109,13 +105,10 @@ pub async fn approve(
 
 /// Bumps the version of the queued jobs that a request is about to leave, so that nothing is sent on
 /// an older reading of them. Returns their ids, as JSON.
-async fn leave_queued_jobs(
-    connection: &mut SqliteConnection,
-    request_id: RequestId,
-) -> Result<String, StoreError> {
+async fn leave_queued_jobs(connection: &mut Tx, request_id: RequestId) -> Result<String, StoreError> {
     let left: Vec<i64> = sqlx::query_scalar(
         "update jobs set version = version + 1 where state = 'queued'
-           and id in (select job_id from items where request_id = ?1 and state = 'assigned') returning id",
+           and id in (select job_id from items where request_id = $1 and state = 'assigned') returning id",
     )
     .bind(request_id.0)
     .fetch_all(connection)
@@ -125,11 +118,11 @@ async fn leave_queued_jobs(
 
 /// Counts what is left in jobs that a request has left. One without contacts is ended by the
 /// submit pass.
-async fn recount_jobs(connection: &mut SqliteConnection, jobs: &str) -> Result<(), StoreError> {
+async fn recount_jobs(connection: &mut Tx, jobs: &str) -> Result<(), StoreError> {
     sqlx::query(
         "update jobs set contacts = (select count(distinct personnel_id) from items
                                      where job_id = jobs.id and state = 'assigned')
-         where id in (select value from json_each(?1))",
+         where id in (select value from json_each($1))",
     )
     .bind(jobs)
     .execute(connection)
@@ -140,15 +133,15 @@ async fn recount_jobs(connection: &mut SqliteConnection, jobs: &str) -> Result<(
 /// Ends what a request has not sent yet with `outcome`; what was sent goes on. Bumps the version
 /// of the queued jobs it leaves, so that nothing is sent on an older reading of them.
 pub async fn end_unsent(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx,
     request_id: RequestId,
     outcome: &str,
     now: Millis,
 ) -> Result<u64, StoreError> {
     let left = leave_queued_jobs(&mut *connection, request_id).await?;
     let result = sqlx::query(
-        "update items set state = 'done', outcome = ?2, resolved_at = ?3
-         where request_id = ?1 and (state in ('waiting', 'unapproved') or (state = 'assigned'
+        "update items set state = 'done', outcome = $2, resolved_at = $3
+         where request_id = $1 and (state in ('waiting', 'unapproved') or (state = 'assigned'
                and job_id in (select id from jobs where state = 'queued')))",
     )
     .bind(request_id.0)
@@ -162,14 +155,10 @@ pub async fn end_unsent(
 
 /// Takes out of a queued job what people want no more: contacts that came back to be sent after their
 /// request was cancelled, or while it awaits an approval again. Returns how many.
-pub async fn leave_unwanted(
-    connection: &mut SqliteConnection,
-    job_id: JobId,
-    now: Millis,
-) -> Result<u64, StoreError> {
+pub async fn leave_unwanted(connection: &mut Tx, job_id: JobId, now: Millis) -> Result<u64, StoreError> {
     let cancelled: Vec<i64> = sqlx::query_scalar(
-        "update items set state = 'done', outcome = 'cancelled', resolved_at = ?2
-         where job_id = ?1 and state = 'assigned' and exists (select 1 from request_events e
+        "update items set state = 'done', outcome = 'cancelled', resolved_at = $2
+         where job_id = $1 and state = 'assigned' and exists (select 1 from request_events e
                where e.request_id = items.request_id and e.event = 'cancel') returning request_id",
     )
     .bind(job_id.0)
@@ -179,7 +168,7 @@ pub async fn leave_unwanted(
     finish_complete(&mut *connection, &json!(cancelled).to_string(), now).await?;
     let waiting = sqlx::query(
         "update items set state = 'unapproved', job_id = null
-         where job_id = ?1 and state = 'assigned'
+         where job_id = $1 and state = 'assigned'
            and request_id in (select id from requests where status = 'awaiting_approval')",
     )
     .bind(job_id.0)
@@ -189,15 +178,11 @@ pub async fn leave_unwanted(
 }
 
 /// Cancels what a request has not sent; what was sent goes on to its end.
-pub async fn cancel(
-    connection: &mut SqliteConnection,
-    request_id: RequestId,
-    now: Millis,
-) -> Result<u64, StoreError> {
+pub async fn cancel(connection: &mut Tx, request_id: RequestId, now: Millis) -> Result<u64, StoreError> {
     let ended = end_unsent(&mut *connection, request_id, "cancelled", now).await?;
     sqlx::query(
         "update requests set status = 'accepted', reason = null, inbox_is_behind = 1
-         where id = ?1 and status = 'awaiting_approval'",
+         where id = $1 and status = 'awaiting_approval'",
     )
     .bind(request_id.0)
     .execute(&mut *connection)

@@ -72,7 +72,7 @@ async fn copy_and_check(from: &Path, partial: &Path) -> Result<u64, BackupError>
     let file =
         File::options().read(true).write(true).create_new(true).mode(0o600).open(partial).map_err(failed)?;
     let mut connection = options(from).read_only(true).connect().await.map_err(database)?;
-    let copied = sqlx::query("vacuum into ?1")
+    let copied = sqlx::query("vacuum into $1")
         .bind(partial.to_string_lossy().into_owned())
         .execute(&mut connection)
         .await;

@@ -33,15 +33,15 @@ pub async fn values(connection: &mut SqliteConnection, which: &Which, limit: u32
         Which::DeliveredBefore(before) => sqlx::query(
             "update contact_values
              set is_erased = 1, value = replace(hex(zeroblob(length(cast(value as blob)))), '00', '-')
-             where id in (select id from contact_values where is_erased = 0 and stored_at < ?1
-                          order by stored_at limit ?2)",
+             where id in (select id from contact_values where is_erased = 0 and stored_at < $1
+                          order by stored_at limit $2)",
         )
         .bind(before.0),
         Which::Of(personnel_id) => sqlx::query(
             "update contact_values
              set is_erased = 1, value = replace(hex(zeroblob(length(cast(value as blob)))), '00', '-')
              where id in (select v.id from items i join contact_values v on v.item_id = i.id
-                          where i.personnel_id = ?1 and v.is_erased = 0 limit ?2)",
+                          where i.personnel_id = $1 and v.is_erased = 0 limit $2)",
         )
         .bind(personnel_id.as_str().to_owned()),
     };
@@ -51,7 +51,7 @@ pub async fn values(connection: &mut SqliteConnection, which: &Which, limit: u32
 /// In how many requests a person is, and how many of those may still bring a value.
 pub async fn requests_of(store: &Store, personnel_id: &PersonnelId) -> Result<(i64, i64), StoreError> {
     Ok(sqlx::query_as(
-        "select count(*), coalesce(sum(state <> 'done'), 0) from items where personnel_id = ?1",
+        "select count(*), coalesce(sum(state <> 'done'), 0) from items where personnel_id = $1",
     )
     .bind(personnel_id.as_str())
     .fetch_one(store.readers())

@@ -100,8 +100,8 @@ pub async fn try_take(store: &Store, now: Millis) -> Result<Result<Lease, HeldBy
         .write(move |connection| {
             Box::pin(async move {
                 let token: Option<i64> = sqlx::query_scalar(
-                    "update worker_lease set token = token + 1, pid = ?2, has_lock = ?3, renewed_at = ?4, started_at = ?4
-                     where id = 1 and token = ?1 and renewed_at = ?5 returning token",
+                    "update worker_lease set token = token + 1, pid = $2, has_lock = $3, renewed_at = $4, started_at = $4
+                     where id = 1 and token = $1 and renewed_at = $5 returning token",
                 )
                 .bind(row.token)
                 .bind(pid)
@@ -130,7 +130,7 @@ impl Lease {
         store
             .write(move |connection| {
                 Box::pin(async move {
-                    sqlx::query("update worker_lease set pid = ?1, renewed_at = ?2 where id = 1")
+                    sqlx::query("update worker_lease set pid = $1, renewed_at = $2 where id = 1")
                         .bind(NOBODY)
                         .bind(now.0)
                         .execute(connection)
@@ -150,7 +150,7 @@ impl Lease {
         store
             .write(move |connection| {
                 Box::pin(async move {
-                    sqlx::query("update worker_lease set renewed_at = ?1, has_lock = ?2 where id = 1")
+                    sqlx::query("update worker_lease set renewed_at = $1, has_lock = $2 where id = 1")
                         .bind(now.0)
                         .bind(has_lock)
                         .execute(connection)
@@ -179,7 +179,7 @@ async fn is_restored(mut lock: &File, row: &LeaseRow, store: &Store) -> Result<b
     std::io::Read::read_to_string(&mut lock, &mut text).ok();
     let mut parts = text.split_whitespace().map(str::parse::<i64>);
     let (Some(Ok(id)), Some(Ok(at))) = (parts.next(), parts.next()) else { return Ok(row.token > 0) };
-    let there: Option<i64> = sqlx::query_scalar("select at from request_events where id = ?1")
+    let there: Option<i64> = sqlx::query_scalar("select at from request_events where id = $1")
         .bind(id)
         .fetch_optional(store.readers())
         .await?;

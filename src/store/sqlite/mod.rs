@@ -1,4 +1,4 @@
-//! What is SQLite and not SQL: [`open`] (files, pragmas, migrations), [`writer`] (one connection, group commit),
+//! What is SQLite and not SQL: `open` (files, pragmas, migrations), `writer` (one connection, group commit),
 //! [`lease`] (one worker for one database), [`disk`] (room for what was paid for), [`backup`], [`erase`].
 
 pub mod backup;

@@ -5,11 +5,11 @@ use crate::domain::{Credits, Millis};
 use crate::store::credits::{ledger, settlements};
 use crate::store::jobs::Job;
 use crate::store::jobs::attempts;
-use crate::store::{StoreError, requests};
+use crate::store::{StoreError, Tx, requests};
 
 /// A submission certainly took no effect: its hold is released, and nobody pays for it.
 pub(in crate::worker) async fn take_back(
-    connection: &mut sqlx::SqliteConnection,
+    connection: &mut Tx,
     job: &mut Job,
     now: Millis,
 ) -> Result<(), StoreError> {
@@ -30,7 +30,7 @@ pub(in crate::worker) async fn take_back(
 /// Repeats of one submission count as one, since the vendor documents that what is unlocked, or being
 /// unlocked, is not charged again. A lost search was weighed when a person decided on it.
 pub(in crate::worker) async fn book_unanswered(
-    connection: &mut sqlx::SqliteConnection,
+    connection: &mut Tx,
     job: &mut Job,
     now: Millis,
 ) -> Result<bool, StoreError> {
@@ -49,7 +49,7 @@ pub(in crate::worker) async fn book_unanswered(
 /// The same for a job that ends without being sent again: nothing will show any more whether it took
 /// effect, so it is booked unless reading has shown that it did not.
 pub(in crate::worker) async fn book_unread(
-    connection: &mut sqlx::SqliteConnection,
+    connection: &mut Tx,
     job: &mut Job,
     now: Millis,
 ) -> Result<(), StoreError> {

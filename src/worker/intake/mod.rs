@@ -17,7 +17,7 @@ use crate::store::inbox::overrides::Written;
 use crate::store::inbox::{self, InboxRow};
 use crate::store::items::waiting;
 use crate::store::requests::NewRequest;
-use crate::store::{StoreError, items, jobs, requests};
+use crate::store::{StoreError, Tx, items, jobs, requests};
 use crate::worker::intake::quote::{decide, known};
 use crate::worker::intake::taken::{Taken, cancelled, digest, raw, rejected};
 use crate::worker::{Deps, Report};
@@ -195,7 +195,7 @@ async fn record(
 }
 
 async fn adopt(
-    connection: &mut sqlx::SqliteConnection,
+    connection: &mut Tx,
     adoption: &Adoption,
     first_poll: Millis,
     now: Millis,

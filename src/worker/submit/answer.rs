@@ -16,7 +16,7 @@ use crate::store::items::reading;
 use crate::store::jobs::Job;
 use crate::store::jobs::attempts::AttemptEnd;
 use crate::store::jobs::{attempts, due};
-use crate::store::{StoreError, items, jobs, requests, timeline};
+use crate::store::{StoreError, Tx, items, jobs, requests, timeline};
 use crate::worker::doubt::unanswered::{book_unanswered, take_back};
 use crate::worker::gate::Gate;
 use crate::worker::{Deps, retry_at};
@@ -105,7 +105,7 @@ impl Accepted {
     }
 
     /// Task id, charge, and what became of the contacts that were skipped.
-    async fn record(self, connection: &mut sqlx::SqliteConnection) -> Result<(), StoreError> {
+    async fn record(self, connection: &mut Tx) -> Result<(), StoreError> {
         let Accepted { mut job, division, price, charge, result, detail, now } = self;
         let before = requests::shares(&mut *connection, job.id).await?;
         requests::commit_shares(&mut *connection, &before, Credits(-price.0)).await?;

@@ -15,7 +15,7 @@ use crate::store::jobs::Job;
 use crate::store::jobs::attempts;
 use crate::store::jobs::attempts::Attempt;
 use crate::store::requests::unsent;
-use crate::store::{StoreError, accounts, jobs, requests, timeline};
+use crate::store::{StoreError, Tx, accounts, jobs, requests, timeline};
 use crate::worker::Deps;
 use crate::worker::balance::with_limits;
 use crate::worker::doubt::unanswered::book_unread;
@@ -92,7 +92,7 @@ pub(in crate::worker) async fn commit_intent(
 /// Who pays for the job, if everything it was decided on still holds: prechecks take their time, and a
 /// person may have paused, contacts may have left, an approval may not cover the price any more.
 async fn still_wanted(
-    connection: &mut sqlx::SqliteConnection,
+    connection: &mut Tx,
     job: &mut Job,
     chargeable: &[PersonnelId],
     (price, approve_above): (Credits, Credits),
@@ -126,7 +126,7 @@ async fn still_wanted(
 /// Takes requests out of the batch whose approval or `max_credits` does not cover what they would
 /// cost by now. Returns how many.
 async fn part_with_uncovered(
-    connection: &mut sqlx::SqliteConnection,
+    connection: &mut Tx,
     shares: &[requests::Share],
     price: Credits,
     approve_above: Credits,

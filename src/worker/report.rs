@@ -1,0 +1,32 @@
+//! What a pass did, and when it wants to run next.
+
+use crate::domain::Millis;
+
+/// What a pass did, and when it wants to run next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Steps taken; a pass that did something is run again at once.
+    pub did: usize,
+    /// When there is something to do by time; `None`: only when a row changes.
+    pub next_at: Option<Millis>,
+}
+
+impl Report {
+    pub fn did(count: usize) -> Report {
+        Report { did: count, next_at: None }
+    }
+
+    pub fn idle() -> Report {
+        Report::default()
+    }
+
+    pub fn at(next_at: Millis) -> Report {
+        Report { did: 0, next_at: Some(next_at) }
+    }
+
+    /// This report, and not later than `next_at`.
+    pub fn no_later_than(self, next_at: Option<Millis>) -> Report {
+        let earliest = [self.next_at, next_at].into_iter().flatten().min();
+        Report { next_at: earliest, ..self }
+    }
+}
