@@ -24,7 +24,7 @@
 //! [`domain::job`] owns every state in between; [`store`] is the only module with SQL, [`clock`] the only one
 //! that reads the time, [`worker::gate`] the only door to the API. [`http`] shows it all to people and
 //! monitors, [`metrics`] counts what this process does. [`sandbox`] imitates the vendor and shares
-//! no code with the rest; [`failpoint`] lets tests kill the process at any step, [`guard`] take a guard away.
+//! no code with the rest; [`failpoint`] lets tests kill the process at any step.
 
 pub mod api;
 pub mod cli;
@@ -34,7 +34,6 @@ pub mod domain;
 pub mod failpoint;
 #[cfg(test)]
 mod fuzz;
-pub mod guard;
 pub mod http;
 pub mod logs;
 pub mod metrics;

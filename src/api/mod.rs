@@ -43,7 +43,6 @@ use crate::domain::outcome::{ProfileView, TaskView};
 use crate::domain::rate::RateHeaders;
 use crate::domain::sorting::Quote;
 use crate::domain::{AccountId, Action, Channel, EventId, JobId, Millis, PersonnelId, TaskId};
-use crate::guard::{self, Guard};
 
 /// A connection that does not stand after this long is given up, whatever the overall timeout.
 const LONGEST_CONNECT: Duration = Duration::from_secs(10);
@@ -344,15 +343,12 @@ fn http(settings: &Settings, base: &Url) -> reqwest::ClientBuilder {
         .timeout(settings.timeout)
         .connect_timeout(settings.timeout.min(LONGEST_CONNECT))
         // A redirected POST would be sent twice, and a redirected key would be given away.
-        .redirect(match guard::holds(Guard::Redirect) {
-            true => reqwest::redirect::Policy::none(),
-            false => reqwest::redirect::Policy::limited(1),
-        })
+        .redirect(reqwest::redirect::Policy::none())
         // By default some requests are sent again when the server closes early.
         .retry(reqwest::retry::never())
-        .http1_only();
-    // `http_proxy` in the environment would be handed the key.
-    let builder = if guard::holds(Guard::Proxy) { builder.no_proxy() } else { builder };
+        .http1_only()
+        // `http_proxy` in the environment would be handed the key.
+        .no_proxy();
     if base.scheme() == "https" {
         builder.https_only(true)
     } else {

@@ -18,7 +18,6 @@ use crate::domain::division::{Skipped, Submission};
 use crate::domain::outcome::{Access, ProfileView};
 use crate::domain::sorting::Quote;
 use crate::domain::{Channel, ContactValue, Credits, PersonnelId, TaskId};
-use crate::guard::{self, Guard};
 
 /// An answer that is not what the documentation promises; in our words, for the error message.
 #[derive(Debug, PartialEq, Eq)]
@@ -245,12 +244,6 @@ pub(super) fn profile(bytes: &[u8], channel: Channel, asked: &PersonnelId) -> Re
 
 /// A value that counts as delivered, if there is one.
 pub(super) fn usable(channel: Channel, text: Option<String>) -> Option<ContactValue> {
-    if !guard::holds(Guard::Value) {
-        return ContactValue::parse(
-            channel,
-            &text.filter(|text| !text.is_empty()).unwrap_or("0@0".to_owned()),
-        );
-    }
     text.and_then(|text| ContactValue::parse(channel, &text))
 }
 

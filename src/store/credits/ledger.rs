@@ -4,7 +4,6 @@ use crate::store::{Reads, StoreError, Tx};
 
 use crate::domain::credits::Purse;
 use crate::domain::{AccountId, Action, Credits, JobId, Millis};
-use crate::guard::{self, Guard};
 
 /// What may be spent on an account; `None` when no balance was ever read. The configured floor and
 /// daily limit are filled in by the caller.
@@ -69,9 +68,6 @@ pub async fn hold(
     credits: Credits,
     now: Millis,
 ) -> Result<(), StoreError> {
-    if !guard::holds(Guard::Hold) {
-        return Ok(());
-    }
     add(connection, account, job_id, "hold", credits, now).await
 }
 

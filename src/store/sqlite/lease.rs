@@ -19,7 +19,6 @@ use std::path::{Path, PathBuf};
 use sqlx::FromRow;
 
 use crate::domain::Millis;
-use crate::guard::{self, Guard};
 use crate::store::sqlite::open::open_error;
 use crate::store::{Store, StoreError};
 
@@ -86,7 +85,7 @@ pub async fn try_take(store: &Store, now: Millis) -> Result<Result<Lease, HeldBy
     let expired = now.0 - row.renewed_at >= EXPIRES_AFTER_MS || row.renewed_at > now.0 + EXPIRES_AFTER_MS;
     // With the lock in hand, a holder that had it is dead. One that never had it may be alive.
     let holder_is_dead = lock.is_some() && row.has_lock;
-    if row.pid != NOBODY && !holder_is_dead && !expired && guard::holds(Guard::Lease) {
+    if row.pid != NOBODY && !holder_is_dead && !expired {
         return Ok(Err(HeldBy { pid: row.pid }));
     }
     if let (0, Some(lock)) = (row.token, &lock) {

@@ -13,7 +13,6 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection, SqliteConnection};
 
-use crate::guard::{self, Guard};
 use crate::store::StoreError;
 use crate::store::error::is_busy;
 
@@ -78,15 +77,12 @@ pub(in crate::store) fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(match guard::holds(Guard::Synchronous) {
-            true => SqliteSynchronous::Full,
-            false => SqliteSynchronous::Normal,
-        })
+        .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
         // What SQLite puts aside may hold values, and a read-only container has no place for files.
         .pragma("temp_store", "memory")
-        .pragma("secure_delete", if guard::holds(Guard::SecureDelete) { "on" } else { "off" })
+        .pragma("secure_delete", "on")
         // Bounds the WAL that a long reader left behind.
         .pragma("journal_size_limit", "67108864")
 }
@@ -101,7 +97,7 @@ async fn verify(path: &Path, connection: &mut SqliteConnection) -> Result<(), St
         .fetch_one(&mut *connection)
         .await
         .map_err(|e| open_error(path, e))?;
-    if journal != "wal" || (synchronous != 2 && guard::holds(Guard::Synchronous)) {
+    if journal != "wal" || synchronous != 2 {
         let problem = format!("needs WAL and synchronous=FULL, found {journal} and {synchronous}");
         return Err(open_error(path, problem));
     }

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::api::Client;
 use crate::domain::rate::Rate;
 use crate::domain::{AccountId, Millis};
-use crate::guard::{self, Guard};
 use crate::store::{Store, StoreError, accounts};
 
 /// What the gates of one worker share; cheap to clone.
@@ -30,10 +29,7 @@ pub struct Calls {
 impl Host {
     /// With what all accounts have sent, and were told, before.
     pub async fn open(client: Client, store: &Store) -> Result<Host, StoreError> {
-        let (sent, blocked_until) = match guard::holds(Guard::LimitKept) {
-            true => accounts::sent_and_blocked(store.readers()).await?,
-            false => (Vec::new(), None),
-        };
+        let (sent, blocked_until) = accounts::sent_and_blocked(store.readers()).await?;
         Ok(Host { client, calls: Arc::new(Mutex::new(Calls::new(sent, blocked_until))) })
     }
 

@@ -30,7 +30,6 @@ use crate::domain::turns::{Class, Turns};
 use crate::domain::usage::Usage;
 use crate::domain::{AccountId, Millis};
 use crate::failpoint::{self, Place};
-use crate::guard::{self, Guard};
 use crate::store::{Store, StoreError, accounts};
 use crate::worker::gate::host::{Calls, Host};
 use crate::worker::run::heartbeat;
@@ -93,10 +92,7 @@ impl Gate {
         store: Store,
         clock: Clock,
     ) -> Result<Gate, StoreError> {
-        let rate = match guard::holds(Guard::LimitKept) {
-            true => accounts::read_rate(store.readers(), &account, per_minute).await?,
-            false => Rate::new(per_minute),
-        };
+        let rate = accounts::read_rate(store.readers(), &account, per_minute).await?;
         let row = accounts::read(store.readers(), &account).await?;
         let resumed_at = row.resumed_at;
         let refused = row.refused_key.zip(row.key_refused_at.map(Millis));

@@ -12,7 +12,6 @@ use crate::domain::failure::{Failure, Refusal};
 use crate::domain::rate::Rate;
 use crate::domain::{EventId, JobId, Millis, pacing};
 use crate::failpoint::{self, Place};
-use crate::guard::{self, Guard};
 use crate::store::StoreError;
 use crate::worker::gate::{Gate, Key, Knowledge};
 use crate::worker::run::heartbeat;
@@ -87,8 +86,7 @@ impl Permit<'_> {
             knowledge.rate.learn(headers, in_flight, now);
         }
         let refused = (failure == Some(Failure::Refused(Refusal::Unauthorized)))
-            .then(|| (self.key.fingerprint.clone(), now))
-            .filter(|_| guard::holds(Guard::KeyStop));
+            .then(|| (self.key.fingerprint.clone(), now));
         if let Some((fingerprint, _)) = &refused {
             tracing::error!(account = %self.gate.account, key_fingerprint = %fingerprint,
                 "the API refused the account's key; nothing more is sent until the key changes");
@@ -96,7 +94,7 @@ impl Permit<'_> {
         }
         let is_read = answer.result.as_ref().is_err_and(|error| !error.paid);
         note_trouble(&mut knowledge, failure, is_read, now);
-        if let Some(pause_ms) = pause_ms.filter(|_| guard::holds(Guard::RetryAfter)) {
+        if let Some(pause_ms) = pause_ms {
             knowledge.rate.block(now.plus(pause_ms));
         }
         // Whose limit it was, the key's or the address's, a Retry-After does not say.

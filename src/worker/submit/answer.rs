@@ -10,7 +10,6 @@ use crate::domain::failure::{self, Failure, SubmissionFailure};
 use crate::domain::job::{Event, WaitReason};
 use crate::domain::outcome::Outcome;
 use crate::domain::{Credits, Millis, PersonnelId};
-use crate::guard::{self, Guard};
 use crate::store::credits::{balances, ledger};
 use crate::store::items::reading;
 use crate::store::jobs::Job;
@@ -84,10 +83,7 @@ impl Accepted {
         let division = division::divide(sent, submission);
         let (result, detail) = match submission {
             Submission::Accepted { task_id, .. } => {
-                let next_poll_at = match guard::holds(Guard::Schedule) {
-                    true => deps.ladder().next_poll(0, now),
-                    false => now,
-                };
+                let next_poll_at = deps.ladder().next_poll(0, now);
                 job.apply(Event::TaskAccepted { task_id: task_id.clone(), next_poll_at }, now)?;
                 ("accepted", format!("task {task_id}, {} contacts accepted", division.accepted.len()))
             }
@@ -138,10 +134,7 @@ pub(in crate::worker) async fn record_failure(
     error: &ApiError,
     now: Millis,
 ) -> Result<(), StoreError> {
-    let meaning = match failure::submission(error.failure) {
-        SubmissionFailure::Doubt if !guard::holds(Guard::Verify) => SubmissionFailure::TryAgain,
-        meaning => meaning,
-    };
+    let meaning = failure::submission(error.failure);
     let end = failed_attempt(error);
     deps.store.metrics().attempt_ended(end.result);
     let event = event_of(meaning);
@@ -228,30 +221,11 @@ fn detail(error: &ApiError) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-/// For the negative control alone: takes an unfinished submission for one that took no effect.
-async fn send_again(deps: &Deps, mut job: Job, now: Millis) -> Result<(), StoreError> {
-    job.apply(Event::TookNoEffect { waits_for: None }, now)?;
-    let end = AttemptEnd { result: "not_sent", ..AttemptEnd::default() };
-    deps.store
-        .write(move |connection| {
-            Box::pin(async move {
-                take_back(&mut *connection, &mut job, now).await?;
-                attempts::end_attempt(&mut *connection, job.id, &end, now).await?;
-                jobs::save(connection, &job).await
-            })
-        })
-        .await
-}
-
 /// At start: what an earlier process was sending when it ended may have taken effect.
 pub async fn doubt_unfinished(deps: &Deps) -> Result<usize, StoreError> {
     let unfinished = due::submitting(deps.store.readers()).await?;
     let (count, now) = (unfinished.len(), deps.clock.now());
     for mut job in unfinished {
-        if !guard::holds(Guard::VerifyAtStart) {
-            send_again(deps, job, now).await?;
-            continue;
-        }
         job.apply(Event::AnswerLost, now)?;
         (job.looks, job.no_effect_looks, job.evidence) = (0, 0, None);
         job.due_at = Some(now.plus(deps.patience().verify_after_ms));

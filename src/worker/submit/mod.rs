@@ -16,16 +16,13 @@ pub mod precheck;
 
 use std::time::Duration;
 
-use crate::api::{Answer, UnlockBody, direct_body, unlock_body};
+use crate::api::{direct_body, unlock_body};
 use crate::domain::credits::{self, Admission};
-use crate::domain::division::Submission;
-use crate::domain::failure::Failure;
 use crate::domain::job::{Event, WaitReason};
 use crate::domain::sorting::Sorting;
 use crate::domain::turns::Class;
 use crate::domain::{AccountId, Credits};
 use crate::failpoint::{self, Place};
-use crate::guard::{self, Guard};
 use crate::store::credits::settlements;
 use crate::store::jobs::Job;
 use crate::store::jobs::due;
@@ -33,7 +30,7 @@ use crate::store::sqlite::disk;
 use crate::store::{self, StoreError, accounts, jobs, timeline};
 use crate::worker::balance::{purse, read_balance};
 use crate::worker::doubt::unanswered::book_unread;
-use crate::worker::gate::{Entry, Gate, Permit};
+use crate::worker::gate::{Entry, Gate};
 use crate::worker::people::pause;
 use crate::worker::submit::batch::form;
 use crate::worker::submit::intent::{Intent, commit_intent};
@@ -210,7 +207,6 @@ async fn send(deps: &Deps, gate: &Gate, job: &Job, sorting: Sorting) -> Result<R
         Some(wish) => direct_body(wish),
         None => unlock_body(&sorting.chargeable, job.event_id.as_ref()),
     };
-    let early = send_unguarded(gate, &permit, job, &body).await;
     let intent = commit_intent(deps, &permit, job, &sorting, body.digest()).await;
     let sending = match intent {
         Ok(Intent::Committed(sending)) => {
@@ -224,7 +220,7 @@ async fn send(deps: &Deps, gate: &Gate, job: &Job, sorting: Sorting) -> Result<R
     failpoint::pass(Place::AfterIntent);
     let proceed = move || {
         let pause = clock.steady_ms() - committed_at;
-        pause <= LONGEST_PAUSE_BEFORE_SENDING_MS || !guard::holds(Guard::PauseRule)
+        pause <= LONGEST_PAUSE_BEFORE_SENDING_MS
     };
     let Some(channel) = job.channel() else {
         // The intent's transaction saw its item, so there is a wish.
@@ -233,31 +229,11 @@ async fn send(deps: &Deps, gate: &Gate, job: &Job, sorting: Sorting) -> Result<R
         return Ok(Report::did(1));
     };
     let caller = permit.caller(Some(job.id), job.event_id.as_ref());
-    let answer = match early {
-        Some(answer) => answer,
-        None => gate.client.submit_unlock(caller, permit.entered_at, channel, &body, proceed).await,
-    };
-    let lost = matches!(&answer.result, Err(error) if error.failure == Failure::Unknown);
-    let answer = match lost && !guard::holds(Guard::SentOnce) {
-        true => gate.client.submit_unlock(caller, permit.entered_at, channel, &body, || true).await,
-        false => answer,
-    };
+    let answer = gate.client.submit_unlock(caller, permit.entered_at, channel, &body, proceed).await;
     let lesson = permit.learn(&answer);
     answer::record(deps, gate, sending, &sorting.chargeable, &answer).await?;
     gate.keep(lesson).await?;
     Ok(Report::did(1))
-}
-
-/// For the negative control alone: the POST before its intent.
-async fn send_unguarded(
-    gate: &Gate,
-    permit: &Permit<'_>,
-    job: &Job,
-    body: &UnlockBody,
-) -> Option<Answer<Submission>> {
-    let channel = job.channel().filter(|_| !guard::holds(Guard::Intent))?;
-    let caller = permit.caller(Some(job.id), job.event_id.as_ref());
-    Some(gate.client.submit_unlock(caller, permit.entered_at, channel, body, || true).await)
 }
 
 /// How long a stop waits for a POST in flight: of the 10 s that are promised, a slow disk may need the

@@ -10,7 +10,6 @@ use crate::domain::job::Event;
 use crate::domain::sorting::{Quote, Sorting};
 use crate::domain::turns::Class;
 use crate::domain::{AccountId, Action, Credits, Millis, PersonnelId};
-use crate::guard::{self, Guard};
 use crate::store::items::{paid, reading};
 use crate::store::jobs::Job;
 use crate::store::jobs::attempts;
@@ -88,11 +87,11 @@ pub(in crate::worker) async fn sort(
             },
         }
     }
-    if is_paid && sorting.unhelpful().is_some() && guard::holds(Guard::Erased) {
+    if is_paid && sorting.unhelpful().is_some() {
         // What was paid for once is not bought on a price list: its profile tells.
         sorting.read_instead();
     }
-    if is_paid && !sorting.chargeable.is_empty() && guard::holds(Guard::InVain) {
+    if is_paid && !sorting.chargeable.is_empty() {
         let in_vain = paid_in_vain(deps, (&job.account, job.action), &sorting.chargeable).await?;
         sorting.set_aside_in_vain(&in_vain);
     }
@@ -116,9 +115,7 @@ fn take(sorting: &mut Sorting, quote: Quote, (job, wish): (&Job, &Option<Direct>
     let is_had = matches!(quote, Quote::NothingToPay | Quote::BeingUnlocked);
     match quote {
         // A search is never had already.
-        _ if is_had && (wants_page(wish) || !guard::holds(Guard::Precheck)) => {
-            sorting.answer(Quote::Unhelpful("already_unlocked"))
-        }
+        _ if is_had && wants_page(wish) => sorting.answer(Quote::Unhelpful("already_unlocked")),
         // Whether an event is open, its list tells.
         Quote::BeingUnlocked if job.channel().is_none() => sorting.answer(Quote::NothingToPay),
         Quote::NotFound if must_ask && job.channel().is_some() => sorting.answer_not_found_closely(),
