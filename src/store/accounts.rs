@@ -1,7 +1,7 @@
 //! What is known about an account between two starts: pause, refused key, rate limit.
 
-use crate::store::{Reads, StoreError, Tx};
-use sqlx::{FromRow, SqliteExecutor};
+use crate::store::{On, Reads, StoreError, Tx, sql};
+use sqlx::FromRow;
 
 use crate::domain::rate::Rate;
 use crate::domain::{AccountId, Millis};
@@ -31,8 +31,8 @@ impl AccountRow {
 }
 
 /// Reads an account's row.
-pub async fn read(executor: impl SqliteExecutor<'_>, account: &AccountId) -> Result<AccountRow, StoreError> {
-    let row = sqlx::query_as(
+pub async fn read(executor: impl Into<On<'_>>, account: &AccountId) -> Result<AccountRow, StoreError> {
+    let row = sql::query_as(
         "select paused_at, key_refused_at, refused_key, resumed_at, restored_at, rate_limit, rate_window_ms, rate_remaining,
                 rate_resets_at, blocked_until
          from accounts where account = $1",
@@ -45,7 +45,7 @@ pub async fn read(executor: impl SqliteExecutor<'_>, account: &AccountId) -> Res
 
 /// Whether a person has stopped submitting, as of this transaction.
 pub async fn is_paused(connection: &mut Tx, account: &AccountId) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar(
+    Ok(sql::query_scalar(
         "select exists (select 1 from accounts where account = $1 and paused_at is not null)",
     )
     .bind(account.as_str())
@@ -54,7 +54,7 @@ pub async fn is_paused(connection: &mut Tx, account: &AccountId) -> Result<bool,
 }
 
 async fn ensure(connection: &mut Tx, account: &AccountId) -> Result<(), StoreError> {
-    sqlx::query("insert into accounts (account) values ($1) on conflict do nothing")
+    sql::query("insert into accounts (account) values ($1) on conflict do nothing")
         .bind(account.as_str())
         .execute(connection)
         .await?;
@@ -68,7 +68,7 @@ pub async fn set_paused(
     paused_at: Option<Millis>,
 ) -> Result<(), StoreError> {
     ensure(connection, account).await?;
-    sqlx::query("update accounts set paused_at = $2 where account = $1")
+    sql::query("update accounts set paused_at = $2 where account = $1")
         .bind(account.as_str())
         .bind(paused_at.map(|at| at.0))
         .execute(connection)
@@ -84,7 +84,7 @@ pub async fn set_restored(
     restored_at: Option<Millis>,
 ) -> Result<(), StoreError> {
     ensure(connection, account).await?;
-    sqlx::query("update accounts set restored_at = $2 where account = $1")
+    sql::query("update accounts set restored_at = $2 where account = $1")
         .bind(account.as_str())
         .bind(restored_at.map(|at| at.0))
         .execute(connection)
@@ -99,7 +99,7 @@ pub async fn set_resumed(
     resumed_at: Millis,
 ) -> Result<(), StoreError> {
     ensure(connection, account).await?;
-    sqlx::query("update accounts set resumed_at = $2 where account = $1")
+    sql::query("update accounts set resumed_at = $2 where account = $1")
         .bind(account.as_str())
         .bind(resumed_at.0)
         .execute(connection)
@@ -114,7 +114,7 @@ pub async fn set_refused_key(
     refused: Option<(&str, Millis)>,
 ) -> Result<(), StoreError> {
     ensure(connection, account).await?;
-    sqlx::query("update accounts set refused_key = $2, key_refused_at = $3 where account = $1")
+    sql::query("update accounts set refused_key = $2, key_refused_at = $3 where account = $1")
         .bind(account.as_str())
         .bind(refused.map(|(fingerprint, _)| fingerprint))
         .bind(refused.map(|(_, at)| at.0))
@@ -127,7 +127,7 @@ pub async fn set_refused_key(
 pub async fn read_rate(readers: &Reads, account: &AccountId, per_minute: u32) -> Result<Rate, StoreError> {
     let row = read(readers, account).await?;
     let sent: Vec<i64> =
-        sqlx::query_scalar("select sent_at from recent_calls where account = $1 order by sent_at")
+        sql::query_scalar("select sent_at from recent_calls where account = $1 order by sent_at")
             .bind(account.as_str())
             .fetch_all(readers)
             .await?;
@@ -143,14 +143,14 @@ pub async fn read_rate(readers: &Reads, account: &AccountId, per_minute: u32) ->
 
 /// When all accounts have called lately, and the latest `Retry-After` that any of them was told.
 pub async fn sent_and_blocked(readers: &Reads) -> Result<(Vec<Millis>, Option<Millis>), StoreError> {
-    let sent: Vec<i64> = sqlx::query_scalar("select sent_at from recent_calls").fetch_all(readers).await?;
+    let sent: Vec<i64> = sql::query_scalar("select sent_at from recent_calls").fetch_all(readers).await?;
     Ok((sent.into_iter().map(Millis).collect(), blocked_until(readers).await?))
 }
 
 /// The latest moment before which the API wants no call, whatever the account that was told.
 pub async fn blocked_until(readers: &Reads) -> Result<Option<Millis>, StoreError> {
     let until: Option<i64> =
-        sqlx::query_scalar("select max(blocked_until) from accounts").fetch_one(readers).await?;
+        sql::query_scalar("select max(blocked_until) from accounts").fetch_one(readers).await?;
     Ok(until.map(Millis))
 }
 
@@ -161,12 +161,12 @@ pub async fn book_call(
     sent_at: Millis,
     window_ms: i64,
 ) -> Result<(), StoreError> {
-    sqlx::query("delete from recent_calls where account = $1 and sent_at <= $2")
+    sql::query("delete from recent_calls where account = $1 and sent_at <= $2")
         .bind(account.as_str())
         .bind(sent_at.plus(-2 * window_ms).0)
         .execute(&mut *connection)
         .await?;
-    sqlx::query("insert into recent_calls (account, sent_at) values ($1, $2)")
+    sql::query("insert into recent_calls (account, sent_at) values ($1, $2)")
         .bind(account.as_str())
         .bind(sent_at.0)
         .execute(connection)
@@ -178,7 +178,7 @@ pub async fn book_call(
 /// stays: whoever saves knows only of its own.
 pub async fn save_rate(connection: &mut Tx, account: &AccountId, rate: &Rate) -> Result<(), StoreError> {
     ensure(connection, account).await?;
-    sqlx::query(
+    sql::query(
         "update accounts set rate_limit = $2, rate_window_ms = $3, rate_remaining = $4, rate_resets_at = $5,
                 blocked_until = nullif(max(coalesce(blocked_until, 0), coalesce($6, 0)), 0)
          where account = $1",

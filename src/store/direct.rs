@@ -3,14 +3,14 @@
 //! Their items are rows of `items` like contacts, so approving, cancelling, holding and finishing
 //! need nothing of their own; what they brought is in `direct_results`.
 
-use crate::store::{Reads, StoreError, Tx};
+use crate::store::{Reads, StoreError, Tx, sql};
 
 use crate::domain::direct::Direct;
 use crate::domain::{AccountId, Action, Credits, EventId, JobId, Millis};
 
 /// What a job without contacts asks for; `None` when nothing of it is left to be sent.
 pub async fn wish(readers: &Reads, job_id: JobId) -> Result<Option<Direct>, StoreError> {
-    let row: Option<(String, String, Option<String>)> = sqlx::query_as(
+    let row: Option<(String, String, Option<String>)> = sql::query_as(
         "select i.action, i.personnel_id, r.query from items i join requests r on r.id = i.request_id
          where i.job_id = $1 and i.state in ('assigned', 'reading') order by i.id limit 1",
     )
@@ -37,7 +37,7 @@ pub async fn assign_oldest_page(
     action: Action,
     job_id: JobId,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    sql::query(
         "update items set state = 'assigned', job_id = $3
          where id = (select id from items where state = 'waiting' and account = $1 and action = $2
                      order by id limit 1)",
@@ -59,7 +59,7 @@ pub async fn keep_result(
     result: &str,
     now: Millis,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    sql::query(
         "insert into direct_results (item_id, request_id, credits_used, result, at)
          select i.id, i.request_id,
                 iif(i.id = (select min(id) from items where job_id = $1 and state in ('assigned', 'reading')), $2, 0),
@@ -78,7 +78,7 @@ pub async fn keep_result(
 
 /// Adds what the event's list says about access to the result of each item that waits for it.
 pub async fn add_to_result(connection: &mut Tx, job_id: JobId, semantics: &str) -> Result<(), StoreError> {
-    sqlx::query(
+    sql::query(
         "update direct_results set result = json_patch(result, $2)
          where item_id in (select id from items where job_id = $1 and state = 'reading')",
     )
@@ -98,7 +98,7 @@ pub async fn finish(
     source: Option<&str>,
     now: Millis,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    sql::query(
         "update items set state = 'done', outcome = $2, source = $3, read_at = null, resolved_at = $4
          where job_id = $1 and state in ('assigned', 'reading')",
     )
@@ -113,7 +113,7 @@ pub async fn finish(
 
 /// Lets the next page of a search wait for its turn, if its request wants it.
 pub async fn want_page(connection: &mut Tx, job_id: JobId, page: u32) -> Result<(), StoreError> {
-    sqlx::query(
+    sql::query(
         "insert into items (request_id, account, action, event_id, personnel_id, state)
          select distinct r.id, r.account, r.action, null, $2, 'waiting'
          from items i join requests r on r.id = i.request_id
@@ -132,7 +132,7 @@ pub async fn want_page(connection: &mut Tx, job_id: JobId, page: u32) -> Result<
 
 /// What the result of a job's call has cost, if it is kept.
 pub async fn credits_used(connection: &mut Tx, job_id: JobId) -> Result<Option<Credits>, StoreError> {
-    let credits: Option<i64> = sqlx::query_scalar(
+    let credits: Option<i64> = sql::query_scalar(
         "select sum(d.credits_used) from direct_results d join items i on i.id = d.item_id where i.job_id = $1",
     )
     .bind(job_id.0)

@@ -4,6 +4,8 @@
 //! but a lost race ends the process ([`StoreError::is_fatal`]), and what is on disk at the next
 //! start is the truth.
 
+use crate::store::sql::Changed;
+
 /// An error of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -63,11 +65,8 @@ pub(super) fn is_busy(error: &sqlx::Error) -> bool {
 }
 
 /// A guarded statement must have changed exactly one row.
-pub(super) fn exactly_one(
-    result: &sqlx::sqlite::SqliteQueryResult,
-    what: &'static str,
-) -> Result<(), StoreError> {
-    match result.rows_affected() {
+pub(super) fn exactly_one(changed: Changed, what: &'static str) -> Result<(), StoreError> {
+    match changed.rows_affected() {
         1 => Ok(()),
         _ => Err(StoreError::Stale { what }),
     }

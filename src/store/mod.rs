@@ -28,6 +28,7 @@ pub mod jobs;
 pub mod outbox;
 pub mod report;
 pub mod requests;
+mod sql;
 pub mod sqlite;
 pub mod timeline;
 mod tx;
@@ -41,7 +42,7 @@ use sqlite::open::{inbox_migrations, migrate, prepare, readers, state_migrations
 
 pub use error::StoreError;
 pub use sqlite::writer::Writer;
-pub use tx::{Reads, Tx};
+pub use tx::{On, Reads, Tx};
 
 /// Connections that read at the same time.
 const READERS: u32 = 4;
@@ -134,9 +135,8 @@ impl Store {
     /// Whether no statement is running or waiting: what a caller still waits for is then no answer of
     /// the database.
     pub fn is_quiet(&self) -> bool {
-        let idle = |pool: &Reads| pool.num_idle() == pool.size() as usize;
         let written = self.writer.is_quiet() && self.inbox.is_quiet();
-        written && idle(&self.readers) && idle(&self.inbox_readers)
+        written && self.readers.is_quiet() && self.inbox_readers.is_quiet()
     }
 
     /// The database file.

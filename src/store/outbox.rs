@@ -1,7 +1,7 @@
 //! The `outbox` table: messages for `notify.url`. Triggers write them (migration 0104); here they are
 //! read, and marked with what came of their delivery.
 
-use crate::store::{Reads, StoreError, Tx};
+use crate::store::{Reads, StoreError, Tx, sql};
 use sqlx::FromRow;
 
 use crate::domain::Millis;
@@ -23,7 +23,7 @@ pub struct Message {
 
 /// From now on messages are written.
 pub async fn open(connection: &mut Tx) -> Result<(), StoreError> {
-    sqlx::query("insert into outbox_is_open (id) values (1) on conflict do nothing")
+    sql::query("insert into outbox_is_open (id) values (1) on conflict do nothing")
         .execute(connection)
         .await?;
     Ok(())
@@ -31,8 +31,8 @@ pub async fn open(connection: &mut Tx) -> Result<(), StoreError> {
 
 /// From now on no messages are written, and those that wait are given up. Returns how many.
 pub async fn close(connection: &mut Tx, now: Millis) -> Result<u64, StoreError> {
-    sqlx::query("delete from outbox_is_open where id = 1").execute(&mut *connection).await?;
-    let given_up = sqlx::query("update outbox set state = 'given_up', ended_at = $1 where state = 'waiting'")
+    sql::query("delete from outbox_is_open where id = 1").execute(&mut *connection).await?;
+    let given_up = sql::query("update outbox set state = 'given_up', ended_at = $1 where state = 'waiting'")
         .bind(now.0)
         .execute(connection)
         .await?;
@@ -41,7 +41,7 @@ pub async fn close(connection: &mut Tx, now: Millis) -> Result<u64, StoreError> 
 
 /// Messages that are due, longest due first.
 pub async fn due(readers: &Reads, now: Millis, limit: u32) -> Result<Vec<Message>, StoreError> {
-    Ok(sqlx::query_as(
+    Ok(sql::query_as(
         "select id, message_id, type, at, data, attempts from outbox
          where state = 'waiting' and due_at <= $1 order by due_at, id limit $2",
     )
@@ -53,7 +53,7 @@ pub async fn due(readers: &Reads, now: Millis, limit: u32) -> Result<Vec<Message
 
 /// When the next message is due.
 pub async fn next_due(readers: &Reads) -> Result<Option<Millis>, StoreError> {
-    let at: Option<i64> = sqlx::query_scalar("select min(due_at) from outbox where state = 'waiting'")
+    let at: Option<i64> = sql::query_scalar("select min(due_at) from outbox where state = 'waiting'")
         .fetch_one(readers)
         .await?;
     Ok(at.map(Millis))
@@ -61,7 +61,7 @@ pub async fn next_due(readers: &Reads) -> Result<Option<Millis>, StoreError> {
 
 /// Whether a message waits for its first attempt.
 pub async fn has_untried(readers: &Reads) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar("select exists (select 1 from outbox where state = 'waiting' and due_at = 0)")
+    Ok(sql::query_scalar("select exists (select 1 from outbox where state = 'waiting' and due_at = 0)")
         .fetch_one(readers)
         .await?)
 }
@@ -78,7 +78,7 @@ pub async fn give_up(connection: &mut Tx, id: i64, now: Millis) -> Result<(), St
 
 /// Not guarded to change one row: an outbox that was closed in the meantime has ended it already.
 async fn end(connection: &mut Tx, id: i64, state: &str, now: Millis) -> Result<(), StoreError> {
-    sqlx::query(
+    sql::query(
         "update outbox set state = $2, attempts = attempts + 1, ended_at = $3 where id = $1 and state = 'waiting'",
     )
     .bind(id)
@@ -91,7 +91,7 @@ async fn end(connection: &mut Tx, id: i64, state: &str, now: Millis) -> Result<(
 
 /// It is tried again at `due_at`.
 pub async fn retry(connection: &mut Tx, id: i64, due_at: Millis) -> Result<(), StoreError> {
-    sqlx::query("update outbox set attempts = attempts + 1, due_at = $2 where id = $1 and state = 'waiting'")
+    sql::query("update outbox set attempts = attempts + 1, due_at = $2 where id = $1 and state = 'waiting'")
         .bind(id)
         .bind(due_at.0)
         .execute(connection)
@@ -101,7 +101,7 @@ pub async fn retry(connection: &mut Tx, id: i64, due_at: Millis) -> Result<(), S
 
 /// Whether messages that ended before this time are still kept.
 pub async fn has_ended(readers: &Reads, before: Millis) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar("select exists (select 1 from outbox where state <> 'waiting' and ended_at < $1)")
+    Ok(sql::query_scalar("select exists (select 1 from outbox where state <> 'waiting' and ended_at < $1)")
         .bind(before.0)
         .fetch_one(readers)
         .await?)
@@ -109,7 +109,7 @@ pub async fn has_ended(readers: &Reads, before: Millis) -> Result<bool, StoreErr
 
 /// Forgets messages that ended before this time, at most `limit`.
 pub async fn prune(connection: &mut Tx, before: Millis, limit: u32) -> Result<(), StoreError> {
-    sqlx::query(
+    sql::query(
         "delete from outbox where id in
              (select id from outbox where state <> 'waiting' and ended_at < $1 order by ended_at limit $2)",
     )

@@ -1,6 +1,6 @@
 //! The append-only timeline of requests and jobs: `request_events`. Never holds personal data.
 
-use crate::store::{StoreError, Tx};
+use crate::store::{StoreError, Tx, sql};
 
 use crate::domain::{JobId, Millis, RequestId};
 
@@ -34,7 +34,7 @@ async fn add(
     event: &str,
     detail: &str,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    sql::query(
         "insert into request_events (at, request_id, job_id, event, detail) values ($1, $2, $3, $4, nullif($5, ''))",
     )
     .bind(at.0)
@@ -54,7 +54,7 @@ pub async fn of_requests(
     request_ids: &str,
     event: &str,
 ) -> Result<(), StoreError> {
-    sqlx::query("insert into request_events (at, request_id, event) select $1, value, $3 from json_each($2)")
+    sql::query("insert into request_events (at, request_id, event) select $1, value, $3 from json_each($2)")
         .bind(at.0)
         .bind(request_ids)
         .bind(event)

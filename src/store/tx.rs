@@ -1,9 +1,64 @@
 //! The two ways to the database that other modules know: a transaction that writes, and reads.
 //!
-//! Nobody outside of the store names a driver. What stands behind these two names is the engine's.
+//! Nobody outside of the store names a driver. Each of the two is an enum of the engines, so that the compiler
+//! names every place that a second engine has to fill.
+
+use sqlx::{SqliteConnection, SqlitePool};
 
 /// Inside a write transaction: see [`super::Store::write`].
-pub type Tx = sqlx::SqliteConnection;
+pub struct Tx(pub(in crate::store) Connection);
+
+/// The connection of a transaction, by engine.
+pub(in crate::store) enum Connection {
+    Sqlite(SqliteConnection),
+}
+
+impl Tx {
+    /// The driver's connection: for what is no statement of the store, and for tests.
+    pub fn sqlite(&mut self) -> &mut SqliteConnection {
+        let Connection::Sqlite(connection) = &mut self.0;
+        connection
+    }
+}
 
 /// Reads, each of which sees what was committed when it began: see [`super::Store::readers`].
-pub type Reads = sqlx::SqlitePool;
+#[derive(Clone)]
+pub struct Reads(pub(in crate::store) Pool);
+
+/// The connections that read, by engine.
+#[derive(Clone)]
+pub(in crate::store) enum Pool {
+    Sqlite(SqlitePool),
+}
+
+impl Reads {
+    /// The driver's pool: for what is no statement of the store, and for tests.
+    pub fn sqlite(&self) -> &SqlitePool {
+        let Pool::Sqlite(pool) = &self.0;
+        pool
+    }
+
+    /// Whether no statement is running.
+    pub(in crate::store) fn is_quiet(&self) -> bool {
+        let pool = self.sqlite();
+        pool.num_idle() == pool.size() as usize
+    }
+}
+
+/// Where a statement runs.
+pub enum On<'c> {
+    Tx(&'c mut Tx),
+    Reads(&'c Reads),
+}
+
+impl<'c> From<&'c mut Tx> for On<'c> {
+    fn from(tx: &'c mut Tx) -> On<'c> {
+        On::Tx(tx)
+    }
+}
+
+impl<'c> From<&'c Reads> for On<'c> {
+    fn from(reads: &'c Reads) -> On<'c> {
+        On::Reads(reads)
+    }
+}

@@ -16,13 +16,16 @@ pub(crate) fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
 
 /// Files of a module (`src/NAME/…` or `src/NAME.rs`) with the code before their unit tests.
 fn module(name: &str) -> Vec<(PathBuf, String)> {
-    let mut files = Vec::new();
-    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
-    let of_module = |path: &PathBuf| {
+    files_of(|path: &PathBuf| {
         let path =
             path.strip_prefix(env!("CARGO_MANIFEST_DIR")).expect("inside").to_string_lossy().into_owned();
         path.starts_with(&format!("src/{name}/")) || path == format!("src/{name}.rs")
-    };
+    })
+}
+
+fn files_of(wanted: impl Fn(&PathBuf) -> bool) -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
     let read = |path: PathBuf| {
         let text = std::fs::read_to_string(&path).expect("readable");
         let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
@@ -30,7 +33,7 @@ fn module(name: &str) -> Vec<(PathBuf, String)> {
         let before_tests = code.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
         (path, before_tests)
     };
-    files.into_iter().filter(of_module).map(read).collect()
+    files.into_iter().filter(wanted).map(read).collect()
 }
 
 #[test]
@@ -57,14 +60,27 @@ fn imports_go_one_way() {
     }
 }
 
+/// Files of the whole program, with their paths below `src`.
+fn program() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let below = |path: PathBuf| path.strip_prefix(&root).expect("inside").to_string_lossy().into_owned();
+    files_of(|_| true).into_iter().map(|(path, code)| (below(path), code)).collect()
+}
+
 #[test]
-fn sql_is_in_the_store_only() {
-    for name in ["api", "cli", "config", "domain", "http", "sandbox", "worker"] {
-        for (path, code) in module(name) {
-            for word in ["sqlx::query", "\"select ", "\"insert into", "\"update ", "\"delete from"] {
-                assert!(!code.contains(word), "{} has {word}", path.display());
-            }
+fn sql_and_its_driver_are_in_the_store_only() {
+    for (path, code) in program().into_iter().filter(|(path, _)| !path.starts_with("store/")) {
+        for word in ["sqlx::", ".sqlite()", "\"select ", "\"insert into", "\"update ", "\"delete from"] {
+            assert!(!code.contains(word), "{path} has {word}");
         }
+    }
+}
+
+#[test]
+fn the_store_calls_the_driver_in_one_place_and_in_the_rooms_of_the_engines() {
+    let is_apart = |path: &str| path == "store/sql.rs" || path.starts_with("store/sqlite/");
+    for (path, code) in program().into_iter().filter(|(path, _)| path.starts_with("store/")) {
+        assert!(is_apart(&path) || !code.contains("sqlx::query"), "{path} calls the driver");
     }
 }
 

@@ -81,7 +81,9 @@ async fn values_that_came_in_any_order_are_erased_without_a_trace() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(&folder.path().join("unlockd.db"), None).await.expect("opens");
     store
-        .write(|c| Box::pin(async move { c.execute(ASKED_FOR).await.map(|_| ()).map_err(Into::into) }))
+        .write(|c| {
+            Box::pin(async move { c.sqlite().execute(ASKED_FOR).await.map(|_| ()).map_err(Into::into) })
+        })
         .await
         .expect("asked for");
     let ids = shuffled();
@@ -153,7 +155,7 @@ async fn an_older_database_keeps_its_values_and_no_copies_of_them() {
     let kept: Vec<(String, Option<String>, String)> = sqlx::query_as(
         "select personnel_id, email, resolved_at from contact_outcomes order by cast(personnel_id as integer)",
     )
-    .fetch_all(store.readers())
+    .fetch_all(store.readers().sqlite())
     .await
     .expect("readable");
     let at = "1970-01-01T00:00:00.009Z".to_owned();
@@ -161,7 +163,7 @@ async fn an_older_database_keeps_its_values_and_no_copies_of_them() {
         (0..COUNT).map(|id| (id.to_string(), (id % 5 != 0).then(|| value_of(id)), at.clone())).collect();
     assert!(kept == expected, "a value was lost or changed");
     let broken: Vec<(String,)> = sqlx::query_as("select \"table\" from pragma_foreign_key_check")
-        .fetch_all(store.readers())
+        .fetch_all(store.readers().sqlite())
         .await
         .expect("readable");
     assert!(broken.is_empty(), "{broken:?}");

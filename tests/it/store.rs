@@ -51,8 +51,9 @@ async fn every_commit_is_synced() {
         .store()
         .write(|connection| {
             Box::pin(async move {
-                let journal = sqlx::query_scalar("pragma journal_mode").fetch_one(&mut *connection).await?;
-                let full = sqlx::query_scalar("pragma synchronous").fetch_one(connection).await?;
+                let journal =
+                    sqlx::query_scalar("pragma journal_mode").fetch_one(connection.sqlite()).await?;
+                let full = sqlx::query_scalar("pragma synchronous").fetch_one(connection.sqlite()).await?;
                 Ok((journal, full))
             })
         })

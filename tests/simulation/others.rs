@@ -49,7 +49,7 @@ impl Run {
     async fn task(&mut self) -> String {
         let mut known: Vec<String> =
             sqlx::query_scalar("select distinct task_id from jobs where task_id is not null order by 1")
-                .fetch_all(self.outside.readers())
+                .fetch_all(self.outside.readers().sqlite())
                 .await
                 .expect("readable");
         known.push("99".to_owned());
@@ -110,7 +110,7 @@ impl Run {
         sqlx::query_as(
             "select id, quoted_credits from requests where status = 'awaiting_approval' order by id",
         )
-        .fetch_all(self.outside.readers())
+        .fetch_all(self.outside.readers().sqlite())
         .await
         .expect("readable")
     }
@@ -165,7 +165,7 @@ impl Run {
         sqlx::query_scalar(
             "select id from jobs where state = 'in_doubt' and state_reason = 'needs_decision' order by id",
         )
-        .fetch_all(self.outside.readers())
+        .fetch_all(self.outside.readers().sqlite())
         .await
         .expect("readable")
     }

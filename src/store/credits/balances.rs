@@ -1,6 +1,6 @@
 //! Balances as they were read: `balance_snapshots`.
 
-use crate::store::{Reads, StoreError, Tx};
+use crate::store::{Reads, StoreError, Tx, sql};
 use sqlx::FromRow;
 
 use crate::domain::credits::Balance;
@@ -24,7 +24,7 @@ pub async fn add_snapshot(
     asked_at: Millis,
     taken_at: Millis,
 ) -> Result<i64, StoreError> {
-    Ok(sqlx::query_scalar(
+    Ok(sql::query_scalar(
         "insert into balance_snapshots (account, taken_at, cause, total, subscription, addon, gift, asked_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8) returning id",
     )
@@ -42,7 +42,7 @@ pub async fn add_snapshot(
 
 /// The newest balance of an account.
 pub async fn last_snapshot(readers: &Reads, account: &AccountId) -> Result<Option<Snapshot>, StoreError> {
-    Ok(sqlx::query_as(
+    Ok(sql::query_as(
         "select id, total, asked_at, taken_at from balance_snapshots where account = $1 order by id desc limit 1",
     )
     .bind(account.as_str())
@@ -55,7 +55,7 @@ pub async fn last_balance(
     readers: &Reads,
     account: &AccountId,
 ) -> Result<Option<(Millis, Balance)>, StoreError> {
-    let row: Option<(i64, i64, i64, i64, i64)> = sqlx::query_as(
+    let row: Option<(i64, i64, i64, i64, i64)> = sql::query_as(
         "select taken_at, total, subscription, addon, gift from balance_snapshots where account = $1
          order by id desc limit 1",
     )

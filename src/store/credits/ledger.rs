@@ -1,6 +1,6 @@
 //! Credits, append-only: holds before a POST, releases after it, charges; and prices as they were seen.
 
-use crate::store::{Reads, StoreError, Tx};
+use crate::store::{On, Reads, StoreError, Tx, sql};
 
 use crate::domain::credits::Purse;
 use crate::domain::{AccountId, Action, Credits, JobId, Millis};
@@ -8,11 +8,11 @@ use crate::domain::{AccountId, Action, Credits, JobId, Millis};
 /// What may be spent on an account; `None` when no balance was ever read. The configured floor and
 /// daily limit are filled in by the caller.
 pub async fn purse(
-    connection: &mut Tx,
+    on: impl Into<On<'_>>,
     account: &AccountId,
     now: Millis,
 ) -> Result<Option<Purse>, StoreError> {
-    let row: Option<(i64, i64, i64, i64, i64)> = sqlx::query_as(
+    let row: Option<(i64, i64, i64, i64, i64)> = sql::query_as(
         "select s.total, s.asked_at,
                 (select coalesce(sum(credits), 0) from ledger
                  where entry = 'charge' and account = $1 and at >= s.asked_at),
@@ -26,7 +26,7 @@ pub async fn purse(
     )
     .bind(account.as_str())
     .bind(now.start_of_day().0)
-    .fetch_optional(connection)
+    .fetch_optional(on)
     .await?;
     Ok(row.map(|(total, asked_at, charged_since, held, charged_today)| Purse {
         balance: Credits(total),
@@ -47,7 +47,7 @@ pub async fn opening_balance(
     connection: &mut Tx,
     account: &AccountId,
 ) -> Result<Option<Credits>, StoreError> {
-    let credits: Option<i64> = sqlx::query_scalar(
+    let credits: Option<i64> = sql::query_scalar(
         "select s.total - (select coalesce(sum(l.credits), 0) from ledger l
                            where l.entry = 'charge' and l.account = $1 and l.at >= s.taken_at
                              and exists (select 1 from attempts a
@@ -78,7 +78,7 @@ pub async fn release(
     job_id: JobId,
     now: Millis,
 ) -> Result<(), StoreError> {
-    let held: i64 = sqlx::query_scalar(
+    let held: i64 = sql::query_scalar(
         "select coalesce(sum(credits), 0) from ledger where job_id = $1 and entry <> 'charge'",
     )
     .bind(job_id.0)
@@ -103,7 +103,7 @@ pub async fn charge(
 
 /// What a job was charged with so far.
 pub async fn charged(connection: &mut Tx, job_id: JobId) -> Result<Credits, StoreError> {
-    let credits: i64 = sqlx::query_scalar(
+    let credits: i64 = sql::query_scalar(
         "select coalesce(sum(credits), 0) from ledger where job_id = $1 and entry = 'charge'",
     )
     .bind(job_id.0)
@@ -120,7 +120,7 @@ async fn add(
     credits: Credits,
     now: Millis,
 ) -> Result<(), StoreError> {
-    sqlx::query("insert into ledger (at, account, job_id, entry, credits) values ($1, $2, $3, $4, $5)")
+    sql::query("insert into ledger (at, account, job_id, entry, credits) values ($1, $2, $3, $4, $5)")
         .bind(now.0)
         .bind(account.as_str())
         .bind(job_id.0)
@@ -138,7 +138,7 @@ pub async fn seen_price(
     action: Action,
 ) -> Result<Option<Credits>, StoreError> {
     let credits: Option<i64> =
-        sqlx::query_scalar("select credits from prices where account = $1 and action = $2")
+        sql::query_scalar("select credits from prices where account = $1 and action = $2")
             .bind(account.as_str())
             .bind(action.as_str())
             .fetch_optional(readers)
@@ -154,7 +154,7 @@ pub async fn keep_price(
     price: Credits,
     now: Millis,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    sql::query(
         "insert into prices (account, action, credits, seen_at) values ($1, $2, $3, $4)
          on conflict (account, action) do update set credits = excluded.credits, seen_at = excluded.seen_at",
     )

@@ -1,6 +1,6 @@
 //! Settlement windows: stretches in which the jobs of an account overlap.
 
-use crate::store::{Reads, StoreError, Tx};
+use crate::store::{Reads, StoreError, Tx, sql};
 use sqlx::FromRow;
 
 use crate::domain::reconcile::{JobCharge, Settlement};
@@ -11,14 +11,14 @@ use crate::store::error::exactly_one;
 /// The account's open window, opened with the newest balance when there is none.
 pub async fn open_window(connection: &mut Tx, account: &AccountId, now: Millis) -> Result<i64, StoreError> {
     let open: Option<i64> =
-        sqlx::query_scalar("select id from windows where account = $1 and closed_at is null")
+        sql::query_scalar("select id from windows where account = $1 and closed_at is null")
             .bind(account.as_str())
             .fetch_optional(&mut *connection)
             .await?;
     if let Some(id) = open {
         return Ok(id);
     }
-    Ok(sqlx::query_scalar(
+    Ok(sql::query_scalar(
         "insert into windows (account, opened_at, opening_snapshot, balance_before)
          values ($1, $2, (select max(id) from balance_snapshots where account = $1),
                  (select total from balance_snapshots where account = $1 order by id desc limit 1))
@@ -33,7 +33,7 @@ pub async fn open_window(connection: &mut Tx, account: &AccountId, now: Millis) 
 /// Whether a submission has a balance to start from: its stretch has begun, or a balance was read for it since
 /// the stretch before it ended.
 pub async fn has_opening(readers: &Reads, account: &AccountId) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar(
+    Ok(sql::query_scalar(
         "with newest as (select closed_at, max(coalesce(opening_snapshot, 0), coalesce(closing_snapshot, 0)) as snapshot
                          from windows where account = $1 order by id desc limit 1)
          select exists (select 1 from newest where closed_at is null)
@@ -48,7 +48,7 @@ pub async fn has_opening(readers: &Reads, account: &AccountId) -> Result<bool, S
 /// Whether a paid job of an account is running, or may be, without a person. Answered by index,
 /// however many jobs there are.
 pub async fn has_running(readers: &Reads, account: &AccountId) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar(
+    Ok(sql::query_scalar(
         "select exists (select 1 from jobs where state = 'polling' and account = $1 and adopted = 0)
              or exists (select 1 from jobs where state = 'submitting' and account = $1)
              or exists (select 1 from jobs where state = 'in_doubt' and account = $1
@@ -78,7 +78,7 @@ pub struct Window {
 
 /// Reads an account's open window, if there is one.
 pub async fn read_window(connection: &mut Tx, account: &AccountId) -> Result<Option<Window>, StoreError> {
-    Ok(sqlx::query_as(
+    Ok(sql::query_as(
         "select w.id, w.opened_at, w.opening_snapshot, w.balance_before,
                 coalesce(sum(j.state in ('submitting', 'polling')
                     or (j.state = 'in_doubt' and j.state_reason <> 'needs_decision')), 0) as running,
@@ -95,7 +95,7 @@ pub async fn read_window(connection: &mut Tx, account: &AccountId) -> Result<Opt
 /// Brings the ends of the open window's jobs that lie in the future to `now`: another clock wrote them,
 /// the command line's or the one before it was set back. What ended has ended by now.
 pub async fn end_by_now(connection: &mut Tx, account: &AccountId, now: Millis) -> Result<(), StoreError> {
-    sqlx::query(
+    sql::query(
         "update jobs set finished_at = $2
          where window_id = (select id from windows where account = $1 and closed_at is null) and finished_at > $2",
     )
@@ -111,7 +111,7 @@ pub async fn charges_of_window(
     connection: &mut Tx,
     window_id: i64,
 ) -> Result<Vec<(Action, JobCharge)>, StoreError> {
-    let rows: Vec<(String, i64, i64, i64, bool)> = sqlx::query_as(
+    let rows: Vec<(String, i64, i64, i64, bool)> = sql::query_as(
         "select j.action, coalesce(j.price, 0),
                 (select count(distinct i.personnel_id) from items i
                  where i.job_id = j.id and j.state <> 'lost'
@@ -146,7 +146,7 @@ pub async fn close_window(
     settlement: &Settlement,
     now: Millis,
 ) -> Result<(), StoreError> {
-    let result = sqlx::query(
+    let result = sql::query(
         "update windows set closed_at = $2, closing_snapshot = $3, balance_after = $4, jobs = $5, expected_min = $6,
                 expected_max = $7, spent = $8, verdict = $9
          where id = $1 and closed_at is null",
@@ -162,13 +162,13 @@ pub async fn close_window(
     .bind(settlement.verdict.as_str())
     .execute(connection)
     .await?;
-    exactly_one(&result, "the settlement window")
+    exactly_one(result, "the settlement window")
 }
 
 /// Removes a window without jobs that were charged or may have been: nothing to settle. One that a
 /// submission has joined since it was read stays.
 pub async fn discard_window(connection: &mut Tx, window_id: i64) -> Result<(), StoreError> {
-    sqlx::query(
+    sql::query(
         "delete from windows
          where id = $1 and closed_at is null and not exists (select 1 from jobs where window_id = $1)",
     )
@@ -191,7 +191,7 @@ pub async fn charged_by_others(
     job_id: JobId,
     since: Millis,
 ) -> Result<(Credits, Credits), StoreError> {
-    let (unlocked, charged, held): (i64, i64, i64) = sqlx::query_as(
+    let (unlocked, charged, held): (i64, i64, i64) = sql::query_as(
         "with opening as (select asked_at, taken_at from balance_snapshots
                           where account = $1 and taken_at <= $3 order by id desc limit 1),
               others as (select j.id, coalesce(j.price, 0) as price, o.asked_at,

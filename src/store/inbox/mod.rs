@@ -6,7 +6,7 @@
 
 pub mod overrides;
 
-use crate::store::{Store, StoreError, Tx};
+use crate::store::{Store, StoreError, Tx, sql};
 use serde_json::json;
 use sqlx::FromRow;
 
@@ -65,9 +65,9 @@ macro_rules! select_rows {
 /// (but always one).
 pub async fn new_rows(store: &Store, limit: u32, bytes: usize) -> Result<Vec<InboxRow>, StoreError> {
     use futures_util::TryStreamExt;
-    let mut stream = sqlx::query_as::<_, InboxRow>(select_rows!("where status = 'new' order by id limit $1"))
+    let mut stream = sql::query_as::<InboxRow>(select_rows!("where status = 'new' order by id limit $1"))
         .bind(limit)
-        .fetch(&store.inbox_readers);
+        .fetch(&store.inbox_readers)?;
     let (mut rows, mut size) = (Vec::new(), 0);
     while let Some(row) = stream.try_next().await? {
         size += row.size();
@@ -81,7 +81,7 @@ pub async fn new_rows(store: &Store, limit: u32, bytes: usize) -> Result<Vec<Inb
 
 /// A row that was not taken yet, or `None`.
 pub async fn new_row(store: &Store, id: i64) -> Result<Option<InboxRow>, StoreError> {
-    Ok(sqlx::query_as(select_rows!("where id = $1 and status = 'new'"))
+    Ok(sql::query_as(select_rows!("where id = $1 and status = 'new'"))
         .bind(id)
         .fetch_optional(&store.inbox_readers)
         .await?)
@@ -89,7 +89,7 @@ pub async fn new_row(store: &Store, id: i64) -> Result<Option<InboxRow>, StoreEr
 
 /// The status that a row shows, or `None`.
 pub async fn status(store: &Store, id: i64) -> Result<Option<String>, StoreError> {
-    Ok(sqlx::query_scalar("select status from inbox where id = $1")
+    Ok(sql::query_scalar("select status from inbox where id = $1")
         .bind(id)
         .fetch_optional(&store.inbox_readers)
         .await?)
@@ -99,11 +99,11 @@ pub async fn status(store: &Store, id: i64) -> Result<Option<String>, StoreError
 /// was restored from a backup that is older than the inbox.
 pub async fn forgotten_rows(store: &Store) -> Result<Vec<InboxRow>, StoreError> {
     let ids: Vec<i64> =
-        sqlx::query_scalar("select id from inbox where status in ('accepted', 'awaiting_approval')")
+        sql::query_scalar("select id from inbox where status in ('accepted', 'awaiting_approval')")
             .fetch_all(&store.inbox_readers)
             .await?;
     let missing: Vec<i64> =
-        sqlx::query_scalar("select value from json_each($1) where value not in (select id from requests)")
+        sql::query_scalar("select value from json_each($1) where value not in (select id from requests)")
             .bind(json!(ids).to_string())
             .fetch_all(store.readers())
             .await?;
@@ -112,7 +112,7 @@ pub async fn forgotten_rows(store: &Store) -> Result<Vec<InboxRow>, StoreError> 
 
 /// The rows with these ids.
 pub async fn rows(store: &Store, ids: &[i64]) -> Result<Vec<InboxRow>, StoreError> {
-    Ok(sqlx::query_as(select_rows!("where id in (select value from json_each($1)) order by id"))
+    Ok(sql::query_as(select_rows!("where id in (select value from json_each($1)) order by id"))
         .bind(json!(ids).to_string())
         .fetch_all(&store.inbox_readers)
         .await?)
@@ -140,7 +140,7 @@ pub async fn catch_up(store: &Store, limit: u32) -> Result<usize, StoreError> {
 
 /// Up to `limit` requests whose status the inbox does not show yet.
 pub async fn behind(store: &Store, limit: u32) -> Result<Vec<Behind>, StoreError> {
-    Ok(sqlx::query_as(
+    Ok(sql::query_as(
         "select id, status, reason, quoted_credits, finished_at from requests where inbox_is_behind = 1
          order by id limit $1",
     )
@@ -162,7 +162,7 @@ pub async fn bring_up(store: &Store, behind: &[Behind]) -> Result<(), StoreError
     store
         .write(move |connection| {
             Box::pin(async move {
-                sqlx::query(
+                sql::query(
                     "update requests
                      set inbox_is_behind = requests.status <> shown.status or requests.quoted_credits <> shown.quote
                      from (select value->>0 as id, value->>1 as status, value->>3 as quote from json_each($1)) as shown
@@ -180,7 +180,7 @@ pub async fn bring_up(store: &Store, behind: &[Behind]) -> Result<(), StoreError
 /// An approval covers the quote that the row showed, so that one which has grown shows as not approved.
 async fn show(connection: &mut Tx, rows: String) -> Result<(), StoreError> {
     by_worker(&mut *connection, true).await?;
-    sqlx::query(
+    sql::query(
         "update inbox set status = new.status, reason = new.reason, quoted_credits = new.quoted_credits,
                 finished_at = new.finished_at,
                 approved = case new.status when 'awaiting_approval' then 0 else inbox.approved end
@@ -201,7 +201,7 @@ pub async fn reject(store: &Store, id: i64, reason: String, now: Millis) -> Resu
         .write(move |connection| {
             Box::pin(async move {
                 by_worker(&mut *connection, true).await?;
-                sqlx::query(
+                sql::query(
                     "update inbox set status = 'rejected', reason = $2, finished_at = $3 where id = $1 and status = 'new'",
                 )
                 .bind(id)
@@ -238,7 +238,7 @@ pub async fn insert(store: &Store, row: Enqueue) -> Result<Option<i64>, StoreErr
         .inbox
         .write(move |connection| {
             Box::pin(async move {
-                Ok(sqlx::query_scalar(
+                Ok(sql::query_scalar(
                     "insert into inbox (account, action, event_id, personnel_ids, task_id, reference, dedupe_key,
                                         max_credits, approved, query, max_pages)
                      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, coalesce($11, 1)) on conflict do nothing returning id",
@@ -267,7 +267,7 @@ pub async fn find_dedupe_key(
     account: &str,
     dedupe_key: &str,
 ) -> Result<Option<i64>, StoreError> {
-    Ok(sqlx::query_scalar("select id from inbox where account = $1 and dedupe_key = $2")
+    Ok(sql::query_scalar("select id from inbox where account = $1 and dedupe_key = $2")
         .bind(account)
         .bind(dedupe_key)
         .fetch_optional(&store.inbox_readers)
@@ -280,7 +280,7 @@ pub async fn data_version(store: &Store) -> Result<(i64, i64), StoreError> {
         writer
             .write(|connection| {
                 Box::pin(async move {
-                    Ok(sqlx::query_scalar::<_, i64>("pragma data_version").fetch_one(connection).await?)
+                    Ok(sql::query_scalar::<i64>("pragma data_version").fetch_one(connection).await?)
                 })
             })
             .await

@@ -4,7 +4,7 @@
 //! `finished_at` somebody else has changed, so that nobody has to read the table to find them. A row
 //! that is noted is shown no news before the worker has looked at it: what was written there would be lost.
 
-use crate::store::{Store, StoreError, Tx};
+use crate::store::{Store, StoreError, Tx, sql};
 use sqlx::FromRow;
 
 /// A row that another program has written, as it is now.
@@ -34,7 +34,7 @@ impl Written {
 
 /// Rows that others have written since they were looked at, at most `limit`.
 pub async fn by_others(store: &Store, limit: u32) -> Result<Vec<Written>, StoreError> {
-    Ok(sqlx::query_as(
+    Ok(sql::query_as(
         "select w.id, w.was, w.times, i.status, i.approved, i.quoted_credits
          from inbox_written w left join inbox i on i.id = w.id order by w.id limit $1",
     )
@@ -51,7 +51,7 @@ pub async fn looked_at(store: &Store, written: &[Written]) -> Result<(), StoreEr
         .inbox
         .write(move |connection| {
             Box::pin(async move {
-                sqlx::query(
+                sql::query(
                     "delete from inbox_written
                      where (id, times) in (select value->>0, value->>1 from json_each($1))",
                 )
@@ -66,6 +66,6 @@ pub async fn looked_at(store: &Store, written: &[Written]) -> Result<(), StoreEr
 
 /// Whether what this transaction writes into the inbox is the worker's own, which nobody has to look at.
 pub(in crate::store) async fn by_worker(connection: &mut Tx, is_writing: bool) -> Result<(), StoreError> {
-    sqlx::query("update inbox_worker set is_writing = $1").bind(is_writing).execute(connection).await?;
+    sql::query("update inbox_worker set is_writing = $1").bind(is_writing).execute(connection).await?;
     Ok(())
 }

@@ -8,7 +8,7 @@ pub mod paid;
 pub mod reading;
 pub mod waiting;
 
-use crate::store::{Reads, StoreError, Tx};
+use crate::store::{Reads, StoreError, Tx, sql};
 use serde_json::json;
 
 use crate::domain::outcome::Outcome;
@@ -33,7 +33,7 @@ pub async fn finish(
     if !own.is_empty() {
         write_outcomes(connection, job_id, &own, Some(event_id), now).await?;
         let ids: Vec<_> = own.iter().map(|(id, _)| id.clone()).collect();
-        sqlx::query(
+        sql::query(
             "update items set state = 'waiting', job_id = null, read_at = null
              where job_id = $1 and state in ('assigned', 'reading')
                and personnel_id in (select value from json_each($2))",
@@ -59,7 +59,7 @@ async fn write_outcomes(
     }
     let (rows, own_event) = (outcomes_json(outcomes), only.flatten().map(EventId::as_str));
     // The values first: the items' state tells which of them are being settled.
-    sqlx::query(
+    sql::query(
         "insert into contact_values (item_id, value, stored_at)
          select items.id, new.contact, $3
          from (select value->>0 as personnel_id, value->>2 as contact from json_each($2)) as new
@@ -74,7 +74,7 @@ async fn write_outcomes(
     .bind(own_event)
     .execute(&mut *connection)
     .await?;
-    sqlx::query(
+    sql::query(
         "with new as materialized (select value->>0 as personnel_id, value->>1 as outcome,
                  value->>3 as error_code, value->>4 as source from json_each($2))
          update items set state = 'done', outcome = new.outcome, error_code = new.error_code,
@@ -116,12 +116,11 @@ pub async fn finish_all(
     outcome: &Outcome,
     now: Millis,
 ) -> Result<(), StoreError> {
-    let ids: Vec<String> = sqlx::query_scalar(
-        "select distinct personnel_id from items where job_id = $1 and state = 'assigned'",
-    )
-    .bind(job_id.0)
-    .fetch_all(&mut *connection)
-    .await?;
+    let ids: Vec<String> =
+        sql::query_scalar("select distinct personnel_id from items where job_id = $1 and state = 'assigned'")
+            .bind(job_id.0)
+            .fetch_all(&mut *connection)
+            .await?;
     let outcomes: Vec<_> = ids.into_iter().map(|id| (PersonnelId::trusted(id), outcome.clone())).collect();
     finish(connection, job_id, event_id, &outcomes, now).await
 }
@@ -133,7 +132,7 @@ pub async fn add_named(
     request_id: RequestId,
     contacts: &[PersonnelId],
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    sql::query(
         "insert into items (request_id, account, action, event_id, personnel_id, state, job_id)
          select r.id, r.account, r.action, r.event_id, value, 'assigned', $2
          from json_each($3), requests r where r.id = $1 and true
@@ -154,7 +153,7 @@ pub async fn adopting_request(
     action: Action,
     task_id: &str,
 ) -> Result<Option<RequestId>, StoreError> {
-    let id: Option<i64> = sqlx::query_scalar(
+    let id: Option<i64> = sql::query_scalar(
         "select id from requests where finished_at is null and task_id = $3 and account = $1 and action = $2
          order by id limit 1",
     )
@@ -168,7 +167,7 @@ pub async fn adopting_request(
 
 /// Lets the contacts of an expired job wait for its task again.
 pub async fn revive_expired(connection: &mut Tx, job_id: JobId) -> Result<(), StoreError> {
-    sqlx::query(
+    sql::query(
         "update items set state = 'assigned', outcome = 'pending', resolved_at = null
          where job_id = $1 and state = 'done' and outcome = 'expired'",
     )
@@ -180,10 +179,8 @@ pub async fn revive_expired(connection: &mut Tx, job_id: JobId) -> Result<(), St
 
 /// How many contacts of a job still wait for the task or for their profile.
 pub async fn unsettled(connection: &mut Tx, job_id: JobId) -> Result<i64, StoreError> {
-    Ok(sqlx::query_scalar(
-        "select count(*) from items where job_id = $1 and state in ('assigned', 'reading')",
-    )
-    .bind(job_id.0)
-    .fetch_one(connection)
-    .await?)
+    Ok(sql::query_scalar("select count(*) from items where job_id = $1 and state in ('assigned', 'reading')")
+        .bind(job_id.0)
+        .fetch_one(connection)
+        .await?)
 }

@@ -1,6 +1,6 @@
 //! What need not be bought, or not unasked: contacts that are here, on their way, or paid for before.
 
-use crate::store::{Reads, StoreError};
+use crate::store::{Reads, StoreError, sql};
 
 use crate::domain::{AccountId, Action, JobId, Millis, PersonnelId};
 use crate::store::items::json_ids;
@@ -8,7 +8,7 @@ use crate::store::items::json_ids;
 /// Whether a job has a contact that was paid for before, or may have been: its value was erased, or it was in
 /// a job that was charged or was never answered, this one's own lost submissions among them.
 pub async fn paid_before(readers: &Reads, job_id: JobId) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar(
+    Ok(sql::query_scalar(
         "select exists (select 1 from items i join items had
              on had.personnel_id = i.personnel_id and had.account = i.account and had.action = i.action
          where i.job_id = $1 and i.state = 'assigned'
@@ -28,7 +28,7 @@ pub async fn by_another_job(
     personnel_id: &PersonnelId,
     job_id: JobId,
 ) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar(
+    Ok(sql::query_scalar(
         "select exists (select 1 from items had
              where had.personnel_id = $3 and had.account = $1 and had.action = $2 and had.job_id <> $4
                and had.outcome not in ('invalid', 'missing', 'unlinked', 'rejected', 'cancelled')
@@ -53,7 +53,7 @@ pub async fn paid_in_vain(
     contacts: &[PersonnelId],
     since: Millis,
 ) -> Result<Vec<PersonnelId>, StoreError> {
-    let ids: Vec<String> = sqlx::query_scalar(
+    let ids: Vec<String> = sql::query_scalar(
         "select distinct personnel_id from items
          where personnel_id in (select value from json_each($3)) and account = $1 and action = $2
            and outcome in ('no_value', 'unresolved', 'lost', 'expired') and resolved_at > $4
@@ -84,7 +84,7 @@ pub async fn had_or_in_flight(
     action: Action,
     contacts_json: String,
 ) -> Result<Vec<Known>, StoreError> {
-    Ok(sqlx::query_as(
+    Ok(sql::query_as(
         "select personnel_id, min(state <> 'done') as in_flight from items
          where personnel_id in (select value from json_each($3)) and account = $1 and action = $2
            and (state in ('assigned', 'reading')

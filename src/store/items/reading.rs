@@ -1,7 +1,7 @@
 //! Items whose value is read from a profile: unlocked without a task of ours, or by one whose
 //! answer was lost.
 
-use crate::store::{Reads, StoreError, Tx};
+use crate::store::{Reads, StoreError, Tx, sql};
 
 use crate::domain::{AccountId, Action, JobId, Millis, PersonnelId};
 use crate::store::items::json_ids;
@@ -29,7 +29,7 @@ pub async fn to_reading(
     set_aside: Option<&[PersonnelId]>,
     now: Millis,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    sql::query(
         "update items set state = 'reading', read_at = $4, reads = 0, reading_since = $4, set_aside = $3,
                 unlocking_since = iif(personnel_id in (select value from json_each($5)),
                                       coalesce(unlocking_since, $4), null)
@@ -53,7 +53,7 @@ pub async fn send_after_all(
     personnel_id: &PersonnelId,
     now: Millis,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    sql::query(
         "update items set state = 'waiting', job_id = null, read_at = null, set_aside = 0,
                 checked_at = iif(unlocking_since is null, $3, null)
          where job_id = $1 and personnel_id = $2 and state = 'reading' and set_aside = 1",
@@ -73,7 +73,7 @@ pub async fn all_to_reading(
     read_at: Millis,
     now: Millis,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    sql::query(
         "update items set state = 'reading', read_at = $2, reads = 0, reading_since = $3, set_aside = 0
          where job_id = $1 and state = 'assigned'",
     )
@@ -93,7 +93,7 @@ pub async fn due_reads(
     limit: u32,
 ) -> Result<Vec<ToRead>, StoreError> {
     type Row = (String, String, Option<i64>, i64, i64, bool, Option<i64>);
-    let rows: Vec<Row> = sqlx::query_as(
+    let rows: Vec<Row> = sql::query_as(
         "select personnel_id, action, job_id, reads, coalesce(reading_since, 0), set_aside, unlocking_since
          from items
          where state = 'reading' and account = $1 and read_at <= $2
@@ -123,7 +123,7 @@ pub async fn due_reads(
 /// When the next profile is due.
 pub async fn next_read(readers: &Reads, account: &AccountId) -> Result<Option<Millis>, StoreError> {
     let at: Option<i64> =
-        sqlx::query_scalar("select min(read_at) from items where state = 'reading' and account = $1")
+        sql::query_scalar("select min(read_at) from items where state = 'reading' and account = $1")
             .bind(account.as_str())
             .fetch_one(readers)
             .await?;
@@ -138,7 +138,7 @@ pub async fn read_again(
     read_at: Millis,
     counts: bool,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    sql::query(
         "update items set read_at = $3, reads = reads + $4
          where job_id = $1 and personnel_id = $2 and state = 'reading'",
     )

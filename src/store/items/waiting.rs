@@ -4,7 +4,7 @@
 //! Two items with the same contact, account and action share a job as soon as one of them is in one, so a
 //! contact is never sent twice; whoever comes later joins.
 
-use crate::store::{Reads, StoreError, Tx};
+use crate::store::{Reads, StoreError, Tx, sql};
 use serde_json::json;
 
 use crate::domain::{AccountId, Action, Channel, EventId, JobId, Millis, PersonnelId};
@@ -19,7 +19,7 @@ pub struct Group {
 
 /// The group of the oldest waiting item.
 pub async fn oldest_waiting_group(readers: &Reads, account: &AccountId) -> Result<Option<Group>, StoreError> {
-    let row: Option<(String, Option<String>)> = sqlx::query_as(
+    let row: Option<(String, Option<String>)> = sql::query_as(
         "select action, event_id from items where state = 'waiting' and account = $1 order by id limit 1",
     )
     .bind(account.as_str())
@@ -39,7 +39,7 @@ pub async fn waiting_contacts(
     group: &Group,
     limit: u32,
 ) -> Result<Vec<PersonnelId>, StoreError> {
-    let ids: Vec<String> = sqlx::query_scalar(
+    let ids: Vec<String> = sql::query_scalar(
         "select personnel_id from items
          where state = 'waiting' and account = $1 and action = $2 and event_id is $3 order by id limit $4",
     )
@@ -61,7 +61,7 @@ pub async fn serve_from_store(
     contacts: &[PersonnelId],
     now: Millis,
 ) -> Result<String, StoreError> {
-    sqlx::query(
+    sql::query(
         "insert into contact_values (item_id, value, stored_at)
          select w.id, had.value, $4
          from (select i.personnel_id, max(v.value) as value
@@ -78,7 +78,7 @@ pub async fn serve_from_store(
     .bind(now.0)
     .execute(&mut *connection)
     .await?;
-    let requests: Vec<i64> = sqlx::query_scalar(
+    let requests: Vec<i64> = sql::query_scalar(
         "update items set state = 'done', outcome = 'delivered', source = 'store', resolved_at = $4
          where account = $1 and action = $2 and personnel_id in (select value from json_each($3))
            and state = 'waiting' and exists (select 1 from contact_values v where v.item_id = items.id)
@@ -100,7 +100,7 @@ pub async fn join_in_flight(
     action: Action,
     contacts: &[PersonnelId],
 ) -> Result<u64, StoreError> {
-    let result = sqlx::query(
+    let result = sql::query(
         "update items set state = flying.state, job_id = flying.job_id, read_at = flying.read_at,
                 reads = flying.reads, reading_since = flying.reading_since, set_aside = flying.set_aside,
                 unlocking_since = flying.unlocking_since
@@ -128,7 +128,7 @@ pub async fn assign(
     contacts: &[PersonnelId],
     job_id: JobId,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    sql::query(
         "update items set state = 'assigned', job_id = $4
          where state = 'waiting' and account = $1 and action = $2
            and personnel_id in (select value from json_each($3))",

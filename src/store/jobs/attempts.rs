@@ -1,7 +1,6 @@
 //! Submission attempts: the intent, written before the POST, and how it ended.
 
-use crate::store::{Reads, StoreError, Tx};
-use sqlx::SqliteExecutor;
+use crate::store::{On, Reads, StoreError, Tx, sql};
 
 use crate::domain::{Credits, JobId, Millis};
 use crate::store::error::exactly_one;
@@ -24,7 +23,7 @@ pub async fn begin_attempt(
     attempt: &Attempt,
     now: Millis,
 ) -> Result<i64, StoreError> {
-    Ok(sqlx::query_scalar(
+    Ok(sql::query_scalar(
         "insert into attempts (job_id, request_id, body_digest, contacts, cost, lease_token, balance_before, started_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8) returning id",
     )
@@ -56,7 +55,7 @@ pub async fn end_attempt(
     end: &AttemptEnd,
     now: Millis,
 ) -> Result<(), StoreError> {
-    let result = sqlx::query(
+    let result = sql::query(
         "update attempts set finished_at = $2, result = $3, status = $4, error_key = $5, trace_id = $6
          where job_id = $1 and finished_at is null",
     )
@@ -68,12 +67,12 @@ pub async fn end_attempt(
     .bind(end.trace_id.as_deref())
     .execute(connection)
     .await?;
-    exactly_one(&result, "the submission attempt")
+    exactly_one(result, "the submission attempt")
 }
 
 /// How many submissions of a job were never answered.
-pub async fn unanswered(executor: impl SqliteExecutor<'_>, job_id: JobId) -> Result<u32, StoreError> {
-    Ok(sqlx::query_scalar("select count(*) from attempts where job_id = $1 and result = 'unknown'")
+pub async fn unanswered(executor: impl Into<On<'_>>, job_id: JobId) -> Result<u32, StoreError> {
+    Ok(sql::query_scalar("select count(*) from attempts where job_id = $1 and result = 'unknown'")
         .bind(job_id.0)
         .fetch_one(executor)
         .await?)
@@ -81,7 +80,7 @@ pub async fn unanswered(executor: impl SqliteExecutor<'_>, job_id: JobId) -> Res
 
 /// The most that a submission of a job which was never answered may have cost; 0: all were answered.
 pub async fn unanswered_cost(connection: &mut Tx, job_id: JobId) -> Result<Credits, StoreError> {
-    let cost: i64 = sqlx::query_scalar(
+    let cost: i64 = sql::query_scalar(
         "select coalesce(max(cost), 0) from attempts where job_id = $1 and result = 'unknown'",
     )
     .bind(job_id.0)
@@ -95,7 +94,7 @@ pub async fn last_attempt(
     readers: &Reads,
     job_id: JobId,
 ) -> Result<Option<(Millis, Option<Credits>)>, StoreError> {
-    let row: Option<(i64, Option<i64>)> = sqlx::query_as(
+    let row: Option<(i64, Option<i64>)> = sql::query_as(
         "select started_at, balance_before from attempts where job_id = $1 order by id desc limit 1",
     )
     .bind(job_id.0)

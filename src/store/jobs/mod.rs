@@ -8,7 +8,7 @@ pub mod attempts;
 pub mod due;
 pub(in crate::store) mod job_row;
 
-use crate::store::{Reads, StoreError, Tx};
+use crate::store::{Reads, StoreError, Tx, sql};
 
 use crate::domain::job::{self, Doubt, Event, State};
 use crate::domain::{AccountId, Action, Channel, Credits, EventId, JobId, Millis, PersonnelId, TaskId};
@@ -80,7 +80,7 @@ impl Job {
 /// One job, or `None`.
 pub async fn read(readers: &Reads, id: JobId) -> Result<Option<Job>, StoreError> {
     let row: Option<Row> =
-        sqlx::query_as(select_jobs!("where id = $1")).bind(id.0).fetch_optional(readers).await?;
+        sql::query_as(select_jobs!("where id = $1")).bind(id.0).fetch_optional(readers).await?;
     row.map(Job::try_from).transpose()
 }
 
@@ -92,7 +92,7 @@ pub async fn following(
     task_id: &TaskId,
 ) -> Result<Option<JobId>, StoreError> {
     let id: Option<i64> =
-        sqlx::query_scalar("select id from jobs where task_id = $1 and account = $2 and action = $3 limit 1")
+        sql::query_scalar("select id from jobs where task_id = $1 and account = $2 and action = $3 limit 1")
             .bind(task_id.as_str())
             .bind(account.as_str())
             .bind(action.as_str())
@@ -109,7 +109,7 @@ pub async fn insert_queued(
     event_id: Option<&EventId>,
     now: Millis,
 ) -> Result<Job, StoreError> {
-    let id: i64 = sqlx::query_scalar(
+    let id: i64 = sql::query_scalar(
         "insert into jobs (account, action, event_id, state, created_at) values ($1, $2, $3, 'queued', $4)
          returning id",
     )
@@ -119,7 +119,7 @@ pub async fn insert_queued(
     .bind(now.0)
     .fetch_one(&mut *connection)
     .await?;
-    let row: Row = sqlx::query_as(select_jobs!("where id = $1")).bind(id).fetch_one(connection).await?;
+    let row: Row = sql::query_as(select_jobs!("where id = $1")).bind(id).fetch_one(connection).await?;
     row.try_into()
 }
 
@@ -132,7 +132,7 @@ pub async fn insert_adopted(
     next_poll_at: Millis,
     now: Millis,
 ) -> Result<JobId, StoreError> {
-    let id = sqlx::query_scalar(
+    let id = sql::query_scalar(
         "insert into jobs (account, action, event_id, task_id, state, adopted, created_at, submitted_at,
                            next_poll_at)
          values ($1, $2, $3, $4, 'polling', 1, $5, $5, $6) returning id",
@@ -154,7 +154,7 @@ pub async fn save(connection: &mut Tx, job: &Job) -> Result<(), StoreError> {
         State::Polling { next_poll_at, .. } => Some(next_poll_at.0),
         _ => None,
     };
-    let result = sqlx::query(
+    let result = sql::query(
         "update jobs set task_id = $3, state = $4, state_reason = $5, poll_count = $6, next_poll_at = $7,
                 submitted_at = $8, finished_at = $9, contacts = $10, due_at = $11, failures = $12, looks = $13,
                 no_effect_looks = $14, evidence = $15, doubt_since = $16, parked_balance = $17, price = $18,
@@ -183,17 +183,17 @@ pub async fn save(connection: &mut Tx, job: &Job) -> Result<(), StoreError> {
     .bind(job.window_id)
     .execute(connection)
     .await?;
-    exactly_one(&result, "the job")
+    exactly_one(result, "the job")
 }
 
 /// The version of a job's row inside a transaction that has changed it.
 pub async fn version(connection: &mut Tx, id: JobId) -> Result<i64, StoreError> {
-    Ok(sqlx::query_scalar("select version from jobs where id = $1").bind(id.0).fetch_one(connection).await?)
+    Ok(sql::query_scalar("select version from jobs where id = $1").bind(id.0).fetch_one(connection).await?)
 }
 
 /// The distinct contacts of a job that are still to be settled, in a stable order.
 pub async fn contacts(readers: &Reads, id: JobId) -> Result<Vec<PersonnelId>, StoreError> {
-    let ids: Vec<String> = sqlx::query_scalar(
+    let ids: Vec<String> = sql::query_scalar(
         "select personnel_id from items where job_id = $1 and state = 'assigned' group by personnel_id order by min(id)",
     )
     .bind(id.0)
@@ -208,7 +208,7 @@ pub async fn checked_contacts(
     id: JobId,
     since: Millis,
 ) -> Result<Vec<PersonnelId>, StoreError> {
-    let ids: Vec<String> = sqlx::query_scalar(
+    let ids: Vec<String> = sql::query_scalar(
         "select distinct personnel_id from items where job_id = $1 and state = 'assigned' and checked_at >= $2",
     )
     .bind(id.0)
@@ -224,7 +224,7 @@ pub async fn holds_exactly(
     id: JobId,
     contacts: &[PersonnelId],
 ) -> Result<bool, StoreError> {
-    let (all, among): (i64, i64) = sqlx::query_as(
+    let (all, among): (i64, i64) = sql::query_as(
         "select count(*), coalesce(sum(personnel_id in (select value from json_each($2))), 0)
          from (select distinct personnel_id from items where job_id = $1 and state = 'assigned')",
     )

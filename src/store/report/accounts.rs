@@ -6,7 +6,7 @@ use crate::domain::credits::Purse;
 use crate::domain::{AccountId, Credits, Millis};
 use crate::store::credits::ledger;
 use crate::store::report::Time;
-use crate::store::{Store, StoreError, accounts};
+use crate::store::{Store, StoreError, accounts, sql};
 
 /// The limits of the configuration that an account's figures depend on.
 #[derive(Clone, Copy, Debug)]
@@ -56,16 +56,15 @@ pub async fn read(
 ) -> Result<Account, StoreError> {
     let row = accounts::read(store.readers(), account).await?;
     let rate = accounts::read_rate(store.readers(), account, limits.per_minute).await?;
-    let mut connection = store.readers().acquire().await?;
-    let purse = ledger::purse(&mut connection, account, now).await?;
+    let purse = ledger::purse(store.readers(), account, now).await?;
     let purse = purse.map(|purse| Purse { min_balance: limits.min_balance, ..purse });
-    let (in_doubt, expired_jobs): (i64, i64) = sqlx::query_as(
+    let (in_doubt, expired_jobs): (i64, i64) = sql::query_as(
         "select (select coalesce(sum(cost), 0) from jobs where state = 'in_doubt' and account = $1
                    and state_reason <> 'carried_out'),
                 (select count(*) from jobs where state = 'expired' and account = $1)",
     )
     .bind(account.as_str())
-    .fetch_one(&mut *connection)
+    .fetch_one(store.readers())
     .await?;
     Ok(Account {
         account: account.to_string(),

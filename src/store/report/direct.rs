@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use sqlx::FromRow;
 
 use crate::store::report::export::Wanted;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, sql};
 
 #[derive(FromRow)]
 struct Row {
@@ -57,7 +57,7 @@ impl From<Row> for ActionResult {
 
 /// What a request of a direct action brought; `None` for one that asks for contacts.
 pub async fn read(store: &Store, request_id: i64) -> Result<Option<ActionResult>, StoreError> {
-    let row: Option<Row> = sqlx::query_as(
+    let row: Option<Row> = sql::query_as(
         "select request_id, reference, account, action, event_id, query, outcome, credits_used, result, resolved_at
          from action_results where request_id = $1",
     )
@@ -84,7 +84,7 @@ pub struct Summary {
 
 /// Sums up what a request of a direct action brought; `None` for one that asks for contacts.
 pub async fn summary(store: &Store, request_id: i64) -> Result<Option<Summary>, StoreError> {
-    Ok(sqlx::query_as(
+    Ok(sql::query_as(
         "select outcome, credits_used,
                 iif(json_type(result) = 'array', json_array_length(result), null) as found,
                 cast(result ->> '$.event.name' as text) as event_name,
@@ -104,7 +104,7 @@ pub async fn page(
     after: i64,
     limit: u32,
 ) -> Result<Vec<ActionResult>, StoreError> {
-    let rows: Vec<Row> = sqlx::query_as(
+    let rows: Vec<Row> = sql::query_as(
         "select a.request_id, a.reference, a.account, a.action, a.event_id, a.query, a.outcome, a.credits_used,
                 a.result, a.resolved_at
          from action_results a join requests r on r.id = a.request_id

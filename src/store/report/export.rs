@@ -7,7 +7,7 @@ use serde::Serialize;
 use sqlx::FromRow;
 
 use crate::domain::{Millis, PersonnelId};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, sql};
 
 /// A row of the view `contact_outcomes`.
 #[derive(Clone, PartialEq, Eq, FromRow, Serialize)]
@@ -48,7 +48,7 @@ pub async fn page(
     limit: u32,
 ) -> Result<Vec<Contact>, StoreError> {
     // The columns of the view, and the key to go on from.
-    Ok(sqlx::query_as(
+    Ok(sql::query_as(
         "select i.id as item_id, i.request_id, r.reference, i.account, i.action, i.event_id, i.personnel_id, i.outcome,
                 iif(i.action = 'unlock_contact_emails', v.value, null) as email,
                 iif(i.action = 'unlock_contact_phones', v.value, null) as phone, i.error_code, i.source, i.job_id, j.task_id,

@@ -5,7 +5,7 @@ use sqlx::FromRow;
 
 use crate::store::report::requests::Entry;
 use crate::store::report::{OutcomeCount, Time};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, sql};
 
 /// A job. Never its contacts.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize)]
@@ -45,7 +45,7 @@ macro_rules! select_jobs {
 
 /// The newest jobs, newest first; `state` keeps those that are in it.
 pub async fn list(store: &Store, state: Option<&str>, limit: u32) -> Result<Vec<Job>, StoreError> {
-    Ok(sqlx::query_as(select_jobs!("where $1 is null or state = $1 order by id desc limit $2"))
+    Ok(sql::query_as(select_jobs!("where $1 is null or state = $1 order by id desc limit $2"))
         .bind(state)
         .bind(limit)
         .fetch_all(store.readers())
@@ -78,7 +78,7 @@ macro_rules! select_open_jobs {
 /// Jobs that are not finished, oldest first; those that wait for a person's decision before all.
 pub async fn open(store: &Store, limit: u32) -> Result<Vec<OpenJob>, StoreError> {
     // One select for each state: every one has an index of its own.
-    Ok(sqlx::query_as(select_open_jobs!(
+    Ok(sql::query_as(select_open_jobs!(
         "where id in (select id from jobs where state = 'in_doubt' union all
                       select id from jobs where state = 'submitting' union all
                       select id from jobs where state = 'polling' union all
@@ -92,7 +92,7 @@ pub async fn open(store: &Store, limit: u32) -> Result<Vec<OpenJob>, StoreError>
 
 /// The unfinished jobs that carry a request's contacts, oldest first.
 pub async fn open_of_request(store: &Store, request_id: i64) -> Result<Vec<OpenJob>, StoreError> {
-    Ok(sqlx::query_as(select_open_jobs!(
+    Ok(sql::query_as(select_open_jobs!(
         "where finished_at is null
            and id in (select job_id from items where request_id = $1 and job_id is not null) order by id"
     ))
@@ -103,12 +103,12 @@ pub async fn open_of_request(store: &Store, request_id: i64) -> Result<Vec<OpenJ
 
 /// One job, or `None`.
 pub async fn read(store: &Store, id: i64) -> Result<Option<Job>, StoreError> {
-    Ok(sqlx::query_as(select_jobs!("where id = $1")).bind(id).fetch_optional(store.readers()).await?)
+    Ok(sql::query_as(select_jobs!("where id = $1")).bind(id).fetch_optional(store.readers()).await?)
 }
 
 /// The jobs that carried, or carry, a request's contacts, oldest first.
 pub async fn of_request(store: &Store, request_id: i64) -> Result<Vec<Job>, StoreError> {
-    Ok(sqlx::query_as(select_jobs!(
+    Ok(sql::query_as(select_jobs!(
         "where id in (select job_id from items where request_id = $1 and job_id is not null
                       union select j.id from jobs j join requests r
                       on r.task_id = j.task_id and r.account = j.account and r.action = j.action
@@ -121,7 +121,7 @@ pub async fn of_request(store: &Store, request_id: i64) -> Result<Vec<Job>, Stor
 
 /// The highest job id; `None` when there is no job.
 pub async fn newest_id(store: &Store) -> Result<Option<i64>, StoreError> {
-    Ok(sqlx::query_scalar("select max(id) from jobs").fetch_one(store.readers()).await?)
+    Ok(sql::query_scalar("select max(id) from jobs").fetch_one(store.readers()).await?)
 }
 
 /// A submission.
@@ -141,7 +141,7 @@ pub struct Attempt {
 
 /// The submissions of a job, oldest first.
 pub async fn attempts(store: &Store, id: i64) -> Result<Vec<Attempt>, StoreError> {
-    Ok(sqlx::query_as(
+    Ok(sql::query_as(
         "select request_id, contacts, cost, balance_before, started_at, finished_at, result, status, error_key,
                 trace_id
          from attempts where job_id = $1 order by id",
@@ -161,7 +161,7 @@ pub struct LedgerLine {
 
 /// What was held, released and charged for a job.
 pub async fn ledger(store: &Store, id: i64) -> Result<Vec<LedgerLine>, StoreError> {
-    Ok(sqlx::query_as("select at, entry, credits from ledger where job_id = $1 order by id")
+    Ok(sql::query_as("select at, entry, credits from ledger where job_id = $1 order by id")
         .bind(id)
         .fetch_all(store.readers())
         .await?)
@@ -169,7 +169,7 @@ pub async fn ledger(store: &Store, id: i64) -> Result<Vec<LedgerLine>, StoreErro
 
 /// How many distinct contacts of a job have which outcome.
 pub async fn outcomes(store: &Store, id: i64) -> Result<Vec<OutcomeCount>, StoreError> {
-    Ok(sqlx::query_as(
+    Ok(sql::query_as(
         "select outcome, source, count(distinct personnel_id) as contacts from items where job_id = $1
          group by outcome, source order by contacts desc, outcome",
     )
@@ -180,7 +180,7 @@ pub async fn outcomes(store: &Store, id: i64) -> Result<Vec<OutcomeCount>, Store
 
 /// The requests whose contacts a job carried.
 pub async fn requests(store: &Store, id: i64) -> Result<Vec<i64>, StoreError> {
-    Ok(sqlx::query_scalar("select distinct request_id from items where job_id = $1 order by request_id")
+    Ok(sql::query_scalar("select distinct request_id from items where job_id = $1 order by request_id")
         .bind(id)
         .fetch_all(store.readers())
         .await?)
@@ -188,7 +188,7 @@ pub async fn requests(store: &Store, id: i64) -> Result<Vec<i64>, StoreError> {
 
 /// The timeline of a job.
 pub async fn timeline(store: &Store, id: i64) -> Result<Vec<Entry>, StoreError> {
-    Ok(sqlx::query_as(
+    Ok(sql::query_as(
         "select at, request_id, job_id, event, detail from request_events where job_id = $1 order by at, id",
     )
     .bind(id)

@@ -12,7 +12,7 @@ use crate::domain::credits::Purse;
 use crate::domain::{AccountId, Millis};
 use crate::store::credits::ledger;
 use crate::store::sqlite::disk;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, sql};
 
 /// A figure over all history.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
@@ -25,7 +25,7 @@ pub struct Figure {
 
 /// All figures over all history: a few for each account.
 pub async fn figures(store: &Store) -> Result<Vec<Figure>, StoreError> {
-    Ok(sqlx::query_as("select name, account, label, value from figures").fetch_all(store.readers()).await?)
+    Ok(sql::query_as("select name, account, label, value from figures").fetch_all(store.readers()).await?)
 }
 
 /// What waits, whatever the account.
@@ -41,19 +41,19 @@ pub struct Waiting {
 
 /// Counts what waits.
 pub async fn waiting(store: &Store) -> Result<Waiting, StoreError> {
-    let (inbox, inbox_oldest): (i64, Option<i64>) = sqlx::query_as(
+    let (inbox, inbox_oldest): (i64, Option<i64>) = sql::query_as(
         "select (select count(*) from inbox where status = 'new'),
                 (select created_at from inbox where status = 'new' order by id limit 1)",
     )
     .fetch_one(&store.inbox_readers)
     .await?;
-    let (requests_open, approvals): (i64, i64) = sqlx::query_as(
+    let (requests_open, approvals): (i64, i64) = sql::query_as(
         "select count(*), coalesce(sum(status = 'awaiting_approval'), 0) from requests where finished_at is null",
     )
     .fetch_one(store.readers())
     .await?;
     let (notifications, notifications_oldest): (i64, Option<i64>) =
-        sqlx::query_as("select count(*), min(at) from outbox where state = 'waiting'")
+        sql::query_as("select count(*), min(at) from outbox where state = 'waiting'")
             .fetch_one(store.readers())
             .await?;
     Ok(Waiting { inbox, inbox_oldest, approvals, requests_open, notifications, notifications_oldest })
@@ -76,7 +76,7 @@ pub struct Open {
 
 /// Counts what is open on one account.
 pub async fn open(store: &Store, account: &AccountId) -> Result<Open, StoreError> {
-    Ok(sqlx::query_as(
+    Ok(sql::query_as(
         "select (select count(*) from items where state = 'waiting' and account = $1) as items_waiting,
                 (select count(*) from items where state = 'reading' and account = $1) as items_reading,
                 (select count(*) from jobs where state = 'queued' and account = $1
@@ -95,8 +95,7 @@ pub async fn open(store: &Store, account: &AccountId) -> Result<Open, StoreError
 /// What may be spent on an account, without the configured floor and limit. Reads only: a scrape must not
 /// wait for the writer, nor make anybody else wait.
 pub async fn purse(store: &Store, account: &AccountId, now: Millis) -> Result<Option<Purse>, StoreError> {
-    let mut connection = store.readers().acquire().await?;
-    ledger::purse(&mut connection, account, now).await
+    ledger::purse(store.readers(), account, now).await
 }
 
 /// Room, in bytes.

@@ -13,7 +13,7 @@ mod time;
 use sqlx::FromRow;
 
 use crate::domain::AccountId;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, sql};
 pub use time::Time;
 
 /// What is not finished, whatever the account.
@@ -41,10 +41,10 @@ impl OpenWork {
 
 /// Counts what is not finished.
 pub async fn open_work(store: &Store) -> Result<OpenWork, StoreError> {
-    let inbox: i64 = sqlx::query_scalar("select count(*) from inbox where status = 'new'")
+    let inbox: i64 = sql::query_scalar("select count(*) from inbox where status = 'new'")
         .fetch_one(&store.inbox_readers)
         .await?;
-    let (inbox_behind, open_requests, open_jobs, open_windows): (i64, i64, i64, i64) = sqlx::query_as(
+    let (inbox_behind, open_requests, open_jobs, open_windows): (i64, i64, i64, i64) = sql::query_as(
         "select (select count(*) from requests where inbox_is_behind = 1),
                 (select count(*) from requests where finished_at is null),
                 (select count(*) from jobs where state = 'queued')
@@ -55,7 +55,7 @@ pub async fn open_work(store: &Store) -> Result<OpenWork, StoreError> {
     )
     .fetch_one(store.readers())
     .await?;
-    let awaiting_approval = sqlx::query_scalar(
+    let awaiting_approval = sql::query_scalar(
         "select id from requests where finished_at is null and status = 'awaiting_approval' order by id limit 20",
     )
     .fetch_all(store.readers())
@@ -65,7 +65,7 @@ pub async fn open_work(store: &Store) -> Result<OpenWork, StoreError> {
 
 /// The accounts on which anything is not finished.
 pub async fn accounts_at_work(store: &Store) -> Result<Vec<AccountId>, StoreError> {
-    let names: Vec<String> = sqlx::query_scalar(
+    let names: Vec<String> = sql::query_scalar(
         "select account from requests where finished_at is null
          union select account from jobs where state = 'queued' union select account from jobs where state = 'submitting'
          union select account from jobs where state = 'in_doubt' union select account from jobs where state = 'polling'
@@ -101,7 +101,7 @@ impl AccountWork {
 /// Counts what is not finished on one account.
 pub async fn account_work(store: &Store, account: &AccountId) -> Result<AccountWork, StoreError> {
     let row = super::accounts::read(store.readers(), account).await?;
-    let (running, to_send): (i64, i64) = sqlx::query_as(
+    let (running, to_send): (i64, i64) = sql::query_as(
         "select (select count(*) from jobs where state = 'polling' and account = $1)
                 + (select count(*) from jobs where state = 'submitting' and account = $1)
                 + (select count(*) from jobs where state = 'in_doubt' and account = $1
@@ -116,14 +116,14 @@ pub async fn account_work(store: &Store, account: &AccountId) -> Result<AccountW
     .bind(account.as_str())
     .fetch_one(store.readers())
     .await?;
-    let parked = sqlx::query_as(
+    let parked = sql::query_as(
         "select id, state_reason from jobs where state = 'queued' and account = $1
            and state_reason in ('insufficient_credits', 'budget') order by id limit 20",
     )
     .bind(account.as_str())
     .fetch_all(store.readers())
     .await?;
-    let undecided = sqlx::query_scalar(
+    let undecided = sql::query_scalar(
         "select id from jobs where state = 'in_doubt' and account = $1 and state_reason = 'needs_decision'
          order by id limit 20",
     )
@@ -152,7 +152,7 @@ pub struct Progress {
 
 /// Reads how far everything is.
 pub async fn progress(store: &Store) -> Result<Progress, StoreError> {
-    let (settled, delivered, queued, polling, in_doubt): (i64, i64, i64, i64, i64) = sqlx::query_as(
+    let (settled, delivered, queued, polling, in_doubt): (i64, i64, i64, i64, i64) = sql::query_as(
         "select (select count(*) from items where state = 'done'),
                 (select count(*) from items where outcome = 'delivered'),
                 (select count(*) from jobs where state in ('queued', 'submitting')),
@@ -181,7 +181,7 @@ pub struct ContactOutcome {
 
 /// Every contact's outcome.
 pub async fn demo_outcomes(store: &Store) -> Result<Vec<ContactOutcome>, StoreError> {
-    Ok(sqlx::query_as(
+    Ok(sql::query_as(
         "select personnel_id, outcome, source from contact_outcomes order by request_id, personnel_id",
     )
     .fetch_all(store.readers())
@@ -205,7 +205,7 @@ pub struct Audit {
 
 /// All settlements, oldest first.
 pub async fn audits(store: &Store) -> Result<Vec<Audit>, StoreError> {
-    Ok(sqlx::query_as(
+    Ok(sql::query_as(
         "select account, opened_at, closed_at, jobs, expected_min, expected_max, balance_before, balance_after,
                 spent, verdict
          from credit_audit order by closed_at",
@@ -216,7 +216,7 @@ pub async fn audits(store: &Store) -> Result<Vec<Audit>, StoreError> {
 
 /// The settlements that jobs were part of, oldest first.
 pub async fn audits_of(store: &Store, jobs: &[i64]) -> Result<Vec<Audit>, StoreError> {
-    Ok(sqlx::query_as(
+    Ok(sql::query_as(
         "select account,
                 strftime('%Y-%m-%dT%H:%M:%fZ', opened_at / 1000.0, 'unixepoch') as opened_at,
                 strftime('%Y-%m-%dT%H:%M:%fZ', closed_at / 1000.0, 'unixepoch') as closed_at,

@@ -5,7 +5,7 @@ use sqlx::FromRow;
 
 use crate::domain::{AccountId, Millis};
 use crate::store::report::Time;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, sql};
 
 /// How many there are in a state.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
@@ -17,7 +17,7 @@ pub struct StateCount {
 /// Jobs that are not finished, by state; a state without one is left out.
 pub async fn open_jobs(store: &Store) -> Result<Vec<StateCount>, StoreError> {
     // One select for each state: every one has an index of its own.
-    Ok(sqlx::query_as(
+    Ok(sql::query_as(
         "select * from (select 'in_doubt' as state, count(*) as count from jobs where state = 'in_doubt'
                         union all select 'submitting', count(*) from jobs where state = 'submitting'
                         union all select 'polling', count(*) from jobs where state = 'polling'
@@ -30,13 +30,13 @@ pub async fn open_jobs(store: &Store) -> Result<Vec<StateCount>, StoreError> {
 
 /// Requests that are not finished, by status; a status without one is left out.
 pub async fn open_requests(store: &Store) -> Result<Vec<StateCount>, StoreError> {
-    let mut counts: Vec<StateCount> = sqlx::query_as(
+    let mut counts: Vec<StateCount> = sql::query_as(
         "select status as state, count(*) as count from requests where finished_at is null
          group by status order by status desc",
     )
     .fetch_all(store.readers())
     .await?;
-    let new: i64 = sqlx::query_scalar("select count(*) from inbox where status = 'new'")
+    let new: i64 = sql::query_scalar("select count(*) from inbox where status = 'new'")
         .fetch_one(&store.inbox_readers)
         .await?;
     if new > 0 {
@@ -57,7 +57,7 @@ pub struct InDoubt {
 
 /// Adds up the jobs of which nobody knows yet whether they took effect.
 pub async fn in_doubt(store: &Store, account: &AccountId) -> Result<InDoubt, StoreError> {
-    Ok(sqlx::query_as(
+    Ok(sql::query_as(
         "select count(*) as jobs, coalesce(sum(cost), 0) as credits,
                 coalesce(sum(contacts) filter (where action in ('unlock_contact_emails', 'unlock_contact_phones')), 0)
                     as contacts
@@ -75,7 +75,7 @@ pub async fn balances(
     since: Millis,
     limit: u32,
 ) -> Result<Vec<(Time, i64)>, StoreError> {
-    let mut newest_first: Vec<(Time, i64)> = sqlx::query_as(
+    let mut newest_first: Vec<(Time, i64)> = sql::query_as(
         "select taken_at, total from (select taken_at, total, id from balance_snapshots where account = $1
                                       order by id desc limit $3)
          where taken_at >= $2 order by id desc",
@@ -104,7 +104,7 @@ pub struct Settlement {
 
 /// The last settlements, the newest first.
 pub async fn settlements(store: &Store, limit: u32) -> Result<Vec<Settlement>, StoreError> {
-    Ok(sqlx::query_as(
+    Ok(sql::query_as(
         "select account, opened_at, closed_at, jobs, expected_min, expected_max, spent, verdict
          from windows where closed_at is not null order by id desc limit $1",
     )

@@ -5,7 +5,7 @@ use sqlx::FromRow;
 
 use crate::domain::Action;
 use crate::store::report::{OutcomeCount, Time};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, sql};
 
 /// Every word that can stand in `inbox.status`.
 pub const STATUSES: [&str; 6] = ["new", "awaiting_approval", "accepted", "done", "rejected", "cancelled"];
@@ -124,13 +124,13 @@ macro_rules! select_rows {
 /// The newest requests, newest first; `status` keeps those that have it.
 pub async fn list(store: &Store, status: Option<&str>, limit: u32) -> Result<Vec<Request>, StoreError> {
     let mut requests: Vec<Request> =
-        sqlx::query_as(select_requests!("where $1 is null or status = $1 order by id desc limit $2"))
+        sql::query_as(select_requests!("where $1 is null or status = $1 order by id desc limit $2"))
             .bind(status)
             .bind(limit)
             .fetch_all(store.readers())
             .await?;
     if status.is_none_or(|status| status == "new") {
-        let new: Vec<NewRow> = sqlx::query_as(select_rows!("where status = 'new' order by id desc limit $1"))
+        let new: Vec<NewRow> = sql::query_as(select_rows!("where status = 'new' order by id desc limit $1"))
             .bind(limit)
             .fetch_all(&store.inbox_readers)
             .await?;
@@ -148,7 +148,7 @@ pub async fn list(store: &Store, status: Option<&str>, limit: u32) -> Result<Vec
 
 /// Requests that are not finished and were taken, oldest first; those that wait for a person before all.
 pub async fn open(store: &Store, limit: u32) -> Result<Vec<Request>, StoreError> {
-    Ok(sqlx::query_as(select_requests!(
+    Ok(sql::query_as(select_requests!(
         "where finished_at is null order by status <> 'awaiting_approval', id limit $1"
     ))
     .bind(limit)
@@ -159,7 +159,7 @@ pub async fn open(store: &Store, limit: u32) -> Result<Vec<Request>, StoreError>
 /// Among the newest requests, those that ended last, the last one first.
 pub async fn ended(store: &Store, limit: u32) -> Result<Vec<Request>, StoreError> {
     // Bounded by id, for which there is an index, so that a long history costs nothing.
-    Ok(sqlx::query_as(select_requests!(
+    Ok(sql::query_as(select_requests!(
         "where id in (select id from (select id, finished_at from requests where finished_at is not null
                                       order by id desc limit 200) order by finished_at desc, id desc limit $1)
          order by finished_at desc, id desc"
@@ -172,27 +172,27 @@ pub async fn ended(store: &Store, limit: u32) -> Result<Vec<Request>, StoreError
 /// One request, or `None`.
 pub async fn read(store: &Store, id: i64) -> Result<Option<Request>, StoreError> {
     let taken: Option<Request> =
-        sqlx::query_as(select_requests!("where id = $1")).bind(id).fetch_optional(store.readers()).await?;
+        sql::query_as(select_requests!("where id = $1")).bind(id).fetch_optional(store.readers()).await?;
     if taken.is_some() {
         return Ok(taken);
     }
     let row: Option<NewRow> =
-        sqlx::query_as(select_rows!("where id = $1")).bind(id).fetch_optional(&store.inbox_readers).await?;
+        sql::query_as(select_rows!("where id = $1")).bind(id).fetch_optional(&store.inbox_readers).await?;
     Ok(row.map(Request::from))
 }
 
 /// The highest id of any request, taken or not; `None` when there is none.
 pub async fn newest_id(store: &Store) -> Result<Option<i64>, StoreError> {
     let taken: Option<i64> =
-        sqlx::query_scalar("select max(id) from requests").fetch_one(store.readers()).await?;
+        sql::query_scalar("select max(id) from requests").fetch_one(store.readers()).await?;
     let row: Option<i64> =
-        sqlx::query_scalar("select max(id) from inbox").fetch_one(&store.inbox_readers).await?;
+        sql::query_scalar("select max(id) from inbox").fetch_one(&store.inbox_readers).await?;
     Ok(taken.max(row))
 }
 
 /// How many contacts of a request have which outcome.
 pub async fn outcomes(store: &Store, id: i64) -> Result<Vec<OutcomeCount>, StoreError> {
-    Ok(sqlx::query_as(
+    Ok(sql::query_as(
         "select outcome, source, count(*) as contacts from items where request_id = $1
          group by outcome, source order by contacts desc, outcome",
     )
@@ -213,7 +213,7 @@ pub struct Entry {
 
 /// The timeline of a request and of the jobs that carried its contacts, in order.
 pub async fn timeline(store: &Store, id: i64) -> Result<Vec<Entry>, StoreError> {
-    Ok(sqlx::query_as(
+    Ok(sql::query_as(
         "select at, request_id, job_id, event, detail from request_events
          where request_id = $1
             or job_id in (select job_id from items where request_id = $1 and job_id is not null
@@ -244,7 +244,7 @@ pub struct OpenItems {
 
 /// Counts what of a request is open and in no task.
 pub async fn open_items(store: &Store, id: i64) -> Result<OpenItems, StoreError> {
-    Ok(sqlx::query_as(
+    Ok(sql::query_as(
         "select count(*) filter (where state = 'waiting') as waiting,
                 count(*) filter (where state = 'reading' and not unlocking) as reading,
                 min(read_at) filter (where not unlocking) as next_read_at,
@@ -267,7 +267,7 @@ pub async fn last_event(
     job_id: Option<i64>,
     event: &str,
 ) -> Result<Option<Time>, StoreError> {
-    Ok(sqlx::query_scalar(
+    Ok(sql::query_scalar(
         "select max(at) from request_events
          where (request_id = $1 or job_id = $2) and event = $3",
     )

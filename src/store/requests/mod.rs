@@ -4,7 +4,7 @@
 pub(in crate::store) mod rejections;
 pub mod unsent;
 
-use crate::store::{Reads, StoreError, Tx, timeline};
+use crate::store::{Reads, StoreError, Tx, sql, timeline};
 use serde_json::json;
 use sqlx::FromRow;
 
@@ -41,7 +41,7 @@ pub struct NewItem {
 
 /// Ids among those given that were taken before, with the digest of the row they were taken from.
 pub async fn taken_before(readers: &Reads, ids: &[i64]) -> Result<Vec<(i64, String)>, StoreError> {
-    Ok(sqlx::query_as("select id, row_digest from requests where id in (select value from json_each($1))")
+    Ok(sql::query_as("select id, row_digest from requests where id in (select value from json_each($1))")
         .bind(json!(ids).to_string())
         .fetch_all(readers)
         .await?)
@@ -51,7 +51,7 @@ pub async fn taken_before(readers: &Reads, ids: &[i64]) -> Result<Vec<(i64, Stri
 /// crash between this commit and the inbox's is repaired by taking the row again.
 pub async fn insert(connection: &mut Tx, requests: &[NewRequest], now: Millis) -> Result<(), StoreError> {
     let rows: Vec<_> = requests.iter().map(|request| request_json(request, now)).collect();
-    let inserted: Vec<i64> = sqlx::query_scalar(
+    let inserted: Vec<i64> = sql::query_scalar(
         "insert into requests (id, account, action, event_id, task_id, query, max_pages, reference, max_credits,
                                approved_credits, quoted_credits, status, reason, row_digest, created_at, taken_at,
                                finished_at)
@@ -84,7 +84,7 @@ pub async fn insert(connection: &mut Tx, requests: &[NewRequest], now: Millis) -
             })
         })
         .collect();
-    sqlx::query(
+    sql::query(
         "insert into items (request_id, account, action, event_id, personnel_id, state, outcome, resolved_at)
          select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7
          from json_each($1) where true
@@ -95,7 +95,7 @@ pub async fn insert(connection: &mut Tx, requests: &[NewRequest], now: Millis) -
     .await?;
     let taken = rows.iter().zip(requests).filter(|(_, request)| inserted.contains(&request.id.0));
     let new: Vec<_> = taken.map(|(row, _)| row).collect();
-    sqlx::query(
+    sql::query(
         "insert into request_events (at, request_id, event, detail)
          select $2, value->>0, value->>11, value->>12 from json_each($1)",
     )
@@ -132,7 +132,7 @@ fn request_json(request: &NewRequest, now: Millis) -> serde_json::Value {
 /// items were all cancelled is cancelled; one whose items were all rejected says why.
 pub async fn finish_complete(connection: &mut Tx, request_ids: &str, now: Millis) -> Result<(), StoreError> {
     for (status, all_cancelled) in [("cancelled", true), ("done", false)] {
-        let finished: Vec<i64> = sqlx::query_scalar(
+        let finished: Vec<i64> = sql::query_scalar(
             "update requests set status = $2, reason = null, finished_at = $3, inbox_is_behind = 1
              where id in (select value from json_each($1)) and finished_at is null and status = 'accepted'
                and not exists (select 1 from items i where i.request_id = requests.id and i.state <> 'done')
@@ -166,7 +166,7 @@ pub async fn finish_complete_of_job(
     job_id: JobId,
     now: Millis,
 ) -> Result<(), StoreError> {
-    let ids: Vec<i64> = sqlx::query_scalar("select distinct request_id from items where job_id = $1")
+    let ids: Vec<i64> = sql::query_scalar("select distinct request_id from items where job_id = $1")
         .bind(job_id.0)
         .fetch_all(&mut *connection)
         .await?;
@@ -176,7 +176,7 @@ pub async fn finish_complete_of_job(
 /// Opens the finished requests again of which this job has unsettled contacts, or whose adopted
 /// task it follows.
 pub async fn reopen_of_job(connection: &mut Tx, job_id: JobId, now: Millis) -> Result<(), StoreError> {
-    let reopened: Vec<i64> = sqlx::query_scalar(
+    let reopened: Vec<i64> = sql::query_scalar(
         "update requests set status = 'accepted', finished_at = null, inbox_is_behind = 1
          where status = 'done' and id in (
              select request_id from items where job_id = $1 and state <> 'done'
@@ -203,7 +203,7 @@ pub struct Share {
 
 /// The shares of a job, by request.
 pub async fn shares(connection: &mut Tx, job_id: JobId) -> Result<Vec<Share>, StoreError> {
-    Ok(sqlx::query_as(
+    Ok(sql::query_as(
         "select r.id as request_id, count(*) as contacts, r.max_credits, r.approved_credits, r.committed_credits
          from (select min(id) as id from items where job_id = $1 and state = 'assigned' group by personnel_id) first
          join items i on i.id = first.id join requests r on r.id = i.request_id
@@ -217,7 +217,7 @@ pub async fn shares(connection: &mut Tx, job_id: JobId) -> Result<Vec<Share>, St
 /// Books (or, with a negative price, takes back) what a job may cost with the requests that pay.
 pub async fn commit_shares(connection: &mut Tx, shares: &[Share], price: Credits) -> Result<(), StoreError> {
     let rows: Vec<_> = shares.iter().map(|share| json!([share.request_id, share.contacts])).collect();
-    sqlx::query(
+    sql::query(
         "update requests set committed_credits = committed_credits + paid.contacts * $2
          from (select value->>0 as id, value->>1 as contacts from json_each($1)) as paid
          where requests.id = paid.id",
@@ -245,7 +245,7 @@ impl Standing {
 
 /// Reads a request's standing, or `None`.
 pub async fn standing(connection: &mut Tx, request_id: RequestId) -> Result<Option<Standing>, StoreError> {
-    Ok(sqlx::query_as("select status, quoted_credits, approved_credits from requests where id = $1")
+    Ok(sql::query_as("select status, quoted_credits, approved_credits from requests where id = $1")
         .bind(request_id.0)
         .fetch_optional(connection)
         .await?)
@@ -253,7 +253,7 @@ pub async fn standing(connection: &mut Tx, request_id: RequestId) -> Result<Opti
 
 /// Lets the inbox be told a request's status once more.
 pub async fn show_again(connection: &mut Tx, request_id: RequestId) -> Result<(), StoreError> {
-    sqlx::query("update requests set inbox_is_behind = 1 where id = $1")
+    sql::query("update requests set inbox_is_behind = 1 where id = $1")
         .bind(request_id.0)
         .execute(connection)
         .await?;

@@ -1,6 +1,6 @@
 //! Why a finished request has nothing but rejections: the reason that its inbox row shows.
 
-use crate::store::{StoreError, Tx};
+use crate::store::{StoreError, Tx, sql};
 use serde_json::json;
 use sqlx::FromRow;
 
@@ -34,7 +34,7 @@ impl Row {
 /// Gives those of the finished requests (ids as JSON) a reason of which every item was rejected. Their
 /// jobs must be saved as they ended.
 pub(in crate::store) async fn give_reasons(connection: &mut Tx, request_ids: &str) -> Result<(), StoreError> {
-    let rejected: Vec<Row> = sqlx::query_as(
+    let rejected: Vec<Row> = sql::query_as(
         "select r.id, r.action, r.max_credits, max(coalesce(j.state, '') = 'rejected') as by_api,
                 json_group_array(distinct i.error_code) filter (where i.error_code is not null) as error_codes,
                 max(exists (select 1 from ledger l where l.job_id = i.job_id and l.entry = 'charge')) as has_charge
@@ -48,7 +48,7 @@ pub(in crate::store) async fn give_reasons(connection: &mut Tx, request_ids: &st
     .fetch_all(&mut *connection)
     .await?;
     let reasons: Vec<_> = rejected.iter().map(|row| json!([row.id, row.reason()])).collect();
-    sqlx::query(
+    sql::query(
         "update requests set reason = given.reason
          from (select value->>0 as id, value->>1 as reason from json_each($1)) as given
          where requests.id = given.id",

@@ -4,7 +4,7 @@
 //! a job that was sent stays there, since it may be paid for. A request that leaves a queued job bumps
 //! that job's version, so nothing is sent on an older reading of it.
 
-use crate::store::{StoreError, Tx, timeline};
+use crate::store::{StoreError, Tx, sql, timeline};
 use serde_json::json;
 
 use crate::domain::{Credits, JobId, Millis, RequestId};
@@ -13,7 +13,7 @@ use crate::store::requests::finish_complete;
 
 /// How many contacts of a request are not sent yet.
 pub async fn unsent(connection: &mut Tx, request_id: RequestId) -> Result<u32, StoreError> {
-    Ok(sqlx::query_scalar(
+    Ok(sql::query_scalar(
         "select count(*) from items where request_id = $1 and (state in ('waiting', 'unapproved')
              or (state = 'assigned' and job_id in (select id from jobs where state = 'queued')))",
     )
@@ -25,7 +25,7 @@ pub async fn unsent(connection: &mut Tx, request_id: RequestId) -> Result<u32, S
 /// Whether anything of a request may be sent from now on: it never was, or its submission may come to
 /// nothing, or its profile may say that it has to be bought after all.
 pub async fn may_be_sent_yet(connection: &mut Tx, request_id: RequestId) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar(
+    Ok(sql::query_scalar(
         "select exists (select 1 from items where request_id = $1 and (state in ('waiting', 'unapproved', 'reading')
              or (state = 'assigned'
                  and job_id in (select id from jobs where state in ('queued', 'submitting', 'in_doubt')))))",
@@ -37,7 +37,7 @@ pub async fn may_be_sent_yet(connection: &mut Tx, request_id: RequestId) -> Resu
 
 /// Whether somebody still wants anything of a job: a cancellation is on record for all the rest.
 pub async fn is_wanted(connection: &mut Tx, job_id: JobId) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar(
+    Ok(sql::query_scalar(
         "select exists (select 1 from items where job_id = $1 and state = 'assigned'
              and not exists (select 1 from request_events e
                              where e.request_id = items.request_id and e.event = 'cancel'))",
@@ -56,7 +56,7 @@ pub async fn ask_again(
     reason: &str,
     now: Millis,
 ) -> Result<(), StoreError> {
-    let result = sqlx::query(
+    let result = sql::query(
         "update requests set status = 'awaiting_approval', quoted_credits = $2, reason = $3, inbox_is_behind = 1
          where id = $1 and status in ('accepted', 'awaiting_approval')",
     )
@@ -65,10 +65,10 @@ pub async fn ask_again(
     .bind(reason)
     .execute(&mut *connection)
     .await?;
-    exactly_one(&result, "the request")?;
+    exactly_one(result, "the request")?;
     let left = leave_queued_jobs(&mut *connection, request_id).await?;
     // Its items in jobs that were sent stay there; only what is not sent yet is taken back.
-    sqlx::query(
+    sql::query(
         "update items set state = 'unapproved', job_id = null
          where request_id = $1 and (state = 'waiting' or (state = 'assigned'
                and job_id in (select id from jobs where state = 'queued')))",
@@ -87,7 +87,7 @@ pub async fn approve(
     quote: Credits,
     now: Millis,
 ) -> Result<(), StoreError> {
-    let result = sqlx::query(
+    let result = sql::query(
         "update requests set status = 'accepted', approved_credits = $2, reason = null, inbox_is_behind = 1
          where id = $1 and status = 'awaiting_approval' and quoted_credits = $2",
     )
@@ -95,8 +95,8 @@ pub async fn approve(
     .bind(quote.0)
     .execute(&mut *connection)
     .await?;
-    exactly_one(&result, "the request")?;
-    sqlx::query("update items set state = 'waiting' where request_id = $1 and state = 'unapproved'")
+    exactly_one(result, "the request")?;
+    sql::query("update items set state = 'waiting' where request_id = $1 and state = 'unapproved'")
         .bind(request_id.0)
         .execute(&mut *connection)
         .await?;
@@ -106,7 +106,7 @@ pub async fn approve(
 /// Bumps the version of the queued jobs that a request is about to leave, so that nothing is sent on
 /// an older reading of them. Returns their ids, as JSON.
 async fn leave_queued_jobs(connection: &mut Tx, request_id: RequestId) -> Result<String, StoreError> {
-    let left: Vec<i64> = sqlx::query_scalar(
+    let left: Vec<i64> = sql::query_scalar(
         "update jobs set version = version + 1 where state = 'queued'
            and id in (select job_id from items where request_id = $1 and state = 'assigned') returning id",
     )
@@ -119,7 +119,7 @@ async fn leave_queued_jobs(connection: &mut Tx, request_id: RequestId) -> Result
 /// Counts what is left in jobs that a request has left. One without contacts is ended by the
 /// submit pass.
 async fn recount_jobs(connection: &mut Tx, jobs: &str) -> Result<(), StoreError> {
-    sqlx::query(
+    sql::query(
         "update jobs set contacts = (select count(distinct personnel_id) from items
                                      where job_id = jobs.id and state = 'assigned')
          where id in (select value from json_each($1))",
@@ -139,7 +139,7 @@ pub async fn end_unsent(
     now: Millis,
 ) -> Result<u64, StoreError> {
     let left = leave_queued_jobs(&mut *connection, request_id).await?;
-    let result = sqlx::query(
+    let result = sql::query(
         "update items set state = 'done', outcome = $2, resolved_at = $3
          where request_id = $1 and (state in ('waiting', 'unapproved') or (state = 'assigned'
                and job_id in (select id from jobs where state = 'queued')))",
@@ -156,7 +156,7 @@ pub async fn end_unsent(
 /// Takes out of a queued job what people want no more: contacts that came back to be sent after their
 /// request was cancelled, or while it awaits an approval again. Returns how many.
 pub async fn leave_unwanted(connection: &mut Tx, job_id: JobId, now: Millis) -> Result<u64, StoreError> {
-    let cancelled: Vec<i64> = sqlx::query_scalar(
+    let cancelled: Vec<i64> = sql::query_scalar(
         "update items set state = 'done', outcome = 'cancelled', resolved_at = $2
          where job_id = $1 and state = 'assigned' and exists (select 1 from request_events e
                where e.request_id = items.request_id and e.event = 'cancel') returning request_id",
@@ -166,7 +166,7 @@ pub async fn leave_unwanted(connection: &mut Tx, job_id: JobId, now: Millis) -> 
     .fetch_all(&mut *connection)
     .await?;
     finish_complete(&mut *connection, &json!(cancelled).to_string(), now).await?;
-    let waiting = sqlx::query(
+    let waiting = sql::query(
         "update items set state = 'unapproved', job_id = null
          where job_id = $1 and state = 'assigned'
            and request_id in (select id from requests where status = 'awaiting_approval')",
@@ -180,7 +180,7 @@ pub async fn leave_unwanted(connection: &mut Tx, job_id: JobId, now: Millis) -> 
 /// Cancels what a request has not sent; what was sent goes on to its end.
 pub async fn cancel(connection: &mut Tx, request_id: RequestId, now: Millis) -> Result<u64, StoreError> {
     let ended = end_unsent(&mut *connection, request_id, "cancelled", now).await?;
-    sqlx::query(
+    sql::query(
         "update requests set status = 'accepted', reason = null, inbox_is_behind = 1
          where id = $1 and status = 'awaiting_approval'",
     )

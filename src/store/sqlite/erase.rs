@@ -16,7 +16,7 @@ use sqlx::{Connection, SqliteConnection};
 use crate::domain::{Millis, PersonnelId};
 use crate::store::error::is_busy;
 use crate::store::sqlite::open::{open_error, options};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Tx, sql};
 
 /// Which values are erased.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,16 +28,16 @@ pub enum Which {
 }
 
 /// Erases at most `limit` values; returns how many. An item has one value, an email or a phone.
-pub async fn values(connection: &mut SqliteConnection, which: &Which, limit: u32) -> Result<u64, StoreError> {
+pub async fn values(connection: &mut Tx, which: &Which, limit: u32) -> Result<u64, StoreError> {
     let query = match which {
-        Which::DeliveredBefore(before) => sqlx::query(
+        Which::DeliveredBefore(before) => sql::query(
             "update contact_values
              set is_erased = 1, value = replace(hex(zeroblob(length(cast(value as blob)))), '00', '-')
              where id in (select id from contact_values where is_erased = 0 and stored_at < $1
                           order by stored_at limit $2)",
         )
         .bind(before.0),
-        Which::Of(personnel_id) => sqlx::query(
+        Which::Of(personnel_id) => sql::query(
             "update contact_values
              set is_erased = 1, value = replace(hex(zeroblob(length(cast(value as blob)))), '00', '-')
              where id in (select v.id from items i join contact_values v on v.item_id = i.id
@@ -50,12 +50,10 @@ pub async fn values(connection: &mut SqliteConnection, which: &Which, limit: u32
 
 /// In how many requests a person is, and how many of those may still bring a value.
 pub async fn requests_of(store: &Store, personnel_id: &PersonnelId) -> Result<(i64, i64), StoreError> {
-    Ok(sqlx::query_as(
-        "select count(*), coalesce(sum(state <> 'done'), 0) from items where personnel_id = $1",
-    )
-    .bind(personnel_id.as_str())
-    .fetch_one(store.readers())
-    .await?)
+    Ok(sql::query_as("select count(*), coalesce(sum(state <> 'done'), 0) from items where personnel_id = $1")
+        .bind(personnel_id.as_str())
+        .fetch_one(store.readers())
+        .await?)
 }
 
 /// How long an attempt waits for a reader. It holds the write lock meanwhile, so writers wait too.

@@ -20,7 +20,7 @@ use sqlx::FromRow;
 
 use crate::domain::Millis;
 use crate::store::sqlite::open::open_error;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, sql};
 
 /// Age from which an unrenewed lease may be taken, in milliseconds. With [`RENEW_EVERY_MS`] it
 /// keeps a takeover below the 30 s that are promised.
@@ -98,7 +98,7 @@ pub async fn try_take(store: &Store, now: Millis) -> Result<Result<Lease, HeldBy
     let taken = store
         .write(move |connection| {
             Box::pin(async move {
-                let token: Option<i64> = sqlx::query_scalar(
+                let token: Option<i64> = sql::query_scalar(
                     "update worker_lease set token = token + 1, pid = $2, has_lock = $3, renewed_at = $4, started_at = $4
                      where id = 1 and token = $1 and renewed_at = $5 returning token",
                 )
@@ -129,7 +129,7 @@ impl Lease {
         store
             .write(move |connection| {
                 Box::pin(async move {
-                    sqlx::query("update worker_lease set pid = $1, renewed_at = $2 where id = 1")
+                    sql::query("update worker_lease set pid = $1, renewed_at = $2 where id = 1")
                         .bind(NOBODY)
                         .bind(now.0)
                         .execute(connection)
@@ -149,7 +149,7 @@ impl Lease {
         store
             .write(move |connection| {
                 Box::pin(async move {
-                    sqlx::query("update worker_lease set renewed_at = $1, has_lock = $2 where id = 1")
+                    sql::query("update worker_lease set renewed_at = $1, has_lock = $2 where id = 1")
                         .bind(now.0)
                         .bind(has_lock)
                         .execute(connection)
@@ -178,7 +178,7 @@ async fn is_restored(mut lock: &File, row: &LeaseRow, store: &Store) -> Result<b
     std::io::Read::read_to_string(&mut lock, &mut text).ok();
     let mut parts = text.split_whitespace().map(str::parse::<i64>);
     let (Some(Ok(id)), Some(Ok(at))) = (parts.next(), parts.next()) else { return Ok(row.token > 0) };
-    let there: Option<i64> = sqlx::query_scalar("select at from request_events where id = $1")
+    let there: Option<i64> = sql::query_scalar("select at from request_events where id = $1")
         .bind(id)
         .fetch_optional(store.readers())
         .await?;
@@ -192,13 +192,13 @@ fn write_note(lock: &File, (id, at): (i64, i64)) -> std::io::Result<()> {
 
 /// The newest event's id and time.
 async fn newest_event(store: &Store) -> Result<(i64, i64), StoreError> {
-    let newest = sqlx::query_as("select id, at from request_events order by id desc limit 1");
+    let newest = sql::query_as("select id, at from request_events order by id desc limit 1");
     Ok(newest.fetch_optional(store.readers()).await?.unwrap_or_default())
 }
 
 /// Reads the lease.
 pub async fn read(store: &Store) -> Result<LeaseRow, StoreError> {
-    Ok(sqlx::query_as("select token, pid, has_lock, renewed_at, started_at from worker_lease where id = 1")
+    Ok(sql::query_as("select token, pid, has_lock, renewed_at, started_at from worker_lease where id = 1")
         .fetch_one(store.readers())
         .await?)
 }

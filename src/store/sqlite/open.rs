@@ -8,13 +8,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, SqliteConnection};
 
 use crate::store::StoreError;
 use crate::store::error::is_busy;
+use crate::store::tx::{Pool, Reads};
 
 pub(in crate::store) fn state_migrations() -> Migrator {
     sqlx::migrate!("migrations/state")
@@ -157,12 +156,13 @@ async fn foreign_keys(path: &Path, connection: &mut SqliteConnection, on: bool) 
     Ok(())
 }
 
-pub(in crate::store) async fn readers(path: &Path, count: u32) -> Result<SqlitePool, StoreError> {
-    SqlitePoolOptions::new()
+pub(in crate::store) async fn readers(path: &Path, count: u32) -> Result<Reads, StoreError> {
+    let pool = SqlitePoolOptions::new()
         .max_connections(count)
         .idle_timeout(None)
         .max_lifetime(None)
         .connect_with(options(path).read_only(true))
         .await
-        .map_err(|error| open_error(path, error))
+        .map_err(|error| open_error(path, error))?;
+    Ok(Reads(Pool::Sqlite(pool)))
 }

@@ -13,19 +13,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use futures_util::future::BoxFuture;
-use sqlx::{Connection, Executor, SqliteConnection};
+use sqlx::{Connection as _, Executor, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::failpoint::{self, Place};
 use crate::metrics::Metrics;
 use crate::store::error::{StoreError, is_busy};
+use crate::store::tx::{Connection, Tx};
 
 /// Most closures in one transaction: bounds how long the first one waits for the last.
 const MOST_IN_ONE_COMMIT: usize = 64;
 
 /// Given the error instead of the connection, a closure only reports it.
-type Work =
-    Box<dyn for<'c> FnOnce(Result<&'c mut SqliteConnection, StoreError>) -> BoxFuture<'c, Completion> + Send>;
+type Work = Box<dyn for<'c> FnOnce(Result<&'c mut Tx, StoreError>) -> BoxFuture<'c, Completion> + Send>;
 
 /// What a closure wants to happen to its savepoint, and how to tell its caller.
 struct Completion {
@@ -52,7 +52,7 @@ impl Writer {
     pub(in crate::store) fn start(connection: SqliteConnection, metrics: Metrics) -> Writer {
         let (queue, works) = mpsc::channel(1_024);
         let fence = Arc::new(AtomicI64::new(UNFENCED));
-        tokio::spawn(serve(connection, works, fence.clone(), metrics.clone()));
+        tokio::spawn(serve(Tx(Connection::Sqlite(connection)), works, fence.clone(), metrics.clone()));
         Writer { queue, fence, metrics, unfinished: Arc::default() }
     }
 
@@ -77,7 +77,7 @@ impl Writer {
     pub async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
         let (tell, told) = oneshot::channel();
         let unfinished = self.unfinished.clone();
@@ -104,12 +104,7 @@ impl Writer {
     }
 }
 
-async fn serve(
-    mut connection: SqliteConnection,
-    mut works: mpsc::Receiver<Work>,
-    fence: Arc<AtomicI64>,
-    metrics: Metrics,
-) {
+async fn serve(mut tx: Tx, mut works: mpsc::Receiver<Work>, fence: Arc<AtomicI64>, metrics: Metrics) {
     while let Some(first) = works.recv().await {
         let mut batch = vec![first];
         while batch.len() < MOST_IN_ONE_COMMIT {
@@ -118,24 +113,25 @@ async fn serve(
                 Err(_) => break,
             }
         }
-        if commit_together(&mut connection, batch, &fence, &metrics).await.is_err() {
+        if commit_together(&mut tx, batch, &fence, &metrics).await.is_err() {
             tracing::error!("the database failed; nothing more is written or sent by this process");
             // Dropping the receiver answers everybody with `Stopped`.
             return;
         }
     }
     // Leaves a small file behind; whatever it says, every commit is safe already.
+    let Tx(Connection::Sqlite(connection)) = tx;
     let _ = connection.close().await;
 }
 
 /// Err: the writer must stop.
 async fn commit_together(
-    connection: &mut SqliteConnection,
+    tx: &mut Tx,
     batch: Vec<Work>,
     fence: &AtomicI64,
     metrics: &Metrics,
 ) -> Result<(), ()> {
-    if let Err(error) = begin(connection, fence, metrics).await {
+    if let Err(error) = begin(tx.sqlite(), fence, metrics).await {
         metrics.database_failed("begin");
         // Nothing of the batch ran. The first caller is told why; the others find the writer gone.
         if let Some(work) = batch.into_iter().next() {
@@ -145,22 +141,22 @@ async fn commit_together(
     }
     let (mut completions, mut stop) = (Vec::with_capacity(batch.len()), false);
     for work in batch {
-        if connection.execute("savepoint work").await.is_err() {
+        if tx.sqlite().execute("savepoint work").await.is_err() {
             stop = true;
             break;
         }
-        let completion = work(Ok(&mut *connection)).await;
+        let completion = work(Ok(&mut *tx)).await;
         let end = if completion.keep { "release work" } else { "rollback to work; release work" };
-        stop = connection.execute(end).await.is_err() || completion.fatal;
+        stop = tx.sqlite().execute(end).await.is_err() || completion.fatal;
         completions.push(completion);
         if stop {
             break;
         }
     }
-    let committed = if stop { Err(None) } else { commit(connection, metrics).await.map_err(Some) };
+    let committed = if stop { Err(None) } else { commit(tx.sqlite(), metrics).await.map_err(Some) };
     if committed.is_err() {
         metrics.database_failed(if stop { "statement" } else { "commit" });
-        let _ = connection.execute("rollback").await;
+        let _ = tx.sqlite().execute("rollback").await;
     }
     finish(completions, committed)
 }

@@ -1,0 +1,194 @@
+//! One text for each statement, whatever the engine: [`query`], [`query_as`] and [`query_scalar`] take it with `$1`
+//! for its first value, and run it inside a transaction or with the readers.
+//!
+//! The compiler checks for every engine that a value can be bound ([`Bind`]) and that a row can be read
+//! ([`Row`]). Only this file and the rooms of the engines call the driver.
+
+use std::marker::PhantomData;
+
+use futures_util::stream::BoxStream;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Arguments, Decode, FromRow, Sqlite, Type};
+
+use crate::store::tx::{Connection, On, Pool, Reads, Tx};
+
+/// A value as every engine knows it. A null has a type, too.
+#[derive(Clone, Debug)]
+pub(in crate::store) enum Value {
+    Integer(Option<i64>),
+    Text(Option<String>),
+}
+
+/// What can be bound to a statement.
+pub(in crate::store) trait Bind: Sized {
+    fn value(self) -> Value;
+    fn null() -> Value;
+}
+
+macro_rules! bind_as {
+    ($variant:ident: $($from:ty => $convert:expr),+ $(,)?) => {$(
+        impl Bind for $from {
+            fn value(self) -> Value {
+                Value::$variant(Some($convert(self)))
+            }
+            fn null() -> Value {
+                Value::$variant(None)
+            }
+        }
+    )+};
+}
+
+// Yes and no are 1 and 0 in every table.
+bind_as!(Integer: i64 => i64::from, u32 => i64::from, u16 => i64::from, bool => i64::from);
+bind_as!(Text: String => String::from, &str => String::from, &String => String::clone);
+
+impl<T: Bind> Bind for Option<T> {
+    fn value(self) -> Value {
+        self.map_or_else(T::null, T::value)
+    }
+
+    fn null() -> Value {
+        T::null()
+    }
+}
+
+/// A row that every engine can read.
+pub(in crate::store) trait Row: for<'r> FromRow<'r, SqliteRow> + Send + Unpin {}
+impl<T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin> Row for T {}
+
+/// A column that every engine can read.
+pub(in crate::store) trait Column:
+    for<'r> Decode<'r, Sqlite> + Type<Sqlite> + Send + Unpin
+{
+}
+impl<T: for<'r> Decode<'r, Sqlite> + Type<Sqlite> + Send + Unpin> Column for T {}
+
+/// A statement whose rows are read as `R`.
+pub(in crate::store) struct Statement<R> {
+    text: &'static str,
+    values: Vec<Value>,
+    rows: PhantomData<fn() -> R>,
+}
+
+/// A statement that returns nothing.
+pub(in crate::store) fn query(text: &'static str) -> Statement<()> {
+    Statement { text, values: Vec::new(), rows: PhantomData }
+}
+
+/// A statement whose rows are read as `R`.
+pub(in crate::store) fn query_as<R: Row>(text: &'static str) -> Statement<R> {
+    Statement { text, values: Vec::new(), rows: PhantomData }
+}
+
+/// A statement whose rows have one column.
+pub(in crate::store) fn query_scalar<C: Column>(text: &'static str) -> Scalars<C> {
+    Scalars(Statement { text, values: Vec::new(), rows: PhantomData })
+}
+
+/// How many rows a statement has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) struct Changed(u64);
+
+impl Changed {
+    pub(in crate::store) fn rows_affected(self) -> u64 {
+        self.0
+    }
+}
+
+/// Runs a statement with the driver of the engine behind a transaction or readers.
+macro_rules! run {
+    ($statement:expr, $on:expr, $sqlite:ident, $verb:ident) => {
+        match $on.into() {
+            On::Tx(Tx(Connection::Sqlite(connection))) => $statement.$sqlite()?.$verb(connection).await,
+            On::Reads(Reads(Pool::Sqlite(pool))) => $statement.$sqlite()?.$verb(pool).await,
+        }
+    };
+}
+
+impl<R> Statement<R> {
+    pub(in crate::store) fn bind(mut self, value: impl Bind) -> Statement<R> {
+        self.values.push(value.value());
+        self
+    }
+
+    fn sqlite_values(values: Vec<Value>) -> Result<SqliteArguments, sqlx::Error> {
+        let mut arguments = SqliteArguments::default();
+        for value in values {
+            match value {
+                Value::Integer(number) => arguments.add(number),
+                Value::Text(text) => arguments.add(text),
+            }
+            .map_err(sqlx::Error::Encode)?;
+        }
+        Ok(arguments)
+    }
+}
+
+impl Statement<()> {
+    fn sqlite(self) -> Result<sqlx::query::Query<'static, Sqlite, SqliteArguments>, sqlx::Error> {
+        Ok(sqlx::query_with(self.text, Self::sqlite_values(self.values)?))
+    }
+
+    pub(in crate::store) async fn execute(self, on: impl Into<On<'_>>) -> Result<Changed, sqlx::Error> {
+        let done = run!(self, on, sqlite, execute)?;
+        Ok(Changed(done.rows_affected()))
+    }
+}
+
+impl<R: Row> Statement<R> {
+    fn sqlite_rows(self) -> Result<sqlx::query::QueryAs<'static, Sqlite, R, SqliteArguments>, sqlx::Error> {
+        Ok(sqlx::query_as_with(self.text, Self::sqlite_values(self.values)?))
+    }
+
+    pub(in crate::store) async fn fetch_all(self, on: impl Into<On<'_>>) -> Result<Vec<R>, sqlx::Error> {
+        run!(self, on, sqlite_rows, fetch_all)
+    }
+
+    pub(in crate::store) async fn fetch_one(self, on: impl Into<On<'_>>) -> Result<R, sqlx::Error> {
+        run!(self, on, sqlite_rows, fetch_one)
+    }
+
+    pub(in crate::store) async fn fetch_optional(
+        self,
+        on: impl Into<On<'_>>,
+    ) -> Result<Option<R>, sqlx::Error> {
+        run!(self, on, sqlite_rows, fetch_optional)
+    }
+
+    /// The rows one by one, so that whoever has enough of them reads no more.
+    pub(in crate::store) fn fetch<'c>(
+        self,
+        reads: &'c Reads,
+    ) -> Result<BoxStream<'c, Result<R, sqlx::Error>>, sqlx::Error>
+    where
+        R: 'c,
+    {
+        match &reads.0 {
+            Pool::Sqlite(pool) => Ok(self.sqlite_rows()?.fetch(pool)),
+        }
+    }
+}
+
+/// A statement whose rows have one column, read as `C`.
+pub(in crate::store) struct Scalars<C>(Statement<(C,)>);
+
+impl<C: Column> Scalars<C> {
+    pub(in crate::store) fn bind(self, value: impl Bind) -> Scalars<C> {
+        Scalars(self.0.bind(value))
+    }
+
+    pub(in crate::store) async fn fetch_all(self, on: impl Into<On<'_>>) -> Result<Vec<C>, sqlx::Error> {
+        Ok(self.0.fetch_all(on).await?.into_iter().map(|(column,)| column).collect())
+    }
+
+    pub(in crate::store) async fn fetch_one(self, on: impl Into<On<'_>>) -> Result<C, sqlx::Error> {
+        Ok(self.0.fetch_one(on).await?.0)
+    }
+
+    pub(in crate::store) async fn fetch_optional(
+        self,
+        on: impl Into<On<'_>>,
+    ) -> Result<Option<C>, sqlx::Error> {
+        Ok(self.0.fetch_optional(on).await?.map(|(column,)| column))
+    }
+}
