@@ -22,6 +22,7 @@ pub mod failure;
 pub mod ids;
 pub mod job;
 pub mod listing;
+pub mod needs;
 pub mod outcome;
 pub mod pacing;
 pub mod rate;

@@ -14,12 +14,14 @@ use axum::response::{IntoResponse, Response};
 
 use super::Site;
 use crate::domain::credits::{Balance, Purse};
+use crate::domain::needs::{Need, Needs};
 use crate::domain::{AccountId, Millis, job};
 use crate::metrics::Scrape;
 use crate::store::credits::balances;
 use crate::store::report::metrics::{self as figures, Figure, Open, Waiting};
 use crate::store::{Store, StoreError, accounts};
 use crate::worker::gate::Gate;
+use crate::worker::people::needs;
 use crate::worker::{Deps, balance};
 
 /// The classic text format.
@@ -52,6 +54,7 @@ pub async fn render(store: &Store, worker: Option<&Deps>) -> Result<String, Stor
             views.push(View::read(store, deps, account, gate).await?);
         }
         show_open(&scrape, &views);
+        show_needs(&scrape, &views, &needs::of_worker(deps).await?);
         show_credits(&scrape, &views);
         show_api(&scrape, &views);
         show_room(&scrape, store)?;
@@ -194,6 +197,21 @@ fn show_open(scrape: &Scrape, views: &[View]) {
     let help =
         "1: work of the account waits for this reason, until somebody acts (budget: until the next day).";
     scrape.gauges(("unlockd_paused", help), ["account", "reason"], paused);
+}
+
+/// The same list that the page, `watch` and `explain` show.
+fn show_needs(scrape: &Scrape, views: &[View], needs: &Needs) {
+    let mut samples: BTreeMap<[String; 2], i64> =
+        views.iter().flat_map(|view| view.labelled(Need::REASONS.map(|reason| (reason, 0)))).collect();
+    for need in &needs.list {
+        // The configuration bounds the names of accounts; what it does not name has one label.
+        let is_configured = views.iter().any(|view| view.account == need.account().as_str());
+        let account = if is_configured { need.account().as_str() } else { "" };
+        *samples.entry([account.to_owned(), need.reason().to_owned()]).or_default() += 1;
+    }
+    let help = "What goes on only after a person does something, by reason; at most 100 of a kind are counted. \
+                The account is empty for those that are not configured.";
+    scrape.gauges(("unlockd_needs_person", help), ["account", "reason"], samples);
 }
 
 fn show_credits(scrape: &Scrape, views: &[View]) {

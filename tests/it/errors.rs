@@ -84,7 +84,7 @@ async fn a_refused_key_stops_everything_until_it_changes_and_nothing_is_lost() {
     let refused = town.sandbox.journal()[before..].iter().filter(|call| call.status == Some(401)).count();
     assert!((1..=2).contains(&refused), "{refused} calls with a refused key");
     let End::WaitsForPerson(waits) = end else { panic!("{end:?}") };
-    assert!(waits[0].contains("key was refused"), "{waits:?}");
+    assert!(waits[0].contains("refused the key"), "{waits:?}");
 
     // A restart does not try the refused key again.
     let calls = town.sandbox.journal().len();

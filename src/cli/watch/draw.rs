@@ -124,7 +124,7 @@ fn share(height: u16, counts: [usize; 4]) -> [u16; 4] {
 fn heading(part: Part, model: &Model, width: u16, palette: Palette) -> Line<'static> {
     let (title, style) = match part {
         Part::Needs if model.needs.is_empty() => ("Needs you".to_owned(), palette.good()),
-        Part::Needs => (format!("Needs you ({})", model.needs.len()), palette.attention()),
+        Part::Needs => (format!("Needs you ({})", model.needs_total), palette.attention()),
         Part::Requests => {
             let new = if model.inbox_new > 0 {
                 format!(", {} new in the inbox", model.inbox_new)

@@ -6,14 +6,14 @@
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::domain::{AccountId, Credits, Millis};
+use crate::domain::{self, AccountId, Credits, Millis};
 use crate::store::report::accounts::{Account, Limits};
 use crate::store::report::jobs::OpenJob;
 use crate::store::report::requests::Request;
 use crate::store::report::{self, Time, accounts, jobs, requests};
 use crate::store::sqlite::lease;
 use crate::store::{Store, StoreError};
-use crate::worker::people::unconfigured;
+use crate::worker::people::needs;
 
 use super::super::show::{grouped, plural};
 
@@ -30,6 +30,8 @@ pub(super) struct Model {
     /// Rows of the inbox that no worker has taken.
     pub(super) inbox_new: i64,
     pub(super) needs: Vec<Need>,
+    /// How many there are: the list is bounded.
+    pub(super) needs_total: u64,
     pub(super) open_requests: i64,
     pub(super) requests: Vec<Request>,
     pub(super) open_jobs: i64,
@@ -92,57 +94,59 @@ pub(super) async fn read(store: &Store, config: &Config, now: Millis) -> Result<
         let account = AccountId::trusted(name.clone());
         model.accounts.push(accounts::read(store, &account, limits, now).await?);
     }
-    model.needs = needs(&model);
-    model.needs.extend(unconfigured::unconfigured(store, config).await?.iter().map(unconfigured));
+    // Which keys the worker has, only the worker knows; its rows say when one is missing.
+    let needs = needs::read(store, config, |_| true).await?;
+    model.needs_total = needs.total;
+    model.needs = needs.list.iter().map(|need| Need::new(need, &model)).collect();
     Ok(model)
 }
 
-/// What needs a person, the most expensive kind of mistake first.
-fn needs(model: &Model) -> Vec<Need> {
-    let decisions = model.jobs.iter().filter_map(decision);
-    let approvals = model.requests.iter().filter(|row| row.status == "awaiting_approval").map(approval);
-    let accounts = model.accounts.iter().flat_map(|account| of_account(model, account));
-    decisions.chain(approvals).chain(accounts).collect()
-}
-
-fn unconfigured(account: &AccountId) -> Need {
-    Need {
-        reason: "not_configured",
-        account: account.to_string(),
-        request_id: None,
-        job_id: None,
-        credits: None,
-        what: unconfigured::is_unconfigured(account),
-        to_do: unconfigured::configure_again(account),
-        keys: "configure it again".to_owned(),
+impl Need {
+    fn new(need: &domain::needs::Need, model: &Model) -> Need {
+        Need {
+            reason: need.reason(),
+            account: need.account().to_string(),
+            request_id: need.request().map(|id| id.0),
+            job_id: need.job().map(|id| id.0),
+            credits: need.credits().map(|credits| credits.0),
+            what: short(need, model),
+            to_do: need.to_do(),
+            keys: keys(need),
+        }
     }
 }
 
-fn decision(open: &OpenJob) -> Option<Need> {
-    let (job, cost) = (&open.job, grouped(open.job.cost.unwrap_or(0)));
-    (job.state_reason.as_deref() == Some("needs_decision")).then(|| Need {
-        reason: "needs_decision",
-        account: job.account.clone(),
-        request_id: None,
-        job_id: Some(job.id),
-        credits: job.cost,
-        what: format!("job {}: answer lost, perhaps {cost} credits spent", job.id),
-        to_do: format!("unlockd resolve {} --resubmit, or --write-off", job.id),
-        keys: format!("Enter; unlockd resolve {}", job.id),
-    })
+/// In the fewest words, since the whole row has to fit.
+fn short(need: &domain::needs::Need, model: &Model) -> String {
+    use domain::needs::Need::{Approval, Decision};
+    match need {
+        Decision { job, credits, .. } => {
+            format!("job {job}: answer lost, perhaps {} credits spent", grouped(credits.0))
+        }
+        Approval { request: id, credits, .. } => {
+            let row = model.requests.iter().find(|request| request.id == id.0);
+            let about = row.map_or_else(|| "see the page".to_owned(), asked_for);
+            format!("request {id}: {about}, at most {} credits", grouped(credits.0))
+        }
+        need => need.what(),
+    }
 }
 
-fn approval(request: &Request) -> Need {
-    let credits = request.quoted_credits.unwrap_or(0);
-    Need {
-        reason: "awaiting_approval",
-        account: request.account.clone(),
-        request_id: Some(request.id),
-        job_id: None,
-        credits: Some(credits),
-        what: format!("request {}: {}, at most {} credits", request.id, asked_for(request), grouped(credits)),
-        to_do: format!("unlockd approve {0}, or unlockd cancel {0}", request.id),
-        keys: "a approves, c cancels".to_owned(),
+/// What to do in the live view: which key.
+fn keys(need: &domain::needs::Need) -> String {
+    use domain::needs::Need::{
+        Approval, Budget, Credits, Decision, Expired, KeyRefused, NoKey, NotConfigured, Paused,
+    };
+    match need {
+        Decision { job, .. } => format!("Enter; unlockd resolve {job}"),
+        Approval { .. } => "a approves, c cancels".to_owned(),
+        KeyRefused { .. } => "put a valid key there".to_owned(),
+        NoKey { .. } => "put a key there".to_owned(),
+        NotConfigured { .. } => "configure it again".to_owned(),
+        Credits { .. } => "top up, or r resumes".to_owned(),
+        Budget { .. } => "raise it, or wait a day".to_owned(),
+        Paused { .. } => "r resumes".to_owned(),
+        Expired { .. } => "r polls again".to_owned(),
     }
 }
 
@@ -154,80 +158,6 @@ pub(super) fn asked_for(request: &Request) -> String {
         (_, Some(_)) if request.contacts == 0 => "an adopted task".to_owned(),
         _ => plural(request.contacts, "contact"),
     }
-}
-
-/// Why an account is paused, when no person said so, and what comes before it goes on.
-fn why_paused(account: &Account) -> (&'static str, &'static str) {
-    match account.paused_by_restore {
-        false => ("", ""),
-        true => (
-            ", since the database is an older copy and no precheck can tell what was bought since",
-            "see that no other worker uses another copy, look at the requests, then: ",
-        ),
-    }
-}
-
-fn of_account(model: &Model, account: &Account) -> Vec<Need> {
-    let name = &account.account;
-    let need = |reason, what, to_do: &str, keys: &str| Need {
-        reason,
-        account: name.clone(),
-        request_id: None,
-        job_id: None,
-        credits: None,
-        what,
-        to_do: to_do.to_owned(),
-        keys: keys.to_owned(),
-    };
-    let waiting = |reason: &str| {
-        let jobs = model.jobs.iter().map(|open| &open.job);
-        let of_account = jobs.filter(|job| job.account == *name && job.state == "queued");
-        of_account.filter(|job| job.state_reason.as_deref() == Some(reason)).count() as i64
-    };
-    let resume = format!("unlockd resume --account {name}");
-    let mut needs = Vec::new();
-    if let Some(key) = &account.refused_key {
-        let what = format!("the API refused the key {key} of {name} (401): nothing is sent or polled");
-        needs.push(need(
-            "invalid_api_key",
-            what,
-            "put a valid key in the configuration",
-            "put a valid key there",
-        ));
-    }
-    if account.refused_key.is_none() && waiting("invalid_api_key") > 0 {
-        let jobs = plural(waiting("invalid_api_key"), "job");
-        let what = format!("{name} has no key: {jobs} not sent");
-        let to_do = "put a key in the configuration: unlockd check";
-        needs.push(need("invalid_api_key", what, to_do, "put a key there"));
-    }
-    if waiting("insufficient_credits") > 0 {
-        let jobs = plural(waiting("insufficient_credits"), "job");
-        let what = format!("{jobs} of {name} waiting for credits; nothing of that was bought");
-        needs.push(need(
-            "insufficient_credits",
-            what,
-            &format!("top up, or {resume}"),
-            "top up, or r resumes",
-        ));
-    }
-    if waiting("budget") > 0 {
-        let jobs = plural(waiting("budget"), "job");
-        let what =
-            format!("{jobs} of {name} waiting: they cost more than credits.daily_limit leaves for today");
-        needs.push(need("budget", what, "raise it, or wait for the next UTC day", "raise it, or wait a day"));
-    }
-    if account.expired_jobs > 0 {
-        let jobs = plural(account.expired_jobs, "job");
-        let what = format!("{jobs} of {name} expired before the task ended");
-        needs.push(need("expired", what, &format!("to poll again: {resume}"), "r polls again"));
-    }
-    if account.paused_at.is_some() {
-        let (why, first) = why_paused(account);
-        let what = format!("{name} is paused{why}: nothing new is sent");
-        needs.push(need("paused", what, &format!("{first}{resume}"), "r resumes"));
-    }
-    needs
 }
 
 impl Model {
@@ -242,8 +172,8 @@ impl Model {
         let doubtful = self.jobs.iter().filter(|open| open.job.state == "in_doubt").count() as i64;
         let mut parts = Vec::new();
         if !self.needs.is_empty() {
-            let verb = if self.needs.len() == 1 { "needs" } else { "need" };
-            parts.push(format!("{} {verb} you", plural(self.needs.len() as i64, "thing")));
+            let verb = if self.needs_total == 1 { "needs" } else { "need" };
+            parts.push(format!("{} {verb} you", plural(self.needs_total as i64, "thing")));
         }
         if doubtful > 0 {
             parts.push(format!("{} in doubt", plural(doubtful, "job")));
@@ -349,39 +279,40 @@ pub(super) mod tests {
             ..Model::default()
         };
         model.needs = needs(&model);
+        model.needs_total = model.needs.len() as u64;
         model
     }
 
-    fn reasons(model: &Model) -> Vec<&'static str> {
-        needs(model).iter().map(|need| need.reason).collect()
-    }
-
-    #[test]
-    fn what_may_have_been_paid_for_needs_a_person_first() {
-        let jobs = vec![
-            job(1, "polling", None),
-            job(2, "queued", Some("insufficient_credits")),
-            job(3, "in_doubt", Some("looking")),
-            job(4, "in_doubt", Some("needs_decision")),
-            job(5, "queued", Some("budget")),
-            job(6, "queued", Some("invalid_api_key")),
-        ];
-        let mut model = model(vec![request(1, "accepted"), request(2, "awaiting_approval")], jobs);
-        assert_eq!(
-            reasons(&model),
-            ["needs_decision", "awaiting_approval", "invalid_api_key", "insufficient_credits", "budget"],
-            "a job waits for a key, and none was refused: there is none"
-        );
-        model.accounts[0].paused_at = Some(Time(0));
-        model.accounts[0].refused_key = Some("3fa1c2d9".to_owned());
-        model.accounts[0].expired_jobs = 1;
-        assert_eq!(
-            reasons(&model)[2..],
-            ["invalid_api_key", "insufficient_credits", "budget", "expired", "paused"]
-        );
-        let other = Account { account: "other".to_owned(), ..Account::default() };
-        model.accounts = vec![other];
-        assert_eq!(reasons(&model), ["needs_decision", "awaiting_approval"], "another account's jobs");
+    /// What the rows of a test stand for.
+    pub(in crate::cli::watch) fn needs(model: &Model) -> Vec<Need> {
+        use domain::needs::{Need as Needed, Parked};
+        let account = |name: &str| AccountId::trusted(name.to_owned());
+        let mut list = Vec::new();
+        for open in &model.jobs {
+            let crate::store::report::jobs::Job { id, account: name, state, state_reason, cost, .. } =
+                &open.job;
+            let jobs = Parked { count: 1, oldest: domain::JobId(*id) };
+            match (state.as_str(), state_reason.as_deref()) {
+                ("in_doubt", Some("needs_decision")) => list.push(Needed::Decision {
+                    account: account(name),
+                    job: domain::JobId(*id),
+                    credits: Credits(cost.unwrap_or_default()),
+                }),
+                ("queued", Some("insufficient_credits")) => {
+                    list.push(Needed::Credits { account: account(name), jobs });
+                }
+                _ => {}
+            }
+        }
+        for request in model.requests.iter().filter(|request| request.status == "awaiting_approval") {
+            list.push(Needed::Approval {
+                account: account(&request.account),
+                request: domain::RequestId(request.id),
+                credits: Credits(request.quoted_credits.unwrap_or_default()),
+            });
+        }
+        list.sort();
+        list.iter().map(|need| Need::new(need, model)).collect()
     }
 
     #[test]
@@ -392,6 +323,7 @@ pub(super) mod tests {
         assert_eq!(model.health(), "working, nothing needs you");
         model.jobs = vec![job(4, "in_doubt", Some("needs_decision"))];
         model.needs = needs(&model);
+        model.needs_total = model.needs.len() as u64;
         assert_eq!(model.health(), "1 thing needs you, 1 job in doubt");
         model.worker.running = false;
         assert!(model.health().starts_with("no worker is running"), "{}", model.health());

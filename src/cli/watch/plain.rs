@@ -23,6 +23,10 @@ pub(super) fn block(model: &Model) -> String {
     for need in &model.needs {
         let _ = writeln!(text, "needs you: {}; {}", plain(&need.what), plain(&need.to_do));
     }
+    let more = model.needs_total.saturating_sub(model.needs.len() as u64);
+    if more > 0 {
+        let _ = writeln!(text, "needs you: {more} more");
+    }
     if model.inbox_new > 0 {
         let _ = writeln!(text, "inbox: {} new", model.inbox_new);
     }

@@ -3,114 +3,101 @@
 use maud::{Markup, html};
 
 use super::doubt::{self, Doubtful};
-use super::words::{ago, has_contacts, known, moment, number, plural, visible};
+use super::words::{ago, known, moment, number, plural, visible};
 use super::{Look, forms};
-use crate::domain::AccountId;
+use crate::domain::needs::{Need, Needs, Parked};
 use crate::http::ticket::Act;
 use crate::store::StoreError;
 use crate::store::report::accounts::Account;
-use crate::store::report::jobs::Job;
+use crate::store::report::requests;
 use crate::store::report::requests::Request;
-use crate::store::report::{self, AccountWork, jobs, requests};
-use crate::worker::people::unconfigured;
+use crate::worker::people::needs;
 
-/// Approvals that are shown; the list of requests has them all.
-const APPROVALS_AT_MOST: u32 = 20;
+/// Articles on the page; the lists of requests and jobs have them all.
+const SHOWN: usize = 20;
 
-/// One thing that needs a person.
-pub(super) enum Need {
-    Approval {
-        request: Request,
-        account: Option<Account>,
-    },
-    Decision(Doubtful),
-    /// A queued job that waits for credits or the daily limit.
-    Parked {
-        job: Job,
-        account: Account,
-    },
-    KeyRefused(Account),
-    NoKey(String),
-    /// Work is under way on an account that the configuration does not name.
-    NotConfigured(AccountId),
-    Paused {
-        account: Account,
-        to_send: i64,
-    },
+/// What needs a person, each with what its article shows besides.
+pub(super) struct Listed {
+    needs: Needs,
+    articles: Vec<Article>,
 }
 
-/// Reads everything that needs a person, what concerns a whole account first.
-pub(super) async fn read(look: &Look<'_>, accounts: &[Account]) -> Result<Vec<Need>, StoreError> {
-    let store = &look.site.store;
-    let (mut needs, mut later) = (Vec::new(), Vec::new());
-    for account in accounts {
-        let id = AccountId::trusted(account.account.clone());
-        let work = report::account_work(store, &id).await?;
-        if account.refused_key.is_some() {
-            needs.push(Need::KeyRefused(account.clone()));
-        } else if has_no_key(look, &id) && work.any() {
-            needs.push(Need::NoKey(account.account.clone()));
-        }
-        if account.paused_at.is_some() {
-            needs.push(Need::Paused { account: account.clone(), to_send: work.to_send });
-        }
-        of_jobs(look, account, &work, &mut later).await?;
-    }
-    let unconfigured = unconfigured::unconfigured(store, &look.site.config()).await?;
-    needs.extend(unconfigured.into_iter().map(Need::NotConfigured));
-    for request in requests::open(store, APPROVALS_AT_MOST).await? {
-        if request.status == "awaiting_approval" {
-            let account = accounts.iter().find(|account| account.account == request.account).cloned();
-            later.push(Need::Approval { request, account });
-        }
-    }
-    needs.extend(later);
-    Ok(needs)
+/// One thing that needs a person, with the rows that its article reads.
+enum Article {
+    Approval { request: Box<Request>, account: Option<Account> },
+    Decision(Box<Doubtful>),
+    Parked { need: Need, jobs: Parked, account: Account },
+    Key { need: Need },
+    Paused { need: Need },
+    Plain { need: Need },
 }
 
-async fn of_jobs(
+impl Listed {
+    /// How many need a person, those that are not shown included.
+    pub(super) fn total(&self) -> u64 {
+        self.needs.total
+    }
+}
+
+/// Reads everything that needs a person.
+pub(super) async fn read(look: &Look<'_>, accounts: &[Account]) -> Result<Listed, StoreError> {
+    let (store, config) = (&look.site.store, look.site.config());
+    let needs = match look.site.worker() {
+        Some(deps) => needs::of_worker(deps).await?,
+        None => needs::read(store, &config, |_| true).await?,
+    };
+    let mut articles = Vec::new();
+    for need in needs.list.iter().take(SHOWN) {
+        let account = accounts.iter().find(|account| account.account == need.account().as_str()).cloned();
+        // What was settled between two reads has no article any more.
+        articles.extend(article(look, need, account).await?);
+    }
+    Ok(Listed { needs, articles })
+}
+
+async fn article(
     look: &Look<'_>,
-    account: &Account,
-    work: &AccountWork,
-    needs: &mut Vec<Need>,
-) -> Result<(), StoreError> {
+    need: &Need,
+    account: Option<Account>,
+) -> Result<Option<Article>, StoreError> {
     let store = &look.site.store;
-    for id in &work.undecided {
-        if let Some(job) = doubt::read(look, *id).await? {
-            needs.push(Need::Decision(job));
+    Ok(match (need, account) {
+        (Need::Approval { request, .. }, account) => requests::read(store, request.0)
+            .await?
+            .map(|request| Article::Approval { request: Box::new(request), account }),
+        (Need::Decision { job, .. }, _) => {
+            doubt::read(look, job.0).await?.map(|job| Article::Decision(Box::new(job)))
         }
-    }
-    for (id, _) in &work.parked {
-        if let Some(job) = jobs::read(store, *id).await? {
-            needs.push(Need::Parked { job, account: account.clone() });
+        (Need::Credits { jobs, .. } | Need::Budget { jobs, .. }, Some(account)) => {
+            Some(Article::Parked { need: need.clone(), jobs: *jobs, account })
         }
-    }
-    Ok(())
-}
-
-fn has_no_key(look: &Look<'_>, account: &AccountId) -> bool {
-    let gate = look.site.worker().and_then(|deps| deps.gates.get(account));
-    gate.is_some_and(|gate| !gate.has_key())
+        (Need::KeyRefused { .. }, _) => Some(Article::Key { need: need.clone() }),
+        (Need::Paused { .. }, _) => Some(Article::Paused { need: need.clone() }),
+        (need, _) => Some(Article::Plain { need: need.clone() }),
+    })
 }
 
 /// Everything that needs a person, or that nothing does.
-pub(super) fn section(look: &Look<'_>, needs: &[Need]) -> Markup {
+pub(super) fn section(look: &Look<'_>, listed: &Listed) -> Markup {
+    let more = listed.needs.more_than(listed.articles.len());
     html! {
         section #needs aria-labelledby="needs-title" {
-            h2 #needs-title { "Needs you" @if !needs.is_empty() { " (" (needs.len()) ")" } }
-            @if needs.is_empty() {
+            h2 #needs-title { "Needs you" @if listed.total() > 0 { " (" (listed.total()) ")" } }
+            @if listed.total() == 0 {
                 p .calm { "Nothing needs you." }
             }
-            @for need in needs {
-                @match need {
-                    Need::Approval { request, account } => (approval(look, request, account.as_ref())),
-                    Need::Decision(job) => (doubt::decision(look, job)),
-                    Need::Parked { job, account } => (parked(look, job, account)),
-                    Need::KeyRefused(account) => (key_refused(look, account)),
-                    Need::NoKey(account) => (no_key(account)),
-                    Need::NotConfigured(account) => (not_configured(account)),
-                    Need::Paused { account, to_send } => (paused(look, account, *to_send)),
+            @for article in &listed.articles {
+                @match article {
+                    Article::Approval { request, account } => (approval(look, request, account.as_ref())),
+                    Article::Decision(job) => (doubt::decision(look, job)),
+                    Article::Parked { need, jobs, account } => (parked(look, need, *jobs, account)),
+                    Article::Key { need } => (key_refused(look, need)),
+                    Article::Paused { need } => (paused(look, need)),
+                    Article::Plain { need } => (plain(need)),
                 }
+            }
+            @if more > 0 {
+                p .hint { (more) " more: see " a href="/requests" { "requests" } " and " a href="/jobs" { "jobs" } "." }
             }
         }
     }
@@ -169,86 +156,79 @@ fn who(look: &Look<'_>, request: &Request) -> Markup {
     }
 }
 
-fn parked(look: &Look<'_>, job: &Job, account: &Account) -> Markup {
-    let of_day = job.state_reason.as_deref() == Some("budget");
+fn parked(look: &Look<'_>, need: &Need, jobs: Parked, account: &Account) -> Markup {
+    let of_day = need.reason() == "budget";
+    let name = &account.account;
     html! {
-        article .need #(format!("parked-{}-need", job.id)) {
+        article .need #(format!("{}-{name}-need", need.reason())) {
             h3 {
-                a href=(format!("/jobs/{}", job.id)) { "Job " (job.id) }
-                @if of_day { " waits for the next day" } @else { " waits for credits (402)" }
+                "Account " (visible(name)) ": "
+                (plural(i64::try_from(jobs.count).unwrap_or(i64::MAX), "job"))
+                @if jobs.count == 1 { " waits" } @else { " wait" }
+                @if of_day { " for the next day" } @else { " for credits" }
             }
             p {
-                @if has_contacts(&job.action) { (plural(job.contacts, "contact")) } @else { "A call" }
-                " of account " (visible(&account.account)) ", not sent: nothing of it was bought. "
+                "The oldest is " a href=(format!("/jobs/{}", jobs.oldest)) { "job " (jobs.oldest) }
+                ". Nothing of that was bought. "
                 @if of_day {
-                    "It costs more than credits.daily_limit leaves for today: " (number(account.spent_today)) " of "
-                    (known(account.daily_limit)) " are spent. Wait for the next UTC day, or raise the limit if all of it would not do."
+                    "Spent today: " (number(account.spent_today)) " of " (known(account.daily_limit))
+                    ". Wait for the next UTC day, or raise credits.daily_limit."
                 } @else {
-                    "Free to spend: " (known(account.free)) ". Top up, and it goes on by itself, since the balance is looked at; "
-                    "smaller jobs that fit go on."
+                    "Free to spend: " (known(account.free)) ". Top up: the balance is read again by itself. "
+                    "Smaller jobs that fit are sent meanwhile."
                 }
             }
-            (forms::button(look, Act::TryAgain { account: account.account.clone() }, &format!("resume-for-{}", job.id), "Try again now"))
+            (forms::button(look, Act::TryAgain { account: name.clone() }, &format!("resume-for-{}", jobs.oldest), "Try again now"))
         }
     }
 }
 
-fn key_refused(look: &Look<'_>, account: &Account) -> Markup {
-    let name = &account.account;
+fn key_refused(look: &Look<'_>, need: &Need) -> Markup {
+    let name = need.account().as_str();
     html! {
         article .need #(format!("key-{name}-need")) {
             h3 { "The key of account " (visible(name)) " was refused (401)" }
             p {
-                "Key " code { (visible(account.refused_key.as_deref().unwrap_or_default())) }
-                @if let Some(at) = account.key_refused_at { " was refused at " (moment(at, look.now)) }
-                ". Nothing is sent or polled on this account; tasks at Lensmor go on, and nothing is lost. "
-                "Put a valid key into the configuration or its key file: it is taken up by itself."
+                (visible(&need.what()))
+                @if let Some(at) = need.since() { " since " (moment(at.into(), look.now)) }
+                ". Tasks at Lensmor go on, and nothing is lost. "
+                "Put a valid key into the configuration or its key file; the worker uses it at once."
             }
-            (forms::button(look, Act::TryAgain { account: name.clone() }, &format!("retry-key-{name}"), "Try this key again"))
+            (forms::button(look, Act::TryAgain { account: name.to_owned() }, &format!("retry-key-{name}"), "Try this key again"))
         }
     }
 }
 
-fn no_key(account: &str) -> Markup {
-    html! {
-        article .need #(format!("key-{account}-need")) {
-            h3 { "Account " (visible(account)) " has no key" }
-            p {
-                "It has work to do, and nothing is sent or polled without one. Set accounts." (visible(account))
-                ".api_key_file: it is taken up by itself."
-            }
-        }
-    }
-}
-
-fn not_configured(account: &AccountId) -> Markup {
-    html! {
-        article .need #(format!("configure-{account}-need")) {
-            h3 { "Account " (visible(account.as_str())) " is not configured" }
-            p {
-                "It has work under way, which is neither polled nor settled. Configure it again and start the worker anew; "
-                "what was not sent can be cancelled."
-            }
-        }
-    }
-}
-
-fn paused(look: &Look<'_>, account: &Account, to_send: i64) -> Markup {
-    let name = &account.account;
+fn paused(look: &Look<'_>, need: &Need) -> Markup {
+    let name = need.account().as_str();
+    let Need::Paused { since, restored, waiting, .. } = need else { return html! {} };
     html! {
         article .need #(format!("paused-{name}-need")) {
             h3 { "Account " (visible(name)) " is paused" }
             p {
-                @if let Some(at) = account.paused_at { "Since " (moment(at, look.now)) " nothing " } @else { "Nothing " }
-                "new is submitted: " (number(to_send)) " contacts or batches wait. What was sent is polled and settled."
+                "Since " (moment((*since).into(), look.now)) " nothing new is sent: " (waiting)
+                " contacts or jobs are waiting. What was sent is polled and settled."
             }
-            @if account.paused_by_restore {
-                p {
-                    "The database is an older copy, and no precheck could tell whether what is next was bought since. See \
-                     that no other worker uses another copy, look at the requests, then continue."
-                }
+            @if *restored {
+                p { (visible(&need.what())) ". " (visible(&need.to_do())) "." }
             }
-            (forms::button(look, Act::Resume { account: name.clone() }, &format!("resume-{name}"), "Continue submitting"))
+            (forms::button(look, Act::Resume { account: name.to_owned() }, &format!("resume-{name}"), "Continue submitting"))
+        }
+    }
+}
+
+/// What the page has no button for.
+fn plain(need: &Need) -> Markup {
+    let name = need.account().as_str();
+    let title = match need {
+        Need::NoKey { .. } => "has no key",
+        Need::NotConfigured { .. } => "is not configured",
+        _ => "has expired jobs",
+    };
+    html! {
+        article .need #(format!("{}-{name}-need", need.reason())) {
+            h3 { "Account " (visible(name)) " " (title) }
+            p { (visible(&need.what())) ". " (visible(&need.to_do())) "." }
         }
     }
 }

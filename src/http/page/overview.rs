@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::lists::Ended;
-use super::needs::{self, Need};
+use super::needs::{self, Listed};
 use super::words::{ago, known, number, plural, span, state, visible};
 use super::{Look, Page, Spot, Wanted, drawings, forms, lists, session, standing};
 use crate::domain::{AccountId, Credits};
@@ -27,7 +27,7 @@ const SETTLEMENTS_AT_MOST: u32 = 5;
 struct Facts {
     ills: Vec<String>,
     accounts: Vec<(Account, InDoubt)>,
-    needs: Vec<Need>,
+    needs: Listed,
     requests_by_status: Vec<StateCount>,
     jobs_by_state: Vec<StateCount>,
     running: Vec<Request>,
@@ -107,7 +107,7 @@ pub(super) async fn page(look: &Look<'_>, wanted: &Wanted) -> Result<Page, Store
         (standing::section(look, facts.accounts.iter().map(|(account, _)| account)))
         (parts(look))
     };
-    let title = match facts.needs.len() {
+    let title = match facts.needs.total() {
         0 => "Overview".to_owned(),
         needs => format!("({needs}) Overview"),
     };
@@ -125,7 +125,7 @@ fn sentence(facts: &Facts) -> (&'static str, &'static str, String) {
     if !facts.ills.is_empty() {
         return ("bad", "\u{2715}", "Not well: paid work may stand still.".to_owned());
     }
-    match facts.needs.len() {
+    match facts.needs.total() {
         0 if open == 0 => ("good", "\u{2713}", "All is well, and nothing is left to do.".to_owned()),
         0 => ("good", "\u{2713}", format!("All is well: {goes_on}.")),
         1 => ("attention", "!", format!("One thing needs you; {goes_on}.")),

@@ -6,6 +6,7 @@ pub mod direct;
 pub mod export;
 pub mod jobs;
 pub mod metrics;
+pub mod needs;
 pub mod overview;
 pub mod requests;
 mod time;

@@ -3,7 +3,8 @@
 //! A job that is queued waits to be sent, or for what it is held back by; one in doubt, for a look or for
 //! a person; one that is polled, for its task. Of a doubt it says what is known, and how much it may cost.
 
-use crate::domain::{Action, Credits};
+use crate::domain::needs::{Need, Parked};
+use crate::domain::{AccountId, Action, Credits, JobId};
 use crate::store::report::jobs::Job;
 use crate::store::report::{Time, plural, requests};
 use crate::store::{Store, StoreError};
@@ -68,21 +69,11 @@ fn queued(job: &Job, reason: &str, since: Option<Time>) -> Wait {
         needs_person: true,
         ..Wait::default()
     };
+    let (name, jobs) = (AccountId::trusted(account.clone()), Parked { count: 1, oldest: JobId(id) });
+    let since = wait.since;
     match reason {
-        "insufficient_credits" => Wait {
-            what: format!("job {id} waits for credits; nothing of it was bought"),
-            unblock: Some(format!(
-                "top up (the balance is looked at by itself), or try again: unlockd resume --account {account}"
-            )),
-            ..wait
-        },
-        "budget" => Wait {
-            what: format!("job {id} waits: it costs more than credits.daily_limit leaves for today"),
-            unblock: Some(format!(
-                "wait for the next UTC day, or raise credits.daily_limit if all of it would not do (account {account})"
-            )),
-            ..wait
-        },
+        "insufficient_credits" => Wait { since, ..Wait::for_person(&Need::Credits { account: name, jobs }) },
+        "budget" => Wait { since, ..Wait::for_person(&Need::Budget { account: name, jobs }) },
         "invalid_api_key" => Wait {
             what: format!("job {id} waits for a key that the API accepts for account {account}"),
             unblock: Some("put a valid key in the configuration: unlockd check".to_owned()),
@@ -111,15 +102,16 @@ fn in_doubt(job: &Job, reason: Option<&str>, key_refused: bool) -> Wait {
     };
     let decide = format!("unlockd resolve {id} --resubmit, or unlockd resolve {id} --write-off");
     match reason {
-        Some("needs_decision") => Wait {
-            what: format!(
-                "job {id} was sent and the answer was lost; reading has not settled whether up to {cost} credits \
-                 were spent: {evidence}"
-            ),
-            unblock: Some(decide),
-            needs_person: true,
-            ..wait
-        },
+        Some("needs_decision") => {
+            let account = AccountId::trusted(job.account.clone());
+            let said = Wait::for_person(&Need::Decision { account, job: JobId(id), credits: cost });
+            Wait {
+                what: format!("{}: {evidence}", said.what),
+                since: wait.since,
+                next_try_at: wait.next_try_at,
+                ..said
+            }
+        }
         Some("carried_out") => Wait {
             what: format!("job {id} took effect although its answer was lost; its values are being read"),
             ..wait

@@ -5,6 +5,7 @@
 pub mod decide;
 pub mod explain;
 pub mod job_waits;
+pub mod needs;
 pub mod pause;
 pub mod unconfigured;
 pub mod waits;

@@ -5,6 +5,7 @@
 
 use crate::config::Config;
 use crate::domain::AccountId;
+use crate::domain::needs::Need;
 use crate::store::{Store, StoreError, report};
 
 /// Accounts with unfinished work that the configuration does not name (any more): nobody polls their
@@ -17,13 +18,10 @@ pub async fn unconfigured(store: &Store, config: &Config) -> Result<Vec<AccountI
 
 /// What is the matter with an unconfigured account.
 pub fn is_unconfigured(account: &AccountId) -> String {
-    format!("account {account} is not configured, so what it has under way is neither polled nor settled")
+    Need::NotConfigured { account: account.clone() }.what()
 }
 
 /// What helps an unconfigured account.
 pub fn configure_again(account: &AccountId) -> String {
-    format!(
-        "configure [accounts.{account}] again and start the worker anew; what was not sent can be cancelled: \
-         unlockd cancel ID"
-    )
+    Need::NotConfigured { account: account.clone() }.to_do()
 }

@@ -4,13 +4,13 @@
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::domain::{AccountId, Action, Credits, Millis, pacing};
+use crate::domain::needs::Need;
+use crate::domain::{AccountId, Action, Credits, Millis, RequestId, pacing};
 use crate::store::report::jobs::Job;
 use crate::store::report::requests::{self, OpenItems, Request};
 use crate::store::report::{Time, jobs};
 use crate::store::{Store, StoreError, accounts};
 use crate::worker::people::job_waits::job_wait;
-use crate::worker::people::unconfigured::{configure_again, is_unconfigured};
 
 /// One thing that a request waits for.
 #[derive(Default, Serialize)]
@@ -27,18 +27,30 @@ pub struct Wait {
     pub job_id: Option<i64>,
 }
 
+impl Wait {
+    /// Waits for a person: in the words of every other place that says so.
+    pub(in crate::worker) fn for_person(need: &Need) -> Wait {
+        Wait {
+            reason: need.reason().to_owned(),
+            what: need.what(),
+            since: need.since().map(Time::from),
+            unblock: Some(need.to_do()),
+            needs_person: true,
+            job_id: need.job().map(|job| job.0),
+            ..Wait::default()
+        }
+    }
+}
+
 /// Waits for a person to confirm the cost.
 pub async fn approval(store: &Store, request: &Request) -> Result<Wait, StoreError> {
-    let id = request.id;
-    let credits = Credits(request.quoted_credits.unwrap_or_default());
-    Ok(Wait {
-        reason: "awaiting_approval".to_owned(),
-        what: format!("a person has to approve up to {credits} credits; nothing of that was bought"),
-        since: requests::last_event(store, Some(id), None, "awaiting_approval").await?,
-        unblock: Some(format!("unlockd approve {id}, or unlockd cancel {id}")),
-        needs_person: true,
-        ..Wait::default()
-    })
+    let need = Need::Approval {
+        account: AccountId::trusted(request.account.clone()),
+        request: RequestId(request.id),
+        credits: Credits(request.quoted_credits.unwrap_or_default()),
+    };
+    let since = requests::last_event(store, Some(request.id), None, "awaiting_approval").await?;
+    Ok(Wait { since, ..Wait::for_person(&need) })
 }
 
 /// Everything that holds up a request whose contacts may travel.
@@ -55,14 +67,7 @@ pub async fn accepted(
         for wait in &mut waits {
             (wait.needs_person, wait.next_try_at, wait.gives_up_at) = (true, None, None);
         }
-        let wait = Wait {
-            reason: "not_configured".to_owned(),
-            what: is_unconfigured(&account),
-            unblock: Some(configure_again(&account)),
-            needs_person: true,
-            ..Wait::default()
-        };
-        waits.insert(0, wait);
+        waits.insert(0, Wait::for_person(&Need::NotConfigured { account }));
     }
     Ok(waits)
 }
@@ -82,21 +87,19 @@ async fn held_up(
         .filter(|job| job.finished_at.is_none())
         .collect();
     let paused = row.paused_at.map(Time);
+    let pause = row.paused_at.map(|since| Need::Paused {
+        account: account.clone(),
+        since: Millis(since),
+        restored: row.is_paused_by_restore(),
+        waiting: 0,
+    });
     let mut waits = Vec::new();
-    if let (Some(fingerprint), Some(at)) = (&row.refused_key, row.key_refused_at) {
-        waits.push(Wait {
-            reason: "invalid_api_key".to_owned(),
-            what: format!("the API refused the key {fingerprint} of account {account}"),
-            since: Some(Time(at)),
-            unblock: Some(format!(
-                "put a valid key in the configuration; or, when this one is good again: unlockd resume --account {account}"
-            )),
-            needs_person: true,
-            ..Wait::default()
-        });
+    if let (Some(fingerprint), Some(at)) = (row.refused_key.clone(), row.key_refused_at) {
+        let need = Need::KeyRefused { account: account.clone(), fingerprint, since: Millis(at) };
+        waits.push(Wait::for_person(&need));
     }
-    if row.is_paused_by_restore() {
-        waits.push(restored(&account, paused));
+    if let Some(need) = pause.filter(|_| row.is_paused_by_restore()) {
+        waits.push(Wait::for_person(&need));
     }
     if let Some(until) = accounts::blocked_until(store.readers()).await?.filter(|until| *until > now) {
         waits.push(Wait {
@@ -145,22 +148,6 @@ fn profiles(items: &OpenItems, config: &Config, key_refused: bool) -> Vec<Wait> 
         });
     }
     waits
-}
-
-fn restored(account: &AccountId, paused: Option<Time>) -> Wait {
-    Wait {
-        reason: "paused".to_owned(),
-        what: "the database is an older copy, and no precheck could tell whether what is next was bought since it \
-               was made"
-            .to_owned(),
-        since: paused,
-        unblock: Some(format!(
-            "see that no other worker uses another copy, look at `unlockd requests`, then: \
-             unlockd resume --account {account}"
-        )),
-        needs_person: true,
-        ..Wait::default()
-    }
 }
 
 fn contacts(count: i64) -> String {

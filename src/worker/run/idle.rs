@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
+use crate::domain::needs::Need;
 use crate::store::{StoreError, report};
-use crate::worker::people::unconfigured;
+use crate::worker::people::needs;
 use crate::worker::run::driver::{End, is_stopping};
 use crate::worker::run::signals::{Signals, Woken, sleep};
 use crate::worker::{Deps, erase, notify};
@@ -43,53 +44,26 @@ pub async fn idle(deps: &Deps) -> Result<Option<End>, StoreError> {
     if open.nothing() {
         return Ok(Some(End::Idle));
     }
-    let (mut waits, config) = (Vec::new(), deps.config());
+    let config = deps.config();
     let mut running = open.inbox > 0 && config.inbox.watch;
     running |= open.inbox_behind > 0;
-    for id in &open.awaiting_approval {
-        waits.push(format!("request {id} awaits approval: unlockd approve {id}, or cancel {id}"));
-    }
-    for account in unconfigured::unconfigured(&deps.store, &config).await? {
-        waits.push(format!(
-            "{}: {}",
-            unconfigured::is_unconfigured(&account),
-            unconfigured::configure_again(&account)
-        ));
-    }
     for account in deps.accounts() {
-        if !config.accounts.contains_key(account.as_str()) {
-            continue;
-        }
         let gate = &deps.gates[&account];
         let work = report::account_work(&deps.store, &account).await?;
-        if !gate.has_usable_key() && work.any() {
-            let why = if gate.has_key() { "its key was refused" } else { "it has no key" };
-            waits.push(format!("account {account}: {why}; put a valid one in the configuration"));
+        // Nothing of an account moves without a key that works.
+        if !config.accounts.contains_key(account.as_str()) || !gate.has_usable_key() && work.any() {
             continue;
         }
         // A call in flight may free what waits.
-        running |= work.running > 0 || gate.is_calling();
-        if work.paused && work.to_send > 0 {
-            let why = if work.paused_by_restore { ", since the database is an older copy" } else { "" };
-            waits.push(format!("account {account} is paused{why}: unlockd resume --account {account}"));
-        } else {
-            running |= work.to_send > 0;
-        }
-        for (id, reason) in &work.parked {
-            waits.push(match reason.as_str() {
-                "budget" => format!(
-                    "job {id} waits for credits: it costs more than credits.daily_limit leaves for today; \
-                     the next UTC day, or a higher limit, lets it go on"
-                ),
-                _ => format!("job {id} waits for credits ({reason}): top up, or unlockd resume"),
-            });
-        }
-        for id in &work.undecided {
-            waits.push(format!(
-                "job {id} is in doubt: unlockd job {id}, then resolve {id} --resubmit or --write-off"
-            ));
-        }
+        running |= work.running > 0 || gate.is_calling() || (work.to_send > 0 && !work.paused);
     }
+    let needs = needs::of_worker(deps).await?;
+    let waits: Vec<Need> = needs.list.into_iter().filter(Need::holds_up_work).collect();
     // A request can be open although nothing of it is in any list above: then it is about to move.
-    Ok((!running && !waits.is_empty()).then_some(End::WaitsForPerson(waits)))
+    Ok((!running && !waits.is_empty()).then(|| End::WaitsForPerson(waits.iter().map(sentence).collect())))
+}
+
+/// What it is, and what to do.
+fn sentence(need: &Need) -> String {
+    format!("{}: {}", need.what(), need.to_do())
 }

@@ -1,0 +1,279 @@
+//! What goes on only after a person does something: one typed list for every place that shows it.
+//!
+//! `run --until-idle`, `explain`, `watch`, the page and the metrics render the same [`Need`]s, so that they
+//! cannot disagree about one moment. The words are here: what it is, and what to do.
+
+use super::ids::{AccountId, JobId, RequestId};
+use super::{Credits, Millis};
+
+/// Something that needs a person, in the order in which it is shown: what may have cost credits first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// Looking has not settled whether a paid call took effect.
+    Decision { account: AccountId, job: JobId, credits: Credits },
+    /// A request whose cost nobody has confirmed.
+    Approval { account: AccountId, request: RequestId, credits: Credits },
+    /// The API refused the account's key.
+    KeyRefused { account: AccountId, fingerprint: String, since: Millis },
+    /// There is work, and no key to do it with.
+    NoKey { account: AccountId },
+    /// There is work on an account that the configuration does not name.
+    NotConfigured { account: AccountId },
+    /// Jobs wait for credits.
+    Credits { account: AccountId, jobs: Parked },
+    /// Jobs wait since `credits.daily_limit` is used up.
+    Budget { account: AccountId, jobs: Parked },
+    /// Nothing new is sent: a person said so, or the database is an older copy.
+    Paused { account: AccountId, since: Millis, restored: bool, waiting: u64 },
+    /// Jobs whose task did not end in time. They hold nothing up.
+    Expired { account: AccountId, jobs: u64 },
+}
+
+/// Parked jobs of one account: how many, and the oldest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Parked {
+    pub count: u64,
+    pub oldest: JobId,
+}
+
+impl Parked {
+    fn wait(&self) -> String {
+        match self.count {
+            0 | 1 => format!("job {} waits", self.oldest),
+            count => format!("{count} jobs wait (the oldest is job {})", self.oldest),
+        }
+    }
+}
+
+impl Need {
+    /// Every word of [`Need::reason`], in the order in which they are shown.
+    pub const REASONS: [&str; 9] = [
+        "needs_decision",
+        "awaiting_approval",
+        "invalid_api_key",
+        "no_api_key",
+        "not_configured",
+        "insufficient_credits",
+        "budget",
+        "paused",
+        "expired",
+    ];
+
+    /// A word for programs.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Need::Decision { .. } => "needs_decision",
+            Need::Approval { .. } => "awaiting_approval",
+            Need::KeyRefused { .. } => "invalid_api_key",
+            Need::NoKey { .. } => "no_api_key",
+            Need::NotConfigured { .. } => "not_configured",
+            Need::Credits { .. } => "insufficient_credits",
+            Need::Budget { .. } => "budget",
+            Need::Paused { .. } => "paused",
+            Need::Expired { .. } => "expired",
+        }
+    }
+
+    pub fn account(&self) -> &AccountId {
+        match self {
+            Need::Decision { account, .. }
+            | Need::Approval { account, .. }
+            | Need::KeyRefused { account, .. }
+            | Need::NoKey { account }
+            | Need::NotConfigured { account }
+            | Need::Credits { account, .. }
+            | Need::Budget { account, .. }
+            | Need::Paused { account, .. }
+            | Need::Expired { account, .. } => account,
+        }
+    }
+
+    /// The one job that it is about.
+    pub fn job(&self) -> Option<JobId> {
+        match self {
+            Need::Decision { job, .. } => Some(*job),
+            Need::Credits { jobs, .. } | Need::Budget { jobs, .. } if jobs.count == 1 => Some(jobs.oldest),
+            _ => None,
+        }
+    }
+
+    /// The one request that it is about.
+    pub fn request(&self) -> Option<RequestId> {
+        match self {
+            Need::Approval { request, .. } => Some(*request),
+            _ => None,
+        }
+    }
+
+    /// The credits that it is about, at most.
+    pub fn credits(&self) -> Option<Credits> {
+        match self {
+            Need::Decision { credits, .. } | Need::Approval { credits, .. } => Some(*credits),
+            _ => None,
+        }
+    }
+
+    /// Since when, as far as it is known without looking further.
+    pub fn since(&self) -> Option<Millis> {
+        match self {
+            Need::KeyRefused { since, .. } | Need::Paused { since, .. } => Some(*since),
+            _ => None,
+        }
+    }
+
+    /// Whether unfinished work waits for it.
+    pub fn holds_up_work(&self) -> bool {
+        !matches!(self, Need::Expired { .. } | Need::Paused { waiting: 0, .. })
+    }
+
+    /// What it is, and what that means for the credits.
+    pub fn what(&self) -> String {
+        match self {
+            Need::Decision { job, credits, .. } => format!(
+                "job {job} is in doubt: it was sent and the answer was lost; up to {credits} credits may be spent"
+            ),
+            Need::Approval { request, credits, .. } => format!(
+                "request {request} awaits approval of up to {credits} credits; nothing of that was bought"
+            ),
+            Need::KeyRefused { account, fingerprint, .. } => format!(
+                "the API refused the key {fingerprint} of account {account} (401): nothing is sent or polled"
+            ),
+            Need::NoKey { account } => {
+                format!("account {account} has no key: nothing is sent or polled")
+            }
+            Need::NotConfigured { account } => format!(
+                "account {account} is not configured, so what it has under way is neither polled nor settled"
+            ),
+            Need::Credits { account, jobs } => {
+                format!("{} for credits on account {account}; nothing of that was bought", jobs.wait())
+            }
+            Need::Budget { account, jobs } => format!(
+                "{} for credits on account {account}: more than credits.daily_limit leaves for today",
+                jobs.wait()
+            ),
+            Need::Paused { account, restored: true, .. } => format!(
+                "account {account} is paused: the database is an older copy, and no precheck can tell what was \
+                 bought since it was made"
+            ),
+            Need::Paused { account, .. } => format!("account {account} is paused: nothing new is sent"),
+            Need::Expired { account, jobs: 1 } => {
+                format!("1 job of account {account} expired before its task ended")
+            }
+            Need::Expired { account, jobs } => {
+                format!("{jobs} jobs of account {account} expired before their tasks ended")
+            }
+        }
+    }
+
+    /// The next step, with the command where there is one.
+    pub fn to_do(&self) -> String {
+        match self {
+            Need::Decision { job, .. } => {
+                format!("look at the evidence (unlockd job {job}), then unlockd resolve {job} --resubmit or --write-off")
+            }
+            Need::Approval { request, .. } => {
+                format!("unlockd approve {request}, or unlockd cancel {request}")
+            }
+            Need::KeyRefused { account, .. } => format!(
+                "put a valid key in the configuration; if this key is valid again: unlockd resume --account {account}"
+            ),
+            Need::NoKey { .. } => "put a key in the configuration (unlockd check)".to_owned(),
+            Need::NotConfigured { account } => format!(
+                "configure [accounts.{account}] again and restart the worker; what was not sent can be cancelled: \
+                 unlockd cancel ID"
+            ),
+            Need::Credits { account, .. } => format!(
+                "top up (the balance is read again by itself), or try now: unlockd resume --account {account}"
+            ),
+            Need::Budget { .. } => {
+                "wait for the next UTC day, or raise credits.daily_limit if one job costs more than a day's limit"
+                    .to_owned()
+            }
+            Need::Paused { account, restored: true, .. } => format!(
+                "make sure that no other worker uses another copy, look at `unlockd requests`, then: \
+                 unlockd resume --account {account}"
+            ),
+            Need::Paused { account, .. } => format!("unlockd resume --account {account}"),
+            Need::Expired { account, .. } => format!("to poll them again: unlockd resume --account {account}"),
+        }
+    }
+}
+
+/// The list, and how many there are in all: a list is bounded, its number is not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    pub list: Vec<Need>,
+    pub total: u64,
+}
+
+impl Needs {
+    /// Orders the list. `not_listed` are those of the same kinds that were left out.
+    pub fn new(mut list: Vec<Need>, not_listed: u64) -> Needs {
+        list.sort();
+        Needs { total: list.len() as u64 + not_listed, list }
+    }
+
+    /// How many there are beyond `shown`.
+    pub fn more_than(&self, shown: usize) -> u64 {
+        self.total.saturating_sub(shown.min(self.list.len()) as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn each() -> Vec<Need> {
+        let account = || AccountId::trusted("crm");
+        let jobs = Parked { count: 1, oldest: JobId(4) };
+        vec![
+            Need::Decision { account: account(), job: JobId(3), credits: Credits(45) },
+            Need::Approval { account: account(), request: RequestId(7), credits: Credits(1_500) },
+            Need::KeyRefused { account: account(), fingerprint: "ab12".to_owned(), since: Millis(5) },
+            Need::NoKey { account: account() },
+            Need::NotConfigured { account: account() },
+            Need::Credits { account: account(), jobs },
+            Need::Budget { account: account(), jobs: Parked { count: 3, ..jobs } },
+            Need::Paused { account: account(), since: Millis(6), restored: false, waiting: 2 },
+            Need::Expired { account: account(), jobs: 2 },
+        ]
+    }
+
+    #[test]
+    fn reasons_are_words_of_their_own_in_the_order_of_the_list() {
+        let mut list = each();
+        list.reverse();
+        let needs = Needs::new(list, 22);
+        let reasons: Vec<&str> = needs.list.iter().map(Need::reason).collect();
+        assert_eq!(reasons, Need::REASONS);
+        assert_eq!((needs.total, needs.more_than(5), needs.more_than(50)), (31, 26, 22));
+    }
+
+    #[test]
+    fn each_says_what_it_is_and_what_to_do_and_names_what_it_is_about() {
+        for need in each() {
+            let (what, to_do) = (need.what(), need.to_do());
+            assert!(!what.ends_with('.') && !to_do.ends_with('.'), "{what} {to_do}");
+            assert_eq!(need.account().as_str(), "crm");
+            if let Some(job) = need.job() {
+                assert!(what.contains(&format!("job {job}")), "{what}");
+            }
+            if let Some(request) = need.request() {
+                assert!(what.contains(&format!("request {request}")), "{what}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_holds_nothing_up_is_no_reason_to_stop() {
+        let idle = |need: &Need| !need.holds_up_work();
+        assert!(each().iter().filter(|need| idle(need)).all(|need| need.reason() == "expired"));
+        let nothing_waits = Need::Paused {
+            account: AccountId::trusted("crm"),
+            since: Millis(1),
+            restored: false,
+            waiting: 0,
+        };
+        assert!(idle(&nothing_waits));
+    }
+}

@@ -1,0 +1,84 @@
+//! The rows behind what needs a person. Every list is bounded and counted in full.
+
+use sqlx::FromRow;
+
+use crate::domain::AccountId;
+use crate::store::{Store, StoreError, sql};
+
+/// Rows of each kind that are listed; more are counted only.
+const LISTED: u32 = 100;
+
+/// A row that a person has to decide on, and the credits that it is about at most.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct Open {
+    pub id: i64,
+    pub account: String,
+    pub credits: i64,
+}
+
+/// A bounded list, and how many there are.
+pub type Listed = (Vec<Open>, i64);
+
+/// Requests that await approval, oldest first, whatever their account.
+pub async fn approvals(store: &Store) -> Result<Listed, StoreError> {
+    let list = sql::query_as(
+        "select id, account, quoted_credits as credits from requests
+         where finished_at is null and status = 'awaiting_approval' order by id limit $1",
+    )
+    .bind(LISTED)
+    .fetch_all(store.readers())
+    .await?;
+    let total = sql::query_scalar(
+        "select count(*) from requests where finished_at is null and status = 'awaiting_approval'",
+    )
+    .fetch_one(store.readers())
+    .await?;
+    Ok((list, total))
+}
+
+/// Jobs of an account whose submission stayed in doubt, oldest first.
+pub async fn decisions(store: &Store, account: &AccountId) -> Result<Listed, StoreError> {
+    let list = sql::query_as(
+        "select id, account, cost as credits from jobs
+         where state = 'in_doubt' and account = $1 and state_reason = 'needs_decision' order by id limit $2",
+    )
+    .bind(account.as_str())
+    .bind(LISTED)
+    .fetch_all(store.readers())
+    .await?;
+    let total = sql::query_scalar(
+        "select count(*) from jobs
+         where state = 'in_doubt' and account = $1 and state_reason = 'needs_decision'",
+    )
+    .bind(account.as_str())
+    .fetch_one(store.readers())
+    .await?;
+    Ok((list, total))
+}
+
+/// Queued jobs of an account that wait for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct Parked {
+    pub reason: String,
+    pub jobs: i64,
+    pub oldest: i64,
+}
+
+/// Counts an account's queued jobs by what they wait for.
+pub async fn parked(store: &Store, account: &AccountId) -> Result<Vec<Parked>, StoreError> {
+    Ok(sql::query_as(
+        "select state_reason as reason, count(*) as jobs, min(id) as oldest from jobs
+         where state = 'queued' and account = $1 and state_reason is not null group by state_reason",
+    )
+    .bind(account.as_str())
+    .fetch_all(store.readers())
+    .await?)
+}
+
+/// How many jobs of an account expired before their task ended.
+pub async fn expired(store: &Store, account: &AccountId) -> Result<i64, StoreError> {
+    Ok(sql::query_scalar("select count(*) from jobs where state = 'expired' and account = $1")
+        .bind(account.as_str())
+        .fetch_one(store.readers())
+        .await?)
+}

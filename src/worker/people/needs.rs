@@ -1,0 +1,96 @@
+//! Reads what needs a person, for every place that shows it; see [`domain::needs`](crate::domain::needs).
+
+use crate::config::Config;
+use crate::domain::needs::{Need, Needs, Parked};
+use crate::domain::{AccountId, Credits, JobId, Millis, RequestId};
+use crate::store::report::needs as rows;
+use crate::store::{Store, StoreError, accounts, report};
+use crate::worker::Deps;
+
+/// Everything that needs a person. `has_key` says whether the worker has a key for an account; where no worker
+/// is asked, what its rows say has to do.
+pub async fn read(
+    store: &Store,
+    config: &Config,
+    has_key: impl Fn(&AccountId) -> bool,
+) -> Result<Needs, StoreError> {
+    let (mut list, mut not_listed) = (Vec::new(), 0);
+    let (approvals, total) = rows::approvals(store).await?;
+    not_listed += left_out(&approvals, total);
+    list.extend(approvals.into_iter().map(|row| Need::Approval {
+        account: AccountId::trusted(row.account),
+        request: RequestId(row.id),
+        credits: Credits(row.credits),
+    }));
+    let at_work = report::accounts_at_work(store).await?;
+    let unconfigured = at_work.into_iter().filter(|id| !config.accounts.contains_key(id.as_str()));
+    list.extend(unconfigured.map(|account| Need::NotConfigured { account }));
+    for name in config.accounts.keys() {
+        let account = AccountId::trusted(name.clone());
+        let has_key = has_key(&account);
+        not_listed += of_account(store, &account, has_key, &mut list).await?;
+    }
+    Ok(Needs::new(list, not_listed))
+}
+
+/// The same beside a running worker, which knows its keys.
+pub async fn of_worker(deps: &Deps) -> Result<Needs, StoreError> {
+    let has_key = |account: &AccountId| deps.gates.get(account).is_some_and(|gate| gate.has_key());
+    read(&deps.store, &deps.config(), has_key).await
+}
+
+/// What needs a person for one account. Returns how many were not listed.
+pub async fn of_account(
+    store: &Store,
+    account: &AccountId,
+    has_key: bool,
+    list: &mut Vec<Need>,
+) -> Result<u64, StoreError> {
+    let row = accounts::read(store.readers(), account).await?;
+    let work = report::account_work(store, account).await?;
+    let (decisions, total) = rows::decisions(store, account).await?;
+    let not_listed = left_out(&decisions, total);
+    list.extend(decisions.into_iter().map(|row| Need::Decision {
+        account: account.clone(),
+        job: JobId(row.id),
+        credits: Credits(row.credits),
+    }));
+    let parked = rows::parked(store, account).await?;
+    let waits_for = |reason: &str| {
+        let found = parked.iter().find(|parked| parked.reason == reason)?;
+        Some(Parked { count: count(found.jobs), oldest: JobId(found.oldest) })
+    };
+    if let (Some(fingerprint), Some(since)) = (row.refused_key.clone(), row.key_refused_at) {
+        list.push(Need::KeyRefused { account: account.clone(), fingerprint, since: Millis(since) });
+    } else if (!has_key && work.any()) || waits_for("invalid_api_key").is_some() {
+        list.push(Need::NoKey { account: account.clone() });
+    }
+    if let Some(jobs) = waits_for("insufficient_credits") {
+        list.push(Need::Credits { account: account.clone(), jobs });
+    }
+    if let Some(jobs) = waits_for("budget") {
+        list.push(Need::Budget { account: account.clone(), jobs });
+    }
+    if let Some(since) = row.paused_at {
+        list.push(Need::Paused {
+            account: account.clone(),
+            since: Millis(since),
+            restored: row.is_paused_by_restore(),
+            waiting: count(work.to_send),
+        });
+    }
+    let expired = rows::expired(store, account).await?;
+    if expired > 0 {
+        list.push(Need::Expired { account: account.clone(), jobs: count(expired) });
+    }
+    Ok(not_listed)
+}
+
+fn left_out(list: &[rows::Open], total: i64) -> u64 {
+    count(total).saturating_sub(list.len() as u64)
+}
+
+/// Counts of rows are never negative.
+fn count(rows: i64) -> u64 {
+    u64::try_from(rows).unwrap_or_default()
+}
