@@ -133,7 +133,7 @@ async fn reload(
     }
     tell(&wrong, said);
     // Keys are read again in any case: a key file's content is no configuration.
-    if let Err(error) = deps.reconfigure(Arc::new(in_force(&old, new))).await {
+    if let Err(error) = deps.reconfigure(Arc::new(config::in_force(&old, new))).await {
         tracing::error!(error = %error, "the configuration was not taken");
     }
     // Cheap, and every 10 s at most when nothing has changed: a key file may be new.
@@ -151,22 +151,6 @@ async fn about_accounts(deps: &Deps, new: &Config, wrong: &mut BTreeSet<String>)
     match unconfigured::unconfigured(&deps.store, new).await {
         Ok(accounts) => wrong.extend(accounts.iter().map(unconfigured::is_unconfigured)),
         Err(error) => tracing::error!(error = %error, "which accounts have work under way is not known"),
-    }
-}
-
-/// The new configuration, but for what takes effect at the next start only: that it differs is to
-/// be seen at the next look too.
-fn in_force(old: &Config, new: Config) -> Config {
-    Config {
-        database: old.database.clone(),
-        api: old.api.clone(),
-        submit: old.submit.clone(),
-        http: old.http.clone(),
-        notify: old.notify.clone(),
-        retention: old.retention.clone(),
-        inbox: config::Inbox { database: old.inbox.database.clone(), ..new.inbox },
-        log: config::Log { format: old.log.format, ..new.log },
-        ..new
     }
 }
 

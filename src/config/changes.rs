@@ -1,16 +1,16 @@
 //! Which keys differ between two configurations, and which of those take effect without a restart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use secrecy::ExposeSecret;
+use serde_json::Value;
 
-use super::{Account, Config, keys::KEYS};
+use super::{Config, Inbox, Log};
 
-/// The dotted keys that differ, in the order of `config/default.toml`; `accounts.*` stands for any account.
+/// The dotted keys that differ, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    pub live: Vec<&'static str>,
-    pub needs_restart: Vec<&'static str>,
+    pub live: Vec<String>,
+    pub needs_restart: Vec<String>,
 }
 
 impl Changes {
@@ -19,72 +19,53 @@ impl Changes {
     }
 }
 
+/// The configuration to go on with when `new` has been read: its live keys, and of all others what `running`
+/// has. This is the only place that says which keys are live; that the others differ shows at each look.
+pub fn in_force(running: &Config, new: Config) -> Config {
+    Config {
+        accounts: new.accounts,
+        inbox: Inbox { database: running.inbox.database.clone(), ..new.inbox },
+        polling: new.polling,
+        credits: new.credits,
+        rate_limit: new.rate_limit,
+        log: Log { level: new.log.level, ..running.log.clone() },
+        origin: new.origin,
+        ..running.clone()
+    }
+}
+
 /// Compares values only: the same value from another file is no change. A key file whose content changed
 /// is none either; [`read_key`](super::read_key) sees that.
-pub fn changes(old: &Config, new: &Config) -> Changes {
-    let mut changes = Changes::default();
-    for key in KEYS {
-        if !differs(key.path, old, new) {
-            continue;
-        }
-        if key.live {
-            changes.live.push(key.path);
-        } else {
-            changes.needs_restart.push(key.path);
-        }
+pub fn changes(running: &Config, new: &Config) -> Changes {
+    let needs_restart = differences(&in_force(running, new.clone()), new);
+    let mut live = differences(running, new);
+    live.retain(|key| !needs_restart.contains(key));
+    Changes { live, needs_restart }
+}
+
+/// The dotted paths of all keys.
+pub(super) fn keys(config: &Config) -> Vec<String> {
+    flat(config).into_keys().collect()
+}
+
+fn differences(one: &Config, other: &Config) -> Vec<String> {
+    let (one, other) = (flat(one), flat(other));
+    let keys: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+    keys.into_iter().filter(|key| one.get(*key) != other.get(*key)).cloned().collect()
+}
+
+/// Each key's path and what tells its values apart.
+fn flat(config: &Config) -> BTreeMap<String, Value> {
+    fn walk(path: String, value: Value, found: &mut BTreeMap<String, Value>) {
+        let Value::Object(below) = value else {
+            found.insert(path, value);
+            return;
+        };
+        let prefix = if path.is_empty() { path } else { path + "." };
+        below.into_iter().for_each(|(name, value)| walk(format!("{prefix}{name}"), value, found));
     }
-    changes
-}
-
-fn differs(path: &str, old: &Config, new: &Config) -> bool {
-    match path {
-        "database" => old.database != new.database,
-        "api.base_url" => old.api.base_url != new.api.base_url,
-        "api.call_source" => old.api.call_source != new.api.call_source,
-        "api.timeout" => old.api.timeout != new.api.timeout,
-        // An account without any key is seen here too: its name is in one map only.
-        "accounts.*.api_key" => inline_keys(&old.accounts) != inline_keys(&new.accounts),
-        "accounts.*.api_key_file" => key_files(&old.accounts) != key_files(&new.accounts),
-        "inbox.watch" => old.inbox.watch != new.inbox.watch,
-        "inbox.interval" => old.inbox.interval != new.inbox.interval,
-        "inbox.database" => old.inbox.database != new.inbox.database,
-        "polling.steps" => old.polling.steps != new.polling.steps,
-        "polling.give_up_after" => old.polling.give_up_after != new.polling.give_up_after,
-        "submit.batch_size" => old.submit.batch_size != new.submit.batch_size,
-        "submit.precheck" => old.submit.precheck != new.submit.precheck,
-        "submit.verify_after" => old.submit.verify_after != new.submit.verify_after,
-        "submit.decide_after" => old.submit.decide_after != new.submit.decide_after,
-        "credits.approve_above" => old.credits.approve_above != new.credits.approve_above,
-        "credits.min_balance" => old.credits.min_balance != new.credits.min_balance,
-        "credits.daily_limit" => old.credits.daily_limit != new.credits.daily_limit,
-        "credits.price.email" => old.credits.price.email != new.credits.price.email,
-        "credits.price.phone" => old.credits.price.phone != new.credits.price.phone,
-        "credits.price.event" => old.credits.price.event != new.credits.price.event,
-        "credits.price.search" => old.credits.price.search != new.credits.price.search,
-        "rate_limit.per_minute" => old.rate_limit.per_minute != new.rate_limit.per_minute,
-        "http.listen" => old.http.listen != new.http.listen,
-        "http.token_file" => old.http.token_file != new.http.token_file,
-        "notify.url" => old.notify.url != new.notify.url,
-        "notify.secret_file" => old.notify.secret_file != new.notify.secret_file,
-        "retention.contacts" => old.retention.contacts != new.retention.contacts,
-        "log.format" => old.log.format != new.log.format,
-        "log.level" => old.log.level != new.log.level,
-        other => unreachable!("the key {other} is compared nowhere: a test walks all keys"),
-    }
-}
-
-fn inline_keys(accounts: &BTreeMap<String, Account>) -> Vec<(&String, Option<&str>)> {
-    let inline = |account: &'_ Account| account.api_key.is_some() || account.api_key_file.is_none();
-    accounts
-        .iter()
-        .filter(|(_, account)| inline(account))
-        .map(|(name, account)| (name, account.api_key.as_ref().map(ExposeSecret::expose_secret)))
-        .collect()
-}
-
-fn key_files(accounts: &BTreeMap<String, Account>) -> Vec<(&String, &std::path::PathBuf)> {
-    accounts
-        .iter()
-        .filter_map(|(name, account)| account.api_key_file.as_ref().map(|file| (name, file)))
-        .collect()
+    let tree = serde_json::to_value(config).expect("texts, truth values, and tables with texts as keys");
+    let mut found = BTreeMap::new();
+    walk(String::new(), tree, &mut found);
+    found
 }

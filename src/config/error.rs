@@ -6,22 +6,19 @@
 
 use std::{fmt, io, path::PathBuf};
 
+use super::rules;
+
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("cannot read the configuration file {} ({named_by}): {cause}", path.display())]
+    #[error("cannot read the configuration file {} ({why_this}): {cause}", path.display())]
     Unreadable {
         path: PathBuf,
-        /// What made us look for this file.
-        named_by: &'static str,
+        /// Why this file is read.
+        why_this: &'static str,
         cause: io::Error,
     },
-    #[error("{}{position}: {message}", path.display())]
-    Syntax {
-        path: PathBuf,
-        /// `, line 3, column 7`, or nothing when the parser does not know.
-        position: String,
-        message: String,
-    },
+    #[error("{}, line {line}: {message}", path.display())]
+    Syntax { path: PathBuf, line: usize, message: String },
     /// One line for each mistake; never empty.
     #[error("{}", lines(.0))]
     Invalid(Vec<Problem>),
@@ -58,21 +55,19 @@ fn lines(problems: &[Problem]) -> String {
     lines.join("\n")
 }
 
-impl ConfigError {
-    /// From what the TOML parser says: its first line has the position, then comes the excerpt that must
-    /// not be shown (`3 | api_key = ...`), then the reason.
-    pub(super) fn syntax(path: PathBuf, said: &str) -> Self {
-        let mut position = String::new();
-        let mut reasons = Vec::new();
-        for line in said.lines() {
-            let after_number =
-                line.trim_start_matches([' ', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']);
-            if let Some(at) = line.strip_prefix("TOML parse error at ") {
-                position = format!(", {at}");
-            } else if !after_number.starts_with('|') && !line.trim().is_empty() {
-                reasons.push(line.trim());
-            }
-        }
-        Self::Syntax { path, position, message: reasons.join("; ") }
+impl Problem {
+    /// A variable that is no key, or cannot be one's value.
+    pub(super) fn of_variable(name: &str, remedy: String) -> Self {
+        let origin = Some("the environment".to_owned());
+        Self { key: name.escape_debug().to_string(), shown: None, origin, remedy }
     }
+}
+
+/// A path as it is written in a file: odd names in quotes, with nothing that could break a line.
+pub(super) fn written(path: &[String]) -> String {
+    let quoted = |name: &String| match rules::account_name(name) {
+        Ok(()) => name.clone(),
+        Err(_) => format!("{name:?}"),
+    };
+    path.iter().map(quoted).collect::<Vec<_>>().join(".")
 }

@@ -9,165 +9,25 @@
 
 mod changes;
 mod error;
-mod keys;
+mod kinds;
 mod layers;
 mod read;
 mod rules;
 mod secret;
 mod sources;
-mod values;
+mod suggest;
+mod tree;
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf};
 
-use secrecy::SecretString;
-
-pub use changes::{Changes, changes};
+pub use changes::{Changes, changes, in_force};
 pub use error::{ConfigError, Problem};
+pub use rules::duration;
 pub use secret::{KeyError, read_key, read_signing_secrets, read_token};
-
-#[derive(Debug, Clone)]
-pub struct Config {
-    pub database: PathBuf,
-    pub api: Api,
-    /// By name; `default` is always there.
-    pub accounts: BTreeMap<String, Account>,
-    pub inbox: Inbox,
-    pub polling: Polling,
-    pub submit: Submit,
-    pub credits: Credits,
-    pub rate_limit: RateLimit,
-    pub http: Http,
-    pub notify: Notify,
-    pub retention: Retention,
-    pub log: Log,
-    /// The file that was read, if any: the one to watch.
-    pub origin: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone)]
-pub struct Api {
-    /// Without a trailing slash.
-    pub base_url: String,
-    pub call_source: CallSource,
-    pub timeout: Duration,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum CallSource {
-    #[default]
-    Api,
-    Agent,
-}
-
-impl CallSource {
-    /// The value of the `x-call-source` header.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Api => "api",
-            Self::Agent => "agent",
-        }
-    }
-}
-
-/// At most one of the two is set; [`read_key`] reads whichever it is.
-#[derive(Debug, Clone, Default)]
-pub struct Account {
-    pub api_key: Option<SecretString>,
-    pub api_key_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone)]
-pub struct Inbox {
-    pub watch: bool,
-    pub interval: Duration,
-    /// `None`: a table of the main database.
-    pub database: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone)]
-pub struct Polling {
-    /// Never empty.
-    pub steps: Vec<Duration>,
-    pub give_up_after: Duration,
-}
-
-#[derive(Debug, Clone)]
-pub struct Submit {
-    pub batch_size: u32,
-    pub precheck: bool,
-    pub verify_after: Duration,
-    pub decide_after: Duration,
-}
-
-#[derive(Debug, Clone)]
-pub struct Credits {
-    pub approve_above: i64,
-    pub min_balance: i64,
-    pub daily_limit: Option<i64>,
-    pub price: Price,
-}
-
-#[derive(Debug, Clone)]
-pub struct Price {
-    pub email: i64,
-    pub phone: i64,
-    pub event: i64,
-    pub search: i64,
-}
-
-#[derive(Debug, Clone)]
-pub struct RateLimit {
-    pub per_minute: u32,
-}
-
-#[derive(Debug, Clone)]
-pub struct Http {
-    /// A socket address, or "" for off.
-    pub listen: String,
-    pub token_file: Option<PathBuf>,
-}
-
-impl Http {
-    /// Where to listen; `None` when it is off.
-    pub fn address(&self) -> Option<SocketAddr> {
-        rules::listen(&self.listen).ok().flatten()
-    }
-}
-
-#[derive(Clone)]
-pub struct Notify {
-    pub url: Option<String>,
-    pub secret_file: Option<PathBuf>,
-}
-
-/// Many receivers put their secret into the path of the address, so it is not shown.
-impl fmt::Debug for Notify {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Notify")
-            .field("url", &self.url.as_ref().map(|_| "[REDACTED]"))
-            .field("secret_file", &self.secret_file)
-            .finish()
-    }
-}
-
-#[derive(Debug, Clone)]
-pub struct Retention {
-    pub contacts: Option<Duration>,
-}
-
-#[derive(Debug, Clone)]
-pub struct Log {
-    pub format: LogFormat,
-    pub level: String,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    #[default]
-    Auto,
-    Pretty,
-    Json,
-}
+pub use tree::{
+    Account, Api, CallSource, Config, Credits, Http, Inbox, Log, LogFormat, Notify, Polling, Price,
+    RateLimit, Retention, Submit,
+};
 
 /// Everything a configuration is made from.
 #[derive(Clone)]
@@ -240,6 +100,8 @@ pub fn load(inputs: &Inputs) -> Result<Config, ConfigError> {
     if let Some(database) = &inputs.overrides.database {
         config.database = database.clone();
     }
+    // The same file twice would be opened twice, and wait for its own lock.
+    config.inbox.database = config.inbox.database.filter(|inbox| *inbox != config.database);
     Ok(config)
 }
 

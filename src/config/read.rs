@@ -1,173 +1,212 @@
-//! Reads the merged layers into a [`Config`] and checks every value.
+//! Reads the merged layers into the tree, and finds everything that is wrong with them.
 //!
-//! Nothing stops at the first mistake: each key that is wrong adds a [`Problem`] and counts as its type's
-//! empty value, and a configuration with problems is never handed out.
+//! serde stops at the first mistake. So what it names is taken out, its default is put there if it has
+//! one, and the rest is read again, until nothing is wrong or enough is. A configuration with problems is
+//! never handed out.
 
-use std::{collections::BTreeMap, time::Duration};
-
-use figment::value::Value;
-
-use super::{
-    Account, Api, Config, Credits, Http, Inbox, Log, Notify, Polling, Price, Problem, RateLimit, Retention,
-    Submit,
-    layers::Layers,
-    rules,
-    values::{
-        api_key, call_source, duration, log_format, longer_than_zero, path, price, shown, steps, text, whole,
-        yes_or_no,
-    },
+use figment::{
+    error::Kind,
+    value::{Dict, Value},
 };
 
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
+use super::{
+    Config, Problem,
+    error::written,
+    layers::{Layers, VARIABLE},
+    rules, suggest,
+};
+
+const IS_A_TABLE: &str = "is a table of keys, not a value";
+
+/// More than anybody corrects in one go; each costs one reading.
+const MOST_PROBLEMS: usize = 100;
 
 pub(super) fn read(layers: Layers) -> Result<Config, Vec<Problem>> {
-    let mut reader = Reader { layers, problems: Vec::new() };
-    let config = reader.config();
-    reader.check_together(&config);
-    let mut problems = reader.layers.problems;
-    problems.append(&mut reader.problems);
-    if problems.is_empty() { Ok(config) } else { Err(problems) }
+    let data = figment::Provider::data(&layers.merged).ok();
+    let given = data.and_then(|data| data.into_values().next()).unwrap_or_default();
+    let reader = Reader { layers, given };
+    let mut problems = reader.layers.problems.clone();
+    let mut values = Value::from(reader.given.clone());
+    while problems.len() < MOST_PROBLEMS {
+        match values.deserialize::<Config>() {
+            Err(error) => problems.extend(reader.take_out(error, &mut values)),
+            Ok(mut config) => {
+                problems.extend(reader.check_together(&config));
+                if !problems.is_empty() {
+                    break;
+                }
+                config.origin = reader.layers.file.map(|(path, _)| path);
+                return Ok(config);
+            }
+        }
+    }
+    Err(problems)
 }
 
 struct Reader {
     layers: Layers,
-    problems: Vec<Problem>,
+    /// What the layers hold, unchanged.
+    given: Dict,
 }
 
 impl Reader {
-    fn config(&mut self) -> Config {
-        Config {
-            database: self.required("database", path),
-            api: Api {
-                base_url: self.required("api.base_url", |v| text(v).and_then(|t| rules::base_url(&t))),
-                call_source: self.required("api.call_source", call_source),
-                timeout: self.required("api.timeout", longer_than_zero),
-            },
-            accounts: self.accounts(),
-            inbox: self.inbox(),
-            polling: Polling {
-                steps: self.required("polling.steps", steps),
-                give_up_after: self.required("polling.give_up_after", longer_than_zero),
-            },
-            submit: Submit {
-                batch_size: self.required("submit.batch_size", |v| whole(v, 1, 2000)),
-                precheck: self.required("submit.precheck", yes_or_no),
-                verify_after: self.required("submit.verify_after", longer_than_zero),
-                decide_after: self.required("submit.decide_after", longer_than_zero),
-            },
-            credits: self.credits(),
-            rate_limit: RateLimit {
-                per_minute: self.required("rate_limit.per_minute", |v| whole(v, 1, 100_000)),
-            },
-            http: Http {
-                listen: self.required("http.listen", |v| text(v).and_then(|t| rules::listen(&t).map(|_| t))),
-                token_file: self.optional("http.token_file", path),
-            },
-            notify: Notify {
-                url: self.optional("notify.url", |v| text(v).and_then(|t| rules::webhook_url(&t))),
-                secret_file: self.optional("notify.secret_file", path),
-            },
-            retention: Retention { contacts: self.optional("retention.contacts", longer_than_zero) },
-            log: Log {
-                format: self.required("log.format", log_format),
-                level: self.required("log.level", |v| text(v).and_then(|t| rules::log_level(&t).map(|()| t))),
-            },
-            origin: self.layers.file.clone(),
+    /// Takes the value out that serde names. No problem yet: a variable's text that spells another type is
+    /// put back as that.
+    fn take_out(&self, error: figment::Error, values: &mut Value) -> Option<Problem> {
+        let path = &error.path;
+        let Some((name, table)) =
+            path.split_last().and_then(|(name, above)| Some((name, table(values, above)?)))
+        else {
+            // Every key that must be there has a default: a test reads the defaults alone.
+            return Some(self.problem(path, "cannot be read".to_owned()));
+        };
+        let refused = table.remove(name);
+        if let Some(value) = refused.as_ref().filter(|_| self.variable(path).is_some()).and_then(spelt) {
+            table.insert(name.clone(), value);
+            return None;
+        }
+        if let Some(default) = find(&self.layers.defaults, path) {
+            table.insert(name.clone(), default.clone());
+        }
+        let problem = self.complaint(path, error.kind);
+        // As it was read: a number from the environment is shown as one.
+        let shown = problem.shown.and(refused).and_then(|value| shown(&path.join("."), &value));
+        Some(Problem { shown, ..problem })
+    }
+
+    fn complaint(&self, path: &[String], kind: Kind) -> Problem {
+        let nearest = || suggest::nearest(&path.join("."));
+        match (kind, self.variable(path)) {
+            (Kind::UnknownField(..), Some(name)) => {
+                Problem::of_variable(name, suggest::unknown(nearest().map(|key| suggest::variable(&key))))
+            }
+            (Kind::UnknownField(..), None) => {
+                Problem { shown: None, ..self.problem(path, suggest::unknown(nearest())) }
+            }
+            (Kind::Message(remedy), _) => self.problem(path, remedy),
+            (Kind::InvalidType(_, expected), _) if expected == "a boolean" => {
+                self.problem(path, "must be true or false".to_owned())
+            }
+            (Kind::MissingField(..), _) => {
+                let remedy = "is a table of keys, and an earlier layer has a value in its place";
+                Problem { shown: None, ..self.problem(path, remedy.to_owned()) }
+            }
+            (_, Some(name)) => {
+                Problem::of_variable(name, format!("{IS_A_TABLE}: add two underscores and a key"))
+            }
+            _ => Problem { shown: None, ..self.problem(path, IS_A_TABLE.to_owned()) },
         }
     }
 
-    fn accounts(&mut self) -> BTreeMap<String, Account> {
-        let mut accounts = BTreeMap::from([("default".to_owned(), Account::default())]);
-        for name in self.layers.accounts() {
-            let account = Account {
-                api_key: self.optional(&format!("accounts.{name}.api_key"), api_key),
-                api_key_file: self.optional(&format!("accounts.{name}.api_key_file"), path),
-            };
-            accounts.insert(name, account);
-        }
-        accounts
-    }
-
-    fn inbox(&mut self) -> Inbox {
-        Inbox {
-            watch: self.required("inbox.watch", yes_or_no),
-            interval: self.required("inbox.interval", |v| duration(v, SHORTEST_INTERVAL)),
-            // The same file twice would be opened twice, and wait for its own lock.
-            database: self.optional("inbox.database", path).filter(|inbox| {
-                self.layers.value("database").as_ref().and_then(Value::as_str) != inbox.to_str()
-            }),
-        }
-    }
-
-    fn credits(&mut self) -> Credits {
-        Credits {
-            approve_above: self.required("credits.approve_above", |v| whole(v, 0, i64::MAX)),
-            min_balance: self.required("credits.min_balance", |v| whole(v, 0, i64::MAX)),
-            daily_limit: self.optional("credits.daily_limit", |v| whole(v, 0, i64::MAX)),
-            price: Price {
-                email: self.required("credits.price.email", price),
-                phone: self.required("credits.price.phone", price),
-                event: self.required("credits.price.event", price),
-                search: self.required("credits.price.search", price),
-            },
+    fn problem(&self, path: &[String], remedy: String) -> Problem {
+        Problem {
+            key: written(path),
+            shown: find(&self.given, path).and_then(|value| shown(&path.join("."), value)),
+            origin: self.origin(path),
+            remedy,
         }
     }
 
     /// What no single value shows.
-    fn check_together(&mut self, config: &Config) {
+    fn check_together(&self, config: &Config) -> Vec<Problem> {
+        let mut problems = Vec::new();
         for (name, account) in &config.accounts {
+            let key = |key: &str| ["accounts", name, key].map(str::to_owned);
+            if let Err(remedy) = rules::account_name(name) {
+                let path = &key("")[..2];
+                problems.push(Problem { shown: None, ..self.problem(path, remedy) });
+            }
             if account.api_key.is_some() && account.api_key_file.is_some() {
-                let file_key = format!("accounts.{name}.api_key_file");
-                let also = self.layers.origin(&file_key).unwrap_or_default();
-                self.complain(
-                    &format!("accounts.{name}.api_key"),
-                    format!("{file_key} is set too (from {also}): keep one of the two and remove the other"),
+                let file = key("api_key_file");
+                let also = self.origin(&file).unwrap_or_default();
+                let remedy = format!(
+                    "{} is set too (from {also}): keep one of the two and remove the other",
+                    written(&file)
                 );
+                problems.push(self.problem(&key("api_key"), remedy));
             }
         }
+        let is_set = |path: &str| self.given_at(path).is_some_and(|value| value.as_str() != Some(""));
         if config.http.address().is_some_and(|address| !address.ip().is_loopback())
-            && !self.layers.is_set("http.token_file")
+            && !is_set("http.token_file")
         {
-            self.complain(
-                "http.listen",
-                "is not a loopback address, so others can reach it: set http.token_file too, or listen on 127.0.0.1".to_owned(),
-            );
+            let remedy = "is not a loopback address, so others can reach it: set http.token_file too, or listen on 127.0.0.1";
+            problems.push(self.problem(&split("http.listen"), remedy.to_owned()));
         }
-        if config.notify.url.is_some() && !self.layers.is_set("notify.secret_file") {
-            self.complain(
-                "notify.url",
-                "needs notify.secret_file, a file with the secret that signs each message".to_owned(),
-            );
+        if config.notify.url.is_some() && !is_set("notify.secret_file") {
+            let remedy = "needs notify.secret_file, a file with the secret that signs each message";
+            problems.push(self.problem(&split("notify.url"), remedy.to_owned()));
         }
+        problems
     }
 
-    fn required<T: Default>(&mut self, key: &str, rule: impl FnOnce(&Value) -> Result<T, String>) -> T {
-        let read = match self.layers.value(key) {
-            Some(value) => rule(&value),
-            // Every required key is in the built-in defaults: a test holds them against each other.
-            None => Err("is missing".to_owned()),
-        };
-        read.unwrap_or_else(|remedy| {
-            self.complain(key, remedy);
-            T::default()
-        })
+    fn given_at(&self, path: &str) -> Option<&Value> {
+        find(&self.given, &split(path))
     }
 
-    fn optional<T>(&mut self, key: &str, rule: impl FnOnce(&Value) -> Result<T, String>) -> Option<T> {
-        if !self.layers.is_set(key) {
-            return None;
+    /// Where the value at this path came from.
+    fn origin(&self, path: &[String]) -> Option<String> {
+        Some(self.layers.origin(self.layer(path)?, path))
+    }
+
+    /// The environment variable that this value came from.
+    fn variable(&self, path: &[String]) -> Option<&str> {
+        self.layer(path)?.strip_prefix(VARIABLE)
+    }
+
+    fn layer(&self, path: &[String]) -> Option<&str> {
+        let tag = find(&self.given, path)?.tag();
+        self.layers.merged.get_metadata(tag).map(|metadata| &*metadata.name)
+    }
+}
+
+fn split(path: &str) -> Vec<String> {
+    path.split('.').map(str::to_owned).collect()
+}
+
+fn find<'v>(values: &'v Dict, path: &[String]) -> Option<&'v Value> {
+    let (name, below) = path.split_first()?;
+    match (values.get(name)?, below) {
+        (value, []) => Some(value),
+        (Value::Dict(_, values), below) => find(values, below),
+        _ => None,
+    }
+}
+
+fn table<'v>(values: &'v mut Value, path: &[String]) -> Option<&'v mut Dict> {
+    let Value::Dict(_, values) = values else { return None };
+    match path.split_first() {
+        None => Some(values),
+        Some((name, below)) => table(values.get_mut(name)?, below),
+    }
+}
+
+/// The number, truth value or list that a text spells.
+fn spelt(text: &Value) -> Option<Value> {
+    let text = text.as_str()?;
+    let list = || text.parse::<Value>().ok().filter(|value| matches!(value, Value::Array(..)));
+    let whole = text.parse::<i64>().map(Value::from).ok();
+    whole.or_else(|| text.parse::<bool>().map(Value::from).ok()).or_else(list)
+}
+
+/// The value for an error message; `None` where it is or may contain a secret.
+fn shown(key: &str, value: &Value) -> Option<String> {
+    let is_secret = key.starts_with("accounts.") || key == "notify.url";
+    let text = match value {
+        _ if is_secret => return None,
+        Value::String(_, text) if key == "api.base_url" && text.contains(['@', '?']) => return None,
+        Value::String(_, text) => format!("{text:?}"),
+        Value::Bool(_, yes) => yes.to_string(),
+        Value::Array(_, items) => {
+            let items: Option<Vec<String>> = items.iter().map(|item| shown(key, item)).collect();
+            format!("[{}]", items?.join(", "))
         }
-        let value = self.layers.value(key)?;
-        rule(&value).map_err(|remedy| self.complain(key, remedy)).ok()
-    }
-
-    fn complain(&mut self, key: &str, remedy: String) {
-        let value = self.layers.value(key);
-        self.problems.push(Problem {
-            key: key.to_owned(),
-            shown: value.and_then(|value| shown(key, &value)),
-            origin: self.layers.origin(key),
-            remedy,
-        });
-    }
+        Value::Num(..) => match (value.to_i128(), value.to_f64()) {
+            (Some(whole), _) => whole.to_string(),
+            (None, fraction) => fraction.unwrap_or_default().to_string(),
+        },
+        _ => "a table".to_owned(),
+    };
+    let short = text.char_indices().nth(80).map_or(text.as_str(), |(end, _)| &text[..end]);
+    Some(if short.len() < text.len() { format!("{short}...") } else { text })
 }

@@ -9,41 +9,33 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use jiff::{SpanRelativeTo, fmt::friendly::SpanParser};
 use reqwest::Url;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Ten years: far beyond any use, and small enough that adding it to a time in milliseconds cannot overflow.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-const DURATION_FORM: &str =
-    "must be a whole number and a unit, ms, s, m or h, such as \"250ms\", \"3s\", \"5m\" or \"24h\"";
 
-/// `250ms`, `3s`, `5m`, `24h` and nothing else: no bare number, sign, fraction, blank or sum.
-pub(super) fn duration(text: &str, at_least: Duration) -> Result<Duration, String> {
-    let unit_at = text.find(|c: char| !c.is_ascii_digit());
-    let (number, unit) = text.split_at(unit_at.unwrap_or(text.len()));
-    let ms_per_unit = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err(DURATION_FORM.to_owned()),
-    };
-    if number.is_empty() {
-        return Err(DURATION_FORM.to_owned());
-    }
-    // All digits by now, so what does not parse is too large.
-    let length = number
-        .parse::<u64>()
-        .ok()
-        .and_then(|n| n.checked_mul(ms_per_unit))
-        .map(Duration::from_millis)
-        .filter(|length| *length <= LONGEST)
-        .ok_or_else(|| "must be at most 87600h (ten years)".to_owned())?;
-    if length.is_zero() && at_least <= Duration::from_millis(1) && length < at_least {
+/// A duration as people write it: `250ms`, `3s`, `5m`, `24h`, `90d`, also `1h30m`. `None` for anything else,
+/// such as a bare number, a negative one, or months and years, whose length depends on the date.
+pub fn duration(text: &str) -> Option<Duration> {
+    let span = SpanParser::new().parse_span(text).ok()?;
+    let length = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
+    // Nothing here is more exact.
+    let ms = u64::try_from(length.as_millis()).ok()?;
+    (!length.is_negative()).then_some(Duration::from_millis(ms))
+}
+
+/// A duration that something can take or wait for.
+pub(super) fn length(text: &str) -> Result<Duration, String> {
+    let length = duration(text).ok_or(
+        "must be a duration with a unit (ms, s, m, h or d), such as \"250ms\", \"3s\", \"5m\", \"24h\" or \"90d\"",
+    )?;
+    if length.is_zero() {
         return Err("must be longer than zero".to_owned());
     }
-    if length < at_least {
-        return Err(format!("must be at least {}ms", at_least.as_millis()));
+    if length > LONGEST {
+        return Err("must be at most 3650d (ten years)".to_owned());
     }
     Ok(length)
 }
@@ -165,24 +157,60 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_a_whole_number_and_a_unit() {
-        for (text, ms) in
-            [("250ms", 250), ("3s", 3_000), ("5m", 300_000), ("24h", 86_400_000), ("0s", 0), ("007s", 7_000)]
-        {
-            assert_eq!(duration(text, Duration::ZERO), Ok(Duration::from_millis(ms)), "{text}");
+    fn durations_are_numbers_with_units() {
+        for (text, ms) in [
+            ("250ms", 250),
+            ("3s", 3_000),
+            ("5m", 300_000),
+            ("24h", 86_400_000),
+            ("90d", 7_776_000_000),
+            ("2w", 1_209_600_000),
+            ("0s", 0),
+            ("007s", 7_000),
+            ("1h30m", 5_400_000),
+            ("1.5s", 1_500),
+            ("3 s", 3_000),
+            ("5 minutes", 300_000),
+        ] {
+            assert_eq!(duration(text), Some(Duration::from_millis(ms)), "{text}");
         }
         for text in [
-            "", "3", "-3s", "+3s", "1.5s", "3 s", " 3s", "3s ", "s", "3S", "3sec", "1m30s", "3d", "٣s",
-            "1e3s", "0x1s", "３s",
+            "",
+            "3",
+            "-3s",
+            " 3s",
+            "s",
+            "3S",
+            "1mo",
+            "1y",
+            "3s ago",
+            "PT3S",
+            "٣s",
+            "1e3s",
+            "0x1s",
+            "３s",
+            "3M",
+            "3H",
+            "99999999999999999999s",
+            "18446744073709551615h",
         ] {
-            let said = duration(text, Duration::ZERO).unwrap_err();
-            assert!(said.contains("\"250ms\""), "{text}: {said}");
+            assert_eq!(duration(text), None, "{text}");
         }
-        for text in ["87601h", "99999999999999999999s", "18446744073709551615h"] {
-            assert!(duration(text, Duration::ZERO).unwrap_err().contains("at most 87600h"), "{text}");
+    }
+
+    #[test]
+    fn a_length_is_longer_than_zero_and_at_most_ten_years() {
+        assert_eq!(length("3650d"), Ok(LONGEST));
+        assert_eq!(length("1ms"), Ok(Duration::from_millis(1)));
+        for (text, said) in [
+            ("3", "such as \"250ms\""),
+            ("0s", "longer than zero"),
+            ("100us", "longer than zero"),
+            ("87601h", "at most 3650d"),
+        ] {
+            let error = length(text).unwrap_err();
+            assert!(error.contains(said), "{text}: {error}");
         }
-        assert_eq!(duration("87600h", Duration::ZERO), Ok(LONGEST));
-        assert_eq!(duration("99ms", Duration::from_millis(100)), Err("must be at least 100ms".to_owned()));
     }
 
     #[test]

@@ -1,21 +1,17 @@
-//! Where layers come from: which file is read, which environment variables are keys and what their text means.
+//! Where layers come from: which file is read, and which environment variables name keys.
 
 use std::{
     io,
     path::{Path, PathBuf},
 };
 
-use figment::value::Value;
-
-use super::{ConfigError, Inputs, keys::Kind};
+use super::{ConfigError, Inputs};
 
 const PREFIX: &str = "UNLOCKD_";
 
 /// The file the user named, which must exist, or the first of the usual ones that does.
 pub(super) fn read_file(inputs: &Inputs) -> Result<Option<(PathBuf, String)>, ConfigError> {
     let from_env = inputs.env.iter().find(|(name, text)| name == "UNLOCKD_CONFIG" && !text.is_empty());
-    let unreadable =
-        |path: &Path, named_by, cause| ConfigError::Unreadable { path: path.to_owned(), named_by, cause };
     let named = match (&inputs.file, from_env) {
         (Some(path), _) => Some((inputs.cwd.join(path), "named by --config")),
         (None, Some((_, path))) => {
@@ -23,10 +19,12 @@ pub(super) fn read_file(inputs: &Inputs) -> Result<Option<(PathBuf, String)>, Co
         }
         (None, None) => None,
     };
-    if let Some((path, named_by)) = named {
+    let unreadable =
+        |path: &Path, why_this, cause| ConfigError::Unreadable { path: path.to_owned(), why_this, cause };
+    if let Some((path, why_this)) = named {
         return match std::fs::read_to_string(&path) {
             Ok(text) => Ok(Some((path, text))),
-            Err(cause) => Err(unreadable(&path, named_by, cause)),
+            Err(cause) => Err(unreadable(&path, why_this, cause)),
         };
     }
     for path in [inputs.cwd.join("unlockd.toml"), inputs.system_file.clone()] {
@@ -42,7 +40,7 @@ pub(super) fn read_file(inputs: &Inputs) -> Result<Option<(PathBuf, String)>, Co
 
 /// Variables with our prefix that are not keys: what clap and the tests read, and what Kubernetes sets in
 /// every pod when a Service is called `unlockd`.
-pub(super) fn names_a_key(name: &str) -> bool {
+pub(super) fn is_configuration(name: &str) -> bool {
     let ours = name.strip_prefix(PREFIX).filter(|rest| *rest != "CONFIG");
     ours.is_some_and(|rest| {
         let of_kubernetes = rest == "PORT" || rest.starts_with("PORT_") || rest.starts_with("SERVICE_");
@@ -51,34 +49,19 @@ pub(super) fn names_a_key(name: &str) -> bool {
     })
 }
 
-/// What does not fit its kind stays text: the check of the key then says what would be right.
-pub(super) fn typed(kind: Kind, text: &str) -> Value {
-    let as_text = || Value::from(text);
-    match kind {
-        Kind::Text => as_text(),
-        Kind::Bool => text.parse::<bool>().map_or_else(|_| as_text(), Value::from),
-        Kind::Whole => text.parse::<i64>().map_or_else(|_| as_text(), Value::from),
-        Kind::List => match text.parse::<Value>() {
-            Ok(list @ Value::Array(..)) => list,
-            _ => as_text(),
-        },
-    }
-}
-
 /// The key that a variable names. An account's name may itself contain two underscores, and keeps the
 /// capitals that the file gives it.
 pub(super) fn path_of(variable: &str, known: &[String]) -> Vec<String> {
     let lower = variable[PREFIX.len()..].to_lowercase();
-    let segments: Vec<&str> = lower.split("__").collect();
-    let [first @ "accounts", name @ .., last] = &segments[..] else {
-        return segments.into_iter().map(str::to_owned).collect();
-    };
-    if name.is_empty() {
-        return segments.into_iter().map(str::to_owned).collect();
+    let mut path: Vec<String> = lower.split("__").map(str::to_owned).collect();
+    if let [first, name @ .., last] = &path[..]
+        && first == "accounts"
+        && !name.is_empty()
+    {
+        let name = name.join("__");
+        let same = known.iter().find(|k| **k == name);
+        let same = same.or_else(|| known.iter().find(|k| k.eq_ignore_ascii_case(&name))).cloned();
+        path = vec![first.clone(), same.unwrap_or(name), last.clone()];
     }
-    let name = name.join("__");
-    let same = known.iter().find(|k| **k == name);
-    let same = same.or_else(|| known.iter().find(|k| k.eq_ignore_ascii_case(&name)));
-    let name = same.cloned().unwrap_or(name);
-    vec![(*first).to_owned(), name, (*last).to_owned()]
+    path
 }

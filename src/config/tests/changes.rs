@@ -1,6 +1,6 @@
 //! What a change of each key comes to: in force at once, or with the next start.
 
-use super::super::keys::{self, KEYS};
+use super::super::suggest::{keys, variable};
 use super::*;
 
 /// One other value for each key.
@@ -22,39 +22,47 @@ fn another(path: &str) -> &'static str {
 }
 
 #[test]
-fn every_key_is_settable_from_the_environment_and_its_change_is_seen() {
-    for key in KEYS {
-        let path = key.path.replace('*', "default");
+fn every_key_is_settable_from_the_environment_and_its_change_is_live_as_the_contract_says() {
+    for key in keys() {
         let env = [("UNLOCKD_NOTIFY__SECRET_FILE", "/secret")];
         let old = place("").env(&env);
         let mut new = place("").env(&env);
-        new.inputs.env.retain(|(name, _)| *name != keys::env_name(&path));
-        let new = new.env(&[(&keys::env_name(&path), another(key.path))]);
+        new.inputs.env.retain(|(name, _)| *name != variable(&key));
+        let new = new.env(&[(&variable(&key), another(&key))]);
         let seen = changes(&old.load(), &new.load());
         let (named, other) =
-            if key.live { (seen.live, seen.needs_restart) } else { (seen.needs_restart, seen.live) };
-        // A key file takes the place of a key: both are keys, and both are live.
-        assert!(named.contains(&key.path), "{path}: {named:?}");
-        assert!(other.is_empty(), "{path}: {other:?}");
+            if is_live(&key) { (seen.live, seen.needs_restart) } else { (seen.needs_restart, seen.live) };
+        assert_eq!(named, [key.clone()]);
+        assert!(other.is_empty(), "{key}: {other:?}");
     }
 }
 
+/// What the contract says about the key.
+pub(super) fn is_live(key: &str) -> bool {
+    let groups = ["inbox.", "polling.", "credits.", "rate_limit.", "accounts."];
+    key == "log.level" || (key != "inbox.database" && groups.iter().any(|group| key.starts_with(group)))
+}
+
+/// What waits for a restart is not forgotten when a live key changes.
 #[test]
-fn what_is_live_is_what_the_contract_says() {
-    let live = |path: &str| {
-        let groups = ["inbox.", "polling.", "credits.", "rate_limit.", "accounts."];
-        path == "log.level" || (path != "inbox.database" && groups.iter().any(|g| path.starts_with(g)))
-    };
-    for key in KEYS {
-        assert_eq!(key.live, live(key.path), "{}", key.path);
-    }
+fn a_key_that_is_not_live_keeps_its_value_and_differs_at_each_look() {
+    let (running, new) = (place("").load(), place("submit.batch_size = 7\ncredits.min_balance = 7").load());
+    let now = in_force(&running, new.clone());
+    assert_eq!((now.submit.batch_size, now.credits.min_balance), (100, 7));
+    assert_eq!(now.origin, new.origin);
+    let again = changes(&now, &new);
+    assert_eq!((again.live, again.needs_restart), (vec![], vec!["submit.batch_size".to_owned()]));
 }
 
 #[test]
 fn an_account_that_comes_or_goes_is_a_live_change() {
     let (without, with) = (place("").load(), place("[accounts.crm]").load());
-    assert_eq!(changes(&without, &with).live, ["accounts.*.api_key"]);
+    let keys = ["accounts.crm.api_key", "accounts.crm.api_key_file"];
+    assert_eq!(
+        (changes(&without, &with).live, changes(&with, &without).live),
+        (keys.map(String::from).into(), keys.map(String::from).into())
+    );
     let (one, two) = (place("accounts.a.api_key = '1'").load(), place("accounts.a.api_key = '2'").load());
-    assert_eq!(changes(&one, &two).live, ["accounts.*.api_key"]);
+    assert_eq!(changes(&one, &two).live, ["accounts.a.api_key"]);
     assert!(changes(&one, &one.clone()).is_empty());
 }

@@ -10,7 +10,7 @@ fn a_syntax_error_names_file_and_line_and_shows_no_content() {
         ("[submit]\nbatch_size = 1\nbatch_size = 2\n", 3),
     ] {
         let said = place(text).error();
-        assert!(said.starts_with(&format!("DIR/unlockd.toml, line {line}, column ")), "{said}");
+        assert!(said.starts_with(&format!("DIR/unlockd.toml, line {line}: ")), "{said}");
         assert!(said.split(": ").nth(1).is_some_and(|reason| reason.len() > 5), "{said}");
         assert_eq!(said.lines().count(), 1, "{said}");
     }
@@ -23,7 +23,7 @@ submit.batch_size = '9' -> submit.batch_size = "9" FILE: must be a whole number,
 submit.batch_size = 1.5 -> submit.batch_size = 1.5 FILE: must be a whole number, between 1 and 2000
 submit.precheck = 1 -> submit.precheck = 1 FILE: must be true or false
 submit.verify_after = '0s' -> submit.verify_after = "0s" FILE: must be longer than zero
-api.timeout = 30 -> api.timeout = 30 FILE: must be a whole number and a unit, ms, s, m or h, such as "250ms", "3s", "5m" or "24h"
+api.timeout = 30 -> api.timeout = 30 FILE: must be a duration with a unit (ms, s, m, h or d), such as "250ms", "3s", "5m", "24h" or "90d"
 database = '' -> database = "" FILE: must be the path of a file
 database.path = 'x' -> database = a table FILE: must be a text in quotes
 api.call_source = 'web' -> api.call_source = "web" FILE: must be "api" or "agent"
@@ -51,6 +51,9 @@ UNLOCKD_POLLING__STEPS=3s -> polling.steps = "3s" (from environment variable UNL
 UNLOCKD_SUBMIT_BATCH_SIZE=5 -> UNLOCKD_SUBMIT_BATCH_SIZE (from the environment): there is no such key; did you mean UNLOCKD_SUBMIT__BATCH_SIZE?
 UNLOCKD_API_KEY=canary -> UNLOCKD_API_KEY (from the environment): there is no such key; did you mean UNLOCKD_ACCOUNTS__DEFAULT__API_KEY?
 UNLOCKD_ACCOUNTS__DEFAULT=canary -> UNLOCKD_ACCOUNTS__DEFAULT (from the environment): is a table of keys, not a value: add two underscores and a key
+UNLOCKD_DATABASE__PATH=x -> database = a table (from environment variable UNLOCKD_DATABASE__PATH): must be a text in quotes
+UNLOCKD_SUBMIT=5 -> UNLOCKD_SUBMIT (from the environment): is a table of keys, not a value: add two underscores and a key
+UNLOCKD_SUBMIT__PRECHECK=yes -> submit.precheck = "yes" (from environment variable UNLOCKD_SUBMIT__PRECHECK): must be true or false
 UNLOCKD_DATABASE=�.db -> UNLOCKD_DATABASE (from the environment): is not valid UTF-8
 UNLOCKD___=x -> UNLOCKD___ (from the environment): there is no such key; see config/default.toml for all keys
 "#;
@@ -59,7 +62,7 @@ UNLOCKD___=x -> UNLOCKD___ (from the environment): there is no such key; see con
 fn each_message_names_key_value_origin_and_remedy() {
     for line in ABOUT_THE_FILE.trim().lines() {
         let (text, said) = line.split_once(" -> ").unwrap();
-        let said = said.replacen("FILE", "(from DIR/unlockd.toml)", 1);
+        let said = said.replacen("FILE", "(from DIR/unlockd.toml, line 1)", 1);
         assert_eq!(place(text).error(), said);
     }
     for line in ABOUT_THE_ENVIRONMENT.trim().lines() {
@@ -71,6 +74,33 @@ fn each_message_names_key_value_origin_and_remedy() {
     let said = p.error();
     let origin = "log.level = \"inof\" (from the command line, --log-level): must be error, warn,";
     assert!(said.starts_with(origin), "{said}");
+}
+
+#[test]
+fn a_message_names_the_line_of_the_key() {
+    let text = "# one\n\n[submit]\nbatch_size = 0\nprecheck = 1\n[accounts]\ncrm = { api_key = 5 }\n[colours]\nred = 1\n";
+    let said = place(text).error();
+    for (key, line) in
+        [("submit.batch_size", 4), ("submit.precheck", 5), ("accounts.crm.api_key", 7), ("colours", 8)]
+    {
+        let found =
+            said.lines().find(|said| said.starts_with(key)).unwrap_or_else(|| panic!("{key}: {said}"));
+        assert!(found.contains(&format!("(from DIR/unlockd.toml, line {line}): ")), "{said}");
+    }
+    assert_eq!(said.lines().count(), 4, "{said}");
+}
+
+#[test]
+fn a_value_in_the_place_of_a_table_is_one_mistake() {
+    let said = place("submit = 5\ncolour = 1").env(&[("UNLOCKD_SUBMIT__BATCH_SIZE", "7")]).error();
+    let submit = "submit (from environment variable UNLOCKD_SUBMIT__BATCH_SIZE): is a table of keys, and an earlier layer has a value in its place";
+    assert!(said.lines().count() == 2 && said.lines().any(|line| line == submit), "{said}");
+}
+
+#[test]
+fn no_more_mistakes_are_reported_than_anybody_corrects_at_once() {
+    let text: Vec<String> = (0..500).map(|n| format!("colour_{n} = 1")).collect();
+    assert_eq!(place(&text.join("\n")).error().lines().count(), 100);
 }
 
 #[test]

@@ -1,0 +1,180 @@
+//! The kinds of values that keys take: each reads one value, or says what would be right.
+//!
+//! Types are strict: a number in quotes is no number. The form of a text is checked in [`rules`]; an `Err`
+//! is the end of a sentence that begins with the key, and does not repeat the value.
+
+use std::{fmt::Debug, marker::PhantomData, path::PathBuf, time::Duration};
+
+use figment::{error::Kind as ErrorKind, value::Value};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer, Serializer, de, de::DeserializeOwned, de::IntoDeserializer};
+use sha2::{Digest, Sha256};
+
+use super::rules;
+
+/// A kind of values that are held as a `T`.
+pub(super) trait Kind<T: Debug> {
+    fn read(value: &Value) -> Result<T, String>;
+
+    /// A text that is another one for another value.
+    fn mark(value: &T) -> String {
+        format!("{value:?}")
+    }
+}
+
+/// Makes a [`Kind`] of the rule of a field: `#[serde(with = "Is::<KIND>")]`.
+pub(super) struct Is<K>(PhantomData<K>);
+
+impl<K> Is<K> {
+    pub(super) fn deserialize<'de, T: Debug, D: Deserializer<'de>>(from: D) -> Result<T, D::Error>
+    where
+        K: Kind<T>,
+    {
+        K::read(&<Value as Deserialize>::deserialize(from)?).map_err(de::Error::custom)
+    }
+
+    pub(super) fn serialize<T: Debug, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error>
+    where
+        K: Kind<T>,
+    {
+        to.serialize_str(&K::mark(value))
+    }
+}
+
+/// Not set, or of kind `K`. An empty text unsets what an earlier layer set.
+impl<T: Debug, K: Kind<T>> Kind<Option<T>> for Option<K> {
+    fn read(value: &Value) -> Result<Option<T>, String> {
+        if value.as_str() == Some("") {
+            return Ok(None);
+        }
+        K::read(value).map(Some)
+    }
+
+    fn mark(value: &Option<T>) -> String {
+        format!("{:?}", value.as_ref().map(K::mark))
+    }
+}
+
+fn text(value: &Value) -> Result<&str, String> {
+    value.as_str().ok_or_else(|| "must be a text in quotes".to_owned())
+}
+
+pub(super) struct FilePath;
+
+impl Kind<PathBuf> for FilePath {
+    fn read(value: &Value) -> Result<PathBuf, String> {
+        let text = text(value)?;
+        // The operating system takes no zero byte in a path, and says so less clearly.
+        if text.is_empty() || text.contains('\0') {
+            return Err("must be the path of a file".to_owned());
+        }
+        Ok(PathBuf::from(text))
+    }
+}
+
+/// A duration longer than zero.
+pub(super) struct Length;
+
+impl Kind<Duration> for Length {
+    fn read(value: &Value) -> Result<Duration, String> {
+        // A bare number gets the same words as a text of the wrong form: they name the units.
+        rules::length(value.as_str().unwrap_or_default())
+    }
+}
+
+/// At least one duration.
+pub(super) struct Steps;
+
+impl Kind<Vec<Duration>> for Steps {
+    fn read(value: &Value) -> Result<Vec<Duration>, String> {
+        const FORM: &str = "must be a list of at least one duration, such as [\"3s\", \"5s\", \"10s\"]";
+        let items = value.as_array().filter(|items| !items.is_empty()).ok_or(FORM)?;
+        let step = |(at, item)| Length::read(item).map_err(|remedy| format!("step {} {remedy}", at + 1));
+        items.iter().enumerate().map(step).collect()
+    }
+}
+
+/// A whole number in this range.
+pub(super) struct Whole<const MIN: i64, const MAX: i64>;
+
+/// Ten digits are beyond any price, and keep an estimate for millions of contacts within 64 bits.
+pub(super) type Cost = Whole<1, 1_000_000_000>;
+
+impl<T: Debug + TryFrom<i128>, const MIN: i64, const MAX: i64> Kind<T> for Whole<MIN, MAX> {
+    fn read(value: &Value) -> Result<T, String> {
+        let range = match MAX {
+            i64::MAX => format!("{MIN} or more"),
+            _ => format!("between {MIN} and {MAX}"),
+        };
+        let Some(number) = value.to_i128() else {
+            return Err(format!("must be a whole number, {range}"));
+        };
+        let in_range = (i128::from(MIN)..=i128::from(MAX)).contains(&number);
+        T::try_from(number).ok().filter(|_| in_range).ok_or_else(|| format!("must be {range}"))
+    }
+}
+
+/// One of the words that an enum has as its variants.
+pub(super) struct Word;
+
+impl<T: Debug + DeserializeOwned> Kind<T> for Word {
+    fn read(value: &Value) -> Result<T, String> {
+        let word = value.as_str().unwrap_or_default();
+        T::deserialize(word.into_deserializer()).map_err(|error: figment::Error| match error.kind {
+            ErrorKind::UnknownVariant(_, [first @ .., last]) => {
+                let first: Vec<String> = first.iter().map(|word| format!("{word:?}")).collect();
+                format!("must be {} or {last:?}", first.join(", "))
+            }
+            _ => "must be a word that this key knows".to_owned(),
+        })
+    }
+}
+
+pub(super) struct ApiKey;
+
+impl Kind<SecretString> for ApiKey {
+    fn read(value: &Value) -> Result<SecretString, String> {
+        let text = text(value)?;
+        rules::api_key(text.trim()).map_err(|reason| format!("is not usable: {reason}"))?;
+        Ok(SecretString::from(text))
+    }
+
+    fn mark(value: &SecretString) -> String {
+        hex::encode(Sha256::digest(value.expose_secret()))
+    }
+}
+
+pub(super) struct BaseUrl;
+
+impl Kind<String> for BaseUrl {
+    fn read(value: &Value) -> Result<String, String> {
+        rules::base_url(text(value)?)
+    }
+}
+
+pub(super) struct WebhookUrl;
+
+impl Kind<String> for WebhookUrl {
+    fn read(value: &Value) -> Result<String, String> {
+        rules::webhook_url(text(value)?)
+    }
+}
+
+/// A socket address, or "" for none.
+pub(super) struct Listen;
+
+impl Kind<String> for Listen {
+    fn read(value: &Value) -> Result<String, String> {
+        let text = text(value)?;
+        rules::listen(text).map(|_| text.to_owned())
+    }
+}
+
+pub(super) struct LogLevel;
+
+impl Kind<String> for LogLevel {
+    fn read(value: &Value) -> Result<String, String> {
+        let text = text(value)?;
+        rules::log_level(text).map(|()| text.to_owned())
+    }
+}

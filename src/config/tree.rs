@@ -1,0 +1,207 @@
+//! The configuration tree: every key once, with its type and its rule.
+//!
+//! A key is a field here and a commented line in `config/default.toml`, which holds its default; tests
+//! compare the two. Everything else follows from the tree: what is read, which keys are unknown and what
+//! was probably meant, and which keys differ between two configurations.
+//!
+//! `Serialize` exists for those comparisons only: what it writes is not a configuration file.
+
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use super::kinds::{
+    ApiKey, BaseUrl, Cost, FilePath, Is, Length, Listen, LogLevel, Steps, WebhookUrl, Whole, Word,
+};
+use super::rules;
+
+/// What an amount of credits can be.
+type Amount = Whole<0, { i64::MAX }>;
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    #[serde(with = "Is::<FilePath>")]
+    pub database: PathBuf,
+    pub api: Api,
+    /// By name; `default` is always there.
+    pub accounts: BTreeMap<String, Account>,
+    pub inbox: Inbox,
+    pub polling: Polling,
+    pub submit: Submit,
+    pub credits: Credits,
+    pub rate_limit: RateLimit,
+    pub http: Http,
+    pub notify: Notify,
+    pub retention: Retention,
+    pub log: Log,
+    /// Not a key: the file that was read, if any, which is the one to watch.
+    #[serde(skip)]
+    pub origin: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Api {
+    /// Without a trailing slash.
+    #[serde(with = "Is::<BaseUrl>")]
+    pub base_url: String,
+    #[serde(with = "Is::<Word>")]
+    pub call_source: CallSource,
+    #[serde(with = "Is::<Length>")]
+    pub timeout: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CallSource {
+    Api,
+    Agent,
+}
+
+impl CallSource {
+    /// The value of the `x-call-source` header.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Agent => "agent",
+        }
+    }
+}
+
+/// At most one of the two is set; [`read_key`](super::read_key) reads whichever it is.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Account {
+    #[serde(with = "Is::<Option<ApiKey>>")]
+    pub api_key: Option<SecretString>,
+    #[serde(with = "Is::<Option<FilePath>>")]
+    pub api_key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inbox {
+    pub watch: bool,
+    #[serde(with = "Is::<Length>")]
+    pub interval: Duration,
+    /// `None`: a table of the main database.
+    #[serde(default, with = "Is::<Option<FilePath>>")]
+    pub database: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Polling {
+    /// Never empty.
+    #[serde(with = "Is::<Steps>")]
+    pub steps: Vec<Duration>,
+    #[serde(with = "Is::<Length>")]
+    pub give_up_after: Duration,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Submit {
+    #[serde(with = "Is::<Whole<1, 2000>>")]
+    pub batch_size: u32,
+    pub precheck: bool,
+    #[serde(with = "Is::<Length>")]
+    pub verify_after: Duration,
+    #[serde(with = "Is::<Length>")]
+    pub decide_after: Duration,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credits {
+    #[serde(with = "Is::<Amount>")]
+    pub approve_above: i64,
+    #[serde(with = "Is::<Amount>")]
+    pub min_balance: i64,
+    #[serde(default, with = "Is::<Option<Amount>>")]
+    pub daily_limit: Option<i64>,
+    pub price: Price,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    #[serde(with = "Is::<Cost>")]
+    pub email: i64,
+    #[serde(with = "Is::<Cost>")]
+    pub phone: i64,
+    #[serde(with = "Is::<Cost>")]
+    pub event: i64,
+    #[serde(with = "Is::<Cost>")]
+    pub search: i64,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimit {
+    #[serde(with = "Is::<Whole<1, 100_000>>")]
+    pub per_minute: u32,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// A socket address, or "" for off.
+    #[serde(with = "Is::<Listen>")]
+    pub listen: String,
+    #[serde(default, with = "Is::<Option<FilePath>>")]
+    pub token_file: Option<PathBuf>,
+}
+
+impl Http {
+    /// Where to listen; `None` when it is off.
+    pub fn address(&self) -> Option<SocketAddr> {
+        rules::listen(&self.listen).ok().flatten()
+    }
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Notify {
+    #[serde(default, with = "Is::<Option<WebhookUrl>>")]
+    pub url: Option<String>,
+    #[serde(default, with = "Is::<Option<FilePath>>")]
+    pub secret_file: Option<PathBuf>,
+}
+
+/// Many receivers put their secret into the path of the address, so it is not shown.
+impl fmt::Debug for Notify {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notify")
+            .field("url", &self.url.as_ref().map(|_| "[REDACTED]"))
+            .field("secret_file", &self.secret_file)
+            .finish()
+    }
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    #[serde(default, with = "Is::<Option<Length>>")]
+    pub contacts: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    #[serde(with = "Is::<Word>")]
+    pub format: LogFormat,
+    #[serde(with = "Is::<LogLevel>")]
+    pub level: String,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Auto,
+    Pretty,
+    Json,
+}
