@@ -38,15 +38,38 @@ pub(super) fn read_file(inputs: &Inputs) -> Result<Option<(PathBuf, String)>, Co
     Ok(None)
 }
 
-/// Variables with our prefix that are not keys: what clap and the tests read, and what Kubernetes sets in
-/// every pod when a Service is called `unlockd`.
+/// Whether a variable must be a key: it has our prefix, and is not one that clap or the tests read, or that
+/// Kubernetes makes.
 pub(super) fn is_configuration(name: &str) -> bool {
     let ours = name.strip_prefix(PREFIX).filter(|rest| *rest != "CONFIG");
-    ours.is_some_and(|rest| {
-        let of_kubernetes = rest == "PORT" || rest.starts_with("PORT_") || rest.starts_with("SERVICE_");
-        let of_tests = cfg!(debug_assertions) && (rest.starts_with("FAIL") || rest == "WITHOUT");
-        !of_kubernetes && !of_tests
-    })
+    let of_tests = |rest: &str| cfg!(debug_assertions) && rest.starts_with("FAIL");
+    ours.is_some_and(|rest| !of_tests(rest)) && !is_of_kubernetes(name)
+}
+
+/// Whether Kubernetes sets this variable for a Service of the namespace, in each pod: a Service `unlockd-page`
+/// with a port `metrics` makes `UNLOCKD_PAGE_SERVICE_HOST`, `UNLOCKD_PAGE_SERVICE_PORT`,
+/// `UNLOCKD_PAGE_SERVICE_PORT_METRICS`, `UNLOCKD_PAGE_PORT`, and `UNLOCKD_PAGE_PORT_8787_TCP` with and without
+/// `_PROTO`, `_PORT` or `_ADDR`. No part of such a name is empty, so it has no two underscores in
+/// these places, which a key has between its levels.
+fn is_of_kubernetes(name: &str) -> bool {
+    let is_part = |text: &str| {
+        let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+        edge(text.chars().next()) && edge(text.chars().next_back())
+    };
+    let is_of = |service: &str, port: &str| {
+        is_part(service) && (port.is_empty() || port.strip_prefix('_').is_some_and(is_part))
+    };
+    let is_link = |port: &str| {
+        let mut parts = port.split('_');
+        parts.next().is_some_and(|number| number.parse::<u16>().is_ok())
+            && parts.next().is_some_and(|protocol| ["TCP", "UDP", "SCTP"].contains(&protocol))
+            && parts.next().is_none_or(|what| ["PROTO", "PORT", "ADDR"].contains(&what))
+            && parts.next().is_none()
+    };
+    name.strip_suffix("_SERVICE_HOST").is_some_and(is_part)
+        || name.rsplit_once("_SERVICE_PORT").is_some_and(|(service, port)| is_of(service, port))
+        || name.strip_suffix("_PORT").is_some_and(is_part)
+        || name.rsplit_once("_PORT_").is_some_and(|(service, port)| is_part(service) && is_link(port))
 }
 
 /// The key that a variable names. An account's name may itself contain two underscores, and keeps the
@@ -64,4 +87,54 @@ pub(super) fn path_of(variable: &str, known: &[String]) -> Vec<String> {
         path = vec![first.clone(), same.unwrap_or(name), last.clone()];
     }
     path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::suggest;
+
+    #[test]
+    fn what_kubernetes_makes_for_a_service_is_no_configuration() {
+        // The parts of the name of a Service: also one that itself has words of Kubernetes in it.
+        for service in
+            ["UNLOCKD", "UNLOCKD_METRICS", "UNLOCKD_PORT_8", "UNLOCKD_API", "UNLOCKD_2", "UNLOCKD__X"]
+        {
+            for variable in [
+                "SERVICE_HOST",
+                "SERVICE_PORT",
+                "SERVICE_PORT_HTTP",
+                "SERVICE_PORT_HTTP_METRICS",
+                "PORT",
+                "PORT_8787_TCP",
+                "PORT_8787_TCP_PROTO",
+                "PORT_8787_TCP_PORT",
+                "PORT_8787_TCP_ADDR",
+                "PORT_53_UDP",
+                "PORT_53_SCTP_ADDR",
+            ] {
+                let name = format!("{service}_{variable}");
+                assert!(!is_configuration(&name), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_key_is_taken_for_a_variable_of_kubernetes() {
+        for key in suggest::keys() {
+            assert!(is_configuration(&suggest::variable(&key)), "{key}");
+        }
+        // An account may be called anything; and a port of ours would be a level of its own.
+        for name in [
+            "UNLOCKD_ACCOUNTS__CRM_PORT__API_KEY",
+            "UNLOCKD_ACCOUNTS__X_SERVICE_PORT__API_KEY",
+            "UNLOCKD_ACCOUNTS__X_PORT_80_TCP__API_KEY_FILE",
+            "UNLOCKD_HTTP__PORT",
+            "UNLOCKD_SERVICE_HOSTS",
+            "UNLOCKD_PORT_X_TCP",
+            "UNLOCKD_PORT_80_TCP_SPEED",
+        ] {
+            assert!(is_configuration(name), "{name}");
+        }
+    }
 }

@@ -117,6 +117,8 @@ fn variables_that_are_not_keys_are_left_alone() {
         ("UNLOCKD_PORT", "tcp://10.0.0.1:8787"),
         ("UNLOCKD_PORT_8787_TCP_ADDR", "10.0.0.1"),
         ("UNLOCKD_SERVICE_HOST", "10.0.0.1"),
+        ("UNLOCKD_METRICS_PORT", "tcp://10.0.48.109:9106"),
+        ("UNLOCKD_METRICS_SERVICE_PORT_HTTP", "9106"),
         ("unlockd_database", "x"),
         ("MY_UNLOCKD_DATABASE", "x"),
     ]);
