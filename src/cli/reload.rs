@@ -1,8 +1,9 @@
 //! Puts changes of the configuration file and of key files in force while the daemon runs.
 //!
 //! `notify` watches the directories and not the files, since editors and orchestrators replace a
-//! file rather than write it; SIGHUP does the same by hand. What a hint means is found by reading:
-//! a broken edit is said and changes nothing, a change that needs a restart is said as such.
+//! file rather than write it; SIGHUP does the same by hand. What a hint means is found by reading: a
+//! broken edit is reported and changes nothing, and so is a file that is gone or empty; a change that
+//! needs a restart is reported as such.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -99,8 +100,8 @@ fn watch_directories(watcher: &mut impl Watcher, watched: &mut BTreeSet<PathBuf>
     }
 }
 
-/// Reads everything again. Returns what is wrong and stays wrong until somebody mends it; what was
-/// said at the last look is not said again.
+/// Reads everything again. Returns what is wrong and stays wrong until somebody fixes it; what was
+/// reported at the last look is not reported again.
 async fn reload(
     context: &Context,
     log: &LogHandle,
@@ -110,31 +111,31 @@ async fn reload(
 ) -> BTreeSet<String> {
     let mut wrong = BTreeSet::new();
     let old = deps.config();
-    let new = match config::load(&context.inputs()) {
+    let new = match config::reload(&context.inputs(), &old) {
         Ok(new) => new,
         Err(error) => {
-            wrong.insert(format!("the configuration was not taken, and the running one stays: {error}"));
+            wrong.insert(format!("the configuration was rejected; the current one stays in force: {error}"));
             tell(&wrong, said);
             return wrong;
         }
     };
     let changes = config::changes(&old, &new);
     for key in &changes.needs_restart {
-        wrong.insert(format!("{key} has changed in the configuration, and takes effect at the next start"));
+        wrong.insert(format!("{key} changed in the configuration and takes effect at the next start"));
     }
     for key in &changes.live {
-        tracing::info!(key, "changed in the configuration, and is in force");
+        tracing::info!(key, "changed in the configuration and now in force");
     }
     about_accounts(deps, &new, &mut wrong).await;
     if old.log.level != new.log.level
         && let Err(error) = log.set_level(&new.log.level)
     {
-        wrong.insert(format!("the log level was not taken: {error}"));
+        wrong.insert(format!("the log level was rejected: {error}"));
     }
     tell(&wrong, said);
     // Keys are read again in any case: a key file's content is no configuration.
     if let Err(error) = deps.reconfigure(Arc::new(config::in_force(&old, new))).await {
-        tracing::error!(error = %error, "the configuration was not taken");
+        tracing::error!(error = %error, "the configuration could not be put in force");
     }
     // Cheap, and every 10 s at most when nothing has changed: a key file may be new.
     signals.wake();

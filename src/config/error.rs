@@ -17,6 +17,9 @@ pub enum ConfigError {
         why_this: &'static str,
         cause: io::Error,
     },
+    /// Only for a configuration that runs: at the start an empty file is one without keys.
+    #[error("the configuration file {} is empty now", path.display())]
+    Empty { path: PathBuf },
     #[error("{}, line {line}: {message}", path.display())]
     Syntax { path: PathBuf, line: usize, message: String },
     /// One line for each mistake; never empty.

@@ -50,12 +50,13 @@ impl Provider for Layer {
 }
 
 impl Layers {
-    pub(super) fn collect(inputs: &Inputs) -> Result<Self, ConfigError> {
+    /// `in_force` is the file of the configuration that runs: it is read again, and no other in its place.
+    pub(super) fn collect(inputs: &Inputs, in_force: Option<&Path>) -> Result<Self, ConfigError> {
         let defaults = parse(Path::new("default.toml"), DEFAULTS)?;
         let mut layers =
             Self { merged: Figment::new(), defaults: defaults.clone(), problems: Vec::new(), file: None };
         layers.add("the built-in defaults".to_owned(), defaults);
-        if let Some((path, text)) = sources::read_file(inputs)? {
+        if let Some((path, text)) = sources::read_file(inputs, in_force)? {
             let values = parse(&path, &text)?;
             layers.file = Some((path.clone(), text));
             layers.add(path.display().to_string(), values);

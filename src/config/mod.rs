@@ -94,7 +94,23 @@ impl fmt::Debug for Inputs {
 
 /// Merges the layers and checks them. The configuration is complete and sound, or there is none.
 pub fn load(inputs: &Inputs) -> Result<Config, ConfigError> {
-    let layers = layers::Layers::collect(inputs)?;
+    load_for(inputs, None)
+}
+
+/// Loads again for a program that runs with `running`. The file that it runs with must still be there, and
+/// must not have become empty: programs that replace a file do so in several steps, and with the defaults
+/// in its place every limit that it sets would be gone.
+pub fn reload(inputs: &Inputs, running: &Config) -> Result<Config, ConfigError> {
+    load_for(inputs, Some(running))
+}
+
+fn load_for(inputs: &Inputs, running: Option<&Config>) -> Result<Config, ConfigError> {
+    let layers = layers::Layers::collect(inputs, running.and_then(|running| running.origin.as_deref()))?;
+    let empty = layers
+        .file
+        .as_ref()
+        .filter(|(_, text)| text.trim_matches(['\u{feff}', ' ', '\t', '\r', '\n']).is_empty())
+        .map(|(path, _)| path.clone());
     let mut config = read::read(layers).map_err(ConfigError::Invalid)?;
     // The layer holds it as text, which a path need not be.
     if let Some(database) = &inputs.overrides.database {
@@ -102,7 +118,12 @@ pub fn load(inputs: &Inputs) -> Result<Config, ConfigError> {
     }
     // The same file twice would be opened twice, and wait for its own lock.
     config.inbox.database = config.inbox.database.filter(|inbox| *inbox != config.database);
-    Ok(config)
+    match (running, empty) {
+        (Some(running), Some(path)) if !changes(running, &config).is_empty() => {
+            Err(ConfigError::Empty { path })
+        }
+        _ => Ok(config),
+    }
 }
 
 #[cfg(test)]

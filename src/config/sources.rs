@@ -9,15 +9,20 @@ use super::{ConfigError, Inputs};
 
 const PREFIX: &str = "UNLOCKD_";
 
-/// The file the user named, which must exist, or the first of the usual ones that does.
-pub(super) fn read_file(inputs: &Inputs) -> Result<Option<(PathBuf, String)>, ConfigError> {
+/// The file in force or the one that the user named, which must exist; else the first of the usual ones
+/// that does.
+pub(super) fn read_file(
+    inputs: &Inputs,
+    in_force: Option<&Path>,
+) -> Result<Option<(PathBuf, String)>, ConfigError> {
     let from_env = inputs.env.iter().find(|(name, text)| name == "UNLOCKD_CONFIG" && !text.is_empty());
-    let named = match (&inputs.file, from_env) {
-        (Some(path), _) => Some((inputs.cwd.join(path), "named by --config")),
-        (None, Some((_, path))) => {
+    let named = match (in_force, &inputs.file, from_env) {
+        (Some(path), ..) => Some((path.to_owned(), "which is in force")),
+        (None, Some(path), _) => Some((inputs.cwd.join(path), "named by --config")),
+        (None, None, Some((_, path))) => {
             Some((inputs.cwd.join(path), "named by environment variable UNLOCKD_CONFIG"))
         }
-        (None, None) => None,
+        (None, None, None) => None,
     };
     let unreadable =
         |path: &Path, why_this, cause| ConfigError::Unreadable { path: path.to_owned(), why_this, cause };

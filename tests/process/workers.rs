@@ -157,15 +157,45 @@ async fn a_broken_edit_changes_nothing_and_a_good_one_takes_effect_without_a_res
     let mut worker = town.start();
     town.until("select count(*) from worker_lease where token = 2", 1).await;
     std::fs::write(town.path("unlockd.toml"), format!("{good}\nnonsense = 1\n")).expect("it is written");
-    town.until_logged("was not taken, and the running one stays").await;
+    town.until_logged("was rejected; the current one stays in force").await;
     town.insert(100..110).await;
     town.until("select count(*) from requests where status = 'done' and inbox_is_behind = 0", 1).await;
 
     let careful = good.replace("approve_above = 100000", "approve_above = 10");
     std::fs::write(town.path("unlockd.toml"), careful).expect("it is written");
-    town.until_logged("changed in the configuration, and is in force").await;
+    town.until_logged("changed in the configuration and now in force").await;
     town.insert(200..210).await;
     town.until("select count(*) from inbox where status = 'awaiting_approval'", 1).await;
+    worker.kill().expect("the worker is there");
+    worker.wait().expect("it is dead");
+}
+
+/// Editors and orchestrators replace a file in several steps, and each of them may be all that the worker
+/// sees: without a file the built-in defaults would approve what this one holds back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_file_that_is_gone_or_empty_lifts_no_limit() {
+    let town = Town::new(hostile()).await;
+    let (file, away) = (town.path("unlockd.toml"), town.path("unlockd.toml~"));
+    let text = std::fs::read_to_string(&file).expect("the configuration");
+    let careful = text.replace("approve_above = 100000", "approve_above = 10");
+    std::fs::write(&file, &careful).expect("it is written");
+    // Found in the working directory, not named.
+    let mut worker = town.start();
+    town.until("select count(*) from worker_lease where token = 2", 1).await;
+    std::fs::rename(&file, &away).expect("it is moved away");
+    town.until_logged("(which is in force): No such file").await;
+    std::fs::write(&file, "\n").expect("it is emptied");
+    town.until_logged("is empty now").await;
+    town.insert(100..110).await;
+    town.until("select count(*) from inbox where status = 'awaiting_approval'", 1).await;
+
+    // A ConfigMap: the name is a link into a folder that is swapped as a whole.
+    std::fs::write(&away, careful.replace("approve_above = 10", "approve_above = 200000")).expect("written");
+    std::fs::remove_file(&file).expect("removed");
+    std::os::unix::fs::symlink(&away, &file).expect("linked");
+    town.until_logged("credits.approve_above").await;
+    town.insert(200..210).await;
+    town.until("select count(*) from requests where status = 'done' and inbox_is_behind = 0", 1).await;
     worker.kill().expect("the worker is there");
     worker.wait().expect("it is dead");
 }

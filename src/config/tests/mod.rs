@@ -110,6 +110,45 @@ fn a_named_file_must_exist() {
     );
 }
 
+/// What a file does that runs and is then replaced in several steps, or lost.
+#[test]
+fn a_file_in_force_that_is_gone_or_empty_is_an_error_and_no_other_takes_its_place() {
+    let p = place("credits.daily_limit = 5");
+    fs::create_dir_all(p.dir.path().join("etc")).unwrap();
+    fs::write(p.dir.path().join("etc/unlockd.toml"), "").unwrap();
+    let file = p.dir.path().join("unlockd.toml");
+    let running = p.load();
+    let said = |p: &Place| {
+        let said = reload(&p.inputs, &running).unwrap_err().to_string();
+        said.replace(&p.dir.path().display().to_string(), "DIR")
+    };
+    assert!(reload(&p.inputs, &running).is_ok());
+    fs::remove_file(&file).unwrap();
+    let gone = "cannot read the configuration file DIR/unlockd.toml (which is in force): No such file";
+    assert!(said(&p).starts_with(gone), "{}", said(&p));
+    fs::create_dir(&file).unwrap();
+    assert!(said(&p).contains("(which is in force): Is a directory"), "{}", said(&p));
+    fs::remove_dir(&file).unwrap();
+    for empty in ["", " \n\n", "\u{feff}"] {
+        fs::write(&file, empty).unwrap();
+        assert_eq!(said(&p), "the configuration file DIR/unlockd.toml is empty now", "{empty:?}");
+    }
+    // At the start an empty file is one without keys, and so is one with comments only.
+    assert_eq!(p.load().credits.daily_limit, None);
+    fs::write(&file, "# nothing of all that any more\n").unwrap();
+    assert_eq!(reload(&p.inputs, &running).unwrap().credits.daily_limit, None);
+    // What started with an empty file is not disturbed by it.
+    fs::write(&file, "").unwrap();
+    let empty = p.load();
+    assert!(reload(&p.inputs, &empty).is_ok());
+    // And what started without one takes the first that appears.
+    fs::remove_file(&file).unwrap();
+    fs::remove_file(p.dir.path().join("etc/unlockd.toml")).unwrap();
+    let without = p.load();
+    fs::write(&file, "credits.daily_limit = 6").unwrap();
+    assert_eq!(reload(&p.inputs, &without).unwrap().credits.daily_limit, Some(6));
+}
+
 #[test]
 fn variables_that_are_not_keys_are_left_alone() {
     let p = place("").env(&[
