@@ -32,7 +32,7 @@ fn every_key_is_settable_from_the_environment_and_its_change_is_live_as_the_cont
         let seen = changes(&old.load(), &new.load());
         let (named, other) =
             if is_live(&key) { (seen.live, seen.needs_restart) } else { (seen.needs_restart, seen.live) };
-        assert_eq!(named, [key.clone()]);
+        assert_eq!(named, std::slice::from_ref(&key));
         assert!(other.is_empty(), "{key}: {other:?}");
     }
 }
