@@ -4,7 +4,8 @@
 //! suspects in this module (see `.clippy.toml`), and a test in `tests/it` refuses imports from the
 //! shell. Time comes in as [`Millis`], randomness as a number between 0 and 1.
 //!
-//! In the order in which one inbox row meets them: [`request`] reads the row, [`credits`] says what it
+//! In the order in which one inbox row meets them: [`request`] reads the row
+//! and [`id_list`] the ids in it, [`credits`] says what it
 //! may cost and whether that may be spent now, [`job`] owns the states of a remote task, [`failure`]
 //! says what a failed call means, [`pacing`] says when the next call is due, [`rate`] whether the limit lets
 //! it go and [`turns`] which goes first, [`division`] and
@@ -19,6 +20,7 @@ pub mod direct;
 pub mod division;
 pub mod doubt;
 pub mod failure;
+pub mod id_list;
 pub mod ids;
 pub mod job;
 pub mod listing;

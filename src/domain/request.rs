@@ -4,12 +4,11 @@
 //! says what is wrong and what would be right; it never repeats the row's content, which may hold
 //! personal data. Good ids beside bad ones are taken, and the bad ones become `invalid` items.
 
-use std::collections::HashSet;
-
-use serde_json::value::RawValue;
-
 use super::credits::Credits;
+use super::id_list::{self, Unreadable};
 use super::ids::{AccountId, Action, Channel, EventId, PersonnelId, TaskId};
+
+pub use super::id_list::Contacts;
 
 /// A row of the inbox table as it was read.
 #[derive(Clone, Debug, Default)]
@@ -72,14 +71,6 @@ impl UnlockRequest {
     }
 }
 
-/// The distinct contacts of a row, in its order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Contacts {
-    pub valid: Vec<PersonnelId>,
-    /// What stood in the place of an id, cut to 100 characters.
-    pub invalid: Vec<String>,
-}
-
 /// Why a row makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
@@ -93,10 +84,8 @@ pub enum Rejection {
     NoEventId { action: Action },
     #[error("personnel_ids is missing: give a JSON array of ids, such as [\"789\",\"790\"]")]
     NoPersonnelIds,
-    #[error("personnel_ids is not JSON: give an array of ids, such as [\"789\",\"790\"]")]
-    NotJson,
-    #[error("personnel_ids is {found}, not an array: give ids like [\"789\",\"790\"]")]
-    NotAnArray { found: &'static str },
+    #[error(transparent)]
+    PersonnelIds(#[from] Unreadable),
     #[error("personnel_ids is empty: give at least one id")]
     NoContacts,
     #[error("none of the {count} personnel_ids is an id: an id is 1 to 20 digits")]
@@ -196,14 +185,14 @@ fn wish(row: &RawRow, action: Action, event_id: Option<&EventId>) -> Result<Wish
             channel,
             task_id: TaskId::parse(task).ok_or(Rejection::BadTaskId)?,
             contacts: match &row.personnel_ids {
-                Some(text) => contacts(text)?,
+                Some(text) => id_list::read(text)?,
                 None => Contacts::default(),
             },
         }),
         (None, Some(_)) => Err(Rejection::TaskIdWithoutContacts),
         (Some(channel), None) => {
             let text = row.personnel_ids.as_deref().ok_or(Rejection::NoPersonnelIds)?;
-            let contacts = contacts(text)?;
+            let contacts = id_list::read(text)?;
             match (contacts.valid.is_empty(), contacts.invalid.len()) {
                 (true, 0) => Err(Rejection::NoContacts),
                 (true, count) => Err(Rejection::OnlyInvalidIds { count }),
@@ -229,56 +218,19 @@ fn search(row: &RawRow, action: Action) -> Result<Wish, Rejection> {
     Ok(Wish::Search { query: query.to_owned(), max_pages })
 }
 
-/// Reads the array of ids: strings or whole numbers, repeats once. Read as raw text, since a
-/// number of twenty digits must not pass through a float.
-fn contacts(text: &str) -> Result<Contacts, Rejection> {
-    let array: Vec<&RawValue> = serde_json::from_str(text).map_err(|_| not_an_array(text))?;
-    let (mut contacts, mut seen) = (Contacts::default(), HashSet::with_capacity(array.len()));
-    for element in array {
-        let raw = element.get();
-        let text = match raw.as_bytes()[0] {
-            b'"' => serde_json::from_str::<String>(raw).unwrap_or_else(|_| raw.to_owned()),
-            _ => raw.to_owned(),
-        };
-        let id: String = text.trim().chars().take(100).collect();
-        if !seen.insert(id.clone()) {
-            continue;
-        }
-        match PersonnelId::parse(&id) {
-            Some(personnel_id) => contacts.valid.push(personnel_id),
-            None => contacts.invalid.push(id),
-        }
-    }
-    Ok(contacts)
-}
-
 /// The contacts that a rejected row names, as far as they can be read: each of them gets an outcome. An
 /// action that nobody knows may not be about contacts at all.
 pub fn named(row: &RawRow) -> Contacts {
     match (Action::parse(&row.action).and_then(Action::channel), &row.personnel_ids) {
-        (Some(_), Some(text)) => contacts(text).unwrap_or_default(),
+        (Some(_), Some(text)) => id_list::read(text).unwrap_or_default(),
         _ => Contacts::default(),
-    }
-}
-
-fn not_an_array(text: &str) -> Rejection {
-    match serde_json::from_str::<serde_json::Value>(text) {
-        Err(_) => Rejection::NotJson,
-        Ok(value) => Rejection::NotAnArray {
-            found: match value {
-                serde_json::Value::Null => "null",
-                serde_json::Value::Bool(_) => "a truth value",
-                serde_json::Value::Number(_) => "a number",
-                serde_json::Value::String(_) => "a string",
-                serde_json::Value::Object(_) => "an object",
-                serde_json::Value::Array(_) => "nested too deeply",
-            },
-        },
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use proptest::prelude::*;
 
     use super::*;
