@@ -5,7 +5,7 @@
 //! shell. Time comes in as [`Millis`], randomness as a number between 0 and 1.
 //!
 //! In the order in which one inbox row meets them: [`request`] reads the row
-//! and [`id_list`] the ids in it, [`credits`] says what it
+//! and [`id_list`] the ids in it, each by [`id_text`], [`credits`] says what it
 //! may cost and whether that may be spent now, [`job`] owns the states of a remote task, [`failure`]
 //! says what a failed call means, [`pacing`] says when the next call is due, [`rate`] whether the limit lets
 //! it go and [`turns`] which goes first, [`division`] and
@@ -21,6 +21,7 @@ pub mod division;
 pub mod doubt;
 pub mod failure;
 pub mod id_list;
+pub mod id_text;
 pub mod ids;
 pub mod job;
 pub mod listing;

@@ -4,8 +4,11 @@
 //! says what is wrong and what would be right; it never repeats the row's content, which may hold
 //! personal data. Good ids beside bad ones are taken, and the bad ones become `invalid` items.
 
+use std::borrow::Cow;
+
 use super::credits::Credits;
 use super::id_list::{self, Unreadable};
+use super::id_text::{self, Number, Point};
 use super::ids::{AccountId, Action, Channel, EventId, PersonnelId, TaskId};
 
 pub use super::id_list::Contacts;
@@ -80,6 +83,8 @@ pub enum Rejection {
     UnknownAction,
     #[error("event_id must be 1 to 100 visible characters without / ? # % \\ and quotes")]
     BadEventId,
+    #[error("{column} was bound as a floating-point number and lost digits: bind it as text")]
+    DigitsLost { column: &'static str },
     #[error("event_id is missing: {action} needs it")]
     NoEventId { action: Action },
     #[error("personnel_ids is missing: give a JSON array of ids, such as [\"789\",\"790\"]")]
@@ -135,7 +140,7 @@ pub fn parse(row: &RawRow, accounts: &[AccountId]) -> Result<UnlockRequest, Reje
         None | Some("") => None,
         // A search has no event: like every column that an action does not have, it is not looked at.
         Some(_) if action.is_search() => None,
-        Some(text) => Some(EventId::parse(text).ok_or(Rejection::BadEventId)?),
+        Some(text) => Some(EventId::parse(&id_column(text, "event_id")?).ok_or(Rejection::BadEventId)?),
     };
     if row.max_credits.is_some_and(|max| max < 0) {
         return Err(Rejection::NegativeMaxCredits);
@@ -150,6 +155,19 @@ pub fn parse(row: &RawRow, accounts: &[AccountId]) -> Result<UnlockRequest, Reje
     };
     refuse_unused(row, action)?;
     Ok(request)
+}
+
+/// An id as a column holds it. JavaScript knows no whole numbers, so a program that binds 139574 leaves
+/// `139574.0` in a column of text. SQLite writes such a number with a point, always.
+fn id_column<'a>(text: &'a str, column: &'static str) -> Result<Cow<'a, str>, Rejection> {
+    if !text.contains('.') {
+        return Ok(Cow::Borrowed(text));
+    }
+    match id_text::whole_number(text, Point::Decimal) {
+        Number::Whole(digits) => Ok(Cow::Owned(digits)),
+        Number::DigitsLost => Err(Rejection::DigitsLost { column }),
+        Number::Other => Ok(Cow::Borrowed(text)),
+    }
 }
 
 /// Nothing that a row asks for is dropped in silence. An empty column asks for nothing.
@@ -183,7 +201,7 @@ fn wish(row: &RawRow, action: Action, event_id: Option<&EventId>) -> Result<Wish
     match (action.channel(), task_id) {
         (Some(channel), Some(task)) => Ok(Wish::Adopt {
             channel,
-            task_id: TaskId::parse(task).ok_or(Rejection::BadTaskId)?,
+            task_id: TaskId::parse(&id_column(task, "task_id")?).ok_or(Rejection::BadTaskId)?,
             contacts: match &row.personnel_ids {
                 Some(text) => id_list::read(text)?,
                 None => Contacts::default(),
@@ -398,6 +416,31 @@ mod tests {
                 parse(&RawRow { max_credits, approved, ..row("[1]") }, &accounts()).expect("makes sense");
             assert_eq!((request.max_credits, request.approved), (max_credits.map(Credits), approved == 1));
         }
+    }
+
+    /// better-sqlite3 binds every number as a double; above 2^53 it may be another one by then.
+    #[test]
+    fn a_number_in_a_text_column_is_the_whole_number_that_was_meant() {
+        let event = |text: &str| RawRow { event_id: Some(text.into()), ..row("[1]") };
+        for (written, id) in [
+            ("139574.0", "139574"),
+            ("1.39574e+05", "139574"),
+            ("139574", "139574"),
+            ("0139574", "0139574"),
+            ("12e4", "12e4"),
+            ("v1.0", "v1.0"),
+        ] {
+            let request = parse(&event(written), &accounts()).expect("makes sense");
+            assert_eq!(request.event_id.expect("an event").as_str(), id, "{written}");
+        }
+        for lost in ["1.39574e+21", "1.23456789012346e+15", "9007199254740993.0"] {
+            let reason = parse(&event(lost), &accounts()).expect_err(lost);
+            assert_eq!(reason, Rejection::DigitsLost { column: "event_id" });
+        }
+        let adopt = |task: &str| RawRow { task_id: Some(task.into()), personnel_ids: None, ..row("") };
+        let wish = parse(&adopt("321.0"), &accounts()).expect("makes sense").wish;
+        assert!(matches!(wish, Wish::Adopt { task_id, .. } if task_id.as_str() == "321"));
+        assert_eq!(parse(&adopt("1.0e+15"), &accounts()), Err(Rejection::DigitsLost { column: "task_id" }));
     }
 
     #[test]
