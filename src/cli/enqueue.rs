@@ -40,9 +40,12 @@ pub(super) struct Wanted {
     /// Pages of a search to buy at most, 100 results each
     #[arg(long, value_name = "N", conflicts_with_all = ["ids", "file", "unlock_event"])]
     max_pages: Option<u32>,
-    /// One id a line, or CSV with a column personnel_id; `-` is standard input
+    /// One id a line, or CSV with a column personnel_id in any spelling; `-` is standard input
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// The column of the file that holds the ids, when it is not called personnel_id
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["unlock_event", "search_companies", "search_events"])]
+    column: Option<String>,
     /// Your own words, carried to every result
     #[arg(long, value_name = "R")]
     reference: Option<String>,
@@ -66,6 +69,8 @@ pub(super) struct Understood {
     pub(super) request: UnlockRequest,
     /// Ids as they were given, repeats included.
     pub(super) given: usize,
+    /// The files that were read, and what of them was not taken.
+    pub(super) lists: Vec<ids::List>,
 }
 
 impl Understood {
@@ -90,13 +95,15 @@ impl Wanted {
     /// Reads the ids and checks the row as the worker will.
     pub(super) fn understand(self, config: &Config) -> Result<Understood, Failure> {
         let (action, event_id, query) = self.what();
-        let ids = match action.channel() {
-            Some(_) => ids::collect(&self.ids, self.file.as_deref()).map_err(|error| {
-                Failure::usage(anyhow::anyhow!("{error:#}\nNothing was written and nothing is bought."))
-            })?,
-            None => vec![],
+        let ids::Collected { ids, lists } = match action.channel() {
+            Some(_) => {
+                ids::collect(&self.ids, self.file.as_deref(), self.column.as_deref()).map_err(|error| {
+                    Failure::usage(anyhow::anyhow!("{error:#}\nNothing was written and nothing is bought."))
+                })?
+            }
+            None => ids::Collected::default(),
         };
-        let row = Enqueue {
+        let mut row = Enqueue {
             account: self.account,
             action: action.to_string(),
             event_id,
@@ -109,7 +116,9 @@ impl Wanted {
             max_credits: self.max_credits,
             approved: self.approve,
         };
-        Ok(Understood { request: parse(&row, config)?, given: ids.len(), row })
+        let request = parse(&row, config)?;
+        row.event_id = request.event_id.as_ref().map(ToString::to_string);
+        Ok(Understood { request, given: ids.len(), lists, row })
     }
 
     /// The action, its event, and its query.
@@ -161,6 +170,7 @@ fn parse(row: &Enqueue, config: &Config) -> Result<UnlockRequest, Failure> {
 Examples:
   unlockd enqueue --event 139574 789 790
   unlockd enqueue --event 139574 --file leads.csv --reference crm-export-17 --dedupe-key crm-17 --wait
+  unlockd enqueue --file hubspot.csv --column 'Lensmor Personnel ID'
   cut -f1 ids.tsv | unlockd enqueue --phones --max-credits 3000 -
   unlockd enqueue --unlock-event 139574 --approve --wait
   unlockd enqueue --search-companies Acme --max-pages 2
@@ -184,6 +194,8 @@ struct Written {
     id: i64,
     /// False: a row with the dedupe key was there already, and nothing was written.
     created: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lists: Vec<ids::List>,
 }
 
 pub(super) async fn run(context: Context, args: Args) -> Outcome {
@@ -200,7 +212,8 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
         Wish::Search { max_pages, .. } => format!("at most {max_pages} pages of a search"),
         _ => plural(understood.contacts().valid.len() as i64, "contact"),
     };
-    write(&config, understood.row, &what, args.wait, args.json).await
+    let (wait, json) = (args.wait, args.json);
+    write(&config, understood.row, understood.lists, &what, Answer { wait, json }).await
 }
 
 #[derive(clap::Args)]
@@ -242,20 +255,32 @@ pub(super) async fn adopt(context: Context, args: Adopt) -> Outcome {
     };
     parse(&row, &config)?;
     let what = format!("task {} is to be followed, and buys nothing", row.task_id.as_deref().unwrap_or(""));
-    write(&config, row, &what, false, args.json).await
+    write(&config, row, vec![], &what, Answer { wait: false, json: args.json }).await
 }
 
-async fn write(config: &Config, row: Enqueue, what: &str, wait: bool, json: bool) -> Outcome {
+/// How the caller wants to be told.
+struct Answer {
+    wait: bool,
+    json: bool,
+}
+
+async fn write(
+    config: &Config,
+    row: Enqueue,
+    lists: Vec<ids::List>,
+    what: &str,
+    Answer { wait, json }: Answer,
+) -> Outcome {
     let store = open(config).await?;
     let (account, key) = (row.account.clone(), row.dedupe_key.clone());
     let written = match inbox::insert(&store, row).await? {
-        Some(id) => Written { id, created: true },
+        Some(id) => Written { id, created: true, lists },
         None => {
             let key = key.unwrap_or_default();
             let id = inbox::find_dedupe_key(&store, &account, &key).await?.ok_or_else(|| {
                 anyhow::anyhow!("the row with this dedupe key went away; nothing was written: try again")
             })?;
-            Written { id, created: false }
+            Written { id, created: false, lists }
         }
     };
     let id = written.id;

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::account::{deps, fresh_balance};
 use super::enqueue::{Understood, Wanted};
+use super::ids::List;
 use super::show::{self, grouped};
 use super::{Context, Outcome, open};
 use crate::config::Config;
@@ -77,6 +78,9 @@ struct Plan {
     balance_after: Option<i64>,
     available: Option<i64>,
     available_after: Option<i64>,
+    /// The files that were read, and what of them was not taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lists: Vec<List>,
 }
 
 pub(super) async fn run(context: Context, args: Args) -> Outcome {
@@ -109,6 +113,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
         }
         None => {}
     }
+    plan.lists = understood.lists;
     if args.json {
         return Ok(show::json(&plan)?);
     }
@@ -170,6 +175,7 @@ async fn plan(
         balance_after: None,
         available: None,
         available_after: None,
+        lists: vec![],
     })
 }
 
