@@ -12,12 +12,6 @@ pub(super) struct Record<'a> {
     pub(super) cells: Vec<Cow<'a, str>>,
 }
 
-impl Record<'_> {
-    pub(super) fn is_blank(&self) -> bool {
-        matches!(self.cells.as_slice(), [cell] if cell.trim().is_empty())
-    }
-}
-
 /// A quote that opens on this line and is not closed where a cell may end.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct OpenQuote {
@@ -41,6 +35,17 @@ impl<'a> Records<'a> {
     /// What was not read yet, and its line.
     pub(super) fn rest(&self) -> (&'a str, usize) {
         (self.rest, self.line)
+    }
+
+    /// What follows, when the next line is blank. `""` is not: so pandas writes a row of one empty cell.
+    fn after_blank_line(&self) -> Option<&'a str> {
+        let (line, after) = match self.rest.split_once('\n') {
+            Some(split) => split,
+            None if self.rest.is_empty() => return None,
+            None => (self.rest, ""),
+        };
+        let is_blank = line.chars().all(|char| char.is_whitespace() && Some(char) != self.delimiter);
+        is_blank.then_some(after)
     }
 
     fn record(&mut self) -> Result<Record<'a>, OpenQuote> {
@@ -91,17 +96,18 @@ impl<'a> Iterator for Records<'a> {
     type Item = Result<Record<'a>, OpenQuote>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.rest.is_empty() {
-            match self.record() {
-                Ok(record) if record.is_blank() => {}
-                Ok(record) => return Some(Ok(record)),
-                Err(open) => {
-                    self.rest = "";
-                    return Some(Err(open));
-                }
-            }
+        while let Some(after) = self.after_blank_line() {
+            self.rest = after;
+            self.line += 1;
         }
-        None
+        if self.rest.is_empty() {
+            return None;
+        }
+        let record = self.record();
+        if record.is_err() {
+            self.rest = "";
+        }
+        Some(record)
     }
 }
 
@@ -135,7 +141,8 @@ mod tests {
 
     #[test]
     fn cells_are_told_apart_as_spreadsheets_write_them() {
-        let cases: [(&str, &[(usize, &[&str])]); 9] = [
+        let cases: [(&str, &[(usize, &[&str])]); 10] = [
+            ("a\n\"\"\nb\n", &[(1, &["a"]), (2, &[""]), (3, &["b"])]),
             ("a,b\nc,d\n", &[(1, &["a", "b"]), (2, &["c", "d"])]),
             ("a,b\nc,d", &[(1, &["a", "b"]), (2, &["c", "d"])]),
             ("\n\na\n \nb,", &[(3, &["a"]), (5, &["b", ""])]),
