@@ -8,6 +8,7 @@ use std::io::{self, IsTerminal, Write};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::domain::Credits;
 pub(super) use crate::store::report::plural;
@@ -16,8 +17,37 @@ use crate::store::report::{OutcomeCount, requests::Entry};
 /// One JSON document, on lines of its own.
 pub(super) fn json(value: &impl Serialize) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, value)?;
-    writeln!(out)
+    let text = serde_json::to_string_pretty(value)?;
+    writeln!(out, "{}", if out.is_terminal() { escaped(&text) } else { text })
+}
+
+/// One JSON document on one line. For a terminal it is escaped; it is the same document.
+pub(super) fn json_line(out: &mut impl Write, value: &impl Serialize, escapes: bool) -> io::Result<()> {
+    if escapes {
+        return writeln!(out, "{}", escaped(&serde_json::to_string(value)?));
+    }
+    serde_json::to_writer(&mut *out, value)?;
+    out.write_all(b"\n")
+}
+
+/// JSON escapes the control characters of ASCII; the others, which stand in strings only, are here.
+fn escaped(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for char in json.chars() {
+        match char {
+            '\n' => escaped.push('\n'),
+            char if is_command(char) => escaped.push_str(&format!("\\u{:04x}", char as u32)),
+            char => escaped.push(char),
+        }
+    }
+    escaped
+}
+
+/// Whether a terminal takes it for a command, or for a change of the direction of writing.
+fn is_command(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}'
+            | '\u{2028}' | '\u{2029}')
 }
 
 /// The columns of a table. On a terminal that is too narrow, those that `may_go` go, first the last
@@ -74,8 +104,21 @@ fn table_of_width<const N: usize>(
     }
     let rows: Vec<[String; N]> = rows.into_iter().map(|row| row.map(|cell| plain(&cell))).collect();
     match width {
-        Some(width) => writeln!(out, "{}", fitted(columns, &rows, width)),
+        Some(width) => {
+            let rows: Vec<_> = rows.into_iter().map(|row| row.map(shortened)).collect();
+            writeln!(out, "{}", fitted(columns, &rows, width))
+        }
         None => aligned(out, columns, &rows),
+    }
+}
+
+/// Columns of one cell on a terminal, at most; a pipe gets the whole.
+const WIDEST_CELL: usize = 1_000;
+
+fn shortened(cell: String) -> String {
+    match clipped(&cell, WIDEST_CELL) {
+        whole if whole.len() == cell.len() => cell,
+        start => format!("{start}…"),
     }
 }
 
@@ -94,7 +137,7 @@ fn fitted<const N: usize>(columns: &Columns<N>, rows: &[[String; N]], width: u16
             }
         }
         let text = table.to_string();
-        let fits = text.lines().next().is_none_or(|line| line.chars().count() <= usize::from(width));
+        let fits = text.lines().next().is_none_or(|line| width_of(line) <= usize::from(width));
         match may_go.next() {
             Some(name) if !fits => kept.retain(|at| columns.names[*at] != *name),
             _ if fits => return text,
@@ -113,16 +156,32 @@ fn aligned<const N: usize>(
 ) -> io::Result<()> {
     let header = columns.names.map(|name| name.replace(' ', "_"));
     let widths: [usize; N] = std::array::from_fn(|at| {
-        rows.iter().chain([&header]).map(|row| row[at].chars().count()).max().unwrap_or(0).max(1)
+        rows.iter().chain([&header]).map(|row| width_of(&row[at])).max().unwrap_or(0).max(1)
     });
     for row in [&header].into_iter().chain(rows) {
         let cells = row.iter().zip(widths).enumerate().map(|(at, (cell, width))| {
             let cell = if cell.is_empty() { "-" } else { cell };
-            if is_numeric(rows, at) { format!("{cell:>width$}") } else { format!("{cell:width$}") }
+            let blanks = " ".repeat(width.saturating_sub(width_of(cell)));
+            if is_numeric(rows, at) { format!("{blanks}{cell}") } else { format!("{cell}{blanks}") }
         });
         writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
     }
     Ok(())
+}
+
+/// Columns that a text takes: two for each sign of Chinese, Japanese and Korean, none for a combining one.
+pub(super) fn width_of(text: &str) -> usize {
+    UnicodeWidthStr::width(text)
+}
+
+/// As much of the text as fits into so many columns.
+pub(super) fn clipped(text: &str, columns: usize) -> &str {
+    let mut width = 0;
+    let end = text.char_indices().find(|(_, char)| {
+        width += char.width().unwrap_or(0);
+        width > columns
+    });
+    end.map_or(text, |(at, _)| &text[..at])
 }
 
 fn is_numeric<const N: usize>(rows: &[[String; N]], at: usize) -> bool {
@@ -194,14 +253,7 @@ pub(super) fn plain(text: &str) -> String {
             '\r' => plain.push_str("\\r"),
             '\t' => plain.push_str("\\t"),
             char if char.is_control() => plain.push_str(&format!("\\x{:02x}", char as u32)),
-            '\u{202a}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}'
-            | '\u{200e}'
-            | '\u{200f}'
-            | '\u{2028}'
-            | '\u{2029}' => {
-                plain.push_str(&format!("\\u{{{:x}}}", char as u32));
-            }
+            char if is_command(char) => plain.push_str(&format!("\\u{{{:x}}}", char as u32)),
             char => plain.push(char),
         }
     }
@@ -213,8 +265,13 @@ pub(super) fn plain(text: &str) -> String {
 pub(super) fn wrapped(line: &str, width: usize) -> Vec<String> {
     let indent = " ".repeat(line.chars().take_while(|char| *char == ' ').count().min(width / 2));
     let (mut pieces, mut rest) = (Vec::new(), line.to_owned());
-    while rest.chars().count() > width && width > 0 {
-        let end = rest.char_indices().nth(width).map_or(rest.len(), |(at, _)| at);
+    while width_of(&rest) > width && width > 0 {
+        // At least one sign after the indent, also where it is wider than all there is.
+        let first = rest[indent.len()..].chars().next().map_or(0, char::len_utf8);
+        let end = clipped(&rest, width).len().max(indent.len() + first);
+        if end == rest.len() {
+            break;
+        }
         let is_between_words = rest[end..].starts_with(' ');
         let blank = rest[..end].rfind(' ').filter(|at| *at > indent.len() && !is_between_words);
         let cut = blank.unwrap_or(end);
@@ -314,8 +371,41 @@ mod tests {
     }
 
     #[test]
+    fn signs_of_two_columns_do_not_shift_what_follows() {
+        let mut rows = rows();
+        rows[0][1] = "完了".to_owned();
+        rows[1][1] = "e\u{301}te\u{301}".to_owned();
+        let mut out = Vec::new();
+        aligned(&mut out, &COLUMNS, &rows).expect("written");
+        let text = String::from_utf8(out).expect("text");
+        let column = |line: &str| width_of(&line[..line.find("2026").expect("a time")]);
+        let columns: Vec<usize> = text.lines().skip(1).map(column).collect();
+        assert_eq!(columns, [12, 12], "{text}");
+        for width in [40, 60, 80] {
+            rows[0][3] = "株式会社ソリューションズ".repeat(4);
+            let text = fitted(&COLUMNS, &rows, width);
+            assert!(text.lines().all(|line| width_of(line) <= usize::from(width)), "{text}");
+        }
+        assert_eq!(wrapped("株式会社 ソリューション", 9), ["株式会社", "ソリュー", "ション"]);
+        assert_eq!((clipped("株式", 3), clipped("abc", 3), clipped("株", 1)), ("株", "abc", ""));
+        assert_eq!(wrapped("株式", 1), ["株", "式"]);
+        assert_eq!(wrapped("   株式", 2), ["  ", " 株", " 式"]);
+    }
+
+    /// A panic of the table library at 65,536 columns.
+    #[test]
+    fn a_cell_of_any_length_is_a_cell() {
+        let rows = vec![["9".to_owned(), "株".repeat(70_000), String::new(), String::new()]];
+        assert!(table_of_width(&mut Vec::new(), &COLUMNS, rows, "", Some(80)).is_ok());
+    }
+
+    #[test]
     fn control_characters_are_written_out() {
         assert_eq!(plain("a\x1b[31mb\u{9b}c\r\n\t\0"), "a\\x1b[31mb\\x9bc\\r\\n\\t\\x00");
+        let json = serde_json::to_string(&["a\x1b[31m\u{9b}b \u{202e}ß\n"]).expect("JSON");
+        assert_eq!(escaped(&json), "[\"a\\u001b[31m\\u009bb \\u202eß\\n\"]");
+        let same: Vec<String> = serde_json::from_str(&escaped(&json)).expect("the same document");
+        assert_eq!(same, ["a\x1b[31m\u{9b}b \u{202e}ß\n"]);
         assert_eq!(plain("gro\u{df}e \u{202e}fdp.exe"), "gro\u{df}e \\u{202e}fdp.exe");
     }
 

@@ -197,6 +197,24 @@ async fn a_table_in_a_pipe_has_one_line_for_each_row_and_no_control_characters()
     assert!(!error.contains(['\x1b', '\r']) && error.contains("nothing is bought"), "{error:?}");
 }
 
+/// A reference is any program's words, and an export is often looked at before it is kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn results_on_a_terminal_have_no_control_characters_and_in_a_pipe_they_are_as_they_are() {
+    let town = town().await;
+    town.ok(&["enqueue", "789", "--reference", "\x1b]0;title\x07 \u{9b}2J \u{202e}abc"]);
+    town.work();
+    for command in
+        [&["export"][..], &["export", "--json"], &["requests", "--json"], &["request", "1", "--json"]]
+    {
+        let mut terminal = Terminal::start(&town, command, &[]);
+        assert!(terminal.child.wait().expect("it ends").success());
+        terminal.await_text("abc");
+        let seen = &terminal.seen;
+        assert!(!seen.contains(['\x1b', '\x07', '\u{9b}', '\u{202e}']), "{command:?}: {seen:?}");
+    }
+    assert!(town.ok(&["export"]).out.contains("\x1b]0;title\x07 \u{9b}2J \u{202e}abc"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_in_a_terminal_is_not_wider_than_it() {
     let town = town_with(Options { task_seconds: 0.2, ..Options::default() }, "").await;

@@ -9,7 +9,7 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Row, Table, TableState};
 
-use super::super::show::{grouped, plain};
+use super::super::show::{grouped, plain, width_of};
 use super::model::Model;
 use super::rows::{BAR, Palette, account, ago, ended_row, job_row, need_row, request_row};
 use super::view::{Mode, Part, View};
@@ -141,7 +141,7 @@ fn heading(part: Part, model: &Model, width: u16, palette: Palette) -> Line<'sta
 
 /// A heading and a line to the right edge.
 fn rule(title: String, style: Style, width: u16, palette: Palette) -> Line<'static> {
-    let rule = "─".repeat(usize::from(width).saturating_sub(title.chars().count() + 4));
+    let rule = "─".repeat(usize::from(width).saturating_sub(width_of(&title) + 4));
     Line::from(vec![
         Span::styled("── ", palette.quiet()),
         Span::styled(title, style.add_modifier(Modifier::BOLD)),

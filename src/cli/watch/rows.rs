@@ -3,7 +3,7 @@
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 
-use super::super::show::{grouped, plain, span};
+use super::super::show::{clipped, grouped, plain, span};
 use super::model::{Model, Need, asked_for};
 use crate::domain::Millis;
 use crate::store::report::Time;
@@ -173,7 +173,7 @@ fn bar(done: i64, of: i64, width: usize) -> String {
 }
 
 fn short(text: &str, at_most: usize) -> String {
-    text.chars().take(at_most).collect()
+    clipped(text, at_most).to_owned()
 }
 
 fn now(model: &Model) -> Millis {
