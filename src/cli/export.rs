@@ -3,13 +3,13 @@
 //! The only command that shows emails and phones. It reads in pages and writes as it goes, so
 //! neither memory nor the database's log grows with what is exported.
 
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{BufWriter, IsTerminal, Write};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::builder::PossibleValuesParser;
 
-use super::{Context, Failure, Outcome, if_there};
+use super::whole_file::WholeFile;
+use super::{Context, Failure, Outcome, formula, if_there, show};
 use crate::clock::Clock;
 use crate::domain::outcome::Outcome as ContactOutcome;
 use crate::domain::{Millis, PersonnelId};
@@ -52,9 +52,10 @@ Examples:
 
 Contacts whose outcome is not known yet are left out unless asked for with --outcome pending.
 What event unlocks and searches brought (the view action_results) is in JSON Lines only, after the contacts.
-In CSV, a cell that begins with = + - @, a tab or a carriage return gets a leading ' so that no
-spreadsheet takes it for a formula; phone numbers are among them. JSON Lines has every value as it is.
-A file (-o) is readable by its owner only, also when it was there before.")]
+In CSV, a cell that a spreadsheet could take for a formula (it begins with = + - @, a tab or a carriage
+return) gets a leading '. Numbers and phone numbers are written as they are, and so is all of JSON Lines.
+A file (-o) is readable by its owner only. It is replaced when the new one is whole, and never through a
+link.")]
 pub(super) struct Args {
     /// How it is written
     #[arg(long, value_enum, default_value_t = Format::Csv)]
@@ -140,54 +141,48 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     };
     match &args.output {
         Some(path) if path.as_os_str() != "-" => {
-            let file = private_file(path).with_context(|| format!("cannot write {}", path.display()))?;
-            let mut out = BufWriter::new(file);
-            let count = write_all(store.as_ref(), &wanted, format, &mut out).await?;
-            let file = out.into_inner().map_err(|error| error.into_error())?;
-            if file.metadata()?.is_file() {
-                file.sync_all()?;
-            }
+            let whole = WholeFile::begin(path, &config)?;
+            let mut out = BufWriter::new(whole.writer()?);
+            let count = write_all(store.as_ref(), &wanted, Form { format, escapes: false }, &mut out).await?;
+            out.flush()?;
+            whole.finish()?;
             super::say(&format!("{} written to {}", super::show::plural(count, "contact"), path.display()));
         }
         _ => {
+            let escapes = std::io::stdout().is_terminal();
             let mut out = BufWriter::new(std::io::stdout());
-            write_all(store.as_ref(), &wanted, format, &mut out).await?;
+            write_all(store.as_ref(), &wanted, Form { format, escapes }, &mut out).await?;
             out.flush()?;
         }
     }
     Ok(())
 }
 
-/// Personal data: for its owner only, also when the file was there before with another mode.
-pub(super) fn private_file(path: &Path) -> std::io::Result<std::fs::File> {
-    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-    let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    if file.metadata()?.is_file() {
-        file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
-    }
-    Ok(file)
+/// How it is written.
+#[derive(Clone, Copy)]
+struct Form {
+    format: Format,
+    /// To a terminal: control characters in a value are written out, so that they command nothing.
+    escapes: bool,
 }
 
 async fn write_all(
     store: Option<&Store>,
     wanted: &Wanted,
-    format: Format,
+    form: Form,
     out: &mut impl Write,
 ) -> Result<i64, Failure> {
-    if format == Format::Csv {
-        csv_line(out, &COLUMNS.map(Some))?;
+    if form.format == Format::Csv {
+        csv_line(out, &COLUMNS.map(Some), form.escapes)?;
     }
     let (mut last, mut count) = (0, 0);
     let Some(store) = store else { return Ok(count) };
     loop {
         let page = export::page(store, wanted, last, AT_ONCE).await?;
         for contact in &page {
-            match format {
-                Format::Csv => csv_contact(out, contact)?,
-                Format::Jsonl => {
-                    serde_json::to_writer(&mut *out, contact).map_err(std::io::Error::from)?;
-                    out.write_all(b"\n")?;
-                }
+            match form.format {
+                Format::Csv => csv_contact(out, contact, form.escapes)?,
+                Format::Jsonl => show::json_line(out, contact, form.escapes)?,
             }
         }
         count += page.len() as i64;
@@ -198,21 +193,25 @@ async fn write_all(
             None => break,
         }
     }
-    match format {
+    match form.format {
         Format::Csv => Ok(count),
-        Format::Jsonl => Ok(count + write_direct(store, wanted, out).await?),
+        Format::Jsonl => Ok(count + write_direct(store, wanted, form.escapes, out).await?),
     }
 }
 
 /// Event unlocks and searches have other columns than contacts: JSON Lines only.
-async fn write_direct(store: &Store, wanted: &Wanted, out: &mut impl Write) -> Result<i64, Failure> {
+async fn write_direct(
+    store: &Store,
+    wanted: &Wanted,
+    escapes: bool,
+    out: &mut impl Write,
+) -> Result<i64, Failure> {
     let (mut last, mut count) = (0, 0);
     loop {
         // A result may be a thousand pages.
         let page = direct::page(store, wanted, last, 10).await?;
         for result in &page {
-            serde_json::to_writer(&mut *out, result).map_err(std::io::Error::from)?;
-            out.write_all(b"\n")?;
+            show::json_line(out, result, escapes)?;
         }
         count += page.len() as i64;
         out.flush()?;
@@ -223,7 +222,7 @@ async fn write_direct(store: &Store, wanted: &Wanted, out: &mut impl Write) -> R
     }
 }
 
-fn csv_contact(out: &mut impl Write, contact: &Contact) -> std::io::Result<()> {
+fn csv_contact(out: &mut impl Write, contact: &Contact, escapes: bool) -> std::io::Result<()> {
     let (request_id, job_id) = (contact.request_id.to_string(), contact.job_id.map(|id| id.to_string()));
     csv_line(
         out,
@@ -243,20 +242,19 @@ fn csv_contact(out: &mut impl Write, contact: &Contact) -> std::io::Result<()> {
             contact.task_id.as_deref(),
             contact.resolved_at.as_deref(),
         ],
+        escapes,
     )
 }
 
-/// One line of CSV in which no cell is a formula.
-pub(super) fn csv_line(out: &mut impl Write, cells: &[Option<&str>]) -> std::io::Result<()> {
+/// One line of CSV in which no cell is a formula; on a terminal, with control characters written out.
+pub(super) fn csv_line(out: &mut impl Write, cells: &[Option<&str>], escapes: bool) -> std::io::Result<()> {
     let mut line = csv::WriterBuilder::new().from_writer(Vec::with_capacity(256));
-    let harmless = cells.iter().map(|cell| harmless(cell.unwrap_or_default()).into_owned());
-    line.write_record(harmless).map_err(std::io::Error::from)?;
+    let cells = cells.iter().map(|cell| {
+        let cell = formula::guarded(cell.unwrap_or_default());
+        if escapes { show::plain(&cell) } else { cell.into_owned() }
+    });
+    line.write_record(cells).map_err(std::io::Error::from)?;
     out.write_all(&line.into_inner().map_err(|error| error.into_error())?)
-}
-
-/// A cell that no spreadsheet takes for a formula.
-fn harmless(cell: &str) -> std::borrow::Cow<'_, str> {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}").into() } else { cell.into() }
 }
 
 #[cfg(test)]
@@ -273,13 +271,5 @@ mod tests {
         for bad in ["", "h", "24", "-3h", "yesterday", "24x", "é"] {
             assert!(parse_since(bad).is_err(), "{bad:?}");
         }
-    }
-
-    #[test]
-    fn a_cell_that_could_be_a_formula_is_neutralised() {
-        for cell in ["=1+1", "+1 555 0100", "-1", "@sum", "\tx", "\rx"] {
-            assert_eq!(harmless(cell), format!("'{cell}"));
-        }
-        assert_eq!(harmless("a=b"), "a=b");
     }
 }

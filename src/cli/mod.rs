@@ -14,6 +14,7 @@ mod enqueue;
 mod explain;
 mod export;
 mod findings;
+mod formula;
 mod health;
 mod ids;
 mod jobs;
@@ -28,6 +29,7 @@ mod sandbox;
 mod show;
 mod wait;
 mod watch;
+mod whole_file;
 
 use std::io::Write;
 use std::path::PathBuf;

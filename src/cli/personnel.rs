@@ -8,15 +8,14 @@ mod lines;
 mod pages;
 
 use std::io::BufWriter;
-use std::path::{Path, PathBuf};
-
-use anyhow::Context as _;
+use std::path::PathBuf;
 
 use self::lines::{Format, Lines};
 use self::pages::Pages;
 use super::account::{deps, key_of, named};
 use super::show::plural;
-use super::{Context, Failure, Outcome, export, open};
+use super::whole_file::WholeFile;
+use super::{Context, Failure, Outcome, open};
 use crate::domain::listing::Listing;
 use crate::domain::{Action, Channel, EventId};
 
@@ -94,12 +93,17 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     };
     let format = if args.json { Format::Jsonl } else { args.format };
     let of = args.locked.then_some(if args.phones { Channel::Phone } else { Channel::Email });
-    let mut lines = destination(format, of, args.output.as_deref())?;
+    let path = args.output.as_deref().filter(|path| path.as_os_str() != "-");
+    let file = path.map(|path| WholeFile::begin(path, &config)).transpose()?;
+    let mut lines = destination(format, of, file.as_ref())?;
     let mut listing = Listing::default();
     let read = read_all(&pages, &mut listing, &mut lines).await;
-    // Also of a list that is cut short, what came of it is there.
+    // Also of a list that is cut short, what came of it is there; a file gets its name when it is whole.
     lines.finish()?;
     read.map_err(|failure| cut_short(failure, &listing))?;
+    if let Some(file) = file {
+        file.finish()?;
+    }
     report(&listing, &lines, &args);
     if listing.is_preview() == Some(true) {
         let credits = deps.price(&account, Action::UnlockEventContacts).await?;
@@ -123,14 +127,10 @@ async fn read_all(pages: &Pages<'_>, listing: &mut Listing, lines: &mut Lines) -
 }
 
 /// Where it is written to. Names are personal data: a file is for its owner only.
-fn destination(format: Format, of: Option<Channel>, output: Option<&Path>) -> anyhow::Result<Lines> {
-    Ok(match output {
-        Some(path) if path.as_os_str() != "-" => {
-            let file =
-                export::private_file(path).with_context(|| format!("cannot write {}", path.display()))?;
-            Lines::new(format, of, Box::new(BufWriter::new(file))).in_file()
-        }
-        _ => Lines::new(format, of, Box::new(BufWriter::new(std::io::stdout()))),
+fn destination(format: Format, of: Option<Channel>, file: Option<&WholeFile>) -> std::io::Result<Lines> {
+    Ok(match file {
+        Some(file) => Lines::new(format, of, Box::new(BufWriter::new(file.writer()?))).in_file(),
+        None => Lines::new(format, of, Box::new(BufWriter::new(std::io::stdout()))),
     })
 }
 

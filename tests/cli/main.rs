@@ -199,6 +199,32 @@ async fn ids_come_from_a_csv_file_and_from_standard_input() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_without_an_id_are_counted_and_named_and_the_others_are_taken() {
+    let town = town().await;
+    town.file("crm.csv", "sep=;\nName;Our ID\nAda;789.0\nBo;\nCy;1,23457E+11\nDi;=\"00788\"\n\nEd;n.n.\n");
+    let crm = ["--file", "crm.csv", "--column", "our id", "--json"];
+    for command in ["plan", "enqueue"] {
+        let offline: &[&str] = if command == "plan" { &["--offline"] } else { &[] };
+        let said = town.ok(&[&[command][..], offline, &crm].concat());
+        for part in ["crm.csv: 5 rows read, 3 without an id", "no id: line 4", "as text: line 5", ": line 8"]
+        {
+            assert!(said.err.contains(part), "{part}: {}", said.err);
+        }
+        let list = &said.json()["lists"][0];
+        assert_eq!((&list["rows"], &list["without_id"]), (&5.into(), &3.into()), "{list}");
+        assert_eq!(list["not_taken"][1], serde_json::json!({"line": 5, "reason": "digits_lost"}));
+    }
+    town.work();
+    assert_eq!((&town.request(1)["contacts"], &town.request(1)["delivered"]), (&2.into(), &2.into()));
+    let unnamed = town.run(&["enqueue", "--file", "crm.csv"]).with_code(2).err;
+    assert!(unnamed.contains("it has: Name, Our ID") && unnamed.contains("--column NAME"), "{unnamed}");
+    town.file("open.csv", "personnel_id,city\n789,Ulm\n790,\"Bonn\n791,Kiel\n");
+    let open = town.run(&["enqueue", "--file", "open.csv"]).with_code(2).err;
+    assert!(open.contains("quote on line 3") && open.contains("Nothing was written"), "{open}");
+    town.run(&["enqueue", "789", "--column", "x"]).with_code(2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_worker_would_reject_is_not_written() {
     let town = town().await;
     let nothing = town.run(&["enqueue", "--event", "1"]).with_code(2);
@@ -514,6 +540,26 @@ async fn an_export_neutralises_formulas_and_is_for_its_owner_only() {
 }
 
 // ---- purge ----
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_has_phones_as_they_are_and_replaces_no_file_through_a_link() {
+    let town = town().await;
+    town.ok(&["enqueue", "--event", "1", "--phones", "789", "--approve"]);
+    town.work();
+    let csv = town.ok(&["export"]).out;
+    assert!(csv.contains(",+1-555-01789,"), "{csv}");
+    town.file("old.csv", "old");
+    std::os::unix::fs::symlink("old.csv", town.dir.path().join("link.csv")).expect("linked");
+    for name in ["link.csv", "unlockd.db", "unlockd.db-wal", "unlockd.toml"] {
+        let refused = town.run(&["export", "-o", name]).with_code(4).err;
+        assert!(refused.contains(name) && refused.contains("name another file"), "{refused}");
+    }
+    assert_eq!(std::fs::read_to_string(town.dir.path().join("old.csv")).expect("there"), "old");
+    assert_eq!(town.ok(&["export", "-o", "/dev/stdout"]).out, csv);
+    town.ok(&["export", "-o", "old.csv"]);
+    assert_eq!(std::fs::read_to_string(town.dir.path().join("old.csv")).expect("there"), csv);
+    assert_eq!(town.request(1)["delivered"], 1, "the database is whole");
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purge_erases_one_person_everywhere_and_nobody_else() {

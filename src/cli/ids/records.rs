@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn cells_are_told_apart_as_spreadsheets_write_them() {
-        let cases: [(&str, &[(usize, &[&str])]); 10] = [
+        type Lines<'a> = &'a [(usize, &'a [&'a str])];
+        let cases: [(&str, Lines<'_>); 10] = [
             ("a\n\"\"\nb\n", &[(1, &["a"]), (2, &[""]), (3, &["b"])]),
             ("a,b\nc,d\n", &[(1, &["a", "b"]), (2, &["c", "d"])]),
             ("a,b\nc,d", &[(1, &["a", "b"]), (2, &["c", "d"])]),

@@ -89,7 +89,7 @@ mod tests {
             (b"\xd0\xcf\x11\xe0\xa1", "xls"),
             (b"\x1f\x8b\x08", "compressed"),
             (b"789\n\0\0\0", "no text"),
-            (b"\xff\xfe7\0008", "UTF-16"),
+            (b"\xff\xfe7\x008", "UTF-16"),
             (b"\xff\xfe\x00\xd8", "UTF-16"),
         ] {
             let problem = decoded(bytes).expect_err(said);

@@ -1,6 +1,6 @@
 //! A list of people as it is written: for people, spreadsheets, programs and pipes.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
@@ -46,6 +46,8 @@ pub(super) struct Lines {
     locked: Option<Channel>,
     out: Box<dyn Write>,
     is_file: bool,
+    /// To a terminal, where a control character in a name would be a command.
+    escapes: bool,
     table: Vec<[String; 7]>,
     begun: bool,
     written: usize,
@@ -54,12 +56,13 @@ pub(super) struct Lines {
 impl Lines {
     /// Writes to standard output: a table fits the terminal, if that is one.
     pub(super) fn new(format: Format, locked: Option<Channel>, out: Box<dyn Write>) -> Lines {
-        Lines { format, locked, out, is_file: false, table: Vec::new(), begun: false, written: 0 }
+        let escapes = io::stdout().is_terminal();
+        Lines { format, locked, out, is_file: false, escapes, table: Vec::new(), begun: false, written: 0 }
     }
 
     /// Writes into a file instead: a table is as a pipe gets it.
     pub(super) fn in_file(self) -> Lines {
-        Lines { is_file: true, ..self }
+        Lines { is_file: true, escapes: false, ..self }
     }
 
     /// People written so far.
@@ -82,7 +85,7 @@ impl Lines {
 
     fn begin(&mut self) -> io::Result<()> {
         if self.format == Format::Csv && !self.begun {
-            csv_line(&mut self.out, &COLUMNS.map(Some))?;
+            csv_line(&mut self.out, &COLUMNS.map(Some), self.escapes)?;
         }
         self.begun = true;
         Ok(())
@@ -101,11 +104,8 @@ impl Lines {
         };
         match self.format {
             Format::Ids => writeln!(self.out, "{}", line.personnel_id),
-            Format::Jsonl => {
-                serde_json::to_writer(&mut self.out, &line)?;
-                writeln!(self.out)
-            }
-            Format::Csv => csv_line(&mut self.out, &line.cells()),
+            Format::Jsonl => show::json_line(&mut self.out, &line, self.escapes),
+            Format::Csv => csv_line(&mut self.out, &line.cells(), self.escapes),
             Format::Table => {
                 self.table.push(line.cells().map(|text| cell(&text)));
                 Ok(())
