@@ -23,6 +23,12 @@ impl Credits {
     pub fn times(self, count: usize) -> Credits {
         Credits(self.0.saturating_mul(i64::try_from(count).unwrap_or(i64::MAX)))
     }
+
+    /// The part of this amount that so many of so many contacts have, rounded down.
+    pub fn part(self, count: usize, of: usize) -> Credits {
+        let part = i128::from(self.0) * count as i128 / (of.max(1) as i128);
+        Credits(i64::try_from(part).unwrap_or(self.0))
+    }
 }
 
 /// As people read amounts: 12,345. Where a figure is to be typed, or written into a configuration, the number

@@ -12,9 +12,11 @@
 //! [`outcome`] read what the API said about each contact, [`doubt`] weighs the evidence about a
 //! submission whose answer was lost, [`sorting`] finds the contacts that need not be paid for,
 //! [`direct`] is about the actions that have no contacts, [`listing`] reads an event's people page by
-//! page, and [`reconcile`] compares credits expected with credits gone.
+//! page, [`booking`] says what each of these means in credits, and [`reconcile`] compares credits expected
+//! with credits gone.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod booking;
 pub mod credits;
 pub mod direct;
 pub mod division;

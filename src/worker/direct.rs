@@ -11,7 +11,7 @@ use crate::domain::failure::ReadFailure;
 use crate::domain::job::Event;
 use crate::domain::turns::Class;
 use crate::domain::{Credits, EventId, JobId, Millis, pacing};
-use crate::store::credits::{balances, ledger};
+use crate::store::credits::{balances, booking};
 use crate::store::items::reading::{self, ToRead};
 use crate::store::jobs::Job;
 use crate::store::jobs::attempts;
@@ -48,8 +48,6 @@ pub(super) async fn buy(
 #[derive(Clone)]
 struct Answered {
     job: Job,
-    /// What it was expected to cost when it was sent.
-    price: Credits,
     page: Option<u32>,
     delivery: Delivery,
     now: Millis,
@@ -66,7 +64,7 @@ async fn record(deps: &Deps, mut job: Job, wish: &Direct, delivery: Delivery) ->
     let job_id = job.id;
     let charged = delivery.charge(price) > Credits::ZERO;
     deps.store.metrics().attempt_ended(if charged { "accepted" } else { "nothing_chargeable" });
-    let answered = Answered { job, price, page, delivery, now };
+    let answered = Answered { job, page, delivery, now };
     let again = answered.clone();
     let recorded = deps.store.write(move |connection| Box::pin(answered.record(connection))).await;
     if let Err(error) = &recorded {
@@ -83,24 +81,14 @@ async fn record(deps: &Deps, mut job: Job, wish: &Direct, delivery: Delivery) ->
 
 impl Answered {
     async fn record(self, connection: &mut Tx) -> Result<(), StoreError> {
-        let Answered { mut job, price, page, delivery, now } = self;
+        let Answered { mut job, page, delivery, now } = self;
         let used = delivery.charge(job.cost.unwrap_or_default());
-        let mut charge = used;
-        if used == Credits::ZERO && matches!(delivery, Delivery::Event(_)) {
-            // Unlocked already, and an earlier call of ours was never answered: that one may have
-            // been charged. The balance shows it; until then it counts.
-            let lost = attempts::unanswered(&mut *connection, job.id).await?;
-            charge = if lost > 0 { job.cost.unwrap_or_default() } else { Credits::ZERO };
-        } else if used > Credits::ZERO {
-            job.price = Some(used);
-        }
-        let shares = requests::shares(&mut *connection, job.id).await?;
-        requests::commit_shares(&mut *connection, &shares, charge - price).await?;
-        ledger::release(&mut *connection, &job.account, job.id, now).await?;
+        let books = booking::read(&mut *connection, &job).await?;
         // Before the balance that came with the answer, which counts it already.
         let booked_at = now.plus(-1);
-        if charge > Credits::ZERO {
-            ledger::charge(&mut *connection, &job.account, job.id, charge, booked_at).await?;
+        booking::write(&mut *connection, &mut job, &books.answered(used), booked_at).await?;
+        if used > Credits::ZERO {
+            job.price = Some(used);
         }
         let result = if used > Credits::ZERO { "accepted" } else { "nothing_chargeable" };
         let end = AttemptEnd { result, status: Some(201), ..AttemptEnd::default() };
@@ -163,7 +151,7 @@ pub(super) async fn reject(deps: &Deps, mut job: Job) -> Result<Report, StoreErr
         .write(move |connection| {
             Box::pin(async move {
                 items::finish_all(&mut *connection, job.id, job.event_id.as_ref(), &outcome, now).await?;
-                book_unanswered(&mut *connection, &mut job, now).await?;
+                book_unanswered(&mut *connection, &mut job, &[], now).await?;
                 jobs::save(&mut *connection, &job).await?;
                 let detail = "the precheck says not_found: nothing was sent, nothing was charged";
                 timeline::of_job(&mut *connection, now, job.id, "refused", detail).await?;

@@ -76,6 +76,24 @@ fn sql_and_its_driver_are_in_the_store_only() {
     }
 }
 
+/// Only one file writes the ledger and what requests may have cost, and it offers one way to do so.
+#[test]
+fn one_function_of_the_store_books_money() {
+    let books = ["insert into ledger", "committed_credits ="];
+    let mut found = Vec::new();
+    for name in ["api", "cli", "http", "store", "worker"] {
+        for (path, code) in module(name) {
+            let path = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).expect("inside").display().to_string();
+            found.extend(books.iter().filter(|word| code.contains(**word)).map(|word| (path.clone(), *word)));
+        }
+    }
+    let only = "src/store/credits/booking.rs";
+    assert_eq!(found, books.map(|word| (only.to_owned(), word)));
+    let (_, code) = module("store").into_iter().find(|(path, _)| path.ends_with(only)).expect("there");
+    let open = code.split("pub").skip(1).filter_map(|after| after.split('(').next()).collect::<Vec<_>>();
+    assert_eq!(open, [" async fn read", " async fn payers", " async fn write"]);
+}
+
 #[test]
 fn the_store_calls_the_driver_in_one_place_and_in_the_rooms_of_the_engines() {
     let is_apart = |path: &str| path == "store/sql.rs" || path.starts_with("store/sqlite/");

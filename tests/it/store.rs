@@ -4,8 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use sqlx::Row as _;
-use unlockd::domain::{AccountId, Credits, Millis, RequestId};
-use unlockd::store::credits::ledger;
+use unlockd::domain::booking::Booking;
+use unlockd::domain::{AccountId, Credits, JobId, Millis, RequestId};
+use unlockd::store::credits::booking;
 use unlockd::store::requests::unsent;
 use unlockd::store::sqlite::lease;
 use unlockd::store::{Store, StoreError, accounts, inbox, jobs};
@@ -293,14 +294,12 @@ async fn a_hold_is_released_once_however_often_it_is_asked_for() {
     let mut town = Town::new().await;
     town.insert(None, &["101"]).await;
     town.settle().await;
-    let account = AccountId::trusted("default");
     for _ in 0..3 {
-        let account = account.clone();
+        let job = jobs::read(town.store().readers(), JobId(1)).await.expect("readable").expect("a job");
+        let release = Booking { release_hold: true, ..Booking::default() };
         town.store()
             .write(move |c| {
-                Box::pin(
-                    async move { ledger::release(c, &account, unlockd::domain::JobId(1), Millis(1)).await },
-                )
+                Box::pin(async move { booking::write(c, &mut { job }, &release, Millis(1)).await })
             })
             .await
             .expect("written");

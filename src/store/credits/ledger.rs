@@ -1,9 +1,10 @@
-//! Credits, append-only: holds before a POST, releases after it, charges; and prices as they were seen.
+//! What the ledger says may be spent, and prices as they were seen. Its entries are written by
+//! [`crate::store::credits::booking`].
 
 use crate::store::{On, Reads, StoreError, Tx, sql};
 
 use crate::domain::credits::Purse;
-use crate::domain::{AccountId, Action, Credits, JobId, Millis};
+use crate::domain::{AccountId, Action, Credits, Millis};
 
 /// What may be spent on an account; `None` when no balance was ever read. The configured floor and
 /// daily limit are filled in by the caller.
@@ -58,77 +59,6 @@ pub async fn opening_balance(
     .fetch_optional(connection)
     .await?;
     Ok(credits.map(Credits))
-}
-
-/// Sets aside what a submission may cost.
-pub async fn hold(
-    connection: &mut Tx,
-    account: &AccountId,
-    job_id: JobId,
-    credits: Credits,
-    now: Millis,
-) -> Result<(), StoreError> {
-    add(connection, account, job_id, "hold", credits, now).await
-}
-
-/// Gives back whatever is still held for a job.
-pub async fn release(
-    connection: &mut Tx,
-    account: &AccountId,
-    job_id: JobId,
-    now: Millis,
-) -> Result<(), StoreError> {
-    let held: i64 = sql::query_scalar(
-        "select coalesce(sum(credits), 0) from ledger where job_id = $1 and entry <> 'charge'",
-    )
-    .bind(job_id.0)
-    .fetch_one(&mut *connection)
-    .await?;
-    if held == 0 {
-        return Ok(());
-    }
-    add(connection, account, job_id, "release", Credits(-held), now).await
-}
-
-/// Books what a job is charged with.
-pub async fn charge(
-    connection: &mut Tx,
-    account: &AccountId,
-    job_id: JobId,
-    credits: Credits,
-    now: Millis,
-) -> Result<(), StoreError> {
-    add(connection, account, job_id, "charge", credits, now).await
-}
-
-/// What a job was charged with so far.
-pub async fn charged(connection: &mut Tx, job_id: JobId) -> Result<Credits, StoreError> {
-    let credits: i64 = sql::query_scalar(
-        "select coalesce(sum(credits), 0) from ledger where job_id = $1 and entry = 'charge'",
-    )
-    .bind(job_id.0)
-    .fetch_one(connection)
-    .await?;
-    Ok(Credits(credits))
-}
-
-async fn add(
-    connection: &mut Tx,
-    account: &AccountId,
-    job_id: JobId,
-    entry: &str,
-    credits: Credits,
-    now: Millis,
-) -> Result<(), StoreError> {
-    sql::query("insert into ledger (at, account, job_id, entry, credits) values ($1, $2, $3, $4, $5)")
-        .bind(now.0)
-        .bind(account.as_str())
-        .bind(job_id.0)
-        .bind(entry)
-        .bind(credits.0)
-        .execute(connection)
-        .await?;
-    Ok(())
 }
 
 /// The price of an action as a settlement or a precheck showed it.

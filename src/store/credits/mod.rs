@@ -1,6 +1,8 @@
-//! Credits: [`ledger`] (holds, charges, prices), [`balances`] (what the API says is left), [`settlements`]
-//! (settlements: what was expected beside what left the balance).
+//! Credits: [`booking`] (the only place that writes holds, charges and shares), [`ledger`] (what may be spent,
+//! prices), [`balances`] (what the API says is left), [`settlements`] (what was expected, next to what left the
+//! balance).
 
 pub mod balances;
+pub mod booking;
 pub mod ledger;
 pub mod settlements;

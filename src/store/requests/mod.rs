@@ -214,21 +214,6 @@ pub async fn shares(connection: &mut Tx, job_id: JobId) -> Result<Vec<Share>, St
     .await?)
 }
 
-/// Books (or, with a negative price, takes back) what a job may cost with the requests that pay.
-pub async fn commit_shares(connection: &mut Tx, shares: &[Share], price: Credits) -> Result<(), StoreError> {
-    let rows: Vec<_> = shares.iter().map(|share| json!([share.request_id, share.contacts])).collect();
-    sql::query(
-        "update requests set committed_credits = committed_credits + paid.contacts * $2
-         from (select value->>0 as id, value->>1 as contacts from json_each($1)) as paid
-         where requests.id = paid.id",
-    )
-    .bind(json!(rows).to_string())
-    .bind(price.0)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
 /// A request's standing, for the decisions of people.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Standing {

@@ -13,7 +13,7 @@ use crate::domain::outcome::Access;
 use crate::domain::sorting::Quote;
 use crate::domain::turns::Class;
 use crate::domain::{AccountId, Channel, Credits, Millis, PersonnelId};
-use crate::store::credits::{balances, ledger, settlements};
+use crate::store::credits::{balances, booking, settlements};
 use crate::store::items::reading;
 use crate::store::jobs::Job;
 use crate::store::jobs::{attempts, due};
@@ -257,9 +257,9 @@ async fn weigh(deps: &Deps, mut job: Job, look: &Look) -> Result<Report, StoreEr
             Box::pin(async move {
                 match verdict {
                     Verdict::CarriedOut => {
+                        let books = booking::read(&mut *connection, &job).await?;
+                        booking::write(&mut *connection, &mut job, &books.carried_out(), now).await?;
                         reading::all_to_reading(&mut *connection, job.id, now, now).await?;
-                        ledger::release(&mut *connection, &job.account, job.id, now).await?;
-                        ledger::charge(&mut *connection, &job.account, job.id, cost, now).await?;
                     }
                     Verdict::NotCarriedOut => {
                         take_back(&mut *connection, &mut job, now).await?;

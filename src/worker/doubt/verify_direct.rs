@@ -10,7 +10,7 @@ use crate::domain::doubt::{self, EventVerdict, Verdict};
 use crate::domain::job::Event;
 use crate::domain::turns::Class;
 use crate::domain::{Credits, EventId, Millis};
-use crate::store::credits::{balances, ledger};
+use crate::store::credits::{balances, booking};
 use crate::store::items::reading;
 use crate::store::jobs::Job;
 use crate::store::jobs::attempts;
@@ -73,7 +73,7 @@ async fn proven_open(
     charge: Credits,
     now: Millis,
 ) -> Result<Report, StoreError> {
-    let (price, event_id) = (job.price.unwrap_or_default(), job.event_id.clone());
+    let event_id = job.event_id.clone();
     job.apply(Event::ProvenCarriedOut, now)?;
     job.apply(Event::ValuesRead, now)?;
     let evidence = format!("the event is open; {charge} credits are booked for it");
@@ -82,16 +82,11 @@ async fn proven_open(
     deps.store
         .write(move |connection| {
             Box::pin(async move {
-                // Two calls without an answer: the second look knows only what the second one has cost.
-                let lost = attempts::unanswered(&mut *connection, job.id).await?;
-                let charge = if lost > 1 { job.cost.unwrap_or(charge) } else { charge };
+                let books = booking::read(&mut *connection, &job).await?;
+                let booked = books.proven_open(charge);
+                let charge = booked.charge;
                 let source = if charge > Credits::ZERO { "task" } else { "profile" };
-                let shares = requests::shares(&mut *connection, job.id).await?;
-                requests::commit_shares(&mut *connection, &shares, charge - price).await?;
-                ledger::release(&mut *connection, &job.account, job.id, now).await?;
-                if charge > Credits::ZERO {
-                    ledger::charge(&mut *connection, &job.account, job.id, charge, now).await?;
-                }
+                booking::write(&mut *connection, &mut job, &booked, now).await?;
                 let result = unanswered_result(event_id.as_ref(), charge);
                 direct::keep_result(&mut *connection, job.id, charge, &result, now).await?;
                 reading::all_to_reading(&mut *connection, job.id, now, now).await?;

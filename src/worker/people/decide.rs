@@ -9,11 +9,10 @@
 use crate::domain::job::Event;
 use crate::domain::outcome::Outcome;
 use crate::domain::{AccountId, Credits, JobId, Millis, RequestId};
-use crate::store::credits::ledger;
+use crate::store::credits::booking;
 use crate::store::jobs::Job;
 use crate::store::requests::unsent;
 use crate::store::{Store, StoreError, inbox, items, jobs, requests, timeline};
-use crate::worker::doubt::unanswered::take_back;
 use crate::worker::intake::taken;
 
 /// Why a decision was refused. Nothing was changed, unless it says so.
@@ -179,13 +178,9 @@ pub async fn resubmit(store: &Store, mut job: Job, now: Millis) -> Result<(), Re
                 if !unsent::is_wanted(&mut *connection, id).await? {
                     return Ok(Err(Refusal::Unwanted { job: id }));
                 }
-                if paid {
-                    let cost = job.cost.unwrap_or_default();
-                    ledger::release(&mut *connection, &job.account, job.id, now).await?;
-                    ledger::charge(&mut *connection, &job.account, job.id, cost, now).await?;
-                } else {
-                    take_back(&mut *connection, &mut job, now).await?;
-                }
+                let books = booking::read(&mut *connection, &job).await?;
+                let booked = if paid { books.carried_out() } else { books.took_no_effect() };
+                booking::write(&mut *connection, &mut job, &booked, now).await?;
                 // It goes out on a person's word, not because of what the looks have shown.
                 (job.looks, job.no_effect_looks) = (0, 0);
                 jobs::save(&mut *connection, &job).await?;
@@ -204,8 +199,8 @@ pub async fn write_off(store: &Store, mut job: Job, now: Millis) -> Result<(), S
     store
         .write(move |connection| {
             Box::pin(async move {
-                ledger::release(&mut *connection, &job.account, job.id, now).await?;
-                ledger::charge(&mut *connection, &job.account, job.id, cost, now).await?;
+                let books = booking::read(&mut *connection, &job).await?;
+                booking::write(&mut *connection, &mut job, &books.carried_out(), now).await?;
                 let event_id = job.event_id.as_ref();
                 items::finish_all(&mut *connection, job.id, event_id, &Outcome::Lost, now).await?;
                 jobs::save(&mut *connection, &job).await?;

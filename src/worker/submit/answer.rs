@@ -5,18 +5,19 @@
 //! happened. If the database fails here, the task id goes to standard error as a last resort.
 
 use crate::api::{Answer, ApiError};
+use crate::domain::booking::Accepted as Taken;
 use crate::domain::division::{self, Division, Submission};
 use crate::domain::failure::{self, Failure, SubmissionFailure};
 use crate::domain::job::{Event, WaitReason};
 use crate::domain::outcome::Outcome;
 use crate::domain::{Credits, Millis, PersonnelId};
-use crate::store::credits::{balances, ledger};
+use crate::store::credits::{balances, booking};
 use crate::store::items::reading;
 use crate::store::jobs::Job;
 use crate::store::jobs::attempts::AttemptEnd;
 use crate::store::jobs::{attempts, due};
 use crate::store::{StoreError, Tx, items, jobs, requests, timeline};
-use crate::worker::doubt::unanswered::{book_unanswered, take_back};
+use crate::worker::doubt::unanswered::book_unanswered;
 use crate::worker::gate::Gate;
 use crate::worker::{Deps, retry_at};
 
@@ -65,8 +66,6 @@ fn accepted_task(submission: &Submission) -> Option<String> {
 struct Accepted {
     job: Job,
     division: Division,
-    price: Credits,
-    charge: Credits,
     result: &'static str,
     detail: String,
     now: Millis,
@@ -95,30 +94,19 @@ impl Accepted {
         job.submitted_at = Some(now);
         job.failures = 0;
         job.contacts = division.accepted.len() as u32;
-        let price = job.price.unwrap_or_default();
-        let charge = price.times(division.accepted.len()).min(job.cost.unwrap_or_default());
-        Ok(Accepted { job, division, price, charge, result, detail, now })
+        Ok(Accepted { job, division, result, detail, now })
     }
 
     /// Task id, charge, and what became of the contacts that were skipped.
     async fn record(self, connection: &mut Tx) -> Result<(), StoreError> {
-        let Accepted { mut job, division, price, charge, result, detail, now } = self;
-        let before = requests::shares(&mut *connection, job.id).await?;
-        requests::commit_shares(&mut *connection, &before, Credits(-price.0)).await?;
+        let Accepted { mut job, division, result, detail, now } = self;
+        let books = booking::read(&mut *connection, &job).await?;
         items::finish(&mut *connection, job.id, job.event_id.as_ref(), &division.ended, now).await?;
-        let with_had = requests::shares(&mut *connection, job.id).await?;
+        let payers_with_unlocked = booking::payers(&mut *connection, job.id).await?;
         reading::to_reading(&mut *connection, job.id, &division.read_from_profile, None, now).await?;
-        // What is unlocked may have been so by an earlier submission, which was taken back.
-        let had = !division.read_from_profile.is_empty();
-        let paid = match had && book_unanswered(&mut *connection, &mut job, now).await? {
-            true => with_had,
-            false => requests::shares(&mut *connection, job.id).await?,
-        };
-        requests::commit_shares(&mut *connection, &paid, price).await?;
-        ledger::release(&mut *connection, &job.account, job.id, now).await?;
-        if charge > Credits::ZERO {
-            ledger::charge(&mut *connection, &job.account, job.id, charge, now).await?;
-        }
+        let payers = booking::payers(&mut *connection, job.id).await?;
+        let accepted = Taken { payers: &payers, payers_with_unlocked: &payers_with_unlocked };
+        booking::write(&mut *connection, &mut job, &books.accepted(accepted), now).await?;
         let end = AttemptEnd { result, status: Some(201), ..AttemptEnd::default() };
         attempts::end_attempt(&mut *connection, job.id, &end, now).await?;
         jobs::save(&mut *connection, &job).await?;
@@ -168,13 +156,13 @@ pub(in crate::worker) async fn record_failure(
     deps.store
         .write(move |connection| {
             Box::pin(async move {
-                if took_no_effect {
-                    take_back(&mut *connection, &mut job, now).await?;
-                }
+                let books = booking::read(&mut *connection, &job).await?;
+                let booked = if took_no_effect { books.took_no_effect() } else { books.lost() };
+                booking::write(&mut *connection, &mut job, &booked, now).await?;
                 attempts::end_attempt(&mut *connection, job.id, &end, now).await?;
                 if let Some(outcome) = &rejected {
                     items::finish_all(&mut *connection, job.id, job.event_id.as_ref(), outcome, now).await?;
-                    book_unanswered(&mut *connection, &mut job, now).await?;
+                    book_unanswered(&mut *connection, &mut job, &[], now).await?;
                 }
                 jobs::save(&mut *connection, &job).await?;
                 timeline::of_job(&mut *connection, now, job.id, event.name(), &detail).await?;

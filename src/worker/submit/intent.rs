@@ -9,7 +9,7 @@ use crate::domain::credits::{self, Admission, Approval};
 use crate::domain::job::Event;
 use crate::domain::sorting::Sorting;
 use crate::domain::{Credits, Millis, PersonnelId, RequestId};
-use crate::store::credits::{ledger, settlements};
+use crate::store::credits::{booking, ledger};
 use crate::store::jobs::Job;
 use crate::store::jobs::attempts;
 use crate::store::jobs::attempts::Attempt;
@@ -54,11 +54,9 @@ pub(in crate::worker) async fn commit_intent(
         .write(move |connection| {
             Box::pin(async move {
                 let covered = (price, approve_above);
-                let Some(shares) =
-                    still_wanted(&mut *connection, &mut job, &chargeable, covered, now).await?
-                else {
+                if !still_wanted(&mut *connection, &mut job, &chargeable, covered, now).await? {
                     return Ok(Intent::Changed);
-                };
+                }
                 let purse = ledger::purse(&mut *connection, &job.account, now).await?;
                 let purse = purse.map(|purse| with_limits(purse, &config));
                 if credits::admit(attempt.cost, purse.as_ref(), now) != Admission::Go {
@@ -67,10 +65,9 @@ pub(in crate::worker) async fn commit_intent(
                 attempt.balance_before = ledger::opening_balance(&mut *connection, &job.account).await?;
                 job.apply(Event::SendStarted, now)?;
                 (job.price, job.cost, job.due_at) = (Some(price), Some(attempt.cost), None);
-                job.window_id = Some(settlements::open_window(&mut *connection, &job.account, now).await?);
                 attempts::begin_attempt(&mut *connection, job.id, &attempt, now).await?;
-                ledger::hold(&mut *connection, &job.account, job.id, attempt.cost, now).await?;
-                requests::commit_shares(&mut *connection, &shares, price).await?;
+                let books = booking::read(&mut *connection, &job).await?;
+                booking::write(&mut *connection, &mut job, &books.sent(), now).await?;
                 jobs::save(&mut *connection, &job).await?;
                 if let Some(reason) = unhelpful {
                     let detail = format!("the precheck did not help ({reason}); the price list counts");
@@ -88,7 +85,7 @@ pub(in crate::worker) async fn commit_intent(
         .await
 }
 
-/// Who pays for the job, if everything it was decided on still holds: prechecks take their time, and a
+/// Whether everything that the job was decided on still holds: prechecks take their time, and a
 /// person may have paused, contacts may have left, an approval may not cover the price any more.
 async fn still_wanted(
     connection: &mut Tx,
@@ -96,19 +93,19 @@ async fn still_wanted(
     chargeable: &[PersonnelId],
     (price, approve_above): (Credits, Credits),
     now: Millis,
-) -> Result<Option<Vec<requests::Share>>, StoreError> {
+) -> Result<bool, StoreError> {
     if accounts::is_paused(&mut *connection, &job.account).await? {
-        return Ok(None);
+        return Ok(false);
     }
     if !jobs::holds_exactly(&mut *connection, job.id, chargeable).await? {
         jobs::save(connection, job).await?;
-        return Ok(None);
+        return Ok(false);
     }
     let unwanted = unsent::leave_unwanted(&mut *connection, job.id, now).await?;
     let shares = requests::shares(&mut *connection, job.id).await?;
     let parted = part_with_uncovered(&mut *connection, &shares, price, approve_above, now).await?;
     if unwanted == 0 && parted == 0 && !shares.is_empty() {
-        return Ok(Some(shares));
+        return Ok(true);
     }
     let left = requests::shares(&mut *connection, job.id).await?;
     let remaining: i64 = left.iter().map(|share| share.contacts).sum();
@@ -119,7 +116,7 @@ async fn still_wanted(
     }
     job.version = jobs::version(&mut *connection, job.id).await?;
     jobs::save(connection, job).await?;
-    Ok(None)
+    Ok(false)
 }
 
 /// Takes requests out of the batch whose approval or `max_credits` does not cover what they would

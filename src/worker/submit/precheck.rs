@@ -4,16 +4,18 @@
 //! at a time, and keeps a batch that is half sorted until calls are free again.
 
 use crate::api::Subject;
+use crate::domain::booking::payers_of_the_rest;
 use crate::domain::direct::Direct;
 use crate::domain::failure::ReadFailure;
 use crate::domain::job::Event;
 use crate::domain::sorting::{Quote, Sorting};
 use crate::domain::turns::Class;
 use crate::domain::{AccountId, Action, Credits, Millis, PersonnelId};
+use crate::store::credits::booking;
 use crate::store::items::{paid, reading};
 use crate::store::jobs::Job;
 use crate::store::jobs::attempts;
-use crate::store::{StoreError, accounts, direct, jobs, requests, timeline};
+use crate::store::{StoreError, accounts, direct, jobs, timeline};
 use crate::worker::balance::after_failed_read;
 use crate::worker::doubt::unanswered::book_unanswered;
 use crate::worker::gate::{Entry, Gate};
@@ -169,13 +171,12 @@ pub(in crate::worker) async fn set_aside(
     deps.store
         .write(move |connection| {
             Box::pin(async move {
-                let (price, with_had) = (smaller.price, requests::shares(&mut *connection, job_id).await?);
+                let before = booking::payers(&mut *connection, job_id).await?;
                 reading::to_reading(&mut *connection, job_id, &had, Some(&unlocking), now).await?;
-                let lost = unlocked > 0 && book_unanswered(&mut *connection, &mut smaller, now).await?;
-                if let Some(price) = price.filter(|_| lost && told) {
-                    let left = requests::shares(&mut *connection, job_id).await?;
-                    requests::commit_shares(&mut *connection, &with_had, price).await?;
-                    requests::commit_shares(&mut *connection, &left, Credits(-price.0)).await?;
+                if unlocked > 0 {
+                    let left = booking::payers(&mut *connection, job_id).await?;
+                    let paying = if told { payers_of_the_rest(&before, &left) } else { vec![] };
+                    book_unanswered(&mut *connection, &mut smaller, &paying, now).await?;
                 }
                 jobs::save(&mut *connection, &smaller).await?;
                 if !unlocking.is_empty() {

@@ -1,0 +1,479 @@
+//! What an answer or a finding means in credits: for the hold, the charge and the requests that pay.
+//!
+//! The one place that decides this, and it decides without a database: [`Books`] is what is booked for a
+//! job so far, each method of it is something that can become of the job's submission, and the result is a
+//! [`Booking`], which one function of the store writes.
+//!
+//! Three sums are kept, and all may overstate what was spent, never understate it:
+//!
+//! - the *hold*, from the intent until it is known what became of the submission: holds and releases of a
+//!   job sum to zero once it is known;
+//! - the *charge*, which settlements compare with the balance: never above the hold, unless the API itself
+//!   says what it charged;
+//! - the *shares*: what each request may have cost so far, checked against its `max_credits` and approval.
+//!   The request that asked first for a contact pays for it.
+//!
+//! An example: 3 contacts at 15. [`Books::sent`] holds 45 and adds 45 to the request's share. The API takes
+//! 2 of them: [`Books::accepted`] releases the hold, charges 30 and takes 15 off the share.
+
+use super::credits::Credits;
+use super::ids::RequestId;
+
+/// A request that pays for contacts of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Payer {
+    pub request_id: RequestId,
+    pub contacts: usize,
+}
+
+/// How many contacts these requests pay for.
+pub fn contacts(payers: &[Payer]) -> usize {
+    payers.iter().map(|payer| payer.contacts).sum()
+}
+
+/// Who pays for the contacts that have left: `all` less those that `stay`.
+pub fn payers_of_the_rest(all: &[Payer], stay: &[Payer]) -> Vec<Payer> {
+    let staying = |payer: &Payer| {
+        let same = stay.iter().filter(|other| other.request_id == payer.request_id);
+        same.map(|other| other.contacts).sum()
+    };
+    all.iter()
+        .map(|payer| Payer { contacts: payer.contacts.saturating_sub(staying(payer)), ..*payer })
+        .filter(|payer| payer.contacts > 0)
+        .collect()
+}
+
+/// Divides an amount among the requests that pay, by their contacts. The parts sum to the amount exactly:
+/// where it does not divide, the later ones pay the rest.
+pub fn divide(amount: Credits, payers: &[Payer]) -> Vec<(RequestId, Credits)> {
+    let (mut contacts_left, mut left) = (contacts(payers), amount);
+    let mut shares = Vec::with_capacity(payers.len());
+    for payer in payers {
+        let part = left.part(payer.contacts, contacts_left);
+        shares.push((payer.request_id, part));
+        contacts_left -= payer.contacts;
+        left = left - part;
+    }
+    shares
+}
+
+/// Which settlement a job belongs to from now on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Settles {
+    /// In the one it is in, if any.
+    #[default]
+    Unchanged,
+    /// In the account's open one, which is opened if need be.
+    WithTheOpenOne,
+    /// In none: there is nothing to settle.
+    Nowhere,
+}
+
+/// What is to be booked for a job, all at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Booking {
+    /// Set aside before the submission goes out.
+    pub hold: Credits,
+    /// Whether whatever is held for the job is given back.
+    pub release_hold: bool,
+    /// Charged, on top of what the job was charged with before.
+    pub charge: Credits,
+    /// By request: what may have been spent for it, more or (negative) less than before.
+    pub shares: Vec<(RequestId, Credits)>,
+    pub settles: Settles,
+}
+
+/// What is booked for a job so far, and what its submission may cost.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Books {
+    /// What the submission may cost as a whole, as held since its intent.
+    pub cost: Credits,
+    /// What one of its contacts costs, rounded up.
+    pub price: Credits,
+    /// The least that one of its contacts costs; below `price` when a precheck named two prices.
+    pub lowest_price: Credits,
+    /// Charged so far, for earlier submissions of the job.
+    pub charged: Credits,
+    /// How many of its submissions were never answered. None of a search counts: such a search was weighed
+    /// when a person decided on it.
+    pub unanswered_calls: u32,
+    /// The most that one of those may have cost. Repeats of one submission count as one, since the vendor
+    /// documents that what is unlocked, or being unlocked, is not charged again.
+    pub unanswered: Credits,
+    /// Who pays for the contacts that are in it.
+    pub payers: Vec<Payer>,
+}
+
+/// What the API accepted of a submission, and what it says about earlier ones.
+#[derive(Clone, Copy, Debug)]
+pub struct Accepted<'a> {
+    /// The requests that pay for the contacts that the API took into the task.
+    pub payers: &'a [Payer],
+    /// The same, with those for contacts that are unlocked already, or being unlocked. One that was unlocked
+    /// may have been so by an earlier submission of the job, which was never answered.
+    pub payers_with_unlocked: &'a [Payer],
+}
+
+impl Books {
+    /// The intent is committed, and the submission goes out: what it may cost is held.
+    pub fn sent(&self) -> Booking {
+        Booking {
+            hold: self.cost,
+            shares: divide(self.cost, &self.payers),
+            settles: Settles::WithTheOpenOne,
+            ..Booking::default()
+        }
+    }
+
+    /// The answer was lost: everything stays held until it is known whether it took effect.
+    pub fn lost(&self) -> Booking {
+        Booking::default()
+    }
+
+    /// The API took some of the contacts into a task, or (none) found nothing to charge for. Only what it
+    /// took is charged; but when an earlier submission was never answered and some contacts prove to be
+    /// unlocked, that one may have been charged as well ([`Books::found_after_all`]).
+    pub fn accepted(&self, accepted: Accepted<'_>) -> Booking {
+        let charge = self.cost_of(contacts(accepted.payers));
+        let unlocked = contacts(accepted.payers_with_unlocked) - contacts(accepted.payers);
+        let (paying, found) = match unlocked > 0 && self.unanswered > Credits::ZERO {
+            true => (accepted.payers_with_unlocked, self.found_after_all(&[])),
+            false => (accepted.payers, Booking::default()),
+        };
+        let shared = match contacts(paying) > contacts(accepted.payers) {
+            true => charge + self.price.times(unlocked),
+            false => charge,
+        };
+        Booking {
+            release_hold: true,
+            charge: charge + found.charge,
+            shares: self.shares_become(divide(shared, paying)),
+            settles: found.settles,
+            ..Booking::default()
+        }
+    }
+
+    /// A direct action was answered. `used` is the API's own word for what it charged, which may be above
+    /// what was held. Nothing, although an earlier call for the event was never answered: that one may have
+    /// been charged. The balance shows it; until then it counts.
+    pub fn answered(&self, used: Credits) -> Booking {
+        match used == Credits::ZERO && self.unanswered_calls > 0 {
+            true => self.ended_with(self.cost),
+            false => self.ended_with(used),
+        }
+    }
+
+    /// An event whose unlock was never answered proves to be open, for `seen` credits as far as the balance
+    /// tells. After two such calls the balance tells only what the second one has cost.
+    pub fn proven_open(&self, seen: Credits) -> Booking {
+        match self.unanswered_calls > 1 {
+            true => self.ended_with(self.cost),
+            false => self.ended_with(seen),
+        }
+    }
+
+    /// Reading shows that the submission was carried out, or nothing will ever show that it was not (a
+    /// person gave it up, or sends it again although it may have been charged). It counts as a whole.
+    pub fn carried_out(&self) -> Booking {
+        Booking { release_hold: true, charge: self.cost, ..Booking::default() }
+    }
+
+    /// It took no effect: it was not sent, it was refused, or reading proves it, or a person says so.
+    pub fn took_no_effect(&self) -> Booking {
+        let settles = match self.charged == Credits::ZERO {
+            true => Settles::Nowhere,
+            // What an earlier one is booked with stays in the settlement that it is in.
+            false => Settles::Unchanged,
+        };
+        Booking { settles, ..self.ended_with(Credits::ZERO) }
+    }
+
+    /// An earlier submission, which was never answered and taken back, may have taken effect after all: a
+    /// contact proves to be unlocked, or the job ends without being sent again. Charged once. The balance tells
+    /// whether it was charged; until then, and if it cannot, it counts. `unlocked`: the requests that pay for
+    /// the contacts that it has unlocked.
+    pub fn found_after_all(&self, unlocked: &[Payer]) -> Booking {
+        if self.unanswered == Credits::ZERO {
+            return Booking::default();
+        }
+        let unbooked = (self.unanswered - self.charged).max(Credits::ZERO);
+        let settles = match unbooked > Credits::ZERO {
+            true => Settles::WithTheOpenOne,
+            false => Settles::Unchanged,
+        };
+        let shares = divide(self.price.times(contacts(unlocked)), unlocked);
+        Booking { charge: unbooked, shares, settles, ..Booking::default() }
+    }
+
+    /// What so many of the contacts cost at most: those that are left out cost the lowest price at least.
+    fn cost_of(&self, accepted: usize) -> Credits {
+        if accepted == 0 {
+            return Credits::ZERO;
+        }
+        let left_out = contacts(&self.payers).saturating_sub(accepted);
+        (self.cost - self.lowest_price.times(left_out)).max(Credits::ZERO)
+    }
+
+    fn ended_with(&self, charge: Credits) -> Booking {
+        let shares = self.shares_become(divide(charge, &self.payers));
+        Booking { release_hold: true, charge, shares, ..Booking::default() }
+    }
+
+    /// From what the intent has committed for the contacts in the job to these shares.
+    fn shares_become(&self, shares: Vec<(RequestId, Credits)>) -> Vec<(RequestId, Credits)> {
+        let mut change: Vec<_> = divide(self.cost, &self.payers)
+            .into_iter()
+            .map(|(request_id, committed)| (request_id, Credits::ZERO - committed))
+            .collect();
+        for (request_id, share) in shares {
+            match change.iter_mut().find(|(known, _)| *known == request_id) {
+                Some((_, credits)) => *credits = *credits + share,
+                None => change.push((request_id, share)),
+            }
+        }
+        change.retain(|(_, credits)| *credits != Credits::ZERO);
+        change
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn payer(request_id: i64, contacts: usize) -> Payer {
+        Payer { request_id: RequestId(request_id), contacts }
+    }
+
+    /// A job with contacts at 15, of which the first request pays for two and the second for one.
+    fn books() -> Books {
+        Books {
+            cost: Credits(45),
+            price: Credits(15),
+            lowest_price: Credits(15),
+            payers: vec![payer(1, 2), payer(2, 1)],
+            ..Books::default()
+        }
+    }
+
+    fn lost_before() -> Books {
+        Books { unanswered_calls: 1, unanswered: Credits(60), ..books() }
+    }
+
+    fn share(request_id: i64, credits: i64) -> (RequestId, Credits) {
+        (RequestId(request_id), Credits(credits))
+    }
+
+    fn accepted(books: &Books, payers: &[Payer], payers_with_unlocked: &[Payer]) -> Booking {
+        books.accepted(Accepted { payers, payers_with_unlocked })
+    }
+
+    /// Everything that can become of a submission: held, released, charged, and the shares.
+    #[test]
+    fn what_each_finding_means_for_hold_charge_and_shares() {
+        let (all, one) = (books().payers, [payer(1, 1)]);
+        let found = lost_before();
+        let taken_back = vec![share(1, -30), share(2, -15)];
+        let table = [
+            ("sent", books().sent(), (45, false, 0), vec![share(1, 30), share(2, 15)]),
+            ("its answer is lost", books().lost(), (0, false, 0), vec![]),
+            ("all accepted", accepted(&books(), &all, &all), (0, true, 45), vec![]),
+            (
+                "one of three accepted",
+                accepted(&books(), &one, &one),
+                (0, true, 15),
+                vec![share(1, -15), share(2, -15)],
+            ),
+            ("nothing chargeable", accepted(&books(), &[], &all), (0, true, 0), taken_back.clone()),
+            ("refused, or not sent", books().took_no_effect(), (0, true, 0), taken_back.clone()),
+            ("proven not carried out", found.took_no_effect(), (0, true, 0), taken_back),
+            ("proven carried out, or written off", books().carried_out(), (0, true, 45), vec![]),
+            ("taken back, then found", found.found_after_all(&one), (0, false, 60), vec![share(1, 15)]),
+            ("nothing was lost", books().found_after_all(&one), (0, false, 0), vec![]),
+            (
+                "accepted, and one was unlocked by the lost one",
+                accepted(&found, &one, &[payer(1, 1), payer(2, 1)]),
+                (0, true, 75),
+                vec![share(1, -15)],
+            ),
+        ];
+        for (name, booking, (hold, release_hold, charge), shares) in table {
+            assert_eq!((booking.hold, booking.release_hold), (Credits(hold), release_hold), "{name}");
+            assert_eq!((booking.charge, booking.shares), (Credits(charge), shares), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_direct_action_is_charged_by_the_apis_own_word() {
+        let held = |unanswered_calls| Books {
+            cost: Credits(2_000),
+            price: Credits(2_000),
+            unanswered_calls,
+            payers: vec![payer(1, 1)],
+            ..Books::default()
+        };
+        let booked = |booking: Booking| (booking.charge.0, booking.shares);
+        assert_eq!(booked(held(0).answered(Credits(2_500))), (2_500, vec![share(1, 500)]), "above the hold");
+        assert_eq!(booked(held(0).answered(Credits(0))), (0, vec![share(1, -2_000)]), "it was open");
+        assert_eq!(booked(held(1).answered(Credits(0))), (2_000, vec![]), "perhaps by the call before");
+        assert_eq!(booked(held(1).proven_open(Credits(0))), (0, vec![share(1, -2_000)]), "somebody else's");
+        assert_eq!(booked(held(2).proven_open(Credits(0))), (2_000, vec![]), "perhaps by the call before");
+    }
+
+    #[test]
+    fn who_pays_for_what_has_left_is_who_paid_before_and_does_no_more() {
+        let all = [payer(1, 3), payer(2, 1), payer(3, 2)];
+        assert_eq!(payers_of_the_rest(&all, &[payer(1, 1), payer(3, 2)]), [payer(1, 2), payer(2, 1)]);
+        assert_eq!(payers_of_the_rest(&all, &all), []);
+    }
+
+    #[test]
+    fn what_is_found_after_all_is_charged_once() {
+        let first = lost_before().found_after_all(&[]);
+        let again = Books { charged: first.charge, ..lost_before() };
+        assert_eq!(again.found_after_all(&[]).charge, Credits::ZERO);
+        let in_part = Books { charged: Credits(50), ..lost_before() };
+        assert_eq!(in_part.found_after_all(&[]).charge, Credits(10));
+        let above = Books { charged: Credits(100), ..lost_before() };
+        assert_eq!(above.found_after_all(&[]).charge, Credits::ZERO);
+    }
+
+    #[test]
+    fn a_charge_is_in_the_settlement_that_is_open_when_it_is_booked() {
+        let charged = Books { charged: Credits(60), ..lost_before() };
+        let table = [
+            (books().sent().settles, Settles::WithTheOpenOne),
+            (books().carried_out().settles, Settles::Unchanged),
+            (books().took_no_effect().settles, Settles::Nowhere),
+            (charged.took_no_effect().settles, Settles::Unchanged),
+            (lost_before().found_after_all(&[]).settles, Settles::WithTheOpenOne),
+            (charged.found_after_all(&[]).settles, Settles::Unchanged),
+        ];
+        for (at, (found, expected)) in table.into_iter().enumerate() {
+            assert_eq!(found, expected, "line {at}");
+        }
+    }
+
+    #[test]
+    fn of_two_prices_the_lower_one_is_left_out_and_the_sums_stay_exact() {
+        let two = Books {
+            cost: Credits(25),
+            price: Credits(13),
+            lowest_price: Credits(10),
+            payers: vec![payer(1, 1), payer(2, 1)],
+            ..Books::default()
+        };
+        assert_eq!(two.sent().shares, [share(1, 12), share(2, 13)]);
+        let one = [payer(2, 1)];
+        let booking = accepted(&two, &one, &one);
+        assert_eq!((booking.charge, booking.shares), (Credits(15), vec![share(1, -12), share(2, 2)]));
+    }
+
+    #[test]
+    fn absurd_figures_neither_wrap_nor_panic() {
+        let most = Credits(i64::MAX);
+        let absurd = Books {
+            cost: most,
+            price: most,
+            lowest_price: most,
+            charged: Credits::ZERO,
+            unanswered_calls: 1,
+            unanswered: most,
+            payers: vec![payer(1, 2_000), payer(2, 1)],
+        };
+        let bookings = [
+            absurd.sent(),
+            accepted(&absurd, &[payer(1, 1)], &absurd.payers),
+            absurd.answered(most),
+            absurd.proven_open(most),
+            absurd.carried_out(),
+            absurd.took_no_effect(),
+            absurd.found_after_all(&absurd.payers),
+        ];
+        for booking in bookings {
+            assert!(booking.hold >= Credits::ZERO && booking.charge >= Credits::ZERO, "{booking:?}");
+        }
+    }
+
+    fn sum(shares: &[(RequestId, Credits)]) -> Credits {
+        shares.iter().map(|(_, credits)| *credits).sum()
+    }
+
+    fn any_books() -> impl Strategy<Value = Books> {
+        let payers = prop::collection::vec(1..40_usize, 1..6);
+        (payers, 0..200_i64, 0..200_i64).prop_map(|(payers, lowest, more)| {
+            let payers: Vec<_> = (1..).zip(payers).map(|(id, contacts)| payer(id, contacts)).collect();
+            let contacts = contacts(&payers) as i64;
+            // One contact is dearer than the others.
+            let cost = lowest * contacts + more;
+            let price = (cost + contacts - 1) / contacts;
+            Books {
+                cost: Credits(cost),
+                price: Credits(price),
+                lowest_price: Credits(lowest),
+                payers,
+                ..Books::default()
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn an_amount_is_divided_without_remainder(books in any_books()) {
+            let shares = divide(books.cost, &books.payers);
+            prop_assert_eq!(sum(&shares), books.cost);
+            for ((_, share), payer) in shares.iter().zip(&books.payers) {
+                prop_assert!(*share >= Credits::ZERO && *share <= books.price.times(payer.contacts));
+            }
+        }
+
+        #[test]
+        fn what_is_held_is_released_and_the_shares_end_as_the_charge(
+            books in any_books(), taken in prop::collection::vec(0..40_usize, 6), used in 0..10_000_i64,
+        ) {
+            let sent = books.sent();
+            prop_assert_eq!((sent.hold, sum(&sent.shares)), (books.cost, books.cost));
+            let taken: Vec<_> = books.payers.iter().zip(taken)
+                .map(|(payer, taken)| Payer { contacts: taken.min(payer.contacts), ..*payer })
+                .filter(|payer| payer.contacts > 0)
+                .collect();
+            let ends = [
+                accepted(&books, &taken, &taken),
+                accepted(&books, &[], &taken),
+                books.carried_out(),
+                books.took_no_effect(),
+            ];
+            for end in ends {
+                prop_assert!(end.release_hold && end.hold == Credits::ZERO);
+                prop_assert!(end.charge <= sent.hold);
+                prop_assert_eq!(sum(&sent.shares) + sum(&end.shares), end.charge);
+            }
+            // The API's own word may be above what was held.
+            let end = books.answered(Credits(used));
+            prop_assert!(end.release_hold);
+            prop_assert_eq!(end.charge, Credits(used));
+            prop_assert_eq!(sum(&sent.shares) + sum(&end.shares), end.charge);
+        }
+
+        #[test]
+        fn a_charge_covers_whichever_contacts_were_accepted(
+            prices in prop::collection::vec((1..100_i64, any::<bool>()), 1..20),
+        ) {
+            let total = |prices: &[(i64, bool)]| prices.iter().map(|(price, _)| price).sum::<i64>();
+            let (cost, count) = (total(&prices), prices.len());
+            let lowest = prices.iter().map(|(price, _)| *price).min().unwrap_or_default();
+            let books = Books {
+                cost: Credits(cost),
+                price: Credits((cost + count as i64 - 1) / count as i64),
+                lowest_price: Credits(lowest),
+                payers: vec![payer(1, count)],
+                ..Books::default()
+            };
+            let kept: Vec<_> = prices.iter().copied().filter(|(_, accepted)| *accepted).collect();
+            let payers = [payer(1, kept.len())];
+            let booking = accepted(&books, &payers, &payers);
+            prop_assert!(booking.charge >= Credits(total(&kept)) && booking.charge <= books.cost);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Books money: the only place that writes the ledger and what requests may have cost.
+//!
+//! What is booked is decided in [`crate::domain::booking`]; [`read`] gives it what is booked so far, and
+//! [`write`] writes what it says, in the transaction of the answer or finding that it follows from. The
+//! entries themselves are private to this file, so nothing else can move credits.
+
+use serde_json::json;
+
+use crate::domain::booking::{Booking, Books, Payer, Settles};
+use crate::domain::{Credits, JobId, Millis, RequestId};
+use crate::store::credits::settlements;
+use crate::store::jobs::{Job, attempts};
+use crate::store::{StoreError, Tx, requests, sql};
+
+/// What is booked for a job so far, and who pays for the contacts that are in it now.
+pub async fn read(connection: &mut Tx, job: &Job) -> Result<Books, StoreError> {
+    let price = job.price.unwrap_or_default();
+    let (unanswered_calls, unanswered) = match job.action.is_search() {
+        true => (0, Credits::ZERO),
+        false => (
+            attempts::unanswered(&mut *connection, job.id).await?,
+            attempts::unanswered_cost(&mut *connection, job.id).await?,
+        ),
+    };
+    Ok(Books {
+        cost: job.cost.unwrap_or_default(),
+        price,
+        lowest_price: price,
+        charged: charged(&mut *connection, job.id).await?,
+        unanswered_calls,
+        unanswered,
+        payers: payers(connection, job.id).await?,
+    })
+}
+
+/// Who pays for the contacts that are in a job now.
+pub async fn payers(connection: &mut Tx, job_id: JobId) -> Result<Vec<Payer>, StoreError> {
+    let shares = requests::shares(connection, job_id).await?;
+    let payer = |share: requests::Share| Payer {
+        request_id: RequestId(share.request_id),
+        contacts: usize::try_from(share.contacts).unwrap_or_default(),
+    };
+    Ok(shares.into_iter().map(payer).collect())
+}
+
+/// Writes a booking. Which settlement the job belongs to is set in `job`, which the caller saves.
+pub async fn write(
+    connection: &mut Tx,
+    job: &mut Job,
+    booking: &Booking,
+    now: Millis,
+) -> Result<(), StoreError> {
+    match booking.settles {
+        Settles::Unchanged => {}
+        Settles::WithTheOpenOne => {
+            job.window_id = Some(settlements::open_window(&mut *connection, &job.account, now).await?);
+        }
+        Settles::Nowhere => job.window_id = None,
+    }
+    if booking.hold > Credits::ZERO {
+        add(&mut *connection, job, "hold", booking.hold, now).await?;
+    }
+    if booking.release_hold {
+        release(&mut *connection, job, now).await?;
+    }
+    if booking.charge > Credits::ZERO {
+        add(&mut *connection, job, "charge", booking.charge, now).await?;
+    }
+    add_to_shares(connection, &booking.shares).await
+}
+
+/// Gives back whatever is still held for a job, once.
+async fn release(connection: &mut Tx, job: &Job, now: Millis) -> Result<(), StoreError> {
+    let held: i64 = sql::query_scalar(
+        "select coalesce(sum(credits), 0) from ledger where job_id = $1 and entry <> 'charge'",
+    )
+    .bind(job.id.0)
+    .fetch_one(&mut *connection)
+    .await?;
+    if held == 0 {
+        return Ok(());
+    }
+    add(connection, job, "release", Credits(-held), now).await
+}
+
+/// What a job was charged with so far.
+async fn charged(connection: &mut Tx, job_id: JobId) -> Result<Credits, StoreError> {
+    let credits: i64 = sql::query_scalar(
+        "select coalesce(sum(credits), 0) from ledger where job_id = $1 and entry = 'charge'",
+    )
+    .bind(job_id.0)
+    .fetch_one(connection)
+    .await?;
+    Ok(Credits(credits))
+}
+
+async fn add(
+    connection: &mut Tx,
+    job: &Job,
+    entry: &str,
+    credits: Credits,
+    now: Millis,
+) -> Result<(), StoreError> {
+    sql::query("insert into ledger (at, account, job_id, entry, credits) values ($1, $2, $3, $4, $5)")
+        .bind(now.0)
+        .bind(job.account.as_str())
+        .bind(job.id.0)
+        .bind(entry)
+        .bind(credits.0)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn add_to_shares(connection: &mut Tx, shares: &[(RequestId, Credits)]) -> Result<(), StoreError> {
+    if shares.is_empty() {
+        return Ok(());
+    }
+    sql::query(
+        "update requests set committed_credits = committed_credits + paid.credits
+         from (select value->>0 as id, value->>1 as credits from json_each($1)) as paid
+         where requests.id = paid.id",
+    )
+    .bind(json!(shares).to_string())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
