@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::show::{self, Columns, cell, grouped};
 use super::{Context, Failure, Outcome, existing, if_there};
+use crate::domain::request_state::State;
 use crate::store::Store;
 use crate::store::report::direct::ActionResult;
 use crate::store::report::jobs::Job;
@@ -19,7 +20,7 @@ use crate::store::report::{OutcomeCount, direct, jobs, requests};
 #[command(after_help = "Example:\n  unlockd requests --status awaiting_approval")]
 pub(super) struct Listed {
     /// Only those with this status
-    #[arg(long, value_name = "S", value_parser = PossibleValuesParser::new(requests::STATUSES))]
+    #[arg(long, value_name = "S", value_parser = PossibleValuesParser::new(State::NAMES))]
     status: Option<String>,
     /// At most this many, the newest
     #[arg(long, value_name = "N", default_value_t = 50)]

@@ -5,11 +5,12 @@
 //! fit a state is an [`IllegalMove`], which is an error of the program, never ignored.
 //!
 //! The test `the_legal_moves_are_this_table` prints all legal moves and compares them with a
-//! written table; that table is the documentation.
+//! written table; that table is the documentation. The diagram is in [`super::moves`].
 
 use std::fmt;
 
 use super::ids::{Millis, TaskId};
+use super::moves::IllegalMove;
 
 /// Where a job stands. The words are those of `jobs.state`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,14 +142,6 @@ pub enum Event {
     Cancelled,
 }
 
-/// A move that the state machine does not know.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("illegal move: a job in state {from} cannot take the event {event}")]
-pub struct IllegalMove {
-    pub from: &'static str,
-    pub event: &'static str,
-}
-
 /// The state after `event`.
 pub fn next(state: &State, event: Event) -> Result<State, IllegalMove> {
     match (state, event) {
@@ -196,7 +189,7 @@ pub fn next(state: &State, event: Event) -> Result<State, IllegalMove> {
         (State::Expired, Event::Resumed { task_id, next_poll_at }) => {
             Ok(State::Polling { task_id, poll_count: 0, next_poll_at })
         }
-        (state, event) => Err(IllegalMove { from: state.name(), event: event.name() }),
+        (state, event) => Err(IllegalMove { subject: "a job", from: state.name(), event: event.name() }),
     }
 }
 
@@ -296,7 +289,8 @@ impl fmt::Display for State {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use super::super::moves::{self, Move};
     use super::*;
 
     fn states() -> Vec<State> {
@@ -371,19 +365,25 @@ mod tests {
         ]
     }
 
-    #[test]
-    fn the_legal_moves_are_this_table() {
-        let mut moves = String::new();
+    /// Every legal move.
+    pub(in super::super) fn moves() -> Vec<Move> {
+        let mut moves = Vec::new();
         for state in states() {
             for event in events() {
                 let name = event.name();
                 if let Ok(after) = next(&state, event) {
-                    moves += &format!("{state} + {name} -> {after}\n");
+                    moves.push(Move { from: state.to_string(), event: name, to: after.to_string() });
                 }
             }
         }
-        println!("{moves}");
-        let table = "\
+        moves
+    }
+
+    #[test]
+    fn the_legal_moves_are_this_table() {
+        let table = moves::table(&moves());
+        println!("{table}");
+        let expected = "\
 queued + send_started -> submitting
 queued + held -> queued (budget)
 queued + released -> queued
@@ -417,7 +417,7 @@ polling + task_gone -> lost
 polling + gave_up -> expired
 expired + resumed -> polling
 ";
-        assert_eq!(moves, table);
+        assert_eq!(table, expected);
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //!
 //! In the order in which one inbox row meets them: [`request`] reads the row
 //! and [`id_list`] the ids in it, each by [`id_text`], [`credits`] says what it
-//! may cost and whether that may be spent now, [`job`] owns the states of a remote task, [`failure`]
+//! may cost and whether that may be spent now, [`request_state`] and [`job`] own the states of a request and
+//! of a remote task (drawn in [`moves`]), [`failure`]
 //! says what a failed call means, [`pacing`] says when the next call is due, [`rate`] whether the limit lets
 //! it go and [`turns`] which goes first, [`division`] and
 //! [`outcome`] read what the API said about each contact, [`doubt`] weighs the evidence about a
@@ -27,6 +28,7 @@ pub mod id_text;
 pub mod ids;
 pub mod job;
 pub mod listing;
+pub mod moves;
 pub mod needs;
 pub mod outcome;
 pub mod pacing;
@@ -34,6 +36,7 @@ pub mod rate;
 pub mod reconcile;
 pub mod rejected;
 pub mod request;
+pub mod request_state;
 pub mod sorting;
 pub mod turns;
 pub mod usage;

@@ -24,7 +24,7 @@ pub enum StoreError {
     Unreadable { table: &'static str, id: i64, problem: String },
     /// The domain refused a move.
     #[error(transparent)]
-    IllegalMove(#[from] crate::domain::job::IllegalMove),
+    IllegalMove(#[from] crate::domain::moves::IllegalMove),
     /// The database could not be opened or prepared.
     #[error("cannot open the database {path}, so nothing was done or bought: {problem}")]
     Open { path: String, problem: String },
@@ -66,8 +66,13 @@ pub(super) fn is_busy(error: &sqlx::Error) -> bool {
 
 /// A guarded statement must have changed exactly one row.
 pub(super) fn exactly_one(changed: Changed, what: &'static str) -> Result<(), StoreError> {
-    match changed.rows_affected() {
-        1 => Ok(()),
-        _ => Err(StoreError::Stale { what }),
+    exactly(changed, 1, what)
+}
+
+/// A guarded statement must have changed exactly so many rows.
+pub(super) fn exactly(changed: Changed, rows: usize, what: &'static str) -> Result<(), StoreError> {
+    match changed.rows_affected() == rows as u64 {
+        true => Ok(()),
+        false => Err(StoreError::Stale { what }),
     }
 }

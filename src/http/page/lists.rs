@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::drawings::bar;
 use super::words::{ago, brought, has_contacts, moment, number, plural, state, until, visible};
 use super::{Look, Page, Spot, Wanted};
-use crate::domain::job;
+use crate::domain::{job, request_state};
 use crate::store::StoreError;
 use crate::store::report::direct::Summary;
 use crate::store::report::jobs::{Job, OpenJob};
@@ -51,11 +51,11 @@ fn reference(look: &Look<'_>, request: &Request) -> Markup {
 
 /// The newest requests, of one status or of any.
 pub(super) async fn requests(look: &Look<'_>, wanted: &Wanted) -> Result<Page, StoreError> {
-    let status = wanted.status.as_deref().filter(|status| request_reports::STATUSES.contains(status));
+    let status = wanted.status.as_deref().filter(|status| request_state::State::NAMES.contains(status));
     let rows = request_reports::list(&look.site.store, status, ROWS).await?;
     let body = html! {
         h1 { "Requests" @if let Some(status) = status { ": " (state(status)) } }
-        (filters("/requests", "status", &request_reports::STATUSES, status))
+        (filters("/requests", "status", &request_state::State::NAMES, status))
         @if rows.is_empty() { p .calm { "There is none." } } @else {
             (table("Requests", "Requests, the newest first", html! {
                 thead { tr {

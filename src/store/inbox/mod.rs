@@ -11,6 +11,7 @@ use serde_json::json;
 use sqlx::FromRow;
 
 use crate::domain::Millis;
+use crate::domain::request_state::{self, Event, State};
 use crate::store::inbox::overrides::by_worker;
 
 /// A new row, read as bytes: any program may have written anything.
@@ -154,7 +155,10 @@ pub async fn behind(store: &Store, limit: u32) -> Result<Vec<Behind>, StoreError
 pub async fn bring_up(store: &Store, behind: &[Behind]) -> Result<(), StoreError> {
     let rows: Vec<_> = behind
         .iter()
-        .map(|row| json!([row.id, row.status, row.reason, row.quoted_credits, row.finished_at]))
+        .map(|row| {
+            let resets_approval = i64::from(row.status == State::AwaitingApproval.name());
+            json!([row.id, row.status, row.reason, row.quoted_credits, row.finished_at, resets_approval])
+        })
         .collect();
     let rows = json!(rows).to_string();
     let for_inbox = rows.clone();
@@ -183,9 +187,9 @@ async fn show(connection: &mut Tx, rows: String) -> Result<(), StoreError> {
     sql::query(
         "update inbox set status = new.status, reason = new.reason, quoted_credits = new.quoted_credits,
                 finished_at = new.finished_at,
-                approved = case new.status when 'awaiting_approval' then 0 else inbox.approved end
+                approved = case when new.resets_approval = 1 then 0 else inbox.approved end
          from (select value->>0 as id, value->>1 as status, value->>2 as reason, value->>3 as quoted_credits,
-                      value->>4 as finished_at from json_each($1)) as new
+                      value->>4 as finished_at, value->>5 as resets_approval from json_each($1)) as new
          where inbox.id = new.id and inbox.id not in (select id from inbox_written)",
     )
     .bind(rows)
@@ -196,17 +200,19 @@ async fn show(connection: &mut Tx, rows: String) -> Result<(), StoreError> {
 
 /// Rejects a row that cannot become a request, because its id belongs to another one.
 pub async fn reject(store: &Store, id: i64, reason: String, now: Millis) -> Result<(), StoreError> {
+    let rejected = request_state::next(State::New, Event::Refused)?;
     store
         .inbox
         .write(move |connection| {
             Box::pin(async move {
                 by_worker(&mut *connection, true).await?;
                 sql::query(
-                    "update inbox set status = 'rejected', reason = $2, finished_at = $3 where id = $1 and status = 'new'",
+                    "update inbox set status = $4, reason = $2, finished_at = $3 where id = $1 and status = 'new'",
                 )
                 .bind(id)
                 .bind(reason)
                 .bind(now.0)
+                .bind(rejected.name())
                 .execute(&mut *connection)
                 .await?;
                 by_worker(connection, false).await

@@ -7,9 +7,6 @@ use crate::domain::Action;
 use crate::store::report::{OutcomeCount, Time};
 use crate::store::{Store, StoreError, sql};
 
-/// Every word that can stand in `inbox.status`.
-pub const STATUSES: [&str; 6] = ["new", "awaiting_approval", "accepted", "done", "rejected", "cancelled"];
-
 /// A request, with how far it is. Never its contacts.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize)]
 pub struct Request {

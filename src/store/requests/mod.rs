@@ -1,14 +1,18 @@
-//! The `requests` table: what was taken from the inbox, and what became of it. What of it was not sent
-//! yet, and what people may still do about that, is in [`crate::store::requests::unsent`].
+//! The `requests` table: what was taken from the inbox. [`state`] says what became of it; what of it was not
+//! sent yet, and what people may still do about that, is in [`unsent`].
 
 pub(in crate::store) mod rejections;
+pub mod state;
 pub mod unsent;
 
-use crate::store::{Reads, StoreError, Tx, sql, timeline};
+use crate::store::{Reads, StoreError, Tx, sql};
 use serde_json::json;
 use sqlx::FromRow;
 
+use crate::domain::request_state::State;
 use crate::domain::{Credits, JobId, Millis, RequestId};
+
+pub use state::{Standing, finish_complete, finish_complete_of_job, reopen_of_job, standing};
 
 /// A request to be written, with its items; everything that intake has decided.
 #[derive(Clone, Debug)]
@@ -24,7 +28,7 @@ pub struct NewRequest {
     pub max_credits: Option<i64>,
     pub approved_credits: Option<Credits>,
     pub quoted_credits: Credits,
-    pub status: &'static str,
+    pub state: State,
     pub reason: Option<String>,
     pub row_digest: String,
     pub created_at: i64,
@@ -107,7 +111,7 @@ pub async fn insert(connection: &mut Tx, requests: &[NewRequest], now: Millis) -
 }
 
 fn request_json(request: &NewRequest, now: Millis) -> serde_json::Value {
-    let finished_at = matches!(request.status, "rejected" | "cancelled").then_some(now.0);
+    let finished_at = request.state.is_end().then_some(now.0);
     json!([
         request.id,
         request.account,
@@ -120,74 +124,12 @@ fn request_json(request: &NewRequest, now: Millis) -> serde_json::Value {
         request.max_credits,
         request.approved_credits,
         request.quoted_credits,
-        request.status,
+        request.state.name(),
         request.reason,
         request.row_digest,
         request.created_at,
         finished_at
     ])
-}
-
-/// Marks accepted requests (ids as JSON) done whose last item has an outcome. A request whose
-/// items were all cancelled is cancelled; one whose items were all rejected says why.
-pub async fn finish_complete(connection: &mut Tx, request_ids: &str, now: Millis) -> Result<(), StoreError> {
-    for (status, all_cancelled) in [("cancelled", true), ("done", false)] {
-        let finished: Vec<i64> = sql::query_scalar(
-            "update requests set status = $2, reason = null, finished_at = $3, inbox_is_behind = 1
-             where id in (select value from json_each($1)) and finished_at is null and status = 'accepted'
-               and not exists (select 1 from items i where i.request_id = requests.id and i.state <> 'done')
-               -- Whom an adopted task concerns may be known only at its end.
-               and not exists (select 1 from jobs j where j.task_id = requests.task_id and j.adopted = 1
-                                 and j.account = requests.account and j.action = requests.action
-                                 and j.finished_at is null)
-               and (not $4 or (exists (select 1 from items i where i.request_id = requests.id)
-                    and not exists (select 1 from items i where i.request_id = requests.id
-                                      and i.outcome not in ('cancelled', 'invalid'))))
-             returning id",
-        )
-        .bind(request_ids)
-        .bind(status)
-        .bind(now.0)
-        .bind(all_cancelled)
-        .fetch_all(&mut *connection)
-        .await?;
-        if !finished.is_empty() {
-            let finished = json!(finished).to_string();
-            rejections::give_reasons(&mut *connection, &finished).await?;
-            timeline::of_requests(&mut *connection, now, &finished, status).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Marks the requests done whose last item was settled by this job.
-pub async fn finish_complete_of_job(
-    connection: &mut Tx,
-    job_id: JobId,
-    now: Millis,
-) -> Result<(), StoreError> {
-    let ids: Vec<i64> = sql::query_scalar("select distinct request_id from items where job_id = $1")
-        .bind(job_id.0)
-        .fetch_all(&mut *connection)
-        .await?;
-    finish_complete(connection, &json!(ids).to_string(), now).await
-}
-
-/// Opens the finished requests again of which this job has unsettled contacts, or whose adopted
-/// task it follows.
-pub async fn reopen_of_job(connection: &mut Tx, job_id: JobId, now: Millis) -> Result<(), StoreError> {
-    let reopened: Vec<i64> = sql::query_scalar(
-        "update requests set status = 'accepted', finished_at = null, inbox_is_behind = 1
-         where status = 'done' and id in (
-             select request_id from items where job_id = $1 and state <> 'done'
-             union select r.id from requests r join jobs j
-             on r.task_id = j.task_id and r.account = j.account and r.action = j.action where j.id = $1)
-         returning id",
-    )
-    .bind(job_id.0)
-    .fetch_all(&mut *connection)
-    .await?;
-    timeline::of_requests(connection, now, &json!(reopened).to_string(), "resumed").await
 }
 
 /// What a job's contacts cost each request that pays for them: the request that asked first for a
@@ -212,28 +154,6 @@ pub async fn shares(connection: &mut Tx, job_id: JobId) -> Result<Vec<Share>, St
     .bind(job_id.0)
     .fetch_all(connection)
     .await?)
-}
-
-/// A request's standing, for the decisions of people.
-#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
-pub struct Standing {
-    pub status: String,
-    pub quoted_credits: i64,
-    pub approved_credits: Option<i64>,
-}
-
-impl Standing {
-    pub fn is_finished(&self) -> bool {
-        matches!(self.status.as_str(), "done" | "rejected" | "cancelled")
-    }
-}
-
-/// Reads a request's standing, or `None`.
-pub async fn standing(connection: &mut Tx, request_id: RequestId) -> Result<Option<Standing>, StoreError> {
-    Ok(sql::query_as("select status, quoted_credits, approved_credits from requests where id = $1")
-        .bind(request_id.0)
-        .fetch_optional(connection)
-        .await?)
 }
 
 /// Lets the inbox be told a request's status once more.

@@ -7,9 +7,11 @@
 use crate::store::{StoreError, Tx, sql, timeline};
 use serde_json::json;
 
+use crate::domain::request_state::Event;
 use crate::domain::{Credits, JobId, Millis, RequestId};
 use crate::store::error::exactly_one;
 use crate::store::requests::finish_complete;
+use crate::store::requests::state::move_one;
 
 /// How many contacts of a request are not sent yet.
 pub async fn unsent(connection: &mut Tx, request_id: RequestId) -> Result<u32, StoreError> {
@@ -56,16 +58,12 @@ pub async fn ask_again(
     reason: &str,
     now: Millis,
 ) -> Result<(), StoreError> {
-    let result = sql::query(
-        "update requests set status = 'awaiting_approval', quoted_credits = $2, reason = $3, inbox_is_behind = 1
-         where id = $1 and status in ('accepted', 'awaiting_approval')",
-    )
-    .bind(request_id.0)
-    .bind(quote.0)
-    .bind(reason)
-    .execute(&mut *connection)
-    .await?;
-    exactly_one(result, "the request")?;
+    move_one(&mut *connection, request_id, Event::ApprovalNeeded, Some(reason), now).await?;
+    sql::query("update requests set quoted_credits = $2 where id = $1")
+        .bind(request_id.0)
+        .bind(quote.0)
+        .execute(&mut *connection)
+        .await?;
     let left = leave_queued_jobs(&mut *connection, request_id).await?;
     // Its items in jobs that were sent stay there; only what is not sent yet is taken back.
     sql::query(
@@ -87,8 +85,9 @@ pub async fn approve(
     quote: Credits,
     now: Millis,
 ) -> Result<(), StoreError> {
+    // Cancelled, or quoted anew, since the person looked: an approval covers only what was shown.
     let result = sql::query(
-        "update requests set status = 'accepted', approved_credits = $2, reason = null, inbox_is_behind = 1
+        "update requests set approved_credits = $2
          where id = $1 and status = 'awaiting_approval' and quoted_credits = $2",
     )
     .bind(request_id.0)
@@ -96,6 +95,7 @@ pub async fn approve(
     .execute(&mut *connection)
     .await?;
     exactly_one(result, "the request")?;
+    move_one(&mut *connection, request_id, Event::Approved, None, now).await?;
     sql::query("update items set state = 'waiting' where request_id = $1 and state = 'unapproved'")
         .bind(request_id.0)
         .execute(&mut *connection)
@@ -180,13 +180,7 @@ pub async fn leave_unwanted(connection: &mut Tx, job_id: JobId, now: Millis) -> 
 /// Cancels what a request has not sent; what was sent goes on to its end.
 pub async fn cancel(connection: &mut Tx, request_id: RequestId, now: Millis) -> Result<u64, StoreError> {
     let ended = end_unsent(&mut *connection, request_id, "cancelled", now).await?;
-    sql::query(
-        "update requests set status = 'accepted', reason = null, inbox_is_behind = 1
-         where id = $1 and status = 'awaiting_approval'",
-    )
-    .bind(request_id.0)
-    .execute(&mut *connection)
-    .await?;
+    move_one(&mut *connection, request_id, Event::Cancelled, None, now).await?;
     timeline::of_request(&mut *connection, now, request_id, "cancel", &format!("{ended} contacts not sent"))
         .await?;
     finish_complete(connection, &json!([request_id]).to_string(), now).await?;

@@ -12,6 +12,7 @@ pub mod taken;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::domain::request::{self, Rejection, UnlockRequest, Wish};
+use crate::domain::request_state::State;
 use crate::domain::{AccountId, Action, Channel, Millis, PersonnelId, RequestId, TaskId};
 use crate::store::inbox::overrides::Written;
 use crate::store::inbox::{self, InboxRow};
@@ -65,12 +66,12 @@ pub(in crate::worker) async fn end_untaken(deps: &Deps, written: &[&Written]) ->
     let mut ended = Vec::with_capacity(ids.len());
     for row in inbox::rows(&deps.store, &ids).await? {
         if written.iter().any(|written| written.id == row.id && written.says("cancelled")) {
-            ended.push(cancelled(row, &accounts));
+            ended.push(cancelled(row, &accounts)?);
             continue;
         }
         let (digest, wish) = (digest(&row), Err(Rejection::StatusGiven));
         let taken = Taken { row, digest, wish };
-        ended.push(rejected(&taken, &request::named(&raw(&taken.row)), &Rejection::StatusGiven));
+        ended.push(rejected(&taken, &request::named(&raw(&taken.row)), &Rejection::StatusGiven)?);
     }
     record(deps, ended, &[], deps.clock.now()).await
 }
@@ -145,7 +146,7 @@ async fn record(
     for (request, taken) in new.iter_mut().zip(taken) {
         let Ok(parsed) = &taken.wish else { continue };
         match &parsed.wish {
-            Wish::Adopt { channel, task_id, contacts } if request.status == "accepted" => {
+            Wish::Adopt { channel, task_id, contacts } if request.state == State::Accepted => {
                 // They enter with their job, which must exist first.
                 request.items.retain(|item| item.state == "done");
                 adoptions.push(Adoption {

@@ -6,6 +6,7 @@
 //! with `approved = 0`. And who writes `cancelled` over a row does not want it bought, so that cancels. All
 //! else in the worker's columns is the worker's: what somebody writes there gives way to the truth.
 
+use crate::domain::request_state::State;
 use crate::domain::{Credits, RequestId};
 use crate::store::inbox::overrides::{self, Written};
 use crate::store::requests::unsent;
@@ -41,18 +42,18 @@ async fn heed(deps: &Deps, row: Written) -> Result<bool, StoreError> {
                 let Some(standing) = requests::standing(&mut *connection, id).await? else {
                     return Ok(false);
                 };
-                let quote = Credits(standing.quoted_credits);
-                if row.says("cancelled") && !standing.is_finished() {
+                let quote = standing.quoted_credits;
+                if row.says(State::Cancelled.name()) && !standing.state.is_end() {
                     let detail = "status = 'cancelled' was written over its row";
                     timeline::of_request(&mut *connection, now, id, "row_cancelled", detail).await?;
                     unsent::cancel(&mut *connection, id, now).await?;
-                } else if standing.status == "awaiting_approval" && approves(&row, quote) {
+                } else if standing.state == State::AwaitingApproval && approves(&row, quote) {
                     let detail =
                         format!("approved = 1 was written over its row, which showed {quote} credits");
                     timeline::of_request(&mut *connection, now, id, "row_approved", &detail).await?;
                     unsent::approve(&mut *connection, id, quote, now).await?;
                 } else if let Some(written) = row.status.as_ref().filter(|status| **status != row.was) {
-                    let truth = &standing.status;
+                    let truth = standing.state.name();
                     tracing::warn!(
                         request = id.0,
                         "another program wrote status = '{written}' over a row that is {truth}; written back"

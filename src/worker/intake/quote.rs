@@ -7,7 +7,9 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::domain::credits::{self, Approval};
+use crate::domain::moves::IllegalMove;
 use crate::domain::request::{self, Contacts, Rejection, UnlockRequest, Wish};
+use crate::domain::request_state::Event;
 use crate::domain::{AccountId, Action, Credits, PersonnelId};
 use crate::store::items::paid;
 use crate::store::requests::NewRequest;
@@ -51,7 +53,7 @@ pub(in crate::worker) async fn decide(
 ) -> Result<NewRequest, StoreError> {
     let request = match &taken.wish {
         Ok(request) => request,
-        Err(rejection) => return Ok(rejected(taken, &request::named(&raw(&taken.row)), rejection)),
+        Err(rejection) => return Ok(rejected(taken, &request::named(&raw(&taken.row)), rejection)?),
     };
     match &request.wish {
         Wish::Contacts { contacts, .. } => {
@@ -59,7 +61,7 @@ pub(in crate::worker) async fn decide(
             let approve_above = Credits(deps.config().credits.approve_above);
             let new = contacts.valid.iter().filter(|id| !known.had.contains(id.as_str())).count();
             let estimate = estimate(request, new, known.price, approve_above);
-            Ok(quoted(deps, taken, request, contacts, estimate))
+            Ok(quoted(deps, taken, request, contacts, estimate)?)
         }
         Wish::Adopt { task_id, contacts, .. } => {
             let following =
@@ -67,16 +69,16 @@ pub(in crate::worker) async fn decide(
             Ok(match following {
                 Some(job) => {
                     let rejection = Rejection::TaskKnown { task_id: task_id.clone(), job: job.0 };
-                    rejected(taken, contacts, &rejection)
+                    rejected(taken, contacts, &rejection)?
                 }
-                None => accepted(taken, request, contacts, Credits::ZERO, None, "assigned"),
+                None => accepted(taken, request, contacts, Credits::ZERO, Event::Taken, "assigned")?,
             })
         }
         Wish::Event | Wish::Search { .. } => {
             let price = deps.price(&request.account, request.action).await?;
             let approve_above = Credits(deps.config().credits.approve_above);
             let estimate = estimate(request, request.wish.calls() as usize, price, approve_above);
-            Ok(quoted(deps, taken, request, &request.first_call(), estimate))
+            Ok(quoted(deps, taken, request, &request.first_call(), estimate)?)
         }
     }
 }
@@ -107,12 +109,15 @@ fn quoted(
     request: &UnlockRequest,
     contacts: &Contacts,
     estimate: Estimate,
-) -> NewRequest {
+) -> Result<NewRequest, IllegalMove> {
     let approve_above = Credits(deps.config().credits.approve_above);
     let quote = estimate.quote;
     let approved = request.approved.then_some(quote);
     match estimate.approval {
-        Approval::NotNeeded => accepted(taken, request, contacts, quote, approved, "waiting"),
+        Approval::NotNeeded => {
+            let request = accepted(taken, request, contacts, quote, Event::Taken, "waiting")?;
+            Ok(NewRequest { approved_credits: approved, ..request })
+        }
         Approval::Needed => {
             let reason = format!(
                 "would cost up to {quote} credits, more than credits.approve_above = {}; \
@@ -120,8 +125,9 @@ fn quoted(
                 approve_above.0,
                 id = taken.row.id
             );
-            let waiting = accepted(taken, request, contacts, quote, None, "unapproved");
-            NewRequest { status: "awaiting_approval", reason: Some(reason), ..waiting }
+            let event = Event::ApprovalNeeded;
+            let waiting = accepted(taken, request, contacts, quote, event, "unapproved")?;
+            Ok(NewRequest { reason: Some(reason), ..waiting })
         }
         Approval::OverMaxCredits => {
             let max_credits = request.max_credits.unwrap_or_default();

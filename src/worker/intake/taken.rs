@@ -5,7 +5,9 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::domain::moves::IllegalMove;
 use crate::domain::request::{self, Contacts, RawRow, Rejection, UnlockRequest, Wish};
+use crate::domain::request_state::{self, Event, State};
 use crate::domain::{AccountId, Credits, RequestId};
 use crate::store::inbox::InboxRow;
 use crate::store::requests::{NewItem, NewRequest};
@@ -45,33 +47,37 @@ pub(in crate::worker) fn digest(row: &InboxRow) -> String {
     hasher.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The request of a row that asks for what can be bought; it moves on by `event`.
 pub(in crate::worker) fn accepted(
     taken: &Taken,
     request: &UnlockRequest,
     contacts: &Contacts,
     quote: Credits,
-    approved: Option<Credits>,
+    event: Event,
     state: &'static str,
-) -> NewRequest {
-    NewRequest {
+) -> Result<NewRequest, IllegalMove> {
+    Ok(NewRequest {
         quoted_credits: quote,
-        approved_credits: approved,
         event_id: request.event_id.as_ref().map(|id| id.as_str().to_owned()),
         items: new_items(contacts, state, "pending"),
-        ..blank(taken, "accepted")
-    }
+        ..blank(taken, event)?
+    })
 }
 
-pub(in crate::worker) fn rejected(taken: &Taken, contacts: &Contacts, rejection: &Rejection) -> NewRequest {
-    NewRequest {
+pub(in crate::worker) fn rejected(
+    taken: &Taken,
+    contacts: &Contacts,
+    rejection: &Rejection,
+) -> Result<NewRequest, IllegalMove> {
+    Ok(NewRequest {
         reason: Some(rejection.to_string()),
         items: new_items(contacts, "done", "rejected"),
-        ..blank(taken, "rejected")
-    }
+        ..blank(taken, Event::Refused)?
+    })
 }
 
 /// The request of a row that a person cancels before it is taken.
-pub(in crate::worker) fn cancelled(row: InboxRow, accounts: &[AccountId]) -> NewRequest {
+pub(in crate::worker) fn cancelled(row: InboxRow, accounts: &[AccountId]) -> Result<NewRequest, IllegalMove> {
     let (digest, wish) = (digest(&row), request::parse(&raw(&row), accounts));
     let taken = Taken { row, digest, wish };
     let items = match taken.wish.as_ref().map(|request| &request.wish) {
@@ -80,7 +86,7 @@ pub(in crate::worker) fn cancelled(row: InboxRow, accounts: &[AccountId]) -> New
         }
         _ => Vec::new(),
     };
-    NewRequest { items, ..blank(&taken, "cancelled") }
+    Ok(NewRequest { items, ..blank(&taken, Event::Cancelled)? })
 }
 
 fn new_items(contacts: &Contacts, state: &'static str, outcome: &'static str) -> Vec<NewItem> {
@@ -94,9 +100,10 @@ fn new_items(contacts: &Contacts, state: &'static str, outcome: &'static str) ->
     valid.chain(invalid).collect()
 }
 
-fn blank(taken: &Taken, status: &'static str) -> NewRequest {
+/// A row of the inbox moves on from `new`.
+fn blank(taken: &Taken, event: Event) -> Result<NewRequest, IllegalMove> {
     let row = &taken.row;
-    NewRequest {
+    Ok(NewRequest {
         id: RequestId(row.id),
         account: row.account().unwrap_or_default(),
         action: row.action().unwrap_or_default(),
@@ -108,10 +115,10 @@ fn blank(taken: &Taken, status: &'static str) -> NewRequest {
         max_credits: row.max_credits,
         approved_credits: None,
         quoted_credits: Credits::ZERO,
-        status,
+        state: request_state::next(State::New, event)?,
         reason: None,
         row_digest: taken.digest.clone(),
         created_at: row.created_at,
         items: vec![],
-    }
+    })
 }

@@ -8,10 +8,11 @@
 
 use crate::domain::job::Event;
 use crate::domain::outcome::Outcome;
+use crate::domain::request_state::State;
 use crate::domain::{AccountId, Credits, JobId, Millis, RequestId};
 use crate::store::credits::booking;
 use crate::store::jobs::Job;
-use crate::store::requests::unsent;
+use crate::store::requests::{Standing, unsent};
 use crate::store::{Store, StoreError, inbox, items, jobs, requests, timeline};
 use crate::worker::intake::taken;
 
@@ -68,12 +69,12 @@ pub async fn approve(store: &Store, id: RequestId, shown: Credits, now: Millis) 
                     return Ok(Err(no_request(id, row)));
                 };
                 // Written there by somebody who does not want it bought, and not heeded yet.
-                if let Some(status) = row.filter(|status| status == "cancelled") {
+                if let Some(status) = row.filter(|status| status == State::Cancelled.name()) {
                     return Ok(Err(Refusal::NotAwaiting { id, status }));
                 }
-                let quoted = Credits(standing.quoted_credits);
-                if standing.status != "awaiting_approval" {
-                    return Ok(Err(Refusal::NotAwaiting { id, status: standing.status }));
+                let Standing { state, quoted_credits: quoted } = standing;
+                if state != State::AwaitingApproval {
+                    return Ok(Err(Refusal::NotAwaiting { id, status: state.name().to_owned() }));
                 }
                 if quoted != shown {
                     return Ok(Err(Refusal::AnotherQuote { id, shown, quoted }));
@@ -87,7 +88,7 @@ pub async fn approve(store: &Store, id: RequestId, shown: Credits, now: Millis) 
 /// What there is instead of a request; `row` is what its row in the inbox shows.
 fn no_request(id: RequestId, row: Option<String>) -> Refusal {
     match row {
-        Some(status) if status == "new" => Refusal::NotEstimated { id },
+        Some(status) if status == State::New.name() => Refusal::NotEstimated { id },
         Some(status) => Refusal::NotTaken { id, status },
         None => Refusal::Missing { id },
     }
@@ -121,16 +122,16 @@ pub async fn cancel(
                 let Some(standing) = requests::standing(&mut *connection, id).await? else {
                     return Ok(Err(no_request(id, row)));
                 };
-                if standing.is_finished() {
-                    return Ok(Err(Refusal::Finished { id, status: standing.status }));
+                if standing.state.is_end() {
+                    return Ok(Err(Refusal::Finished { id, status: standing.state.name().to_owned() }));
                 }
                 if !unsent::may_be_sent_yet(&mut *connection, id).await? {
                     return Ok(Err(Refusal::AllSent { id }));
                 }
                 let contacts = unsent::cancel(&mut *connection, id, now).await?;
                 let after = requests::standing(connection, id).await?;
-                let status = after.map_or(standing.status, |after| after.status);
-                Ok(Ok(Cancelled { contacts, status }))
+                let state = after.map_or(standing.state, |after| after.state);
+                Ok(Ok(Cancelled { contacts, status: state.name().to_owned() }))
             })
         })
         .await?
@@ -146,7 +147,7 @@ async fn cancel_untaken(
     now: Millis,
 ) -> Result<Option<Cancelled>, StoreError> {
     let Some(row) = inbox::new_row(store, id.0).await? else { return Ok(None) };
-    let request = taken::cancelled(row, accounts);
+    let request = taken::cancelled(row, accounts).map_err(StoreError::from)?;
     let contacts = request.items.len() as u64;
     let won = store
         .write(move |connection| {
@@ -161,7 +162,7 @@ async fn cancel_untaken(
     let mut behind = inbox::behind(store, 10_000).await?;
     behind.retain(|row| row.id == id.0);
     inbox::bring_up(store, &behind).await?;
-    Ok(won.then(|| Cancelled { contacts, status: "cancelled".to_owned() }))
+    Ok(won.then(|| Cancelled { contacts, status: State::Cancelled.name().to_owned() }))
 }
 
 /// A person says that a submission in doubt took no effect: it takes the normal way once more,

@@ -1,0 +1,89 @@
+//! What the state machines share: [`super::request_state`] and [`super::job`].
+//!
+//! Each has states, events and one function `next(state, event)`. A test in each file prints all legal moves
+//! and compares them with a written table. The diagrams below are made from the same moves, and a test keeps
+//! them equal.
+//!
+#![doc = include_str!("states.md")]
+
+/// An event that does not fit the state: an error of the program, never ignored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("illegal move: {subject} in state {from} cannot take the event {event}")]
+pub struct IllegalMove {
+    /// `a request` or `a job`.
+    pub subject: &'static str,
+    pub from: &'static str,
+    pub event: &'static str,
+}
+
+/// A legal move, in words: for the tables and the diagrams of the tests.
+#[cfg(test)]
+pub(super) struct Move {
+    pub(super) from: String,
+    pub(super) event: &'static str,
+    pub(super) to: String,
+}
+
+/// One line for each move.
+#[cfg(test)]
+pub(super) fn table(moves: &[Move]) -> String {
+    moves.iter().map(|step| format!("{} + {} -> {}\n", step.from, step.event, step.to)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// A Mermaid diagram: one arrow from a state to another, with all events that lead there.
+    fn diagram(title: &str, moves: &[Move]) -> String {
+        let mut nodes: Vec<&str> = Vec::new();
+        let mut arrows: Vec<(&str, &str)> = Vec::new();
+        let mut events: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+        for Move { from, event, to } in moves {
+            for node in [from.as_str(), to.as_str()] {
+                if !nodes.contains(&node) {
+                    nodes.push(node);
+                }
+            }
+            let arrow = (from.as_str(), to.as_str());
+            if !arrows.contains(&arrow) {
+                arrows.push(arrow);
+            }
+            let known = events.entry(arrow).or_default();
+            if !known.contains(event) {
+                known.push(event);
+            }
+        }
+        let id = |node: &str| node.replace(" (", "_").replace(')', "");
+        let mut text = format!("## {title}\n\n```mermaid\nstateDiagram-v2\n");
+        for node in nodes.iter().filter(|node| id(node) != **node) {
+            text += &format!("    state \"{node}\" as {}\n", id(node));
+        }
+        for arrow in arrows {
+            text += &format!("    {} --> {}: {}\n", id(arrow.0), id(arrow.1), events[&arrow].join(", "));
+        }
+        text + "```\n"
+    }
+
+    /// The same moves with the states as `name` calls them.
+    fn by_name(moves: Vec<Move>, name: impl Fn(&str) -> String) -> Vec<Move> {
+        let named = |step: Move| Move { from: name(&step.from), event: step.event, to: name(&step.to) };
+        moves.into_iter().map(named).collect()
+    }
+
+    #[test]
+    fn the_diagrams_show_the_moves_of_the_tables() {
+        // What a queued job waits for does not decide where it can go.
+        let job = by_name(super::super::job::tests::moves(), |state| match state.strip_prefix("queued") {
+            Some(_) => "queued".to_owned(),
+            None => state.to_owned(),
+        });
+        let diagrams =
+            [diagram("A request", &super::super::request_state::tests::moves()), diagram("A job", &job)]
+                .join("\n");
+        println!("{diagrams}");
+        assert_eq!(include_str!("states.md"), diagrams);
+    }
+}

@@ -1,0 +1,245 @@
+//! The states of a request, and the only function that moves between them.
+//!
+//! A request is `new` while its row stands in the inbox and no worker has taken it. [`next`] owns every move;
+//! the store writes what it returns and never picks a state itself. Whether a request is complete follows from
+//! the counts in [`Progress`]. The test `the_legal_moves_are_this_table` holds all legal moves; see
+//! [`super::moves`] for the diagram.
+
+use super::moves::IllegalMove;
+
+/// Where a request stands. The words are those of `inbox.status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// A row of the inbox that no worker has taken.
+    New,
+    /// A person has to confirm the cost. Nothing more is bought until then.
+    AwaitingApproval,
+    /// Its items may be bought, or are on their way.
+    Accepted,
+    /// Every item has an outcome.
+    Done,
+    /// The row cannot be carried out: it is invalid or too expensive. Nothing was bought.
+    Rejected,
+    /// Everything was cancelled before it was sent.
+    Cancelled,
+}
+
+/// What happened to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Its row was taken, and nothing about it needs a person.
+    Taken,
+    /// It would cost more than it may without a person. Also later, when the price has grown.
+    ApprovalNeeded,
+    /// Its row cannot be carried out.
+    Refused,
+    /// A person confirmed the cost.
+    Approved,
+    /// A person wants nothing more of it. What was sent goes on to its end.
+    Cancelled,
+    /// Every item has an outcome.
+    Completed,
+    /// Every item has an outcome, and nothing of it was sent.
+    NothingSent,
+    /// Contacts that had expired are waited for again.
+    Resumed,
+}
+
+/// The state after `event`.
+pub fn next(state: State, event: Event) -> Result<State, IllegalMove> {
+    match (state, event) {
+        (State::New, Event::Taken) => Ok(State::Accepted),
+        (State::New, Event::Refused) => Ok(State::Rejected),
+        (State::New, Event::Cancelled) => Ok(State::Cancelled),
+        // It may wait for a person already, when contacts come back to be sent.
+        (State::New | State::Accepted | State::AwaitingApproval, Event::ApprovalNeeded) => {
+            Ok(State::AwaitingApproval)
+        }
+        (State::AwaitingApproval, Event::Approved) => Ok(State::Accepted),
+        // Nothing waits for the person any more; it ends when what was sent has ended.
+        (State::AwaitingApproval | State::Accepted, Event::Cancelled) => Ok(State::Accepted),
+        (State::Accepted, Event::Completed) => Ok(State::Done),
+        (State::Accepted, Event::NothingSent) => Ok(State::Cancelled),
+        (State::Done, Event::Resumed) => Ok(State::Accepted),
+        (state, event) => Err(IllegalMove { subject: "a request", from: state.name(), event: event.name() }),
+    }
+}
+
+impl State {
+    /// Every state, in the order in which a request may come by them.
+    pub const ALL: [State; 6] = [
+        State::New,
+        State::AwaitingApproval,
+        State::Accepted,
+        State::Done,
+        State::Rejected,
+        State::Cancelled,
+    ];
+
+    /// Every word that can stand in `inbox.status`.
+    pub const NAMES: [&str; 6] = ["new", "awaiting_approval", "accepted", "done", "rejected", "cancelled"];
+
+    /// The word of `inbox.status`.
+    pub fn name(self) -> &'static str {
+        State::NAMES[self as usize]
+    }
+
+    /// The state that a word means, if it is one.
+    pub fn parse(word: &str) -> Option<State> {
+        State::ALL.into_iter().find(|state| state.name() == word)
+    }
+
+    /// Whether the request has ended. One that is done may be resumed.
+    pub fn is_end(self) -> bool {
+        matches!(self, State::Done | State::Rejected | State::Cancelled)
+    }
+}
+
+impl Event {
+    /// The event's name, for messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Event::Taken => "taken",
+            Event::ApprovalNeeded => "approval_needed",
+            Event::Refused => "refused",
+            Event::Approved => "approved",
+            Event::Cancelled => "cancelled",
+            Event::Completed => "completed",
+            Event::NothingSent => "nothing_sent",
+            Event::Resumed => "resumed",
+        }
+    }
+}
+
+/// What keeps an accepted request open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Items without an outcome.
+    pub has_open_items: bool,
+    /// It follows a task that has not ended, which may name contacts that are not known yet.
+    pub awaits_its_task: bool,
+}
+
+impl Progress {
+    pub fn is_complete(self) -> bool {
+        !self.has_open_items && !self.awaits_its_task
+    }
+}
+
+/// How many items of a complete request have which outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcomes {
+    pub all: i64,
+    pub cancelled: i64,
+    pub rejected: i64,
+    /// What stood in the place of an id: nobody could have bought it.
+    pub invalid: i64,
+}
+
+impl Outcomes {
+    /// How a complete request ends.
+    pub fn end(self) -> Event {
+        match self.all > 0 && self.cancelled + self.invalid == self.all {
+            true => Event::NothingSent,
+            false => Event::Completed,
+        }
+    }
+
+    /// Whether its items were rejected, all of them: then it says why.
+    pub fn is_all_rejected(self) -> bool {
+        self.rejected > 0 && self.rejected + self.invalid == self.all
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::moves::{self, Move};
+    use super::*;
+
+    const EVENTS: [Event; 8] = [
+        Event::Taken,
+        Event::ApprovalNeeded,
+        Event::Refused,
+        Event::Approved,
+        Event::Cancelled,
+        Event::Completed,
+        Event::NothingSent,
+        Event::Resumed,
+    ];
+
+    /// Every legal move.
+    pub(in super::super) fn moves() -> Vec<Move> {
+        let pairs = State::ALL.into_iter().flat_map(|state| EVENTS.map(|event| (state, event)));
+        let legal = |(state, event): (State, Event)| {
+            let to = next(state, event).ok()?.name().to_owned();
+            Some(Move { from: state.name().to_owned(), event: event.name(), to })
+        };
+        pairs.filter_map(legal).collect()
+    }
+
+    #[test]
+    fn the_legal_moves_are_this_table() {
+        let table = moves::table(&moves());
+        println!("{table}");
+        let expected = "\
+new + taken -> accepted
+new + approval_needed -> awaiting_approval
+new + refused -> rejected
+new + cancelled -> cancelled
+awaiting_approval + approval_needed -> awaiting_approval
+awaiting_approval + approved -> accepted
+awaiting_approval + cancelled -> accepted
+accepted + approval_needed -> awaiting_approval
+accepted + cancelled -> accepted
+accepted + completed -> done
+accepted + nothing_sent -> cancelled
+done + resumed -> accepted
+";
+        assert_eq!(table, expected);
+    }
+
+    #[test]
+    fn an_illegal_move_is_an_error_that_names_both_sides() {
+        let error = next(State::Rejected, Event::Approved).expect_err("illegal").to_string();
+        assert_eq!(error, "illegal move: a request in state rejected cannot take the event approved");
+    }
+
+    #[test]
+    fn every_state_has_a_word_of_its_own_that_is_read_back() {
+        assert_eq!(State::ALL.map(State::name), State::NAMES);
+        assert_eq!(State::NAMES.map(State::parse), State::ALL.map(Some));
+        assert_eq!(State::parse("paid"), None);
+    }
+
+    #[test]
+    fn what_is_done_rejected_or_cancelled_has_ended() {
+        let ended: Vec<_> = State::ALL.into_iter().filter(|state| state.is_end()).map(State::name).collect();
+        assert_eq!(ended, ["done", "rejected", "cancelled"]);
+    }
+
+    #[test]
+    fn a_request_is_complete_when_it_waits_for_no_item_and_no_task() {
+        let cases = [(false, false, true), (true, false, false), (false, true, false), (true, true, false)];
+        for (has_open_items, awaits_its_task, complete) in cases {
+            assert_eq!(Progress { has_open_items, awaits_its_task }.is_complete(), complete);
+        }
+    }
+
+    #[test]
+    fn how_a_complete_request_ends_follows_from_its_outcomes() {
+        let outcomes = |all, cancelled, rejected, invalid| Outcomes { all, cancelled, rejected, invalid };
+        for (outcomes, end, is_all_rejected) in [
+            (outcomes(0, 0, 0, 0), Event::Completed, false),
+            (outcomes(3, 3, 0, 0), Event::NothingSent, false),
+            (outcomes(3, 2, 0, 1), Event::NothingSent, false),
+            (outcomes(3, 2, 0, 0), Event::Completed, false),
+            (outcomes(3, 2, 1, 0), Event::Completed, false),
+            (outcomes(3, 0, 3, 0), Event::Completed, true),
+            (outcomes(3, 0, 2, 1), Event::Completed, true),
+            (outcomes(3, 0, 2, 0), Event::Completed, false),
+            (outcomes(2, 0, 0, 2), Event::NothingSent, false),
+        ] {
+            assert_eq!((outcomes.end(), outcomes.is_all_rejected()), (end, is_all_rejected), "{outcomes:?}");
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Where a request stands, and what moves it: the only statement that writes `requests.status`.
+//!
+//! Each function reads the rows, lets [`request_state::next`] say what they become, and writes that with
+//! [`save`], which changes a row only if it is still as it was read.
+
+use std::collections::HashMap;
+
+use crate::store::error::exactly;
+use crate::store::requests::rejections;
+use crate::store::{StoreError, Tx, sql, timeline};
+use serde_json::json;
+use sqlx::FromRow;
+
+use crate::domain::request_state::{self, Event, Outcomes, Progress, State};
+use crate::domain::{Credits, JobId, Millis, RequestId};
+
+/// A request's state and quote, for the decisions of people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    pub state: State,
+    pub quoted_credits: Credits,
+}
+
+/// Reads a request's standing, or `None`.
+pub async fn standing(connection: &mut Tx, request_id: RequestId) -> Result<Option<Standing>, StoreError> {
+    let row: Option<(String, i64)> =
+        sql::query_as("select status, quoted_credits from requests where id = $1")
+            .bind(request_id.0)
+            .fetch_optional(connection)
+            .await?;
+    let Some((status, quoted_credits)) = row else { return Ok(None) };
+    Ok(Some(Standing { state: state(request_id.0, &status)?, quoted_credits: Credits(quoted_credits) }))
+}
+
+fn state(id: i64, word: &str) -> Result<State, StoreError> {
+    let unreadable = || StoreError::Unreadable { table: "requests", id, problem: "its status".to_owned() };
+    State::parse(word).ok_or_else(unreadable)
+}
+
+/// A request that moves, with the reason that its row in the inbox shows from now on.
+struct Moved {
+    id: i64,
+    from: State,
+    to: State,
+    reason: Option<String>,
+}
+
+/// Writes what requests became. A row that is not as it was read is an error, and nothing is written.
+async fn save(connection: &mut Tx, moved: &[Moved], now: Millis) -> Result<(), StoreError> {
+    let row = |one: &Moved| {
+        let finished_at = one.to.is_end().then_some(now.0);
+        json!([one.id, one.from.name(), one.to.name(), one.reason, finished_at])
+    };
+    let rows: Vec<_> = moved.iter().map(row).collect();
+    let result = sql::query(
+        "update requests set status = new.status, reason = new.reason, finished_at = new.finished_at,
+                inbox_is_behind = 1
+         from (select value->>0 as id, value->>1 as was, value->>2 as status, value->>3 as reason,
+                      value->>4 as finished_at from json_each($1)) as new
+         where requests.id = new.id and requests.status = new.was",
+    )
+    .bind(json!(rows).to_string())
+    .execute(connection)
+    .await?;
+    exactly(result, moved.len(), "the request")
+}
+
+/// Moves one request by what happened to it; returns its state from now on.
+pub(in crate::store) async fn move_one(
+    connection: &mut Tx,
+    request_id: RequestId,
+    event: Event,
+    reason: Option<&str>,
+    now: Millis,
+) -> Result<State, StoreError> {
+    let missing = StoreError::Stale { what: "the request" };
+    let from = standing(&mut *connection, request_id).await?.ok_or(missing)?.state;
+    let to = request_state::next(from, event)?;
+    let moved = Moved { id: request_id.0, from, to, reason: reason.map(str::to_owned) };
+    save(connection, &[moved], now).await?;
+    Ok(to)
+}
+
+/// Ends the requests among these (ids as JSON) that are complete. One whose items were all rejected says why.
+pub async fn finish_complete(connection: &mut Tx, request_ids: &str, now: Millis) -> Result<(), StoreError> {
+    let complete = complete(&mut *connection, request_ids).await?;
+    if complete.is_empty() {
+        return Ok(());
+    }
+    let outcomes = outcomes(&mut *connection, &complete).await?;
+    let rejected: Vec<i64> =
+        outcomes.iter().filter(|(_, outcomes)| outcomes.is_all_rejected()).map(|(id, _)| *id).collect();
+    let mut reasons: HashMap<i64, String> = rejections::reasons(&mut *connection, &rejected).await?;
+    let mut moved = Vec::with_capacity(outcomes.len());
+    for (id, outcomes) in outcomes {
+        let to = request_state::next(State::Accepted, outcomes.end())?;
+        moved.push(Moved { id, from: State::Accepted, to, reason: reasons.remove(&id) });
+    }
+    save(&mut *connection, &moved, now).await?;
+    for to in [State::Cancelled, State::Done] {
+        let ids: Vec<i64> = moved.iter().filter(|one| one.to == to).map(|one| one.id).collect();
+        timeline::of_requests(&mut *connection, now, &json!(ids).to_string(), to.name()).await?;
+    }
+    Ok(())
+}
+
+#[derive(FromRow)]
+struct ProgressRow {
+    id: i64,
+    has_open_items: bool,
+    awaits_its_task: bool,
+}
+
+/// The accepted requests among these that are complete. Cheap for a large one that has just begun: its open
+/// items have an index of their own.
+async fn complete(connection: &mut Tx, request_ids: &str) -> Result<Vec<i64>, StoreError> {
+    let rows: Vec<ProgressRow> = sql::query_as(
+        "select r.id,
+                exists (select 1 from items i where i.request_id = r.id and i.state <> 'done') as has_open_items,
+                exists (select 1 from jobs j where j.task_id = r.task_id and j.adopted = 1
+                          and j.account = r.account and j.action = r.action
+                          and j.finished_at is null) as awaits_its_task
+         from requests r
+         where r.id in (select value from json_each($1)) and r.finished_at is null and r.status = 'accepted'
+         order by r.id",
+    )
+    .bind(request_ids)
+    .fetch_all(connection)
+    .await?;
+    let is_complete = |row: &ProgressRow| {
+        let ProgressRow { has_open_items, awaits_its_task, .. } = *row;
+        Progress { has_open_items, awaits_its_task }.is_complete()
+    };
+    Ok(rows.into_iter().filter(is_complete).map(|row| row.id).collect())
+}
+
+/// How many items of each of these requests have which outcome.
+async fn outcomes(connection: &mut Tx, ids: &[i64]) -> Result<Vec<(i64, Outcomes)>, StoreError> {
+    let rows: Vec<(i64, i64, i64, i64, i64)> = sql::query_as(
+        "select r.id, count(i.id), count(*) filter (where i.outcome = 'cancelled'),
+                count(*) filter (where i.outcome = 'rejected'), count(*) filter (where i.outcome = 'invalid')
+         from requests r left join items i on i.request_id = r.id
+         where r.id in (select value from json_each($1)) group by r.id order by r.id",
+    )
+    .bind(json!(ids).to_string())
+    .fetch_all(connection)
+    .await?;
+    let read = |(id, all, cancelled, rejected, invalid)| (id, Outcomes { all, cancelled, rejected, invalid });
+    Ok(rows.into_iter().map(read).collect())
+}
+
+/// Ends the requests that are complete since this job settled their last item.
+pub async fn finish_complete_of_job(
+    connection: &mut Tx,
+    job_id: JobId,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let ids: Vec<i64> = sql::query_scalar("select distinct request_id from items where job_id = $1")
+        .bind(job_id.0)
+        .fetch_all(&mut *connection)
+        .await?;
+    finish_complete(connection, &json!(ids).to_string(), now).await
+}
+
+/// Opens the requests again that were done and of which this job has unsettled contacts, or whose adopted
+/// task it follows.
+pub async fn reopen_of_job(connection: &mut Tx, job_id: JobId, now: Millis) -> Result<(), StoreError> {
+    let done: Vec<i64> = sql::query_scalar(
+        "select id from requests where status = 'done' and id in (
+             select request_id from items where job_id = $1 and state <> 'done'
+             union select r.id from requests r join jobs j
+             on r.task_id = j.task_id and r.account = j.account and r.action = j.action where j.id = $1)",
+    )
+    .bind(job_id.0)
+    .fetch_all(&mut *connection)
+    .await?;
+    let to = request_state::next(State::Done, Event::Resumed)?;
+    let moved: Vec<_> =
+        done.iter().map(|id| Moved { id: *id, from: State::Done, to, reason: None }).collect();
+    save(&mut *connection, &moved, now).await?;
+    timeline::of_requests(connection, now, &json!(done).to_string(), "resumed").await
+}
