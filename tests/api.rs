@@ -16,8 +16,8 @@ use unlockd::api::{
 };
 use unlockd::domain::division::Submission;
 use unlockd::domain::failure::{Failure, Refusal};
-use unlockd::domain::outcome::TaskView;
 use unlockd::domain::rate::RateHeaders;
+use unlockd::domain::task::TaskView;
 use unlockd::domain::{AccountId, Channel, EventId, JobId, Millis, PersonnelId, TaskId};
 
 const KEY: &str = "uak_live_canary_4711";
@@ -351,7 +351,7 @@ fn error_body(code: u16) -> String {
 
 #[tokio::test]
 async fn every_status_of_the_matrix_is_a_refusal_with_its_facts() {
-    for status in [400, 401, 402, 404, 409, 422, 429] {
+    for status in [400, 401, 402, 403, 404, 409, 422, 429] {
         let peer = Peer::answering(status, "", &error_body(status)).await;
         let client = client(&peer.base);
         let expected = Failure::Refused(Refusal::from_status(status, None).expect("in the matrix"));
@@ -384,7 +384,7 @@ async fn an_unreadable_refusal_of_a_paid_post_is_unknown() {
 
 #[tokio::test]
 async fn a_status_outside_the_matrix_is_unknown_whatever_its_body_says() {
-    for status in [202, 204, 300, 304, 403, 408, 418, 500, 502, 503, 504] {
+    for status in [204, 300, 304, 408, 418, 500, 502, 503, 504] {
         let body = if status == 204 || status == 304 { String::new() } else { error_body(400) };
         let peer = Peer::answering(status, "", &body).await;
         let client = client(&peer.base);
@@ -393,15 +393,138 @@ async fn a_status_outside_the_matrix_is_unknown_whatever_its_body_says() {
     }
 }
 
+/// What stands in front of the API has the same statuses and knows nothing of the API.
+#[tokio::test]
+async fn a_gateways_refusal_is_no_refusal_of_the_api() {
+    for (status, body) in [
+        (404, r#"{"message":"no Route matched with those values"}"#),
+        (404, r#"{"statusCode":404,"error":"Not Found","message":"Cannot GET /external"}"#),
+        (403, "<html><head><title>403 Forbidden</title></head></html>"),
+        (400, "<html><h1>400 Bad Request</h1><p>Request Header Or Cookie Too Large</p></html>"),
+        (402, r#"{"code":402,"message":"Payment Required"}"#),
+        (409, r#"{"detail":"conflict"}"#),
+    ] {
+        let peer = Peer::answering(status, "Content-Type: application/json\r\n", body).await;
+        let client = client(&peer.base);
+        assert_eq!(error(submit(&client).await).failure, Failure::Unknown, "{status} {body}");
+        assert_eq!(error(poll(&client).await).failure, Failure::Unknown, "{status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn any_success_that_names_a_task_is_an_acceptance() {
+    for (status, body, expected) in [
+        (202, r#"{"status":"accepted","task_id":"321"}"#, "321"),
+        (200, r#"{"status":"accepted","taskId":321}"#, "321"),
+        (203, r#"{"job_id":"321"}"#, "321"),
+        (201, "\u{feff}{\"status\":\"accepted\",\"task_id\":\"321\"}", "321"),
+        (201, r#"{"status":"accepted","task_id":"321","task_id":"321"}"#, "321"),
+        (
+            201,
+            r#"{"task_id":"2be6d7f4-3b2d-4d11-8e2d-7a2e4c3e9a10"}"#,
+            "2be6d7f4-3b2d-4d11-8e2d-7a2e4c3e9a10",
+        ),
+        (201, r#"{"status":"accepted","task_id":"321","traceId":"t","message":"ok","code":0}"#, "321"),
+    ] {
+        let peer = Peer::answering(status, "", body).await;
+        let answer = submit(&client(&peer.base)).await;
+        let Ok(Submission::Accepted { task_id, .. }) = answer.result else { panic!("{status} {body}") };
+        assert_eq!(task_id.as_str(), expected, "{status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_an_error_names_is_kept_as_evidence() {
+    for (status, body) in [
+        (409, r#"{"code":409,"message":"m","errorKey":"STATE_CONFLICT","traceId":"t","task_id":"321"}"#),
+        (504, r#"{"message":"upstream timed out","taskId":"321"}"#),
+        (201, r#"{"code":400,"message":"no","errorKey":"X","task_id":"321"}"#),
+    ] {
+        let peer = Peer::answering(status, "", body).await;
+        let client = client(&peer.base);
+        let error = error(submit(&client).await);
+        assert_eq!((error.failure, error.status), (Failure::Unknown, Some(status)));
+        assert_eq!(error.task_id.as_deref().map(TaskId::as_str), Some("321"), "{body}");
+        assert!(error.to_string().contains("task 321"), "{error}");
+    }
+    let echo = format!(r#"{{"message":"m","task_id":"{KEY}"}}"#);
+    let peer = Peer::answering(504, "", &echo).await;
+    let error = error(submit(&client(&peer.base)).await);
+    assert!(error.task_id.is_none() && !spoken(&error).contains(KEY), "{}", spoken(&error));
+}
+
+fn gzip(body: &str) -> Vec<u8> {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packer.write_all(body.as_bytes()).expect("in memory");
+    packer.finish().expect("in memory")
+}
+
+#[tokio::test]
+async fn an_answer_that_is_packed_unasked_is_understood() {
+    for headers in ["Content-Encoding: gzip\r\n", "content-encoding: x-gzip\r\n", ""] {
+        let body = gzip(ACCEPTED);
+        let head = format!("HTTP/1.1 201 X\r\nContent-Length: {}\r\n{headers}\r\n", body.len());
+        let mut peer = Peer::new(Script::Answer([head.into_bytes(), body].concat())).await;
+        let answer = submit(&client(&peer.base)).await;
+        assert!(matches!(answer.result, Ok(Submission::Accepted { .. })), "{headers:?}: {:?}", answer.result);
+        let seen = peer.next().await;
+        assert_eq!(seen.header("accept-encoding"), Some("identity"));
+        assert_eq!(
+            (seen.body.as_slice(), peer.others()),
+            (body_bytes().as_slice(), 0),
+            "sent once, as it is"
+        );
+    }
+}
+
+fn body_bytes() -> Vec<u8> {
+    body().bytes().to_vec()
+}
+
+#[tokio::test]
+async fn an_answer_that_unpacks_into_too_much_is_unknown() {
+    let bomb = gzip(&" ".repeat(64 << 20));
+    let head = format!("HTTP/1.1 201 X\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", bomb.len());
+    let peer = Peer::new(Script::Answer([head.into_bytes(), bomb].concat())).await;
+    let client = client(&peer.base);
+    let posted = error(submit(&client).await);
+    assert_eq!(posted.failure, Failure::Unknown);
+    assert!(posted.to_string().contains("larger than 8 MiB"), "{posted}");
+    let polled = error(poll(&client).await);
+    assert!(polled.to_string().contains("larger than 32 MiB"), "{polled}");
+}
+
+#[tokio::test]
+async fn a_task_with_an_item_of_7_mb_is_read() {
+    let long = "x".repeat(7_000_000);
+    let body = format!(
+        r#"{{"taskId":"321","taskStatus":"completed","items":[
+        {{"personnelId":"789","status":"failed","errorCode":"{long}","note":"{long}"}},
+        {{"personnelId":"790","status":"unlocked","email":"jane@acme.example"}}]}}"#
+    );
+    let peer = Peer::answering(200, "", &body).await;
+    let view = poll(&client(&peer.base)).await.result.expect("readable");
+    let items = view.items.expect("some");
+    assert_eq!(items[1].value.as_ref().map(|value| value.expose()), Some("jane@acme.example"));
+    assert!(items[0].error_code.as_ref().is_some_and(|code| code.len() <= 200));
+}
+
 #[tokio::test]
 async fn a_success_is_never_taken_unread() {
     for (status, body, expected) in [
         (200, error_body(400), INVALID),
         (201, error_body(402), Failure::Refused(Refusal::PaymentRequired)),
-        (200, error_body(429), Failure::Refused(Refusal::RateLimited { retry_after_ms: Some(7_000) })),
+        (200, error_body(429), Failure::Refused(Refusal::SlotTaken)),
+        (
+            200,
+            error_body(429).replace("SOME_KEY", "RATE_LIMIT_EXCEEDED"),
+            Failure::Refused(Refusal::RateLimited { retry_after_ms: Some(7_000) }),
+        ),
+        (202, error_body(403), Failure::Refused(Refusal::Forbidden)),
         (200, error_body(500), Failure::Unknown),
         (200, r#"{"errorKey":"USER_HAS_NO_FEATURE"}"#.into(), Failure::Unknown),
-        (200, r#"{"code":400,"message":"no"}"#.into(), INVALID),
+        (200, r#"{"code":400,"message":"no"}"#.into(), Failure::Unknown),
+        (203, r#"{"code":400,"message":"no","traceId":"t"}"#.into(), INVALID),
         (201, r#"{"code":400,"message":"no","task_id":"321"}"#.into(), Failure::Unknown),
         (200, "<html>welcome</html>".into(), Failure::Unknown),
         (201, String::new(), Failure::Unknown),
@@ -447,10 +570,10 @@ async fn a_redirect_is_not_followed() {
 
 #[tokio::test]
 async fn an_answer_without_end_is_cut_off_at_8_mib() {
-    let mut flood = b"HTTP/1.1 200 OK\r\n\r\n{\"taskId\":\"".to_vec();
+    let mut flood = b"HTTP/1.1 200 OK\r\n\r\n{\"task_id\":\"".to_vec();
     flood.resize(64 * 1024, b'1');
     let peer = Peer::new(Script::Flood(flood)).await;
-    let error = error(poll(&client(&peer.base)).await);
+    let error = error(submit(&client(&peer.base)).await);
     assert_eq!(error.failure, Failure::Unknown);
     assert!(error.to_string().contains("larger than 8 MiB"), "{error}");
     let written = *peer.written.lock().expect("not poisoned");
@@ -505,11 +628,26 @@ async fn rate_headers_are_brought_to_our_clock_and_read_from_failures_too() {
 }
 
 #[tokio::test]
+async fn rate_headers_that_make_no_sense_are_said_once() {
+    let (log, _guard) = Log::catch();
+    let odd = "X-RateLimit-Limit: many\r\nX-RateLimit-Remaining: 7\r\nX-RateLimit-Reset: soon\r\n";
+    let peer = Peer::answering(200, odd, ACCEPTED).await;
+    let first = client(&peer.base);
+    for _ in 0..3 {
+        assert_eq!(submit(&first).await.rate, None);
+    }
+    assert_eq!(log.text().matches("make no sense").count(), 1, "{}", log.text());
+}
+
+#[tokio::test]
 async fn a_retry_after_may_be_seconds_a_date_absurd_or_absent() {
     let table = [
         ("Retry-After: 32\r\n", Some(32_000)),
         ("Retry-After: Thu, 01 Jan 2026 00:01:00 GMT\r\n", Some(60_000)),
         ("Retry-After: 99999999999999999999\r\n", Some(i64::MAX)),
+        ("Retry-After: 45.5\r\n", Some(46_000)),
+        ("Retry-After:   60.0  \r\n", Some(60_000)),
+        ("Retry-After: 4\r\nRetry-After: 9.1\r\n", Some(10_000)),
         ("Retry-After: -1\r\n", Some(0)),
         ("Retry-After: soon\r\n", None),
         ("", None),
@@ -530,6 +668,7 @@ async fn every_failure_carries_its_retry_after_and_a_success_none() {
         (400, error_body(400), Some(9_000)),
         (307, String::new(), Some(9_000)),
         (200, error_body(429), Some(9_000)),
+        (202, error_body(429), Some(9_000)),
         (201, ACCEPTED.to_owned(), None),
     ] {
         let peer = Peer::answering(status, "Retry-After: 4\r\nRetry-After: 9\r\n", &body).await;

@@ -1,21 +1,27 @@
 //! What an error answer means: from status and body to a [`Failure`] and the facts around it.
 //!
 //! A refusal is believed only when the API says it in its own words: a status of the error matrix
-//! with a readable error body. Some guarded endpoints answer HTTP 200 with an error body, so that
-//! no success is taken unread.
+//! with the API's own error body, which has an `errorKey` or a `traceId`. A gateway, a CDN or a firewall
+//! in front of the API answers with the same statuses and knows nothing of what the API has done. Some
+//! guarded endpoints answer HTTP 200 with an error body, so that no success is taken unread.
 //!
 //! Source: the vendor's error conventions (`{code, message, errorKey, traceId, details?}`).
 
 use reqwest::header::HeaderMap;
 use secrecy::ExposeSecret;
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::Caller;
 use super::error::{self, ApiError};
+use super::fields::Fields;
 use super::transport::{Endpoint, REQUEST_ID};
-use super::wire::is_object;
+use super::wire::{if_readable, named_task};
+use crate::domain::TaskId;
 use crate::domain::failure::{Failure, Refusal};
+
+/// The keys of the two limits that are both told with the number 429.
+const SLOT_TAKEN: &str = "USER_CONCURRENCY_LIMIT_EXCEEDED";
+const RATE_LIMITED: &str = "RATE_LIMIT_EXCEEDED";
 
 /// What an answer means; `None` for a success whose body is to be read.
 pub(super) fn classify(
@@ -24,21 +30,33 @@ pub(super) fn classify(
     body: Option<&[u8]>,
     retry_after_ms: Option<i64>,
 ) -> Option<(Failure, Option<ErrorBody>)> {
-    let refused = |status| Refusal::from_status(status, retry_after_ms).map(Failure::Refused);
-    if status == 200 || status == 201 {
+    let is_success = (200..300).contains(&status);
+    let error = match is_success {
         // Some endpoints answer 200 with an error body: a success is never taken unread.
-        let error = ErrorBody::behind_success(body?)?;
-        let failure = error.status().and_then(refused).unwrap_or(Failure::Unknown);
-        return Some((failure, Some(error)));
-    }
-    let error = body.and_then(ErrorBody::of_error_status);
+        true => Some(ErrorBody::behind_success(body?)?),
+        false => body.and_then(ErrorBody::of_error_status),
+    };
     // A read may trust these two statuses alone: to stop or to slow down is never wrong.
     let status_suffices = !endpoint.paid && (status == 401 || status == 429);
-    let failure = match refused(status) {
-        Some(failure) if error.is_some() || status_suffices => failure,
-        _ => Failure::Unknown,
+    let said = match &error {
+        // The task may have been charged, whatever else is said about it.
+        Some(error) if endpoint.paid && error.names_task => None,
+        Some(error) if error.is_the_apis_own() => match is_success {
+            true => error.code().filter(|code| *code >= 400),
+            false => Some(status),
+        },
+        _ if status_suffices => Some(status),
+        _ => None,
     };
-    Some((failure, error))
+    let key = error.as_ref().and_then(|error| error.error_key.as_deref());
+    let failure = match said {
+        Some(429) if key == Some(SLOT_TAKEN) || (is_success && key != Some(RATE_LIMITED)) => {
+            Some(Refusal::SlotTaken)
+        }
+        Some(status) => Refusal::from_status(status, retry_after_ms),
+        None => None,
+    };
+    Some((failure.map_or(Failure::Unknown, Failure::Refused), error))
 }
 
 /// The facts of an error answer. A text that holds the very key is dropped whole.
@@ -51,89 +69,109 @@ pub(super) fn describe(
 ) -> ApiError {
     let key = caller.key.expose_secret();
     let clean = |text: &str| key.is_empty() || !text.contains(key);
-    let field = |value: &Option<Value>| {
-        value.as_ref().and_then(|value| value.as_str()).filter(|text| clean(text)).map(str::to_owned)
-    };
+    let field = |text: Option<String>| text.filter(|text| clean(text));
     let header = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|text| clean(text));
     ApiError {
         status: Some(status),
-        error_key: field(&body.error_key).and_then(|text| error::error_key(&text)),
-        trace_id: field(&body.trace_id)
+        error_key: field(body.error_key).and_then(|text| error::error_key(&text)),
+        trace_id: field(body.trace_id)
             .and_then(|text| error::trace_id(&text))
             .or_else(|| header.and_then(error::trace_id)),
-        message: field(&body.message).and_then(|text| error::scrub(&text)),
+        message: field(body.message).and_then(|text| error::scrub(&text)).map(Into::into),
+        // Only a call that makes tasks can have made the one that is named.
+        task_id: body.task_id.filter(|task_id| endpoint.paid && clean(task_id.as_str())).map(Box::new),
         ..ApiError::new(endpoint, Failure::Unknown)
     }
 }
 
-/// The parts of an error body; each is whatever JSON it is.
-#[derive(Debug, Default, Deserialize)]
+/// The parts of an error body that can be read.
+#[derive(Debug, Default)]
 pub(super) struct ErrorBody {
-    pub(super) code: Option<Value>,
-    pub(super) message: Option<Value>,
-    #[serde(rename = "errorKey")]
-    pub(super) error_key: Option<Value>,
-    #[serde(rename = "traceId")]
-    pub(super) trace_id: Option<Value>,
-    error: Option<Value>,
-    #[serde(rename = "statusCode")]
-    status_code: Option<Value>,
-    task_id: Option<Value>,
+    code: Option<Value>,
+    message: Option<String>,
+    error_key: Option<String>,
+    trace_id: Option<String>,
+    task_id: Option<TaskId>,
+    /// Whether a task is named at all, be it by an id that cannot be read.
+    names_task: bool,
+    has_error: bool,
 }
 
 impl ErrorBody {
+    fn read(bytes: &[u8]) -> Option<ErrorBody> {
+        let fields = Fields::read(bytes).ok()?;
+        let word = |names: &[&str]| fields.text(names).filter(|text| !text.is_empty());
+        Some(ErrorBody {
+            code: if_readable(fields.last(&["code", "statusCode"])),
+            message: word(&["message"]),
+            error_key: word(&["errorKey"]),
+            trace_id: word(&["traceId"]),
+            task_id: named_task(&fields),
+            names_task: super::wire::names_task(&fields),
+            has_error: fields.last(&["error"]).is_some(),
+        })
+    }
+
     /// The error body of an error status; `None` unless it is a JSON object that says at least
-    /// something about the error.
+    /// something about the error, or about a task.
     pub(super) fn of_error_status(bytes: &[u8]) -> Option<ErrorBody> {
-        let body = object(bytes)?;
-        let parts = [&body.code, &body.message, &body.error_key, &body.error, &body.status_code];
-        let says_something = parts.iter().any(|part| part.is_some());
+        let body = ErrorBody::read(bytes)?;
+        let says_something = body.code.is_some()
+            || body.message.is_some()
+            || body.has_error
+            || body.names_task
+            || body.is_the_apis_own();
         says_something.then_some(body)
     }
 
     /// The error body behind a success status (the vendor's guarded endpoints do that); `None` when
     /// the body is no error body.
     pub(super) fn behind_success(bytes: &[u8]) -> Option<ErrorBody> {
-        let body = object(bytes)?;
-        let has_key = body.error_key.as_ref().is_some_and(|key| *key != Value::String(String::new()));
-        let has_code = body.code_number().is_some_and(|code| code >= 400) && body.message.is_some();
-        (has_key || has_code).then_some(body)
+        let body = ErrorBody::read(bytes)?;
+        let has_code = body.code().is_some_and(|code| code >= 400) && body.message.is_some();
+        (body.error_key.is_some() || has_code).then_some(body)
     }
 
-    /// `code`, when it can be a status. A body that names a task is never read as a refusal: the
-    /// task may have been charged.
-    pub(super) fn status(&self) -> Option<u16> {
-        if self.task_id.is_some() {
-            return None;
+    /// Whether the API itself speaks, and not what stands in front of it.
+    fn is_the_apis_own(&self) -> bool {
+        self.error_key.is_some() || self.trace_id.is_some()
+    }
+
+    /// `code`, when it can be a status.
+    pub(super) fn code(&self) -> Option<u16> {
+        match self.code.as_ref()? {
+            Value::String(text) => text.trim().parse().ok(),
+            code => u16::try_from(code.as_u64()?).ok(),
         }
-        u16::try_from(self.code_number()?).ok()
     }
-
-    fn code_number(&self) -> Option<u64> {
-        self.code.as_ref().and_then(Value::as_u64)
-    }
-}
-
-fn object(bytes: &[u8]) -> Option<ErrorBody> {
-    is_object(bytes).then(|| serde_json::from_slice(bytes).ok()).flatten()
 }
 
 #[cfg(test)]
 mod tests {
+    use reqwest::Method;
+
     use super::*;
+
+    const PAID: Endpoint = Endpoint { name: "POST /x", method: &Method::POST, paid: true };
+    const READ: Endpoint = Endpoint { name: "GET /x", method: &Method::GET, paid: false };
+
+    fn failure(endpoint: Endpoint, status: u16, body: &str) -> Failure {
+        classify(endpoint, status, Some(body.as_bytes()), None).expect("a failure").0
+    }
 
     #[test]
     fn an_error_body_is_told_from_a_success() {
         let behind = |body: &str| ErrorBody::behind_success(body.as_bytes());
         let key = r#"{"code":429,"message":"m","errorKey":"USER_CONCURRENCY_LIMIT_EXCEEDED","traceId":"t"}"#;
-        assert_eq!(behind(key).expect("an error").status(), Some(429));
-        assert_eq!(behind(r#"{"code":400,"message":"m"}"#).expect("an error").status(), Some(400));
-        assert_eq!(behind(r#"{"errorKey":"X"}"#).expect("an error").status(), None);
-        let with_task = r#"{"code":400,"message":"m","task_id":"321"}"#;
-        assert_eq!(behind(with_task).expect("an error").status(), None, "the task may have been charged");
+        assert_eq!(behind(key).expect("an error").code(), Some(429));
+        assert_eq!(behind(r#"{"code":"400","message":"m"}"#).expect("an error").code(), Some(400));
+        assert_eq!(behind(r#"{"errorKey":"X"}"#).expect("an error").code(), None);
         for fine in [
             r#"{"status":"accepted","task_id":"321","errorKey":null}"#,
+            r#"{"status":"accepted","task_id":"321","errorKey":""}"#,
+            r#"{"status":"accepted","task_id":"321","traceId":"t"}"#,
             r#"{"code":0,"message":"ok","status":"accepted"}"#,
+            r#"{"code":201,"message":"ok","status":"accepted"}"#,
             r#"{"code":400}"#,
             r#"[{"errorKey":"X"}]"#,
         ] {
@@ -143,6 +181,7 @@ mod tests {
             (r#"{"code":400}"#, true),
             (r#"{"statusCode":400}"#, true),
             (r#"{"error":"Bad Request"}"#, true),
+            (r#"{"task_id":"321"}"#, true),
             (r#"{"code":null}"#, false),
             ("{}", false),
             ("[400]", false),
@@ -151,5 +190,72 @@ mod tests {
         ] {
             assert_eq!(ErrorBody::of_error_status(body.as_bytes()).is_some(), speaks, "{body}");
         }
+    }
+
+    #[test]
+    fn a_refusal_is_the_apis_own_only_with_an_error_key_or_a_trace_id() {
+        let own = [
+            r#"{"code":404,"message":"Not found","errorKey":"NOT_FOUND","traceId":"t"}"#,
+            r#"{"errorKey":"NOT_FOUND"}"#,
+            r#"{"message":"Not found","traceId":"t"}"#,
+            "\u{feff}{\"errorKey\":\"NOT_FOUND\",\"errorKey\":\"NOT_FOUND\"}",
+        ];
+        let gateways = [
+            r#"{"message":"no Route matched with those values"}"#,
+            r#"{"message":"no Route matched with those values","request_id":"4c1d"}"#,
+            r#"{"statusCode":404,"error":"Not Found","message":"Cannot GET /external/x"}"#,
+            r#"{"code":404,"message":"Not found","errorKey":"","traceId":null}"#,
+            r#"{"code":404,"message":"Not found","errorKey":17}"#,
+            r#"{"detail":"Not Found"}"#,
+            "<html><h1>403 Forbidden</h1><hr>nginx</html>",
+            "default backend - 404",
+            "",
+        ];
+        for status in [400, 402, 403, 404, 409, 422] {
+            let refused = Failure::Refused(Refusal::from_status(status, None).expect("in the matrix"));
+            for endpoint in [PAID, READ] {
+                for body in own {
+                    assert_eq!(failure(endpoint, status, body), refused, "{status} {body}");
+                }
+                for body in gateways {
+                    assert_eq!(failure(endpoint, status, body), Failure::Unknown, "{status} {body}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_slot_of_a_search_is_told_from_the_rate_limit() {
+        let limited = Failure::Refused(Refusal::RateLimited { retry_after_ms: None });
+        let body = |key: &str| {
+            format!(r#"{{"code":429,"message":"m","errorKey":"{key}","traceId":"t","data":null}}"#)
+        };
+        for (status, key, expected) in [
+            (200, SLOT_TAKEN, Failure::Refused(Refusal::SlotTaken)),
+            (200, "SOMETHING_NEW", Failure::Refused(Refusal::SlotTaken)),
+            (200, RATE_LIMITED, limited),
+            (429, SLOT_TAKEN, Failure::Refused(Refusal::SlotTaken)),
+            (429, RATE_LIMITED, limited),
+            (429, "SOMETHING_NEW", limited),
+        ] {
+            assert_eq!(failure(PAID, status, &body(key)), expected, "{status} {key}");
+        }
+    }
+
+    #[test]
+    fn an_error_that_names_a_task_is_no_refusal_of_a_paid_call() {
+        for (status, body) in [
+            (409, r#"{"code":409,"errorKey":"STATE_CONFLICT","traceId":"t","task_id":"321"}"#),
+            (400, r#"{"errorKey":"INVALID_REQUEST","taskId":321}"#),
+            (200, r#"{"code":400,"message":"m","errorKey":"X","job_id":"321"}"#),
+            (504, r#"{"task_id":"321"}"#),
+        ] {
+            let (failure, error) = classify(PAID, status, Some(body.as_bytes()), None).expect("an error");
+            assert_eq!(failure, Failure::Unknown, "{body}");
+            let task_id = error.and_then(|error| error.task_id).expect("evidence");
+            assert_eq!(task_id.as_str(), "321", "{body}");
+        }
+        let gone = r#"{"code":404,"errorKey":"NOT_FOUND","taskId":"321"}"#;
+        assert_eq!(failure(READ, 404, gone), Failure::Refused(Refusal::NotFound), "it is what was asked for");
     }
 }

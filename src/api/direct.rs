@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::wire::{Broken, Id, broken, credits, parse};
+use super::fields::Fields;
+use super::wire::{Broken, Id, broken, credits, if_readable, parse};
 use crate::domain::credits::{Balance, Credits};
 use crate::domain::direct::{EventAccess, EventUnlock, Person, PersonnelPage, SearchPage};
 use crate::domain::{EventId, PersonnelId};
@@ -83,22 +84,24 @@ pub(super) fn event_unlock(bytes: &[u8], asked: &EventId) -> Result<EventUnlock,
     })
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SearchBody {
-    items: Box<RawValue>,
-    has_more: bool,
-}
-
-/// Reads a page of a search; its items are kept as they came.
+/// Reads a page of a search; its items are kept as they came. `items` may be null when nothing was found,
+/// and `hasMore` may be missing: what was paid for is worth more than the page after it.
 pub(super) fn search_page(bytes: &[u8]) -> Result<SearchPage, Broken> {
-    let body: SearchBody = parse(bytes)?;
-    let items: Vec<&RawValue> = match serde_json::from_str(body.items.get()) {
-        Ok(items) => items,
-        Err(_) => return broken("the items of the page are not an array"),
+    let fields = Fields::read(bytes)?;
+    let number = |name| if_readable::<u64>(fields.last(&[name]));
+    let Some(raw) = fields.last(&["items"]) else {
+        if number("total") == Some(0) {
+            let items = RawValue::from_string("[]".to_owned()).expect("an empty array is JSON");
+            return Ok(SearchPage { found: 0, has_more: false, items });
+        }
+        return broken("the page has no items");
     };
-    let found = items.len();
-    Ok(SearchPage { found, has_more: body.has_more, items: body.items })
+    let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(raw.get()) else {
+        return broken("the items of the page are not an array");
+    };
+    let more_pages = number("page").zip(number("totalPages")).is_some_and(|(page, pages)| page < pages);
+    let has_more = if_readable(fields.last(&["hasMore"])).unwrap_or(more_pages);
+    Ok(SearchPage { found: items.len(), has_more, items: raw.to_owned() })
 }
 
 #[derive(Deserialize)]
@@ -237,8 +240,42 @@ mod tests {
         let page = search_page(body).expect("documented");
         assert_eq!((page.found, page.has_more), (1, false));
         assert!(page.items.get().contains("matched_event_ids"));
-        for bad in [r#"{"items":{},"hasMore":false}"#, r#"{"items":[]}"#, r#"{"hasMore":true}"#, "[]"] {
+        for bad in [
+            r#"{"items":{},"hasMore":false}"#,
+            r#"{"items":"none","total":0}"#,
+            r#"{"items":null,"total":3,"hasMore":false}"#,
+            r#"{"items":null}"#,
+            r#"{"hasMore":true}"#,
+            "[]",
+        ] {
             assert!(search_page(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_search_that_found_nothing_is_read_however_it_says_so() {
+        for nothing in [
+            r#"{"items":null,"total":0,"page":1,"pageSize":100,"totalPages":0,"hasMore":false}"#,
+            r#"{"items":null,"total":0}"#,
+            r#"{"total":0,"hasMore":false}"#,
+            r#"{"items":[],"total":0}"#,
+            r#"{"items":[]}"#,
+        ] {
+            let page = search_page(nothing.as_bytes()).expect(nothing);
+            assert_eq!((page.found, page.has_more, page.items.get()), (0, false, "[]"), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_does_not_say_whether_there_is_more_is_kept() {
+        for (body, has_more) in [
+            (r#"{"items":[{}],"page":1,"totalPages":2}"#, true),
+            (r#"{"items":[{}],"page":2,"totalPages":2}"#, false),
+            (r#"{"items":[{}],"hasMore":"no"}"#, false),
+            (r#"{"items":[{}]}"#, false),
+        ] {
+            let page = search_page(body.as_bytes()).expect(body);
+            assert_eq!((page.found, page.has_more), (1, has_more), "{body}");
         }
     }
 

@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use crate::domain::TaskId;
 use crate::domain::failure::{Failure, Refusal};
 
 /// The longest text of the API's that is kept, in characters.
@@ -29,8 +30,11 @@ pub struct ApiError {
     pub error_key: Option<String>,
     /// The API's own id of the call, which its support asks for.
     pub trace_id: Option<String>,
+    /// The task that the answer to a paid POST names although it is an error: evidence that the call may
+    /// have been carried out.
+    pub task_id: Option<Box<TaskId>>,
     /// What went wrong: the API's words, scrubbed, or ours when the answer was broken.
-    pub message: Option<String>,
+    pub message: Option<Box<str>>,
     /// Whether the call was a paid POST, so that a lost answer may have cost credits.
     pub paid: bool,
     #[source]
@@ -50,6 +54,7 @@ impl fmt::Display for ApiError {
             self.status.map(|status| format!("status {status}")),
             self.error_key.clone(),
             self.trace_id.as_ref().map(|id| format!("trace id {id}")),
+            self.task_id.as_ref().map(|id| format!("task {id}")),
         ];
         let facts: Vec<String> = facts.into_iter().flatten().collect();
         if facts.is_empty() { Ok(()) } else { write!(f, " ({})", facts.join(", ")) }
@@ -64,9 +69,11 @@ impl ApiError {
                 Refusal::Invalid => "was refused as invalid",
                 Refusal::Unauthorized => "was refused: the API key is not accepted",
                 Refusal::PaymentRequired => "was refused for lack of credits",
+                Refusal::Forbidden => "was refused: the owner of the API key may not do this",
                 Refusal::NotFound => "was refused: not found, or not visible to this key",
                 Refusal::Conflict => "was refused: the API's state conflicts with it",
                 Refusal::RateLimited { .. } => "was refused by the rate limit",
+                Refusal::SlotTaken => "was refused: as many of these calls are running as are allowed",
             },
             Failure::Unknown if self.status.is_some() => "gave an answer that cannot be relied on",
             Failure::Unknown => "gave no answer",
@@ -186,6 +193,7 @@ mod tests {
             status: None,
             error_key: None,
             trace_id: None,
+            task_id: None,
             message: None,
             paid: true,
             source: None,

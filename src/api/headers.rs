@@ -1,8 +1,10 @@
 //! What an answer's headers say: the rate limit, and how long to wait.
 //!
 //! The API's times are brought to our clock with the answer's own `Date`, since the two clocks may
-//! differ by more than a rate window. Values that make no sense are treated as absent: a limit that
-//! is learned wrongly would stop an account, or let a burst through.
+//! differ by more than a rate window. Servers and gateways write the same thing in many ways (fractions,
+//! lists, milliseconds, seconds from now); what can mean only one thing is understood. What makes no sense
+//! is treated as absent, since a limit that is learned wrongly would stop an account, or let a burst
+//! through.
 //!
 //! Source: the vendor's rate-limit page (`X-RateLimit-*` "when available", `Retry-After` in
 //! seconds); RFC 9110 also allows an HTTP date there.
@@ -16,38 +18,121 @@ use crate::domain::rate::{DOCUMENTED_WINDOW_MS, RateHeaders};
 
 /// A window that ends further away than this is a mistake, in milliseconds.
 const A_DAY_MS: i64 = 86_400_000;
+/// A number of seconds until a reset is believed up to an hour; the documented window is a minute.
+const LONGEST_SECONDS_LEFT: f64 = 3_600.0;
+/// From here on a number is a moment and not a wait: 1985 in seconds.
+const FIRST_EPOCH: f64 = 500_000_000.0;
 
-/// The rate headers, on our clock; `None` when one is missing or makes no sense. `now` is our clock
-/// when the answer came, after `took_ms`.
-pub(super) fn rate(headers: &HeaderMap, now: Millis, took_ms: i64) -> Option<RateHeaders> {
-    let limit: u32 = text(headers, "x-ratelimit-limit")?.parse().ok()?;
-    let remaining: u32 = text(headers, "x-ratelimit-remaining")?.parse().ok()?;
-    let reset: i64 = text(headers, "x-ratelimit-reset")?.parse().ok()?;
-    let left = match date(headers) {
-        Some(theirs) => reset.checked_mul(1_000)?.checked_sub(theirs.0)?,
-        // Without their time a clock that is off would stop the account for as long.
-        None => reset.checked_mul(1_000)?.checked_sub(now.0)?.min(DOCUMENTED_WINDOW_MS),
-    };
-    let sensible = limit > 0 && remaining <= limit && (-A_DAY_MS..=A_DAY_MS).contains(&left);
-    sensible.then(|| RateHeaders { limit, remaining, resets_at: now.plus(left), left_ms: left, took_ms })
+/// What the headers say about the rate limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Limit {
+    /// Nothing.
+    Untold,
+    Told(RateHeaders),
+    /// Something that cannot be made sense of.
+    Odd,
 }
 
-/// `Retry-After` in milliseconds, never negative; `None` when it is absent or unreadable. A number
-/// of seconds that no integer holds counts as the longest wait there is; of several the longest does.
+/// The rate headers, on our clock. `now` is our clock when the answer came, after `took_ms`.
+pub(super) fn rate(headers: &HeaderMap, now: Millis, took_ms: i64) -> Limit {
+    const NAMES: [&str; 3] = ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
+    if NAMES.iter().all(|name| !headers.contains_key(*name)) {
+        return Limit::Untold;
+    }
+    let smallest = |name| numbers(headers, name).into_iter().flatten().reduce(f64::min);
+    let told = || {
+        let limit = whole(smallest(NAMES[0])?)?;
+        let remaining = whole(smallest(NAMES[1])?.max(0.0))?;
+        let left_ms = left_ms(headers, NAMES[2], now)?;
+        let sensible = limit > 0 && remaining <= limit && (-A_DAY_MS..=A_DAY_MS).contains(&left_ms);
+        sensible.then(|| RateHeaders { limit, remaining, resets_at: now.plus(left_ms), left_ms, took_ms })
+    };
+    told().map_or(Limit::Odd, Limit::Told)
+}
+
+fn whole(number: f64) -> Option<u32> {
+    (0.0..=f64::from(u32::MAX)).contains(&number).then_some(number as u32)
+}
+
+/// How long the window goes on, in milliseconds; of several the longest.
+fn left_ms(headers: &HeaderMap, name: &str, now: Millis) -> Option<i64> {
+    let theirs = date(headers);
+    let from_moment = |moment: Millis| match theirs {
+        Some(theirs) => moment.0.saturating_sub(theirs.0),
+        // Without their time a clock that is off would stop the account for as long.
+        None => moment.0.saturating_sub(now.0).min(DOCUMENTED_WINDOW_MS),
+    };
+    let from_number = |number: f64| match epoch(number) {
+        Some(moment) => Some(from_moment(moment)),
+        None if (0.0..=LONGEST_SECONDS_LEFT).contains(&number) => Some((number * 1_000.0).ceil() as i64),
+        None => None,
+    };
+    let dated = lines(headers, name).filter_map(moment).map(from_moment).max();
+    dated.or_else(|| {
+        let lefts = numbers(headers, name).into_iter().map(|number| number.and_then(from_number));
+        lefts.collect::<Option<Vec<i64>>>()?.into_iter().max()
+    })
+}
+
+/// A number that is too large for a wait, as the moment that it stands for: seconds since 1970, or
+/// milliseconds, microseconds or nanoseconds.
+fn epoch(number: f64) -> Option<Millis> {
+    let seconds = match number {
+        _ if number >= FIRST_EPOCH * 1e9 => number / 1e9,
+        _ if number >= FIRST_EPOCH * 1e6 => number / 1e6,
+        _ if number >= FIRST_EPOCH * 1e3 => number / 1e3,
+        _ if number >= FIRST_EPOCH => number,
+        _ => return None,
+    };
+    Some(Millis((seconds * 1_000.0).round() as i64))
+}
+
+/// The numbers of a header that may be given twice and may be a list, with parameters that say more
+/// (`120, 120;w=60`); `None` for a part that is no number.
+fn numbers(headers: &HeaderMap, name: &str) -> Vec<Option<f64>> {
+    let parts = lines(headers, name).flat_map(|line| line.split(','));
+    parts.map(|part| number(part.split(';').next().unwrap_or_default())).collect()
+}
+
+fn number(text: &str) -> Option<f64> {
+    let text = text.trim_matches(|char: char| char.is_ascii_whitespace() || char == '"');
+    // `inf` and `nan` are numbers for the standard library.
+    let is_numeral = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.".contains(&byte));
+    if is_numeral { text.parse().ok() } else { None }
+}
+
+/// `Retry-After` in milliseconds, never negative; `None` when it is absent or unreadable. A part of a
+/// second counts as a whole one, and of several waits the longest. A number of seconds that no integer
+/// holds counts as the longest wait there is.
 pub(super) fn retry_after_ms(headers: &HeaderMap, now: Millis) -> Option<i64> {
     let dated = date(headers).unwrap_or(now);
-    let values = headers.get_all(RETRY_AFTER).iter().filter_map(|value| value.to_str().ok());
-    values.filter_map(|value| wait_ms(value.trim(), dated)).max()
+    lines(headers, RETRY_AFTER.as_str()).filter_map(|line| longest_wait_ms(line, dated)).max()
 }
 
-/// One `Retry-After`; a date there is counted from `dated`, the answer's own.
-fn wait_ms(value: &str, dated: Millis) -> Option<i64> {
-    let digits = value.strip_prefix(['-', '+']).unwrap_or(value);
-    if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        let seconds = if value.starts_with('-') { 0 } else { digits.parse().unwrap_or(i64::MAX) };
-        return Some(seconds.saturating_mul(1_000));
+/// The longest wait of one line; a moment there is counted from `dated`, the answer's own.
+fn longest_wait_ms(line: &str, dated: Millis) -> Option<i64> {
+    if let Some(moment) = moment(line) {
+        return Some(moment.since(dated));
     }
-    Some(http_date(value)?.since(dated))
+    line.split(',').filter_map(|part| wait_ms(part, dated)).max()
+}
+
+fn wait_ms(part: &str, dated: Millis) -> Option<i64> {
+    let part = part.trim_matches(|char: char| char.is_ascii_whitespace() || char == '"');
+    let split = part.find(|char: char| char.is_ascii_alphabetic()).unwrap_or(part.len());
+    let (number, unit) = (number(&part[..split])?, part[split..].to_ascii_lowercase());
+    let seconds = match unit.as_str() {
+        "ms" => number / 1_000.0,
+        "" | "s" | "sec" | "secs" | "second" | "seconds" => number,
+        _ => return None,
+    };
+    let until = epoch(seconds).filter(|_| unit.is_empty());
+    let is_near = |moment: &Millis| moment.0.saturating_sub(dated.0).saturating_abs() <= A_DAY_MS;
+    Some(match until.filter(is_near) {
+        Some(moment) => moment.since(dated),
+        // Too large, it is a wait that makes no sense, and is cut by whoever waits.
+        None => (seconds.max(0.0).ceil() * 1_000.0) as i64,
+    })
 }
 
 /// How far the API's clock is ahead of ours, in milliseconds, as its `Date` says; to the second, and
@@ -57,7 +142,13 @@ pub(super) fn ahead_ms(headers: &HeaderMap, now: Millis) -> Option<i64> {
 }
 
 fn date(headers: &HeaderMap) -> Option<Millis> {
-    http_date(text(headers, DATE.as_str())?)
+    lines(headers, DATE.as_str()).find_map(http_date)
+}
+
+/// A moment that is written out, as HTTP or as RFC 3339 has it.
+fn moment(value: &str) -> Option<Millis> {
+    let stamp = || value.parse::<jiff::Timestamp>().ok().map(|stamp| Millis(stamp.as_millisecond()));
+    http_date(value).or_else(stamp)
 }
 
 fn http_date(value: &str) -> Option<Millis> {
@@ -66,8 +157,8 @@ fn http_date(value: &str) -> Option<Millis> {
     i64::try_from(since_epoch.as_millis()).ok().map(Millis)
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok().map(str::trim)
+fn lines<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
+    headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok().map(str::trim))
 }
 
 #[cfg(test)]
@@ -97,14 +188,61 @@ mod tests {
         lines.push(DATE_LINE);
         let expected =
             RateHeaders { limit: 120, remaining: 7, resets_at: Millis(35_000), left_ms: 30_000, took_ms: 0 };
-        assert_eq!(rate(&map(&lines), Millis(5_000), 0), Some(expected), "our clock is decades behind");
+        assert_eq!(
+            rate(&map(&lines), Millis(5_000), 0),
+            Limit::Told(expected),
+            "our clock is decades behind"
+        );
     }
 
     #[test]
     fn without_a_date_the_reset_is_taken_as_it_is() {
         let ours = Millis(THEIR_NOW);
-        let found = rate(&map(&limits("120", "119", "1767225660")), ours, 0).expect("sensible");
+        let Limit::Told(found) = rate(&map(&limits("120", "119", "1767225660")), ours, 0) else {
+            panic!("sensible");
+        };
         assert_eq!(found.resets_at, Millis(THEIR_NOW + 60_000));
+    }
+
+    #[test]
+    fn rate_headers_are_understood_in_the_ways_in_which_servers_write_them() {
+        for (limit, remaining, reset) in [
+            ("120", "7", "1767225630"),
+            ("120", "7", "1767225630000"),
+            ("120", "7", "1767225630000000"),
+            ("120", "7", "1767225630000000000"),
+            ("120", "7", "1767225629.9999"),
+            ("120", "7", "30"),
+            ("120", "7", "29.9995"),
+            ("120.0", "7.0", " 30 "),
+            ("120, 120", "7, 7", "30, 30"),
+            ("120, 5000;w=3600", "7", "12, 30"),
+            ("120;w=60", "7.9", "\"30\""),
+            ("120", "7", "Thu, 01 Jan 2026 00:00:30 GMT"),
+            ("120", "7", "2026-01-01T00:00:30Z"),
+        ] {
+            let mut lines = limits(limit, remaining, reset);
+            lines.push(DATE_LINE);
+            let Limit::Told(found) = rate(&map(&lines), Millis(THEIR_NOW), 0) else {
+                panic!("{limit} {remaining} {reset}");
+            };
+            let RateHeaders { limit, remaining, left_ms, .. } = found;
+            assert_eq!((limit, remaining, left_ms), (120, 7, 30_000), "{reset}");
+        }
+        let twice: Vec<_> = [limits("120", "9", "10"), limits("120", "7", "30"), vec![DATE_LINE]]
+            .into_iter()
+            .flatten()
+            .collect();
+        let Limit::Told(found) = rate(&map(&twice), Millis(THEIR_NOW), 0) else { panic!("sensible") };
+        assert_eq!((found.limit, found.remaining, found.left_ms), (120, 7, 30_000), "what allows less");
+        let spent = rate(&map(&limits("120", "-1", "30")), Millis(THEIR_NOW), 0);
+        assert!(matches!(spent, Limit::Told(RateHeaders { remaining: 0, .. })), "{spent:?}");
+    }
+
+    #[test]
+    fn no_rate_headers_are_told_from_odd_ones() {
+        assert_eq!(rate(&map(&[DATE_LINE]), Millis(0), 0), Limit::Untold);
+        assert_eq!(rate(&map(&limits("120", "1", "soon")), Millis(0), 0), Limit::Odd);
     }
 
     #[test]
@@ -114,8 +252,11 @@ mod tests {
             ("120", "121", "1767225630"),
             ("-1", "0", "1767225630"),
             ("120", "x", "1767225630"),
-            ("120", "1", "1.5"),
-            ("120", "1", "60"),
+            ("120", "1", "3601"),
+            ("120", "1", "-60"),
+            ("120", "1", "30, soon"),
+            ("120", "nan", "30"),
+            ("inf", "1", "30"),
             ("120", "1", "1767312001"),
             ("120", "1", "9223372036854775807"),
             ("120", "1", "-9223372036854775808"),
@@ -125,9 +266,9 @@ mod tests {
         for (limit, remaining, reset) in table {
             let mut lines = limits(limit, remaining, reset);
             lines.push(DATE_LINE);
-            assert_eq!(rate(&map(&lines), Millis(THEIR_NOW), 0), None, "{limit} {remaining} {reset}");
+            assert_eq!(rate(&map(&lines), Millis(THEIR_NOW), 0), Limit::Odd, "{limit} {remaining} {reset}");
         }
-        assert_eq!(rate(&map(&limits("120", "1", "1")[..2]), Millis(0), 0), None, "one is missing");
+        assert_eq!(rate(&map(&limits("120", "1", "1")[..2]), Millis(0), 0), Limit::Odd, "one is missing");
     }
 
     #[test]
@@ -138,10 +279,28 @@ mod tests {
             ("-5", Some(0)),
             ("99999999999999999999999", Some(i64::MAX)),
             ("9223372036854775807", Some(i64::MAX)),
+            ("999999999999", Some(999_999_999_999_000)),
             ("Thu, 01 Jan 2026 00:00:32 GMT", Some(32_000)),
             ("Wed, 31 Dec 2025 23:00:00 GMT", Some(0)),
+            ("45.5", Some(46_000)),
+            ("60.0", Some(60_000)),
+            ("0.129", Some(1_000)),
+            ("292.052427053", Some(293_000)),
+            ("-1.5", Some(0)),
+            (" 4 , 32", Some(32_000)),
+            ("\"32\"", Some(32_000)),
+            ("32s", Some(32_000)),
+            ("32 seconds", Some(32_000)),
+            ("1500ms", Some(2_000)),
+            ("1767225632", Some(32_000)),
+            ("1767225632000", Some(32_000)),
+            ("2026-01-01T00:00:32Z", Some(32_000)),
+            ("1e400", None),
             ("soon", None),
-            ("1.5", None),
+            ("inf", None),
+            ("nan", None),
+            ("2 minutes", None),
+            ("1.2.3", None),
             ("", None),
             ("-", None),
         ];

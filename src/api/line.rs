@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
@@ -38,6 +39,8 @@ pub enum Lost {
 pub(super) struct Line {
     http: reqwest::Client,
     wire: Option<Arc<dyn Wire>>,
+    /// Whether it was said that the rate headers make no sense.
+    has_warned: Arc<AtomicBool>,
 }
 
 /// A call without an answer.
@@ -49,11 +52,22 @@ pub(super) struct Unanswered {
 
 impl Line {
     pub(super) fn new(http: reqwest::Client) -> Line {
-        Line { http, wire: None }
+        Line { http, wire: None, has_warned: Arc::default() }
     }
 
     pub(super) fn over(self, wire: Arc<dyn Wire>) -> Line {
         Line { wire: Some(wire), ..self }
+    }
+
+    /// Says once that rate headers cannot be made sense of: the next answer has most likely the same.
+    pub(super) fn warn_of_odd_limits(&self, endpoint: &str) {
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                endpoint,
+                "the X-RateLimit headers of an answer make no sense and are ignored; the configured limit \
+                 holds, and a 429 lowers it"
+            );
+        }
     }
 
     pub(super) fn request(&self, method: Method, url: Url) -> RequestBuilder {

@@ -5,15 +5,18 @@
 //! sent, what the API refused, and what may have taken effect.
 //!
 //! Inside: `body` holds the JSON that is sent, `gate` guards that of a paid POST, `transport` sends
-//! a call over its `line`, `headers` reads the rate limit, `classify` says what an error answer
-//! means, `wire`, `task` and `direct` read the JSON of the others, and `error` holds what may be logged.
+//! a call over its `line`, `headers` reads the rate limit, `encoding` unpacks, `classify` says what an error
+//! answer means, `wire`, `task` and `direct` read the JSON of the others (`fields` what is odd about it), and
+//! `error` holds what may be logged.
 //!
 //! Source: the vendor's OpenAPI description, version 0.27.0.
 
 mod body;
 mod classify;
 mod direct;
+mod encoding;
 mod error;
+mod fields;
 #[cfg(test)]
 mod fuzz;
 mod gate;

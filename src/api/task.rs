@@ -4,61 +4,62 @@
 //! too, so an odd one never costs them their outcome. What cannot be read says nothing, and so never
 //! delivers anything.
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::wire::{Broken, Id, broken, if_readable, parse, usable};
+use super::fields::Fields;
+use super::wire::{Broken, Id, broken, if_readable, usable};
 use crate::domain::outcome::{ItemStatus, TaskItem, TaskStatus, TaskView};
 use crate::domain::{Channel, PersonnelId, TaskId};
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct TaskBody {
-    task_id: Id,
-    task_status: String,
-    items: Option<Vec<Box<RawValue>>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ItemBody {
-    personnel_id: Option<Box<RawValue>>,
-    status: Option<Box<RawValue>>,
-    email: Option<Box<RawValue>>,
-    phone: Option<Box<RawValue>>,
-    error_code: Option<Box<RawValue>>,
-}
-
+/// Reads a task. An answer about another task is broken, and so is one that says nothing at all.
 pub(super) fn read(bytes: &[u8], channel: Channel, asked: &TaskId) -> Result<TaskView, Broken> {
-    let body: TaskBody = parse(bytes)?;
-    if body.task_id.0 != asked.as_str() {
+    let fields = Fields::read(bytes)?;
+    if fields.id(&["taskId", "task_id", "jobId", "job_id"]).as_deref() != Some(asked.as_str()) {
         return broken("the answer is about another task");
     }
-    let items = body.items.map(|items| items.iter().map(|raw| item(raw, channel)).collect());
-    Ok(TaskView { status: TaskStatus::from_word(&body.task_status), items })
+    let items: Option<Vec<TaskItem>> = match fields.last(&["items"]) {
+        None => None,
+        Some(raw) => match serde_json::from_str::<Vec<&RawValue>>(raw.get()) {
+            Ok(items) => Some(items.into_iter().map(|raw| item(raw, channel)).collect()),
+            Err(_) => return broken("the items of the task are not an array"),
+        },
+    };
+    // Without a word of its own a task may still show what became of its items.
+    let status = match fields.text(&["taskStatus", "task_status", "status"]) {
+        Some(word) => TaskStatus::from_word(&word),
+        None if items.as_ref().is_some_and(|items| !items.is_empty()) => TaskStatus::Unknown,
+        None => return broken("the answer does not say how the task stands"),
+    };
+    Ok(TaskView { status, items })
 }
 
 fn item(raw: &RawValue, channel: Channel) -> TaskItem {
-    let body: ItemBody = parse(raw.get().as_bytes()).unwrap_or_default();
-    let id: Option<Id> = if_readable(body.personnel_id);
-    let status: Option<String> = if_readable(body.status);
+    let fields = Fields::read(raw.get().as_bytes()).unwrap_or_default();
+    // Of two ids it is a guess whose value this is.
+    let id: Option<Id> = if_readable(fields.agreed(&["personnelId", "personnel_id"]));
+    let status = fields.text(&["status"]);
     let value = match channel {
-        Channel::Email => body.email,
-        Channel::Phone => body.phone,
+        Channel::Email => fields.text(&["email"]),
+        Channel::Phone => fields.text(&["phone"]),
     };
     TaskItem {
         personnel_id: id.and_then(|id| PersonnelId::parse(&id.0)),
         status: status.map_or(ItemStatus::Unfinished, |word| ItemStatus::from_word(&word)),
-        value: usable(channel, if_readable(value)),
-        error_code: body.error_code.and_then(|raw| code(&raw)),
+        value: usable(channel, value),
+        error_code: fields.last(&["errorCode", "error_code"]).and_then(code),
     }
 }
+
+/// The longest error code that is kept, in characters; the vendor's have some twenty.
+const LONGEST_CODE: usize = 200;
 
 /// Documented as a string; a number is a code too.
 fn code(raw: &RawValue) -> Option<String> {
     let text = raw.get();
     let is_number = text.starts_with(|first: char| first == '-' || first.is_ascii_digit());
-    if is_number { Some(text.to_owned()) } else { serde_json::from_str(text).ok() }
+    let code: String = if is_number { text.to_owned() } else { serde_json::from_str(text).ok()? };
+    let plain = code.chars().map(|char| if char.is_control() { ' ' } else { char });
+    Some(plain.take(LONGEST_CODE).collect())
 }
 
 #[cfg(test)]
@@ -109,7 +110,7 @@ mod tests {
     fn one_odd_item_never_spoils_the_others() {
         use ItemStatus::{Failed, Unfinished, Unlocked};
         const NOBODY: Row = (None, Unfinished, None, None);
-        let table: [(&str, Row); 24] = [
+        let table: [(&str, Row); 25] = [
             ("null", NOBODY),
             ("true", NOBODY),
             ("7", NOBODY),
@@ -123,7 +124,8 @@ mod tests {
             (r#"{"personnelId":7.0,"status":"failed"}"#, (None, Failed, None, None)),
             (r#"{"personnelId":-7,"status":"failed"}"#, (None, Failed, None, None)),
             (r#"{"personnelId":"../7","status":"failed"}"#, (None, Failed, None, None)),
-            (r#"{"personnelId":"7","personnelId":"8","status":"failed"}"#, NOBODY),
+            (r#"{"personnelId":"7","personnelId":"8","status":"failed"}"#, (None, Failed, None, None)),
+            (r#"{"personnelId":"7","personnelId":"7","status":"failed"}"#, (Some("7"), Failed, None, None)),
             (
                 r#"{"personnelId":12345678901234567890}"#,
                 (Some("12345678901234567890"), Unfinished, None, None),
@@ -175,6 +177,41 @@ mod tests {
             r#"{"taskId":"321","taskStatus":"completed","items":[{"personnelId":"1"}"#,
         ] {
             assert!(super::read(bad.as_bytes(), Channel::Email, &task_id("321")).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_item_of_7_mb_spoils_no_other_and_nothing_of_it_is_kept() {
+        let long = "x".repeat(7_000_000);
+        let body = format!(
+            r#"{{"taskId":"321","taskStatus":"completed","items":[
+            {{"personnelId":"7","status":"unlocked","email":"{long}@acme.example"}},
+            {{"personnelId":"8","status":"failed","errorCode":"\u001b{long}"}},
+            {{"personnelId":"789","status":"unlocked","email":"jane@acme.example"}}]}}"#
+        );
+        let view = read(body.as_bytes(), Channel::Email, &task_id("321")).expect("readable");
+        let items = view.items.expect("some");
+        assert_eq!(row(&items[0]), (Some("7"), ItemStatus::Unlocked, None, None));
+        let code = items[1].error_code.as_deref().expect("a code");
+        assert_eq!((code.chars().count(), &code[..2]), (LONGEST_CODE, " x"));
+        assert_eq!(row(&items[2]), (Some("789"), ItemStatus::Unlocked, Some("jane@acme.example"), None));
+    }
+
+    #[test]
+    fn a_task_under_other_names_or_without_a_word_of_its_own_is_read() {
+        let item = r#"[{"personnel_id":"789","status":"UNLOCKED","email":"jane@acme.example"}]"#;
+        for (head, status) in [
+            (r#""task_id":321,"task_status":"Completed""#, TaskStatus::Completed),
+            (r#""job_id":"321","status":"CANCELLED""#, TaskStatus::Failed),
+            (r#""taskId":"321","taskId":"321","taskStatus":"completed""#, TaskStatus::Completed),
+            (r#""taskId":"321","taskStatus":null"#, TaskStatus::Unknown),
+            (r#""taskId":"321""#, TaskStatus::Unknown),
+        ] {
+            let body = format!("\u{feff}{{{head},\"items\":{item}}}");
+            let view = read(body.as_bytes(), Channel::Email, &task_id("321")).expect(head);
+            assert_eq!(view.status, status, "{head}");
+            let delivered = (Some("789"), ItemStatus::Unlocked, Some("jane@acme.example"), None);
+            assert_eq!(rows(&view.items.expect(head)), [delivered], "{head}");
         }
     }
 

@@ -8,7 +8,7 @@
 
 use std::time::Instant;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use reqwest::{Method, Response, Url};
 use secrecy::ExposeSecret;
 
@@ -17,13 +17,15 @@ use super::error::ApiError;
 use super::gate::Gate;
 use super::line::{Line, Unanswered};
 use super::wire::Broken;
-use super::{Answer, Caller, headers};
+use super::{Answer, Caller, encoding, headers};
 use crate::domain::failure::Failure;
 use crate::domain::rate::RateHeaders;
 use crate::domain::{Millis, TaskId};
 
-/// The most that is read of an answer: a task of 2000 items is well below 1 MiB.
+/// The most that is read of an answer, packed or not: a task of 2000 items is well below 1 MiB.
 const LARGEST_ANSWER: usize = 8 * 1024 * 1024;
+/// The same of a task. One that has an item of megabytes is read all the same: the others are paid for.
+const LARGEST_TASK: usize = 32 * 1024 * 1024;
 
 /// Our own id of a call; the API answers with its trace id under the same name.
 pub(super) const REQUEST_ID: &str = "x-request-id";
@@ -103,10 +105,19 @@ pub(super) async fn exchange<'a>(line: &Line, call: Call<'a>) -> Exchange<'a> {
         }
         Ok(response) => {
             exchange.status = Some(response.status().as_u16());
-            exchange.rate = headers::rate(response.headers(), now, took_ms);
+            exchange.rate = match headers::rate(response.headers(), now, took_ms) {
+                headers::Limit::Told(rate) => Some(rate),
+                headers::Limit::Untold => None,
+                headers::Limit::Odd => {
+                    line.warn_of_odd_limits(call.endpoint.name);
+                    None
+                }
+            };
             exchange.ahead_ms = headers::ahead_ms(response.headers(), now);
             exchange.retry_after_ms = headers::retry_after_ms(response.headers(), now);
-            exchange.body = read(call.endpoint, &call.caller, response, exchange.retry_after_ms).await;
+            let most = if call.task_id.is_some() { LARGEST_TASK } else { LARGEST_ANSWER };
+            let waits = exchange.retry_after_ms;
+            exchange.body = read(call.endpoint, &call.caller, response, (waits, most)).await;
         }
     }
     exchange
@@ -125,7 +136,8 @@ fn request(
         .request(endpoint.method.clone(), url)
         .bearer_auth(caller.key.expose_secret())
         .header(REQUEST_ID, caller.request_id.to_string())
-        .header(ACCEPT, "application/json");
+        .header(ACCEPT, "application/json")
+        .header(ACCEPT_ENCODING, "identity");
     if let Some(source) = call_source {
         request = request.header("x-call-source", source);
     }
@@ -148,19 +160,22 @@ async fn read(
     endpoint: Endpoint,
     caller: &Caller<'_>,
     response: Response,
-    retry_after_ms: Option<i64>,
+    (retry_after_ms, most): (Option<i64>, usize),
 ) -> Result<Vec<u8>, ApiError> {
     let status = response.status().as_u16();
     let headers = response.headers().clone();
-    let body = read_capped(response).await;
+    let encoding = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let body = read_capped(response, most).await;
+    let body =
+        body.and_then(|bytes| encoding::plain(bytes, encoding.trim(), most).map_err(BodyFault::Packed));
     let bytes = body.as_deref().ok();
     let Some((failure, error_body)) = classify(endpoint, status, bytes, retry_after_ms) else {
-        return body.map_err(|fault| fault.into_error(endpoint, status));
+        return body.map_err(|fault| fault.into_error(endpoint, status, most));
     };
     let mut error = describe(endpoint, caller, status, &headers, error_body.unwrap_or_default());
     error.failure = failure;
     if let Err(fault) = body {
-        let fault = fault.into_error(endpoint, status);
+        let fault = fault.into_error(endpoint, status, most);
         error.message = error.message.or(fault.message);
         error.source = fault.source;
     }
@@ -171,32 +186,33 @@ async fn read(
 enum BodyFault {
     TooLarge,
     Lost(reqwest::Error),
+    Packed(encoding::Fault),
 }
 
 impl BodyFault {
-    fn into_error(self, endpoint: Endpoint, status: u16) -> ApiError {
+    fn into_error(self, endpoint: Endpoint, status: u16, most: usize) -> ApiError {
         let error = ApiError { status: Some(status), ..ApiError::new(endpoint, Failure::Unknown) };
-        match self {
-            BodyFault::TooLarge => {
-                ApiError { message: Some("the answer is larger than 8 MiB".into()), ..error }
+        let (message, source) = match self {
+            BodyFault::TooLarge | BodyFault::Packed(encoding::Fault::TooLarge) => {
+                (format!("the answer is larger than {} MiB", most >> 20), None)
             }
-            BodyFault::Lost(source) => ApiError {
-                message: Some("the answer broke off".into()),
-                source: Some(source.without_url()),
-                ..error
-            },
-        }
+            BodyFault::Packed(encoding::Fault::Unreadable) => {
+                ("the answer is compressed, and cannot be unpacked".to_owned(), None)
+            }
+            BodyFault::Lost(source) => ("the answer broke off".to_owned(), Some(source.without_url())),
+        };
+        ApiError { message: Some(message.into()), source, ..error }
     }
 }
 
 /// Reads the body; one that is too large is dropped together with its connection.
-async fn read_capped(mut response: Response) -> Result<Vec<u8>, BodyFault> {
+async fn read_capped(mut response: Response, most: usize) -> Result<Vec<u8>, BodyFault> {
     let mut bytes = Vec::new();
-    if response.content_length().is_some_and(|length| length > LARGEST_ANSWER as u64) {
+    if response.content_length().is_some_and(|length| length > most as u64) {
         return Err(BodyFault::TooLarge);
     }
     while let Some(chunk) = response.chunk().await.map_err(BodyFault::Lost)? {
-        if bytes.len() + chunk.len() > LARGEST_ANSWER {
+        if bytes.len() + chunk.len() > most {
             return Err(BodyFault::TooLarge);
         }
         bytes.extend_from_slice(&chunk);
@@ -212,6 +228,7 @@ impl ApiError {
             status: None,
             error_key: None,
             trace_id: None,
+            task_id: None,
             message: None,
             paid: endpoint.paid,
             source: None,
@@ -233,7 +250,7 @@ impl Exchange<'_> {
         let result = body.and_then(|bytes| {
             read(&bytes).map_err(|Broken(reason)| ApiError {
                 status,
-                message: Some(reason),
+                message: Some(reason.into()),
                 ..ApiError::new(endpoint, Failure::Unknown)
             })
         });

@@ -2,9 +2,9 @@
 //!
 //! Unknown fields and unknown words are let through (the domain knows what an unknown word means);
 //! a missing or wrongly typed field makes the answer [`Broken`], loudly, since a guess here would
-//! become a false outcome. Three leniencies, so that nothing that was paid for is lost: ids may
-//! come as numbers, a submission that names a task is accepted whatever else is odd about it, and an
-//! odd item of a task spoils no other (`task`).
+//! become a false outcome. Some leniencies, so that nothing that was paid for is lost: ids may come as
+//! numbers, a byte order mark and a repeated field are passed over (`fields`), a submission that names a
+//! task is accepted whatever else is odd about it, and an odd item of a task spoils no other (`task`).
 //!
 //! Reasons are in our own words: serde's may quote the value, which may be an email.
 
@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::fields::{Fields, without_mark};
 use crate::domain::credits::Balance;
 use crate::domain::division::{Skipped, Submission};
 use crate::domain::outcome::{Access, ProfileView};
@@ -33,20 +34,28 @@ pub(super) fn is_object(bytes: &[u8]) -> bool {
 }
 
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Broken> {
+    let bytes = without_mark(bytes);
     if !is_object(bytes) {
         return broken("the answer is not a JSON object");
     }
-    serde_json::from_slice(bytes).map_err(|error| {
-        let kind = match error.classify() {
-            serde_json::error::Category::Data => "the answer has another shape than documented",
-            _ => "the answer is not JSON",
-        };
-        Broken(format!("{kind} (line {}, column {})", error.line(), error.column()))
+    serde_json::from_slice(bytes).or_else(|error| {
+        // A field that is given twice, with the same value, is no reason to lose an answer.
+        let once = Fields::read(bytes).ok().and_then(|fields| fields.once_each());
+        once.and_then(|text| serde_json::from_str(&text).ok()).ok_or_else(|| describe(&error))
     })
 }
 
+/// What is wrong with a JSON text, without a word of it.
+pub(super) fn describe(error: &serde_json::Error) -> Broken {
+    let kind = match error.classify() {
+        serde_json::error::Category::Data => "the answer has another shape than documented",
+        _ => "the answer is not JSON",
+    };
+    Broken(format!("{kind} (line {}, column {})", error.line(), error.column()))
+}
+
 /// A part that may be whatever JSON it is: `None` when it cannot be read as a `T`.
-pub(super) fn if_readable<T: DeserializeOwned>(raw: Option<Box<RawValue>>) -> Option<T> {
+pub(super) fn if_readable<T: DeserializeOwned>(raw: Option<&RawValue>) -> Option<T> {
     raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
 }
 
@@ -155,50 +164,57 @@ fn known_reason(reason: &str) -> &'static str {
 
 // ---- unlock --------------------------------------------------------------------------------
 
-/// Everything is optional and of any type, so that an oddity elsewhere never costs a task id.
-#[derive(Deserialize)]
-struct SubmissionBody {
-    status: Option<Value>,
-    task_id: Option<Box<RawValue>>,
-    skipped_personnel_ids: Option<Box<RawValue>>,
-    skipped_detail: Option<Box<RawValue>>,
+/// The names under which an answer may give the id of a task; `job_id` is documented to be the same id.
+const TASK_NAMES: [&str; 4] = ["task_id", "taskId", "job_id", "jobId"];
+
+/// The id of the task that an answer names, if it names one that can be asked for. Whatever else is odd
+/// about the answer: an id that is not kept is a purchase that is lost.
+pub(super) fn named_task(fields: &Fields<'_>) -> Option<TaskId> {
+    TASK_NAMES.iter().find_map(|name| TaskId::parse(&fields.id(&[name])?))
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct SkippedGroups {
-    invalid_personnel_ids: Option<Box<RawValue>>,
-    missing_personnel_ids: Option<Box<RawValue>>,
-    unlinked_personnel_ids: Option<Box<RawValue>>,
-    already_unlocked_personnel_ids: Option<Box<RawValue>>,
-    unlocking_personnel_ids: Option<Box<RawValue>>,
+/// Whether an answer names a task, be it by an id that cannot be read.
+pub(super) fn names_task(fields: &Fields<'_>) -> bool {
+    fields.last(&TASK_NAMES).is_some()
 }
 
+/// Reads what a submission that the API took was answered with.
 pub(super) fn submission(bytes: &[u8]) -> Result<Submission, Broken> {
-    let body: SubmissionBody = parse(bytes)?;
-    let groups: SkippedGroups = if_readable(body.skipped_detail).unwrap_or_default();
-    let skipped = Skipped {
-        all: ids(body.skipped_personnel_ids),
-        invalid: ids(groups.invalid_personnel_ids),
-        missing: ids(groups.missing_personnel_ids),
-        unlinked: ids(groups.unlinked_personnel_ids),
-        already_unlocked: ids(groups.already_unlocked_personnel_ids),
-        unlocking: ids(groups.unlocking_personnel_ids),
-    };
-    match (body.task_id, body.status.as_ref().and_then(Value::as_str)) {
-        (Some(raw), _) => {
-            let id: Option<Id> = if_readable(Some(raw));
-            match id.and_then(|id| TaskId::parse(&id.0)) {
-                Some(task_id) => Ok(Submission::Accepted { task_id, skipped }),
-                None => broken("the task id is not digits"),
-            }
-        }
-        (None, Some("success")) => Ok(Submission::NothingChargeable { skipped }),
-        (None, _) => broken("the answer names no task"),
+    let fields = Fields::read(bytes)?;
+    let skipped = skipped(&fields);
+    if let Some(task_id) = named_task(&fields) {
+        return Ok(Submission::Accepted { task_id, skipped });
+    }
+    if names_task(&fields) {
+        return broken("the task id cannot be an id");
+    }
+    match fields.text(&["status"]).as_deref() {
+        Some("success") => Ok(Submission::NothingChargeable { skipped }),
+        _ => broken("the answer names no task"),
     }
 }
 
-fn ids(raw: Option<Box<RawValue>>) -> Vec<String> {
+/// The groups of contacts that were not taken. A group of a name that is not documented says as much as
+/// being skipped without a group.
+fn skipped(fields: &Fields<'_>) -> Skipped {
+    let mut skipped = Skipped { all: ids(fields.last(&["skipped_personnel_ids"])), ..Skipped::default() };
+    let detail = fields.last(&["skipped_detail"]).map(|raw| Fields::read(raw.get().as_bytes()));
+    let Some(Ok(groups)) = detail else { return skipped };
+    for (name, raw) in groups.iter() {
+        let group = match name.strip_suffix("_personnel_ids").unwrap_or(name) {
+            "invalid" => &mut skipped.invalid,
+            "missing" => &mut skipped.missing,
+            "unlinked" => &mut skipped.unlinked,
+            "already_unlocked" => &mut skipped.already_unlocked,
+            "unlocking" => &mut skipped.unlocking,
+            _ => &mut skipped.all,
+        };
+        group.extend(ids(Some(raw)));
+    }
+    skipped
+}
+
+fn ids(raw: Option<&RawValue>) -> Vec<String> {
     let ids: Vec<Id> = if_readable(raw).unwrap_or_default();
     ids.into_iter().map(|id| id.0).collect()
 }
@@ -353,7 +369,7 @@ mod tests {
             "unlocking_personnel_ids":[5],"brand_new_personnel_ids":["6"]},"extra":{"a":[1]}}"#;
         let one = |text: &str| vec![text.to_owned()];
         let skipped = Skipped {
-            all: ["1", "2", "3", "4", "5"].map(String::from).into(),
+            all: ["1", "2", "3", "4", "5", "6"].map(String::from).into(),
             invalid: one("1"),
             missing: one("2"),
             unlinked: one("3"),
@@ -381,6 +397,14 @@ mod tests {
             r#"{"status":"accepted","task_id":"321","skipped_personnel_ids":"789"}"#,
             r#"{"status":"accepted","task_id":"321","skipped_detail":{"invalid_personnel_ids":{}}}"#,
             r#"{"status":"accepted","task_id":"321","skipped_detail":[7]}"#,
+            r#"{"status":"accepted","taskId":"321"}"#,
+            r#"{"status":"accepted","job_id":"321"}"#,
+            r#"{"status":"accepted","jobId":321}"#,
+            r#"{"status":"accepted","task_id":null,"job_id":"321"}"#,
+            r#"{"status":"accepted","task_id":"../x","job_id":"321"}"#,
+            r#"{"status":"accepted","task_id":"321","task_id":"321"}"#,
+            r#"{"task_id":"320","status":"accepted","task_id":"321"}"#,
+            "\u{feff}{\"status\":\"accepted\",\"task_id\":\"321\"}",
         ] {
             let read = submission(odd.as_bytes());
             let expected = Submission::Accepted { task_id: task_id("321"), skipped: Skipped::default() };
@@ -390,6 +414,33 @@ mod tests {
         assert!(
             matches!(long, Ok(Submission::Accepted { task_id, .. }) if task_id.as_str() == "12345678901234567890123")
         );
+        for id in ["2be6d7f4-3b2d-4d11-8e2d-7a2e4c3e9a10", "task_321", "T:321=="] {
+            let body = format!(r#"{{"status":"accepted","task_id":"{id}"}}"#);
+            let read = submission(body.as_bytes());
+            assert!(
+                matches!(read, Ok(Submission::Accepted { task_id, .. }) if task_id.as_str() == id),
+                "{id}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_group_of_an_unknown_name_is_read_as_skipped_without_a_group() {
+        let body = br#"{"status":"accepted","task_id":"321","skipped_detail":{"invalid":["1"],
+            "already_unlocked":["4"],"brand_new_personnel_ids":["6"],"note":"x"}}"#;
+        let Ok(Submission::Accepted { skipped, .. }) = submission(body) else { panic!("accepted") };
+        let one = |text: &str| vec![text.to_owned()];
+        let expected =
+            Skipped { all: one("6"), invalid: one("1"), already_unlocked: one("4"), ..Skipped::default() };
+        assert_eq!(skipped, expected);
+    }
+
+    #[test]
+    fn an_answer_with_a_mark_before_it_or_a_field_twice_is_read() {
+        let twice = br#"{"totalBalance":9,"totalBalance":9}"#;
+        assert_eq!(balance(twice).expect("the same twice").total, Credits(9));
+        assert!(balance(br#"{"totalBalance":9,"totalBalance":8}"#).is_err(), "a guess");
+        assert_eq!(balance("\u{feff}{\"totalBalance\":9}".as_bytes()).expect("marked").total, Credits(9));
     }
 
     #[test]
@@ -402,13 +453,12 @@ mod tests {
             "{}",
             r#"["accepted","321",null,null]"#,
             r#"{"status":"accepted"}"#,
-            r#"{"status":"accepted","job_id":"321"}"#,
             r#"{"status":"accepted","task_id":""}"#,
             r#"{"status":"success","task_id":"../credits/balance"}"#,
             r#"{"status":"accepted","task_id":-1}"#,
             r#"{"status":"accepted","task_id":3.0}"#,
             r#"{"status":"accepted","task_id":{"id":"321"}}"#,
-            r#"{"status":"accepted","task_id":"321","task_id":"322"}"#,
+            r#"{"status":"success","task_id":"sk_live_1"}"#,
             r#"{"status":"accepted","task_id":"321""#,
         ]
         .map(String::from)

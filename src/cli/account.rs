@@ -102,6 +102,9 @@ fn call_failed(account: &AccountId, error: ApiError) -> Failure {
         CallFailure::Refused(Refusal::Unauthorized) => {
             "put a valid key in the configuration: nothing is sent with this one any more"
         }
+        CallFailure::Refused(Refusal::Forbidden) => {
+            "the owner of the key may not do this (no active subscription?): nothing is sent with this key any more"
+        }
         CallFailure::Refused(Refusal::RateLimited { .. }) => "try again later",
         CallFailure::NotSent => "check the network and api.base_url",
         _ => "try again in a while",

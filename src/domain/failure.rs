@@ -13,10 +13,10 @@
 pub enum Failure {
     /// No byte of the request was written (name not resolved, connection or TLS refused).
     NotSent,
-    /// The API answered with an error of its matrix and a readable error body.
+    /// The API answered with an error of its matrix and its own error body.
     Refused(Refusal),
-    /// Everything else: timeout, reset, 5xx, redirect, unreadable or oversized answer. A POST may
-    /// have taken effect.
+    /// Everything else: timeout, reset, 5xx, redirect, unreadable or oversized answer, or an error that
+    /// a gateway in front of the API made. A POST may have taken effect.
     Unknown,
 }
 
@@ -29,12 +29,17 @@ pub enum Refusal {
     Unauthorized,
     /// 402
     PaymentRequired,
+    /// 403: the key is good, and its owner may not do this (no subscription).
+    Forbidden,
     /// 404
     NotFound,
     /// 409
     Conflict,
     /// 429, with the wait it asked for in milliseconds, if any.
     RateLimited { retry_after_ms: Option<i64> },
+    /// HTTP 200 with `code` 429: this user runs as many of this call as are allowed. It passes when one
+    /// of them has ended, and says nothing about the rate limit.
+    SlotTaken,
 }
 
 impl Refusal {
@@ -45,6 +50,7 @@ impl Refusal {
             400 | 422 => Refusal::Invalid,
             401 => Refusal::Unauthorized,
             402 => Refusal::PaymentRequired,
+            403 => Refusal::Forbidden,
             404 => Refusal::NotFound,
             409 => Refusal::Conflict,
             429 => Refusal::RateLimited { retry_after_ms },
@@ -62,7 +68,8 @@ pub enum SubmissionFailure {
     WaitForRateLimit { retry_after_ms: Option<i64> },
     /// The contacts cannot be bought this way: the job is rejected, without retry.
     Reject,
-    /// The key was refused: the account stops until its key changes.
+    /// The key was refused, or may not do this: the account stops until its key changes or a person
+    /// resumes it.
     StopAccount,
     /// Not enough credits: the job is parked.
     Park,
@@ -72,12 +79,12 @@ pub enum SubmissionFailure {
     Doubt,
 }
 
-/// What became of a paid POST that did not answer with a well-formed 201.
+/// What became of a paid POST that did not bring what was asked for.
 pub fn submission(failure: Failure) -> SubmissionFailure {
     match failure {
-        Failure::NotSent => SubmissionFailure::TryAgain,
+        Failure::NotSent | Failure::Refused(Refusal::SlotTaken) => SubmissionFailure::TryAgain,
         Failure::Refused(Refusal::Invalid | Refusal::NotFound) => SubmissionFailure::Reject,
-        Failure::Refused(Refusal::Unauthorized) => SubmissionFailure::StopAccount,
+        Failure::Refused(Refusal::Unauthorized | Refusal::Forbidden) => SubmissionFailure::StopAccount,
         Failure::Refused(Refusal::PaymentRequired) => SubmissionFailure::Park,
         Failure::Refused(Refusal::Conflict) => SubmissionFailure::ReadStateFirst,
         Failure::Refused(Refusal::RateLimited { retry_after_ms }) => {
@@ -104,14 +111,31 @@ pub enum ReadFailure {
 /// What a failed read means.
 pub fn read(failure: Failure) -> ReadFailure {
     match failure {
-        Failure::Refused(Refusal::Unauthorized) => ReadFailure::StopAccount,
+        Failure::Refused(Refusal::Unauthorized | Refusal::Forbidden) => ReadFailure::StopAccount,
         Failure::Refused(Refusal::NotFound | Refusal::Invalid) => ReadFailure::Gone,
         Failure::Refused(Refusal::RateLimited { retry_after_ms }) => {
             ReadFailure::WaitForRateLimit { retry_after_ms }
         }
         Failure::NotSent
         | Failure::Unknown
-        | Failure::Refused(Refusal::PaymentRequired | Refusal::Conflict) => ReadFailure::TryAgain,
+        | Failure::Refused(Refusal::PaymentRequired | Refusal::Conflict | Refusal::SlotTaken) => {
+            ReadFailure::TryAgain
+        }
+    }
+}
+
+/// How long the API is not believed that it does not know a task which it has just accepted, in
+/// milliseconds: the database that it reads from may lag behind the one that it writes to.
+pub const UNBELIEVED_FOR_MS: i64 = 60_000;
+
+/// What a failed poll means. `accepted_ms_ago`: how long ago the API accepted the task; `None` when it
+/// was not our call that made the task.
+pub fn poll(failure: Failure, accepted_ms_ago: Option<i64>) -> ReadFailure {
+    match read(failure) {
+        ReadFailure::Gone if accepted_ms_ago.is_some_and(|ago| ago < UNBELIEVED_FOR_MS) => {
+            ReadFailure::TryAgain
+        }
+        failure => failure,
     }
 }
 
@@ -126,6 +150,7 @@ mod tests {
             (400, SubmissionFailure::Reject, ReadFailure::Gone),
             (401, SubmissionFailure::StopAccount, ReadFailure::StopAccount),
             (402, SubmissionFailure::Park, ReadFailure::TryAgain),
+            (403, SubmissionFailure::StopAccount, ReadFailure::StopAccount),
             (404, SubmissionFailure::Reject, ReadFailure::Gone),
             (409, SubmissionFailure::ReadStateFirst, ReadFailure::TryAgain),
             (422, SubmissionFailure::Reject, ReadFailure::Gone),
@@ -144,11 +169,31 @@ mod tests {
 
     #[test]
     fn a_status_outside_the_matrix_never_proves_that_a_post_took_no_effect() {
-        for status in (100..600).filter(|status| ![400, 401, 402, 404, 409, 422, 429].contains(status)) {
+        for status in (100..600).filter(|status| ![400, 401, 402, 403, 404, 409, 422, 429].contains(status)) {
             assert_eq!(Refusal::from_status(status, None), None, "{status}");
         }
         assert_eq!(submission(Failure::Unknown), SubmissionFailure::Doubt);
         assert_eq!(read(Failure::Unknown), ReadFailure::TryAgain);
         assert_eq!(submission(Failure::NotSent), SubmissionFailure::TryAgain);
+    }
+
+    #[test]
+    fn a_taken_search_slot_is_tried_again_and_is_no_rate_limit() {
+        let failure = Failure::Refused(Refusal::SlotTaken);
+        assert_eq!(submission(failure), SubmissionFailure::TryAgain);
+        assert_eq!(read(failure), ReadFailure::TryAgain);
+    }
+
+    #[test]
+    fn a_404_about_a_task_that_was_just_accepted_is_believed_after_a_minute() {
+        for refusal in [Refusal::NotFound, Refusal::Invalid] {
+            let failure = Failure::Refused(refusal);
+            assert_eq!(poll(failure, Some(0)), ReadFailure::TryAgain);
+            assert_eq!(poll(failure, Some(59_999)), ReadFailure::TryAgain);
+            assert_eq!(poll(failure, Some(60_000)), ReadFailure::Gone);
+            assert_eq!(poll(failure, None), ReadFailure::Gone, "an adopted task may never have existed");
+        }
+        let stopped = Failure::Refused(Refusal::Unauthorized);
+        assert_eq!(poll(stopped, Some(0)), ReadFailure::StopAccount);
     }
 }

@@ -84,7 +84,8 @@ text_id! {
     AccountId
 }
 text_id! {
-    /// A task of the vendor's. Digits, as the vendor documents (`^[0-9]+$`).
+    /// A task of the vendor's. Documented as digits (`^[0-9]+$`); taken in any form that fits a path,
+    /// since an id that is not kept is a purchase that is lost.
     TaskId
 }
 text_id! {
@@ -97,10 +98,15 @@ text_id! {
 }
 
 impl TaskId {
-    /// Reads a task id that came from outside; `None` unless it is 1 to 40 digits, since it is
-    /// put into a path.
+    /// Reads a task id that came from outside; `None` unless it is 1 to 128 letters, digits and
+    /// `-._~:=`, since it is put into a path. What looks like an API key is none: ids are logged.
     pub fn parse(text: &str) -> Option<TaskId> {
-        is_digits(text, 40).then(|| TaskId(text.to_owned()))
+        let fits = (1..=128).contains(&text.len());
+        let safe = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:=".contains(&byte));
+        let is_key = ["sk_", "uak_"].iter().any(|start| text.starts_with(start));
+        // `.` and `..` would change the path they are put into.
+        let is_step = text.bytes().all(|byte| byte == b'.');
+        (fits && safe && !is_key && !is_step).then(|| TaskId(text.to_owned()))
     }
 }
 
@@ -205,19 +211,25 @@ impl Channel {
 #[derive(Clone, PartialEq, Eq)]
 pub struct ContactValue(String);
 
+/// The longest value that is taken for an email or a phone number, in bytes.
+const LONGEST_VALUE: usize = 16_384;
+
 impl ContactValue {
-    /// Reads a value as the API sent it; `None` when it is blank, masked or cannot be one, since
-    /// only a usable value counts as delivered.
+    /// Reads a value as the API sent it; `None` when it is blank, masked, too long or cannot be one,
+    /// since only a usable value counts as delivered.
+    ///
+    /// Control characters are cut off at both ends and kept inside, since the value was paid for; who
+    /// shows it escapes them. Only NUL is left out: not every database can hold it.
     pub fn parse(channel: Channel, text: &str) -> Option<ContactValue> {
-        let text = text.trim();
+        let text = text.trim_matches(|char: char| char.is_whitespace() || char.is_control());
         let usable = match channel {
             Channel::Email => {
                 text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
             }
             Channel::Phone => text.bytes().any(|byte| byte.is_ascii_digit()),
         };
-        let clean = !text.contains('*') && !text.chars().any(char::is_control);
-        (usable && clean).then(|| ContactValue(text.to_owned()))
+        let fits = text.len() <= LONGEST_VALUE && !text.contains('*');
+        (usable && fits).then(|| ContactValue(text.replace('\0', "")))
     }
 
     /// The value itself, for the database and for results. Never for a log.
@@ -238,14 +250,23 @@ mod tests {
 
     #[test]
     fn ids_that_could_change_a_path_are_refused() {
-        for bad in ["", "../credits/balance", "1/2", "//evil", "12\r\n34", "1?x", "１２"] {
+        for bad in
+            ["", "../credits/balance", "1/2", "//evil", "12\r\n34", "1?x", "１２", "..", ".", "a b", "a%2f"]
+        {
             assert!(TaskId::parse(bad).is_none(), "task {bad:?}");
             assert!(PersonnelId::parse(bad).is_none(), "personnel {bad:?}");
+        }
+        for bad in ["sk_live_1", "uak_live_1", "jane@acme.example", &"1".repeat(129)] {
+            assert!(TaskId::parse(bad).is_none(), "task {bad:?}");
+        }
+        for good in
+            ["321", "task_321", "2be6d7f4-3b2d-4d11-8e2d-7a2e4c3e9a10", "..1", "a:b=", &"1".repeat(128)]
+        {
+            assert!(TaskId::parse(good).is_some(), "task {good:?}");
         }
         for bad in ["", "..", "a/b", "a?b", "a#b", "a b", "a%2f", &"x".repeat(101)] {
             assert!(EventId::parse(bad).is_none(), "event {bad:?}");
         }
-        assert!(TaskId::parse("321").is_some());
         assert!(PersonnelId::parse("12345678901234567890").is_some());
         assert!(PersonnelId::parse("123456789012345678901").is_none());
         assert!(EventId::parse("139574").is_some());
@@ -270,9 +291,9 @@ mod tests {
 
     #[test]
     fn only_a_usable_value_is_a_value() {
-        for bad in ["", "  ", "nobody", "@x", "x@", "j***@acme.example", "a@b\n"] {
-            let value = ContactValue::parse(Channel::Email, bad);
-            assert!(bad == "a@b\n" || value.is_none(), "{bad:?}");
+        let long = format!("{}@acme.example", "j".repeat(LONGEST_VALUE));
+        for bad in ["", "  ", "nobody", "@x", "x@", "j***@acme.example", "\0\u{7}", "\u{1b}@x", &long] {
+            assert!(ContactValue::parse(Channel::Email, bad).is_none(), "{bad:?}");
         }
         assert!(ContactValue::parse(Channel::Phone, "n/a").is_none());
         assert_eq!(
@@ -280,6 +301,17 @@ mod tests {
             "a@b.example"
         );
         assert!(ContactValue::parse(Channel::Phone, "+1 555 0100").is_some());
+    }
+
+    #[test]
+    fn a_value_with_control_characters_in_it_is_kept() {
+        let kept = |text| {
+            let value = ContactValue::parse(Channel::Email, text);
+            value.map(|value| value.expose().to_owned()).unwrap_or_default()
+        };
+        assert_eq!(kept("jane\u{7}@acme.example"), "jane\u{7}@acme.example");
+        assert_eq!(kept("\u{1b}jane@acme.example\r\n"), "jane@acme.example", "cut off at the ends");
+        assert_eq!(kept("ja\0ne@acme.example"), "jane@acme.example", "NUL is left out");
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! may cost and whether that may be spent now, [`request_state`] and [`job`] own the states of a request and
 //! of a remote task (drawn in [`moves`]), [`failure`]
 //! says what a failed call means, [`pacing`] says when the next call is due, [`rate`] whether the limit lets
-//! it go and [`turns`] which goes first, [`division`] and
+//! it go and [`turns`] which goes first, [`division`], [`task`] and
 //! [`outcome`] read what the API said about each contact, [`doubt`] weighs the evidence about a
 //! submission whose answer was lost, [`sorting`] finds the contacts that need not be paid for,
 //! [`direct`] is about the actions that have no contacts, [`listing`] reads an event's people page by
@@ -38,6 +38,7 @@ pub mod rejected;
 pub mod request;
 pub mod request_state;
 pub mod sorting;
+pub mod task;
 pub mod turns;
 pub mod usage;
 

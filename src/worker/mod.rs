@@ -28,6 +28,7 @@ mod report;
 pub mod run;
 pub mod settle;
 pub mod submit;
+mod task_end;
 
 use crate::api::ApiError;
 use crate::domain::Millis;

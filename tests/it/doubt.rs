@@ -394,10 +394,11 @@ async fn a_top_up_does_not_hide_that_a_submission_was_charged() {
 /// before anything showed that it was paid for.
 #[tokio::test]
 async fn a_contact_that_was_paid_for_a_moment_ago_and_brought_nothing_is_not_bought_again() {
-    for (fault, outcome) in [("status=404@poll", "lost"), ("pass", "no_value")] {
+    // A 404 is believed after a minute.
+    for (fault, outcome, lag_s) in [("always:status=404@poll", "lost", 150), ("pass", "no_value", 40)] {
         let setup = Setup::default().sandbox(|options| {
             options.billing = Billing::Repeats;
-            (options.task_seconds, options.charge_lag) = (2.0, std::time::Duration::from_secs(40));
+            (options.task_seconds, options.charge_lag) = (2.0, std::time::Duration::from_secs(lag_s));
         });
         let mut town = setup.build().await;
         town.fault(fault);
@@ -405,6 +406,7 @@ async fn a_contact_that_was_paid_for_a_moment_ago_and_brought_nothing_is_not_bou
         let first = town.insert(None, &[id]).await;
         town.finish_all().await;
         assert_eq!(town.outcome(first, id).await.0, outcome);
+        town.sandbox.clear_faults();
         let again = town.insert(None, &[id, "102"]).await;
         town.finish_all().await;
         let read = if outcome == "lost" { ("delivered", Some("profile")) } else { ("no_value", None) };
@@ -423,10 +425,11 @@ async fn a_contact_that_was_paid_for_a_moment_ago_and_brought_nothing_is_not_bou
 #[tokio::test]
 async fn a_contact_that_was_paid_for_in_vain_and_stays_locked_is_bought_again() {
     let mut town = Setup::default().config("SUBMIT__VERIFY_AFTER", "30s").build().await;
-    town.fault("status=404@poll");
+    town.fault("always:status=404@poll");
     let first = town.insert(None, &["101"]).await;
     town.finish_all().await;
     assert_eq!(town.outcome(first, "101").await.0, "lost");
+    town.sandbox.clear_faults();
     // As though the vendor had lost it: the contact of the lost task is one that is locked for good.
     town.meddle("update items set personnel_id = '103'").await.expect("another contact");
     let ended = town.number("select resolved_at from items").await;

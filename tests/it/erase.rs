@@ -177,7 +177,7 @@ async fn an_erased_contact_is_not_bought_again_when_the_precheck_does_not_tell()
 /// Found in review: the precheck was asked for ever, and whatever came behind waited with it.
 #[tokio::test]
 async fn a_precheck_that_keeps_failing_holds_up_nobody() {
-    for fault in ["always:status=500@precheck", "always:status=403@precheck"] {
+    for fault in ["always:status=500@precheck", "always:status=418@precheck"] {
         let mut town = Setup::default().config("SUBMIT__BATCH_SIZE", "1").build().await;
         town.insert(Some("7"), &["101"]).await;
         town.finish_all().await;
@@ -274,7 +274,7 @@ async fn a_contact_that_was_paid_for_and_brought_nothing_is_asked_about_and_not_
 /// Found by a stranger's acceptance: an API that shows no profile of what it says is unlocked had it bought again.
 #[tokio::test]
 async fn a_contact_that_is_paid_for_is_not_bought_again_because_its_profile_is_gone() {
-    for (status, first_fault) in [(404, "pass"), (400, "pass"), (404, "status=404@poll")] {
+    for (status, first_fault) in [(404, "pass"), (400, "pass"), (404, "always:status=404@poll")] {
         let setup = Setup::default().config("SUBMIT__PRECHECK", "false");
         let mut town = setup.sandbox(|options| options.billing = Billing::Repeats).build().await;
         town.fault(first_fault);
@@ -283,6 +283,7 @@ async fn a_contact_that_is_paid_for_is_not_bought_again_because_its_profile_is_g
         if first_fault == "pass" {
             purge(&town, "101").await;
         }
+        town.sandbox.clear_faults();
         town.fault(&format!("always:status={status}@profile"));
         let before = town.calls("/profile").len();
         let again = town.insert(None, &["101"]).await;

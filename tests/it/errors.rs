@@ -240,16 +240,32 @@ async fn polls_that_fail_are_tried_again_with_growing_pauses() {
 }
 
 #[tokio::test]
-async fn a_task_that_the_api_does_not_know_is_lost_and_never_asked_about_again() {
+async fn a_task_that_the_api_does_not_know_is_lost_after_a_minute_and_never_asked_about_again() {
     let mut town = Town::new().await;
-    town.fault("status=404@poll");
+    town.fault("always:status=404@poll");
     let request = town.insert(None, &["101"]).await;
     town.finish().await;
-    town.tick(120_000).await;
     assert_eq!(town.job_state(1).await, "lost");
     assert_eq!(town.outcome(request, "101").await.0, "lost");
-    assert_eq!(town.calls("-tasks/").len(), 1);
+    let polls = town.calls("-tasks/");
+    let asked_for = polls[polls.len() - 1].at_ms - polls[0].at_ms;
+    assert!((50_000..120_000).contains(&asked_for), "asked for {asked_for} ms");
+    town.tick(120_000).await;
+    assert_eq!(town.calls("-tasks/").len(), polls.len());
     town.check().await;
+}
+
+/// The database that the API reads from lags behind the one that it writes to.
+#[tokio::test]
+async fn a_404_about_a_task_that_was_just_accepted_is_asked_again() {
+    for faults in ["status=404@poll", "3x:status=404@poll"] {
+        let mut town = Town::new().await;
+        town.fault(faults);
+        let request = town.insert(None, &["101"]).await;
+        town.finish_all().await;
+        assert_eq!(town.outcome(request, "101").await.0, "delivered", "{faults}");
+        town.check().await;
+    }
 }
 
 #[tokio::test]

@@ -91,7 +91,7 @@ async fn every_contact_of_a_rejected_row_has_an_outcome() {
         ("personnel_ids, max_credits", "'[101, \"x\"]', -1"),
         ("personnel_ids, max_credits", "'[101, \"x\"]', 1"),
         ("personnel_ids, approved", "'[101, \"x\"]', 7"),
-        ("personnel_ids, task_id", "'[101, \"x\"]', 'x'"),
+        ("personnel_ids, task_id", "'[101, \"x\"]', 'x/y'"),
     ] {
         let row = town.insert_row(columns, values).await;
         town.settle().await;

@@ -20,6 +20,7 @@ mod inventory;
 mod journey;
 mod limits;
 mod metrics;
+mod odd_answers;
 mod outcomes;
 mod overwritten;
 mod privacy;

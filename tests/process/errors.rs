@@ -97,10 +97,8 @@ async fn a_402_waits_for_a_balance_that_suffices_with_one_post() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_that_the_api_does_not_know_is_lost_and_not_asked_about_again() {
+async fn a_404_about_a_task_that_was_just_accepted_is_asked_again() {
     let town = town_with("404@poll").await;
     assert!(tokio::task::block_in_place(|| town.run_until_idle()).success(), "{}", town.log());
-    assert_eq!(town.number("select count(*) from contact_outcomes where outcome = 'lost'").await, 10);
-    let polls = town.sandbox.journal().iter().filter(|call| call.path.contains("unlock-tasks")).count();
-    assert_eq!(polls, 1);
+    town.assert_paid_once_and_delivered(100..110, "404").await;
 }

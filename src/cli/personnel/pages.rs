@@ -113,7 +113,7 @@ impl Pages<'_> {
                      ({error})"
                 ));
             }
-            CallFailure::Refused(Refusal::Unauthorized) => format!(
+            CallFailure::Refused(Refusal::Unauthorized | Refusal::Forbidden) => format!(
                 "the API refused the key of account {account}, and nothing was spent; put a valid key in the \
                  configuration: nothing is sent with this one any more"
             ),

@@ -165,11 +165,32 @@ pub async fn adopting_request(
     Ok(id.map(RequestId))
 }
 
-/// Lets the contacts of an expired job wait for its task again.
+/// What the task of a job has brought so far: how many contacts for each outcome, in the order of
+/// [`Outcome::NAMES`].
+pub async fn brought_by_task(
+    connection: &mut Tx,
+    job_id: JobId,
+) -> Result<Vec<(&'static str, i64)>, StoreError> {
+    let counts: Vec<(String, i64)> = sql::query_as(
+        "select outcome, count(distinct personnel_id) from items
+         where job_id = $1 and state = 'done' and coalesce(source, 'task') = 'task'
+           and outcome in ('delivered', 'no_value', 'failed', 'unresolved', 'not_returned')
+         group by outcome",
+    )
+    .bind(job_id.0)
+    .fetch_all(connection)
+    .await?;
+    let count = |name: &'static str| {
+        counts.iter().find(|(outcome, _)| outcome == name).map(|(_, count)| (name, *count))
+    };
+    Ok(Outcome::NAMES.into_iter().filter_map(count).collect())
+}
+
+/// Lets the contacts of an expired job that are open still wait for its task again.
 pub async fn revive_expired(connection: &mut Tx, job_id: JobId) -> Result<(), StoreError> {
     sql::query(
         "update items set state = 'assigned', outcome = 'pending', resolved_at = null
-         where job_id = $1 and state = 'done' and outcome = 'expired'",
+         where job_id = $1 and state = 'done' and outcome in ('expired', 'unresolved')",
     )
     .bind(job_id.0)
     .execute(connection)

@@ -202,6 +202,18 @@ pub async fn contacts(readers: &Reads, id: JobId) -> Result<Vec<PersonnelId>, St
     Ok(ids.into_iter().map(PersonnelId::trusted).collect())
 }
 
+/// The distinct contacts of a job that its task is to bring, or has brought already.
+pub async fn contacts_of_task(readers: &Reads, id: JobId) -> Result<Vec<PersonnelId>, StoreError> {
+    let ids: Vec<String> = sql::query_scalar(
+        "select distinct personnel_id from items
+         where job_id = $1 and (state = 'assigned' or (state = 'done' and source = 'task'))",
+    )
+    .bind(id.0)
+    .fetch_all(readers)
+    .await?;
+    Ok(ids.into_iter().map(PersonnelId::trusted).collect())
+}
+
 /// The contacts of a job whose profile was seen locked since `since`: no precheck need ask again.
 pub async fn checked_contacts(
     readers: &Reads,

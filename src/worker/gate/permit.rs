@@ -85,10 +85,11 @@ impl Permit<'_> {
         if let Some(headers) = answer.rate {
             knowledge.rate.learn(headers, in_flight, now);
         }
-        let refused = (failure == Some(Failure::Refused(Refusal::Unauthorized)))
-            .then(|| (self.key.fingerprint.clone(), now));
+        let refused = stops_account(failure).then(|| (self.key.fingerprint.clone(), now));
         if let Some((fingerprint, _)) = &refused {
-            tracing::error!(account = %self.gate.account, key_fingerprint = %fingerprint,
+            let error = answer.result.as_ref().err();
+            tracing::error!(account = %self.gate.account, key_fingerprint = %fingerprint, status = answer.status,
+                error_key = error.and_then(|error| error.error_key.as_deref()),
                 "the API refused the account's key; nothing more is sent until the key changes");
             knowledge.refused = Some((fingerprint.clone(), now));
         }
@@ -107,9 +108,17 @@ impl Permit<'_> {
     }
 }
 
+fn stops_account(failure: Option<Failure>) -> bool {
+    matches!(failure, Some(Failure::Refused(Refusal::Unauthorized | Refusal::Forbidden)))
+}
+
 /// How long nothing is to be sent, in milliseconds. A `Retry-After` counts whatever the failure means
-/// for its job: a gateway's 503, or an error page, carries one too.
+/// for its job: a gateway's 503, or an error page, carries one too. A search that waits for its slot
+/// holds up nothing else.
 fn asked_to_pause_ms(retry_after_ms: Option<i64>, failure: Option<Failure>) -> Option<i64> {
+    if failure == Some(Failure::Refused(Refusal::SlotTaken)) {
+        return None;
+    }
     let limited = matches!(failure, Some(Failure::Refused(Refusal::RateLimited { .. })));
     (limited || retry_after_ms.is_some())
         .then(|| pacing::rate_limit_pause_ms(retry_after_ms, PAUSE_WITHOUT_RETRY_AFTER_MS))

@@ -143,6 +143,11 @@ impl Town {
         &self.deps().store
     }
 
+    /// Changes the API's answers from now on; the town was built with [`Setup::recorded`].
+    pub(crate) fn change(&self, change: impl FnMut(&Exchange) -> Option<relay::Altered> + Send + 'static) {
+        self.relay.as_ref().expect("a recorded town").change(change);
+    }
+
     /// What went over the wire so far; the town was built with [`Setup::recorded`].
     pub(crate) fn exchanges(&self) -> Vec<Exchange> {
         self.relay.as_ref().expect("a recorded town").exchanges()

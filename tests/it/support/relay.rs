@@ -1,4 +1,5 @@
-//! A relay before the sandbox that writes down what passes: the wire, as neither side sees it.
+//! A relay before the sandbox that writes down what passes: the wire, as neither side sees it. It may also
+//! change answers, as a gateway or another version of the API would.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,12 +25,29 @@ pub(crate) struct Exchange {
     pub(crate) answer: Value,
 }
 
+/// What an answer is changed into; `None` leaves it as it is.
+pub(crate) type Change = dyn FnMut(&Exchange) -> Option<Altered> + Send;
+
+/// Another answer in the place of the API's own.
+pub(crate) struct Altered {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Altered {
+    pub(crate) fn new(status: u16, body: impl Into<Vec<u8>>) -> Option<Altered> {
+        Some(Altered { status, headers: Vec::new(), body: body.into() })
+    }
+}
+
 #[derive(Clone)]
 pub(crate) struct Relay {
     pub(crate) base_url: String,
     sandbox: String,
     http: reqwest::Client,
     exchanges: Arc<Mutex<Vec<Exchange>>>,
+    change: Arc<Mutex<Option<Box<Change>>>>,
 }
 
 impl Relay {
@@ -41,7 +59,7 @@ impl Relay {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let base_url = format!("http://{}", listener.local_addr().expect("an address"));
         let http = http.build().expect("a client");
-        let relay = Relay { base_url, sandbox, http, exchanges: Arc::default() };
+        let relay = Relay { base_url, sandbox, http, exchanges: Arc::default(), change: Arc::default() };
         let router = Router::new().fallback(pass).with_state(relay.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         relay
@@ -49,6 +67,11 @@ impl Relay {
 
     pub(crate) fn exchanges(&self) -> Vec<Exchange> {
         self.exchanges.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes answers from now on.
+    pub(crate) fn change(&self, change: impl FnMut(&Exchange) -> Option<Altered> + Send + 'static) {
+        *self.change.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(change));
     }
 
     /// A call of the test's own.
@@ -70,7 +93,7 @@ async fn pass(State(relay): State<Relay>, request: Request) -> Response {
     let answer = onward.headers(headers).body(bytes.clone()).send().await.expect("the sandbox answers");
     let (status, answer_headers) = (answer.status(), answer.headers().clone());
     let answer_bytes = answer.bytes().await.expect("the whole answer");
-    relay.exchanges.lock().unwrap_or_else(PoisonError::into_inner).push(Exchange {
+    let exchange = Exchange {
         method: head.method.to_string(),
         path,
         headers: texts(&head.headers),
@@ -78,7 +101,22 @@ async fn pass(State(relay): State<Relay>, request: Request) -> Response {
         status: status.as_u16(),
         answer_headers: texts(&answer_headers),
         answer: json(&answer_bytes),
-    });
+    };
+    let altered = relay
+        .change
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .as_mut()
+        .and_then(|change| change(&exchange));
+    relay.exchanges.lock().unwrap_or_else(PoisonError::into_inner).push(exchange);
+    if let Some(altered) = altered {
+        let mut response = Response::new(Body::from(altered.body));
+        *response.status_mut() = altered.status.try_into().expect("a status");
+        for (name, value) in altered.headers {
+            response.headers_mut().append(name, value.parse().expect("a header value"));
+        }
+        return response;
+    }
     let mut response = Response::new(Body::from(answer_bytes));
     *response.status_mut() = status;
     *response.headers_mut() = answer_headers;

@@ -1,0 +1,221 @@
+//! Answers that are odd but usable: what a vendor, a gateway or a CDN makes of them.
+//!
+//! The sandbox answers as documented, and a relay in front of it changes the answers. What was paid for
+//! reaches its contact all the same, is paid for once, and holds up nobody else.
+
+use serde_json::{Value, json};
+use unlockd::worker::people::pause;
+
+use crate::support::relay::{Altered, Exchange};
+use crate::support::{Setup, Town, good_ids, refs};
+
+const NO_ROUTE: &str = r#"{"message":"no Route matched with those values"}"#;
+
+async fn town() -> Town {
+    Setup::default().recorded().build().await
+}
+
+fn is_unlock(exchange: &Exchange) -> bool {
+    exchange.method == "POST" && exchange.path.ends_with("/contacts/unlock")
+}
+
+fn is_poll(exchange: &Exchange) -> bool {
+    exchange.path.contains("/unlock-tasks/")
+}
+
+/// As `unlockd resume` does.
+async fn resume(town: &Town) {
+    let (deps, account) = (town.deps(), town.deps().accounts().remove(0));
+    pause::resume(&deps.store, &account, &deps.ladder(), town.clock.now()).await.expect("resumed");
+}
+
+/// The API's own answer with its JSON changed.
+fn altered(exchange: &Exchange, alter: impl FnOnce(&mut Value)) -> Option<Altered> {
+    let mut answer = exchange.answer.clone();
+    alter(&mut answer);
+    Altered::new(exchange.status, answer.to_string())
+}
+
+#[tokio::test]
+async fn a_gateways_refusal_of_a_poll_is_asked_again_at_any_time() {
+    for (status, body) in
+        [(404, NO_ROUTE), (400, "<html>Bad Request</html>"), (403, "<html>Forbidden</html>")]
+    {
+        let mut town = town().await;
+        let mut left = 12;
+        town.change(move |exchange| {
+            left -= i32::from(is_poll(exchange));
+            if is_poll(exchange) && left >= 0 { Altered::new(status, body) } else { None }
+        });
+        let request = town.insert(None, &["101"]).await;
+        town.finish_all().await;
+        assert_eq!(town.outcome(request, "101").await.0, "delivered", "{status}");
+        town.check().await;
+    }
+}
+
+/// The API has carried it out, and what stands in front of it says otherwise.
+#[tokio::test]
+async fn a_gateways_refusal_of_a_paid_post_is_in_doubt_and_settled_by_reading() {
+    for (status, body) in
+        [(404, NO_ROUTE), (400, "<html>Bad Request</html>"), (403, "<html>Forbidden</html>")]
+    {
+        let mut town = town().await;
+        town.change(move |exchange| is_unlock(exchange).then(|| Altered::new(status, body)).flatten());
+        let request = town.insert(None, &["101", "102"]).await;
+        town.finish_all().await;
+        assert_eq!(town.outcome(request, "101").await.0, "delivered", "{status}");
+        assert_eq!((town.posts().len(), town.job_state(1).await.as_str()), (1, "completed"), "{status}");
+        let timeline = town.timeline(1).await;
+        assert!(timeline.iter().any(|event| event == "answer_lost"), "{status}: {timeline:?}");
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn whatever_success_names_the_task_it_is_followed() {
+    let named = |status: u16, name: &'static str| {
+        move |exchange: &Exchange| {
+            let id = exchange.answer["task_id"].clone();
+            is_unlock(exchange).then(|| Altered::new(status, json!({ name: id }).to_string())).flatten()
+        }
+    };
+    for (status, name) in [(202, "task_id"), (203, "job_id"), (200, "taskId")] {
+        let mut town = town().await;
+        town.change(named(status, name));
+        let request = town.insert(None, &["101"]).await;
+        town.finish_all().await;
+        assert_eq!(town.outcome(request, "101").await, ("delivered".into(), Some("task".into())), "{name}");
+        assert!(town.calls("/profile").is_empty(), "{name}");
+        town.check().await;
+    }
+    let mut town = town().await;
+    town.change(|exchange| {
+        let text = format!("\u{feff}{}", exchange.answer);
+        Altered::new(exchange.status, text)
+    });
+    let request = town.insert(None, &["101"]).await;
+    town.finish_all().await;
+    assert_eq!(town.outcome(request, "101").await, ("delivered".into(), Some("task".into())));
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_task_that_calls_itself_running_for_ever_has_ended_when_nothing_of_it_is_open() {
+    for word in ["processing", "done", "CANCELED", "Completed"] {
+        let mut town = town().await;
+        town.change(move |exchange| {
+            let has_ended = is_poll(exchange) && exchange.answer["taskStatus"] == "completed";
+            has_ended.then(|| altered(exchange, |answer| answer["taskStatus"] = json!(word))).flatten()
+        });
+        // 197 fails.
+        let request = town.insert(None, &["101", "197"]).await;
+        town.finish_all().await;
+        let outcomes = town.outcomes(request).await;
+        assert_eq!((outcomes["101"].as_str(), outcomes["197"].as_str()), ("delivered", "failed"), "{word}");
+        assert!(town.calls("-tasks/").len() < 15, "{word}");
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_task_without_an_end_has_brought_is_delivered_and_the_rest_is_unresolved() {
+    let mut town = Setup::default().recorded().config("POLLING__GIVE_UP_AFTER", "10m").build().await;
+    let ids = good_ids(100, 50);
+    let open = ids[7].clone();
+    town.change(move |exchange| {
+        if !is_poll(exchange) {
+            return None;
+        }
+        altered(exchange, |answer| {
+            answer["taskStatus"] = json!("processing");
+            for item in answer["items"].as_array_mut().into_iter().flatten() {
+                if item["personnelId"] == json!(open) {
+                    *item = json!({ "personnelId": open, "status": "processing" });
+                }
+            }
+        })
+    });
+    let request = town.insert(None, &refs(&ids)).await;
+    town.tick(120_000).await;
+    let early = town.outcomes(request).await;
+    assert_eq!(early.values().filter(|outcome| *outcome == "delivered").count(), 49, "kept at once");
+    town.finish_all().await;
+    assert_eq!((town.job_state(1).await.as_str(), town.status(request).await.as_str()), ("expired", "done"));
+    let outcomes = town.outcomes(request).await;
+    assert_eq!(outcomes[&ids[7]], "unresolved");
+    assert_eq!(outcomes.values().filter(|outcome| *outcome == "delivered").count(), 49);
+
+    // A person resumes, and by now the task has ended.
+    town.change(|_| None);
+    resume(&town).await;
+    town.finish_all().await;
+    assert_eq!(town.job_state(1).await, "completed");
+    assert!(town.outcomes(request).await.values().all(|outcome| outcome == "delivered"));
+    assert_eq!(town.posts().len(), 1);
+    town.check().await;
+}
+
+/// A value that was shown once is kept, whatever becomes of its task.
+#[tokio::test]
+async fn a_value_that_an_answer_held_outlives_its_task() {
+    let mut town = town().await;
+    let mut polls = 0;
+    town.change(move |exchange| {
+        if !is_poll(exchange) {
+            return None;
+        }
+        polls += 1;
+        if polls > 8 {
+            return Altered::new(
+                404,
+                json!({ "code": 404, "errorKey": "NOT_FOUND", "traceId": "t" }).to_string(),
+            );
+        }
+        altered(exchange, |answer| {
+            answer["taskStatus"] = json!("processing");
+            for item in answer["items"].as_array_mut().into_iter().flatten() {
+                if item["personnelId"] == json!("102") {
+                    *item = json!({ "personnelId": "102", "status": "pending" });
+                }
+            }
+        })
+    });
+    let request = town.insert(None, &["101", "102"]).await;
+    town.finish_all().await;
+    let outcomes = town.outcomes(request).await;
+    assert_eq!((outcomes["101"].as_str(), outcomes["102"].as_str()), ("delivered", "lost"));
+    assert_eq!(town.job_state(1).await, "lost");
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_search_that_waits_for_its_slot_holds_up_nobody_else() {
+    let mut town = town().await;
+    town.fault("3x:200-error=429:USER_CONCURRENCY_LIMIT_EXCEEDED@search");
+    let search = town.insert_row("action, query", "'search_exhibitor_events', 'Acme'").await;
+    let emails = town.insert(None, &["101"]).await;
+    town.finish_all().await;
+    assert_eq!(town.outcome(emails, "101").await.0, "delivered");
+    assert_eq!(town.status(search).await, "done");
+    let limited = town.number("select count(*) from accounts where blocked_until is not null").await;
+    assert_eq!(limited, 0, "it is no rate limit");
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_403_of_the_api_stops_the_account_until_a_person_resumes() {
+    let mut town = town().await;
+    town.fault("status=403@unlock");
+    let request = town.insert(None, &["101"]).await;
+    town.finish().await;
+    assert_eq!(town.job_state(1).await, "queued (invalid_api_key)");
+    let calls = town.sandbox.journal().len();
+    town.tick(600_000).await;
+    assert_eq!(town.posts().len(), 1);
+    assert!(town.sandbox.journal().len() <= calls + 2, "{}", town.sandbox.journal().len() - calls);
+    resume(&town).await;
+    town.finish_all().await;
+    assert_eq!(town.outcome(request, "101").await.0, "delivered");
+    town.check().await;
+}
