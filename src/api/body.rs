@@ -106,7 +106,7 @@ pub fn unlock_body(personnel_ids: &[PersonnelId], event_id: Option<&EventId>) ->
 }
 
 fn digested(bytes: Vec<u8>) -> UnlockBody {
-    let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex::encode(Sha256::digest(&bytes));
     UnlockBody { bytes, digest }
 }
 

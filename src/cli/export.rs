@@ -101,18 +101,9 @@ fn parse_since(text: &str) -> Result<Since, String> {
     })
 }
 
-/// A length of time such as 90m, 24h or 7d, in milliseconds.
+/// A duration such as 90m, 24h or 7d, in milliseconds.
 pub(super) fn length_ms(text: &str) -> Option<i64> {
-    let digits = text.trim_end_matches(|char: char| char.is_ascii_alphabetic());
-    let unit_ms = match &text[digits.len()..] {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    digits.parse::<u32>().ok().map(|count| i64::from(count) * unit_ms)
+    i64::try_from(crate::config::duration(text)?.as_millis()).ok()
 }
 
 pub(super) async fn run(context: Context, args: Args) -> Outcome {
@@ -268,6 +259,7 @@ mod tests {
         assert_eq!(parse_since("2026-11-18T12:06:40+01:00"), Ok(at));
         assert_eq!(parse_since("1970-01-02"), Ok(Since::At(Millis(86_400_000))));
         assert_eq!(parse_since("24h"), Ok(Since::Ago { ms: 86_400_000 }));
+        assert_eq!(parse_since("7d"), Ok(Since::Ago { ms: 7 * 86_400_000 }));
         for bad in ["", "h", "24", "-3h", "yesterday", "24x", "é"] {
             assert!(parse_since(bad).is_err(), "{bad:?}");
         }

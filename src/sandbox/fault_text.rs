@@ -7,6 +7,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use jiff::{SpanRelativeTo, fmt::friendly::SpanParser};
+
 use super::faults::{Breakage, Fault, FaultKind, Loss, RetryAfter};
 use super::routes::Endpoint;
 
@@ -191,19 +193,10 @@ fn header_text(value: &str) -> Result<String, String> {
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let unit_ms = match &text[digits.len()..] {
-        "ms" => Some(1),
-        "s" => Some(1_000),
-        "m" => Some(60_000),
-        "h" => Some(3_600_000),
-        _ => None,
-    };
-    let length = digits.parse::<u64>().ok().zip(unit_ms);
-    length
-        .and_then(|(count, unit_ms)| count.checked_mul(unit_ms))
-        .map(Duration::from_millis)
-        .ok_or_else(|| format!("`{text}` is not a duration: write 250ms, 3s, 5m or 24h"))
+    let span = SpanParser::new().parse_span(text);
+    let length = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()));
+    let length = length.ok().and_then(|length| Duration::try_from(length).ok());
+    length.ok_or_else(|| format!("`{text}` is not a duration: write 250ms, 3s, 5m or 24h"))
 }
 
 /// The kind as it is written in [`GRAMMAR`], for the journal.

@@ -21,7 +21,7 @@ pub struct Key {
 impl Key {
     pub fn new(secret: SecretString) -> Key {
         let digest = Sha256::digest(secret.expose_secret().as_bytes());
-        let fingerprint = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        let fingerprint = hex::encode(&digest[..4]);
         Key { secret, fingerprint }
     }
 }

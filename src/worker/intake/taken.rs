@@ -44,7 +44,7 @@ pub(in crate::worker) fn digest(row: &InboxRow) -> String {
         hasher.update([0]);
     }
     hasher.update(row.created_at.to_le_bytes());
-    hasher.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&hasher.finalize()[..16])
 }
 
 /// The request of a row that asks for what can be bought; it moves on by `event`.
