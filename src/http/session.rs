@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use axum::http::HeaderMap;
 use axum::http::header;
+use cookie::{Cookie, SameSite};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -118,7 +119,7 @@ impl Sessions {
             Err(SignInError::BadToken(reason)) => return Visitor::BadToken(reason),
             Err(_) => return Visitor::NoToken,
         };
-        let Some(id) = cookie(headers, port).map(|value| SessionId(digest(value))) else {
+        let Some(id) = cookie(headers, port).map(|cookie| SessionId(digest(cookie.value()))) else {
             return Visitor::Stranger;
         };
         let known = self.known();
@@ -191,7 +192,7 @@ impl Known {
 pub(super) fn random_text() -> String {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).expect("the system gives random bytes");
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(bytes)
 }
 
 fn digest(text: &str) -> [u8; 32] {
@@ -203,19 +204,23 @@ fn cookie_name(port: u16) -> String {
     format!("unlockd_{port}")
 }
 
-fn cookie(headers: &HeaderMap, port: u16) -> Option<&str> {
+fn cookie(headers: &HeaderMap, port: u16) -> Option<Cookie<'_>> {
     let name = cookie_name(port);
     let values = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(';')).find_map(|pair| {
-        let (found, value) = pair.trim().split_once('=')?;
-        (found == name).then_some(value)
-    })
+    values.flat_map(Cookie::split_parse).flatten().find(|cookie| cookie.name() == name)
 }
 
 /// The header that opens a session, or ends it (`None`). Without `secure` only where the
 /// connection does not leave the machine.
 pub(super) fn set_cookie(value: Option<&str>, port: u16, secure: bool) -> String {
-    let (name, secure) = (cookie_name(port), if secure { "; Secure" } else { "" });
-    let (value, age) = (value.unwrap_or_default(), value.map_or(0, |_| SESSION_MS / 1_000));
-    format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age}{secure}")
+    let cookie = Cookie::build((cookie_name(port), value.unwrap_or_default()))
+        .path("/")
+        .http_only(true)
+        .same_site(SameSite::Strict)
+        .secure(secure);
+    let cookie = match value {
+        Some(_) => cookie.max_age(cookie::time::Duration::milliseconds(SESSION_MS)),
+        None => cookie.removal(),
+    };
+    cookie.to_string()
 }
