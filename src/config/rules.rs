@@ -53,12 +53,12 @@ pub(super) fn webhook_url(text: &str) -> Result<String, String> {
     safe_url(text).map(|url| url.as_str().to_owned())
 }
 
-/// https, or http to this very machine: whatever is sent there crosses no network in the clear.
+/// https, or http on this machine: nothing crosses a network unencrypted.
 fn safe_url(text: &str) -> Result<Url, String> {
     const FORM: &str =
         "must be an https:// address, or http:// to a loopback host (127.0.0.1, [::1], localhost)";
     let url = Url::parse(text).map_err(|_| FORM.to_owned())?;
-    // Url forgives blanks and line breaks; whoever wrote them meant something else.
+    // Url accepts blanks and line breaks, but they are always a mistake.
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err(FORM.to_owned());
     }
@@ -125,7 +125,7 @@ pub(super) fn api_key(text: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// The page's token: whoever has it may spend, so it must not be guessable.
+/// The page's token: it lets its holder spend credits, so it must be hard to guess.
 pub(super) fn token(text: &str) -> Result<(), &'static str> {
     if text.len() < 16 {
         return Err("it holds less than 16 characters; make one: head -c 24 /dev/urandom | base64");

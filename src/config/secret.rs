@@ -1,7 +1,7 @@
 //! API keys, the page's token and webhook secrets: from the configuration, or from a file read at the moment of use.
 //!
-//! The file is read anew each time, so a secret can be changed while the program runs. A file that every user
-//! of the machine can read is refused, with the command that mends it. Errors name the file, never what is in it.
+//! The file is read again each time, so a secret can be changed while the program runs. A file that every user
+//! of the machine can read is refused, with the command that fixes it. Errors name the file, never its content.
 
 use std::{
     fs::File,
@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 use super::{Account, rules};
 
-/// Far more than any key needs; whoever points at a log file by mistake does not fill the memory.
+/// Far more than any key needs; a large file named by mistake does not fill the memory.
 const LARGEST: u64 = 16 * 1024;
 
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +23,7 @@ pub enum KeyError {
     Unreadable { what: &'static str, path: PathBuf, cause: io::Error },
     #[error("the {what} file {} is not a regular file", path.display())]
     NotAFile { what: &'static str, path: PathBuf },
-    // The two who may read it besides its owner: the group, and root; a service manager sets 0400 or 0440.
+    // The group may read it: service managers set 0400 or 0440.
     #[error(
         "the {what} file {0} can be read or written by every user of this machine (mode {mode:04o}): run chmod o-rwx {0} \
          (for a secret that Docker or Kubernetes mounts: set its mode to 0440)", path.display()
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_read_anew_and_trimmed() {
+    fn the_file_is_read_each_time_and_trimmed() {
         let (_dir, path) = file_with(b"  lsk_one\n", 0o600);
         let read = || read_key(&account(&path)).unwrap().unwrap();
         assert_eq!(read().expose_secret(), "lsk_one");
