@@ -1,6 +1,37 @@
 //! unlockd buys contact emails and phones through the Lensmor API, and never pays twice.
 //!
-//! The journey of one inbox row, and the modules in the order in which it meets them:
+//! # Glossary
+//!
+//! One word for each thing, in code, SQL, logs and pages. The field's word stands where ours needs one.
+//!
+//! | term | meaning | the field's word |
+//! | --- | --- | --- |
+//! | inbox | the table other programs write requests to | queue, outbox of the caller |
+//! | request | one row of the inbox that the worker took | order |
+//! | item | one contact of a request; for an event or a search, one paid call | line |
+//! | job | a batch of items that is bought with one paid call, and its task | batch job |
+//! | task | what the API works on after a paid call; it has a `task_id` | remote job |
+//! | attempt | one paid call of a job: its intent is committed before it is sent | attempt |
+//! | intent | "this call may be sent now", with what it may cost; committed before the call | write-ahead record |
+//! | in doubt | a paid call was sent, or perhaps sent, and no answer was read | unknown outcome |
+//! | hold | credits set aside for a call whose answer is not known | authorisation hold |
+//! | charge | credits booked as spent by a job | posting |
+//! | share | what of a job's charge one request pays | allocation |
+//! | park | a job waits for credits, a key or another day | park |
+//! | settlement | the comparison of credits expected with credits that left the balance | reconciliation |
+//! | precheck | the API's free answer to "what would this cost?" | quote, dry run |
+//! | profile | the API's page of one contact; shows a value that is unlocked already | record |
+//! | poll | one question about a task; polls come on steps of 3, 5 and 10 s | poll |
+//! | gate | the only way to the API for one account: key, rate limit, backoff | rate limiter, circuit breaker |
+//! | priority class | what goes first when calls are scarce | priority class |
+//! | timeline | what happened to a request or a job, append-only | audit trail |
+//! | lease | the right to be the one worker of a database, with a token that each write checks | lease, fencing token |
+//! | need | what goes on only after a person does something | action item |
+//! | account, owner, host | one API key; the user behind keys; a machine with one address | tenant |
+//!
+//! # The journey of one inbox row
+//!
+//! The modules in the order in which a row meets them:
 //!
 //! 1. [`cli`] starts the daemon with what [`config`] read, [`logs`] telling about it.
 //! 2. [`worker::intake`] takes the row from [`store::inbox`]; [`domain::request`] reads it into a request, or
