@@ -1,6 +1,6 @@
 //! Reads the balance, and says what of it is free to spend.
 
-use crate::api::ApiError;
+use crate::api::{ApiError, Caller};
 use crate::config::Config;
 use crate::domain::credits::Balance;
 use crate::domain::credits::Purse;
@@ -8,7 +8,7 @@ use crate::domain::turns::Class;
 use crate::domain::{AccountId, Credits, Millis};
 use crate::store::StoreError;
 use crate::store::credits::{balances, ledger};
-use crate::worker::gate::{Entry, Gate};
+use crate::worker::gate::{Called, Gate};
 use crate::worker::{Deps, Report, retry_at};
 
 /// The account's purse, with the configured floor and daily limit.
@@ -67,16 +67,14 @@ pub(super) async fn read_balance(
 
 /// Reads and records the balance, now: a person may ask at any time.
 pub(crate) async fn ask_balance(deps: &Deps, gate: &Gate, cause: &'static str) -> Result<Asked, StoreError> {
-    let permit = match gate.enter(Class::Balance).await? {
-        Entry::Open(permit) => permit,
-        Entry::At(at) => return Ok(Asked::At(at)),
-        Entry::NoKey => return Ok(Asked::NoKey),
+    let ask = async |caller: Caller<'_>, at| gate.client.balance(caller, at).await;
+    let (asked_at, answer) = match gate.call(Class::Balance, (None, None), ask).await? {
+        Called::Answered { at, result } => (at, result),
+        Called::At(at) => return Ok(Asked::At(at)),
+        Called::NoKey => return Ok(Asked::NoKey),
     };
-    let asked_at = permit.entered_at;
-    let answer = gate.client.balance(permit.caller(None, None), asked_at).await;
-    permit.leave(&answer).await?;
-    gate.note_balance(answer.result.is_ok());
-    match answer.result {
+    gate.note_balance(answer.is_ok());
+    match answer {
         Ok(balance) => {
             let (account, taken_at) = (gate.account.clone(), deps.clock.now());
             deps.store

@@ -5,7 +5,7 @@
 //! event that was unlocked is confirmed by its list of people. A lost answer is weighed by other
 //! evidence: `verify_direct`. See `domain::direct`.
 
-use crate::api::UnlockBody;
+use crate::api::{Caller, UnlockBody};
 use crate::domain::direct::{Delivery, Direct, EventAccess, PAGE_SIZE};
 use crate::domain::failure::ReadFailure;
 use crate::domain::job::Event;
@@ -18,7 +18,7 @@ use crate::store::jobs::attempts;
 use crate::store::jobs::attempts::AttemptEnd;
 use crate::store::{StoreError, Tx, direct, items, jobs, requests, timeline};
 use crate::worker::doubt::unanswered::book_unanswered;
-use crate::worker::gate::{Entry, Gate, Permit};
+use crate::worker::gate::{Gate, Permit};
 use crate::worker::submit::answer::record_failure;
 use crate::worker::{Deps, Report, read_failure};
 
@@ -189,15 +189,13 @@ pub(super) async fn read_access(
     job_id: JobId,
     event_id: &EventId,
 ) -> Result<Read, StoreError> {
-    let permit = match gate.enter(class).await? {
-        Entry::Open(permit) => permit,
-        Entry::At(at) => return Ok(Read::Later(Some(Report::at(at)))),
-        Entry::NoKey => return Ok(Read::Later(Some(Report::idle()))),
+    let page = (1, PAGE_SIZE);
+    let ask = async |caller: Caller<'_>, at| gate.client.personnel(caller, at, event_id, page, &[]).await;
+    let answer = match gate.call(class, (Some(job_id), Some(event_id)), ask).await?.or_report() {
+        Ok(answer) => answer,
+        Err(report) => return Ok(Read::Later(Some(report))),
     };
-    let caller = permit.caller(Some(job_id), Some(event_id));
-    let answer = gate.client.personnel(caller, permit.entered_at, event_id, (1, PAGE_SIZE), &[]).await;
-    permit.leave(&answer).await?;
-    Ok(match answer.result {
+    Ok(match answer {
         Ok(page) => Read::Access(page.access),
         Err(error) if read_failure(&error) == ReadFailure::Gone => Read::Unknown,
         Err(_) => Read::Later(None),

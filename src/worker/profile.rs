@@ -4,7 +4,7 @@
 //! Reading is free, but each profile costs a call of the rate limit. A contact whose unlock is
 //! still under way is looked at again with growing pauses.
 
-use crate::api::Subject;
+use crate::api::{Caller, Subject};
 use crate::domain::failure::ReadFailure;
 use crate::domain::job::{Doubt, Event, State};
 use crate::domain::outcome::{self, Access, Outcome, ProfileReading, ProfileView};
@@ -17,7 +17,7 @@ use crate::store::jobs::Job;
 use crate::store::jobs::attempts;
 use crate::store::{StoreError, Tx, accounts, items, jobs, requests, timeline};
 use crate::worker::balance::after_failed_read;
-use crate::worker::gate::{Entry, Gate};
+use crate::worker::gate::Gate;
 use crate::worker::submit::precheck::{PRECHECK_TRIES, paid_in_vain};
 use crate::worker::{Deps, Report, direct, read_failure};
 
@@ -50,16 +50,14 @@ async fn read(deps: &Deps, gate: &Gate, contact: ToRead) -> Result<Report, Store
     let Some(channel) = contact.action.channel() else {
         return direct::confirm(deps, gate, &contact, job_id).await;
     };
-    let permit = match gate.enter(Class::Background).await? {
-        Entry::Open(permit) => permit,
-        Entry::At(at) => return Ok(Report::at(at)),
-        Entry::NoKey => return Ok(Report::idle()),
+    let ask =
+        async |caller: Caller<'_>, at| gate.client.profile(caller, at, channel, &contact.personnel_id).await;
+    let answer = match gate.call(Class::Background, (Some(job_id), None), ask).await?.or_report() {
+        Ok(answer) => answer,
+        Err(report) => return Ok(report),
     };
-    let caller = permit.caller(Some(job_id), None);
-    let answer = gate.client.profile(caller, permit.entered_at, channel, &contact.personnel_id).await;
-    permit.leave(&answer).await?;
     let now = deps.clock.now();
-    let ended = match answer.result {
+    let ended = match answer {
         Ok(view) if contact.set_aside && view.access == Access::Locked => {
             return locked_aside(deps, gate, contact, job_id).await;
         }
@@ -153,17 +151,12 @@ async fn ask_alone(
     contact: &ToRead,
     (job_id, channel): (JobId, Channel),
 ) -> Result<Result<Quote, Report>, StoreError> {
-    let permit = match gate.enter(Class::Background).await? {
-        Entry::Open(permit) => permit,
-        Entry::At(at) => return Ok(Err(Report::at(at))),
-        Entry::NoKey => return Ok(Err(Report::idle())),
-    };
     let subject = Subject::Contacts(channel, std::slice::from_ref(&contact.personnel_id));
-    let answer = gate.client.precheck(permit.caller(Some(job_id), None), permit.entered_at, subject).await;
-    permit.leave(&answer).await?;
-    let error = match answer.result {
-        Ok(quote) => return Ok(Ok(quote)),
-        Err(error) => error,
+    let ask = async |caller: Caller<'_>, at| gate.client.precheck(caller, at, subject).await;
+    let error = match gate.call(Class::Background, (Some(job_id), None), ask).await?.or_report() {
+        Ok(Ok(quote)) => return Ok(Ok(quote)),
+        Ok(Err(error)) => error,
+        Err(report) => return Ok(Err(report)),
     };
     match read_failure(&error) {
         ReadFailure::Gone => Ok(Ok(Quote::Unhelpful("refused"))),

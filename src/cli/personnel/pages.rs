@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::super::Failure;
 use super::super::account::{key_of, refused_before};
-use crate::api::ApiError;
+use crate::api::{ApiError, Caller};
 use crate::domain::direct::PersonnelPage;
 use crate::domain::failure::{self, Failure as CallFailure, ReadFailure, Refusal};
 use crate::domain::turns::Class;
@@ -15,7 +15,7 @@ use crate::domain::{AccountId, EventId, Millis, pacing};
 use crate::store::report::Time;
 use crate::worker::Deps;
 use crate::worker::gate::host::Host;
-use crate::worker::gate::{Entry, Gate, Key};
+use crate::worker::gate::{Called, Gate, Key};
 
 /// How often a page is asked for before it is given up; refusals by the rate limit do not count.
 const TRIES: u32 = 4;
@@ -71,16 +71,15 @@ impl Pages<'_> {
 
     async fn ask(&self, number: u32) -> Result<Asked, Failure> {
         let gate = self.gate().await?;
-        let permit = match gate.enter(Class::Background).await? {
-            Entry::Open(permit) => permit,
-            Entry::At(at) => return Ok(Asked::At(at)),
-            Entry::NoKey => return Ok(Asked::NoKey),
-        };
-        let (caller, now) = (permit.caller(None, Some(self.event_id)), permit.entered_at);
         let page = (number, self.size);
-        let answer = gate.client.personnel(caller, now, self.event_id, page, self.filters).await;
-        permit.leave(&answer).await?;
-        Ok(answer.result.map_or_else(Asked::Failed, Asked::Page))
+        let ask = async |caller: Caller<'_>, at| {
+            gate.client.personnel(caller, at, self.event_id, page, self.filters).await
+        };
+        Ok(match gate.call(Class::Background, (None, Some(self.event_id)), ask).await? {
+            Called::Answered { result, .. } => result.map_or_else(Asked::Failed, Asked::Page),
+            Called::At(at) => Asked::At(at),
+            Called::NoKey => Asked::NoKey,
+        })
     }
 
     async fn gate(&self) -> Result<Gate, Failure> {

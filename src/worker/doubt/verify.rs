@@ -5,7 +5,7 @@
 //! is proven not carried out goes back to `queued` and takes the normal way, precheck included.
 //! A look may be spread over several runs when calls are scarce.
 
-use crate::api::{ApiError, Subject};
+use crate::api::{ApiError, Caller, Subject};
 use crate::domain::doubt::{self, Look, Sign, Verdict};
 use crate::domain::failure::ReadFailure;
 use crate::domain::job::{Doubt, Event, State};
@@ -21,7 +21,7 @@ use crate::store::{StoreError, jobs, timeline};
 use crate::worker::balance::{after_failed_read, read_balance};
 use crate::worker::doubt::unanswered::take_back;
 use crate::worker::doubt::verify_direct;
-use crate::worker::gate::{Entry, Gate};
+use crate::worker::gate::Gate;
 use crate::worker::{Deps, Report, read_failure};
 
 /// Profiles in one look: enough to contradict a precheck, few enough to leave the limit to others.
@@ -159,15 +159,14 @@ async fn ask_precheck(
     contacts: &[PersonnelId],
     partial: &mut PartialLook,
 ) -> Result<Step, StoreError> {
-    let permit = match gate.enter(Class::Verify).await? {
-        Entry::Open(permit) => permit,
-        Entry::At(at) => return Ok(Step::Report(Report::at(at))),
-        Entry::NoKey => return Ok(Step::Report(Report::idle())),
+    let subject = Subject::Contacts(channel, contacts);
+    let ask = async |caller: Caller<'_>, at| gate.client.precheck(caller, at, subject).await;
+    let about = (Some(job.id), job.event_id.as_ref());
+    let answer = match gate.call(Class::Verify, about, ask).await?.or_report() {
+        Ok(answer) => answer,
+        Err(report) => return Ok(Step::Report(report)),
     };
-    let caller = permit.caller(Some(job.id), job.event_id.as_ref());
-    let answer = gate.client.precheck(caller, permit.entered_at, Subject::Contacts(channel, contacts)).await;
-    permit.leave(&answer).await?;
-    partial.quote = Some(match answer.result {
+    partial.quote = Some(match answer {
         Ok(Quote::Costs(credits) | Quote::TooLittle(credits)) => Some(credits),
         Ok(Quote::NothingToPay | Quote::BeingUnlocked) => Some(Credits::ZERO),
         Ok(Quote::NotFound | Quote::Unhelpful(_)) => None,
@@ -185,15 +184,12 @@ async fn sample(
     personnel_id: &PersonnelId,
     partial: &mut PartialLook,
 ) -> Result<Step, StoreError> {
-    let permit = match gate.enter(Class::Verify).await? {
-        Entry::Open(permit) => permit,
-        Entry::At(at) => return Ok(Step::Report(Report::at(at))),
-        Entry::NoKey => return Ok(Step::Report(Report::idle())),
+    let ask = async |caller: Caller<'_>, at| gate.client.profile(caller, at, channel, personnel_id).await;
+    let answer = match gate.call(Class::Verify, (Some(job.id), None), ask).await?.or_report() {
+        Ok(answer) => answer,
+        Err(report) => return Ok(Step::Report(report)),
     };
-    let caller = permit.caller(Some(job.id), None);
-    let answer = gate.client.profile(caller, permit.entered_at, channel, personnel_id).await;
-    permit.leave(&answer).await?;
-    let access = match answer.result {
+    let access = match answer {
         Ok(view) => Some(view.access),
         // That nothing is shown is no sign that nothing was unlocked.
         Err(error) if partial.gives_up_on(&error) => None,

@@ -11,6 +11,7 @@
 //! Its files: `key` (only one that was not refused is used), `permit` (one call, and what it
 //! teaches) and `setback` (failures in a row).
 
+mod call;
 pub mod host;
 
 mod key;
@@ -33,6 +34,7 @@ use crate::failpoint::{self, Place};
 use crate::store::{Store, StoreError, accounts};
 use crate::worker::gate::host::{Calls, Host};
 use crate::worker::run::heartbeat;
+pub use call::Called;
 use key::usable;
 use permit::InFlight;
 use setback::Setback;

@@ -1,0 +1,59 @@
+//! One free call, from asking for a permit to keeping what its answer teaches.
+//!
+//! Paid calls do not come this way: their intent is committed between the permit and the call, and their
+//! answer before what it teaches.
+
+use crate::api::{Answer, ApiError, Caller};
+use crate::domain::turns::Class;
+use crate::domain::{EventId, JobId, Millis};
+use crate::store::StoreError;
+use crate::worker::Report;
+use crate::worker::gate::{Entry, Gate};
+
+/// What became of a free call.
+pub enum Called<T> {
+    Answered {
+        /// When the call was let go.
+        at: Millis,
+        result: Result<T, ApiError>,
+    },
+    /// Not made: the rate limit, or a pause, has no room before this moment.
+    At(Millis),
+    /// Not made: the account has no usable key.
+    NoKey,
+}
+
+impl<T> Called<T> {
+    /// The answer; or when the pass runs next, since no call was made. Without a key that is when the key
+    /// changes.
+    pub fn or_report(self) -> Result<Result<T, ApiError>, Report> {
+        match self {
+            Called::Answered { result, .. } => Ok(result),
+            Called::At(at) => Err(Report::at(at)),
+            Called::NoKey => Err(Report::idle()),
+        }
+    }
+}
+
+impl Gate {
+    /// Makes a free call when the limit has room and it is the turn of `class`. The gate learns from the answer.
+    ///
+    /// # Errors
+    /// When the database cannot book the call, or cannot keep what it taught.
+    pub async fn call<T>(
+        &self,
+        class: Class,
+        (job_id, event_id): (Option<JobId>, Option<&EventId>),
+        ask: impl AsyncFnOnce(Caller<'_>, Millis) -> Answer<T>,
+    ) -> Result<Called<T>, StoreError> {
+        let permit = match self.enter(class).await? {
+            Entry::Open(permit) => permit,
+            Entry::At(at) => return Ok(Called::At(at)),
+            Entry::NoKey => return Ok(Called::NoKey),
+        };
+        let at = permit.entered_at;
+        let answer = ask(permit.caller(job_id, event_id), at).await;
+        permit.leave(&answer).await?;
+        Ok(Called::Answered { at, result: answer.result })
+    }
+}
