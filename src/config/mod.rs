@@ -5,7 +5,8 @@
 //! its origin and what would be right. An unknown key is a mistake like any other. The environment is
 //! handed in, so a test can have its own.
 //!
-//! Secrets are [`SecretString`]s: no `Debug`, error or change report shows them. [`read_key`] reads key files.
+//! Secrets are [`SecretString`](secrecy::SecretString)s: no `Debug`, error or change report shows them.
+//! [`read_key`] reads key files.
 
 mod changes;
 mod error;
