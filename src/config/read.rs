@@ -29,7 +29,11 @@ pub(super) fn read(layers: Layers) -> Result<Config, Vec<Problem>> {
     let mut values = Value::from(reader.given.clone());
     while problems.len() < MOST_PROBLEMS {
         match values.deserialize::<Config>() {
-            Err(error) => problems.extend(reader.take_out(error, &mut values)),
+            Err(error) => match reader.take_out(error, &mut values) {
+                // A key without a default: taking it out again would not end.
+                Some(problem) if problems.contains(&problem) => break,
+                problem => problems.extend(problem),
+            },
             Ok(mut config) => {
                 problems.extend(reader.check_together(&config));
                 if !problems.is_empty() {
@@ -87,9 +91,9 @@ impl Reader {
             (Kind::InvalidType(_, expected), _) if expected == "a boolean" => {
                 self.problem(path, "must be true or false".to_owned())
             }
-            (Kind::MissingField(..), _) => {
-                let remedy = "is a table of keys, and an earlier layer has a value in its place";
-                Problem { shown: None, ..self.problem(path, remedy.to_owned()) }
+            (Kind::MissingField(key), _) => {
+                let remedy = "has no default, or an earlier layer has a value in the place of its table";
+                self.problem(&[path, &[key.into_owned()]].concat(), remedy.to_owned())
             }
             (_, Some(name)) => {
                 Problem::of_variable(name, format!("{IS_A_TABLE}: add two underscores and a key"))

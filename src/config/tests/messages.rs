@@ -93,7 +93,7 @@ fn a_message_names_the_line_of_the_key() {
 #[test]
 fn a_value_in_the_place_of_a_table_is_one_mistake() {
     let said = place("submit = 5\ncolour = 1").env(&[("UNLOCKD_SUBMIT__BATCH_SIZE", "7")]).error();
-    let submit = "submit (from environment variable UNLOCKD_SUBMIT__BATCH_SIZE): is a table of keys, and an earlier layer has a value in its place";
+    let submit = "submit.precheck: has no default, or an earlier layer has a value in the place of its table";
     assert!(said.lines().count() == 2 && said.lines().any(|line| line == submit), "{said}");
 }
 
