@@ -1,7 +1,7 @@
 //! Books money: the only place that writes the ledger and what requests may have cost.
 //!
 //! What is booked is decided in [`crate::domain::booking`]; [`read`] gives it what is booked so far, and
-//! [`write`] writes what it says, in the transaction of the answer or finding that it follows from. The
+//! [`write()`] writes what it says, in the transaction of the answer or finding that it follows from. The
 //! entries themselves are private to this file, so nothing else can move credits.
 
 use serde_json::json;

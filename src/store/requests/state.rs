@@ -1,7 +1,7 @@
 //! Where a request stands, and what moves it: the only statement that writes `requests.status`.
 //!
 //! Each function reads the rows, lets [`request_state::next`] say what they become, and writes that with
-//! [`save`], which changes a row only if it is still as it was read.
+//! `save`, which changes a row only if it is still as it was read.
 
 use std::collections::HashMap;
 
