@@ -12,8 +12,10 @@ use super::show::plural;
 use super::{Context, Failure, Outcome, account, ids, open, show, wait};
 use crate::config::Config;
 use crate::domain::request::{self, Contacts, RawRow, UnlockRequest, Wish};
+use crate::domain::same_request::differing_columns;
 use crate::domain::{AccountId, Action};
 use crate::store::inbox::{self, Enqueue};
+use crate::store::{Store, StoreError};
 
 /// What is asked for; `plan` takes the same.
 #[derive(clap::Args)]
@@ -49,7 +51,7 @@ pub(super) struct Wanted {
     /// Your own words, carried to every result
     #[arg(long, value_name = "R")]
     reference: Option<String>,
-    /// Enqueues once: a second request with this key writes nothing
+    /// Enqueues once: the same request with this key again writes nothing, another one is refused
     #[arg(long, value_name = "K")]
     dedupe_key: Option<String>,
     /// Never spend more than this on the request
@@ -143,9 +145,9 @@ fn contacts_action(phones: bool) -> Action {
     if phones { Action::UnlockContactPhones } else { Action::UnlockContactEmails }
 }
 
-fn parse(row: &Enqueue, config: &Config) -> Result<UnlockRequest, Failure> {
-    let accounts: Vec<AccountId> = config.accounts.keys().map(AccountId::trusted).collect();
-    let raw = RawRow {
+/// The row as the worker will read it.
+fn raw(row: &Enqueue) -> RawRow {
+    RawRow {
         account: row.account.clone(),
         action: row.action.clone(),
         event_id: row.event_id.clone(),
@@ -155,12 +157,28 @@ fn parse(row: &Enqueue, config: &Config) -> Result<UnlockRequest, Failure> {
         max_pages: i64::from(row.max_pages.unwrap_or(1)),
         max_credits: row.max_credits,
         approved: row.approved.into(),
-    };
+        reference: row.reference.clone(),
+        dedupe_key: row.dedupe_key.clone(),
+    }
+}
+
+/// The columns in which a row that is there asks for something else.
+pub(super) async fn differing(
+    store: &Store,
+    id: i64,
+    row: &Enqueue,
+) -> Result<Vec<&'static str>, StoreError> {
+    let there = inbox::rows(store, &[id]).await?;
+    Ok(there.first().map(|there| differing_columns(&RawRow::from(there), &raw(row))).unwrap_or_default())
+}
+
+fn parse(row: &Enqueue, config: &Config) -> Result<UnlockRequest, Failure> {
+    let accounts: Vec<AccountId> = config.accounts.keys().map(AccountId::trusted).collect();
     account::named(config, &row.account).map_err(|Failure { code, error }| Failure {
         code,
         error: anyhow::anyhow!("{error:#}\nNothing was written and nothing is bought."),
     })?;
-    request::parse(&raw, &accounts).map_err(|rejection| {
+    request::parse(&raw(row), &accounts).map_err(|rejection| {
         Failure::usage(anyhow::anyhow!("{rejection}\nNothing was written and nothing is bought."))
     })
 }
@@ -272,14 +290,21 @@ async fn write(
     Answer { wait, json }: Answer,
 ) -> Outcome {
     let store = open(config).await?;
-    let (account, key) = (row.account.clone(), row.dedupe_key.clone());
-    let written = match inbox::insert(&store, row).await? {
+    let written = match inbox::insert(&store, row.clone()).await? {
         Some(id) => Written { id, created: true, lists },
         None => {
-            let key = key.unwrap_or_default();
-            let id = inbox::find_dedupe_key(&store, &account, &key).await?.ok_or_else(|| {
+            let key = row.dedupe_key.as_deref().unwrap_or_default();
+            let id = inbox::find_dedupe_key(&store, &row.account, key).await?.ok_or_else(|| {
                 anyhow::anyhow!("the row with this dedupe key went away; nothing was written: try again")
             })?;
+            let differing = differing(&store, id, &row).await?;
+            if !differing.is_empty() {
+                return Err(Failure::refused(format!(
+                    "request {id} has this dedupe key already, and asks for something else ({} differ): nothing was \
+                     written. Give another key, or the same contents; to look: unlockd request {id}",
+                    differing.join(", ")
+                )));
+            }
             Written { id, created: false, lists }
         }
     };

@@ -9,7 +9,7 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::account::{deps, fresh_balance};
-use super::enqueue::{Understood, Wanted};
+use super::enqueue::{Understood, Wanted, differing};
 use super::ids::List;
 use super::show::{self, grouped};
 use super::{Context, Outcome, open};
@@ -71,6 +71,8 @@ struct Plan {
     reason: Option<String>,
     /// A request that has the dedupe key already: nothing would be written.
     dedupe_request_id: Option<i64>,
+    /// The columns in which that request asks for something else: enqueue would refuse.
+    dedupe_differs: Vec<&'static str>,
     /// Nothing is sent before somebody resumes the account.
     is_paused: bool,
     balance: Option<i64>,
@@ -95,6 +97,9 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let mut plan = plan(&config, store.as_ref(), &understood).await?;
     if let (Some(store), (account, Some(dedupe_key))) = (&store, &key) {
         plan.dedupe_request_id = inbox::find_dedupe_key(store, account, dedupe_key).await?;
+        if let Some(id) = plan.dedupe_request_id {
+            plan.dedupe_differs = differing(store, id, &understood.row).await?;
+        }
     }
     let account = &understood.request.account;
     if let Some(store) = &store {
@@ -169,6 +174,7 @@ async fn plan(
         status,
         reason,
         dedupe_request_id: None,
+        dedupe_differs: vec![],
         is_paused: false,
         balance: None,
         balance_at: None,
@@ -248,7 +254,13 @@ fn show_balance(plan: &Plan, out: &mut impl Write) -> Outcome {
         )?;
     }
     if let Some(id) = plan.dedupe_request_id {
-        writeln!(out, "Request {id} has this dedupe key already: enqueue would write nothing.")?;
+        let then = match plan.dedupe_differs.as_slice() {
+            [] => "enqueue would write nothing".to_owned(),
+            differ => {
+                format!("it asks for something else ({} differ), and enqueue would refuse", differ.join(", "))
+            }
+        };
+        writeln!(out, "Request {id} has this dedupe key already: {then}.")?;
     }
     writeln!(out, "Nothing was written. Next: unlockd enqueue, with the same arguments")?;
     Ok(())

@@ -5,7 +5,7 @@
 //! shell. Time comes in as [`Millis`], randomness as a number between 0 and 1.
 //!
 //! In the order in which one inbox row meets them: [`request`] reads the row
-//! and [`id_list`] the ids in it, each by [`id_text`], [`credits`] says what it
+//! and [`id_list`] the ids in it, each by [`id_text`] ([`same_request`] tells a repeat from another one), [`credits`] says what it
 //! may cost and whether that may be spent now, [`request_state`] and [`job`] own the states of a request and
 //! of a remote task (drawn in [`moves`]), [`failure`]
 //! says what a failed call means, [`pacing`] says when the next call is due, [`rate`] whether the limit lets
@@ -37,6 +37,7 @@ pub mod reconcile;
 pub mod rejected;
 pub mod request;
 pub mod request_state;
+pub mod same_request;
 pub mod sorting;
 pub mod task;
 pub mod turns;

@@ -25,7 +25,13 @@ pub struct RawRow {
     pub max_pages: i64,
     pub max_credits: Option<i64>,
     pub approved: i64,
+    pub reference: Option<String>,
+    pub dedupe_key: Option<String>,
 }
+
+/// Characters of a reference, which is carried to every result.
+pub const LONGEST_REFERENCE: usize = 1_000;
+pub const LONGEST_DEDUPE_KEY: usize = 200;
 
 /// A request that makes sense.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +89,8 @@ pub enum Rejection {
     UnknownAction,
     #[error("event_id must be 1 to 100 visible characters without / ? # % \\ and quotes")]
     BadEventId,
+    #[error("{column} holds more than {most} characters: shorten it")]
+    TooLong { column: &'static str, most: usize },
     #[error("{column} was bound as a floating-point number and lost digits: bind it as text")]
     DigitsLost { column: &'static str },
     #[error("event_id is missing: {action} needs it")]
@@ -138,6 +146,8 @@ pub fn parse(row: &RawRow, accounts: &[AccountId]) -> Result<UnlockRequest, Reje
         .find(|account| account.as_str() == row.account)
         .ok_or_else(|| unknown_account(accounts))?;
     let action = Action::parse(&row.action).ok_or(Rejection::UnknownAction)?;
+    within(&row.reference, "reference", LONGEST_REFERENCE)?;
+    within(&row.dedupe_key, "dedupe_key", LONGEST_DEDUPE_KEY)?;
     let event_id = match row.event_id.as_deref().map(str::trim) {
         None | Some("") => None,
         // A search has no event: like every column that an action does not have, it is not looked at.
@@ -161,7 +171,7 @@ pub fn parse(row: &RawRow, accounts: &[AccountId]) -> Result<UnlockRequest, Reje
 
 /// An id as a column holds it. JavaScript knows no whole numbers, so a program that binds 139574 leaves
 /// `139574.0` in a column of text. SQLite writes such a number with a point, always.
-fn id_column<'a>(text: &'a str, column: &'static str) -> Result<Cow<'a, str>, Rejection> {
+pub(super) fn id_column<'a>(text: &'a str, column: &'static str) -> Result<Cow<'a, str>, Rejection> {
     if !text.contains('.') {
         return Ok(Cow::Borrowed(text));
     }
@@ -181,6 +191,14 @@ fn refuse_unused(row: &RawRow, action: Action) -> Result<(), Rejection> {
         None if says(&row.personnel_ids) => Err(Rejection::PersonnelIdsUnused { action }),
         _ if !action.is_search() && says(&row.query) => Err(Rejection::QueryUnused { action }),
         _ => Ok(()),
+    }
+}
+
+/// Any program writes the row, and what it carries is kept and shown for ever.
+fn within(text: &Option<String>, column: &'static str, most: usize) -> Result<(), Rejection> {
+    match text.as_deref().and_then(|text| text.chars().nth(most)) {
+        Some(_) => Err(Rejection::TooLong { column, most }),
+        None => Ok(()),
     }
 }
 
@@ -296,6 +314,7 @@ mod tests {
                 max_pages: next().parse().unwrap_or(1),
                 max_credits: next().parse().ok(),
                 approved: next().parse().unwrap_or_default(),
+                ..RawRow::default()
             };
             match parse(&row, &accounts) {
                 Ok(UnlockRequest { wish: Wish::Contacts { contacts, .. }, .. }) => {
@@ -375,6 +394,28 @@ mod tests {
             let reason = parse(&row, &accounts()).expect_err(expected).to_string();
             assert!(reason.contains(expected), "{reason:?} should mention {expected:?}");
         }
+    }
+
+    #[test]
+    fn a_text_as_long_as_allowed_is_taken_and_one_character_more_is_not() {
+        let with = |reference: usize, key: usize| RawRow {
+            reference: Some("é".repeat(reference)),
+            dedupe_key: Some("é".repeat(key)),
+            ..row("[1]")
+        };
+        assert!(parse(&with(1_000, 200), &accounts()).is_ok());
+        for (row, column, most) in [(with(1_001, 1), "reference", 1_000), (with(1, 201), "dedupe_key", 200)] {
+            assert_eq!(parse(&row, &accounts()), Err(Rejection::TooLong { column, most }));
+        }
+        let search = |query: &str| RawRow {
+            action: "search_exhibitor_events".into(),
+            personnel_ids: None,
+            query: Some(query.into()),
+            ..row("")
+        };
+        assert!(parse(&search(&"é".repeat(200)), &accounts()).is_ok());
+        let reason = parse(&search(&"é".repeat(201)), &accounts()).expect_err("too long").to_string();
+        assert!(reason.contains("1 to 200 characters"), "{reason}");
     }
 
     #[test]

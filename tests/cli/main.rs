@@ -242,8 +242,17 @@ async fn what_the_worker_would_reject_is_not_written() {
 async fn a_repeated_dedupe_key_writes_nothing_and_names_the_request() {
     let town = town().await;
     assert_eq!(town.ok(&["enqueue", "789", "--dedupe-key", "k", "--json"]).json()["created"], true);
-    let again = town.ok(&["enqueue", "788", "--dedupe-key", "k", "--json"]).json();
+    let again = town.ok(&["enqueue", "0789", "--dedupe-key", "k", "--json"]).json();
     assert_eq!((&again["id"], &again["created"]), (&1.into(), &false.into()));
+    for (arguments, differs) in
+        [(&["788"][..], "(personnel_ids differ)"), (&["789", "--max-credits", "1"], "(max_credits differ)")]
+    {
+        let enqueue = [&["enqueue", "--dedupe-key", "k"], arguments].concat();
+        let refused = town.run(&enqueue).with_code(4).err;
+        assert!(refused.contains(differs) && refused.contains("unlockd request 1"), "{refused}");
+        let plan = [&["plan", "--offline", "--dedupe-key", "k"], arguments].concat();
+        assert!(town.ok(&plan).out.contains("enqueue would refuse"));
+    }
     let other = town.ok(&["enqueue", "788", "--dedupe-key", "k", "--account", "spare", "--json"]).json();
     assert_eq!(other["created"], true);
     assert_eq!(town.ok(&["requests", "--json"]).json().as_array().expect("rows").len(), 2);

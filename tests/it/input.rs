@@ -7,6 +7,10 @@ async fn every_row_gets_an_end_or_a_reason() {
     let mut town = Town::new().await;
     let huge = format!("'[\"{}\"]'", "9".repeat(5_000_000));
     let spaces = format!("'{}[101]'", " ".repeat(5_000_000));
+    let too_many = format!("'{}'", serde_json::json!((0..=100_000).collect::<Vec<_>>()));
+    let long_reference = "'[1]', printf('%.*c', 1000000, 'x')";
+    let long_key = "'[1]', printf('%.*c', 201, 'x')";
+    let long_query = "'search_exhibitor_events', printf('%.*c', 201, 'x')";
     let bad = [
         ("personnel_ids", "null"),
         ("personnel_ids", "''"),
@@ -30,6 +34,11 @@ async fn every_row_gets_an_end_or_a_reason() {
         ("personnel_ids, max_credits", "'[1]', -1"),
         ("task_id", "'../credits/balance'"),
         ("task_id", "'1' || char(0)"),
+        ("personnel_ids, reference", long_reference),
+        ("personnel_ids, dedupe_key", long_key),
+        ("action, query", long_query),
+        ("personnel_ids, event_id", "'[1]', 1.39574e21"),
+        ("personnel_ids", too_many.as_str()),
         ("action", "'unlock_event_contacts'"),
         ("action, event_id, personnel_ids", "'unlock_event_contacts', '7', '[1]'"),
         ("action, query, personnel_ids", "'search_exhibitor_events', 'Acme', '[1]'"),
@@ -57,7 +66,37 @@ async fn every_row_gets_an_end_or_a_reason() {
     assert_eq!((town.status(good).await, town.status(mixed).await), ("done".into(), "done".into()));
     assert_eq!(town.outcome(mixed, "201").await.0, "delivered");
     assert_eq!(town.outcome(mixed, "x").await.0, "invalid");
-    assert_eq!(town.number("select count(*) from requests").await, 32);
+    assert_eq!(town.number("select count(*) from requests").await, 37);
+    assert_eq!(town.number("select max(length(reference)) from requests").await, 1_000);
+    town.check().await;
+}
+
+/// better-sqlite3 897 and 1313: every JavaScript number is bound as a double, also by its JSON functions.
+#[tokio::test]
+async fn a_row_of_javascript_numbers_is_the_row_that_was_meant() {
+    let mut town = Town::new().await;
+    let row = town.insert_row("event_id, personnel_ids", "139574.0, '[101.0,\"0102\",102.0]'").await;
+    town.finish_all().await;
+    let outcomes: Vec<String> = town.outcomes(row).await.into_keys().collect();
+    assert_eq!((town.status(row).await.as_str(), outcomes), ("done", vec!["101".into(), "102".into()]));
+    assert!(town.posts().iter().all(|call| call.body["event_id"] == "139574"));
+    town.check().await;
+}
+
+/// What was wrong is put right, and comes again under its key.
+#[tokio::test]
+async fn a_rejected_row_gives_its_dedupe_key_back() {
+    let mut town = Town::new().await;
+    let insert =
+        |ids: &str| format!("insert or ignore into inbox (personnel_ids, dedupe_key) values ('{ids}', 'k1')");
+    town.user(insert("no list")).await;
+    town.settle().await;
+    town.user(insert("[101]")).await;
+    town.finish_all().await;
+    town.user(insert("[102]")).await;
+    town.finish_all().await;
+    let rows: Vec<(String,)> = town.all("select status from inbox order by id").await;
+    assert_eq!(rows, [("rejected".to_owned(),), ("done".to_owned(),)]);
     town.check().await;
 }
 

@@ -11,6 +11,7 @@ use serde_json::json;
 use sqlx::FromRow;
 
 use crate::domain::Millis;
+use crate::domain::request::RawRow;
 use crate::domain::request_state::{self, Event, State};
 use crate::store::inbox::overrides::by_worker;
 
@@ -24,7 +25,9 @@ pub struct InboxRow {
     personnel_ids: Option<Vec<u8>>,
     task_id: Option<Vec<u8>>,
     query: Option<Vec<u8>>,
+    /// At most one character more than a row may have.
     reference: Option<Vec<u8>>,
+    dedupe_key: Option<Vec<u8>>,
     pub max_pages: i64,
     pub max_credits: Option<i64>,
     pub approved: i64,
@@ -41,7 +44,7 @@ macro_rules! text_columns {
 }
 
 impl InboxRow {
-    text_columns!(account, action, event_id, personnel_ids, task_id, query, reference);
+    text_columns!(account, action, event_id, personnel_ids, task_id, query, reference, dedupe_key);
 
     /// How much memory the row takes, roughly.
     pub fn size(&self) -> usize {
@@ -50,13 +53,32 @@ impl InboxRow {
     }
 }
 
+impl From<&InboxRow> for RawRow {
+    fn from(row: &InboxRow) -> RawRow {
+        RawRow {
+            account: row.account().unwrap_or_default(),
+            action: row.action().unwrap_or_default(),
+            event_id: row.event_id(),
+            personnel_ids: row.personnel_ids(),
+            task_id: row.task_id(),
+            query: row.query(),
+            max_pages: row.max_pages,
+            max_credits: row.max_credits,
+            approved: row.approved,
+            reference: row.reference(),
+            dedupe_key: row.dedupe_key(),
+        }
+    }
+}
+
 macro_rules! select_rows {
     ($rest:literal) => {
         concat!(
             "select id, cast(account as blob) as account, cast(action as blob) as action, \
              cast(event_id as blob) as event_id, cast(personnel_ids as blob) as personnel_ids, \
-             cast(task_id as blob) as task_id, cast(query as blob) as query, cast(reference as blob) as reference, \
-             max_pages, max_credits, approved, created_at from inbox ",
+             cast(task_id as blob) as task_id, cast(query as blob) as query, \
+             cast(substr(reference, 1, 1001) as blob) as reference, \
+             cast(substr(dedupe_key, 1, 201) as blob) as dedupe_key, max_pages, max_credits, approved, created_at from inbox ",
             $rest
         )
     };
@@ -182,11 +204,13 @@ pub async fn bring_up(store: &Store, behind: &[Behind]) -> Result<(), StoreError
 }
 
 /// An approval covers the quote that the row showed, so that one which has grown shows as not approved.
+/// A rejected row gives its dedupe key back: what was wrong is put right, and comes again under the same key.
 async fn show(connection: &mut Tx, rows: String) -> Result<(), StoreError> {
     by_worker(&mut *connection, true).await?;
     sql::query(
         "update inbox set status = new.status, reason = new.reason, quoted_credits = new.quoted_credits,
                 finished_at = new.finished_at,
+                dedupe_key = case new.status when 'rejected' then null else inbox.dedupe_key end,
                 approved = case when new.resets_approval = 1 then 0 else inbox.approved end
          from (select value->>0 as id, value->>1 as status, value->>2 as reason, value->>3 as quoted_credits,
                       value->>4 as finished_at, value->>5 as resets_approval from json_each($1)) as new
@@ -207,7 +231,8 @@ pub async fn reject(store: &Store, id: i64, reason: String, now: Millis) -> Resu
             Box::pin(async move {
                 by_worker(&mut *connection, true).await?;
                 sql::query(
-                    "update inbox set status = $4, reason = $2, finished_at = $3 where id = $1 and status = 'new'",
+                    "update inbox set status = $4, reason = $2, finished_at = $3, dedupe_key = null
+                     where id = $1 and status = 'new'",
                 )
                 .bind(id)
                 .bind(reason)

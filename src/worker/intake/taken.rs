@@ -6,7 +6,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::domain::moves::IllegalMove;
-use crate::domain::request::{self, Contacts, RawRow, Rejection, UnlockRequest, Wish};
+use crate::domain::request::{self, Contacts, LONGEST_REFERENCE, RawRow, Rejection, UnlockRequest, Wish};
 use crate::domain::request_state::{self, Event, State};
 use crate::domain::{AccountId, Credits, RequestId};
 use crate::store::inbox::InboxRow;
@@ -20,17 +20,7 @@ pub(in crate::worker) struct Taken {
 }
 
 pub(in crate::worker) fn raw(row: &InboxRow) -> RawRow {
-    RawRow {
-        account: row.account().unwrap_or_default(),
-        action: row.action().unwrap_or_default(),
-        event_id: row.event_id(),
-        personnel_ids: row.personnel_ids(),
-        task_id: row.task_id(),
-        query: row.query(),
-        max_pages: row.max_pages,
-        max_credits: row.max_credits,
-        approved: row.approved,
-    }
+    RawRow::from(row)
 }
 
 /// Tells a row from another one with the same id. Not over `approved`, which a person may set
@@ -56,11 +46,16 @@ pub(in crate::worker) fn accepted(
     event: Event,
     state: &'static str,
 ) -> Result<NewRequest, IllegalMove> {
+    let blank = blank(taken, event)?;
     Ok(NewRequest {
         quoted_credits: quote,
+        task_id: match &request.wish {
+            Wish::Adopt { task_id, .. } => Some(task_id.to_string()),
+            _ => blank.task_id.clone(),
+        },
         event_id: request.event_id.as_ref().map(|id| id.as_str().to_owned()),
         items: new_items(contacts, state, "pending"),
-        ..blank(taken, event)?
+        ..blank
     })
 }
 
@@ -111,7 +106,7 @@ fn blank(taken: &Taken, event: Event) -> Result<NewRequest, IllegalMove> {
         task_id: row.task_id().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()),
         query: row.query(),
         max_pages: row.max_pages,
-        reference: row.reference(),
+        reference: row.reference().map(|text| text.chars().take(LONGEST_REFERENCE).collect()),
         max_credits: row.max_credits,
         approved_credits: None,
         quoted_credits: Credits::ZERO,
