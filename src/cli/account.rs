@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use super::show::{self, Columns, cell, grouped};
-use super::{Context, Failure, Outcome, if_there, open};
+use super::{Context, Failure, Outcome, existing};
 use crate::api::ApiError;
 use crate::clock::Clock;
 use crate::config::{self, Config};
@@ -143,7 +143,7 @@ struct Shown {
 pub(super) async fn balance(context: Context, args: BalanceArgs) -> Outcome {
     let config = context.load()?;
     let account = named(&config, &args.account)?;
-    let deps = deps(open(&config).await?, &config).await?;
+    let deps = deps(existing(&config).await?, &config).await?;
     let Fresh { balance, purse, taken_at } = fresh_balance(&deps, &account, "asked").await?;
     let shown = Shown {
         account: args.account,
@@ -192,10 +192,7 @@ pub(super) struct AuditArgs {
 
 pub(super) async fn audit(context: Context, args: AuditArgs) -> Outcome {
     let config = context.load()?;
-    let mut audits = match if_there(&config).await? {
-        Some(store) => report::audits(&store).await?,
-        None => Vec::new(),
-    };
+    let mut audits = report::audits(&existing(&config).await?).await?;
     audits.retain(|audit| args.account.as_ref().is_none_or(|account| *account == audit.account));
     // One that is configured no more keeps its settlements.
     if let (Some(account), true) = (&args.account, audits.is_empty()) {

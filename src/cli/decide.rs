@@ -5,18 +5,20 @@
 
 use std::io::Write;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::show::{self, plural};
-use super::{Context, Failure, Outcome, account, existing, open};
+use super::{Context, Failure, Outcome, account, existing};
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::domain::job::{Doubt, State};
 use crate::domain::pacing::Ladder;
 use crate::domain::{AccountId, Credits, JobId, RequestId};
+use crate::store::accounts as store_accounts;
 use crate::store::jobs;
 use crate::store::report::Time;
 use crate::worker::people::decide::{self, Refusal};
-use crate::worker::people::pause;
+use crate::worker::people::pause::{self, Resumed};
 
 #[derive(clap::Args)]
 pub(super) struct Decision {
@@ -84,34 +86,82 @@ pub(super) struct OfAccount {
     /// The account
     #[arg(long, value_name = "A", default_value = "default")]
     account: String,
-    /// For programs: a JSON object
+    /// All accounts of the configuration
+    #[arg(long, conflicts_with = "account")]
+    all: bool,
+    /// For programs: a JSON object; with --all an array of them
     #[arg(long)]
     json: bool,
 }
 
+impl OfAccount {
+    fn accounts(&self, config: &Config) -> Result<Vec<AccountId>, Failure> {
+        match self.all {
+            true => Ok(config.accounts.keys().map(AccountId::trusted).collect()),
+            false => Ok(vec![account::named(config, &self.account)?]),
+        }
+    }
+
+    /// What became of each account, and a last line.
+    fn say(&self, mut each: Vec<(Value, String)>, last: Option<String>) -> Outcome {
+        let text: Vec<String> = each.iter().map(|(_, text)| text.clone()).chain(last).collect();
+        let value = match self.all {
+            true => each.into_iter().map(|(value, _)| value).collect(),
+            false => each.swap_remove(0).0,
+        };
+        say(self.json, value, &text.join("\n"))
+    }
+}
+
 pub(super) async fn pause(context: Context, args: OfAccount) -> Outcome {
     let config = context.load()?;
-    let account = account::named(&config, &args.account)?;
-    let store = open(&config).await?;
+    let accounts = args.accounts(&config)?;
+    let store = existing(&config).await?;
     let now = Clock::real().now();
-    if let Some(at) = pause::pause(&store, &account, now).await? {
-        let at = Time::from(at);
-        let text = format!("account {account} is paused since {at} already");
-        return say(args.json, json!({"account": account, "paused_at": at}), &text);
+    let mut each = Vec::new();
+    for account in &accounts {
+        let (at, text) = match pause::pause(&store, account, now).await? {
+            Some(at) => {
+                let at = Time::from(at);
+                (at, format!("account {account} is paused since {at} already"))
+            }
+            None => (
+                Time::from(now),
+                format!(
+                    "account {account} is paused: nothing new is submitted; what was sent is polled and settled\n\
+                     to continue: unlockd resume --account {account}"
+                ),
+            ),
+        };
+        each.push((json!({"account": account, "paused_at": at}), text));
     }
-    let text = format!(
-        "account {account} is paused: nothing new is submitted; what was sent is polled and settled\n\
-         to continue: unlockd resume --account {account}"
-    );
-    say(args.json, json!({"account": account, "paused_at": Time::from(now)}), &text)
+    let mut others = Vec::new();
+    for account in
+        config.accounts.keys().map(AccountId::trusted).filter(|account| !accounts.contains(account))
+    {
+        if store_accounts::read(store.readers(), &account).await?.paused_at.is_none() {
+            others.push(account.to_string());
+        }
+    }
+    let go_on =
+        || format!("not paused, they go on buying: {}; to stop all: unlockd pause --all", others.join(", "));
+    args.say(each, (!others.is_empty()).then(go_on))
 }
 
 pub(super) async fn resume(context: Context, args: OfAccount) -> Outcome {
     let config = context.load()?;
-    let account = account::named(&config, &args.account)?;
-    let store = open(&config).await?;
+    let accounts = args.accounts(&config)?;
+    let store = existing(&config).await?;
     let ladder = Ladder::new(&config.polling.steps, config.polling.give_up_after);
-    let resumed = pause::resume(&store, &account, &ladder, Clock::real().now()).await?;
+    let mut each = Vec::new();
+    for account in &accounts {
+        let resumed = pause::resume(&store, account, &ladder, Clock::real().now()).await?;
+        each.push(told(account, &resumed));
+    }
+    args.say(each, None)
+}
+
+fn told(account: &AccountId, resumed: &Resumed) -> (Value, String) {
     let mut did = Vec::new();
     if resumed.was_paused {
         did.push("it is not paused any more".to_owned());
@@ -135,7 +185,7 @@ pub(super) async fn resume(context: Context, args: OfAccount) -> Outcome {
         "parked_jobs": resumed.parked_jobs,
         "expired_jobs": resumed.expired_jobs,
     });
-    say(args.json, value, &format!("account {account}: {}", did.join("; ")))
+    (value, format!("account {account}: {}", did.join("; ")))
 }
 
 #[derive(clap::Args)]

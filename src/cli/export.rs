@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 
 use super::whole_file::WholeFile;
-use super::{Context, Failure, Outcome, formula, if_there, show};
+use super::{Context, Failure, Outcome, existing, formula, show};
 use crate::clock::Clock;
 use crate::domain::outcome::Outcome as ContactOutcome;
 use crate::domain::{Millis, PersonnelId};
@@ -109,16 +109,11 @@ pub(super) fn length_ms(text: &str) -> Option<i64> {
 pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let config = context.load()?;
     let format = if args.json { Format::Jsonl } else { args.format };
-    let store = if_there(&config).await?;
+    let store = existing(&config).await?;
     if let Some(id) = args.request {
-        match &store {
-            Some(store) => {
-                let request = super::requests::find(store, id).await?;
-                if format == Format::Csv && request.is_direct() {
-                    super::say(&format!("request {id} has no contacts: use --format jsonl"));
-                }
-            }
-            None => return Err(Failure::missing(format!("there is no request {id}"))),
+        let request = super::requests::find(&store, id).await?;
+        if format == Format::Csv && request.is_direct() {
+            super::say(&format!("request {id} has no contacts: use --format jsonl"));
         }
     }
     let wanted = Wanted {
@@ -134,7 +129,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
         Some(path) if path.as_os_str() != "-" => {
             let whole = WholeFile::begin(path, &config)?;
             let mut out = BufWriter::new(whole.writer()?);
-            let count = write_all(store.as_ref(), &wanted, Form { format, escapes: false }, &mut out).await?;
+            let count = write_all(&store, &wanted, Form { format, escapes: false }, &mut out).await?;
             out.flush()?;
             whole.finish()?;
             super::say(&format!("{} written to {}", super::show::plural(count, "contact"), path.display()));
@@ -142,7 +137,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
         _ => {
             let escapes = std::io::stdout().is_terminal();
             let mut out = BufWriter::new(std::io::stdout());
-            write_all(store.as_ref(), &wanted, Form { format, escapes }, &mut out).await?;
+            write_all(&store, &wanted, Form { format, escapes }, &mut out).await?;
             out.flush()?;
         }
     }
@@ -157,17 +152,11 @@ struct Form {
     escapes: bool,
 }
 
-async fn write_all(
-    store: Option<&Store>,
-    wanted: &Wanted,
-    form: Form,
-    out: &mut impl Write,
-) -> Result<i64, Failure> {
+async fn write_all(store: &Store, wanted: &Wanted, form: Form, out: &mut impl Write) -> Result<i64, Failure> {
     if form.format == Format::Csv {
         csv_line(out, &COLUMNS.map(Some), form.escapes)?;
     }
     let (mut last, mut count) = (0, 0);
-    let Some(store) = store else { return Ok(count) };
     loop {
         let page = export::page(store, wanted, last, AT_ONCE).await?;
         for contact in &page {

@@ -8,7 +8,7 @@ use clap::builder::PossibleValuesParser;
 use serde::Serialize;
 
 use super::show::{self, Columns, cell, grouped};
-use super::{Context, Failure, Outcome, existing, if_there};
+use super::{Context, Failure, Outcome, existing};
 use crate::domain::job;
 use crate::store::Store;
 use crate::store::report::jobs::{Attempt, Job, LedgerLine};
@@ -31,10 +31,7 @@ pub(super) struct Listed {
 
 pub(super) async fn list(context: Context, args: Listed) -> Outcome {
     let config = context.load()?;
-    let rows = match if_there(&config).await? {
-        Some(store) => jobs::list(&store, args.state.as_deref(), args.limit).await?,
-        None => Vec::new(),
-    };
+    let rows = jobs::list(&existing(&config).await?, args.state.as_deref(), args.limit).await?;
     let empty = match args.state {
         Some(state) => format!("no job is in the state {state}"),
         None => "no jobs yet; the worker makes them of requests: unlockd requests".to_owned(),

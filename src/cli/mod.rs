@@ -8,6 +8,8 @@ mod account;
 mod backup;
 mod bars;
 mod check;
+mod columns;
+mod database;
 mod decide;
 mod demo;
 mod enqueue;
@@ -28,6 +30,7 @@ mod run;
 mod sandbox;
 mod show;
 mod wait;
+mod wanted;
 mod watch;
 mod whole_file;
 
@@ -37,8 +40,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub(crate) use self::database::{existing, open};
 use crate::config::{self, Config, Inputs, Overrides};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 
 /// Buys contact emails and phones through the Lensmor API, and never pays twice.
 #[derive(Parser)]
@@ -102,10 +106,10 @@ enum Command {
     )]
     Cancel(decide::Decision),
     /// Stop submitting; polling and settling go on
-    #[command(after_help = "Example:\n  unlockd pause --account default")]
+    #[command(after_help = "Examples:\n  unlockd pause --account default\n  unlockd pause --all")]
     Pause(decide::OfAccount),
     /// Continue, also what waited for credits or a key, or had expired
-    #[command(after_help = "Example:\n  unlockd resume --account default")]
+    #[command(after_help = "Examples:\n  unlockd resume --account default\n  unlockd resume --all")]
     Resume(decide::OfAccount),
     /// Decide on a job whose submission stayed in doubt
     Resolve(decide::Resolve),
@@ -184,38 +188,11 @@ impl Context {
     }
 }
 
-/// Opens the database that the configuration names.
-pub(crate) async fn open(config: &Config) -> Result<Store, StoreError> {
-    Store::open(&config.database, config.inbox.database.as_deref()).await
-}
-
-/// Opens the database for a command that lists; `None` when there is none yet, which is said.
-pub(crate) async fn if_there(config: &Config) -> Result<Option<Store>, Failure> {
-    if config.database.exists() {
-        return Ok(Some(open(config).await?));
-    }
-    say(&no_database(config));
-    Ok(None)
-}
-
-/// Opens the database for a command about something in it; exit code 3 when there is none yet.
-pub(crate) async fn existing(config: &Config) -> Result<Store, Failure> {
-    if config.database.exists() {
-        return Ok(open(config).await?);
-    }
-    Err(Failure::missing(no_database(config)))
-}
-
 /// Says something on standard error. The text may repeat what others wrote; its lines are ours.
 pub(crate) fn say(text: &str) {
     let lines: Vec<String> = text.lines().map(show::plain).collect();
     // Nobody may be left to read it, which is no reason to fail.
     let _ = writeln!(std::io::stderr(), "unlockd: {}", lines.join("\n"));
-}
-
-fn no_database(config: &Config) -> String {
-    let path = config.database.display();
-    format!("the database {path} does not exist yet; `unlockd run` and `unlockd enqueue` create it")
 }
 
 /// What it is, then examples, then everything there is: on every level.

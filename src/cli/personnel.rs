@@ -15,7 +15,7 @@ use self::pages::Pages;
 use super::account::{deps, key_of, named};
 use super::show::plural;
 use super::whole_file::WholeFile;
-use super::{Context, Failure, Outcome, open};
+use super::{Context, Failure, Outcome, existing};
 use crate::domain::listing::Listing;
 use crate::domain::{Action, Channel, EventId};
 
@@ -83,7 +83,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
         ))
     })?;
     key_of(&config, &account)?;
-    let deps = deps(open(&config).await?, &config).await?;
+    let deps = deps(existing(&config).await?, &config).await?;
     let pages = Pages {
         deps: &deps,
         account: &account,

@@ -9,10 +9,10 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::account::{deps, fresh_balance};
-use super::enqueue::{Understood, Wanted, differing};
 use super::ids::List;
 use super::show::{self, grouped};
-use super::{Context, Outcome, open};
+use super::wanted::{Understood, Wanted, differing};
+use super::{Context, Outcome, existing};
 use crate::config::Config;
 use crate::domain::Credits;
 use crate::domain::credits::Approval;
@@ -89,34 +89,24 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let config = context.load()?;
     let key = (args.wanted.account().to_owned(), args.wanted.dedupe_key().map(str::to_owned));
     let understood = args.wanted.understand(&config)?;
-    // Without a database nothing is known; --offline does not make one.
-    let store = match args.offline && !config.database.exists() {
-        true => None,
-        false => Some(open(&config).await?),
-    };
-    let mut plan = plan(&config, store.as_ref(), &understood).await?;
-    if let (Some(store), (account, Some(dedupe_key))) = (&store, &key) {
-        plan.dedupe_request_id = inbox::find_dedupe_key(store, account, dedupe_key).await?;
+    let store = existing(&config).await?;
+    let mut plan = plan(&config, &store, &understood).await?;
+    if let (account, Some(dedupe_key)) = &key {
+        plan.dedupe_request_id = inbox::find_dedupe_key(&store, account, dedupe_key).await?;
         if let Some(id) = plan.dedupe_request_id {
-            plan.dedupe_differs = differing(store, id, &understood.row).await?;
+            plan.dedupe_differs = differing(&store, id, &understood.row).await?;
         }
     }
     let account = &understood.request.account;
-    if let Some(store) = &store {
-        plan.is_paused = accounts::read(store.readers(), account).await?.paused_at.is_some();
-    }
-    match store {
-        Some(store) if args.offline => {
-            if let Some((at, balance)) = balances::last_balance(store.readers(), account).await? {
-                plan.balance(balance.total, None, at.into());
-            }
+    plan.is_paused = accounts::read(store.readers(), account).await?.paused_at.is_some();
+    if args.offline {
+        if let Some((at, balance)) = balances::last_balance(store.readers(), account).await? {
+            plan.balance(balance.total, None, at.into());
         }
-        Some(store) => {
-            let deps = deps(store, &config).await?;
-            let fresh = fresh_balance(&deps, account, "plan").await?;
-            plan.balance(fresh.balance.total, Some(fresh.purse.available()), fresh.taken_at);
-        }
-        None => {}
+    } else {
+        let deps = deps(store, &config).await?;
+        let fresh = fresh_balance(&deps, account, "plan").await?;
+        plan.balance(fresh.balance.total, Some(fresh.purse.available()), fresh.taken_at);
     }
     plan.lists = understood.lists;
     if args.json {
@@ -125,20 +115,13 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     show_plan(&plan)
 }
 
-async fn plan(
-    config: &Config,
-    store: Option<&Store>,
-    understood: &Understood,
-) -> Result<Plan, super::Failure> {
+async fn plan(config: &Config, store: &Store, understood: &Understood) -> Result<Plan, super::Failure> {
     let (request, contacts) = (&understood.request, understood.contacts());
-    let (mut known, mut price) = (HashMap::new(), prices(config).of(request.action));
-    if let Some(store) = store {
-        let json = serde_json::json!(contacts.valid).to_string();
-        let found = paid::had_or_in_flight(store.readers(), &request.account, request.action, json).await?;
-        known.extend(found.into_iter().map(|known| (known.personnel_id, known.in_flight)));
-        let seen = ledger::seen_price(store.readers(), &request.account, request.action).await?;
-        price = seen.unwrap_or(price);
-    }
+    let json = serde_json::json!(contacts.valid).to_string();
+    let found = paid::had_or_in_flight(store.readers(), &request.account, request.action, json).await?;
+    let known: HashMap<_, _> = found.into_iter().map(|known| (known.personnel_id, known.in_flight)).collect();
+    let seen = ledger::seen_price(store.readers(), &request.account, request.action).await?;
+    let price = seen.unwrap_or(prices(config).of(request.action));
     let approve_above = Credits(config.credits.approve_above);
     let direct = request.action.channel().is_none();
     let new = match direct {

@@ -8,7 +8,7 @@ use clap::builder::PossibleValuesParser;
 use serde::Serialize;
 
 use super::show::{self, Columns, cell, grouped};
-use super::{Context, Failure, Outcome, existing, if_there};
+use super::{Context, Failure, Outcome, existing};
 use crate::domain::request_state::State;
 use crate::store::Store;
 use crate::store::report::direct::ActionResult;
@@ -32,10 +32,8 @@ pub(super) struct Listed {
 
 pub(super) async fn list(context: Context, args: Listed) -> Outcome {
     let config = context.load()?;
-    let rows = match if_there(&config).await? {
-        Some(store) => requests::list(&store, args.status.as_deref(), args.limit).await?,
-        None => Vec::new(),
-    };
+    let store = existing(&config).await?;
+    let rows = requests::list(&store, args.status.as_deref(), args.limit).await?;
     let empty = match args.status {
         Some(status) => format!("no request has the status {status}"),
         None => "no requests yet; enqueue one: unlockd enqueue --event 139574 789 790".to_owned(),

@@ -8,8 +8,8 @@ use std::io::{self, IsTerminal, Write};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+pub(super) use super::columns::{clipped, width_of, wrapped};
 use crate::domain::Credits;
 pub(super) use crate::store::report::plural;
 use crate::store::report::{OutcomeCount, requests::Entry};
@@ -169,21 +169,6 @@ fn aligned<const N: usize>(
     Ok(())
 }
 
-/// Columns that a text takes: two for each sign of Chinese, Japanese and Korean, none for a combining one.
-pub(super) fn width_of(text: &str) -> usize {
-    UnicodeWidthStr::width(text)
-}
-
-/// As much of the text as fits into so many columns.
-pub(super) fn clipped(text: &str, columns: usize) -> &str {
-    let mut width = 0;
-    let end = text.char_indices().find(|(_, char)| {
-        width += char.width().unwrap_or(0);
-        width > columns
-    });
-    end.map_or(text, |(at, _)| &text[..at])
-}
-
 fn is_numeric<const N: usize>(rows: &[[String; N]], at: usize) -> bool {
     rows.iter().all(|row| row[at].is_empty() || row[at].parse::<i64>().is_ok())
 }
@@ -258,29 +243,6 @@ pub(super) fn plain(text: &str) -> String {
         }
     }
     plain
-}
-
-/// A line in pieces of at most `width`, cut between words where there are any; what follows the
-/// first piece is indented as it.
-pub(super) fn wrapped(line: &str, width: usize) -> Vec<String> {
-    let indent = " ".repeat(line.chars().take_while(|char| *char == ' ').count().min(width / 2));
-    let (mut pieces, mut rest) = (Vec::new(), line.to_owned());
-    while width_of(&rest) > width && width > 0 {
-        // At least one sign after the indent, also where it is wider than all there is.
-        let first = rest[indent.len()..].chars().next().map_or(0, char::len_utf8);
-        let end = clipped(&rest, width).len().max(indent.len() + first);
-        if end == rest.len() {
-            break;
-        }
-        let is_between_words = rest[end..].starts_with(' ');
-        let blank = rest[..end].rfind(' ').filter(|at| *at > indent.len() && !is_between_words);
-        let cut = blank.unwrap_or(end);
-        let tail = format!("{indent}{}", rest[cut..].trim_start());
-        rest.truncate(cut);
-        pieces.push(std::mem::replace(&mut rest, tail));
-    }
-    pieces.push(rest);
-    pieces
 }
 
 /// Whether the screen can be drawn on: a terminal that can move its cursor.

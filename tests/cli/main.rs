@@ -15,6 +15,7 @@ use serde_json::Value;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection};
 use unlockd::sandbox::{self, Options, Sandbox};
+use unlockd::store::Store;
 
 struct Town {
     dir: tempfile::TempDir,
@@ -38,6 +39,7 @@ async fn town_with(options: Options, config: &str) -> Town {
     let dir = tempfile::tempdir().expect("a directory");
     let api = format!("{CONFIG}\n{config}\n[api]\nbase_url = \"{}\"\n", sandbox.base_url());
     std::fs::write(dir.path().join("unlockd.toml"), api).expect("written");
+    Store::open(&dir.path().join("unlockd.db"), None).await.expect("a database");
     Town { dir, sandbox }
 }
 
@@ -175,7 +177,7 @@ fn strings(value: &Value, key: &str) -> Vec<String> {
 // ---- enqueue, adopt ----
 
 #[tokio::test(flavor = "multi_thread")]
-async fn enqueue_needs_no_worker_and_makes_the_database() {
+async fn enqueue_needs_no_worker() {
     let town = town().await;
     let said = town.ok(&["enqueue", "--event", "139574", "789", "788", "--reference", "crm-17"]);
     assert!(said.out.contains("request 1: 2 contacts"), "{}", said.out);
@@ -351,7 +353,85 @@ async fn listings_are_honest_when_there_is_nothing() {
         assert_eq!(town.ok(&[command, "--json"]).json(), Value::Array(vec![]), "{command}");
     }
     assert_eq!(town.ok(&["export", "--format", "jsonl"]).out, "");
-    assert!(!town.dir.path().join("unlockd.db").exists(), "looking makes no database");
+}
+
+/// `unlockd pause` in the wrong directory said "paused", while the worker elsewhere went on buying.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_run_demo_and_check_make_a_database() {
+    let town = town().await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = town.dir.path().join("unlockd.toml");
+    let text = std::fs::read_to_string(&config).expect("there");
+    std::fs::write(dir.path().join("unlockd.toml"), text).expect("written");
+    let commands: [&[&str]; 19] = [
+        &["pause"],
+        &["pause", "--all"],
+        &["resume"],
+        &["enqueue", "789"],
+        &["adopt", "321"],
+        &["cancel", "1"],
+        &["approve", "1"],
+        &["resolve", "1", "--write-off"],
+        &["requests"],
+        &["request", "1"],
+        &["jobs", "--json"],
+        &["export"],
+        &["audit"],
+        &["balance"],
+        &["explain", "1"],
+        &["plan", "--offline", "789"],
+        &["personnel", "--event", "1"],
+        &["health"],
+        &["watch"],
+    ];
+    for command in commands {
+        let said = said(program(dir.path()).args(command).output().expect("it starts")).with_code(3);
+        let path = dir.path().join("unlockd.db");
+        for part in [path.to_str().expect("text"), "--database", "unlockd.toml"] {
+            assert!(said.err.contains(part) && said.out.is_empty(), "{command:?} {part}: {}", said.err);
+        }
+        assert!(!path.exists(), "{command:?}");
+    }
+    said(program(dir.path()).arg("check").output().expect("it starts"));
+    assert!(dir.path().join("unlockd.db").exists());
+    assert!(town.sandbox.journal().iter().all(|call| call.method == "GET"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_of_another_user_is_named_with_its_mode_and_owner() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    let town = town().await;
+    let mode = |name: &str, mode| {
+        let path = town.dir.path().join(name);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("set");
+    };
+    let as_another = |arguments: &[&str]| {
+        let mut command = program(town.dir.path());
+        if rustix::process::geteuid().is_root() {
+            command.uid(65_534);
+        }
+        said(command.args(arguments).output().expect("it starts"))
+    };
+    mode("", 0o755);
+    // Who is not root is kept out of a file of their own.
+    mode("unlockd.db", if rustix::process::geteuid().is_root() { 0o600 } else { 0o200 });
+    let denied = as_another(&["request", "1"]).with_code(1).err;
+    assert!(denied.contains("permission denied") && denied.contains("unlockd.db, mode 0"), "{denied}");
+    assert!(denied.contains("owner ") && !denied.contains("not exist"), "{denied}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_says_who_goes_on_and_can_hold_all() {
+    let town = town().await;
+    let one = town.ok(&["pause"]).out;
+    assert!(one.contains("account default is paused") && one.contains("go on buying: spare"), "{one}");
+    let all = town.ok(&["pause", "--all"]).out;
+    assert!(all.contains("default is paused since") && all.contains("account spare is paused:"), "{all}");
+    assert!(!all.contains("go on"), "{all}");
+    assert_eq!(town.ok(&["resume", "--all", "--json"]).json().as_array().expect("an array").len(), 2);
+    assert!(!town.ok(&["plan", "--offline", "--account", "spare", "789"]).out.contains("is paused"));
+    town.run(&["pause", "--all", "--account", "spare"]).with_code(2);
 }
 
 const INBOX: &str = "id account action event_id task_id query max_pages reference max_credits created_at status \
@@ -642,13 +722,12 @@ async fn a_plan_is_what_enqueue_then_costs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_offline_plan_calls_nobody_and_makes_nothing() {
+async fn an_offline_plan_calls_nobody() {
     let town = town().await;
     let plan = town.ok(&["plan", "--offline", "--phones", "789", "788", "--json"]).json();
     assert_eq!((&plan["quoted_credits"], &plan["status"]), (&300.into(), &"accepted".into()));
     assert_eq!(plan["balance"], Value::Null);
     assert!(town.sandbox.journal().is_empty());
-    assert!(!town.dir.path().join("unlockd.db").exists());
     let over = town.ok(&["plan", "--offline", "--max-credits", "10", "789", "--json"]).json();
     assert_eq!(over["status"], "rejected");
     town.run(&["plan", "--offline"]).with_code(2);

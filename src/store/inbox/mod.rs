@@ -4,12 +4,14 @@
 //! is idempotent by its id; what the inbox shows lags behind `requests` for a moment, is marked so
 //! there, and is written again until it is done.
 
+mod enqueue;
 pub mod overrides;
 
 use crate::store::{Store, StoreError, Tx, sql};
 use serde_json::json;
 use sqlx::FromRow;
 
+pub use self::enqueue::{Enqueue, find_dedupe_key, insert};
 use crate::domain::Millis;
 use crate::domain::request::RawRow;
 use crate::domain::request_state::{self, Event, State};
@@ -244,65 +246,6 @@ pub async fn reject(store: &Store, id: i64, reason: String, now: Millis) -> Resu
             })
         })
         .await
-}
-
-/// A row to be written by `unlockd enqueue`, `adopt` and `demo`.
-#[derive(Clone, Debug, Default)]
-pub struct Enqueue {
-    pub account: String,
-    pub action: String,
-    pub event_id: Option<String>,
-    pub personnel_ids: Option<String>,
-    pub task_id: Option<String>,
-    pub query: Option<String>,
-    /// `None`: the table's default, one page.
-    pub max_pages: Option<u32>,
-    pub reference: Option<String>,
-    pub dedupe_key: Option<String>,
-    pub max_credits: Option<i64>,
-    pub approved: bool,
-}
-
-/// Writes an inbox row; `None` when its dedupe key is there already.
-pub async fn insert(store: &Store, row: Enqueue) -> Result<Option<i64>, StoreError> {
-    store
-        .inbox
-        .write(move |connection| {
-            Box::pin(async move {
-                Ok(sql::query_scalar(
-                    "insert into inbox (account, action, event_id, personnel_ids, task_id, reference, dedupe_key,
-                                        max_credits, approved, query, max_pages)
-                     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, coalesce($11, 1)) on conflict do nothing returning id",
-                )
-                .bind(row.account)
-                .bind(row.action)
-                .bind(row.event_id)
-                .bind(row.personnel_ids)
-                .bind(row.task_id)
-                .bind(row.reference)
-                .bind(row.dedupe_key)
-                .bind(row.max_credits)
-                .bind(i64::from(row.approved))
-                .bind(row.query)
-                .bind(row.max_pages)
-                .fetch_optional(connection)
-                .await?)
-            })
-        })
-        .await
-}
-
-/// The row that has a dedupe key.
-pub async fn find_dedupe_key(
-    store: &Store,
-    account: &str,
-    dedupe_key: &str,
-) -> Result<Option<i64>, StoreError> {
-    Ok(sql::query_scalar("select id from inbox where account = $1 and dedupe_key = $2")
-        .bind(account)
-        .bind(dedupe_key)
-        .fetch_optional(&store.inbox_readers)
-        .await?)
 }
 
 /// A number that changes when another program commits to the inbox or the state.

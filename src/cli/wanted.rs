@@ -1,0 +1,179 @@
+//! What `enqueue` and `plan` are asked for, and how it is understood.
+//!
+//! A row that the worker would reject is refused here, before it is written, by the same rules.
+
+use std::path::PathBuf;
+
+use super::{Failure, account, ids};
+use crate::config::Config;
+use crate::domain::request::{self, Contacts, RawRow, UnlockRequest, Wish};
+use crate::domain::same_request::differing_columns;
+use crate::domain::{AccountId, Action};
+use crate::store::inbox::{self, Enqueue};
+use crate::store::{Store, StoreError};
+
+/// What is asked for; `plan` takes the same.
+#[derive(clap::Args)]
+pub(super) struct Wanted {
+    /// Contact ids; `-` reads them from standard input
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
+    /// The event that the contacts belong to
+    #[arg(long, value_name = "ID")]
+    event: Option<String>,
+    /// Buy phones instead of emails
+    #[arg(long)]
+    phones: bool,
+    /// Unlock an event instead: full access to its lists (2,000 credits the first time)
+    #[arg(long, value_name = "ID", conflicts_with_all = ["ids", "event", "phones", "file"])]
+    unlock_event: Option<String>,
+    /// Search exhibitors by company name instead (50 credits for each page that finds something)
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["ids", "event", "phones", "file", "unlock_event"])]
+    search_companies: Option<String>,
+    /// Search the events at which a company exhibits instead; costs the same
+    #[arg(long, value_name = "NAME",
+        conflicts_with_all = ["ids", "event", "phones", "file", "unlock_event", "search_companies"])]
+    search_events: Option<String>,
+    /// Pages of a search to buy at most, 100 results each
+    #[arg(long, value_name = "N", conflicts_with_all = ["ids", "file", "unlock_event"])]
+    max_pages: Option<u32>,
+    /// One id a line, or CSV with a column personnel_id in any spelling; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The column of the file that holds the ids, when it is not called personnel_id
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["unlock_event", "search_companies", "search_events"])]
+    column: Option<String>,
+    /// Your own words, carried to every result
+    #[arg(long, value_name = "R")]
+    reference: Option<String>,
+    /// Enqueues once: the same request with this key again writes nothing, another one is refused
+    #[arg(long, value_name = "K")]
+    dedupe_key: Option<String>,
+    /// Never spend more than this on the request
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    max_credits: Option<i64>,
+    /// You confirm the cost: do not wait for an approval
+    #[arg(long)]
+    approve: bool,
+    /// The account that pays
+    #[arg(long, value_name = "A", default_value = "default")]
+    account: String,
+}
+
+/// A row that makes sense, and how it was understood.
+pub(super) struct Understood {
+    pub(super) row: Enqueue,
+    pub(super) request: UnlockRequest,
+    /// Ids as they were given, repeats included.
+    pub(super) given: usize,
+    /// The files that were read, and what of them was not taken.
+    pub(super) lists: Vec<ids::List>,
+}
+
+impl Understood {
+    pub(super) fn contacts(&self) -> &Contacts {
+        static NONE: Contacts = Contacts { valid: Vec::new(), invalid: Vec::new() };
+        match &self.request.wish {
+            Wish::Contacts { contacts, .. } | Wish::Adopt { contacts, .. } => contacts,
+            Wish::Event | Wish::Search { .. } => &NONE,
+        }
+    }
+}
+
+impl Wanted {
+    pub(super) fn account(&self) -> &str {
+        &self.account
+    }
+
+    pub(super) fn dedupe_key(&self) -> Option<&str> {
+        self.dedupe_key.as_deref()
+    }
+
+    /// Reads the ids and checks the row as the worker will.
+    pub(super) fn understand(self, config: &Config) -> Result<Understood, Failure> {
+        let (action, event_id, query) = self.what();
+        let ids::Collected { ids, lists } = match action.channel() {
+            Some(_) => {
+                ids::collect(&self.ids, self.file.as_deref(), self.column.as_deref()).map_err(|error| {
+                    Failure::usage(anyhow::anyhow!("{error:#}\nNothing was written and nothing is bought."))
+                })?
+            }
+            None => ids::Collected::default(),
+        };
+        let mut row = Enqueue {
+            account: self.account,
+            action: action.to_string(),
+            event_id,
+            personnel_ids: action.channel().map(|_| serde_json::json!(ids).to_string()),
+            task_id: None,
+            query,
+            max_pages: self.max_pages,
+            reference: self.reference,
+            dedupe_key: self.dedupe_key,
+            max_credits: self.max_credits,
+            approved: self.approve,
+        };
+        let request = parse(&row, config)?;
+        row.event_id = request.event_id.as_ref().map(ToString::to_string);
+        Ok(Understood { request, given: ids.len(), lists, row })
+    }
+
+    /// The action, its event, and its query.
+    fn what(&self) -> (Action, Option<String>, Option<String>) {
+        if let Some(event) = &self.unlock_event {
+            return (Action::UnlockEventContacts, Some(event.clone()), None);
+        }
+        let searches = [
+            (Action::SearchExhibitorCompanies, &self.search_companies),
+            (Action::SearchExhibitorEvents, &self.search_events),
+        ];
+        for (action, query) in searches {
+            if query.is_some() {
+                return (action, None, query.clone());
+            }
+        }
+        (contacts_action(self.phones), self.event.clone(), None)
+    }
+}
+
+pub(super) fn contacts_action(phones: bool) -> Action {
+    if phones { Action::UnlockContactPhones } else { Action::UnlockContactEmails }
+}
+
+/// The row as the worker will read it.
+fn raw(row: &Enqueue) -> RawRow {
+    RawRow {
+        account: row.account.clone(),
+        action: row.action.clone(),
+        event_id: row.event_id.clone(),
+        personnel_ids: row.personnel_ids.clone(),
+        task_id: row.task_id.clone(),
+        query: row.query.clone(),
+        max_pages: i64::from(row.max_pages.unwrap_or(1)),
+        max_credits: row.max_credits,
+        approved: row.approved.into(),
+        reference: row.reference.clone(),
+        dedupe_key: row.dedupe_key.clone(),
+    }
+}
+
+/// The columns in which a row that is there asks for something else.
+pub(super) async fn differing(
+    store: &Store,
+    id: i64,
+    row: &Enqueue,
+) -> Result<Vec<&'static str>, StoreError> {
+    let there = inbox::rows(store, &[id]).await?;
+    Ok(there.first().map(|there| differing_columns(&RawRow::from(there), &raw(row))).unwrap_or_default())
+}
+
+pub(super) fn parse(row: &Enqueue, config: &Config) -> Result<UnlockRequest, Failure> {
+    let accounts: Vec<AccountId> = config.accounts.keys().map(AccountId::trusted).collect();
+    account::named(config, &row.account).map_err(|Failure { code, error }| Failure {
+        code,
+        error: anyhow::anyhow!("{error:#}\nNothing was written and nothing is bought."),
+    })?;
+    request::parse(&raw(row), &accounts).map_err(|rejection| {
+        Failure::usage(anyhow::anyhow!("{rejection}\nNothing was written and nothing is bought."))
+    })
+}
