@@ -11,14 +11,27 @@ use super::credits::Credits;
 /// What one job of a window may have cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JobCharge {
-    /// Contacts that were unlocked: certainly paid for.
+    /// What it is booked with: paid at most.
+    pub charge: Credits,
+    /// Contacts that were unlocked: certainly paid for, if they are among what was charged.
     pub unlocked: usize,
-    /// Contacts that the task accepted: paid for at most.
-    pub accepted: usize,
-    /// What one contact was expected to cost.
+    /// What one contact was expected to cost; of several prices the mean.
     pub price: Credits,
+    /// What the cheapest contact was expected to cost.
+    pub lowest_price: Credits,
     /// The submission was written off, so whether it was charged is not known.
     pub unknown: bool,
+}
+
+impl JobCharge {
+    /// What is certainly paid.
+    fn at_least(&self) -> Credits {
+        self.lowest_price.times(self.unlocked).min(self.charge)
+    }
+
+    fn has_one_price(&self) -> bool {
+        self.lowest_price == self.price
+    }
 }
 
 /// The result of a window.
@@ -52,8 +65,8 @@ impl Verdict {
 
 /// Settles a window. A balance that could not be read is `None`, and the verdict `unknown`.
 pub fn audit(jobs: &[JobCharge], before: Option<Credits>, after: Option<Credits>) -> Settlement {
-    let expected_min = jobs.iter().map(|job| job.price.times(job.unlocked)).sum();
-    let expected_max = jobs.iter().map(|job| job.price.times(job.accepted.max(job.unlocked))).sum();
+    let expected_min = jobs.iter().map(JobCharge::at_least).sum();
+    let expected_max = jobs.iter().map(|job| job.charge).sum();
     let spent = before.zip(after).map(|(before, after)| before - after);
     let verdict = match spent {
         None => Verdict::Unknown,
@@ -73,18 +86,27 @@ pub fn audit(jobs: &[JobCharge], before: Option<Credits>, after: Option<Credits>
 /// estimates only, where too much is harmless, and said aloud.
 pub fn price_shown(jobs: &[JobCharge], settlement: &Settlement) -> Option<Credits> {
     let expected = jobs.first()?.price;
-    let comparable = jobs.iter().all(|job| job.price == expected && !job.unknown);
+    let comparable = jobs.iter().all(|job| job.price == expected && job.has_one_price() && !job.unknown);
     let spent = settlement.spent?.0;
     if !comparable || settlement.verdict == Verdict::Matched || spent <= 0 {
         return None;
     }
-    let total = |count: fn(&JobCharge) -> usize| jobs.iter().map(count).sum::<usize>() as i64;
-    let (accepted, unlocked) = (total(|job| job.accepted), total(|job| job.unlocked));
+    let contacts = |amount: Credits| amount.0 / expected.0.max(1);
+    let accepted: i64 = jobs.iter().map(|job| contacts(job.charge)).sum();
+    let unlocked: i64 = jobs.iter().map(|job| contacts(job.at_least())).sum();
     [accepted, unlocked]
         .into_iter()
         .find(|count| *count > 0 && spent % count == 0)
         .map(|count| Credits(spent / count))
         .filter(|price| *price != expected)
+}
+
+/// The price of one contact that a window confirms: every job had this one price, and the balance matches.
+pub fn price_confirmed(jobs: &[JobCharge], settlement: &Settlement) -> Option<Credits> {
+    let price = jobs.first()?.price;
+    let is_bought_at = |job: &JobCharge| job.has_one_price() && job.price == price && job.charge >= price;
+    let is_confirmed = settlement.verdict == Verdict::Matched && settlement.expected_min > Credits::ZERO;
+    (is_confirmed && jobs.iter().all(is_bought_at)).then_some(price)
 }
 
 #[cfg(test)]
@@ -94,7 +116,8 @@ mod tests {
     use super::*;
 
     fn job(unlocked: usize, accepted: usize) -> JobCharge {
-        JobCharge { unlocked, accepted, price: Credits(15), unknown: false }
+        let price = Credits(15);
+        JobCharge { charge: price.times(accepted), unlocked, price, lowest_price: price, unknown: false }
     }
 
     fn verdict(jobs: &[JobCharge], spent: i64) -> Verdict {
@@ -131,6 +154,46 @@ mod tests {
     }
 
     #[test]
+    fn contacts_at_two_prices_match_when_all_of_the_charge_is_gone() {
+        let charge = Credits(25);
+        let two =
+            JobCharge { charge, unlocked: 2, price: Credits(13), lowest_price: Credits(10), unknown: false };
+        let table = [
+            (25, Verdict::Matched),
+            (26, Verdict::Overspent),
+            (20, Verdict::Matched),
+            (19, Verdict::Underspent),
+        ];
+        for (spent, expected) in table {
+            assert_eq!(verdict(&[two], spent), expected, "{spent}");
+        }
+        let one = JobCharge { unlocked: 1, ..two };
+        assert_eq!(verdict(&[one], 10), Verdict::Matched, "the other one failed, and was refunded");
+        assert_eq!(shown_by(&[two], 26), None, "no price is learned from two");
+        let settlement = audit(&[two], Some(Credits(25)), Some(Credits::ZERO));
+        assert_eq!(price_confirmed(&[two], &settlement), None);
+    }
+
+    #[test]
+    fn a_price_is_confirmed_when_every_job_had_it_and_the_balance_matches() {
+        let confirmed = |jobs: &[JobCharge], spent: i64| {
+            price_confirmed(jobs, &audit(jobs, Some(Credits(1_000)), Some(Credits(1_000 - spent))))
+        };
+        let other = JobCharge {
+            charge: Credits(20),
+            unlocked: 1,
+            price: Credits(20),
+            lowest_price: Credits(20),
+            unknown: false,
+        };
+        assert_eq!(confirmed(&[job(2, 2), job(1, 1)], 45), Some(Credits(15)));
+        assert_eq!(confirmed(&[job(2, 2)], 31), None, "the balance does not match");
+        assert_eq!(confirmed(&[job(2, 2), other], 50), None, "two prices");
+        assert_eq!(confirmed(&[job(2, 2), job(0, 0)], 30), None, "one bought nothing");
+        assert_eq!(confirmed(&[job(0, 2)], 30), None, "nothing is certain");
+    }
+
+    #[test]
     fn each_verdict_has_its_word() {
         let verdicts = [Verdict::Matched, Verdict::Underspent, Verdict::Overspent, Verdict::Unknown];
         assert_eq!(verdicts.map(Verdict::as_str), ["matched", "underspent", "overspent", "unknown"]);
@@ -153,7 +216,7 @@ mod tests {
 
     #[test]
     fn jobs_that_cannot_be_compared_show_no_price() {
-        let elsewhere = JobCharge { price: Credits(20), ..job(5, 5) };
+        let elsewhere = JobCharge { price: Credits(20), lowest_price: Credits(20), ..job(5, 5) };
         assert_eq!(shown_by(&[job(10, 10), elsewhere], 300), None, "two prices");
         let written_off = JobCharge { unknown: true, ..job(0, 10) };
         assert_eq!(shown_by(&[written_off], 200), None, "perhaps nothing was charged");
@@ -161,6 +224,25 @@ mod tests {
     }
 
     proptest! {
+        /// However the prices are, and whichever of the contacts that failed are refunded.
+        #[test]
+        fn what_was_charged_and_perhaps_refunded_always_matches(
+            contacts in prop::collection::vec((1..100_i64, any::<bool>(), any::<bool>()), 1..20),
+        ) {
+            let charge: i64 = contacts.iter().map(|(price, _, _)| price).sum();
+            let refunded: i64 =
+                contacts.iter().filter(|(_, failed, back)| *failed && *back).map(|(price, _, _)| price).sum();
+            let count = contacts.len() as i64;
+            let job = JobCharge {
+                charge: Credits(charge),
+                unlocked: contacts.iter().filter(|(_, failed, _)| !failed).count(),
+                price: Credits((charge + count - 1) / count),
+                lowest_price: Credits(contacts.iter().map(|(price, _, _)| *price).min().unwrap_or_default()),
+                unknown: false,
+            };
+            prop_assert_eq!(verdict(&[job], charge - refunded), Verdict::Matched);
+        }
+
         #[test]
         fn a_settlement_does_not_depend_on_the_order_of_jobs(
             jobs in prop::collection::vec((0..50_usize, 0..50_usize), 0..10), spent in -100..5_000_i64,

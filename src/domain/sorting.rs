@@ -45,6 +45,8 @@ pub struct Sorting {
     pub not_found: bool,
     /// To be paid for.
     pub chargeable: Vec<PersonnelId>,
+    /// What each of them costs, in the same order.
+    prices: Vec<Credits>,
     /// Unlocked already, or being unlocked: the value is in the profile.
     pub had: Vec<PersonnelId>,
     /// Those of `had` whose profile may be locked as yet, since they are being unlocked.
@@ -67,6 +69,7 @@ impl Sorting {
             too_little: false,
             not_found: false,
             chargeable: vec![],
+            prices: vec![],
             had: vec![],
             unlocking: vec![],
             in_vain: vec![],
@@ -81,8 +84,7 @@ impl Sorting {
 
     /// Takes contacts as chargeable without asking: each was just seen locked.
     pub fn with_locked(mut self, contacts: Vec<PersonnelId>) -> Sorting {
-        let cost = self.price.times(contacts.len());
-        self.charge(contacts, cost);
+        self.charge(contacts, self.price);
         self
     }
 
@@ -108,26 +110,30 @@ impl Sorting {
     /// Everything leaves the batch, to be read from profiles: whoever is locked comes back.
     pub fn read_instead(&mut self) {
         self.had.append(&mut self.chargeable);
+        self.prices.clear();
         self.cost = Credits::ZERO;
     }
 
     /// Takes contacts out of the batch although they would be charged: somebody was charged for each a
     /// moment ago, which may show late.
     pub fn set_aside_in_vain(&mut self, contacts: &[PersonnelId]) {
-        let before = self.chargeable.len() as i64;
-        let in_vain: Vec<_> = self.chargeable.extract_if(.., |id| contacts.contains(id)).collect();
-        self.had.extend_from_slice(&in_vain);
-        self.in_vain.extend(in_vain);
-        // Rounded up: what is held may overstate, never understate.
-        let left = self.chargeable.len() as i64;
-        self.cost = Credits((self.cost.0 * left + before - 1) / before.max(1));
+        let priced: Vec<_> = self.chargeable.drain(..).zip(self.prices.drain(..)).collect();
+        for (id, price) in priced {
+            if contacts.contains(&id) {
+                self.had.push(id.clone());
+                self.in_vain.push(id);
+            } else {
+                self.chargeable.push(id);
+                self.prices.push(price);
+            }
+        }
+        self.cost = self.prices.iter().copied().sum();
     }
 
     /// Goes without asking: everything is taken to cost the expected price.
     pub fn ask_nothing(&mut self) {
         while let Some(group) = self.open.pop() {
-            let full = self.price.times(group.len());
-            self.charge(group, full);
+            self.charge(group, self.price);
         }
     }
 
@@ -151,12 +157,12 @@ impl Sorting {
             // The API says item by item what is missing, and charges nothing for it.
             Quote::NotFound => {
                 self.not_found = true;
-                self.charge(group, full);
+                self.charge(group, self.price);
             }
-            Quote::Costs(cost) if cost == full => self.charge(group, cost),
+            Quote::Costs(cost) if cost == full => self.charge(group, self.price),
             Quote::Unhelpful(reason) => {
                 self.unhelpful = Some(reason);
-                self.charge(group, full);
+                self.charge(group, self.price);
             }
             // One contact alone tells the price. For a group another price and a gap look the same: 10
             // for two may be 5 each, or one at 10 beside one that was paid for.
@@ -185,9 +191,22 @@ impl Sorting {
         self.open.push(group);
     }
 
-    fn charge(&mut self, mut group: Vec<PersonnelId>, cost: Credits) {
+    fn charge(&mut self, mut group: Vec<PersonnelId>, price: Credits) {
+        self.cost = self.cost + price.times(group.len());
+        self.prices.extend(std::iter::repeat_n(price, group.len()));
         self.chargeable.append(&mut group);
-        self.cost = self.cost + cost;
+    }
+
+    /// What one contact costs; of several prices the mean. Rounded up: an estimate may overstate, never
+    /// understate.
+    pub fn price_each(&self) -> Credits {
+        let contacts = self.chargeable.len().max(1) as i64;
+        Credits(self.cost.0.saturating_add(contacts - 1) / contacts)
+    }
+
+    /// What the cheapest contact costs.
+    pub fn lowest_price(&self) -> Credits {
+        self.prices.iter().copied().min().unwrap_or_default()
     }
 }
 
@@ -271,12 +290,23 @@ mod tests {
     }
 
     #[test]
-    fn a_share_that_is_no_whole_number_is_rounded_up() {
-        let mut sorting = Sorting::new(ids(0..3), Credits(15));
-        sorting.answer(Quote::Unhelpful("system_error"));
-        sorting.cost = Credits(46);
+    fn of_two_prices_the_mean_is_rounded_up_and_each_contact_keeps_its_own() {
+        let mut sorting = Sorting::new(ids(0..2), Credits(15));
+        for cost in [25, 10, 15] {
+            sorting.answer(Quote::Costs(Credits(cost)));
+        }
+        assert_eq!(
+            (sorting.cost, sorting.price_each(), sorting.lowest_price()),
+            (Credits(25), Credits(13), Credits(10))
+        );
         sorting.set_aside_in_vain(&ids(0..1));
-        assert_eq!(sorting.cost, Credits(31));
+        assert_eq!(
+            (sorting.cost, sorting.lowest_price()),
+            (Credits(15), Credits(15)),
+            "the one at 10 has left"
+        );
+        sorting.read_instead();
+        assert_eq!((sorting.cost, sorting.price_each()), (Credits::ZERO, Credits::ZERO));
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl Answered {
         let booked_at = now.plus(-1);
         booking::write(&mut *connection, &mut job, &books.answered(used), booked_at).await?;
         if used > Credits::ZERO {
-            job.price = Some(used);
+            (job.price, job.lowest_price) = (Some(used), Some(used));
         }
         let result = if used > Credits::ZERO { "accepted" } else { "nothing_chargeable" };
         let end = AttemptEnd { result, status: Some(201), ..AttemptEnd::default() };

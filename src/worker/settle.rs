@@ -120,19 +120,14 @@ fn other_price(
     settlement: &Settlement,
     estimates: &[(Action, Credits)],
 ) -> Option<(Action, Credits)> {
-    let (action, first) = charges.first()?;
+    let (action, _) = charges.first()?;
     let same = charges.iter().all(|(other, _)| other == action);
     let jobs: Vec<JobCharge> = charges.iter().map(|(_, charge)| *charge).collect();
-    let confirmed = settlement.verdict == Verdict::Matched
-        && settlement.expected_min > Credits::ZERO
-        && jobs.iter().all(|job| job.price == first.price && job.accepted > 0);
-    let shown = match confirmed {
-        true => Some(first.price),
-        false => reconcile::price_shown(&jobs, settlement),
-    };
+    let confirmed = reconcile::price_confirmed(&jobs, settlement);
+    let shown = confirmed.or_else(|| reconcile::price_shown(&jobs, settlement));
     let estimate = estimates.iter().find(|(of, _)| of == action).map(|(_, price)| *price);
     // A top-up looks like a lower price; only a precheck that the balance confirms is believed then.
-    let believed = |price: &Credits| confirmed || estimate.is_none_or(|estimate| *price > estimate);
+    let believed = |price: &Credits| confirmed.is_some() || estimate.is_none_or(|estimate| *price > estimate);
     shown.filter(|price| same && Some(*price) != estimate && believed(price)).map(|price| (*action, price))
 }
 

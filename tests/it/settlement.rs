@@ -1,5 +1,6 @@
 //! Expected against spent.
 
+use unlockd::sandbox::Channel;
 use unlockd::store::credits::settlements;
 
 use crate::support::{Setup, Town, good_ids, refs};
@@ -84,6 +85,53 @@ async fn another_price_is_noticed_and_used_for_later_estimates() {
         assert_eq!(town.verdicts().await[1], (20, "matched".to_owned()));
         town.check().await;
     }
+}
+
+/// One contact at 10 and one at 15: the mean is 13, and 13 a contact explains neither 25 nor one of them.
+#[tokio::test]
+async fn a_batch_with_two_prices_is_settled_by_its_charge() {
+    // One question a minute, so that the price can change between the two.
+    let mut town = Setup::default().sandbox(|options| options.rate_limit = 2).build().await;
+    town.allowed.price_differs = true;
+    let request = town.insert(None, &["101", "102"]).await;
+    for price in [12, 10, 15, 12] {
+        town.sandbox.set_price(Channel::Email, price);
+        town.tick(60_000).await;
+    }
+    let (price, lowest_price, cost): (i64, i64, i64) =
+        town.one("select price, lowest_price, cost from jobs").await;
+    assert_eq!((price, lowest_price, cost), (13, 10, 25), "{}", town.dump().await);
+    // What the two have cost in truth: 10 and 15, and not 12 each.
+    town.sandbox.spend(1);
+    town.finish_all().await;
+    assert_eq!(town.verdicts().await, [(25, "matched".to_owned())]);
+    assert_eq!(town.number("select sum(credits) from ledger where entry = 'charge'").await, 25);
+    let shared = town.number(&format!("select committed_credits from requests where id = {request}")).await;
+    assert_eq!(shared, 25, "no more than was held");
+    assert_eq!(town.number("select count(*) from prices").await, 0, "two prices are none to learn");
+    town.check().await;
+}
+
+/// A call of an older version at two prices: nothing says which, so none is taken for certain.
+#[tokio::test]
+async fn calls_from_before_the_lowest_price_was_kept_have_one_that_is_never_too_high() {
+    let mut town = Town::new().await;
+    town.insert(None, &["101", "102"]).await;
+    town.finish_all().await;
+    town.kill();
+    town.user("update jobs set price = 13, cost = 25").await;
+    town.user(
+        "insert into jobs (account, action, state, price, cost, created_at, finished_at)
+         select account, action, state, 15, 15, created_at, finished_at from jobs
+         union all select account, action, state, null, null, created_at, finished_at from jobs",
+    )
+    .await;
+    town.user("alter table jobs drop column lowest_price").await;
+    town.user("delete from _sqlx_migrations where version = 111").await;
+    town.start().await;
+    let lowest: Vec<(Option<i64>,)> = town.all("select lowest_price from jobs order by id").await;
+    assert_eq!(lowest, [(Some(1),), (Some(15),), (None,)]);
+    town.check().await;
 }
 
 #[tokio::test]

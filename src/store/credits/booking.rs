@@ -25,6 +25,7 @@ pub async fn read(connection: &mut Tx, job: &Job) -> Result<Books, StoreError> {
     Ok(Books {
         cost: job.cost.unwrap_or_default(),
         price,
+        // The mean: approvals are checked against it, and a charge may not be above what was approved.
         lowest_price: price,
         charged: charged(&mut *connection, job.id).await?,
         unanswered_calls,

@@ -111,8 +111,8 @@ pub async fn charges_of_window(
     connection: &mut Tx,
     window_id: i64,
 ) -> Result<Vec<(Action, JobCharge)>, StoreError> {
-    let rows: Vec<(String, i64, i64, i64, bool)> = sql::query_as(
-        "select j.action, coalesce(j.price, 0),
+    let rows: Vec<(String, i64, i64, i64, i64, bool)> = sql::query_as(
+        "select j.action, coalesce(j.price, 0), coalesce(j.lowest_price, j.price, 0),
                 (select count(distinct i.personnel_id) from items i
                  where i.job_id = j.id and j.state <> 'lost'
                    and ((i.outcome in ('delivered', 'no_value') and i.source is not 'profile')
@@ -129,11 +129,10 @@ pub async fn charges_of_window(
     .await?;
     Ok(rows
         .into_iter()
-        .filter_map(|(action, price, unlocked, charged, unknown)| {
-            let price = Credits(price.max(1));
-            let accepted = usize::try_from(charged / price.0).unwrap_or(0);
-            let unlocked = usize::try_from(unlocked).unwrap_or(0).min(accepted);
-            Some((Action::parse(&action)?, JobCharge { unlocked, accepted, price, unknown }))
+        .filter_map(|(action, price, lowest_price, unlocked, charge, unknown)| {
+            let [charge, price, lowest_price] = [charge, price, lowest_price].map(Credits);
+            let unlocked = usize::try_from(unlocked).unwrap_or(0);
+            Some((Action::parse(&action)?, JobCharge { charge, unlocked, price, lowest_price, unknown }))
         })
         .collect())
 }
@@ -194,7 +193,7 @@ pub async fn charged_by_others(
     let (unlocked, charged, held): (i64, i64, i64) = sql::query_as(
         "with opening as (select asked_at, taken_at from balance_snapshots
                           where account = $1 and taken_at <= $3 order by id desc limit 1),
-              others as (select j.id, coalesce(j.price, 0) as price, o.asked_at,
+              others as (select j.id, coalesce(j.lowest_price, j.price, 0) as price, o.asked_at,
                                 coalesce((select max(a.started_at) from attempts a where a.job_id = j.id), 0)
                                     >= o.taken_at as is_later
                          from jobs j, opening o

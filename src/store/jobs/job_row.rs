@@ -35,6 +35,7 @@ pub(in crate::store) struct Row {
     doubt_since: Option<i64>,
     parked_balance: Option<i64>,
     price: Option<i64>,
+    lowest_price: Option<i64>,
     cost: Option<i64>,
     window_id: Option<i64>,
 }
@@ -69,6 +70,7 @@ impl TryFrom<Row> for Job {
             doubt_since: row.doubt_since.map(Millis),
             parked_balance: row.parked_balance.map(Credits),
             price: row.price.map(Credits),
+            lowest_price: row.lowest_price.map(Credits),
             cost: row.cost.map(Credits),
             window_id: row.window_id,
         })
@@ -108,7 +110,8 @@ macro_rules! select_jobs {
         concat!(
             "select id, account, action, event_id, task_id, state, state_reason, poll_count, next_poll_at, \
              created_at, submitted_at, finished_at, version, adopted, contacts, due_at, failures, looks, \
-             no_effect_looks, evidence, doubt_since, parked_balance, price, cost, window_id from jobs ",
+             no_effect_looks, evidence, doubt_since, parked_balance, price, lowest_price, cost, window_id \
+             from jobs ",
             $rest
         )
     };

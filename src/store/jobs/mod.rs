@@ -41,6 +41,8 @@ pub struct Job {
     pub doubt_since: Option<Millis>,
     pub parked_balance: Option<Credits>,
     pub price: Option<Credits>,
+    /// What the cheapest of its contacts costs.
+    pub lowest_price: Option<Credits>,
     pub cost: Option<Credits>,
     pub window_id: Option<i64>,
 }
@@ -158,7 +160,7 @@ pub async fn save(connection: &mut Tx, job: &Job) -> Result<(), StoreError> {
         "update jobs set task_id = $3, state = $4, state_reason = $5, poll_count = $6, next_poll_at = $7,
                 submitted_at = $8, finished_at = $9, contacts = $10, due_at = $11, failures = $12, looks = $13,
                 no_effect_looks = $14, evidence = $15, doubt_since = $16, parked_balance = $17, price = $18,
-                cost = $19, window_id = $20, version = version + 1
+                cost = $19, window_id = $20, lowest_price = $21, version = version + 1
          where id = $1 and version = $2",
     )
     .bind(job.id.0)
@@ -181,6 +183,7 @@ pub async fn save(connection: &mut Tx, job: &Job) -> Result<(), StoreError> {
     .bind(job.price.map(|credits| credits.0))
     .bind(job.cost.map(|credits| credits.0))
     .bind(job.window_id)
+    .bind(job.lowest_price.map(|credits| credits.0))
     .execute(connection)
     .await?;
     exactly_one(result, "the job")

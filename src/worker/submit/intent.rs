@@ -19,7 +19,6 @@ use crate::worker::Deps;
 use crate::worker::balance::with_limits;
 use crate::worker::doubt::unanswered::book_unread;
 use crate::worker::gate::Permit;
-use crate::worker::submit::each;
 
 /// What the intent's transaction decided.
 pub(in crate::worker) enum Intent {
@@ -38,7 +37,7 @@ pub(in crate::worker) async fn commit_intent(
     body_digest: &str,
 ) -> Result<Intent, StoreError> {
     let now = deps.clock.now();
-    let price = each(sorting);
+    let (price, lowest_price) = (sorting.price_each(), sorting.lowest_price());
     let approve_above = Credits(deps.config().credits.approve_above);
     let mut attempt = Attempt {
         request_id: permit.request_id.to_string(),
@@ -64,7 +63,8 @@ pub(in crate::worker) async fn commit_intent(
                 }
                 attempt.balance_before = ledger::opening_balance(&mut *connection, &job.account).await?;
                 job.apply(Event::SendStarted, now)?;
-                (job.price, job.cost, job.due_at) = (Some(price), Some(attempt.cost), None);
+                (job.price, job.lowest_price) = (Some(price), Some(lowest_price));
+                (job.cost, job.due_at) = (Some(attempt.cost), None);
                 attempts::begin_attempt(&mut *connection, job.id, &attempt, now).await?;
                 let books = booking::read(&mut *connection, &job).await?;
                 booking::write(&mut *connection, &mut job, &books.sent(), now).await?;

@@ -140,11 +140,12 @@ async fn advance(deps: &Deps, gate: &Gate, job: &Job, restored: bool) -> Result<
     }
     match credits::admit(sorting.cost, purse.as_ref(), now) {
         Admission::ReadBalance => return read_balance(deps, gate, "before_submission").await,
-        Admission::Wait(reason) => return hold(deps, job, reason, (Some(each(&sorting)), None)).await,
+        Admission::Wait(reason) => return hold(deps, job, reason, (Some(sorting.price_each()), None)).await,
         // The API knows better: somebody else has spent since the balance was read.
         Admission::Go if sorting.too_little => {
             let known = purse.as_ref().map(|purse| purse.balance);
-            return hold(deps, job, WaitReason::InsufficientCredits, (Some(each(&sorting)), known)).await;
+            return hold(deps, job, WaitReason::InsufficientCredits, (Some(sorting.price_each()), known))
+                .await;
         }
         Admission::Go => {}
     }
@@ -158,12 +159,6 @@ async fn advance(deps: &Deps, gate: &Gate, job: &Job, restored: bool) -> Result<
         return Ok(Report::at(now.plus(DISK_LOOK_EVERY_MS)));
     }
     send(deps, gate, job, sorting).await
-}
-
-/// What one contact costs. Rounded up: what is held may overstate, never understate.
-pub(in crate::worker) fn each(sorting: &Sorting) -> Credits {
-    let contacts = sorting.chargeable.len().max(1) as i64;
-    Credits((sorting.cost.0 + contacts - 1) / contacts)
 }
 
 /// How often a full disk is looked at again, in milliseconds.
