@@ -101,17 +101,19 @@ pub(super) fn balance(bytes: &[u8]) -> Result<Balance, Broken> {
 }
 
 /// A balance is documented as a number; a fraction is cut off downwards, so that it never allows
-/// what it does not cover.
+/// what it does not cover. One that makes no sense is no answer.
 pub(super) fn credits(value: &Value) -> Result<Credits, Broken> {
     /// Up to here a float holds every whole number.
     const EXACT: f64 = 9_007_199_254_740_992.0;
-    if let Some(whole) = value.as_i64() {
-        return Ok(Credits(whole));
+    let credits = match (value.as_i64(), value.as_f64()) {
+        (Some(whole), _) => Credits(whole),
+        (None, Some(number)) if number.abs() <= EXACT => Credits(number.floor() as i64),
+        _ => return broken("a figure is not a number of credits"),
+    };
+    if credits.is_absurd() {
+        return broken("a figure of credits makes no sense");
     }
-    match value.as_f64() {
-        Some(number) if number.abs() <= EXACT => Ok(Credits(number.floor() as i64)),
-        _ => broken("a balance is not a number of credits"),
-    }
+    Ok(credits)
 }
 
 // ---- precheck ------------------------------------------------------------------------------
@@ -130,6 +132,9 @@ pub(super) fn quote(bytes: &[u8]) -> Result<Quote, Broken> {
     let flag = |value: &Option<Value>| value.as_ref().and_then(Value::as_bool);
     let reason = body.reason_code.as_ref().and_then(Value::as_str).unwrap_or_default();
     let credits = body.credits.as_ref().and_then(Value::as_i64).filter(|credits| *credits > 0).map(Credits);
+    if credits.is_some_and(Credits::is_absurd) {
+        return broken("a figure of credits makes no sense");
+    }
     let refused = flag(&body.allowed) == Some(false);
     Ok(match (flag(&body.should_charge), reason, credits) {
         (Some(false), "already_unlocked", _) => Quote::NothingToPay,
@@ -298,6 +303,8 @@ mod tests {
             r#"{"totalBalance":null}"#,
             r#"{"totalBalance":"38050"}"#,
             r#"{"totalBalance":1e300}"#,
+            r#"{"totalBalance":1000000000001}"#,
+            r#"{"totalBalance":9223372036854775807}"#,
             r#"{"totalBalance":99999999999999999999}"#,
             r#"{"totalBalance":1,"giftBalance":"x"}"#,
             "[]",
@@ -355,7 +362,9 @@ mod tests {
         assert_eq!(reason(unsupported), Quote::Unhelpful("unsupported_action"));
         let odd = r#"{"allowed":false,"should_charge":false,"credits":0,"reason_code":"jane@acme.example"}"#;
         assert_eq!(reason(odd), Quote::Unhelpful("no known reason"));
-        for bad in ["", "[]", "true", "<html>", "[true,true,15,\"ok\"]"] {
+        let absurd =
+            r#"{"allowed":true,"should_charge":true,"credits":9223372036854775807,"reason_code":"ok"}"#;
+        for bad in ["", "[]", "true", "<html>", "[true,true,15,\"ok\"]", absurd] {
             assert!(quote(bad.as_bytes()).is_err(), "{bad}");
         }
     }

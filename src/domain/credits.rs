@@ -19,6 +19,20 @@ pub struct Credits(pub i64);
 impl Credits {
     pub const ZERO: Credits = Credits(0);
 
+    /// No figure of credits that makes sense is above this. What the API says beyond it is trouble, and
+    /// nothing is booked above it: so no sum of a database leaves the whole numbers.
+    pub const MOST: Credits = Credits(1_000_000_000_000);
+
+    /// Whether a figure from outside makes no sense.
+    pub fn is_absurd(self) -> bool {
+        self.0.unsigned_abs() > Credits::MOST.0.unsigned_abs()
+    }
+
+    /// This figure, or the most that is booked.
+    pub fn bookable(self) -> Credits {
+        self.clamp(Credits(-Credits::MOST.0), Credits::MOST)
+    }
+
     /// This price for `count` contacts; saturates instead of wrapping.
     pub fn times(self, count: usize) -> Credits {
         Credits(self.0.saturating_mul(i64::try_from(count).unwrap_or(i64::MAX)))
@@ -197,6 +211,17 @@ mod tests {
         let texts = [0, 999, 1_000, -1_234_567].map(|credits| Credits(credits).to_string());
         assert_eq!(texts, ["0", "999", "1,000", "-1,234,567"]);
         assert_eq!(format!("{:>6}", Credits(1_500)), " 1,500");
+    }
+
+    #[test]
+    fn figures_beyond_a_trillion_make_no_sense() {
+        let most = Credits::MOST.0;
+        assert_eq!(
+            [most, -most, most + 1, -most - 1, i64::MIN].map(|credits| Credits(credits).is_absurd()),
+            [false, false, true, true, true]
+        );
+        let bookable = [7, i64::MAX, i64::MIN].map(|credits| Credits(credits).bookable().0);
+        assert_eq!(bookable, [7, most, -most]);
     }
 
     fn purse() -> Purse {

@@ -309,6 +309,40 @@ async fn a_hold_is_released_once_however_often_it_is_asked_for() {
     town.check().await;
 }
 
+/// As an older version may have left a job, or as the API says: sums stay whole numbers, and later bookings go on.
+#[tokio::test]
+async fn an_absurd_figure_is_booked_within_bounds_and_stops_no_later_booking() {
+    let mut town = Town::new().await;
+    let request = town.insert(None, &["101"]).await;
+    town.finish_all().await;
+    let absurd = Booking {
+        charge: Credits(i64::MAX),
+        shares: vec![(RequestId(request), Credits(i64::MAX))],
+        ..Booking::default()
+    };
+    for _ in 0..3 {
+        let job = jobs::read(town.store().readers(), JobId(1)).await.expect("readable").expect("a job");
+        let absurd = absurd.clone();
+        town.store()
+            .write(move |c| {
+                Box::pin(async move { booking::write(c, &mut { job }, &absurd, Millis(1)).await })
+            })
+            .await
+            .expect("written");
+    }
+    let charged = town.number("select sum(credits) from ledger where entry = 'charge'").await;
+    let shared = town.number("select committed_credits from requests").await;
+    assert_eq!((charged, shared), (15 + 3 * Credits::MOST.0, 15 + 3 * Credits::MOST.0));
+    town.insert(None, &["102"]).await;
+    town.finish_all().await;
+    assert_eq!(
+        town.number("select sum(credits) from ledger where job_id = 2 and entry = 'charge'").await,
+        15
+    );
+    town.user("update requests set committed_credits = 15").await;
+    town.check().await;
+}
+
 /// String literals of the store's sources that are whole statements.
 fn statements() -> Vec<String> {
     let mut found = Vec::new();

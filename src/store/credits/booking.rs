@@ -2,7 +2,9 @@
 //!
 //! What is booked is decided in [`crate::domain::booking`]; [`read`] gives it what is booked so far, and
 //! [`write()`] writes what it says, in the transaction of the answer or finding that it follows from. The
-//! entries themselves are private to this file, so nothing else can move credits.
+//! entries themselves are private to this file, so nothing else can move credits. None is above
+//! [`Credits::MOST`], also where a row of an older version holds such a figure: a sum that left the whole
+//! numbers would stop every later booking.
 
 use serde_json::json;
 
@@ -59,13 +61,13 @@ pub async fn write(
         Settles::Nowhere => job.window_id = None,
     }
     if booking.hold > Credits::ZERO {
-        add(&mut *connection, job, "hold", booking.hold, now).await?;
+        add(&mut *connection, job, "hold", booking.hold.bookable(), now).await?;
     }
     if booking.release_hold {
         release(&mut *connection, job, now).await?;
     }
     if booking.charge > Credits::ZERO {
-        add(&mut *connection, job, "charge", booking.charge, now).await?;
+        add(&mut *connection, job, "charge", booking.charge.bookable(), now).await?;
     }
     add_to_shares(connection, &booking.shares).await
 }
@@ -117,6 +119,8 @@ async fn add_to_shares(connection: &mut Tx, shares: &[(RequestId, Credits)]) -> 
     if shares.is_empty() {
         return Ok(());
     }
+    let shares: Vec<_> =
+        shares.iter().map(|(request_id, credits)| (request_id, credits.bookable())).collect();
     sql::query(
         "update requests set committed_credits = committed_credits + paid.credits
          from (select value->>0 as id, value->>1 as credits from json_each($1)) as paid
