@@ -1,4 +1,4 @@
-//! `unlockd check`: is everything in place? One line for each thing, with the mend for what is wrong.
+//! `unlockd check`: is everything in place? One line for each thing, with the fix for what is wrong.
 //!
 //! Costs no credits: the one call it makes for each account reads the balance. Never shows a key,
 //! only its fingerprint.
@@ -99,8 +99,8 @@ async fn database(findings: &mut Findings, config: &Config) -> Option<Store> {
     let store = match open(config).await {
         Ok(store) => store,
         Err(error) => {
-            let mend = "see that the directory exists and is writable, and that the file is a database of this version";
-            findings.fail("database", error.to_string(), mend, 1);
+            let fix = "see that the directory exists and is writable, and that the file is a database of this version";
+            findings.fail("database", error.to_string(), fix, 1);
             return None;
         }
     };
@@ -252,7 +252,7 @@ fn clock(findings: &mut Findings, account: &AccountId, ahead_ms: Option<i64>) {
     let check = format!("clock by {account}");
     let apart = show::span(ahead_ms.abs());
     if ahead_ms.abs() < CLOCKS_APART_MS {
-        return findings.ok(check, "agrees with the API's to some seconds");
+        return findings.ok(check, "within a few seconds of the API's");
     }
     let direction = if ahead_ms > 0 { "behind" } else { "ahead of" };
     let detail = format!("this machine's clock is {apart} {direction} the API's");

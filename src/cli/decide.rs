@@ -164,7 +164,7 @@ pub(super) async fn resume(context: Context, args: OfAccount) -> Outcome {
 fn told(account: &AccountId, resumed: &Resumed) -> (Value, String) {
     let mut did = Vec::new();
     if resumed.was_paused {
-        did.push("it is not paused any more".to_owned());
+        did.push("resumed".to_owned());
     }
     if resumed.key_was_refused {
         did.push("its refused key is tried again".to_owned());
@@ -176,7 +176,7 @@ fn told(account: &AccountId, resumed: &Resumed) -> (Value, String) {
         did.push(format!("{} that expired will be polled again", plural(resumed.expired_jobs as i64, "job")));
     }
     if did.is_empty() {
-        did.push("nothing was held up".to_owned());
+        did.push("it was not paused, and nothing waited".to_owned());
     }
     let value = json!({
         "account": account,

@@ -1,4 +1,4 @@
-//! What `unlockd check` has found: one line for each thing, with the mend for what is wrong.
+//! What `unlockd check` has found: one line for each thing, with a suggested fix.
 //!
 //! For people a table, for programs a JSON array. The exit code is the highest of what failed; a
 //! warning alone is no failure.
@@ -24,8 +24,9 @@ pub(super) struct Finding {
     /// False only for what fails.
     ok: bool,
     detail: String,
-    /// What to do about it, when it is not well.
-    mend: Option<String>,
+    /// What to do about it. Programs know it as `mend`, the word of the first edition.
+    #[serde(rename = "mend")]
+    fix: Option<String>,
     #[serde(skip)]
     code: u8,
 }
@@ -42,9 +43,9 @@ impl Findings {
         &mut self,
         check: impl Into<String>,
         detail: impl Into<String>,
-        mend: impl Into<String>,
+        fix: impl Into<String>,
     ) {
-        self.add(check, Level::Warn, detail, Some(mend.into()), 0);
+        self.add(check, Level::Warn, detail, Some(fix.into()), 0);
     }
 
     /// Something wrong whose description says what to do.
@@ -56,10 +57,10 @@ impl Findings {
         &mut self,
         check: impl Into<String>,
         detail: impl Into<String>,
-        mend: impl Into<String>,
+        fix: impl Into<String>,
         code: u8,
     ) {
-        self.add(check, Level::Fail, detail, Some(mend.into()), code);
+        self.add(check, Level::Fail, detail, Some(fix.into()), code);
     }
 
     fn add(
@@ -67,11 +68,11 @@ impl Findings {
         check: impl Into<String>,
         level: Level,
         detail: impl Into<String>,
-        mend: Option<String>,
+        fix: Option<String>,
         code: u8,
     ) {
         let (check, detail, ok) = (check.into(), detail.into(), level != Level::Fail);
-        self.0.push(Finding { check, level, ok, detail, mend, code });
+        self.0.push(Finding { check, level, ok, detail, fix, code });
     }
 }
 
@@ -87,9 +88,9 @@ pub(super) fn tell(findings: &[Finding], json: bool) -> Outcome {
                 Level::Warn => "warn",
                 Level::Fail => "FAIL",
             };
-            let mend = finding.mend.as_ref().map(|mend| format!(". Mend: {mend}")).unwrap_or_default();
+            let fix = finding.fix.as_ref().map(|fix| format!(". Fix: {fix}")).unwrap_or_default();
             let detail = show::plain(&finding.detail);
-            writeln!(out, "{word:4}  {:width$}  {detail}{mend}", finding.check)?;
+            writeln!(out, "{word:4}  {:width$}  {detail}{fix}", finding.check)?;
         }
     }
     match findings.iter().map(|finding| finding.code).max() {
@@ -97,7 +98,7 @@ pub(super) fn tell(findings: &[Finding], json: bool) -> Outcome {
         Some(code) => {
             let count = findings.iter().filter(|finding| !finding.ok).count() as i64;
             let problems = show::plural(count, "problem");
-            let error = anyhow::anyhow!("{problems} found; nothing was changed or bought by looking");
+            let error = anyhow::anyhow!("{problems} found (this check changes nothing)");
             Err(Failure { code, error })
         }
     }

@@ -101,7 +101,7 @@ enum Command {
     Approve(decide::Decision),
     /// Cancel what of a request was not sent yet
     #[command(
-        after_help = "Example:\n  unlockd cancel 12\n\nWhat was sent goes on to its end, since it may be paid for; \
+        after_help = "Example:\n  unlockd cancel 12\n\nContacts already sent are followed to the end, since they may be charged; \
                       what proves to have had no effect is not sent again."
     )]
     Cancel(decide::Decision),
@@ -123,7 +123,7 @@ enum Command {
     Purge(purge::Args),
     /// Copy the database, beside a running worker or without one
     Backup(backup::Args),
-    /// Is everything in place? With the mend for what is not
+    /// Is everything in place? With a suggested fix for what is not
     Check(check::Args),
     /// Exit 0 when the running daemon is well: for container health checks
     Health(health::Args),

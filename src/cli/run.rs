@@ -68,7 +68,7 @@ impl Daemon {
     async fn run(self, until_idle: bool) -> Outcome {
         let Some(lease) = wait_for_lease(&self.store, &self.clock, &self.stop).await? else { return Ok(()) };
         tracing::info!(version = env!("CARGO_PKG_VERSION"), database = %self.config.database.display(),
-            base_url = self.config.api.base_url, "unlockd has the database and starts");
+            base_url = self.config.api.base_url, "started; database lock acquired");
         let deps = Arc::new(Deps::new(self.store, self.clock, lease.token, self.config).await?);
         if lease.restored {
             tracing::warn!(
@@ -183,7 +183,7 @@ fn stop_on_signals(signals: &Signals) -> std::io::Result<()> {
     let (stop, signals) = (stop_signals()?, signals.clone());
     tokio::spawn(async move {
         stop.await;
-        tracing::info!("told to stop; finishing what is in flight");
+        tracing::info!("stopping: finishing calls in flight");
         signals.stop();
     });
     Ok(())

@@ -34,13 +34,13 @@ pub(super) async fn answer(State(site): State<Arc<Site>>) -> Response {
     }
 }
 
-/// Everything as it is now. A process without `worker` waits to take over, and leaves the figures to
+/// Everything as it is now. A process without `worker` is on standby, and leaves the figures to
 /// the one that has the database.
 pub async fn render(store: &Store, worker: Option<&Deps>) -> Result<String, StoreError> {
     let scrape = Scrape::default();
     let version = [env!("CARGO_PKG_VERSION").to_owned()];
     scrape.gauges(("unlockd_build_info", "The running version; always 1."), ["version"], [(version, 1)]);
-    let active = ("unlockd_active", "1: this process has the database; 0: it waits to take over.");
+    let active = ("unlockd_active", "1: this process has the database; 0: it is on standby.");
     scrape.gauges(active, [], [([], i64::from(worker.is_some()))]);
     if let Some(deps) = worker {
         let heartbeat =

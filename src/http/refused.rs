@@ -50,7 +50,7 @@ impl Refused {
             }
             Refused::AnotherFigure(expected) => (
                 StatusCode::UNPROCESSABLE_ENTITY,
-                "Another figure",
+                "The amount does not match",
                 format!(
                     "To confirm, type the figure that is shown: {}. Go back to try again",
                     number(expected)

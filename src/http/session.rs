@@ -72,7 +72,7 @@ pub(super) enum SignInError {
     NoToken,
     #[error("the token cannot be checked: {0}")]
     BadToken(String),
-    #[error("that is not the token")]
+    #[error("wrong token")]
     Wrong,
     #[error("too many wrong tokens: nobody can sign in for {minutes} min; the command line works")]
     LockedOut { minutes: i64 },

@@ -103,7 +103,7 @@ fact("a_wrong_token_opens_nothing_and_a_wrong_number_spends_nothing", {}, async 
   await visitor.signIn();
   visitor.expects(/status of 422/);
   await approve(visitor, waiting, "1801");
-  await visitor.heading("Another figure");
+  await visitor.heading("The amount does not match");
   assert.match(await visitor.text("main"), /type the figure that is shown: 1,800.*nothing is spent/);
   await page.goto(`/requests/${waiting}`);
   await visitor.heading(`Request ${waiting}: awaiting approval`);

@@ -106,7 +106,7 @@ async fn when_somebody_else_spends_meanwhile_a_person_decides() {
     assert_eq!(town.posts().len(), 1);
     assert_eq!(town.status(request).await, "accepted");
     let evidence: (Option<String>,) = town.one("select evidence from jobs").await;
-    assert!(evidence.0.expect("evidence").contains("500 credits left the balance unexplained"));
+    assert!(evidence.0.expect("evidence").contains("dropped by 500 credits that no other job explains"));
     town.check().await;
 }
 

@@ -33,7 +33,7 @@ async fn files_are_private_and_a_shared_inbox_is_open_to_its_group_only() {
 }
 
 #[tokio::test]
-async fn a_database_that_others_can_read_is_refused_with_the_mend() {
+async fn a_database_that_others_can_read_is_refused_with_the_fix() {
     let mut town = Town::new().await;
     town.kill();
     let path = town.database();

@@ -40,7 +40,7 @@ enum Asked {
 }
 
 impl Pages<'_> {
-    /// Reads a page: waits for the rate limit, and tries again what a second try may mend.
+    /// Reads a page: waits for the rate limit, and tries again what a second try may fix.
     pub(super) async fn read(&self, number: u32) -> Result<PersonnelPage, Failure> {
         let mut failures = 0;
         loop {

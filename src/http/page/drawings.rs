@@ -21,7 +21,7 @@ const TOP: i64 = 24;
 /// Snapshots that are drawn at most; a busy account takes thousands a day.
 const SNAPSHOTS_AT_MOST: u32 = 5_000;
 
-/// How far a request is: delivered, ended otherwise, open. The words beside it say the same.
+/// How far a request is: delivered, failed or skipped, open. The words beside it say the same.
 pub(super) fn bar(delivered: i64, otherwise: i64, all: i64) -> Markup {
     let (first, second) = shares(delivered, otherwise, all);
     html! {

@@ -135,7 +135,7 @@ pub(super) fn approval(look: &Look<'_>, request: &Request, account: Option<&Acco
                 div { dt { "Free after, at least" } dd { (known(free.map(|free| free - rest))) } }
             }
             @if free.is_some_and(|free| free < rest) {
-                p .hint { "It does not fit into what is free: what does not fit waits for credits, unsent." }
+                p .hint { "Not enough free credits: the rest waits until you top up." }
             }
             div .acts {
                 (forms::spending(look, act, &format!("approve-{id}"), "Approve", quoted))

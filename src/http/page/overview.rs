@@ -123,7 +123,7 @@ fn sentence(facts: &Facts) -> (&'static str, &'static str, String) {
         open => format!("{} jobs are running or waiting", number(open)),
     };
     if !facts.ills.is_empty() {
-        return ("bad", "\u{2715}", "Not well: paid work may stand still.".to_owned());
+        return ("bad", "\u{2715}", "Problem: purchases may be stopped.".to_owned());
     }
     match facts.needs.total() {
         0 if open == 0 => ("good", "\u{2713}", "All is well, and nothing is left to do.".to_owned()),
@@ -153,8 +153,8 @@ fn money(look: &Look<'_>, account: &Account, doubt: InDoubt, is_named: bool) -> 
                             &format!("read-balance-{}", account.account), "Read now"))
                     }
                 }
-                div { dt { "Held" } dd { (number(account.held)) small { "for answers to come" } } }
-                div { dt { "Floor" } dd { (number(config.credits.min_balance)) small { "never spent" } } }
+                div { dt { "Reserved" } dd { (number(account.held)) small { "for calls in flight" } } }
+                div { dt { "Minimum kept" } dd { (number(config.credits.min_balance)) small { "credits.min_balance" } } }
                 div {
                     dt { "Spent today" }
                     dd { (number(account.spent_today)) small { @match account.daily_limit {
@@ -165,7 +165,7 @@ fn money(look: &Look<'_>, account: &Account, doubt: InDoubt, is_named: bool) -> 
                 div .doubt[doubt.jobs > 0] {
                     dt { "In doubt" }
                     dd {
-                        @if doubt.jobs == 0 { "0" small { "nothing unknown" } } @else {
+                        @if doubt.jobs == 0 { "0" small { "no lost answers" } } @else {
                             a href="/jobs?state=in_doubt" { "\u{2264} " (number(doubt.credits)) }
                             small { @if doubt.contacts > 0 { (plural(doubt.contacts, "contact")) } @else { (plural(doubt.jobs, "job")) } }
                         }

@@ -42,7 +42,7 @@ pub(super) async fn page(
             (bar(request.delivered, request.contacts - request.delivered - request.pending, request.contacts))
             p .counts {
                 (number(request.delivered)) " delivered, " (number(request.contacts - request.delivered - request.pending))
-                " ended otherwise, " (number(request.pending)) " open, of " (number(request.contacts))
+                " failed or skipped, " (number(request.pending)) " open, of " (number(request.contacts))
             }
         }
         @if request.status == "awaiting_approval" {
@@ -86,7 +86,7 @@ fn waits(look: &Look<'_>, request: &Request, explained: &Explanation) -> Markup 
             section #waits aria-labelledby="waits-title" {
                 h2 #waits-title { "What it waits for" }
                 @if !explained.worker_running { p .problem { "No worker is running: nothing goes on until one does." } }
-                @if explained.waits.is_empty() { p .calm { "Nothing holds it up; it is about to move." } }
+                @if explained.waits.is_empty() { p .calm { "Ready; it starts in a moment." } }
                 ul { @for wait in &explained.waits { li {
                     (visible(&wait.what))
                     @if let Some(since) = wait.since { ", since " (ago(since, look.now)) }

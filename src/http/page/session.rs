@@ -35,7 +35,7 @@ pub(super) fn why_read_only(look: &Look<'_>) -> Markup {
                 " and start unlockd again. The command line can do all of it."
             },
             Visitor::BadToken(reason) => p .hint {
-                "Nobody can sign in: " (reason) ". Mend the file; it is read again at once."
+                "Nobody can sign in: " (reason) ". Fix the file; it is read again at once."
             },
         }
     }
@@ -57,7 +57,7 @@ pub(in crate::http) fn sign_in(look: &Look<'_>, is_private: bool, problem: Optio
                     label for="token" { "Token" }
                     input #token name="token" type="password" required autocomplete="current-password"
                         aria-describedby="token-hint";
-                    p #token-hint .hint { "What the file that " code { "http.token_file" } " names holds." }
+                    p #token-hint .hint { "The contents of the file named by " code { "http.token_file" } "." }
                     button type="submit" .primary { "Sign in" }
                 }
                 @if !is_private {

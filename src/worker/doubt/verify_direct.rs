@@ -146,13 +146,13 @@ async fn look_at_search(
     job.no_effect_looks = if quiet { job.no_effect_looks + 1 } else { 0 };
     let evidence = match gone {
         Some((least, _)) if least >= cost => {
-            format!("{least} credits left the balance unexplained: it was probably charged, and its results are lost; sending it again pays again")
+            format!("the balance dropped by {least} credits that no other job explains: it was probably charged, and its results are lost; sending it again pays again")
         }
         Some((Credits(0), Credits(0))) => {
             "nothing left the balance: it was not carried out, or it found nothing; sending it again costs at most what it says".to_owned()
         }
         Some((least, most)) => {
-            format!("{least} to {most} credits left the balance unexplained; a search costs {cost}")
+            format!("the balance dropped by {least} to {most} credits that no other job explains; a search costs {cost}")
         }
         None => "no balance from before: nothing can be said".to_owned(),
     };

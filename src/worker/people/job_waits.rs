@@ -31,7 +31,7 @@ pub(in crate::worker) async fn job_wait(
             ..blank
         },
         ("queued", None) => Wait {
-            what: format!("job {id}{} is about to be sent", size(job)),
+            what: format!("job {id}{} is ready; it is sent next", size(job)),
             since: Some(job.created_at),
             next_try_at: job.due_at,
             needs_person: key_refused,
