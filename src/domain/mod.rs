@@ -5,13 +5,14 @@
 //! shell. Time comes in as [`Millis`], randomness as a number between 0 and 1.
 //!
 //! In the order in which one inbox row meets them: [`request`] reads the row
-//! and [`id_list`] the ids in it, each by [`id_text`] ([`same_request`] tells a repeat from another one), [`credits`] says what it
-//! may cost and whether that may be spent now, [`request_state`] and [`job`] own the states of a request and
-//! of a remote task (drawn in [`moves`]), [`failure`]
+//! and [`id_list`] the ids in it, each by [`id_text`] ([`same_request`] tells a repeat from another one),
+//! [`credits`] says what it may cost and whether that may be spent now, [`request_state`], [`item`] and [`job`]
+//! own the states of a request, of its contacts and of a remote task (drawn in [`moves`]), [`failure`]
 //! says what a failed call means, [`pacing`] says when the next call is due, [`rate`] whether the limit lets
 //! it go and [`turns`] which goes first, [`division`], [`task`] and
 //! [`outcome`] read what the API said about each contact, [`doubt`] weighs the evidence about a
-//! submission whose answer was lost, [`sorting`] finds the contacts that need not be paid for,
+//! submission whose answer was lost, [`profile_wait`] says how long a profile is waited for,
+//! [`sorting`] finds the contacts that need not be paid for,
 //! [`direct`] is about the actions that have no contacts, [`listing`] reads an event's people page by
 //! page, [`booking`] says what each of these means in credits, and [`reconcile`] compares credits expected
 //! with credits gone.
@@ -26,12 +27,14 @@ pub mod failure;
 pub mod id_list;
 pub mod id_text;
 pub mod ids;
+pub mod item;
 pub mod job;
 pub mod listing;
 pub mod moves;
 pub mod needs;
 pub mod outcome;
 pub mod pacing;
+pub mod profile_wait;
 pub mod rate;
 pub mod reconcile;
 pub mod rejected;

@@ -3,6 +3,10 @@
 //! Tasks are read by [`super::task`], the groups of a submission by [`super::division`]. A contact counts
 //! as delivered only when it is unlocked and the email (or phone) is there.
 
+mod kind;
+
+pub use kind::Kind;
+
 use super::ids::ContactValue;
 pub use super::task::{ItemStatus, Reading, TaskItem, TaskStatus, TaskView, read};
 
@@ -63,21 +67,25 @@ impl Outcome {
         "expired",
     ];
 
-    pub fn name(&self) -> &'static str {
+    pub fn kind(&self) -> Kind {
         match self {
-            Outcome::Delivered { .. } => "delivered",
-            Outcome::NoValue => "no_value",
-            Outcome::Failed { .. } => "failed",
-            Outcome::Unresolved => "unresolved",
-            Outcome::NotReturned => "not_returned",
-            Outcome::Invalid => "invalid",
-            Outcome::Missing => "missing",
-            Outcome::Unlinked => "unlinked",
-            Outcome::Rejected { .. } => "rejected",
-            Outcome::Cancelled => "cancelled",
-            Outcome::Lost => "lost",
-            Outcome::Expired => "expired",
+            Outcome::Delivered { .. } => Kind::Delivered,
+            Outcome::NoValue => Kind::NoValue,
+            Outcome::Failed { .. } => Kind::Failed,
+            Outcome::Unresolved => Kind::Unresolved,
+            Outcome::NotReturned => Kind::NotReturned,
+            Outcome::Invalid => Kind::Invalid,
+            Outcome::Missing => Kind::Missing,
+            Outcome::Unlinked => Kind::Unlinked,
+            Outcome::Rejected { .. } => Kind::Rejected,
+            Outcome::Cancelled => Kind::Cancelled,
+            Outcome::Lost => Kind::Lost,
+            Outcome::Expired => Kind::Expired,
         }
+    }
+
+    pub fn name(&self) -> &'static str {
+        self.kind().as_str()
     }
 
     /// The API's own code for a failure, as sent.

@@ -6,8 +6,11 @@
 //! where reading every profile would cost a call for each contact; and an API that would charge a
 //! contact again is never sent one that is known to be unlocked.
 
+use std::collections::BTreeSet;
+
 use super::credits::Credits;
 use super::ids::PersonnelId;
+use super::item::Why;
 
 /// What a precheck says about a group of contacts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +97,18 @@ impl Sorting {
         self.unlocking.clear();
         self.in_vain.clear();
         self
+    }
+
+    /// The contacts that need not be paid for, each with the reason why its profile is read.
+    pub fn why_had(&self) -> Vec<(PersonnelId, Why)> {
+        let unlocking: BTreeSet<&PersonnelId> = self.unlocking.iter().collect();
+        let in_vain: BTreeSet<&PersonnelId> = self.in_vain.iter().collect();
+        let why = |id: &PersonnelId| match (unlocking.contains(id), in_vain.contains(id)) {
+            (true, _) => Why::Unlocking,
+            (false, true) => Why::PaidBefore,
+            (false, false) => Why::AlreadyUnlocked,
+        };
+        self.had.iter().map(|id| (id.clone(), why(id))).collect()
     }
 
     /// Counts a question that could not be asked; returns how often that happened in a row.

@@ -1,0 +1,128 @@
+//! When a contact's profile is read again, and what follows when it stays locked.
+//!
+//! Each reading costs a call of the rate limit, so the pauses between them grow.
+
+use super::ids::Millis;
+use super::item::Why;
+
+/// The pause after `reads` readings without a result: 5 s, 10 s, 20 s and so on, at most ten minutes. A
+/// contact that never leaves "processing" takes about 150 calls in the day until it is given up.
+pub fn pause_ms(reads: u32) -> i64 {
+    (5_000 << reads.min(7)).min(600_000)
+}
+
+/// How long the pauses of so many readings were together.
+fn waited_ms(reads: u32) -> i64 {
+    let growing: i64 = (0..reads.min(8)).map(pause_ms).sum();
+    growing + i64::from(reads.saturating_sub(8)) * pause_ms(8)
+}
+
+/// A contact that was set aside, and whose profile is locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Locked {
+    pub why: Why,
+    /// Since when that is so: `unlocking` counts from the first precheck that said it.
+    pub since: Millis,
+    pub reads: u32,
+    /// It was paid for a moment ago: the charge, and what it unlocked, may show late.
+    pub was_paid: bool,
+    /// The database is an older copy, so an unlock of ours may be under way that is not known here.
+    pub is_restored: bool,
+}
+
+/// How long a locked profile is waited for, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How late an effect may show.
+    pub lag_ms: i64,
+    /// How long a task may take before it is given up.
+    pub give_up_ms: i64,
+}
+
+/// What follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    LookAgain,
+    /// It is not unlocked: it is sent after all.
+    Send,
+    /// It was being unlocked for too long.
+    GiveUp,
+}
+
+impl Locked {
+    /// Whether it is waited for any longer. One that is being unlocked is waited for as long again as it was
+    /// before; example: prechecks have said so for two minutes, so it is sent (and prechecked once more) when
+    /// its profile has stayed locked for another two.
+    pub fn judge(self, limits: Limits, now: Millis) -> Verdict {
+        let in_all_ms = now.since(self.since);
+        let is_unlocking = self.why == Why::Unlocking;
+        if is_unlocking && in_all_ms >= limits.give_up_ms {
+            return Verdict::GiveUp;
+        }
+        let (waited_ms, patience_ms) = match is_unlocking {
+            // `since` counts from the first precheck, so the readings say how much of it is this time's.
+            true => (waited_ms(self.reads), limits.lag_ms.max(in_all_ms - waited_ms(self.reads))),
+            false => (in_all_ms, if self.is_restored { limits.lag_ms } else { 0 }),
+        };
+        match self.was_paid || waited_ms < patience_ms {
+            true => Verdict::LookAgain,
+            false => Verdict::Send,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { lag_ms: 120_000, give_up_ms: 3_600_000 };
+
+    fn locked(why: Why, reads: u32) -> Locked {
+        Locked { why, since: Millis(0), reads, was_paid: false, is_restored: false }
+    }
+
+    #[test]
+    fn the_pauses_double_up_to_ten_minutes() {
+        let pauses: Vec<i64> = (0..10).map(|reads| pause_ms(reads) / 1_000).collect();
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 600, 600, 600]);
+        assert_eq!(pause_ms(u32::MAX), 600_000);
+        let waited: Vec<i64> = [0, 1, 2, 7, 8, 9, 11].map(|reads| waited_ms(reads) / 1_000).into();
+        assert_eq!(waited, [0, 5, 15, 635, 1_235, 1_835, 3_035]);
+    }
+
+    #[test]
+    fn one_that_was_called_unlocked_is_sent_at_once_if_it_is_locked() {
+        for why in [Why::AlreadyUnlocked, Why::PaidBefore] {
+            assert_eq!(locked(why, 0).judge(LIMITS, Millis(0)), Verdict::Send);
+        }
+        let paid = Locked { was_paid: true, ..locked(Why::PaidBefore, 3) };
+        assert_eq!(paid.judge(LIMITS, Millis(9_000_000)), Verdict::LookAgain);
+    }
+
+    #[test]
+    fn in_an_older_copy_it_is_waited_for_as_long_as_an_effect_may_take_to_show() {
+        let restored = Locked { is_restored: true, ..locked(Why::AlreadyUnlocked, 0) };
+        assert_eq!(restored.judge(LIMITS, Millis(119_999)), Verdict::LookAgain);
+        assert_eq!(restored.judge(LIMITS, Millis(120_000)), Verdict::Send);
+    }
+
+    #[test]
+    fn one_that_is_being_unlocked_is_waited_for_as_long_again_as_before() {
+        // The first time: readings at 0, 5, 15, 35, 75 and 155 s.
+        let first = |reads: u32, at_s: i64| locked(Why::Unlocking, reads).judge(LIMITS, Millis(at_s * 1_000));
+        assert_eq!([first(0, 0), first(4, 75)], [Verdict::LookAgain; 2]);
+        assert_eq!(first(5, 155), Verdict::Send);
+        // The second time: prechecks have said so for 155 s before.
+        assert_eq!([first(0, 155), first(5, 310)], [Verdict::LookAgain, Verdict::Send]);
+        assert_eq!(first(5, 311), Verdict::LookAgain, "one second more than before");
+        assert_eq!([first(8, 3_599), first(8, 3_600)], [Verdict::LookAgain, Verdict::GiveUp]);
+    }
+
+    #[test]
+    fn one_that_is_being_unlocked_for_too_long_is_given_up_even_if_it_was_paid_for() {
+        let paid = Locked { was_paid: true, ..locked(Why::Unlocking, 0) };
+        assert_eq!(paid.judge(LIMITS, Millis(3_600_000)), Verdict::GiveUp);
+        let other = Locked { was_paid: true, ..locked(Why::AlreadyUnlocked, 0) };
+        assert_eq!(other.judge(LIMITS, Millis(3_600_000)), Verdict::LookAgain);
+    }
+}
