@@ -52,10 +52,10 @@
 //! told, [`worker::notify`] sends webhooks, [`worker::erase`] and [`store::sqlite::backup`] look after what was
 //! bought.
 //!
-//! [`domain::job`] owns every state in between; [`store`] is the only module with SQL, [`clock`] the only one
-//! that reads the time, [`worker::gate`] the only door to the API. [`http`] shows it all to people and
-//! monitors, [`metrics`] counts what this process does. [`sandbox`] imitates the vendor and shares
-//! no code with the rest; [`failpoint`] lets tests kill the process at any step.
+//! [`domain::request_state`], [`domain::item`] and [`domain::job`] own every state in between; [`store`] is the
+//! only module with SQL, [`clock`] the only one that reads the time, [`worker::gate`] the only door to the API.
+//! [`http`] shows it all to people and monitors, [`metrics`] counts what this process does. [`sandbox`]
+//! imitates the vendor and shares no code with the rest; [`failpoint`] lets tests kill the process at any step.
 
 pub mod api;
 pub mod cli;

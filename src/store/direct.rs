@@ -6,7 +6,11 @@
 use crate::store::{Reads, StoreError, Tx, sql};
 
 use crate::domain::direct::Direct;
+use crate::domain::item::{Event, State};
+use crate::domain::outcome::{Kind, Source};
 use crate::domain::{AccountId, Action, Credits, EventId, JobId, Millis};
+use crate::store::items::item_row::{items, select_items};
+use crate::store::items::moves::{Moved, move_all, save};
 
 /// What a job without contacts asks for; `None` when nothing of it is left to be sent.
 pub async fn wish(readers: &Reads, job_id: JobId) -> Result<Option<Direct>, StoreError> {
@@ -36,18 +40,16 @@ pub async fn assign_oldest_page(
     account: &AccountId,
     action: Action,
     job_id: JobId,
+    now: Millis,
 ) -> Result<(), StoreError> {
-    sql::query(
-        "update items set state = 'assigned', job_id = $3
-         where id = (select id from items where state = 'waiting' and account = $1 and action = $2
-                     order by id limit 1)",
-    )
+    let rows = sql::query_as(select_items!(
+        "where state = 'waiting' and account = $1 and action = $2 order by id limit 1"
+    ))
     .bind(account.as_str())
     .bind(action.as_str())
-    .bind(job_id.0)
-    .execute(connection)
+    .fetch_all(&mut *connection)
     .await?;
-    Ok(())
+    move_all(connection, &items(rows)?, Event::Batched { job_id }, now).await
 }
 
 /// Keeps what a call brought, for each item that waits for it. Only the first has cost something;
@@ -89,33 +91,31 @@ pub async fn add_to_result(connection: &mut Tx, job_id: JobId, semantics: &str) 
     Ok(())
 }
 
-/// Settles the items of a call. `outcome` is `delivered` or `no_value`; `source` says whether it was
-/// bought (`task`) or there already (`profile`).
+/// Settles the items of a call: delivered from `source`, which says whether it was bought (`task`) or there
+/// already (`profile`), or without a value.
 pub async fn finish(
     connection: &mut Tx,
     job_id: JobId,
-    outcome: &str,
-    source: Option<&str>,
+    source: Option<Source>,
     now: Millis,
 ) -> Result<(), StoreError> {
-    sql::query(
-        "update items set state = 'done', outcome = $2, source = $3, read_at = null, resolved_at = $4
-         where job_id = $1 and state in ('assigned', 'reading')",
-    )
-    .bind(job_id.0)
-    .bind(outcome)
-    .bind(source)
-    .bind(now.0)
-    .execute(connection)
-    .await?;
-    Ok(())
+    let rows = sql::query_as(select_items!("where job_id = $1 and state in ('assigned', 'reading')"))
+        .bind(job_id.0)
+        .fetch_all(&mut *connection)
+        .await?;
+    let outcome = if source.is_some() { Kind::Delivered } else { Kind::NoValue };
+    let moved: Vec<Moved> = items(rows)?
+        .iter()
+        .map(|item| Ok(Moved::new(item, Event::Settled { outcome })?.with_source(source)))
+        .collect::<Result<_, StoreError>>()?;
+    save(connection, &moved, now).await
 }
 
 /// Lets the next page of a search wait for its turn, if its request wants it.
 pub async fn want_page(connection: &mut Tx, job_id: JobId, page: u32) -> Result<(), StoreError> {
     sql::query(
         "insert into items (request_id, account, action, event_id, personnel_id, state)
-         select distinct r.id, r.account, r.action, null, $2, 'waiting'
+         select distinct r.id, r.account, r.action, null, $2, $4
          from items i join requests r on r.id = i.request_id
          where i.job_id = $1 and r.max_pages >= $3 and r.finished_at is null
            -- A person who cancels wants no more, although the page before was on its way.
@@ -125,6 +125,7 @@ pub async fn want_page(connection: &mut Tx, job_id: JobId, page: u32) -> Result<
     .bind(job_id.0)
     .bind(page.to_string())
     .bind(page)
+    .bind(State::Waiting { seen: None }.name())
     .execute(connection)
     .await?;
     Ok(())

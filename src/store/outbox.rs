@@ -6,6 +6,10 @@ use sqlx::FromRow;
 
 use crate::domain::Millis;
 
+/// How a message ends: the receiver has it, or it is not tried again.
+const DELIVERED: &str = "delivered";
+const GIVEN_UP: &str = "given_up";
+
 /// A message that is to be delivered.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Message {
@@ -32,8 +36,9 @@ pub async fn open(connection: &mut Tx) -> Result<(), StoreError> {
 /// From now on no messages are written, and those that wait are given up. Returns how many.
 pub async fn close(connection: &mut Tx, now: Millis) -> Result<u64, StoreError> {
     sql::query("delete from outbox_is_open where id = 1").execute(&mut *connection).await?;
-    let given_up = sql::query("update outbox set state = 'given_up', ended_at = $1 where state = 'waiting'")
+    let given_up = sql::query("update outbox set state = $2, ended_at = $1 where state = 'waiting'")
         .bind(now.0)
+        .bind(GIVEN_UP)
         .execute(connection)
         .await?;
     Ok(given_up.rows_affected())
@@ -68,12 +73,12 @@ pub async fn has_untried(readers: &Reads) -> Result<bool, StoreError> {
 
 /// The receiver has it.
 pub async fn delivered(connection: &mut Tx, id: i64, now: Millis) -> Result<(), StoreError> {
-    end(connection, id, "delivered", now).await
+    end(connection, id, DELIVERED, now).await
 }
 
 /// It is not tried again.
 pub async fn give_up(connection: &mut Tx, id: i64, now: Millis) -> Result<(), StoreError> {
-    end(connection, id, "given_up", now).await
+    end(connection, id, GIVEN_UP, now).await
 }
 
 /// Not guarded to change one row: an outbox that was closed in the meantime has ended it already.

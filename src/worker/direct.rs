@@ -8,9 +8,11 @@
 use crate::api::{Caller, UnlockBody};
 use crate::domain::direct::{Delivery, Direct, EventAccess, PAGE_SIZE};
 use crate::domain::failure::ReadFailure;
+use crate::domain::item::Why;
 use crate::domain::job::Event;
+use crate::domain::outcome::Source;
 use crate::domain::turns::Class;
-use crate::domain::{Credits, EventId, JobId, Millis, pacing};
+use crate::domain::{Credits, EventId, JobId, Millis, pacing, profile_wait};
 use crate::store::credits::{balances, booking};
 use crate::store::items::reading::{self, ToRead};
 use crate::store::jobs::Job;
@@ -124,15 +126,12 @@ async fn keep(
                 let cause = "event_unlock";
                 balances::add_snapshot(&mut *connection, &job.account, balance, cause, now, now).await?;
             }
-            reading::all_to_reading(connection, job.id, now, now).await
+            reading::all_to_reading(connection, job.id, Why::EventUnlocked, now).await
         }
         Delivery::Page(found) => {
             direct::keep_result(&mut *connection, job.id, used, found.items.get(), now).await?;
-            let (outcome, source) = match found.found {
-                0 => ("no_value", None),
-                _ => ("delivered", Some("task")),
-            };
-            direct::finish(&mut *connection, job.id, outcome, source, now).await?;
+            let source = (found.found > 0).then_some(Source::Task);
+            direct::finish(&mut *connection, job.id, source, now).await?;
             if delivery.has_more() {
                 direct::want_page(connection, job.id, page.unwrap_or(1) + 1).await?;
             }
@@ -203,12 +202,8 @@ pub(super) async fn read_access(
 }
 
 /// Confirms that an event is open, and records what its list says.
-pub(super) async fn confirm(
-    deps: &Deps,
-    gate: &Gate,
-    event: &ToRead,
-    job_id: JobId,
-) -> Result<Report, StoreError> {
+pub(super) async fn confirm(deps: &Deps, gate: &Gate, event: &ToRead) -> Result<Report, StoreError> {
+    let job_id = event.job_id;
     let event_id = EventId::trusted(event.personnel_id.as_str());
     let access = match read_access(gate, Class::Background, job_id, &event_id).await? {
         Read::Access(access) => access,
@@ -216,20 +211,20 @@ pub(super) async fn confirm(
         Read::Later(Some(report)) => return Ok(report),
         Read::Later(None) => {
             let again = gate.trouble_until().max(deps.clock.now().plus(1_000));
-            super::profile::put_off(deps, job_id, event.personnel_id.clone(), again, false).await?;
+            super::profile::put_off(deps, event, (again, false)).await?;
             return Ok(Report::did(1));
         }
     };
     let now = deps.clock.now();
     let open = access.as_ref().is_some_and(|access| access.full);
-    if !open && event.set_aside {
+    if !open && event.why.is_set_aside() {
         // The precheck was wrong about it: asked for after all.
-        return super::profile::send_after_all(deps, job_id, event.personnel_id.clone(), now).await;
+        return super::profile::send_after_all(deps, event, now).await;
     }
-    let patient = now.since(event.reading_since) < pacing::duration_ms(deps.config().submit.decide_after);
+    let patient = now.since(event.since) < pacing::duration_ms(deps.config().submit.decide_after);
     if !open && patient {
-        let again = now.plus(super::profile::pause_ms(event.reads));
-        super::profile::put_off(deps, job_id, event.personnel_id.clone(), again, true).await?;
+        let again = now.plus(profile_wait::pause_ms(event.reads));
+        super::profile::put_off(deps, event, (again, true)).await?;
         return Ok(Report::did(1));
     }
     if !open {
@@ -256,8 +251,8 @@ async fn finish(
                 let result = unanswered_result(Some(&event_id), Credits::ZERO);
                 direct::keep_result(&mut *connection, job_id, Credits::ZERO, &result, now).await?;
                 direct::add_to_result(&mut *connection, job_id, &semantics).await?;
-                let source = if used > Credits::ZERO { "task" } else { "profile" };
-                direct::finish(&mut *connection, job_id, "delivered", Some(source), now).await?;
+                let source = if used > Credits::ZERO { Source::Task } else { Source::Profile };
+                direct::finish(&mut *connection, job_id, Some(source), now).await?;
                 timeline::of_job(&mut *connection, now, job_id, "access_read", &words).await?;
                 requests::finish_complete_of_job(connection, job_id, now).await
             })

@@ -8,9 +8,10 @@ use crate::api::{Caller, Subject};
 use crate::domain::failure::ReadFailure;
 use crate::domain::job::{Doubt, Event, State};
 use crate::domain::outcome::{self, Access, Outcome, ProfileReading, ProfileView};
+use crate::domain::profile_wait::{self, Limits, Locked, Verdict};
 use crate::domain::sorting::Quote;
 use crate::domain::turns::Class;
-use crate::domain::{AccountId, Channel, JobId, Millis, PersonnelId, pacing};
+use crate::domain::{AccountId, Channel, Millis, pacing};
 use crate::store::items::reading::ToRead;
 use crate::store::items::{paid, reading};
 use crate::store::jobs::Job;
@@ -46,9 +47,9 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
 }
 
 async fn read(deps: &Deps, gate: &Gate, contact: ToRead) -> Result<Report, StoreError> {
-    let Some(job_id) = contact.job_id else { return Ok(Report::did(1)) };
+    let job_id = contact.job_id;
     let Some(channel) = contact.action.channel() else {
-        return direct::confirm(deps, gate, &contact, job_id).await;
+        return direct::confirm(deps, gate, &contact).await;
     };
     let ask =
         async |caller: Caller<'_>, at| gate.client.profile(caller, at, channel, &contact.personnel_id).await;
@@ -58,57 +59,51 @@ async fn read(deps: &Deps, gate: &Gate, contact: ToRead) -> Result<Report, Store
     };
     let now = deps.clock.now();
     let ended = match answer {
-        Ok(view) if contact.set_aside && view.access == Access::Locked => {
-            return locked_aside(deps, gate, contact, job_id).await;
+        Ok(view) if contact.why.is_set_aside() && view.access == Access::Locked => {
+            return locked_aside(deps, gate, &contact).await;
         }
         Ok(view) => judge(deps, &contact, &view, now),
         Err(error) => match read_failure(&error) {
-            ReadFailure::Gone if contact.set_aside => {
-                return gone_aside(deps, gate, contact, (job_id, channel)).await;
+            ReadFailure::Gone if contact.why.is_set_aside() => {
+                return gone_aside(deps, gate, &contact, channel).await;
             }
             ReadFailure::Gone => Some(Outcome::Missing),
             ReadFailure::TryAgain => {
                 let again = gate.trouble_until().max(now.plus(1_000));
-                put_off(deps, job_id, contact.personnel_id, again, false).await?;
+                put_off(deps, &contact, (again, false)).await?;
                 return Ok(Report::did(1));
             }
             ReadFailure::WaitForRateLimit { .. } | ReadFailure::StopAccount => return Ok(Report::did(1)),
         },
     };
     match ended {
-        Some(outcome) => finish(deps, job_id, contact.personnel_id, outcome, now).await?,
-        None => look_again(deps, &contact, job_id).await?,
+        Some(outcome) => finish(deps, &contact, outcome, now).await?,
+        None => look_again(deps, &contact).await?,
     }
     Ok(Report::did(1))
 }
 
-/// A contact was set aside, and its profile is locked: it is sent after all. Not at once where the precheck
-/// may speak of an unlock that runs, as in a copy of an older day, or where it was paid for a moment ago; nor
-/// unasked where an unlock was said to run. Each time as long passes as had passed before, until it is given up
-/// like a task.
-async fn locked_aside(
-    deps: &Deps,
-    gate: &Gate,
-    contact: ToRead,
-    job_id: JobId,
-) -> Result<Report, StoreError> {
+/// A contact was set aside, and its profile is locked: [`profile_wait`] says whether it is sent after all.
+async fn locked_aside(deps: &Deps, gate: &Gate, contact: &ToRead) -> Result<Report, StoreError> {
     let now = deps.clock.now();
     let contacts = std::slice::from_ref(&contact.personnel_id);
     let in_vain = paid_in_vain(deps, (&gate.account, contact.action), contacts).await?;
     let row = accounts::read(deps.store.readers(), &gate.account).await?;
-    let least_ms = deps.patience().lag_ms();
-    let patience_ms = match contact.unlocking_since {
-        Some(since) => least_ms.max(contact.reading_since.since(since)),
-        None if row.restored_at.is_some() => least_ms,
-        None => 0,
+    let locked = Locked {
+        why: contact.why,
+        since: contact.since,
+        reads: contact.reads,
+        was_paid: !in_vain.is_empty(),
+        is_restored: row.restored_at.is_some(),
     };
-    let give_up_ms = pacing::duration_ms(deps.config().polling.give_up_after);
-    if contact.unlocking_since.is_some_and(|since| now.since(since) >= give_up_ms) {
-        finish(deps, job_id, contact.personnel_id, Outcome::Unresolved, now).await?;
-    } else if !in_vain.is_empty() || now.since(contact.reading_since) < patience_ms {
-        look_again(deps, &contact, job_id).await?;
-    } else {
-        send_after_all(deps, job_id, contact.personnel_id, now).await?;
+    let limits = Limits {
+        lag_ms: deps.patience().lag_ms(),
+        give_up_ms: pacing::duration_ms(deps.config().polling.give_up_after),
+    };
+    match locked.judge(limits, now) {
+        Verdict::GiveUp => finish(deps, contact, Outcome::Unresolved, now).await?,
+        Verdict::LookAgain => look_again(deps, contact).await?,
+        Verdict::Send => return send_after_all(deps, contact, now).await,
     }
     Ok(Report::did(1))
 }
@@ -119,28 +114,29 @@ async fn locked_aside(
 async fn gone_aside(
     deps: &Deps,
     gate: &Gate,
-    contact: ToRead,
-    (job_id, channel): (JobId, Channel),
+    contact: &ToRead,
+    channel: Channel,
 ) -> Result<Report, StoreError> {
+    let job_id = contact.job_id;
     let (now, readers) = (deps.clock.now(), deps.store.readers());
     let subject = (&gate.account, contact.action);
     let contacts = std::slice::from_ref(&contact.personnel_id);
     if !paid_in_vain(deps, subject, contacts).await?.is_empty() {
-        look_again(deps, &contact, job_id).await?;
+        look_again(deps, contact).await?;
         return Ok(Report::did(1));
     }
     let is_paid = paid::by_another_job(readers, subject, &contact.personnel_id, job_id).await?;
     let sends = !is_paid
-        && match ask_alone(deps, gate, &contact, (job_id, channel)).await? {
+        && match ask_alone(deps, gate, contact, channel).await? {
             Ok(Quote::Costs(_) | Quote::TooLittle(_)) => true,
             Ok(Quote::NothingToPay | Quote::BeingUnlocked) => false,
             Ok(Quote::NotFound | Quote::Unhelpful(_)) => attempts::unanswered(readers, job_id).await? == 0,
             Err(report) => return Ok(report),
         };
     if sends {
-        return send_after_all(deps, job_id, contact.personnel_id, now).await;
+        return send_after_all(deps, contact, now).await;
     }
-    finish(deps, job_id, contact.personnel_id, Outcome::Missing, now).await?;
+    finish(deps, contact, Outcome::Missing, now).await?;
     Ok(Report::did(1))
 }
 
@@ -149,11 +145,11 @@ async fn ask_alone(
     deps: &Deps,
     gate: &Gate,
     contact: &ToRead,
-    (job_id, channel): (JobId, Channel),
+    channel: Channel,
 ) -> Result<Result<Quote, Report>, StoreError> {
     let subject = Subject::Contacts(channel, std::slice::from_ref(&contact.personnel_id));
     let ask = async |caller: Caller<'_>, at| gate.client.precheck(caller, at, subject).await;
-    let error = match gate.call(Class::Background, (Some(job_id), None), ask).await?.or_report() {
+    let error = match gate.call(Class::Background, (Some(contact.job_id), None), ask).await?.or_report() {
         Ok(Ok(quote)) => return Ok(Ok(quote)),
         Ok(Err(error)) => error,
         Err(report) => return Ok(Err(report)),
@@ -162,7 +158,7 @@ async fn ask_alone(
         ReadFailure::Gone => Ok(Ok(Quote::Unhelpful("refused"))),
         ReadFailure::TryAgain if contact.reads >= PRECHECK_TRIES => Ok(Ok(Quote::Unhelpful("no answer"))),
         ReadFailure::TryAgain => {
-            look_again(deps, contact, job_id).await?;
+            look_again(deps, contact).await?;
             Ok(Err(Report::did(1)))
         }
         _ => Ok(Err(after_failed_read(deps, gate))),
@@ -170,15 +166,9 @@ async fn ask_alone(
 }
 
 /// Reads the profile again after the next longer pause.
-async fn look_again(deps: &Deps, contact: &ToRead, job_id: JobId) -> Result<(), StoreError> {
-    let again = deps.clock.now().plus(pause_ms(contact.reads));
-    put_off(deps, job_id, contact.personnel_id.clone(), again, true).await
-}
-
-/// 5 s, 10 s, 20 s and so on, at most ten minutes: a contact that never leaves "processing" takes
-/// about 150 calls in the day until it is given up.
-pub(super) fn pause_ms(reads: u32) -> i64 {
-    (5_000 << reads.min(7)).min(600_000)
+async fn look_again(deps: &Deps, contact: &ToRead) -> Result<(), StoreError> {
+    let again = deps.clock.now().plus(profile_wait::pause_ms(contact.reads));
+    put_off(deps, contact, (again, true)).await
 }
 
 /// The outcome, or `None` to look again. A contact that stays locked was not unlocked after all (an
@@ -191,16 +181,12 @@ fn judge(deps: &Deps, contact: &ToRead, view: &ProfileView, now: Millis) -> Opti
         Access::Locked => deps.patience().decide_after_ms,
         _ => pacing::duration_ms(deps.config().polling.give_up_after),
     };
-    (now.since(contact.reading_since) >= patience_ms).then_some(Outcome::Unresolved)
+    (now.since(contact.since) >= patience_ms).then_some(Outcome::Unresolved)
 }
 
 /// The precheck was wrong about a contact, or spoke about the others of its group.
-pub(super) async fn send_after_all(
-    deps: &Deps,
-    job_id: JobId,
-    personnel_id: PersonnelId,
-    now: Millis,
-) -> Result<Report, StoreError> {
+pub(super) async fn send_after_all(deps: &Deps, contact: &ToRead, now: Millis) -> Result<Report, StoreError> {
+    let (job_id, personnel_id) = (contact.job_id, contact.personnel_id.clone());
     let Some(job) = jobs::read(deps.store.readers(), job_id).await? else { return Ok(Report::did(1)) };
     deps.store
         .write(move |connection| {
@@ -213,29 +199,24 @@ pub(super) async fn send_after_all(
     Ok(Report::did(1))
 }
 
+/// Reads the profile again at this time; `was_read`: it was read, and said nothing yet.
 pub(super) async fn put_off(
     deps: &Deps,
-    job_id: JobId,
-    personnel_id: PersonnelId,
-    again: Millis,
-    counts: bool,
+    contact: &ToRead,
+    (again, was_read): (Millis, bool),
 ) -> Result<(), StoreError> {
+    let (job_id, personnel_id, now) = (contact.job_id, contact.personnel_id.clone(), deps.clock.now());
     deps.store
         .write(move |connection| {
-            Box::pin(
-                async move { reading::read_again(connection, job_id, &personnel_id, again, counts).await },
-            )
+            Box::pin(async move {
+                reading::read_again(connection, job_id, &personnel_id, (again, was_read), now).await
+            })
         })
         .await
 }
 
-async fn finish(
-    deps: &Deps,
-    job_id: JobId,
-    personnel_id: PersonnelId,
-    outcome: Outcome,
-    now: Millis,
-) -> Result<(), StoreError> {
+async fn finish(deps: &Deps, contact: &ToRead, outcome: Outcome, now: Millis) -> Result<(), StoreError> {
+    let (job_id, personnel_id) = (contact.job_id, contact.personnel_id.clone());
     let Some(job) = jobs::read(deps.store.readers(), job_id).await? else { return Ok(()) };
     deps.store
         .write(move |connection| {

@@ -67,7 +67,7 @@ async fn a_replayed_approval_is_refused() {
         .meddle("update requests set status = 'awaiting_approval', reason = 'again'")
         .await
         .expect("set");
-    place.town.meddle("update items set state = 'unapproved'").await.expect("set");
+    place.town.meddle("update items set state = 'unapproved', job_id = null").await.expect("set");
     let again = place.press(&page, "approve-1", Some("45")).await;
     refused(&again, 409);
     assert!(again.shows("used already"), "{}", again.words());

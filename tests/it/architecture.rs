@@ -102,6 +102,41 @@ fn the_store_calls_the_driver_in_one_place_and_in_the_rooms_of_the_engines() {
     }
 }
 
+/// What the statements of the store write: the text between `set` and what follows it.
+fn written(code: &str) -> Vec<String> {
+    let one_line = |literal: &str| literal.split_whitespace().collect::<Vec<_>>().join(" ");
+    let literals = code.split('"').skip(1).step_by(2).map(one_line);
+    let updates = literals.filter(|literal| literal.contains("update "));
+    updates
+        .filter_map(|literal| {
+            let (before, after) = literal.split_once(" set ")?;
+            let table = before.rsplit(' ').next().unwrap_or_default();
+            let columns = after.split(" where ").next().unwrap_or_default();
+            Some(format!("{table}: {columns}"))
+        })
+        .collect()
+}
+
+/// The state machines of `domain` say where a request, an item or a job goes; a statement writes what it is
+/// given, and only one of them writes each table's states.
+#[test]
+fn no_statement_names_the_state_that_it_sets() {
+    let all: Vec<String> = module("store").iter().flat_map(|(_, code)| written(code)).collect();
+    assert!(all.len() > 15, "{} statements found", all.len());
+    for columns in &all {
+        for word in ["state = '", "status = '", "outcome = '", "state_reason = '", "else '", "then '"] {
+            assert!(!columns.contains(word), "{columns}");
+        }
+    }
+    for (table, column) in
+        [("requests", "status ="), ("items", "state ="), ("items", "outcome ="), ("jobs", "state =")]
+    {
+        let count =
+            all.iter().filter(|set| set.starts_with(&format!("{table}: ")) && set.contains(column)).count();
+        assert_eq!(count, 1, "statements that write {column} of {table}");
+    }
+}
+
 #[test]
 fn the_core_knows_no_io_no_clock_and_no_runtime() {
     for (path, code) in module("domain") {

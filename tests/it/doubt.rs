@@ -171,7 +171,10 @@ async fn a_lost_submission_that_shows_its_effect_after_it_was_taken_back_is_book
         match way {
             // Their profiles were seen locked a moment ago, so that no precheck asks again.
             "answer" => {
-                let sql = format!("update items set checked_at = {}", town.clock.now().0 + 1);
+                let sql = format!(
+                    "update items set state_reason = 'seen_locked', reason_since = {}",
+                    town.clock.now().0 + 1
+                );
                 town.meddle(&sql).await.expect("seen");
             }
             "profile" => town.fault("always:status=400@precheck"),
@@ -298,7 +301,7 @@ async fn contacts_that_were_seen_locked_before_a_lost_submission_are_asked_about
     let request = town.insert(None, &["101"]).await;
     town.settle().await;
     // As when its profile was read, a moment before it was sent.
-    let sql = format!("update items set checked_at = {}", town.clock.now().0);
+    let sql = format!("update items set state_reason = 'seen_locked', reason_since = {}", town.clock.now().0);
     town.meddle(&sql).await.expect("seen");
     town.pause(false).await;
     town.settle().await;

@@ -28,8 +28,8 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
     ("inbox_written", "id was times"),
     (
         "items",
-        "id request_id account action event_id state job_id outcome error_code source read_at reads \
-               reading_since set_aside checked_at resolved_at unlocking_since",
+        "id request_id account action event_id state state_reason reason_since job_id outcome error_code source \
+               read_at reads resolved_at",
     ),
     (
         "jobs",

@@ -13,6 +13,7 @@ mod contract;
 mod crash;
 mod deployment;
 mod doubt;
+mod editions;
 mod erase;
 mod errors;
 mod input;

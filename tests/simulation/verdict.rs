@@ -117,7 +117,7 @@ impl Run {
                    from request_events order by id desc limit 300";
         let events: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut state).await.expect("readable");
         let sql = "select request_id || ' ' || action || ' ' || coalesce(event_id, '') || ' ' || personnel_id || ' ' || state || ' '
-                   || coalesce(job_id, '') || ' ' || set_aside from items where state <> 'done' order by id";
+                   || coalesce(job_id, '') || ' ' || coalesce(state_reason, '') from items where state <> 'done' order by id";
         let items: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut state).await.expect("readable");
         let sql = "select 'limit ' || rate_limit || ' in ' || rate_window_ms || ' ms' from accounts";
         let limit: Option<String> =

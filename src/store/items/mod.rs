@@ -1,18 +1,26 @@
 //! The `items` table: one row for each distinct contact of a request; and `contact_values`, where the
 //! emails and phones are (see [`crate::store::sqlite::erase`]).
 //!
-//! Statements work on sets, passed as JSON: one call for each row is what costs. Items that wait for a job
-//! are in [`crate::store::items::waiting`].
+//! Statements work on sets, passed as JSON: one call for each row is what costs. [`item_row`] reads a row's
+//! state, and [`moves`] writes what it becomes. Items that wait for a job are in [`waiting`], those whose
+//! profile is read in [`reading`].
 
+pub(in crate::store) mod item_row;
+pub(in crate::store) mod moves;
 pub mod paid;
 pub mod reading;
 pub mod waiting;
 
+use std::collections::HashMap;
+
 use crate::store::{Reads, StoreError, Tx, sql};
 use serde_json::json;
 
+use crate::domain::item::{Event, State};
 use crate::domain::outcome::Outcome;
 use crate::domain::{AccountId, Action, EventId, JobId, Millis, PersonnelId, RequestId};
+use crate::store::items::item_row::{items, select_items};
+use crate::store::items::moves::{Moved, move_all, save};
 
 pub(in crate::store) fn json_ids(ids: &[PersonnelId]) -> String {
     json!(ids).to_string()
@@ -27,84 +35,51 @@ pub async fn finish(
     outcomes: &[(PersonnelId, Outcome)],
     now: Millis,
 ) -> Result<(), StoreError> {
-    let (all, own): (Vec<_>, Vec<_>) =
-        outcomes.iter().partition(|(_, outcome)| outcome.holds_for_other_events());
-    write_outcomes(connection, job_id, &all, None, now).await?;
-    if !own.is_empty() {
-        write_outcomes(connection, job_id, &own, Some(event_id), now).await?;
-        let ids: Vec<_> = own.iter().map(|(id, _)| id.clone()).collect();
-        sql::query(
-            "update items set state = 'waiting', job_id = null, read_at = null
-             where job_id = $1 and state in ('assigned', 'reading')
-               and personnel_id in (select value from json_each($2))",
-        )
-        .bind(job_id.0)
-        .bind(json_ids(&ids))
-        .execute(connection)
-        .await?;
+    let by_contact: HashMap<&PersonnelId, &Outcome> =
+        outcomes.iter().map(|(id, outcome)| (id, outcome)).collect();
+    let ids: Vec<&PersonnelId> = outcomes.iter().map(|(id, _)| id).collect();
+    let rows = sql::query_as(select_items!(
+        "where job_id = $1 and state in ('assigned', 'reading')
+           and personnel_id in (select value from json_each($2))"
+    ))
+    .bind(job_id.0)
+    .bind(json!(ids).to_string())
+    .fetch_all(&mut *connection)
+    .await?;
+    let (mut moved, mut values) = (Vec::new(), Vec::new());
+    for item in items(rows)? {
+        let outcome = by_contact[&item.personnel_id];
+        if !outcome.holds_for_other_events() && item.event_id.as_ref() != event_id {
+            moved.push(Moved::new(&item, Event::OtherEvent)?);
+            continue;
+        }
+        if let Outcome::Delivered { value, .. } = outcome {
+            values.push(json!([item.id, value.expose()]));
+        }
+        moved.push(Moved::settled(&item, outcome)?);
     }
-    Ok(())
+    keep_values(&mut *connection, &values, now).await?;
+    save(connection, &moved, now).await
 }
 
-/// `only`: settle only the items that were asked for with this event.
-async fn write_outcomes(
+/// Keeps the emails or phones of items; each row is the item's id and its value.
+async fn keep_values(
     connection: &mut Tx,
-    job_id: JobId,
-    outcomes: &[&(PersonnelId, Outcome)],
-    only: Option<Option<&EventId>>,
+    values: &[serde_json::Value],
     now: Millis,
 ) -> Result<(), StoreError> {
-    if outcomes.is_empty() {
+    if values.is_empty() {
         return Ok(());
     }
-    let (rows, own_event) = (outcomes_json(outcomes), only.flatten().map(EventId::as_str));
-    // The values first: the items' state tells which of them are being settled.
     sql::query(
         "insert into contact_values (item_id, value, stored_at)
-         select items.id, new.contact, $3
-         from (select value->>0 as personnel_id, value->>2 as contact from json_each($2)) as new
-         cross join items on items.job_id = $1 and items.personnel_id = new.personnel_id
-         where new.contact is not null and items.state in ('assigned', 'reading')
-           and ($4 or items.event_id is $5)",
+         select value->>0, value->>1, $2 from json_each($1)",
     )
-    .bind(job_id.0)
-    .bind(&rows)
+    .bind(json!(values).to_string())
     .bind(now.0)
-    .bind(only.is_none())
-    .bind(own_event)
-    .execute(&mut *connection)
-    .await?;
-    sql::query(
-        "with new as materialized (select value->>0 as personnel_id, value->>1 as outcome,
-                 value->>3 as error_code, value->>4 as source from json_each($2))
-         update items set state = 'done', outcome = new.outcome, error_code = new.error_code,
-                source = new.source, read_at = null, resolved_at = $3
-         from new
-         where items.job_id = $1 and items.personnel_id = new.personnel_id
-           and items.state in ('assigned', 'reading') and ($4 or items.event_id is $5)",
-    )
-    .bind(job_id.0)
-    .bind(&rows)
-    .bind(now.0)
-    .bind(only.is_none())
-    .bind(own_event)
     .execute(connection)
     .await?;
     Ok(())
-}
-
-fn outcomes_json(outcomes: &[&(PersonnelId, Outcome)]) -> String {
-    let rows: Vec<_> = outcomes
-        .iter()
-        .map(|(personnel_id, outcome)| {
-            let (value, source) = match outcome {
-                Outcome::Delivered { value, source } => (Some(value.expose()), Some(source.as_str())),
-                _ => (None, None),
-            };
-            json!([personnel_id.as_str(), outcome.name(), value, outcome.error_code(), source])
-        })
-        .collect();
-    json!(rows).to_string()
 }
 
 /// Records one outcome for all contacts that were to be bought by a job. Those whose profile is read
@@ -134,13 +109,14 @@ pub async fn add_named(
 ) -> Result<(), StoreError> {
     sql::query(
         "insert into items (request_id, account, action, event_id, personnel_id, state, job_id)
-         select r.id, r.account, r.action, r.event_id, value, 'assigned', $2
+         select r.id, r.account, r.action, r.event_id, value, $4, $2
          from json_each($3), requests r where r.id = $1 and true
          on conflict (request_id, personnel_id) do nothing",
     )
     .bind(request_id.0)
     .bind(job_id.0)
     .bind(json_ids(contacts))
+    .bind(State::Assigned { job_id, seen: None }.name())
     .execute(connection)
     .await?;
     Ok(())
@@ -187,15 +163,14 @@ pub async fn brought_by_task(
 }
 
 /// Lets the contacts of an expired job that are open still wait for its task again.
-pub async fn revive_expired(connection: &mut Tx, job_id: JobId) -> Result<(), StoreError> {
-    sql::query(
-        "update items set state = 'assigned', outcome = 'pending', resolved_at = null
-         where job_id = $1 and state = 'done' and outcome in ('expired', 'unresolved')",
-    )
+pub async fn revive_expired(connection: &mut Tx, job_id: JobId, now: Millis) -> Result<(), StoreError> {
+    let rows = sql::query_as(select_items!(
+        "where job_id = $1 and state = 'done' and outcome in ('expired', 'unresolved')"
+    ))
     .bind(job_id.0)
-    .execute(connection)
+    .fetch_all(&mut *connection)
     .await?;
-    Ok(())
+    move_all(connection, &items(rows)?, Event::Resumed, now).await
 }
 
 /// How many contacts of a job still wait for the task or for their profile.

@@ -1,88 +1,100 @@
 //! Items whose value is read from a profile: unlocked without a task of ours, or by one whose
 //! answer was lost.
 
-use crate::store::{Reads, StoreError, Tx, sql};
+use std::collections::HashMap;
 
+use crate::store::{Reads, StoreError, Tx, sql};
+use serde_json::json;
+
+use crate::domain::item::{Event, State, Why};
 use crate::domain::{AccountId, Action, JobId, Millis, PersonnelId};
-use crate::store::items::json_ids;
+use crate::store::items::item_row::{Item, items, select_items, why};
+use crate::store::items::moves::{Moved, move_all, save};
 
 /// An item whose value is to be read from a profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToRead {
     pub personnel_id: PersonnelId,
     pub action: Action,
-    pub job_id: Option<JobId>,
+    pub job_id: JobId,
     pub reads: u32,
-    pub reading_since: Millis,
-    /// It left its batch because a precheck said that it need not be paid for.
-    pub set_aside: bool,
-    /// Since when prechecks have called it being unlocked, if the last one did.
-    pub unlocking_since: Option<Millis>,
+    pub why: Why,
+    /// Since when that holds; see [`crate::domain::item::next`].
+    pub since: Millis,
 }
 
-/// Moves contacts of a job to reading: their value is in the profile, or will be. `set_aside`: a
-/// precheck said so, and no submission did; those in it are being unlocked.
+/// Moves contacts of a job to reading, each for its reason: their value is in the profile, or will be.
 pub async fn to_reading(
     connection: &mut Tx,
     job_id: JobId,
-    contacts: &[PersonnelId],
-    set_aside: Option<&[PersonnelId]>,
+    contacts: &[(PersonnelId, Why)],
     now: Millis,
 ) -> Result<(), StoreError> {
-    sql::query(
-        "update items set state = 'reading', read_at = $4, reads = 0, reading_since = $4, set_aside = $3,
-                unlocking_since = iif(personnel_id in (select value from json_each($5)),
-                                      coalesce(unlocking_since, $4), null)
-         where job_id = $1 and state = 'assigned' and personnel_id in (select value from json_each($2))",
-    )
+    let reasons: HashMap<&PersonnelId, Why> = contacts.iter().map(|(id, why)| (id, *why)).collect();
+    let ids: Vec<&PersonnelId> = contacts.iter().map(|(id, _)| id).collect();
+    let rows = sql::query_as(select_items!(
+        "where job_id = $1 and state = 'assigned' and personnel_id in (select value from json_each($2))"
+    ))
     .bind(job_id.0)
-    .bind(json_ids(contacts))
-    .bind(set_aside.is_some())
-    .bind(now.0)
-    .bind(json_ids(set_aside.unwrap_or_default()))
-    .execute(connection)
+    .bind(json!(ids).to_string())
+    .fetch_all(&mut *connection)
     .await?;
-    Ok(())
-}
-
-/// A contact that was set aside is locked after all: it waits for a batch again, and is not asked
-/// about a second time, unless it was being unlocked.
-pub async fn send_after_all(
-    connection: &mut Tx,
-    job_id: JobId,
-    personnel_id: &PersonnelId,
-    now: Millis,
-) -> Result<(), StoreError> {
-    sql::query(
-        "update items set state = 'waiting', job_id = null, read_at = null, set_aside = 0,
-                checked_at = iif(unlocking_since is null, $3, null)
-         where job_id = $1 and personnel_id = $2 and state = 'reading' and set_aside = 1",
-    )
-    .bind(job_id.0)
-    .bind(personnel_id.as_str())
-    .bind(now.0)
-    .execute(connection)
-    .await?;
-    Ok(())
+    let to_read = |item: &Item| Event::ToRead { why: reasons[&item.personnel_id], at: now };
+    let moved: Vec<Moved> =
+        items(rows)?.iter().map(|item| Moved::new(item, to_read(item))).collect::<Result<_, _>>()?;
+    save(connection, &moved, now).await
 }
 
 /// Moves every unsettled contact of a job to reading.
 pub async fn all_to_reading(
     connection: &mut Tx,
     job_id: JobId,
-    read_at: Millis,
+    why: Why,
     now: Millis,
 ) -> Result<(), StoreError> {
-    sql::query(
-        "update items set state = 'reading', read_at = $2, reads = 0, reading_since = $3, set_aside = 0
-         where job_id = $1 and state = 'assigned'",
-    )
-    .bind(job_id.0)
-    .bind(read_at.0)
-    .bind(now.0)
-    .execute(connection)
-    .await?;
-    Ok(())
+    let rows = sql::query_as(select_items!("where job_id = $1 and state = 'assigned'"))
+        .bind(job_id.0)
+        .fetch_all(&mut *connection)
+        .await?;
+    move_all(connection, &items(rows)?, Event::ToRead { why, at: now }, now).await
+}
+
+/// The items of a job that wait for this contact's profile.
+async fn of_contact(
+    connection: &mut Tx,
+    job_id: JobId,
+    personnel_id: &PersonnelId,
+) -> Result<Vec<Item>, StoreError> {
+    let rows = sql::query_as(select_items!("where job_id = $1 and personnel_id = $2 and state = 'reading'"))
+        .bind(job_id.0)
+        .bind(personnel_id.as_str())
+        .fetch_all(connection)
+        .await?;
+    items(rows)
+}
+
+/// A contact that was set aside is locked after all: it waits for a batch again.
+pub async fn send_after_all(
+    connection: &mut Tx,
+    job_id: JobId,
+    personnel_id: &PersonnelId,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let mut waiting = of_contact(&mut *connection, job_id, personnel_id).await?;
+    waiting.retain(|item| matches!(item.state, State::Reading { why, .. } if why.is_set_aside()));
+    move_all(connection, &waiting, Event::StayedLocked { at: now }, now).await
+}
+
+/// Puts off the reading of a contact's profile; `was_read`: it was read, and said nothing yet.
+pub async fn read_again(
+    connection: &mut Tx,
+    job_id: JobId,
+    personnel_id: &PersonnelId,
+    (read_at, was_read): (Millis, bool),
+    now: Millis,
+) -> Result<(), StoreError> {
+    let waiting = of_contact(&mut *connection, job_id, personnel_id).await?;
+    move_all(connection, &waiting, Event::NotYet { read_at, was_read }, now).await
 }
 
 /// Contacts whose profile is due, oldest first; each once, however many items wait for it.
@@ -92,9 +104,9 @@ pub async fn due_reads(
     now: Millis,
     limit: u32,
 ) -> Result<Vec<ToRead>, StoreError> {
-    type Row = (String, String, Option<i64>, i64, i64, bool, Option<i64>);
+    type Row = (String, String, i64, i64, i64, String);
     let rows: Vec<Row> = sql::query_as(
-        "select personnel_id, action, job_id, reads, coalesce(reading_since, 0), set_aside, unlocking_since
+        "select personnel_id, action, job_id, min(reads), min(reason_since), min(state_reason)
          from items
          where state = 'reading' and account = $1 and read_at <= $2
          group by personnel_id, action, job_id order by min(read_at), min(id) limit $3",
@@ -106,15 +118,14 @@ pub async fn due_reads(
     .await?;
     Ok(rows
         .into_iter()
-        .filter_map(|(personnel_id, action, job_id, reads, since, set_aside, unlocking_since)| {
+        .filter_map(|(personnel_id, action, job_id, reads, since, reason)| {
             Some(ToRead {
                 personnel_id: PersonnelId::trusted(personnel_id),
                 action: Action::parse(&action)?,
-                job_id: job_id.map(JobId),
+                job_id: JobId(job_id),
                 reads: u32::try_from(reads).unwrap_or(u32::MAX),
-                reading_since: Millis(since),
-                set_aside,
-                unlocking_since: unlocking_since.map(Millis),
+                why: why(&reason)?,
+                since: Millis(since),
             })
         })
         .collect())
@@ -128,25 +139,4 @@ pub async fn next_read(readers: &Reads, account: &AccountId) -> Result<Option<Mi
             .fetch_one(readers)
             .await?;
     Ok(at.map(Millis))
-}
-
-/// Puts off the reading of a contact's profile.
-pub async fn read_again(
-    connection: &mut Tx,
-    job_id: JobId,
-    personnel_id: &PersonnelId,
-    read_at: Millis,
-    counts: bool,
-) -> Result<(), StoreError> {
-    sql::query(
-        "update items set read_at = $3, reads = reads + $4
-         where job_id = $1 and personnel_id = $2 and state = 'reading'",
-    )
-    .bind(job_id.0)
-    .bind(personnel_id.as_str())
-    .bind(read_at.0)
-    .bind(i64::from(counts))
-    .execute(connection)
-    .await?;
-    Ok(())
 }

@@ -4,11 +4,17 @@
 //! Two items with the same contact, account and action share a job as soon as one of them is in one, so a
 //! contact is never sent twice; whoever comes later joins.
 
+use std::collections::{BTreeSet, HashMap};
+
 use crate::store::{Reads, StoreError, Tx, sql};
 use serde_json::json;
 
+use crate::domain::item::{Event, State};
+use crate::domain::outcome::Source;
 use crate::domain::{AccountId, Action, Channel, EventId, JobId, Millis, PersonnelId};
+use crate::store::items::item_row::{Item, items, select_items};
 use crate::store::items::json_ids;
+use crate::store::items::moves::{Moved, move_all, save};
 
 /// What a batch is made of: items that may travel in one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,46 +84,55 @@ pub async fn serve_from_store(
     .bind(now.0)
     .execute(&mut *connection)
     .await?;
-    let requests: Vec<i64> = sql::query_scalar(
-        "update items set state = 'done', outcome = 'delivered', source = 'store', resolved_at = $4
-         where account = $1 and action = $2 and personnel_id in (select value from json_each($3))
-           and state = 'waiting' and exists (select 1 from contact_values v where v.item_id = items.id)
-         returning request_id",
-    )
+    let rows = sql::query_as(select_items!(
+        "where account = $1 and action = $2 and personnel_id in (select value from json_each($3))
+           and state = 'waiting' and exists (select 1 from contact_values v where v.item_id = items.id)"
+    ))
     .bind(account.as_str())
     .bind(channel.action().as_str())
     .bind(json_ids(contacts))
-    .bind(now.0)
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
+    let served = items(rows)?;
+    let moved: Vec<Moved> = served
+        .iter()
+        .map(|item| Ok(Moved::new(item, Event::Served)?.with_source(Some(Source::Store))))
+        .collect::<Result<_, StoreError>>()?;
+    save(connection, &moved, now).await?;
+    let requests: BTreeSet<i64> = served.iter().map(|item| item.request_id).collect();
     Ok(json!(requests).to_string())
 }
 
-/// Lets waiting items join what is already on its way for the same contact.
+/// Lets waiting items join what is already on its way for the same contact; returns how many.
 pub async fn join_in_flight(
     connection: &mut Tx,
     account: &AccountId,
     action: Action,
     contacts: &[PersonnelId],
-) -> Result<u64, StoreError> {
-    let result = sql::query(
-        "update items set state = flying.state, job_id = flying.job_id, read_at = flying.read_at,
-                reads = flying.reads, reading_since = flying.reading_since, set_aside = flying.set_aside,
-                unlocking_since = flying.unlocking_since
-         from (select personnel_id, state, job_id, read_at, reads, reading_since, set_aside, unlocking_since,
-                      min(id) from items
-               where account = $1 and action = $2 and state in ('assigned', 'reading')
-                 and personnel_id in (select value from json_each($3))
-               group by personnel_id) as flying
-         where items.personnel_id = flying.personnel_id and items.account = $1 and items.action = $2
-           and items.state = 'waiting'",
-    )
+    now: Millis,
+) -> Result<usize, StoreError> {
+    let rows = sql::query_as(select_items!(
+        "where account = $1 and action = $2 and state in ('assigned', 'reading')
+           and personnel_id in (select value from json_each($3))"
+    ))
     .bind(account.as_str())
     .bind(action.as_str())
     .bind(json_ids(contacts))
-    .execute(connection)
+    .fetch_all(&mut *connection)
     .await?;
-    Ok(result.rows_affected())
+    let mut flying = items(rows)?;
+    // The one that asked first says where the contact is.
+    flying.sort_by_key(|item| std::cmp::Reverse(item.id));
+    let known: Vec<PersonnelId> = flying.iter().map(|item| item.personnel_id.clone()).collect();
+    let in_flight: HashMap<PersonnelId, State> =
+        flying.into_iter().map(|item| (item.personnel_id, item.state)).collect();
+    let mut moved = Vec::new();
+    for item in waiting(&mut *connection, account, action, &known).await? {
+        let in_flight = in_flight[&item.personnel_id];
+        moved.push(Moved::new(&item, Event::Joined { in_flight })?);
+    }
+    save(connection, &moved, now).await?;
+    Ok(moved.len())
 }
 
 /// Puts waiting items of these contacts into a job, whatever event they were asked for with.
@@ -127,17 +142,30 @@ pub async fn assign(
     action: Action,
     contacts: &[PersonnelId],
     job_id: JobId,
+    now: Millis,
 ) -> Result<(), StoreError> {
-    sql::query(
-        "update items set state = 'assigned', job_id = $4
-         where state = 'waiting' and account = $1 and action = $2
-           and personnel_id in (select value from json_each($3))",
-    )
+    let waiting = waiting(&mut *connection, account, action, contacts).await?;
+    move_all(connection, &waiting, Event::Batched { job_id }, now).await
+}
+
+/// The waiting items of these contacts, whatever event they were asked for with.
+async fn waiting(
+    connection: &mut Tx,
+    account: &AccountId,
+    action: Action,
+    contacts: &[PersonnelId],
+) -> Result<Vec<Item>, StoreError> {
+    if contacts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = sql::query_as(select_items!(
+        "where state = 'waiting' and account = $1 and action = $2
+           and personnel_id in (select value from json_each($3))"
+    ))
     .bind(account.as_str())
     .bind(action.as_str())
     .bind(json_ids(contacts))
-    .bind(job_id.0)
-    .execute(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(())
+    items(rows)
 }

@@ -112,12 +112,12 @@ pub async fn insert_queued(
     now: Millis,
 ) -> Result<Job, StoreError> {
     let id: i64 = sql::query_scalar(
-        "insert into jobs (account, action, event_id, state, created_at) values ($1, $2, $3, 'queued', $4)
-         returning id",
+        "insert into jobs (account, action, event_id, state, created_at) values ($1, $2, $3, $4, $5) returning id",
     )
     .bind(account.as_str())
     .bind(action.as_str())
     .bind(event_id.map(EventId::as_str))
+    .bind(State::Queued { waits_for: None }.name())
     .bind(now.0)
     .fetch_one(&mut *connection)
     .await?;
@@ -137,7 +137,7 @@ pub async fn insert_adopted(
     let id = sql::query_scalar(
         "insert into jobs (account, action, event_id, task_id, state, adopted, created_at, submitted_at,
                            next_poll_at)
-         values ($1, $2, $3, $4, 'polling', 1, $5, $5, $6) returning id",
+         values ($1, $2, $3, $4, $7, 1, $5, $5, $6) returning id",
     )
     .bind(account.as_str())
     .bind(channel.action().as_str())
@@ -145,6 +145,7 @@ pub async fn insert_adopted(
     .bind(task_id.as_str())
     .bind(now.0)
     .bind(next_poll_at.0)
+    .bind(State::Polling { task_id: task_id.clone(), poll_count: 0, next_poll_at }.name())
     .fetch_one(connection)
     .await?;
     Ok(JobId(id))
@@ -224,7 +225,8 @@ pub async fn checked_contacts(
     since: Millis,
 ) -> Result<Vec<PersonnelId>, StoreError> {
     let ids: Vec<String> = sql::query_scalar(
-        "select distinct personnel_id from items where job_id = $1 and state = 'assigned' and checked_at >= $2",
+        "select distinct personnel_id from items
+         where job_id = $1 and state = 'assigned' and state_reason = 'seen_locked' and reason_since >= $2",
     )
     .bind(id.0)
     .bind(since.0)

@@ -246,10 +246,10 @@ pub async fn open_items(store: &Store, id: i64) -> Result<OpenItems, StoreError>
                 count(*) filter (where state = 'reading' and not unlocking) as reading,
                 min(read_at) filter (where not unlocking) as next_read_at,
                 count(*) filter (where unlocking) as unlocking,
-                min(unlocking_since) filter (where unlocking) as unlocking_since,
+                min(reason_since) filter (where unlocking) as unlocking_since,
                 min(read_at) filter (where unlocking) as next_unlocking_read_at
-         from (select state, read_at, unlocking_since,
-                      state = 'reading' and set_aside = 1 and unlocking_since is not null as unlocking
+         from (select state, read_at, reason_since,
+                      state = 'reading' and state_reason = 'unlocking' as unlocking
                from items where request_id = $1 and state <> 'done')",
     )
     .bind(id)

@@ -9,6 +9,7 @@ use crate::store::{Reads, StoreError, Tx, sql};
 use serde_json::json;
 use sqlx::FromRow;
 
+use crate::domain::item;
 use crate::domain::request_state::State;
 use crate::domain::{Credits, JobId, Millis, RequestId};
 
@@ -35,12 +36,11 @@ pub struct NewRequest {
     pub items: Vec<NewItem>,
 }
 
-/// An item to be written: waiting in `state`, or settled with `outcome`.
+/// An item to be written.
 #[derive(Clone, Debug)]
 pub struct NewItem {
     pub personnel_id: String,
-    pub state: &'static str,
-    pub outcome: &'static str,
+    pub state: item::State,
 }
 
 /// Ids among those given that were taken before, with the digest of the row they were taken from.
@@ -74,16 +74,16 @@ pub async fn insert(connection: &mut Tx, requests: &[NewRequest], now: Millis) -
         .filter(|request| inserted.contains(&request.id.0))
         .flat_map(|request| {
             request.items.iter().map(|item| {
-                let resolved_at = (item.state == "done").then_some(now.0);
+                let outcome = item.state.outcome();
                 json!([
                     request.id,
                     request.account,
                     request.action,
                     request.event_id,
                     item.personnel_id,
-                    item.state,
-                    item.outcome,
-                    resolved_at
+                    item.state.name(),
+                    outcome.map_or(item::PENDING, |outcome| outcome.as_str()),
+                    outcome.map(|_| now)
                 ])
             })
         })

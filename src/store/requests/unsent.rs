@@ -4,12 +4,17 @@
 //! a job that was sent stays there, since it may be paid for. A request that leaves a queued job bumps
 //! that job's version, so nothing is sent on an older reading of it.
 
+use std::collections::BTreeSet;
+
 use crate::store::{StoreError, Tx, sql, timeline};
 use serde_json::json;
 
+use crate::domain::item::{self, State};
 use crate::domain::request_state::Event;
 use crate::domain::{Credits, JobId, Millis, RequestId};
 use crate::store::error::exactly_one;
+use crate::store::items::item_row::{Item, items, select_items};
+use crate::store::items::moves::move_all;
 use crate::store::requests::finish_complete;
 use crate::store::requests::state::move_one;
 
@@ -66,14 +71,9 @@ pub async fn ask_again(
         .await?;
     let left = leave_queued_jobs(&mut *connection, request_id).await?;
     // Its items in jobs that were sent stay there; only what is not sent yet is taken back.
-    sql::query(
-        "update items set state = 'unapproved', job_id = null
-         where request_id = $1 and (state = 'waiting' or (state = 'assigned'
-               and job_id in (select id from jobs where state = 'queued')))",
-    )
-    .bind(request_id.0)
-    .execute(&mut *connection)
-    .await?;
+    let mut taken_back = unsent_items(&mut *connection, request_id).await?;
+    taken_back.retain(|item| !matches!(item.state, State::Unapproved { .. }));
+    move_all(&mut *connection, &taken_back, item::Event::ApprovalNeeded, now).await?;
     recount_jobs(&mut *connection, &left).await?;
     timeline::of_request(connection, now, request_id, "awaiting_approval", reason).await
 }
@@ -96,10 +96,11 @@ pub async fn approve(
     .await?;
     exactly_one(result, "the request")?;
     move_one(&mut *connection, request_id, Event::Approved, None, now).await?;
-    sql::query("update items set state = 'waiting' where request_id = $1 and state = 'unapproved'")
+    let rows = sql::query_as(select_items!("where request_id = $1 and state = 'unapproved'"))
         .bind(request_id.0)
-        .execute(&mut *connection)
+        .fetch_all(&mut *connection)
         .await?;
+    move_all(&mut *connection, &items(rows)?, item::Event::Approved, now).await?;
     timeline::of_request(connection, now, request_id, "approved", &format!("{quote} credits at most")).await
 }
 
@@ -130,56 +131,62 @@ async fn recount_jobs(connection: &mut Tx, jobs: &str) -> Result<(), StoreError>
     Ok(())
 }
 
-/// Ends what a request has not sent yet with `outcome`; what was sent goes on. Bumps the version
-/// of the queued jobs it leaves, so that nothing is sent on an older reading of them.
+/// The items of a request that are not sent yet.
+async fn unsent_items(connection: &mut Tx, request_id: RequestId) -> Result<Vec<Item>, StoreError> {
+    let rows = sql::query_as(select_items!(
+        "where request_id = $1 and (state in ('waiting', 'unapproved') or (state = 'assigned'
+               and job_id in (select id from jobs where state = 'queued')))"
+    ))
+    .bind(request_id.0)
+    .fetch_all(connection)
+    .await?;
+    items(rows)
+}
+
+/// Ends what a request has not sent yet, since it was cancelled or is too expensive; what was sent goes on.
+/// Bumps the version of the queued jobs it leaves, so that nothing is sent on an older reading of them.
 pub async fn end_unsent(
     connection: &mut Tx,
     request_id: RequestId,
-    outcome: &str,
+    event: item::Event,
     now: Millis,
 ) -> Result<u64, StoreError> {
     let left = leave_queued_jobs(&mut *connection, request_id).await?;
-    let result = sql::query(
-        "update items set state = 'done', outcome = $2, resolved_at = $3
-         where request_id = $1 and (state in ('waiting', 'unapproved') or (state = 'assigned'
-               and job_id in (select id from jobs where state = 'queued')))",
-    )
-    .bind(request_id.0)
-    .bind(outcome)
-    .bind(now.0)
-    .execute(&mut *connection)
-    .await?;
+    let unsent = unsent_items(&mut *connection, request_id).await?;
+    move_all(&mut *connection, &unsent, event, now).await?;
     recount_jobs(connection, &left).await?;
-    Ok(result.rows_affected())
+    Ok(unsent.len() as u64)
 }
 
 /// Takes out of a queued job what people want no more: contacts that came back to be sent after their
 /// request was cancelled, or while it awaits an approval again. Returns how many.
 pub async fn leave_unwanted(connection: &mut Tx, job_id: JobId, now: Millis) -> Result<u64, StoreError> {
-    let cancelled: Vec<i64> = sql::query_scalar(
-        "update items set state = 'done', outcome = 'cancelled', resolved_at = $2
-         where job_id = $1 and state = 'assigned' and exists (select 1 from request_events e
-               where e.request_id = items.request_id and e.event = 'cancel') returning request_id",
-    )
+    let rows = sql::query_as(select_items!(
+        "where job_id = $1 and state = 'assigned' and exists (select 1 from request_events e
+               where e.request_id = items.request_id and e.event = 'cancel')"
+    ))
     .bind(job_id.0)
-    .bind(now.0)
     .fetch_all(&mut *connection)
     .await?;
-    finish_complete(&mut *connection, &json!(cancelled).to_string(), now).await?;
-    let waiting = sql::query(
-        "update items set state = 'unapproved', job_id = null
-         where job_id = $1 and state = 'assigned'
-           and request_id in (select id from requests where status = 'awaiting_approval')",
-    )
+    let cancelled = items(rows)?;
+    move_all(&mut *connection, &cancelled, item::Event::Cancelled, now).await?;
+    let requests: BTreeSet<i64> = cancelled.iter().map(|item| item.request_id).collect();
+    finish_complete(&mut *connection, &json!(requests).to_string(), now).await?;
+    let rows = sql::query_as(select_items!(
+        "where job_id = $1 and state = 'assigned'
+           and request_id in (select id from requests where status = 'awaiting_approval')"
+    ))
     .bind(job_id.0)
-    .execute(connection)
+    .fetch_all(&mut *connection)
     .await?;
-    Ok(cancelled.len() as u64 + waiting.rows_affected())
+    let unapproved = items(rows)?;
+    move_all(connection, &unapproved, item::Event::ApprovalNeeded, now).await?;
+    Ok((cancelled.len() + unapproved.len()) as u64)
 }
 
 /// Cancels what a request has not sent; what was sent goes on to its end.
 pub async fn cancel(connection: &mut Tx, request_id: RequestId, now: Millis) -> Result<u64, StoreError> {
-    let ended = end_unsent(&mut *connection, request_id, "cancelled", now).await?;
+    let ended = end_unsent(&mut *connection, request_id, item::Event::Cancelled, now).await?;
     move_one(&mut *connection, request_id, Event::Cancelled, None, now).await?;
     timeline::of_request(&mut *connection, now, request_id, "cancel", &format!("{ended} contacts not sent"))
         .await?;

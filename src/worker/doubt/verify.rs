@@ -8,6 +8,7 @@
 use crate::api::{ApiError, Caller, Subject};
 use crate::domain::doubt::{self, Look, Sign, Verdict};
 use crate::domain::failure::ReadFailure;
+use crate::domain::item::Why;
 use crate::domain::job::{Doubt, Event, State};
 use crate::domain::outcome::Access;
 use crate::domain::sorting::Quote;
@@ -255,7 +256,7 @@ async fn weigh(deps: &Deps, mut job: Job, look: &Look) -> Result<Report, StoreEr
                     Verdict::CarriedOut => {
                         let books = booking::read(&mut *connection, &job).await?;
                         booking::write(&mut *connection, &mut job, &books.carried_out(), now).await?;
-                        reading::all_to_reading(&mut *connection, job.id, now, now).await?;
+                        reading::all_to_reading(&mut *connection, job.id, Why::LostAnswer, now).await?;
                     }
                     Verdict::NotCarriedOut => {
                         take_back(&mut *connection, &mut job, now).await?;

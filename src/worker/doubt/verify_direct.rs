@@ -7,7 +7,9 @@
 
 use crate::domain::direct::Direct;
 use crate::domain::doubt::{self, EventVerdict, Verdict};
+use crate::domain::item::Why;
 use crate::domain::job::Event;
+use crate::domain::outcome::Source;
 use crate::domain::turns::Class;
 use crate::domain::{Credits, EventId, Millis};
 use crate::store::credits::{balances, booking};
@@ -85,13 +87,13 @@ async fn proven_open(
                 let books = booking::read(&mut *connection, &job).await?;
                 let booked = books.proven_open(charge);
                 let charge = booked.charge;
-                let source = if charge > Credits::ZERO { "task" } else { "profile" };
+                let source = if charge > Credits::ZERO { Source::Task } else { Source::Profile };
                 booking::write(&mut *connection, &mut job, &booked, now).await?;
                 let result = unanswered_result(event_id.as_ref(), charge);
                 direct::keep_result(&mut *connection, job.id, charge, &result, now).await?;
-                reading::all_to_reading(&mut *connection, job.id, now, now).await?;
+                reading::all_to_reading(&mut *connection, job.id, Why::LostAnswer, now).await?;
                 direct::add_to_result(&mut *connection, job.id, &semantics).await?;
-                direct::finish(&mut *connection, job.id, "delivered", Some(source), now).await?;
+                direct::finish(&mut *connection, job.id, Some(source), now).await?;
                 jobs::save(&mut *connection, &job).await?;
                 timeline::of_job(&mut *connection, now, job.id, "proven_carried_out", &evidence).await?;
                 requests::finish_complete_of_job(connection, job.id, now).await

@@ -11,6 +11,7 @@ pub mod taken;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use crate::domain::item;
 use crate::domain::request::{self, Rejection, UnlockRequest, Wish};
 use crate::domain::request_state::State;
 use crate::domain::{AccountId, Action, Channel, Millis, PersonnelId, RequestId, TaskId};
@@ -135,20 +136,13 @@ struct Adoption {
     contacts: Vec<PersonnelId>,
 }
 
-async fn record(
-    deps: &Deps,
-    mut new: Vec<NewRequest>,
-    taken: &[Taken],
-    now: Millis,
-) -> Result<(), StoreError> {
+async fn record(deps: &Deps, new: Vec<NewRequest>, taken: &[Taken], now: Millis) -> Result<(), StoreError> {
     let mut adoptions = Vec::new();
     let mut served: BTreeSet<(AccountId, Channel)> = BTreeSet::new();
-    for (request, taken) in new.iter_mut().zip(taken) {
+    for (request, taken) in new.iter().zip(taken) {
         let Ok(parsed) = &taken.wish else { continue };
         match &parsed.wish {
             Wish::Adopt { channel, task_id, contacts } if request.state == State::Accepted => {
-                // They enter with their job, which must exist first.
-                request.items.retain(|item| item.state == "done");
                 adoptions.push(Adoption {
                     request: parsed.clone(),
                     request_id: request.id,
@@ -169,7 +163,9 @@ async fn record(
             let own = new.iter().filter(|request| {
                 request.account == account.as_str() && request.action == channel.action().as_str()
             });
-            let waiting = own.flat_map(|request| &request.items).filter(|item| item.state == "waiting");
+            let waiting = own
+                .flat_map(|request| &request.items)
+                .filter(|item| matches!(item.state, item::State::Waiting { .. }));
             let ids: BTreeSet<PersonnelId> =
                 waiting.map(|item| PersonnelId::trusted(item.personnel_id.clone())).collect();
             (account, channel, ids.into_iter().collect::<Vec<_>>())
@@ -186,7 +182,7 @@ async fn record(
                 for (account, channel, ids) in contacts {
                     let done =
                         waiting::serve_from_store(&mut *connection, &account, channel, &ids, now).await?;
-                    waiting::join_in_flight(&mut *connection, &account, channel.action(), &ids).await?;
+                    waiting::join_in_flight(&mut *connection, &account, channel.action(), &ids, now).await?;
                     requests::finish_complete(&mut *connection, &done, now).await?;
                 }
                 Ok(())

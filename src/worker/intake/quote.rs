@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::domain::credits::{self, Approval};
+use crate::domain::item;
 use crate::domain::moves::IllegalMove;
 use crate::domain::request::{self, Contacts, Rejection, UnlockRequest, Wish};
 use crate::domain::request_state::Event;
@@ -71,7 +72,7 @@ pub(in crate::worker) async fn decide(
                     let rejection = Rejection::TaskKnown { task_id: task_id.clone(), job: job.0 };
                     rejected(taken, contacts, &rejection)?
                 }
-                None => accepted(taken, request, contacts, Credits::ZERO, Event::Taken, "assigned")?,
+                None => accepted(taken, request, contacts, Credits::ZERO, Event::Taken, None)?,
             })
         }
         Wish::Event | Wish::Search { .. } => {
@@ -115,7 +116,8 @@ fn quoted(
     let approved = request.approved.then_some(quote);
     match estimate.approval {
         Approval::NotNeeded => {
-            let request = accepted(taken, request, contacts, quote, Event::Taken, "waiting")?;
+            let items = item::State::Waiting { seen: None };
+            let request = accepted(taken, request, contacts, quote, Event::Taken, Some(items))?;
             Ok(NewRequest { approved_credits: approved, ..request })
         }
         Approval::Needed => {
@@ -125,8 +127,8 @@ fn quoted(
                 approve_above.0,
                 id = taken.row.id
             );
-            let event = Event::ApprovalNeeded;
-            let waiting = accepted(taken, request, contacts, quote, event, "unapproved")?;
+            let (event, items) = (Event::ApprovalNeeded, item::State::Unapproved { seen: None });
+            let waiting = accepted(taken, request, contacts, quote, event, Some(items))?;
             Ok(NewRequest { reason: Some(reason), ..waiting })
         }
         Approval::OverMaxCredits => {

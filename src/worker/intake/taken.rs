@@ -5,7 +5,9 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::domain::item;
 use crate::domain::moves::IllegalMove;
+use crate::domain::outcome::Kind;
 use crate::domain::request::{self, Contacts, LONGEST_REFERENCE, RawRow, Rejection, UnlockRequest, Wish};
 use crate::domain::request_state::{self, Event, State};
 use crate::domain::{AccountId, Credits, RequestId};
@@ -37,14 +39,15 @@ pub(in crate::worker) fn digest(row: &InboxRow) -> String {
     hex::encode(&hasher.finalize()[..16])
 }
 
-/// The request of a row that asks for what can be bought; it moves on by `event`.
+/// The request of a row that asks for what can be bought; it moves on by `event`. `items`: where its contacts
+/// stand; `None` for those of an adopted task, which enter with their job.
 pub(in crate::worker) fn accepted(
     taken: &Taken,
     request: &UnlockRequest,
     contacts: &Contacts,
     quote: Credits,
     event: Event,
-    state: &'static str,
+    items: Option<item::State>,
 ) -> Result<NewRequest, IllegalMove> {
     let blank = blank(taken, event)?;
     Ok(NewRequest {
@@ -54,7 +57,7 @@ pub(in crate::worker) fn accepted(
             _ => blank.task_id.clone(),
         },
         event_id: request.event_id.as_ref().map(|id| id.as_str().to_owned()),
-        items: new_items(contacts, state, "pending"),
+        items: new_items(contacts, items),
         ..blank
     })
 }
@@ -66,7 +69,7 @@ pub(in crate::worker) fn rejected(
 ) -> Result<NewRequest, IllegalMove> {
     Ok(NewRequest {
         reason: Some(rejection.to_string()),
-        items: new_items(contacts, "done", "rejected"),
+        items: new_items(contacts, Some(ended(Kind::Rejected))),
         ..blank(taken, Event::Refused)?
     })
 }
@@ -77,21 +80,26 @@ pub(in crate::worker) fn cancelled(row: InboxRow, accounts: &[AccountId]) -> Res
     let taken = Taken { row, digest, wish };
     let items = match taken.wish.as_ref().map(|request| &request.wish) {
         Ok(Wish::Contacts { contacts, .. } | Wish::Adopt { contacts, .. }) => {
-            new_items(contacts, "done", "cancelled")
+            new_items(contacts, Some(ended(Kind::Cancelled)))
         }
         _ => Vec::new(),
     };
     Ok(NewRequest { items, ..blank(&taken, Event::Cancelled)? })
 }
 
-fn new_items(contacts: &Contacts, state: &'static str, outcome: &'static str) -> Vec<NewItem> {
-    let valid =
-        contacts.valid.iter().map(|id| NewItem { personnel_id: id.as_str().to_owned(), state, outcome });
-    let invalid = contacts.invalid.iter().map(|text| NewItem {
-        personnel_id: text.clone(),
-        state: "done",
-        outcome: "invalid",
+/// An item that never was to be bought.
+fn ended(outcome: Kind) -> item::State {
+    item::State::Done { job_id: None, outcome }
+}
+
+fn new_items(contacts: &Contacts, state: Option<item::State>) -> Vec<NewItem> {
+    let valid = state.into_iter().flat_map(|state| {
+        contacts.valid.iter().map(move |id| NewItem { personnel_id: id.as_str().to_owned(), state })
     });
+    let invalid = contacts
+        .invalid
+        .iter()
+        .map(|text| NewItem { personnel_id: text.clone(), state: ended(Kind::Invalid) });
     valid.chain(invalid).collect()
 }
 

@@ -133,7 +133,7 @@ async fn go_on(
                     job.apply(Event::Resumed { task_id, next_poll_at }, now)?;
                     job.failures = 0;
                     jobs::save(&mut *connection, &job).await?;
-                    items::revive_expired(&mut *connection, job.id).await?;
+                    items::revive_expired(&mut *connection, job.id, now).await?;
                     requests::reopen_of_job(&mut *connection, job.id, now).await?;
                     timeline::of_job(&mut *connection, now, job.id, "resumed", "its task is polled again")
                         .await?;

@@ -8,6 +8,7 @@ use crate::api::{Answer, ApiError};
 use crate::domain::booking::Accepted as Taken;
 use crate::domain::division::{self, Division, Submission};
 use crate::domain::failure::{self, Failure, SubmissionFailure};
+use crate::domain::item::Why;
 use crate::domain::job::{Event, WaitReason};
 use crate::domain::outcome::Outcome;
 use crate::domain::{Credits, Millis, PersonnelId};
@@ -103,7 +104,9 @@ impl Accepted {
         let books = booking::read(&mut *connection, &job).await?;
         items::finish(&mut *connection, job.id, job.event_id.as_ref(), &division.ended, now).await?;
         let payers_with_unlocked = booking::payers(&mut *connection, job.id).await?;
-        reading::to_reading(&mut *connection, job.id, &division.read_from_profile, None, now).await?;
+        let skipped: Vec<_> =
+            division.read_from_profile.iter().map(|id| (id.clone(), Why::Skipped)).collect();
+        reading::to_reading(&mut *connection, job.id, &skipped, now).await?;
         let payers = booking::payers(&mut *connection, job.id).await?;
         let accepted = Taken { payers: &payers, payers_with_unlocked: &payers_with_unlocked };
         booking::write(&mut *connection, &mut job, &books.accepted(accepted), now).await?;

@@ -48,7 +48,7 @@ pub(in crate::worker) async fn form(
                 let done =
                     waiting::serve_from_store(&mut *connection, &account, channel, &waiting, now).await?;
                 requests::finish_complete(&mut *connection, &done, now).await?;
-                waiting::join_in_flight(&mut *connection, &account, group.action, &waiting).await?;
+                waiting::join_in_flight(&mut *connection, &account, group.action, &waiting, now).await?;
 
                 let mut contacts =
                     waiting::waiting_contacts(&mut *connection, &account, &group, 2 * batch_size).await?;
@@ -66,7 +66,7 @@ pub(in crate::worker) async fn form(
                     }
                 };
                 contacts.truncate((batch_size - job.contacts.min(batch_size)) as usize);
-                waiting::assign(&mut *connection, &account, group.action, &contacts, job.id).await?;
+                waiting::assign(&mut *connection, &account, group.action, &contacts, job.id, now).await?;
                 job.contacts += contacts.len() as u32;
                 jobs::save(connection, &job).await?;
                 Ok(true)
@@ -99,14 +99,14 @@ async fn form_direct(
                 let event_id = group.event_id.as_ref().filter(|_| !action.is_search());
                 let event: Vec<PersonnelId> =
                     event_id.iter().map(|id| PersonnelId::trusted(id.as_str())).collect();
-                if waiting::join_in_flight(&mut *connection, &account, action, &event).await? > 0 {
+                if waiting::join_in_flight(&mut *connection, &account, action, &event, now).await? > 0 {
                     return Ok(true);
                 }
                 let mut job = jobs::insert_queued(&mut *connection, &account, action, event_id, now).await?;
                 if action.is_search() {
-                    direct::assign_oldest_page(&mut *connection, &account, action, job.id).await?;
+                    direct::assign_oldest_page(&mut *connection, &account, action, job.id, now).await?;
                 } else {
-                    waiting::assign(&mut *connection, &account, action, &event, job.id).await?;
+                    waiting::assign(&mut *connection, &account, action, &event, job.id, now).await?;
                 }
                 job.contacts = 1;
                 jobs::save(connection, &job).await?;

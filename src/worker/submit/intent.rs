@@ -6,6 +6,7 @@
 //! is held from here on, so nothing else can spend it.
 
 use crate::domain::credits::{self, Admission, Approval};
+use crate::domain::item;
 use crate::domain::job::Event;
 use crate::domain::sorting::Sorting;
 use crate::domain::{Credits, Millis, PersonnelId, RequestId};
@@ -146,7 +147,7 @@ async fn part_with_uncovered(
                 unsent::ask_again(&mut *connection, id, quote, &reason, now).await?;
             }
             Approval::OverMaxCredits => {
-                unsent::end_unsent(&mut *connection, id, "rejected", now).await?;
+                unsent::end_unsent(&mut *connection, id, item::Event::TooExpensive, now).await?;
                 timeline::of_request(&mut *connection, now, id, "over_max_credits", &format!("{quote}"))
                     .await?;
                 requests::finish_complete(&mut *connection, &format!("[{id}]"), now).await?;

@@ -159,7 +159,7 @@ pub(in crate::worker) async fn set_aside(
 ) -> Result<Report, StoreError> {
     let now = deps.clock.now();
     // Where no precheck told, its request does not pay before the profile does.
-    let (had, told) = (sorting.had.clone(), sorting.unhelpful().is_none());
+    let (had, told) = (sorting.why_had(), sorting.unhelpful().is_none());
     // Those that were paid for in vain show nothing of what this job has sent.
     let (in_vain, unlocked) = (sorting.in_vain.len(), had.len() - sorting.in_vain.len());
     let (mut smaller, key) = (job.clone(), (job.id, job.version));
@@ -167,22 +167,22 @@ pub(in crate::worker) async fn set_aside(
     if sorting.chargeable.is_empty() {
         smaller.apply(Event::NothingLeft, now)?;
     }
-    let (job_id, unlocking) = (job.id, sorting.unlocking.clone());
+    let (job_id, unlocking) = (job.id, sorting.unlocking.len());
     deps.store
         .write(move |connection| {
             Box::pin(async move {
                 let before = booking::payers(&mut *connection, job_id).await?;
-                reading::to_reading(&mut *connection, job_id, &had, Some(&unlocking), now).await?;
+                reading::to_reading(&mut *connection, job_id, &had, now).await?;
                 if unlocked > 0 {
                     let left = booking::payers(&mut *connection, job_id).await?;
                     let paying = if told { payers_of_the_rest(&before, &left) } else { vec![] };
                     book_unanswered(&mut *connection, &mut smaller, &paying, now).await?;
                 }
                 jobs::save(&mut *connection, &smaller).await?;
-                if !unlocking.is_empty() {
+                if unlocking > 0 {
                     let detail = format!(
-                        "{} contacts are being unlocked already; one whose profile stays locked is asked about again",
-                        unlocking.len()
+                        "{unlocking} contacts are being unlocked already; one whose profile stays locked is asked \
+                         about again"
                     );
                     timeline::of_job(&mut *connection, now, job_id, "unlock_in_progress", &detail).await?;
                 }

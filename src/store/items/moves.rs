@@ -1,0 +1,107 @@
+//! What moves items: the only statement that writes `items.state` and `items.outcome`.
+//!
+//! Functions of the other files read items with `select_items!`; here [`item::next`] says what they become, and
+//! [`save`] writes that, only to rows that are still as they were read.
+
+use serde_json::json;
+
+use crate::domain::Millis;
+use crate::domain::item::{self, Event, State};
+use crate::domain::outcome::{Outcome, Source};
+use crate::store::error::exactly;
+use crate::store::items::item_row::Item;
+use crate::store::{StoreError, Tx, sql};
+
+/// An item that moves, with what came with its outcome.
+pub(in crate::store) struct Moved {
+    id: i64,
+    from: State,
+    to: State,
+    error_code: Option<String>,
+    source: Option<Source>,
+}
+
+impl Moved {
+    pub(in crate::store) fn new(item: &Item, event: Event) -> Result<Moved, StoreError> {
+        let to = item::next(item.state, event)?;
+        Ok(Moved { id: item.id, from: item.state, to, error_code: None, source: None })
+    }
+
+    pub(in crate::store) fn settled(item: &Item, outcome: &Outcome) -> Result<Moved, StoreError> {
+        let moved = Moved::new(item, Event::Settled { outcome: outcome.kind() })?;
+        let source = match outcome {
+            Outcome::Delivered { source, .. } => Some(*source),
+            _ => None,
+        };
+        Ok(Moved { error_code: outcome.error_code().map(str::to_owned), source, ..moved })
+    }
+
+    pub(in crate::store) fn with_source(self, source: Option<Source>) -> Moved {
+        Moved { source, ..self }
+    }
+
+    fn row(&self, now: Millis) -> serde_json::Value {
+        let (reason, since) = match self.to.reason() {
+            Some((reason, since)) => (Some(reason), Some(since)),
+            None => (None, None),
+        };
+        let (reads, read_at) = match self.to {
+            State::Reading { reads, read_at, .. } => (reads, Some(read_at)),
+            _ => (0, None),
+        };
+        let outcome = self.to.outcome();
+        json!([
+            self.id,
+            self.from.name(),
+            self.to.name(),
+            reason,
+            since,
+            self.to.job_id(),
+            read_at,
+            reads,
+            outcome.map_or(item::PENDING, |outcome| outcome.as_str()),
+            self.error_code,
+            self.source.map(Source::as_str),
+            outcome.map(|_| now),
+        ])
+    }
+}
+
+/// Writes what items became. A row that is not as it was read is an error, and nothing is written.
+pub(in crate::store) async fn save(
+    connection: &mut Tx,
+    moved: &[Moved],
+    now: Millis,
+) -> Result<(), StoreError> {
+    if moved.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<_> = moved.iter().map(|one| one.row(now)).collect();
+    let result = sql::query(
+        "with new as materialized (
+             select value->>0 as id, value->>1 as was, value->>2 as state, value->>3 as state_reason,
+                    value->>4 as reason_since, value->>5 as job_id, value->>6 as read_at, value->>7 as reads,
+                    value->>8 as outcome, value->>9 as error_code, value->>10 as source, value->>11 as resolved_at
+             from json_each($1))
+         update items set state = new.state, state_reason = new.state_reason, reason_since = new.reason_since,
+                job_id = new.job_id, read_at = new.read_at, reads = new.reads, outcome = new.outcome,
+                error_code = new.error_code, source = new.source, resolved_at = new.resolved_at
+         from new
+         where items.id = new.id and items.state = new.was",
+    )
+    .bind(json!(rows).to_string())
+    .execute(connection)
+    .await?;
+    exactly(result, moved.len(), "the item")
+}
+
+/// The same event happens to all of these items.
+pub(in crate::store) async fn move_all(
+    connection: &mut Tx,
+    items: &[Item],
+    event: Event,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let moved: Vec<Moved> = items.iter().map(|item| Moved::new(item, event)).collect::<Result<_, _>>()?;
+    save(connection, &moved, now).await
+}
