@@ -91,8 +91,8 @@ pub(super) async fn refused_before(store: &Store, account: &AccountId) -> Result
     let row = accounts::read(store.readers(), account).await?;
     let (fingerprint, at) = (cell(&row.refused_key), cell(&row.key_refused_at.map(Time)));
     Ok(anyhow::anyhow!(
-        "the API refused the key {fingerprint} of account {account} at {at}, and it is not tried again; nothing was \
-         spent. Put a valid key in the configuration; or, when this one is good again: unlockd resume --account {account}"
+        "the API refused the key {fingerprint} of account {account} at {at}; the worker tries it again 1, 5 and 30 \
+         minutes after that, and this command does not; nothing was spent. Put a valid key in the configuration; or, when this one is good again: unlockd resume --account {account}"
     )
     .into())
 }

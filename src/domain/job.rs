@@ -114,6 +114,8 @@ pub enum Event {
     TookNoEffect { waits_for: Option<WaitReason> },
     /// No readable answer: it may have taken effect. Also what a start makes of `submitting`.
     AnswerLost,
+    /// The task that an answer named although it was an error is the task of this submission.
+    TaskFound { task_id: TaskId, next_poll_at: Millis },
     /// Reading showed that it took effect.
     ProvenCarriedOut,
     /// Reading showed that it took no effect.
@@ -160,6 +162,9 @@ pub fn next(state: &State, event: Event) -> Result<State, IllegalMove> {
         (State::Submitting, Event::TookNoEffect { waits_for }) => Ok(State::Queued { waits_for }),
         (State::Submitting, Event::AnswerLost) => Ok(State::InDoubt { doubt: Doubt::Looking }),
 
+        (State::InDoubt { doubt: Doubt::Looking }, Event::TaskFound { task_id, next_poll_at }) => {
+            Ok(State::Polling { task_id, poll_count: 0, next_poll_at })
+        }
         (State::InDoubt { doubt: Doubt::Looking }, Event::ProvenCarriedOut) => {
             Ok(State::InDoubt { doubt: Doubt::CarriedOut })
         }
@@ -262,6 +267,7 @@ impl Event {
             Event::Refused => "refused",
             Event::TookNoEffect { .. } => "took_no_effect",
             Event::AnswerLost => "answer_lost",
+            Event::TaskFound { .. } => "task_found",
             Event::ProvenCarriedOut => "proven_carried_out",
             Event::ProvenNotCarriedOut => "proven_not_carried_out",
             Event::StayedUnclear => "stayed_unclear",
@@ -349,6 +355,7 @@ pub(super) mod tests {
             Event::Refused,
             Event::TookNoEffect { waits_for: None },
             Event::AnswerLost,
+            Event::TaskFound { task_id: task_id.clone(), next_poll_at },
             Event::ProvenCarriedOut,
             Event::ProvenNotCarriedOut,
             Event::StayedUnclear,
@@ -402,6 +409,7 @@ submitting + delivered -> completed
 submitting + refused -> rejected
 submitting + took_no_effect -> queued
 submitting + answer_lost -> in_doubt (looking)
+in_doubt (looking) + task_found -> polling
 in_doubt (looking) + proven_carried_out -> in_doubt (carried_out)
 in_doubt (looking) + proven_not_carried_out -> queued
 in_doubt (looking) + stayed_unclear -> in_doubt (needs_decision)

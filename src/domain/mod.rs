@@ -29,6 +29,7 @@ pub mod id_text;
 pub mod ids;
 pub mod item;
 pub mod job;
+pub mod key_retry;
 pub mod listing;
 pub mod moves;
 pub mod needs;
@@ -45,6 +46,7 @@ pub mod sorting;
 pub mod task;
 pub mod turns;
 pub mod usage;
+pub mod window;
 
 pub use credits::Credits;
 pub use ids::{

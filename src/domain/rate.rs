@@ -13,6 +13,9 @@
 use std::collections::VecDeque;
 
 use super::ids::Millis;
+use super::turns::Class;
+pub use super::window::{DOCUMENTED_WINDOW_MS, RateHeaders};
+use super::window::{HEADER_ERROR_MS, of_burst, window_of};
 
 /// What is known about an account's limit. Kept in the database, so that a restart brings no burst.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +32,14 @@ pub struct Rate {
     last_reset: Option<Millis>,
     /// Others were seen to use the bucket, and are taken to until this moment.
     shared_until: Millis,
+    /// The configured limit.
+    configured: u32,
+    /// Whose call was told the API's figures last. `None`: nobody's, since the start.
+    told: Option<Class>,
+    /// When a 429 last lowered the limit, since no header tells it.
+    lowered_at: Option<Millis>,
+    /// Calls up to this moment have ended in a 429, and show nothing any more.
+    burst_after: Millis,
 }
 
 /// May a call go out now? The later is the greater.
@@ -37,31 +48,6 @@ pub enum Permission {
     Now,
     At(Millis),
 }
-
-/// The rate headers of one answer, brought to our clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RateHeaders {
-    pub limit: u32,
-    pub remaining: u32,
-    pub resets_at: Millis,
-    /// What was left of the window when the API answered, by its own clock, in milliseconds: however long
-    /// ago that is by now.
-    pub left_ms: i64,
-    /// How long the call took, in milliseconds: the window may end that much sooner than `resets_at`.
-    pub took_ms: i64,
-}
-
-impl RateHeaders {
-    /// Whether they may tell of the window that ends then. The API gives whole seconds, and an answer that
-    /// was long under way places the end late.
-    fn may_tell_of(&self, known_reset: Millis) -> bool {
-        let late_ms = self.resets_at.since(known_reset);
-        (-HEADER_ERROR_MS..=self.took_ms.saturating_add(HEADER_ERROR_MS)).contains(&late_ms)
-    }
-}
-
-/// The window while the API has not shown its own: a minute, as documented.
-pub const DOCUMENTED_WINDOW_MS: i64 = 60_000;
 
 impl Rate {
     /// Nothing known yet but the configured limit.
@@ -74,6 +60,10 @@ impl Rate {
             blocked_until: None,
             last_reset: None,
             shared_until: Millis(0),
+            configured: per_minute.max(1),
+            told: None,
+            lowered_at: None,
+            burst_after: Millis(i64::MIN),
         }
     }
 
@@ -88,14 +78,19 @@ impl Rate {
         let mut sent: Vec<Millis> = sent.into_iter().collect();
         sent.sort_unstable();
         Rate {
-            limit: limit.max(1),
             window_ms: window_ms.max(1_000),
             sent: sent.into(),
             remaining,
             blocked_until,
-            last_reset: None,
-            shared_until: Millis(0),
+            ..Rate::new(limit)
         }
+    }
+
+    /// With the configured limit. What was lowered before the restart is so since the newest call.
+    pub fn with_configured(self, per_minute: u32) -> Rate {
+        let configured = per_minute.max(1);
+        let lowered_at = self.sent.back().copied().filter(|_| self.limit < configured);
+        Rate { configured, lowered_at, ..self }
     }
 
     /// When the next call may go.
@@ -113,9 +108,30 @@ impl Rate {
         if self.sent.len() >= limit {
             // A hundredth more: what counts is when calls arrive, and they do not all take as long.
             let leaves = self.sent[self.sent.len() - limit].plus(self.window_ms + self.window_ms / 100);
-            earliest = earliest.max(leaves);
+            earliest = earliest.max(self.first_of_next_window().map_or(leaves, |first| first.min(leaves)));
         }
         if earliest > now { Permission::At(earliest) } else { Permission::Now }
+    }
+
+    /// When one call may go out after the window that the API told of has ended, whatever our own count
+    /// says: its answer tells of the next window, and so how long a window is.
+    fn first_of_next_window(&self) -> Option<Millis> {
+        let (ended, newest) = (self.last_reset?, self.sent.back()?);
+        let first = ended.plus(HEADER_ERROR_MS);
+        (*newest < ended).then_some(first)
+    }
+
+    /// When a poll may go out although the window is spent. Figures of one endpoint may tell of a bucket of
+    /// its own, such as ten searches an hour; as long as no poll was told the same, one may ask now and then.
+    pub fn poll_may_go(&self, class: Class, now: Millis) -> Option<Permission> {
+        let (remaining, resets_at) = self.remaining?;
+        let far_away = resets_at.since(now) > DOCUMENTED_WINDOW_MS && remaining <= self.left_to_others(now);
+        if class != Class::Poll || self.told == Some(Class::Poll) || !far_away {
+            return None;
+        }
+        let rested = self.sent.back().map_or(now, |newest| newest.plus(DOCUMENTED_WINDOW_MS));
+        let at = rested.max(self.blocked_until.unwrap_or(now));
+        Some(if at > now { Permission::At(at) } else { Permission::Now })
     }
 
     /// How many calls our own count and the API's both still allow at this moment.
@@ -130,6 +146,9 @@ impl Rate {
 
     /// Books a call that is about to be sent.
     pub fn book(&mut self, now: Millis) {
+        if self.lowered_at.is_some_and(|at| now.since(at) >= LOWERED_FOR_MS) {
+            (self.limit, self.window_ms, self.lowered_at) = (self.configured, DOCUMENTED_WINDOW_MS, None);
+        }
         while self.sent.front().is_some_and(|at| now.since(*at) >= 2 * self.window_ms) {
             self.sent.pop_front();
         }
@@ -147,14 +166,44 @@ impl Rate {
         if now < self.shared_until { (self.limit / 30).min(2) } else { 0 }
     }
 
+    /// Learns from a 429 that asked for a pause. Where no header tells the limit, this shows it: as many calls
+    /// as went out before it, in the time until the next may go.
+    pub fn refused(&mut self, pause_ms: i64, now: Millis) {
+        let burst: Vec<Millis> = self.sent.iter().copied().filter(|at| *at > self.burst_after).collect();
+        self.burst_after = now;
+        if self.told.is_some() || self.remaining.is_some() || pause_ms > LONGEST_BURST_PAUSE_MS {
+            return;
+        }
+        let Some(first) = burst.first() else { return };
+        // The one that was refused is among them.
+        let (limit, window_ms) = of_burst(burst.len().saturating_sub(1), *first, now, pause_ms);
+        // Never faster than configured; and once it is lowered, only what is slower still explains a 429.
+        let window_ms = window_ms.max(i64::from(limit) * DOCUMENTED_WINDOW_MS / i64::from(self.configured));
+        let is_slower = i64::from(limit).saturating_mul(self.window_ms)
+            <= i64::from(self.limit).saturating_mul(window_ms);
+        if self.lowered_at.is_none() || is_slower {
+            (self.limit, self.window_ms, self.lowered_at) = (limit, window_ms, Some(now));
+        }
+    }
+
+    /// Notes whose call was told the figures that were learned last.
+    pub fn told_to(&mut self, class: Class) {
+        self.told = Some(class);
+    }
+
     /// Learns from an answer's headers. `in_flight` calls of ours are not in its figure yet.
     pub fn learn(&mut self, headers: RateHeaders, in_flight: u32, now: Millis) {
+        // Figures of another limit are of another bucket, and say nothing about the known one.
+        let is_same_bucket = self.limit == headers.limit;
         self.limit = headers.limit.max(1);
         let left = headers.left_ms;
         let first_of_window = headers.remaining.saturating_add(1) >= headers.limit;
-        if (first_of_window || left > self.window_ms + HEADER_ERROR_MS) && left >= 1_000 {
+        // Longer than known it certainly is. That it is shorter, one answer does not show: the window may
+        // have been joined in its middle, before anybody's first call.
+        if left > self.window_ms + HEADER_ERROR_MS {
             self.window_ms = window_of(left);
         }
+        self.lowered_at = None;
         // The window began no later than its first answer, which is more exact than whole seconds.
         let resets_at = match first_of_window {
             true => headers.resets_at.min(now.plus(self.window_ms)),
@@ -162,7 +211,7 @@ impl Rate {
         };
         let free = headers.remaining.saturating_sub(in_flight);
         self.remaining = match self.remaining {
-            Some((known, known_reset)) if headers.may_tell_of(known_reset) => {
+            Some((known, known_reset)) if is_same_bucket && headers.may_tell_of(known_reset) => {
                 if free < known {
                     self.shared_until = now.plus(SHARED_FOR_MS);
                 }
@@ -205,10 +254,12 @@ impl Rate {
         (self.limit, self.window_ms) = (limit, window_ms);
     }
 
-    /// Takes the configured limit, which holds until the API's own headers say otherwise.
+    /// Takes the configured limit, which holds until the API's own headers, or a 429, say otherwise.
     pub fn configure(&mut self, per_minute: u32) {
-        if self.remaining.is_none() {
-            self.limit = per_minute.max(1);
+        let is_news = per_minute.max(1) != self.configured;
+        self.configured = per_minute.max(1);
+        if self.remaining.is_none() && (is_news || self.lowered_at.is_none()) {
+            (self.limit, self.lowered_at) = (self.configured, None);
         }
     }
 
@@ -234,21 +285,14 @@ impl Rate {
     }
 }
 
-/// The API gives the end of a window and its own time in whole seconds, one rounded up and the
-/// other down: what is left seems up to this much longer than it is, in milliseconds.
-const HEADER_ERROR_MS: i64 = 2_050;
+/// How long a limit holds that a 429 has shown, in milliseconds: it may have been a passing one.
+const LOWERED_FOR_MS: i64 = 6 * 3_600_000;
+
+/// A 429 that asks for a longer pause tells of another limit than that of a window, in milliseconds.
+const LONGEST_BURST_PAUSE_MS: i64 = 600_000;
 
 /// How long others are taken to share the bucket after they were seen to, in milliseconds.
 const SHARED_FOR_MS: i64 = 300_000;
-
-/// The length of a window of which `left` seems to be left at its start: the shortest usual length
-/// that fits the error of the headers. Taken too long it wastes calls, too short it overruns.
-fn window_of(left_ms: i64) -> i64 {
-    const USUAL_SECONDS: [i64; 10] = [5, 10, 15, 20, 30, 60, 120, 300, 900, 3_600];
-    let shortest = left_ms - HEADER_ERROR_MS;
-    let usual = USUAL_SECONDS.into_iter().map(|seconds| seconds * 1_000).find(|length| *length >= shortest);
-    usual.unwrap_or(left_ms)
-}
 
 #[cfg(test)]
 mod tests {
@@ -324,20 +368,122 @@ mod tests {
     }
 
     #[test]
-    fn the_first_call_of_a_window_shows_its_length() {
+    fn a_window_that_is_joined_in_its_middle_teaches_no_length_from_its_first_answer_alone() {
+        let mut rate = Rate::new(120);
+        rate.book(Millis(40_000));
+        rate.learn(told(120, 119, 60_000, 40_000), 0, Millis(40_000));
+        assert_eq!((rate.window_ms(), rate.remaining()), (60_000, Some((119, Millis(60_000)))));
+        rate.book(Millis(61_000));
+        rate.learn(told(120, 119, 120_000, 61_000), 0, Millis(61_000));
+        assert_eq!(rate.window_ms(), 60_000);
+    }
+
+    /// Without a call that goes ahead of our own count, a shorter window would never show itself.
+    #[test]
+    fn the_first_answers_of_two_windows_show_their_length() {
+        let mut rate = Rate::new(60);
+        for at in 0..60 {
+            rate.book(Millis(at));
+        }
+        rate.learn(told(60, 0, 10_000, 60), 0, Millis(60));
+        assert_eq!(
+            rate.permission(Millis(100)),
+            Permission::At(Millis(10_000 + HEADER_ERROR_MS)),
+            "one call"
+        );
+        rate.book(Millis(12_050));
+        assert_eq!(rate.permission(Millis(12_060)), Permission::At(Millis(60_601)), "and not another");
+        rate.learn(told(60, 59, 22_050, 12_060), 0, Millis(12_060));
+        assert_eq!((rate.window_ms(), rate.permission(Millis(12_070))), (10_000, Permission::Now));
+    }
+
+    #[test]
+    fn without_headers_the_limit_is_learned_from_at_most_two_429s() {
+        // 20 calls in fixed windows of 10 s, the first of which is joined at second 7; a call takes 100 ms.
+        for joined in [0, 3_000, 7_000, 9_000] {
+            let (mut rate, mut now, mut refused) = (Rate::new(120), Millis(joined), Vec::new());
+            let mut counts = std::collections::BTreeMap::new();
+            while now.0 < 3_600_000 {
+                if let Permission::At(at) = rate.permission(now) {
+                    now = at;
+                    continue;
+                }
+                rate.book(now);
+                let count: &mut u32 = counts.entry(now.0 / 10_000).or_default();
+                *count += 1;
+                if *count > 20 {
+                    let pause_ms = (10_000 - now.0 % 10_000 + 999) / 1_000 * 1_000;
+                    refused.push(now.0);
+                    rate.refused(pause_ms, now);
+                    rate.block(now.plus(pause_ms));
+                }
+                now = now.plus(100);
+            }
+            assert!(refused.len() <= 2, "{joined}: {refused:?}");
+            assert_eq!((rate.limit(), rate.window_ms()), (20, 10_000), "{joined}");
+        }
+    }
+
+    #[test]
+    fn a_limit_that_a_429_has_shown_is_forgotten_in_time_and_headers_are_above_it() {
+        let lowered = || {
+            let mut rate = Rate::new(120);
+            for at in 0..21 {
+                rate.book(Millis(at));
+            }
+            rate.refused(10_000, Millis(21));
+            assert_eq!((rate.limit(), rate.window_ms()), (20, 10_000));
+            rate
+        };
+        let mut rate = lowered();
+        rate.configure(120);
+        assert_eq!(rate.limit(), 20, "the same configuration, read again");
+        rate.book(Millis(20 + LOWERED_FOR_MS));
+        assert_eq!(rate.limit(), 20);
+        rate.book(Millis(21 + LOWERED_FOR_MS));
+        assert_eq!((rate.limit(), rate.window_ms()), (120, 60_000));
+        let mut rate = lowered();
+        rate.configure(60);
+        assert_eq!(rate.limit(), 60, "a person has changed it");
         let mut rate = Rate::new(120);
         rate.book(Millis(0));
-        // Whole seconds: what is left of 10 s seems to be up to 12 s.
-        for resets_at in [10_000, 10_900, 11_999] {
-            let headers = told(60, 59, resets_at, 20);
-            rate.learn(headers, 0, Millis(20));
-            assert_eq!((rate.limit(), rate.window_ms()), (60, 10_000), "{resets_at}");
-        }
+        rate.learn(told(120, 50, 50_000, 1), 0, Millis(1));
+        rate.told_to(Class::Paid);
+        rate.refused(10_000, Millis(2));
+        assert_eq!(rate.limit(), 120, "the headers tell it");
+        let mut rate = Rate::new(120);
+        rate.book(Millis(0));
+        rate.refused(3_600_000, Millis(1));
+        assert_eq!(rate.limit(), 120, "that is no window's");
+    }
+
+    #[test]
+    fn figures_that_no_poll_was_told_let_a_poll_go_now_and_then() {
+        const HOUR_MS: i64 = 3_600_000;
+        let mut rate = Rate::new(120);
+        rate.book(Millis(0));
+        rate.learn(told(10, 0, HOUR_MS, 1), 0, Millis(1));
+        rate.told_to(Class::Paid);
+        assert_eq!(rate.poll_may_go(Class::Paid, Millis(2)), None);
+        assert_eq!(rate.poll_may_go(Class::Poll, Millis(2)), Some(Permission::At(Millis(60_000))));
+        assert_eq!(rate.poll_may_go(Class::Poll, Millis(60_000)), Some(Permission::Now));
+        rate.book(Millis(60_000));
+        assert_eq!(rate.poll_may_go(Class::Poll, Millis(60_001)), Some(Permission::At(Millis(120_000))));
+        let mut other = rate.clone();
+        rate.block(Millis(500_000));
+        assert_eq!(rate.poll_may_go(Class::Poll, Millis(60_001)), Some(Permission::At(Millis(500_000))));
+        // A poll was told otherwise: the figures contradict each other, and polls go on.
+        other.learn(told(120, 100, 90_000, 60_001), 0, Millis(60_001));
+        other.told_to(Class::Poll);
         assert_eq!(
-            rate.remaining(),
-            Some((59, Millis(10_000))),
-            "no later than the first answer and a window"
+            (other.poll_may_go(Class::Poll, Millis(60_002)), other.permission(Millis(60_002))),
+            (None, Permission::Now)
         );
+        // A poll was told the same: they hold for all.
+        let mut same = Rate::new(120);
+        same.learn(told(10, 0, HOUR_MS, 1), 0, Millis(1));
+        same.told_to(Class::Poll);
+        assert_eq!(same.poll_may_go(Class::Poll, Millis(100_000)), None);
     }
 
     #[test]

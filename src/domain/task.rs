@@ -122,6 +122,14 @@ pub fn read(view: &TaskView, asked: Option<&BTreeSet<PersonnelId>>, running_ms: 
     Reading::Ended { failed, outcomes: named.into_iter().collect(), foreign }
 }
 
+/// Whether a task is that of a submission whose answer was an error and named it: it has exactly the
+/// contacts that were sent. An error may as well name a task that was there before.
+pub fn is_of(view: &TaskView, sent: &[PersonnelId]) -> bool {
+    let named: Option<BTreeSet<&PersonnelId>> =
+        view.items.iter().flatten().map(|item| item.personnel_id.as_ref()).collect();
+    named.is_some_and(|named| !named.is_empty() && named == sent.iter().collect())
+}
+
 /// What has been settled for good, in an answer of a task that is given up before its end.
 pub fn in_hand(view: &TaskView, asked: Option<&BTreeSet<PersonnelId>>) -> Vec<(PersonnelId, Outcome)> {
     let (mut named, _) = named(view, asked);
@@ -348,6 +356,18 @@ mod tests {
         };
         assert!(matches!(read(&view, None, OPEN_FOR_MS - 1), Reading::StillRunning { .. }));
         assert!(matches!(read(&view, None, OPEN_FOR_MS), Reading::Ended { .. }));
+    }
+
+    #[test]
+    fn a_task_is_that_of_a_submission_when_it_has_exactly_its_contacts() {
+        let view = |items| TaskView { status: TaskStatus::Running, items };
+        let items = |ids: &[&str]| Some(ids.iter().map(|id| item(id, "pending", None)).collect());
+        let sent = ["1", "2"].map(id);
+        assert!(is_of(&view(items(&["2", "1", "1"])), &sent));
+        for other in [items(&["1"]), items(&["1", "2", "3"]), items(&["1", "x"]), items(&[]), None] {
+            assert!(!is_of(&view(other.clone()), &sent), "{other:?}");
+        }
+        assert!(!is_of(&view(items(&[])), &[]));
     }
 
     #[test]

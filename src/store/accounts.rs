@@ -138,7 +138,8 @@ pub async fn read_rate(readers: &Reads, account: &AccountId, per_minute: u32) ->
         sent.into_iter().map(Millis),
         whole(row.rate_remaining).zip(row.rate_resets_at.map(Millis)),
         row.blocked_until.map(Millis),
-    ))
+    )
+    .with_configured(per_minute))
 }
 
 /// When all accounts have called lately, and the latest `Retry-After` that any of them was told.

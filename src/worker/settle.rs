@@ -14,12 +14,23 @@ use crate::store::credits::settlements::Window;
 use crate::store::credits::{balances, settlements};
 use crate::store::items::waiting;
 use crate::store::jobs::due;
-use crate::worker::balance::read_balance;
+use crate::worker::balance::{Asked, ask_balance, read_balance};
+use crate::worker::gate::Gate;
 use crate::worker::{Deps, Report};
 
-/// Settles the account's window when it is time.
+/// Settles the account's window when it is time, and tries a refused key again.
 pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
     let gate = &deps.gates[account];
+    if gate.key_try_at().is_some_and(|at| at <= deps.clock.now()) {
+        return Ok(match ask_balance(deps, gate, "key_check").await? {
+            Asked::At(at) => Report::at(at),
+            Asked::Recorded(_) | Asked::NoKey | Asked::Failed(_) => Report::did(1),
+        });
+    }
+    Ok(settle(deps, gate, account).await?.no_later_than(gate.key_try_at()))
+}
+
+async fn settle(deps: &Deps, gate: &Gate, account: &AccountId) -> Result<Report, StoreError> {
     if settlements::has_running(deps.store.readers(), account).await? {
         return Ok(Report::idle());
     }

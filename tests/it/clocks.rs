@@ -49,7 +49,7 @@ async fn a_resume_lifts_the_refusal_of_a_key_whatever_its_clock_says() {
         let request = town.insert(None, &["101"]).await;
         for _ in 0..2 {
             let before = town.sandbox.journal().len();
-            town.tick(60_000).await;
+            town.tick(50_000).await;
             assert_eq!(town.sandbox.journal().len(), before + 1, "tried once: {ahead_ms}");
             assert!(resume(&town, ahead_ms).await.key_was_refused, "{ahead_ms}");
         }

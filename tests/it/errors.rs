@@ -80,11 +80,16 @@ async fn a_refused_key_stops_everything_until_it_changes_and_nothing_is_lost() {
     town.sandbox.set_api_key(Some("uak_test_2".to_owned()));
     let before = town.sandbox.journal().len();
     let end = town.finish().await;
-    town.tick(600_000).await;
     let refused = town.sandbox.journal()[before..].iter().filter(|call| call.status == Some(401)).count();
     assert!((1..=2).contains(&refused), "{refused} calls with a refused key");
     let End::WaitsForPerson(waits) = end else { panic!("{end:?}") };
     assert!(waits[0].contains("refused the key"), "{waits:?}");
+
+    // By itself the same key is tried with one free call after 1 and after 5 minutes.
+    let calls = town.sandbox.journal().len();
+    town.tick(600_000).await;
+    let tried: Vec<String> = town.sandbox.journal()[calls..].iter().map(|call| call.path.clone()).collect();
+    assert!(tried.len() == 2 && tried.iter().all(|path| path.contains("balance")), "{tried:?}");
 
     // A restart does not try the refused key again.
     let calls = town.sandbox.journal().len();

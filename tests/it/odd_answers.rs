@@ -100,6 +100,74 @@ async fn whatever_success_names_the_task_it_is_followed() {
     town.check().await;
 }
 
+/// A conflict, or a gateway that gave up waiting, after the API has carried it out.
+#[tokio::test]
+async fn a_task_that_an_error_names_is_followed_when_it_is_theirs() {
+    for (status, key) in [(504, None), (409, Some("STATE_CONFLICT"))] {
+        let mut town = town().await;
+        town.change(move |exchange| {
+            let id = exchange.answer["task_id"].clone();
+            let body =
+                json!({ "code": status, "message": "m", "errorKey": key, "traceId": key, "task_id": id });
+            is_unlock(exchange).then(|| Altered::new(status, body.to_string())).flatten()
+        });
+        let request = town.insert(None, &["101", "102"]).await;
+        town.finish_all().await;
+        assert_eq!(town.outcome(request, "102").await, ("delivered".into(), Some("task".into())), "{status}");
+        let timeline = town.timeline(1).await;
+        assert!(timeline.iter().any(|event| event == "task_found"), "{status}: {timeline:?}");
+        assert_eq!((town.posts().len(), town.calls("/profile").len()), (1, 0), "{status}");
+        town.check().await;
+    }
+}
+
+/// Nothing was carried out, and the task that is named is another's, or nobody's.
+#[tokio::test]
+async fn a_task_that_an_error_names_is_not_followed_when_it_is_not_theirs() {
+    for named in ["1", "999999"] {
+        let mut town = town().await;
+        let first = town.insert(None, &["101"]).await;
+        town.finish_all().await;
+        let theirs: String = town.one::<(String,)>("select task_id from jobs").await.0;
+        let named = if named == "1" { theirs } else { named.to_owned() };
+        town.fault("status=503@unlock");
+        town.change(move |exchange| {
+            let body = json!({ "message": "m", "task_id": named }).to_string();
+            (is_unlock(exchange) && exchange.status == 503).then(|| Altered::new(504, body)).flatten()
+        });
+        let request = town.insert(None, &["102", "103"]).await;
+        town.finish_all().await;
+        for (request, id) in [(first, "101"), (request, "102"), (request, "103")] {
+            assert_eq!(town.outcome(request, id).await, ("delivered".into(), Some("task".into())), "{id}");
+        }
+        town.check().await;
+    }
+}
+
+/// Nobody was there: a 401 that passes costs minutes, and one that stays is asked about three times.
+#[tokio::test]
+async fn a_key_that_was_refused_once_is_tried_again_after_1_5_and_30_minutes() {
+    for refusals in [1, 3] {
+        let mut town = town().await;
+        town.fault(&format!("{refusals}x:status=401@balance"));
+        let request = town.insert(None, &["101"]).await;
+        town.tick(50_000).await;
+        assert_eq!(town.sandbox.journal().len(), 1, "it stops at once");
+        town.tick(3_600_000).await;
+        assert_eq!(town.outcome(request, "101").await.0, "delivered", "{refusals}");
+        let asked: Vec<i64> = town.calls("/balance").iter().map(|call| call.at_ms).collect();
+        let minutes: Vec<i64> = asked.iter().map(|at| (at - asked[0]) / 60_000).take(refusals + 1).collect();
+        assert_eq!(minutes, [0, 1, 5, 30][..=refusals], "{refusals}");
+        town.check().await;
+    }
+    let mut town = town().await;
+    town.fault("always:status=401@balance");
+    town.insert(None, &["101"]).await;
+    town.tick(24 * 3_600_000).await;
+    assert_eq!(town.sandbox.journal().len(), 4);
+    town.check().await;
+}
+
 #[tokio::test]
 async fn a_task_that_calls_itself_running_for_ever_has_ended_when_nothing_of_it_is_open() {
     for word in ["processing", "done", "CANCELED", "Completed"] {

@@ -53,7 +53,8 @@ impl Job {
         let state = job::next(&self.state, event)?;
         match &state {
             State::Submitting => self.submitted_at = Some(now),
-            State::Queued { .. } => self.submitted_at = None,
+            // A task that an error named was not this job's.
+            State::Queued { .. } => (self.submitted_at, self.task_id) = (None, None),
             State::InDoubt { doubt: Doubt::Looking } => self.doubt_since = Some(now),
             State::Polling { task_id, poll_count, .. } => {
                 self.task_id = Some(task_id.clone());
@@ -101,6 +102,19 @@ pub async fn following(
             .fetch_optional(readers)
             .await?;
     Ok(id.map(JobId))
+}
+
+/// Whether another job has this task already.
+pub async fn is_of_another(readers: &Reads, job: &Job, task_id: &TaskId) -> Result<bool, StoreError> {
+    Ok(sql::query_scalar(
+        "select exists (select 1 from jobs where task_id = $1 and account = $2 and action = $3 and id <> $4)",
+    )
+    .bind(task_id.as_str())
+    .bind(job.account.as_str())
+    .bind(job.action.as_str())
+    .bind(job.id.0)
+    .fetch_one(readers)
+    .await?)
 }
 
 /// Writes a new queued job and returns it.

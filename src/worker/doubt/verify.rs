@@ -20,6 +20,7 @@ use crate::store::jobs::Job;
 use crate::store::jobs::{attempts, due};
 use crate::store::{StoreError, jobs, timeline};
 use crate::worker::balance::{after_failed_read, read_balance};
+use crate::worker::doubt::named_task;
 use crate::worker::doubt::unanswered::take_back;
 use crate::worker::doubt::verify_direct;
 use crate::worker::gate::Gate;
@@ -36,6 +37,8 @@ const TRIES: u32 = 5;
 #[derive(Clone, Debug, Default)]
 pub struct PartialLook {
     started_at: Millis,
+    /// Whether the task that the answer named was asked about.
+    pub(super) asked_task: bool,
     quote: Option<Option<Credits>>,
     /// `None`: the API does not show that profile.
     sampled: Vec<Option<Access>>,
@@ -45,7 +48,7 @@ pub struct PartialLook {
 
 impl PartialLook {
     /// Counts a failure; says whether its question is left out of this look.
-    fn gives_up_on(&mut self, error: &ApiError) -> bool {
+    pub(super) fn gives_up_on(&mut self, error: &ApiError) -> bool {
         match read_failure(error) {
             ReadFailure::Gone => true,
             ReadFailure::TryAgain => {
@@ -129,6 +132,10 @@ async fn gather(
     partial: &mut PartialLook,
 ) -> Result<Step, StoreError> {
     let contacts = jobs::contacts(deps.store.readers(), job.id).await?;
+    if let Some(task_id) = job.task_id.as_ref().filter(|_| !partial.asked_task) {
+        let report = named_task::ask(deps, gate, (job, channel, task_id), &contacts, partial).await?;
+        return Ok(Step::Report(report));
+    }
     if partial.quote.is_none() {
         return ask_precheck(deps, gate, (job, channel), &contacts, partial).await;
     }

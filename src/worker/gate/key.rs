@@ -6,7 +6,8 @@
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-use crate::domain::Millis;
+use crate::domain::turns::Class;
+use crate::domain::{Millis, key_retry};
 use crate::store::StoreError;
 use crate::store::accounts::{self, AccountRow};
 use crate::worker::gate::{Gate, Knowledge};
@@ -50,7 +51,7 @@ impl Gate {
             knowledge.key = key;
             let reopened = knowledge.refused.is_some() && usable(&knowledge).is_some();
             if reopened {
-                knowledge.refused = None;
+                knowledge.forgive();
             }
             reopened
         };
@@ -70,11 +71,16 @@ impl Gate {
         let is_news = knowledge.resumed_at != row.resumed_at;
         knowledge.resumed_at = row.resumed_at;
         // One that is in the row was kept after the resume.
-        let forgotten = is_news && row.refused_key.is_none() && knowledge.refused.take().is_some();
+        let forgotten = is_news && row.refused_key.is_none() && knowledge.forgive();
         if forgotten {
             tracing::info!(account = %self.account, "a person resumed the account; trying its key again");
         }
         forgotten
+    }
+
+    /// When a refused key is tried again by itself, with a call that costs nothing.
+    pub fn key_try_at(&self) -> Option<Millis> {
+        next_try(&self.knowledge())
     }
 
     pub(super) async fn save_refused(&self, refused: Option<(String, Millis)>) -> Result<(), StoreError> {
@@ -88,6 +94,26 @@ impl Gate {
             })
             .await
     }
+}
+
+impl Knowledge {
+    /// Forgets that the key was refused. Whether it was.
+    pub(super) fn forgive(&mut self) -> bool {
+        (self.is_forbidden, self.key_tried_at) = (false, None);
+        self.refused.take().is_some()
+    }
+}
+
+fn next_try(knowledge: &Knowledge) -> Option<Millis> {
+    let (fingerprint, refused_at) = knowledge.refused.as_ref()?;
+    knowledge.key.as_ref().filter(|key| key.fingerprint == *fingerprint && !knowledge.is_forbidden)?;
+    key_retry::next_try(*refused_at, knowledge.key_tried_at)
+}
+
+/// The refused key, when it is due to be tried again and a free call asks for it.
+pub(super) fn due_again(knowledge: &Knowledge, class: Class, now: Millis) -> Option<&Key> {
+    let is_due = class == Class::Balance && next_try(knowledge).is_some_and(|at| at <= now);
+    knowledge.key.as_ref().filter(|_| is_due)
 }
 
 pub(super) fn usable(knowledge: &Knowledge) -> Option<&Key> {

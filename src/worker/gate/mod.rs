@@ -35,7 +35,7 @@ use crate::store::{Store, StoreError, accounts};
 use crate::worker::gate::host::{Calls, Host};
 use crate::worker::run::heartbeat;
 pub use call::Called;
-use key::usable;
+use key::{due_again, usable};
 use permit::InFlight;
 use setback::Setback;
 
@@ -49,6 +49,10 @@ struct Knowledge {
     key: Option<Key>,
     /// Fingerprint of the key that was refused, and when.
     refused: Option<(String, Millis)>,
+    /// Whether it was refused for what its owner may not do: trying it again would not help.
+    is_forbidden: bool,
+    /// When the refused key was last tried again.
+    key_tried_at: Option<Millis>,
     /// The last resume that was seen.
     resumed_at: Option<i64>,
     rate: Rate,
@@ -101,6 +105,9 @@ impl Gate {
         let knowledge = Knowledge {
             key,
             refused,
+            is_forbidden: false,
+            // A start is no reason to try it: a worker that is started again and again would not stop.
+            key_tried_at: Some(clock.now()),
             resumed_at,
             rate,
             in_flight: 0,
@@ -194,7 +201,9 @@ impl Gate {
         let now = self.clock.now();
         let (key, window_ms, in_flight) = {
             let (mut of_all, mut knowledge) = (self.host.calls(), self.knowledge());
-            let Some(key) = usable(&knowledge).cloned() else { return Ok(Entry::NoKey) };
+            let Some(key) = usable(&knowledge).or_else(|| due_again(&knowledge, class, now)).cloned() else {
+                return Ok(Entry::NoKey);
+            };
             of_all.measure(&self.account, &knowledge.rate);
             if let Permission::At(at) = permission(&mut knowledge, &of_all, class, now) {
                 return Ok(Entry::At(at));
@@ -202,6 +211,9 @@ impl Gate {
             of_all.rate.book(now);
             knowledge.rate.book(now);
             knowledge.usage.note(now);
+            if usable(&knowledge).is_none() {
+                knowledge.key_tried_at = Some(now);
+            }
             knowledge.in_flight += 1;
             (key, knowledge.rate.window_ms(), InFlight(self))
         };
@@ -214,7 +226,7 @@ impl Gate {
         heartbeat::beat();
         failpoint::pass(Place::BeforeCall);
         let (gate, request_id) = (self, Uuid::new_v4());
-        Ok(Entry::Open(Permit { gate, key, request_id, entered_at: now, in_flight, _slot: slot }))
+        Ok(Entry::Open(Permit { gate, class, key, request_id, entered_at: now, in_flight, _slot: slot }))
     }
 
     /// Writes what a call taught to the database.
@@ -228,7 +240,7 @@ impl Gate {
                 .await?;
         }
         match lesson.refused {
-            Some(refused) => self.save_refused(Some(refused)).await,
+            Some(refused) => self.save_refused(refused).await,
             None => Ok(()),
         }
     }
@@ -241,7 +253,13 @@ const EXPECTED_FOR_MS: i64 = 100;
 /// Whether the rate limit has a call, and whether it is this class's turn.
 fn permission(knowledge: &mut Knowledge, of_all: &Calls, class: Class, now: Millis) -> Permission {
     let index = class as usize;
-    if let Permission::At(at) = knowledge.rate.permission(now).max(of_all.rate.permission(now)) {
+    let allowed = knowledge.rate.permission(now).max(of_all.rate.permission(now));
+    let allowed = match (knowledge.rate.poll_may_go(class, now), of_all.rate.blocked_until()) {
+        (Some(poll), Some(until)) if until > now => allowed.min(poll.max(Permission::At(until))),
+        (Some(poll), _) => allowed.min(poll),
+        (None, _) => allowed,
+    };
+    if let Permission::At(at) = allowed {
         knowledge.expected[index] = at.plus(EXPECTED_FOR_MS);
         return Permission::At(at);
     }

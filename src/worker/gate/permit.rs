@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::api::{Answer, Caller};
 use crate::domain::failure::{Failure, Refusal};
 use crate::domain::rate::Rate;
+use crate::domain::turns::Class;
 use crate::domain::{EventId, JobId, Millis, pacing};
 use crate::failpoint::{self, Place};
 use crate::store::StoreError;
@@ -22,13 +23,15 @@ const PAUSE_WITHOUT_RETRY_AFTER_MS: i64 = 10_000;
 /// What a call taught, to be kept for the next start.
 pub struct Lesson {
     pub(super) rate: Option<Rate>,
-    pub(super) refused: Option<(String, Millis)>,
+    /// The key that was refused, or that none is any more.
+    pub(super) refused: Option<Option<(String, Millis)>>,
 }
 
 /// The right to make one call. Dropped unused, the call is not made after all, and stays booked: that may
 /// waste one call and never one too many.
 pub struct Permit<'a> {
     pub(super) gate: &'a Gate,
+    pub(super) class: Class,
     pub(super) key: Key,
     pub request_id: Uuid,
     pub entered_at: Millis,
@@ -84,18 +87,26 @@ impl Permit<'_> {
         knowledge.ahead_ms = answer.ahead_ms.or(knowledge.ahead_ms);
         if let Some(headers) = answer.rate {
             knowledge.rate.learn(headers, in_flight, now);
+            knowledge.rate.told_to(self.class);
         }
         let refused = stops_account(failure).then(|| (self.key.fingerprint.clone(), now));
-        if let Some((fingerprint, _)) = &refused {
-            let error = answer.result.as_ref().err();
-            tracing::error!(account = %self.gate.account, key_fingerprint = %fingerprint, status = answer.status,
-                error_key = error.and_then(|error| error.error_key.as_deref()),
-                "the API refused the account's key; nothing more is sent until the key changes");
-            knowledge.refused = Some((fingerprint.clone(), now));
-        }
+        let refused = match refused {
+            Some(refused) => {
+                let error = answer.result.as_ref().err();
+                let error_key = error.and_then(|error| error.error_key.as_deref());
+                self.gate.refuse(&mut knowledge, refused, (failure, answer.status, error_key))
+            }
+            None if answer.result.is_ok() => {
+                self.gate.accept(&mut knowledge, &self.key.fingerprint, self.entered_at)
+            }
+            None => None,
+        };
         let is_read = answer.result.as_ref().is_err_and(|error| !error.paid);
         note_trouble(&mut knowledge, failure, is_read, now);
         if let Some(pause_ms) = pause_ms {
+            if matches!(failure, Some(Failure::Refused(Refusal::RateLimited { .. }))) {
+                knowledge.rate.refused(pause_ms, now);
+            }
             knowledge.rate.block(now.plus(pause_ms));
         }
         // Whose limit it was, the key's or the address's, a Retry-After does not say.
@@ -105,6 +116,49 @@ impl Permit<'_> {
         of_all.measure(&self.gate.account, &knowledge.rate);
         let told = answer.rate.is_some() || pause_ms.is_some();
         Lesson { rate: told.then(|| knowledge.rate.clone()), refused }
+    }
+}
+
+/// A key that was refused, and when; with it what is kept for the next start.
+type Kept = Option<Option<(String, Millis)>>;
+
+impl Gate {
+    /// Stops the account. A key that is refused once more stays refused since the first time.
+    fn refuse(
+        &self,
+        knowledge: &mut Knowledge,
+        refused: (String, Millis),
+        (failure, status, error_key): (Option<Failure>, Option<u16>, Option<&str>),
+    ) -> Kept {
+        let is_known = knowledge.refused.as_ref().is_some_and(|(fingerprint, _)| *fingerprint == refused.0);
+        if is_known {
+            return None;
+        }
+        knowledge.is_forbidden = failure == Some(Failure::Refused(Refusal::Forbidden));
+        let help = match knowledge.is_forbidden {
+            true => {
+                "its owner may not do this (no active subscription?); when that is put right: unlockd resume"
+            }
+            false => "it is tried again after 1, 5 and 30 minutes; another key goes on at once",
+        };
+        tracing::error!(account = %self.account, key_fingerprint = %refused.0, status, error_key,
+            "the API refused the account's key, and nothing more is bought with it: {help}");
+        knowledge.refused = Some(refused.clone());
+        Some(Some(refused))
+    }
+
+    /// A key that was refused is taken again.
+    fn accept(&self, knowledge: &mut Knowledge, key: &str, entered_at: Millis) -> Kept {
+        // A call that went out before the refusal says nothing about the key now.
+        let is_forgiven = |(fingerprint, refused_at): &(String, Millis)| {
+            fingerprint == key && entered_at > *refused_at && knowledge.key_tried_at >= Some(entered_at)
+        };
+        if !knowledge.refused.as_ref().is_some_and(is_forgiven) {
+            return None;
+        }
+        knowledge.forgive();
+        tracing::info!(account = %self.account, "the API takes the account's key again; going on");
+        Some(None)
     }
 }
 

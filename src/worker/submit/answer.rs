@@ -136,6 +136,8 @@ pub(in crate::worker) async fn record_failure(
             let first_look = now.plus(deps.patience().verify_after_ms);
             (job.looks, job.no_effect_looks, job.evidence) = (0, 0, None);
             job.due_at = Some(first_look);
+            // Evidence: the first look asks about it.
+            job.task_id = error.task_id.as_deref().cloned();
         }
         SubmissionFailure::Park => {
             let last = balances::last_snapshot(deps.store.readers(), &gate.account).await?;
@@ -208,6 +210,7 @@ fn detail(error: &ApiError) -> String {
         error.status.map(|status| format!("status {status}")),
         error.error_key.clone(),
         error.trace_id.as_ref().map(|trace_id| format!("trace {trace_id}")),
+        error.task_id.as_ref().map(|task_id| format!("names task {task_id}")),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
