@@ -8,8 +8,11 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
 use futures_util::stream;
 
-use super::link::{Cut, Cutter, Links};
-use super::{Options, Sandbox, Shared, trouble};
+use super::options::Options;
+use super::server::Sandbox;
+use super::state::shared::Shared;
+use super::wire::link::{Cut, Cutter, Links};
+use super::wire::serve;
 
 /// A sandbox without a socket: it is reached by [`Sandbox::call`] alone.
 pub fn without_socket(options: Options) -> Sandbox {
@@ -23,7 +26,7 @@ impl Sandbox {
     pub async fn call(&self, request: Request) -> Option<Response> {
         let cutter = Cutter::default();
         let connection = ConnectInfo(cutter.clone());
-        let response = trouble::serve(State(Arc::clone(&self.shared)), connection, request).await;
+        let response = serve::serve(State(Arc::clone(&self.shared)), connection, request).await;
         match cutter.planned() {
             None => Some(response),
             Some(Cut::InBody(left)) => Some(cut_short(response, left).await),

@@ -13,13 +13,13 @@ struct Window {
 
 /// What the limiter says to one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Admission {
+pub(in crate::sandbox) enum Admission {
     Unlimited,
     Allowed { remaining: u32, ends_ms: i64 },
     Refused { ends_ms: i64 },
 }
 
-pub(super) struct Limiter {
+pub(in crate::sandbox) struct Limiter {
     limit: u32,
     window_ms: i64,
     windows: HashMap<String, Window>,
@@ -28,11 +28,11 @@ pub(super) struct Limiter {
 }
 
 impl Limiter {
-    pub(super) fn new(limit: u32, window_ms: i64) -> Self {
+    pub(in crate::sandbox) fn new(limit: u32, window_ms: i64) -> Self {
         Self { limit, window_ms, windows: HashMap::new(), used_ahead: 0 }
     }
 
-    pub(super) fn admit(&mut self, key: &str, now_ms: i64) -> Admission {
+    pub(in crate::sandbox) fn admit(&mut self, key: &str, now_ms: i64) -> Admission {
         if self.limit == 0 {
             return Admission::Unlimited;
         }
@@ -53,14 +53,14 @@ impl Limiter {
     }
 
     /// A call that a scripted 429 turned away after all.
-    pub(super) fn give_back(&mut self, key: &str) {
+    pub(in crate::sandbox) fn give_back(&mut self, key: &str) {
         if let Some(window) = self.windows.get_mut(key) {
             window.used = window.used.saturating_sub(1);
         }
     }
 
     /// Somebody else's calls, counted in every window that runs; without one, in the next.
-    pub(super) fn use_up(&mut self, calls: u32, now_ms: i64) {
+    pub(in crate::sandbox) fn use_up(&mut self, calls: u32, now_ms: i64) {
         let mut running = self.windows.values_mut().filter(|window| window.ends_ms > now_ms).peekable();
         if running.peek().is_none() {
             self.used_ahead = self.used_ahead.saturating_add(calls);
@@ -72,6 +72,6 @@ impl Limiter {
 }
 
 /// Whole seconds until then, rounded up, and at least one: what `Retry-After` carries.
-pub(super) fn seconds_until(then_ms: i64, now_ms: i64) -> i64 {
+pub(in crate::sandbox) fn seconds_until(then_ms: i64, now_ms: i64) -> i64 {
     ((then_ms - now_ms + 999) / 1000).max(1)
 }

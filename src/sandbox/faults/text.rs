@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use jiff::{SpanRelativeTo, fmt::friendly::SpanParser};
 
-use super::faults::{Breakage, Fault, FaultKind, Loss, RetryAfter};
-use super::routes::Endpoint;
+use super::kinds::{Breakage, Fault, FaultKind, Loss, RetryAfter};
+use crate::sandbox::words::route::Endpoint;
 
 /// What `--help` says about faults.
 pub const GRAMMAR: &str = "\

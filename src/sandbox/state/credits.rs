@@ -6,20 +6,20 @@
 
 use std::collections::BTreeMap;
 
-use super::contacts::Channel;
+use crate::sandbox::words::contacts::Channel;
 
-pub(super) const EVENT_PRICE: i64 = 2_000;
-pub(super) const SEARCH_PRICE: i64 = 50;
+pub(in crate::sandbox) const EVENT_PRICE: i64 = 2_000;
+pub(in crate::sandbox) const SEARCH_PRICE: i64 = 50;
 
 /// What one contact costs.
 #[derive(Clone, Copy)]
-pub(super) struct Prices {
-    pub(super) email: i64,
-    pub(super) phone: i64,
+pub(in crate::sandbox) struct Prices {
+    pub(in crate::sandbox) email: i64,
+    pub(in crate::sandbox) phone: i64,
 }
 
 impl Prices {
-    pub(super) fn of(self, channel: Channel) -> i64 {
+    pub(in crate::sandbox) fn of(self, channel: Channel) -> i64 {
         match channel {
             Channel::Email => self.email,
             Channel::Phone => self.phone,
@@ -29,20 +29,20 @@ impl Prices {
 
 /// Credits by where they come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Pools {
-    pub(super) subscription: i64,
-    pub(super) addon: i64,
-    pub(super) gift: i64,
+pub(in crate::sandbox) struct Pools {
+    pub(in crate::sandbox) subscription: i64,
+    pub(in crate::sandbox) addon: i64,
+    pub(in crate::sandbox) gift: i64,
 }
 
 impl Pools {
     /// Seven tenths subscription, two tenths addon, the rest gift: all three are worth showing.
-    pub(super) fn holding(total: i64) -> Self {
+    pub(in crate::sandbox) fn holding(total: i64) -> Self {
         let (subscription, addon) = (total * 7 / 10, total * 2 / 10);
         Self { subscription, addon, gift: total - subscription - addon }
     }
 
-    pub(super) fn total(self) -> i64 {
+    pub(in crate::sandbox) fn total(self) -> i64 {
         self.subscription + self.addon + self.gift
     }
 
@@ -76,26 +76,26 @@ struct Unseen {
     taken: Pools,
 }
 
-pub(super) struct Credits {
+pub(in crate::sandbox) struct Credits {
     held: Pools,
     /// What was ever granted: the `…Amount` fields.
-    pub(super) granted: Pools,
+    pub(in crate::sandbox) granted: Pools,
     unseen: Vec<Unseen>,
 }
 
 impl Credits {
-    pub(super) fn holding(total: i64) -> Self {
+    pub(in crate::sandbox) fn holding(total: i64) -> Self {
         let held = Pools::holding(total);
         Self { held, granted: held, unseen: Vec::new() }
     }
 
     /// What can be spent.
-    pub(super) fn held(&self) -> Pools {
+    pub(in crate::sandbox) fn held(&self) -> Pools {
         self.held
     }
 
     /// What a reader of the balance is told.
-    pub(super) fn seen_at(&self, now_ms: i64) -> Pools {
+    pub(in crate::sandbox) fn seen_at(&self, now_ms: i64) -> Pools {
         self.unseen
             .iter()
             .filter(|charge| charge.until_ms > now_ms)
@@ -103,7 +103,7 @@ impl Credits {
     }
 
     /// The caller has made sure that the credits are there.
-    pub(super) fn charge(&mut self, credits: i64, now_ms: i64, lag_ms: i64) {
+    pub(in crate::sandbox) fn charge(&mut self, credits: i64, now_ms: i64, lag_ms: i64) {
         let taken = self.held.take(credits);
         self.unseen.retain(|charge| charge.until_ms > now_ms);
         if lag_ms > 0 {
@@ -112,15 +112,15 @@ impl Credits {
     }
 
     /// Somebody else spends, as far as there is anything left.
-    pub(super) fn spend(&mut self, credits: i64) {
+    pub(in crate::sandbox) fn spend(&mut self, credits: i64) {
         self.held.take(credits);
     }
 
-    pub(super) fn refund(&mut self, credits: i64) {
+    pub(in crate::sandbox) fn refund(&mut self, credits: i64) {
         self.held.subscription += credits;
     }
 
-    pub(super) fn top_up(&mut self, credits: i64) {
+    pub(in crate::sandbox) fn top_up(&mut self, credits: i64) {
         self.held.addon += credits;
         self.granted.addon += credits;
     }

@@ -6,11 +6,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::answers::{Answer, object, refuse, text};
-use super::contacts::{Channel, event_exists};
-use super::credits::{EVENT_PRICE, SEARCH_PRICE};
-use super::unlocks::{MOST_CONTACTS, personnel_ids};
-use super::world::{Sorted, World};
+use crate::sandbox::state::credits::{EVENT_PRICE, SEARCH_PRICE};
+use crate::sandbox::state::world::World;
+use crate::sandbox::words::answer::{Answer, refuse};
+use crate::sandbox::words::asked::{MOST_CONTACTS, object, personnel_ids, text};
+use crate::sandbox::words::contacts::{Channel, event_exists};
+use crate::sandbox::words::standing::Sorted;
 
 /// Every field that the schema allows, with the length it allows; it allows no other.
 const TEXTS: [(&str, usize); 6] = [
@@ -45,7 +46,11 @@ impl Finding {
     }
 }
 
-pub(super) fn precheck(world: &mut World, body: Option<&Value>, now_ms: i64) -> Result<Answer, Answer> {
+pub(in crate::sandbox) fn precheck(
+    world: &mut World,
+    body: Option<&Value>,
+    now_ms: i64,
+) -> Result<Answer, Answer> {
     let body = object(body)?;
     for (name, most) in TEXTS {
         text(body, name, most)?;

@@ -9,19 +9,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
 
-/// Who moves the sandbox's clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Time {
-    /// It moves by itself.
-    #[default]
-    Auto,
-    /// Only [`advance`](super::Sandbox::advance) moves it.
-    Manual,
-    /// The same, from this moment on: Unix milliseconds.
-    ManualFrom(i64),
-}
+use crate::sandbox::lock::lock;
+use crate::sandbox::options::Time;
 
-pub(super) struct Clock {
+pub(in crate::sandbox) struct Clock {
     time: Time,
     started_ms: i64,
     started: Instant,
@@ -30,7 +21,7 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    pub(super) fn start(time: Time) -> Self {
+    pub(in crate::sandbox) fn start(time: Time) -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             time,
@@ -44,21 +35,21 @@ impl Clock {
         }
     }
 
-    pub(super) fn now_ms(&self) -> i64 {
+    pub(in crate::sandbox) fn now_ms(&self) -> i64 {
         let passed = match self.time {
             Time::Auto => self.started.elapsed(),
-            Time::Manual | Time::ManualFrom(_) => *super::lock(&self.advanced),
+            Time::Manual | Time::ManualFrom(_) => *lock(&self.advanced),
         };
         self.started_ms + millis(passed)
     }
 
     /// Does nothing with [`Time::Auto`]: that clock cannot be pushed.
-    pub(super) fn advance(&self, by: Duration) {
-        *super::lock(&self.advanced) += by;
+    pub(in crate::sandbox) fn advance(&self, by: Duration) {
+        *lock(&self.advanced) += by;
         self.moved.notify_waiters();
     }
 
-    pub(super) async fn wait_until(&self, due_ms: i64) {
+    pub(in crate::sandbox) async fn wait_until(&self, due_ms: i64) {
         loop {
             // Listening starts before looking, or a move in between would be missed.
             let moved = self.moved.notified();
@@ -75,6 +66,6 @@ impl Clock {
 }
 
 /// A length of time in whole milliseconds; one too long to count is as good as forever.
-pub(super) fn millis(length: Duration) -> i64 {
+pub(in crate::sandbox) fn millis(length: Duration) -> i64 {
     i64::try_from(length.as_millis()).unwrap_or(i64::MAX / 4)
 }

@@ -3,26 +3,16 @@
 //! Emails and phones differ in price, in the endpoint, and in the name of one field; all else is the
 //! same code, so that a test of the one says something about the other.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::answers::{Answer, invalid, object, refuse, refused, text};
-use super::contacts::Channel;
-use super::routes::Asked;
-use super::tasks::ItemView;
-use super::world::{Sorted, World};
+use crate::sandbox::state::tasks::ItemView;
+use crate::sandbox::state::world::World;
+use crate::sandbox::words::answer::{Answer, refuse, refused};
+use crate::sandbox::words::asked::{Asked, MOST_CONTACTS, object, personnel_ids, text};
+use crate::sandbox::words::contacts::Channel;
+use crate::sandbox::words::standing::Sorted;
 
-/// How many contacts one call may name.
-pub(super) const MOST_CONTACTS: usize = 2_000;
-
-pub(super) fn personnel_ids(object: &Map<String, Value>) -> Result<Vec<String>, Answer> {
-    let wrong = || invalid("personnel_ids is a list of at least one text");
-    let ids = object.get("personnel_ids").and_then(Value::as_array);
-    let ids = ids.filter(|ids| !ids.is_empty()).ok_or_else(wrong)?;
-    let texts = ids.iter().map(|id| id.as_str().map(str::to_owned));
-    texts.collect::<Option<Vec<_>>>().ok_or_else(wrong)
-}
-
-pub(super) fn unlock(
+pub(in crate::sandbox) fn unlock(
     world: &mut World,
     asked: &Asked,
     channel: Channel,
@@ -68,7 +58,7 @@ fn add_skipped(answer: &mut Value, sorted: &Sorted) {
     }
 }
 
-pub(super) fn task(
+pub(in crate::sandbox) fn task(
     world: &World,
     asked: &Asked,
     channel: Channel,

@@ -10,9 +10,9 @@ use axum::http::response::Parts;
 use futures_util::{StreamExt, stream};
 use serde_json::{Map, Value, json};
 
-use super::answers::Answer;
-use super::faults::Breakage;
-use super::trouble::set;
+use super::kinds::Breakage;
+use crate::sandbox::words::answer::Answer;
+use crate::sandbox::words::headers::set;
 
 const HUGE_BYTES: usize = 200 << 20;
 const HUGE_PIECE: usize = 64 << 10;
@@ -21,12 +21,17 @@ const DEPTH: usize = 500_000;
 const PAGE: &str = "<html><head><title>Error</title></head><body><h1>Something went wrong</h1>\
                     <p>nginx</p></body></html>\n";
 
-pub(super) fn page(head: &mut Parts) -> Body {
+pub(in crate::sandbox) fn page(head: &mut Parts) -> Body {
     set(head, "content-type", "text/html");
     Body::from(PAGE)
 }
 
-pub(super) fn damage(head: &mut Parts, bytes: Bytes, answer: &Answer, breakage: Breakage) -> Body {
+pub(in crate::sandbox) fn damage(
+    head: &mut Parts,
+    bytes: Bytes,
+    answer: &Answer,
+    breakage: Breakage,
+) -> Body {
     match breakage {
         Breakage::Html => page(head),
         Breakage::Empty => Body::empty(),
@@ -110,7 +115,7 @@ fn huge() -> Body {
 }
 
 /// The first byte at once, then one a second.
-pub(super) fn drip(bytes: Bytes) -> Body {
+pub(in crate::sandbox) fn drip(bytes: Bytes) -> Body {
     let length = bytes.len();
     let pieces = stream::unfold(0, move |at| {
         let bytes = bytes.clone();

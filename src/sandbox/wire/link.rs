@@ -17,14 +17,14 @@ use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::lock;
+use crate::sandbox::lock::lock;
 
 /// What separates the head of an HTTP answer from its body.
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 
 /// Where an answer stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(in crate::sandbox) enum Cut {
     /// Nothing of it is sent; the connection closes in the ordinary way.
     Close,
     /// Nothing of it is sent; the connection is reset (TCP RST).
@@ -45,7 +45,7 @@ struct Plan {
 
 /// The handle by which a request's handler cuts the connection it came on.
 #[derive(Clone, Default)]
-pub(super) struct Cutter(Arc<Wire>);
+pub(in crate::sandbox) struct Cutter(Arc<Wire>);
 
 #[derive(Default)]
 struct Wire {
@@ -55,17 +55,17 @@ struct Wire {
 
 impl Cutter {
     /// From the next byte written on. To be called before the answer is handed over.
-    pub(super) fn plan(&self, cut: Cut) {
+    pub(in crate::sandbox) fn plan(&self, cut: Cut) {
         lock(&self.0.plan).cut = Some(cut);
     }
 
     /// Where the answer is to be cut.
-    pub(super) fn planned(&self) -> Option<Cut> {
+    pub(in crate::sandbox) fn planned(&self) -> Option<Cut> {
         lock(&self.0.plan).cut
     }
 
     /// A new request came this way: what was planned for the answer before it is over.
-    pub(super) fn spare(&self) {
+    pub(in crate::sandbox) fn spare(&self) {
         let mut plan = lock(&self.0.plan);
         plan.cut = None;
         plan.matched = 0;
@@ -128,7 +128,7 @@ fn next_match(matched: usize, byte: u8) -> usize {
 }
 
 /// A socket as the HTTP server sees it.
-pub(super) struct Link {
+pub(in crate::sandbox) struct Link {
     stream: TcpStream,
     cutter: Cutter,
 }
@@ -186,7 +186,7 @@ impl AsyncWrite for Link {
 
 /// Every connection that is open, so that stopping the sandbox ends them all.
 #[derive(Clone, Default)]
-pub(super) struct Links(Arc<Mutex<Vec<Weak<Wire>>>>);
+pub(in crate::sandbox) struct Links(Arc<Mutex<Vec<Weak<Wire>>>>);
 
 impl Links {
     fn add(&self, cutter: &Cutter) {
@@ -195,7 +195,7 @@ impl Links {
         links.push(Arc::downgrade(&cutter.0));
     }
 
-    pub(super) fn sever_all(&self) {
+    pub(in crate::sandbox) fn sever_all(&self) {
         for wire in lock(&self.0).drain(..).filter_map(|link| link.upgrade()) {
             Cutter(wire).sever();
         }
@@ -203,13 +203,13 @@ impl Links {
 }
 
 /// The listening socket.
-pub(super) struct Door {
+pub(in crate::sandbox) struct Door {
     listener: TcpListener,
     links: Links,
 }
 
 impl Door {
-    pub(super) fn new(listener: TcpListener, links: &Links) -> Self {
+    pub(in crate::sandbox) fn new(listener: TcpListener, links: &Links) -> Self {
         Self { listener, links: links.clone() }
     }
 }

@@ -5,12 +5,12 @@
 
 use std::collections::HashMap;
 
-use super::contacts::{Channel, Fate, TaskEnd};
-use super::world::Standing;
+use crate::sandbox::words::contacts::{Channel, Fate, TaskEnd};
+use crate::sandbox::words::standing::Standing;
 
 /// The wire's word for how far a task or item is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(in crate::sandbox) enum Phase {
     Pending,
     Processing,
     Completed,
@@ -18,7 +18,7 @@ pub(super) enum Phase {
 }
 
 impl Phase {
-    pub(super) fn as_str(self) -> &'static str {
+    pub(in crate::sandbox) fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
             Self::Processing => "processing",
@@ -30,16 +30,16 @@ impl Phase {
 
 /// One item as a task shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ItemView {
+pub(in crate::sandbox) enum ItemView {
     Pending,
     Processing,
     Unlocked(Option<String>),
     Failed(&'static str),
 }
 
-pub(super) struct Task {
-    pub(super) key: String,
-    pub(super) channel: Channel,
+pub(in crate::sandbox) struct Task {
+    pub(in crate::sandbox) key: String,
+    pub(in crate::sandbox) channel: Channel,
     items: Vec<String>,
     places: HashMap<String, usize>,
     end: TaskEnd,
@@ -49,7 +49,7 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub(super) fn new(
+    pub(in crate::sandbox) fn new(
         key: &str,
         channel: Channel,
         ids: &[String],
@@ -74,7 +74,7 @@ impl Task {
         self.accepted_ms + self.length_ms
     }
 
-    pub(super) fn phase(&self, now_ms: i64) -> Phase {
+    pub(in crate::sandbox) fn phase(&self, now_ms: i64) -> Phase {
         match self.end {
             _ if now_ms < self.accepted_ms + self.length_ms / 10 => Phase::Pending,
             TaskEnd::Never => Phase::Processing,
@@ -119,7 +119,7 @@ impl Task {
     }
 
     /// The items that it names at this moment, in the order they were sent in.
-    pub(super) fn items(&self, now_ms: i64) -> Vec<(&str, ItemView)> {
+    pub(in crate::sandbox) fn items(&self, now_ms: i64) -> Vec<(&str, ItemView)> {
         let named = |(place, id): (usize, &'_ String)| self.item(id, place, now_ms);
         self.items
             .iter()
@@ -129,7 +129,7 @@ impl Task {
     }
 
     /// What this task makes of one of its contacts, as other endpoints see it.
-    pub(super) fn standing(&self, id: &str, now_ms: i64) -> Standing {
+    pub(in crate::sandbox) fn standing(&self, id: &str, now_ms: i64) -> Standing {
         let place = self.places.get(id);
         match place.and_then(|place| self.item(id, *place, now_ms)) {
             None => Standing::Locked,
@@ -140,7 +140,7 @@ impl Task {
     }
 
     /// The contacts to pay back, once, when the task has ended.
-    pub(super) fn take_refundable(&mut self, now_ms: i64) -> Vec<String> {
+    pub(in crate::sandbox) fn take_refundable(&mut self, now_ms: i64) -> Vec<String> {
         let phase = self.phase(now_ms);
         if self.refunded || !matches!(phase, Phase::Completed | Phase::Failed) {
             return Vec::new();

@@ -1,6 +1,6 @@
 //! From request to response: reading, and doing to an answer what its fault says.
 //!
-//! What took effect was decided before (`routes.rs`); from here on only the wire can go wrong. The
+//! What took effect was decided before (`routes`); from here on only the wire can go wrong. The
 //! journal learns the status just before the answer is handed over, so whoever has read an answer
 //! finds it there.
 
@@ -9,25 +9,30 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Query, Request, State as Held};
+use axum::http::StatusCode;
 use axum::http::request::Parts as RequestHead;
 use axum::http::response::Parts;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::answers::Answer;
-use super::breakage::{damage, drip, page};
-use super::faults::{FaultKind, Loss};
-use super::journal::Call;
 use super::link::{Cut, Cutter};
-use super::routes::{self, Asked, Route};
-use super::{Shared, lock};
+use crate::sandbox::faults::breakage::{damage, drip, page};
+use crate::sandbox::faults::kinds::{FaultKind, Loss};
+use crate::sandbox::lock::lock;
+use crate::sandbox::routes::decide;
+use crate::sandbox::state::clock::millis;
+use crate::sandbox::state::journal::Call;
+use crate::sandbox::state::shared::Shared;
+use crate::sandbox::words::answer::{Answer, refuse};
+use crate::sandbox::words::asked::Asked;
+use crate::sandbox::words::headers::{bearer, header, set};
+use crate::sandbox::words::route::Route;
 
 /// Larger than any request the API has: 2000 ids of 20 digits are 46 kB.
 const MOST_REQUEST_BYTES: usize = 1 << 20;
 
 /// Every request comes here.
-pub(super) async fn serve(
+pub(in crate::sandbox) async fn serve(
     Held(shared): Held<Arc<Shared>>,
     ConnectInfo(cutter): ConnectInfo<Cutter>,
     request: Request,
@@ -36,13 +41,13 @@ pub(super) async fn serve(
     let (head, body) = request.into_parts();
     let Ok(bytes) = axum::body::to_bytes(body, MOST_REQUEST_BYTES).await else {
         // Too large, or cut off by its sender: either way it was never received whole.
-        let (head, bytes) = dress(&shared, &super::answers::refuse(413));
+        let (head, bytes) = dress(&shared, &refuse(413));
         return Response::from_parts(head, Body::from(bytes));
     };
     let asked = Arc::new(read(&head, &bytes));
     let call = journal_entry(&shared, &head, &asked);
     let seq = lock(&shared.state).journal.open(call);
-    let decision = routes::decide(&shared, &mut lock(&shared.state), seq, &asked);
+    let decision = decide::decide(&shared, &mut lock(&shared.state), seq, &asked);
     let answer = match (decision.answer, &decision.fault) {
         (Some(answer), _) => answer,
         (None, Some(FaultKind::Late(wait))) => carry_out_late(&shared, seq, asked, *wait).await,
@@ -52,7 +57,7 @@ pub(super) async fn serve(
             return Response::default();
         }
     };
-    let answer = routes::with_limits(&shared, answer, decision.admission);
+    let answer = decide::with_limits(&shared, answer, decision.admission);
     let wire = Wire { shared: &shared, cutter: &cutter, seq };
     wire.send(&answer, decision.fault.as_ref()).await
 }
@@ -65,7 +70,7 @@ fn journal_entry(shared: &Shared, head: &RequestHead, asked: &Asked) -> Call {
         method: head.method.to_string(),
         path: path.map_or_else(String::new, ToString::to_string),
         key: asked.key.clone(),
-        request_id: routes::header(&head.headers, "x-request-id"),
+        request_id: header(&head.headers, "x-request-id"),
         call_source: asked.call_source.clone(),
         body: asked.body.clone().unwrap_or(Value::Null),
         carried_out: false,
@@ -75,14 +80,14 @@ fn journal_entry(shared: &Shared, head: &RequestHead, asked: &Asked) -> Call {
 }
 
 fn read(head: &RequestHead, bytes: &[u8]) -> Asked {
-    let content_type = routes::header(&head.headers, "content-type").unwrap_or_default();
+    let content_type = header(&head.headers, "content-type").unwrap_or_default();
     let is_json = content_type.starts_with("application/json");
     let query = Query::try_from_uri(&head.uri).map(|Query(pairs)| pairs);
     Asked {
         route: Route::of(&head.method, head.uri.path()),
         query: query.unwrap_or_default(),
-        key: routes::bearer(&head.headers),
-        call_source: routes::header(&head.headers, "x-call-source"),
+        key: bearer(&head.headers),
+        call_source: header(&head.headers, "x-call-source"),
         body: is_json.then(|| serde_json::from_slice(bytes).ok()).flatten(),
     }
 }
@@ -90,13 +95,13 @@ fn read(head: &RequestHead, bytes: &[u8]) -> Asked {
 /// On a task of its own, so that it happens even when the client gives up first.
 async fn carry_out_late(shared: &Arc<Shared>, seq: u64, asked: Arc<Asked>, wait: Duration) -> Answer {
     let shared = Arc::clone(shared);
-    let due_ms = shared.clock.now_ms() + super::time::millis(wait);
+    let due_ms = shared.clock.now_ms() + millis(wait);
     let work = tokio::spawn(async move {
         shared.clock.wait_until(due_ms).await;
-        routes::carry_out(&mut lock(&shared.state), seq, &asked, shared.clock.now_ms())
+        decide::carry_out(&mut lock(&shared.state), seq, &asked, shared.clock.now_ms())
     });
     // It only fails by a panic, which the server answers in its own way.
-    work.await.unwrap_or_else(|_| super::answers::refuse(500))
+    work.await.unwrap_or_else(|_| refuse(500))
 }
 
 /// The head and body of an answer that nothing happens to.
@@ -125,13 +130,6 @@ fn dress(shared: &Shared, answer: &Answer) -> (Parts, Bytes) {
 
 fn status(code: u16) -> StatusCode {
     StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-}
-
-pub(super) fn set(head: &mut Parts, name: &'static str, value: &str) {
-    // What a fault puts here was checked when the fault was read.
-    if let Ok(value) = HeaderValue::from_str(value) {
-        head.headers.insert(HeaderName::from_static(name), value);
-    }
 }
 
 /// The way back to one client.

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::faults::FaultKind;
+use crate::sandbox::faults::kinds::FaultKind;
 
 /// More than any test makes; some tens of megabytes.
 const MOST_ENTRIES: usize = 100_000;
@@ -39,14 +39,14 @@ pub struct Call {
 }
 
 #[derive(Default)]
-pub(super) struct Journal {
+pub(in crate::sandbox) struct Journal {
     calls: VecDeque<Call>,
     dropped: u64,
 }
 
 impl Journal {
     /// Returns the number by which the entry is told what became of it.
-    pub(super) fn open(&mut self, call: Call) -> u64 {
+    pub(in crate::sandbox) fn open(&mut self, call: Call) -> u64 {
         if self.calls.len() == MOST_ENTRIES {
             self.calls.pop_front();
             self.dropped += 1;
@@ -60,25 +60,25 @@ impl Journal {
         self.calls.get_mut(usize::try_from(place).ok()?)
     }
 
-    pub(super) fn suffers(&mut self, seq: u64, fault: Option<&FaultKind>) {
+    pub(in crate::sandbox) fn suffers(&mut self, seq: u64, fault: Option<&FaultKind>) {
         if let Some(call) = self.entry(seq) {
             call.fault = fault.map(ToString::to_string);
         }
     }
 
-    pub(super) fn carried_out(&mut self, seq: u64) {
+    pub(in crate::sandbox) fn carried_out(&mut self, seq: u64) {
         if let Some(call) = self.entry(seq) {
             call.carried_out = true;
         }
     }
 
-    pub(super) fn answered(&mut self, seq: u64, status: u16) {
+    pub(in crate::sandbox) fn answered(&mut self, seq: u64, status: u16) {
         if let Some(call) = self.entry(seq) {
             call.status = Some(status);
         }
     }
 
-    pub(super) fn calls(&self) -> Vec<Call> {
+    pub(in crate::sandbox) fn calls(&self) -> Vec<Call> {
         self.calls.iter().cloned().collect()
     }
 }

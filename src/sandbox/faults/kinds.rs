@@ -1,12 +1,12 @@
 //! Scripted trouble, as data.
 //!
 //! A [`Fault`] says what goes wrong, on which calls, and how often. The one that was scripted first
-//! is used first. This file only says what is to happen: `trouble.rs` does it to an answer, and
-//! `fault_text.rs` is how one is written.
+//! is used first. This file only says what is to happen: `wire` does it to an answer, and
+//! `text.rs` is how one is written.
 
 use std::time::Duration;
 
-use super::routes::Endpoint;
+use crate::sandbox::words::route::Endpoint;
 
 /// One piece of scripted trouble.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl Fault {
 
 impl FaultKind {
     /// Whether the call takes its effect before the trouble begins.
-    pub(super) fn is_carried_out_first(&self) -> bool {
+    pub(in crate::sandbox) fn is_carried_out_first(&self) -> bool {
         match self {
             Self::LostAnswer(_) | Self::Slow(_) | Self::Drip | Self::Broken(_) | Self::Pass => true,
             Self::Status(_)
@@ -125,7 +125,7 @@ impl FaultKind {
 }
 
 /// Uses up the first fault that is for this call.
-pub(super) fn take(faults: &mut Vec<Fault>, endpoint: Option<Endpoint>) -> Option<FaultKind> {
+pub(in crate::sandbox) fn take(faults: &mut Vec<Fault>, endpoint: Option<Endpoint>) -> Option<FaultKind> {
     // `0x:` is no fault at all, however it was made.
     faults.retain(|fault| fault.count != Some(0));
     let fault = faults.iter_mut().find(|fault| fault.is_for(endpoint))?;

@@ -6,47 +6,15 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::contacts::{Channel, Fate, TaskEnd, event_exists};
-use super::credits::{Credits, EVENT_PRICE, Prices, SEARCH_PRICE};
+use super::clock::millis;
+use super::credits::{Accounting, Charge, Credits, EVENT_PRICE, Prices, SEARCH_PRICE};
 use super::tasks::Task;
-use super::{Accounting, Billing, Charge, Options};
+use crate::sandbox::options::{Billing, Options};
+use crate::sandbox::words::contacts::{Channel, Fate, TaskEnd, event_exists};
+use crate::sandbox::words::standing::{Refusal, Sorted, Standing, Unlocked};
 
 /// How long somebody else's unlock takes, after it was first asked about.
 const FOREIGN_UNLOCK_MS: i64 = 10_000;
-
-/// What a contact's email or phone is at some moment; the later variant wins over the earlier.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Standing {
-    Locked,
-    Failed,
-    Processing,
-    Unlocked(Option<String>),
-}
-
-/// Why a call is not carried out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
-    EventNotFound,
-    InsufficientCredits,
-}
-
-/// The contacts of a submission by what is to become of them.
-#[derive(Debug, Default)]
-pub(super) struct Sorted {
-    pub(super) chargeable: Vec<String>,
-    pub(super) invalid: Vec<String>,
-    pub(super) missing: Vec<String>,
-    pub(super) unlinked: Vec<String>,
-    pub(super) already_unlocked: Vec<String>,
-    pub(super) unlocking: Vec<String>,
-}
-
-/// Whether an event's unlock was bought by this call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unlocked {
-    Now,
-    Before,
-}
 
 /// An accepted contact: from when that can be seen, and the task that it is in.
 struct Grant {
@@ -56,15 +24,15 @@ struct Grant {
 
 type Value = (String, Channel);
 
-pub(super) struct World {
-    pub(super) credits: Credits,
-    pub(super) started_ms: i64,
+pub(in crate::sandbox) struct World {
+    pub(in crate::sandbox) credits: Credits,
+    pub(in crate::sandbox) started_ms: i64,
     prices: Prices,
     billing: Billing,
     refund_failed: bool,
     task_ms: i64,
     lag_ms: i64,
-    pub(super) terse_profiles: bool,
+    pub(in crate::sandbox) terse_profiles: bool,
     tasks: BTreeMap<u64, Task>,
     grants: HashMap<Value, Vec<Grant>>,
     marked: HashSet<Value>,
@@ -77,7 +45,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(options: &Options, started_ms: i64) -> Self {
+    pub(in crate::sandbox) fn new(options: &Options, started_ms: i64) -> Self {
         Self {
             credits: Credits::holding(options.balance),
             started_ms,
@@ -86,7 +54,7 @@ impl World {
             refund_failed: options.refund_failed,
             // Beyond any lifetime of a sandbox a task may as well never end.
             task_ms: (options.task_seconds * 1000.0).clamp(0.0, 1e15) as i64,
-            lag_ms: super::time::millis(options.charge_lag),
+            lag_ms: millis(options.charge_lag),
             terse_profiles: options.terse_profiles,
             tasks: BTreeMap::new(),
             grants: HashMap::new(),
@@ -99,11 +67,11 @@ impl World {
         }
     }
 
-    pub(super) fn price(&self, channel: Channel) -> i64 {
+    pub(in crate::sandbox) fn price(&self, channel: Channel) -> i64 {
         self.prices.of(channel)
     }
 
-    pub(super) fn set_price(&mut self, channel: Channel, credits: i64) {
+    pub(in crate::sandbox) fn set_price(&mut self, channel: Channel, credits: i64) {
         match channel {
             Channel::Email => self.prices.email = credits,
             Channel::Phone => self.prices.phone = credits,
@@ -119,7 +87,7 @@ impl World {
     }
 
     /// What a reader is told about a contact at this moment.
-    pub(super) fn standing(&mut self, id: &str, channel: Channel, now_ms: i64) -> Standing {
+    pub(in crate::sandbox) fn standing(&mut self, id: &str, channel: Channel, now_ms: i64) -> Standing {
         self.ask(id, channel, now_ms);
         let value = (id.to_owned(), channel);
         let unlocked = || Standing::Unlocked(Some(channel.value_of(id)));
@@ -138,7 +106,7 @@ impl World {
     }
 
     /// Sorts distinct contacts as the API documents it, whatever the billing is.
-    pub(super) fn sort(
+    pub(in crate::sandbox) fn sort(
         &mut self,
         ids: &[String],
         channel: Channel,
@@ -162,7 +130,7 @@ impl World {
     }
 
     /// Accepts an unlock and charges it. The task's id is absent when nothing was chargeable.
-    pub(super) fn submit(
+    pub(in crate::sandbox) fn submit(
         &mut self,
         key: &str,
         channel: Channel,
@@ -226,7 +194,7 @@ impl World {
 
     /// Makes the refunds that are due. Called before every other question, so that it is as though
     /// each had been made when its task ended.
-    pub(super) fn settle(&mut self, now_ms: i64) {
+    pub(in crate::sandbox) fn settle(&mut self, now_ms: i64) {
         if !self.refund_failed {
             return;
         }
@@ -242,18 +210,18 @@ impl World {
         }
     }
 
-    pub(super) fn task(&self, number: u64, channel: Channel, key: &str) -> Option<&Task> {
+    pub(in crate::sandbox) fn task(&self, number: u64, channel: Channel, key: &str) -> Option<&Task> {
         let task = self.tasks.get(&number)?;
         (task.channel == channel && task.key == key).then_some(task)
     }
 
-    pub(super) fn event_unlocked(&self, event_id: &str, now_ms: i64) -> bool {
+    pub(in crate::sandbox) fn event_unlocked(&self, event_id: &str, now_ms: i64) -> bool {
         let visible_ms = self.events.get(event_id);
         visible_ms.is_some_and(|visible_ms| *visible_ms <= now_ms)
     }
 
     /// Idempotent under either billing: the vendor documents it as safe to repeat.
-    pub(super) fn unlock_event(&mut self, id: &str, now_ms: i64) -> Result<Unlocked, Refusal> {
+    pub(in crate::sandbox) fn unlock_event(&mut self, id: &str, now_ms: i64) -> Result<Unlocked, Refusal> {
         if !event_exists(id) {
             return Err(Refusal::EventNotFound);
         }
@@ -265,26 +233,26 @@ impl World {
         Ok(Unlocked::Now)
     }
 
-    pub(super) fn charge_search(&mut self, now_ms: i64) -> Result<(), Refusal> {
+    pub(in crate::sandbox) fn charge_search(&mut self, now_ms: i64) -> Result<(), Refusal> {
         self.charge(SEARCH_PRICE, now_ms)
     }
 
-    pub(super) fn mark_event_unlocked(&mut self, id: &str, now_ms: i64) {
+    pub(in crate::sandbox) fn mark_event_unlocked(&mut self, id: &str, now_ms: i64) {
         self.events.insert(id.to_owned(), now_ms);
     }
 
-    pub(super) fn mark_unlocked(&mut self, personnel_id: &str, channel: Channel) {
+    pub(in crate::sandbox) fn mark_unlocked(&mut self, personnel_id: &str, channel: Channel) {
         self.marked.insert((personnel_id.to_owned(), channel));
     }
 
     /// A key was rotated: its owner sees the same tasks through the new one.
-    pub(super) fn hand_tasks_to(&mut self, key: &str) {
+    pub(in crate::sandbox) fn hand_tasks_to(&mut self, key: &str) {
         for task in self.tasks.values_mut() {
             key.clone_into(&mut task.key);
         }
     }
 
-    pub(super) fn accounting(&self) -> Accounting {
+    pub(in crate::sandbox) fn accounting(&self) -> Accounting {
         Accounting {
             balance: self.credits.held().total(),
             charged_total: self.charged_total,

@@ -52,14 +52,14 @@ impl Channel {
         }
     }
 
-    pub(super) fn value_of(self, id: &str) -> String {
+    pub(in crate::sandbox) fn value_of(self, id: &str) -> String {
         match self {
             Self::Email => format!("contact-{id}@example.com"),
             Self::Phone => format!("+1-555-01{id}"),
         }
     }
 
-    pub(super) fn not_found_code(self) -> &'static str {
+    pub(in crate::sandbox) fn not_found_code(self) -> &'static str {
         match self {
             Self::Email => "NO_EMAIL_FOUND",
             Self::Phone => "NO_PHONE_FOUND",
@@ -74,7 +74,7 @@ impl fmt::Display for Channel {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(in crate::sandbox) enum Fate {
     NotNamed,
     Missing,
     Unlinked,
@@ -89,7 +89,7 @@ pub(super) enum Fate {
 }
 
 impl Fate {
-    pub(super) fn of(id: &str) -> Self {
+    pub(in crate::sandbox) fn of(id: &str) -> Self {
         if id.is_empty() || id.len() > 20 || !id.bytes().all(|byte| byte.is_ascii_digit()) {
             return Self::Invalid;
         }
@@ -109,21 +109,21 @@ impl Fate {
     }
 
     /// What a refund would be for.
-    pub(super) fn brings_nothing(self) -> bool {
+    pub(in crate::sandbox) fn brings_nothing(self) -> bool {
         matches!(self, Self::NotNamed | Self::Failed | Self::NeverEnds)
     }
 }
 
 /// How a task ends, by the event it was submitted with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TaskEnd {
+pub(in crate::sandbox) enum TaskEnd {
     Completes,
     Fails,
     Never,
 }
 
 impl TaskEnd {
-    pub(super) fn of(event_id: Option<&str>) -> Self {
+    pub(in crate::sandbox) fn of(event_id: Option<&str>) -> Self {
         match event_id {
             Some(id) if id.ends_with("500") => Self::Fails,
             Some(id) if id.ends_with("999") => Self::Never,
@@ -132,12 +132,12 @@ impl TaskEnd {
     }
 }
 
-pub(super) fn event_exists(event_id: &str) -> bool {
+pub(in crate::sandbox) fn event_exists(event_id: &str) -> bool {
     !event_id.ends_with("404")
 }
 
 /// The people of an event: as many of each kind as the rules have, and ordinary ones.
-pub(super) fn people_of(event_id: &str) -> Vec<String> {
+pub(in crate::sandbox) fn people_of(event_id: &str) -> Vec<String> {
     if event_id.ends_with("250") {
         let stem = stem(event_id, 17);
         return (1..=250).map(|number| format!("{stem}{number:03}")).collect();
@@ -153,7 +153,7 @@ fn stem(event_id: &str, most: usize) -> String {
 }
 
 /// How many items a search for this company finds.
-pub(super) fn found_by(company_name: &str) -> i64 {
+pub(in crate::sandbox) fn found_by(company_name: &str) -> i64 {
     match company_name {
         name if name.contains("nobody") => 0,
         name if name.contains("many") => 250,

@@ -1,0 +1,39 @@
+//! Pages: which one is asked for, and what all of them have in common.
+
+use serde_json::{Value, json};
+
+use crate::sandbox::words::answer::{Answer, invalid};
+
+/// Which page is asked for, and of what size.
+#[derive(Clone, Copy)]
+pub(in crate::sandbox) struct Paging {
+    pub(in crate::sandbox) page: i64,
+    pub(in crate::sandbox) size: i64,
+}
+
+impl Paging {
+    pub(in crate::sandbox) fn new(page: Option<i64>, size: Option<i64>) -> Result<Self, Answer> {
+        match (page, size) {
+            (Some(page @ 1..=1_000_000), Some(size @ 1..=100)) => Ok(Self { page, size }),
+            _ => Err(invalid("page is at least 1, pageSize 1 to 100")),
+        }
+    }
+
+    /// From the first to before the last item of the page, of so many in all.
+    pub(in crate::sandbox) fn range(self, total: i64) -> std::ops::Range<i64> {
+        let start = ((self.page - 1) * self.size).min(total);
+        start..(start + self.size).min(total)
+    }
+
+    pub(in crate::sandbox) fn page_of(self, items: Vec<Value>, total: i64) -> Value {
+        let pages = (total + self.size - 1) / self.size;
+        json!({
+            "items": items,
+            "total": total,
+            "page": self.page,
+            "pageSize": self.size,
+            "totalPages": pages,
+            "hasMore": self.page < pages,
+        })
+    }
+}

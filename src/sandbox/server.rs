@@ -1,0 +1,156 @@
+//! A sandbox that runs: how it is started, moved by hand, looked at and stopped.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::faults::kinds::Fault;
+use super::lock::lock;
+use super::options::Options;
+use super::state::credits::Accounting;
+use super::state::journal::Call;
+use super::state::shared::{Shared, State};
+use super::wire::{link, serve};
+use super::words::contacts::Channel;
+
+/// A sandbox that is serving. Dropping it stops it.
+pub struct Sandbox {
+    pub(in crate::sandbox) address: SocketAddr,
+    pub(in crate::sandbox) shared: Arc<Shared>,
+    pub(in crate::sandbox) links: link::Links,
+    pub(in crate::sandbox) server: Option<JoinHandle<()>>,
+}
+
+/// Begins to serve, on a task of the present runtime.
+pub async fn start(options: Options) -> io::Result<Sandbox> {
+    let listener = TcpListener::bind(options.listen).await?;
+    let address = listener.local_addr()?;
+    let shared = Arc::new(Shared::new(options));
+    let links = link::Links::default();
+    let door = link::Door::new(listener, &links);
+    let router = Router::new()
+        .fallback(serve::serve)
+        .with_state(Arc::clone(&shared))
+        .into_make_service_with_connect_info::<link::Cutter>();
+    let server = tokio::spawn(async move {
+        // axum's server never returns of itself.
+        axum::serve(door, router).await.ok();
+    });
+    Ok(Sandbox { address, shared, links, server: Some(server) })
+}
+
+impl Sandbox {
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.shared.state)
+    }
+
+    /// Moves a [`Time::Manual`] clock; nothing happens to any other.
+    pub fn advance(&self, by: Duration) {
+        self.shared.clock.advance(by);
+    }
+
+    pub fn now_ms(&self) -> i64 {
+        self.shared.clock.now_ms()
+    }
+
+    /// Every request received, oldest first.
+    pub fn journal(&self) -> Vec<Call> {
+        self.state().journal.calls()
+    }
+
+    pub fn accounting(&self) -> Accounting {
+        let now_ms = self.now_ms();
+        let mut state = self.state();
+        state.world.settle(now_ms);
+        state.world.accounting()
+    }
+
+    /// Adds a fault behind those that are scripted already.
+    pub fn inject(&self, fault: Fault) {
+        self.state().faults.push(fault);
+    }
+
+    pub fn clear_faults(&self) {
+        self.state().faults.clear();
+    }
+
+    /// Credits were bought: they go to the addon pool.
+    pub fn top_up(&self, credits: i64) {
+        self.state().world.credits.top_up(credits);
+    }
+
+    /// Somebody else spends from the shared pool, as far as there is anything left.
+    pub fn spend(&self, credits: i64) {
+        self.state().world.credits.spend(credits);
+    }
+
+    /// Rotates the key: the tasks so far are seen through the new one. `None` accepts any key.
+    pub fn set_api_key(&self, key: Option<String>) {
+        let mut state = self.state();
+        if let Some(key) = &key {
+            state.world.hand_tasks_to(key);
+        }
+        state.api_key = key;
+    }
+
+    /// From now on a contact costs this much.
+    pub fn set_price(&self, channel: Channel, credits: i64) {
+        self.state().world.set_price(channel, credits);
+    }
+
+    /// Somebody else has unlocked it.
+    pub fn mark_unlocked(&self, personnel_id: &str, channel: Channel) {
+        self.state().world.mark_unlocked(personnel_id, channel);
+    }
+
+    /// Somebody else has unlocked the event.
+    pub fn mark_event_unlocked(&self, event_id: &str) {
+        let now_ms = self.now_ms();
+        self.state().world.mark_event_unlocked(event_id, now_ms);
+    }
+
+    /// Somebody else makes calls with every key that has a window open; else with the next.
+    pub fn use_up_calls(&self, calls: u32) {
+        let now_ms = self.now_ms();
+        self.state().limiter.use_up(calls, now_ms);
+    }
+
+    /// Serves until this future is dropped.
+    pub async fn run_until_stopped(mut self) {
+        if let Some(server) = &mut self.server {
+            // Only a panic ends the server; there is nothing to add to what that has printed.
+            server.await.ok();
+        }
+    }
+
+    /// Closes the port and every connection.
+    pub async fn stop(mut self) {
+        if let Some(server) = &mut self.server {
+            server.abort();
+            server.await.ok();
+        }
+        self.links.sever_all();
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        if let Some(server) = &self.server {
+            server.abort();
+        }
+        self.links.sever_all();
+    }
+}

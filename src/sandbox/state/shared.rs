@@ -1,0 +1,48 @@
+//! What every call shares: the clock, and under one lock all that is so.
+
+use std::sync::Mutex;
+
+use super::clock::{Clock, millis};
+use super::journal::Journal;
+use super::limits::Limiter;
+use super::world::World;
+use crate::sandbox::faults::kinds::Fault;
+use crate::sandbox::options::Options;
+
+/// What one lock protects: a call is decided and carried out under it in one step.
+pub(in crate::sandbox) struct State {
+    pub(in crate::sandbox) world: World,
+    pub(in crate::sandbox) limiter: Limiter,
+    pub(in crate::sandbox) journal: Journal,
+    pub(in crate::sandbox) faults: Vec<Fault>,
+    pub(in crate::sandbox) api_key: Option<String>,
+}
+
+pub(in crate::sandbox) struct Shared {
+    pub(in crate::sandbox) clock: Clock,
+    pub(in crate::sandbox) clock_skew_ms: i64,
+    pub(in crate::sandbox) rate_limit: u32,
+    pub(in crate::sandbox) rate_headers: bool,
+    pub(in crate::sandbox) state: Mutex<State>,
+}
+
+impl Shared {
+    pub(in crate::sandbox) fn new(options: Options) -> Shared {
+        let clock = Clock::start(options.time);
+        let window_ms = millis(options.rate_window);
+        let state = State {
+            world: World::new(&options, clock.now_ms()),
+            limiter: Limiter::new(options.rate_limit, window_ms),
+            journal: Journal::default(),
+            faults: options.faults,
+            api_key: options.api_key,
+        };
+        Shared {
+            clock,
+            clock_skew_ms: options.clock_skew,
+            rate_limit: options.rate_limit,
+            rate_headers: options.rate_headers,
+            state: Mutex::new(state),
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The vocabulary: types and words that every other room of the sandbox uses. It uses none of them.
+
+pub(in crate::sandbox) mod answer;
+pub(in crate::sandbox) mod asked;
+pub(in crate::sandbox) mod contacts;
+pub(in crate::sandbox) mod headers;
+pub(in crate::sandbox) mod route;
+pub(in crate::sandbox) mod standing;

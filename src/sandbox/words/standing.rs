@@ -1,0 +1,35 @@
+//! What the world says: how a contact stands, why a call is refused, what a submission holds.
+
+/// What a contact's email or phone is at some moment; the later variant wins over the earlier.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::sandbox) enum Standing {
+    Locked,
+    Failed,
+    Processing,
+    Unlocked(Option<String>),
+}
+
+/// Why a call is not carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::sandbox) enum Refusal {
+    EventNotFound,
+    InsufficientCredits,
+}
+
+/// The contacts of a submission by what is to become of them.
+#[derive(Debug, Default)]
+pub(in crate::sandbox) struct Sorted {
+    pub(in crate::sandbox) chargeable: Vec<String>,
+    pub(in crate::sandbox) invalid: Vec<String>,
+    pub(in crate::sandbox) missing: Vec<String>,
+    pub(in crate::sandbox) unlinked: Vec<String>,
+    pub(in crate::sandbox) already_unlocked: Vec<String>,
+    pub(in crate::sandbox) unlocking: Vec<String>,
+}
+
+/// Whether an event's unlock was bought by this call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::sandbox) enum Unlocked {
+    Now,
+    Before,
+}
