@@ -16,6 +16,7 @@ use super::account::{deps, key_of, named};
 use super::show::plural;
 use super::whole_file::WholeFile;
 use super::{Context, Failure, Outcome, existing};
+use crate::domain::direct::PEOPLE_PAGE_SIZE;
 use crate::domain::listing::Listing;
 use crate::domain::{Action, Channel, EventId};
 
@@ -44,8 +45,9 @@ pub(super) struct Args {
     /// Passed on to the API as it is; may be given several times
     #[arg(long = "filter", value_name = "KEY=VALUE", value_parser = parse_filter)]
     filters: Vec<(String, String)>,
-    /// People on a page, 1 to 100
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100))]
+    /// People on a page, 1 to 50
+    #[arg(long, value_name = "N", default_value_t = PEOPLE_PAGE_SIZE,
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(PEOPLE_PAGE_SIZE)))]
     page_size: u32,
     /// How it is written
     #[arg(long, value_enum, default_value_t = Format::Table)]

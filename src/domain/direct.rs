@@ -18,6 +18,9 @@ use super::ids::{Action, EventId, PersonnelId};
 /// API allows buys the most.
 pub const PAGE_SIZE: u32 = 100;
 
+/// People on a page of an event's list: the most that the API allows there. More is a 400.
+pub const PEOPLE_PAGE_SIZE: u32 = 50;
+
 /// What one paid call of a direct action asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Direct {

@@ -14,7 +14,7 @@ use super::direct::{EventAccess, Person, PersonnelPage};
 use super::ids::{Channel, PersonnelId};
 use super::outcome::Access;
 
-/// A million people on pages of 100, and an hour and a half of the usual rate limit.
+/// Half a million people on pages of 50, and an hour and a half of the usual rate limit.
 const MOST_PAGES: u32 = 10_000;
 
 /// What was read of an event's list so far.

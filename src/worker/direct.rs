@@ -6,7 +6,7 @@
 //! evidence: `verify_direct`. See `domain::direct`.
 
 use crate::api::{Caller, UnlockBody};
-use crate::domain::direct::{Delivery, Direct, EventAccess, PAGE_SIZE};
+use crate::domain::direct::{Delivery, Direct, EventAccess};
 use crate::domain::failure::ReadFailure;
 use crate::domain::item::Why;
 use crate::domain::job::Event;
@@ -181,14 +181,15 @@ pub(super) enum Read {
     Later(Option<Report>),
 }
 
-/// Reads the first page of an event's people, which says whether the list is complete. Free.
+/// Reads the first page of an event's people, which says whether the list is complete. Free. One
+/// person is enough: only the words about access are wanted.
 pub(super) async fn read_access(
     gate: &Gate,
     class: Class,
     job_id: JobId,
     event_id: &EventId,
 ) -> Result<Read, StoreError> {
-    let page = (1, PAGE_SIZE);
+    let page = (1, 1);
     let ask = async |caller: Caller<'_>, at| gate.client.personnel(caller, at, event_id, page, &[]).await;
     let answer = match gate.call(class, (Some(job_id), Some(event_id)), ask).await?.or_report() {
         Ok(answer) => answer,
