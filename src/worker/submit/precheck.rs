@@ -52,7 +52,10 @@ pub(in crate::worker) async fn sort(
     let is_paid = job.channel().is_some() && paid::paid_before(deps.store.readers(), job.id).await?;
     let must_ask = restored || is_paid;
     let tries = if restored { PRECHECK_TRIES_RESTORED } else { PRECHECK_TRIES };
-    if !deps.config().submit.precheck && !must_ask {
+    // The vendor has no precheck for the search of companies: it answers `unsupported_action`.
+    let has_precheck = job.action != Action::SearchExhibitorCompanies;
+    let may_ask = deps.config().submit.precheck && has_precheck;
+    if !may_ask && !must_ask {
         sorting.ask_nothing();
     }
     let wish = match job.channel() {
