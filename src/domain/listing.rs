@@ -69,11 +69,19 @@ impl Listing {
         if people.is_empty() && listed > 0 {
             return Err(Odd::Repeats { page: self.pages });
         }
+        self.ended = self.ended || self.has_whole_preview();
         if !self.ended && self.pages >= MOST_PAGES {
             return Err(Odd::Endless);
         }
         people.iter().for_each(|person| self.locked.count(person));
         Ok(people)
+    }
+
+    /// Whether all that can be seen before the unlock was read. A preview's `hasMore` also speaks of
+    /// the people who are hidden, and the page after it is empty.
+    fn has_whole_preview(&self) -> bool {
+        let preview = self.access.as_ref().filter(|access| !access.full);
+        preview.and_then(|access| access.visible).is_some_and(|visible| visible <= self.seen.len() as u64)
     }
 
     /// Pages read.
@@ -234,6 +242,20 @@ mod tests {
         assert_eq!(with(false, None, None), (Some(true), None));
         assert_eq!(with(true, Some(5), Some(5)), (Some(false), Some(0)));
         assert_eq!(Listing::default().is_preview(), None);
+    }
+
+    #[test]
+    fn a_preview_ends_with_the_last_person_that_can_be_seen() {
+        let visible_of_250 = |full, visible| {
+            let access = Some(EventAccess { full, visible, there_are: Some(250), semantics: String::new() });
+            let mut listing = Listing::default();
+            listing.take(PersonnelPage { access, ..page(1..51, 250, true) }).expect("people");
+            listing.next_page()
+        };
+        assert_eq!(visible_of_250(false, Some(50)), None, "the next page would be empty");
+        assert_eq!(visible_of_250(false, Some(60)), Some(2));
+        assert_eq!(visible_of_250(false, None), Some(2));
+        assert_eq!(visible_of_250(true, Some(50)), Some(2), "what a full list counts is not believed");
     }
 
     #[test]
