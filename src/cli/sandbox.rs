@@ -12,7 +12,8 @@ use crate::sandbox::{self, Billing, Fault, Options};
 const EXAMPLES: &str = "\
 Examples:
   unlockd sandbox
-  unlockd sandbox --task-seconds 5 --balance 500 --fault lost-answer@unlock";
+  unlockd sandbox --task-seconds 5 --balance 500 --fault lost-answer@unlock
+  unlockd sandbox --address-limit 40 --fault always:lagging=5s@poll --fault gateway=404@unlock";
 
 #[derive(clap::Args)]
 #[command(before_help = EXAMPLES, after_help = format!("{}\n\n{}", sandbox::RULES, sandbox::FAULTS))]
@@ -26,15 +27,27 @@ pub(super) struct Args {
     /// Credits to begin with
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     balance: i64,
-    /// Calls in a window for each key; 0: no limit
+    /// Calls in a window for each key; 0: no limit, for addresses neither
     #[arg(long, value_name = "N", default_value_t = 120)]
     rate_limit: u32,
+    /// Calls in a window for each client address; 0: no limit
+    #[arg(long, value_name = "N", default_value_t = 600)]
+    address_limit: u32,
     /// Length of the window, in seconds
     #[arg(long, value_name = "S", default_value_t = 60.0)]
     rate_window: f64,
     /// The only key that is accepted [default: any]
     #[arg(long, value_name = "K")]
     api_key: Option<String>,
+    /// Days until the subscription's credits lapse and are granted anew
+    #[arg(long, value_name = "DAYS", default_value_t = 30.0)]
+    reset_after: f64,
+    /// Days until add-on credits lapse
+    #[arg(long, value_name = "DAYS", default_value_t = 180.0)]
+    addon_lapses_after: f64,
+    /// The owners of keys have no paid subscription
+    #[arg(long)]
+    no_subscription: bool,
     /// Charge every submission again, whatever was unlocked before
     #[arg(long)]
     charge_repeats: bool,
@@ -49,13 +62,18 @@ pub(super) async fn run(args: Args) -> Outcome {
             Failure::usage(anyhow::anyhow!("{value} is no length of time in seconds; write 12 or 0.5"))
         })
     };
+    let days = |value: f64| seconds(value * 86_400.0);
     seconds(args.task_seconds)?;
     let options = Options {
         listen: args.listen,
         task_seconds: args.task_seconds,
         balance: args.balance,
         rate_limit: args.rate_limit,
+        address_limit: args.address_limit,
         rate_window: seconds(args.rate_window)?,
+        reset_after: days(args.reset_after)?,
+        addon_lapses_after: days(args.addon_lapses_after)?,
+        subscribed: !args.no_subscription,
         api_key: args.api_key,
         billing: if args.charge_repeats { Billing::Repeats } else { Billing::Documented },
         faults: args.faults,

@@ -19,12 +19,14 @@ mod state;
 mod wire;
 mod words;
 
-pub use faults::kinds::{Breakage, Fault, FaultKind, Loss, RetryAfter};
-pub use faults::text::{FaultError, GRAMMAR as FAULTS};
+pub use faults::grammar::GRAMMAR as FAULTS;
+pub use faults::kinds::{Breakage, Fault, FaultKind, Loss, RateHeaders, RetryAfter};
+pub use faults::text::FaultError;
 pub use options::{Billing, Options, Time};
 pub use server::{Sandbox, start};
 pub use socketless::without_socket;
-pub use state::credits::{Accounting, Charge};
+pub use state::accounting::{Accounting, Charge};
 pub use state::journal::Call;
-pub use words::contacts::{Channel, RULES};
+pub use words::contact::Channel;
 pub use words::route::Endpoint;
+pub use words::rules::RULES;

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use super::faults::kinds::Fault;
 
+/// In seconds.
+const DAY: u64 = 86_400;
+
 /// How the sandbox is to behave.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -12,10 +15,18 @@ pub struct Options {
     pub listen: SocketAddr,
     /// How long a task takes.
     pub task_seconds: f64,
-    /// Credits at the start: seven tenths subscription, two tenths addon, the rest gift.
+    /// Credits of each owner at the start: seven tenths subscription, two tenths addon, the rest gift.
     pub balance: i64,
-    /// Calls for each key in a window; 0 is without limit.
+    /// When what is left of the subscription lapses and the next period is granted, again and again.
+    pub reset_after: Duration,
+    /// How long an add-on can be spent, those at the start and those of a top-up.
+    pub addon_lapses_after: Duration,
+    /// Whether the owners have a paid subscription, which visitors and the search by name ask for.
+    pub subscribed: bool,
+    /// Calls for each key in a window; 0 is without any limit, of the address neither.
     pub rate_limit: u32,
+    /// Calls from each address in a window, whatever their keys; 0 is without this limit.
+    pub address_limit: u32,
     pub rate_window: Duration,
     /// Whether answers carry `X-RateLimit-*`, which the vendor sends "when available".
     pub rate_headers: bool,
@@ -43,7 +54,11 @@ impl Default for Options {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             task_seconds: 12.0,
             balance: 10_000,
+            reset_after: Duration::from_secs(30 * DAY),
+            addon_lapses_after: Duration::from_secs(180 * DAY),
+            subscribed: true,
             rate_limit: 120,
+            address_limit: 600,
             rate_window: Duration::from_secs(60),
             rate_headers: true,
             api_key: None,

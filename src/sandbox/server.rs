@@ -12,11 +12,13 @@ use tokio::task::JoinHandle;
 use super::faults::kinds::Fault;
 use super::lock::lock;
 use super::options::Options;
-use super::state::credits::Accounting;
+use super::state::accounting::Accounting;
 use super::state::journal::Call;
 use super::state::shared::{Shared, State};
+use super::state::world::World;
 use super::wire::{link, serve};
-use super::words::contacts::Channel;
+use super::words::contact::Channel;
+use super::words::event::Event;
 
 /// A sandbox that is serving. Dropping it stops it.
 pub struct Sandbox {
@@ -71,11 +73,16 @@ impl Sandbox {
         self.state().journal.calls()
     }
 
+    /// The books of all owners together.
     pub fn accounting(&self) -> Accounting {
         let now_ms = self.now_ms();
-        let mut state = self.state();
-        state.world.settle(now_ms);
-        state.world.accounting()
+        self.state().owners.accounting(now_ms)
+    }
+
+    /// The books of one owner; that of ordinary keys has no name.
+    pub fn accounting_of(&self, owner: &str) -> Accounting {
+        let now_ms = self.now_ms();
+        self.state().owners.world(owner, now_ms).accounting()
     }
 
     /// Adds a fault behind those that are scripted already.
@@ -87,45 +94,57 @@ impl Sandbox {
         self.state().faults.clear();
     }
 
+    /// Does something to the owner of ordinary keys.
+    fn with_world<T>(&self, change: impl FnOnce(&mut World, i64) -> T) -> T {
+        let now_ms = self.now_ms();
+        change(self.state().owners.world("", now_ms), now_ms)
+    }
+
     /// Credits were bought: they go to the addon pool.
     pub fn top_up(&self, credits: i64) {
-        self.state().world.credits.top_up(credits);
+        self.with_world(|world, now_ms| world.credits.buy(credits, now_ms));
     }
 
     /// Somebody else spends from the shared pool, as far as there is anything left.
     pub fn spend(&self, credits: i64) {
-        self.state().world.credits.spend(credits);
+        self.with_world(|world, _| world.credits.spend(credits));
+    }
+
+    /// The subscription ends, or begins again.
+    pub fn set_subscribed(&self, subscribed: bool) {
+        self.with_world(|world, _| world.subscribed = subscribed);
     }
 
     /// Rotates the key: the tasks so far are seen through the new one. `None` accepts any key.
     pub fn set_api_key(&self, key: Option<String>) {
-        let mut state = self.state();
-        if let Some(key) = &key {
-            state.world.hand_tasks_to(key);
-        }
-        state.api_key = key;
+        self.state().api_key = key;
     }
 
     /// From now on a contact costs this much.
     pub fn set_price(&self, channel: Channel, credits: i64) {
-        self.state().world.set_price(channel, credits);
+        self.state().owners.set_price(channel, credits);
     }
 
     /// Somebody else has unlocked it.
     pub fn mark_unlocked(&self, personnel_id: &str, channel: Channel) {
-        self.state().world.mark_unlocked(personnel_id, channel);
+        self.with_world(|world, _| world.mark_unlocked(personnel_id, channel));
     }
 
     /// Somebody else has unlocked the event.
     pub fn mark_event_unlocked(&self, event_id: &str) {
-        let now_ms = self.now_ms();
-        self.state().world.mark_event_unlocked(event_id, now_ms);
+        self.with_world(|world, now_ms| world.access.base.open(&Event::named(event_id), now_ms));
     }
 
     /// Somebody else makes calls with every key that has a window open; else with the next.
     pub fn use_up_calls(&self, calls: u32) {
         let now_ms = self.now_ms();
         self.state().limiter.use_up(calls, now_ms);
+    }
+
+    /// Somebody else makes calls from the same address with keys of their own.
+    pub fn use_up_calls_of_address(&self, calls: u32) {
+        let now_ms = self.now_ms();
+        self.state().limiter.use_up_address(calls, now_ms);
     }
 
     /// Serves until this future is dropped.

@@ -24,7 +24,7 @@ impl Sandbox {
     /// Answers one call without a socket. `None`: the connection ends without an answer. An answer
     /// that is cut short ends in an error; one that never comes leaves this waiting.
     pub async fn call(&self, request: Request) -> Option<Response> {
-        let cutter = Cutter::default();
+        let cutter = Cutter::new(self.address().ip());
         let connection = ConnectInfo(cutter.clone());
         let response = serve::serve(State(Arc::clone(&self.shared)), connection, request).await;
         match cutter.planned() {

@@ -36,7 +36,7 @@ async fn an_event_that_does_not_exist_ends_its_contacts() {
     town.finish_all().await;
     assert_eq!(town.outcome(request, "101").await.0, "rejected");
     let (status, reason) = town.inbox(request).await;
-    let said = "its contacts were rejected by the API (NOT_FOUND): nothing was charged";
+    let said = "its contacts were rejected by the API (EVENT_NOT_FOUND): nothing was charged";
     assert!(status == "done" && reason.as_ref().is_some_and(|reason| reason.starts_with(said)), "{reason:?}");
     assert_eq!(town.inbox(other).await, ("done".to_owned(), None));
     assert!(town.posts().len() <= 2);

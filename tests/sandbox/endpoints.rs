@@ -65,6 +65,9 @@ async fn precheck_knows_the_other_actions() {
     ];
     expect_prechecks("unlock_event_contacts", events).await;
     expect_prechecks("search_exhibitor_events", vec![(json!({}), true, 50, "ok")]).await;
+    let company = json!({ "company_name": "Acme" });
+    let unsupported = vec![(company, false, 0, "unsupported_action")];
+    expect_prechecks("search_exhibitor_companies", unsupported).await;
     expect_prechecks("query_event_personnel", vec![(event(), true, 0, "ok")]).await;
     expect_prechecks("others", vec![(json!({}), true, 0, "ok")]).await;
     expect_prechecks("dance", vec![(json!({}), false, 0, "unsupported_action")]).await;
@@ -88,8 +91,9 @@ async fn an_event_is_charged_once_and_opens_its_list() {
     let list = "/external/personnel/list?event_id=26855&page=1&pageSize=50";
     let preview = read(town.get(list), 200).await;
     assert_eq!(preview["semantics"]["accessMode"], "preview");
-    assert_eq!(preview["semantics"]["previewLimit"], 5);
-    assert_eq!(preview["semantics"]["counts"]["remainingLockedCount"], 40);
+    assert_eq!(preview["semantics"]["previewLimit"], 50);
+    assert_eq!(preview["semantics"]["counts"]["remainingLockedCount"], 0);
+    assert_eq!(preview["semantics"]["guidance"]["code"], "preview_complete_for_query");
     let unlock = || town.post("/external/events/26855/unlock", &Value::Null);
     assert_eq!(
         read(unlock(), 201).await,
@@ -99,11 +103,11 @@ async fn an_event_is_charged_once_and_opens_its_list() {
             "creditsUsed": 2000,
             "balanceAfter": {
                 "subscriptionBalance": 5000,
-                "permanentBalance": 3000,
+                "permanentBalance": 1000,
                 "totalBalance": 8000,
                 "unlimited": false,
             },
-            "event": { "id": "26855", "eventId": "26855", "name": "Sandbox Event 26855" },
+            "event": { "id": "8826855", "eventId": "26855", "name": "Sandbox Event 26855" },
         })
     );
     let again = read(unlock(), 201).await;
@@ -119,20 +123,19 @@ async fn an_event_is_charged_once_and_opens_its_list() {
 }
 
 #[tokio::test]
-async fn an_event_that_ends_in_250_has_250_people_on_three_pages_of_100() {
+async fn an_event_that_ends_in_250_has_250_people_on_five_pages_of_50() {
     let town = quiet_town().await;
-    let page =
-        |page: i64| town.get(&format!("/external/personnel/list?event_id=139250&page={page}&pageSize=100"));
-    assert_eq!(read(page(1), 200).await["semantics"]["counts"]["remainingLockedCount"], 245);
+    let page = |page: i64| town.get(&format!("/external/personnel/list?event_id=139250&page={page}"));
+    assert_eq!(read(page(1), 200).await["semantics"]["counts"]["remainingLockedCount"], 200);
     read(town.post("/external/events/139250/unlock", &Value::Null), 201).await;
     let mut ids = std::collections::BTreeSet::new();
-    for (number, people, has_more) in [(1, 100, true), (2, 100, true), (3, 50, false), (4, 0, false)] {
+    for (number, people, has_more) in [(1, 50, true), (2, 50, true), (5, 50, false), (6, 0, false)] {
         let page = read(page(number), 200).await;
         let items = page["items"].as_array().expect("an array");
         assert_eq!((items.len(), &page["hasMore"]), (people, &json!(has_more)), "page {number}");
         ids.extend(items.iter().map(|person| person["id"].to_string()));
     }
-    assert_eq!(ids.len(), 250);
+    assert_eq!(ids.len(), 150);
     assert_eq!(
         (ids.first().unwrap().as_str(), ids.last().unwrap().as_str()),
         (r#""139250001""#, r#""139250250""#)
@@ -148,6 +151,8 @@ async fn a_profile_has_the_documented_fields() {
             "id": "789",
             "fullName": "Sandbox Person 789",
             "title": "Head of Examples",
+            "department": "sales",
+            "seniorityLevel": "manager",
             "companyName": "Example Works",
             "sourceType": ["exhibitor"],
             "email": null,
@@ -179,7 +184,18 @@ async fn a_search_costs_50_for_each_page_that_is_not_empty() {
     let last = read(search("search-events", "Acme", 3), 201).await;
     assert_eq!(
         last["items"][4],
-        json!({ "id": "139045", "eventId": "139045", "name": "Acme at Sandbox Expo 45" })
+        json!({
+            "id": "88139001",
+            "eventId": "139001",
+            "name": "Acme at Sandbox Expo 1",
+            "dateStart": "2026-01-15",
+            "dateEnd": "2026-01-18",
+            "hasVisitors": true,
+            "sponsorMatchStarred": 1,
+            "attendance_identity": ["exhibitor"],
+            "matchedExhibitors": [{ "id": "4001", "companyName": "Acme" }],
+            "dataSource": "Lensmor",
+        })
     );
     assert_eq!(last["hasMore"], false);
     assert_eq!(town.balance().await, 9_900);

@@ -8,7 +8,10 @@ mod contacts;
 mod endpoints;
 mod faults;
 mod limits;
+mod oddities;
+mod owners;
 mod tasks;
+mod vendor;
 
 use std::time::Duration;
 

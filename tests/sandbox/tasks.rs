@@ -33,12 +33,12 @@ async fn time_moves_by_itself_unless_told_otherwise() {
 }
 
 #[tokio::test]
-async fn a_task_is_seen_only_by_its_key_and_on_its_own_endpoint() {
+async fn a_task_is_seen_only_by_its_owner_and_on_its_own_endpoint() {
     let town = quiet_town().await;
     town.unlock(&["1"]).await;
     let path = "/external/contacts/unlock-tasks/321";
     let url = format!("{}{path}", town.sandbox.base_url());
-    let stranger = town.client.get(url).bearer_auth("another");
+    let stranger = town.client.get(url).bearer_auth("another@elsewhere");
     read(stranger, 404).await;
     read(town.get("/external/contacts/unlock-phone-tasks/321"), 404).await;
     read(town.get("/external/contacts/unlock-tasks/99"), 404).await;

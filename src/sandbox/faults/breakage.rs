@@ -1,4 +1,4 @@
-//! Bodies that are not what they should be.
+//! Bodies whose bytes are not what they should be.
 //!
 //! Each is sent with a status and headers that are quite right, since that is what makes it a trap.
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::response::Parts;
 use futures_util::{StreamExt, stream};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::kinds::Breakage;
 use crate::sandbox::words::answer::Answer;
@@ -36,74 +36,71 @@ pub(in crate::sandbox) fn damage(
         Breakage::Html => page(head),
         Breakage::Empty => Body::empty(),
         Breakage::Truncated => Body::from(bytes.slice(..bytes.len() / 2)),
-        Breakage::Types => altered(answer, |fields| fields.values_mut().for_each(mistype)),
-        Breakage::Strangers => altered(answer, add_strangers),
-        Breakage::Odd => altered(answer, add_odd_items),
-        Breakage::Unlisted => altered(answer, |fields| drop(fields.remove("items"))),
-        Breakage::Unknown => altered(answer, make_unknown),
+        Breakage::Twice => Body::from(with_first_field_twice(&bytes, answer)),
+        Breakage::Bom => Body::from([b"\xef\xbb\xbf", &bytes[..]].concat()),
+        Breakage::Gzip => {
+            set(head, "content-encoding", "gzip");
+            Body::from(gzip(&bytes))
+        }
+        Breakage::Deflate => {
+            set(head, "content-encoding", "deflate");
+            Body::from(zlib(&bytes))
+        }
         Breakage::Deep => Body::from("[".repeat(DEPTH)),
         Breakage::Huge => huge(),
+        // What is done to the fields, which was done before.
+        Breakage::Types
+        | Breakage::Strangers
+        | Breakage::Odd
+        | Breakage::Unlisted
+        | Breakage::NullItems
+        | Breakage::Unknown
+        | Breakage::Groups
+        | Breakage::WordId => Body::from(bytes),
     }
 }
 
-fn altered(answer: &Answer, alter: fn(&mut Map<String, Value>)) -> Body {
-    let mut body = answer.body.clone();
-    if let Some(fields) = body.as_object_mut() {
-        alter(fields);
-    }
-    Body::from(body.to_string())
-}
-
-/// A list names its first item twice, and one that nobody asked for.
-fn add_strangers(fields: &mut Map<String, Value>) {
-    let Some(Value::Array(items)) = fields.get_mut("items") else {
-        return;
-    };
-    let Some(first) = items.first().cloned() else {
-        return;
-    };
-    let mut stranger = first.clone();
-    for name in ["personnelId", "id"] {
-        if let Some(id) = stranger.get_mut(name) {
-            *id = json!("777777777777");
+/// The JSON of an object, in which its first field stands once more at the end.
+fn with_first_field_twice(bytes: &[u8], answer: &Answer) -> Vec<u8> {
+    let first = answer.body.as_object().and_then(|fields| fields.iter().next());
+    match (bytes.strip_suffix(b"}"), first) {
+        (Some(start), Some((name, value))) => {
+            let again = format!(",{}:{value}}}", Value::from(name.as_str()));
+            [start, again.as_bytes()].concat()
         }
+        _ => bytes.to_vec(),
     }
-    items.extend([first, stranger]);
 }
 
-/// What is no item, and a first item of which no field can be read, come before the items.
-fn add_odd_items(fields: &mut Map<String, Value>) {
-    let Some(Value::Array(items)) = fields.get_mut("items") else {
-        return;
-    };
-    let mut unreadable = items.first().cloned().unwrap_or_else(|| json!({}));
-    unreadable.as_object_mut().into_iter().flat_map(Map::values_mut).for_each(mistype);
-    items.splice(..0, [json!(null), json!("text"), json!([]), json!({}), unreadable]);
+/// Blocks that are stored and not compressed, which is as good a deflate stream as any.
+fn stored(bytes: &[u8]) -> Vec<u8> {
+    let mut stream = Vec::with_capacity(bytes.len() + 16);
+    let count = bytes.chunks(0xffff).count();
+    for (place, block) in bytes.chunks(0xffff).enumerate() {
+        let length = block.len() as u16;
+        stream.push(u8::from(place + 1 == count));
+        stream.extend(length.to_le_bytes());
+        stream.extend((!length).to_le_bytes());
+        stream.extend(block);
+    }
+    stream
 }
 
-/// Words that no page has, and a field besides, as from a later version of the API.
-fn make_unknown(fields: &mut Map<String, Value>) {
-    for name in ["status", "taskStatus", "reason_code", "contactUnlockStatus"] {
-        if let Some(word) = fields.get_mut(name) {
-            *word = json!("unheard_of");
-        }
-    }
-    if let Some(Value::Array(items)) = fields.get_mut("items") {
-        items.iter_mut().filter_map(Value::as_object_mut).for_each(make_unknown);
-    }
-    fields.insert("unheardOf".to_owned(), json!({ "of": [1, 2, 3] }));
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let crc = bytes.iter().fold(!0_u32, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+    });
+    let head = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+    let length = bytes.len() as u32;
+    [&head[..], &stored(bytes), &(!crc).to_le_bytes(), &length.to_le_bytes()].concat()
 }
 
-/// The same fields, and in each a value of a type that does not belong there.
-fn mistype(value: &mut Value) {
-    *value = match value {
-        Value::Null => json!(0),
-        Value::Bool(_) => json!("yes"),
-        Value::Number(_) => json!("many"),
-        Value::String(_) => json!({}),
-        Value::Array(_) => json!("list"),
-        Value::Object(_) => json!([]),
-    };
+fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let (low, high) = bytes.iter().fold((1_u32, 0_u32), |(low, high), byte| {
+        let low = (low + u32::from(*byte)) % 65_521;
+        (low, (high + low) % 65_521)
+    });
+    [&[0x78, 0x01][..], &stored(bytes), &(high << 16 | low).to_be_bytes()].concat()
 }
 
 /// A JSON text that never comes to its end within any sensible limit.

@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use crate::sandbox::words::route::Endpoint;
+use crate::sandbox::words::asked::Asked;
+use crate::sandbox::words::route::{Endpoint, Route};
 
 /// One piece of scripted trouble.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,20 +19,32 @@ pub struct Fault {
     pub count: Option<u32>,
 }
 
+/// What goes wrong; `text.rs` has each in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FaultKind {
     Status(u16),
-    /// The status, and a `Retry-After` as it is written.
+    /// The status, and a `Retry-After` as it is written; `|` stands between two of them.
     StatusWithRetryAfter {
         code: u16,
         retry_after: String,
     },
+    /// The status, with this error key.
+    Named {
+        code: u16,
+        error_key: String,
+    },
+    /// The status, from something before the API: its body has no error key.
+    Gateway(u16),
     RateLimited(RetryAfter),
     ErrorWith200 {
         code: i64,
         error_key: String,
     },
     Redirect(String),
+    /// A call that names this contact is a 400 as a whole.
+    RefuseId(String),
+    /// A task that is younger than this is a 404.
+    Lagging(Duration),
     LostRequest {
         reset: bool,
     },
@@ -40,7 +53,33 @@ pub enum FaultKind {
     Late(Duration),
     Drip,
     Broken(Breakage),
+    /// An acceptance with this status, whose task stands under this name alone.
+    Accepted {
+        status: u16,
+        name: String,
+    },
+    /// This error, although there is a task: its body names it.
+    NamesTask(u16),
+    /// A task that has ended has this word for a status.
+    TaskWord(String),
+    Rate(RateHeaders),
     Pass,
+}
+
+/// What is odd about the rate headers of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RateHeaders {
+    Absent,
+    /// The reset in milliseconds.
+    Milliseconds,
+    /// The reset in seconds from now on.
+    FromNow,
+    /// Each figure with `.0`.
+    Fraction,
+    /// Each figure twice, as `120, 120`.
+    Twice,
+    /// Another bucket's: 10 calls, none left, for an hour.
+    Contrary,
 }
 
 /// What a scripted 429 says about when to come back.
@@ -75,8 +114,21 @@ pub enum Breakage {
     Odd,
     /// No list of items at all.
     Unlisted,
+    /// `null` for the list of items.
+    NullItems,
     /// Words and fields that no page has.
     Unknown,
+    /// A group of skipped contacts under another name.
+    Groups,
+    /// A task's id that is no number.
+    WordId,
+    /// The first field twice.
+    Twice,
+    /// A byte order mark before the JSON.
+    Bom,
+    /// Compressed, although nobody asked for it.
+    Gzip,
+    Deflate,
     Deep,
     Huge,
 }
@@ -103,32 +155,21 @@ impl Fault {
         self
     }
 
-    fn is_for(&self, endpoint: Option<Endpoint>) -> bool {
-        self.endpoint.is_none() || self.endpoint == endpoint
-    }
-}
-
-impl FaultKind {
-    /// Whether the call takes its effect before the trouble begins.
-    pub(in crate::sandbox) fn is_carried_out_first(&self) -> bool {
-        match self {
-            Self::LostAnswer(_) | Self::Slow(_) | Self::Drip | Self::Broken(_) | Self::Pass => true,
-            Self::Status(_)
-            | Self::StatusWithRetryAfter { .. }
-            | Self::RateLimited(_)
-            | Self::ErrorWith200 { .. }
-            | Self::Redirect(_)
-            | Self::LostRequest { .. }
-            | Self::Late(_) => false,
-        }
+    fn is_for(&self, asked: &Asked) -> bool {
+        let endpoint = asked.route.as_ref().map(Route::endpoint);
+        let is_named = match &self.kind {
+            FaultKind::RefuseId(id) => asked.names(id),
+            _ => true,
+        };
+        is_named && (self.endpoint.is_none() || self.endpoint == endpoint)
     }
 }
 
 /// Uses up the first fault that is for this call.
-pub(in crate::sandbox) fn take(faults: &mut Vec<Fault>, endpoint: Option<Endpoint>) -> Option<FaultKind> {
+pub(in crate::sandbox) fn take(faults: &mut Vec<Fault>, asked: &Asked) -> Option<FaultKind> {
     // `0x:` is no fault at all, however it was made.
     faults.retain(|fault| fault.count != Some(0));
-    let fault = faults.iter_mut().find(|fault| fault.is_for(endpoint))?;
+    let fault = faults.iter_mut().find(|fault| fault.is_for(asked))?;
     let kind = fault.kind.clone();
     fault.count = fault.count.map(|left| left - 1);
     faults.retain(|fault| fault.count != Some(0));

@@ -1,47 +1,15 @@
 //! Faults as text: `--fault lost-answer@unlock`.
 //!
-//! [`GRAMMAR`] is the whole language, for `--help`. A fault is written back as it was read, so the
-//! journal speaks the same language as the command line.
+//! `grammar.rs` is the whole language, for `--help`; `spoken.rs` writes a fault back as it was read.
 
-use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::{SpanRelativeTo, fmt::friendly::SpanParser};
 
-use super::kinds::{Breakage, Fault, FaultKind, Loss, RetryAfter};
+use super::kinds::{Fault, FaultKind, Loss, RetryAfter};
+use super::spoken::{BREAKAGES, RATE_HEADERS};
 use crate::sandbox::words::route::Endpoint;
-
-/// What `--help` says about faults.
-pub const GRAMMAR: &str = "\
-A fault is [COUNTx: | always:]KIND[=ARGUMENT][@ENDPOINT], for example `lost-answer@unlock`,
-`3x:status=503@poll` or `always:slow=2s`. COUNT is 1 unless given, ENDPOINT is any.
-ENDPOINT: unlock, unlock-phone, poll, balance, precheck, profile, event, search, list, any.
-KIND, where nothing is carried out:
-  status=CODE (or just 500, 401, 404 …)  an error of that status, in the API's shape
-  status=CODE:RETRY-AFTER    the same, with that Retry-After as written
-  429[=RETRY-AFTER | =none]  the Retry-After as written, or none; else the window's end
-  200-error=CODE:ERRORKEY    HTTP 200 with that error in its body
-  redirect=URL               307
-  lost-request[=reset]       the connection closes (is reset) without an answer
-KIND, where the call is carried out first:
-  lost-answer[=close]        then the connection closes without an answer
-  lost-answer=reset          then it is reset
-  lost-answer=truncate       then it closes after half of the body
-  lost-answer=cut:BYTES      then it closes after that many bytes of the answer, head included
-  lost-answer=500 (or 502)   then an HTML error page
-  lost-answer=timeout        then nothing, for as long as the client waits
-  slow=DURATION              the answer comes that late (real time)
-  late=DURATION              the call itself is carried out that late (the sandbox's time), and
-                             even when the client has gone
-  drip                       the body comes at one byte a second
-  broken=HOW                 the status is right, the body is not: html (a page), empty, types
-                             (every value of another type), truncated (half of the JSON),
-                             strangers (items twice, and one not asked for), odd (items that
-                             are none), unlisted (no items at all), unknown (words and fields
-                             never heard of), deep (nested), huge (200 MiB)
-  pass                       nothing goes wrong: lets calls through before the next fault
-DURATION is written 250ms, 3s, 5m or 24h.";
 
 /// Why a text is not a fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -114,10 +82,26 @@ fn parse_kind(name: &str, argument: Option<&str>) -> Result<FaultKind, String> {
         ("lost-answer", how) => parse_loss(how.unwrap_or("close")).map(FaultKind::LostAnswer),
         ("slow", Some(length)) => parse_duration(length).map(FaultKind::Slow),
         ("late", Some(length)) => parse_duration(length).map(FaultKind::Late),
-        ("broken", Some(how)) => parse_breakage(how).map(FaultKind::Broken),
-        ("status" | "200-error" | "redirect" | "slow" | "late" | "broken", None) => {
-            Err(format!("`{name}` needs an argument, as in `{name}=…`"))
+        ("broken", Some(how)) => {
+            listed(&BREAKAGES, how, "a body is broken as", "not as").map(FaultKind::Broken)
         }
+        ("error", Some(value)) => parse_named(value),
+        ("gateway", Some(code)) => parse_code(code, 400..=599).map(FaultKind::Gateway),
+        ("names-task", Some(code)) => parse_code(code, 400..=599).map(FaultKind::NamesTask),
+        ("refuse-id", Some(id)) if !id.is_empty() => Ok(FaultKind::RefuseId(id.to_owned())),
+        ("lagging", Some(length)) => parse_duration(length).map(FaultKind::Lagging),
+        ("accepted", Some(how)) => {
+            let (status, name) = how.split_once(':').unwrap_or((how, "task_id"));
+            let status = parse_code(status, 200..=299)?;
+            Ok(FaultKind::Accepted { status, name: name.to_owned() })
+        }
+        ("task", Some(word)) if !word.is_empty() => Ok(FaultKind::TaskWord(word.to_owned())),
+        ("rate", Some(how)) => listed(&RATE_HEADERS, how, "rate headers are", "not").map(FaultKind::Rate),
+        (
+            "status" | "error" | "gateway" | "200-error" | "redirect" | "refuse-id" | "lagging" | "slow"
+            | "late" | "broken" | "accepted" | "names-task" | "task" | "rate",
+            None,
+        ) => Err(format!("`{name}` needs an argument, as in `{name}=…`")),
         (code, None) if code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_digit()) => {
             parse_status(code)
         }
@@ -167,23 +151,25 @@ fn parse_loss(how: &str) -> Result<Loss, String> {
     }
 }
 
-fn parse_breakage(how: &str) -> Result<Breakage, String> {
-    match how {
-        "html" => Ok(Breakage::Html),
-        "empty" => Ok(Breakage::Empty),
-        "types" => Ok(Breakage::Types),
-        "truncated" => Ok(Breakage::Truncated),
-        "strangers" => Ok(Breakage::Strangers),
-        "odd" => Ok(Breakage::Odd),
-        "unlisted" => Ok(Breakage::Unlisted),
-        "unknown" => Ok(Breakage::Unknown),
-        "deep" => Ok(Breakage::Deep),
-        "huge" => Ok(Breakage::Huge),
-        _ => Err(format!(
-            "a body is broken as html, empty, types, truncated, strangers, odd, unlisted, unknown, \
-             deep or huge, not as `{how}`"
-        )),
-    }
+/// The one of these that has this name.
+fn listed<T: Copy>(known: &[(&str, T)], name: &str, are: &str, not: &str) -> Result<T, String> {
+    let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+    let found = known.iter().find(|(known, _)| *known == name);
+    found.map(|(_, value)| *value).ok_or_else(|| format!("{are} {}, {not} `{name}`", names.join(", ")))
+}
+
+fn parse_code(text: &str, allowed: std::ops::RangeInclusive<u16>) -> Result<u16, String> {
+    let (first, last) = (*allowed.start(), *allowed.end());
+    text.parse()
+        .ok()
+        .filter(|code| allowed.contains(code))
+        .ok_or_else(|| format!("`{text}` is not a status from {first} to {last}"))
+}
+
+fn parse_named(value: &str) -> Result<FaultKind, String> {
+    let parts = value.split_once(':');
+    let (code, error_key) = parts.ok_or("error is written error=CODE:ERRORKEY")?;
+    Ok(FaultKind::Named { code: parse_code(code, 400..=599)?, error_key: error_key.to_owned() })
 }
 
 fn header_text(value: &str) -> Result<String, String> {
@@ -197,72 +183,4 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     let length = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()));
     let length = length.ok().and_then(|length| Duration::try_from(length).ok());
     length.ok_or_else(|| format!("`{text}` is not a duration: write 250ms, 3s, 5m or 24h"))
-}
-
-/// The kind as it is written in [`GRAMMAR`], for the journal.
-impl fmt::Display for FaultKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Status(code) => write!(f, "status={code}"),
-            Self::StatusWithRetryAfter { code, retry_after } => write!(f, "status={code}:{retry_after}"),
-            Self::RateLimited(RetryAfter::WindowEnd) => f.write_str("429"),
-            Self::RateLimited(RetryAfter::Absent) => f.write_str("429=none"),
-            Self::RateLimited(RetryAfter::Verbatim(value)) => write!(f, "429={value}"),
-            Self::ErrorWith200 { code, error_key } => write!(f, "200-error={code}:{error_key}"),
-            Self::Redirect(url) => write!(f, "redirect={url}"),
-            Self::LostRequest { reset: false } => f.write_str("lost-request"),
-            Self::LostRequest { reset: true } => f.write_str("lost-request=reset"),
-            Self::LostAnswer(loss) => write!(f, "lost-answer={loss}"),
-            Self::Slow(length) => write!(f, "slow={}ms", length.as_millis()),
-            Self::Late(length) => write!(f, "late={}ms", length.as_millis()),
-            Self::Drip => f.write_str("drip"),
-            Self::Broken(breakage) => write!(f, "broken={breakage}"),
-            Self::Pass => f.write_str("pass"),
-        }
-    }
-}
-
-impl fmt::Display for Loss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Close => f.write_str("close"),
-            Self::Reset => f.write_str("reset"),
-            Self::Truncate => f.write_str("truncate"),
-            Self::Cut(bytes) => write!(f, "cut:{bytes}"),
-            Self::Page(status) => write!(f, "{status}"),
-            Self::Timeout => f.write_str("timeout"),
-        }
-    }
-}
-
-impl fmt::Display for Breakage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Html => "html",
-            Self::Empty => "empty",
-            Self::Types => "types",
-            Self::Truncated => "truncated",
-            Self::Strangers => "strangers",
-            Self::Odd => "odd",
-            Self::Unlisted => "unlisted",
-            Self::Unknown => "unknown",
-            Self::Deep => "deep",
-            Self::Huge => "huge",
-        })
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.count {
-            None => f.write_str("always:")?,
-            Some(1) => {}
-            Some(count) => write!(f, "{count}x:")?,
-        }
-        self.kind.fmt(f)?;
-        match self.endpoint {
-            None => Ok(()),
-            Some(endpoint) => write!(f, "@{endpoint}"),
-        }
-    }
 }

@@ -4,13 +4,15 @@
 //! Scripted trouble comes after the two, so a fault is never spent on a call that was turned away.
 //! Deciding and carrying out happen in one step under one lock; only then is there any waiting.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::dispatch;
-use crate::sandbox::faults::kinds::{self, FaultKind, RetryAfter};
+use crate::sandbox::faults::kinds::{self, FaultKind, RateHeaders, RetryAfter};
 use crate::sandbox::state::limits::{Admission, seconds_until};
+use crate::sandbox::state::owners::owner_of;
 use crate::sandbox::state::shared::{Shared, State};
-use crate::sandbox::words::answer::{Answer, error, refuse};
+use crate::sandbox::state::slots::Held;
+use crate::sandbox::words::answer::{Answer, error_in_200, invalid, named, refuse, refused};
 use crate::sandbox::words::asked::Asked;
 use crate::sandbox::words::route::Route;
 
@@ -19,86 +21,160 @@ pub(in crate::sandbox) struct Decision {
     pub(in crate::sandbox) answer: Option<Answer>,
     pub(in crate::sandbox) fault: Option<FaultKind>,
     pub(in crate::sandbox) admission: Admission,
+    /// The places that it holds until its answer is on its way.
+    pub(in crate::sandbox) held: Held,
 }
 
 /// Decides a call and, unless a fault forbids, carries it out.
 pub(in crate::sandbox) fn decide(shared: &Shared, state: &mut State, seq: u64, asked: &Asked) -> Decision {
     let now_ms = shared.clock.now_ms();
-    let turned_away =
-        |answer| Decision { answer: Some(answer), fault: None, admission: Admission::Unlimited };
+    let turned_away = |answer| Decision {
+        answer: Some(answer),
+        fault: None,
+        admission: Admission::Unlimited,
+        held: Held::default(),
+    };
     let known = |key: &&String| state.api_key.as_ref().is_none_or(|right| right == *key);
     let Some(key) = asked.key.as_ref().filter(known) else {
         return turned_away(refuse(401));
     };
-    let admission = state.limiter.admit(key, now_ms);
+    let admission = state.limiter.admit(key, asked.address, now_ms);
     if let Admission::Refused { ends_ms } = admission {
         let wait = seconds_until(ends_ms, now_ms).to_string();
         return turned_away(refuse(429).with("retry-after", &wait));
     }
-    let endpoint = asked.route.as_ref().map(Route::endpoint);
-    let fault = kinds::take(&mut state.faults, endpoint);
+    let fault = kinds::take(&mut state.faults, asked);
     state.journal.suffers(seq, fault.as_ref());
-    let answer = match &fault {
-        Some(fault) if !fault.is_carried_out_first() => instead(fault, state, key, admission, now_ms),
-        _ => Some(carry_out(state, seq, asked, now_ms)),
+    if let Some(FaultKind::RateLimited(_)) = fault {
+        state.limiter.give_back(key, asked.address);
+    }
+    let (answer, held) = match &fault {
+        Some(FaultKind::LostRequest { .. } | FaultKind::Late(_)) => (None, Held::default()),
+        fault => match fault.as_ref().and_then(|fault| instead(fault, state, asked, admission, now_ms)) {
+            Some(answer) => (Some(answer), Held::default()),
+            None => {
+                let (answer, held) = carry_out(state, seq, asked, now_ms);
+                (Some(answer), held)
+            }
+        },
     };
-    Decision { answer, fault, admission }
+    Decision { answer, fault, admission, held }
 }
 
-/// Carries a call out, now.
-pub(in crate::sandbox) fn carry_out(state: &mut State, seq: u64, asked: &Asked, now_ms: i64) -> Answer {
-    state.world.settle(now_ms);
-    let answer = dispatch::answer(&mut state.world, asked, now_ms);
+/// Carries a call out, now. Returns the places that it holds as well.
+pub(in crate::sandbox) fn carry_out(
+    state: &mut State,
+    seq: u64,
+    asked: &Asked,
+    now_ms: i64,
+) -> (Answer, Held) {
+    // The sandbox carries out a call only with a key, so there is one.
+    let owner = owner_of(asked.key.as_deref().unwrap_or_default());
+    let world = state.owners.world(owner, now_ms);
+    let Some(route) = &asked.route else {
+        return (refuse(404), Held::default());
+    };
+    let held = match state.slots.enter(owner, route) {
+        Ok(held) => held,
+        Err(refusal) => return (refused(refusal), Held::default()),
+    };
+    let answer = dispatch::answer(world, route, asked, now_ms);
     if answer.status < 300 && !answer.is_error() {
         state.journal.carried_out(seq);
     }
-    answer
+    (answer, held)
 }
 
-/// The answer of a fault that keeps the call from being carried out.
+/// The answer of a fault that keeps the call from being carried out, if it is one.
 fn instead(
     fault: &FaultKind,
     state: &mut State,
-    key: &str,
+    asked: &Asked,
     admission: Admission,
     now_ms: i64,
 ) -> Option<Answer> {
-    match fault {
-        FaultKind::Status(status) => Some(refuse(*status)),
-        FaultKind::StatusWithRetryAfter { code, retry_after } => {
-            Some(refuse(*code).with("retry-after", retry_after))
+    Some(match fault {
+        FaultKind::Status(status) => refuse(*status),
+        FaultKind::StatusWithRetryAfter { code, retry_after } => with_each(refuse(*code), retry_after),
+        FaultKind::Named { code, error_key } => named(*code, error_key, "The request was refused"),
+        FaultKind::Gateway(code) => {
+            let body = json!({ "message": "no Route matched with those values" });
+            Answer { foreign: true, ..Answer::new(*code, body) }
         }
         FaultKind::ErrorWith200 { code, error_key } => {
-            Some(error(200, *code, error_key, "The request was refused"))
+            error_in_200(*code, error_key, "The request was refused")
         }
-        FaultKind::Redirect(url) => Some(Answer::new(307, Value::Null).with("location", url)),
-        FaultKind::RateLimited(retry_after) => {
-            state.limiter.give_back(key);
-            let answer = refuse(429);
-            Some(match (retry_after, admission) {
-                (RetryAfter::Absent, _) => answer,
-                (RetryAfter::Verbatim(value), _) => answer.with("retry-after", value),
-                (RetryAfter::WindowEnd, Admission::Allowed { ends_ms, .. }) => {
-                    answer.with("retry-after", &seconds_until(ends_ms, now_ms).to_string())
-                }
-                // Without a limit there is no window to wait for.
-                (RetryAfter::WindowEnd, _) => answer.with("retry-after", "1"),
-            })
-        }
-        _ => None,
-    }
+        FaultKind::Redirect(url) => Answer::new(307, Value::Null).with("location", url),
+        FaultKind::RefuseId(id) => invalid(&format!("value \"{id}\" is out of range for type bigint")),
+        FaultKind::Lagging(length) => return lagging(state, asked, *length, now_ms),
+        FaultKind::RateLimited(retry_after) => match (retry_after, admission) {
+            (RetryAfter::Absent, _) => refuse(429),
+            (RetryAfter::Verbatim(value), _) => with_each(refuse(429), value),
+            (RetryAfter::WindowEnd, Admission::Allowed { ends_ms, .. }) => {
+                refuse(429).with("retry-after", &seconds_until(ends_ms, now_ms).to_string())
+            }
+            // Without a limit there is no window to wait for.
+            (RetryAfter::WindowEnd, _) => refuse(429).with("retry-after", "1"),
+        },
+        _ => return None,
+    })
+}
+
+/// A header for each of the values between `|`.
+fn with_each(answer: Answer, retry_after: &str) -> Answer {
+    retry_after.split('|').fold(answer, |answer, value| answer.with("retry-after", value))
+}
+
+/// A replica that does not know of a young task yet.
+fn lagging(state: &mut State, asked: &Asked, length: std::time::Duration, now_ms: i64) -> Option<Answer> {
+    let Some(Route::Task(channel, id)) = &asked.route else {
+        return None;
+    };
+    let owner = owner_of(asked.key.as_deref().unwrap_or_default());
+    let task = state.owners.world(owner, now_ms).task(id.parse().ok()?, *channel)?;
+    let age_ms = now_ms - task.accepted_ms();
+    (u128::try_from(age_ms).is_ok_and(|age_ms| age_ms < length.as_millis())).then(|| refuse(404))
 }
 
 /// The vendor documents these headers for allowed calls only, so a 429 goes without.
-pub(in crate::sandbox) fn with_limits(shared: &Shared, answer: Answer, admission: Admission) -> Answer {
-    match admission {
-        Admission::Allowed { remaining, ends_ms } if shared.rate_headers && answer.status != 429 => {
-            let reset = (ends_ms + shared.clock_skew_ms + 999).div_euclid(1000);
-            answer
-                .with("x-ratelimit-limit", &shared.rate_limit.to_string())
-                .with("x-ratelimit-remaining", &remaining.to_string())
-                .with("x-ratelimit-reset", &reset.to_string())
-        }
-        _ => answer,
+pub(in crate::sandbox) fn with_limits(
+    shared: &Shared,
+    answer: Answer,
+    admission: Admission,
+    fault: Option<&FaultKind>,
+) -> Answer {
+    let Admission::Allowed { remaining, ends_ms } = admission else {
+        return answer;
+    };
+    if !shared.rate_headers || answer.status == 429 || answer.foreign {
+        return answer;
     }
+    let on_the_wire = |at_ms: i64| (at_ms + shared.clock_skew_ms + 999).div_euclid(1000);
+    let now_ms = shared.clock.now_ms();
+    let (limit, remaining, reset) = (shared.rate_limit, remaining, on_the_wire(ends_ms));
+    let odd = match fault {
+        Some(FaultKind::Rate(odd)) => Some(*odd),
+        _ => None,
+    };
+    let (limit, remaining, reset) = match odd {
+        None => (limit.to_string(), remaining.to_string(), reset.to_string()),
+        Some(RateHeaders::Absent) => return answer,
+        Some(RateHeaders::Milliseconds) => {
+            (limit.to_string(), remaining.to_string(), (reset * 1000).to_string())
+        }
+        Some(RateHeaders::FromNow) => {
+            (limit.to_string(), remaining.to_string(), seconds_until(ends_ms, now_ms).to_string())
+        }
+        Some(RateHeaders::Fraction) => (format!("{limit}.0"), format!("{remaining}.0"), format!("{reset}.0")),
+        Some(RateHeaders::Twice) => {
+            (format!("{limit}, {limit}"), format!("{remaining}, {remaining}"), format!("{reset}, {reset}"))
+        }
+        Some(RateHeaders::Contrary) => {
+            ("10".to_owned(), "0".to_owned(), on_the_wire(now_ms + 3_600_000).to_string())
+        }
+    };
+    answer
+        .with("x-ratelimit-limit", &limit)
+        .with("x-ratelimit-remaining", &remaining)
+        .with("x-ratelimit-reset", &reset)
 }

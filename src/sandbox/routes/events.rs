@@ -1,38 +1,105 @@
-//! The unlock of an event.
+//! The three unlocks of an event. Each names a field for its price of its own, as the vendor does.
 
 use serde_json::{Value, json};
 
-use crate::sandbox::state::credits::EVENT_PRICE;
+use super::account::balance;
 use crate::sandbox::state::world::World;
 use crate::sandbox::words::answer::{Answer, invalid, refused};
-use crate::sandbox::words::standing::Unlocked;
+use crate::sandbox::words::event::Event;
+use crate::sandbox::words::standing::{Opened, Refusal};
 
-pub(in crate::sandbox) fn unlock_event(world: &mut World, id: &str, now_ms: i64) -> Result<Answer, Answer> {
+fn event(id: &str) -> Result<Event, Answer> {
     if id.is_empty() || id.chars().count() > 100 {
         return Err(invalid("An event id is text of 1 to 100 characters"));
     }
-    let unlocked = world.unlock_event(id, now_ms).map_err(refused)?;
+    Ok(Event::named(id))
+}
+
+/// Both of its ids, whichever was asked for.
+fn identity(event: &Event) -> Value {
+    json!({ "id": event.id(), "eventId": event.event_id(), "name": event.name() })
+}
+
+/// Add-on credits are in the total and in neither part.
+fn balance_after(world: &World, opened: Opened) -> Value {
     let left = world.credits.held();
-    let (credits_used, balance_after) = match unlocked {
-        Unlocked::Before => (0, Value::Null),
-        Unlocked::Now => {
-            let after = json!({
-                "subscriptionBalance": left.subscription,
-                "permanentBalance": left.addon + left.gift,
-                "totalBalance": left.total(),
-                "unlimited": false,
-            });
-            (EVENT_PRICE, after)
-        }
-    };
-    Ok(Answer::new(
-        201,
-        json!({
-            "success": true,
-            "alreadyUnlocked": unlocked == Unlocked::Before,
-            "creditsUsed": credits_used,
-            "balanceAfter": balance_after,
-            "event": { "id": id, "eventId": id, "name": format!("Sandbox Event {id}") },
+    match opened.credits {
+        0 => Value::Null,
+        _ => json!({
+            "subscriptionBalance": left.subscription,
+            "permanentBalance": left.gift,
+            "totalBalance": left.total(),
+            "unlimited": false,
         }),
-    ))
+    }
+}
+
+pub(in crate::sandbox) fn unlock_event(world: &mut World, id: &str, now_ms: i64) -> Result<Answer, Answer> {
+    let event = event(id)?;
+    let opened = world.open(&event, (true, false), now_ms).map_err(refused)?;
+    let body = json!({
+        "success": true,
+        "alreadyUnlocked": !opened.base,
+        "creditsUsed": opened.credits,
+        "balanceAfter": balance_after(world, opened),
+        "event": identity(&event),
+    });
+    Ok(Answer::new(201, body))
+}
+
+pub(in crate::sandbox) fn unlock_visitors(
+    world: &mut World,
+    id: &str,
+    now_ms: i64,
+) -> Result<Answer, Answer> {
+    let event = event(id)?;
+    let refusal = match &event {
+        _ if !world.subscribed => Some(Refusal::NoSubscription),
+        event if !event.exists() => Some(Refusal::EventNotFound),
+        event if !world.access.base.is_open(event) => Some(Refusal::EventNotUnlocked),
+        event if !event.has_visitors() => Some(Refusal::NoVisitorData),
+        _ => None,
+    };
+    if let Some(refusal) = refusal {
+        return Err(refused(refusal));
+    }
+    let opened = world.open(&event, (false, true), now_ms).map_err(refused)?;
+    let after = if opened.credits == 0 { Value::Null } else { balance_now(world) };
+    let body = json!({
+        "success": true,
+        "alreadyUnlocked": !opened.visitors,
+        "creditsSpent": opened.credits,
+        "balanceAfter": after,
+        "event": identity(&event),
+    });
+    Ok(Answer::new(201, body))
+}
+
+/// As it is and not as a lagging reader sees it: this answer is no reader.
+fn balance_now(world: &World) -> Value {
+    balance(world, i64::MAX)
+}
+
+pub(in crate::sandbox) fn unlock_full_access(
+    world: &mut World,
+    id: &str,
+    now_ms: i64,
+) -> Result<Answer, Answer> {
+    if !world.subscribed {
+        return Err(refused(Refusal::NoSubscription));
+    }
+    let event = event(id)?;
+    let visitors = event.has_visitors();
+    let opened = world.open(&event, (true, visitors), now_ms).map_err(refused)?;
+    let body = json!({
+        "success": true,
+        "alreadyUnlocked": !opened.base && !opened.visitors && visitors,
+        "eventUnlocked": opened.base,
+        "visitorUnlocked": opened.visitors,
+        "visitorSkipped": !visitors,
+        "totalCreditsUsed": opened.credits,
+        "balanceAfter": balance_after(world, opened),
+        "event": identity(&event),
+    });
+    Ok(Answer::new(201, body))
 }

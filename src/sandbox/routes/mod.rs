@@ -12,3 +12,4 @@ mod people;
 mod precheck;
 mod searches;
 mod unlocks;
+mod work;

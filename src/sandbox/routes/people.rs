@@ -1,19 +1,26 @@
-//! Persons: one by one, and the list of an event's.
+//! Persons: one by one, those of an event, and those of a company. All of it is free.
 //!
-//! A list is free and shows a few people until the event is unlocked.
+//! Each person comes with the values that this key's owner has unlocked. An event's list shows its
+//! first 50 people, on its first page, until the event is unlocked.
 
 use serde_json::{Value, json};
 
 use super::paging::Paging;
 use crate::sandbox::state::credits::EVENT_PRICE;
+use crate::sandbox::state::work::Analysis;
 use crate::sandbox::state::world::World;
-use crate::sandbox::words::answer::{Answer, invalid, refuse};
-use crate::sandbox::words::asked::{Asked, query};
-use crate::sandbox::words::contacts::{Channel, Fate, event_exists, people_of};
-use crate::sandbox::words::standing::Standing;
+use crate::sandbox::words::answer::{Answer, invalid, refuse, refused};
+use crate::sandbox::words::asked::{Asked, query, query_text};
+use crate::sandbox::words::contact::{COMPANY, Channel, Fate, Person};
+use crate::sandbox::words::event::{Event, Source};
+use crate::sandbox::words::standing::{Refusal, Standing};
 
 /// How many people of an event can be seen before it is unlocked.
-const PREVIEW: usize = 5;
+pub(in crate::sandbox) const PREVIEW: usize = 50;
+/// People on a page of an event's list: at most, and unless asked otherwise.
+const MOST_PEOPLE: i64 = 50;
+/// The exhibitor that everybody in the sandbox works for.
+const EXHIBITOR_ID: &str = "4001";
 
 pub(in crate::sandbox) fn profile(world: &mut World, asked: &Asked, now_ms: i64) -> Result<Answer, Answer> {
     let id = query(asked, "personnel_id").unwrap_or_default();
@@ -22,13 +29,13 @@ pub(in crate::sandbox) fn profile(world: &mut World, asked: &Asked, now_ms: i64)
     }
     match Fate::of(id) {
         Fate::Invalid | Fate::Missing => Err(refuse(404)),
-        _ => Ok(Answer::new(200, contact(world, id, now_ms))),
+        _ => Ok(Answer::new(200, contact(world, &Person::of(id), Source::Exhibitor, now_ms))),
     }
 }
 
-fn contact(world: &mut World, id: &str, now_ms: i64) -> Value {
-    let email = world.standing(id, Channel::Email, now_ms);
-    let phone = world.standing(id, Channel::Phone, now_ms);
+fn contact(world: &mut World, person: &Person, source: Source, now_ms: i64) -> Value {
+    let email = world.standing(&person.id, Channel::Email, now_ms);
+    let phone = world.standing(&person.id, Channel::Phone, now_ms);
     let contact_status = match email {
         Standing::Unlocked(_) => "unlocked",
         Standing::Processing if !world.terse_profiles => "processing",
@@ -45,11 +52,13 @@ fn contact(world: &mut World, id: &str, now_ms: i64) -> Value {
         _ => None,
     };
     json!({
-        "id": id,
-        "fullName": format!("Sandbox Person {id}"),
-        "title": "Head of Examples",
-        "companyName": "Example Works",
-        "sourceType": ["exhibitor"],
+        "id": person.id,
+        "fullName": person.full_name,
+        "title": person.title,
+        "department": person.department,
+        "seniorityLevel": person.level,
+        "companyName": COMPANY,
+        "sourceType": [source.as_str()],
         "email": value(email),
         "phone": value(phone),
         "contactUnlockStatus": contact_status,
@@ -62,49 +71,138 @@ pub(in crate::sandbox) fn list(world: &mut World, asked: &Asked, now_ms: i64) ->
     if event_id.is_empty() || event_id.chars().count() > 100 {
         return Err(invalid("event_id is text of 1 to 100 characters"));
     }
-    if !event_exists(event_id) {
-        return Err(refuse(404));
+    let event = Event::named(event_id);
+    if !event.exists() {
+        return Err(refused(Refusal::EventNotFound));
     }
-    let number = |name, default| query(asked, name).map_or(Some(default), |text| text.parse().ok());
-    let paging = Paging::new(number("page", 1), number("pageSize", 20))?;
-    let people = people_of(event_id);
-    let full = world.event_unlocked(event_id, now_ms);
-    let visible = if full { people.len() } else { PREVIEW };
-    let range = paging.range(visible as i64);
-    let items = people[range.start as usize..range.end as usize]
-        .iter()
-        .map(|id| contact(world, id, now_ms))
-        .collect();
-    let mut answer = paging.page_of(items, visible as i64);
-    answer["semantics"] = semantics(full, people.len(), visible, paging);
+    let paging = Paging::of(asked, MOST_PEOPLE, MOST_PEOPLE)?;
+    let full = world.access.base.is_seen_open(&event, now_ms);
+    let mut people: Vec<(Person, Source)> =
+        event.people().into_iter().map(|person| (person, Source::Exhibitor)).collect();
+    if world.access.visitors.is_seen_open(&event, now_ms) {
+        people.extend(event.visitors().into_iter().map(|person| (person, Source::Visitor)));
+    }
+    keep_matching(&mut people, asked)?;
+    let all = people.len();
+    let mut answer = if full || paging.page == 1 {
+        let visible = if full { &people[..] } else { &people[..all.min(PREVIEW)] };
+        let items = listed(world, paging.part(visible), now_ms);
+        paging.page_of(items, all as i64)
+    } else {
+        let mut nothing = paging.page_of(Vec::new(), 0);
+        nothing["hasMore"] = json!(false);
+        nothing
+    };
+    answer["semantics"] = semantics(full, all, paging);
     Ok(Answer::new(200, answer))
 }
 
-fn semantics(full: bool, actual: usize, visible: usize, paging: Paging) -> Value {
-    let last_page = (visible as i64 + paging.size - 1) / paging.size;
-    let (code, message) = if full {
-        ("full_access", "All results are visible")
-    } else {
-        ("unlock_event", "Unlock the event to see all results")
+/// Applies the filters that the vendor has; any other is ignored.
+fn keep_matching(people: &mut Vec<(Person, Source)>, asked: &Asked) -> Result<(), Answer> {
+    for (name, most) in [("department", 100), ("level", 50), ("search_query", 200), ("sourceType", 200)] {
+        query_text(asked, name, most)?;
+    }
+    let wanted = |name| query(asked, name).filter(|text| !text.is_empty());
+    let sources: Vec<&str> = asked
+        .query
+        .iter()
+        .filter(|(name, _)| name == "sourceType")
+        .flat_map(|(_, value)| value.split(','))
+        .collect();
+    people.retain(|(person, source)| {
+        wanted("exhibitor_id").is_none_or(|id| id == EXHIBITOR_ID)
+            && wanted("department").is_none_or(|department| department == person.department)
+            && wanted("level").is_none_or(|level| level == person.level)
+            && wanted("search_query").is_none_or(|words| person.matches(words))
+            && (sources.is_empty() || sources.contains(&source.as_str()))
+    });
+    Ok(())
+}
+
+/// An event's list is the one place that shows what was found on LinkedIn.
+fn listed(world: &mut World, people: &[(Person, Source)], now_ms: i64) -> Vec<Value> {
+    let mut items = Vec::new();
+    for (person, source) in people {
+        let mut item = contact(world, person, *source, now_ms);
+        let (status, activity) = match world.work.analysis(&person.id, now_ms) {
+            Analysis::Absent => (Value::Null, Value::Null),
+            Analysis::Running(_) => (json!("processing"), Value::Null),
+            Analysis::Ready => {
+                let activity = json!({ "activityLevel": "ACTIVE", "isActive": true, "latestPostAt": null });
+                (json!("ready"), activity)
+            }
+        };
+        item["linkedinActivityStatus"] = status;
+        item["linkedinActivity"] = activity;
+        if world.work.has_draft(&person.id) {
+            item["outreachMessageStatus"] = json!("ready");
+        }
+        items.push(item);
+    }
+    items
+}
+
+fn semantics(full: bool, all: usize, paging: Paging) -> Value {
+    let visible = if full { all } else { all.min(PREVIEW) };
+    let last_page = if full { ((all as i64 + paging.size - 1) / paging.size).max(1) } else { 1 };
+    let accessible = paging.page <= last_page;
+    let hidden = all - visible;
+    let (code, message) = match () {
+        () if full => ("full_access", "All results are visible"),
+        () if !accessible => ("preview_page_inaccessible", "This page is beyond the preview"),
+        () if hidden == 0 => ("preview_complete_for_query", "All results for this query are visible"),
+        () => ("preview_results_truncated", "Unlock the event to see all results"),
     };
     json!({
         "accessMode": if full { "full" } else { "preview" },
         "previewLimit": (!full).then_some(PREVIEW),
         "counts": {
-            "actualTotal": actual,
+            "actualTotal": all,
             "visibleTotal": visible,
-            "remainingLockedCount": actual - visible,
+            "remainingLockedCount": hidden,
         },
         "pageState": {
             "requestedPage": paging.page,
-            "accessible": paging.page <= last_page,
+            "accessible": accessible,
             "maxAccessiblePage": last_page,
         },
         "unlock": {
-            "requiredForMoreResults": !full,
-            "actionType": (!full).then_some("unlock_event_contacts"),
-            "credits": (!full).then_some(EVENT_PRICE),
+            "requiredForMoreResults": hidden > 0,
+            "actionType": (hidden > 0).then_some("unlock_event_personnel"),
+            "credits": (hidden > 0).then_some(EVENT_PRICE),
         },
         "guidance": { "code": code, "message": message },
     })
+}
+
+/// The contacts of the sandbox's one company that any call has named, or that are unlocked.
+pub(in crate::sandbox) fn search_contacts(
+    world: &mut World,
+    asked: &Asked,
+    now_ms: i64,
+) -> Result<Answer, Answer> {
+    let Some(company) = query_text(asked, "company_name", 200)? else {
+        return Err(invalid("company_name is required"));
+    };
+    let paging = Paging::of(asked, 20, 100)?;
+    let wanted = |name| query(asked, name).map(str::trim).filter(|text| !text.is_empty());
+    let mut people = Vec::new();
+    if COMPANY.to_lowercase().contains(&company.trim().to_lowercase()) {
+        let known = world.known_contacts().into_iter();
+        let exist = known.filter(|id| !matches!(Fate::of(id), Fate::Invalid | Fate::Missing));
+        people.extend(exist.map(|id| Person::of(&id)));
+    }
+    people.retain(|person| {
+        wanted("role").is_none_or(|role| person.title.to_lowercase().contains(&role.to_lowercase()))
+            && wanted("person_name")
+                .is_none_or(|name| person.full_name.to_lowercase().contains(&name.to_lowercase()))
+    });
+    let mut items = Vec::new();
+    for person in paging.part(&people) {
+        let mut item = contact(world, person, Source::Exhibitor, now_ms);
+        item["linkedinActivity"] = Value::Null;
+        item["linkedinActivityStatus"] = Value::Null;
+        items.push(item);
+    }
+    Ok(Answer::new(200, paging.page_of(items, people.len() as i64)))
 }

@@ -6,11 +6,13 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::sandbox::state::credits::{EVENT_PRICE, SEARCH_PRICE};
+use super::people::PREVIEW;
+use crate::sandbox::state::credits::{EVENT_PRICE, SEARCH_PRICE, VISITORS_PRICE};
 use crate::sandbox::state::world::World;
 use crate::sandbox::words::answer::{Answer, refuse};
-use crate::sandbox::words::asked::{MOST_CONTACTS, object, personnel_ids, text};
-use crate::sandbox::words::contacts::{Channel, event_exists};
+use crate::sandbox::words::asked::{MOST_CONTACTS, listed_ids, object, text};
+use crate::sandbox::words::contact::Channel;
+use crate::sandbox::words::event::Event;
 use crate::sandbox::words::standing::Sorted;
 
 /// Every field that the schema allows, with the length it allows; it allows no other.
@@ -29,12 +31,14 @@ struct Finding {
     /// What would be charged; 0 also where nothing can be done.
     credits: i64,
     allowed: bool,
+    /// The vendor's accounting word, where it has one.
+    biz_code: &'static str,
     detail: Value,
 }
 
 impl Finding {
     fn costs(credits: i64) -> Self {
-        Self { reason: "ok", credits, allowed: true, detail: json!({}) }
+        Self { reason: "ok", credits, allowed: true, biz_code: "", detail: json!({}) }
     }
 
     fn free(reason: &'static str) -> Self {
@@ -43,6 +47,10 @@ impl Finding {
 
     fn refused(reason: &'static str) -> Self {
         Self { allowed: false, ..Self::free(reason) }
+    }
+
+    fn with(self, detail: Value) -> Self {
+        Self { detail, ..self }
     }
 }
 
@@ -77,49 +85,109 @@ pub(in crate::sandbox) fn precheck(
             "should_charge": finding.credits > 0,
             "credits": finding.credits,
             "reason_code": finding.reason,
-            "biz_code": "",
+            "biz_code": finding.biz_code,
             "detail": finding.detail,
         }),
     ))
 }
 
+/// The twelve words that the vendor handles; the search of companies by name has none.
 fn find(world: &mut World, action: &str, params: &Map<String, Value>, now_ms: i64) -> Finding {
     match action {
         "unlock_contact_emails" => contacts(world, Channel::Email, params, now_ms),
         "unlock_contact_phones" => contacts(world, Channel::Phone, params, now_ms),
-        "unlock_event_contacts" | "unlock_event_visitors" | "unlock_event_full_access" => {
-            event(world, params, now_ms)
-        }
-        "search_exhibitor_events" | "search_exhibitor_companies" => Finding::costs(SEARCH_PRICE),
-        "query_event_personnel" => match text(params, "event_id", 100) {
-            Ok(Some(id)) if !event_exists(id) => Finding::refused("not_found"),
-            _ => Finding::free("ok"),
+        "query_event_personnel"
+        | "unlock_event_contacts"
+        | "unlock_event_visitors"
+        | "unlock_event_full_access" => match text(params, "event_id", 100) {
+            Ok(Some(id)) if Event::named(id).exists() => event(world, action, &Event::named(id), now_ms),
+            Ok(Some(_)) => Finding::refused("not_found"),
+            _ => Finding::refused("invalid_subject"),
         },
-        "search_personnel_events_by_name" | "integration_status" | "others" => Finding::free("ok"),
+        "search_exhibitor_events" => Finding::costs(SEARCH_PRICE),
+        "search_personnel_events_by_name" => match text(params, "person_name", 200) {
+            _ if !world.subscribed => Finding::refused("forbidden"),
+            // It looks nothing up, so it cannot know that nothing will be found.
+            Ok(Some(_)) => Finding::costs(SEARCH_PRICE),
+            _ => Finding::refused("invalid_subject"),
+        },
+        "integration_status" | "integration_export_contacts" | "integration_export_exhibitors" | "others" => {
+            Finding::free("ok")
+        }
         _ => Finding::refused("unsupported_action"),
     }
 }
 
-fn event(world: &World, params: &Map<String, Value>, now_ms: i64) -> Finding {
-    match text(params, "event_id", 100) {
-        Ok(Some(id)) if !event_exists(id) => Finding::refused("not_found"),
-        Ok(Some(id)) if world.event_unlocked(id, now_ms) => Finding::free("already_unlocked"),
-        Ok(Some(_)) => Finding::costs(EVENT_PRICE),
-        _ => Finding::refused("invalid_subject"),
+/// What is asked about an event that exists.
+fn event(world: &World, action: &str, event: &Event, now_ms: i64) -> Finding {
+    let base = world.access.base.is_seen_open(event, now_ms);
+    let visitors = world.access.visitors.is_seen_open(event, now_ms);
+    let (has_people, has_visitors) = (event.has_people(), event.has_visitors());
+    let price = |open: bool, price: i64| if open { 0 } else { price };
+    match action {
+        "query_event_personnel" => Finding::free("ok").with(json!({
+            "event_id": event.event_id(),
+            "access_mode": if base { "full" } else { "preview" },
+            "preview_limit": (!base).then_some(PREVIEW),
+            "unlock_action_type": (!base).then_some("unlock_event_contacts"),
+            "unlock_credits": (!base).then_some(EVENT_PRICE),
+        })),
+        "unlock_event_contacts" => match () {
+            () if base => Finding::free("already_unlocked"),
+            () if !has_people => Finding::refused("no_contacts_available"),
+            () => Finding::costs(EVENT_PRICE),
+        },
+        "unlock_event_visitors" => {
+            let finding = match () {
+                () if !world.subscribed => Finding::refused("forbidden"),
+                () if visitors => Finding::free("already_unlocked"),
+                () if !base => Finding::refused("state_conflict"),
+                () if !has_visitors => Finding::refused("no_contacts_available"),
+                () => Finding::costs(VISITORS_PRICE),
+            };
+            let detail = json!({
+                "event_id": event.event_id(),
+                "event_unlocked": base,
+                "visitor_unlocked": visitors,
+                "visitor_data_available": has_visitors,
+                "visitor_access_credits": VISITORS_PRICE,
+                "available_balance": world.credits.seen_at(now_ms).total(),
+            });
+            Finding { biz_code: "Visitor Unlock - API", ..finding.with(detail) }
+        }
+        _ => {
+            let missing = price(base, EVENT_PRICE) + price(visitors, VISITORS_PRICE);
+            let finding = match () {
+                () if !world.subscribed => Finding::refused("forbidden"),
+                // The call itself would open the event, and leave the visitors out.
+                () if !has_visitors => Finding::refused("no_contacts_available"),
+                () if missing == 0 => Finding::free("already_unlocked"),
+                () => Finding::costs(missing),
+            };
+            finding.with(json!({
+                "event_unlocked": base,
+                "visitor_unlocked": visitors,
+                "visitor_data_available": has_visitors,
+                "event_access_credits": price(base, EVENT_PRICE),
+                "visitor_access_credits": price(visitors, VISITORS_PRICE),
+                "full_access_credits": missing,
+            }))
+        }
     }
 }
 
 fn contacts(world: &mut World, channel: Channel, params: &Map<String, Value>, now_ms: i64) -> Finding {
-    let (Ok(ids), Ok(event_id)) = (personnel_ids(params), text(params, "event_id", 100)) else {
+    let (Ok(ids), Ok(event_id)) = (listed_ids(params), text(params, "event_id", 100)) else {
         return Finding::refused("invalid_subject");
     };
-    if event_id.is_some_and(|id| !event_exists(id)) {
+    let event = event_id.map(Event::named);
+    if event.as_ref().is_some_and(|event| !event.exists()) {
         return Finding::refused("not_found");
     }
     if ids.len() > MOST_CONTACTS {
         return Finding::refused("exceed_max_unlock_limit");
     }
-    let sorted = world.sort(&ids, channel, event_id, now_ms);
+    let sorted = world.sort(&ids, channel, event.as_ref(), now_ms);
     Finding {
         detail: json!({
             "chargeable_count": sorted.chargeable.len(),

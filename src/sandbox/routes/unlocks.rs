@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use crate::sandbox::state::tasks::ItemView;
 use crate::sandbox::state::world::World;
 use crate::sandbox::words::answer::{Answer, refuse, refused};
-use crate::sandbox::words::asked::{Asked, MOST_CONTACTS, object, personnel_ids, text};
-use crate::sandbox::words::contacts::Channel;
+use crate::sandbox::words::asked::{Asked, object, personnel_ids, text};
+use crate::sandbox::words::contact::Channel;
+use crate::sandbox::words::event::Event;
 use crate::sandbox::words::standing::Sorted;
 
 pub(in crate::sandbox) fn unlock(
@@ -20,13 +21,8 @@ pub(in crate::sandbox) fn unlock(
 ) -> Result<Answer, Answer> {
     let body = object(asked.body.as_ref())?;
     let ids = personnel_ids(body)?;
-    let event_id = text(body, "event_id", 100)?;
-    if ids.len() > MOST_CONTACTS {
-        return Err(refuse(422));
-    }
-    // The sandbox accepts a call only with a key, so there is one.
-    let key = asked.key.as_deref().unwrap_or_default();
-    let submitted = world.submit(key, channel, &ids, event_id, now_ms);
+    let event = text(body, "event_id", 100)?.map(Event::named);
+    let submitted = world.submit(channel, &ids, event.as_ref(), now_ms);
     let (task, sorted) = submitted.map_err(refused)?;
     let mut answer = json!({ "status": "success" });
     if let Some(number) = task {
@@ -60,14 +56,12 @@ fn add_skipped(answer: &mut Value, sorted: &Sorted) {
 
 pub(in crate::sandbox) fn task(
     world: &World,
-    asked: &Asked,
     channel: Channel,
     id: &str,
     now_ms: i64,
 ) -> Result<Answer, Answer> {
-    let key = asked.key.as_deref().unwrap_or_default();
     let number = id.parse().map_err(|_| refuse(404))?;
-    let task = world.task(number, channel, key).ok_or_else(|| refuse(404))?;
+    let task = world.task(number, channel).ok_or_else(|| refuse(404))?;
     let items: Vec<Value> =
         task.items(now_ms).into_iter().map(|(id, view)| item_json(id, view, channel)).collect();
     Ok(Answer::new(200, json!({ "taskId": id, "taskStatus": task.phase(now_ms).as_str(), "items": items })))

@@ -1,14 +1,17 @@
-//! The pool of credits, and when a charge can be seen in it.
+//! An owner's pool of credits, when it lapses, and when a charge can be seen in it.
 //!
-//! One pool serves every key, as the vendor's app and API share one. The subscription is spent
-//! first, then the addon, then the gift. A charge takes effect at once, but with a charge lag the
-//! balance shows it only later: what a reader sees and what can be spent are then two figures.
+//! One pool serves every key of an owner, as the vendor's app and API share one. The subscription is
+//! spent first, then the add-ons, the earliest to lapse before the others, then the gift. The
+//! subscription is granted anew at its reset, and what was left of it is gone; an add-on is gone
+//! when it lapses. A charge takes effect at once, but with a charge lag the balance shows it only
+//! later: what a reader sees and what can be spent are then two figures.
 
-use std::collections::BTreeMap;
-
-use crate::sandbox::words::contacts::Channel;
+use super::clock::millis;
+use crate::sandbox::options::Options;
+use crate::sandbox::words::contact::Channel;
 
 pub(in crate::sandbox) const EVENT_PRICE: i64 = 2_000;
+pub(in crate::sandbox) const VISITORS_PRICE: i64 = 3_000;
 pub(in crate::sandbox) const SEARCH_PRICE: i64 = 50;
 
 /// What one contact costs.
@@ -25,6 +28,13 @@ impl Prices {
             Channel::Phone => self.phone,
         }
     }
+
+    pub(in crate::sandbox) fn set(&mut self, channel: Channel, credits: i64) {
+        match channel {
+            Channel::Email => self.email = credits,
+            Channel::Phone => self.phone = credits,
+        }
+    }
 }
 
 /// Credits by where they come from.
@@ -37,7 +47,7 @@ pub(in crate::sandbox) struct Pools {
 
 impl Pools {
     /// Seven tenths subscription, two tenths addon, the rest gift: all three are worth showing.
-    pub(in crate::sandbox) fn holding(total: i64) -> Self {
+    fn holding(total: i64) -> Self {
         let (subscription, addon) = (total * 7 / 10, total * 2 / 10);
         Self { subscription, addon, gift: total - subscription - addon }
     }
@@ -53,8 +63,108 @@ impl Pools {
             gift: self.gift + other.gift,
         }
     }
+}
 
-    /// Takes credits in the vendor's order, as far as there are any, and says from where.
+/// Credits that were bought, and lapse together.
+struct Addon {
+    granted: i64,
+    left: i64,
+    lapses_ms: i64,
+}
+
+/// A charge that readers do not see yet.
+struct Unseen {
+    until_ms: i64,
+    taken: Pools,
+}
+
+pub(in crate::sandbox) struct Credits {
+    granted: Pools,
+    subscription: i64,
+    /// The earliest to lapse first.
+    addons: Vec<Addon>,
+    gift: i64,
+    reset_ms: i64,
+    period_ms: i64,
+    addon_ms: i64,
+    unseen: Vec<Unseen>,
+}
+
+impl Credits {
+    pub(in crate::sandbox) fn new(options: &Options, now_ms: i64) -> Self {
+        let granted = Pools::holding(options.balance);
+        let mut credits = Self {
+            granted,
+            subscription: granted.subscription,
+            addons: Vec::new(),
+            gift: granted.gift,
+            reset_ms: now_ms + millis(options.reset_after),
+            period_ms: millis(options.reset_after).max(1),
+            addon_ms: millis(options.addon_lapses_after),
+            unseen: Vec::new(),
+        };
+        credits.buy(granted.addon, now_ms);
+        credits
+    }
+
+    /// Lets time take what has lapsed, and grants the subscription's next period.
+    pub(in crate::sandbox) fn settle(&mut self, now_ms: i64) {
+        if self.reset_ms <= now_ms {
+            self.subscription = self.granted.subscription;
+            self.reset_ms += ((now_ms - self.reset_ms) / self.period_ms + 1) * self.period_ms;
+            self.unseen.iter_mut().for_each(|charge| charge.taken.subscription = 0);
+        }
+        let before = self.addons.len();
+        self.addons.retain(|addon| addon.lapses_ms > now_ms);
+        if self.addons.len() < before {
+            self.unseen.iter_mut().for_each(|charge| charge.taken.addon = 0);
+        }
+    }
+
+    /// What can be spent.
+    pub(in crate::sandbox) fn held(&self) -> Pools {
+        let addon = self.addons.iter().map(|addon| addon.left).sum();
+        Pools { subscription: self.subscription, addon, gift: self.gift }
+    }
+
+    /// The `…Amount` fields: what was granted and has not lapsed.
+    pub(in crate::sandbox) fn granted(&self) -> Pools {
+        let addon = self.addons.iter().map(|addon| addon.granted).sum();
+        Pools { addon, ..self.granted }
+    }
+
+    /// What a reader of the balance is told.
+    pub(in crate::sandbox) fn seen_at(&self, now_ms: i64) -> Pools {
+        self.unseen
+            .iter()
+            .filter(|charge| charge.until_ms > now_ms)
+            .fold(self.held(), |pools, charge| pools.plus(charge.taken))
+    }
+
+    pub(in crate::sandbox) fn reset_ms(&self) -> Option<i64> {
+        (self.granted.subscription > 0).then_some(self.reset_ms)
+    }
+
+    /// When the last add-on lapses; others may lapse before it, and nothing says so.
+    pub(in crate::sandbox) fn addon_lapses_ms(&self) -> Option<i64> {
+        self.addons.iter().map(|addon| addon.lapses_ms).max()
+    }
+
+    /// The caller has made sure that the credits are there.
+    pub(in crate::sandbox) fn charge(&mut self, credits: i64, now_ms: i64, lag_ms: i64) {
+        let taken = self.take(credits);
+        self.unseen.retain(|charge| charge.until_ms > now_ms);
+        if lag_ms > 0 {
+            self.unseen.push(Unseen { until_ms: now_ms + lag_ms, taken });
+        }
+    }
+
+    /// Somebody else spends, as far as there is anything left.
+    pub(in crate::sandbox) fn spend(&mut self, credits: i64) {
+        self.take(credits);
+    }
+
+    /// Takes credits in order, as far as there are any, and says from where.
     fn take(&mut self, credits: i64) -> Pools {
         let mut left = credits;
         let mut from = |pool: &mut i64| {
@@ -65,91 +175,20 @@ impl Pools {
         };
         Pools {
             subscription: from(&mut self.subscription),
-            addon: from(&mut self.addon),
+            addon: self.addons.iter_mut().map(|addon| from(&mut addon.left)).sum(),
             gift: from(&mut self.gift),
         }
     }
-}
-
-struct Unseen {
-    until_ms: i64,
-    taken: Pools,
-}
-
-pub(in crate::sandbox) struct Credits {
-    held: Pools,
-    /// What was ever granted: the `…Amount` fields.
-    pub(in crate::sandbox) granted: Pools,
-    unseen: Vec<Unseen>,
-}
-
-impl Credits {
-    pub(in crate::sandbox) fn holding(total: i64) -> Self {
-        let held = Pools::holding(total);
-        Self { held, granted: held, unseen: Vec::new() }
-    }
-
-    /// What can be spent.
-    pub(in crate::sandbox) fn held(&self) -> Pools {
-        self.held
-    }
-
-    /// What a reader of the balance is told.
-    pub(in crate::sandbox) fn seen_at(&self, now_ms: i64) -> Pools {
-        self.unseen
-            .iter()
-            .filter(|charge| charge.until_ms > now_ms)
-            .fold(self.held, |pools, charge| pools.plus(charge.taken))
-    }
-
-    /// The caller has made sure that the credits are there.
-    pub(in crate::sandbox) fn charge(&mut self, credits: i64, now_ms: i64, lag_ms: i64) {
-        let taken = self.held.take(credits);
-        self.unseen.retain(|charge| charge.until_ms > now_ms);
-        if lag_ms > 0 {
-            self.unseen.push(Unseen { until_ms: now_ms + lag_ms, taken });
-        }
-    }
-
-    /// Somebody else spends, as far as there is anything left.
-    pub(in crate::sandbox) fn spend(&mut self, credits: i64) {
-        self.held.take(credits);
-    }
 
     pub(in crate::sandbox) fn refund(&mut self, credits: i64) {
-        self.held.subscription += credits;
+        self.subscription += credits;
     }
 
-    pub(in crate::sandbox) fn top_up(&mut self, credits: i64) {
-        self.held.addon += credits;
-        self.granted.addon += credits;
+    /// An add-on is bought.
+    pub(in crate::sandbox) fn buy(&mut self, credits: i64, now_ms: i64) {
+        if credits > 0 {
+            let lapses_ms = now_ms.saturating_add(self.addon_ms);
+            self.addons.push(Addon { granted: credits, left: credits, lapses_ms });
+        }
     }
-}
-
-/// Where the credits went, as it truly is and not as a lagging reader sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Accounting {
-    pub balance: i64,
-    /// Contacts, events and searches; refunds are not taken off.
-    pub charged_total: i64,
-    pub refunded_total: i64,
-    /// By contact and channel.
-    pub charges: BTreeMap<(String, Channel), Charge>,
-    pub tasks_created: usize,
-}
-
-impl Accounting {
-    /// Nothing at all for a contact that was never charged.
-    pub fn charge(&self, personnel_id: &str, channel: Channel) -> Charge {
-        let value = (personnel_id.to_owned(), channel);
-        self.charges.get(&value).copied().unwrap_or_default()
-    }
-}
-
-/// What one contact's email or phone has cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Charge {
-    pub times: u32,
-    pub credits: i64,
-    pub refunded: i64,
 }

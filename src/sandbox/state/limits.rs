@@ -1,9 +1,11 @@
-//! The rate limit: so many calls for each key in a fixed window.
+//! The rate limits: so many calls for each key, and so many for each address, in a fixed window.
 //!
-//! A window opens with the first call after the last one ended. A call that is turned away does not
-//! count. Calls can be used up from outside, since other clients share a key's bucket.
+//! A window opens with the first call after the last one ended. A call that is turned away counts
+//! for neither. Only the key's figures are ever told; the address's show when a call is turned away
+//! although its key has calls left. Calls can be used up from outside, since others share a bucket.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 #[derive(Debug, Clone, Copy)]
 struct Window {
@@ -15,52 +17,55 @@ struct Window {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sandbox) enum Admission {
     Unlimited,
-    Allowed { remaining: u32, ends_ms: i64 },
-    Refused { ends_ms: i64 },
+    /// By the key's bucket.
+    Allowed {
+        remaining: u32,
+        ends_ms: i64,
+    },
+    Refused {
+        ends_ms: i64,
+    },
 }
 
-pub(in crate::sandbox) struct Limiter {
+/// One kind of bucket: those of the keys, or those of the addresses.
+struct Buckets<K> {
+    /// 0: without limit.
     limit: u32,
     window_ms: i64,
-    windows: HashMap<String, Window>,
-    /// Used up before any key had a window: the next window begins with them.
+    windows: HashMap<K, Window>,
+    /// Used up before anybody had a window: the next window begins with them.
     used_ahead: u32,
 }
 
-impl Limiter {
-    pub(in crate::sandbox) fn new(limit: u32, window_ms: i64) -> Self {
+impl<K: std::hash::Hash + Eq + Clone> Buckets<K> {
+    fn new(limit: u32, window_ms: i64) -> Self {
         Self { limit, window_ms, windows: HashMap::new(), used_ahead: 0 }
     }
 
-    pub(in crate::sandbox) fn admit(&mut self, key: &str, now_ms: i64) -> Admission {
-        if self.limit == 0 {
-            return Admission::Unlimited;
-        }
-        let used_ahead = &mut self.used_ahead;
-        let fresh = |used_ahead: &mut u32| Window {
-            ends_ms: now_ms + self.window_ms,
-            used: std::mem::take(used_ahead),
-        };
-        let window = self.windows.entry(key.to_owned()).or_insert_with(|| fresh(used_ahead));
+    /// The window that runs, or one that begins now.
+    fn window(&mut self, who: &K, now_ms: i64) -> &mut Window {
+        let fresh = |used| Window { ends_ms: now_ms + self.window_ms, used };
+        let window = self.windows.entry(who.clone()).or_insert_with(|| Window { ends_ms: now_ms, used: 0 });
         if window.ends_ms <= now_ms {
-            *window = fresh(used_ahead);
+            *window = fresh(std::mem::take(&mut self.used_ahead));
         }
-        if window.used >= self.limit {
-            return Admission::Refused { ends_ms: window.ends_ms };
-        }
-        window.used += 1;
-        Admission::Allowed { remaining: self.limit - window.used, ends_ms: window.ends_ms }
+        window
     }
 
-    /// A call that a scripted 429 turned away after all.
-    pub(in crate::sandbox) fn give_back(&mut self, key: &str) {
-        if let Some(window) = self.windows.get_mut(key) {
+    /// When a full bucket has room again.
+    fn full_until(&mut self, who: &K, now_ms: i64) -> Option<i64> {
+        let limit = self.limit;
+        let window = self.window(who, now_ms);
+        (limit > 0 && window.used >= limit).then_some(window.ends_ms)
+    }
+
+    fn give_back(&mut self, who: &K) {
+        if let Some(window) = self.windows.get_mut(who) {
             window.used = window.used.saturating_sub(1);
         }
     }
 
-    /// Somebody else's calls, counted in every window that runs; without one, in the next.
-    pub(in crate::sandbox) fn use_up(&mut self, calls: u32, now_ms: i64) {
+    fn use_up(&mut self, calls: u32, now_ms: i64) {
         let mut running = self.windows.values_mut().filter(|window| window.ends_ms > now_ms).peekable();
         if running.peek().is_none() {
             self.used_ahead = self.used_ahead.saturating_add(calls);
@@ -68,6 +73,48 @@ impl Limiter {
         for window in running {
             window.used = window.used.saturating_add(calls);
         }
+    }
+}
+
+pub(in crate::sandbox) struct Limiter {
+    keys: Buckets<String>,
+    addresses: Buckets<IpAddr>,
+}
+
+impl Limiter {
+    pub(in crate::sandbox) fn new(of_key: u32, of_address: u32, window_ms: i64) -> Self {
+        Self { keys: Buckets::new(of_key, window_ms), addresses: Buckets::new(of_address, window_ms) }
+    }
+
+    pub(in crate::sandbox) fn admit(&mut self, key: &String, address: IpAddr, now_ms: i64) -> Admission {
+        let full = [self.keys.full_until(key, now_ms), self.addresses.full_until(&address, now_ms)];
+        if let Some(ends_ms) = full.into_iter().flatten().max() {
+            return Admission::Refused { ends_ms };
+        }
+        self.addresses.window(&address, now_ms).used += 1;
+        let limit = self.keys.limit;
+        let window = self.keys.window(key, now_ms);
+        window.used += 1;
+        match limit {
+            0 => Admission::Unlimited,
+            _ => Admission::Allowed { remaining: limit - window.used, ends_ms: window.ends_ms },
+        }
+    }
+
+    /// A call that a scripted 429 turned away after all.
+    pub(in crate::sandbox) fn give_back(&mut self, key: &String, address: IpAddr) {
+        self.keys.give_back(key);
+        self.addresses.give_back(&address);
+    }
+
+    /// Somebody else's calls with the keys, counted in every window that runs; without one, in the next.
+    pub(in crate::sandbox) fn use_up(&mut self, calls: u32, now_ms: i64) {
+        self.keys.use_up(calls, now_ms);
+    }
+
+    /// The same for calls from the same address with other keys.
+    pub(in crate::sandbox) fn use_up_address(&mut self, calls: u32, now_ms: i64) {
+        self.addresses.use_up(calls, now_ms);
     }
 }
 

@@ -5,13 +5,15 @@ use std::sync::Mutex;
 use super::clock::{Clock, millis};
 use super::journal::Journal;
 use super::limits::Limiter;
-use super::world::World;
+use super::owners::Owners;
+use super::slots::Slots;
 use crate::sandbox::faults::kinds::Fault;
 use crate::sandbox::options::Options;
 
 /// What one lock protects: a call is decided and carried out under it in one step.
 pub(in crate::sandbox) struct State {
-    pub(in crate::sandbox) world: World,
+    pub(in crate::sandbox) owners: Owners,
+    pub(in crate::sandbox) slots: Slots,
     pub(in crate::sandbox) limiter: Limiter,
     pub(in crate::sandbox) journal: Journal,
     pub(in crate::sandbox) faults: Vec<Fault>,
@@ -27,15 +29,18 @@ pub(in crate::sandbox) struct Shared {
 }
 
 impl Shared {
-    pub(in crate::sandbox) fn new(options: Options) -> Shared {
+    pub(in crate::sandbox) fn new(mut options: Options) -> Shared {
         let clock = Clock::start(options.time);
         let window_ms = millis(options.rate_window);
+        // Without a limit of the key, none of the address either: 0 is for those who want no limits.
+        let of_address = if options.rate_limit == 0 { 0 } else { options.address_limit };
         let state = State {
-            world: World::new(&options, clock.now_ms()),
-            limiter: Limiter::new(options.rate_limit, window_ms),
+            limiter: Limiter::new(options.rate_limit, of_address, window_ms),
+            slots: Slots::default(),
             journal: Journal::default(),
-            faults: options.faults,
-            api_key: options.api_key,
+            faults: std::mem::take(&mut options.faults),
+            api_key: options.api_key.take(),
+            owners: Owners::new(options.clone(), clock.now_ms()),
         };
         Shared {
             clock,

@@ -5,7 +5,8 @@
 
 use std::collections::HashMap;
 
-use crate::sandbox::words::contacts::{Channel, Fate, TaskEnd};
+use crate::sandbox::words::contact::{Channel, Fate};
+use crate::sandbox::words::event::TaskEnd;
 use crate::sandbox::words::standing::Standing;
 
 /// The wire's word for how far a task or item is.
@@ -38,7 +39,6 @@ pub(in crate::sandbox) enum ItemView {
 }
 
 pub(in crate::sandbox) struct Task {
-    pub(in crate::sandbox) key: String,
     pub(in crate::sandbox) channel: Channel,
     items: Vec<String>,
     places: HashMap<String, usize>,
@@ -50,7 +50,6 @@ pub(in crate::sandbox) struct Task {
 
 impl Task {
     pub(in crate::sandbox) fn new(
-        key: &str,
         channel: Channel,
         ids: &[String],
         end: TaskEnd,
@@ -58,16 +57,11 @@ impl Task {
         length_ms: i64,
     ) -> Self {
         let places = ids.iter().cloned().zip(0..).collect();
-        Self {
-            key: key.to_owned(),
-            channel,
-            items: ids.to_vec(),
-            places,
-            end,
-            accepted_ms,
-            length_ms,
-            refunded: false,
-        }
+        Self { channel, items: ids.to_vec(), places, end, accepted_ms, length_ms, refunded: false }
+    }
+
+    pub(in crate::sandbox) fn accepted_ms(&self) -> i64 {
+        self.accepted_ms
     }
 
     fn ends_ms(&self) -> i64 {

@@ -1,17 +1,21 @@
-//! What the sandbox knows: tasks, who was unlocked when, events, and every charge.
+//! What is so for one owner: tasks, who was unlocked when, events, and every charge.
 //!
 //! Nothing here runs by itself. Every question is put with a `now`, and what a task or contact is
 //! at that moment follows from when it was accepted, so time may move by hand. Charges are made at
-//! acceptance. It refuses, but never speaks HTTP: `answers.rs` does.
+//! acceptance. It refuses, but never speaks HTTP: `routes` does.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::access::Access;
+use super::accounting::{Accounting, Charge};
 use super::clock::millis;
-use super::credits::{Accounting, Charge, Credits, EVENT_PRICE, Prices, SEARCH_PRICE};
+use super::credits::{Credits, EVENT_PRICE, Prices, SEARCH_PRICE, VISITORS_PRICE};
 use super::tasks::Task;
+use super::work::Work;
 use crate::sandbox::options::{Billing, Options};
-use crate::sandbox::words::contacts::{Channel, Fate, TaskEnd, event_exists};
-use crate::sandbox::words::standing::{Refusal, Sorted, Standing, Unlocked};
+use crate::sandbox::words::contact::{Channel, Fate};
+use crate::sandbox::words::event::{Event, TaskEnd};
+use crate::sandbox::words::standing::{Opened, Refusal, Sorted, Standing};
 
 /// How long somebody else's unlock takes, after it was first asked about.
 const FOREIGN_UNLOCK_MS: i64 = 10_000;
@@ -26,41 +30,47 @@ type Value = (String, Channel);
 
 pub(in crate::sandbox) struct World {
     pub(in crate::sandbox) credits: Credits,
-    pub(in crate::sandbox) started_ms: i64,
+    pub(in crate::sandbox) access: Access,
+    pub(in crate::sandbox) work: Work,
+    /// Whether the owner has a paid subscription.
+    pub(in crate::sandbox) subscribed: bool,
     prices: Prices,
     billing: Billing,
     refund_failed: bool,
     task_ms: i64,
     lag_ms: i64,
     pub(in crate::sandbox) terse_profiles: bool,
+    first_task: u64,
     tasks: BTreeMap<u64, Task>,
     grants: HashMap<Value, Vec<Grant>>,
     marked: HashSet<Value>,
     first_asked_ms: HashMap<Value, i64>,
-    /// By event: from when the access can be seen.
-    events: HashMap<String, i64>,
     charges: BTreeMap<Value, Charge>,
     charged_total: i64,
     refunded_total: i64,
 }
 
 impl World {
-    pub(in crate::sandbox) fn new(options: &Options, started_ms: i64) -> Self {
+    /// Its tasks are numbered from `first_task` on, so that no two owners have one of the same id.
+    pub(in crate::sandbox) fn new(options: &Options, now_ms: i64, first_task: u64) -> Self {
+        // Beyond any lifetime of a sandbox a task may as well never end.
+        let task_ms = (options.task_seconds * 1000.0).clamp(0.0, 1e15) as i64;
         Self {
-            credits: Credits::holding(options.balance),
-            started_ms,
+            credits: Credits::new(options, now_ms),
+            access: Access::default(),
+            work: Work::new(task_ms, first_task),
+            subscribed: options.subscribed,
             prices: Prices { email: options.price_email, phone: options.price_phone },
             billing: options.billing,
             refund_failed: options.refund_failed,
-            // Beyond any lifetime of a sandbox a task may as well never end.
-            task_ms: (options.task_seconds * 1000.0).clamp(0.0, 1e15) as i64,
+            task_ms,
             lag_ms: millis(options.charge_lag),
             terse_profiles: options.terse_profiles,
+            first_task,
             tasks: BTreeMap::new(),
             grants: HashMap::new(),
             marked: HashSet::new(),
             first_asked_ms: HashMap::new(),
-            events: HashMap::new(),
             charges: BTreeMap::new(),
             charged_total: 0,
             refunded_total: 0,
@@ -72,10 +82,7 @@ impl World {
     }
 
     pub(in crate::sandbox) fn set_price(&mut self, channel: Channel, credits: i64) {
-        match channel {
-            Channel::Email => self.prices.email = credits,
-            Channel::Phone => self.prices.phone = credits,
-        }
+        self.prices.set(channel, credits);
     }
 
     /// Notes that a call named this contact: from here somebody else's unlock of it is under way.
@@ -110,7 +117,7 @@ impl World {
         &mut self,
         ids: &[String],
         channel: Channel,
-        event_id: Option<&str>,
+        event: Option<&Event>,
         now_ms: i64,
     ) -> Sorted {
         let mut sorted = Sorted::default();
@@ -119,7 +126,7 @@ impl World {
             let group = match (Fate::of(id), self.standing(id, channel, now_ms)) {
                 (Fate::Invalid, _) => &mut sorted.invalid,
                 (Fate::Missing, _) => &mut sorted.missing,
-                (Fate::Unlinked, _) if event_id.is_some() => &mut sorted.unlinked,
+                (Fate::Unlinked, _) if event.is_some() => &mut sorted.unlinked,
                 (_, Standing::Unlocked(_)) => &mut sorted.already_unlocked,
                 (_, Standing::Processing) => &mut sorted.unlocking,
                 (_, Standing::Locked | Standing::Failed) => &mut sorted.chargeable,
@@ -132,16 +139,15 @@ impl World {
     /// Accepts an unlock and charges it. The task's id is absent when nothing was chargeable.
     pub(in crate::sandbox) fn submit(
         &mut self,
-        key: &str,
         channel: Channel,
         ids: &[String],
-        event_id: Option<&str>,
+        event: Option<&Event>,
         now_ms: i64,
     ) -> Result<(Option<u64>, Sorted), Refusal> {
-        if event_id.is_some_and(|id| !event_exists(id)) {
+        if event.is_some_and(|event| !event.exists()) {
             return Err(Refusal::EventNotFound);
         }
-        let mut sorted = self.sort(ids, channel, event_id, now_ms);
+        let mut sorted = self.sort(ids, channel, event, now_ms);
         if self.billing == Billing::Repeats {
             let Sorted { chargeable, already_unlocked, unlocking, .. } = &mut sorted;
             chargeable.append(already_unlocked);
@@ -153,19 +159,12 @@ impl World {
         let price = self.price(channel);
         let cost = price * i64::try_from(sorted.chargeable.len()).unwrap_or(i64::MAX / price.max(1));
         self.charge(cost, now_ms)?;
-        let task = self.accept(key, channel, &sorted.chargeable, event_id, now_ms);
+        let task = self.accept(channel, &sorted.chargeable, event, now_ms);
         Ok((Some(task), sorted))
     }
 
-    fn accept(
-        &mut self,
-        key: &str,
-        channel: Channel,
-        ids: &[String],
-        event_id: Option<&str>,
-        now_ms: i64,
-    ) -> u64 {
-        let number = self.tasks.last_key_value().map_or(321, |(last, _)| last + 1);
+    fn accept(&mut self, channel: Channel, ids: &[String], event: Option<&Event>, now_ms: i64) -> u64 {
+        let number = self.tasks.last_key_value().map_or(self.first_task, |(last, _)| last + 1);
         let credits = self.price(channel);
         for id in ids {
             let value = (id.clone(), channel);
@@ -177,8 +176,8 @@ impl World {
                 .or_default()
                 .push(Grant { visible_ms: now_ms + self.lag_ms, task: number });
         }
-        let end = TaskEnd::of(event_id);
-        let task = Task::new(key, channel, ids, end, now_ms, self.task_ms);
+        let end = TaskEnd::of(event);
+        let task = Task::new(channel, ids, end, now_ms, self.task_ms);
         self.tasks.insert(number, task);
         number
     }
@@ -192,9 +191,10 @@ impl World {
         Ok(())
     }
 
-    /// Makes the refunds that are due. Called before every other question, so that it is as though
+    /// Lets credits lapse and makes the refunds that are due. Called before every other question, so that it is as though
     /// each had been made when its task ended.
     pub(in crate::sandbox) fn settle(&mut self, now_ms: i64) {
+        self.credits.settle(now_ms);
         if !self.refund_failed {
             return;
         }
@@ -210,46 +210,51 @@ impl World {
         }
     }
 
-    pub(in crate::sandbox) fn task(&self, number: u64, channel: Channel, key: &str) -> Option<&Task> {
-        let task = self.tasks.get(&number)?;
-        (task.channel == channel && task.key == key).then_some(task)
+    pub(in crate::sandbox) fn task(&self, number: u64, channel: Channel) -> Option<&Task> {
+        self.tasks.get(&number).filter(|task| task.channel == channel)
     }
 
-    pub(in crate::sandbox) fn event_unlocked(&self, event_id: &str, now_ms: i64) -> bool {
-        let visible_ms = self.events.get(event_id);
-        visible_ms.is_some_and(|visible_ms| *visible_ms <= now_ms)
+    /// Every contact that a call has named, or that is unlocked, in the order of their ids.
+    pub(in crate::sandbox) fn known_contacts(&self) -> Vec<String> {
+        let values = self.grants.keys().chain(&self.marked).chain(self.first_asked_ms.keys());
+        values.map(|(id, _)| id.clone()).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
+    /// Opens the layers of an event that are wanted and still closed, and charges for them together.
     /// Idempotent under either billing: the vendor documents it as safe to repeat.
-    pub(in crate::sandbox) fn unlock_event(&mut self, id: &str, now_ms: i64) -> Result<Unlocked, Refusal> {
-        if !event_exists(id) {
+    pub(in crate::sandbox) fn open(
+        &mut self,
+        event: &Event,
+        (base, visitors): (bool, bool),
+        now_ms: i64,
+    ) -> Result<Opened, Refusal> {
+        if !event.exists() {
             return Err(Refusal::EventNotFound);
         }
-        if self.events.contains_key(id) {
-            return Ok(Unlocked::Before);
+        let base = base && !self.access.base.is_open(event);
+        let visitors = visitors && !self.access.visitors.is_open(event);
+        if base && !event.has_people() {
+            return Err(Refusal::NothingToUnlock);
         }
-        self.charge(EVENT_PRICE, now_ms)?;
-        self.events.insert(id.to_owned(), now_ms + self.lag_ms);
-        Ok(Unlocked::Now)
+        let price = |layer, price| if layer { price } else { 0 };
+        let credits = price(base, EVENT_PRICE) + price(visitors, VISITORS_PRICE);
+        self.charge(credits, now_ms)?;
+        let visible_ms = now_ms + self.lag_ms;
+        if base {
+            self.access.base.open(event, visible_ms);
+        }
+        if visitors {
+            self.access.visitors.open(event, visible_ms);
+        }
+        Ok(Opened { base, visitors, credits })
     }
 
     pub(in crate::sandbox) fn charge_search(&mut self, now_ms: i64) -> Result<(), Refusal> {
         self.charge(SEARCH_PRICE, now_ms)
     }
 
-    pub(in crate::sandbox) fn mark_event_unlocked(&mut self, id: &str, now_ms: i64) {
-        self.events.insert(id.to_owned(), now_ms);
-    }
-
     pub(in crate::sandbox) fn mark_unlocked(&mut self, personnel_id: &str, channel: Channel) {
         self.marked.insert((personnel_id.to_owned(), channel));
-    }
-
-    /// A key was rotated: its owner sees the same tasks through the new one.
-    pub(in crate::sandbox) fn hand_tasks_to(&mut self, key: &str) {
-        for task in self.tasks.values_mut() {
-            key.clone_into(&mut task.key);
-        }
     }
 
     pub(in crate::sandbox) fn accounting(&self) -> Accounting {

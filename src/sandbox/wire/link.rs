@@ -6,7 +6,7 @@
 //! and from there on every write fails, upon which the server drops the connection.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
@@ -44,16 +44,25 @@ struct Plan {
 }
 
 /// The handle by which a request's handler cuts the connection it came on.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(in crate::sandbox) struct Cutter(Arc<Wire>);
 
-#[derive(Default)]
 struct Wire {
+    peer: IpAddr,
     plan: Mutex<Plan>,
     waker: AtomicWaker,
 }
 
 impl Cutter {
+    pub(in crate::sandbox) fn new(peer: IpAddr) -> Self {
+        Self(Arc::new(Wire { peer, plan: Mutex::default(), waker: AtomicWaker::new() }))
+    }
+
+    /// The address that the connection came from.
+    pub(in crate::sandbox) fn peer(&self) -> IpAddr {
+        self.0.peer
+    }
+
     /// From the next byte written on. To be called before the answer is handed over.
     pub(in crate::sandbox) fn plan(&self, cut: Cut) {
         lock(&self.0.plan).cut = Some(cut);
@@ -222,7 +231,7 @@ impl Listener for Door {
         let (stream, address) = Listener::accept(&mut self.listener).await;
         // Only speed is lost when this fails.
         stream.set_nodelay(true).ok();
-        let cutter = Cutter::default();
+        let cutter = Cutter::new(address.ip());
         self.links.add(&cutter);
         (Link { stream, cutter }, address)
     }

@@ -4,6 +4,7 @@
 //! journal learns the status just before the answer is handed over, so whoever has read an answer
 //! finds it there.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -16,6 +17,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::link::{Cut, Cutter};
+use crate::sandbox::faults::alter::alter;
 use crate::sandbox::faults::breakage::{damage, drip, page};
 use crate::sandbox::faults::kinds::{FaultKind, Loss};
 use crate::sandbox::lock::lock;
@@ -23,9 +25,10 @@ use crate::sandbox::routes::decide;
 use crate::sandbox::state::clock::millis;
 use crate::sandbox::state::journal::Call;
 use crate::sandbox::state::shared::Shared;
+use crate::sandbox::state::slots::Held as Places;
 use crate::sandbox::words::answer::{Answer, refuse};
 use crate::sandbox::words::asked::Asked;
-use crate::sandbox::words::headers::{bearer, header, set};
+use crate::sandbox::words::headers::{add, bearer, header, set};
 use crate::sandbox::words::route::Route;
 
 /// Larger than any request the API has: 2000 ids of 20 digits are 46 kB.
@@ -44,10 +47,11 @@ pub(in crate::sandbox) async fn serve(
         let (head, bytes) = dress(&shared, &refuse(413));
         return Response::from_parts(head, Body::from(bytes));
     };
-    let asked = Arc::new(read(&head, &bytes));
+    let asked = Arc::new(read(&head, &bytes, cutter.peer()));
     let call = journal_entry(&shared, &head, &asked);
     let seq = lock(&shared.state).journal.open(call);
     let decision = decide::decide(&shared, &mut lock(&shared.state), seq, &asked);
+    let under_way = UnderWay { shared: &shared, places: Some(decision.held) };
     let answer = match (decision.answer, &decision.fault) {
         (Some(answer), _) => answer,
         (None, Some(FaultKind::Late(wait))) => carry_out_late(&shared, seq, asked, *wait).await,
@@ -57,9 +61,25 @@ pub(in crate::sandbox) async fn serve(
             return Response::default();
         }
     };
-    let answer = decide::with_limits(&shared, answer, decision.admission);
-    let wire = Wire { shared: &shared, cutter: &cutter, seq };
-    wire.send(&answer, decision.fault.as_ref()).await
+    let fault = decision.fault.as_ref();
+    let answer = decide::with_limits(&shared, alter(answer, fault), decision.admission, fault);
+    // A call whose answer is lost is over; only its answer is not heard.
+    let _under_way = (!matches!(fault, Some(FaultKind::LostAnswer(_)))).then_some(under_way);
+    Wire { shared: &shared, cutter: &cutter, seq }.send(&answer, fault).await
+}
+
+/// A call that holds places until its answer is on its way, or its client has gone.
+struct UnderWay<'a> {
+    shared: &'a Shared,
+    places: Option<Places>,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if let Some(places) = self.places.take() {
+            lock(&self.shared.state).slots.leave(places);
+        }
+    }
 }
 
 fn journal_entry(shared: &Shared, head: &RequestHead, asked: &Asked) -> Call {
@@ -79,7 +99,7 @@ fn journal_entry(shared: &Shared, head: &RequestHead, asked: &Asked) -> Call {
     }
 }
 
-fn read(head: &RequestHead, bytes: &[u8]) -> Asked {
+fn read(head: &RequestHead, bytes: &[u8], address: IpAddr) -> Asked {
     let content_type = header(&head.headers, "content-type").unwrap_or_default();
     let is_json = content_type.starts_with("application/json");
     let query = Query::try_from_uri(&head.uri).map(|Query(pairs)| pairs);
@@ -88,6 +108,7 @@ fn read(head: &RequestHead, bytes: &[u8]) -> Asked {
         query: query.unwrap_or_default(),
         key: bearer(&head.headers),
         call_source: header(&head.headers, "x-call-source"),
+        address,
         body: is_json.then(|| serde_json::from_slice(bytes).ok()).flatten(),
     }
 }
@@ -98,7 +119,10 @@ async fn carry_out_late(shared: &Arc<Shared>, seq: u64, asked: Arc<Asked>, wait:
     let due_ms = shared.clock.now_ms() + millis(wait);
     let work = tokio::spawn(async move {
         shared.clock.wait_until(due_ms).await;
-        decide::carry_out(&mut lock(&shared.state), seq, &asked, shared.clock.now_ms())
+        let mut state = lock(&shared.state);
+        let (answer, places) = decide::carry_out(&mut state, seq, &asked, shared.clock.now_ms());
+        state.slots.leave(places);
+        answer
     });
     // It only fails by a panic, which the server answers in its own way.
     work.await.unwrap_or_else(|_| refuse(500))
@@ -120,10 +144,12 @@ fn dress(shared: &Shared, answer: &Answer) -> (Parts, Bytes) {
     let date_ms = u64::try_from(shared.clock.now_ms() + shared.clock_skew_ms).unwrap_or_default();
     let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(date_ms));
     set(&mut head, "content-type", "application/json; charset=utf-8");
-    set(&mut head, "x-request-id", &trace_id);
+    if !answer.foreign {
+        set(&mut head, "x-request-id", &trace_id);
+    }
     set(&mut head, "date", &date);
     for (name, value) in &answer.headers {
-        set(&mut head, name, value);
+        add(&mut head, name, value);
     }
     (head, bytes)
 }

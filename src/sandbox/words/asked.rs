@@ -1,8 +1,10 @@
 //! A request that was read, and how its parts are looked up.
 
+use std::net::IpAddr;
+
 use serde_json::{Map, Value};
 
-use super::answer::{Answer, invalid};
+use super::answer::{Answer, invalid, too_many};
 use super::route::Route;
 
 /// A request that was read whole.
@@ -11,8 +13,23 @@ pub(in crate::sandbox) struct Asked {
     pub(in crate::sandbox) query: Vec<(String, String)>,
     pub(in crate::sandbox) key: Option<String>,
     pub(in crate::sandbox) call_source: Option<String>,
+    /// Where it came from.
+    pub(in crate::sandbox) address: IpAddr,
     /// `None` when there is no readable JSON.
     pub(in crate::sandbox) body: Option<Value>,
+}
+
+impl Asked {
+    /// Whether it is about this contact; `*13` is any whose id ends in 13.
+    pub(in crate::sandbox) fn names(&self, id: &str) -> bool {
+        let is_meant = |named: &str| match id.strip_prefix('*') {
+            Some(ending) => named.ends_with(ending),
+            None => named == id,
+        };
+        let ids = self.body.as_ref().and_then(|body| body.get("personnel_ids")).and_then(Value::as_array);
+        let mut in_body = ids.into_iter().flatten().filter_map(Value::as_str);
+        in_body.any(is_meant) || query(self, "personnel_id").is_some_and(is_meant)
+    }
 }
 
 /// An optional text of 1 to `most` characters.
@@ -38,10 +55,34 @@ pub(in crate::sandbox) fn query<'a>(asked: &'a Asked, name: &str) -> Option<&'a 
     Some(found.1.as_str())
 }
 
+/// A parameter of 1 to `most` characters; one that is not required may be absent.
+pub(in crate::sandbox) fn query_text<'a>(
+    asked: &'a Asked,
+    name: &str,
+    most: usize,
+) -> Result<Option<&'a str>, Answer> {
+    match query(asked, name) {
+        Some(text) if !(1..=most).contains(&text.trim().chars().count()) => {
+            Err(invalid(&format!("{name} is text of 1 to {most} characters")))
+        }
+        found => Ok(found),
+    }
+}
+
 /// How many contacts one call may name.
 pub(in crate::sandbox) const MOST_CONTACTS: usize = 2_000;
 
+/// The contacts of a call that may name so many.
 pub(in crate::sandbox) fn personnel_ids(object: &Map<String, Value>) -> Result<Vec<String>, Answer> {
+    let ids = listed_ids(object)?;
+    if ids.len() > MOST_CONTACTS {
+        return Err(too_many(ids.len(), MOST_CONTACTS));
+    }
+    Ok(ids)
+}
+
+/// The contacts of a call, however many.
+pub(in crate::sandbox) fn listed_ids(object: &Map<String, Value>) -> Result<Vec<String>, Answer> {
     let wrong = || invalid("personnel_ids is a list of at least one text");
     let ids = object.get("personnel_ids").and_then(Value::as_array);
     let ids = ids.filter(|ids| !ids.is_empty()).ok_or_else(wrong)?;

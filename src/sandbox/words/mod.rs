@@ -2,7 +2,9 @@
 
 pub(in crate::sandbox) mod answer;
 pub(in crate::sandbox) mod asked;
-pub(in crate::sandbox) mod contacts;
+pub(in crate::sandbox) mod contact;
+pub(in crate::sandbox) mod event;
 pub(in crate::sandbox) mod headers;
 pub(in crate::sandbox) mod route;
+pub(in crate::sandbox) mod rules;
 pub(in crate::sandbox) mod standing;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use axum::http::Method;
 
-use super::contacts::Channel;
+use super::contact::Channel;
 
 /// The calls that a fault can be aimed at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,11 +16,17 @@ pub enum Endpoint {
     Precheck,
     Profile,
     Event,
+    Visitors,
+    FullAccess,
     Search,
+    ByName,
     List,
+    Contacts,
+    Linkedin,
+    Outreach,
 }
 
-const NAMES: [(&str, Endpoint); 9] = [
+const NAMES: [(&str, Endpoint); 15] = [
     ("unlock", Endpoint::Unlock),
     ("unlock-phone", Endpoint::UnlockPhone),
     ("poll", Endpoint::Poll),
@@ -28,8 +34,14 @@ const NAMES: [(&str, Endpoint); 9] = [
     ("precheck", Endpoint::Precheck),
     ("profile", Endpoint::Profile),
     ("event", Endpoint::Event),
+    ("visitors", Endpoint::Visitors),
+    ("full-access", Endpoint::FullAccess),
     ("search", Endpoint::Search),
+    ("by-name", Endpoint::ByName),
     ("list", Endpoint::List),
+    ("contacts", Endpoint::Contacts),
+    ("linkedin", Endpoint::Linkedin),
+    ("outreach", Endpoint::Outreach),
 ];
 
 impl Endpoint {
@@ -60,30 +72,41 @@ pub(in crate::sandbox) enum Route {
     Precheck,
     Profile,
     UnlockEvent(String),
+    UnlockVisitors(String),
+    UnlockFullAccess(String),
     List,
     SearchCompanies,
     SearchEvents,
+    EventsByName,
+    SearchContacts,
+    UnlockLinkedin,
+    WriteOutreach,
 }
 
 impl Route {
     pub(in crate::sandbox) fn of(method: &Method, path: &str) -> Option<Self> {
         let parts: Vec<&str> = path.strip_prefix("/external/")?.split('/').collect();
-        match (method.as_str(), parts.as_slice()) {
-            ("POST", ["contacts", "unlock"]) => Some(Self::Unlock(Channel::Email)),
-            ("POST", ["contacts", "unlock-phone"]) => Some(Self::Unlock(Channel::Phone)),
-            ("GET", ["contacts", "unlock-tasks", id]) => Some(Self::Task(Channel::Email, (*id).to_owned())),
-            ("GET", ["contacts", "unlock-phone-tasks", id]) => {
-                Some(Self::Task(Channel::Phone, (*id).to_owned()))
-            }
-            ("GET", ["credits", "balance"]) => Some(Self::Balance),
-            ("POST", ["actions", "precheck"]) => Some(Self::Precheck),
-            ("GET", ["personnel", "profile"]) => Some(Self::Profile),
-            ("GET", ["personnel", "list"]) => Some(Self::List),
-            ("POST", ["events", id, "unlock"]) => Some(Self::UnlockEvent((*id).to_owned())),
-            ("POST", ["exhibitors", "search-by-company-name"]) => Some(Self::SearchCompanies),
-            ("POST", ["exhibitors", "search-events"]) => Some(Self::SearchEvents),
-            _ => None,
-        }
+        let owned = |id: &str| id.to_owned();
+        Some(match (method.as_str(), parts.as_slice()) {
+            ("POST", ["contacts", "unlock"]) => Self::Unlock(Channel::Email),
+            ("POST", ["contacts", "unlock-phone"]) => Self::Unlock(Channel::Phone),
+            ("GET", ["contacts", "unlock-tasks", id]) => Self::Task(Channel::Email, owned(id)),
+            ("GET", ["contacts", "unlock-phone-tasks", id]) => Self::Task(Channel::Phone, owned(id)),
+            ("GET", ["contacts", "search"]) => Self::SearchContacts,
+            ("GET", ["credits", "balance"]) => Self::Balance,
+            ("POST", ["actions", "precheck"]) => Self::Precheck,
+            ("GET", ["personnel", "profile"]) => Self::Profile,
+            ("GET", ["personnel", "list"]) => Self::List,
+            ("GET", ["personnel", "events", "by-name"]) => Self::EventsByName,
+            ("POST", ["personnel", "unlock-linkedin-activity"]) => Self::UnlockLinkedin,
+            ("POST", ["personnel", "generate-outreach-message"]) => Self::WriteOutreach,
+            ("POST", ["events", id, "unlock"]) => Self::UnlockEvent(owned(id)),
+            ("POST", ["events", id, "visitors", "unlock"]) => Self::UnlockVisitors(owned(id)),
+            ("POST", ["events", id, "full-access", "unlock"]) => Self::UnlockFullAccess(owned(id)),
+            ("POST", ["exhibitors", "search-by-company-name"]) => Self::SearchCompanies,
+            ("POST", ["exhibitors", "search-events"]) => Self::SearchEvents,
+            _ => return None,
+        })
     }
 
     pub(in crate::sandbox) fn endpoint(&self) -> Endpoint {
@@ -95,8 +118,27 @@ impl Route {
             Self::Precheck => Endpoint::Precheck,
             Self::Profile => Endpoint::Profile,
             Self::UnlockEvent(_) => Endpoint::Event,
+            Self::UnlockVisitors(_) => Endpoint::Visitors,
+            Self::UnlockFullAccess(_) => Endpoint::FullAccess,
             Self::List => Endpoint::List,
             Self::SearchCompanies | Self::SearchEvents => Endpoint::Search,
+            Self::EventsByName => Endpoint::ByName,
+            Self::SearchContacts => Endpoint::Contacts,
+            Self::UnlockLinkedin => Endpoint::Linkedin,
+            Self::WriteOutreach => Endpoint::Outreach,
         }
+    }
+
+    /// Whether it is refused while another paid call of its owner is under way.
+    pub(in crate::sandbox) fn is_unlock(&self) -> bool {
+        matches!(
+            self,
+            Self::Unlock(_) | Self::UnlockEvent(_) | Self::UnlockVisitors(_) | Self::UnlockFullAccess(_)
+        )
+    }
+
+    /// Whether it may be charged.
+    pub(in crate::sandbox) fn is_paid(&self) -> bool {
+        self.is_unlock() || matches!(self, Self::SearchCompanies | Self::SearchEvents | Self::EventsByName)
     }
 }

@@ -13,7 +13,19 @@ pub(in crate::sandbox) enum Standing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sandbox) enum Refusal {
     EventNotFound,
+    /// The base unlock of an event without people.
+    NothingToUnlock,
+    /// Visitors before the event itself.
+    EventNotUnlocked,
+    NoVisitorData,
+    NoSubscription,
     InsufficientCredits,
+    /// Another paid call of this owner is under way.
+    CreditsInUse,
+    /// As many calls of this kind are under way as this owner may have.
+    TooManyAtOnce,
+    /// Another batch of drafts for this event is being prepared.
+    BeingPrepared,
 }
 
 /// The contacts of a submission by what is to become of them.
@@ -27,9 +39,10 @@ pub(in crate::sandbox) struct Sorted {
     pub(in crate::sandbox) unlocking: Vec<String>,
 }
 
-/// Whether an event's unlock was bought by this call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sandbox) enum Unlocked {
-    Now,
-    Before,
+/// Which layers of an event a call has opened, and what they cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::sandbox) struct Opened {
+    pub(in crate::sandbox) base: bool,
+    pub(in crate::sandbox) visitors: bool,
+    pub(in crate::sandbox) credits: i64,
 }
