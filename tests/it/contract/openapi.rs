@@ -20,11 +20,16 @@ impl Document {
         Document { root: serde_json::from_str(VENDOR).expect("the vendor's file is JSON") }
     }
 
-    /// The names of all operations.
-    pub(super) fn operations(&self) -> BTreeSet<String> {
+    /// The names of the operations that are marked with one of these words (`x-unlockd`).
+    pub(super) fn operations(&self, marks: &[&str]) -> BTreeSet<String> {
         let paths = self.root["paths"].as_object().expect("paths").values();
         let operations = paths.flat_map(|methods| methods.as_object().expect("methods").values());
-        operations.map(|operation| operation["operationId"].as_str().expect("a name").to_owned()).collect()
+        let is_marked =
+            |operation: &&Value| operation["x-unlockd"].as_str().is_some_and(|mark| marks.contains(&mark));
+        operations
+            .filter(is_marked)
+            .map(|operation| operation["operationId"].as_str().expect("a name").to_owned())
+            .collect()
     }
 
     /// Judges request and answer; returns the operation's name.
