@@ -187,16 +187,27 @@ pub fn admit(cost: Credits, purse: Option<&Purse>, now: Millis) -> Admission {
     let Some(purse) = purse else {
         return Admission::ReadBalance;
     };
-    let stale = now.since(purse.balance_at) >= BALANCE_IS_STALE_AFTER_MS || purse.balance_at > now;
-    let over_day = purse.daily_limit.is_some_and(|limit| purse.charged_today + purse.held + cost > limit);
-    if over_day {
-        Admission::Wait(WaitReason::Budget)
-    } else if stale {
-        Admission::ReadBalance
+    match lacks(cost, purse) {
+        Some(WaitReason::Budget) => Admission::Wait(WaitReason::Budget),
+        _ if !is_fresh(purse, now) => Admission::ReadBalance,
+        Some(reason) => Admission::Wait(reason),
+        None => Admission::Go,
+    }
+}
+
+/// Whether a balance is new enough to decide by.
+pub fn is_fresh(purse: &Purse, now: Millis) -> bool {
+    now.since(purse.balance_at) < BALANCE_IS_STALE_AFTER_MS && purse.balance_at <= now
+}
+
+/// What is missing for a submission that may cost `cost`, by what is known, however old that is.
+pub fn lacks(cost: Credits, purse: &Purse) -> Option<WaitReason> {
+    if purse.daily_limit.is_some_and(|limit| purse.charged_today + purse.held + cost > limit) {
+        Some(WaitReason::Budget)
     } else if cost > purse.available() {
-        Admission::Wait(WaitReason::InsufficientCredits)
+        Some(WaitReason::InsufficientCredits)
     } else {
-        Admission::Go
+        None
     }
 }
 

@@ -66,6 +66,10 @@ impl WaitReason {
             WaitReason::Conflict => "conflict",
         }
     }
+
+    pub fn parse(word: &str) -> Option<WaitReason> {
+        WaitReason::ALL.into_iter().find(|reason| reason.as_str() == word)
+    }
 }
 
 /// What is known about a submission without an answer. The words are those of `jobs.state_reason`.

@@ -6,8 +6,9 @@
 //!
 //! In the order in which one inbox row meets them: [`request`] reads the row
 //! and [`id_list`] the ids in it, each by [`id_text`] ([`same_request`] tells a repeat from another one),
-//! [`credits`] says what it may cost and whether that may be spent now, [`request_state`], [`item`] and [`job`]
-//! own the states of a request, of its contacts and of a remote task (drawn in [`moves`]), [`failure`]
+//! [`credits`] says what it may cost and whether that may be spent now, [`submission`] what an account does next
+//! about it, [`request_state`], [`item`] and [`job`] own the states of a request, of its contacts and of a remote
+//! task (drawn in [`moves`]), [`failure`]
 //! says what a failed call means, [`pacing`] says when the next call is due, [`rate`] whether the limit lets
 //! it go and [`turns`] which goes first, [`division`], [`task`] and
 //! [`outcome`] read what the API said about each contact, [`doubt`] weighs the evidence about a
@@ -43,6 +44,7 @@ pub mod request;
 pub mod request_state;
 pub mod same_request;
 pub mod sorting;
+pub mod submission;
 pub mod task;
 pub mod turns;
 pub mod usage;

@@ -19,28 +19,46 @@ pub enum Need {
     NoKey { account: AccountId },
     /// There is work on an account that the configuration does not name.
     NotConfigured { account: AccountId },
-    /// Jobs wait for credits.
-    Credits { account: AccountId, jobs: Parked },
-    /// Jobs wait since `credits.daily_limit` is used up.
-    Budget { account: AccountId, jobs: Parked },
+    /// Work waits for credits.
+    Credits { account: AccountId, work: Parked },
+    /// Work waits since `credits.daily_limit` is used up.
+    Budget { account: AccountId, work: Parked },
     /// Nothing new is sent: a person said so, or the database is an older copy.
     Paused { account: AccountId, since: Millis, restored: bool, waiting: u64 },
     /// Jobs whose task did not end in time. They hold nothing up.
     Expired { account: AccountId, jobs: u64 },
 }
 
-/// Parked jobs of one account: how many, and the oldest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What waits on one account: parked jobs, the oldest of them, and items that are in no job yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Parked {
-    pub count: u64,
-    pub oldest: JobId,
+    pub jobs: u64,
+    pub oldest: Option<JobId>,
+    pub items: u64,
 }
 
 impl Parked {
-    fn wait(&self) -> String {
-        match self.count {
-            0 | 1 => format!("job {} waits", self.oldest),
-            count => format!("{count} jobs wait (the oldest is job {})", self.oldest),
+    /// The one job that waits, if nothing else does.
+    fn job(&self) -> Option<JobId> {
+        self.oldest.filter(|_| self.jobs == 1 && self.items == 0)
+    }
+
+    /// The subject of a sentence, with its verb.
+    fn waits(&self, account: &AccountId) -> String {
+        let items = match self.items {
+            1 => "1 item is".to_owned(),
+            count => format!("{count} items are"),
+        };
+        match (self.oldest, self.jobs, self.items) {
+            (None, ..) => format!("account {account} ({items} not sent) waits"),
+            (Some(oldest), 1, 0) => format!("job {oldest} of account {account} waits"),
+            (Some(oldest), jobs, 0) => {
+                format!("{jobs} jobs of account {account} (the oldest is job {oldest}) wait")
+            }
+            (Some(oldest), jobs, _) => {
+                let more = if jobs == 1 { String::new() } else { format!(" and {} more", jobs - 1) };
+                format!("job {oldest}{more} of account {account} ({items} not sent either) waits")
+            }
         }
     }
 }
@@ -92,7 +110,7 @@ impl Need {
     pub fn job(&self) -> Option<JobId> {
         match self {
             Need::Decision { job, .. } => Some(*job),
-            Need::Credits { jobs, .. } | Need::Budget { jobs, .. } if jobs.count == 1 => Some(jobs.oldest),
+            Need::Credits { work, .. } | Need::Budget { work, .. } => work.job(),
             _ => None,
         }
     }
@@ -144,13 +162,12 @@ impl Need {
             Need::NotConfigured { account } => format!(
                 "account {account} is not configured, so what it has under way is neither polled nor settled"
             ),
-            Need::Credits { account, jobs } => {
-                format!("{} for credits on account {account}; nothing of that was bought", jobs.wait())
+            Need::Credits { account, work } => {
+                format!("{} for credits; nothing of that was bought", work.waits(account))
             }
-            Need::Budget { account, jobs } => format!(
-                "{} for credits on account {account}: more than credits.daily_limit leaves for today",
-                jobs.wait()
-            ),
+            Need::Budget { account, work } => {
+                format!("{} for credits: more than credits.daily_limit leaves for today", work.waits(account))
+            }
             Need::Paused { account, restored: true, .. } => format!(
                 "account {account} is paused: the database is an older copy, and no precheck can tell what was \
                  bought since it was made"
@@ -225,15 +242,15 @@ mod tests {
 
     fn each() -> Vec<Need> {
         let account = || AccountId::trusted("crm");
-        let jobs = Parked { count: 1, oldest: JobId(4) };
+        let work = Parked { jobs: 1, oldest: Some(JobId(4)), items: 0 };
         vec![
             Need::Decision { account: account(), job: JobId(3), credits: Credits(45) },
             Need::Approval { account: account(), request: RequestId(7), credits: Credits(1_500) },
             Need::KeyRefused { account: account(), fingerprint: "ab12".to_owned(), since: Millis(5) },
             Need::NoKey { account: account() },
             Need::NotConfigured { account: account() },
-            Need::Credits { account: account(), jobs },
-            Need::Budget { account: account(), jobs: Parked { count: 3, ..jobs } },
+            Need::Credits { account: account(), work },
+            Need::Budget { account: account(), work: Parked { jobs: 3, ..work } },
             Need::Paused { account: account(), since: Millis(6), restored: false, waiting: 2 },
             Need::Expired { account: account(), jobs: 2 },
         ]
@@ -262,6 +279,18 @@ mod tests {
                 assert!(what.contains(&format!("request {request}")), "{what}");
             }
         }
+    }
+
+    #[test]
+    fn what_waits_is_counted_in_jobs_and_in_items() {
+        let waits = |jobs, oldest: Option<i64>, items| {
+            Parked { jobs, oldest: oldest.map(JobId), items }.waits(&AccountId::trusted("crm"))
+        };
+        assert_eq!(waits(1, Some(4), 0), "job 4 of account crm waits");
+        assert_eq!(waits(3, Some(4), 0), "3 jobs of account crm (the oldest is job 4) wait");
+        assert_eq!(waits(1, Some(4), 12), "job 4 of account crm (12 items are not sent either) waits");
+        assert_eq!(waits(3, Some(4), 1), "job 4 and 2 more of account crm (1 item is not sent either) waits");
+        assert_eq!(waits(0, None, 12), "account crm (12 items are not sent) waits");
     }
 
     #[test]

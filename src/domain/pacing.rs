@@ -38,9 +38,23 @@ impl Ladder {
         last.plus(self.steps_ms[step])
     }
 
+    /// When to poll again a task that was accepted at `accepted`. One that runs for long, and was polled for long, is
+    /// polled more rarely: calls are for those that are about to end.
+    pub fn next_poll_of(&self, polls: u32, accepted: Millis, last: Millis) -> Millis {
+        let age_ms = last.since(accepted);
+        let slower =
+            SLOWER.iter().rev().find(|slower| polls >= SLOWER_FROM_POLLS && age_ms >= slower.from_age_ms);
+        let step_ms = slower.map_or(0, |slower| slower.step_ms);
+        self.next_poll(polls, last).max(last.plus(step_ms))
+    }
+
     /// Whether a task accepted at `accepted` has had its time.
     pub fn is_over(&self, accepted: Millis, now: Millis) -> bool {
         now.since(accepted) >= self.give_up_after_ms
+    }
+
+    fn last_step_ms(&self) -> i64 {
+        self.steps_ms[self.steps_ms.len() - 1]
     }
 
     /// The time after which a wait for a value is given up, in milliseconds.
@@ -49,11 +63,39 @@ impl Ladder {
     }
 }
 
+/// From this age on a task is polled this rarely, unless the ladder's last step is longer still.
+struct Slower {
+    from_age_ms: i64,
+    step_ms: i64,
+}
+
+const SLOWER: [Slower; 2] = [
+    Slower { from_age_ms: 10 * 60_000, step_ms: 60_000 },
+    Slower { from_age_ms: 60 * 60_000, step_ms: 5 * 60_000 },
+];
+
+/// A task is polled more rarely after so many polls at the earliest: one that is polled again after a resume or a long
+/// stop may have ended meanwhile.
+pub const SLOWER_FROM_POLLS: u32 = 30;
+
+/// The ages from which a task is polled more rarely, in milliseconds.
+pub const OLDER_FROM_MS: [i64; 2] = [SLOWER[0].from_age_ms, SLOWER[1].from_age_ms];
+
+/// How many places of [`tasks_in_flight`] running tasks take. `by_age`: polled on the ladder, or younger than the first age of
+/// [`OLDER_FROM_MS`], younger than the second, and older. What is polled more rarely leaves room.
+pub fn places_taken(by_age: [u32; 3], ladder: &Ladder) -> u32 {
+    let last_step_ms = ladder.last_step_ms().max(1);
+    let steps_ms = [last_step_ms, SLOWER[0].step_ms.max(last_step_ms), SLOWER[1].step_ms.max(last_step_ms)];
+    let thousandths = by_age.iter().zip(steps_ms).map(|(tasks, step_ms)| {
+        u128::from(*tasks) * 1_000 * last_step_ms.unsigned_abs() as u128 / step_ms.unsigned_abs() as u128
+    });
+    u32::try_from(thousandths.sum::<u128>() / 1_000).unwrap_or(u32::MAX)
+}
+
 /// How many tasks may be alive so that the limit suffices to poll each of them on the ladder's last
 /// step: more would only stretch the ladder of all, while what waits gathers into full batches.
 pub fn tasks_in_flight(limit: u32, window_ms: i64, ladder: &Ladder) -> u32 {
-    let last_step_ms = ladder.steps_ms[ladder.steps_ms.len() - 1];
-    let polls_in_a_step = i64::from(limit).saturating_mul(last_step_ms) / window_ms.max(1);
+    let polls_in_a_step = i64::from(limit).saturating_mul(ladder.last_step_ms()) / window_ms.max(1);
     u32::try_from(polls_in_a_step).unwrap_or(u32::MAX).max(1)
 }
 
@@ -136,6 +178,35 @@ mod tests {
         assert_eq!(tasks_in_flight(120, 60_000, &ladder()), 20);
         assert_eq!(tasks_in_flight(60, 10_000, &ladder()), 60);
         assert_eq!(tasks_in_flight(1, 60_000, &ladder()), 1, "never none");
+    }
+
+    #[test]
+    fn a_task_that_runs_for_long_is_polled_every_minute_and_then_every_five() {
+        let step_ms = |age_ms| ladder().next_poll_of(30, Millis(0), Millis(age_ms)).0 - age_ms;
+        let table = [
+            (599_999, 10_000),
+            (600_000, 60_000),
+            (3_599_999, 60_000),
+            (3_600_000, 300_000),
+            (80_000_000, 300_000),
+        ];
+        for (age_ms, expected_ms) in table {
+            assert_eq!(step_ms(age_ms), expected_ms, "{age_ms}");
+        }
+        let patient = Ladder::new(&[Duration::from_secs(600)], Duration::from_secs(86_400));
+        assert_eq!(patient.next_poll_of(30, Millis(0), Millis(700_000)), Millis(1_300_000), "its own step");
+        assert_eq!(ladder().next_poll_of(29, Millis(0), Millis(700_000)), Millis(710_000), "a fresh start");
+    }
+
+    #[test]
+    fn a_task_that_is_polled_more_rarely_leaves_room_for_others() {
+        let table =
+            [([20, 0, 0], 20), ([0, 22, 0], 3), ([0, 0, 22], 0), ([0, 0, 600], 20), ([12, 6, 30], 14)];
+        for (by_age, expected) in table {
+            assert_eq!(places_taken(by_age, &ladder()), expected, "{by_age:?}");
+        }
+        let patient = Ladder::new(&[Duration::from_secs(600)], Duration::from_secs(86_400));
+        assert_eq!(places_taken([1, 1, 1], &patient), 3, "all are polled alike");
     }
 
     #[test]

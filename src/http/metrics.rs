@@ -184,14 +184,18 @@ fn show_open(scrape: &Scrape, views: &[View]) {
     let help = "Since when the oldest submission is in doubt; absent when there is none.";
     scrape.moments(("unlockd_in_doubt_oldest_timestamp_seconds", help), ["account"], oldest);
     let paused = views.iter().flat_map(|view| {
+        let items_wait = |reason: &str| view.row.waits_for.as_deref() == Some(reason);
         let by_restore = view.row.is_paused_by_restore();
         view.labelled([
             ("person", i64::from(view.row.paused_at.is_some() && !by_restore)),
             ("restored", i64::from(by_restore)),
             ("no_api_key", i64::from(!view.has_key)),
             ("invalid_api_key", i64::from(view.has_key && !view.key_is_usable)),
-            ("insufficient_credits", i64::from(view.open.parked_for_credits > 0)),
-            ("budget", i64::from(view.open.parked_for_budget > 0)),
+            (
+                "insufficient_credits",
+                i64::from(view.open.parked_for_credits > 0 || items_wait("insufficient_credits")),
+            ),
+            ("budget", i64::from(view.open.parked_for_budget > 0 || items_wait("budget"))),
         ])
     });
     let help =

@@ -3,6 +3,7 @@
 use crate::store::{On, Reads, StoreError, Tx, sql};
 use sqlx::FromRow;
 
+use crate::domain::job::WaitReason;
 use crate::domain::rate::Rate;
 use crate::domain::{AccountId, Millis};
 
@@ -16,6 +17,9 @@ pub struct AccountRow {
     pub resumed_at: Option<i64>,
     /// When an older copy of the database was found to have taken the place of a newer one.
     pub restored_at: Option<i64>,
+    /// What its items wait for that are in no job (a word of `WaitReason`), and since when.
+    pub waits_for: Option<String>,
+    pub waits_since: Option<i64>,
     rate_limit: Option<i64>,
     rate_window_ms: Option<i64>,
     rate_remaining: Option<i64>,
@@ -33,7 +37,8 @@ impl AccountRow {
 /// Reads an account's row.
 pub async fn read(executor: impl Into<On<'_>>, account: &AccountId) -> Result<AccountRow, StoreError> {
     let row = sql::query_as(
-        "select paused_at, key_refused_at, refused_key, resumed_at, restored_at, rate_limit, rate_window_ms, rate_remaining,
+        "select paused_at, key_refused_at, refused_key, resumed_at, restored_at, waits_for,
+                waits_since, rate_limit, rate_window_ms, rate_remaining,
                 rate_resets_at, blocked_until
          from accounts where account = $1",
     )
@@ -92,6 +97,23 @@ pub async fn set_restored(
     Ok(())
 }
 
+/// Notes what the items of an account wait for that are in no job.
+pub async fn set_waits_for(
+    connection: &mut Tx,
+    account: &AccountId,
+    waits_for: Option<WaitReason>,
+    now: Millis,
+) -> Result<(), StoreError> {
+    ensure(connection, account).await?;
+    sql::query("update accounts set waits_for = $2, waits_since = $3 where account = $1")
+        .bind(account.as_str())
+        .bind(waits_for.map(WaitReason::as_str))
+        .bind(waits_for.map(|_| now.0))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Notes that a person wants parked and expired work to be tried again.
 pub async fn set_resumed(
     connection: &mut Tx,
@@ -99,7 +121,7 @@ pub async fn set_resumed(
     resumed_at: Millis,
 ) -> Result<(), StoreError> {
     ensure(connection, account).await?;
-    sql::query("update accounts set resumed_at = $2 where account = $1")
+    sql::query("update accounts set resumed_at = case when resumed_at = $2 then $2 + 1 else $2 end where account = $1")
         .bind(account.as_str())
         .bind(resumed_at.0)
         .execute(connection)

@@ -14,11 +14,7 @@ use crate::worker::{Deps, Report, retry_at};
 /// The account's purse, with the configured floor and daily limit.
 pub(crate) async fn purse(deps: &Deps, account: &AccountId) -> Result<Option<Purse>, StoreError> {
     let config = deps.config();
-    let (now, account) = (deps.clock.now(), account.clone());
-    let purse = deps
-        .store
-        .write(move |connection| Box::pin(async move { ledger::purse(connection, &account, now).await }))
-        .await?;
+    let purse = ledger::purse(deps.store.readers(), account, deps.clock.now()).await?;
     Ok(purse.map(|purse| with_limits(purse, &config)))
 }
 

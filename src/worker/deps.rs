@@ -32,6 +32,9 @@ pub struct Deps {
     /// Batches whose contacts are being sorted by prechecks: by job and version. Lost on a
     /// restart, and made again with free calls.
     sortings: Mutex<HashMap<(JobId, i64), Sorting>>,
+    /// Up to which item those that wait were looked up among what is stored or on its way. Lost on a restart, and then
+    /// looked up again.
+    looked_up: Mutex<HashMap<(AccountId, Action), i64>>,
     /// Looks at in-doubt jobs that are not complete yet: by job and version, since what was seen
     /// before a submission says nothing about a later one.
     looks: Mutex<HashMap<(JobId, i64), verify::PartialLook>>,
@@ -98,6 +101,7 @@ impl Deps {
             gates,
             config: RwLock::new(config),
             sortings: Mutex::default(),
+            looked_up: Mutex::default(),
             looks: Mutex::default(),
         })
     }
@@ -150,6 +154,12 @@ impl Deps {
 
     pub(in crate::worker) fn sortings(&self) -> std::sync::MutexGuard<'_, HashMap<(JobId, i64), Sorting>> {
         self.sortings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(in crate::worker) fn looked_up(
+        &self,
+    ) -> std::sync::MutexGuard<'_, HashMap<(AccountId, Action), i64>> {
+        self.looked_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(in crate::worker) fn looks(

@@ -142,7 +142,7 @@ async fn still_running(
 ) -> Result<Report, StoreError> {
     // The step runs from the answer: a call may be long under way before it arrives.
     let (poll_count, now) = (job.poll_count + 1, deps.clock.now());
-    let next_poll_at = deps.ladder().next_poll(poll_count, now);
+    let next_poll_at = deps.ladder().next_poll_of(poll_count, accepted_at(&job), now);
     job.apply(Event::StillRunning { poll_count, next_poll_at }, now)?;
     job.failures = 0;
     deps.store
@@ -158,6 +158,10 @@ async fn still_running(
         })
         .await?;
     Ok(Report::did(1))
+}
+
+fn accepted_at(job: &Job) -> Millis {
+    job.submitted_at.unwrap_or(job.created_at)
 }
 
 /// Polls of a task that must have failed in a row before it is given up unread: some minutes, so that
@@ -190,7 +194,7 @@ async fn ask_again(deps: &Deps, mut job: Job) -> Result<Report, StoreError> {
     let now = deps.clock.now();
     job.failures += 1;
     // A retry is a poll too: never ahead of the step.
-    let step = deps.ladder().next_poll(job.poll_count, now);
+    let step = deps.ladder().next_poll_of(job.poll_count, accepted_at(&job), now);
     let next_poll_at = retry_at(now, job.failures).max(step);
     let poll_count = job.poll_count;
     job.apply(Event::StillRunning { poll_count, next_poll_at }, now)?;

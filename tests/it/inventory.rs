@@ -9,8 +9,8 @@ use crate::support::Town;
 const NOT_PERSONAL: &[(&str, &str)] = &[
     (
         "accounts",
-        "account paused_at key_refused_at refused_key resumed_at restored_at rate_limit rate_window_ms \
-                  rate_remaining rate_resets_at blocked_until",
+        "account paused_at key_refused_at refused_key resumed_at restored_at waits_for waits_since \
+                  rate_limit rate_window_ms rate_remaining rate_resets_at blocked_until",
     ),
     (
         "attempts",

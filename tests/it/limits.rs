@@ -259,14 +259,15 @@ async fn a_hundred_parked_jobs_neither_multiply_nor_hide_a_job_that_fits() {
 #[tokio::test]
 async fn a_request_that_waits_for_a_person_takes_its_contacts_out_of_every_batch() {
     let mut town = Town::new().await;
-    let request = town.insert(None, &["101"]).await;
-    town.configure("CREDITS__MIN_BALANCE", "1000000").await;
+    let request = town.insert(None, &["101", "102"]).await;
+    // Enough for one of them: a batch is formed, and waits.
+    town.configure("CREDITS__MIN_BALANCE", "99980").await;
     town.settle().await;
     let before = town.number("select version from jobs").await;
     let now = town.clock.now();
     town.store()
         .write(move |connection| {
-            Box::pin(unsent::ask_again(connection, RequestId(request), Credits(15), "dearer", now))
+            Box::pin(unsent::ask_again(connection, RequestId(request), Credits(30), "dearer", now))
         })
         .await
         .expect("asked");

@@ -27,5 +27,6 @@ mod overwritten;
 mod privacy;
 mod settlement;
 mod store;
+mod submission;
 mod support;
 mod webhooks;

@@ -121,7 +121,7 @@ async fn a_refused_key_stops_the_account_until_its_file_has_another_one() {
     town.insert(100..110).await;
     let mut worker = town.start();
     town.until("select count(*) from accounts where refused_key is not null", 1).await;
-    town.until("select count(*) from jobs where state_reason = 'invalid_api_key'", 1).await;
+    town.until("select count(*) from accounts where waits_for = 'invalid_api_key'", 1).await;
     let calls = town.sandbox.journal().len();
     assert!((1..=2).contains(&calls), "{calls} calls with a refused key");
     std::fs::write(town.path("key"), "uak_second\n").expect("a new key");

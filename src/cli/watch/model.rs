@@ -291,7 +291,7 @@ pub(super) mod tests {
         for open in &model.jobs {
             let crate::store::report::jobs::Job { id, account: name, state, state_reason, cost, .. } =
                 &open.job;
-            let jobs = Parked { count: 1, oldest: domain::JobId(*id) };
+            let work = Parked { jobs: 1, oldest: Some(domain::JobId(*id)), items: 0 };
             match (state.as_str(), state_reason.as_deref()) {
                 ("in_doubt", Some("needs_decision")) => list.push(Needed::Decision {
                     account: account(name),
@@ -299,7 +299,7 @@ pub(super) mod tests {
                     credits: Credits(cost.unwrap_or_default()),
                 }),
                 ("queued", Some("insufficient_credits")) => {
-                    list.push(Needed::Credits { account: account(name), jobs });
+                    list.push(Needed::Credits { account: account(name), work });
                 }
                 _ => {}
             }

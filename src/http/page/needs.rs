@@ -26,7 +26,7 @@ pub(super) struct Listed {
 enum Article {
     Approval { request: Box<Request>, account: Option<Account> },
     Decision(Box<Doubtful>),
-    Parked { need: Need, jobs: Parked, account: Account },
+    Parked { need: Need, work: Parked, account: Account },
     Key { need: Need },
     Paused { need: Need },
     Plain { need: Need },
@@ -68,8 +68,8 @@ async fn article(
         (Need::Decision { job, .. }, _) => {
             doubt::read(look, job.0).await?.map(|job| Article::Decision(Box::new(job)))
         }
-        (Need::Credits { jobs, .. } | Need::Budget { jobs, .. }, Some(account)) => {
-            Some(Article::Parked { need: need.clone(), jobs: *jobs, account })
+        (Need::Credits { work, .. } | Need::Budget { work, .. }, Some(account)) => {
+            Some(Article::Parked { need: need.clone(), work: *work, account })
         }
         (Need::KeyRefused { .. }, _) => Some(Article::Key { need: need.clone() }),
         (Need::Paused { .. }, _) => Some(Article::Paused { need: need.clone() }),
@@ -90,7 +90,7 @@ pub(super) fn section(look: &Look<'_>, listed: &Listed) -> Markup {
                 @match article {
                     Article::Approval { request, account } => (approval(look, request, account.as_ref())),
                     Article::Decision(job) => (doubt::decision(look, job)),
-                    Article::Parked { need, jobs, account } => (parked(look, need, *jobs, account)),
+                    Article::Parked { need, work, account } => (parked(look, need, *work, account)),
                     Article::Key { need } => (key_refused(look, need)),
                     Article::Paused { need } => (paused(look, need)),
                     Article::Plain { need } => (plain(need)),
@@ -156,20 +156,21 @@ fn who(look: &Look<'_>, request: &Request) -> Markup {
     }
 }
 
-fn parked(look: &Look<'_>, need: &Need, jobs: Parked, account: &Account) -> Markup {
+fn parked(look: &Look<'_>, need: &Need, work: Parked, account: &Account) -> Markup {
     let of_day = need.reason() == "budget";
     let name = &account.account;
     html! {
         article .need #(format!("{}-{name}-need", need.reason())) {
             h3 {
                 "Account " (visible(name)) ": "
-                (plural(i64::try_from(jobs.count).unwrap_or(i64::MAX), "job"))
-                @if jobs.count == 1 { " waits" } @else { " wait" }
+                (waiting(work))
                 @if of_day { " for the next day" } @else { " for credits" }
             }
             p {
-                "The oldest is " a href=(format!("/jobs/{}", jobs.oldest)) { "job " (jobs.oldest) }
-                ". Nothing of that was bought. "
+                @if let Some(oldest) = work.oldest {
+                    "The oldest is " a href=(format!("/jobs/{oldest}")) { "job " (oldest) } ". "
+                }
+                "Nothing of that was bought. "
                 @if of_day {
                     "Spent today: " (number(account.spent_today)) " of " (known(account.daily_limit))
                     ". Wait for the next UTC day, or raise credits.daily_limit."
@@ -178,8 +179,19 @@ fn parked(look: &Look<'_>, need: &Need, jobs: Parked, account: &Account) -> Mark
                     "Smaller jobs that fit are sent meanwhile."
                 }
             }
-            (forms::button(look, Act::TryAgain { account: name.clone() }, &format!("resume-for-{}", jobs.oldest), "Try again now"))
+            (forms::button(look, Act::TryAgain { account: name.clone() }, &format!("resume-for-{name}-{}", need.reason()), "Try again now"))
         }
+    }
+}
+
+/// How many wait, in a few words.
+fn waiting(work: Parked) -> String {
+    let count = |number: u64, word| plural(i64::try_from(number).unwrap_or(i64::MAX), word);
+    let verb = if work.jobs + work.items == 1 { "waits" } else { "wait" };
+    match (work.jobs, work.items) {
+        (0, items) => format!("{} {verb}", count(items, "item")),
+        (jobs, 0) => format!("{} {verb}", count(jobs, "job")),
+        (jobs, items) => format!("{} and {} {verb}", count(jobs, "job"), count(items, "item")),
     }
 }
 

@@ -76,6 +76,16 @@ pub async fn seen_price(
     Ok(credits.map(Credits))
 }
 
+/// The prices of all actions that were seen.
+pub async fn seen_prices(readers: &Reads, account: &AccountId) -> Result<Vec<(Action, Credits)>, StoreError> {
+    let rows: Vec<(String, i64)> = sql::query_as("select action, credits from prices where account = $1")
+        .bind(account.as_str())
+        .fetch_all(readers)
+        .await?;
+    let known = |(action, credits): (String, i64)| Some((Action::parse(&action)?, Credits(credits)));
+    Ok(rows.into_iter().filter_map(known).collect())
+}
+
 /// Keeps a price that was seen, for estimates.
 pub async fn keep_price(
     connection: &mut Tx,

@@ -23,18 +23,96 @@ pub struct Group {
     pub event_id: Option<EventId>,
 }
 
-/// The group of the oldest waiting item.
-pub async fn oldest_waiting_group(readers: &Reads, account: &AccountId) -> Result<Option<Group>, StoreError> {
-    let row: Option<(String, Option<String>)> = sql::query_as(
-        "select action, event_id from items where state = 'waiting' and account = $1 order by id limit 1",
+/// The waiting items of one action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    pub action: Action,
+    /// Ids of the oldest and of the newest.
+    pub oldest: i64,
+    pub newest: i64,
+}
+
+/// The actions that items wait for. Found by index, however many items wait.
+pub async fn kinds(readers: &Reads, account: &AccountId) -> Result<Vec<Kind>, StoreError> {
+    let rows: Vec<(String, Option<i64>, Option<i64>)> = sql::query_as(
+        "select asked.value,
+                (select min(id) from items where state = 'waiting' and account = $1 and action = asked.value),
+                (select max(id) from items where state = 'waiting' and account = $1 and action = asked.value)
+         from json_each($2) as asked",
     )
     .bind(account.as_str())
-    .fetch_optional(readers)
+    .bind(json!(Action::ALL.map(Action::as_str)).to_string())
+    .fetch_all(readers)
     .await?;
-    Ok(row.and_then(|(action, event_id)| {
-        let action = Action::parse(&action)?;
-        Some(Group { action, event_id: event_id.map(EventId::trusted) })
-    }))
+    let known = |(action, oldest, newest): (String, Option<i64>, Option<i64>)| {
+        Some(Kind { action: Action::parse(&action)?, oldest: oldest?, newest: newest? })
+    };
+    Ok(rows.into_iter().filter_map(known).collect())
+}
+
+/// Whether any item of an account waits for a job.
+pub async fn any(readers: &Reads, account: &AccountId) -> Result<bool, StoreError> {
+    Ok(sql::query_scalar("select exists (select 1 from items where state = 'waiting' and account = $1)")
+        .bind(account.as_str())
+        .fetch_one(readers)
+        .await?)
+}
+
+/// Whether items wait that may travel in one call with this action and event.
+pub async fn has_company(
+    readers: &Reads,
+    account: &AccountId,
+    action: Action,
+    event_id: Option<&EventId>,
+) -> Result<bool, StoreError> {
+    Ok(sql::query_scalar(
+        "select exists (select 1 from items
+             where state = 'waiting' and account = $1 and action = $2 and event_id is $3)",
+    )
+    .bind(account.as_str())
+    .bind(action.as_str())
+    .bind(event_id.map(EventId::as_str))
+    .fetch_one(readers)
+    .await?)
+}
+
+/// The group of the oldest waiting item of an action.
+pub async fn oldest_group(
+    tx: &mut Tx,
+    account: &AccountId,
+    action: Action,
+) -> Result<Option<Group>, StoreError> {
+    let event_id: Option<Option<String>> = sql::query_scalar(
+        "select event_id from items where state = 'waiting' and account = $1 and action = $2 order by id limit 1",
+    )
+    .bind(account.as_str())
+    .bind(action.as_str())
+    .fetch_optional(tx)
+    .await?;
+    Ok(event_id.map(|event_id| Group { action, event_id: event_id.map(EventId::trusted) }))
+}
+
+/// Waiting contacts of an action above an item's id, oldest first, and the id of the last of them.
+pub async fn contacts_above(
+    readers: &Reads,
+    account: &AccountId,
+    action: Action,
+    above: i64,
+    limit: u32,
+) -> Result<Option<(Vec<PersonnelId>, i64)>, StoreError> {
+    let rows: Vec<(i64, String)> = sql::query_as(
+        "select id, personnel_id from items
+         where state = 'waiting' and account = $1 and action = $2 and id > $3 order by id limit $4",
+    )
+    .bind(account.as_str())
+    .bind(action.as_str())
+    .bind(above)
+    .bind(limit)
+    .fetch_all(readers)
+    .await?;
+    let last = rows.last().map(|(id, _)| *id);
+    let contacts = rows.into_iter().map(|(_, id)| PersonnelId::trusted(id)).collect();
+    Ok(last.map(|last| (contacts, last)))
 }
 
 /// Contacts of a group that wait, oldest first, at most `limit` rows (repeats across requests

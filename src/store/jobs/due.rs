@@ -3,9 +3,10 @@
 //! Each reads the account's jobs in one state, in the order in which they are to be gone about; what
 //! becomes of them is decided elsewhere, and written back with `jobs::save`.
 
-use crate::store::{On, Reads, StoreError, sql};
+use crate::store::items::waiting::Group;
+use crate::store::{On, Reads, StoreError, Tx, sql};
 
-use crate::domain::{AccountId, Millis};
+use crate::domain::{AccountId, Credits, EventId, JobId, Millis};
 use crate::store::jobs::Job;
 use crate::store::jobs::job_row::{Row, jobs, select_jobs};
 
@@ -27,17 +28,6 @@ pub async fn to_poll(
     jobs(rows)
 }
 
-/// How many tasks are polled, counted up to `at_most`.
-pub async fn polling(readers: &Reads, account: &AccountId, at_most: u32) -> Result<u32, StoreError> {
-    Ok(sql::query_scalar(
-        "select count(*) from (select 1 from jobs where state = 'polling' and account = $1 limit $2)",
-    )
-    .bind(account.as_str())
-    .bind(at_most)
-    .fetch_one(readers)
-    .await?)
-}
-
 /// When the next poll is due.
 pub async fn next_poll(readers: &Reads, account: &AccountId) -> Result<Option<Millis>, StoreError> {
     let at: Option<i64> =
@@ -50,45 +40,75 @@ pub async fn next_poll(readers: &Reads, account: &AccountId) -> Result<Option<Mi
 
 /// The next queued job that waits for nothing: one that is due before one that waits to be tried again,
 /// one that was refused less often before the others, then the oldest.
-pub async fn ready(readers: &Reads, account: &AccountId, now: Millis) -> Result<Option<Job>, StoreError> {
+pub async fn ready(
+    on: impl Into<On<'_>>,
+    account: &AccountId,
+    now: Millis,
+) -> Result<Option<Job>, StoreError> {
     let row: Option<Row> = sql::query_as(select_jobs!(
         "where state = 'queued' and account = $1 and state_reason is null
          order by max(coalesce(due_at, 0), $2), failures, id limit 1"
     ))
     .bind(account.as_str())
     .bind(now.0)
-    .fetch_optional(readers)
+    .fetch_optional(on)
     .await?;
     row.map(Job::try_from).transpose()
 }
 
 /// A queued job that every request has left, whatever it waited for.
-pub async fn emptied(readers: &Reads, account: &AccountId) -> Result<Option<Job>, StoreError> {
-    let row: Option<Row> = sql::query_as(select_jobs!(
-        "where state = 'queued' and account = $1 and contacts = 0 order by id limit 1"
-    ))
+pub async fn emptied(on: impl Into<On<'_>>, account: &AccountId) -> Result<Option<JobId>, StoreError> {
+    let id: Option<i64> = sql::query_scalar(
+        "select min(id) from jobs where state = 'queued' and account = $1 and contacts = 0",
+    )
     .bind(account.as_str())
-    .fetch_optional(readers)
+    .fetch_one(on)
     .await?;
-    row.map(Job::try_from).transpose()
+    Ok(id.map(JobId))
 }
 
-/// Queued jobs that wait for something, oldest first; those that wait for credits, of which there may
-/// be many, last.
-pub async fn parked(
-    executor: impl Into<On<'_>>,
-    account: &AccountId,
-    limit: u32,
-) -> Result<Vec<Job>, StoreError> {
+/// Queued jobs that wait for credits or for another day's limit, oldest first.
+pub async fn waiting_for_credits(on: impl Into<On<'_>>, account: &AccountId) -> Result<Vec<Job>, StoreError> {
     let rows = sql::query_as(select_jobs!(
-        "where state = 'queued' and account = $1 and state_reason is not null
-         order by state_reason in ('insufficient_credits', 'budget'), id limit $2"
+        "where state = 'queued' and account = $1 and state_reason in ('insufficient_credits', 'budget') order by id"
     ))
     .bind(account.as_str())
-    .bind(limit)
-    .fetch_all(executor)
+    .fetch_all(on)
     .await?;
     jobs(rows)
+}
+
+/// Lowers the balance at which parked jobs were refused to one that was read since.
+pub async fn lower_refused_at(tx: &mut Tx, account: &AccountId, balance: Credits) -> Result<(), StoreError> {
+    sql::query(
+        "update jobs set parked_balance = $2, version = version + 1
+         where state = 'queued' and account = $1 and state_reason = 'insufficient_credits' and parked_balance > $2",
+    )
+    .bind(account.as_str())
+    .bind(balance.0)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The oldest job that waits for credits, or for another day's limit, and has room for items of its group.
+pub async fn waiting_with_room(
+    tx: &mut Tx,
+    account: &AccountId,
+    group: &Group,
+    most: u32,
+) -> Result<Option<Job>, StoreError> {
+    let row: Option<Row> = sql::query_as(select_jobs!(
+        "where state = 'queued' and account = $1 and state_reason in ('insufficient_credits', 'budget')
+           and action = $2 and event_id is $3 and contacts < $4 order by id limit 1"
+    ))
+    .bind(account.as_str())
+    .bind(group.action.as_str())
+    .bind(group.event_id.as_ref().map(EventId::as_str))
+    .bind(most)
+    .fetch_optional(tx)
+    .await?;
+    row.map(Job::try_from).transpose()
 }
 
 /// In-doubt jobs that are still being looked at, by when they are due.

@@ -6,6 +6,7 @@
 
 pub mod attempts;
 pub mod due;
+pub mod facts;
 pub(in crate::store) mod job_row;
 
 use crate::store::{Reads, StoreError, Tx, sql};

@@ -43,6 +43,9 @@ pub struct Account {
     /// The fingerprint of a key that the API refused, and since when.
     pub refused_key: Option<String>,
     pub key_refused_at: Option<Time>,
+    /// What its items wait for that are in no job, as a queued job says it, and since when.
+    pub waits_for: Option<String>,
+    pub waits_since: Option<Time>,
     /// Expired jobs: a resume polls them again.
     pub expired_jobs: i64,
 }
@@ -81,6 +84,8 @@ pub async fn read(
         paused_at: row.paused_at.map(Time),
         paused_by_restore: row.is_paused_by_restore(),
         refused_key: row.refused_key,
+        waits_for: row.waits_for,
+        waits_since: row.waits_since.map(Time),
         key_refused_at: row.key_refused_at.map(Time),
         expired_jobs,
     })

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use sqlx::FromRow;
 
+use crate::domain::AccountId;
 use crate::store::report::requests::Entry;
 use crate::store::report::{OutcomeCount, Time};
 use crate::store::{Store, StoreError, sql};
@@ -99,6 +100,14 @@ pub async fn open_of_request(store: &Store, request_id: i64) -> Result<Vec<OpenJ
     .bind(request_id)
     .fetch_all(store.readers())
     .await?)
+}
+
+/// The tasks that are polled for longest, at most three.
+pub async fn longest_polled(store: &Store, account: &AccountId) -> Result<Vec<Job>, StoreError> {
+    Ok(sql::query_as(select_jobs!("where state = 'polling' and account = $1 order by submitted_at limit 3"))
+        .bind(account.as_str())
+        .fetch_all(store.readers())
+        .await?)
 }
 
 /// One job, or `None`.

@@ -14,6 +14,7 @@ mod time;
 use sqlx::FromRow;
 
 use crate::domain::AccountId;
+use crate::domain::job::WaitReason;
 use crate::store::{Store, StoreError, sql};
 pub use time::Time;
 
@@ -85,8 +86,11 @@ pub struct AccountWork {
     pub paused_by_restore: bool,
     /// Running tasks, looks, profile reads and settlements: they go on by themselves.
     pub running: i64,
-    /// Waiting items and queued jobs without a reason.
-    pub to_send: i64,
+    /// Items that are in no job, and what they wait for, if that is more than their turn.
+    pub waiting: i64,
+    pub waits_for: Option<WaitReason>,
+    /// Queued jobs that wait for nothing but their turn, or for a key.
+    pub queued: i64,
     /// Queued jobs that wait for credits, with their reason.
     pub parked: Vec<(i64, String)>,
     /// Jobs that wait for a person's decision.
@@ -94,15 +98,20 @@ pub struct AccountWork {
 }
 
 impl AccountWork {
+    /// What is not sent, and in no parked job.
+    pub fn to_send(&self) -> i64 {
+        self.waiting + self.queued
+    }
+
     pub fn any(&self) -> bool {
-        self.running > 0 || self.to_send > 0 || !self.parked.is_empty() || !self.undecided.is_empty()
+        self.running > 0 || self.to_send() > 0 || !self.parked.is_empty() || !self.undecided.is_empty()
     }
 }
 
 /// Counts what is not finished on one account.
 pub async fn account_work(store: &Store, account: &AccountId) -> Result<AccountWork, StoreError> {
     let row = super::accounts::read(store.readers(), account).await?;
-    let (running, to_send): (i64, i64) = sql::query_as(
+    let (running, waiting, queued): (i64, i64, i64) = sql::query_as(
         "select (select count(*) from jobs where state = 'polling' and account = $1)
                 + (select count(*) from jobs where state = 'submitting' and account = $1)
                 + (select count(*) from jobs where state = 'in_doubt' and account = $1
@@ -110,8 +119,8 @@ pub async fn account_work(store: &Store, account: &AccountId) -> Result<AccountW
                 + (select count(*) from jobs where state = 'queued' and account = $1 and state_reason = 'conflict')
                 + (select count(*) from items where state = 'reading' and account = $1)
                 + (select count(*) from windows where account = $1 and closed_at is null),
-                (select count(*) from items where state = 'waiting' and account = $1)
-                + (select count(*) from jobs where state = 'queued' and account = $1
+                (select count(*) from items where state = 'waiting' and account = $1),
+                (select count(*) from jobs where state = 'queued' and account = $1
                      and (state_reason is null or state_reason = 'invalid_api_key'))",
     )
     .bind(account.as_str())
@@ -132,7 +141,8 @@ pub async fn account_work(store: &Store, account: &AccountId) -> Result<AccountW
     .fetch_all(store.readers())
     .await?;
     let (paused, paused_by_restore) = (row.paused_at.is_some(), row.is_paused_by_restore());
-    Ok(AccountWork { paused, paused_by_restore, running, to_send, parked, undecided })
+    let waits_for = row.waits_for.as_deref().and_then(WaitReason::parse).filter(|_| waiting > 0);
+    Ok(AccountWork { paused, paused_by_restore, running, waiting, waits_for, queued, parked, undecided })
 }
 
 /// A count by outcome.

@@ -14,7 +14,7 @@ pub(in crate::worker) async fn job_wait(
     store: &Store,
     job: &Job,
     paused: Option<Time>,
-    key_refused: bool,
+    (key_refused, busy): (bool, Option<&str>),
 ) -> Result<Wait, StoreError> {
     let (id, account) = (job.id, &job.account);
     let blank = Wait { job_id: Some(id), reason: job.state.clone(), ..Wait::default() };
@@ -31,7 +31,10 @@ pub(in crate::worker) async fn job_wait(
             ..blank
         },
         ("queued", None) => Wait {
-            what: format!("job {id}{} is ready; it is sent next", size(job)),
+            what: match busy {
+                Some(tasks) => format!("job {id}{} is not sent yet: {tasks}", size(job)),
+                None => format!("job {id}{} is ready; it is sent next", size(job)),
+            },
             since: Some(job.created_at),
             next_try_at: job.due_at,
             needs_person: key_refused,
@@ -69,11 +72,12 @@ fn queued(job: &Job, reason: &str, since: Option<Time>) -> Wait {
         needs_person: true,
         ..Wait::default()
     };
-    let (name, jobs) = (AccountId::trusted(account.clone()), Parked { count: 1, oldest: JobId(id) });
+    let name = AccountId::trusted(account.clone());
+    let work = Parked { jobs: 1, oldest: Some(JobId(id)), items: 0 };
     let since = wait.since;
     match reason {
-        "insufficient_credits" => Wait { since, ..Wait::for_person(&Need::Credits { account: name, jobs }) },
-        "budget" => Wait { since, ..Wait::for_person(&Need::Budget { account: name, jobs }) },
+        "insufficient_credits" => Wait { since, ..Wait::for_person(&Need::Credits { account: name, work }) },
+        "budget" => Wait { since, ..Wait::for_person(&Need::Budget { account: name, work }) },
         "invalid_api_key" => Wait {
             what: format!("job {id} waits for a key that the API accepts for account {account}"),
             unblock: Some("put a valid key in the configuration: unlockd check".to_owned()),

@@ -4,6 +4,7 @@
 
 pub mod decide;
 pub mod explain;
+mod item_waits;
 pub mod job_waits;
 pub mod needs;
 pub mod pause;

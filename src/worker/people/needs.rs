@@ -1,6 +1,7 @@
 //! Reads what needs a person, for every place that shows it; see [`domain::needs`](crate::domain::needs).
 
 use crate::config::Config;
+use crate::domain::job::WaitReason;
 use crate::domain::needs::{Need, Needs, Parked};
 use crate::domain::{AccountId, Credits, JobId, Millis, RequestId};
 use crate::store::report::needs as rows;
@@ -56,27 +57,30 @@ pub async fn of_account(
         credits: Credits(row.credits),
     }));
     let parked = rows::parked(store, account).await?;
-    let waits_for = |reason: &str| {
-        let found = parked.iter().find(|parked| parked.reason == reason)?;
-        Some(Parked { count: count(found.jobs), oldest: JobId(found.oldest) })
+    let waits_for = |reason: WaitReason| {
+        let found = parked.iter().find(|parked| parked.reason == reason.as_str());
+        let items = if work.waits_for == Some(reason) { count(work.waiting) } else { 0 };
+        let jobs = found.map_or(0, |found| count(found.jobs));
+        let oldest = found.map(|found| JobId(found.oldest));
+        (jobs + items > 0).then_some(Parked { jobs, oldest, items })
     };
     if let (Some(fingerprint), Some(since)) = (row.refused_key.clone(), row.key_refused_at) {
         list.push(Need::KeyRefused { account: account.clone(), fingerprint, since: Millis(since) });
-    } else if (!has_key && work.any()) || waits_for("invalid_api_key").is_some() {
+    } else if (!has_key && work.any()) || waits_for(WaitReason::InvalidApiKey).is_some() {
         list.push(Need::NoKey { account: account.clone() });
     }
-    if let Some(jobs) = waits_for("insufficient_credits") {
-        list.push(Need::Credits { account: account.clone(), jobs });
+    if let Some(work) = waits_for(WaitReason::InsufficientCredits) {
+        list.push(Need::Credits { account: account.clone(), work });
     }
-    if let Some(jobs) = waits_for("budget") {
-        list.push(Need::Budget { account: account.clone(), jobs });
+    if let Some(work) = waits_for(WaitReason::Budget) {
+        list.push(Need::Budget { account: account.clone(), work });
     }
     if let Some(since) = row.paused_at {
         list.push(Need::Paused {
             account: account.clone(),
             since: Millis(since),
             restored: row.is_paused_by_restore(),
-            waiting: count(work.to_send),
+            waiting: count(work.to_send()),
         });
     }
     let expired = rows::expired(store, account).await?;

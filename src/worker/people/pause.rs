@@ -109,7 +109,7 @@ async fn go_on(
             Box::pin(async move {
                 let before = accounts::read(&mut *connection, &account).await?;
                 let expired = due::expired(&mut *connection, &account).await?;
-                let parked = due::parked(&mut *connection, &account, u32::MAX).await?;
+                let parked = due::waiting_for_credits(&mut *connection, &account).await?;
                 let resumed = Resumed {
                     was_paused: before.paused_at.is_some(),
                     key_was_refused: before.refused_key.is_some(),
@@ -125,7 +125,7 @@ async fn go_on(
                 }
                 accounts::set_resumed(&mut *connection, &account, now).await?;
                 accounts::set_refused_key(&mut *connection, &account, None).await?;
-                for job in parked.into_iter().filter(|job| job.state.waits_for_credits()) {
+                for job in parked {
                     jobs::save(&mut *connection, &job.released(now)?).await?;
                 }
                 for mut job in expired {

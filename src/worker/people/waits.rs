@@ -5,11 +5,12 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::domain::needs::Need;
-use crate::domain::{AccountId, Action, Credits, Millis, RequestId, pacing};
+use crate::domain::{AccountId, Credits, Millis, RequestId, pacing};
 use crate::store::report::jobs::Job;
 use crate::store::report::requests::{self, OpenItems, Request};
 use crate::store::report::{Time, jobs};
 use crate::store::{Store, StoreError, accounts};
+use crate::worker::people::item_waits::{tasks_running, waiting};
 use crate::worker::people::job_waits::job_wait;
 
 /// One thing that a request waits for.
@@ -110,10 +111,14 @@ async fn held_up(
         });
     }
     if items.waiting > 0 {
-        waits.push(waiting(request, items.waiting, paused));
+        waits.push(waiting(store, config, request, (items.waiting, &row), now).await?);
     }
+    let busy = match open.iter().any(|job| job.state == "queued") {
+        true => tasks_running(store, config, &account, now).await?,
+        false => None,
+    };
     for job in &open {
-        waits.push(job_wait(store, job, paused, row.refused_key.is_some()).await?);
+        waits.push(job_wait(store, job, paused, (row.refused_key.is_some(), busy.as_deref())).await?);
     }
     waits.extend(profiles(&items, config, row.refused_key.is_some()));
     Ok(waits)
@@ -150,34 +155,6 @@ fn profiles(items: &OpenItems, config: &Config, key_refused: bool) -> Vec<Wait> 
     waits
 }
 
-fn contacts(count: i64) -> String {
+pub(in crate::worker) fn contacts(count: i64) -> String {
     if count == 1 { "1 contact is".to_owned() } else { format!("{count} contacts are") }
-}
-
-/// What of a request waits: contacts, or the next call of one that has none.
-fn subject(request: &Request, count: i64) -> String {
-    match Action::parse(&request.action).and_then(Action::channel) {
-        Some(_) => contacts(count),
-        None => "its next call is".to_owned(),
-    }
-}
-
-fn waiting(request: &Request, count: i64, paused: Option<Time>) -> Wait {
-    let account = &request.account;
-    match paused {
-        Some(_) => Wait {
-            reason: "paused".to_owned(),
-            what: format!("{} not sent: account {account} is paused", subject(request, count)),
-            since: paused,
-            unblock: Some(format!("unlockd resume --account {account}")),
-            needs_person: true,
-            ..Wait::default()
-        },
-        None => Wait {
-            reason: "waiting".to_owned(),
-            what: format!("{} waiting, behind what was asked for earlier", subject(request, count)),
-            since: request.taken_at,
-            ..Wait::default()
-        },
-    }
 }

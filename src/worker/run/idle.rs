@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
+use crate::domain::job::WaitReason;
 use crate::domain::needs::Need;
+use crate::store::report::AccountWork;
 use crate::store::{StoreError, report};
 use crate::worker::people::needs;
 use crate::worker::run::driver::{End, is_stopping};
@@ -55,12 +57,18 @@ pub async fn idle(deps: &Deps) -> Result<Option<End>, StoreError> {
             continue;
         }
         // A call in flight may free what waits.
-        running |= work.running > 0 || gate.is_calling() || (work.to_send > 0 && !work.paused);
+        running |= work.running > 0 || gate.is_calling() || moves(&work);
     }
     let needs = needs::of_worker(deps).await?;
     let waits: Vec<Need> = needs.list.into_iter().filter(Need::holds_up_work).collect();
     // A request can be open although nothing of it is in any list above: then it is about to move.
     Ok((!running && !waits.is_empty()).then(|| End::WaitsForPerson(waits.iter().map(sentence).collect())))
+}
+
+/// Whether something is about to be sent. Of a key nothing is said here: the gate knows more than the rows.
+fn moves(work: &AccountWork) -> bool {
+    let lacks_credits = work.waits_for.is_some_and(|reason| reason != WaitReason::InvalidApiKey);
+    !work.paused && (work.queued > 0 || (work.waiting > 0 && !lacks_credits))
 }
 
 /// What it is, and what to do.

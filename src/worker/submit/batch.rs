@@ -1,117 +1,164 @@
 //! Waiting items → a batch.
 //!
-//! The oldest waiting item names the group: what has the same account, action and event may travel
-//! in one call. Contacts that this database has are served from it, contacts that are on their way
-//! are joined; only the rest goes into the batch, and a batch that was not sent yet fills up.
+//! What has the same account, action and event may travel in one call; the oldest item names the group. Contacts that
+//! this database has are served from it, contacts that are on their way are joined; only the rest goes into the
+//! batch, and a batch that was not sent yet fills up.
 
 use std::collections::HashSet;
 
-use crate::domain::credits::{self, Credits};
 use crate::domain::{AccountId, Action, Millis, PersonnelId};
-use crate::store::items::waiting;
-use crate::store::jobs::Job;
-use crate::store::{StoreError, direct, jobs, requests};
-use crate::worker::Deps;
+use crate::store::items::paid;
+use crate::store::items::waiting::{self, Group};
+use crate::store::jobs::{Job, due};
+use crate::store::{StoreError, Tx, direct, jobs, requests};
+use crate::worker::{Deps, Report};
 
-/// Puts the oldest waiting items into a batch, or fills up the one that is ready but was not sent
-/// yet. Returns whether something changed.
+/// Puts the oldest waiting items of an action into a new job. What costs more than `fits` contacts joins a job of
+/// its group that waits for credits already: one call buys both one day.
 pub(in crate::worker) async fn form(
     deps: &Deps,
     account: &AccountId,
-    ready: Option<&Job>,
-    now: Millis,
-) -> Result<bool, StoreError> {
-    let group = match ready {
-        // Sorted already: what it costs is known, and stays true only for these contacts.
-        Some(job) if deps.sortings().contains_key(&(job.id, job.version)) => return Ok(false),
-        // One call, one job: there is nothing to fill up.
-        Some(job) if job.channel().is_none() => return Ok(false),
-        Some(job) => Some(waiting::Group { action: job.action, event_id: job.event_id.clone() }),
-        None => waiting::oldest_waiting_group(deps.store.readers(), account).await?,
-    };
-    let Some(group) = group else { return Ok(false) };
-    let Some(channel) = group.action.channel() else { return form_direct(deps, account, group, now).await };
-    let batch_size = batch_size(deps, account, group.action).await?;
-    if ready.is_some_and(|job| job.contacts >= batch_size) {
-        return Ok(false);
-    }
-    let (account, ready) = (account.clone(), ready.cloned());
-    let changed = deps
-        .store
-        .write(move |connection| {
+    action: Action,
+    (most, fits): (u32, u32),
+) -> Result<Report, StoreError> {
+    let (account, now) = (account.clone(), deps.clock.now());
+    deps.store
+        .write(move |tx| {
             Box::pin(async move {
-                let waiting =
-                    waiting::waiting_contacts(&mut *connection, &account, &group, 2 * batch_size).await?;
-                if waiting.is_empty() {
-                    return Ok(false);
+                let Some(group) = waiting::oldest_group(&mut *tx, &account, action).await? else {
+                    return Ok(());
+                };
+                if action.channel().is_none() {
+                    return form_direct(tx, &account, &group, now).await;
                 }
-                let done =
-                    waiting::serve_from_store(&mut *connection, &account, channel, &waiting, now).await?;
-                requests::finish_complete(&mut *connection, &done, now).await?;
-                waiting::join_in_flight(&mut *connection, &account, group.action, &waiting, now).await?;
-
-                let mut contacts =
-                    waiting::waiting_contacts(&mut *connection, &account, &group, 2 * batch_size).await?;
-                // What moved up meanwhile was not looked up above: it may be here, or on its way.
-                let mut looked_up: HashSet<PersonnelId> = waiting.into_iter().collect();
-                contacts.retain(|id| looked_up.remove(id));
+                let contacts = to_buy(&mut *tx, &account, &group, most, now).await?;
                 if contacts.is_empty() {
-                    return Ok(true);
+                    return Ok(());
                 }
-                let mut job = match ready {
+                let waits = match contacts.len() > fits as usize {
+                    true => due::waiting_with_room(&mut *tx, &account, &group, most).await?,
+                    false => None,
+                };
+                let job = match waits {
                     Some(job) => job,
                     None => {
                         let event_id = group.event_id.as_ref();
-                        jobs::insert_queued(&mut *connection, &account, group.action, event_id, now).await?
+                        jobs::insert_queued(&mut *tx, &account, action, event_id, now).await?
                     }
                 };
-                contacts.truncate((batch_size - job.contacts.min(batch_size)) as usize);
-                waiting::assign(&mut *connection, &account, group.action, &contacts, job.id, now).await?;
-                job.contacts += contacts.len() as u32;
-                jobs::save(connection, &job).await?;
-                Ok(true)
+                add(tx, job, contacts, most, now).await
             })
         })
         .await?;
-    Ok(changed)
+    Ok(Report::did(1))
 }
 
-/// The most contacts of one batch: a larger one than a day's limit pays for would wait for ever.
-async fn batch_size(deps: &Deps, account: &AccountId, action: Action) -> Result<u32, StoreError> {
-    let config = deps.config();
-    let Some(limit) = config.credits.daily_limit else { return Ok(config.submit.batch_size) };
-    let price = deps.price(account, action).await?;
-    Ok(config.submit.batch_size.min(credits::most_in_a_day(price, Credits(limit))))
+/// Puts waiting items of its group into a job that was not sent yet.
+pub(in crate::worker) async fn fill(deps: &Deps, job: Job, most: u32) -> Result<Report, StoreError> {
+    let now = deps.clock.now();
+    deps.store
+        .write(move |tx| {
+            Box::pin(async move {
+                let group = Group { action: job.action, event_id: job.event_id.clone() };
+                let contacts = to_buy(&mut *tx, &job.account, &group, most, now).await?;
+                match contacts.is_empty() {
+                    true => Ok(()),
+                    false => add(tx, job, contacts, most, now).await,
+                }
+            })
+        })
+        .await?;
+    Ok(Report::did(1))
+}
+
+/// Contacts of a group that have to be bought: what is here is served, what is on its way is joined.
+async fn to_buy(
+    tx: &mut Tx,
+    account: &AccountId,
+    group: &Group,
+    most: u32,
+    now: Millis,
+) -> Result<Vec<PersonnelId>, StoreError> {
+    let waiting = waiting::waiting_contacts(&mut *tx, account, group, 2 * most).await?;
+    serve_contacts(&mut *tx, account, group.action, &waiting, now).await?;
+    let mut contacts = waiting::waiting_contacts(&mut *tx, account, group, 2 * most).await?;
+    // What moved up meanwhile was not looked up above: it may be here, or on its way.
+    let mut looked_up: HashSet<PersonnelId> = waiting.into_iter().collect();
+    contacts.retain(|id| looked_up.remove(id));
+    Ok(contacts)
+}
+
+async fn serve_contacts(
+    tx: &mut Tx,
+    account: &AccountId,
+    action: Action,
+    contacts: &[PersonnelId],
+    now: Millis,
+) -> Result<(), StoreError> {
+    if let Some(channel) = action.channel() {
+        let done = waiting::serve_from_store(&mut *tx, account, channel, contacts, now).await?;
+        requests::finish_complete(&mut *tx, &done, now).await?;
+    }
+    waiting::join_in_flight(tx, account, action, contacts, now).await?;
+    Ok(())
+}
+
+async fn add(
+    tx: &mut Tx,
+    mut job: Job,
+    mut contacts: Vec<PersonnelId>,
+    most: u32,
+    now: Millis,
+) -> Result<(), StoreError> {
+    contacts.truncate((most - job.contacts.min(most)) as usize);
+    waiting::assign(&mut *tx, &job.account, job.action, &contacts, job.id, now).await?;
+    job.contacts += contacts.len() as u32;
+    jobs::save(tx, &job).await
 }
 
 /// One paid call of a direct action becomes a job. Whoever wants an event that is on its way joins.
-async fn form_direct(
+async fn form_direct(tx: &mut Tx, account: &AccountId, group: &Group, now: Millis) -> Result<(), StoreError> {
+    let action = group.action;
+    let event_id = group.event_id.as_ref().filter(|_| !action.is_search());
+    let event: Vec<PersonnelId> = event_id.iter().map(|id| PersonnelId::trusted(id.as_str())).collect();
+    if waiting::join_in_flight(&mut *tx, account, action, &event, now).await? > 0 {
+        return Ok(());
+    }
+    let mut job = jobs::insert_queued(&mut *tx, account, action, event_id, now).await?;
+    if action.is_search() {
+        direct::assign_oldest_page(&mut *tx, account, action, job.id, now).await?;
+    } else {
+        waiting::assign(&mut *tx, account, action, &event, job.id, now).await?;
+    }
+    job.contacts = 1;
+    jobs::save(tx, &job).await
+}
+
+/// Items that are looked up at once while nothing can be bought.
+const LOOK_UP_AT_ONCE: u32 = 500;
+
+/// Serves waiting items from what is stored, or lets them join what is on its way: a pause, or a lack of credits, holds
+/// up what has to be bought and nothing else. Each item is looked up once; what is bought later takes all items of its
+/// contacts with it.
+pub(in crate::worker) async fn serve(
     deps: &Deps,
     account: &AccountId,
-    group: waiting::Group,
-    now: Millis,
-) -> Result<bool, StoreError> {
-    let account = account.clone();
-    deps.store
-        .write(move |connection| {
-            Box::pin(async move {
-                let action = group.action;
-                let event_id = group.event_id.as_ref().filter(|_| !action.is_search());
-                let event: Vec<PersonnelId> =
-                    event_id.iter().map(|id| PersonnelId::trusted(id.as_str())).collect();
-                if waiting::join_in_flight(&mut *connection, &account, action, &event, now).await? > 0 {
-                    return Ok(true);
-                }
-                let mut job = jobs::insert_queued(&mut *connection, &account, action, event_id, now).await?;
-                if action.is_search() {
-                    direct::assign_oldest_page(&mut *connection, &account, action, job.id, now).await?;
-                } else {
-                    waiting::assign(&mut *connection, &account, action, &event, job.id, now).await?;
-                }
-                job.contacts = 1;
-                jobs::save(connection, &job).await?;
-                Ok(true)
-            })
-        })
-        .await
+    action: Action,
+) -> Result<Report, StoreError> {
+    let key = (account.clone(), action);
+    let above = deps.looked_up().get(&key).copied().unwrap_or_default();
+    let readers = deps.store.readers();
+    let found = waiting::contacts_above(readers, account, action, above, LOOK_UP_AT_ONCE).await?;
+    let Some((contacts, last)) = found else { return Ok(Report::did(1)) };
+    let json = serde_json::json!(contacts).to_string();
+    let known = paid::had_or_in_flight(readers, account, action, json).await?;
+    if !known.is_empty() {
+        let known: Vec<_> = known.into_iter().map(|known| PersonnelId::trusted(known.personnel_id)).collect();
+        let (account, now) = (account.clone(), deps.clock.now());
+        deps.store
+            .write(move |tx| Box::pin(async move { serve_contacts(tx, &account, action, &known, now).await }))
+            .await?;
+    }
+    deps.looked_up().insert(key, last);
+    Ok(Report::did(1))
 }

@@ -1,15 +1,15 @@
 //! Waiting items → a batch → one paid POST.
 //!
-//! In this order: free what no longer waits for anything, form a batch, look at the balance, ask
-//! what the batch would cost, and only then commit the intent to send and send. Each step leaves
-//! rows from which the next run goes on, so a limit that is used up, or a crash, may fall between
-//! any two of them. The intent is committed before the POST, with what it may cost held; a job
-//! found in `submitting` at start is in doubt, and never simply sent again.
+//! Each run takes one step: it reads the facts once, `domain::submission` decides, and the step is taken and
+//! recorded. A step leaves rows from which the next run goes on, so a limit that is used up, or a crash, may fall
+//! between any two of them. The intent is committed before the POST, with what it may cost held; a job found in
+//! `submitting` at start is in doubt, and never simply sent again.
 //!
 //! One submission at a time for each account: what is free to spend is then never counted twice.
 
 pub mod answer;
 pub mod batch;
+pub(in crate::worker) mod facts;
 pub mod intent;
 pub mod parked;
 pub mod precheck;
@@ -17,24 +17,22 @@ pub mod precheck;
 use std::time::Duration;
 
 use crate::api::{direct_body, unlock_body};
-use crate::domain::credits::{self, Admission};
+use crate::domain::credits::Purse;
 use crate::domain::job::{Event, WaitReason};
 use crate::domain::sorting::Sorting;
+use crate::domain::submission::{self, Cause, Plan, Verdict};
 use crate::domain::turns::Class;
-use crate::domain::{AccountId, Credits};
+use crate::domain::{AccountId, Credits, JobId, Millis};
 use crate::failpoint::{self, Place};
-use crate::store::credits::settlements;
+use crate::store::accounts::AccountRow;
 use crate::store::jobs::Job;
-use crate::store::jobs::due;
 use crate::store::sqlite::disk;
 use crate::store::{self, StoreError, accounts, jobs, timeline};
-use crate::worker::balance::{purse, read_balance};
+use crate::worker::balance::read_balance;
 use crate::worker::doubt::unanswered::book_unread;
 use crate::worker::gate::{Entry, Gate};
 use crate::worker::people::pause;
-use crate::worker::submit::batch::form;
 use crate::worker::submit::intent::{Intent, commit_intent};
-use crate::worker::submit::parked::release;
 use crate::worker::submit::precheck::{Sorted, set_aside, sort};
 use crate::worker::{Deps, Report, direct};
 
@@ -45,45 +43,46 @@ const LONGEST_PAUSE_BEFORE_SENDING_MS: i64 = 2_000;
 /// Moves the account's next submission one step on.
 pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
     let gate = &deps.gates[account];
-    let row = accounts::read(deps.store.readers(), account).await?;
-    // `unlockd resume` is another process: it says so in the row.
-    if gate.heed_resume(&row) {
-        return Ok(Report::did(1));
+    let Some((facts, row)) = facts::read(deps, gate).await? else { return Ok(Report::did(1)) };
+    note_wait(deps, account, &row, submission::waits_for(&facts)).await?;
+    let report = match submission::plan(&facts) {
+        Plan::Cancel(job) => cancel(deps, read(deps, job).await?).await?,
+        Plan::LowerRefusedAt(balance) => parked::lower_refused_at(deps, account, balance).await?,
+        Plan::Release(job) => parked::release(deps, read(deps, job).await?).await?,
+        Plan::ReadBalance(cause) => read_balance(deps, gate, cause.as_str()).await?,
+        Plan::Fill { job, most } => batch::fill(deps, read(deps, job).await?, most).await?,
+        Plan::Form { action, most, fits } => batch::form(deps, account, action, (most, fits)).await?,
+        Plan::Serve(action) => batch::serve(deps, account, action).await?,
+        Plan::Park(job, reason) => park(deps, &read(deps, job).await?, reason, (None, None)).await?,
+        Plan::Submit(job) => {
+            let job = read(deps, job).await?;
+            precheck_and_send(deps, gate, &job, facts.purse.as_ref(), row.restored_at.is_some()).await?
+        }
+        Plan::Rest(next_at) => Report::idle().no_later_than(next_at),
+    };
+    Ok(report.no_later_than(facts.rest_until()))
+}
+
+/// The job that the plan is about; the plan was made a moment ago.
+async fn read(deps: &Deps, job: JobId) -> Result<Job, StoreError> {
+    let job = jobs::read(deps.store.readers(), job).await?;
+    job.ok_or(StoreError::Stale { what: "the job" })
+}
+
+/// Notes what items wait for that are in no job, when that is another thing than before.
+async fn note_wait(
+    deps: &Deps,
+    account: &AccountId,
+    row: &AccountRow,
+    waits_for: Option<WaitReason>,
+) -> Result<(), StoreError> {
+    if row.waits_for.as_deref() == waits_for.map(WaitReason::as_str) {
+        return Ok(());
     }
-    if let Some(job) = due::emptied(deps.store.readers(), account).await? {
-        return cancel(deps, job).await;
-    }
-    let freed = release(deps, gate).await?;
-    if freed.did > 0 {
-        return Ok(freed);
-    }
-    let now = deps.clock.now();
-    let ready = due::ready(deps.store.readers(), account, now).await?;
-    let ready = ready.as_ref();
-    // One that was refused for now keeps its contacts, and holds up nobody else's.
-    let filled = ready.filter(|job| job.failures == 0);
-    let formed = form(deps, account, filled, now).await?;
-    if formed {
-        return Ok(Report::did(1));
-    }
-    let Some(job) = ready else { return Ok(freed) };
-    if !gate.has_usable_key() {
-        return hold(deps, job, WaitReason::InvalidApiKey, (None, None)).await;
-    }
-    if row.paused_at.is_some() {
-        return Ok(freed);
-    }
-    let not_before = gate.trouble_until().max(job.due_at.unwrap_or_default());
-    if not_before > now {
-        return Ok(freed.no_later_than(Some(not_before)));
-    }
-    let alive = gate.tasks_in_flight(&deps.ladder());
-    if due::polling(deps.store.readers(), account, alive).await? >= alive {
-        // Goes on when a task ends; until then what waits gathers in this batch.
-        return Ok(freed);
-    }
-    let report = advance(deps, gate, job, row.restored_at.is_some()).await?;
-    Ok(report.no_later_than(freed.next_at))
+    let (account, now) = (account.clone(), deps.clock.now());
+    deps.store
+        .write(move |tx| Box::pin(async move { accounts::set_waits_for(tx, &account, waits_for, now).await }))
+        .await
 }
 
 /// Ends a job that every request has left before it was sent.
@@ -102,85 +101,82 @@ async fn cancel(deps: &Deps, mut job: Job) -> Result<Report, StoreError> {
     Ok(Report::did(1))
 }
 
-/// One step of a job that is ready: balance, precheck, or the submission itself.
-async fn advance(deps: &Deps, gate: &Gate, job: &Job, restored: bool) -> Result<Report, StoreError> {
-    let now = deps.clock.now();
+/// Asks what the job would cost, decides once more, and sends it.
+async fn precheck_and_send(
+    deps: &Deps,
+    gate: &Gate,
+    job: &Job,
+    purse: Option<&Purse>,
+    restored: bool,
+) -> Result<Report, StoreError> {
     let price = deps.price(&gate.account, job.action).await?;
-    let purse = purse(deps, &gate.account).await?;
-    let estimate = price.times(job.contacts as usize);
-    match credits::admit(estimate, purse.as_ref(), now) {
-        Admission::ReadBalance => return read_balance(deps, gate, "before_submission").await,
-        // Checked again with the precheck's figure below; an estimate that does not fit may still
-        // be too high, but is not worth a call.
-        Admission::Wait(reason) => return hold(deps, job, reason, (None, None)).await,
-        // Whoever else spends the pool may have done so since the last stretch ended.
-        Admission::Go if !settlements::has_opening(deps.store.readers(), &gate.account).await? => {
-            return read_balance(deps, gate, "before_submission").await;
-        }
-        Admission::Go => {}
-    }
     let sorting = match sort(deps, gate, job, price).await? {
         Sorted::Done(sorting) => sorting,
         Sorted::Later(report) => return Ok(report),
     };
-    if restored && (sorting.unhelpful().is_some() || job.action.is_search()) {
-        tracing::error!(job_id = job.id.0, account = %gate.account,
-            "the database is an older copy, and no precheck can tell whether this was bought since; nothing is \
-             submitted until a person resumes: unlockd explain, unlockd resume");
-        deps.sortings().remove(&(job.id, job.version));
-        pause::pause_restored(&deps.store, &gate.account, now).await?;
-        return Ok(Report::did(1));
-    }
-    if sorting.not_found && job.channel().is_none() {
-        deps.sortings().remove(&(job.id, job.version));
-        return direct::reject(deps, job.clone()).await;
-    }
-    if !sorting.had.is_empty() {
-        return set_aside(deps, job, sorting).await;
-    }
-    match credits::admit(sorting.cost, purse.as_ref(), now) {
-        Admission::ReadBalance => return read_balance(deps, gate, "before_submission").await,
-        Admission::Wait(reason) => return hold(deps, job, reason, (Some(sorting.price_each()), None)).await,
-        // The API knows better: somebody else has spent since the balance was read.
-        Admission::Go if sorting.too_little => {
-            let known = purse.as_ref().map(|purse| purse.balance);
-            return hold(deps, job, WaitReason::InsufficientCredits, (Some(sorting.price_each()), known))
-                .await;
+    let now = deps.clock.now();
+    match submission::after_precheck(&sorting, job.action, restored, purse, now) {
+        Verdict::Distrust => distrust(deps, gate, job).await,
+        Verdict::Reject => {
+            deps.sortings().remove(&(job.id, job.version));
+            direct::reject(deps, job.clone()).await
         }
-        Admission::Go => {}
+        Verdict::SetAside => set_aside(deps, job, sorting).await,
+        Verdict::ReadBalance => read_balance(deps, gate, Cause::BeforeSubmission.as_str()).await,
+        Verdict::Park { waits_for, refused_at } => {
+            park(deps, job, waits_for, (Some(sorting.price_each()), refused_at)).await
+        }
+        Verdict::Send => match disk_is_full(deps, now)? {
+            Some(report) => Ok(report),
+            None => send(deps, gate, job, sorting).await,
+        },
     }
+}
+
+/// Stops the account until a person has looked: nothing can tell whether this was bought since the copy was made.
+async fn distrust(deps: &Deps, gate: &Gate, job: &Job) -> Result<Report, StoreError> {
+    tracing::error!(job_id = job.id.0, account = %gate.account,
+        "the database is an older copy, and no precheck can tell whether this was bought since; nothing is \
+         submitted until a person resumes: unlockd explain, unlockd resume");
+    deps.sortings().remove(&(job.id, job.version));
+    pause::pause_restored(&deps.store, &gate.account, deps.clock.now()).await?;
+    Ok(Report::did(1))
+}
+
+/// When to look again at a disk that has no room to record what would be bought.
+fn disk_is_full(deps: &Deps, now: Millis) -> Result<Option<Report>, StoreError> {
     let free = disk::free_bytes(&deps.store)?;
-    if free < disk::NEEDED_BYTES {
-        tracing::error!(
-            free_bytes = free,
-            needed_bytes = disk::NEEDED_BYTES,
-            "the disk is nearly full; nothing is bought until there is room to record it"
-        );
-        return Ok(Report::at(now.plus(DISK_LOOK_EVERY_MS)));
+    if free >= disk::NEEDED_BYTES {
+        return Ok(None);
     }
-    send(deps, gate, job, sorting).await
+    tracing::error!(
+        free_bytes = free,
+        needed_bytes = disk::NEEDED_BYTES,
+        "the disk is nearly full; nothing is bought until there is room to record it"
+    );
+    Ok(Some(Report::at(now.plus(DISK_LOOK_EVERY_MS))))
 }
 
 /// How often a full disk is looked at again, in milliseconds.
 const DISK_LOOK_EVERY_MS: i64 = 5_000;
 
 /// Parks a queued job with a reason. `price`: what a precheck said, which the release must go by, too;
-/// `balance`: what the balance must grow beyond.
-async fn hold(
+/// `refused_at`: what the balance must grow beyond.
+async fn park(
     deps: &Deps,
     job: &Job,
     waits_for: WaitReason,
-    (price, balance): (Option<Credits>, Option<Credits>),
+    (price, refused_at): (Option<Credits>, Option<Credits>),
 ) -> Result<Report, StoreError> {
-    let (mut held, now) = (job.clone(), deps.clock.now());
-    held.apply(Event::Held { waits_for }, now)?;
-    (held.due_at, held.parked_balance, held.price) = (Some(now), balance, price);
+    let (mut parked, now) = (job.clone(), deps.clock.now());
+    parked.apply(Event::Held { waits_for }, now)?;
+    (parked.due_at, parked.parked_balance, parked.price) = (Some(now), refused_at, price);
     deps.sortings().remove(&(job.id, job.version));
     deps.store
         .write(move |connection| {
             Box::pin(async move {
-                jobs::save(&mut *connection, &held).await?;
-                timeline::of_job(connection, now, held.id, "waits", waits_for.as_str()).await
+                jobs::save(&mut *connection, &parked).await?;
+                timeline::of_job(connection, now, parked.id, "waits", waits_for.as_str()).await
             })
         })
         .await?;

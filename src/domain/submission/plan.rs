@@ -1,0 +1,413 @@
+//! The next step of an account's submissions.
+
+use super::facts::{Facts, Ready, Waiting};
+use crate::domain::credits::{self, Admission, Credits};
+use crate::domain::ids::{Action, JobId, Millis};
+use crate::domain::job::WaitReason;
+
+/// The next step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// End a job that every request has left.
+    Cancel(JobId),
+    /// The balance fell below what jobs were refused at: it must grow from what it is.
+    LowerRefusedAt(Credits),
+    /// Free a job that no longer waits for anything.
+    Release(JobId),
+    ReadBalance(Cause),
+    /// Put waiting items into this job, up to `most` contacts.
+    Fill {
+        job: JobId,
+        most: u32,
+    },
+    /// Make a job of the oldest waiting items of this action, of `most` contacts at most. So many of them `fit` into what
+    /// is free.
+    Form {
+        action: Action,
+        most: u32,
+        fits: u32,
+    },
+    /// Serve items from what is stored, or let them join what is on its way: that needs no call.
+    Serve(Action),
+    /// Note what a job waits for.
+    Park(JobId, WaitReason),
+    /// Precheck the job, and send it.
+    Submit(JobId),
+    /// Nothing to do before this moment; `None`: before a row changes.
+    Rest(Option<Millis>),
+}
+
+/// Why a balance is read. The words are those of `balance_snapshots.cause`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    BeforeSubmission,
+    /// Something waits for credits: a person may have topped up.
+    Parked,
+    /// After a 409 the API's state is read before anything is tried again.
+    Conflict,
+}
+
+impl Cause {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Cause::BeforeSubmission => "before_submission",
+            Cause::Parked => "parked",
+            Cause::Conflict => "conflict",
+        }
+    }
+}
+
+/// Decides on the next step.
+pub fn plan(facts: &Facts) -> Plan {
+    if let Some(job) = facts.emptied {
+        return Plan::Cancel(job);
+    }
+    if let Some(step) = of_parked(facts) {
+        return step;
+    }
+    let step = if facts.is_held_up() { held_up(facts) } else { buy(facts) };
+    match (step, facts.not_looked_up()) {
+        (Plan::Rest(_), Some(action)) => Plan::Serve(action),
+        (step, _) => step,
+    }
+}
+
+/// The first parked job that can go on, if there is one.
+fn of_parked(facts: &Facts) -> Option<Plan> {
+    let balance = facts.purse.map(|purse| purse.balance);
+    if let Some(balance) = balance
+        && facts.parked.iter().any(|job| job.refused_at.is_some_and(|at| at > balance))
+    {
+        return Some(Plan::LowerRefusedAt(balance));
+    }
+    for job in &facts.parked {
+        let is_free = match job.waits_for {
+            WaitReason::InvalidApiKey => facts.has_usable_key,
+            WaitReason::Conflict if job.due_at > facts.now => false,
+            WaitReason::Conflict => match facts.is_read_since(job.due_at) {
+                true => true,
+                false if facts.may_read_balance() => return Some(Plan::ReadBalance(Cause::Conflict)),
+                false => false,
+            },
+            WaitReason::Budget => facts.is_within_day(job.cost + facts.claimed),
+            WaitReason::InsufficientCredits => {
+                let grew = |balance| job.refused_at.is_none_or(|at| balance > at);
+                balance.is_some_and(grew) && facts.is_covered(job.cost + facts.claimed, Some(job.id))
+            }
+        };
+        if is_free {
+            return Some(Plan::Release(job.id));
+        }
+    }
+    let look_at = facts.look_for_credits_at()?;
+    (look_at <= facts.now).then_some(Plan::ReadBalance(Cause::Parked))
+}
+
+/// Nothing is bought now, and nothing is formed: a job that was formed already says why.
+fn held_up(facts: &Facts) -> Plan {
+    match facts.ready {
+        Some(job) if !facts.has_usable_key => Plan::Park(job.id, WaitReason::InvalidApiKey),
+        _ => Plan::Rest(facts.rest_until()),
+    }
+}
+
+/// The job whose turn it is, or a new one. One that was refused for now keeps its contacts, and holds up nobody
+/// else's.
+fn buy(facts: &Facts) -> Plan {
+    let ready = facts.ready.filter(|job| job.due_at <= facts.now);
+    match (ready, form(facts)) {
+        (Some(job), _) if job.failures == 0 => submit(facts, &job),
+        (_, Some(step)) => step,
+        (Some(job), None) => submit(facts, &job),
+        (None, None) => Plan::Rest(facts.rest_until()),
+    }
+}
+
+/// One step of a job whose turn it is.
+fn submit(facts: &Facts, job: &Ready) -> Plan {
+    match credits::admit(job.cost, facts.purse.as_ref(), facts.now) {
+        Admission::Wait(WaitReason::Budget) => Plan::Park(job.id, WaitReason::Budget),
+        Admission::ReadBalance => read_before_submission(facts),
+        // Whoever else spends the pool may have done so since the last settlement.
+        _ if !facts.has_opening => read_before_submission(facts),
+        _ if job.may_grow(facts) => Plan::Fill { job: job.id, most: facts.most(job.price) },
+        // What a precheck says may be less, but an estimate that does not fit is not worth a call.
+        Admission::Wait(reason) => Plan::Park(job.id, reason),
+        Admission::Go if facts.is_refused(job.cost, None) => {
+            Plan::Park(job.id, WaitReason::InsufficientCredits)
+        }
+        Admission::Go => Plan::Submit(job.id),
+    }
+}
+
+/// A new job, of the oldest items of which at least one can be bought.
+fn form(facts: &Facts) -> Option<Plan> {
+    let can_be_bought = |waiting: &&Waiting| facts.lacks(waiting.price).is_none();
+    let waiting = facts.waiting.iter().filter(can_be_bought).min_by_key(|waiting| waiting.oldest)?;
+    let is_fresh = credits::admit(waiting.price, facts.purse.as_ref(), facts.now) == Admission::Go;
+    Some(match is_fresh && facts.has_opening {
+        true => Plan::Form {
+            action: waiting.action,
+            most: facts.most(waiting.price),
+            fits: facts.fits(waiting.price),
+        },
+        false => read_before_submission(facts),
+    })
+}
+
+fn read_before_submission(facts: &Facts) -> Plan {
+    match facts.may_read_balance() {
+        true => Plan::ReadBalance(Cause::BeforeSubmission),
+        false => Plan::Rest(facts.rest_until()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Parked, waits_for};
+    use super::*;
+    use crate::domain::credits::Purse;
+
+    const NOW: Millis = Millis(1_000_000);
+
+    fn purse(balance: i64) -> Purse {
+        Purse {
+            balance: Credits(balance),
+            balance_at: NOW.plus(-10_000),
+            charged_since: Credits::ZERO,
+            held: Credits::ZERO,
+            min_balance: Credits::ZERO,
+            daily_limit: None,
+            charged_today: Credits::ZERO,
+        }
+    }
+
+    /// A free account with 1,000 credits, and nothing to do.
+    fn facts() -> Facts {
+        Facts {
+            now: NOW,
+            has_usable_key: true,
+            is_paused: false,
+            trouble_until: Millis(0),
+            no_balance_until: Millis(0),
+            tasks_are_full: false,
+            purse: Some(purse(1_000)),
+            has_opening: true,
+            batch_size: 100,
+            emptied: None,
+            ready: None,
+            claimed: Credits::ZERO,
+            parked: vec![],
+            waiting: vec![],
+        }
+    }
+
+    fn ready(contacts: u32) -> Option<Ready> {
+        let (price, cost) = (Credits(15), Credits(15).times(contacts as usize));
+        let (due_at, failures) = (Millis(0), 0);
+        Some(Ready {
+            id: JobId(7),
+            contacts,
+            price,
+            cost,
+            due_at,
+            failures,
+            is_sorted: false,
+            has_company: false,
+        })
+    }
+
+    fn parked(id: i64, waits_for: WaitReason, cost: i64) -> Parked {
+        Parked { id: JobId(id), waits_for, cost: Credits(cost), refused_at: None, due_at: Millis(0) }
+    }
+
+    fn emails() -> Waiting {
+        let action = Action::UnlockContactEmails;
+        Waiting { action, price: Credits(15), oldest: 9, is_looked_up: true }
+    }
+
+    fn phones() -> Waiting {
+        let action = Action::UnlockContactPhones;
+        Waiting { action, price: Credits(150), oldest: 3, is_looked_up: true }
+    }
+
+    fn form(action: Action, fits: u32) -> Plan {
+        Plan::Form { action, most: 100, fits }
+    }
+
+    const EMAILS: Action = Action::UnlockContactEmails;
+    const READ: Plan = Plan::ReadBalance(Cause::BeforeSubmission);
+
+    #[test]
+    fn the_first_thing_that_can_be_done_is_done() {
+        let company = |job: Ready| Ready { has_company: true, ..job };
+        let later = |job: Ready| Ready { due_at: NOW.plus(5_000), ..job };
+        let table = [
+            ("nothing", facts(), Plan::Rest(None)),
+            (
+                "emptied",
+                Facts { emptied: Some(JobId(3)), ready: ready(1), ..facts() },
+                Plan::Cancel(JobId(3)),
+            ),
+            ("items", Facts { waiting: vec![emails()], ..facts() }, form(EMAILS, 66)),
+            ("first balance", Facts { waiting: vec![emails()], purse: None, ..facts() }, READ),
+            ("no opening", Facts { waiting: vec![emails()], has_opening: false, ..facts() }, READ),
+            ("ready", Facts { ready: ready(3), ..facts() }, Plan::Submit(JobId(7))),
+            ("ready, old balance", Facts { ready: ready(3), now: NOW.plus(50_000), ..facts() }, READ),
+            (
+                "ready with room",
+                Facts { ready: ready(3).map(company), ..facts() },
+                Plan::Fill { job: JobId(7), most: 100 },
+            ),
+            (
+                "ready and full",
+                Facts { ready: ready(100).map(company), purse: Some(purse(1_500)), ..facts() },
+                Plan::Submit(JobId(7)),
+            ),
+            (
+                "ready, too dear",
+                Facts { ready: ready(70), ..facts() },
+                Plan::Park(JobId(7), WaitReason::InsufficientCredits),
+            ),
+            (
+                "ready later",
+                Facts { ready: ready(3).map(later), ..facts() },
+                Plan::Rest(Some(NOW.plus(5_000))),
+            ),
+            (
+                "ready later, and items",
+                Facts { ready: ready(3).map(later), waiting: vec![emails()], ..facts() },
+                form(EMAILS, 66),
+            ),
+        ];
+        for (what, facts, expected) in table {
+            assert_eq!(plan(&facts), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_parked_job_goes_on_when_what_it_waits_for_is_there() {
+        use WaitReason::{Budget, Conflict, InsufficientCredits, InvalidApiKey};
+        let refused =
+            |id, at| Parked { refused_at: Some(Credits(at)), ..parked(id, InsufficientCredits, 60) };
+        let table = [
+            (
+                "a key is there",
+                Facts { parked: vec![parked(2, InvalidApiKey, 15)], ..facts() },
+                Plan::Release(JobId(2)),
+            ),
+            ("a new day", Facts { parked: vec![parked(2, Budget, 15)], ..facts() }, Plan::Release(JobId(2))),
+            (
+                "credits",
+                Facts { parked: vec![parked(2, InsufficientCredits, 1_000)], ..facts() },
+                Plan::Release(JobId(2)),
+            ),
+            (
+                "a conflict that was looked at",
+                Facts { parked: vec![parked(2, Conflict, 15)], ..facts() },
+                Plan::Release(JobId(2)),
+            ),
+            (
+                "a conflict since the balance",
+                Facts { parked: vec![Parked { due_at: NOW, ..parked(2, Conflict, 15) }], ..facts() },
+                Plan::ReadBalance(Cause::Conflict),
+            ),
+            (
+                "a balance that fell",
+                Facts { parked: vec![refused(2, 1_001)], ..facts() },
+                Plan::LowerRefusedAt(Credits(1_000)),
+            ),
+            (
+                "a balance that grew",
+                Facts { parked: vec![refused(2, 999)], ..facts() },
+                Plan::Release(JobId(2)),
+            ),
+        ];
+        for (what, facts, expected) in table {
+            assert_eq!(plan(&facts), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_formed_that_cannot_be_bought_now() {
+        let waiting = || vec![emails()];
+        let no_key = Facts { has_usable_key: false, waiting: waiting(), ..facts() };
+        let paused = Facts { is_paused: true, waiting: waiting(), ..facts() };
+        let poor = Facts { purse: Some(purse(14)), waiting: waiting(), ..facts() };
+        let spent = Purse { daily_limit: Some(Credits(45)), charged_today: Credits(31), ..purse(1_000) };
+        let spent = Facts { purse: Some(spent), waiting: waiting(), ..facts() };
+        let full = Facts { tasks_are_full: true, waiting: waiting(), ..facts() };
+        let trouble = Facts { trouble_until: NOW.plus(700), waiting: waiting(), ..facts() };
+        let table = [
+            (no_key, None, Some(WaitReason::InvalidApiKey)),
+            (paused, None, None),
+            (poor, Some(NOW.plus(5_000)), Some(WaitReason::InsufficientCredits)),
+            (spent, Some(Millis(86_400_000)), Some(WaitReason::Budget)),
+            (full, None, None),
+            (trouble, Some(NOW.plus(700)), None),
+        ];
+        for (facts, until, reason) in table {
+            assert_eq!((plan(&facts), waits_for(&facts)), (Plan::Rest(until), reason), "{facts:?}");
+            let new = vec![Waiting { is_looked_up: false, ..emails() }];
+            assert_eq!(plan(&Facts { waiting: new, ..facts }), Plan::Serve(EMAILS), "what is here is served");
+        }
+    }
+
+    #[test]
+    fn a_ready_job_without_a_key_says_so_and_a_paused_one_waits() {
+        let no_key = Facts { has_usable_key: false, ready: ready(1), ..facts() };
+        assert_eq!(plan(&no_key), Plan::Park(JobId(7), WaitReason::InvalidApiKey));
+        assert_eq!(plan(&Facts { is_paused: true, ready: ready(1), ..facts() }), Plan::Rest(None));
+    }
+
+    #[test]
+    fn what_is_too_dear_does_not_hide_what_can_be_bought() {
+        let waiting = vec![phones(), emails()];
+        let poor = Facts { purse: Some(purse(60)), waiting, ..facts() };
+        assert_eq!((plan(&poor), waits_for(&poor)), (form(EMAILS, 4), None));
+        let parked: Vec<Parked> =
+            (1..=70).map(|id| parked(id, WaitReason::InsufficientCredits, 1_500)).collect();
+        let small = Parked { id: JobId(71), cost: Credits(60), ..parked[0] };
+        let many = Facts { parked: [parked, vec![small]].concat(), ..facts() };
+        assert_eq!(plan(&many), Plan::Release(JobId(71)));
+    }
+
+    #[test]
+    fn no_more_is_released_than_the_balance_pays_for() {
+        let waits = vec![parked(1, WaitReason::InsufficientCredits, 600)];
+        let facts = Facts { parked: waits, ready: ready(40), claimed: Credits(600), ..facts() };
+        assert_eq!(plan(&facts), Plan::Submit(JobId(7)));
+    }
+
+    #[test]
+    fn what_costs_as_much_as_the_api_has_refused_waits_with_it() {
+        let refused =
+            Parked { refused_at: Some(Credits(1_000)), ..parked(2, WaitReason::InsufficientCredits, 30) };
+        let facts = Facts { parked: vec![refused], waiting: vec![emails()], ..facts() };
+        assert_eq!(plan(&facts), form(EMAILS, 1), "one contact costs less");
+        assert_eq!(
+            plan(&Facts { waiting: vec![], ready: ready(2), ..facts.clone() }),
+            Plan::Park(JobId(7), WaitReason::InsufficientCredits)
+        );
+        let dear = Facts { waiting: vec![phones()], ..facts.clone() };
+        assert_eq!(waits_for(&dear), Some(WaitReason::InsufficientCredits));
+        assert_eq!(waits_for(&Facts { purse: Some(purse(1_001)), ..dear }), None, "the balance grew");
+    }
+
+    #[test]
+    fn what_waits_for_credits_looks_at_the_balance_every_15_seconds_unless_it_cannot_be_read() {
+        let poor = Facts { purse: Some(purse(14)), waiting: vec![emails()], ..facts() };
+        assert_eq!(plan(&poor), Plan::Rest(Some(NOW.plus(5_000))));
+        let due = Facts { now: NOW.plus(5_000), ..poor };
+        assert_eq!(plan(&due), Plan::ReadBalance(Cause::Parked));
+        let unreadable = Facts { no_balance_until: NOW.plus(9_000), ..due };
+        assert_eq!(plan(&unreadable), Plan::Rest(Some(NOW.plus(9_000))));
+    }
+
+    #[test]
+    fn a_days_limit_makes_batches_smaller() {
+        let limited = Purse { daily_limit: Some(Credits(45)), ..purse(1_000) };
+        let facts = Facts { purse: Some(limited), waiting: vec![emails()], ..facts() };
+        assert_eq!(plan(&facts), Plan::Form { action: EMAILS, most: 3, fits: 3 });
+    }
+}

@@ -1,0 +1,149 @@
+//! What the next step of an account's submissions rests on, read without the write lock. Each statement sees what was
+//! committed when it began; a step that was decided on what has changed since changes nothing (`Stale`), and nothing is
+//! bought that the intent's transaction does not allow.
+//!
+//! Jobs that wait for the same thing, cost the same and were refused at the same balance are decided alike: the
+//! oldest is read for all of them. So every one counts, and what is read stays small however many there are.
+
+use sqlx::FromRow;
+
+use crate::domain::credits::Purse;
+use crate::domain::{AccountId, Action, Credits, JobId, Millis};
+use crate::store::accounts::{self, AccountRow};
+use crate::store::credits::{ledger, settlements};
+use crate::store::items::waiting::{self, Kind};
+use crate::store::jobs::{Job, due};
+use crate::store::{Reads, StoreError, sql};
+
+/// Everything that was read.
+pub struct Facts {
+    pub account: AccountRow,
+    pub purse: Option<Purse>,
+    pub has_opening: bool,
+    pub emptied: Option<JobId>,
+    pub ready: Option<Job>,
+    /// Items wait that may travel with `ready`.
+    pub has_company: bool,
+    /// Contacts in queued jobs that wait for nothing, by action.
+    pub claimed: Vec<(Action, u32)>,
+    pub parked: Vec<Parked>,
+    pub waiting: Vec<Kind>,
+    /// Prices as they were seen.
+    pub prices: Vec<(Action, Credits)>,
+    /// Tasks that are polled, by age: see [`polled`].
+    pub polled: [u32; 3],
+}
+
+/// Queued jobs that wait for something and agree in all of this; `id` is the oldest.
+pub struct Parked {
+    pub id: JobId,
+    pub waits_for: String,
+    pub action: Action,
+    pub contacts: u32,
+    pub price: Option<Credits>,
+    pub refused_at: Option<Credits>,
+    pub due_at: Option<Millis>,
+}
+
+/// Reads everything.
+pub async fn read(
+    readers: &Reads,
+    account: &AccountId,
+    older: Older,
+    now: Millis,
+) -> Result<Facts, StoreError> {
+    let ready = due::ready(readers, account, now).await?;
+    let has_company = match &ready {
+        Some(job) => waiting::has_company(readers, account, job.action, job.event_id.as_ref()).await?,
+        None => false,
+    };
+    Ok(Facts {
+        purse: ledger::purse(readers, account, now).await?,
+        has_opening: settlements::has_opening(readers, account).await?,
+        emptied: due::emptied(readers, account).await?,
+        claimed: claimed(readers, account).await?,
+        parked: parked(readers, account).await?,
+        waiting: waiting::kinds(readers, account).await?,
+        prices: ledger::seen_prices(readers, account).await?,
+        polled: polled(readers, account, older, now).await?,
+        account: accounts::read(readers, account).await?,
+        ready,
+        has_company,
+    })
+}
+
+async fn claimed(readers: &Reads, account: &AccountId) -> Result<Vec<(Action, u32)>, StoreError> {
+    let rows: Vec<(String, i64)> = sql::query_as(
+        "select action, sum(contacts) from jobs
+         where state = 'queued' and account = $1 and state_reason is null and failures = 0 group by action",
+    )
+    .bind(account.as_str())
+    .fetch_all(readers)
+    .await?;
+    let known = |(action, contacts): (String, i64)| Some((Action::parse(&action)?, contacts as u32));
+    Ok(rows.into_iter().filter_map(known).collect())
+}
+
+#[derive(FromRow)]
+struct ParkedRow {
+    id: i64,
+    state_reason: String,
+    action: String,
+    contacts: i64,
+    price: Option<i64>,
+    parked_balance: Option<i64>,
+    conflict_due_at: Option<i64>,
+}
+
+async fn parked(readers: &Reads, account: &AccountId) -> Result<Vec<Parked>, StoreError> {
+    let rows: Vec<ParkedRow> = sql::query_as(
+        "select min(id) as id, state_reason, action, contacts, price, parked_balance,
+                case when state_reason = 'conflict' then due_at end as conflict_due_at
+         from jobs where state = 'queued' and account = $1 and state_reason is not null
+         group by 2, 3, 4, 5, 6, 7 order by 1",
+    )
+    .bind(account.as_str())
+    .fetch_all(readers)
+    .await?;
+    let known = |row: ParkedRow| {
+        Some(Parked {
+            id: JobId(row.id),
+            action: Action::parse(&row.action)?,
+            waits_for: row.state_reason,
+            contacts: u32::try_from(row.contacts).unwrap_or(u32::MAX),
+            price: row.price.map(Credits),
+            refused_at: row.parked_balance.map(Credits),
+            due_at: row.conflict_due_at.map(Millis),
+        })
+    };
+    Ok(rows.into_iter().filter_map(known).collect())
+}
+
+/// From when on a task counts as older: so many polls, and one of these ages.
+#[derive(Clone, Copy, Debug)]
+pub struct Older {
+    pub polls: u32,
+    pub ages_ms: [i64; 2],
+}
+
+/// How many tasks are polled: those that are not older, older than the first age, and older than the second.
+pub async fn polled(
+    readers: &Reads,
+    account: &AccountId,
+    older: Older,
+    now: Millis,
+) -> Result<[u32; 3], StoreError> {
+    let [first, second] = older.ages_ms.map(|age_ms| now.plus(-age_ms).0);
+    let (all, old, oldest): (i64, i64, i64) = sql::query_as(
+        "select count(*), coalesce(sum(poll_count >= $2 and coalesce(submitted_at, created_at) <= $3), 0),
+                coalesce(sum(poll_count >= $2 and coalesce(submitted_at, created_at) <= $4), 0)
+         from jobs where state = 'polling' and account = $1",
+    )
+    .bind(account.as_str())
+    .bind(older.polls)
+    .bind(first)
+    .bind(second)
+    .fetch_one(readers)
+    .await?;
+    Ok([all - old, old - oldest, oldest].map(|count| u32::try_from(count).unwrap_or(u32::MAX)))
+}

@@ -1,0 +1,131 @@
+//! What items wait for that are in no job: a key, credits, another day, room for one more task, or their turn.
+//!
+//! The submit pass forms no job of what it cannot buy, so that all of it travels in full batches one day. It notes
+//! on the account what is missing; the rest is computed here as the pass computes it.
+
+use crate::config::Config;
+use crate::domain::job::WaitReason;
+use crate::domain::needs::{Need, Parked};
+use crate::domain::pacing::{self, Ladder};
+use crate::domain::{AccountId, Action, Millis, credits};
+use crate::store::accounts::AccountRow;
+use crate::store::credits::ledger;
+use crate::store::jobs::facts;
+use crate::store::report::requests::Request;
+use crate::store::report::{Time, jobs, metrics, plural};
+use crate::store::{Store, StoreError, accounts};
+use crate::worker::balance::with_limits;
+use crate::worker::people::waits::{Wait, contacts};
+use crate::worker::prices;
+use crate::worker::submit::facts::OLDER;
+
+/// What of a request is in no job yet.
+pub(in crate::worker) async fn waiting(
+    store: &Store,
+    config: &Config,
+    request: &Request,
+    (count, row): (i64, &AccountRow),
+    now: Millis,
+) -> Result<Wait, StoreError> {
+    let (name, subject) = (&request.account, subject(request, count));
+    let account = AccountId::trusted(name.clone());
+    let paused = row.paused_at.map(Time);
+    if paused.is_some() {
+        return Ok(Wait {
+            reason: "paused".to_owned(),
+            what: format!("{subject} not sent: account {name} is paused"),
+            since: paused,
+            unblock: Some(format!("unlockd resume --account {name}")),
+            needs_person: true,
+            ..Wait::default()
+        });
+    }
+    let noted = row.waits_for.as_deref().and_then(WaitReason::parse);
+    let lacks = match noted {
+        Some(reason) => Some(reason),
+        None => lacks(store, config, request, now).await?,
+    };
+    if lacks == Some(WaitReason::InvalidApiKey) && row.refused_key.is_some() {
+        // That the key was refused is said already, and what to do.
+        let (reason, what) = ("invalid_api_key".to_owned(), format!("{subject} not sent before that"));
+        return Ok(Wait { reason, what, needs_person: true, ..Wait::default() });
+    }
+    if let Some(reason) = lacks {
+        let since = row.waits_since.map(Time).or(request.taken_at);
+        return Ok(Wait { since, ..lacking(account, count, reason) });
+    }
+    let blank = Wait { since: request.taken_at, ..Wait::default() };
+    Ok(match tasks_running(store, config, &account, now).await? {
+        Some(tasks) => Wait {
+            reason: "tasks_running".to_owned(),
+            what: format!("{subject} not sent yet: {tasks}"),
+            ..blank
+        },
+        None => Wait {
+            reason: "waiting".to_owned(),
+            what: format!("{subject} waiting, behind what was asked for earlier"),
+            ..blank
+        },
+    })
+}
+
+/// What is missing for one unit of what a request asks for, by the last balance.
+async fn lacks(
+    store: &Store,
+    config: &Config,
+    request: &Request,
+    now: Millis,
+) -> Result<Option<WaitReason>, StoreError> {
+    let account = AccountId::trusted(request.account.clone());
+    let Some(action) = Action::parse(&request.action) else { return Ok(None) };
+    let seen = ledger::seen_price(store.readers(), &account, action).await?;
+    let price = seen.unwrap_or_else(|| prices(config).of(action));
+    let purse = metrics::purse(store, &account, now).await?;
+    Ok(purse.and_then(|purse| credits::lacks(price, &with_limits(purse, config))))
+}
+
+/// The words of every other place that says so.
+fn lacking(account: AccountId, count: i64, reason: WaitReason) -> Wait {
+    let work = Parked { items: count.unsigned_abs(), ..Parked::default() };
+    Wait::for_person(&match reason {
+        WaitReason::InvalidApiKey => Need::NoKey { account },
+        WaitReason::Budget => Need::Budget { account, work },
+        WaitReason::InsufficientCredits | WaitReason::Conflict => Need::Credits { account, work },
+    })
+}
+
+/// That as many tasks run as the rate limit can poll, and which runs longest; `None`: there is room.
+pub(in crate::worker) async fn tasks_running(
+    store: &Store,
+    config: &Config,
+    account: &AccountId,
+    now: Millis,
+) -> Result<Option<String>, StoreError> {
+    let ladder = Ladder::new(&config.polling.steps, config.polling.give_up_after);
+    let rate = accounts::read_rate(store.readers(), account, config.rate_limit.per_minute).await?;
+    let places = pacing::tasks_in_flight(rate.limit(), rate.window_ms(), &ladder);
+    let by_age = facts::polled(store.readers(), account, OLDER, now).await?;
+    if pacing::places_taken(by_age, &ladder) < places {
+        return Ok(None);
+    }
+    let running = plural(by_age.iter().map(|tasks| i64::from(*tasks)).sum(), "task");
+    let longest = jobs::longest_polled(store, account).await?;
+    let names = longest.iter().map(|job| {
+        let task = job.task_id.as_deref().unwrap_or_default();
+        let since = job.submitted_at.unwrap_or(job.created_at);
+        format!("task {task} of job {} since {since}", job.id)
+    });
+    let names = names.collect::<Vec<_>>().join(", ");
+    Ok(Some(format!(
+        "{running} of account {account} run, as many as the rate limit can poll in time; the longest: {names}. A task \
+         that ends makes room, and so does one that has run for 10 minutes, which is polled more rarely"
+    )))
+}
+
+/// What of a request waits: contacts, or the next call of one that has none.
+fn subject(request: &Request, count: i64) -> String {
+    match Action::parse(&request.action).and_then(Action::channel) {
+        Some(_) => contacts(count),
+        None => "its next call is".to_owned(),
+    }
+}

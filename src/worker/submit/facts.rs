@@ -1,0 +1,102 @@
+//! Reads what the next step rests on: rows, prices and limits, and what the gate knows.
+
+use crate::domain::job::WaitReason;
+use crate::domain::submission::{Facts, Parked, Ready, Waiting};
+use crate::domain::{Action, Credits, Millis, pacing};
+use crate::store::StoreError;
+use crate::store::accounts::AccountRow;
+use crate::store::jobs::facts::{self, Facts as Rows, Older};
+use crate::worker::Deps;
+use crate::worker::balance::with_limits;
+use crate::worker::gate::Gate;
+
+/// The tasks that are polled more rarely.
+pub(in crate::worker) const OLDER: Older =
+    Older { polls: pacing::SLOWER_FROM_POLLS, ages_ms: pacing::OLDER_FROM_MS };
+
+/// Reads the facts, and the account's row as it was at that moment. `None`: a person says that the key is good again,
+/// which concerns every pass.
+pub(in crate::worker) async fn read(
+    deps: &Deps,
+    gate: &Gate,
+) -> Result<Option<(Facts, AccountRow)>, StoreError> {
+    let (now, config, ladder) = (deps.clock.now(), deps.config(), deps.ladder());
+    let rows = facts::read(deps.store.readers(), &gate.account, OLDER, now).await?;
+    // `unlockd resume` is another process: it says so in the row.
+    if gate.heed_resume(&rows.account) {
+        return Ok(None);
+    }
+    let taken = pacing::places_taken(rows.polled, &ladder);
+    let facts = Facts {
+        now,
+        has_usable_key: gate.has_usable_key(),
+        is_paused: rows.account.paused_at.is_some(),
+        trouble_until: gate.trouble_until(),
+        no_balance_until: gate.no_balance_until(),
+        tasks_are_full: taken >= gate.tasks_in_flight(&ladder),
+        purse: rows.purse.map(|purse| with_limits(purse, &config)),
+        has_opening: rows.has_opening,
+        batch_size: config.submit.batch_size,
+        emptied: rows.emptied,
+        ready: ready(deps, &rows),
+        claimed: claimed(deps, &rows),
+        parked: parked(deps, &rows),
+        waiting: waiting(deps, gate, &rows),
+    };
+    Ok(Some((facts, rows.account)))
+}
+
+/// What one unit of an action costs: as last seen, else as configured.
+fn price(deps: &Deps, rows: &Rows, action: Action) -> Credits {
+    let seen = rows.prices.iter().find(|(of, _)| *of == action);
+    seen.map_or_else(|| deps.prices().of(action), |(_, price)| *price)
+}
+
+fn ready(deps: &Deps, rows: &Rows) -> Option<Ready> {
+    let job = rows.ready.as_ref()?;
+    let price = price(deps, rows, job.action);
+    Some(Ready {
+        id: job.id,
+        contacts: job.contacts,
+        price,
+        cost: price.times(job.contacts as usize),
+        due_at: job.due_at.unwrap_or_default(),
+        failures: job.failures,
+        is_sorted: deps.sortings().contains_key(&(job.id, job.version)),
+        // One call, one job: a job without contacts has no room for others.
+        has_company: rows.has_company && job.channel().is_some(),
+    })
+}
+
+fn claimed(deps: &Deps, rows: &Rows) -> Credits {
+    let cost = |(action, contacts): &(Action, u32)| price(deps, rows, *action).times(*contacts as usize);
+    rows.claimed.iter().map(cost).sum()
+}
+
+fn parked(deps: &Deps, rows: &Rows) -> Vec<Parked> {
+    let known = |job: &facts::Parked| {
+        // What a precheck said counts when it is more.
+        let price = price(deps, rows, job.action).max(job.price.unwrap_or_default());
+        Some(Parked {
+            id: job.id,
+            waits_for: WaitReason::parse(&job.waits_for)?,
+            cost: price.times(job.contacts as usize),
+            refused_at: job.refused_at,
+            due_at: job.due_at.unwrap_or(Millis(0)),
+        })
+    };
+    rows.parked.iter().filter_map(known).collect()
+}
+
+fn waiting(deps: &Deps, gate: &Gate, rows: &Rows) -> Vec<Waiting> {
+    let looked_up = deps.looked_up();
+    let of = |action| looked_up.get(&(gate.account.clone(), action)).copied().unwrap_or_default();
+    let kinds = rows.waiting.iter().map(|kind| Waiting {
+        action: kind.action,
+        price: price(deps, rows, kind.action),
+        oldest: kind.oldest,
+        // Pages of a search are never had already.
+        is_looked_up: kind.action.is_search() || of(kind.action) >= kind.newest,
+    });
+    kinds.collect()
+}
