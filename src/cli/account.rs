@@ -223,8 +223,8 @@ pub(super) const AUDIT: Columns<9> = Columns {
 pub(super) fn audit_cells(audit: &report::Audit) -> [String; 9] {
     [
         audit.account.clone(),
-        audit.opened_at.clone(),
-        audit.closed_at.clone(),
+        audit.opened_at.to_string(),
+        audit.closed_at.to_string(),
         audit.jobs.to_string(),
         format!("{} to {}", audit.expected_min, audit.expected_max),
         cell(&audit.balance_before),

@@ -204,6 +204,7 @@ async fn write_direct(
 
 fn csv_contact(out: &mut impl Write, contact: &Contact, escapes: bool) -> std::io::Result<()> {
     let (request_id, job_id) = (contact.request_id.to_string(), contact.job_id.map(|id| id.to_string()));
+    let resolved_at = contact.resolved_at.map(|at| at.to_string());
     csv_line(
         out,
         &[
@@ -220,7 +221,7 @@ fn csv_contact(out: &mut impl Write, contact: &Contact, escapes: bool) -> std::i
             contact.source.as_deref(),
             job_id.as_deref(),
             contact.task_id.as_deref(),
-            contact.resolved_at.as_deref(),
+            resolved_at.as_deref(),
         ],
         escapes,
     )

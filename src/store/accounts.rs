@@ -203,7 +203,7 @@ pub async fn save_rate(connection: &mut Tx, account: &AccountId, rate: &Rate) ->
     ensure(connection, account).await?;
     sql::query(
         "update accounts set rate_limit = $2, rate_window_ms = $3, rate_remaining = $4, rate_resets_at = $5,
-                blocked_until = nullif(max(coalesce(blocked_until, 0), coalesce($6, 0)), 0)
+                blocked_until = nullif(greatest(coalesce(blocked_until, 0), coalesce($6, 0)), 0)
          where account = $1",
     )
     .bind(account.as_str())

@@ -64,7 +64,8 @@ pub async fn keep_result(
     sql::query(
         "insert into direct_results (item_id, request_id, credits_used, result, at)
          select i.id, i.request_id,
-                iif(i.id = (select min(id) from items where job_id = $1 and state in ('assigned', 'reading')), $2, 0),
+                case when i.id = (select min(id) from items where job_id = $1 and state in ('assigned', 'reading'))
+                     then $2 else 0 end,
                 $3, $4
          from items i where i.job_id = $1 and i.state in ('assigned', 'reading')
          on conflict (item_id) do nothing",
@@ -80,14 +81,7 @@ pub async fn keep_result(
 
 /// Adds what the event's list says about access to the result of each item that waits for it.
 pub async fn add_to_result(connection: &mut Tx, job_id: JobId, semantics: &str) -> Result<(), StoreError> {
-    sql::query(
-        "update direct_results set result = json_patch(result, $2)
-         where item_id in (select id from items where job_id = $1 and state = 'reading')",
-    )
-    .bind(job_id.0)
-    .bind(semantics)
-    .execute(connection)
-    .await?;
+    sql::query(pairs::ADD_TO_RESULT).bind(job_id.0).bind(semantics).execute(connection).await?;
     Ok(())
 }
 
@@ -134,7 +128,7 @@ pub async fn want_page(connection: &mut Tx, job_id: JobId, page: u32) -> Result<
 /// What the result of a job's call has cost, if it is kept.
 pub async fn credits_used(connection: &mut Tx, job_id: JobId) -> Result<Option<Credits>, StoreError> {
     let credits: Option<i64> = sql::query_scalar(
-        "select sum(d.credits_used) from direct_results d join items i on i.id = d.item_id where i.job_id = $1",
+        "select cast(sum(d.credits_used) as bigint) from direct_results d join items i on i.id = d.item_id where i.job_id = $1",
     )
     .bind(job_id.0)
     .fetch_one(connection)

@@ -1,15 +1,18 @@
 //! One text for each statement, whatever the engine: [`query`], [`query_as`] and [`query_scalar`] take it with `$1`
-//! for its first value, and run it inside a transaction or with the readers.
+//! for its first value, and run it inside a transaction or with the readers. What an engine says otherwise is
+//! written out for it: see [`dialect`].
 //!
 //! The compiler checks for every engine that a value can be bound ([`Bind`]) and that a row can be read
 //! ([`Row`]). Only this file and the rooms of the engines call the driver.
 
+use std::borrow::Cow;
 use std::marker::PhantomData;
 
 use futures_util::stream::BoxStream;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Arguments, Decode, FromRow, Sqlite, Type};
+use sqlx::{Arguments, AssertSqlSafe, Decode, FromRow, SqlSafeStr, SqlStr, Sqlite, Type};
 
+use crate::store::sqlite::dialect;
 use crate::store::tx::{Connection, On, Pool, Reads, Tx};
 
 /// A value as every engine knows it. A null has a type, too.
@@ -110,23 +113,31 @@ impl<R> Statement<R> {
         self.values.push(value.value());
         self
     }
+}
 
-    fn sqlite_values(values: Vec<Value>) -> Result<SqliteArguments, sqlx::Error> {
-        let mut arguments = SqliteArguments::default();
-        for value in values {
-            match value {
-                Value::Integer(number) => arguments.add(number),
-                Value::Text(text) => arguments.add(text),
-            }
-            .map_err(sqlx::Error::Encode)?;
-        }
-        Ok(arguments)
+/// Made of statements of the store only.
+fn sqlite_text(text: &'static str) -> SqlStr {
+    match dialect::sqlite(text) {
+        Cow::Borrowed(text) => text.into_sql_str(),
+        Cow::Owned(text) => AssertSqlSafe(text).into_sql_str(),
     }
+}
+
+fn sqlite_values(values: Vec<Value>) -> Result<SqliteArguments, sqlx::Error> {
+    let mut arguments = SqliteArguments::default();
+    for value in values {
+        match value {
+            Value::Integer(number) => arguments.add(number),
+            Value::Text(text) => arguments.add(text),
+        }
+        .map_err(sqlx::Error::Encode)?;
+    }
+    Ok(arguments)
 }
 
 impl Statement<()> {
     fn sqlite(self) -> Result<sqlx::query::Query<'static, Sqlite, SqliteArguments>, sqlx::Error> {
-        Ok(sqlx::query_with(self.text, Self::sqlite_values(self.values)?))
+        Ok(sqlx::query_with(sqlite_text(self.text), sqlite_values(self.values)?))
     }
 
     pub(in crate::store) async fn execute(self, on: impl Into<On<'_>>) -> Result<Changed, sqlx::Error> {
@@ -137,7 +148,7 @@ impl Statement<()> {
 
 impl<R: Row> Statement<R> {
     fn sqlite_rows(self) -> Result<sqlx::query::QueryAs<'static, Sqlite, R, SqliteArguments>, sqlx::Error> {
-        Ok(sqlx::query_as_with(self.text, Self::sqlite_values(self.values)?))
+        Ok(sqlx::query_as_with(sqlite_text(self.text), sqlite_values(self.values)?))
     }
 
     pub(in crate::store) async fn fetch_all(self, on: impl Into<On<'_>>) -> Result<Vec<R>, sqlx::Error> {

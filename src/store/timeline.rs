@@ -54,7 +54,7 @@ pub async fn of_requests(
     request_ids: &str,
     event: &str,
 ) -> Result<(), StoreError> {
-    sql::query("insert into request_events (at, request_id, event) select $1, value, $3 from json_each($2)")
+    sql::query("insert into request_events (at, request_id, event) select $1, value, $3 from json_ids($2)")
         .bind(at.0)
         .bind(request_ids)
         .bind(event)

@@ -26,6 +26,7 @@ mod outcomes;
 mod overwritten;
 mod privacy;
 mod settlement;
+mod statements;
 mod store;
 mod submission;
 mod support;

@@ -147,46 +147,6 @@ async fn a_process_that_waits_to_take_over_shows_no_figures_of_the_database() {
     town.check().await;
 }
 
-/// Statements of a scrape, as the source has them.
-fn statements() -> Vec<String> {
-    let read = |file: &str| {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-        std::fs::read_to_string(path).expect("readable")
-    };
-    let own = read("src/store/report/metrics.rs");
-    let purse = read("src/store/credits/ledger.rs");
-    let purse = purse.split("pub async fn hold").next().expect("the purse comes first").to_owned();
-    [own, purse]
-        .iter()
-        .flat_map(|text| text.split('"').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>())
-        .filter(|literal| literal.trim_start().starts_with("select"))
-        .collect()
-}
-
-#[tokio::test]
-async fn no_statement_of_a_scrape_reads_a_table_that_grows_from_end_to_end() {
-    let mut town = eventful().await;
-    let statements = statements();
-    assert!(statements.len() >= 6, "{}", statements.len());
-    let partial: Vec<(String,)> =
-        town.all("select name from sqlite_master where type = 'index' and sql like '% where %'").await;
-    let of_what_is_open = |step: &str| partial.iter().any(|(index,)| step.contains(index.as_str()));
-    for statement in statements {
-        let plan: Vec<(i64, i64, i64, String)> = town.all(&format!("explain query plan {statement}")).await;
-        for (.., step) in plan {
-            // Searched without an index, or scanned by one over all rows, is read from end to end, too.
-            let reads_all = match step.split(' ').next() {
-                Some("SCAN") => !of_what_is_open(&step),
-                Some("SEARCH") => !step.contains(" USING "),
-                _ => false,
-            };
-            let small = ["SCAN CONSTANT ROW", "SCAN figures"].contains(&step.as_str());
-            assert!(small || !reads_all, "{step}: {statement}");
-        }
-    }
-    town.check().await;
-}
-
 fn config_file(name: &str) -> String {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name);
     std::fs::read_to_string(path).expect("readable")

@@ -3,7 +3,6 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use sqlx::Row as _;
 use unlockd::domain::booking::Booking;
 use unlockd::domain::{AccountId, Credits, JobId, Millis, RequestId};
 use unlockd::store::credits::booking;

@@ -85,17 +85,10 @@ fn table(look: &Look<'_>, request: i64, rows: &[Contact], revealed: Option<i64>)
                     td { @if let Some(source) = &row.source { (source) } }
                     td { @if let Some(code) = &row.error_code { (visible(code)) } }
                     td .n { @if let Some(job) = row.job_id { a href=(format!("/jobs/{job}")) { (job) } } }
-                    td { @if let Some(at) = &row.resolved_at { (resolved(look, at)) } }
+                    td { @if let Some(at) = row.resolved_at { (moment(at, look.now)) } }
                 } } }
             }
         }
-    }
-}
-
-fn resolved(look: &Look<'_>, at: &str) -> Markup {
-    match at.parse::<jiff::Timestamp>() {
-        Ok(time) => moment(crate::store::report::Time(time.as_millisecond()), look.now),
-        Err(_) => html! { (at) },
     }
 }
 

@@ -75,7 +75,7 @@ pub async fn write(
 /// Gives back whatever is still held for a job, once.
 async fn release(connection: &mut Tx, job: &Job, now: Millis) -> Result<(), StoreError> {
     let held: i64 = sql::query_scalar(
-        "select coalesce(sum(credits), 0) from ledger where job_id = $1 and entry <> 'charge'",
+        "select cast(coalesce(sum(credits), 0) as bigint) from ledger where job_id = $1 and entry <> 'charge'",
     )
     .bind(job.id.0)
     .fetch_one(&mut *connection)
@@ -89,7 +89,7 @@ async fn release(connection: &mut Tx, job: &Job, now: Millis) -> Result<(), Stor
 /// What a job was charged with so far.
 async fn charged(connection: &mut Tx, job_id: JobId) -> Result<Credits, StoreError> {
     let credits: i64 = sql::query_scalar(
-        "select coalesce(sum(credits), 0) from ledger where job_id = $1 and entry = 'charge'",
+        "select cast(coalesce(sum(credits), 0) as bigint) from ledger where job_id = $1 and entry = 'charge'",
     )
     .bind(job_id.0)
     .fetch_one(connection)
@@ -123,7 +123,7 @@ async fn add_to_shares(connection: &mut Tx, shares: &[(RequestId, Credits)]) -> 
         shares.iter().map(|(request_id, credits)| (request_id, credits.bookable())).collect();
     sql::query(
         "update requests set committed_credits = committed_credits + paid.credits
-         from (select value->>0 as id, value->>1 as credits from json_each($1)) as paid
+         from (select json_number(value, 0) as id, json_number(value, 1) as credits from json_rows($1)) as paid
          where requests.id = paid.id",
     )
     .bind(json!(shares).to_string())

@@ -15,13 +15,13 @@ pub async fn purse(
 ) -> Result<Option<Purse>, StoreError> {
     let row: Option<(i64, i64, i64, i64, i64)> = sql::query_as(
         "select s.total, s.asked_at,
-                (select coalesce(sum(credits), 0) from ledger
+                (select cast(coalesce(sum(credits), 0) as bigint) from ledger
                  where entry = 'charge' and account = $1 and at >= s.asked_at),
-                (select coalesce(sum(l.credits), 0) from ledger l
+                (select cast(coalesce(sum(l.credits), 0) as bigint) from ledger l
                  where l.entry <> 'charge' and l.job_id in
                      (select id from jobs where state = 'submitting' and account = $1
                       union all select id from jobs where state = 'in_doubt' and account = $1)),
-                (select coalesce(sum(credits), 0) from ledger
+                (select cast(coalesce(sum(credits), 0) as bigint) from ledger
                  where entry = 'charge' and account = $1 and at >= $2)
          from balance_snapshots s where s.account = $1 order by s.id desc limit 1",
     )
@@ -49,7 +49,7 @@ pub async fn opening_balance(
     account: &AccountId,
 ) -> Result<Option<Credits>, StoreError> {
     let credits: Option<i64> = sql::query_scalar(
-        "select s.total - (select coalesce(sum(l.credits), 0) from ledger l
+        "select s.total - (select cast(coalesce(sum(l.credits), 0) as bigint) from ledger l
                            where l.entry = 'charge' and l.account = $1 and l.at >= s.taken_at
                              and exists (select 1 from attempts a
                                          where a.job_id = l.job_id and a.started_at >= s.taken_at))

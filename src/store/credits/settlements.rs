@@ -34,7 +34,8 @@ pub async fn open_window(connection: &mut Tx, account: &AccountId, now: Millis) 
 /// the stretch before it ended.
 pub async fn has_opening(readers: &Reads, account: &AccountId) -> Result<bool, StoreError> {
     Ok(sql::query_scalar(
-        "with newest as (select closed_at, max(coalesce(opening_snapshot, 0), coalesce(closing_snapshot, 0)) as snapshot
+        "with newest as (select closed_at,
+                                greatest(coalesce(opening_snapshot, 0), coalesce(closing_snapshot, 0)) as snapshot
                          from windows where account = $1 order by id desc limit 1)
          select exists (select 1 from newest where closed_at is null)
              or exists (select 1 from balance_snapshots where account = $1 and cause = 'before_submission'
@@ -80,9 +81,9 @@ pub struct Window {
 pub async fn read_window(connection: &mut Tx, account: &AccountId) -> Result<Option<Window>, StoreError> {
     Ok(sql::query_as(
         "select w.id, w.opened_at, w.opening_snapshot, w.balance_before,
-                coalesce(sum(j.state in ('submitting', 'polling')
-                    or (j.state = 'in_doubt' and j.state_reason <> 'needs_decision')), 0) as running,
-                coalesce(sum(j.state = 'in_doubt' and j.state_reason = 'needs_decision'), 0) as undecided,
+                count(*) filter (where j.state in ('submitting', 'polling')
+                    or (j.state = 'in_doubt' and j.state_reason <> 'needs_decision')) as running,
+                count(*) filter (where j.state = 'in_doubt' and j.state_reason = 'needs_decision') as undecided,
                 count(j.id) as jobs, max(j.finished_at) as last_end
          from windows w left join jobs j on j.window_id = w.id
          where w.account = $1 and w.closed_at is null group by w.id",
@@ -115,12 +116,13 @@ pub async fn charges_of_window(
         "select j.action, coalesce(j.price, 0), coalesce(j.lowest_price, j.price, 0),
                 (select count(distinct i.personnel_id) from items i
                  where i.job_id = j.id and j.state <> 'lost'
-                   and ((i.outcome in ('delivered', 'no_value') and i.source is not 'profile')
+                   and ((i.outcome in ('delivered', 'no_value') and i.source is distinct from 'profile')
                         -- An event that is paid for by its own word, and whose list is not read yet.
                         or (i.state = 'reading' and exists (select 1 from direct_results d
                                                             where d.item_id = i.id and d.credits_used > 0)))),
-                coalesce((select sum(l.credits) from ledger l where l.job_id = j.id and l.entry = 'charge'), 0)
-                + iif(j.state = 'in_doubt' and j.state_reason <> 'carried_out', j.cost, 0),
+                (select cast(coalesce(sum(l.credits), 0) as bigint) from ledger l
+                 where l.job_id = j.id and l.entry = 'charge')
+                + case when j.state = 'in_doubt' and j.state_reason <> 'carried_out' then j.cost else 0 end,
                 j.state in ('lost', 'in_doubt')
          from jobs j where j.window_id = $1",
     )
@@ -199,17 +201,17 @@ pub async fn charged_by_others(
                          from jobs j, opening o
                          where j.window_id = (select window_id from jobs where id = $2) and j.account = $1
                            and j.id <> $2 and (j.finished_at is null or j.finished_at >= o.asked_at))
-         select coalesce(sum(iif(is_later, min(charged, price * unlocked), 0)), 0),
-                coalesce(sum(charged), 0), coalesce(sum(held), 0)
+         select cast(coalesce(sum(case when is_later then least(charged, price * unlocked) end), 0) as bigint),
+                cast(coalesce(sum(charged), 0) as bigint), cast(coalesce(sum(held), 0) as bigint)
          from (select price, is_later,
                       (select count(distinct i.personnel_id) from items i
                        where i.job_id = others.id and i.outcome in ('delivered', 'no_value')) as unlocked,
-                      coalesce((select sum(l.credits) from ledger l
-                                where l.job_id = others.id and l.entry = 'charge'
-                                  and l.at >= iif(is_later, $3, asked_at)), 0) as charged,
-                      coalesce((select sum(l.credits) from ledger l
-                                where l.job_id = others.id and l.entry <> 'charge'), 0) as held
-               from others)",
+                      (select cast(coalesce(sum(l.credits), 0) as bigint) from ledger l
+                       where l.job_id = others.id and l.entry = 'charge'
+                         and l.at >= case when is_later then $3 else asked_at end) as charged,
+                      (select cast(coalesce(sum(l.credits), 0) as bigint) from ledger l
+                       where l.job_id = others.id and l.entry <> 'charge') as held
+               from others) as booked",
     )
     .bind(account.as_str())
     .bind(job_id.0)

@@ -76,11 +76,11 @@ impl From<&InboxRow> for RawRow {
 macro_rules! select_rows {
     ($rest:literal) => {
         concat!(
-            "select id, cast(account as blob) as account, cast(action as blob) as action, \
-             cast(event_id as blob) as event_id, cast(personnel_ids as blob) as personnel_ids, \
-             cast(task_id as blob) as task_id, cast(query as blob) as query, \
-             cast(substr(reference, 1, 1001) as blob) as reference, \
-             cast(substr(dedupe_key, 1, 201) as blob) as dedupe_key, max_pages, max_credits, approved, created_at from inbox ",
+            "select id, bytes_of(account) as account, bytes_of(action) as action, \
+             bytes_of(event_id) as event_id, bytes_of(personnel_ids) as personnel_ids, \
+             bytes_of(task_id) as task_id, bytes_of(query) as query, \
+             bytes_of(substr(reference, 1, 1001)) as reference, \
+             bytes_of(substr(dedupe_key, 1, 201)) as dedupe_key, max_pages, max_credits, approved, created_at from inbox ",
             $rest
         )
     };
@@ -128,7 +128,7 @@ pub async fn forgotten_rows(store: &Store) -> Result<Vec<InboxRow>, StoreError> 
             .fetch_all(&store.inbox_readers)
             .await?;
     let missing: Vec<i64> =
-        sql::query_scalar("select value from json_each($1) where value not in (select id from requests)")
+        sql::query_scalar("select value from json_ids($1) as taken where not exists (select 1 from requests where id = taken.value)")
             .bind(json!(ids).to_string())
             .fetch_all(store.readers())
             .await?;
@@ -137,7 +137,7 @@ pub async fn forgotten_rows(store: &Store) -> Result<Vec<InboxRow>, StoreError> 
 
 /// The rows with these ids.
 pub async fn rows(store: &Store, ids: &[i64]) -> Result<Vec<InboxRow>, StoreError> {
-    Ok(sql::query_as(select_rows!("where id in (select value from json_each($1)) order by id"))
+    Ok(sql::query_as(select_rows!("where id in (select value from json_ids($1)) order by id"))
         .bind(json!(ids).to_string())
         .fetch_all(&store.inbox_readers)
         .await?)
@@ -192,8 +192,10 @@ pub async fn bring_up(store: &Store, behind: &[Behind]) -> Result<(), StoreError
             Box::pin(async move {
                 sql::query(
                     "update requests
-                     set inbox_is_behind = requests.status <> shown.status or requests.quoted_credits <> shown.quote
-                     from (select value->>0 as id, value->>1 as status, value->>3 as quote from json_each($1)) as shown
+                     set inbox_is_behind = case when requests.status <> shown.status
+                                                  or requests.quoted_credits <> shown.quote then 1 else 0 end
+                     from (select json_number(value, 0) as id, json_text(value, 1) as status,
+                                  json_number(value, 3) as quote from json_rows($1)) as shown
                      where requests.id = shown.id",
                 )
                 .bind(rows)
@@ -210,13 +212,15 @@ pub async fn bring_up(store: &Store, behind: &[Behind]) -> Result<(), StoreError
 async fn show(connection: &mut Tx, rows: String) -> Result<(), StoreError> {
     by_worker(&mut *connection, true).await?;
     sql::query(
-        "update inbox set status = new.status, reason = new.reason, quoted_credits = new.quoted_credits,
-                finished_at = new.finished_at,
-                dedupe_key = case new.status when 'rejected' then null else inbox.dedupe_key end,
-                approved = case when new.resets_approval = 1 then 0 else inbox.approved end
-         from (select value->>0 as id, value->>1 as status, value->>2 as reason, value->>3 as quoted_credits,
-                      value->>4 as finished_at, value->>5 as resets_approval from json_each($1)) as new
-         where inbox.id = new.id and inbox.id not in (select id from inbox_written)",
+        "update inbox set status = shown.status, reason = shown.reason, quoted_credits = shown.quoted_credits,
+                finished_at = shown.finished_at,
+                dedupe_key = case shown.status when 'rejected' then null else inbox.dedupe_key end,
+                approved = case when shown.resets_approval = 1 then 0 else inbox.approved end
+         from (select json_number(value, 0) as id, json_text(value, 1) as status, json_text(value, 2) as reason,
+                      json_number(value, 3) as quoted_credits, json_number(value, 4) as finished_at,
+                      json_number(value, 5) as resets_approval
+               from json_rows($1)) as shown
+         where inbox.id = shown.id and inbox.id not in (select id from inbox_written)",
     )
     .bind(rows)
     .execute(&mut *connection)
@@ -250,14 +254,5 @@ pub async fn reject(store: &Store, id: i64, reason: String, now: Millis) -> Resu
 
 /// A number that changes when another program commits to the inbox or the state.
 pub async fn data_version(store: &Store) -> Result<(i64, i64), StoreError> {
-    let version = |writer: crate::store::Writer| async move {
-        writer
-            .write(|connection| {
-                Box::pin(async move {
-                    Ok(sql::query_scalar::<i64>("pragma data_version").fetch_one(connection).await?)
-                })
-            })
-            .await
-    };
-    Ok((version(store.writer.clone()).await?, version(store.inbox.clone()).await?))
+    Ok((store.writer.data_version().await?, store.inbox.data_version().await?))
 }

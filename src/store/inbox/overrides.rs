@@ -53,7 +53,7 @@ pub async fn looked_at(store: &Store, written: &[Written]) -> Result<(), StoreEr
             Box::pin(async move {
                 sql::query(
                     "delete from inbox_written
-                     where (id, times) in (select value->>0, value->>1 from json_each($1))",
+                     where (id, times) in (select json_number(value, 0), json_number(value, 1) from json_rows($1))",
                 )
                 .bind(rows)
                 .execute(connection)

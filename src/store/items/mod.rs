@@ -40,7 +40,7 @@ pub async fn finish(
     let ids: Vec<&PersonnelId> = outcomes.iter().map(|(id, _)| id).collect();
     let rows = sql::query_as(select_items!(
         "where job_id = $1 and state in ('assigned', 'reading')
-           and personnel_id in (select value from json_each($2))"
+           and personnel_id in (select value from json_words($2))"
     ))
     .bind(job_id.0)
     .bind(json!(ids).to_string())
@@ -73,7 +73,7 @@ async fn keep_values(
     }
     sql::query(
         "insert into contact_values (item_id, value, stored_at)
-         select value->>0, value->>1, $2 from json_each($1)",
+         select json_number(value, 0), json_text(value, 1), $2 from json_rows($1)",
     )
     .bind(json!(values).to_string())
     .bind(now.0)
@@ -110,7 +110,7 @@ pub async fn add_named(
     sql::query(
         "insert into items (request_id, account, action, event_id, personnel_id, state, job_id)
          select r.id, r.account, r.action, r.event_id, value, $4, $2
-         from json_each($3), requests r where r.id = $1 and true
+         from json_words($3), requests r where r.id = $1
          on conflict (request_id, personnel_id) do nothing",
     )
     .bind(request_id.0)

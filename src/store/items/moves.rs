@@ -78,16 +78,18 @@ pub(in crate::store) async fn save(
     }
     let rows: Vec<_> = moved.iter().map(|one| one.row(now)).collect();
     let result = sql::query(
-        "with new as materialized (
-             select value->>0 as id, value->>1 as was, value->>2 as state, value->>3 as state_reason,
-                    value->>4 as reason_since, value->>5 as job_id, value->>6 as read_at, value->>7 as reads,
-                    value->>8 as outcome, value->>9 as error_code, value->>10 as source, value->>11 as resolved_at
-             from json_each($1))
-         update items set state = new.state, state_reason = new.state_reason, reason_since = new.reason_since,
-                job_id = new.job_id, read_at = new.read_at, reads = new.reads, outcome = new.outcome,
-                error_code = new.error_code, source = new.source, resolved_at = new.resolved_at
-         from new
-         where items.id = new.id and items.state = new.was",
+        "with moved as materialized (
+             select json_number(value, 0) as id, json_text(value, 1) as was, json_text(value, 2) as state,
+                    json_text(value, 3) as state_reason, json_number(value, 4) as reason_since,
+                    json_number(value, 5) as job_id, json_number(value, 6) as read_at, json_number(value, 7) as reads,
+                    json_text(value, 8) as outcome, json_text(value, 9) as error_code, json_text(value, 10) as source,
+                    json_number(value, 11) as resolved_at
+             from json_rows($1))
+         update items set state = moved.state, state_reason = moved.state_reason, reason_since = moved.reason_since,
+                job_id = moved.job_id, read_at = moved.read_at, reads = moved.reads, outcome = moved.outcome,
+                error_code = moved.error_code, source = moved.source, resolved_at = moved.resolved_at
+         from moved
+         where items.id = moved.id and items.state = moved.was",
     )
     .bind(json!(rows).to_string())
     .execute(connection)

@@ -55,7 +55,7 @@ pub async fn paid_in_vain(
 ) -> Result<Vec<PersonnelId>, StoreError> {
     let ids: Vec<String> = sql::query_scalar(
         "select distinct personnel_id from items
-         where personnel_id in (select value from json_each($3)) and account = $1 and action = $2
+         where personnel_id in (select value from json_words($3)) and account = $1 and action = $2
            and outcome in ('no_value', 'unresolved', 'lost', 'expired') and resolved_at > $4
            and exists (select 1 from ledger l where l.job_id = items.job_id and l.entry = 'charge')",
     )
@@ -85,8 +85,8 @@ pub async fn had_or_in_flight(
     contacts_json: String,
 ) -> Result<Vec<Known>, StoreError> {
     Ok(sql::query_as(
-        "select personnel_id, min(state <> 'done') as in_flight from items
-         where personnel_id in (select value from json_each($3)) and account = $1 and action = $2
+        "select personnel_id, count(*) filter (where state = 'done') = 0 as in_flight from items
+         where personnel_id in (select value from json_words($3)) and account = $1 and action = $2
            and (state in ('assigned', 'reading')
                 or exists (select 1 from contact_values v where v.item_id = items.id and v.is_erased = 0))
          group by personnel_id",

@@ -33,7 +33,7 @@ pub async fn to_reading(
     let reasons: HashMap<&PersonnelId, Why> = contacts.iter().map(|(id, why)| (id, *why)).collect();
     let ids: Vec<&PersonnelId> = contacts.iter().map(|(id, _)| id).collect();
     let rows = sql::query_as(select_items!(
-        "where job_id = $1 and state = 'assigned' and personnel_id in (select value from json_each($2))"
+        "where job_id = $1 and state = 'assigned' and personnel_id in (select value from json_words($2))"
     ))
     .bind(job_id.0)
     .bind(json!(ids).to_string())

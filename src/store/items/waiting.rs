@@ -125,7 +125,7 @@ pub async fn waiting_contacts(
 ) -> Result<Vec<PersonnelId>, StoreError> {
     let ids: Vec<String> = sql::query_scalar(
         "select personnel_id from items
-         where state = 'waiting' and account = $1 and action = $2 and event_id is $3 order by id limit $4",
+         where state = 'waiting' and account = $1 and action = $2 and event_id is not distinct from $3 order by id limit $4",
     )
     .bind(account.as_str())
     .bind(group.action.as_str())
@@ -151,10 +151,10 @@ pub async fn serve_from_store(
          from (select i.personnel_id, max(v.value) as value
                from items i join contact_values v on v.item_id = i.id and v.is_erased = 0
                where i.account = $1 and i.action = $2
-                 and i.personnel_id in (select value from json_each($3))
+                 and i.personnel_id in (select value from json_words($3))
                group by i.personnel_id) as had
-         cross join items w on w.personnel_id = had.personnel_id and w.account = $1 and w.action = $2
-         where w.state = 'waiting'",
+         cross join items w
+         where w.personnel_id = had.personnel_id and w.account = $1 and w.action = $2 and w.state = 'waiting'",
     )
     .bind(account.as_str())
     .bind(channel.action().as_str())
@@ -163,7 +163,7 @@ pub async fn serve_from_store(
     .execute(&mut *connection)
     .await?;
     let rows = sql::query_as(select_items!(
-        "where account = $1 and action = $2 and personnel_id in (select value from json_each($3))
+        "where account = $1 and action = $2 and personnel_id in (select value from json_words($3))
            and state = 'waiting' and exists (select 1 from contact_values v where v.item_id = items.id)"
     ))
     .bind(account.as_str())
@@ -191,7 +191,7 @@ pub async fn join_in_flight(
 ) -> Result<usize, StoreError> {
     let rows = sql::query_as(select_items!(
         "where account = $1 and action = $2 and state in ('assigned', 'reading')
-           and personnel_id in (select value from json_each($3))"
+           and personnel_id in (select value from json_words($3))"
     ))
     .bind(account.as_str())
     .bind(action.as_str())
@@ -238,7 +238,7 @@ async fn waiting(
     }
     let rows = sql::query_as(select_items!(
         "where state = 'waiting' and account = $1 and action = $2
-           and personnel_id in (select value from json_each($3))"
+           and personnel_id in (select value from json_words($3))"
     ))
     .bind(account.as_str())
     .bind(action.as_str())

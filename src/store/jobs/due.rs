@@ -47,7 +47,7 @@ pub async fn ready(
 ) -> Result<Option<Job>, StoreError> {
     let row: Option<Row> = sql::query_as(select_jobs!(
         "where state = 'queued' and account = $1 and state_reason is null
-         order by max(coalesce(due_at, 0), $2), failures, id limit 1"
+         order by greatest(coalesce(due_at, 0), $2), failures, id limit 1"
     ))
     .bind(account.as_str())
     .bind(now.0)

@@ -109,7 +109,7 @@ macro_rules! select_jobs {
     ($rest:literal) => {
         concat!(
             "select id, account, action, event_id, task_id, state, state_reason, poll_count, next_poll_at, \
-             created_at, submitted_at, finished_at, version, adopted, contacts, due_at, failures, looks, \
+             created_at, submitted_at, finished_at, version, adopted = 1 as adopted, contacts, due_at, failures, looks, \
              no_effect_looks, evidence, doubt_since, parked_balance, price, lowest_price, cost, window_id \
              from jobs ",
             $rest

@@ -257,8 +257,8 @@ pub async fn holds_exactly(
     contacts: &[PersonnelId],
 ) -> Result<bool, StoreError> {
     let (all, among): (i64, i64) = sql::query_as(
-        "select count(*), coalesce(sum(personnel_id in (select value from json_each($2))), 0)
-         from (select distinct personnel_id from items where job_id = $1 and state = 'assigned')",
+        "select count(*), count(*) filter (where personnel_id in (select value from json_words($2)))
+         from (select distinct personnel_id from items where job_id = $1 and state = 'assigned') as held",
     )
     .bind(id.0)
     .bind(super::items::json_ids(contacts))

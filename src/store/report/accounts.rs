@@ -62,7 +62,7 @@ pub async fn read(
     let purse = ledger::purse(store.readers(), account, now).await?;
     let purse = purse.map(|purse| Purse { min_balance: limits.min_balance, ..purse });
     let (in_doubt, expired_jobs): (i64, i64) = sql::query_as(
-        "select (select coalesce(sum(cost), 0) from jobs where state = 'in_doubt' and account = $1
+        "select (select cast(coalesce(sum(cost), 0) as bigint) from jobs where state = 'in_doubt' and account = $1
                    and state_reason <> 'carried_out'),
                 (select count(*) from jobs where state = 'expired' and account = $1)",
     )

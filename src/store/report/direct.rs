@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use sqlx::FromRow;
 
 use crate::store::report::export::Wanted;
+use crate::store::sqlite::pairs;
 use crate::store::{Store, StoreError, sql};
 
 #[derive(FromRow)]
@@ -84,17 +85,20 @@ pub struct Summary {
 
 /// Sums up what a request of a direct action brought; `None` for one that asks for contacts.
 pub async fn summary(store: &Store, request_id: i64) -> Result<Option<Summary>, StoreError> {
-    Ok(sql::query_as(
-        "select outcome, credits_used,
-                iif(json_type(result) = 'array', json_array_length(result), null) as found,
-                cast(result ->> '$.event.name' as text) as event_name,
-                cast(result ->> '$.accessMode' as text) as access_mode,
-                cast(result ->> '$.counts.visibleTotal' as integer) as people
-         from action_results where request_id = $1",
-    )
-    .bind(request_id)
-    .fetch_optional(store.readers())
-    .await?)
+    Ok(sql::query_as(pairs::SUM_UP_RESULT).bind(request_id).fetch_optional(store.readers()).await?)
+}
+
+macro_rules! select_results {
+    ($rest:literal) => {
+        concat!(
+            "select a.request_id, a.reference, a.account, a.action, a.event_id, a.query, a.outcome, a.credits_used, \
+             a.result, a.resolved_at from action_results a where a.request_id > $1 \
+             and ($2 is null or exists (select 1 from requests r where r.id = a.request_id and r.finished_at >= $2)) \
+             and case when $3 is null then a.outcome <> 'pending' \
+             else a.outcome in (select value from json_words($3)) end ",
+            $rest
+        )
+    };
 }
 
 /// The next results after a request, in the order of the requests.
@@ -104,20 +108,15 @@ pub async fn page(
     after: i64,
     limit: u32,
 ) -> Result<Vec<ActionResult>, StoreError> {
-    let rows: Vec<Row> = sql::query_as(
-        "select a.request_id, a.reference, a.account, a.action, a.event_id, a.query, a.outcome, a.credits_used,
-                a.result, a.resolved_at
-         from action_results a join requests r on r.id = a.request_id
-         where a.request_id > $1 and ($2 is null or a.request_id = $2) and ($3 is null or r.finished_at >= $3)
-           and iif($4 is null, a.outcome <> 'pending', a.outcome in (select value from json_each($4)))
-         order by a.request_id limit $5",
-    )
-    .bind(after)
-    .bind(wanted.request_id)
-    .bind(wanted.since.map(|at| at.0))
-    .bind(wanted.outcomes.as_deref())
-    .bind(limit)
-    .fetch_all(store.readers())
-    .await?;
+    let page = match wanted.request_id {
+        Some(_) => sql::query_as::<Row>(select_results!("and a.request_id = $4 limit $5")),
+        None => sql::query_as(select_results!("order by a.request_id limit $4")),
+    };
+    let page = page.bind(after).bind(wanted.since.map(|at| at.0)).bind(wanted.outcomes.as_deref());
+    let page = match wanted.request_id {
+        Some(id) => page.bind(id),
+        None => page,
+    };
+    let rows = page.bind(limit).fetch_all(store.readers()).await?;
     Ok(rows.into_iter().map(ActionResult::from).collect())
 }

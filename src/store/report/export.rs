@@ -7,6 +7,7 @@ use serde::Serialize;
 use sqlx::FromRow;
 
 use crate::domain::{Millis, PersonnelId};
+use crate::store::report::Time;
 use crate::store::{Store, StoreError, sql};
 
 /// A row of the view `contact_outcomes`.
@@ -27,7 +28,7 @@ pub struct Contact {
     pub source: Option<String>,
     pub job_id: Option<i64>,
     pub task_id: Option<String>,
-    pub resolved_at: Option<String>,
+    pub resolved_at: Option<Time>,
 }
 
 /// Which contacts are wanted.
@@ -40,6 +41,28 @@ pub struct Wanted {
     pub outcomes: Option<String>,
 }
 
+/// Items that one read looks at when neither a request nor a person is named: however few of them are wanted, it
+/// stays short.
+const IDS_AT_ONCE: i64 = 20_000;
+
+// The columns of the view, and the key to go on from.
+macro_rules! select_contacts {
+    ($rest:literal) => {
+        concat!(
+            "select i.id as item_id, i.request_id, r.reference, i.account, i.action, i.event_id, i.personnel_id, \
+             i.outcome, case when i.action = 'unlock_contact_emails' then v.value end as email, \
+             case when i.action = 'unlock_contact_phones' then v.value end as phone, \
+             i.error_code, i.source, i.job_id, j.task_id, i.resolved_at \
+             from items i join requests r on r.id = i.request_id left join jobs j on j.id = i.job_id \
+             left join contact_values v on v.item_id = i.id and v.is_erased = 0 \
+             where i.action in ('unlock_contact_emails', 'unlock_contact_phones') and i.id > $1 \
+             and ($2 is null or i.resolved_at >= $2) and case when $3 is null then i.outcome <> 'pending' \
+             else i.outcome in (select value from json_words($3)) end ",
+            $rest
+        )
+    };
+}
+
 /// The next contacts after `item_id`, in the order in which they were asked for.
 pub async fn page(
     store: &Store,
@@ -47,26 +70,49 @@ pub async fn page(
     item_id: i64,
     limit: u32,
 ) -> Result<Vec<Contact>, StoreError> {
-    // The columns of the view, and the key to go on from.
-    Ok(sql::query_as(
-        "select i.id as item_id, i.request_id, r.reference, i.account, i.action, i.event_id, i.personnel_id, i.outcome,
-                iif(i.action = 'unlock_contact_emails', v.value, null) as email,
-                iif(i.action = 'unlock_contact_phones', v.value, null) as phone, i.error_code, i.source, i.job_id, j.task_id,
-                strftime('%Y-%m-%dT%H:%M:%fZ', i.resolved_at / 1000.0, 'unixepoch') as resolved_at
-         from items i join requests r on r.id = i.request_id left join jobs j on j.id = i.job_id
-         left join contact_values v on v.item_id = i.id and v.is_erased = 0
-         where i.id > $1 and i.action in ('unlock_contact_emails', 'unlock_contact_phones')
-           and ($2 is null or i.request_id = $2) and ($3 is null or i.resolved_at >= $3)
-           and iif($4 is null, i.outcome <> 'pending', i.outcome in (select value from json_each($4)))
-           and ($6 is null or i.personnel_id = $6)
-         order by i.id limit $5",
-    )
-    .bind(item_id)
-    .bind(wanted.request_id)
-    .bind(wanted.since.map(|at| at.0))
-    .bind(wanted.outcomes.as_deref())
-    .bind(limit)
-    .bind(wanted.personnel_id.as_ref().map(PersonnelId::as_str))
-    .fetch_all(store.readers())
-    .await?)
+    let personnel_id = wanted.personnel_id.as_ref().map(PersonnelId::as_str);
+    let of_one = match (wanted.request_id, personnel_id) {
+        (Some(request_id), _) => sql::query_as(select_contacts!(
+            "and i.request_id = $4 and ($5 is null or i.personnel_id = $5) order by i.id limit $6"
+        ))
+        .bind(item_id)
+        .bind(wanted.since.map(|at| at.0))
+        .bind(wanted.outcomes.as_deref())
+        .bind(request_id)
+        .bind(personnel_id),
+        (None, Some(personnel_id)) => {
+            sql::query_as(select_contacts!("and i.personnel_id = $4 order by i.id limit $5"))
+                .bind(item_id)
+                .bind(wanted.since.map(|at| at.0))
+                .bind(wanted.outcomes.as_deref())
+                .bind(personnel_id)
+        }
+        (None, None) => return page_of_all(store, wanted, item_id, limit).await,
+    };
+    Ok(of_one.bind(limit).fetch_all(store.readers()).await?)
+}
+
+async fn page_of_all(
+    store: &Store,
+    wanted: &Wanted,
+    item_id: i64,
+    limit: u32,
+) -> Result<Vec<Contact>, StoreError> {
+    let newest: Option<i64> =
+        sql::query_scalar("select max(id) from items").fetch_one(store.readers()).await?;
+    let (mut found, mut after, newest) = (Vec::new(), item_id, newest.unwrap_or_default());
+    while found.len() < limit as usize && after < newest {
+        let up_to = after.saturating_add(IDS_AT_ONCE);
+        let page: Vec<Contact> = sql::query_as(select_contacts!("and i.id <= $4 order by i.id limit $5"))
+            .bind(after)
+            .bind(wanted.since.map(|at| at.0))
+            .bind(wanted.outcomes.as_deref())
+            .bind(up_to)
+            .bind(limit - found.len() as u32)
+            .fetch_all(store.readers())
+            .await?;
+        found.extend(page);
+        after = up_to;
+    }
+    Ok(found)
 }

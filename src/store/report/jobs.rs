@@ -36,7 +36,7 @@ pub struct Job {
 macro_rules! select_jobs {
     ($rest:literal) => {
         concat!(
-            "select id, account, action, event_id, task_id, state, state_reason, contacts, cost, adopted, poll_count, \
+            "select id, account, action, event_id, task_id, state, state_reason, contacts, cost, adopted = 1 as adopted, poll_count, \
              next_poll_at, due_at, failures, looks, evidence, doubt_since, created_at, submitted_at, finished_at \
              from jobs ",
             $rest
@@ -46,11 +46,20 @@ macro_rules! select_jobs {
 
 /// The newest jobs, newest first; `state` keeps those that are in it.
 pub async fn list(store: &Store, state: Option<&str>, limit: u32) -> Result<Vec<Job>, StoreError> {
-    Ok(sql::query_as(select_jobs!("where $1 is null or state = $1 order by id desc limit $2"))
-        .bind(state)
-        .bind(limit)
-        .fetch_all(store.readers())
-        .await?)
+    // Open ones and ended ones have each an index.
+    let newest = match state {
+        None => sql::query_as(select_jobs!("order by id desc limit $1")),
+        Some(state) => sql::query_as(select_jobs!(
+            "where id in (select id from (select id from jobs where state = $1 and finished_at is null
+                                          order by id desc limit $2) as open_ones
+                          union all
+                          select id from (select id from jobs where state = $1 and finished_at is not null
+                                          order by id desc limit $2) as ended)
+             order by id desc limit $2"
+        ))
+        .bind(state),
+    };
+    Ok(newest.bind(limit).fetch_all(store.readers()).await?)
 }
 
 /// A job that is not finished, with how far its contacts are.
@@ -66,7 +75,7 @@ pub struct OpenJob {
 macro_rules! select_open_jobs {
     ($rest:literal) => {
         concat!(
-            "select id, account, action, event_id, task_id, state, state_reason, contacts, cost, adopted, poll_count, \
+            "select id, account, action, event_id, task_id, state, state_reason, contacts, cost, adopted = 1 as adopted, poll_count, \
              next_poll_at, due_at, failures, looks, evidence, doubt_since, created_at, submitted_at, finished_at, \
              (select count(distinct personnel_id) from items where job_id = jobs.id and state = 'done') as settled, \
              (select count(distinct personnel_id) from items where job_id = jobs.id and outcome = 'delivered') \

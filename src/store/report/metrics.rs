@@ -48,7 +48,7 @@ pub async fn waiting(store: &Store) -> Result<Waiting, StoreError> {
     .fetch_one(&store.inbox_readers)
     .await?;
     let (requests_open, approvals): (i64, i64) = sql::query_as(
-        "select count(*), coalesce(sum(status = 'awaiting_approval'), 0) from requests where finished_at is null",
+        "select count(*), count(*) filter (where status = 'awaiting_approval') from requests where finished_at is null",
     )
     .fetch_one(store.readers())
     .await?;

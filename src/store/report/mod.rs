@@ -203,8 +203,8 @@ pub async fn demo_outcomes(store: &Store) -> Result<Vec<ContactOutcome>, StoreEr
 #[derive(Clone, Debug, PartialEq, Eq, FromRow, serde::Serialize)]
 pub struct Audit {
     pub account: String,
-    pub opened_at: String,
-    pub closed_at: String,
+    pub opened_at: Time,
+    pub closed_at: Time,
     pub jobs: i64,
     pub expected_min: i64,
     pub expected_max: i64,
@@ -219,7 +219,7 @@ pub async fn audits(store: &Store) -> Result<Vec<Audit>, StoreError> {
     Ok(sql::query_as(
         "select account, opened_at, closed_at, jobs, expected_min, expected_max, balance_before, balance_after,
                 spent, verdict
-         from credit_audit order by closed_at",
+         from windows where closed_at is not null order by closed_at",
     )
     .fetch_all(store.readers())
     .await?)
@@ -228,13 +228,10 @@ pub async fn audits(store: &Store) -> Result<Vec<Audit>, StoreError> {
 /// The settlements that jobs were part of, oldest first.
 pub async fn audits_of(store: &Store, jobs: &[i64]) -> Result<Vec<Audit>, StoreError> {
     Ok(sql::query_as(
-        "select account,
-                strftime('%Y-%m-%dT%H:%M:%fZ', opened_at / 1000.0, 'unixepoch') as opened_at,
-                strftime('%Y-%m-%dT%H:%M:%fZ', closed_at / 1000.0, 'unixepoch') as closed_at,
-                jobs, expected_min, expected_max, balance_before, balance_after, spent, verdict
+        "select account, opened_at, closed_at, jobs, expected_min, expected_max, balance_before, balance_after, spent, verdict
          from windows
          where closed_at is not null
-           and id in (select window_id from jobs where id in (select value from json_each($1)))
+           and id in (select window_id from jobs where id in (select value from json_ids($1)))
          order by closed_at",
     )
     .bind(serde_json::json!(jobs).to_string())

@@ -21,7 +21,7 @@ pub async fn open_jobs(store: &Store) -> Result<Vec<StateCount>, StoreError> {
         "select * from (select 'in_doubt' as state, count(*) as count from jobs where state = 'in_doubt'
                         union all select 'submitting', count(*) from jobs where state = 'submitting'
                         union all select 'polling', count(*) from jobs where state = 'polling'
-                        union all select 'queued', count(*) from jobs where state = 'queued')
+                        union all select 'queued', count(*) from jobs where state = 'queued') as counted
          where count > 0",
     )
     .fetch_all(store.readers())
@@ -58,9 +58,9 @@ pub struct InDoubt {
 /// Adds up the jobs of which nobody knows yet whether they took effect.
 pub async fn in_doubt(store: &Store, account: &AccountId) -> Result<InDoubt, StoreError> {
     Ok(sql::query_as(
-        "select count(*) as jobs, coalesce(sum(cost), 0) as credits,
-                coalesce(sum(contacts) filter (where action in ('unlock_contact_emails', 'unlock_contact_phones')), 0)
-                    as contacts
+        "select count(*) as jobs, cast(coalesce(sum(cost), 0) as bigint) as credits,
+                cast(coalesce(sum(contacts) filter
+                    (where action in ('unlock_contact_emails', 'unlock_contact_phones')), 0) as bigint) as contacts
          from jobs where state = 'in_doubt' and account = $1 and state_reason <> 'carried_out'",
     )
     .bind(account.as_str())
@@ -77,7 +77,7 @@ pub async fn balances(
 ) -> Result<Vec<(Time, i64)>, StoreError> {
     let mut newest_first: Vec<(Time, i64)> = sql::query_as(
         "select taken_at, total from (select taken_at, total, id from balance_snapshots where account = $1
-                                      order by id desc limit $3)
+                                      order by id desc limit $3) as newest
          where taken_at >= $2 order by id desc",
     )
     .bind(account.as_str())

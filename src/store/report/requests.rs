@@ -109,9 +109,9 @@ impl From<NewRow> for Request {
 macro_rules! select_rows {
     ($rest:literal) => {
         concat!(
-            "select id, cast(account as blob) as account, cast(action as blob) as action, \
-             cast(event_id as blob) as event_id, cast(task_id as blob) as task_id, cast(query as blob) as query, \
-             max_pages, cast(reference as blob) as reference, max_credits, status, reason, created_at, finished_at \
+            "select id, bytes_of(account) as account, bytes_of(action) as action, \
+             bytes_of(event_id) as event_id, bytes_of(task_id) as task_id, bytes_of(query) as query, \
+             max_pages, bytes_of(reference) as reference, max_credits, status, reason, created_at, finished_at \
              from inbox ",
             $rest
         )
@@ -120,12 +120,21 @@ macro_rules! select_rows {
 
 /// The newest requests, newest first; `status` keeps those that have it.
 pub async fn list(store: &Store, status: Option<&str>, limit: u32) -> Result<Vec<Request>, StoreError> {
-    let mut requests: Vec<Request> =
-        sql::query_as(select_requests!("where $1 is null or status = $1 order by id desc limit $2"))
-            .bind(status)
-            .bind(limit)
-            .fetch_all(store.readers())
-            .await?;
+    // Open ones and ended ones have each an index.
+    let newest = match status {
+        None => sql::query_as(select_requests!("order by id desc limit $1")),
+        Some(status) => {
+            sql::query_as(select_requests!(
+            "where id in (select id from (select id from requests where status = $1 and finished_at is null
+                                          order by id desc limit $2) as open_ones
+                          union all
+                          select id from (select id from requests where status = $1 and finished_at is not null
+                                          order by id desc limit $2) as ended)
+             order by id desc limit $2"
+        )).bind(status)
+        }
+    };
+    let mut requests: Vec<Request> = newest.bind(limit).fetch_all(store.readers()).await?;
     if status.is_none_or(|status| status == "new") {
         let new: Vec<NewRow> = sql::query_as(select_rows!("where status = 'new' order by id desc limit $1"))
             .bind(limit)
@@ -153,13 +162,10 @@ pub async fn open(store: &Store, limit: u32) -> Result<Vec<Request>, StoreError>
     .await?)
 }
 
-/// Among the newest requests, those that ended last, the last one first.
+/// The requests that ended last, the last one first.
 pub async fn ended(store: &Store, limit: u32) -> Result<Vec<Request>, StoreError> {
-    // Bounded by id, for which there is an index, so that a long history costs nothing.
     Ok(sql::query_as(select_requests!(
-        "where id in (select id from (select id, finished_at from requests where finished_at is not null
-                                      order by id desc limit 200) order by finished_at desc, id desc limit $1)
-         order by finished_at desc, id desc"
+        "where finished_at is not null order by finished_at desc, id desc limit $1"
     ))
     .bind(limit)
     .fetch_all(store.readers())
@@ -250,7 +256,7 @@ pub async fn open_items(store: &Store, id: i64) -> Result<OpenItems, StoreError>
                 min(read_at) filter (where unlocking) as next_unlocking_read_at
          from (select state, read_at, reason_since,
                       state = 'reading' and state_reason = 'unlocking' as unlocking
-               from items where request_id = $1 and state <> 'done')",
+               from items where request_id = $1 and state <> 'done') as open_items",
     )
     .bind(id)
     .fetch_one(store.readers())

@@ -45,7 +45,7 @@ pub struct NewItem {
 
 /// Ids among those given that were taken before, with the digest of the row they were taken from.
 pub async fn taken_before(readers: &Reads, ids: &[i64]) -> Result<Vec<(i64, String)>, StoreError> {
-    Ok(sql::query_as("select id, row_digest from requests where id in (select value from json_each($1))")
+    Ok(sql::query_as("select id, row_digest from requests where id in (select value from json_ids($1))")
         .bind(json!(ids).to_string())
         .fetch_all(readers)
         .await?)
@@ -59,9 +59,11 @@ pub async fn insert(connection: &mut Tx, requests: &[NewRequest], now: Millis) -
         "insert into requests (id, account, action, event_id, task_id, query, max_pages, reference, max_credits,
                                approved_credits, quoted_credits, status, reason, row_digest, created_at, taken_at,
                                finished_at)
-         select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8,
-                value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, $2, value->>15
-         from json_each($1) where true
+         select json_number(value, 0), json_text(value, 1), json_text(value, 2), json_text(value, 3),
+                json_text(value, 4), json_text(value, 5), json_number(value, 6), json_text(value, 7),
+                json_number(value, 8), json_number(value, 9), json_number(value, 10), json_text(value, 11),
+                json_text(value, 12), json_text(value, 13), json_number(value, 14), $2, json_number(value, 15)
+         from json_rows($1) where true
          on conflict (id) do nothing returning id",
     )
     .bind(json!(rows).to_string())
@@ -90,8 +92,9 @@ pub async fn insert(connection: &mut Tx, requests: &[NewRequest], now: Millis) -
         .collect();
     sql::query(
         "insert into items (request_id, account, action, event_id, personnel_id, state, outcome, resolved_at)
-         select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7
-         from json_each($1) where true
+         select json_number(value, 0), json_text(value, 1), json_text(value, 2), json_text(value, 3),
+                json_text(value, 4), json_text(value, 5), json_text(value, 6), json_number(value, 7)
+         from json_rows($1) where true
          on conflict (request_id, personnel_id) do nothing",
     )
     .bind(json!(items).to_string())
@@ -101,7 +104,7 @@ pub async fn insert(connection: &mut Tx, requests: &[NewRequest], now: Millis) -
     let new: Vec<_> = taken.map(|(row, _)| row).collect();
     sql::query(
         "insert into request_events (at, request_id, event, detail)
-         select $2, value->>0, value->>11, value->>12 from json_each($1)",
+         select $2, json_number(value, 0), json_text(value, 11), json_text(value, 12) from json_rows($1)",
     )
     .bind(json!(new).to_string())
     .bind(now.0)
@@ -147,8 +150,8 @@ pub struct Share {
 pub async fn shares(connection: &mut Tx, job_id: JobId) -> Result<Vec<Share>, StoreError> {
     Ok(sql::query_as(
         "select r.id as request_id, count(*) as contacts, r.max_credits, r.approved_credits, r.committed_credits
-         from (select min(id) as id from items where job_id = $1 and state = 'assigned' group by personnel_id) first
-         join items i on i.id = first.id join requests r on r.id = i.request_id
+         from (select min(id) as id from items where job_id = $1 and state = 'assigned' group by personnel_id) as payer
+         join items i on i.id = payer.id join requests r on r.id = i.request_id
          group by r.id order by r.id",
     )
     .bind(job_id.0)

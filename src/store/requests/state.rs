@@ -53,11 +53,12 @@ async fn save(connection: &mut Tx, moved: &[Moved], now: Millis) -> Result<(), S
     };
     let rows: Vec<_> = moved.iter().map(row).collect();
     let result = sql::query(
-        "update requests set status = new.status, reason = new.reason, finished_at = new.finished_at,
+        "update requests set status = moved.status, reason = moved.reason, finished_at = moved.finished_at,
                 inbox_is_behind = 1
-         from (select value->>0 as id, value->>1 as was, value->>2 as status, value->>3 as reason,
-                      value->>4 as finished_at from json_each($1)) as new
-         where requests.id = new.id and requests.status = new.was",
+         from (select json_number(value, 0) as id, json_text(value, 1) as was, json_text(value, 2) as status,
+                      json_text(value, 3) as reason, json_number(value, 4) as finished_at
+               from json_rows($1)) as moved
+         where requests.id = moved.id and requests.status = moved.was",
     )
     .bind(json!(rows).to_string())
     .execute(connection)
@@ -121,7 +122,7 @@ async fn complete(connection: &mut Tx, request_ids: &str) -> Result<Vec<i64>, St
                           and j.account = r.account and j.action = r.action
                           and j.finished_at is null) as awaits_its_task
          from requests r
-         where r.id in (select value from json_each($1)) and r.finished_at is null and r.status = 'accepted'
+         where r.id in (select value from json_ids($1)) and r.finished_at is null and r.status = 'accepted'
          order by r.id",
     )
     .bind(request_ids)
@@ -140,7 +141,7 @@ async fn outcomes(connection: &mut Tx, ids: &[i64]) -> Result<Vec<(i64, Outcomes
         "select r.id, count(i.id), count(*) filter (where i.outcome = 'cancelled'),
                 count(*) filter (where i.outcome = 'rejected'), count(*) filter (where i.outcome = 'invalid')
          from requests r left join items i on i.request_id = r.id
-         where r.id in (select value from json_each($1)) group by r.id order by r.id",
+         where r.id in (select value from json_ids($1)) group by r.id order by r.id",
     )
     .bind(json!(ids).to_string())
     .fetch_all(connection)

@@ -34,8 +34,8 @@ pub async fn unsent(connection: &mut Tx, request_id: RequestId) -> Result<u32, S
 pub async fn may_be_sent_yet(connection: &mut Tx, request_id: RequestId) -> Result<bool, StoreError> {
     Ok(sql::query_scalar(
         "select exists (select 1 from items where request_id = $1 and (state in ('waiting', 'unapproved', 'reading')
-             or (state = 'assigned'
-                 and job_id in (select id from jobs where state in ('queued', 'submitting', 'in_doubt')))))",
+             or (state = 'assigned' and exists (select 1 from jobs j where j.id = items.job_id
+                                                  and j.state in ('queued', 'submitting', 'in_doubt')))))",
     )
     .bind(request_id.0)
     .fetch_one(connection)
@@ -123,7 +123,7 @@ async fn recount_jobs(connection: &mut Tx, jobs: &str) -> Result<(), StoreError>
     sql::query(
         "update jobs set contacts = (select count(distinct personnel_id) from items
                                      where job_id = jobs.id and state = 'assigned')
-         where id in (select value from json_each($1))",
+         where id in (select value from json_ids($1))",
     )
     .bind(jobs)
     .execute(connection)

@@ -50,10 +50,12 @@ pub async fn values(connection: &mut Tx, which: &Which, limit: u32) -> Result<u6
 
 /// In how many requests a person is, and how many of those may still bring a value.
 pub async fn requests_of(store: &Store, personnel_id: &PersonnelId) -> Result<(i64, i64), StoreError> {
-    Ok(sql::query_as("select count(*), coalesce(sum(state <> 'done'), 0) from items where personnel_id = $1")
-        .bind(personnel_id.as_str())
-        .fetch_one(store.readers())
-        .await?)
+    Ok(sql::query_as(
+        "select count(*), count(*) filter (where state <> 'done') from items where personnel_id = $1",
+    )
+    .bind(personnel_id.as_str())
+    .fetch_one(store.readers())
+    .await?)
 }
 
 /// How long an attempt waits for a reader. It holds the write lock meanwhile, so writers wait too.

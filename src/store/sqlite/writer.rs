@@ -73,6 +73,16 @@ impl Writer {
         self.unfinished.load(Ordering::SeqCst) == 0
     }
 
+    /// A number that changes when another connection commits.
+    pub(in crate::store) async fn data_version(&self) -> Result<i64, StoreError> {
+        self.write(|tx| {
+            Box::pin(
+                async move { Ok(sqlx::query_scalar("pragma data_version").fetch_one(tx.sqlite()).await?) },
+            )
+        })
+        .await
+    }
+
     /// Runs `work` in a transaction and returns once it is on disk.
     pub async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
     where

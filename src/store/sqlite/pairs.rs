@@ -1,0 +1,15 @@
+//! Statements that no text says to both engines. A second engine keeps its own of each beside these; there
+//! should be few (a test counts them), and each says why it is here.
+
+/// `json_patch` merges objects to any depth; PostgreSQL has nothing like it. In SQL and not in Rust, since a
+/// result may be large.
+pub(in crate::store) const ADD_TO_RESULT: &str = "update direct_results set result = json_patch(result, $2)
+     where item_id in (select id from items where job_id = $1 and state = 'reading')";
+
+/// Paths into JSON have another syntax in each. In SQL, since the results themselves may be large.
+pub(in crate::store) const SUM_UP_RESULT: &str = "select outcome, credits_used,
+            case json_type(result) when 'array' then json_array_length(result) end as found,
+            cast(result ->> '$.event.name' as text) as event_name,
+            cast(result ->> '$.accessMode' as text) as access_mode,
+            cast(result ->> '$.counts.visibleTotal' as integer) as people
+     from action_results where request_id = $1";

@@ -1,0 +1,86 @@
+//! Every statement of the store, read from its sources, with its macros expanded.
+
+use std::path::Path;
+
+use crate::architecture::sources;
+
+/// A statement as the store says it.
+pub(crate) struct Statement {
+    /// Below `src/store`.
+    pub(crate) file: String,
+    pub(crate) text: String,
+}
+
+impl Statement {
+    /// In one line, to be named in a list.
+    pub(crate) fn line(&self) -> String {
+        self.text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// In the room of the engine, where everything is said in its own words.
+    pub(crate) fn is_of_the_engine(&self) -> bool {
+        self.file.starts_with("sqlite/")
+    }
+}
+
+/// All of them. A statement that is not written where it is run, or in a macro of its kind, or in the list of
+/// pairs, is an error: nobody could look at it here.
+pub(crate) fn statements() -> Vec<Statement> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let read = |path: &std::path::PathBuf| {
+        let text = std::fs::read_to_string(path).expect("readable");
+        let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        let code = code.join("\n");
+        let file = path.strip_prefix(&root).expect("inside").to_string_lossy().into_owned();
+        (file, code.split("#[cfg(test)]").next().unwrap_or_default().to_owned())
+    };
+    let files: Vec<(String, String)> = files.iter().map(read).filter(|(file, _)| file != "sql.rs").collect();
+    let mut found = Vec::new();
+    for (file, code) in &files {
+        for call in ["sql::query(", "sql::query_as", "sql::query_scalar"] {
+            for (at, _) in code.match_indices(call) {
+                let call = &code[at..];
+                let argument = call[call.find('(').expect("a call") + 1..].trim_start();
+                let text = text(argument, file, &files).unwrap_or_else(|| panic!("{file}: {argument:.60}"));
+                found.push(Statement { file: file.clone(), text });
+            }
+        }
+    }
+    found
+}
+
+fn text(argument: &str, file: &str, files: &[(String, String)]) -> Option<String> {
+    if argument.starts_with('"') {
+        return literal(argument);
+    }
+    if let Some(name) = argument.strip_prefix("pairs::") {
+        let name = name.split(|char: char| !(char.is_alphanumeric() || char == '_')).next()?;
+        let code = code_of("sqlite/pairs.rs", files)?;
+        let declared = &code[code.find(&format!("const {name}: &str"))?..];
+        return literal(&declared[declared.find('"')?..]);
+    }
+    let (name, rest) = argument.split_once("!(")?;
+    let own = code_of(file, files)?;
+    let declaration = format!("macro_rules! {name}");
+    let code = match own.contains(&declaration) {
+        true => own,
+        // The one that reads rows of jobs is used by the whole room.
+        false => code_of("jobs/job_row.rs", files)?,
+    };
+    let declared = &code[code.find(&declaration)?..];
+    Some(literal(&declared[declared.find('"')?..])? + &literal(rest.trim_start())?)
+}
+
+fn code_of<'a>(file: &str, files: &'a [(String, String)]) -> Option<&'a str> {
+    files.iter().find(|(name, _)| name == file).map(|(_, code)| code.as_str())
+}
+
+/// What a string literal at the beginning of the text says.
+fn literal(text: &str) -> Option<String> {
+    let end = text[1..].find('"')? + 1;
+    let mut lines = text[1..end].split("\\\n");
+    let first = lines.next()?.to_owned();
+    Some(lines.fold(first, |said, line| said + line.trim_start()))
+}

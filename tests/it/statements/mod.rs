@@ -1,0 +1,123 @@
+//! Every statement of the store: it fits the schema, it is said in words that a second engine knows as well, and
+//! it stays as fast as it is when the tables have grown.
+
+use sqlx::{AssertSqlSafe, Connection, Row as _, SqliteConnection};
+use unlockd::store::Store;
+use unlockd::store::sqlite::dialect::sqlite;
+
+mod extract;
+
+use extract::statements;
+
+/// A new database, whose schema is looked at with a connection of its own.
+async fn database() -> (tempfile::TempDir, SqliteConnection) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("unlockd.db");
+    drop(Store::open(&path, None).await.expect("opens"));
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+    (folder, SqliteConnection::connect_with(&options).await.expect("opens"))
+}
+
+#[tokio::test]
+async fn every_statement_of_the_store_fits_the_schema() {
+    let (_folder, mut connection) = database().await;
+    let statements = statements();
+    assert!(statements.len() > 180, "{} statements found", statements.len());
+    for statement in statements {
+        let explain = AssertSqlSafe(format!("explain {}", sqlite(&statement.text)));
+        let explained = sqlx::query(explain).fetch_all(&mut connection).await;
+        let rows = explained.unwrap_or_else(|error| panic!("{error}\n{}", statement.text));
+        assert!(!rows.is_empty() && !rows[0].is_empty(), "{}", statement.text);
+    }
+}
+
+#[test]
+fn statements_are_said_in_words_that_both_engines_know() {
+    // Of SQLite alone, or with another meaning elsewhere.
+    let foreign = [
+        "iif(",
+        "json_each(",
+        "json_tree(",
+        "json_patch(",
+        "json_type(",
+        "json_group_",
+        "->",
+        "is $",
+        "is not $",
+        " glob ",
+        "ifnull(",
+        "strftime",
+        "unixepoch",
+        "julianday",
+        "insert or",
+        "update or",
+        "rowid",
+        "total(",
+        "group_concat",
+        "as blob",
+        "pragma",
+        "hex(",
+        "printf(",
+        "instr(",
+        "changes(",
+        "sum(distinct",
+        " is '",
+        " is not '",
+        "max(coalesce",
+        "min(coalesce",
+        " not $",
+        "($4 or",
+        "indexed by",
+        "collate",
+        "limit -1",
+        "||",
+    ];
+    for statement in statements().iter().filter(|statement| !statement.is_of_the_engine()) {
+        let is_pair = PAIRS.contains(&statement.file.as_str()) && statement.text.contains("result");
+        for word in foreign {
+            let text = statement.line();
+            assert!(is_pair || !text.contains(word), "{} has {word}: {text}", statement.file);
+        }
+    }
+}
+
+/// A sum is of another type than what it sums up, on another engine.
+#[test]
+fn every_sum_says_its_type() {
+    for statement in statements().iter().filter(|statement| !statement.is_of_the_engine()) {
+        let text = statement.line();
+        for (at, _) in text.match_indices("sum(") {
+            let before = &text[..at];
+            let is_cast = before.ends_with("cast(") || before.ends_with("cast(coalesce(");
+            assert!(is_cast, "{}: {text}", statement.file);
+        }
+    }
+}
+
+/// Files that run statements of the list of pairs, all of which are about results.
+const PAIRS: [&str; 2] = ["direct.rs", "report/direct.rs"];
+
+#[test]
+fn few_statements_are_said_twice() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/sqlite/pairs.rs");
+    let code = std::fs::read_to_string(path).expect("readable");
+    assert!((1..=20).contains(&code.matches("const ").count()));
+}
+
+/// PostgreSQL before 16 wants a name for each of them, and so do we.
+#[test]
+fn every_select_that_stands_for_a_table_has_a_name() {
+    for statement in statements().iter().filter(|statement| !statement.is_of_the_engine()) {
+        let text = statement.line();
+        for (at, _) in text.match_indices("from (select") {
+            let inside = &text[at + "from (".len()..];
+            let mut open = 1;
+            let end = inside.find(|char| {
+                open += i32::from(char == '(') - i32::from(char == ')');
+                open == 0
+            });
+            let rest = &inside[end.expect("closed") + 1..];
+            assert!(rest.starts_with(" as "), "{}: {text}", statement.file);
+        }
+    }
+}
