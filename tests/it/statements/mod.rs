@@ -6,6 +6,7 @@ use unlockd::store::Store;
 use unlockd::store::sqlite::dialect::sqlite;
 
 mod extract;
+mod plans;
 
 use extract::statements;
 
