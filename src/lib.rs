@@ -49,7 +49,7 @@
 //! Event unlocks and searches take the same way, by [`domain::direct`], and have their answer at once.
 //! `unlockd personnel` lists an event's people ([`domain::listing`]). Beside the journey:
 //! [`worker::people::decide`] and [`worker::people::pause`] are what people may do to it, [`worker::people::explain`] what they are
-//! told, [`worker::notify`] sends webhooks, [`worker::erase`] and [`store::sqlite::backup`] look after what was
+//! told, [`worker::notify`] sends webhooks, [`worker::erase`] and [`store::backup`] look after what was
 //! bought.
 //!
 //! [`domain::request_state`], [`domain::item`] and [`domain::job`] own every state in between; [`store`] is the

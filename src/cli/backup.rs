@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::{Context, Failure, Outcome, existing, show};
-use crate::store::sqlite::backup::{self, BackupError};
+use crate::store::backup::{self, BackupError};
 
 #[derive(clap::Args)]
 #[command(after_help = "\

@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::domain::AccountId;
 use crate::store::Store;
-use crate::store::sqlite::{disk, lease};
+use crate::store::{disk, lease};
 use crate::worker::gate::Key;
 use crate::worker::people::unconfigured;
 

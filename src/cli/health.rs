@@ -8,7 +8,7 @@ use std::io::Write;
 use super::{Context, Outcome, existing};
 use crate::clock::Clock;
 use crate::domain::Millis;
-use crate::store::sqlite::{disk, lease};
+use crate::store::{disk, lease};
 
 #[derive(clap::Args)]
 #[command(after_help = "\

@@ -11,7 +11,7 @@ use super::{Context, Failure, Outcome, existing, export};
 use crate::clock::Clock;
 use crate::domain::PersonnelId;
 use crate::store::Store;
-use crate::store::sqlite::erase::{self as rows, Which};
+use crate::store::erase::{self as rows, Which};
 use crate::worker::erase;
 
 #[derive(clap::Args)]

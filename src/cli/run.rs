@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{self, Site};
 use crate::logs::{self, LogHandle};
-use crate::store::sqlite::lease::{self, Lease};
+use crate::store::lease::{self, Lease};
 use crate::store::{Store, StoreError};
 use crate::worker::Deps;
 use crate::worker::people::pause;

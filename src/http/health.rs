@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::Site;
-use crate::store::sqlite::{disk, lease};
+use crate::store::{disk, lease};
 
 /// Answers as long as the runtime runs.
 pub(super) async fn alive() -> &'static str {

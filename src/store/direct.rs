@@ -11,6 +11,7 @@ use crate::domain::outcome::{Kind, Source};
 use crate::domain::{AccountId, Action, Credits, EventId, JobId, Millis};
 use crate::store::items::item_row::{items, select_items};
 use crate::store::items::moves::{Moved, move_all, save};
+use crate::store::sqlite::pairs;
 
 /// What a job without contacts asks for; `None` when nothing of it is left to be sent.
 pub async fn wish(readers: &Reads, job_id: JobId) -> Result<Option<Direct>, StoreError> {

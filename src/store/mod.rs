@@ -1,10 +1,9 @@
-//! SQLite: the only module that contains SQL.
+//! The database: the only module that contains SQL, and the only one that knows its engine.
 //!
-//! Opens the database (`open`: WAL, `synchronous=FULL`, mode 0600), brings it to the newest schema, and
-//! offers two ways in: [`Store::write`] for everything that changes rows, through the one [`Writer`],
-//! and a pool of read-only connections. One function per statement, named by its effect. A state change
-//! is guarded by the row's version and must change exactly one row; the next state always comes from
-//! `domain`, never from SQL.
+//! Opens the database and brings it to the newest schema, and offers two ways in: [`Store::write`] for
+//! everything that changes rows, and [`Store::readers`]. A statement is one text for every engine. There is one
+//! function for each statement, named by its effect. A state change is guarded by the row's version and must
+//! change exactly one row; the next state always comes from `domain`, never from SQL.
 //!
 //! The rooms, in the order in which a row meets them:
 //!
@@ -16,15 +15,21 @@
 //! - [`credits`]: holds, charges, prices, balances and settlements. [`direct`]: results of events and searches.
 //! - [`accounts`]: pause, key, rate limit. [`outbox`]: messages for `notify.url`. [`timeline`]. [`report`]: what
 //!   people read.
-//! - [`sqlite`]: what is SQLite and not SQL: files, the writer, the lease, disk space, backup, erasing.
+//! - [`lease`] (one worker for one database), [`disk`], [`backup`], [`erase`]: what stands behind them is the engine's.
+//! - [`sqlite`]: the engine: files, the writer, and what is not SQL about it.
 
 pub mod accounts;
+pub mod backup;
 pub mod credits;
 pub mod direct;
+pub mod disk;
+mod engine;
+pub mod erase;
 mod error;
 pub mod inbox;
 pub mod items;
 pub mod jobs;
+pub mod lease;
 pub mod outbox;
 pub mod report;
 pub mod requests;
@@ -34,14 +39,15 @@ pub mod timeline;
 mod tx;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
 use crate::metrics::Metrics;
-use sqlite::open::{inbox_migrations, migrate, prepare, readers, state_migrations};
+use engine::{Engine, Tables};
+use sqlite::Sqlite;
 
 pub use error::StoreError;
-pub use sqlite::writer::Writer;
 pub use tx::{On, Reads, Tx};
 
 /// Connections that read at the same time.
@@ -50,9 +56,8 @@ const READERS: u32 = 4;
 /// An open database, and the inbox that belongs to it.
 #[derive(Clone)]
 pub struct Store {
-    writer: Writer,
+    engine: Arc<dyn Engine>,
     readers: Reads,
-    inbox: Writer,
     inbox_readers: Reads,
     path: PathBuf,
     inbox_path: PathBuf,
@@ -69,23 +74,10 @@ impl Store {
     /// The same with so many connections to read; with one, reads never overtake each other.
     pub async fn open_with(path: &Path, inbox: Option<&Path>, count: u32) -> Result<Store, StoreError> {
         let metrics = Metrics::default();
-        let inbox_path = inbox.unwrap_or(path);
-        let shared = inbox_path == path;
-        let mut connection = prepare(path, 0o600).await?;
-        migrate(path, &mut connection, state_migrations()).await?;
-        if shared {
-            migrate(path, &mut connection, inbox_migrations()).await?;
-        }
-        let (writer, readers) = (Writer::start(connection, metrics.clone()), readers(path, count).await?);
-        let (inbox, inbox_readers) = if shared {
-            (writer.clone(), readers.clone())
-        } else {
-            let mut connection = prepare(inbox_path, 0o660).await?;
-            migrate(inbox_path, &mut connection, inbox_migrations()).await?;
-            (Writer::start(connection, metrics.clone()), self::readers(inbox_path, count).await?)
-        };
-        let (path, inbox_path) = (path.to_owned(), inbox_path.to_owned());
-        Ok(Store { writer, readers, inbox, inbox_readers, path, inbox_path, metrics })
+        let (path, inbox_path) = (path.to_owned(), inbox.unwrap_or(path).to_owned());
+        let engine = Arc::new(Sqlite::open(&path, &inbox_path, &metrics).await?);
+        let (readers, inbox_readers) = engine.connect_readers(count).await?;
+        Ok(Store { engine, readers, inbox_readers, path, inbox_path, metrics })
     }
 
     /// Runs `work` in a write transaction; returns once it is on disk.
@@ -94,7 +86,26 @@ impl Store {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
-        self.writer.write(work).await
+        self.write_tables(Tables::State, work).await
+    }
+
+    /// The same for the tables of the inbox.
+    pub(in crate::store) async fn write_inbox<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        self.write_tables(Tables::Inbox, work).await
+    }
+
+    async fn write_tables<T, F>(&self, tables: Tables, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        let (work, told) = engine::work(work);
+        self.engine.write(tables, work).await?;
+        told.await.map_err(|_| StoreError::Stopped)?
     }
 
     /// Writes once more after the writer has failed, on a connection of its own and with the ballast
@@ -105,21 +116,16 @@ impl Store {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
-        sqlite::disk::drop_ballast(self);
-        let connection = prepare(&self.path, 0o600).await?;
-        let writer = self.writer.successor(connection);
-        writer.write(work).await
+        let (work, told) = engine::work(work);
+        self.engine.write_as_last_resort(work).await?;
+        told.await.map_err(|_| StoreError::Stopped)?
     }
 
     /// The same store, reading through connections of its own: whoever reads much and often does
     /// not keep the others waiting.
     pub async fn with_own_readers(&self) -> Result<Store, StoreError> {
-        let own = readers(&self.path, READERS).await?;
-        let inbox_readers = match self.path == self.inbox_path {
-            true => own.clone(),
-            false => readers(&self.inbox_path, READERS).await?,
-        };
-        Ok(Store { readers: own, inbox_readers, ..self.clone() })
+        let (readers, inbox_readers) = self.engine.connect_readers(READERS).await?;
+        Ok(Store { readers, inbox_readers, ..self.clone() })
     }
 
     /// The read-only connections. A read sees what was committed when it began.
@@ -135,8 +141,7 @@ impl Store {
     /// Whether no statement is running or waiting: what a caller still waits for is then no answer of
     /// the database.
     pub fn is_quiet(&self) -> bool {
-        let written = self.writer.is_quiet() && self.inbox.is_quiet();
-        written && self.readers.is_quiet() && self.inbox_readers.is_quiet()
+        self.engine.is_quiet() && self.readers.is_quiet() && self.inbox_readers.is_quiet()
     }
 
     /// The database file.

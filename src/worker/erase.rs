@@ -11,8 +11,8 @@
 use std::time::Duration;
 
 use crate::domain::pacing;
-use crate::store::sqlite::disk;
-use crate::store::sqlite::erase::{self, Which};
+use crate::store::disk;
+use crate::store::erase::{self, Which};
 use crate::store::{Store, StoreError};
 use crate::worker::{Deps, Report};
 

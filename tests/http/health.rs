@@ -6,7 +6,7 @@ use reqwest::Method;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use unlockd::store::Store;
-use unlockd::store::sqlite::lease;
+use unlockd::store::lease;
 use unlockd::worker::run::driver::End;
 
 use crate::place::{Place, read, site};

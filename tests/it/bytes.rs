@@ -9,9 +9,9 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, Executor, SqliteConnection};
 use unlockd::domain::outcome::{Outcome, Source};
 use unlockd::domain::{Channel, ContactValue, JobId, Millis, PersonnelId};
-use unlockd::store::sqlite::erase::Which;
-use unlockd::store::sqlite::{backup, erase as rows};
+use unlockd::store::erase::Which;
 use unlockd::store::{Store, items};
+use unlockd::store::{backup, erase as rows};
 use unlockd::worker::erase;
 
 const COUNT: u64 = 6_000;

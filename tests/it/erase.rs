@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use unlockd::domain::PersonnelId;
 use unlockd::sandbox::Billing;
-use unlockd::store::sqlite::erase::Which;
+use unlockd::store::erase::Which;
 use unlockd::worker::erase::{self, Erased, VALUES_AT_ONCE};
 use unlockd::worker::run::driver::{self, End};
 use unlockd::worker::run::signals::Signals;

@@ -6,8 +6,8 @@ use std::path::Path;
 use unlockd::domain::booking::Booking;
 use unlockd::domain::{AccountId, Credits, JobId, Millis, RequestId};
 use unlockd::store::credits::booking;
+use unlockd::store::lease;
 use unlockd::store::requests::unsent;
-use unlockd::store::sqlite::lease;
 use unlockd::store::{Store, StoreError, accounts, inbox, jobs};
 use unlockd::worker::people::decide::{self, Refusal};
 
@@ -341,48 +341,6 @@ async fn an_absurd_figure_is_booked_within_bounds_and_stops_no_later_booking() {
         15
     );
     town.user("update requests set committed_credits = 15").await;
-    town.check().await;
-}
-
-/// String literals of the store's sources that are whole statements.
-fn statements() -> Vec<String> {
-    let mut found = Vec::new();
-    let mut files = Vec::new();
-    crate::architecture::sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store"), &mut files);
-    for file in files {
-        let text = std::fs::read_to_string(file).expect("readable");
-        let code: String =
-            text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
-        for literal in code.split('"').skip(1).step_by(2) {
-            let statement = literal.replace("\\\n", " ");
-            let first = statement.split_whitespace().next().unwrap_or_default();
-            let whole = ["select", "insert", "update", "delete", "with"].contains(&first);
-            // A macro adds the rest of these; and prose may begin with such a word.
-            let parts = ["from jobs", "from items", "from inbox"]
-                .iter()
-                .any(|end| statement.trim_end().ends_with(end));
-            if whole && !parts && statement.split_whitespace().count() > 3 {
-                found.push(statement);
-            }
-        }
-    }
-    found
-}
-
-#[tokio::test]
-async fn every_statement_of_the_store_fits_the_schema() {
-    use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
-    let town = Town::new().await;
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(town.database());
-    let mut connection = SqliteConnection::connect_with(&options).await.expect("opens");
-    let statements = statements();
-    assert!(statements.len() > 150, "{} statements found", statements.len());
-    for statement in statements {
-        let explained =
-            sqlx::query(AssertSqlSafe(format!("explain {statement}"))).fetch_all(&mut connection).await;
-        let rows = explained.unwrap_or_else(|error| panic!("{error}\n{statement}"));
-        assert!(!rows.is_empty() && !rows[0].is_empty(), "{statement}");
-    }
     town.check().await;
 }
 

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use futures_util::task::AtomicWaker;
 use unlockd::domain::Millis;
 use unlockd::store::StoreError;
-use unlockd::store::sqlite::lease::Lease;
+use unlockd::store::lease::Lease;
 use unlockd::worker::doubt::verify;
 use unlockd::worker::{Deps, Report, erase, intake, poll, profile, settle, submit};
 

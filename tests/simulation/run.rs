@@ -14,7 +14,7 @@ use unlockd::api::{Client, Settings};
 use unlockd::clock::Clock;
 use unlockd::config::Config;
 use unlockd::sandbox::{self, Sandbox};
-use unlockd::store::sqlite::lease;
+use unlockd::store::lease;
 use unlockd::store::{Store, StoreError};
 
 use crate::calls::Calls;

@@ -12,7 +12,7 @@ use unlockd::clock::Clock;
 use unlockd::config::{self, Config, Inputs};
 use unlockd::sandbox::{Billing, Options, Time};
 use unlockd::store::Store;
-use unlockd::store::sqlite::lease;
+use unlockd::store::lease;
 use unlockd::worker::Deps;
 use unlockd::worker::run::driver;
 

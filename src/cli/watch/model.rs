@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::domain::{self, AccountId, Credits, Millis};
+use crate::store::lease;
 use crate::store::report::accounts::{Account, Limits};
 use crate::store::report::jobs::OpenJob;
 use crate::store::report::requests::Request;
 use crate::store::report::{self, Time, accounts, jobs, requests};
-use crate::store::sqlite::lease;
 use crate::store::{Store, StoreError};
 use crate::worker::people::needs;
 

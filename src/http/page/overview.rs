@@ -10,12 +10,12 @@ use crate::domain::{AccountId, Credits};
 use crate::http::health;
 use crate::http::ticket::Act;
 use crate::store::StoreError;
+use crate::store::disk;
 use crate::store::report::accounts::{self, Account, Limits};
 use crate::store::report::jobs::OpenJob;
 use crate::store::report::overview::{InDoubt, Settlement, StateCount};
 use crate::store::report::requests::Request;
 use crate::store::report::{direct, jobs, overview, requests};
-use crate::store::sqlite::disk;
 
 /// Rows of what runs.
 const RUNNING_AT_MOST: u32 = 15;

@@ -21,9 +21,7 @@ pub struct Enqueue {
 
 /// Writes an inbox row; `None` when its dedupe key is there already.
 pub async fn insert(store: &Store, row: Enqueue) -> Result<Option<i64>, StoreError> {
-    store
-        .inbox
-        .write(move |connection| {
+    store.write_inbox(move |connection| {
             Box::pin(async move {
                 Ok(sql::query_scalar(
                     "insert into inbox (account, action, event_id, personnel_ids, task_id, reference, dedupe_key,

@@ -186,7 +186,7 @@ pub async fn bring_up(store: &Store, behind: &[Behind]) -> Result<(), StoreError
         .collect();
     let rows = json!(rows).to_string();
     let for_inbox = rows.clone();
-    store.inbox.write(move |connection| Box::pin(show(connection, for_inbox))).await?;
+    store.write_inbox(move |connection| Box::pin(show(connection, for_inbox))).await?;
     store
         .write(move |connection| {
             Box::pin(async move {
@@ -232,8 +232,7 @@ async fn show(connection: &mut Tx, rows: String) -> Result<(), StoreError> {
 pub async fn reject(store: &Store, id: i64, reason: String, now: Millis) -> Result<(), StoreError> {
     let rejected = request_state::next(State::New, Event::Refused)?;
     store
-        .inbox
-        .write(move |connection| {
+        .write_inbox(move |connection| {
             Box::pin(async move {
                 by_worker(&mut *connection, true).await?;
                 sql::query(
@@ -254,5 +253,5 @@ pub async fn reject(store: &Store, id: i64, reason: String, now: Millis) -> Resu
 
 /// A number that changes when another program commits to the inbox or the state.
 pub async fn data_version(store: &Store) -> Result<(i64, i64), StoreError> {
-    Ok((store.writer.data_version().await?, store.inbox.data_version().await?))
+    store.engine.changes().await
 }

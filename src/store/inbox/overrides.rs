@@ -47,9 +47,7 @@ pub async fn by_others(store: &Store, limit: u32) -> Result<Vec<Written>, StoreE
 pub async fn looked_at(store: &Store, written: &[Written]) -> Result<(), StoreError> {
     let rows: Vec<_> = written.iter().map(|row| serde_json::json!([row.id, row.times])).collect();
     let rows = serde_json::json!(rows).to_string();
-    store
-        .inbox
-        .write(move |connection| {
+    store.write_inbox(move |connection| {
             Box::pin(async move {
                 sql::query(
                     "delete from inbox_written

@@ -11,8 +11,7 @@ use sqlx::FromRow;
 use crate::domain::credits::Purse;
 use crate::domain::{AccountId, Millis};
 use crate::store::credits::ledger;
-use crate::store::sqlite::disk;
-use crate::store::{Store, StoreError, sql};
+use crate::store::{Store, StoreError, disk, sql};
 
 /// A figure over all history.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]

@@ -174,7 +174,7 @@ pub async fn leave_unwanted(connection: &mut Tx, job_id: JobId, now: Millis) -> 
     finish_complete(&mut *connection, &json!(requests).to_string(), now).await?;
     let rows = sql::query_as(select_items!(
         "where job_id = $1 and state = 'assigned'
-           and request_id in (select id from requests where status = 'awaiting_approval')"
+           and exists (select 1 from requests r where r.id = items.request_id and r.status = 'awaiting_approval')"
     ))
     .bind(job_id.0)
     .fetch_all(&mut *connection)

@@ -10,36 +10,13 @@ use std::path::{Path, PathBuf};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
-use crate::store::Store;
+use crate::store::backup::BackupError;
+use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::open::options;
 
-/// Why there is no copy.
-#[derive(Debug, thiserror::Error)]
-pub enum BackupError {
-    #[error("{0} is there already; name another file, or say --force to replace it")]
-    Exists(PathBuf),
-    #[error("{0} is the database itself or in use as one; name another file")]
-    InUse(PathBuf),
-    #[error("the copy {path} is not sound ({problem}) and was removed; check the database and its disk")]
-    Unsound { path: PathBuf, problem: String },
-    #[error("cannot write {path}")]
-    File {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error("cannot copy {path}")]
-    Database {
-        path: PathBuf,
-        #[source]
-        source: sqlx::Error,
-    },
-}
-
-/// Copies `from`, one of the files of `store`, to `to`, mode 0600; returns the size in bytes. An
-/// existing file is replaced only when `force` says so, and those of the store never.
-pub async fn copy(store: &Store, from: &Path, to: &Path, force: bool) -> Result<u64, BackupError> {
-    refuse(store, to, force)?;
+/// See [`crate::store::backup::copy`].
+pub(super) async fn copy(sqlite: &Sqlite, from: &Path, to: &Path, force: bool) -> Result<u64, BackupError> {
+    refuse(sqlite, to, force)?;
     let mut partial = to.as_os_str().to_owned();
     partial.push(format!(".partial-{}", std::process::id()));
     let partial = PathBuf::from(partial);
@@ -50,11 +27,11 @@ pub async fn copy(store: &Store, from: &Path, to: &Path, force: bool) -> Result<
     named
 }
 
-fn refuse(store: &Store, to: &Path, force: bool) -> Result<(), BackupError> {
+fn refuse(sqlite: &Sqlite, to: &Path, force: bool) -> Result<(), BackupError> {
     let mut log = to.as_os_str().to_owned();
     log.push("-wal");
     let target = std::fs::canonicalize(to).ok();
-    let own = [store.path(), store.inbox_path()].map(|path| std::fs::canonicalize(path).ok());
+    let own = [&sqlite.path, &sqlite.inbox_path].map(|path| std::fs::canonicalize(path).ok());
     if (target.is_some() && own.contains(&target)) || Path::new(&log).exists() {
         return Err(BackupError::InUse(to.to_owned()));
     }

@@ -7,30 +7,28 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::store::StoreError;
+use crate::store::disk::NEEDED_BYTES;
 use crate::store::sqlite::open::open_error;
-use crate::store::{Store, StoreError};
-
-/// No paid call below this much free space, in bytes: many times what recording one takes.
-pub const NEEDED_BYTES: u64 = 8 << 20;
 
 /// Size of the ballast, in bytes.
 const BALLAST_BYTES: usize = 4 << 20;
 
 /// Bytes free for this process where the database is.
-pub fn free_bytes(store: &Store) -> Result<u64, StoreError> {
-    let folder = store.path().parent().filter(|parent| !parent.as_os_str().is_empty());
-    let stat = rustix::fs::statvfs(folder.unwrap_or(Path::new(".")))
-        .map_err(|error| open_error(store.path(), error))?;
+pub(super) fn free_bytes(database: &Path) -> Result<u64, StoreError> {
+    let folder = database.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let stat =
+        rustix::fs::statvfs(folder.unwrap_or(Path::new("."))).map_err(|error| open_error(database, error))?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// Lays the ballast, if there is room for it; says whether it is there.
-pub fn lay_ballast(store: &Store) -> bool {
-    let path = ballast(store.path());
+pub(super) fn lay_ballast(database: &Path) -> bool {
+    let path = ballast(database);
     if path.exists() {
         return true;
     }
-    let room = free_bytes(store).is_ok_and(|free| free >= NEEDED_BYTES + BALLAST_BYTES as u64);
+    let room = free_bytes(database).is_ok_and(|free| free >= NEEDED_BYTES + BALLAST_BYTES as u64);
     // Written and not only sized: a hole keeps no room.
     room && write_ballast(&path).inspect_err(|_| drop(std::fs::remove_file(&path))).is_ok()
 }
@@ -43,9 +41,9 @@ fn write_ballast(path: &Path) -> std::io::Result<()> {
 }
 
 /// Gives the ballast up.
-pub(in crate::store) fn drop_ballast(store: &Store) {
+pub(super) fn drop_ballast(database: &Path) {
     // Not there, or not removable: the write that follows says so.
-    let _ = std::fs::remove_file(ballast(store.path()));
+    let _ = std::fs::remove_file(ballast(database));
 }
 
 fn ballast(database: &Path) -> PathBuf {

@@ -20,6 +20,7 @@ use sqlx::FromRow;
 
 use crate::domain::Millis;
 use crate::store::sqlite::open::open_error;
+use crate::store::sqlite::writer::Writer;
 use crate::store::{Store, StoreError, sql};
 
 /// Age from which an unrenewed lease may be taken, in milliseconds. With [`RENEW_EVERY_MS`] it
@@ -73,8 +74,12 @@ pub struct HeldBy {
     pub pid: i64,
 }
 
-/// Tries to take the lease once.
-pub async fn try_take(store: &Store, now: Millis) -> Result<Result<Lease, HeldBy>, StoreError> {
+/// Tries to take the lease once; from then on `writer` checks it.
+pub(super) async fn try_take(
+    store: &Store,
+    writer: &Writer,
+    now: Millis,
+) -> Result<Result<Lease, HeldBy>, StoreError> {
     let lock_path = lock_path(store.path());
     let lock = try_lock(&lock_path)?;
     let row = read(store).await?;
@@ -115,7 +120,7 @@ pub async fn try_take(store: &Store, now: Millis) -> Result<Result<Lease, HeldBy
         .await?;
     match taken {
         Some(token) => {
-            store.writer.fence(token);
+            writer.fence(token);
             Ok(Ok(Lease { token, restored, lock, lock_path }))
         }
         None => Ok(Err(HeldBy { pid: row.pid })),

@@ -13,3 +13,15 @@ pub(in crate::store) const SUM_UP_RESULT: &str = "select outcome, credits_used,
             cast(result ->> '$.accessMode' as text) as access_mode,
             cast(result ->> '$.counts.visibleTotal' as integer) as people
      from action_results where request_id = $1";
+
+/// A value is written over in place, at equal length: see [`crate::store::sqlite::erase`].
+pub(in crate::store) const ERASE_DELIVERED_BEFORE: &str = "update contact_values
+     set is_erased = 1, value = replace(hex(zeroblob(length(cast(value as blob)))), '00', '-')
+     where id in (select id from contact_values where is_erased = 0 and stored_at < $1
+                  order by stored_at limit $2)";
+
+/// The same.
+pub(in crate::store) const ERASE_OF_PERSON: &str = "update contact_values
+     set is_erased = 1, value = replace(hex(zeroblob(length(cast(value as blob)))), '00', '-')
+     where id in (select v.id from items i join contact_values v on v.item_id = i.id
+                  where i.personnel_id = $1 and v.is_erased = 0 limit $2)";

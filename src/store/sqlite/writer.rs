@@ -12,31 +12,21 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
-use futures_util::future::BoxFuture;
 use sqlx::{Connection as _, Executor, SqliteConnection};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::failpoint::{self, Place};
 use crate::metrics::Metrics;
+use crate::store::engine::{self, Completion, Work};
 use crate::store::error::{StoreError, is_busy};
 use crate::store::tx::{Connection, Tx};
 
 /// Most closures in one transaction: bounds how long the first one waits for the last.
 const MOST_IN_ONE_COMMIT: usize = 64;
 
-/// Given the error instead of the connection, a closure only reports it.
-type Work = Box<dyn for<'c> FnOnce(Result<&'c mut Tx, StoreError>) -> BoxFuture<'c, Completion> + Send>;
-
-/// What a closure wants to happen to its savepoint, and how to tell its caller.
-struct Completion {
-    keep: bool,
-    fatal: bool,
-    tell: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
-}
-
 /// A handle to the writer task; cheap to clone.
 #[derive(Clone)]
-pub struct Writer {
+pub(in crate::store) struct Writer {
     queue: mpsc::Sender<Work>,
     fence: Arc<AtomicI64>,
     metrics: Metrics,
@@ -75,42 +65,30 @@ impl Writer {
 
     /// A number that changes when another connection commits.
     pub(in crate::store) async fn data_version(&self) -> Result<i64, StoreError> {
-        self.write(|tx| {
+        let (work, told) = engine::work(|tx| {
             Box::pin(
                 async move { Ok(sqlx::query_scalar("pragma data_version").fetch_one(tx.sqlite()).await?) },
             )
-        })
-        .await
+        });
+        self.run(work).await?;
+        told.await.map_err(|_| StoreError::Stopped)?
     }
 
-    /// Runs `work` in a transaction and returns once it is on disk.
-    pub async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
-    {
-        let (tell, told) = oneshot::channel();
+    /// Takes `work` into a transaction. It tells its own caller once it is on disk.
+    pub(in crate::store) async fn run(&self, work: Work) -> Result<(), StoreError> {
         let unfinished = self.unfinished.clone();
         unfinished.fetch_add(1, Ordering::SeqCst);
-        let boxed: Work = Box::new(move |connection| {
+        let counted: Work = Box::new(move |tx| {
             Box::pin(async move {
-                let result = match connection {
-                    Ok(connection) => work(connection).await,
-                    Err(error) => Err(error),
-                };
-                Completion {
-                    keep: result.is_ok(),
-                    fatal: result.as_ref().err().is_some_and(StoreError::is_fatal),
-                    tell: Box::new(move |committed| {
-                        unfinished.fetch_sub(1, Ordering::SeqCst);
-                        // The caller may have gone away; the write stands all the same.
-                        let _ = tell.send(committed.and(result));
-                    }),
-                }
+                let Completion { keep, fatal, tell } = work(tx).await;
+                let tell = Box::new(move |committed| {
+                    unfinished.fetch_sub(1, Ordering::SeqCst);
+                    tell(committed);
+                });
+                Completion { keep, fatal, tell }
             })
         });
-        self.queue.send(boxed).await.map_err(|_| StoreError::Stopped)?;
-        told.await.map_err(|_| StoreError::Stopped)?
+        self.queue.send(counted).await.map_err(|_| StoreError::Stopped)
     }
 }
 

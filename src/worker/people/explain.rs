@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::domain::Millis;
+use crate::store::lease;
 use crate::store::report::requests::{self, Request};
 use crate::store::report::{OutcomeCount, Time};
-use crate::store::sqlite::lease;
 use crate::store::{Store, StoreError};
 use crate::worker::people::waits::{self, Wait};
 

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::domain::AccountId;
-use crate::store::sqlite::disk;
+use crate::store::disk;
 use crate::store::{StoreError, inbox};
 use crate::worker::doubt::verify;
 use crate::worker::run::heartbeat;

@@ -44,7 +44,9 @@ pub(crate) fn statements() -> Vec<Statement> {
                 let call = &code[at..];
                 let argument = call[call.find('(').expect("a call") + 1..].trim_start();
                 let text = text(argument, file, &files).unwrap_or_else(|| panic!("{file}: {argument:.60}"));
-                found.push(Statement { file: file.clone(), text });
+                let is_pair = argument.starts_with("pairs::");
+                let file = if is_pair { "sqlite/pairs.rs" } else { file };
+                found.push(Statement { file: file.to_owned(), text });
             }
         }
     }
@@ -62,13 +64,14 @@ fn text(argument: &str, file: &str, files: &[(String, String)]) -> Option<String
         return literal(&declared[declared.find('"')?..]);
     }
     let (name, rest) = argument.split_once("!(")?;
-    let own = code_of(file, files)?;
     let declaration = format!("macro_rules! {name}");
-    let code = match own.contains(&declaration) {
-        true => own,
-        // The one that reads rows of jobs is used by the whole room.
-        false => code_of("jobs/job_row.rs", files)?,
-    };
+    // Its own file's, or else its room's.
+    let room = file.split('/').next()?;
+    let declaring = || files.iter().filter(|(_, code)| code.contains(&declaration));
+    let (_, code) = declaring()
+        .find(|(name, _)| name == file)
+        .or_else(|| declaring().find(|(name, _)| name.starts_with(room)))
+        .or_else(|| declaring().next())?;
     let declared = &code[code.find(&declaration)?..];
     Some(literal(&declared[declared.find('"')?..])? + &literal(rest.trim_start())?)
 }

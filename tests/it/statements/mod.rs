@@ -74,10 +74,9 @@ fn statements_are_said_in_words_that_both_engines_know() {
         "||",
     ];
     for statement in statements().iter().filter(|statement| !statement.is_of_the_engine()) {
-        let is_pair = PAIRS.contains(&statement.file.as_str()) && statement.text.contains("result");
         for word in foreign {
             let text = statement.line();
-            assert!(is_pair || !text.contains(word), "{} has {word}: {text}", statement.file);
+            assert!(!text.contains(word), "{} has {word}: {text}", statement.file);
         }
     }
 }
@@ -94,9 +93,6 @@ fn every_sum_says_its_type() {
         }
     }
 }
-
-/// Files that run statements of the list of pairs, all of which are about results.
-const PAIRS: [&str; 2] = ["direct.rs", "report/direct.rs"];
 
 #[test]
 fn few_statements_are_said_twice() {

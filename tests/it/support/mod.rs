@@ -32,7 +32,7 @@ use unlockd::config::{self, Config, Inputs};
 use unlockd::domain::Millis;
 use unlockd::sandbox::{self, Options, Sandbox, Time};
 use unlockd::store::Store;
-use unlockd::store::sqlite::lease::{self, Lease};
+use unlockd::store::lease::{self, Lease};
 use unlockd::worker::doubt::verify;
 use unlockd::worker::run::driver::{self, End};
 use unlockd::worker::run::idle;

@@ -1,0 +1,34 @@
+//! A copy of a database file: consistent, whole, and without what was erased.
+
+use std::path::{Path, PathBuf};
+
+use crate::store::Store;
+
+/// Why there is no copy.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    #[error("{0} is there already; name another file, or say --force to replace it")]
+    Exists(PathBuf),
+    #[error("{0} is the database itself or in use as one; name another file")]
+    InUse(PathBuf),
+    #[error("the copy {path} is not sound ({problem}) and was removed; check the database and its disk")]
+    Unsound { path: PathBuf, problem: String },
+    #[error("cannot write {path}")]
+    File {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("cannot copy {path}")]
+    Database {
+        path: PathBuf,
+        #[source]
+        source: sqlx::Error,
+    },
+}
+
+/// Copies `from`, one of the files of `store`, to `to`, mode 0600; returns the size in bytes. An
+/// existing file is replaced only when `force` says so, and those of the store never.
+pub async fn copy(store: &Store, from: &Path, to: &Path, force: bool) -> Result<u64, BackupError> {
+    store.engine.copy(from, to, force).await
+}
