@@ -1,7 +1,7 @@
-//! `balance` and `audit`: the credits of an account, and whether they went where they should.
+//! `balance` and `audit`: the credits of an account, and whether the balance dropped as expected.
 //!
-//! A call goes through the same gate as the worker's: it obeys the rate limit and the refusals that
-//! are kept in the database, and is booked there.
+//! A call goes through the same gate as the worker's: it obeys the rate limit and the refused keys
+//! that the database holds, and is recorded there.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -23,14 +23,14 @@ use crate::store::{Store, accounts};
 use crate::worker::balance::{Asked, ask_balance, purse};
 use crate::worker::{Deps, SetupError};
 
-/// The named account, or exit code 3 with those there are.
+/// The named account; otherwise exit code 3 and a list of the configured accounts.
 pub(super) fn named(config: &Config, account: &str) -> Result<AccountId, Failure> {
     if config.accounts.contains_key(account) {
         return Ok(AccountId::trusted(account));
     }
     let known: Vec<&str> = config.accounts.keys().map(String::as_str).collect();
     let known = known.join(", ");
-    Err(Failure::missing(format!("there is no account {account:?} in the configuration; there are: {known}")))
+    Err(Failure::missing(format!("there is no account {account:?} in the configuration; configured: {known}")))
 }
 
 /// Everything that a call needs. Without a lease: the command line writes like any other program.
@@ -39,7 +39,7 @@ pub(super) async fn deps(store: Store, config: &Config) -> Result<Deps, SetupErr
     Deps::new(store, Clock::real(), NO_LEASE, Arc::new(config.clone())).await
 }
 
-/// An account's balance as it is now, recorded, and what of it is free to spend.
+/// Reads and records an account's balance; also returns how much of it is free to spend.
 pub(super) struct Fresh {
     pub(super) balance: Balance,
     pub(super) purse: Purse,
@@ -58,7 +58,7 @@ pub(super) async fn fresh_balance(
         Asked::At(at) => {
             let at = Time::from(at);
             return Err(Failure::refused(format!(
-                "the rate limit of account {account} allows no call before {at}; nothing was asked; try again then"
+                "the rate limit of account {account} allows no call before {at}; no call was made; try again then"
             )));
         }
         Asked::NoKey => return Err(refused_before(&deps.store, account).await?),
@@ -81,7 +81,7 @@ pub(super) fn key_of(config: &Config, account: &AccountId) -> Result<SecretStrin
 pub(super) fn no_key(account: &AccountId) -> String {
     let variable = if account.as_str() == "default" { "set LENSMOR_API_KEY, or " } else { "" };
     format!(
-        "account {account} has no API key, so nothing can be asked or bought: {variable}name a file with the key as \
+        "account {account} has no API key, so the API cannot be called: {variable}name a file with the key as \
          accounts.{account}.api_key_file in the configuration"
     )
 }
@@ -92,7 +92,8 @@ pub(super) async fn refused_before(store: &Store, account: &AccountId) -> Result
     let (fingerprint, at) = (cell(&row.refused_key), cell(&row.key_refused_at.map(Time)));
     Ok(anyhow::anyhow!(
         "the API refused the key {fingerprint} of account {account} at {at}; the worker tries it again 1, 5 and 30 \
-         minutes after that, and this command does not; nothing was spent. Put a valid key in the configuration; or, when this one is good again: unlockd resume --account {account}"
+         minutes after that, and this command does not; nothing was spent. Put a valid key in the configuration; or, \
+         if this one is valid again: unlockd resume --account {account}"
     )
     .into())
 }
@@ -100,14 +101,14 @@ pub(super) async fn refused_before(store: &Store, account: &AccountId) -> Result
 fn call_failed(account: &AccountId, error: ApiError) -> Failure {
     let advice = match error.failure {
         CallFailure::Refused(Refusal::Unauthorized) => {
-            "put a valid key in the configuration: nothing is sent with this one any more"
+            "put a valid key in the configuration; unlockd does not use this one any more"
         }
         CallFailure::Refused(Refusal::Forbidden) => {
-            "the owner of the key may not do this (no active subscription?): nothing is sent with this key any more"
+            "the key has no permission for this (no active subscription?); unlockd does not use this key any more"
         }
         CallFailure::Refused(Refusal::RateLimited { .. }) => "try again later",
         CallFailure::NotSent => "check the network and api.base_url",
-        _ => "try again in a while",
+        _ => "try again in a few minutes",
     };
     let message = format!("the balance of account {account} was not read, and nothing was spent; {advice}");
     anyhow::Error::new(error).context(message).into()
@@ -133,7 +134,7 @@ struct Shown {
     subscription: i64,
     addon: i64,
     gift: i64,
-    /// Set aside for submissions without an answer yet.
+    /// Reserved for submissions without an answer yet.
     held: i64,
     /// Never to be spent: `credits.min_balance`.
     min_balance: i64,
@@ -180,7 +181,7 @@ pub(super) async fn balance(context: Context, args: BalanceArgs) -> Outcome {
 Example:
   unlockd audit
 
-A settlement spans a stretch in which jobs overlap, since their charges cannot be told apart.")]
+Jobs that overlap in time share one settlement, since their charges cannot be separated.")]
 pub(super) struct AuditArgs {
     /// Only this account
     #[arg(long, value_name = "A")]
@@ -194,11 +195,11 @@ pub(super) async fn audit(context: Context, args: AuditArgs) -> Outcome {
     let config = context.load()?;
     let mut audits = report::audits(&existing(&config).await?).await?;
     audits.retain(|audit| args.account.as_ref().is_none_or(|account| *account == audit.account));
-    // One that is configured no more keeps its settlements.
+    // An account that was removed from the configuration keeps its settlements.
     if let (Some(account), true) = (&args.account, audits.is_empty()) {
         named(&config, account)?;
     }
-    let empty = "no settlements yet; one is made when a busy stretch has ended";
+    let empty = "no settlements yet; the first is made when all running jobs have ended";
     show::listing(args.json, &audits, &AUDIT, audit_cells, empty)?;
     if args.json {
         return Ok(());
@@ -234,12 +235,12 @@ pub(super) fn audit_cells(audit: &report::Audit) -> [String; 9] {
 const MEANINGS: [(&str, &str); 3] = [
     (
         "overspent",
-        "more left the balance than unlockd's jobs explain: somebody else spends from the same pool, or the API \
+        "the balance dropped by more than unlockd's jobs explain: another program spends from the same pool, or the API \
          charged more. Compare with the usage in the vendor's app.",
     ),
     (
         "underspent",
-        "less left the balance than the unlocked contacts cost: a refund, a top-up in between, or a lower price.",
+        "the balance dropped by less than the unlocked contacts cost: a refund, a top-up in between, or a lower price.",
     ),
-    ("unknown", "a balance could not be read, or a submission was written off, so it cannot be said."),
+    ("unknown", "a balance could not be read, or a submission was written off, so the difference is not known."),
 ];

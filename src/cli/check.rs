@@ -20,7 +20,7 @@ use crate::worker::people::unconfigured;
 /// Below this the disk is about to be full.
 const LEAST_FREE_BYTES: u64 = 256 << 20;
 
-/// Clocks this far apart are told: a `Date` is good to a second, and a call takes its time.
+/// A larger difference between the clocks is reported. The API's `Date` has whole seconds, and a call takes time.
 const CLOCKS_APART_MS: i64 = 30_000;
 
 #[derive(clap::Args)]
@@ -31,7 +31,7 @@ Examples:
 
 Costs no credits: it reads the balance of each account, and nothing else.
 Exit code 0: all is well, or there are warnings; 2: the configuration is wrong, or a key is missing or
-cannot be read; 1: something else is, such as a key that the API refuses.")]
+cannot be read; 1: another problem, such as a key that the API refuses.")]
 pub(super) struct Args {
     /// Make no call
     #[arg(long)]
@@ -63,7 +63,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
                 (_, true) => {}
                 (Some(store), false) => api(&mut findings, &config, store, &usable).await?,
                 (None, false) => {
-                    findings.problem("api", "not asked: a call is booked in the database first", 1)
+                    findings.problem("api", "not checked: a call is recorded in the database first, and the database failed", 1)
                 }
             }
         }
@@ -80,7 +80,7 @@ fn config_mode(findings: &mut Findings, config: &Config) {
         && mode(path) & 0o077 != 0
     {
         let path = path.display();
-        let detail = format!("{path} holds an API key, and others may read it");
+        let detail = format!("{path} holds an API key, and other users can read it");
         findings.warn(
             "file modes",
             detail,
@@ -99,13 +99,13 @@ async fn database(findings: &mut Findings, config: &Config) -> Option<Store> {
     let store = match open(config).await {
         Ok(store) => store,
         Err(error) => {
-            let fix = "see that the directory exists and is writable, and that the file is a database of this version";
+            let fix = "make sure that the directory exists and is writable, and that the file is a database of this version";
             findings.fail("database", error.to_string(), fix, 1);
             return None;
         }
     };
     // Opening checks the mode, WAL and synchronous=FULL, and brings the schema up to date.
-    let made = if is_new { ", made just now" } else { "" };
+    let made = if is_new { ", just created" } else { "" };
     let shown = path.display();
     let mode_of_file = mode(path);
     findings.ok("database", format!("{shown}{made}: opens, WAL, synchronous=FULL, mode {mode_of_file:04o}"));
@@ -133,7 +133,7 @@ fn space(findings: &mut Findings, path: &Path) {
     let free = found.f_bavail.saturating_mul(found.f_frsize);
     let text = format!("{} MiB free in {shown}", free >> 20);
     if free < disk::NEEDED_BYTES {
-        findings.fail("disk", format!("{text}: nothing is bought with so little"), "make room", 1);
+        findings.fail("disk", format!("{text}: too little, so nothing is bought"), "make room", 1);
     } else if free < LEAST_FREE_BYTES {
         findings.warn("disk", text, "make room: a full disk stops the worker");
     } else {
@@ -161,8 +161,8 @@ async fn http(findings: &mut Findings, config: &Config, store: Option<&Store>) {
     match (is_alive, answers) {
         (true, true) => findings.ok("http", format!("something answers at {listen}{buttons}")),
         (true, false) => {
-            let detail = format!("a worker is running, and nothing answers at {listen}");
-            findings.warn("http", detail, "look into the worker's log for why it does not listen there");
+            let detail = format!("a worker is running, but nothing answers at {listen}");
+            findings.warn("http", detail, "see the worker's log for the reason");
         }
         (false, true) => {
             let detail = format!("another program listens at {listen}, so the status page cannot");
@@ -191,7 +191,7 @@ fn keys(findings: &mut Findings, config: &Config) -> Vec<AccountId> {
     usable
 }
 
-/// Accounts that were taken out of the configuration while something was under way.
+/// Accounts that were removed from the configuration while they had unfinished work.
 async fn unconfigured(findings: &mut Findings, config: &Config, store: &Store) {
     match unconfigured::unconfigured(store, config).await {
         Ok(accounts) => {
@@ -209,7 +209,7 @@ async fn unconfigured(findings: &mut Findings, config: &Config, store: &Store) {
     }
 }
 
-/// Nobody is told anything here: a receiver would take a trial for news.
+/// Sends nothing: the receiver would take a test message for a real one.
 fn webhook(findings: &mut Findings, config: &Config) {
     let (Some(url), Some(secret_file)) = (&config.notify.url, &config.notify.secret_file) else { return };
     // The path may be a secret of the receiver's.
@@ -218,7 +218,7 @@ fn webhook(findings: &mut Findings, config: &Config) {
     match config::read_signing_secrets(secret_file) {
         Ok(secrets) => {
             let signed = show::plural(secrets.len() as i64, "secret");
-            findings.ok("webhook", format!("messages go to {host}, signed with {signed}; not asked"));
+            findings.ok("webhook", format!("messages go to {host}, signed with {signed}; no test message is sent"));
         }
         Err(error) => findings.problem("webhook", error.to_string(), 2),
     }

@@ -1,7 +1,7 @@
 //! What a person decides: `approve`, `cancel`, `pause`, `resume`, `resolve`.
 //!
-//! Each says what it covers and what it changed; none asks anything. A decision that does not fit
-//! the present state is refused with that state, and changes nothing.
+//! Each prints what it covers and what it changed; none asks for confirmation. A decision that does not
+//! fit the present state changes nothing, and the error names that state.
 
 use std::io::Write;
 
@@ -47,7 +47,7 @@ pub(super) async fn approve(context: Context, args: Decision) -> Outcome {
     say(args.json, json!({"id": id, "status": "accepted", "approved_credits": quote}), &text)
 }
 
-/// Exit code 3 for what is not there, 4 for what does not fit, 1 for a database that failed.
+/// Exit code 3: it does not exist; 4: refused in the present state; 1: the database failed.
 fn refused(refusal: Refusal) -> Failure {
     match refusal {
         Refusal::Missing { .. } => Failure::missing(refusal.to_string()),
@@ -67,14 +67,14 @@ pub(super) async fn cancel(context: Context, args: Decision) -> Outcome {
     let contacts = plural(cancelled.contacts as i64, "contact");
     let text = if cancelled.contacts == 0 && !after.is_finished() {
         format!(
-            "request {id}: all of it was sent, and goes on, since it may be paid for; what proves to have had no effect \
-             will not be sent again"
+            "request {id}: all contacts were sent already and are followed to the end (they may be charged); calls \
+             found to have failed are not resent"
         )
     } else if after.is_finished() {
         format!("request {id} is {}: {contacts} not sent; nothing more is bought for it", after.status)
     } else {
         let sent = after.pending;
-        format!("request {id}: {contacts} not sent; {sent} sent before and go on, since they may be paid for")
+        format!("request {id}: {contacts} not sent; {sent} sent before are followed to the end (they may be charged)")
     };
     let value =
         json!({"id": id, "status": after.status, "cancelled": cancelled.contacts, "pending": after.pending});
@@ -102,7 +102,7 @@ impl OfAccount {
         }
     }
 
-    /// What became of each account, and a last line.
+    /// Prints the result for each account, and a last line.
     fn say(&self, mut each: Vec<(Value, String)>, last: Option<String>) -> Outcome {
         let text: Vec<String> = each.iter().map(|(_, text)| text.clone()).chain(last).collect();
         let value = match self.all {
@@ -123,7 +123,7 @@ pub(super) async fn pause(context: Context, args: OfAccount) -> Outcome {
         let (at, text) = match pause::pause(&store, account, now).await? {
             Some(at) => {
                 let at = Time::from(at);
-                (at, format!("account {account} is paused since {at} already"))
+                (at, format!("account {account} was already paused at {at}"))
             }
             None => (
                 Time::from(now),
@@ -144,7 +144,7 @@ pub(super) async fn pause(context: Context, args: OfAccount) -> Outcome {
         }
     }
     let go_on =
-        || format!("not paused, they go on buying: {}; to stop all: unlockd pause --all", others.join(", "));
+        || format!("not paused and still buying: {}; to pause all: unlockd pause --all", others.join(", "));
     args.say(each, (!others.is_empty()).then(go_on))
 }
 
@@ -176,7 +176,7 @@ fn told(account: &AccountId, resumed: &Resumed) -> (Value, String) {
         did.push(format!("{} that expired will be polled again", plural(resumed.expired_jobs as i64, "job")));
     }
     if did.is_empty() {
-        did.push("it was not paused, and nothing waited".to_owned());
+        did.push("was not paused; no job was waiting".to_owned());
     }
     let value = json!({
         "account": account,
@@ -194,19 +194,19 @@ fn told(account: &AccountId, resumed: &Resumed) -> (Value, String) {
     after_help = "\
 Examples:
   unlockd job 41                  the evidence
-  unlockd resolve 41 --resubmit   it took no effect: send it again
+  unlockd resolve 41 --resubmit   the call had no effect: send it again
   unlockd resolve 41 --write-off  give it up: nothing is sent again
 
-A contact may be paid for twice when --resubmit is wrong, and never got when --write-off is."
+If --resubmit is wrong, a contact may be paid for twice. If --write-off is wrong, a paid contact is lost."
 )]
 pub(super) struct Resolve {
     /// The job's id
     #[arg(value_name = "JOB")]
     id: i64,
-    /// It took no effect: send it again, after a precheck
+    /// The call had no effect: send it again, after a precheck
     #[arg(long, group = "decision")]
     resubmit: bool,
-    /// Give it up: its contacts get the outcome lost, its credits stay booked as perhaps spent
+    /// Give the job up: its contacts get the outcome lost, its credits stay booked as possibly spent
     #[arg(long, group = "decision")]
     write_off: bool,
     /// For programs: a JSON object
@@ -225,8 +225,8 @@ pub(super) async fn resolve(context: Context, args: Resolve) -> Outcome {
         State::InDoubt { doubt: Doubt::Looking | Doubt::NeedsDecision } => {}
         State::InDoubt { doubt: Doubt::CarriedOut } => {
             return Err(Failure::refused(format!(
-                "reading has shown that job {id} took effect and its credits are spent; its values are being read from \
-                 the profiles, so there is nothing to decide"
+                "job {id} took effect and its credits are spent; unlockd reads its contacts from their profiles, so \
+                 there is nothing to decide"
             )));
         }
         state => {
@@ -235,21 +235,21 @@ pub(super) async fn resolve(context: Context, args: Resolve) -> Outcome {
             )));
         }
     }
-    let evidence = job.evidence.clone().unwrap_or_else(|| "it was not looked at yet".to_owned());
+    let evidence = job.evidence.clone().unwrap_or_else(|| "not checked yet".to_owned());
     let (cost, contacts) = (job.cost.unwrap_or_default(), plural(i64::from(job.contacts), "contact"));
     let now = Clock::real().now();
     let (state, meaning) = if args.resubmit {
         decide::resubmit(&store, job, now).await.map_err(refused)?;
         let meaning = format!(
             "{contacts} will be sent again, after a precheck; the {cost} credits held for it are free again. \
-             If it did take effect after all, they may be spent twice."
+             If the first call took effect after all, they may be spent twice."
         );
         ("queued", meaning)
     } else {
         decide::write_off(&store, job, now).await?;
         let meaning = format!(
-            "{contacts} lost, and never sent again for these requests; {cost} credits stay booked as perhaps spent, and \
-             the settlement will say unknown unless the balance tells"
+            "{contacts} lost, and never sent again for these requests; {cost} credits stay booked as possibly spent. \
+             The next settlement says unknown, unless the balance shows the charge"
         );
         ("lost", meaning)
     };

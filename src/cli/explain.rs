@@ -1,8 +1,8 @@
 //! `unlockd explain`: why a request is not finished.
 //!
-//! Each thing that it waits for says since when, when it is tried next, and what would unblock it.
-//! Everything is read from the database, so it is as true with the worker stopped as with it
-//! running; whether one runs is said first.
+//! For each thing that the request waits for, it prints since when, when it is tried next, and what would
+//! unblock it. It reads the database only, so it also works while the worker is stopped; the first line
+//! says whether a worker runs.
 
 use std::io::{self, Write};
 
@@ -43,7 +43,7 @@ pub(super) fn write(out: &mut impl Write, request: &Request, explained: &Explana
             writeln!(out, "  {}", show::plain(reason))?;
         }
         return match request.is_direct() {
-            true => writeln!(out, "  what it brought: unlockd request {id}"),
+            true => writeln!(out, "  result: unlockd request {id}"),
             false => writeln!(out, "  {}", show::counts(&explained.outcomes)),
         };
     }
@@ -56,12 +56,12 @@ pub(super) fn write(out: &mut impl Write, request: &Request, explained: &Explana
     writeln!(out, "{}", lines(explained))
 }
 
-/// Everything, a few lines for each wait.
+/// The whole explanation, a few lines for each wait.
 pub(super) fn lines(explained: &Explanation) -> String {
     let mut lines = Vec::new();
     if !explained.worker_running {
         let seen = explained.worker_seen_at.map(|at| format!(" since {at}")).unwrap_or_default();
-        lines.push(format!("  ! no worker is running{seen}: nothing goes on until one does: unlockd run"));
+        lines.push(format!("  ! no worker is running{seen}, so nothing happens; start one: unlockd run"));
     }
     for wait in &explained.waits {
         let since = wait.since.map(|at| format!(", since {at}")).unwrap_or_default();
@@ -69,11 +69,11 @@ pub(super) fn lines(explained: &Explanation) -> String {
         let end = wait.gives_up_at.map(|at| format!("; given up at {at}")).unwrap_or_default();
         lines.push(format!("  - {}{since}{next}{end}", show::plain(&wait.what)));
         if let Some(unblock) = &wait.unblock {
-            lines.push(format!("    to go on: {unblock}"));
+            lines.push(format!("    to unblock: {unblock}"));
         }
     }
     if explained.waits.is_empty() && !explained.finished {
-        lines.push("  - nothing holds it up; it is about to move".to_owned());
+        lines.push("  - ready; starts in a moment".to_owned());
     }
     lines.join("\n")
 }

@@ -24,7 +24,7 @@ pub(super) struct Finding {
     /// False only for what fails.
     ok: bool,
     detail: String,
-    /// What to do about it. Programs know it as `mend`, the word of the first edition.
+    /// The suggested fix. The JSON field keeps its first name, `mend`.
     #[serde(rename = "mend")]
     fix: Option<String>,
     #[serde(skip)]
@@ -48,7 +48,7 @@ impl Findings {
         self.add(check, Level::Warn, detail, Some(fix.into()), 0);
     }
 
-    /// Something wrong whose description says what to do.
+    /// A problem whose description already says what to do.
     pub(super) fn problem(&mut self, check: impl Into<String>, detail: impl Into<String>, code: u8) {
         self.add(check, Level::Fail, detail, None, code);
     }

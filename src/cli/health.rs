@@ -1,4 +1,4 @@
-//! `unlockd health`: is the running daemon well? For container health checks.
+//! `unlockd health`: is the daemon running and healthy? For container health checks.
 //!
 //! The daemon renews its lease every five seconds from the same runtime that runs its passes, so a
 //! lease that is fresh says that it is alive and that its database can be written.
@@ -16,9 +16,9 @@ Examples:
   unlockd health
   HEALTHCHECK CMD [\"unlockd\", \"health\", \"--ready\"]
 
-Exit code 0: well; 1: not well, and one line says why; 3: there is no database yet.")]
+Exit code 0: healthy; 1: not healthy, and one line says why; 3: there is no database yet.")]
 pub(super) struct Args {
-    /// Also that it could buy: enough room on the disk
+    /// Also check that it can buy: the disk has enough free space
     #[arg(long)]
     ready: bool,
 }
@@ -33,8 +33,8 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
         let database = config.database.display();
         let problem = match row.is_held() {
             true => format!(
-                "worker {} was not heard of for {silent_s} s, so nothing is bought: it has died or is stopped (start \
-                 one: unlockd run), or another program holds the write lock of {database}",
+                "worker {} has shown no sign of life for {silent_s} s, so nothing is bought: it has died or is stopped \
+                 (start one: unlockd run), or another program holds the write lock of {database}",
                 row.pid
             ),
             false => format!("no worker runs on {database}, so nothing is bought; start one: unlockd run"),

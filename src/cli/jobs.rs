@@ -1,6 +1,6 @@
 //! `jobs` and `job`: the remote tasks, and one of them in full: what was sent, what it cost.
 //!
-//! Neither shows a contact's id, email or phone: those leave by `export` only.
+//! Neither shows a contact's id, email or phone: only `export` does.
 
 use std::io::{self, Write};
 
@@ -34,7 +34,7 @@ pub(super) async fn list(context: Context, args: Listed) -> Outcome {
     let rows = jobs::list(&existing(&config).await?, args.state.as_deref(), args.limit).await?;
     let empty = match args.state {
         Some(state) => format!("no job is in the state {state}"),
-        None => "no jobs yet; the worker makes them of requests: unlockd requests".to_owned(),
+        None => "no jobs yet; the worker makes jobs from requests: unlockd requests".to_owned(),
     };
     Ok(show::listing(args.json, &rows, &COLUMNS, cells, &empty)?)
 }
@@ -96,7 +96,7 @@ pub(super) async fn one(context: Context, args: One) -> Outcome {
     Ok(write(&mut std::io::stdout().lock(), &whole)?)
 }
 
-/// The job in full, or exit code 3 with what there is instead.
+/// The job in full; exit code 3 and a hint if it does not exist.
 pub(super) async fn whole(store: &Store, id: i64) -> Result<WholeJob, Failure> {
     let Some(job) = jobs::read(store, id).await? else {
         return Err(missing(store, id).await?);
@@ -111,7 +111,7 @@ pub(super) async fn whole(store: &Store, id: i64) -> Result<WholeJob, Failure> {
     })
 }
 
-/// Exit code 3, with what there is instead.
+/// Exit code 3 and a hint where to look.
 pub(super) async fn missing(store: &Store, id: i64) -> Result<Failure, Failure> {
     Ok(Failure::missing(match jobs::newest_id(store).await? {
         Some(newest) => format!("there is no job {id}; the newest is {newest}; see: unlockd jobs"),
@@ -132,7 +132,7 @@ pub(super) fn write(out: &mut impl Write, whole: &WholeJob) -> io::Result<()> {
             ("action", Some(job.action.clone())),
             ("event_id", job.event_id.clone()),
             ("task_id", job.task_id.clone()),
-            ("adopted", job.adopted.then(|| "yes: something else created the task".to_owned())),
+            ("adopted", job.adopted.then(|| "yes: another program created the task".to_owned())),
             ("requests", Some(requests.join(", "))),
             ("contacts", Some(show::counts(&whole.outcomes))),
             ("cost", job.cost.map(|credits| format!("{} credits at most", grouped(credits)))),
@@ -190,5 +190,5 @@ fn attempt_table(out: &mut impl Write, attempts: &[Attempt]) -> io::Result<()> {
             ]
         })
         .collect();
-    show::table(out, &ATTEMPTS, rows, "  never submitted: nothing of it was paid for here")
+    show::table(out, &ATTEMPTS, rows, "  never submitted, so nothing was paid for it here")
 }

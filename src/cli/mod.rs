@@ -70,70 +70,70 @@ Exit codes: 0 done; 1 it failed; 2 wrong usage or configuration; 3 the thing nam
 
 #[derive(Subcommand)]
 enum Command {
-    /// The daemon: takes inbox rows, buys what is missing, records what came of it
+    /// The daemon: takes requests from the inbox, buys the missing contacts, records the results
     Run(run::Args),
-    /// The whole job in one command, on a sandbox and a temporary database: no key, no credits
+    /// Run everything once on a sandbox and a temporary database: no key, no credits
     Demo(demo::Args),
-    /// A local imitation of the Lensmor API, for trying and testing
+    /// Run a local imitation of the Lensmor API, for trials and tests
     Sandbox(sandbox::Args),
-    /// The people of an event, and whose contact is still locked; free
+    /// List the people of an event, and which contacts are still locked; free
     Personnel(personnel::Args),
-    /// What a request would do and cost, before it is written
+    /// Show what a request would buy and cost; writes no request
     Plan(plan::Args),
-    /// Ask for contacts: write a row into the inbox
+    /// Ask for contacts: add a request to the inbox
     Enqueue(enqueue::Args),
-    /// Follow a task that something else created; buys nothing
+    /// Follow a task that another program created; buys nothing
     Adopt(enqueue::Adopt),
     /// List the requests, newest first
     Requests(requests::Listed),
-    /// One request in full, with its timeline
+    /// Show one request in full, with its timeline
     Request(requests::One),
     /// List the jobs, newest first
     Jobs(jobs::Listed),
-    /// One job in full: what was sent, what it cost, its timeline
+    /// Show one job in full: submissions, cost, timeline
     Job(jobs::One),
-    /// Live view of requests, jobs, rate limit and balance, with keys to decide
+    /// Live view of requests, jobs, rate limit and balance; keys to approve, cancel, pause, resume
     Watch(watch::Args),
-    /// Why a request is not finished, and what would unblock it
+    /// Show why a request is not finished, and what would unblock it
     Explain(explain::Args),
-    /// Approve the cost of a request that awaits it
+    /// Approve the cost of a request that waits for approval
     #[command(after_help = "Example:\n  unlockd approve 12")]
     Approve(decide::Decision),
-    /// Cancel what of a request was not sent yet
+    /// Cancel the contacts of a request that were not sent yet
     #[command(
-        after_help = "Example:\n  unlockd cancel 12\n\nContacts already sent are followed to the end, since they may be charged; \
-                      what proves to have had no effect is not sent again."
+        after_help = "Example:\n  unlockd cancel 12\n\nContacts already sent are followed to the end (they may be charged); \
+                      calls found to have failed are not resent."
     )]
     Cancel(decide::Decision),
-    /// Stop submitting; polling and settling go on
+    /// Stop buying; running tasks are still polled and settled
     #[command(after_help = "Examples:\n  unlockd pause --account default\n  unlockd pause --all")]
     Pause(decide::OfAccount),
-    /// Continue, also what waited for credits or a key, or had expired
+    /// Continue buying; also retries jobs that wait for credits or a key, and polls expired jobs
     #[command(after_help = "Examples:\n  unlockd resume --account default\n  unlockd resume --all")]
     Resume(decide::OfAccount),
-    /// Decide on a job whose submission stayed in doubt
+    /// Decide on a job in doubt: its answer was lost, and checking did not help
     Resolve(decide::Resolve),
     /// Fetch, record and show the balance
     Balance(account::BalanceArgs),
-    /// Settlements: credits expected, credits spent, verdict
+    /// List settlements: credits expected, credits spent, verdict
     Audit(account::AuditArgs),
-    /// Delivered contacts and failures, as CSV or JSON Lines
+    /// Export delivered contacts and failures, as CSV or JSON Lines
     Export(export::Args),
-    /// Erase emails and phones, by age or of one person; outcomes stay
+    /// Erase emails and phones, by age or of one person; outcomes are kept
     Purge(purge::Args),
-    /// Copy the database, beside a running worker or without one
+    /// Copy the database; the worker may keep running
     Backup(backup::Args),
-    /// Is everything in place? With a suggested fix for what is not
+    /// Check that everything is in place, with a suggested fix for each problem
     Check(check::Args),
-    /// Exit 0 when the running daemon is well: for container health checks
+    /// Exit 0 if the daemon runs and is healthy: for container health checks
     Health(health::Args),
-    /// A completion script for your shell
+    /// Print a completion script for your shell
     Completions(packaging::Completions),
-    /// The manual pages, for people and packagers
+    /// Print the manual page, or write all of them into a directory
     Man(packaging::Man),
 }
 
-/// How a command ended when not well: an exit code and what to say.
+/// How a command failed: its exit code and its message.
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: u8,
@@ -160,7 +160,7 @@ impl Failure {
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Failure {
         let error = error.into();
-        // Nothing was changed, and what to decide on is another by now.
+        // Another program changed the row first, so nothing was changed here.
         let stale = matches!(error.downcast_ref(), Some(StoreError::Stale { .. }));
         Failure { code: if stale { 4 } else { 1 }, error }
     }
@@ -176,7 +176,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// What the configuration is read from, now.
+    /// The sources of the configuration as they are now.
     pub(crate) fn inputs(&self) -> Inputs {
         let overrides = Overrides { database: self.database.clone(), log_level: self.log_level.clone() };
         Inputs::from_process(self.config.clone(), overrides)
@@ -188,14 +188,14 @@ impl Context {
     }
 }
 
-/// Says something on standard error. The text may repeat what others wrote; its lines are ours.
+/// Prints a message on standard error. It may quote other programs, so control characters are written out.
 pub(crate) fn say(text: &str) {
     let lines: Vec<String> = text.lines().map(show::plain).collect();
-    // Nobody may be left to read it, which is no reason to fail.
+    // The reader may have gone away; that is not a failure.
     let _ = writeln!(std::io::stderr(), "unlockd: {}", lines.join("\n"));
 }
 
-/// What it is, then examples, then everything there is: on every level.
+/// The parts of every help text: purpose, examples, usage, all options.
 const HELP: &str = "{about}{after-help}\n\n{usage-heading} {usage}\n\n{all-args}\n";
 
 /// The sandbox has long rules, which follow the options.

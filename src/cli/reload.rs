@@ -1,9 +1,9 @@
 //! Puts changes of the configuration file and of key files in force while the daemon runs.
 //!
 //! `notify` watches the directories and not the files, since editors and orchestrators replace a
-//! file rather than write it; SIGHUP does the same by hand. What a hint means is found by reading: a
-//! broken edit is reported and changes nothing, and so is a file that is gone or empty; a change that
-//! needs a restart is reported as such.
+//! file rather than write it; SIGHUP does the same by hand. Each event makes it read all files
+//! again. A broken, missing or empty file is reported and changes nothing; a change that needs a restart
+//! is reported as such.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -23,7 +23,7 @@ use crate::worker::Deps;
 use crate::worker::people::unconfigured;
 use crate::worker::run::signals::Signals;
 
-/// Also without a hint: a directory that is swapped as a whole (a ConfigMap) may escape a watch.
+/// The files are also read without an event: swapping a whole directory (a ConfigMap) may cause none.
 const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// Runs until it is dropped.
@@ -33,16 +33,16 @@ pub(super) async fn watch(context: Context, log: LogHandle, deps: Arc<Deps>, sig
     let names = interesting.clone();
     let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
         let names = names.lock().unwrap_or_else(PoisonError::into_inner);
-        // An error may stand for events that were missed.
+        // An error may mean that events were missed.
         if event.is_err() || event.is_ok_and(|event| concerns(&event, &names)) {
-            // One hint waiting is as good as many.
+            // One waiting event is enough: the next read sees every change.
             let _ = hint.try_send(());
         }
     });
     let mut watcher = match watcher {
         Ok(watcher) => Some(watcher),
         Err(error) => {
-            tracing::warn!(error = %error, "files cannot be watched; looking at them every 10 s instead");
+            tracing::warn!(error = %error, "files cannot be watched; reading them every 10 s instead");
             None
         }
     };
@@ -55,7 +55,7 @@ pub(super) async fn watch(context: Context, log: LogHandle, deps: Arc<Deps>, sig
         }
         *interesting.lock().unwrap_or_else(PoisonError::into_inner) =
             files(&current).filter_map(|file| file.file_name().map(OsString::from)).collect();
-        // First of all: what changed since the start, while nobody watched.
+        // Read once before waiting: files may have changed before the watch began.
         said = reload(&context, &log, &deps, &signals, &said).await;
         tokio::select! {
             _ = hints.recv(), if watcher.is_some() => {
@@ -75,7 +75,7 @@ fn files(config: &Config) -> impl Iterator<Item = &Path> {
 }
 
 /// Whether an event may change one of the files. The database may lie in the same directory, and
-/// reading a file is an event too: taking either for a change would go round in circles.
+/// reading a file is an event too: taking either for a change would loop forever.
 fn concerns(event: &Event, names: &BTreeSet<OsString>) -> bool {
     use notify::event::{AccessKind, AccessMode, EventKind};
     let changes = match event.kind {
@@ -83,7 +83,7 @@ fn concerns(event: &Event, names: &BTreeSet<OsString>) -> bool {
         EventKind::Access(_) => false,
         _ => true,
     };
-    // A directory swap (..data) stands for everything in it.
+    // A directory swap (..data) changes all files in it.
     let named = |name: &OsStr| names.contains(name) || name.to_string_lossy().starts_with("..");
     changes && event.paths.iter().filter_map(|path| path.file_name()).any(named)
 }
@@ -100,8 +100,8 @@ fn watch_directories(watcher: &mut impl Watcher, watched: &mut BTreeSet<PathBuf>
     }
 }
 
-/// Reads everything again. Returns what is wrong and stays wrong until somebody fixes it; what was
-/// reported at the last look is not reported again.
+/// Reads everything again and returns the problems. A problem that the last read reported is not reported
+/// again.
 async fn reload(
     context: &Context,
     log: &LogHandle,
@@ -114,7 +114,7 @@ async fn reload(
     let new = match config::reload(&context.inputs(), &old) {
         Ok(new) => new,
         Err(error) => {
-            wrong.insert(format!("the configuration was rejected; the current one stays in force: {error}"));
+            wrong.insert(format!("configuration rejected; keeping the current one: {error}"));
             tell(&wrong, said);
             return wrong;
         }
@@ -137,21 +137,21 @@ async fn reload(
     if let Err(error) = deps.reconfigure(Arc::new(config::in_force(&old, new))).await {
         tracing::error!(error = %error, "the configuration could not be put in force");
     }
-    // Cheap, and every 10 s at most when nothing has changed: a key file may be new.
+    // A key file may have changed. Cheap: every 10 s at most when nothing else has changed.
     signals.wake();
     wrong
 }
 
-/// Accounts are opened at the start, and go on with what they have under way.
+/// Accounts are opened at the start only, and finish their running work: reports what needs a restart.
 async fn about_accounts(deps: &Deps, new: &Config, wrong: &mut BTreeSet<String>) {
     for name in new.accounts.keys().filter(|name| !deps.gates.contains_key(&AccountId::trusted(*name))) {
         wrong.insert(format!(
-            "account {name} is new in the configuration, and is served from the next start on"
+            "account {name} is new in the configuration and is used after the next start"
         ));
     }
     match unconfigured::unconfigured(&deps.store, new).await {
         Ok(accounts) => wrong.extend(accounts.iter().map(unconfigured::is_unconfigured)),
-        Err(error) => tracing::error!(error = %error, "which accounts have work under way is not known"),
+        Err(error) => tracing::error!(error = %error, "cannot read which accounts have unfinished work"),
     }
 }
 

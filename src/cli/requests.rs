@@ -1,6 +1,6 @@
 //! `requests` and `request`: what was asked for, and one of them in full.
 //!
-//! Neither shows a contact's id, email or phone: those leave by `export` only.
+//! Neither shows a contact's id, email or phone: only `export` does.
 
 use std::io::{self, Write};
 
@@ -87,7 +87,7 @@ pub(super) struct WholeRequest {
     #[serde(flatten)]
     pub(super) request: Request,
     outcomes: Vec<OutcomeCount>,
-    /// What an event unlock or a search brought.
+    /// The result of an event unlock or a search.
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<ActionResult>,
     jobs: Vec<Job>,
@@ -104,7 +104,7 @@ pub(super) async fn one(context: Context, args: One) -> Outcome {
     Ok(write(&mut std::io::stdout().lock(), &whole)?)
 }
 
-/// The request in full, or exit code 3 with what there is instead.
+/// The request in full; exit code 3 and a hint if it does not exist.
 pub(super) async fn whole(store: &Store, id: i64) -> Result<WholeRequest, Failure> {
     Ok(WholeRequest {
         request: find(store, id).await?,
@@ -115,7 +115,7 @@ pub(super) async fn whole(store: &Store, id: i64) -> Result<WholeRequest, Failur
     })
 }
 
-/// The request, or exit code 3 with what there is instead.
+/// The request; exit code 3 and a hint if it does not exist.
 pub(super) async fn find(store: &Store, id: i64) -> Result<Request, Failure> {
     if let Some(request) = requests::read(store, id).await? {
         return Ok(request);
@@ -126,7 +126,7 @@ pub(super) async fn find(store: &Store, id: i64) -> Result<Request, Failure> {
     }))
 }
 
-/// What a direct action brought, in a few lines: the whole is for programs.
+/// The result of a direct action in a few lines; `export` has all of it.
 fn show_result(out: &mut impl Write, result: &ActionResult) -> io::Result<()> {
     let value: serde_json::Value =
         result.result.as_ref().and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();

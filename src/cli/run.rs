@@ -29,7 +29,7 @@ Examples:
 
 SIGTERM and SIGINT stop it within 10 s; nothing is lost. SIGHUP reads configuration and keys again.")]
 pub(super) struct Args {
-    /// End with 0 once nothing is left to do, with 4 when all that is left waits for a person
+    /// Exit when nothing is left to do: with 0, or with 4 if the rest waits for a person
     #[arg(long)]
     until_idle: bool,
 }
@@ -42,13 +42,13 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let store = open(&config).await?;
     let clock = Clock::real();
     let site = Site::open(&store, clock.clone(), config.clone(), stop.clone()).await?;
-    // Before the lease is there: a standby says that it stands by.
+    // Before the lease is taken: a process on standby also answers.
     let serving = config.http.address().map(|listen| tokio::spawn(http::serve(site.clone(), listen)));
     let daemon = Daemon { context, log, config, store, clock, site, stop: stop.clone() };
     let ended = daemon.run(args.until_idle).await;
     stop.stop();
     if let Some(serving) = serving {
-        // It bounds itself.
+        // The server limits its own shutdown time.
         let _ = serving.await;
     }
     ended
@@ -72,9 +72,9 @@ impl Daemon {
         let deps = Arc::new(Deps::new(self.store, self.clock, lease.token, self.config).await?);
         if lease.restored {
             tracing::warn!(
-                "this database is an older copy, or came from elsewhere: what was decided and bought since the copy \
-                 was made is not in it. Each batch is asked about before it is paid for, and what no precheck \
-                 vouches for waits for a person; see that no other worker uses another copy"
+                "this database is an older copy, or came from elsewhere: it does not hold the decisions and purchases \
+                 made after the copy. Every batch is prechecked before it is bought, and work that no precheck can \
+                 clear waits for a person. Make sure that no other worker uses another copy"
             );
             pause::distrust_restored(&deps.store, deps.accounts(), deps.clock.now()).await?;
         }
@@ -84,7 +84,7 @@ impl Daemon {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         match ended.context("the database failed; nothing more was spent")? {
             End::WaitsForPerson(waits) => Err(Failure::refused(format!(
-                "all that is left waits for a person:\n  {}",
+                "everything left waits for a person:\n  {}",
                 waits.join("\n  ")
             ))),
             End::Stopped | End::Idle => {
@@ -148,8 +148,8 @@ async fn wait_for_lease(
 }
 
 /// Renews the lease and feeds systemd's watchdog, until the worker stops. Stops it when another one
-/// has taken over. Returns the lease, since its lock must outlive a call in flight: a successor
-/// would fence off the record of its answer.
+/// has taken over. Returns the lease: its lock must be held until the calls in flight have ended,
+/// or a successor would prevent this process from recording their answers.
 async fn keep_lease(deps: Arc<Deps>, mut lease: Lease, signals: Signals) -> Result<Lease, StoreError> {
     loop {
         tokio::select! {
@@ -174,7 +174,7 @@ fn feed_watchdog(deps: &Deps) {
         None => drop(sd_notify::notify(&[sd_notify::NotifyState::Watchdog])),
         Some(stalled) => {
             let seconds = deps.clock.now().since(stalled.since) / 1_000;
-            tracing::error!(pass = stalled.pass, seconds, "a pass hangs; the watchdog is not fed any more");
+            tracing::error!(pass = stalled.pass, seconds, "a pass hangs; systemd is no longer told that the worker is alive");
         }
     }
 }
@@ -195,7 +195,7 @@ pub(super) async fn stop_requested() -> std::io::Result<()> {
     Ok(())
 }
 
-/// From now on SIGTERM and SIGINT end nothing by themselves; the future resolves at one.
+/// From now on SIGTERM and SIGINT do not end the process; the returned future resolves at the first one.
 pub(super) fn stop_signals() -> std::io::Result<impl Future<Output = ()>> {
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {

@@ -50,8 +50,8 @@ fn is_command(char: char) -> bool {
             | '\u{2028}' | '\u{2029}')
 }
 
-/// The columns of a table. On a terminal that is too narrow, those that `may_go` go, first the last
-/// one named; they are there in a pipe and with `--json`.
+/// The columns of a table. A terminal that is too narrow does not get the columns in `may_go`: the last
+/// one named is left out first. A pipe and `--json` get all columns.
 pub(super) struct Columns<const N: usize> {
     pub(super) names: [&'static str; N],
     pub(super) may_go: &'static [&'static str],
@@ -82,7 +82,7 @@ pub(super) fn table<const N: usize>(
     table_of_width(out, columns, rows, empty, width())
 }
 
-/// A table as a pipe gets it, whatever standard output is: for a file.
+/// A table in the form for pipes, to write into a file.
 pub(super) fn table_in_file<const N: usize>(
     out: &mut impl Write,
     columns: &Columns<N>,

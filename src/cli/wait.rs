@@ -1,6 +1,6 @@
 //! `enqueue --wait`: the progress of one request until it is finished.
 //!
-//! It only watches; the worker goes on whether or not somebody does.
+//! It only watches; the worker does its work either way.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -17,11 +17,11 @@ use crate::worker;
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// A person is called for only after this many looks in a row said so: a job may be held for the
-/// moment that it takes to read a balance.
+/// It reports that a person is needed only after this many checks in a row: a job may be held briefly
+/// while a balance is read.
 const LOOKS_TO_CALL: u32 = 8;
 
-/// How often the settlement is looked for once the request has ended.
+/// How many times to look for the settlement after the request has ended.
 const LOOKS_FOR_AUDIT: u32 = 12;
 
 pub(super) async fn until_finished(store: &Store, config: &Config, id: i64, json: bool) -> Outcome {
@@ -90,7 +90,7 @@ async fn show_progress(
     Ok(())
 }
 
-/// What somebody who stops watching should know: the credits first.
+/// The message when the user stops watching: the credits first.
 fn left(request: &Request, worker_running: bool) -> Failure {
     let (id, credits) = (request.id, request.committed_credits);
     let spent = match (credits, request.taken_at) {
@@ -100,18 +100,18 @@ fn left(request: &Request, worker_running: bool) -> Failure {
         }
     };
     let goes_on = match worker_running {
-        true => "it goes on in the daemon",
-        false => "it goes on when a worker runs (unlockd run)",
+        true => "the daemon continues with it",
+        false => "it continues when a worker runs (unlockd run)",
     };
     anyhow::anyhow!(
-        "stopped watching request {id}: {spent}; {goes_on}. To look: unlockd request {id}; to stop what was not sent: \
+        "stopped watching request {id}: {spent}; {goes_on}. To see it: unlockd request {id}; to cancel the contacts not sent yet: \
          unlockd cancel {id}"
     )
     .into()
 }
 
-/// The settlements that its jobs were part of. They are made a moment after the last job has ended;
-/// later when others are under way.
+/// The settlements that cover its jobs. A settlement is made shortly after the last job has ended, or later
+/// if other jobs are still running.
 async fn reconciliation(out: &mut impl Write, store: &Store, request: &Request) -> Result<(), Failure> {
     let jobs: Vec<Job> = jobs::of_request(store, request.id).await?;
     let ids: Vec<i64> = jobs.iter().map(|job| job.id).collect();
@@ -126,7 +126,7 @@ async fn reconciliation(out: &mut impl Write, store: &Store, request: &Request) 
     if !audits.is_empty() {
         show::table(out, &account::AUDIT, audits.iter().map(account::audit_cells).collect(), "")?;
     } else if jobs.iter().any(|job| job.cost.is_some()) {
-        writeln!(out, "the credits are compared when the account is quiet: unlockd audit")?;
+        writeln!(out, "the balance is compared when no job of the account is running: unlockd audit")?;
     }
     Ok(())
 }
@@ -147,7 +147,7 @@ async fn finished(store: &Store, request: &Request, json: bool) -> Outcome {
         ("done", None) => Ok(()),
         // All of it was rejected.
         ("done", Some(reason)) => {
-            Err(anyhow::anyhow!("request {} brought nothing: {}", request.id, show::plain(reason)).into())
+            Err(anyhow::anyhow!("request {} delivered nothing: {}", request.id, show::plain(reason)).into())
         }
         (status, None) => {
             let message = format!("request {} is {status}; nothing more is bought for it", request.id);

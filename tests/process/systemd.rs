@@ -51,7 +51,7 @@ async fn the_watchdog_is_not_fed_while_a_pass_hangs() {
     town.insert(100..110).await;
     let socket = UnixDatagram::bind(town.path("notify")).expect("a socket");
     let mut worker = town.start_notifying(&town.path("notify"), Some("before_call:2:hang"));
-    town.until_logged("the watchdog is not fed any more").await;
+    town.until_logged("systemd is no longer told that the worker is alive").await;
     let renewals = town.number("select renewed_at from worker_lease").await;
     tokio::task::block_in_place(|| {
         let until_now = told(&socket, "", Duration::from_millis(100));

@@ -157,7 +157,7 @@ async fn a_broken_edit_changes_nothing_and_a_good_one_takes_effect_without_a_res
     let mut worker = town.start();
     town.until("select count(*) from worker_lease where token = 2", 1).await;
     std::fs::write(town.path("unlockd.toml"), format!("{good}\nnonsense = 1\n")).expect("it is written");
-    town.until_logged("was rejected; the current one stays in force").await;
+    town.until_logged("configuration rejected; keeping the current one").await;
     town.insert(100..110).await;
     town.until("select count(*) from requests where status = 'done' and inbox_is_behind = 0", 1).await;
 
