@@ -1,4 +1,4 @@
-//! `unlockd backup`: a copy of the database, beside a running worker or without one.
+//! `unlockd backup`: copies the database, with or without a running worker.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,13 +14,13 @@ Examples:
   unlockd backup /var/backups/unlockd.db
   unlockd backup --force /var/backups/unlockd.db
 
-A running worker goes on meanwhile. An inbox file of its own is copied too, to FILE.inbox. Copies are
-checked before they get their name, and readable by their owner only: they hold emails and phones.
+The worker may keep running. A separate inbox file is copied too, to FILE.inbox. Each copy is checked
+before it gets its name, and only its owner can read it: it holds emails and phones.
 
 To restore: stop the worker, put the copy in the place of the database (and FILE.inbox in the place of
-the inbox file), remove the old -wal and -shm files, start the worker. It notices the older copy and asks
-before each purchase: what was bought since is read and not bought again. What no precheck can vouch
-for, such as a search, pauses the account until `unlockd resume`.")]
+the inbox file), remove the old -wal and -shm files, start the worker. It detects the older copy and
+prechecks each purchase: contacts bought since the copy are read, not bought again. Work that no precheck
+can clear, such as a search, pauses the account until `unlockd resume`.")]
 pub(super) struct Args {
     /// The copy
     #[arg(value_name = "FILE")]

@@ -1,7 +1,7 @@
 //! The database that a command works on.
 //!
-//! Only `run`, `demo` and `check` make one. Any other command that finds none ends with exit code 3: one that
-//! was made in the wrong directory would take a pause or a request that no worker ever sees.
+//! Only `run`, `demo` and `check` make one. Any other command ends with exit code 3 if there is none: if it made
+//! one in the wrong directory, no worker would ever see the pause or the request written there.
 
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};

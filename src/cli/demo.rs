@@ -2,7 +2,7 @@
 //!
 //! A sandbox on a free port, a temporary database, the same worker as `run` over real HTTP with the
 //! real 3/5/10 s steps; then the outcome table and the credit audit. Each contact's outcome is
-//! compared with what its id foretells, and a difference is a failure.
+//! compared with the one that its id determines; a difference is a failure.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -32,7 +32,7 @@ Examples:
 
 Takes some 20 s. It uses neither your configuration nor your key.")]
 pub(super) struct Args {
-    /// Keep the database, and say where it is
+    /// Keep the database, and print its path
     #[arg(long)]
     keep: bool,
 }
@@ -57,7 +57,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
         enqueue(&store, reference, first, last).await?;
         writeln!(out, "inbox <- {} contacts for event 139574, reference {reference}", last - first + 1)?;
     }
-    writeln!(out, "140 to 159 are asked for twice, and bought once.\n")?;
+    writeln!(out, "Ids 140 to 159 are requested twice and bought once.\n")?;
 
     let clock = Clock::real();
     let lease = lease::try_take(&store, clock.now())
@@ -114,7 +114,7 @@ impl Drop for Folder {
     }
 }
 
-/// The defaults and nothing else: a demo must not reach for somebody's real configuration.
+/// The defaults and nothing else: a demo must not read the user's real configuration.
 fn demo_config(context: &Context, folder: &Path) -> Result<Config, super::Failure> {
     let inputs = Inputs {
         cwd: folder.to_owned(),
@@ -163,22 +163,22 @@ async fn show_progress(store: Store, signals: Signals) {
 }
 
 const OUTCOMES: Columns<5> =
-    Columns { names: ["ids", "foretold", "outcome", "source", "contacts"], may_go: &[] };
+    Columns { names: ["ids", "expected", "outcome", "source", "contacts"], may_go: &[] };
 
 async fn show_results(out: &mut impl Write, store: &Store, took: Duration, charged: i64) -> Outcome {
     let outcomes = report::demo_outcomes(store).await?;
     let mut wrong = Vec::new();
     let mut groups: BTreeMap<(&str, &str, String, String), u32> = BTreeMap::new();
     for row in &outcomes {
-        let (rule, foretold) = foretold(&row.personnel_id);
-        if !foretold.contains(&row.outcome.as_str()) {
-            wrong.push(format!("contact {}: {} instead of {}", row.personnel_id, row.outcome, foretold[0]));
+        let (rule, expected) = expected_outcome(&row.personnel_id);
+        if !expected.contains(&row.outcome.as_str()) {
+            wrong.push(format!("contact {}: {} instead of {}", row.personnel_id, row.outcome, expected[0]));
         }
-        let key = (rule, foretold[0], row.outcome.clone(), row.source.clone().unwrap_or_default());
+        let key = (rule, expected[0], row.outcome.clone(), row.source.clone().unwrap_or_default());
         *groups.entry(key).or_default() += 1;
     }
-    let rows = groups.into_iter().map(|((rule, foretold, outcome, source), contacts)| {
-        [rule.to_owned(), foretold.to_owned(), outcome, source, contacts.to_string()]
+    let rows = groups.into_iter().map(|((rule, expected, outcome, source), contacts)| {
+        [rule.to_owned(), expected.to_owned(), outcome, source, contacts.to_string()]
     });
     show::table(out, &OUTCOMES, rows.collect(), "no contacts")?;
     writeln!(out, "\nCredit audit")?;
@@ -191,18 +191,18 @@ async fn show_results(out: &mut impl Write, store: &Store, took: Duration, charg
         took.as_secs_f64()
     )?;
     if wrong.is_empty() {
-        writeln!(out, "Every contact has the outcome that its id foretells.")?;
+        writeln!(out, "Every contact has the expected outcome.")?;
         return Ok(());
     }
     Err(anyhow::anyhow!(
-        "some contacts have another outcome than their id foretells:\n  {}",
+        "some contacts do not have the expected outcome:\n  {}",
         wrong.join("\n  ")
     )
     .into())
 }
 
-/// What becomes of an id, by its last two digits; the sandbox's help says the same.
-fn foretold(personnel_id: &str) -> (&'static str, &'static [&'static str]) {
+/// The expected outcome of an id, by its last two digits; the sandbox's help says the same.
+fn expected_outcome(personnel_id: &str) -> (&'static str, &'static [&'static str]) {
     match &personnel_id[personnel_id.len().saturating_sub(2)..] {
         "90" => ("..90", &["not_returned"]),
         "91" => ("..91", &["missing"]),

@@ -1,5 +1,5 @@
-//! `enqueue` and `adopt`: one row in the inbox, and what follows next. Neither needs a worker that runs, or a
-//! key.
+//! `enqueue` and `adopt`: one row in the inbox, and a hint at the next step. Neither needs a running worker
+//! or a key.
 
 use std::io::Write;
 
@@ -51,7 +51,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let invalid = understood.contacts().invalid.len() as i64;
     if invalid > 0 {
         let ids = plural(invalid, "id");
-        super::say(&format!("{ids} cannot be a contact's (1 to 20 digits) and will get the outcome invalid"));
+        super::say(&format!("{ids} not valid (a contact id has 1 to 20 digits); the outcome will be invalid"));
     }
     let what = match &understood.request.wish {
         Wish::Event => "an event to unlock".to_owned(),
@@ -73,7 +73,7 @@ pub(super) struct Adopt {
     /// The task's id, as the API returned it
     #[arg(value_name = "TASK_ID")]
     task_id: String,
-    /// It is a task for phones
+    /// The task unlocks phones
     #[arg(long)]
     phones: bool,
     /// The event that its contacts belong to
@@ -82,7 +82,7 @@ pub(super) struct Adopt {
     /// The account whose key created it
     #[arg(long, value_name = "A", default_value = "default")]
     account: String,
-    /// Your own words, carried to every result
+    /// Your own reference text, copied to every result
     #[arg(long, value_name = "R")]
     reference: Option<String>,
     /// For programs: a JSON object
@@ -101,11 +101,11 @@ pub(super) async fn adopt(context: Context, args: Adopt) -> Outcome {
         ..Enqueue::default()
     };
     parse(&row, &config)?;
-    let what = format!("task {} is to be followed, and buys nothing", row.task_id.as_deref().unwrap_or(""));
+    let what = format!("task {} will be followed; nothing is bought", row.task_id.as_deref().unwrap_or(""));
     write(&config, row, vec![], &what, Answer { wait: false, json: args.json }).await
 }
 
-/// How the caller wants to be told.
+/// How to report the result.
 struct Answer {
     wait: bool,
     json: bool,
@@ -124,13 +124,13 @@ async fn write(
         None => {
             let key = row.dedupe_key.as_deref().unwrap_or_default();
             let id = inbox::find_dedupe_key(&store, &row.account, key).await?.ok_or_else(|| {
-                anyhow::anyhow!("the row with this dedupe key went away; nothing was written: try again")
+                anyhow::anyhow!("the row with this dedupe key was deleted meanwhile; nothing was written: try again")
             })?;
             let differing = differing(&store, id, &row).await?;
             if !differing.is_empty() {
                 return Err(Failure::refused(format!(
-                    "request {id} has this dedupe key already, and asks for something else ({} differ): nothing was \
-                     written. Give another key, or the same contents; to look: unlockd request {id}",
+                    "request {id} has this dedupe key already, but differs in {}: nothing was written. Use another key, or \
+                     the same contents; to see that request: unlockd request {id}",
                     differing.join(", ")
                 )));
             }

@@ -50,14 +50,14 @@ Examples:
   unlockd export --format jsonl --since 24h
   unlockd export --personnel 789
 
-Contacts whose outcome is not known yet are left out unless asked for with --outcome pending.
-What event unlocks and searches brought (the view action_results) is in JSON Lines only, after the contacts.
+Contacts whose outcome is not known yet are left out, except with --outcome pending.
+The results of event unlocks and searches (view action_results) are in JSON Lines only, after the contacts.
 In CSV, a cell that a spreadsheet could take for a formula (it begins with = + - @, a tab or a carriage
 return) gets a leading '. Numbers and phone numbers are written as they are, and so is all of JSON Lines.
 A file (-o) is readable by its owner only. It is replaced when the new one is whole, and never through a
 link.")]
 pub(super) struct Args {
-    /// How it is written
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Csv)]
     format: Format,
     /// JSON Lines, as --format jsonl
@@ -66,10 +66,10 @@ pub(super) struct Args {
     /// Only of this request
     #[arg(long, value_name = "ID")]
     request: Option<i64>,
-    /// Only this person, in every request: what is held about somebody who asks
+    /// Only this person, in every request: all values stored about one person
     #[arg(long, value_name = "ID", value_parser = super::purge::personnel)]
     personnel: Option<PersonnelId>,
-    /// Only what was settled since: a time (2026-11-21T08:00:00Z), a day (2026-11-21), or so long ago (24h, 7d)
+    /// Only results settled since a time (2026-11-21T08:00:00Z), a day (2026-11-21), or a duration ago (24h, 7d)
     #[arg(long, value_name = "WHEN", value_parser = parse_since)]
     since: Option<Since>,
     /// Only these outcomes; may be given several times
@@ -144,11 +144,11 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     Ok(())
 }
 
-/// How it is written.
+/// The format, and whether to escape.
 #[derive(Clone, Copy)]
 struct Form {
     format: Format,
-    /// To a terminal: control characters in a value are written out, so that they command nothing.
+    /// To a terminal: control characters in a value are written out, so that they cannot control it.
     escapes: bool,
 }
 
@@ -166,7 +166,7 @@ async fn write_all(store: &Store, wanted: &Wanted, form: Form, out: &mut impl Wr
             }
         }
         count += page.len() as i64;
-        // Lets a reader that has gone away be noticed, and one that is there go on.
+        // The reader gets each page at once, and a closed pipe is noticed.
         out.flush()?;
         match page.last() {
             Some(contact) => last = contact.item_id,

@@ -1,4 +1,4 @@
-//! What a spreadsheet could take for a formula.
+//! Cells that a spreadsheet could take for a formula.
 
 use std::borrow::Cow;
 

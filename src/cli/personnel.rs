@@ -1,8 +1,8 @@
 //! `unlockd personnel`: the people of an event, to pick from before anything is bought. Free.
 //!
-//! It reads all pages and writes them as they come. What it holds against a list that is cut short,
-//! repeats itself or never ends is in [`listing`](crate::domain::listing); how a page is asked for
-//! is in [`pages`]. Emails and phones are neither read nor written.
+//! It reads all pages and writes them as they come. The checks against a list that is cut short,
+//! repeats itself or never ends are in [`listing`](crate::domain::listing); reading one page is in
+//! [`pages`]. Emails and phones are neither read nor written.
 
 mod lines;
 mod pages;
@@ -26,11 +26,11 @@ Examples:
   unlockd personnel --event 139574 --locked --format csv -o people.csv
   unlockd personnel --event 139574 --locked --format ids | unlockd enqueue --event 139574 -
 
-Free, and reads all pages under the account's rate limit. A picked CSV goes back with
+Free, and reads all pages under the account's rate limit. To buy the people of a CSV:
 `unlockd enqueue --event 139574 --file people.csv`. An event that is not unlocked shows a preview
 only; `unlockd enqueue --unlock-event 139574` shows all of it, for credits.
 In CSV, a cell that begins with = + - @, a tab or a carriage return gets a leading ' so that no
-spreadsheet takes it for a formula. A list that could not be read to its end is exit code 1.")]
+spreadsheet takes it for a formula. Exit code 1 if the list could not be read to its end.")]
 pub(super) struct Args {
     /// The event whose people are listed
     #[arg(long, value_name = "ID")]
@@ -47,7 +47,7 @@ pub(super) struct Args {
     /// People on a page, 1 to 100
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100))]
     page_size: u32,
-    /// How it is written
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
     /// JSON Lines, as --format jsonl
@@ -98,7 +98,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let mut lines = destination(format, of, file.as_ref())?;
     let mut listing = Listing::default();
     let read = read_all(&pages, &mut listing, &mut lines).await;
-    // Also of a list that is cut short, what came of it is there; a file gets its name when it is whole.
+    // A list that is cut short still goes to standard output; a file gets its name only when it is whole.
     lines.finish()?;
     read.map_err(|failure| cut_short(failure, &listing))?;
     if let Some(file) = file {
@@ -126,7 +126,7 @@ async fn read_all(pages: &Pages<'_>, listing: &mut Listing, lines: &mut Lines) -
     Ok(())
 }
 
-/// Where it is written to. Names are personal data: a file is for its owner only.
+/// The destination. Names are personal data: a file is for its owner only.
 fn destination(format: Format, of: Option<Channel>, file: Option<&WholeFile>) -> std::io::Result<Lines> {
     Ok(match file {
         Some(file) => Lines::new(format, of, Box::new(BufWriter::new(file.writer()?))).in_file(),
@@ -147,7 +147,7 @@ fn cut_short(failure: Failure, listing: &Listing) -> Failure {
     }
 }
 
-/// Says what was listed; the list itself is for the next program.
+/// Reports the totals on standard error; standard output is for the next program.
 fn report(listing: &Listing, lines: &Lines, args: &Args) {
     let (people, locked) = (listing.people(), listing.locked());
     let written = if args.locked { format!("; {} written", lines.written()) } else { String::new() };

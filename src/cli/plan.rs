@@ -1,7 +1,7 @@
 //! `unlockd plan`: what a request would do, before it is written.
 //!
 //! The row is read and estimated by the same functions as in the worker's intake, so the figures
-//! are those that `enqueue` would lead to. Nothing is written but, when it is read, the balance.
+//! are those that `enqueue` would lead to. Only the balance is written, if it is read.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -41,7 +41,7 @@ pub(super) struct Args {
     /// For programs: a JSON object
     #[arg(long)]
     json: bool,
-    /// Accepted as enqueue does; a plan has nothing to wait for
+    /// Accepted, since enqueue has it, and ignored: a plan has nothing to wait for
     #[arg(long, hide = true)]
     wait: bool,
 }
@@ -57,11 +57,11 @@ struct Plan {
     new: usize,
     /// This database has their value.
     already_had: usize,
-    /// On their way in another request's task.
+    /// Being bought already in another request's task.
     in_flight: usize,
     /// Given more than once.
     repeated: usize,
-    /// Cannot be a contact's id.
+    /// Not valid as a contact's id.
     invalid: usize,
     batches: usize,
     price: Credits,
@@ -73,14 +73,14 @@ struct Plan {
     dedupe_request_id: Option<i64>,
     /// The columns in which that request asks for something else: enqueue would refuse.
     dedupe_differs: Vec<&'static str>,
-    /// Nothing is sent before somebody resumes the account.
+    /// Nothing is sent until a person resumes the account.
     is_paused: bool,
     balance: Option<i64>,
     balance_at: Option<Time>,
     balance_after: Option<i64>,
     available: Option<i64>,
     available_after: Option<i64>,
-    /// The files that were read, and what of them was not taken.
+    /// The files that were read, and the lines without an id.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     lists: Vec<List>,
 }
@@ -198,7 +198,7 @@ fn show_plan(plan: &Plan) -> Outcome {
             format!("at most {} credits ({} × {})", plan.quoted_credits, plan.new, plan.price),
         ),
         (plan.already_had, "had already".to_owned(), "0 credits".to_owned()),
-        (plan.in_flight, "on their way in another task".to_owned(), "0 credits".to_owned()),
+        (plan.in_flight, "being bought in another task".to_owned(), "0 credits".to_owned()),
         (plan.repeated, "given more than once".to_owned(), "0 credits".to_owned()),
         (plan.invalid, "no contact ids (outcome: invalid)".to_owned(), "0 credits".to_owned()),
     ];
@@ -222,7 +222,7 @@ fn show_balance(plan: &Plan, out: &mut impl Write) -> Outcome {
         if after < 0 {
             writeln!(
                 out,
-                "That is {} credits short: what does not fit would wait for credits.",
+                "That is {} credits short: the rest would wait for credits.",
                 grouped(-after)
             )?;
         }
@@ -233,14 +233,14 @@ fn show_balance(plan: &Plan, out: &mut impl Write) -> Outcome {
         let account = &plan.account;
         writeln!(
             out,
-            "Account {account} is paused: nothing is sent before unlockd resume --account {account}"
+            "Account {account} is paused: nothing is sent until you run unlockd resume --account {account}"
         )?;
     }
     if let Some(id) = plan.dedupe_request_id {
         let then = match plan.dedupe_differs.as_slice() {
             [] => "enqueue would write nothing".to_owned(),
             differ => {
-                format!("it asks for something else ({} differ), and enqueue would refuse", differ.join(", "))
+                format!("it differs in {}, so enqueue would refuse", differ.join(", "))
             }
         };
         writeln!(out, "Request {id} has this dedupe key already: {then}.")?;

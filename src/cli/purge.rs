@@ -1,6 +1,6 @@
 //! `unlockd purge`: erases emails and phones, by age or of one person.
 //!
-//! The outcomes stay, so what was bought stays known. Works beside a running worker.
+//! The outcomes are kept, so unlockd still knows what was bought. Works while the worker runs.
 
 use std::io::Write;
 
@@ -22,15 +22,15 @@ Examples:
   unlockd purge --older-than 90d
   unlockd purge --personnel 789
 
-The outcomes stay: an erased contact that is asked for again is read from its profile, not bought.
-Afterwards no byte of an erased value is in the database's files, nor in a backup made later. Exports
-and earlier backups are not touched; neither are contact ids and references, which hold no value."
+The outcomes are kept: an erased contact that is requested again is read from its profile, not bought.
+Afterwards the database's files and later backups hold no byte of an erased value. Exports and earlier
+backups are not changed, nor are contact ids and references: they are no emails or phones."
 )]
 pub(super) struct Args {
-    /// Those delivered longer ago than this: 90m, 24h, 90d
+    /// Erase values delivered longer ago than this: 90m, 24h, 90d
     #[arg(long, group = "which", value_name = "DURATION", value_parser = older_than)]
     older_than: Option<i64>,
-    /// Those of this person, in every request
+    /// Erase the values of this person, in every request
     #[arg(long, group = "which", value_name = "ID", value_parser = personnel)]
     personnel: Option<PersonnelId>,
     /// For programs: a JSON object
@@ -60,10 +60,10 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
         show::json(&json!({"erased": erased, "to_come": to_come, "log_emptied": emptied}))?;
     } else {
         let mut out = std::io::stdout();
-        writeln!(out, "{} erased; the outcomes stay", plural(erased as i64, "value"))?;
+        writeln!(out, "{} erased; the outcomes are kept", plural(erased as i64, "value"))?;
         if to_come > 0 {
             let requests = plural(to_come, "unfinished request");
-            writeln!(out, "{requests} may still bring a value: repeat this when done")?;
+            writeln!(out, "{requests} may still deliver a value: repeat this command when done")?;
         }
     }
     if emptied {

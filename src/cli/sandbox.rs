@@ -35,10 +35,10 @@ pub(super) struct Args {
     /// The only key that is accepted [default: any]
     #[arg(long, value_name = "K")]
     api_key: Option<String>,
-    /// Charge every submission again, whatever was unlocked before
+    /// Charge every submission, even for contacts unlocked before
     #[arg(long)]
     charge_repeats: bool,
-    /// Trouble to make; may be given several times
+    /// Fault to simulate; may be given several times
     #[arg(long = "fault", value_name = "SPEC")]
     faults: Vec<Fault>,
 }
@@ -46,7 +46,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Outcome {
     let seconds = |value: f64| {
         Duration::try_from_secs_f64(value).map_err(|_| {
-            Failure::usage(anyhow::anyhow!("{value} is no length of time in seconds; write 12 or 0.5"))
+            Failure::usage(anyhow::anyhow!("{value} is not a number of seconds; write 12 or 0.5"))
         })
     };
     seconds(args.task_seconds)?;

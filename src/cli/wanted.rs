@@ -1,4 +1,4 @@
-//! What `enqueue` and `plan` are asked for, and how it is understood.
+//! The arguments of `enqueue` and `plan`, and the request that they describe.
 //!
 //! A row that the worker would reject is refused here, before it is written, by the same rules.
 
@@ -12,7 +12,7 @@ use crate::domain::{AccountId, Action};
 use crate::store::inbox::{self, Enqueue};
 use crate::store::{Store, StoreError};
 
-/// What is asked for; `plan` takes the same.
+/// The arguments of `enqueue`; `plan` takes the same.
 #[derive(clap::Args)]
 pub(super) struct Wanted {
     /// Contact ids; `-` reads them from standard input
@@ -43,16 +43,16 @@ pub(super) struct Wanted {
     /// The column of the file that holds the ids, when it is not called personnel_id
     #[arg(long, value_name = "NAME", conflicts_with_all = ["unlock_event", "search_companies", "search_events"])]
     column: Option<String>,
-    /// Your own words, carried to every result
+    /// Your own reference text, copied to every result
     #[arg(long, value_name = "R")]
     reference: Option<String>,
-    /// Enqueues once: the same request with this key again writes nothing, another one is refused
+    /// Enqueue only once: the same request with this key again writes nothing, a different one is refused
     #[arg(long, value_name = "K")]
     dedupe_key: Option<String>,
     /// Never spend more than this on the request
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
     max_credits: Option<i64>,
-    /// You confirm the cost: do not wait for an approval
+    /// Approve the cost now: the request does not wait for an approval
     #[arg(long)]
     approve: bool,
     /// The account that pays
@@ -60,13 +60,13 @@ pub(super) struct Wanted {
     account: String,
 }
 
-/// A row that makes sense, and how it was understood.
+/// A valid row, and the request parsed from it.
 pub(super) struct Understood {
     pub(super) row: Enqueue,
     pub(super) request: UnlockRequest,
     /// Ids as they were given, repeats included.
     pub(super) given: usize,
-    /// The files that were read, and what of them was not taken.
+    /// The files that were read, and the lines without an id.
     pub(super) lists: Vec<ids::List>,
 }
 
@@ -157,7 +157,7 @@ fn raw(row: &Enqueue) -> RawRow {
     }
 }
 
-/// The columns in which a row that is there asks for something else.
+/// The columns in which the existing row differs from this one.
 pub(super) async fn differing(
     store: &Store,
     id: i64,

@@ -1,7 +1,7 @@
 //! A file that gets its name only when it is whole.
 //!
-//! It is written beside the one that it replaces, and renamed at the end: what fails midway leaves
-//! yesterday's file as it was. What would damage something else is refused before anything is written.
+//! It is written next to the file that it replaces, and renamed at the end: a failure midway leaves the old
+//! file unchanged. A path whose file must not be replaced is refused before anything is written.
 
 use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read};

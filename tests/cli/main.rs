@@ -247,7 +247,7 @@ async fn a_repeated_dedupe_key_writes_nothing_and_names_the_request() {
     let again = town.ok(&["enqueue", "0789", "--dedupe-key", "k", "--json"]).json();
     assert_eq!((&again["id"], &again["created"]), (&1.into(), &false.into()));
     for (arguments, differs) in
-        [(&["788"][..], "(personnel_ids differ)"), (&["789", "--max-credits", "1"], "(max_credits differ)")]
+        [(&["788"][..], "differs in personnel_ids:"), (&["789", "--max-credits", "1"], "differs in max_credits:")]
     {
         let enqueue = [&["enqueue", "--dedupe-key", "k"], arguments].concat();
         let refused = town.run(&enqueue).with_code(4).err;

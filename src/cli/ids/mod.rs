@@ -1,7 +1,7 @@
 //! Contact ids from arguments, files and standard input.
 //!
 //! A file has one id a line, or is CSV as spreadsheets, CRMs and pandas write it. What was not taken is
-//! counted and named by its line, always: a list that is silently shorter costs somebody a lead.
+//! always counted and named by its line: a list that is silently shorter loses leads.
 
 mod records;
 mod sheet;
@@ -77,7 +77,7 @@ fn read(source: &Path) -> anyhow::Result<(String, Vec<u8>)> {
     Ok(("standard input".to_owned(), bytes))
 }
 
-/// The ids of a file. The error goes on from the file's name.
+/// The ids of a file. The error text follows the file's name.
 fn parse(bytes: &[u8], column: Option<&str>) -> Result<Sheet, String> {
     sheet::read(&text::decoded(bytes)?, column)
 }

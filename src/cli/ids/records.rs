@@ -1,7 +1,7 @@
 //! The records of a CSV text, each with the line on which it begins.
 //!
-//! Not by the csv crate: it takes a quote that is never closed for a cell that goes on to the end of the
-//! file, and so loses every row behind it without an error.
+//! Not by the csv crate: it reads a quote that is never closed as a cell up to the end of the file, and so
+//! loses every following row without an error.
 
 use std::borrow::Cow;
 

@@ -50,8 +50,8 @@ impl Reason {
 /// The delimiters that tools write; `sep=` in the first line can name any other.
 const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
 
-/// Reads the ids of a file. `wanted` names the column. An error goes on from the file's name, and
-/// repeats nothing of its content but the names of columns.
+/// Reads the ids of a file. `wanted` names the column. The error text follows the file's name, and
+/// repeats only the names of columns from its content.
 pub(super) fn read(text: &str, wanted: Option<&str>) -> Result<Sheet, String> {
     if text.trim_start().starts_with(['[', '{']) {
         return Err(

@@ -1,7 +1,7 @@
-//! One page of an event's people, asked for as often as it takes.
+//! Reads one page of an event's people, with retries.
 //!
-//! The gate is opened anew for each call, from the database: there a worker that runs at the same
-//! time books its calls and what it is told about the limit and the key.
+//! The gate is opened again for each call, from the database: a worker that runs at the same time
+//! records its calls there, and the state of the limit and of the key.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use crate::worker::Deps;
 use crate::worker::gate::host::Host;
 use crate::worker::gate::{Called, Gate, Key};
 
-/// How often a page is asked for before it is given up; refusals by the rate limit do not count.
+/// How many times to try a page before giving up; refusals by the rate limit do not count.
 const TRIES: u32 = 4;
 
-/// What is asked for on every page.
+/// The parameters of every page.
 pub(super) struct Pages<'a> {
     pub(super) deps: &'a Deps,
     pub(super) account: &'a AccountId,
@@ -29,12 +29,12 @@ pub(super) struct Pages<'a> {
     pub(super) filters: &'a [(String, String)],
 }
 
-/// What came of one try.
+/// The result of one try.
 enum Asked {
     Page(PersonnelPage),
-    /// Nothing was asked: not before this moment.
+    /// No call was made: the limit allows none before this moment.
     At(Millis),
-    /// Nothing was asked: the key was refused before.
+    /// No call was made: the key was refused before.
     NoKey,
     Failed(ApiError),
 }
@@ -93,7 +93,7 @@ impl Pages<'_> {
 
     async fn wait_for_rate_limit(&self, at: Millis) {
         let wait_ms = at.since(self.deps.clock.now());
-        // What is left of a window that ends a little later than thought is not worth a word.
+        // A very short wait, at the end of a window, is not worth a message.
         if wait_ms >= 500 {
             let (account, seconds, at) = (self.account, (wait_ms + 999) / 1_000, Time::from(at));
             crate::cli::say(&format!(
@@ -114,10 +114,10 @@ impl Pages<'_> {
             }
             CallFailure::Refused(Refusal::Unauthorized | Refusal::Forbidden) => format!(
                 "the API refused the key of account {account}, and nothing was spent; put a valid key in the \
-                 configuration: nothing is sent with this one any more"
+                 configuration; unlockd does not use this one any more"
             ),
             CallFailure::Refused(Refusal::Invalid) => format!(
-                "the API does not take the question for page {number} of the people of event {event_id}, and nothing \
+                "the API rejected the request for page {number} of the people of event {event_id}, and nothing \
                  was spent; check --event and --filter"
             ),
             CallFailure::NotSent => {
@@ -125,7 +125,7 @@ impl Pages<'_> {
             }
             _ => format!(
                 "page {number} of the people of event {event_id} was not read in {TRIES} tries, and nothing was spent; \
-                 try again in a while"
+                 try again in a few minutes"
             ),
         };
         anyhow::Error::new(error).context(message).into()

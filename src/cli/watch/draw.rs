@@ -213,15 +213,15 @@ fn foot_lines(view: &View, palette: Palette) -> Vec<Line<'static>> {
                 format!("Cancel request {id}: of its {pending} open contacts, those not sent yet?"),
                 attention,
             ),
-            Line::raw("what was sent goes on, since it may be paid for    y cancels, any other key leaves"),
+            Line::raw("contacts already sent are not cancelled    y cancels, any other key goes back"),
         ],
         Mode::Resuming { account } => vec![
             Line::styled(format!("Resume {}?", plain(account)), attention),
-            Line::raw("it goes on, also what waited for credits or a key, or had expired    y resumes"),
+            Line::raw("also retries jobs that wait for credits or a key, or expired    y resumes"),
         ],
         Mode::Pausing { account } => vec![
             Line::styled(format!("Pause {}?", plain(account)), attention),
-            Line::raw("nothing new is sent; polling and settling go on    y pauses"),
+            Line::raw("nothing new is sent; running tasks are still polled    y pauses"),
         ],
         Mode::Reading { .. } => vec![Line::styled("↑↓ scroll  Esc back  Ctrl-C quit", palette.quiet())],
         Mode::Looking => vec![match &view.note {
@@ -279,7 +279,7 @@ mod tests {
             "held 1,845",
             "today 7,245",
             "41 of 120",
-            "job 4: answer lost, perhaps 1,500 credits spent",
+            "job 4: answer lost, 1,500 credits may be spent",
             "Enter; unlockd resolve 4",
             "request 2: 40 contacts, at most 600 credits",
             "a approves, c cancels",

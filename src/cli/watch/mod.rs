@@ -2,7 +2,7 @@
 //!
 //! [`model`] is read from the database, [`view`] is where the person is and what a key means,
 //! [`draw`] and [`rows`] put it on the screen, [`terminal`] owns the terminal and the loop. It reads the database
-//! only, so it works beside a running daemon and without one; a decision is carried out by the same
+//! only, so it works with or without a running daemon; a decision is carried out by the same
 //! code as on the command line. Not on a terminal it prints a plain block whenever something changes.
 
 mod draw;
@@ -33,7 +33,7 @@ Examples:
 It needs no daemon and makes no call to the API. Not on a terminal, or with TERM=dumb, it prints a
 block of plain lines whenever something changes; with --json a line of JSON every half second.")]
 pub(super) struct Args {
-    /// Print one look as plain text (or JSON) and end
+    /// Print the state once as plain text (or JSON) and exit
     #[arg(long)]
     once: bool,
     /// For programs: a JSON object on each line

@@ -1,7 +1,6 @@
 //! What is going on, read from the database at one moment, and what of it needs a person.
 //!
-//! Reads only, so it is as true beside a running worker as without one. No contact's id or value
-//! is in it.
+//! Reads only, so it works with or without a running worker. It holds no contact's id or value.
 
 use serde::Serialize;
 
@@ -48,7 +47,7 @@ pub(super) struct Worker {
     pub(super) seen_at: Option<Time>,
 }
 
-/// Something that goes on only after a person does something.
+/// Work that continues only after a person acts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Need {
     pub(super) reason: &'static str,
@@ -121,7 +120,7 @@ fn short(need: &domain::needs::Need, model: &Model) -> String {
     use domain::needs::Need::{Approval, Decision};
     match need {
         Decision { job, credits, .. } => {
-            format!("job {job}: answer lost, perhaps {} credits spent", grouped(credits.0))
+            format!("job {job}: answer lost, {} credits may be spent", grouped(credits.0))
         }
         Approval { request: id, credits, .. } => {
             let row = model.requests.iter().find(|request| request.id == id.0);
@@ -161,12 +160,12 @@ pub(super) fn asked_for(request: &Request) -> String {
 }
 
 impl Model {
-    /// How things are, in one sentence.
+    /// The state of everything, in one sentence.
     pub(super) fn health(&self) -> String {
         if !self.worker.running {
             return match self.worker.seen_at {
-                Some(_) => "no worker is running, so nothing goes on: unlockd run".to_owned(),
-                None => "no worker has run on this database yet: unlockd run".to_owned(),
+                Some(_) => "no worker is running, so nothing happens; start one: unlockd run".to_owned(),
+                None => "no worker has run on this database yet; start one: unlockd run".to_owned(),
             };
         }
         let doubtful = self.jobs.iter().filter(|open| open.job.state == "in_doubt").count() as i64;
@@ -192,7 +191,7 @@ impl Model {
         parts.join(", ")
     }
 
-    /// Whether all is as it should be.
+    /// Whether there is no problem.
     pub(super) fn is_well(&self) -> bool {
         let in_doubt = self.jobs.iter().any(|open| open.job.state == "in_doubt");
         let blocked = self.accounts.iter().any(|account| account.blocked_until.is_some());

@@ -134,12 +134,12 @@ async fn carry_out(
         Act::Resume { account } => {
             let ladder = Ladder::new(&config.polling.steps, config.polling.give_up_after);
             let resumed = pause::resume(store, &AccountId::trusted(&account), &ladder, now).await;
-            resumed.map(|_| format!("{account} goes on")).map_err(Refusal::from)
+            resumed.map(|_| format!("{account} is resumed")).map_err(Refusal::from)
         }
     };
     view.note = Some(match done {
         Ok(said) => said,
-        // A database that fails is the end; one that somebody else was faster in is not.
+        // A failing database ends the view; a row that another program changed first does not.
         Err(Refusal::Store(error)) if error.is_fatal() => return Err(error.into()),
         Err(refusal) => refusal.to_string(),
     });

@@ -1,6 +1,6 @@
 //! Where the person is: what is selected, what is being asked, and what a key means there.
 //!
-//! Pure: a key comes in, an [`Act`] goes out, and whoever holds the terminal carries it out.
+//! Pure: a key comes in, an [`Act`] goes out, and the terminal code carries it out.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
@@ -70,7 +70,7 @@ pub(super) enum Act {
 pub(super) struct View {
     pub(super) model: Model,
     pub(super) mode: Mode,
-    /// What came of the last decision, until the next key.
+    /// The result of the last decision, until the next key.
     pub(super) note: Option<String>,
     /// Columns and rows for what is read in full.
     pub(super) page: (u16, u16),
