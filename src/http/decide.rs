@@ -1,7 +1,7 @@
 //! What a signed-in person does on the page: decisions, and revealing a value.
 //!
-//! Each passes the same steps: from a page of ours, by a session of ours, with a ticket that is
-//! good. Then it is decided where the command line decides, so both refuse the same.
+//! Each must come from our own page, in a signed-in session, with a valid ticket. Then the same code as
+//! on the command line carries it out, so both refuse the same decisions.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ use crate::worker::people::{decide, pause};
 #[derive(Deserialize)]
 pub(super) struct Pressed {
     ticket: String,
-    /// What was typed beside a button that may spend.
+    /// The amount typed next to a button that may spend.
     credits: Option<String>,
 }
 
@@ -39,7 +39,7 @@ pub(super) async fn decisions(
     headers: HeaderMap,
     form: PressedForm,
 ) -> Response {
-    // A task of its own: a browser that goes away must not stop a decision half way.
+    // A separate task: a browser that disconnects must not stop a decision half way.
     let decision = tokio::spawn(async move {
         let look = Look::new(&site, &headers);
         match decided(&look, &headers, form).await {
@@ -50,15 +50,15 @@ pub(super) async fn decisions(
     decision.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
-/// Where to look next.
+/// The address of the page to show next.
 async fn decided(look: &Look<'_>, headers: &HeaderMap, form: PressedForm) -> Result<String, Refused> {
     let (session, pressed) = pressed(look, headers, form)?;
-    // A figure that was typed wrong uses no ticket up.
+    // A wrong amount does not use up the ticket.
     typed_right(&look.site.tickets.read(session, &pressed.ticket, look.now)?, &pressed)?;
     let act = look.site.tickets.take(session, &pressed.ticket, look.now)?;
     let Done { notice, then } = carry_out(look, &act).await?;
     tracing::info!(decision = ?act, "decided on the status page");
-    // What this process writes itself is no change to its own connection.
+    // The worker's connection does not notice writes of its own process.
     look.site.signals.wake();
     look.site.sessions.tell(session, notice);
     Ok(then)
@@ -104,7 +104,7 @@ fn typed_right(act: &Act, pressed: &Pressed) -> Result<(), Refused> {
     if typed.parse() == Ok(expected) { Ok(()) } else { Err(Refused::AnotherFigure(expected)) }
 }
 
-/// What people put between digits.
+/// Signs that people write between digits.
 fn is_grouping(char: char) -> bool {
     char.is_whitespace() || matches!(char, ',' | '.' | '\'' | '_' | '\u{2019}')
 }
@@ -142,7 +142,7 @@ async fn carry_out(look: &Look<'_>, act: &Act) -> Result<Done, Refused> {
             let row = unchanged(look, *job, *version).await?;
             decide::write_off(store, row, now).await?;
             let notice =
-                format!("Job {job} is written off; {} credits stay booked as perhaps spent.", number(*cost));
+                format!("Job {job} is written off; {} credits stay booked as possibly spent.", number(*cost));
             Ok(Done { notice, then: format!("/jobs/{job}") })
         }
         Act::Pause { account } => {
@@ -153,7 +153,7 @@ async fn carry_out(look: &Look<'_>, act: &Act) -> Result<Done, Refused> {
         Act::Resume { account } => resume(look, account, true).await,
         Act::TryAgain { account } => resume(look, account, false).await,
         Act::ReadBalance { account } => read_balance(look, account).await,
-        Act::Reveal { .. } => Err(Refused::Changed("this is no decision".to_owned())),
+        Act::Reveal { .. } => Err(Refused::Changed("this is not a decision".to_owned())),
     }
 }
 
@@ -163,7 +163,7 @@ async fn approve(look: &Look<'_>, id: i64, shown: &Act) -> Result<Done, Refused>
     let request = requests::read(store, id).await?;
     let Some(request) = request else { return Err(Refused::Changed(format!("there is no request {id}"))) };
     let Act::Approve { action, contacts, quoted, committed, .. } = shown else {
-        return Err(Refused::Changed("this is no approval".to_owned()));
+        return Err(Refused::Changed("this is not an approval".to_owned()));
     };
     for (what, then, now) in [
         ("contacts", *contacts, request.contacts),
@@ -172,12 +172,12 @@ async fn approve(look: &Look<'_>, id: i64, shown: &Act) -> Result<Done, Refused>
         if then != now {
             let (then, now) = (number(then), number(now));
             return Err(Refused::Changed(format!(
-                "it was shown with {then} {what}, and there are {now} by now"
+                "the page showed {then} {what}, and now there are {now}"
             )));
         }
     }
     if *action != request.action {
-        return Err(Refused::Changed("it asks for something else by now".to_owned()));
+        return Err(Refused::Changed("it asks for something else now".to_owned()));
     }
     decide::approve(store, RequestId(id), Credits(*quoted), look.now).await?;
     let notice = format!("Request {id} is approved for up to {} credits.", number(*quoted));
@@ -188,7 +188,7 @@ async fn approve(look: &Look<'_>, id: i64, shown: &Act) -> Result<Done, Refused>
 async fn unchanged(look: &Look<'_>, id: i64, version: i64) -> Result<Job, Refused> {
     match jobs::read(look.site.store.readers(), JobId(id)).await? {
         Some(job) if job.version == version => Ok(job),
-        Some(job) => Err(Refused::Changed(format!("job {id} has moved on and is {} by now", job.state))),
+        Some(job) => Err(Refused::Changed(format!("job {id} has changed and is {} now", job.state))),
         None => Err(Refused::Changed(format!("there is no job {id}"))),
     }
 }
@@ -205,7 +205,7 @@ async fn resume(look: &Look<'_>, account: &str, lifts_pause: bool) -> Result<Don
     let still_paused = accounts::read(look.site.store.readers(), &id).await?.paused_at.is_some();
     let notice = format!(
         "Account {account} {}: {} waiting and {} expired jobs are tried again.",
-        if still_paused { "stays paused" } else { "goes on" },
+        if still_paused { "stays paused" } else { "is active" },
         resumed.parked_jobs,
         resumed.expired_jobs
     );
@@ -215,7 +215,7 @@ async fn resume(look: &Look<'_>, account: &str, lifts_pause: bool) -> Result<Don
 /// Asks the API, which costs nothing but one of the calls that the rate limit allows.
 async fn read_balance(look: &Look<'_>, account: &str) -> Result<Done, Refused> {
     let Some(deps) = look.site.worker() else {
-        return Err(Refused::Changed("Another process has the database, and asks the API".to_owned()));
+        return Err(Refused::Changed("Another process has the database lock, and only that one calls the API".to_owned()));
     };
     let Some(gate) = deps.gates.get(&AccountId::trusted(account)) else {
         return Err(Refused::Changed("There is no such account any more".to_owned()));
@@ -223,7 +223,7 @@ async fn read_balance(look: &Look<'_>, account: &str) -> Result<Done, Refused> {
     let notice = match balance::ask_balance(deps, gate, "page").await? {
         Asked::Recorded(balance) => format!("Account {account} has {} credits.", number(balance.total.0)),
         Asked::At(_) => {
-            "The rate limit has no call to spare at this moment; try again in a minute.".to_owned()
+            "The rate limit allows no call at this moment; try again in a minute.".to_owned()
         }
         Asked::NoKey => format!("Account {account} has no key that the API accepts."),
         Asked::Failed(error) => format!("The balance could not be read: {error}."),

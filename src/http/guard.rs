@@ -1,4 +1,4 @@
-//! What every request passes, and every answer carries.
+//! The checks on every request, and the headers on every answer.
 //!
 //! A page of a foreign site can make a browser send requests here, and by DNS rebinding even read
 //! the answers under its own name. So the `Host` must be this server, whatever the route; and
@@ -30,7 +30,7 @@ const HEADERS: [(HeaderName, &str); 7] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-/// Refuses what no route may see, and hardens whatever is answered.
+/// Refuses requests that no route may see, and adds the security headers to every answer.
 pub(super) async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
     let mut response = match judge(&request, site.address()) {
         Ok(()) => next.run(request).await,
@@ -42,7 +42,7 @@ pub(super) async fn guard(State(site): State<Arc<Site>>, request: Request, next:
     response
 }
 
-/// What no route may see.
+/// Why no route may see a request.
 enum Refusal {
     ForeignHost,
     Method,
@@ -86,7 +86,7 @@ fn names_us(headers: &HeaderMap, uri: &Uri, listen: IpAddr) -> bool {
 /// A loopback name, or the listen address. Of all addresses (`0.0.0.0`) each is ours: an address,
 /// other than a name, cannot be rebound. The port is left out, since tunnels change it.
 fn is_ours(host: &Authority, listen: IpAddr) -> bool {
-    // The parser takes user names; nobody means well with one.
+    // The parser takes user names; no honest client sends one.
     if host.as_str().contains('@') {
         return false;
     }
@@ -110,8 +110,8 @@ pub(super) fn is_loopback(headers: &HeaderMap) -> bool {
 }
 
 /// Whether a browser says that a request comes from a page of ours. `Sec-Fetch-Site` cannot be
-/// forged by a page; browsers without it send `Origin` with each POST; whoever sends neither is
-/// refused.
+/// forged by a page; browsers without it send `Origin` with each POST; a browser that
+/// sends neither is refused.
 pub(super) fn is_same_origin(headers: &HeaderMap) -> bool {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     if headers.contains_key("sec-fetch-site") {

@@ -44,7 +44,7 @@ pub async fn render(store: &Store, worker: Option<&Deps>) -> Result<String, Stor
     scrape.gauges(active, [], [([], i64::from(worker.is_some()))]);
     if let Some(deps) = worker {
         let heartbeat =
-            "The last sign of life of the pass that shows none for longest; absent when none runs.";
+            "The last sign of life of the pass that has been silent for longest; absent when none runs.";
         let beat = deps.heartbeat.oldest().map(|at| ([], at));
         scrape.moments(("unlockd_loop_heartbeat_timestamp_seconds", heartbeat), [], beat);
         whole(&scrape, &figures::waiting(store).await?);
@@ -80,7 +80,7 @@ fn whole(scrape: &Scrape, waiting: &Waiting) {
     );
     since(
         "unlockd_notifications_oldest_timestamp_seconds",
-        "What the oldest undelivered message tells of happened then; absent when there is none.",
+        "When the event of the oldest undelivered message happened; absent when there is none.",
         waiting.notifications_oldest,
     );
 }
@@ -90,7 +90,7 @@ const VERDICTS: [&str; 4] = ["matched", "underspent", "overspent", "unknown"];
 
 fn history(scrape: &Scrape, deps: &Deps, figures: &[Figure]) {
     let accounts = || deps.gates.keys().map(ToString::to_string);
-    // Accounts that are configured no more keep their history in the database, and not here.
+    // Accounts that were removed from the configuration keep their history in the database, but not here.
     let is_known = |figure: &&Figure| deps.gates.contains_key(&AccountId::trusted(figure.account.clone()));
     let of = |name: &'static str| figures.iter().filter(is_known).filter(move |figure| figure.name == name);
     let by_label = |name, labels: &[&str]| {
@@ -120,7 +120,7 @@ fn history(scrape: &Scrape, deps: &Deps, figures: &[Figure]) {
     let settlements = ("unlockd_settlements_total", "Comparisons of credits expected and gone, by verdict.");
     scrape.counters(settlements, ["account", "verdict"], by_label("settlements", &VERDICTS));
     let unexplained =
-        "Credits that left the balance beyond what was expected, in the last settlement; negative: fewer.";
+        "Credits that left the balance beyond those expected, in the last settlement; negative: fewer.";
     scrape.gauges(("unlockd_credits_unexplained", unexplained), ["account"], by_account("unexplained"));
     let settled = ("unlockd_last_settled_timestamp_seconds", "When the last settlement was made.");
     scrape.moments(settled, ["account"], moments("settled_at"));
@@ -195,7 +195,7 @@ fn show_open(scrape: &Scrape, views: &[View]) {
         ])
     });
     let help =
-        "1: work of the account waits for this reason, until somebody acts (budget: until the next day).";
+        "1: work of the account waits for this reason, until a person acts (budget: until the next day).";
     scrape.gauges(("unlockd_paused", help), ["account", "reason"], paused);
 }
 
@@ -209,7 +209,7 @@ fn show_needs(scrape: &Scrape, views: &[View], needs: &Needs) {
         let account = if is_configured { need.account().as_str() } else { "" };
         *samples.entry([account.to_owned(), need.reason().to_owned()]).or_default() += 1;
     }
-    let help = "What goes on only after a person does something, by reason; at most 100 of a kind are counted. \
+    let help = "Things that wait for a person to act, by reason; at most 100 of a kind are counted. \
                 The account is empty for those that are not configured.";
     scrape.gauges(("unlockd_needs_person", help), ["account", "reason"], samples);
 }
@@ -233,7 +233,7 @@ fn show_credits(scrape: &Scrape, views: &[View]) {
     let held = ("unlockd_credits_held", "Credits held for submissions whose effect is not known yet.");
     scrape.gauges(held, ["account"], purses().map(|(view, purse)| view.sample(purse.held.0)));
     let free =
-        ("unlockd_credits_available", "Credits free to spend: balance less charges, holds and the floor.");
+        ("unlockd_credits_available", "Credits free to spend: balance minus charges, holds and credits.min_balance.");
     scrape.gauges(free, ["account"], purses().map(|(view, purse)| view.sample(purse.available().0)));
     let left = purses().filter_map(|(view, purse)| {
         Some(view.sample(purse.daily_limit?.0 - purse.charged_today.0 - purse.held.0))
@@ -253,7 +253,7 @@ fn show_api(scrape: &Scrape, views: &[View]) {
     let breaker = views.iter().flat_map(|view| {
         view.labelled([("api_trouble", i64::from(view.in_trouble)), ("retry_after", i64::from(view.blocked))])
     });
-    let help = "1: calls wait by themselves, since the API fails or asked for a pause.";
+    let help = "1: unlockd holds calls back, since the API fails or asked for a pause.";
     scrape.gauges(("unlockd_breaker_open", help), ["account", "reason"], breaker);
 }
 

@@ -1,13 +1,14 @@
 //! The HTTP server at `http.listen`: health, metrics and the status page.
 //!
 //! It reads through connections of its own, and showing a page never calls the API, so that no number
-//! of visitors delays paid work; only a signed-in person's "Read now" does, through the gate. Every answer, an error included, passes one guard: a foreign `Host` is refused
-//! and the headers that browsers obey are set. A port that is taken does not stop the worker: it is
-//! said once and tried again, so a standby worker of the same host gets the port when it takes over.
+//! of visitors delays paid work. Only "Read now" calls it, for a signed-in person and through the gate.
+//! Every request passes one guard, which refuses a foreign `Host` and sets the headers that browsers obey,
+//! also on errors. A port that is taken does not stop the worker: it is logged once and tried again, so a
+//! standby worker of the same host gets the port when it takes over.
 
 mod assets;
+mod connections;
 mod decide;
-mod door;
 mod guard;
 mod health;
 pub mod metrics;
@@ -34,11 +35,11 @@ use crate::domain::Millis;
 use crate::store::{Store, StoreError};
 use crate::worker::Deps;
 use crate::worker::run::signals::Signals;
-use door::Door;
+use connections::BoundedListener;
 use session::Sessions;
 use ticket::Tickets;
 
-/// How long a taken port is left alone before it is tried again.
+/// How long to wait before a taken port is tried again.
 const BIND_AGAIN_AFTER: Duration = Duration::from_secs(3);
 
 /// How long answers in flight may take once the worker stops; well within the 10 s it has.
@@ -58,7 +59,7 @@ pub struct Site {
     address: OnceLock<SocketAddr>,
     /// Absent until this process has the database.
     worker: OnceLock<Arc<Deps>>,
-    /// Wakes the worker after a decision, and tells when to stop.
+    /// Wakes the worker after a decision, and says when to stop.
     signals: Signals,
     sessions: Sessions,
     tickets: Tickets,
@@ -125,13 +126,13 @@ pub async fn serve(site: Arc<Site>, listen: SocketAddr) {
         let signals = signals.clone();
         async move { signals.stopping().await }
     };
-    let server = axum::serve(Door::new(bound), router(site)).with_graceful_shutdown(stop);
+    let server = axum::serve(BoundedListener::new(bound), router(site)).with_graceful_shutdown(stop);
     let too_long = async {
         signals.stopping().await;
         tokio::time::sleep(STOP_WAITS_FOR).await;
     };
     tokio::select! {
-        // Never an error: the door tries again by itself.
+        // Never an error: the listener tries again by itself.
         _ = server => {}
         () = too_long => tracing::debug!("connections to the status page were cut off at the stop"),
     }
@@ -143,9 +144,9 @@ async fn bind(listen: SocketAddr) -> TcpListener {
         match TcpListener::bind(listen).await {
             Ok(listener) => return listener,
             Err(error) if !told => {
-                tracing::warn!(%listen, %error, "no status page, health or metrics for now: the address cannot be had; \
-                    paid work goes on, and the address is tried again. Stop what has it, or set http.listen to \
-                    another one, or to \"\" for none");
+                tracing::warn!(%listen, %error, "no status page, health or metrics for now: cannot listen on this address; \
+                    purchases continue, and the address is tried again. Stop the program that uses it, or set \
+                    http.listen to another address, or to \"\" to turn the server off");
                 told = true;
             }
             Err(_) => {}
@@ -178,7 +179,7 @@ pub fn router(site: Arc<Site>) -> Router {
         .with_state(site)
 }
 
-/// What could not be read, for the handlers.
+/// The answer when the database cannot be read.
 fn unreadable(error: &StoreError) -> Response {
     tracing::warn!(
         error = error as &dyn std::error::Error,

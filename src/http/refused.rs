@@ -1,7 +1,7 @@
-//! Why what was pressed on the page changed nothing, and the page that says so.
+//! Why a button changed nothing, and the page that says so.
 //!
-//! A refusal says that nothing was changed and nothing is spent. An error of the database promises
-//! neither: it is shown as what it is.
+//! A refusal says that nothing was changed and nothing is spent. A database error promises
+//! neither, and is shown as an error.
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -16,10 +16,10 @@ pub(super) enum Refused {
     NotOurPage,
     NotSignedIn,
     NotUnderstood,
-    /// Not the figure that was shown: this one.
+    /// The typed amount is not the one that was shown, which is this.
     AnotherFigure(i64),
     Ticket(TicketError),
-    /// What is otherwise than shown, in words.
+    /// What has changed since the page was shown.
     Changed(String),
     Store(StoreError),
 }
@@ -30,8 +30,8 @@ impl Refused {
         let stale = |what: &str| {
             (
                 StatusCode::CONFLICT,
-                "That is out of date",
-                format!("{what}. Look at it again, and decide on what you see"),
+                "The page is out of date",
+                format!("{what}. Reload the page and decide again"),
             )
         };
         let (status, title, what) = match self {
@@ -52,14 +52,14 @@ impl Refused {
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "The amount does not match",
                 format!(
-                    "To confirm, type the figure that is shown: {}. Go back to try again",
+                    "To confirm, type the amount that is shown: {}. Go back to try again",
                     number(expected)
                 ),
             ),
             Refused::Ticket(error) => stale(&error.to_string()),
             Refused::Changed(what) => stale(&what),
             Refused::Store(StoreError::Stale { what }) => {
-                stale(&format!("{what} was changed by somebody else in the meantime"))
+                stale(&format!("{what} was changed by another program or person in the meantime"))
             }
             Refused::Store(error) => return super::unreadable(&error),
         };

@@ -2,7 +2,7 @@
 //!
 //! A session is 256 random bits in a cookie that no script can read and no other site makes a
 //! browser send. It lives in memory, ends after twelve hours, with the process, or when the token
-//! file holds another token. The file is read whenever it matters, so a change takes effect at once.
+//! file holds another token. The file is read at each use, so a change takes effect at once.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use crate::domain::Millis;
 /// How long a session lives, in milliseconds.
 const SESSION_MS: i64 = 12 * 3_600_000;
 
-/// Far more people than ever look at one worker; the oldest session makes room.
+/// Far more people than ever use one worker; a new session replaces the oldest.
 const MOST_SESSIONS: usize = 64;
 
 /// Wrong tokens within [`MISSES_COUNT_FOR_MS`] after which nobody may sign in for a while.
@@ -30,7 +30,7 @@ const MOST_MISSES: usize = 10;
 /// How long a wrong token counts, in milliseconds.
 const MISSES_COUNT_FOR_MS: i64 = 10 * 60_000;
 
-/// What a session is known by: the digest of the cookie's value, so that a comparison tells nothing
+/// Identifies a session: the digest of the cookie's value, so that a comparison tells nothing
 /// about the value itself.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct SessionId([u8; 32]);
@@ -41,7 +41,7 @@ impl SessionId {
     }
 }
 
-/// Who is looking.
+/// Who sent a request.
 #[derive(Clone)]
 pub(super) enum Visitor {
     /// `http.token_file` is not set: nobody can sign in.
@@ -65,10 +65,10 @@ impl Visitor {
     }
 }
 
-/// Why somebody was not let in.
+/// Why a sign-in was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum SignInError {
-    #[error("no token is configured: set http.token_file and start unlockd again")]
+    #[error("no token is configured: set http.token_file and restart unlockd")]
     NoToken,
     #[error("the token cannot be checked: {0}")]
     BadToken(String),
@@ -80,7 +80,7 @@ pub(super) enum SignInError {
 
 struct Session {
     began_at: Millis,
-    /// Of the token it was opened with.
+    /// The digest of the token it was opened with.
     token: [u8; 32],
     /// What to say on the next page.
     notice: Option<String>,
@@ -92,7 +92,7 @@ struct Known {
     misses: VecDeque<Millis>,
 }
 
-/// All sessions, and the lock on the door.
+/// All sessions, and the limit on wrong tokens.
 pub(super) struct Sessions {
     token_file: Option<PathBuf>,
     known: Mutex<Known>,
@@ -130,14 +130,14 @@ impl Sessions {
         if valid { Visitor::SignedIn(id) } else { Visitor::Stranger }
     }
 
-    /// Lets the token's holder in; returns the value for the cookie.
+    /// Opens a session if the token is right; returns the value for the cookie.
     pub(super) fn sign_in(&self, given: &str, now: Millis) -> Result<String, SignInError> {
         let token = self.token()?;
         let mut known = self.known();
         while known.misses.front().is_some_and(|at| now.since(*at) >= MISSES_COUNT_FOR_MS) {
             known.misses.pop_front();
         }
-        // Before the comparison: a right guess is not told from a wrong one either.
+        // Before the comparison, so that the answer to a right token is the same as to a wrong one.
         if let (true, Some(first)) = (known.misses.len() >= MOST_MISSES, known.misses.front()) {
             let left_ms = MISSES_COUNT_FOR_MS - now.since(*first);
             return Err(SignInError::LockedOut { minutes: left_ms.div_euclid(60_000) + 1 });
@@ -167,7 +167,7 @@ impl Sessions {
         }
     }
 
-    /// What was to be said, once.
+    /// Takes the notice, so that it is shown once.
     pub(super) fn told(&self, id: SessionId) -> Option<String> {
         self.known().sessions.get_mut(&id).and_then(|session| session.notice.take())
     }
@@ -188,7 +188,7 @@ impl Known {
 /// 256 bits of the system's generator, as text.
 ///
 /// # Panics
-/// When the system has no randomness to give: then nobody may be let in.
+/// When the system gives no random bytes: then nobody may sign in.
 pub(super) fn random_text() -> String {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).expect("the system gives random bytes");

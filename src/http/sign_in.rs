@@ -37,11 +37,11 @@ pub(super) async fn sign_in(
     let is_private = guard::is_loopback(&headers);
     match site.sessions.sign_in(&given.token, look.now) {
         Ok(value) => {
-            tracing::info!("somebody signed in to the status page");
+            tracing::info!("sign-in to the status page");
             with_cookie(&site, Some(&value), !is_private)
         }
         Err(error) => {
-            tracing::warn!(%error, "somebody tried to sign in to the status page");
+            tracing::warn!(%error, "failed sign-in to the status page");
             let status = match error {
                 SignInError::LockedOut { .. } => StatusCode::TOO_MANY_REQUESTS,
                 _ => StatusCode::FORBIDDEN,

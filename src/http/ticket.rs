@@ -1,9 +1,8 @@
-//! Forms that can be used once, for what they showed.
+//! Tickets: each form works once, and only for the figures that it showed.
 //!
-//! A button carries a ticket: what would be decided and the figures that were on the screen, sealed
-//! for one session and a quarter of an hour. So a decision can be neither made up, nor repeated, nor
-//! given on a page that somebody else saw; and what has changed since can be told exactly. Sealed
-//! rather than remembered: showing a page costs no memory.
+//! A button carries a ticket: the decision and the figures that were on the screen, sealed for one session
+//! and 15 minutes. So nobody can forge or repeat a decision, or make it in another session, and the server can
+//! say exactly what has changed since. Tickets are sealed, not stored: showing a page costs no memory.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -20,7 +19,7 @@ use crate::domain::Millis;
 /// How long a form can be used after it was shown, in milliseconds.
 pub(super) const TICKET_MS: i64 = 15 * 60_000;
 
-/// What a button does, with what was shown beside it.
+/// What a button does, with the figures shown next to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "act", rename_all = "snake_case")]
 pub(super) enum Act {
@@ -52,7 +51,7 @@ pub(super) enum Act {
     Resume {
         account: String,
     },
-    /// Tries again what waits, and lifts no pause: none was shown.
+    /// Retries waiting jobs, and keeps a pause: the page showed none.
     TryAgain {
         account: String,
     },
@@ -73,7 +72,7 @@ struct Ticket {
     expires_at: i64,
 }
 
-/// Why a ticket is no good. Nothing was changed.
+/// Why a ticket is invalid. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TicketError {
     #[error("This form was not made for your session, or was changed")]
@@ -109,7 +108,7 @@ impl Tickets {
         self.open(session, ticket, now).map(|ticket| ticket.act)
     }
 
-    /// Uses a ticket up: of two that press at once, one is first.
+    /// Uses a ticket up: of two simultaneous requests only the first succeeds.
     pub(super) fn take(&self, session: SessionId, ticket: &str, now: Millis) -> Result<Act, TicketError> {
         let ticket = self.open(session, ticket, now)?;
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);

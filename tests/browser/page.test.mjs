@@ -83,7 +83,7 @@ fact("an_approved_request_finishes_on_the_page_without_being_loaded_again", {}, 
   await visitor.heading(`Request ${request}: done`);
   assert.equal(await page.evaluate(() => window.stayed), true, "the page was loaded again");
   const counts = await visitor.text("#contacts .counts");
-  // What the sandbox foretells for two times 00 to 49 and once 50 to 99.
+  // The outcomes expected of the sandbox for two times 00 to 49 and once 50 to 99.
   for (const words of ["150 in all", "142 delivered", "2 no value", "1 failed", "1 not returned", "1 missing"]) {
     assert.ok(counts.includes(words), `${words}: ${counts}`);
   }
@@ -104,7 +104,7 @@ fact("a_wrong_token_opens_nothing_and_a_wrong_number_spends_nothing", {}, async 
   visitor.expects(/status of 422/);
   await approve(visitor, waiting, "1801");
   await visitor.heading("The amount does not match");
-  assert.match(await visitor.text("main"), /type the figure that is shown: 1,800.*nothing is spent/);
+  assert.match(await visitor.text("main"), /type the amount that is shown: 1,800.*nothing is spent/);
   await page.goto(`/requests/${waiting}`);
   await visitor.heading(`Request ${waiting}: awaiting approval`);
 });
@@ -364,7 +364,7 @@ fact("after_signing_out_the_back_button_shows_nothing_personal", {}, async (visi
       assert.ok(!shown.includes(personal), `${where} shows ${personal}`);
     }
   };
-  const forStrangers = page.getByText("Which contacts these are is shown to whoever is signed in.");
+  const forStrangers = page.getByText("Sign in to see which contacts these are.");
   await page.goBack();
   await forStrangers.waitFor();
   await showsNothing("the request");

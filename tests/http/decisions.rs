@@ -106,7 +106,7 @@ async fn an_approval_of_a_quote_that_grew_is_refused_and_says_what_changed() {
     let answer = place.press(&page, "approve-1", Some("60")).await;
     refused(&answer, 409);
     assert!(
-        answer.shows("shown with 0 credits that may be spent already, and there are 15"),
+        answer.shows("the page showed 0 credits that may be spent already, and now there are 15"),
         "{}",
         answer.words()
     );
@@ -116,7 +116,7 @@ async fn an_approval_of_a_quote_that_grew_is_refused_and_says_what_changed() {
     place.town.meddle("delete from items where personnel_id = '103'").await.expect("set");
     let answer = place.press(&page, "approve-1", Some("60")).await;
     refused(&answer, 409);
-    assert!(answer.shows("shown with 3 contacts, and there are 2"), "{}", answer.words());
+    assert!(answer.shows("the page showed 3 contacts, and now there are 2"), "{}", answer.words());
     assert_untouched(&mut place, id).await;
     place.end().await;
 }
@@ -320,7 +320,7 @@ async fn a_decision_on_a_job_that_has_moved_on_is_refused() {
     for (button, typed) in [("resubmit-1", Some("15")), ("write-off-1", None)] {
         let answer = place.press(&page, button, typed).await;
         refused(&answer, 409);
-        assert!(answer.shows("has moved on"), "{}", answer.words());
+        assert!(answer.shows("has changed and is"), "{}", answer.words());
     }
     place.town.settle().await;
     assert_eq!(place.town.job_state(1).await, "in_doubt (needs_decision)");

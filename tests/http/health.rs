@@ -46,14 +46,14 @@ async fn a_worker_whose_lease_is_old_or_gone_is_not_ready_and_says_why() {
     place.town.clock.advance(by);
     let answer = place.get("/readyz").await;
     assert_eq!(answer.status, 503);
-    assert!(answer.text.starts_with("database: it was not written"), "{}", answer.text);
+    assert!(answer.text.starts_with("database: not written for a while"), "{}", answer.text);
     assert_eq!(place.get("/healthz").await.status, 200, "it lives all the same");
 
     let other = Store::open(&place.town.database(), None).await.expect("opens");
     let taken = lease::try_take(&other, place.town.clock.now()).await.expect("readable");
     let answer = place.get("/readyz").await;
     assert_eq!(answer.status, 503);
-    assert!(answer.text.contains("has taken the database over"), "{}", answer.text);
+    assert!(answer.text.contains("has taken over the database"), "{}", answer.text);
     drop((taken, other));
     place.end().await;
 }
@@ -68,7 +68,7 @@ async fn a_pass_that_hangs_makes_the_worker_unready_and_is_named() {
     };
     let answer = heartbeat.follow("poll of default".to_owned(), hangs).await;
     assert_eq!(answer.status, 503);
-    assert!(answer.text.contains("the pass poll of default has shown no life"), "{}", answer.text);
+    assert!(answer.text.contains("the pass poll of default has shown no sign of life"), "{}", answer.text);
     place.end().await;
 }
 

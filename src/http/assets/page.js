@@ -1,5 +1,5 @@
-// Keeps the page fresh: fetches it anew and swaps its main part. Leaves it alone while the tab is
-// hidden, while somebody types, marks text or has paused it. Everything works without this file.
+// Keeps the page fresh: fetches it again and swaps its main part. Does nothing while the tab is hidden,
+// while the user types or selects text, or while refresh is paused. Everything works without this file.
 "use strict";
 (() => {
   const EVERY_MS = 5000;

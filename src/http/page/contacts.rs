@@ -1,4 +1,4 @@
-//! The contacts of a request: for whoever is signed in, their values masked until one is revealed.
+//! The contacts of a request: their values are shown only after signing in, masked until one is revealed.
 
 use maud::{Markup, html};
 
@@ -36,7 +36,7 @@ pub(super) async fn section(
                 @if chosen.is_some() { " \u{00b7} " a href=(format!("/requests/{request}#contacts")) { "show all" } }
             }
             @if !look.is_trusted() {
-                p .hint { "Which contacts these are is shown to whoever is signed in." }
+                p .hint { "Sign in to see which contacts these are." }
             } @else if rows.is_empty() {
                 p .calm { "No contact to show." }
             } @else {

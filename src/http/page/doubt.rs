@@ -1,4 +1,4 @@
-//! A submission without an answer: the evidence, and the ways out that a person has.
+//! A submission without an answer: the evidence, and the two decisions that a person can make.
 
 use maud::{Markup, html};
 
@@ -29,7 +29,7 @@ pub(super) async fn read(look: &Look<'_>, id: i64) -> Result<Option<Doubtful>, S
     }))
 }
 
-/// What is known, and both ways out.
+/// The evidence, and both decisions.
 pub(super) fn decision(look: &Look<'_>, doubtful: &Doubtful) -> Markup {
     let job = &doubtful.job;
     let (id, cost) = (job.id, number(job.cost.unwrap_or_default()));
@@ -45,10 +45,10 @@ pub(super) fn decision(look: &Look<'_>, doubtful: &Doubtful) -> Markup {
                 @if has_contacts(&job.action) { " with " (plural(job.contacts, "contact")) }
                 " and the answer was lost"
                 @if let Some(since) = job.doubt_since { " " (ago(since, look.now)) }
-                @if is_yours { ". Whether it was charged could not be settled by reading, and it is not sent again by itself." }
-                @else { ". Whether it took effect is being looked up, and it is not sent again unread." }
+                @if is_yours { ". Checking could not show whether it was charged, so unlockd does not resend it by itself." }
+                @else { ". unlockd is checking whether it took effect, and never resends without checking first." }
             }
-            p { strong { "Evidence: " } (visible(job.evidence.as_deref().unwrap_or("it was not looked at yet"))) }
+            p { strong { "Evidence: " } (visible(job.evidence.as_deref().unwrap_or("not checked yet"))) }
             @if is_yours || !look.is_trusted() { (ways_out(look, doubtful)) } @else {
                 details #(format!("decide-{id}-more")) .careful {
                     summary #(format!("decide-{id}-summary")) { "Decide by hand\u{2026}" }
@@ -74,14 +74,14 @@ fn ways_out(look: &Look<'_>, Doubtful { job, version }: &Doubtful) -> Markup {
         (false, _) => ("it is paid for twice", "It is given up and".to_owned()),
     };
     let given_up = format!(
-        "{given_up} never sent again for these requests; {} credits stay booked as perhaps spent.",
+        "{given_up} never sent again for these requests; {} credits stay booked as possibly spent.",
         number(cost)
     );
     html! {
         @if look.is_trusted() {
             p .hint {
-                "Send it again when it took no effect: it passes a precheck first. If it did take effect after all, "
-                (bought_twice) ". Write it off when it is not worth that."
+                "Send it again if it had no effect; a precheck comes first. If it did take effect, "
+                (bought_twice) ". Write it off if that risk is too high."
             }
         }
         div .acts {

@@ -1,4 +1,4 @@
-//! Drawings: balance and use of the rate limit over time, as SVG with the same in words.
+//! Charts: balance and use of the rate limit over time, as SVG and in words.
 
 use std::fmt::Write as _;
 
@@ -21,7 +21,7 @@ const TOP: i64 = 24;
 /// Snapshots that are drawn at most; a busy account takes thousands a day.
 const SNAPSHOTS_AT_MOST: u32 = 5_000;
 
-/// How far a request is: delivered, failed or skipped, open. The words beside it say the same.
+/// The progress of a request: delivered, failed or skipped, open. The words next to it say the same.
 pub(super) fn bar(delivered: i64, otherwise: i64, all: i64) -> Markup {
     let (first, second) = shares(delivered, otherwise, all);
     html! {
@@ -97,7 +97,7 @@ fn balance(account: &str, balances: &[(Time, i64)], since: Millis, now: Millis, 
     let since = balances.first().map_or(since, |(at, _)| since.max(Millis(at.0)));
     let id = format!("balance-{account}");
     let text = format!(
-        "{} at first, {} at last; lowest {}, highest {}, in {words}.",
+        "first {}, last {}, lowest {}, highest {}, in {words}.",
         number(*first),
         number(*last),
         number(least),

@@ -1,4 +1,4 @@
-//! Buttons: each says what it does, and is good once, for what was on the screen.
+//! Buttons: each says what it does, and works once, for the figures on the screen.
 
 use maud::{Markup, html};
 
@@ -6,7 +6,7 @@ use super::Look;
 use super::words::number;
 use crate::http::ticket::Act;
 
-/// A form with a ticket; nothing for whoever may not decide.
+/// A form with a ticket; nothing for people who may not decide.
 fn form(look: &Look<'_>, act: Act, action: &str, inside: Markup) -> Markup {
     let Some(session) = look.visitor.session() else { return html! {} };
     let ticket = look.site.tickets.issue(session, act, look.now);
@@ -28,7 +28,7 @@ pub(super) fn small(look: &Look<'_>, act: Act, id: &str, label: &str) -> Markup 
     form(look, act, "/decisions", html! { button id=(id) .small type="submit" { (label) } })
 }
 
-/// A button behind a summary that says what it will do: one touch decides nothing.
+/// A button behind a summary that says what it will do: one click decides nothing.
 pub(super) fn careful(look: &Look<'_>, act: Act, id: &str, label: &str, effect: &str) -> Markup {
     if !look.visitor.is_signed_in() {
         return html! {};

@@ -1,4 +1,4 @@
-//! One job: how it stands, what was sent, what it cost, what happened.
+//! One job: its status, submissions, cost and timeline.
 
 use maud::{Markup, html};
 
@@ -36,7 +36,7 @@ pub(super) async fn page(look: &Look<'_>, id: i64) -> Result<Option<Page>, Store
 fn facts(look: &Look<'_>, job: &Job, requests: &[i64], outcomes: &[OutcomeCount]) -> Markup {
     html! {
         section #facts aria-labelledby="facts-title" {
-            h2 #facts-title { "How it stands" }
+            h2 #facts-title { "Status" }
             dl .facts {
                 dt { "Account" } dd { (look.account(&job.account)) }
                 dt { "Action" } dd { (look.action(&job.action)) }
@@ -47,8 +47,8 @@ fn facts(look: &Look<'_>, job: &Job, requests: &[i64], outcomes: &[OutcomeCount]
                 @if has_contacts(&job.action) { dt { "Contacts" } dd { (contacts(job, outcomes)) } }
                 @if let Some(cost) = job.cost { dt { "Cost, at most" } dd { (number(cost)) " credits" } }
                 dt { "Polled" } dd { (plural(job.poll_count, "time")) @if let Some(at) = job.next_poll_at { "; next " (until(at, look.now)) } }
-                @if let Some(evidence) = &job.evidence { dt { "Evidence" } dd { (visible(evidence)) " (" (plural(job.looks, "look")) ")" } }
-                @if let Some(at) = job.due_at { dt { "Looked at again" } dd { (until(at, look.now)) } }
+                @if let Some(evidence) = &job.evidence { dt { "Evidence" } dd { (visible(evidence)) " (" (plural(job.looks, "check")) ")" } }
+                @if let Some(at) = job.due_at { dt { "Next check" } dd { (until(at, look.now)) } }
                 dt { "Created" } dd { (moment(job.created_at, look.now)) }
                 @if let Some(at) = job.submitted_at { dt { "Sent" } dd { (moment(at, look.now)) } }
                 @if let Some(at) = job.finished_at { dt { "Ended" } dd { (moment(at, look.now)) } }
@@ -75,10 +75,10 @@ fn attempts_section(look: &Look<'_>, job: &Job, attempts: &[Attempt]) -> Markup 
                 h2 #attempts-title { "Submissions" }
                 div .scroll role="group" aria-labelledby="attempts-title" tabindex="0" {
                     table {
-                        caption .visually-hidden { "Each time it was sent, with what the vendor's support needs to know" }
+                        caption .visually-hidden { "Each submission, with the ids that the vendor's support asks for" }
                         thead { tr {
                             th scope="col" { "Sent" } th scope="col" { "Result" } th scope="col" .n { "Contacts" }
-                            th scope="col" .n { "Cost, at most" } th scope="col" { "Our request id" } th scope="col" { "Their trace id" }
+                            th scope="col" .n { "Cost, at most" } th scope="col" { "Our request id" } th scope="col" { "Lensmor trace id" }
                         } }
                         tbody { @for one in attempts { tr {
                             th scope="row" { (moment(one.started_at, look.now)) }

@@ -38,7 +38,7 @@ fn filters(path: &str, key: &str, all: &[&str], chosen: Option<&str>) -> Markup 
     }
 }
 
-/// The reference, or what stands for it for whoever may not see it.
+/// The reference, or a placeholder for people who may not see it.
 fn reference(look: &Look<'_>, request: &Request) -> Markup {
     html! {
         @match &request.reference {
@@ -56,7 +56,7 @@ pub(super) async fn requests(look: &Look<'_>, wanted: &Wanted) -> Result<Page, S
     let body = html! {
         h1 { "Requests" @if let Some(status) = status { ": " (state(status)) } }
         (filters("/requests", "status", &request_state::State::NAMES, status))
-        @if rows.is_empty() { p .calm { "There is none." } } @else {
+        @if rows.is_empty() { p .calm { "None." } } @else {
             (table("Requests", "Requests, the newest first", html! {
                 thead { tr {
                     th scope="col" { "Request" } th scope="col" { "Status" } th scope="col" { "Asks for" }
@@ -97,16 +97,16 @@ pub(super) async fn jobs(look: &Look<'_>, wanted: &Wanted) -> Result<Page, Store
     let body = html! {
         h1 { "Jobs" @if let Some(chosen) = chosen { ": " (state(chosen)) } }
         (filters("/jobs", "state", &job::State::NAMES, chosen))
-        @if rows.is_empty() { p .calm { "There is none." } } @else { (jobs_table(look, &rows)) (end_of_list(rows.len())) }
+        @if rows.is_empty() { p .calm { "None." } } @else { (jobs_table(look, &rows)) (end_of_list(rows.len())) }
     };
     Ok(Page { title: "Jobs".to_owned(), body, is_live: true, spot: Spot::At("/jobs") })
 }
 
-/// Jobs with how each stands.
+/// Jobs and their state.
 pub(super) fn jobs_table(look: &Look<'_>, rows: &[Job]) -> Markup {
     table(
         "Jobs",
-        "Jobs, with how each stands",
+        "Jobs and their state",
         html! {
             thead { tr {
                 th scope="col" { "Job" } th scope="col" { "State" } th scope="col" { "Task" } th scope="col" .n { "Contacts" }
@@ -134,15 +134,15 @@ pub(super) fn job_state(job: &Job) -> Markup {
     }
 }
 
-/// Requests that are not finished, with how far each is.
+/// Open requests and their progress.
 pub(super) fn progress_table(look: &Look<'_>, rows: &[Request]) -> Markup {
     table(
         "Open requests",
-        "Requests that are not finished, with how far each is",
+        "Open requests and their progress",
         html! {
             thead { tr {
                 th scope="col" { "Request" } th scope="col" .wide { "Progress" } th scope="col" .n { "Delivered" }
-                th scope="col" .n { "Otherwise" } th scope="col" .n { "Open" } th scope="col" { "Reference" } th scope="col" { "Taken" }
+                th scope="col" .n { "Failed or skipped" } th scope="col" .n { "Open" } th scope="col" { "Reference" } th scope="col" { "Taken" }
             } }
             tbody { @for row in rows {
                 @let otherwise = row.contacts - row.delivered - row.pending;
@@ -164,15 +164,15 @@ pub(super) fn progress_table(look: &Look<'_>, rows: &[Request]) -> Markup {
     )
 }
 
-/// Jobs that are not finished, with what each does next.
+/// Open jobs and their next step.
 pub(super) fn open_jobs_table(look: &Look<'_>, rows: &[OpenJob]) -> Markup {
     table(
         "Open jobs",
-        "Jobs that are not finished, with what each does next",
+        "Open jobs and their next step",
         html! {
             thead { tr {
                 th scope="col" { "Job" } th scope="col" { "State" } th scope="col" { "Task" } th scope="col" .n { "Contacts" }
-                th scope="col" .n { "Settled" } th scope="col" .n { "Cost, at most" } th scope="col" .n { "Polls" } th scope="col" { "Next look" }
+                th scope="col" .n { "Settled" } th scope="col" .n { "Cost, at most" } th scope="col" .n { "Polls" } th scope="col" { "Next check" }
             } }
             tbody { @for OpenJob { job, settled, .. } in rows { tr {
                 th scope="row" { a href=(format!("/jobs/{}", job.id)) { (job.id) } }

@@ -1,7 +1,7 @@
 //! The status page: what is shown, and to whom.
 //!
-//! Server-rendered; the small script only fetches a page anew and swaps its main part. Whoever is
-//! not signed in sees counts and credits: no contact's id or value, and no reference, since those
+//! Server-rendered; the small script only fetches a page again and swaps its main part. Without signing in
+//! one sees counts and credits: no contact's id or value, and no reference, since those
 //! are callers' own words. Nothing is shown unescaped, and nothing by colour alone.
 
 mod contacts;
@@ -14,7 +14,7 @@ mod needs;
 mod overview;
 mod request;
 mod session;
-mod standing;
+mod status;
 mod words;
 
 use std::sync::Arc;
@@ -35,7 +35,7 @@ use crate::store::report::requests::Request;
 pub(super) use session::sign_in as sign_in_page;
 pub(super) use words::number;
 
-/// Who looks at what, and when.
+/// Who sees the page, and when.
 pub(super) struct Look<'a> {
     pub(super) site: &'a Site,
     pub(super) visitor: Visitor,
@@ -126,13 +126,13 @@ pub(super) struct Wanted {
     pub(super) state: Option<String>,
     pub(super) outcome: Option<String>,
     pub(super) span: Option<String>,
-    /// Go on behind this id.
+    /// Start after this id.
     pub(super) after: Option<i64>,
 }
 
 type Asked = Result<Query<Wanted>, axum::extract::rejection::QueryRejection>;
 
-/// What was asked for, as far as it makes sense: a link that somebody mistyped shows something.
+/// The query, without its invalid parts: a mistyped link still shows a page.
 fn wanted(asked: Asked) -> Wanted {
     asked.map(|Query(wanted)| wanted).unwrap_or_default()
 }
@@ -187,15 +187,15 @@ pub(super) async fn not_found(State(site): State<Arc<Site>>, headers: HeaderMap)
     answer(&Look::new(&site, &headers), Ok(None))
 }
 
-/// A page, or what stands in for one that is not there or cannot be read.
+/// The page, or an error page if it does not exist or cannot be read.
 fn answer(look: &Look<'_>, page: Result<Option<Page>, StoreError>) -> Response {
     match page {
         Ok(Some(page)) => whole(look, StatusCode::OK, page),
         Ok(None) => says(
             look,
             StatusCode::NOT_FOUND,
-            "There is no such page",
-            "What it was about does not exist, or not in this database.",
+            "This page does not exist",
+            "The request, job or page is not in this database.",
         ),
         Err(error) => super::unreadable(&error),
     }

@@ -1,4 +1,4 @@
-//! What goes on only after a person does something, each with its cost and what each button does.
+//! Everything that waits for a person to act, with its cost and what each button does.
 
 use maud::{Markup, html};
 
@@ -140,7 +140,7 @@ pub(super) fn approval(look: &Look<'_>, request: &Request, account: Option<&Acco
             div .acts {
                 (forms::spending(look, act, &format!("approve-{id}"), "Approve", quoted))
                 (forms::careful(look, Act::Cancel { request: id }, &format!("cancel-{id}"), "Cancel the request",
-                    "Its contacts that were not sent are never sent for this request. What was sent goes on."))
+                    "Contacts not sent yet will not be sent for this request. Contacts already sent are followed to the end."))
             }
         }
     }
@@ -174,8 +174,8 @@ fn parked(look: &Look<'_>, need: &Need, jobs: Parked, account: &Account) -> Mark
                     "Spent today: " (number(account.spent_today)) " of " (known(account.daily_limit))
                     ". Wait for the next UTC day, or raise credits.daily_limit."
                 } @else {
-                    "Free to spend: " (known(account.free)) ". Top up: the balance is read again by itself. "
-                    "Smaller jobs that fit are sent meanwhile."
+                    "Free to spend: " (known(account.free)) ". Top up: unlockd reads the balance again by itself. "
+                    "Meanwhile it sends smaller jobs that fit."
                 }
             }
             (forms::button(look, Act::TryAgain { account: name.clone() }, &format!("resume-for-{}", jobs.oldest), "Try again now"))
@@ -191,7 +191,7 @@ fn key_refused(look: &Look<'_>, need: &Need) -> Markup {
             p {
                 (visible(&need.what()))
                 @if let Some(at) = need.since() { " since " (moment(at.into(), look.now)) }
-                ". Tasks at Lensmor go on, and nothing is lost. "
+                ". Tasks at Lensmor continue, and nothing is lost. "
                 "Put a valid key into the configuration or its key file; the worker uses it at once."
             }
             (forms::button(look, Act::TryAgain { account: name.to_owned() }, &format!("retry-key-{name}"), "Try this key again"))
@@ -207,7 +207,7 @@ fn paused(look: &Look<'_>, need: &Need) -> Markup {
             h3 { "Account " (visible(name)) " is paused" }
             p {
                 "Since " (moment((*since).into(), look.now)) " nothing new is sent: " (waiting)
-                " contacts or jobs are waiting. What was sent is polled and settled."
+                " contacts or jobs are waiting. Running tasks are still polled and settled."
             }
             @if *restored {
                 p { (visible(&need.what())) ". " (visible(&need.to_do())) "." }

@@ -1,11 +1,11 @@
-//! The overview: how it is, the money, what needs a person, what runs, what ended, what was used.
+//! The overview: health, credits, what needs a person, open and ended work, usage.
 
 use maud::{Markup, html};
 
 use super::lists::Ended;
 use super::needs::{self, Listed};
 use super::words::{ago, known, number, plural, span, state, visible};
-use super::{Look, Page, Spot, Wanted, drawings, forms, lists, session, standing};
+use super::{Look, Page, Spot, Wanted, drawings, forms, lists, session, status};
 use crate::domain::{AccountId, Credits};
 use crate::http::health;
 use crate::http::ticket::Act;
@@ -25,7 +25,7 @@ const SETTLEMENTS_AT_MOST: u32 = 5;
 
 /// Everything that the overview shows, read at one moment.
 struct Facts {
-    ills: Vec<String>,
+    problems: Vec<String>,
     accounts: Vec<(Account, InDoubt)>,
     needs: Listed,
     requests_by_status: Vec<StateCount>,
@@ -74,7 +74,7 @@ async fn read(look: &Look<'_>) -> Result<Facts, StoreError> {
     running.retain(|request| request.status != "awaiting_approval");
     running.truncate(RUNNING_AT_MOST as usize);
     Ok(Facts {
-        ills: health::ills(look.site).await,
+        problems: health::problems(look.site).await,
         accounts: with_doubt,
         needs,
         requests_by_status: overview::open_requests(store).await?,
@@ -92,8 +92,8 @@ pub(super) async fn page(look: &Look<'_>, wanted: &Wanted) -> Result<Page, Store
     let over_time = drawings::section(look, wanted.span.as_deref()).await?;
     let body = html! {
         h1 #health .(class) { span .mark aria-hidden="true" { (mark) } " " (sentence) }
-        @if !facts.ills.is_empty() {
-            ul .ills { @for ill in &facts.ills { li { (visible(ill)) } } }
+        @if !facts.problems.is_empty() {
+            ul .problems { @for problem in &facts.problems { li { (visible(problem)) } } }
         }
         @for (account, doubt) in &facts.accounts {
             (money(look, account, *doubt, facts.accounts.len() > 1))
@@ -103,8 +103,8 @@ pub(super) async fn page(look: &Look<'_>, wanted: &Wanted) -> Result<Page, Store
         (running(look, &facts))
         (ended(look, &facts))
         (over_time)
-        (standing::settlements(look, &facts.settlements))
-        (standing::section(look, facts.accounts.iter().map(|(account, _)| account)))
+        (status::settlements(look, &facts.settlements))
+        (status::section(look, facts.accounts.iter().map(|(account, _)| account)))
         (parts(look))
     };
     let title = match facts.needs.total() {
@@ -114,7 +114,7 @@ pub(super) async fn page(look: &Look<'_>, wanted: &Wanted) -> Result<Page, Store
     Ok(Page { title, body, is_live: true, spot: Spot::At("/") })
 }
 
-/// How it is, in plain words; the mark says it without colour.
+/// The health in plain words; the mark says it without colour.
 fn sentence(facts: &Facts) -> (&'static str, &'static str, String) {
     let open: i64 = facts.jobs_by_state.iter().map(|count| count.count).sum();
     let goes_on = match open {
@@ -122,7 +122,7 @@ fn sentence(facts: &Facts) -> (&'static str, &'static str, String) {
         1 => "1 job is running or waiting".to_owned(),
         open => format!("{} jobs are running or waiting", number(open)),
     };
-    if !facts.ills.is_empty() {
+    if !facts.problems.is_empty() {
         return ("bad", "\u{2715}", "Problem: purchases may be stopped.".to_owned());
     }
     match facts.needs.total() {
@@ -196,7 +196,7 @@ fn running(look: &Look<'_>, facts: &Facts) -> Markup {
     html! {
         section #running aria-labelledby="running-title" {
             h2 #running-title { "Running" }
-            @if nothing { p .calm { "Nothing is open." } }
+            @if nothing { p .calm { "No open requests or jobs." } }
             (counts(&facts.requests_by_status, "/requests", "status", "open request"))
             @if !facts.running.is_empty() { (lists::progress_table(look, &facts.running)) }
             (counts(&facts.jobs_by_state, "/jobs", "state", "open job"))
@@ -226,7 +226,7 @@ fn ended(look: &Look<'_>, facts: &Facts) -> Markup {
     }
 }
 
-/// The machine's side: what there is of it, in a line.
+/// The machine: database size, free space and links, in one line.
 fn parts(look: &Look<'_>) -> Markup {
     let size = std::fs::metadata(look.site.store.path()).map(|file| file.len()).ok();
     let free = disk::free_bytes(&look.site.store).ok();

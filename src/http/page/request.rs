@@ -1,4 +1,4 @@
-//! One request: how it stands and why, its contacts, its jobs, its timeline.
+//! One request: its status and why, its contacts, jobs and timeline.
 
 use maud::{Markup, html};
 
@@ -67,8 +67,8 @@ pub(super) async fn page(
         (timeline_section(look, &timeline))
         @if !request.is_finished() && request.status != "awaiting_approval" {
             (forms::careful(look, Act::Cancel { request: id }, &format!("cancel-{id}"), "Cancel the request",
-                "Its contacts that were not sent are never sent for this request. What was sent goes on, since it may be \
-                 paid for."))
+                "Contacts not sent yet will not be sent for this request. Contacts already sent are followed to the end: \
+                 they may be charged."))
         }
     };
     // A value in clear stays until the reader is done with it.
@@ -84,16 +84,16 @@ fn waits(look: &Look<'_>, request: &Request, explained: &Explanation) -> Markup 
     html! {
         @if !explained.finished {
             section #waits aria-labelledby="waits-title" {
-                h2 #waits-title { "What it waits for" }
-                @if !explained.worker_running { p .problem { "No worker is running: nothing goes on until one does." } }
+                h2 #waits-title { "Waiting for" }
+                @if !explained.worker_running { p .problem { "No worker is running, so nothing happens. Start one: unlockd run." } }
                 @if explained.waits.is_empty() { p .calm { "Ready; it starts in a moment." } }
                 ul { @for wait in &explained.waits { li {
                     (visible(&wait.what))
                     @if let Some(since) = wait.since { ", since " (ago(since, look.now)) }
                     @if let Some(at) = wait.next_try_at { "; next " (until(at, look.now)) }
-                    @if let Some(at) = wait.gives_up_at { "; given up " (until(at, look.now)) }
+                    @if let Some(at) = wait.gives_up_at { "; gives up " (until(at, look.now)) }
                     "."
-                    @if let Some(unblock) = &wait.unblock { br; span .hint { "To go on: " (visible(unblock)) } }
+                    @if let Some(unblock) = &wait.unblock { br; span .hint { "To unblock: " (visible(unblock)) } }
                 } } }
             }
         } @else if let Some(reason) = &request.reason {
@@ -102,7 +102,7 @@ fn waits(look: &Look<'_>, request: &Request, explained: &Explanation) -> Markup 
     }
 }
 
-/// What an event unlock or a search brought: how much, since the whole is for programs.
+/// The result of an event unlock or a search, as counts; `export` has all of it.
 fn brought(look: &Look<'_>, request: &Request, summary: &Summary) -> Markup {
     html! {
         section #result aria-labelledby="result-title" {
@@ -118,7 +118,7 @@ fn brought(look: &Look<'_>, request: &Request, summary: &Summary) -> Markup {
                 @if let Some(people) = summary.people { dt { "People in its list" } dd { (number(people)) } }
             }
             @if summary.found.is_some() || summary.access_mode.is_some() {
-                p .hint { "All of it: " code { "unlockd export --format jsonl --request " (request.id) } }
+                p .hint { "Full result: " code { "unlockd export --format jsonl --request " (request.id) } }
             }
         }
     }
@@ -128,7 +128,7 @@ fn facts(look: &Look<'_>, request: &Request) -> Markup {
     let own = |text: &Option<String>| text.as_deref().map(visible).filter(|_| look.is_trusted());
     html! {
         section #facts aria-labelledby="facts-title" {
-            h2 #facts-title { "What was asked for" }
+            h2 #facts-title { "Details" }
             dl .facts {
                 dt { "Account" } dd { (look.account(&request.account)) }
                 dt { "Action" } dd { (look.action(&request.action)) }
@@ -139,7 +139,7 @@ fn facts(look: &Look<'_>, request: &Request) -> Markup {
                 @if let Some(quoted) = request.quoted_credits { dt { "Quoted" } dd { (number(quoted)) " credits at most" } }
                 @if let Some(approved) = request.approved_credits { dt { "Approved" } dd #approved { (number(approved)) " credits" } }
                 dt { "May have cost" } dd { (number(request.committed_credits)) " credits so far" }
-                @if let Some(max) = request.max_credits { dt { "Never more than" } dd { (number(max)) " credits" } }
+                @if let Some(max) = request.max_credits { dt { "Limit (max_credits)" } dd { (number(max)) " credits" } }
                 @if let Some(at) = request.created_at { dt { "Created" } dd { (moment(at, look.now)) } }
                 @if let Some(at) = request.taken_at { dt { "Taken" } dd { (moment(at, look.now)) } }
                 @if let Some(at) = request.finished_at { dt { "Finished" } dd { (moment(at, look.now)) } }

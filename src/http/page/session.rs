@@ -1,4 +1,4 @@
-//! Signing in and out, and why that may not be possible.
+//! Signing in and out, and why it may be impossible.
 
 use maud::{Markup, html};
 
@@ -22,7 +22,7 @@ pub(super) fn corner(look: &Look<'_>) -> Markup {
     }
 }
 
-/// Why there are no buttons, for whoever sees none; nothing for whoever is signed in.
+/// Why there are no buttons; nothing for people who are signed in.
 pub(super) fn why_read_only(look: &Look<'_>) -> Markup {
     html! {
         @match &look.visitor {
@@ -32,7 +32,7 @@ pub(super) fn why_read_only(look: &Look<'_>) -> Markup {
             },
             Visitor::NoToken => p .hint {
                 "To decide here, and to see references and contacts, set " code { "http.token_file" }
-                " and start unlockd again. The command line can do all of it."
+                " and restart unlockd. The command line can do all of it."
             },
             Visitor::BadToken(reason) => p .hint {
                 "Nobody can sign in: " (reason) ". Fix the file; it is read again at once."
@@ -41,7 +41,7 @@ pub(super) fn why_read_only(look: &Look<'_>) -> Markup {
     }
 }
 
-/// The form for the token, with what was wrong about the last try. `is_private`: the connection
+/// The form for the token, with the error of the last try. `is_private`: the connection
 /// does not leave the machine in the clear.
 pub(in crate::http) fn sign_in(look: &Look<'_>, is_private: bool, problem: Option<&str>) -> Page {
     let body = html! {
@@ -62,7 +62,7 @@ pub(in crate::http) fn sign_in(look: &Look<'_>, is_private: bool, problem: Optio
                 }
                 @if !is_private {
                     p .hint {
-                        "Browsers keep the session only over TLS, or on this very machine. Without a TLS proxy use a \
+                        "Browsers keep the session only over TLS, or on this machine. Without a TLS proxy use a \
                          tunnel, such as " code { "ssh -L 8787:127.0.0.1:8787 HOST" }
                         ", and open " code { "http://localhost:8787/" } "."
                     }

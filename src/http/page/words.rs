@@ -1,4 +1,4 @@
-//! How figures, times and foreign text read on the page.
+//! Formats figures, times and foreign text for the page.
 
 use maud::{Markup, html};
 
@@ -62,8 +62,8 @@ pub(super) fn plural(count: i64, word: &str) -> String {
     format!("{} {word}{}", number(count), if count == 1 { "" } else { "s" })
 }
 
-/// Text that somebody else wrote, with everything shown that would not be seen: control characters,
-/// and those that turn the direction of writing. Escaping is maud's.
+/// Text from other programs, with its invisible characters written out: control characters, and those
+/// that turn the direction of writing. maud escapes HTML.
 pub(super) fn visible(text: &str) -> String {
     let hidden = |char: char| {
         char.is_control()
@@ -80,7 +80,7 @@ pub(super) fn visible(text: &str) -> String {
     shown
 }
 
-/// What an action buys; `None` for a word that is none.
+/// What an action buys; `None` for an unknown action.
 pub(super) fn action(action: &str) -> Option<&'static str> {
     Some(match action {
         "unlock_contact_emails" => "emails",
@@ -97,7 +97,7 @@ pub(super) fn has_contacts(action: &str) -> bool {
     Action::parse(action).is_none_or(|action| action.channel().is_some())
 }
 
-/// What an action without contacts brought, in few words.
+/// The result of an action without contacts, in few words.
 pub(super) fn brought(summary: &Summary) -> String {
     let outcome = visible(&state(&summary.outcome));
     match summary.found {
@@ -106,7 +106,7 @@ pub(super) fn brought(summary: &Summary) -> String {
     }
 }
 
-/// A word of the database as one reads it.
+/// A word of the database in readable form.
 pub(super) fn state(word: &str) -> String {
     word.replace('_', " ")
 }

@@ -1,5 +1,5 @@
-//! Connections: at most so many at once, none that says nothing for a minute, and none whose request
-//! takes longer than that, head and body together, however steadily it trickles in.
+//! Limits on connections: how many are open, one minute of silence, and one minute for a whole request
+//! (head and body), however slowly its bytes arrive.
 //!
 //! Each open connection costs a file descriptor, which the database and the API need too.
 
@@ -26,20 +26,20 @@ const IDLE_FOR: Duration = Duration::from_secs(60);
 /// take a while is "Read now", which asks the API.
 const REQUEST_WITHIN: Duration = Duration::from_secs(60);
 
-pub(super) struct Door {
+pub(super) struct BoundedListener {
     listener: TcpListener,
     places: Arc<Semaphore>,
     request_within: Duration,
 }
 
-impl Door {
-    pub(super) fn new(listener: TcpListener) -> Door {
+impl BoundedListener {
+    pub(super) fn new(listener: TcpListener) -> BoundedListener {
         let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-        Door { listener, places, request_within: REQUEST_WITHIN }
+        BoundedListener { listener, places, request_within: REQUEST_WITHIN }
     }
 }
 
-impl Listener for Door {
+impl Listener for BoundedListener {
     type Io = Connection;
     type Addr = SocketAddr;
 
@@ -142,7 +142,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let places = Arc::new(Semaphore::new(places));
-        let door = Door { listener, places, request_within: Duration::from_millis(300) };
+        let door = BoundedListener { listener, places, request_within: Duration::from_millis(300) };
         let router = Router::new().route("/", get(|| async { "here" }).post(|body: String| async { body }));
         tokio::spawn(async move { axum::serve(door, router).await });
         address

@@ -1,4 +1,4 @@
-//! How the accounts stand, and whether the balance moved as expected.
+//! The status of the accounts, and whether the balance moved as expected.
 
 use maud::{Markup, html};
 
@@ -17,7 +17,7 @@ pub(super) fn settlements(look: &Look<'_>, settlements: &[Settlement]) -> Markup
                 h2 #settlements-title { "Settlements" }
                 div .scroll role="group" aria-labelledby="settlements-title" tabindex="0" {
                     table {
-                        caption .visually-hidden { "Credits expected beside credits that left the balance, the newest first" }
+                        caption .visually-hidden { "Credits expected and credits that left the balance, the newest first" }
                         thead { tr {
                             th scope="col" { "Closed" } th scope="col" { "Account" } th scope="col" .n { "Jobs" }
                             th scope="col" .n { "Expected" } th scope="col" .n { "Spent" } th scope="col" { "Verdict" }
@@ -30,7 +30,7 @@ pub(super) fn settlements(look: &Look<'_>, settlements: &[Settlement]) -> Markup
                                     @else { (number(one.expected_min)) " to " (number(one.expected_max)) } }
                             td .n { (known(one.spent)) }
                             td { span .verdict.(one.verdict) { (state(&one.verdict)) }
-                                 @if one.verdict == "overspent" { " \u{2013} somebody else spends from the pool, or more was charged: look" } }
+                                 @if one.verdict == "overspent" { " \u{2013} another program spends from the pool, or the API charged more: check" } }
                         } } }
                     }
                 }
@@ -61,7 +61,7 @@ pub(super) fn section<'f>(look: &Look<'_>, accounts: impl Iterator<Item = &'f Ac
                         }
                         @if account.expired_jobs > 0 {
                             " " a href="/jobs?state=expired" { (plural(account.expired_jobs, "job")) " expired" }
-                            ": continuing polls them again."
+                            ": resuming polls them again."
                         }
                     }
                     @if account.expired_jobs > 0 && account.paused_at.is_none() {
@@ -69,7 +69,7 @@ pub(super) fn section<'f>(look: &Look<'_>, accounts: impl Iterator<Item = &'f Ac
                     }
                     @if account.paused_at.is_none() {
                         (forms::careful(look, Act::Pause { account: name.clone() }, &format!("pause-{name}"), "Pause submitting",
-                            "Nothing new is submitted on this account until somebody continues it. What was sent is polled and settled."))
+                            "Nothing new is submitted on this account until a person resumes it. Running tasks are still polled and settled."))
                     }
                 }
             }
