@@ -1,8 +1,8 @@
 //! The only file that reads the time.
 //!
 //! The real clock is anchored once to the wall clock and then runs with the system's boot clock,
-//! which goes on during suspend and does not jump when somebody sets the time: a poll comes neither
-//! early nor a day late because of it. A test clock moves only when told.
+//! which continues during suspend and does not jump when the time is set: a poll comes neither early nor
+//! late because of that. A test clock moves only when told.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

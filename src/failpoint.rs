@@ -33,7 +33,7 @@ mod armed {
     struct Plan {
         place: &'static str,
         at: u64,
-        /// `None`: the thread hangs, and the rest of the process goes on.
+        /// `None`: the thread hangs, and the rest of the process continues.
         signal: Option<Signal>,
         passed: AtomicU64,
     }
@@ -79,7 +79,7 @@ mod armed {
                 std::thread::sleep(std::time::Duration::from_secs(3_600));
                 return;
             };
-            // Nothing to do about a signal that cannot be sent: the test sees that nothing died.
+            // If the signal cannot be sent, the test sees that the process did not die.
             let _ = kill_process(getpid(), signal);
             // Another thread takes the signal. Until it has, nothing more may happen here: a process
             // that is stopped inside a transaction keeps the database locked.

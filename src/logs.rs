@@ -1,15 +1,15 @@
 //! Log lines: one event, one line, on standard error.
 //!
 //! JSON lines are flat: `timestamp`, `level`, `message`, `target` and the event's own fields side by side.
-//! The human format is ours rather than the library's, which lets a line break in a value through: a value
+//! The human format is ours, because the library's lets a line break in a value through: a value
 //! from outside (an error text of the API, a reference of a caller) must not be able to forge a line or to
 //! send control codes to a terminal. Spans are not printed; an event carries its own fields.
 //!
-//! `log.level` is the default and `RUST_LOG` refines it. The libraries below us say little of use at `info`
-//! and much at `debug`, so they are held at `warn` until a directive names them. The level can be changed
+//! `log.level` is the default and `RUST_LOG` refines it. Our libraries log little of use at `info` and
+//! a lot at `debug`, so they stay at `warn` until a directive names them. The level can be changed
 //! while the program runs; the format cannot.
 //!
-//! This is the one place besides the clock that reads the time: a log line wants the time of its writing.
+//! Only this module and the clock read the time: a log line has the time at which it is written.
 
 use std::{
     ffi::OsString,
@@ -55,7 +55,7 @@ pub enum LevelError {
 }
 
 impl LogHandle {
-    /// `level` as in `log.level`; `RUST_LOG` goes on refining it.
+    /// `level` as in `log.level`; `RUST_LOG` still refines it.
     pub fn set_level(&self, level: &str) -> Result<(), LevelError> {
         let (filter, _) = filter(level, self.rust_log.as_deref())?;
         Ok(self.filter.reload(filter)?)
@@ -67,10 +67,10 @@ pub fn init(log: &Log) -> LogHandle {
     let style = style(log.format, io::stderr().is_terminal(), |name| std::env::var_os(name));
     let rust_log = std::env::var("RUST_LOG").ok();
     let (subscriber, handle, ignored) = build(&log.level, rust_log, style, io::stderr);
-    // Fails when something in this process logs already, which is then what the caller wants.
+    // Fails if this process logs already; then the first logger stays, as documented above.
     let _ = subscriber.try_init();
     if let Some(error) = ignored {
-        tracing::warn!(%error, "RUST_LOG is not understood and ignored");
+        tracing::warn!(%error, "RUST_LOG is not valid and is ignored");
     }
     handle
 }
@@ -82,7 +82,7 @@ enum Style {
     Colour,
 }
 
-/// Colours are for terminals only, and not for those whose owner or kind wants none.
+/// Colours are for terminals only, and not if NO_COLOR is set or the terminal is dumb.
 fn style(format: LogFormat, terminal: bool, env: impl Fn(&str) -> Option<OsString>) -> Style {
     let unwanted = env("NO_COLOR").is_some_and(|value| !value.is_empty())
         || env("TERM").is_some_and(|term| term == "dumb");
@@ -105,7 +105,7 @@ fn build<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    // The configuration has checked the level; whoever calls without it still gets a log.
+    // The configuration has checked the level; a caller without it still gets a log.
     let (filter, ignored) =
         filter(level, rust_log.as_deref()).unwrap_or_else(|error| (EnvFilter::new("info"), Some(error)));
     let (filter, handle) = reload::Layer::new(filter);

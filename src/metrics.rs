@@ -1,7 +1,7 @@
 //! What this process counts and times for `/metrics`, in a registry of its own.
 //!
-//! One value, held by the [`Store`](crate::store::Store) and lent to everybody who has something to
-//! record; each method is named after what happened. Labels are bounded: accounts come from the
+//! One value, held by the [`Store`](crate::store::Store) and shared with all code that records something;
+//! each method is named after what happened. Labels are bounded: accounts come from the
 //! configuration, endpoints and outcomes from the program, statuses from HTTP. No label ever holds an
 //! id, a reference or a contact. Figures that must survive a restart are not kept here: they are read
 //! from the database at each scrape, see [`crate::store::report::metrics`].
@@ -59,7 +59,7 @@ impl Default for Metrics {
             api_seconds: add(&registry, HistogramVec::new(calls, &["operation"])),
             rate_limited: count(
                 "unlockd_rate_limited_total",
-                "Calls that the API turned away with 429.",
+                "Calls that the API refused with 429.",
                 &["account"],
             ),
             attempts: count("unlockd_attempts_total", attempts, &["outcome"]),
@@ -143,7 +143,7 @@ fn add<C: Collector + Clone + 'static>(registry: &Registry, collector: prometheu
     collector
 }
 
-/// Figures that are read for one scrape: a registry that lives as long as it.
+/// Figures that are read for one scrape, in a registry of its own.
 #[derive(Default)]
 pub struct Scrape(Registry);
 

@@ -19,8 +19,8 @@ impl Changes {
     }
 }
 
-/// The configuration to go on with when `new` has been read: its live keys, and of all others what `running`
-/// has. This is the only place that says which keys are live; that the others differ shows at each look.
+/// The configuration to use after `new` was read: the live keys of `new`, and all other keys of `running`.
+/// Only this function says which keys are live. A difference in the others is reported at each read.
 pub fn in_force(running: &Config, new: Config) -> Config {
     Config {
         accounts: new.accounts,
@@ -34,8 +34,8 @@ pub fn in_force(running: &Config, new: Config) -> Config {
     }
 }
 
-/// Compares values only: the same value from another file is no change. A key file whose content changed
-/// is none either; [`read_key`](super::read_key) sees that.
+/// Compares values only: the same value from another file is not a change, nor is new content of a key
+/// file; [`read_key`](super::read_key) notices that.
 pub fn changes(running: &Config, new: &Config) -> Changes {
     let needs_restart = differences(&in_force(running, new.clone()), new);
     let mut live = differences(running, new);
@@ -54,7 +54,7 @@ fn differences(one: &Config, other: &Config) -> Vec<String> {
     keys.into_iter().filter(|key| one.get(*key) != other.get(*key)).cloned().collect()
 }
 
-/// Each key's path and what tells its values apart.
+/// Each key's path, and a text that differs for different values.
 fn flat(config: &Config) -> BTreeMap<String, Value> {
     fn walk(path: String, value: Value, found: &mut BTreeMap<String, Value>) {
         let Value::Object(below) = value else {

@@ -1,6 +1,6 @@
-//! What can be wrong with a configuration, in words a person can act on.
+//! Mistakes in a configuration, in words that a person can act on.
 //!
-//! Every message names the key, where its value came from and what would be right. No message carries a
+//! Every message names the key, the origin of its value and the fix. No message carries a
 //! secret: a [`Problem`] is made without the value wherever the value may be one, and the excerpt that the
 //! TOML parser prints below a syntax error is left out, since the broken line may be the key's.
 
@@ -36,7 +36,7 @@ pub struct Problem {
     pub shown: Option<String>,
     /// Where it came from; `None` for a key that is missing.
     pub origin: Option<String>,
-    /// What is wrong and what would be right.
+    /// The mistake and the fix.
     pub remedy: String,
 }
 

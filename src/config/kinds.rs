@@ -1,4 +1,4 @@
-//! The kinds of values that keys take: each reads one value, or says what would be right.
+//! The kinds of values that keys take: each reads one value, or says which form is right.
 //!
 //! Types are strict: a number in quotes is no number. The form of a text is checked in [`rules`]; an `Err`
 //! is the end of a sentence that begins with the key, and does not repeat the value.
@@ -16,7 +16,7 @@ use super::rules;
 pub(super) trait Kind<T: Debug> {
     fn read(value: &Value) -> Result<T, String>;
 
-    /// A text that is another one for another value.
+    /// A text that differs for different values.
     fn mark(value: &T) -> String {
         format!("{value:?}")
     }
@@ -125,7 +125,7 @@ impl<T: Debug + DeserializeOwned> Kind<T> for Word {
                 let first: Vec<String> = first.iter().map(|word| format!("{word:?}")).collect();
                 format!("must be {} or {last:?}", first.join(", "))
             }
-            _ => "must be a word that this key knows".to_owned(),
+            _ => "must be one of the words that this key knows".to_owned(),
         })
     }
 }

@@ -86,7 +86,7 @@ impl Layers {
         self.merged = std::mem::take(&mut self.merged).merge(Layer { origin, values });
     }
 
-    /// What a layer is called, and for the file the line of this key.
+    /// The name of a layer, and for the file the line of this key.
     pub(super) fn origin(&self, layer: &str, path: &[String]) -> String {
         let text = self.file.as_ref().filter(|(file, _)| file.display().to_string() == layer);
         match text.and_then(|(_, text)| line_of(text, path)) {

@@ -1,9 +1,8 @@
 //! Configuration: typed, layered, checked before anything else runs.
 //!
-//! [`load`] merges the built-in defaults, the file, the environment and the command line, and either hands
-//! out a [`Config`] in which every value makes sense, or says everything that does not, each with its key,
-//! its origin and what would be right. An unknown key is a mistake like any other. The environment is
-//! handed in, so a test can have its own.
+//! [`load`] merges the built-in defaults, the file, the environment and the command line. It returns a valid
+//! [`Config`], or all mistakes, each with its key, its origin and the fix. An unknown key is a mistake too.
+//! The environment is a parameter, so a test can have its own.
 //!
 //! Secrets are [`SecretString`](secrecy::SecretString)s: no `Debug`, error or change report shows them.
 //! [`read_key`] reads key files.
@@ -30,7 +29,7 @@ pub use tree::{
     RateLimit, Retention, Submit,
 };
 
-/// Everything a configuration is made from.
+/// The sources of a configuration.
 #[derive(Clone)]
 pub struct Inputs {
     /// `--config`: must exist when given.
@@ -93,14 +92,14 @@ impl fmt::Debug for Inputs {
     }
 }
 
-/// Merges the layers and checks them. The configuration is complete and sound, or there is none.
+/// Merges the layers and checks them. Returns a complete and valid configuration, or an error.
 pub fn load(inputs: &Inputs) -> Result<Config, ConfigError> {
     load_for(inputs, None)
 }
 
-/// Loads again for a program that runs with `running`. The file that it runs with must still be there, and
-/// must not have become empty: programs that replace a file do so in several steps, and with the defaults
-/// in its place every limit that it sets would be gone.
+/// Loads again for a program that runs with `running`. Its file must still exist and must not
+/// be empty: programs replace a file in several steps, and a read in between would replace every limit in it
+/// by the default.
 pub fn reload(inputs: &Inputs, running: &Config) -> Result<Config, ConfigError> {
     load_for(inputs, Some(running))
 }

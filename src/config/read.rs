@@ -1,8 +1,8 @@
-//! Reads the merged layers into the tree, and finds everything that is wrong with them.
+//! Reads the merged layers into the tree, and finds all mistakes in them.
 //!
-//! serde stops at the first mistake. So what it names is taken out, its default is put there if it has
-//! one, and the rest is read again, until nothing is wrong or enough is. A configuration with problems is
-//! never handed out.
+//! serde stops at the first mistake. So the value that it names is replaced by its default, or removed,
+//! and the rest is read again, until there is no mistake left or the list is long enough. A configuration
+//! with mistakes is never returned.
 
 use figment::{
     error::Kind,
@@ -18,7 +18,7 @@ use super::{
 
 const IS_A_TABLE: &str = "is a table of keys, not a value";
 
-/// More than anybody corrects in one go; each costs one reading.
+/// More mistakes than a person fixes at once; each costs one more read.
 const MOST_PROBLEMS: usize = 100;
 
 pub(super) fn read(layers: Layers) -> Result<Config, Vec<Problem>> {
@@ -111,7 +111,7 @@ impl Reader {
         }
     }
 
-    /// What no single value shows.
+    /// Mistakes that show only in several values together.
     fn check_together(&self, config: &Config) -> Vec<Problem> {
         let mut problems = Vec::new();
         for (name, account) in &config.accounts {
@@ -148,7 +148,7 @@ impl Reader {
         find(&self.given, &split(path))
     }
 
-    /// Where the value at this path came from.
+    /// The origin of the value at this path.
     fn origin(&self, path: &[String]) -> Option<String> {
         Some(self.layers.origin(self.layer(path)?, path))
     }

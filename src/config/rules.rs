@@ -1,7 +1,7 @@
-//! What a single value must look like: durations, addresses, names, log levels, keys.
+//! The rules for single values: durations, addresses, names, log levels, keys.
 //!
 //! Pure functions from text to value. An `Err` is the end of a sentence that begins with the key: it says
-//! what would be right and never repeats the value, which may be a secret.
+//! which form is right and never repeats the value, which may be a secret.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -98,7 +98,7 @@ pub(super) fn account_name(name: &str) -> Result<(), String> {
 
 /// A level, or directives as RUST_LOG takes them.
 ///
-/// [`EnvFilter`] alone is no check: it reads a misspelt level such as `inof` as the name of a module, and
+/// [`EnvFilter`] alone is not enough: it reads a misspelt level such as `inof` as the name of a module, and
 /// then logs nothing. So a part without `=` must be a level.
 pub(super) fn log_level(text: &str) -> Result<(), String> {
     const FORM: &str = "must be error, warn, info, debug, trace or off, or directives such as \"info,unlockd::worker=debug\"";

@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 use super::{Account, rules};
 
-/// Far more than any key needs; a large file named by mistake does not fill the memory.
+/// Far more than any key needs, so that a large file named by mistake does not fill the memory.
 const LARGEST: u64 = 16 * 1024;
 
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +67,7 @@ fn read_file(
     rule: fn(&str) -> Result<(), &'static str>,
 ) -> Result<SecretString, KeyError> {
     let unreadable = |cause| KeyError::Unreadable { what, path: path.to_owned(), cause };
-    // Asked before opening: opening a pipe would wait for its writer.
+    // Checked before opening: opening a pipe would wait for its writer.
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(KeyError::NotAFile { what, path: path.to_owned() });
     }

@@ -36,7 +36,7 @@ pub(super) fn read_file(
         match std::fs::read_to_string(&path) {
             Ok(text) => return Ok(Some((path, text))),
             Err(cause) if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
-            // A file that is there and cannot be read was meant to be read.
+            // An existing file that cannot be read is an error: the user meant it to be read.
             Err(cause) => return Err(unreadable(&path, "looked for by default", cause)),
         }
     }

@@ -1,4 +1,4 @@
-//! Which keys there are, and which of them was meant by one that is not there.
+//! All keys, and a suggestion for a key that does not exist.
 
 use super::{changes, layers};
 
@@ -7,7 +7,7 @@ pub(super) fn keys() -> Vec<String> {
     changes::keys(&layers::defaults())
 }
 
-/// The key that was most likely meant, with the account's name that was given.
+/// The most similar key, with the account's name that was given.
 pub(super) fn nearest(path: &str) -> Option<String> {
     let account = match path.split('.').collect::<Vec<_>>()[..] {
         ["accounts", name, ..] => name,
