@@ -30,7 +30,9 @@ pub(super) fn named(config: &Config, account: &str) -> Result<AccountId, Failure
     }
     let known: Vec<&str> = config.accounts.keys().map(String::as_str).collect();
     let known = known.join(", ");
-    Err(Failure::missing(format!("there is no account {account:?} in the configuration; configured: {known}")))
+    Err(Failure::missing(format!(
+        "there is no account {account:?} in the configuration; configured: {known}"
+    )))
 }
 
 /// Everything that a call needs. Without a lease: the command line writes like any other program.
@@ -242,5 +244,8 @@ const MEANINGS: [(&str, &str); 3] = [
         "underspent",
         "the balance dropped by less than the unlocked contacts cost: a refund, a top-up in between, or a lower price.",
     ),
-    ("unknown", "a balance could not be read, or a submission was written off, so the difference is not known."),
+    (
+        "unknown",
+        "a balance could not be read, or a submission was written off, so the difference is not known.",
+    ),
 ];

@@ -62,9 +62,11 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
             match (store, args.offline) {
                 (_, true) => {}
                 (Some(store), false) => api(&mut findings, &config, store, &usable).await?,
-                (None, false) => {
-                    findings.problem("api", "not checked: a call is recorded in the database first, and the database failed", 1)
-                }
+                (None, false) => findings.problem(
+                    "api",
+                    "not checked: a call is recorded in the database first, and the database failed",
+                    1,
+                ),
             }
         }
     }
@@ -218,7 +220,10 @@ fn webhook(findings: &mut Findings, config: &Config) {
     match config::read_signing_secrets(secret_file) {
         Ok(secrets) => {
             let signed = show::plural(secrets.len() as i64, "secret");
-            findings.ok("webhook", format!("messages go to {host}, signed with {signed}; no test message is sent"));
+            findings.ok(
+                "webhook",
+                format!("messages go to {host}, signed with {signed}; no test message is sent"),
+            );
         }
         Err(error) => findings.problem("webhook", error.to_string(), 2),
     }

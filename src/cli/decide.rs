@@ -74,7 +74,9 @@ pub(super) async fn cancel(context: Context, args: Decision) -> Outcome {
         format!("request {id} is {}: {contacts} not sent; nothing more is bought for it", after.status)
     } else {
         let sent = after.pending;
-        format!("request {id}: {contacts} not sent; {sent} sent before are followed to the end (they may be charged)")
+        format!(
+            "request {id}: {contacts} not sent; {sent} sent before are followed to the end (they may be charged)"
+        )
     };
     let value =
         json!({"id": id, "status": after.status, "cancelled": cancelled.contacts, "pending": after.pending});

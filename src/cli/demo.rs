@@ -194,11 +194,7 @@ async fn show_results(out: &mut impl Write, store: &Store, took: Duration, charg
         writeln!(out, "Every contact has the expected outcome.")?;
         return Ok(());
     }
-    Err(anyhow::anyhow!(
-        "some contacts do not have the expected outcome:\n  {}",
-        wrong.join("\n  ")
-    )
-    .into())
+    Err(anyhow::anyhow!("some contacts do not have the expected outcome:\n  {}", wrong.join("\n  ")).into())
 }
 
 /// The expected outcome of an id, by its last two digits; the sandbox's help says the same.

@@ -51,7 +51,9 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let invalid = understood.contacts().invalid.len() as i64;
     if invalid > 0 {
         let ids = plural(invalid, "id");
-        super::say(&format!("{ids} not valid (a contact id has 1 to 20 digits); the outcome will be invalid"));
+        super::say(&format!(
+            "{ids} not valid (a contact id has 1 to 20 digits); the outcome will be invalid"
+        ));
     }
     let what = match &understood.request.wish {
         Wish::Event => "an event to unlock".to_owned(),
@@ -124,7 +126,9 @@ async fn write(
         None => {
             let key = row.dedupe_key.as_deref().unwrap_or_default();
             let id = inbox::find_dedupe_key(&store, &row.account, key).await?.ok_or_else(|| {
-                anyhow::anyhow!("the row with this dedupe key was deleted meanwhile; nothing was written: try again")
+                anyhow::anyhow!(
+                    "the row with this dedupe key was deleted meanwhile; nothing was written: try again"
+                )
             })?;
             let differing = differing(&store, id, &row).await?;
             if !differing.is_empty() {

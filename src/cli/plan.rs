@@ -220,11 +220,7 @@ fn show_balance(plan: &Plan, out: &mut impl Write) -> Outcome {
     if let (Some(available), Some(after)) = (plan.available, plan.available_after) {
         writeln!(out, "Available {}; after, at least {}", grouped(available), grouped(after))?;
         if after < 0 {
-            writeln!(
-                out,
-                "That is {} credits short: the rest would wait for credits.",
-                grouped(-after)
-            )?;
+            writeln!(out, "That is {} credits short: the rest would wait for credits.", grouped(-after))?;
         }
     }
     let reason = plan.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();

@@ -145,9 +145,7 @@ async fn reload(
 /// Accounts are opened at the start only, and finish their running work: reports what needs a restart.
 async fn about_accounts(deps: &Deps, new: &Config, wrong: &mut BTreeSet<String>) {
     for name in new.accounts.keys().filter(|name| !deps.gates.contains_key(&AccountId::trusted(*name))) {
-        wrong.insert(format!(
-            "account {name} is new in the configuration and is used after the next start"
-        ));
+        wrong.insert(format!("account {name} is new in the configuration and is used after the next start"));
     }
     match unconfigured::unconfigured(&deps.store, new).await {
         Ok(accounts) => wrong.extend(accounts.iter().map(unconfigured::is_unconfigured)),

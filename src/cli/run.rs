@@ -174,7 +174,11 @@ fn feed_watchdog(deps: &Deps) {
         None => drop(sd_notify::notify(&[sd_notify::NotifyState::Watchdog])),
         Some(stalled) => {
             let seconds = deps.clock.now().since(stalled.since) / 1_000;
-            tracing::error!(pass = stalled.pass, seconds, "a pass hangs; systemd is no longer told that the worker is alive");
+            tracing::error!(
+                pass = stalled.pass,
+                seconds,
+                "a pass hangs; systemd is no longer told that the worker is alive"
+            );
         }
     }
 }

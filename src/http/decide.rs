@@ -171,9 +171,7 @@ async fn approve(look: &Look<'_>, id: i64, shown: &Act) -> Result<Done, Refused>
     ] {
         if then != now {
             let (then, now) = (number(then), number(now));
-            return Err(Refused::Changed(format!(
-                "the page showed {then} {what}, and now there are {now}"
-            )));
+            return Err(Refused::Changed(format!("the page showed {then} {what}, and now there are {now}")));
         }
     }
     if *action != request.action {
@@ -215,16 +213,16 @@ async fn resume(look: &Look<'_>, account: &str, lifts_pause: bool) -> Result<Don
 /// Asks the API, which costs nothing but one of the calls that the rate limit allows.
 async fn read_balance(look: &Look<'_>, account: &str) -> Result<Done, Refused> {
     let Some(deps) = look.site.worker() else {
-        return Err(Refused::Changed("Another process has the database lock, and only that one calls the API".to_owned()));
+        return Err(Refused::Changed(
+            "Another process has the database lock, and only that one calls the API".to_owned(),
+        ));
     };
     let Some(gate) = deps.gates.get(&AccountId::trusted(account)) else {
         return Err(Refused::Changed("There is no such account any more".to_owned()));
     };
     let notice = match balance::ask_balance(deps, gate, "page").await? {
         Asked::Recorded(balance) => format!("Account {account} has {} credits.", number(balance.total.0)),
-        Asked::At(_) => {
-            "The rate limit allows no call at this moment; try again in a minute.".to_owned()
-        }
+        Asked::At(_) => "The rate limit allows no call at this moment; try again in a minute.".to_owned(),
         Asked::NoKey => format!("Account {account} has no key that the API accepts."),
         Asked::Failed(error) => format!("The balance could not be read: {error}."),
     };

@@ -49,11 +49,13 @@ pub(super) async fn problems(site: &Site) -> Vec<String> {
     }
     if let Some(stalled) = site.worker().and_then(|deps| deps.heartbeat.stalled(deps.config().api.timeout)) {
         let seconds = now.since(stalled.since) / 1_000;
-        problems.push(format!("scheduler: the pass {} has shown no sign of life for {seconds} s", stalled.pass));
+        problems
+            .push(format!("scheduler: the pass {} has shown no sign of life for {seconds} s", stalled.pass));
     }
     match disk::free_bytes(&site.store) {
-        Ok(free) if free < disk::NEEDED_BYTES => problems
-            .push(format!("disk: {free} bytes free; nothing is bought below {}", disk::NEEDED_BYTES)),
+        Ok(free) if free < disk::NEEDED_BYTES => {
+            problems.push(format!("disk: {free} bytes free; nothing is bought below {}", disk::NEEDED_BYTES))
+        }
         Ok(_) => {}
         Err(_) => problems.push("disk: the free space cannot be read".to_owned()),
     }

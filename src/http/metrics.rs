@@ -232,8 +232,10 @@ fn show_credits(scrape: &Scrape, views: &[View]) {
     let purses = || views.iter().filter_map(|view| Some((view, view.purse?)));
     let held = ("unlockd_credits_held", "Credits held for submissions whose effect is not known yet.");
     scrape.gauges(held, ["account"], purses().map(|(view, purse)| view.sample(purse.held.0)));
-    let free =
-        ("unlockd_credits_available", "Credits free to spend: balance minus charges, holds and credits.min_balance.");
+    let free = (
+        "unlockd_credits_available",
+        "Credits free to spend: balance minus charges, holds and credits.min_balance.",
+    );
     scrape.gauges(free, ["account"], purses().map(|(view, purse)| view.sample(purse.available().0)));
     let left = purses().filter_map(|(view, purse)| {
         Some(view.sample(purse.daily_limit?.0 - purse.charged_today.0 - purse.held.0))

@@ -246,9 +246,10 @@ async fn a_repeated_dedupe_key_writes_nothing_and_names_the_request() {
     assert_eq!(town.ok(&["enqueue", "789", "--dedupe-key", "k", "--json"]).json()["created"], true);
     let again = town.ok(&["enqueue", "0789", "--dedupe-key", "k", "--json"]).json();
     assert_eq!((&again["id"], &again["created"]), (&1.into(), &false.into()));
-    for (arguments, differs) in
-        [(&["788"][..], "differs in personnel_ids:"), (&["789", "--max-credits", "1"], "differs in max_credits:")]
-    {
+    for (arguments, differs) in [
+        (&["788"][..], "differs in personnel_ids:"),
+        (&["789", "--max-credits", "1"], "differs in max_credits:"),
+    ] {
         let enqueue = [&["enqueue", "--dedupe-key", "k"], arguments].concat();
         let refused = town.run(&enqueue).with_code(4).err;
         assert!(refused.contains(differs) && refused.contains("unlockd request 1"), "{refused}");
@@ -427,7 +428,10 @@ async fn a_pause_says_who_goes_on_and_can_hold_all() {
     let one = town.ok(&["pause"]).out;
     assert!(one.contains("account default is paused") && one.contains("still buying: spare"), "{one}");
     let all = town.ok(&["pause", "--all"]).out;
-    assert!(all.contains("default was already paused at") && all.contains("account spare is paused:"), "{all}");
+    assert!(
+        all.contains("default was already paused at") && all.contains("account spare is paused:"),
+        "{all}"
+    );
     assert!(!all.contains("go on"), "{all}");
     assert_eq!(town.ok(&["resume", "--all", "--json"]).json().as_array().expect("an array").len(), 2);
     assert!(!town.ok(&["plan", "--offline", "--account", "spare", "789"]).out.contains("is paused"));

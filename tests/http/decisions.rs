@@ -299,7 +299,8 @@ async fn a_job_in_doubt_is_sent_again_or_written_off_as_a_person_says() {
     {
         let mut place = undecided().await;
         let page = place.get("/").await;
-        for text in ["Decide on job 1", "dropped by 500 credits that no other job explains", "paid for twice"] {
+        for text in ["Decide on job 1", "dropped by 500 credits that no other job explains", "paid for twice"]
+        {
             assert!(page.shows(text), "{text}: {}", page.words());
         }
         let answer = place.press(&page, button, typed).await;

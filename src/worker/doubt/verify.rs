@@ -285,8 +285,12 @@ fn describe(look: &Look, cost: Credits, sign: Sign) -> String {
         None => "the precheck did not help".to_owned(),
     };
     let balance = match look.unexplained {
-        Some((least, most)) if least == most => format!("the balance dropped by {most} credits that no other job explains"),
-        Some((least, most)) => format!("the balance dropped by {least} to {most} credits that no other job explains"),
+        Some((least, most)) if least == most => {
+            format!("the balance dropped by {most} credits that no other job explains")
+        }
+        Some((least, most)) => {
+            format!("the balance dropped by {least} to {most} credits that no other job explains")
+        }
         None => "no balance from before".to_owned(),
     };
     let profiles = format!("{} of {} sampled profiles are unlocked", look.profiles_open, look.profiles_read);
