@@ -227,7 +227,7 @@ fn foot_lines(view: &View, palette: Palette) -> Vec<Line<'static>> {
         Mode::Looking => vec![match &view.note {
             Some(note) => Line::styled(note.clone(), attention),
             None => Line::styled(
-                "↑↓ select  Tab next section  Enter open  a approve  c cancel  p pause  r resume  q quit",
+                "↑↓ move  Tab section  Enter open  a approve  c cancel  p pause  r resume  q quit",
                 palette.quiet(),
             ),
         }],

@@ -164,8 +164,8 @@ impl Model {
     pub(super) fn health(&self) -> String {
         if !self.worker.running {
             return match self.worker.seen_at {
-                Some(_) => "no worker is running, so nothing happens; start one: unlockd run".to_owned(),
-                None => "no worker has run on this database yet; start one: unlockd run".to_owned(),
+                Some(_) => "no worker is running, so nothing happens: unlockd run".to_owned(),
+                None => "no worker has run on this database yet: unlockd run".to_owned(),
             };
         }
         let doubtful = self.jobs.iter().filter(|open| open.job.state == "in_doubt").count() as i64;
