@@ -312,12 +312,12 @@ async fn events_and_searches_are_told_in_words_of_their_own() {
     );
     let gone = town.run(&["enqueue", "--unlock-event", "404", "--approve", "--wait"]).with_code(1);
     assert!(gone.out.contains("request 3: done: rejected\n"), "{}", gone.out);
-    let why = "request 3 brought nothing: its event was rejected by the API";
+    let why = "request 3 delivered nothing: its event was rejected by the API";
     assert!(gone.err.contains(why) && gone.err.contains("nothing was charged"), "{}", gone.err);
     let contacts = town.run(&["enqueue", "--event", "404", "789", "--wait"]).with_code(1);
     assert!(contacts.out.contains("request 4: done: 1 rejected\n"), "{}", contacts.out);
     assert!(
-        contacts.err.contains("request 4 brought nothing: its contacts were rejected"),
+        contacts.err.contains("request 4 delivered nothing: its contacts were rejected"),
         "{}",
         contacts.err
     );
