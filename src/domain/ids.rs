@@ -111,9 +111,12 @@ impl TaskId {
 }
 
 impl PersonnelId {
-    /// Reads a contact id; `None` unless it is 1 to 20 digits (the profile endpoint's bound).
+    /// Reads a contact id; `None` unless it is 1 to 20 digits (the profile endpoint's bound). Leading zeros are
+    /// dropped: `0789` and `789` are one contact, and it is bought once.
     pub fn parse(text: &str) -> Option<PersonnelId> {
-        is_digits(text, 20).then(|| PersonnelId(text.to_owned()))
+        let short = text.trim_start_matches('0');
+        let id = if short.is_empty() { "0" } else { short };
+        is_digits(text, 20).then(|| PersonnelId(id.to_owned()))
     }
 }
 

@@ -461,7 +461,7 @@ mod tests {
             prop_assert_eq!(ids.len(), outcomes.len());
             for (id, outcome) in outcomes {
                 let honest = items.iter().any(|(item, status, value)| {
-                    item == id.as_str() && status == "unlocked" && value.as_deref().and_then(email).is_some()
+                    PersonnelId::parse(item).as_ref() == Some(&id) && status == "unlocked" && value.as_deref().and_then(email).is_some()
                 });
                 prop_assert_eq!(matches!(outcome, Outcome::Delivered { .. }), honest);
             }
