@@ -12,9 +12,9 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::Caller;
+use super::endpoint::{Endpoint, REQUEST_ID};
 use super::error::{self, ApiError};
 use super::fields::Fields;
-use super::transport::{Endpoint, REQUEST_ID};
 use super::wire::{if_readable, named_task};
 use crate::domain::TaskId;
 use crate::domain::failure::{Failure, Refusal};

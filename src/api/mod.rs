@@ -15,6 +15,7 @@ mod body;
 mod classify;
 mod direct;
 mod encoding;
+mod endpoint;
 mod error;
 mod fields;
 #[cfg(test)]
@@ -33,11 +34,12 @@ use reqwest::{Method, Url};
 use secrecy::SecretString;
 
 pub use self::body::{Subject, UnlockBody, direct_body, unlock_body};
+use self::endpoint::Endpoint;
 pub use self::error::{ApiBuildError, ApiError};
 use self::gate::Gate;
 use self::line::Line;
 pub use self::line::{Carried, Lost, Wire};
-use self::transport::{Call, Endpoint, exchange};
+use self::transport::{Call, exchange};
 use crate::domain::credits::Balance;
 use crate::domain::direct::{Delivery, PersonnelPage};
 use crate::domain::division::Submission;

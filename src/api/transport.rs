@@ -9,10 +9,11 @@
 use std::time::Instant;
 
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
-use reqwest::{Method, Response, Url};
+use reqwest::{Response, Url};
 use secrecy::ExposeSecret;
 
 use super::classify::{classify, describe};
+use super::endpoint::{Endpoint, REQUEST_ID};
 use super::error::ApiError;
 use super::gate::Gate;
 use super::line::{Line, Unanswered};
@@ -26,19 +27,6 @@ use crate::domain::{Millis, TaskId};
 const LARGEST_ANSWER: usize = 8 * 1024 * 1024;
 /// The same of a task. One that has an item of megabytes is read all the same: the others are paid for.
 const LARGEST_TASK: usize = 32 * 1024 * 1024;
-
-/// Our own id of a call; the API answers with its trace id under the same name.
-pub(super) const REQUEST_ID: &str = "x-request-id";
-
-/// What is called.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Endpoint {
-    /// Method and path pattern, for error messages.
-    pub(super) name: &'static str,
-    pub(super) method: &'static Method,
-    /// Whether the call spends credits: then only proof counts.
-    pub(super) paid: bool,
-}
 
 /// One call, ready to be sent.
 pub(super) struct Call<'a> {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
 
+use super::arguments::{length_ms, personnel};
 use super::whole_file::WholeFile;
 use super::{Context, Failure, Outcome, existing, formula, show};
 use crate::clock::Clock;
@@ -67,7 +68,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "ID")]
     request: Option<i64>,
     /// Only this person, in every request: all values stored about one person
-    #[arg(long, value_name = "ID", value_parser = super::purge::personnel)]
+    #[arg(long, value_name = "ID", value_parser = personnel)]
     personnel: Option<PersonnelId>,
     /// Only results settled since a time (2026-11-21T08:00:00Z), a day (2026-11-21), or a duration ago (24h, 7d)
     #[arg(long, value_name = "WHEN", value_parser = parse_since)]
@@ -99,11 +100,6 @@ fn parse_since(text: &str) -> Result<Since, String> {
     length_ms(text).map(|ms| Since::Ago { ms }).ok_or_else(|| {
         "write a time such as 2026-11-21T08:00:00Z, a day such as 2026-11-21, or 90m, 24h, 7d".to_owned()
     })
-}
-
-/// A duration such as 90m, 24h or 7d, in milliseconds.
-pub(super) fn length_ms(text: &str) -> Option<i64> {
-    i64::try_from(crate::config::duration(text)?.as_millis()).ok()
 }
 
 pub(super) async fn run(context: Context, args: Args) -> Outcome {

@@ -5,6 +5,7 @@
 //! standard error; `--json` is for programs.
 
 mod account;
+mod arguments;
 mod backup;
 mod bars;
 mod check;

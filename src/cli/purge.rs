@@ -6,8 +6,9 @@ use std::io::Write;
 
 use serde_json::json;
 
+use super::arguments::{length_ms, personnel};
 use super::show::{self, plural};
-use super::{Context, Failure, Outcome, existing, export};
+use super::{Context, Failure, Outcome, existing};
 use crate::clock::Clock;
 use crate::domain::PersonnelId;
 use crate::store::Store;
@@ -39,11 +40,7 @@ pub(super) struct Args {
 }
 
 fn older_than(text: &str) -> Result<i64, String> {
-    export::length_ms(text).ok_or_else(|| "write a duration such as 90m, 24h or 90d".to_owned())
-}
-
-pub(super) fn personnel(text: &str) -> Result<PersonnelId, String> {
-    PersonnelId::parse(text).ok_or_else(|| "a contact id is 1 to 20 digits".to_owned())
+    length_ms(text).ok_or_else(|| "write a duration such as 90m, 24h or 90d".to_owned())
 }
 
 pub(super) async fn run(context: Context, args: Args) -> Outcome {
