@@ -17,7 +17,7 @@
 //! | hold | credits set aside for a call whose answer is not known | authorisation hold |
 //! | charge | credits booked as spent by a job | posting |
 //! | share | what of a job's charge one request pays | allocation |
-//! | park | a job waits for credits, a key or another day | park |
+//! | park | a job waits for credits, a key, another day or the end of a conflict | park |
 //! | settlement | the comparison of credits expected with credits that left the balance | reconciliation |
 //! | precheck | the API's free answer to "what would this cost?" | quote, dry run |
 //! | profile | the API's page of one contact; shows a value that is unlocked already | record |
@@ -35,13 +35,17 @@
 //!
 //! 1. [`cli`] starts the daemon with what [`config`] read, [`logs`] telling about it.
 //! 2. [`worker::intake`] takes the row from [`store::inbox`]; [`domain::request`] reads it into a request, or
-//!    a rejection with a reason, and [`worker::intake::quote`] says what it would cost. Its contacts become items.
+//!    a rejection with a reason, and [`worker::intake::quote`] says what it would cost;
+//!    [`domain::credits::approval`] decides whether a person has to confirm that. Its contacts become items
+//!    ([`domain::item`]).
 //! 3. [`worker::submit`] puts items into a job, asks what it would cost, and lets [`domain::credits`] decide.
 //!    [`worker::submit::intent`] is committed; then [`api`] sends the one POST that costs. [`worker::submit::answer`]
 //!    records what came of it: by [`domain::division`] for each contact, or by the error matrix in
-//!    [`domain::failure`].
+//!    [`domain::failure`]. What each means in credits is decided in [`domain::booking`] and written by one
+//!    function, [`store::credits::booking::write`].
 //! 4. [`worker::poll`] asks about the task on the steps of [`domain::pacing`]; [`domain::outcome`] reads what
-//!    became of each contact.
+//!    became of each contact. How a task ends, also when the API does not know it (404), is in
+//!    [`worker::task_end`].
 //! 5. When the answer was lost, [`worker::doubt::verify`] looks up the effect and [`domain::doubt`] weighs it;
 //!    [`worker::profile`] fetches values that no task will bring.
 //! 6. [`worker::settle`] compares credits expected with credits gone: [`domain::reconcile`].

@@ -4,6 +4,9 @@
 //! [`Config`], or all mistakes, each with its key, its origin and the fix. An unknown key is a mistake too.
 //! The environment is a parameter, so a test can have its own.
 //!
+//! `tree` holds every key: a field with its rule there, and its default and description in
+//! `config/default.toml`. Nothing else names a key.
+//!
 //! Secrets are [`SecretString`](secrecy::SecretString)s: no `Debug`, error or change report shows them.
 //! [`read_key`] reads key files.
 

@@ -1,6 +1,6 @@
 //! The paid actions without contacts and without a task: the answer is the result.
 //!
-//! Two are *direct*: the unlock of an event and the two company searches. Each call is an item of
+//! Three are *direct*: the unlock of an event, the search for companies and the search for events. Each call is an item of
 //! its request, like a contact: an event's request has one, a search has one for each page, made
 //! when the page before it says that there is more. They pass through the same states, holds,
 //! approvals and doubts as contacts; what differs is here. The key of such an item

@@ -42,7 +42,7 @@ pub enum State {
 pub enum WaitReason {
     /// The balance does not suffice, or the API said so (402).
     InsufficientCredits,
-    /// The account's key was refused (401).
+    /// The account's key was refused (401), or its owner has no subscription (403).
     InvalidApiKey,
     /// A limit of our own (`credits.daily_limit`) is used up.
     Budget,

@@ -154,7 +154,7 @@ impl Need {
                 "request {request} awaits approval of up to {credits} credits; nothing of that was bought"
             ),
             Need::KeyRefused { account, fingerprint, .. } => format!(
-                "the API refused the key {fingerprint} of account {account} (401): nothing is sent or polled"
+                "the API refused the key {fingerprint} of account {account} (401 or 403): nothing is sent or polled"
             ),
             Need::NoKey { account } => {
                 format!("account {account} has no key: nothing is sent or polled")

@@ -8,8 +8,8 @@
 //! At most two calls are in flight, so that a refused key is noticed after at most one more call;
 //! at 120 calls a minute two are plenty.
 //!
-//! Its files: `key` (only one that was not refused is used), `permit` (one call, and what it
-//! teaches) and `setback` (failures in a row).
+//! Its files: `call` (one free call from start to end), `permit` (one call, and what it teaches), `key` (only one
+//! that was not refused is used), `setback` (failures in a row), [`host`] (what all accounts send together).
 
 mod call;
 pub mod host;

@@ -83,6 +83,10 @@ fn queued(job: &Job, reason: &str, since: Option<Time>) -> Wait {
             unblock: Some("put a valid key in the configuration: unlockd check".to_owned()),
             ..wait
         },
+        // A reason that is new is told by its word, not taken for another.
+        reason if reason != "conflict" => {
+            Wait { what: format!("job {id} waits: {reason}"), next_try_at: job.due_at, ..wait }
+        }
         _ => Wait {
             what: format!("job {id} met a conflict at the API (409); its state is read again first"),
             next_try_at: job.due_at,
