@@ -80,6 +80,8 @@ impl Rate {
         Rate {
             window_ms: window_ms.max(1_000),
             sent: sent.into(),
+            // The end of the last window shows, with the next one, how long a window is.
+            last_reset: remaining.map(|(_, resets_at)| resets_at),
             remaining,
             blocked_until,
             ..Rate::new(limit)
