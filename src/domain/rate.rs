@@ -178,7 +178,11 @@ impl Rate {
         }
         let Some(first) = burst.first() else { return };
         // The one that was refused is among them.
-        let (limit, window_ms) = of_burst(burst.len().saturating_sub(1), *first, now, pause_ms);
+        let sent = burst.len().saturating_sub(1);
+        if sent < FEWEST_IN_A_BURST {
+            return;
+        }
+        let (limit, window_ms) = of_burst(sent, *first, now, pause_ms);
         // Never faster than configured; and once it is lowered, only what is slower still explains a 429.
         let window_ms = window_ms.max(i64::from(limit) * DOCUMENTED_WINDOW_MS / i64::from(self.configured));
         let is_slower = i64::from(limit).saturating_mul(self.window_ms)
@@ -251,9 +255,15 @@ impl Rate {
         self.blocked_until = Some(self.blocked_until.map_or(until, |known| known.max(until)));
     }
 
-    /// Takes a limit and a window, in milliseconds, that somebody else has learned from the API.
-    pub fn measure(&mut self, limit: u32, window_ms: i64) {
-        (self.limit, self.window_ms) = (limit, window_ms);
+    /// Takes what somebody else has learned from the API: a limit, a window in milliseconds, and when the last
+    /// window that it told of ends.
+    pub fn measure(&mut self, limit: u32, window_ms: i64, last_reset: Option<Millis>) {
+        (self.limit, self.window_ms, self.last_reset) = (limit, window_ms, last_reset);
+    }
+
+    /// When the last window that the API told of ends.
+    pub fn last_reset(&self) -> Option<Millis> {
+        self.last_reset
     }
 
     /// Takes the configured limit, which holds until the API's own headers, or a 429, say otherwise.
@@ -290,8 +300,12 @@ impl Rate {
 /// How long a limit holds that a 429 has shown, in milliseconds: it may have been a passing one.
 const LOWERED_FOR_MS: i64 = 6 * 3_600_000;
 
+/// A 429 after fewer calls shows no limit of ours: others use the bucket, or it is a passing one. Learned from
+/// it, a limit of one call a minute could never buy: reading the balance would take every call.
+const FEWEST_IN_A_BURST: usize = 5;
+
 /// A 429 that asks for a longer pause tells of another limit than that of a window, in milliseconds.
-const LONGEST_BURST_PAUSE_MS: i64 = 600_000;
+const LONGEST_BURST_PAUSE_MS: i64 = 120_000;
 
 /// How long others are taken to share the bucket after they were seen to, in milliseconds.
 const SHARED_FOR_MS: i64 = 300_000;
@@ -510,7 +524,7 @@ mod tests {
         ];
         for (left, window) in table {
             let mut rate = Rate::new(60);
-            rate.measure(60, UNUSUAL_MS);
+            rate.measure(60, UNUSUAL_MS, None);
             rate.learn(told(60, 30, left, 0), 0, Millis(0));
             assert_eq!((rate.limit(), rate.window_ms()), (60, window), "{left}");
         }
@@ -530,7 +544,7 @@ mod tests {
         ];
         for (distance, window) in table {
             let mut rate = Rate::new(60);
-            rate.measure(60, UNUSUAL_MS);
+            rate.measure(60, UNUSUAL_MS, None);
             for resets_at in [40_000, 40_000 + distance] {
                 let now = Millis(resets_at - 500);
                 rate.book(now);

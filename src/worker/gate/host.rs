@@ -22,8 +22,9 @@ pub struct Host {
 /// The calls of all gates.
 pub struct Calls {
     pub rate: Rate,
-    /// What each account that calls has learned: so many calls in a window of so many milliseconds.
-    limits: BTreeMap<AccountId, (u32, i64)>,
+    /// What each account that calls has learned: so many calls in a window of so many milliseconds, and when
+    /// the last window that it was told of ends.
+    limits: BTreeMap<AccountId, (u32, i64, Option<Millis>)>,
 }
 
 impl Host {
@@ -50,11 +51,14 @@ impl Calls {
 
     /// Takes what an account knows of its own limit by now.
     pub fn measure(&mut self, account: &AccountId, own: &Rate) {
-        self.limits.insert(account.clone(), (own.limit(), own.window_ms()));
-        let in_an_hour =
-            |(limit, window_ms): &(u32, i64)| i64::from(*limit) * 3_600_000 / (*window_ms).max(1);
-        if let Some((limit, window_ms)) = self.limits.values().copied().max_by_key(in_an_hour) {
-            self.rate.measure(limit, window_ms);
+        self.limits.insert(account.clone(), (own.limit(), own.window_ms(), own.last_reset()));
+        let in_an_hour = |(limit, window_ms, _): &(u32, i64, Option<Millis>)| {
+            i64::from(*limit) * 3_600_000 / (*window_ms).max(1)
+        };
+        // When all windows have ended, the latest of them has.
+        let last_reset = self.limits.values().filter_map(|(_, _, last_reset)| *last_reset).max();
+        if let Some((limit, window_ms, _)) = self.limits.values().copied().max_by_key(in_an_hour) {
+            self.rate.measure(limit, window_ms, last_reset);
         }
     }
 }
