@@ -66,15 +66,36 @@ struct Line {
 /// What an answer says about every call that follows.
 #[derive(Clone, Copy)]
 enum Told {
-    Wait { until_ms: i64 },
-    KeyRefused,
+    Wait {
+        until_ms: i64,
+    },
+    KeyRefused {
+        at_ms: i64,
+    },
+    /// The key that was tried again is accepted.
+    KeyAccepted,
 }
 
 /// Whether a worker may make calls, as far as it was told.
 #[derive(Default)]
 struct Shut {
     until_ms: i64,
-    key_refused: bool,
+    /// Since the key was refused: when it was, or was tried again last.
+    refused_or_tried_ms: Option<i64>,
+}
+
+/// A refused key is tried again after 1, 5 and 30 minutes; see `domain::key_retry`. One call may do so.
+const KEY_IS_TRIED_AFTER_MS: i64 = 60_000;
+
+impl Shut {
+    /// Whether a call at this moment is one that the worker should not have made. Notes a try of the key.
+    fn forbids(&mut self, at_ms: i64) -> bool {
+        let too_early = self.refused_or_tried_ms.is_some_and(|since| at_ms < since + KEY_IS_TRIED_AFTER_MS);
+        if !too_early && self.refused_or_tried_ms.is_some() {
+            self.refused_or_tried_ms = Some(at_ms);
+        }
+        too_early || at_ms < self.until_ms
+    }
 }
 
 impl Held {
@@ -115,7 +136,7 @@ impl Wire for Calls {
         let request_id = request.headers()["x-request-id"].to_str().expect("text").to_owned();
         held.called.entry((life, pass)).or_default().push(request_id.clone());
         held.made_ms.push(since_ms);
-        if held.shut.get(&life).is_some_and(|shut| shut.key_refused || since_ms < shut.until_ms) {
+        if held.shut.get_mut(&life).is_some_and(|shut| shut.forbids(since_ms)) {
             held.too_early.push(format!("{what} at {since_ms}"));
         }
         held.last += 1;
@@ -162,14 +183,15 @@ impl Calls {
             let shut = held.shut.entry(life).or_default();
             match told {
                 Told::Wait { until_ms } => shut.until_ms = shut.until_ms.max(until_ms),
-                Told::KeyRefused => shut.key_refused = true,
+                Told::KeyRefused { at_ms } => shut.refused_or_tried_ms = Some(at_ms),
+                Told::KeyAccepted => shut.refused_or_tried_ms = None,
             }
         }
     }
 
     /// A person says that the key may be used again.
     pub(crate) fn trust_the_key(&self) {
-        self.lock().shut.values_mut().for_each(|shut| shut.key_refused = false);
+        self.lock().shut.values_mut().for_each(|shut| shut.refused_or_tried_ms = None);
     }
 
     /// Calls that were made although their worker had been told to wait, or that its key is refused.
@@ -330,8 +352,9 @@ impl Calls {
 fn told(response: &reqwest::Response, now_ms: i64) -> Option<Told> {
     let seconds = || response.headers().get("retry-after")?.to_str().ok()?.parse::<i64>().ok();
     match response.status().as_u16() {
-        401 => Some(Told::KeyRefused),
+        401 => Some(Told::KeyRefused { at_ms: now_ms }),
         400.. => seconds().map(|seconds| Told::Wait { until_ms: now_ms + seconds * 1_000 }),
+        200..300 => Some(Told::KeyAccepted),
         _ => None,
     }
 }
