@@ -45,7 +45,7 @@
 //!    function, [`store::credits::booking::write`].
 //! 4. [`worker::poll`] asks about the task on the steps of [`domain::pacing`]; [`domain::outcome`] reads what
 //!    became of each contact. How a task ends, also when the API does not know it (404), is in
-//!    [`worker::task_end`].
+//!    `worker::task_end`.
 //! 5. When the answer was lost, [`worker::doubt::verify`] looks up the effect and [`domain::doubt`] weighs it;
 //!    [`worker::profile`] fetches values that no task will bring.
 //! 6. [`worker::settle`] compares credits expected with credits gone: [`domain::reconcile`].

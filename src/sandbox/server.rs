@@ -59,7 +59,7 @@ impl Sandbox {
         lock(&self.shared.state)
     }
 
-    /// Moves a [`Time::Manual`] clock; nothing happens to any other.
+    /// Moves a clock that is moved by hand; nothing happens to any other.
     pub fn advance(&self, by: Duration) {
         self.shared.clock.advance(by);
     }

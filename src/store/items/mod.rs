@@ -1,8 +1,8 @@
 //! The `items` table: one row for each distinct contact of a request; and `contact_values`, where the
 //! emails and phones are (see [`crate::store::sqlite::erase`]).
 //!
-//! Statements work on sets, passed as JSON: one call for each row is what costs. [`item_row`] reads a row's
-//! state, and [`moves`] writes what it becomes. Items that wait for a job are in [`waiting`], those whose
+//! Statements work on sets, passed as JSON: one call for each row is what costs. `item_row` reads a row's
+//! state, and `moves` writes what it becomes. Items that wait for a job are in [`waiting`], those whose
 //! profile is read in [`reading`].
 
 pub(in crate::store) mod item_row;

@@ -38,7 +38,7 @@ pub async fn kinds(readers: &Reads, account: &AccountId) -> Result<Vec<Kind>, St
         "select asked.value,
                 (select min(id) from items where state = 'waiting' and account = $1 and action = asked.value),
                 (select max(id) from items where state = 'waiting' and account = $1 and action = asked.value)
-         from json_each($2) as asked",
+         from json_words($2) as asked",
     )
     .bind(account.as_str())
     .bind(json!(Action::ALL.map(Action::as_str)).to_string())
@@ -67,7 +67,7 @@ pub async fn has_company(
 ) -> Result<bool, StoreError> {
     Ok(sql::query_scalar(
         "select exists (select 1 from items
-             where state = 'waiting' and account = $1 and action = $2 and event_id is $3)",
+             where state = 'waiting' and account = $1 and action = $2 and event_id is not distinct from $3)",
     )
     .bind(account.as_str())
     .bind(action.as_str())

@@ -100,7 +100,7 @@ pub async fn waiting_with_room(
 ) -> Result<Option<Job>, StoreError> {
     let row: Option<Row> = sql::query_as(select_jobs!(
         "where state = 'queued' and account = $1 and state_reason in ('insufficient_credits', 'budget')
-           and action = $2 and event_id is $3 and contacts < $4 order by id limit 1"
+           and action = $2 and event_id is not distinct from $3 and contacts < $4 order by id limit 1"
     ))
     .bind(account.as_str())
     .bind(group.action.as_str())

@@ -74,7 +74,7 @@ pub async fn read(
 
 async fn claimed(readers: &Reads, account: &AccountId) -> Result<Vec<(Action, u32)>, StoreError> {
     let rows: Vec<(String, i64)> = sql::query_as(
-        "select action, sum(contacts) from jobs
+        "select action, cast(sum(contacts) as bigint) from jobs
          where state = 'queued' and account = $1 and state_reason is null and failures = 0 group by action",
     )
     .bind(account.as_str())
@@ -135,8 +135,9 @@ pub async fn polled(
 ) -> Result<[u32; 3], StoreError> {
     let [first, second] = older.ages_ms.map(|age_ms| now.plus(-age_ms).0);
     let (all, old, oldest): (i64, i64, i64) = sql::query_as(
-        "select count(*), coalesce(sum(poll_count >= $2 and coalesce(submitted_at, created_at) <= $3), 0),
-                coalesce(sum(poll_count >= $2 and coalesce(submitted_at, created_at) <= $4), 0)
+        "select count(*),
+                count(*) filter (where poll_count >= $2 and coalesce(submitted_at, created_at) <= $3),
+                count(*) filter (where poll_count >= $2 and coalesce(submitted_at, created_at) <= $4)
          from jobs where state = 'polling' and account = $1",
     )
     .bind(account.as_str())
