@@ -18,8 +18,11 @@ pub(crate) struct Town {
     pub(crate) sandbox: Sandbox,
 }
 
-/// Quick steps, so that a sweep over a hundred crashes takes a minute.
+/// Quick steps and no pacing of our own, so that a sweep over a hundred crashes takes a minute and the
+/// kills of a storm find calls in flight.
 const CONFIG: &str = r#"
+[rate_limit]
+per_minute = 100000
 [http]
 listen = ""
 [inbox]
