@@ -1,7 +1,8 @@
-//! The direct actions: what their calls ask for, and what they brought. See `domain::direct`.
+//! The direct actions (event unlock, searches): the parameters of their calls, and the results. See
+//! `domain::direct`.
 //!
 //! Their items are rows of `items` like contacts, so approving, cancelling, holding and finishing
-//! need nothing of their own; what they brought is in `direct_results`.
+//! need no code of their own. The results are in `direct_results`.
 
 use crate::store::{Reads, StoreError, Tx, sql};
 

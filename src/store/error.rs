@@ -1,8 +1,8 @@
-//! What can go wrong with the database, by what the caller can do about it.
+//! Database errors, grouped by what the caller can do.
 //!
-//! A failed COMMIT is not a rollback: after an I/O error the row may be there or not. So anything
-//! but a lost race ends the process ([`StoreError::is_fatal`]), and what is on disk at the next
-//! start is the truth.
+//! A failed COMMIT is not a rollback: after an I/O error the row may or may not be written. So every error
+//! except a lost race ends the process ([`StoreError::is_fatal`]), and the next start continues from what is
+//! on disk.
 
 use crate::store::sql::Changed;
 

@@ -1,5 +1,5 @@
 //! The `outbox` table: messages for `notify.url`. Triggers write them (migration 0104); here they are
-//! read, and marked with what came of their delivery.
+//! read, and marked with the result of their delivery.
 
 use crate::store::{Reads, StoreError, Tx, sql};
 use sqlx::FromRow;

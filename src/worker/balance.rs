@@ -1,4 +1,4 @@
-//! Reads the balance, and says what of it is free to spend.
+//! Reads the balance, and computes how much of it is free to spend.
 
 use crate::api::{ApiError, Caller};
 use crate::config::Config;

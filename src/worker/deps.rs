@@ -1,4 +1,4 @@
-//! What every pass is handed: database, clock, configuration, and a gate to the API for each account.
+//! The parameters of every pass: database, clock, configuration, and a gate to the API for each account.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};

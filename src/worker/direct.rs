@@ -1,9 +1,9 @@
-//! The direct actions: event unlock and searches, from the POST to what it brought.
+//! The direct actions: event unlock and searches, from the POST to the result.
 //!
 //! They share everything with contacts up to the intent (`submit::intent`) and everything that can go
 //! wrong (`submit::answer`). What differs is here: the answer is the result, so there is no task to poll; and an
-//! event that was unlocked is confirmed by its list of people. A lost answer is weighed by other
-//! evidence: `verify_direct`. See `domain::direct`.
+//! event that was unlocked is confirmed by its list of people. After a lost answer other
+//! evidence counts: `verify_direct`. See `domain::direct`.
 
 use crate::api::{Caller, UnlockBody};
 use crate::domain::direct::{Delivery, Direct, EventAccess};

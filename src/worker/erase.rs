@@ -1,12 +1,12 @@
-//! Emails and phones that were kept for `retention.contacts` are erased.
+//! Erases emails and phones older than `retention.contacts`.
 //!
-//! Outcomes stay: what was bought stays known, and an erased contact that is asked for again is set
+//! Outcomes are kept, so unlockd still knows what was bought: an erased contact that is requested again is set
 //! aside by a precheck (also with `submit.precheck = false`) and read from its profile, not paid for.
 //! The time runs from the delivery of each item, so a later request that got the value from this
 //! database keeps its own copy for as long again.
 //!
-//! Every run ends with an emptied write-ahead log, also when nothing was erased or nothing ever is: an
-//! earlier process, a new schema or `unlockd purge` may have left one that could not be emptied then.
+//! Every run empties the write-ahead log, even if it erased nothing: an earlier process, a new schema or
+//! `unlockd purge` may have failed to empty it.
 
 use std::time::Duration;
 

@@ -6,9 +6,9 @@
 //!
 //! - [`intake`] takes rows from the inbox and makes requests and items of them.
 //! - [`submit`] forms batches, prechecks them, commits the intent and sends the paid POST.
-//! - [`poll`] asks about tasks; [`profile`] reads values that no task will bring.
-//! - [`doubt`] looks up the effect of a POST whose answer was lost.
-//! - [`direct`] is what event unlocks and searches do otherwise. [`balance`] reads the balance, [`settle`]
+//! - [`poll`] polls tasks; [`profile`] reads values that no task will deliver.
+//! - [`doubt`] checks whether a POST whose answer was lost took effect.
+//! - [`direct`] is what differs for event unlocks and searches. [`balance`] reads the balance, [`settle`]
 //!   compares it with what was expected.
 //! - [`notify`] sends webhooks, [`erase`] removes old values.
 //! - [`people`]: what people may do to the rows, and what they are told. [`run`]: the process around the passes.

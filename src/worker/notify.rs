@@ -1,10 +1,9 @@
 //! Tells `notify.url` what happened: signed as Standard Webhooks says, at least once, in any order.
 //!
-//! Messages come from the outbox, where the change that they tell of put them. One that was delivered
-//! but not marked so before a crash is delivered again under the same `webhook-id`. A receiver that
-//! fails is tried again with growing pauses for about three days; one that answers 410 Gone is left
-//! alone until the next start. Nothing here takes a call from the API's limit, and no pass waits for
-//! it. The address and the secret are never logged.
+//! Messages come from the outbox; each is written in the transaction of the change that it reports. A message
+//! that was delivered, but not marked so before a crash, is delivered again with the same `webhook-id`. A failed
+//! delivery is retried with growing pauses for about three days; after 410 Gone nothing more is sent until the
+//! next start. Webhooks do not count against the API's limit, and no pass waits for them. The address and the secret are never logged.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};

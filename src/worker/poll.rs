@@ -1,10 +1,10 @@
 //! Polls tasks that are due.
 //!
 //! Oldest due first. A poll that fails keeps its place on the ladder and is tried again after a
-//! backoff; when calls are scarce it comes later, never earlier. A task whose end was read is
-//! never asked about again (`task_end`). One that has had its time is given up by a poll that says so,
-//! never unasked: it may have ended while the worker stood still. Values that a running task shows are
-//! kept at once.
+//! backoff; when few calls are left, a poll comes later, never earlier. A task whose end was read is
+//! never asked about again (`task_end`). A task past `polling.give_up_after` is given up only after one
+//! more poll: it may have ended while the worker was stopped. Values that a running task already shows are stored
+//! at once.
 
 use std::collections::BTreeSet;
 

@@ -2,7 +2,7 @@
 //! submissions that took effect although their answer was lost.
 //!
 //! Reading is free, but each profile costs a call of the rate limit. A contact whose unlock is
-//! still under way is looked at again with growing pauses.
+//! still under way is read again with growing pauses.
 
 use crate::api::{Caller, Subject};
 use crate::domain::failure::ReadFailure;

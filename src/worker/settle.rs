@@ -1,7 +1,7 @@
 //! Compares the credits that jobs were expected to cost with what left the balance.
 //!
-//! A window opens with the first submission of a busy stretch and is settled when none of its jobs
-//! runs any more and a balance was read after the last one ended: one balance call serves all of
+//! A window opens with the first submission after a quiet time. It is settled when all its jobs have ended and a
+//! balance was read after the last one: one balance call serves all of
 //! them. A window with work still waiting to be sent stays open, since the next submission would
 //! only open another.
 

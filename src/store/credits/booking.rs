@@ -1,10 +1,9 @@
 //! Books money: the only place that writes the ledger and what requests may have cost.
 //!
-//! What is booked is decided in [`crate::domain::booking`]; [`read`] gives it what is booked so far, and
-//! [`write()`] writes what it says, in the transaction of the answer or finding that it follows from. The
-//! entries themselves are private to this file, so nothing else can move credits. None is above
-//! [`Credits::MOST`], also where a row of an older version holds such a figure: a sum that left the whole
-//! numbers would stop every later booking.
+//! [`crate::domain::booking`] decides the bookings: [`read`] gives it the bookings so far, and [`write()`]
+//! writes its result in the same transaction as the answer or the evidence behind it. The entries are private
+//! to this file, so no other code can move credits. No figure is above [`Credits::MOST`], even if a row of an
+//! older version holds one: an overflow in a sum would stop every later booking.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! What the ledger says may be spent, and prices as they were seen. Its entries are written by
+//! The credits that the ledger leaves free to spend, and the prices that the API last named. Its entries are written by
 //! [`crate::store::credits::booking`].
 
 use crate::store::{On, Reads, StoreError, Tx, sql};

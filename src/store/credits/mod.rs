@@ -1,5 +1,5 @@
 //! Credits: [`booking`] (the only place that writes holds, charges and shares), [`ledger`] (what may be spent,
-//! prices), [`balances`] (what the API says is left), [`settlements`] (what was expected, next to what left the
+//! prices), [`balances`] (as the API reported them), [`settlements`] (credits expected and credits that left the
 //! balance).
 
 pub mod balances;

@@ -1,4 +1,4 @@
-//! Settlement windows: stretches in which the jobs of an account overlap.
+//! Settlement windows: periods in which jobs of one account overlap.
 
 use crate::store::{Reads, StoreError, Tx, sql};
 use sqlx::FromRow;

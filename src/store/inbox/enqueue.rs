@@ -1,4 +1,4 @@
-//! Rows that this program writes itself.
+//! Inbox rows that unlockd itself writes (`unlockd enqueue`, `unlockd adopt`).
 
 use crate::store::{Store, StoreError, sql};
 

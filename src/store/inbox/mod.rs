@@ -1,8 +1,8 @@
-//! The `inbox` table: what other programs write, and the status they read.
+//! The `inbox` table: other programs write requests here and read their status.
 //!
-//! It may be a file of its own, so nothing here shares a transaction with the state. Taking a row
-//! is idempotent by its id; what the inbox shows lags behind `requests` for a moment, is marked so
-//! there, and is written again until it is done.
+//! It may be a separate file, so nothing here shares a transaction with `requests`. Taking a row is idempotent
+//! by its id. The inbox lags behind `requests` for a moment: `requests` marks such a row, and the worker writes
+//! the inbox until it is up to date.
 
 mod enqueue;
 pub mod overrides;

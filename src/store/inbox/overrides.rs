@@ -1,8 +1,8 @@
-//! What other programs wrote over rows of the inbox that are the worker's: the table `inbox_written`.
+//! Changes of other programs to inbox rows that the worker has taken: the table `inbox_written`.
 //!
-//! Triggers of the inbox note each row whose `approved`, `status`, `reason`, `quoted_credits` or
-//! `finished_at` somebody else has changed, so that nobody has to read the table to find them. A row
-//! that is noted is shown no news before the worker has looked at it: what was written there would be lost.
+//! Triggers of the inbox list each row whose `approved`, `status`, `reason`, `quoted_credits` or `finished_at`
+//! another program has changed, so the worker need not read the whole table to find them. The worker does not
+//! update a row listed here until it has processed the outside change; otherwise that change would be lost.
 
 use crate::store::{Store, StoreError, Tx, sql};
 use sqlx::FromRow;

@@ -1,7 +1,7 @@
 //! A row of the `items` table → an [`Item`] with its state as the domain's [`State`].
 //!
-//! A row that cannot be read as an item is an error that names it, and is never taken for another one. Of the
-//! items that are done only those are read that may be resumed: nothing else moves on.
+//! A row that cannot be read as an item is an error that names the row. Of the finished items only those are
+//! read that a person may resume: the others never change.
 
 use sqlx::FromRow;
 

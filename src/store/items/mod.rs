@@ -1,7 +1,7 @@
 //! The `items` table: one row for each distinct contact of a request; and `contact_values`, where the
 //! emails and phones are (see [`crate::store::sqlite::erase`]).
 //!
-//! Statements work on sets, passed as JSON: one call for each row is what costs. `item_row` reads a row's
+//! Statements work on sets, passed as JSON, since one call for each row would be slow. `item_row` reads a row's
 //! state, and `moves` writes what it becomes. Items that wait for a job are in [`waiting`], those whose
 //! profile is read in [`reading`].
 

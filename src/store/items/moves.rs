@@ -1,7 +1,7 @@
-//! What moves items: the only statement that writes `items.state` and `items.outcome`.
+//! Changes of items: the only statement that writes `items.state` and `items.outcome`.
 //!
-//! Functions of the other files read items with `select_items!`; here [`item::next`] says what they become, and
-//! [`save`] writes that, only to rows that are still as they were read.
+//! Functions of the other files read items with `select_items!`; here [`item::next`] returns their next state, and
+//! [`save`] writes it, only to rows that have not changed since they were read.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! What need not be bought, or not unasked: contacts that are here, on their way, or paid for before.
+//! Contacts that need not be bought, or only after a precheck: already stored, being bought, or paid for before.
 
 use crate::store::{Reads, StoreError, sql};
 

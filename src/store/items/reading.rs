@@ -1,5 +1,5 @@
-//! Items whose value is read from a profile: unlocked without a task of ours, or by one whose
-//! answer was lost.
+//! Items whose value is read from a profile: unlocked without a task of ours, or by a
+//! submission whose answer was lost.
 
 use std::collections::HashMap;
 

@@ -1,8 +1,8 @@
-//! Items that wait, and where they go: what is stored already serves them, what is on its way is joined, and
-//! the rest goes into a job.
+//! Items that wait, and their next step: a stored value serves them, a running job is joined, and the rest
+//! goes into a new job.
 //!
 //! Two items with the same contact, account and action share a job as soon as one of them is in one, so a
-//! contact is never sent twice; whoever comes later joins.
+//! contact is never sent twice; later requests for it join that job.
 
 use std::collections::{BTreeSet, HashMap};
 

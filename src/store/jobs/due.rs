@@ -1,7 +1,7 @@
 //! Which jobs are next for a pass: to be polled, sent, released, looked up or resumed.
 //!
-//! Each reads the account's jobs in one state, in the order in which they are to be gone about; what
-//! becomes of them is decided elsewhere, and written back with `jobs::save`.
+//! Each function reads the account's jobs in one state, in the order in which they are handled. Other code
+//! decides their next state and writes it with `jobs::save`.
 
 use crate::store::items::waiting::Group;
 use crate::store::{On, Reads, StoreError, Tx, sql};

@@ -1,4 +1,4 @@
-//! Accounts as people read them: what may be spent, what the rate limit allows, what holds them up.
+//! Accounts as people read them: credits free to spend, calls left in the rate limit, and what blocks them.
 
 use serde::Serialize;
 

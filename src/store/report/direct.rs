@@ -1,4 +1,4 @@
-//! What the direct actions brought: rows of the view `action_results`.
+//! The results of direct actions: rows of the view `action_results`.
 
 use serde::Serialize;
 use serde_json::value::RawValue;

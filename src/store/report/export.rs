@@ -1,4 +1,4 @@
-//! Results in pages: delivered values and what became of the other contacts.
+//! Results in pages: delivered values, and the outcomes of the other contacts.
 //!
 //! A page is one short read, so that an export of millions neither fills the memory nor keeps the
 //! write-ahead log from being folded back.

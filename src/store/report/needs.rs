@@ -1,4 +1,4 @@
-//! The rows behind what needs a person. Every list is bounded and counted in full.
+//! The rows that need a person. Every list is bounded, and its count is complete.
 
 use sqlx::FromRow;
 

@@ -1,5 +1,5 @@
-//! What the status page shows besides lists: counts, what is in doubt, balances over time, the last
-//! settlements. Every statement is bounded, whatever the history holds.
+//! Figures of the status page other than lists: counts, what is in doubt, balances over time, the last
+//! settlements. Every statement is bounded, however long the history is.
 
 use sqlx::FromRow;
 

@@ -1,5 +1,5 @@
-//! The `requests` table: what was taken from the inbox. [`state`] says what became of it; what of it was not
-//! sent yet, and what people may still do about that, is in [`unsent`].
+//! The `requests` table: requests taken from the inbox. Their status is in [`state`]; their contacts that were not
+//! sent yet, and what people may still do with them, are in [`unsent`].
 
 pub(in crate::store) mod rejections;
 pub mod state;

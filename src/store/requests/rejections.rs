@@ -1,4 +1,4 @@
-//! Why a finished request has nothing but rejections: the reason that its inbox row shows.
+//! The reason that the inbox row shows when all contacts of a finished request were rejected.
 
 use std::collections::HashMap;
 

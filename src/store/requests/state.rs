@@ -1,7 +1,7 @@
-//! Where a request stands, and what moves it: the only statement that writes `requests.status`.
+//! The status of a request, and what changes it: the only statement that writes `requests.status`.
 //!
-//! Each function reads the rows, lets [`request_state::next`] say what they become, and writes that with
-//! `save`, which changes a row only if it is still as it was read.
+//! Each function reads the rows, gets the next state from [`request_state::next`], and writes it with
+//! `save`, which changes a row only if it has not changed since it was read.
 
 use std::collections::HashMap;
 

@@ -1,8 +1,8 @@
-//! What of a request was not sent: it may still be approved, taken back or ended.
+//! The contacts of a request that were not sent: they may still be approved, taken back or ended.
 //!
-//! A contact is unsent while it waits, awaits an approval, or is in a job that is queued; what is in
-//! a job that was sent stays there, since it may be paid for. A request that leaves a queued job bumps
-//! that job's version, so nothing is sent on an older reading of it.
+//! A contact is unsent while it waits, awaits an approval, or is in a job that is queued; a contact in
+//! a job that was sent stays there, since it may be paid for. A request that leaves a queued job increases
+//! that job's version, so no pass sends the job as it was before.
 
 use std::collections::BTreeSet;
 

@@ -1,8 +1,8 @@
 //! A copy of a database file: consistent, whole, and without what was erased.
 //!
-//! `VACUUM INTO` reads one state of the database while others go on writing, and copies rows, not
-//! pages, so nothing that was erased comes along. The copy gets its name only when it is on disk and
-//! was found sound.
+//! `VACUUM INTO` reads one state of the database while other programs keep writing, and copies rows, not
+//! pages, so no erased value is copied. The copy gets its name only when it is on disk and has
+//! passed the integrity check.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
-//! Room on the disk: checked before money is spent, and kept for what was paid for.
+//! Disk space: checked before credits are spent, and reserved for results that were paid for.
 //!
 //! A full disk blocks even deletion, since the write-ahead log itself needs room. So no submission
-//! goes out when little is free, and a ballast file beside the database is given up to record an
-//! outcome when the disk filled in between.
+//! goes out when little space is free. If the disk fills up after that, the ballast file next to the
+//! database is deleted to make room for the outcome.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

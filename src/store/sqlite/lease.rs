@@ -5,8 +5,8 @@
 //! restart takes over at once. It does not go away while its holder is merely stopped (SIGSTOP, a
 //! frozen container), so the holder also renews a row, and a row that was not renewed for
 //! [`EXPIRES_AFTER_MS`] may be taken although the lock is held. Every change of hands raises the
-//! row's token, which the writer checks in each transaction: whoever was replaced finds out before
-//! its next write.
+//! row's token, which the writer checks in each transaction: a worker that was replaced finds out
+//! before its next write.
 //!
 //! The lock file also says how far the timeline was when its last worker lived ([`Lease::note`]). A
 //! database that is behind that, or that comes without the file although workers had it, is an older

@@ -1,8 +1,7 @@
 //! A database file: made, checked, and brought to the newest schema.
 //!
-//! It never lets in more people than its mode says, it is in WAL with `synchronous=FULL` or it is not
-//! opened, and one that a newer version wrote is left alone. Two programs may open one file at the same
-//! moment.
+//! Its files have the required mode from the start. It is opened only in WAL mode with `synchronous=FULL`, and
+//! not if a newer version wrote it. Two programs may open one file at the same moment.
 
 use std::path::Path;
 use std::time::Duration;

@@ -2,12 +2,12 @@
 //!
 //! Every write is a closure that runs inside `BEGIN IMMEDIATE`, so it never has to upgrade a lock.
 //! Closures that wait at the same time share one transaction and one fsync (group commit), each in
-//! a savepoint of its own; nobody hears of success before the commit. The task cannot be cancelled
+//! a savepoint of its own; no caller gets a result before the commit. The task cannot be cancelled
 //! in the middle by a caller that goes away, which sqlx alone would not guarantee.
 //!
 //! A writer that holds a lease checks its token in each transaction, so a worker that was stopped
-//! and replaced cannot write. After an error that is more than a lost race, the writer refuses
-//! everything: see [`StoreError::is_fatal`].
+//! and replaced cannot write. After any error other than a lost race, the writer refuses
+//! all writes: see [`StoreError::is_fatal`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};

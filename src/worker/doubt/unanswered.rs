@@ -1,5 +1,5 @@
-//! Submissions that nobody answered for: what they may have cost is taken back when it is proven, or said,
-//! that they took no effect, and booked when their effect shows all the same.
+//! Submissions without an answer: their possible cost is released when evidence or a person says that they had
+//! no effect, and booked if it later turns out that they had.
 
 use crate::domain::Millis;
 use crate::domain::booking::Payer;

@@ -1,9 +1,8 @@
-//! Looks up whether a submission whose answer was lost took effect.
+//! Checks whether a submission whose answer was lost took effect.
 //!
-//! A look reads the balance, asks what the batch would cost now, and samples a few profiles; what
-//! the looks mean is `domain::doubt`'s business. Nothing here sends a POST that costs: a job that
-//! is proven not carried out goes back to `queued` and takes the normal way, precheck included.
-//! A look may be spread over several runs when calls are scarce.
+//! One check reads the balance, prechecks the batch, and reads a few profiles; `domain::doubt` judges the
+//! results. Nothing here sends a paid POST: a job that had no effect goes back to `queued` and is submitted
+//! normally, precheck included. If few calls are left, one check may take several runs.
 
 use crate::api::{ApiError, Caller, Subject};
 use crate::domain::doubt::{self, Look, Sign, Verdict};

@@ -1,9 +1,8 @@
 //! Direct actions whose answer was lost: did the call take effect?
 //!
-//! There is no task to look for. An event is proven open by the list of its people, and if it is not
-//! shown as open, unlocking it again is free in case it was; a search leaves a trace in the balance
-//! alone, and is never repeated without a person. Both are weighed by `domain::doubt`, with a balance
-//! that is no older than the look.
+//! There is no task to check. The list of an event's people shows whether the event is unlocked; if it seems
+//! locked but is not, unlocking it again is free. A search changes only the balance, and is never repeated
+//! without a person's decision. `domain::doubt` judges both, with a balance read during the check.
 
 use crate::domain::direct::Direct;
 use crate::domain::doubt::{self, EventVerdict, Verdict};

@@ -1,7 +1,7 @@
-//! One free call, from asking for a permit to keeping what its answer teaches.
+//! One free call: gets a permit, calls, and records what the answer says about limit, key and health.
 //!
-//! Paid calls do not come this way: their intent is committed between the permit and the call, and their
-//! answer before what it teaches.
+//! Paid calls do not use this: their intent is committed between the permit and the call, and their answer
+//! before the state of limit and key.
 
 use crate::api::{Answer, ApiError, Caller};
 use crate::domain::turns::Class;

@@ -1,8 +1,7 @@
 //! The API as all accounts see it from one address: the vendor limits each key, and each IP.
 //!
-//! Which limit an answer speaks of it does not say. So the gates of one worker count their calls
-//! together beside each one's own count, by the largest limit that any of them knows, and a 429 that one
-//! of them is told holds them all.
+//! An answer does not say which of the two limits it means. So the gates of one worker also count all their
+//! calls together, against the largest limit that any of them knows, and a 429 to one gate holds them all.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,9 +1,9 @@
-//! The only door to the API for one account: key, rate limit and calls in flight; and with the doors
-//! of the others for what all of them send ([`Host`]).
+//! The only way to the API for one account: key, rate limit and calls in flight. The gates of all accounts share
+//! one limit for their address ([`Host`]).
 //!
-//! A pass asks to [`Gate::enter`]; the answer is a [`Permit`], a time to come back, or the reason
-//! why nobody may enter. A call is booked in the database before it is sent, so that a crash loop
-//! cannot overrun the limit. No pass sleeps here: waiting is the driver's business.
+//! A pass calls [`Gate::enter`] and gets a [`Permit`], a time to try again, or the reason why no call is
+//! allowed. A call is recorded in the database before it is sent, so that a crash loop cannot exceed the
+//! limit. No pass sleeps here: the driver waits.
 //!
 //! At most two calls are in flight, so that a refused key is noticed after at most one more call;
 //! at 120 calls a minute two are plenty.

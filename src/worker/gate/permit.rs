@@ -1,8 +1,8 @@
-//! The right to make one call, and what the call teaches the gate.
+//! The right to make one call, and what the gate learns from the answer.
 //!
-//! An answer tells about the rate limit (headers, 429), the key (401) and the health of the API, and a
-//! failed one of whatever kind how long to wait (`Retry-After`); the gate goes by it at once, and keeps
-//! it in the database for the next start.
+//! An answer says something about the rate limit (headers, 429), the key (401) and the health of the API; any
+//! failed answer may say how long to wait (`Retry-After`). The gate applies this at once, and records it in the
+//! database for the next start.
 
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;

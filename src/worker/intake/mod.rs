@@ -1,9 +1,9 @@
 //! Inbox rows → requests with items.
 //!
-//! Rows are taken in chunks and written with statements that work on sets. A row that makes no
-//! sense is rejected with a reason and never stops the rows behind it. Taking is idempotent: the
+//! Rows are taken in chunks and written with statements that work on sets. An invalid
+//! row is rejected with a reason and never stops the rows behind it. Taking is idempotent: the
 //! request has the row's id, and a row that was taken before, but not marked so, is recognised.
-//! What becomes of a row is decided in [`crate::worker::intake::quote`], and written down in [`crate::worker::intake::taken`].
+//! [`crate::worker::intake::quote`] decides about a row, and [`crate::worker::intake::taken`] builds its request.
 
 pub mod overrides;
 pub mod quote;

@@ -1,8 +1,8 @@
-//! What becomes of a row that is taken: what it would cost, and whether a person has to confirm that.
+//! Decides about a row that is taken: its estimated cost, and whether a person has to approve it.
 //!
-//! Contacts that are here, or on their way, cost nothing; what is left is estimated by the price as last
+//! Contacts that are stored, or being bought, cost nothing; the rest is estimated by the price last
 //! seen. A request beyond its own `max_credits` is rejected, one above `credits.approve_above` awaits an
-//! approval, and neither buys anything. A task that is followed already is not adopted twice.
+//! approval, and neither buys anything. A task that the worker already follows is not adopted twice.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,7 +1,7 @@
 //! A row that is taken → the request that is written for it.
 //!
-//! Accepted, rejected or cancelled: a request keeps what its row says, also where that makes no sense,
-//! and the digest by which the row is known again. Its items are made here, too.
+//! Accepted, rejected or cancelled: a request keeps the values of its row, even invalid ones, and the digest
+//! that identifies the row. Its items are made here, too.
 
 use sha2::{Digest, Sha256};
 

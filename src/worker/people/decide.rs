@@ -1,10 +1,10 @@
-//! What a person may decide: approve, cancel, and what to make of a submission in doubt. How an account
-//! is paused and resumed is in [`crate::worker::people::pause`].
+//! A person's decisions: approve, cancel, and resolve a submission in doubt. Pausing and resuming an account is
+//! in [`crate::worker::people::pause`].
 //!
 //! Each decision is one guarded transaction, so it may fall between any two steps of a running
-//! worker: a job that moved in the meantime is `Stale`, and nothing was changed. Whoever decides
-//! needs no lease, and the worker notices by the database's version. The command line, `watch` and
-//! the page all decide here, so each refuses the same, in the same words.
+//! worker: a job that moved in the meantime is `Stale`, and nothing was changed. A decision needs no
+//! lease, and the worker notices it by the database's version. The command line, `watch` and the page all use
+//! this code, so they refuse the same decisions in the same words.
 
 use crate::domain::job::Event;
 use crate::domain::outcome::Outcome;

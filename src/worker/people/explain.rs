@@ -1,6 +1,6 @@
 //! Why a request is not finished.
 //!
-//! Read from the database and the configuration alone, so it is as true with the worker stopped as with it running.
+//! Reads only the database and the configuration, so it also works while the worker is stopped.
 
 use serde::Serialize;
 

@@ -1,7 +1,7 @@
-//! What a job may wait for, each with what would unblock it: half of the words of `unlockd explain`.
+//! The reasons why a job waits, each with what would unblock it: half of the texts of `unlockd explain`.
 //!
-//! A job that is queued waits to be sent, or for what it is held back by; one in doubt, for a look or for
-//! a person; one that is polled, for its task. Of a doubt it says what is known, and how much it may cost.
+//! A queued job waits to be sent, or for credits, a key or a person; a job in doubt waits for a check or a person;
+//! a polled job waits for its task. For a job in doubt it also shows the evidence and the possible cost.
 
 use crate::domain::needs::{Need, Parked};
 use crate::domain::{AccountId, Action, Credits, JobId};

@@ -1,4 +1,4 @@
-//! What people may do to requests and jobs ([`decide`], [`pause`]), and what they are told: [`explain`] says why
+//! What people may do to requests and jobs ([`decide`], [`pause`]), and the texts for them: [`explain`] says why
 //! a request is not finished, from [`waits`] (its items), [`job_waits`] (its jobs) and [`unconfigured`] (its
 //! account).
 

@@ -1,4 +1,4 @@
-//! Reads what needs a person, for every place that shows it; see [`domain::needs`](crate::domain::needs).
+//! Reads everything that needs a person, for every place that shows it; see [`domain::needs`](crate::domain::needs).
 
 use crate::config::Config;
 use crate::domain::job::WaitReason;

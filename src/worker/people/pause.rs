@@ -1,9 +1,9 @@
-//! Pausing an account, and letting it go on.
+//! Pauses and resumes an account.
 //!
-//! A pause stops what would be paid for; what was sent is polled and settled all the same. An older copy
-//! of the database is distrusted: it is paused by itself when no precheck can tell whether something was
-//! bought since. A resume also tries again what waited for credits or a key, and what had expired; only
-//! a person's resume lifts a pause.
+//! A pause stops purchases; tasks that were sent are still polled and settled. An older copy of the database is
+//! not trusted: unlockd pauses the account when no precheck can show whether something was bought since. A
+//! resume also retries jobs that wait for credits or a key, and polls expired jobs. Only a person's resume lifts
+//! a pause.
 
 use crate::domain::job::Event;
 use crate::domain::pacing::Ladder;

@@ -1,7 +1,7 @@
 //! Accounts with unfinished work that the configuration does not name (any more).
 //!
-//! Nobody polls or settles what they have under way, although it may be paid for. Whoever looks is told,
-//! on the command line, on the page and at the end of `run --until-idle`, in the same words.
+//! Their running tasks are neither polled nor settled, although they may be paid for. The command line, the page
+//! and `run --until-idle` report this in the same words.
 
 use crate::config::Config;
 use crate::domain::AccountId;

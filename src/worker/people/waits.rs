@@ -1,5 +1,5 @@
-//! What a request may wait for, each with what would unblock it: the words of `unlockd explain` and
-//! of the page.
+//! The reasons why a request waits, each with what would unblock it: the texts of `unlockd explain` and of the
+//! page.
 
 use serde::Serialize;
 

@@ -2,8 +2,8 @@
 //!
 //! One loop for all passes: run, and when something was done wake the others and run again, else
 //! sleep until the time the pass named or until a row changes. A wake-up carries no data. An error
-//! of the database ends the whole worker: nothing more is spent, and what is on disk decides at the
-//! next start.
+//! of the database ends the whole worker: nothing more is spent, and the next start continues from what is on
+//! disk.
 
 use std::sync::Arc;
 

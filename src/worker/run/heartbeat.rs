@@ -1,8 +1,8 @@
-//! Signs of life of the passes: what feeds the watchdog and tells whether the scheduler is well.
+//! Signs of life of the passes, for systemd's watchdog and `/readyz`.
 //!
 //! A pass beats at each turn of its loop, every few seconds while it sleeps, and before and after
 //! each call. So one that has not beaten for longer than a call may take hangs, whatever the rest
-//! of the process does. A pass that ended, or that runs outside of the driver, is not followed.
+//! of the process does. A pass that ended, or that runs outside of the driver, is not watched.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,7 @@
 //! Whether anything is left that the worker can do by itself, for `run --until-idle`.
 //!
-//! Nothing is left, or all that is left waits for a person: each wait is told with what ends it. It is
-//! no end while anything moves by itself, a call is in flight, or news was not delivered yet.
+//! Either nothing is left, or everything left waits for a person; then each wait is listed with what ends it. The
+//! worker continues while it can still do something, a call is in flight, or a message is not delivered yet.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Wakes passes and stops them; and the sleep of a pass that has nothing to do.
 //!
-//! A wake-up carries no data: whoever is woken looks at its rows. It is kept for a pass that is busy, so
-//! none is missed. A stop is not taken back, and ends every sleep.
+//! A wake-up carries no data: a pass that is woken reads its rows. A wake-up of a busy pass is kept, so
+//! none is missed. A stop cannot be undone, and ends every sleep.
 
 use std::sync::Arc;
 use std::time::Duration;

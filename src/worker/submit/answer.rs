@@ -1,7 +1,7 @@
-//! What became of a paid POST, recorded in one transaction.
+//! Records the result of a paid POST in one transaction.
 //!
 //! Accepted: the task id, the charge, the contacts that were skipped. Refused: by the error
-//! matrix. No readable answer: in doubt, with the credits still held; the verify pass reads what
+//! matrix. No readable answer: in doubt, with the credits still held; the verify pass checks what
 //! happened. If the database fails here, the task id goes to standard error as a last resort.
 
 use crate::api::{Answer, ApiError};

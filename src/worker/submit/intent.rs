@@ -1,9 +1,9 @@
-//! The intent to send, in one transaction: what was decided still holds, and is on record before the POST.
+//! Commits the intent to send, in one transaction before the POST, if the decision still holds.
 //!
-//! Prechecks take their time. In between a person may have paused, contacts may have left, credits may
-//! have gone: then nothing is committed, and the submission is decided on anew. A request whose
-//! approval or `max_credits` does not cover the price any more leaves the batch. What the call may cost
-//! is held from here on, so nothing else can spend it.
+//! A precheck takes time. Meanwhile a person may have paused the account, contacts may have left the batch, or
+//! credits may be gone: then nothing is committed, and the submission is decided again. A request whose approval
+//! or `max_credits` no longer covers the price leaves the batch. From here on the possible cost of the call is
+//! held, so nothing else can spend it.
 
 use crate::domain::credits::{self, Admission, Approval};
 use crate::domain::item;
