@@ -26,18 +26,18 @@ pub(crate) fn with_limits(purse: Purse, config: &Config) -> Purse {
     }
 }
 
-/// What came of asking for the balance.
+/// The result of asking for the balance.
 pub(crate) enum Asked {
     Recorded(Balance),
-    /// Nothing was asked: not before this moment.
+    /// No call was made: none is allowed before this moment.
     At(Millis),
-    /// Nothing was asked: there is no key, or it was refused.
+    /// No call was made: there is no key, or it was refused.
     NoKey,
     Failed(ApiError),
 }
 
-/// Reads and records the balance, for a pass. One that could not be read is asked for again after a
-/// pause that grows, however often the pass runs meanwhile.
+/// Reads and records the balance, for a pass. After a failed read the next one waits for a growing pause,
+/// even if the pass runs more often.
 pub(super) async fn read_balance(
     deps: &Deps,
     gate: &Gate,
@@ -61,7 +61,7 @@ pub(super) async fn read_balance(
     })
 }
 
-/// Reads and records the balance, now: a person may ask at any time.
+/// Reads and records the balance now: a person may ask at any time.
 pub(crate) async fn ask_balance(deps: &Deps, gate: &Gate, cause: &'static str) -> Result<Asked, StoreError> {
     let ask = async |caller: Caller<'_>, at| gate.client.balance(caller, at).await;
     let (asked_at, answer) = match gate.call(Class::Balance, (None, None), ask).await? {
@@ -86,10 +86,10 @@ pub(crate) async fn ask_balance(deps: &Deps, gate: &Gate, cause: &'static str) -
     }
 }
 
-/// The gate has learned from the failure; this says when to come back.
+/// The gate has already learned from the failure; this says when to run again.
 pub(super) fn after_failed_read(deps: &Deps, gate: &Gate) -> Report {
     if !gate.has_usable_key() {
-        // Runs again at once, and finds the door closed.
+        // Runs again at once; the gate then says how long to wait.
         return Report::did(1);
     }
     let soon = retry_at(deps.clock.now(), 1);

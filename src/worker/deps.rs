@@ -29,14 +29,14 @@ pub struct Deps {
     /// Absent without `notify.url`.
     pub(in crate::worker) notifier: Option<notify::Notifier>,
     config: RwLock<Arc<Config>>,
-    /// Batches whose contacts are being sorted by prechecks: by job and version. Lost on a
-    /// restart, and made again with free calls.
+    /// Batches whose contacts prechecks are sorting, by job and version. Lost on a restart, and made again
+    /// with free calls.
     sortings: Mutex<HashMap<(JobId, i64), Sorting>>,
-    /// Up to which item those that wait were looked up among what is stored or on its way. Lost on a restart, and then
-    /// looked up again.
+    /// The newest waiting item that was already compared with stored and running contacts. Lost on a restart;
+    /// then the comparison is made again.
     looked_up: Mutex<HashMap<(AccountId, Action), i64>>,
-    /// Looks at in-doubt jobs that are not complete yet: by job and version, since what was seen
-    /// before a submission says nothing about a later one.
+    /// Unfinished checks of in-doubt jobs, by job and version: what was seen before a submission says nothing
+    /// about a later one.
     looks: Mutex<HashMap<(JobId, i64), verify::PartialLook>>,
 }
 
@@ -50,8 +50,8 @@ pub enum SetupError {
 }
 
 impl Deps {
-    /// Opens a gate for each configured account. A key that cannot be read is said and waited for:
-    /// a worker needs neither key nor network to start.
+    /// Opens a gate for each configured account. A key that cannot be read is logged, and the account waits
+    /// for it: a worker needs neither key nor network to start.
     pub async fn new(
         store: Store,
         clock: Clock,
@@ -67,7 +67,7 @@ impl Deps {
         Deps::with_client(store, clock, lease_token, config, client).await
     }
 
-    /// The same over a client that the caller has made.
+    /// The same, with a client that the caller has made.
     pub async fn with_client(
         store: Store,
         clock: Clock,
@@ -106,13 +106,13 @@ impl Deps {
         })
     }
 
-    /// The configuration in force.
+    /// The configuration in use.
     pub fn config(&self) -> Arc<Config> {
         self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Puts another configuration in force, keys included: an account that it does not name any more
-    /// has none. Accounts that are new in it need a restart, which the caller says.
+    /// Replaces the configuration, keys included: an account that it no longer names has no key. A new
+    /// account needs a restart; the caller says so.
     pub async fn reconfigure(&self, config: Arc<Config>) -> Result<(), StoreError> {
         for (id, gate) in &self.gates {
             gate.set_per_minute(config.rate_limit.per_minute);
@@ -146,7 +146,7 @@ impl Deps {
         prices(&self.config())
     }
 
-    /// What one unit of an action costs: as last seen, else as configured.
+    /// The price of one unit of an action: as last seen, else as configured.
     pub async fn price(&self, account: &AccountId, action: Action) -> Result<Credits, StoreError> {
         let seen = ledger::seen_price(self.store.readers(), account, action).await?;
         Ok(seen.unwrap_or_else(|| self.prices().of(action)))

@@ -1,9 +1,9 @@
 //! The direct actions: event unlock and searches, from the POST to the result.
 //!
-//! They share everything with contacts up to the intent (`submit::intent`) and everything that can go
-//! wrong (`submit::answer`). What differs is here: the answer is the result, so there is no task to poll; and an
-//! event that was unlocked is confirmed by its list of people. After a lost answer other
-//! evidence counts: `verify_direct`. See `domain::direct`.
+//! Up to the intent (`submit::intent`) they use the same code as contacts, and the same code handles errors
+//! (`submit::answer`). The differences are here: the answer is the result, so there is no task to poll, and
+//! the list of people of an unlocked event confirms it. After a lost answer other evidence counts:
+//! `verify_direct`. See `domain::direct`.
 
 use crate::api::{Caller, UnlockBody};
 use crate::domain::direct::{Delivery, Direct, EventAccess};
@@ -24,7 +24,7 @@ use crate::worker::gate::{Gate, Permit};
 use crate::worker::submit::answer::record_failure;
 use crate::worker::{Deps, Report, read_failure};
 
-/// Sends the call of a job whose intent is committed, and records what came of it.
+/// Sends the call of a job whose intent is committed, and records its answer.
 pub(super) async fn buy(
     deps: &Deps,
     gate: &Gate,
@@ -46,7 +46,7 @@ pub(super) async fn buy(
     gate.keep(lesson).await
 }
 
-/// Everything that is recorded of a call that was answered.
+/// Everything that is recorded about a call that was answered.
 #[derive(Clone)]
 struct Answered {
     job: Job,
@@ -86,7 +86,7 @@ impl Answered {
         let Answered { mut job, page, delivery, now } = self;
         let used = delivery.charge(job.cost.unwrap_or_default());
         let books = booking::read(&mut *connection, &job).await?;
-        // Before the balance that came with the answer, which counts it already.
+        // One millisecond before the balance of this answer, which already includes the charge.
         let booked_at = now.plus(-1);
         booking::write(&mut *connection, &mut job, &books.answered(used), booked_at).await?;
         if used > Credits::ZERO {
@@ -109,8 +109,8 @@ impl Answered {
     }
 }
 
-/// Keeps what a call brought, and what follows from it: an event is confirmed by its list, a page
-/// may have one after it.
+/// Stores the result of a call, and the next step: an event is confirmed by its list, and a page may have a
+/// next page.
 async fn keep(
     connection: &mut Tx,
     job: &Job,
@@ -140,7 +140,7 @@ async fn keep(
     }
 }
 
-/// What is asked for does not exist, says the precheck: nothing is sent.
+/// The precheck says that the event or name does not exist: nothing is sent.
 pub(super) async fn reject(deps: &Deps, mut job: Job) -> Result<Report, StoreError> {
     let now = deps.clock.now();
     job.apply(Event::Refused, now)?;
@@ -161,7 +161,7 @@ pub(super) async fn reject(deps: &Deps, mut job: Job) -> Result<Report, StoreErr
     Ok(Report::did(1))
 }
 
-/// The result of an event whose unlock nobody answered for: what is known without the answer.
+/// The result of an event unlock without an answer: what is known without it.
 pub(super) fn unanswered_result(event_id: Option<&EventId>, credits_used: Credits) -> String {
     let id = event_id.map(EventId::as_str);
     serde_json::json!({
@@ -172,7 +172,7 @@ pub(super) fn unanswered_result(event_id: Option<&EventId>, credits_used: Credit
     .to_string()
 }
 
-/// What the list of an event's people says about access to it.
+/// What the list of an event's people says about access to the event.
 pub(super) enum Read {
     Access(Option<EventAccess>),
     /// The API does not know the event.
@@ -181,8 +181,8 @@ pub(super) enum Read {
     Later(Option<Report>),
 }
 
-/// Reads the first page of an event's people, which says whether the list is complete. Free. One
-/// person is enough: only the words about access are wanted.
+/// Reads the first page of an event's people, which says whether the list is complete. The call is free. One
+/// person is enough, since only the access fields are needed.
 pub(super) async fn read_access(
     gate: &Gate,
     class: Class,
@@ -202,7 +202,7 @@ pub(super) async fn read_access(
     })
 }
 
-/// Confirms that an event is open, and records what its list says.
+/// Confirms that an event is unlocked, and records what its list says.
 pub(super) async fn confirm(deps: &Deps, gate: &Gate, event: &ToRead) -> Result<Report, StoreError> {
     let job_id = event.job_id;
     let event_id = EventId::trusted(event.personnel_id.as_str());
@@ -219,7 +219,7 @@ pub(super) async fn confirm(deps: &Deps, gate: &Gate, event: &ToRead) -> Result<
     let now = deps.clock.now();
     let open = access.as_ref().is_some_and(|access| access.full);
     if !open && event.why.is_set_aside() {
-        // The precheck was wrong about it: asked for after all.
+        // The precheck was wrong about this event: it is sent to be bought.
         return super::profile::send_after_all(deps, event, now).await;
     }
     let patient = now.since(event.since) < pacing::duration_ms(deps.config().submit.decide_after);
@@ -247,7 +247,8 @@ async fn finish(
     deps.store
         .write(move |connection| {
             Box::pin(async move {
-                // Nothing is kept yet when the precheck said that it is open: read, not bought.
+                // Nothing is stored yet if the precheck said that the event is unlocked: it was read, not
+                // bought.
                 let used = direct::credits_used(&mut *connection, job_id).await?.unwrap_or_default();
                 let result = unanswered_result(Some(&event_id), Credits::ZERO);
                 direct::keep_result(&mut *connection, job_id, Credits::ZERO, &result, now).await?;

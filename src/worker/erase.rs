@@ -2,8 +2,8 @@
 //!
 //! Outcomes are kept, so unlockd still knows what was bought: an erased contact that is requested again is set
 //! aside by a precheck (also with `submit.precheck = false`) and read from its profile, not paid for.
-//! The time runs from the delivery of each item, so a later request that got the value from this
-//! database keeps its own copy for as long again.
+//! The time runs from the delivery of each item: a later request that got the value from this database keeps
+//! its own copy for the same time.
 //!
 //! Every run empties the write-ahead log, even if it erased nothing: an earlier process, a new schema or
 //! `unlockd purge` may have failed to empty it.
@@ -16,26 +16,26 @@ use crate::store::erase::{self, Which};
 use crate::store::{Store, StoreError};
 use crate::worker::{Deps, Report};
 
-/// Values in one transaction: few enough that a write of another pass hardly waits.
+/// Values erased in one transaction: few enough that another pass waits only briefly.
 pub const VALUES_AT_ONCE: u32 = 250;
 
-/// Between two runs, in milliseconds: a 24th of what is kept, within these.
+/// Limits of the pause between two runs, in milliseconds. The pause is 1/24 of the retention time.
 const SHORTEST_PAUSE_MS: i64 = 60_000;
 const LONGEST_PAUSE_MS: i64 = 3_600_000;
 
-/// Attempts to empty the log in a run, and the pause between them. Most readers are done by then.
+/// Attempts to empty the log in one run, and the pause between them. Most readers have ended by then.
 const ATTEMPTS: u32 = 10;
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(100);
 
-/// What was erased.
+/// Result of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Erased {
     pub values: u64,
-    /// False: it was stopped, and there may be more.
+    /// False: it was stopped early, and more may be left.
     pub complete: bool,
 }
 
-/// Erases what is old enough. `stopping` is asked before each step.
+/// Erases values that are old enough. Calls `stopping` before each step.
 pub async fn run(deps: &Deps, stopping: impl Fn() -> bool) -> Result<Report, StoreError> {
     let Some(keep) = deps.config().retention.contacts else {
         let emptied = empty_log(&deps.store).await?;
@@ -47,7 +47,7 @@ pub async fn run(deps: &Deps, stopping: impl Fn() -> bool) -> Result<Report, Sto
     };
     let (now, keep_ms) = (deps.clock.now(), pacing::duration_ms(keep));
     let which = Which::DeliveredBefore(now.plus(-keep_ms));
-    // Erasing needs room in the log, and a write that finds none ends the worker.
+    // Erasing needs space in the log, and a write without space ends the worker.
     let no_room = || disk::free_bytes(&deps.store).is_ok_and(|free| free < disk::NEEDED_BYTES);
     let erased = values(&deps.store, &which, || stopping() || no_room()).await?;
     if erased.values > 0 {
@@ -66,7 +66,7 @@ pub async fn run(deps: &Deps, stopping: impl Fn() -> bool) -> Result<Report, Sto
     Ok(Report { did: erased.values as usize, next_at: Some(now.plus(pause_ms)) })
 }
 
-/// Erases values in steps of a transaction each; others write in between.
+/// Erases values in steps of one transaction each; other passes write between them.
 pub async fn values(store: &Store, which: &Which, stopping: impl Fn() -> bool) -> Result<Erased, StoreError> {
     let mut values = 0;
     while !stopping() {
@@ -84,7 +84,7 @@ pub async fn values(store: &Store, which: &Which, stopping: impl Fn() -> bool) -
     Ok(Erased { values, complete: false })
 }
 
-/// Empties the write-ahead log; false: somebody kept it busy all the time.
+/// Empties the write-ahead log. False: readers kept it busy during all attempts.
 pub async fn empty_log(store: &Store) -> Result<bool, StoreError> {
     for attempt in 1..=ATTEMPTS {
         if erase::empty_log(store).await? {

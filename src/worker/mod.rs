@@ -1,8 +1,8 @@
 //! The worker: passes that carry rows from one state to the next.
 //!
 //! Each pass reads rows, lets `domain` decide, acts through the [`gate`], and records in one transaction.
-//! Passes meet in rows, not in calls: a wake-up carries no data, so a restart and a normal run take the same
-//! path. In the order in which a request meets them:
+//! Passes share rows and do not call each other: a wake-up carries no data, so a restart and a normal run
+//! take the same path. In the order in which a request meets them:
 //!
 //! - [`intake`] takes rows from the inbox and makes requests and items of them.
 //! - [`submit`] forms batches, prechecks them, commits the intent and sends the paid POST.
@@ -11,7 +11,8 @@
 //! - [`direct`] is what differs for event unlocks and searches. [`balance`] reads the balance, [`settle`]
 //!   compares it with what was expected.
 //! - [`notify`] sends webhooks, [`erase`] removes old values.
-//! - [`people`]: what people may do to the rows, and what they are told. [`run`]: the process around the passes.
+//! - [`people`]: what people may do to the rows, and what they are shown. [`run`]: the process around the
+//!   passes.
 
 pub mod balance;
 mod deps;
@@ -39,12 +40,12 @@ pub(crate) use deps::prices;
 pub use deps::{Deps, SetupError};
 pub use report::Report;
 
-/// A pause before the next try of something that failed `failures` times in a row.
+/// When to retry something that failed `failures` times in a row.
 fn retry_at(now: Millis, failures: u32) -> Millis {
     now.plus(pacing::retry_delay_ms(failures, 1_000, 60_000, fastrand::f64()))
 }
 
-/// What to do about a failed read: the gate has already learned from it.
+/// How to handle a failed read: the gate has already learned from it.
 fn read_failure(error: &ApiError) -> ReadFailure {
     failure::read(error.failure)
 }

@@ -1,9 +1,10 @@
-//! Tells `notify.url` what happened: signed as Standard Webhooks says, at least once, in any order.
+//! Sends events to `notify.url`: signed as Standard Webhooks requires, at least once, in any order.
 //!
 //! Messages come from the outbox; each is written in the transaction of the change that it reports. A message
-//! that was delivered, but not marked so before a crash, is delivered again with the same `webhook-id`. A failed
-//! delivery is retried with growing pauses for about three days; after 410 Gone nothing more is sent until the
-//! next start. Webhooks do not count against the API's limit, and no pass waits for them. The address and the secret are never logged.
+//! that was delivered, but not marked so before a crash, is delivered again with the same `webhook-id`. A
+//! failed delivery is retried with growing pauses for about three days; after 410 Gone nothing more is sent
+//! until the next start. Webhooks do not count against the API's limit, and no pass waits for them. The
+//! address and the secret are never logged.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,24 +28,24 @@ use crate::worker::{Deps, Report};
 
 /// One delivery, from the name lookup to the answer's headers.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Deliveries at once: a slow receiver holds up few, and is not flooded.
+/// Deliveries at once: a slow receiver delays only a few, and is not flooded.
 const AT_ONCE: usize = 8;
-/// How long messages that were delivered or given up are kept, in milliseconds.
+/// How long messages are kept after delivery or the last attempt, in milliseconds.
 const KEPT_FOR_MS: i64 = 7 * 24 * 3_600_000;
-/// How soon an unreadable secret is looked at again, in milliseconds.
+/// The pause before an unreadable secret is read again, in milliseconds.
 const SECRET_AGAIN_MS: i64 = 30_000;
 
-/// Who is told, and how.
+/// The receiver, and how to reach it.
 pub struct Notifier {
     http: reqwest::Client,
     url: String,
     secret_file: PathBuf,
-    /// So that an outage is said once, and not for each message.
+    /// So that an outage is logged once, not for each message.
     is_failing: AtomicBool,
     lacks_secret: AtomicBool,
 }
 
-/// What came of a delivery.
+/// The result of a delivery.
 enum Delivery {
     Delivered,
     /// 410: the receiver wants no more messages.
@@ -59,14 +60,14 @@ impl Notifier {
         let builder = reqwest::Client::builder()
             .user_agent(concat!("unlockd/", env!("CARGO_PKG_VERSION")))
             .timeout(TIMEOUT)
-            // A message is for the configured address, and for nobody that it or a proxy points at.
+            // A message is only for the configured address, not for another one that it redirects to.
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
             .http1_only();
         let builder = match url.starts_with("https:") {
             true => builder.https_only(true),
-            // Loopback needs no certificates, and must not fail where none are installed.
+            // A loopback address needs no certificates, and must work where none are installed.
             false => builder.tls_certs_only(std::iter::empty()),
         };
         Ok(Some(Notifier {
@@ -78,7 +79,7 @@ impl Notifier {
         }))
     }
 
-    /// Read anew each time, so that it can be changed while the program runs.
+    /// Read again each time, so that it can be changed while the program runs.
     fn secrets(&self) -> Result<Vec<SecretSlice<u8>>, KeyError> {
         let secrets = config::read_signing_secrets(&self.secret_file);
         let lacked = self.lacks_secret.swap(secrets.is_err(), Ordering::Relaxed);
@@ -136,13 +137,13 @@ impl Notifier {
     }
 }
 
-/// Whether anybody is to be told.
+/// Whether a receiver is configured.
 pub fn is_wanted(deps: &Deps) -> bool {
     deps.notifier.is_some()
 }
 
-/// At start: opens the outbox when somebody is to be told, and closes it otherwise, so that an address
-/// that is set later gets no old news.
+/// At start: opens the outbox if a receiver is configured, and closes it otherwise, so that a receiver that
+/// is configured later gets no old messages.
 pub async fn begin(deps: &Deps) -> Result<(), StoreError> {
     if is_wanted(deps) {
         return deps.store.write(|connection| Box::pin(outbox::open(connection))).await;
@@ -158,14 +159,14 @@ async fn close(store: &Store, now: Millis) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Whether a message waits for its first attempt, and can be sent.
+/// Whether a message waits for its first attempt and can be sent.
 pub async fn has_news(deps: &Deps) -> Result<bool, StoreError> {
     let can_tell =
         deps.notifier.as_ref().is_some_and(|notifier| !notifier.lacks_secret.load(Ordering::Relaxed));
     Ok(can_tell && outbox::has_untried(deps.store.readers()).await?)
 }
 
-/// Delivers what is due, a few messages at once.
+/// Delivers the messages that are due, a few at once.
 pub async fn run(deps: &Deps) -> Result<Report, StoreError> {
     let Some(notifier) = &deps.notifier else { return Ok(Report::idle()) };
     let now = deps.clock.now();
@@ -244,7 +245,7 @@ struct Payload<'a> {
     data: &'a RawValue,
 }
 
-/// The same at every attempt.
+/// The body: the same at every attempt.
 fn body(message: &Message) -> String {
     let data = RawValue::from_string(message.data.clone()).unwrap_or_else(|_| RawValue::NULL.to_owned());
     let payload = Payload { r#type: &message.kind, timestamp: Time(message.at), data: &data };

@@ -1,10 +1,9 @@
 //! Polls tasks that are due.
 //!
-//! Oldest due first. A poll that fails keeps its place on the ladder and is tried again after a
-//! backoff; when few calls are left, a poll comes later, never earlier. A task whose end was read is
-//! never asked about again (`task_end`). A task past `polling.give_up_after` is given up only after one
-//! more poll: it may have ended while the worker was stopped. Values that a running task already shows are stored
-//! at once.
+//! Oldest due first. A poll that fails keeps its place in the poll steps and is repeated after a backoff;
+//! when few calls are left, a poll comes later, never earlier. After a task's end was read it is never polled
+//! again (`task_end`). A task past `polling.give_up_after` is given up only after one more poll: it may have
+//! ended while the worker was stopped. Values that a running task already shows are stored at once.
 
 use std::collections::BTreeSet;
 
@@ -24,12 +23,12 @@ use crate::worker::gate::{Entry, Gate};
 use crate::worker::task_end::{give_up, gone, record_end};
 use crate::worker::{Deps, Report, retry_at};
 
-/// Rows read at once; the rate limit allows far fewer a second.
+/// Rows read at once; the rate limit allows far fewer polls a second.
 const AT_ONCE: u32 = 64;
-/// Polls in flight; the gate has the last word.
+/// Polls in flight at most; the gate may allow fewer.
 const IN_FLIGHT: usize = 2;
 
-/// Polls what is due.
+/// Polls the jobs that are due.
 pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
     let gate = &deps.gates[account];
     let now = deps.clock.now();
@@ -38,7 +37,7 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
         return Ok(next.map_or(Report::idle(), |at| Report::at(at.max(now.plus(1)))).unless_closed(gate));
     }
     let due = due::to_poll(deps.store.readers(), account, now, AT_ONCE).await?;
-    // A person who resumes gives the tasks their full time again.
+    // A resume gives the tasks their full time again.
     let resumed_at = accounts::read(deps.store.readers(), account).await?.resumed_at.map(Millis);
     let reports: Vec<Result<Report, StoreError>> = futures_util::stream::iter(due)
         .map(|job| poll(deps, gate, job, resumed_at))
@@ -54,7 +53,7 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
 }
 
 impl Report {
-    /// A closed gate opens by a new key, not by time.
+    /// A new key opens a closed gate; waiting does not.
     fn unless_closed(self, gate: &Gate) -> Report {
         if gate.has_usable_key() { self } else { Report::idle() }
     }
@@ -72,7 +71,7 @@ async fn poll(deps: &Deps, gate: &Gate, job: Job, resumed_at: Option<Millis>) ->
     let caller = permit.caller(Some(job.id), job.event_id.as_ref());
     let answer = gate.client.task(caller, permit.entered_at, channel, &task_id).await;
     let lesson = permit.learn(&answer);
-    // Only now: a task may have ended while nobody asked about it.
+    // Only after this poll: the task may have ended while nobody polled it.
     let since = job.submitted_at.unwrap_or(job.created_at).max(resumed_at.unwrap_or_default());
     let is_over = deps.ladder().is_over(since, deps.clock.now());
     let report = match answer.result {
@@ -81,14 +80,14 @@ async fn poll(deps: &Deps, gate: &Gate, job: Job, resumed_at: Option<Millis>) ->
     };
     gate.keep(lesson).await?;
     match report {
-        // A person or another pass changed the job while it was polled: read it again.
+        // A person or another pass changed the job during the poll: read it again.
         Err(StoreError::Stale { .. }) => Ok(Report::did(1)),
         other => other,
     }
 }
 
-/// Polls in a row without a usable answer, the last of them an end without a list, before that list is
-/// taken for an empty one: the API would most likely say the same for as long as it is asked.
+/// Polls in a row without a usable answer, the last of them a task's end without a list. After so many, the
+/// list counts as empty: the API would most likely repeat the same answer for ever.
 const FAILURES_TO_BELIEVE: u32 = 3;
 
 fn reading(view: &TaskView, known: Option<&BTreeSet<PersonnelId>>, job: &Job, now: Millis) -> Reading {
@@ -109,14 +108,14 @@ async fn record_answer(
 ) -> Result<Report, StoreError> {
     let asked: BTreeSet<PersonnelId> =
         jobs::contacts_of_task(deps.store.readers(), job.id).await?.into_iter().collect();
-    // An adopted task's contacts are known only if the request named them.
+    // The contacts of an adopted task are known only if the request named them.
     let known = (!asked.is_empty() || !job.adopted).then_some(&asked);
     let (failed, outcomes, foreign) = match reading(view, known, &job, deps.clock.now()) {
         Reading::StillRunning { .. } if is_over => {
             job.poll_count += 1;
             return give_up(deps, job, task::in_hand(view, known)).await;
         }
-        // Of a task whose contacts are not known, those that it names first would pass for all of them.
+        // If the task's contacts are not known, the first ones it names would count as all of them.
         Reading::StillRunning { .. } if known.is_none() => return still_running(deps, job, Vec::new()).await,
         Reading::StillRunning { delivered } => return still_running(deps, job, delivered).await,
         Reading::EndedUnlisted => {
@@ -140,7 +139,7 @@ async fn still_running(
     mut job: Job,
     delivered: Vec<(PersonnelId, Outcome)>,
 ) -> Result<Report, StoreError> {
-    // The step runs from the answer: a call may be long under way before it arrives.
+    // The step starts at the answer: a call may take long to arrive.
     let (poll_count, now) = (job.poll_count + 1, deps.clock.now());
     let next_poll_at = deps.ladder().next_poll_of(poll_count, accepted_at(&job), now);
     job.apply(Event::StillRunning { poll_count, next_poll_at }, now)?;
@@ -164,8 +163,8 @@ fn accepted_at(job: &Job) -> Millis {
     job.submitted_at.unwrap_or(job.created_at)
 }
 
-/// Polls of a task that must have failed in a row before it is given up unread: some minutes, so that
-/// trouble just after a long stop costs nothing.
+/// A task past its time is given up unread after this many failed polls in a row. That takes some minutes, so
+/// that errors just after a long stop lose no result.
 const FAILURES_TO_GIVE_UP: u32 = 10;
 
 async fn record_failure(
@@ -178,7 +177,7 @@ async fn record_failure(
     let accepted_ms_ago = accepted_at.map(|at| deps.clock.now().since(at));
     match failure::poll(error.failure, accepted_ms_ago) {
         ReadFailure::Gone => return gone(deps, job, error).await,
-        // The gate waits; the job keeps its place.
+        // The gate waits; the job keeps its place in the poll steps.
         ReadFailure::WaitForRateLimit { .. } | ReadFailure::StopAccount => return Ok(Report::did(1)),
         ReadFailure::TryAgain => {}
     }
@@ -189,11 +188,11 @@ async fn record_failure(
     ask_again(deps, job).await
 }
 
-/// The answer was of no use: tries again after a backoff.
+/// The answer was not usable: polls again after a backoff.
 async fn ask_again(deps: &Deps, mut job: Job) -> Result<Report, StoreError> {
     let now = deps.clock.now();
     job.failures += 1;
-    // A retry is a poll too: never ahead of the step.
+    // A retry is a poll, too: never earlier than the step.
     let step = deps.ladder().next_poll_of(job.poll_count, accepted_at(&job), now);
     let next_poll_at = retry_at(now, job.failures).max(step);
     let poll_count = job.poll_count;

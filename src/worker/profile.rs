@@ -1,8 +1,8 @@
-//! Reads values from profiles: of contacts that were unlocked without a task of ours, and of
-//! submissions that took effect although their answer was lost.
+//! Reads values from profiles: of contacts that were unlocked without a task of ours, and of submissions that
+//! took effect although their answer was lost.
 //!
-//! Reading is free, but each profile costs a call of the rate limit. A contact whose unlock is
-//! still under way is read again with growing pauses.
+//! Reading is free, but each profile costs one call of the rate limit. A contact whose unlock is still
+//! running is read again with growing pauses.
 
 use crate::api::{Caller, Subject};
 use crate::domain::failure::ReadFailure;
@@ -22,7 +22,7 @@ use crate::worker::gate::Gate;
 use crate::worker::submit::precheck::{PRECHECK_TRIES, paid_in_vain};
 use crate::worker::{Deps, Report, direct, read_failure};
 
-/// Profiles in one run; others get their turn in between.
+/// Profiles in one run; other work gets its turn in between.
 const AT_ONCE: u32 = 8;
 
 /// Reads the profiles that are due.
@@ -83,7 +83,8 @@ async fn read(deps: &Deps, gate: &Gate, contact: ToRead) -> Result<Report, Store
     Ok(Report::did(1))
 }
 
-/// A contact was set aside, and its profile is locked: [`profile_wait`] says whether it is sent after all.
+/// The profile of a contact that was set aside is locked: [`profile_wait`] decides whether the contact is
+/// sent after all.
 async fn locked_aside(deps: &Deps, gate: &Gate, contact: &ToRead) -> Result<Report, StoreError> {
     let now = deps.clock.now();
     let contacts = std::slice::from_ref(&contact.personnel_id);
@@ -108,9 +109,9 @@ async fn locked_aside(deps: &Deps, gate: &Gate, contact: &ToRead) -> Result<Repo
     Ok(Report::did(1))
 }
 
-/// A contact was set aside, and the API shows no profile of it. What is paid for, or unlocked, is not bought
-/// for that: its value is out of reach. Otherwise a precheck may have spoken about the others of its group, and
-/// whether it is invalid, missing or something else is for the submission to say.
+/// The API shows no profile of a contact that was set aside. If it was paid for or unlocked, it is not bought
+/// again; its value cannot be read. Otherwise the precheck may have meant other contacts of its group, and
+/// the submission will show whether this one is invalid, missing or something else.
 async fn gone_aside(
     deps: &Deps,
     gate: &Gate,
@@ -140,7 +141,8 @@ async fn gone_aside(
     Ok(Report::did(1))
 }
 
-/// What a precheck says about one contact alone; `Err`: when to go on, since it was not asked or not answered.
+/// What a precheck says about this contact alone. `Err`: when to try again, since there was no call or no
+/// answer.
 async fn ask_alone(
     deps: &Deps,
     gate: &Gate,
@@ -165,14 +167,14 @@ async fn ask_alone(
     }
 }
 
-/// Reads the profile again after the next longer pause.
+/// Reads the profile again after the next, longer pause.
 async fn look_again(deps: &Deps, contact: &ToRead) -> Result<(), StoreError> {
     let again = deps.clock.now().plus(profile_wait::pause_ms(contact.reads));
     put_off(deps, contact, (again, true)).await
 }
 
-/// The outcome, or `None` to look again. A contact that stays locked was not unlocked after all (an
-/// item of the task failed); one that is under way gets as long as a task would.
+/// The outcome, or `None` to read again. A contact that stays locked was not unlocked after all (its item in
+/// the task failed); an unlock that is running gets as much time as a task.
 fn judge(deps: &Deps, contact: &ToRead, view: &ProfileView, now: Millis) -> Option<Outcome> {
     if let ProfileReading::Ended(outcome) = outcome::read_profile(view, contact.reads) {
         return Some(outcome);
@@ -184,7 +186,7 @@ fn judge(deps: &Deps, contact: &ToRead, view: &ProfileView, now: Millis) -> Opti
     (now.since(contact.since) >= patience_ms).then_some(Outcome::Unresolved)
 }
 
-/// The precheck was wrong about a contact, or spoke about the others of its group.
+/// The precheck was wrong about a contact, or meant other contacts of its group.
 pub(super) async fn send_after_all(deps: &Deps, contact: &ToRead, now: Millis) -> Result<Report, StoreError> {
     let (job_id, personnel_id) = (contact.job_id, contact.personnel_id.clone());
     let Some(job) = jobs::read(deps.store.readers(), job_id).await? else { return Ok(Report::did(1)) };
@@ -199,7 +201,7 @@ pub(super) async fn send_after_all(deps: &Deps, contact: &ToRead, now: Millis) -
     Ok(Report::did(1))
 }
 
-/// Reads the profile again at this time; `was_read`: it was read, and said nothing yet.
+/// Sets the time of the next read; `was_read`: the profile was read, and gave no answer yet.
 pub(super) async fn put_off(
     deps: &Deps,
     contact: &ToRead,
@@ -230,7 +232,7 @@ async fn finish(deps: &Deps, contact: &ToRead, outcome: Outcome, now: Millis) ->
         .await
 }
 
-/// Ends a job that took effect once none of its values is waited for.
+/// Ends a job that took effect, once all its values are read.
 async fn end_if_read(connection: &mut Tx, mut job: Job, now: Millis) -> Result<(), StoreError> {
     let carried_out = job.state == State::InDoubt { doubt: Doubt::CarriedOut };
     if carried_out && items::unsettled(&mut *connection, job.id).await? == 0 {

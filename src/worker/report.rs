@@ -5,9 +5,9 @@ use crate::domain::Millis;
 /// What a pass did, and when it wants to run next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Steps taken; a pass that did something is run again at once.
+    /// Steps taken; a pass that took some runs again at once.
     pub did: usize,
-    /// When there is something to do by time; `None`: only when a row changes.
+    /// When the next step is due; `None`: only after a row changes.
     pub next_at: Option<Millis>,
 }
 
@@ -24,7 +24,7 @@ impl Report {
         Report { did: 0, next_at: Some(next_at) }
     }
 
-    /// This report, and not later than `next_at`.
+    /// This report, with a next run not later than `next_at`.
     pub fn no_later_than(self, next_at: Option<Millis>) -> Report {
         let earliest = [self.next_at, next_at].into_iter().flatten().min();
         Report { next_at: earliest, ..self }

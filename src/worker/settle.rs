@@ -1,9 +1,8 @@
 //! Compares the credits that jobs were expected to cost with what left the balance.
 //!
-//! A window opens with the first submission after a quiet time. It is settled when all its jobs have ended and a
-//! balance was read after the last one: one balance call serves all of
-//! them. A window with work still waiting to be sent stays open, since the next submission would
-//! only open another.
+//! A window opens with the first submission after a quiet time. It is settled when all its jobs have ended
+//! and a balance was read after the last one: one balance call serves all of them. A window with work still
+//! waiting to be sent stays open, since the next submission would only open another one.
 
 use crate::domain::reconcile::{self, JobCharge, Settlement, Verdict};
 use crate::domain::{AccountId, Action, Credits, Millis};
@@ -56,9 +55,8 @@ async fn settle(deps: &Deps, gate: &Gate, account: &AccountId) -> Result<Report,
     }
 }
 
-/// Whether a balance shows all charges of a window. The one it was opened with never does, although
-/// a call that is answered within its millisecond may end at the same time; nor does one of the
-/// future, which another clock wrote.
+/// Whether a balance includes all charges of a window. The balance that opened it never does, even if a call
+/// ended in the same millisecond; nor does one with a time in the future, which another clock wrote.
 fn closes(window: &Window, snapshot: &Snapshot, now: Millis) -> bool {
     Some(snapshot.asked_at) >= window.last_end
         && snapshot.asked_at <= now.0
@@ -77,7 +75,7 @@ async fn open_window(deps: &Deps, account: &AccountId) -> Result<Option<Window>,
         .await
 }
 
-/// Whether a submission is about to follow by itself.
+/// Whether another submission will follow without a person.
 async fn more_to_send(deps: &Deps, account: &AccountId) -> Result<bool, StoreError> {
     let row = crate::store::accounts::read(deps.store.readers(), account).await?;
     if row.paused_at.is_some() || !deps.gates[account].has_usable_key() {
@@ -99,7 +97,7 @@ async fn close(deps: &Deps, account: &AccountId, closing: Snapshot) -> Result<Re
         .store
         .write(move |connection| {
             Box::pin(async move {
-                // Read again inside the transaction: a submission may have begun since.
+                // Read again inside the transaction: a submission may have started meanwhile.
                 let Some(window) = settlements::read_window(&mut *connection, &of_account).await? else {
                     return Ok(None);
                 };
@@ -125,8 +123,8 @@ async fn close(deps: &Deps, account: &AccountId, closing: Snapshot) -> Result<Re
     Ok(Report::did(1))
 }
 
-/// A price that the window shows and that is not the one of the estimates, if the window holds one
-/// kind of action only: as the balance shows it, or as prechecks foretold and the balance confirms.
+/// A price that the window shows and that differs from the estimates, if the window holds only one kind of
+/// action: as the balance shows it, or as prechecks quoted it and the balance confirms.
 fn other_price(
     charges: &[(Action, JobCharge)],
     settlement: &Settlement,
@@ -138,7 +136,7 @@ fn other_price(
     let confirmed = reconcile::price_confirmed(&jobs, settlement);
     let shown = confirmed.or_else(|| reconcile::price_shown(&jobs, settlement));
     let estimate = estimates.iter().find(|(of, _)| of == action).map(|(_, price)| *price);
-    // A top-up looks like a lower price; only a precheck that the balance confirms is believed then.
+    // A top-up looks like a lower price, so a lower price needs a precheck that the balance confirms.
     let believed = |price: &Credits| confirmed.is_some() || estimate.is_none_or(|estimate| *price > estimate);
     shown.filter(|price| same && Some(*price) != estimate && believed(price)).map(|price| (*action, price))
 }

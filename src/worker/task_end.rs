@@ -1,7 +1,7 @@
-//! What is recorded when a task has ended, is gone, or is given up.
+//! Records that a task has ended, is gone, or is given up.
 //!
-//! State, outcomes and values are one transaction. What was delivered before the end stays delivered,
-//! whatever the last answer says.
+//! State, outcomes and values are written in one transaction. Contacts delivered before the end stay
+//! delivered, whatever the last answer says.
 
 use crate::api::ApiError;
 use crate::domain::job::Event;
@@ -11,7 +11,7 @@ use crate::store::jobs::Job;
 use crate::store::{StoreError, Tx, items, jobs, requests, timeline};
 use crate::worker::{Deps, Report};
 
-/// The end, with what became of each contact.
+/// Records the end, with the outcome of each contact.
 pub(super) async fn record_end(
     deps: &Deps,
     mut job: Job,
@@ -38,7 +38,8 @@ pub(super) async fn record_end(
     Ok(Report::did(1))
 }
 
-/// 404, or an id that makes no sense to the API: what is open of the task is lost, without a loop.
+/// 404, or an id that the API does not understand: the task's open contacts are lost, and it is not polled
+/// again.
 pub(super) async fn gone(deps: &Deps, mut job: Job, error: &ApiError) -> Result<Report, StoreError> {
     job.apply(Event::TaskGone, deps.clock.now())?;
     let task_id = job.task_id.as_ref().map(TaskId::to_string).unwrap_or_default();
@@ -47,8 +48,8 @@ pub(super) async fn gone(deps: &Deps, mut job: Job, error: &ApiError) -> Result<
     end_open(deps, job, Vec::new(), (Outcome::Lost, Outcome::Lost), detail).await
 }
 
-/// The task has had its time. `in_hand`: what its last answer has settled. Of a task that has brought
-/// something, what is still open is unresolved; one that has brought nothing has expired as a whole.
+/// The task has used up its time. `in_hand`: outcomes from its last answer. If the task has delivered
+/// something, its open contacts are unresolved; otherwise the whole task has expired.
 pub(super) async fn give_up(
     deps: &Deps,
     mut job: Job,
@@ -59,8 +60,8 @@ pub(super) async fn give_up(
     end_open(deps, job, in_hand, (Outcome::Unresolved, Outcome::Expired), detail).await
 }
 
-/// Ends a job whose task has not ended: `in_hand` first, then all that is open still. `rest`: its outcome
-/// when the task has brought something, and when it has brought nothing.
+/// Ends a job whose task has not ended: first `in_hand`, then all contacts that are still open. `rest`: their
+/// outcome if the task has delivered something, and if it has delivered nothing.
 async fn end_open(
     deps: &Deps,
     job: Job,
@@ -88,18 +89,18 @@ async fn end_open(
     Ok(Report::did(1))
 }
 
-/// The request that adopted the task of a job, if one did.
+/// The request that adopted the job's task, if one did.
 async fn adopter(deps: &Deps, job: &Job) -> Result<Option<RequestId>, StoreError> {
     let Some(task_id) = &job.task_id else { return Ok(None) };
     items::adopting_request(deps.store.readers(), &job.account, job.action, task_id.as_str()).await
 }
 
-/// Such as "71 delivered, 3 failed".
+/// For example "71 delivered, 3 failed".
 fn in_words(counts: &[(&str, i64)]) -> String {
     counts.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
 }
 
-/// Records outcomes; an adopted task may name contacts that nobody has named before.
+/// Records outcomes; an adopted task may name contacts that no request has named.
 async fn settle(
     connection: &mut Tx,
     job: &Job,
@@ -114,8 +115,8 @@ async fn settle(
     items::finish(connection, job.id, job.event_id.as_ref(), outcomes, now).await
 }
 
-/// Ends a job whose items have their outcomes, and the requests that waited for nothing else. The
-/// request that adopted a task may have no items at all.
+/// Ends a job whose items all have outcomes, and the requests that waited for nothing else. The request that
+/// adopted a task may have no items at all.
 async fn end(
     connection: &mut Tx,
     job: &Job,

@@ -1,8 +1,8 @@
-//! Handles a paid call whose answer was lost: checks whether it took effect, and never resends without checking
-//! first.
+//! Handles a paid call whose answer was lost: checks whether it took effect, and never resends without
+//! checking first.
 //!
-//! [`verify`] looks for contacts (`named_task` first, where an error named one), [`verify_direct`] for events and searches, [`unanswered`] books a lost
-//! submission that took effect after all.
+//! [`verify`] checks contacts (`named_task` first, if an error named a task), and [`verify_direct`] events
+//! and searches. [`unanswered`] books a lost submission that took effect after all.
 
 mod named_task;
 pub mod unanswered;

@@ -1,7 +1,7 @@
-//! A paid call was answered with an error that names a task (a 409, a gateway's 504): the task is asked about.
+//! The error answer to a paid call named a task (a 409, or a gateway's 504): this reads that task.
 //!
-//! When it has exactly the contacts that were sent, it is theirs, and it is followed like any other. Anything
-//! else proves nothing, and the look goes on.
+//! If the task has exactly the contacts that were sent, it belongs to this job and is polled like any other.
+//! Anything else proves nothing, and the check continues.
 
 use crate::api::Caller;
 use crate::domain::job::Event;
@@ -15,7 +15,7 @@ use crate::worker::doubt::verify::PartialLook;
 use crate::worker::gate::Gate;
 use crate::worker::{Deps, Report};
 
-/// Asks about the task, once in a look.
+/// Reads the task, once in a check.
 pub(super) async fn ask(
     deps: &Deps,
     gate: &Gate,

@@ -7,7 +7,7 @@ use crate::store::credits::booking;
 use crate::store::jobs::Job;
 use crate::store::{StoreError, Tx};
 
-/// A submission certainly took no effect: its hold is released, and nobody pays for it.
+/// A submission certainly had no effect: releases its hold, and nobody pays for it.
 pub(in crate::worker) async fn take_back(
     connection: &mut Tx,
     job: &mut Job,
@@ -17,9 +17,9 @@ pub(in crate::worker) async fn take_back(
     booking::write(connection, job, &books.took_no_effect(), now).await
 }
 
-/// Books, once, what the submissions of a job that were taken back may have cost, when something of it shows
-/// that one took effect after all, or when the API refused it at last. `unlocked`: the requests that pay for
-/// what it has unlocked.
+/// Books, once, the possible cost of a job's submissions that were taken back, if later evidence shows that
+/// one took effect, or if the API refused the job in the end. `unlocked`: the requests that pay for the
+/// contacts it has unlocked.
 pub(in crate::worker) async fn book_unanswered(
     connection: &mut Tx,
     job: &mut Job,
@@ -30,8 +30,8 @@ pub(in crate::worker) async fn book_unanswered(
     booking::write(connection, job, &books.found_after_all(unlocked), now).await
 }
 
-/// The same for a job that ends without being sent again: nothing will show any more whether it took
-/// effect, so it is booked unless reading has shown that it did not.
+/// The same for a job that ends without being sent again: no later evidence can come, so the cost is booked
+/// unless a check has shown that there was no effect.
 pub(in crate::worker) async fn book_unread(
     connection: &mut Tx,
     job: &mut Job,

@@ -25,28 +25,28 @@ use crate::worker::doubt::verify_direct;
 use crate::worker::gate::Gate;
 use crate::worker::{Deps, Report, read_failure};
 
-/// Profiles in one look: enough to contradict a precheck, few enough to leave the limit to others.
+/// Profiles read in one check: enough to contradict a precheck, few enough to leave calls for other work.
 const SAMPLE: usize = 3;
 
-/// What is not answered this often in a row is left out of a look: an endpoint that never answers must not keep
-/// a job in doubt for ever. The balance is never left out, so an API that is down ends no look.
+/// A question that failed this often in a row is left out of a check: an endpoint that never answers must not
+/// keep a job in doubt for ever. The balance is never left out, so no check ends while the whole API is down.
 const TRIES: u32 = 5;
 
-/// A look that is being gathered. Lost on a restart, which only costs a few free calls.
+/// A check that is not complete yet. Lost on a restart, which costs only a few free calls.
 #[derive(Clone, Debug, Default)]
 pub struct PartialLook {
     started_at: Millis,
-    /// Whether the task that the answer named was asked about.
+    /// Whether the task that the answer named was read.
     pub(super) asked_task: bool,
     quote: Option<Option<Credits>>,
-    /// `None`: the API does not show that profile.
+    /// `None`: the API does not show this profile.
     sampled: Vec<Option<Access>>,
-    /// How often in a row what is asked now was not answered.
+    /// How often in a row the present question failed.
     failed: u32,
 }
 
 impl PartialLook {
-    /// Counts a failure; says whether its question is left out of this look.
+    /// Counts a failure. True: this check continues without the question.
     pub(super) fn gives_up_on(&mut self, error: &ApiError) -> bool {
         match read_failure(error) {
             ReadFailure::Gone => true,
@@ -59,7 +59,7 @@ impl PartialLook {
     }
 }
 
-/// Looks at the in-doubt jobs that are due.
+/// Checks the in-doubt jobs that are due.
 pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
     let gate = &deps.gates[account];
     if !gate.has_usable_key() {
@@ -81,7 +81,7 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
             None => verify_direct::look(deps, gate, &job).await,
         };
         let one = match looked {
-            // A person decided in the meantime.
+            // A person has decided meanwhile.
             Err(StoreError::Stale { .. }) => Report::did(1),
             other => other?,
         };
@@ -93,7 +93,7 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
     Ok(report)
 }
 
-/// One step of a look; the last step weighs it.
+/// One step of a check; the last step judges the evidence.
 async fn look(deps: &Deps, gate: &Gate, job: &Job, channel: Channel) -> Result<Report, StoreError> {
     let mut partial = deps.looks().get(&(job.id, job.version)).cloned().unwrap_or_default();
     if partial.started_at == Millis(0) {
@@ -141,7 +141,7 @@ async fn gather(
     if let Some(personnel_id) = next_sample(&contacts, partial.sampled.len()) {
         return sample(deps, gate, (job, channel), personnel_id, partial).await;
     }
-    // The balance last: it must not be older than the rest of the look.
+    // Reads the balance last: it must not be older than the other evidence.
     let last = balances::last_snapshot(deps.store.readers(), &job.account).await?;
     let fresh = last.filter(|snapshot| Millis(snapshot.asked_at) >= partial.started_at);
     match fresh {
@@ -198,7 +198,7 @@ async fn sample(
     };
     let access = match answer {
         Ok(view) => Some(view.access),
-        // That nothing is shown is no sign that nothing was unlocked.
+        // A profile that is not shown does not prove that nothing was unlocked.
         Err(error) if partial.gives_up_on(&error) => None,
         Err(_) => return Ok(Step::Report(after_failed_read(deps, gate))),
     };
@@ -207,8 +207,8 @@ async fn sample(
     Ok(Step::Report(Report::did(1)))
 }
 
-/// What left the balance since before the submission that other jobs do not explain: at least, and
-/// at most.
+/// Credits that left the balance since before the submission and that no other job explains: at least, and at
+/// most.
 pub(in crate::worker) async fn unexplained(
     deps: &Deps,
     job: &Job,
@@ -277,7 +277,7 @@ async fn weigh(deps: &Deps, mut job: Job, look: &Look) -> Result<Report, StoreEr
     Ok(Report::did(1))
 }
 
-/// The evidence in words, for the timeline and for whoever has to decide.
+/// The evidence in words, for the timeline and for the person who decides.
 fn describe(look: &Look, cost: Credits, sign: Sign) -> String {
     let quote = match look.quote {
         Some(quote) => format!("a precheck would charge {quote} of {cost}"),

@@ -23,13 +23,13 @@ use crate::worker::doubt::verify::unexplained;
 use crate::worker::gate::Gate;
 use crate::worker::{Deps, Report, retry_at};
 
-/// Lost answers to the unlock of one event after which a person is asked: repeating is free, but
+/// After this many lost answers to the unlock of one event a person is asked: repeating it is free, but
 /// something is wrong.
 const LOST_ANSWERS_UNTIL_ASKED: u32 = 5;
 
-/// Looks up whether a call whose answer was lost took effect.
+/// Checks whether a call whose answer was lost took effect.
 pub(in crate::worker) async fn look(deps: &Deps, gate: &Gate, job: &Job) -> Result<Report, StoreError> {
-    // Not older than the look: what is gone by then is what there is to know.
+    // The balance must not be older than this check: the credits missing in it are all the evidence there is.
     let last = balances::last_snapshot(deps.store.readers(), &job.account).await?;
     let due = job.due_at.unwrap_or_default();
     let Some(snapshot) = last.filter(|snapshot| Millis(snapshot.asked_at) >= due) else {

@@ -10,22 +10,22 @@ use crate::store::StoreError;
 use crate::worker::Report;
 use crate::worker::gate::{Entry, Gate};
 
-/// What became of a free call.
+/// The result of a free call.
 pub enum Called<T> {
     Answered {
-        /// When the call was let go.
+        /// When the call was sent.
         at: Millis,
         result: Result<T, ApiError>,
     },
-    /// Not made: the rate limit, or a pause, has no room before this moment.
+    /// Not made: the rate limit or a pause allows no call before this moment.
     At(Millis),
     /// Not made: the account has no usable key.
     NoKey,
 }
 
 impl<T> Called<T> {
-    /// The answer; or when the pass runs next, since no call was made. Without a key that is when the key
-    /// changes.
+    /// The answer; or, if no call was made, when the pass runs next. Without a key the pass waits until the
+    /// key changes.
     pub fn or_report(self) -> Result<Result<T, ApiError>, Report> {
         match self {
             Called::Answered { result, .. } => Ok(result),
@@ -36,10 +36,11 @@ impl<T> Called<T> {
 }
 
 impl Gate {
-    /// Makes a free call when the limit has room and it is the turn of `class`. The gate learns from the answer.
+    /// Makes a free call if the limit has room and it is the turn of `class`. The gate learns from the
+    /// answer.
     ///
     /// # Errors
-    /// When the database cannot book the call, or cannot keep what it taught.
+    /// If the database cannot book the call, or cannot store what its answer says.
     pub async fn call<T>(
         &self,
         class: Class,

@@ -1,4 +1,4 @@
-//! The API as all accounts see it from one address: the vendor limits each key, and each IP.
+//! The limit of the address: the vendor limits each key, and each IP address.
 //!
 //! An answer does not say which of the two limits it means. So the gates of one worker also count all their
 //! calls together, against the largest limit that any of them knows, and a 429 to one gate holds them all.
@@ -11,7 +11,7 @@ use crate::domain::rate::Rate;
 use crate::domain::{AccountId, Millis};
 use crate::store::{Store, StoreError, accounts};
 
-/// What the gates of one worker share; cheap to clone.
+/// Shared by all gates of one worker; cheap to clone.
 #[derive(Clone)]
 pub struct Host {
     pub client: Client,
@@ -21,21 +21,21 @@ pub struct Host {
 /// The calls of all gates.
 pub struct Calls {
     pub rate: Rate,
-    /// What each account that calls has learned: so many calls in a window of so many milliseconds, and when
-    /// the last window that it was told of ends.
+    /// For each account that makes calls: its known limit (calls, and the window in milliseconds), and the
+    /// end of the last window that the API named.
     limits: BTreeMap<AccountId, (u32, i64, Option<Millis>)>,
 }
 
 impl Host {
-    /// With what all accounts have sent, and were told, before.
+    /// Starts with the calls and the limits of all accounts from the last run.
     pub async fn open(client: Client, store: &Store) -> Result<Host, StoreError> {
         let (sent, blocked_until) = accounts::sent_and_blocked(store.readers()).await?;
         Ok(Host { client, calls: Arc::new(Mutex::new(Calls::new(sent, blocked_until))) })
     }
 
-    /// Locked before a gate's own knowledge, never after.
+    /// Lock order: always before a gate's own knowledge, never after it.
     pub fn calls(&self) -> MutexGuard<'_, Calls> {
-        // A panic elsewhere ends the process; the figures themselves are never half written.
+        // A panic elsewhere ends the process, and the figures are never half written.
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -43,18 +43,18 @@ impl Host {
 impl Calls {
     fn new(sent: Vec<Millis>, blocked_until: Option<Millis>) -> Calls {
         let window_ms = crate::domain::rate::DOCUMENTED_WINDOW_MS;
-        // Without a limit until an account is measured.
+        // No limit until an account has learned one.
         let rate = Rate::restored(u32::MAX, window_ms, sent, None, blocked_until);
         Calls { rate, limits: BTreeMap::new() }
     }
 
-    /// Takes what an account knows of its own limit by now.
+    /// Takes over what an account has learned about its own limit.
     pub fn measure(&mut self, account: &AccountId, own: &Rate) {
         self.limits.insert(account.clone(), (own.limit(), own.window_ms(), own.last_reset()));
         let in_an_hour = |(limit, window_ms, _): &(u32, i64, Option<Millis>)| {
             i64::from(*limit) * 3_600_000 / (*window_ms).max(1)
         };
-        // When all windows have ended, the latest of them has.
+        // When the latest window has ended, all have ended.
         let last_reset = self.limits.values().filter_map(|(_, _, last_reset)| *last_reset).max();
         if let Some((limit, window_ms, _)) = self.limits.values().copied().max_by_key(in_an_hour) {
             self.rate.measure(limit, window_ms, last_reset);

@@ -44,7 +44,7 @@ impl Gate {
         self.knowledge().key.as_ref().map(|key| key.fingerprint.clone())
     }
 
-    /// Takes a key from the configuration. Another one than was refused opens the gate again.
+    /// Takes a key from the configuration. If it differs from the refused key, the gate opens again.
     pub async fn set_key(&self, key: Option<Key>) -> Result<(), StoreError> {
         let reopened = {
             let mut knowledge = self.knowledge();
@@ -62,15 +62,15 @@ impl Gate {
         Ok(())
     }
 
-    /// Forgets a refusal when the account's row tells of a resume that was not seen before: a person
-    /// said that the key is good again. Returns whether there was one.
+    /// Forgets a refusal if the account's row shows a new resume: a person said that the key is valid again.
+    /// Returns whether there was one.
     ///
-    /// The times of resume and refusal are not compared, since they are of two processes' clocks.
+    /// The times of resume and refusal come from the clocks of two processes, so they are not compared.
     pub fn heed_resume(&self, row: &AccountRow) -> bool {
         let mut knowledge = self.knowledge();
         let is_news = knowledge.resumed_at != row.resumed_at;
         knowledge.resumed_at = row.resumed_at;
-        // One that is in the row was kept after the resume.
+        // A refusal in the row was written after the resume.
         let forgotten = is_news && row.refused_key.is_none() && knowledge.forgive();
         if forgotten {
             tracing::info!(account = %self.account, "a person resumed the account; trying its key again");
@@ -78,7 +78,7 @@ impl Gate {
         forgotten
     }
 
-    /// When a refused key is tried again by itself, with a call that costs nothing.
+    /// When a refused key is tried again automatically, with a call that costs nothing.
     pub fn key_try_at(&self) -> Option<Millis> {
         next_try(&self.knowledge())
     }
@@ -97,7 +97,7 @@ impl Gate {
 }
 
 impl Knowledge {
-    /// Forgets that the key was refused. Whether it was.
+    /// Forgets that the key was refused. Returns whether it was.
     pub(super) fn forgive(&mut self) -> bool {
         (self.is_forbidden, self.key_tried_at) = (false, None);
         self.refused.take().is_some()
@@ -110,7 +110,7 @@ fn next_try(knowledge: &Knowledge) -> Option<Millis> {
     key_retry::next_try(*refused_at, knowledge.key_tried_at)
 }
 
-/// The refused key, when it is due to be tried again and a free call asks for it.
+/// The refused key, if it is due to be tried again and the call is a free one.
 pub(super) fn due_again(knowledge: &Knowledge, class: Class, now: Millis) -> Option<&Key> {
     let is_due = class == Class::Balance && next_try(knowledge).is_some_and(|at| at <= now);
     knowledge.key.as_ref().filter(|_| is_due)

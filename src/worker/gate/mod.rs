@@ -8,8 +8,9 @@
 //! At most two calls are in flight, so that a refused key is noticed after at most one more call;
 //! at 120 calls a minute two are plenty.
 //!
-//! Its files: `call` (one free call from start to end), `permit` (one call, and what it teaches), `key` (only one
-//! that was not refused is used), `setback` (failures in a row), [`host`] (what all accounts send together).
+//! Its files: `call` (a whole free call), `permit` (one call, and what its answer says), `key` (only a key
+//! that was not refused is used), `setback` (failures in a row), [`host`] (the calls of all accounts
+//! together).
 
 mod call;
 pub mod host;
@@ -49,23 +50,23 @@ struct Knowledge {
     key: Option<Key>,
     /// Fingerprint of the key that was refused, and when.
     refused: Option<(String, Millis)>,
-    /// Whether it was refused for what its owner may not do: trying it again would not help.
+    /// True after a 403: the key's owner has no such right, so trying again would not help.
     is_forbidden: bool,
     /// When the refused key was last tried again.
     key_tried_at: Option<Millis>,
-    /// The last resume that was seen.
+    /// The last resume that this gate knows of.
     resumed_at: Option<i64>,
     rate: Rate,
     in_flight: u32,
     usage: Usage,
-    /// Failed calls in a row that say the API is in trouble: no new work is sent for a while.
+    /// Failed calls in a row that show that the API is unhealthy: no new work is sent for a while.
     trouble: Setback,
-    /// Balances in a row that could not be read, whatever the reason.
+    /// Failed balance reads in a row, for any reason.
     balance: Setback,
     /// How far the API's clock was ahead of ours at the last dated answer, in milliseconds.
     ahead_ms: Option<i64>,
     turns: Turns,
-    /// Until when each class that was sent away is expected back.
+    /// For each class that was refused a call: until when it may come back first.
     expected: [Millis; Class::ALL.len()],
 }
 
@@ -79,17 +80,17 @@ pub struct Gate {
     knowledge: Mutex<Knowledge>,
 }
 
-/// May a call be made?
+/// May a call be made now?
 pub enum Entry<'a> {
     Open(Permit<'a>),
-    /// Not before this moment.
+    /// No call before this moment.
     At(Millis),
-    /// Not until the account's key changes.
+    /// No call until the account's key changes.
     NoKey,
 }
 
 impl Gate {
-    /// A gate with what was known before the restart.
+    /// Opens a gate with what was known before the restart.
     pub async fn open(
         account: AccountId,
         host: Host,
@@ -106,7 +107,8 @@ impl Gate {
             key,
             refused,
             is_forbidden: false,
-            // A start is no reason to try it: a worker that is started again and again would not stop.
+            // A restart is no reason to try a refused key: a worker in a restart loop would never stop
+            // trying.
             key_tried_at: Some(clock.now()),
             resumed_at,
             rate,
@@ -125,7 +127,7 @@ impl Gate {
     }
 
     fn knowledge(&self) -> std::sync::MutexGuard<'_, Knowledge> {
-        // A panic elsewhere ends the process; the figures themselves are never half written.
+        // A panic elsewhere ends the process, and the figures are never half written.
         self.knowledge.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -141,28 +143,28 @@ impl Gate {
         self.knowledge().in_flight > 0
     }
 
-    /// Whether every call that may be in flight is: the next one waits for one of them.
+    /// Whether all allowed calls are in flight: the next one waits for one of them.
     pub fn is_full(&self) -> bool {
         self.slots.available_permits() == 0
     }
 
-    /// Takes the configured limit.
+    /// Sets the configured limit.
     pub fn set_per_minute(&self, per_minute: u32) {
         self.knowledge().rate.configure(per_minute);
     }
 
-    /// Until when new work waits because the API is in trouble.
+    /// New work waits until this time because the API is unhealthy.
     pub fn trouble_until(&self) -> Millis {
         self.knowledge().trouble.until
     }
 
-    /// Until when no pass asks for the balance, because it could not be read.
+    /// No pass reads the balance before this time, because the last read failed.
     pub fn no_balance_until(&self) -> Millis {
         self.knowledge().balance.until
     }
 
-    /// Learns whether the balance could be read. A refusal is no trouble of the API, so that nothing
-    /// else would slow it down.
+    /// Learns whether the balance could be read. A refused read does not mean that the API is unhealthy, so
+    /// nothing else would slow down the retries.
     pub fn note_balance(&self, is_read: bool) {
         let (now, mut knowledge) = (self.clock.now(), self.knowledge());
         match is_read {
@@ -171,7 +173,7 @@ impl Gate {
         }
     }
 
-    /// The calls of a window, and how many of them are left now.
+    /// The calls allowed in a window, and how many are left now.
     pub fn calls_left(&self, now: Millis) -> (u32, u32) {
         let knowledge = self.knowledge();
         (knowledge.rate.limit(), knowledge.rate.left(now))
@@ -182,21 +184,21 @@ impl Gate {
         self.knowledge().ahead_ms
     }
 
-    /// Until when the API has asked to wait (`Retry-After`).
+    /// The time until which the API has asked to wait (`Retry-After`).
     pub fn blocked_until(&self) -> Option<Millis> {
         self.knowledge().rate.blocked_until()
     }
 
-    /// How many tasks may be alive on this ladder.
+    /// How many tasks may run at once with these poll steps.
     pub fn tasks_in_flight(&self, ladder: &Ladder) -> u32 {
         let knowledge = self.knowledge();
         pacing::tasks_in_flight(knowledge.rate.limit(), knowledge.rate.window_ms(), ladder)
     }
 
-    /// Asks to make a call now.
+    /// Asks for permission to make a call now.
     pub async fn enter(&self, class: Class) -> Result<Entry<'_>, StoreError> {
         heartbeat::beat();
-        // Calls end by their timeout, so a slot comes free in bounded time.
+        // Every call ends by its timeout, so this wait is bounded.
         let slot = self.slots.clone().acquire_owned().await.map_err(|_| StoreError::Stopped)?;
         let now = self.clock.now();
         let (key, window_ms, in_flight) = {
@@ -229,7 +231,7 @@ impl Gate {
         Ok(Entry::Open(Permit { gate, class, key, request_id, entered_at: now, in_flight, _slot: slot }))
     }
 
-    /// Writes what a call taught to the database.
+    /// Stores in the database what a call's answer said.
     pub async fn keep(&self, lesson: Lesson) -> Result<(), StoreError> {
         if let Some(rate) = lesson.rate {
             let account = self.account.clone();
@@ -246,11 +248,11 @@ impl Gate {
     }
 }
 
-/// How long a class that was sent away is waited for once a call is free, in milliseconds: long
-/// enough for its pass to wake up.
+/// How long a free call is kept for a class that was refused one, in milliseconds: long enough for its pass
+/// to wake up.
 const EXPECTED_FOR_MS: i64 = 100;
 
-/// Whether the rate limit has a call, and whether it is this class's turn.
+/// Whether the rate limit has a call left, and whether it is this class's turn.
 fn permission(knowledge: &mut Knowledge, of_all: &Calls, class: Class, now: Millis) -> Permission {
     let index = class as usize;
     let allowed = knowledge.rate.permission(now).max(of_all.rate.permission(now));

@@ -17,18 +17,18 @@ use crate::store::StoreError;
 use crate::worker::gate::{Gate, Key, Knowledge};
 use crate::worker::run::heartbeat;
 
-/// The wait after a 429 that names none, in milliseconds.
+/// The pause after a 429 that names no time, in milliseconds.
 const PAUSE_WITHOUT_RETRY_AFTER_MS: i64 = 10_000;
 
-/// What a call taught, to be kept for the next start.
+/// What an answer says, to be stored for the next start.
 pub struct Lesson {
     pub(super) rate: Option<Rate>,
-    /// The key that was refused, or that none is any more.
+    /// `Some(Some(…))`: the key that was refused. `Some(None)`: no key is refused any more.
     pub(super) refused: Option<Option<(String, Millis)>>,
 }
 
-/// The right to make one call. Dropped unused, the call is not made after all, and stays booked: that may
-/// waste one call and never one too many.
+/// The right to make one call. If it is dropped unused, the call stays counted: that may waste one call, and
+/// never sends one too many.
 pub struct Permit<'a> {
     pub(super) gate: &'a Gate,
     pub(super) class: Class,
@@ -39,7 +39,7 @@ pub struct Permit<'a> {
     pub(super) _slot: OwnedSemaphorePermit,
 }
 
-/// A call that counts as in flight until this is dropped.
+/// Counts a call as in flight until dropped.
 pub(super) struct InFlight<'a>(pub(super) &'a Gate);
 
 impl Drop for InFlight<'_> {
@@ -60,16 +60,15 @@ impl Permit<'_> {
         }
     }
 
-    /// Ends the call: learns what its answer says about limit, key and health of the API, and keeps
-    /// it.
+    /// Ends the call: learns what its answer says about limit, key and health of the API, and stores it.
     pub async fn leave<T>(self, answer: &Answer<T>) -> Result<(), StoreError> {
         let gate = self.gate;
         let lesson = self.learn(answer);
         gate.keep(lesson).await
     }
 
-    /// The half of [`Permit::leave`] that holds at once, for whom has something more urgent to
-    /// commit first.
+    /// The part of [`Permit::leave`] that works in memory, for a caller that must commit something more
+    /// urgent first.
     pub fn learn<T>(self, answer: &Answer<T>) -> Lesson {
         failpoint::pass(Place::AfterCall);
         heartbeat::beat();
@@ -109,7 +108,7 @@ impl Permit<'_> {
             }
             knowledge.rate.block(now.plus(pause_ms));
         }
-        // Whose limit it was, the key's or the address's, a Retry-After does not say.
+        // A Retry-After does not say whether it means the key's limit or the address's.
         if let Some(until) = knowledge.rate.blocked_until() {
             of_all.rate.block(until);
         }
@@ -119,11 +118,11 @@ impl Permit<'_> {
     }
 }
 
-/// A key that was refused, and when; with it what is kept for the next start.
+/// The refusal to store for the next start: the key and the time, or none any more.
 type Kept = Option<Option<(String, Millis)>>;
 
 impl Gate {
-    /// Stops the account. A key that is refused once more stays refused since the first time.
+    /// Stops the account. A key that is refused again keeps the time of its first refusal.
     fn refuse(
         &self,
         knowledge: &mut Knowledge,
@@ -147,9 +146,9 @@ impl Gate {
         Some(Some(refused))
     }
 
-    /// A key that was refused is taken again.
+    /// The API accepts a key that it had refused.
     fn accept(&self, knowledge: &mut Knowledge, key: &str, entered_at: Millis) -> Kept {
-        // A call that went out before the refusal says nothing about the key now.
+        // A call that was sent before the refusal says nothing about the key now.
         let is_forgiven = |(fingerprint, refused_at): &(String, Millis)| {
             fingerprint == key && entered_at > *refused_at && knowledge.key_tried_at >= Some(entered_at)
         };
@@ -166,9 +165,8 @@ fn stops_account(failure: Option<Failure>) -> bool {
     matches!(failure, Some(Failure::Refused(Refusal::Unauthorized | Refusal::Forbidden)))
 }
 
-/// How long nothing is to be sent, in milliseconds. A `Retry-After` counts whatever the failure means
-/// for its job: a gateway's 503, or an error page, carries one too. A search that waits for its slot
-/// holds up nothing else.
+/// How long nothing may be sent, in milliseconds. A `Retry-After` counts for every kind of failure: a
+/// gateway's 503 or an error page carries one, too. A search that waits for its slot blocks nothing else.
 fn asked_to_pause_ms(retry_after_ms: Option<i64>, failure: Option<Failure>) -> Option<i64> {
     if failure == Some(Failure::Refused(Refusal::SlotTaken)) {
         return None;
@@ -180,10 +178,10 @@ fn asked_to_pause_ms(retry_after_ms: Option<i64>, failure: Option<Failure>) -> O
 
 fn note_trouble(knowledge: &mut Knowledge, failure: Option<Failure>, is_read: bool, now: Millis) {
     match failure {
-        // The rate limit says when to go on.
+        // The rate limit names its own time.
         Some(Failure::Refused(Refusal::RateLimited { .. })) => {}
         Some(Failure::NotSent | Failure::Unknown) => knowledge.trouble.failed(now),
-        // These make no sense for a read, which is made again: like one without an answer.
+        // These make no sense for a read. A read is repeated, as after a lost answer.
         Some(Failure::Refused(Refusal::PaymentRequired | Refusal::Conflict)) if is_read => {
             knowledge.trouble.failed(now);
         }

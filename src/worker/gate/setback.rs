@@ -1,4 +1,4 @@
-//! Failures in a row, and the pause that grows with them.
+//! Failures in a row, and the growing pause after them.
 
 use crate::domain::{Millis, pacing};
 
@@ -6,16 +6,16 @@ use crate::domain::{Millis, pacing};
 const FIRST_PAUSE_MS: i64 = 1_000;
 const LONGEST_PAUSE_MS: i64 = 60_000;
 
-/// What keeps failing, as far as it does. Only in memory: a restart tries again at once.
+/// Something that keeps failing, and how often it has. Only in memory: a restart tries again at once.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Setback {
     failures: u32,
-    /// Not to be tried before this moment.
+    /// No new try before this moment.
     pub(super) until: Millis,
 }
 
 impl Setback {
-    /// It failed once more.
+    /// Notes one more failure.
     pub(super) fn failed(&mut self, now: Millis) {
         self.failures = self.failures.saturating_add(1);
         let pause_ms =
@@ -23,7 +23,7 @@ impl Setback {
         self.until = now.plus(pause_ms);
     }
 
-    /// It went well.
+    /// Notes a success.
     pub(super) fn over(&mut self) {
         *self = Setback::default();
     }

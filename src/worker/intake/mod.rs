@@ -1,9 +1,9 @@
 //! Inbox rows → requests with items.
 //!
-//! Rows are taken in chunks and written with statements that work on sets. An invalid
-//! row is rejected with a reason and never stops the rows behind it. Taking is idempotent: the
-//! request has the row's id, and a row that was taken before, but not marked so, is recognised.
-//! [`crate::worker::intake::quote`] decides about a row, and [`crate::worker::intake::taken`] builds its request.
+//! Rows are taken in chunks and written with statements that work on sets. An invalid row is rejected with a
+//! reason and never stops the rows behind it. Taking is idempotent: the request has the row's id, so a row
+//! that was taken but not marked so is recognised. [`crate::worker::intake::quote`] decides about a row, and
+//! [`crate::worker::intake::taken`] builds its request.
 
 pub mod overrides;
 pub mod quote;
@@ -24,9 +24,9 @@ use crate::worker::intake::quote::{decide, known};
 use crate::worker::intake::taken::{Taken, cancelled, digest, raw, rejected};
 use crate::worker::{Deps, Report};
 
-/// Rows in one transaction: long enough to share its cost, short enough not to hold up a poll.
+/// Rows in one transaction: enough to share its cost, few enough not to delay a poll.
 const ROWS_AT_ONCE: u32 = 4_000;
-/// Content in one transaction, in bytes; bounds memory when rows are huge.
+/// Content in one transaction, in bytes: limits memory if rows are huge.
 const BYTES_AT_ONCE: usize = 8 << 20;
 
 /// Takes a chunk of new rows and brings the inbox up to date.
@@ -44,7 +44,7 @@ pub async fn run(deps: &Deps) -> Result<Report, StoreError> {
     Ok(Report { did, next_at: Some(now.plus(interval)) })
 }
 
-/// At start: takes rows again whose requests a restored, older database does not have.
+/// At start: takes rows again that an older, restored database does not know.
 pub async fn take_forgotten(deps: &Deps) -> Result<usize, StoreError> {
     overrides::run(deps).await?;
     let rows = inbox::forgotten_rows(&deps.store).await?;
@@ -59,8 +59,9 @@ pub async fn take_forgotten(deps: &Deps) -> Result<usize, StoreError> {
     Ok(count)
 }
 
-/// Ends rows that were given a status that is the worker's, and that no worker has taken: one that says
-/// `cancelled` is, the others are rejected. Left alone they would be taken for a restored database's.
+/// Ends rows that no worker has taken and that were inserted with a status of the worker. `cancelled` is
+/// cancelled, the others are rejected. Otherwise they would look like rows that a restored database has
+/// forgotten.
 pub(in crate::worker) async fn end_untaken(deps: &Deps, written: &[&Written]) -> Result<(), StoreError> {
     let ids: Vec<i64> = written.iter().map(|row| row.id).collect();
     let accounts = deps.accounts();
@@ -90,7 +91,7 @@ async fn take(deps: &Deps, rows: Vec<InboxRow>, now: Millis) -> Result<(), Store
     for row in rows {
         let digest = digest(&row);
         match before.get(&row.id) {
-            // Taken before a crash, and not shown yet: the request itself tells the inbox.
+            // Taken before a crash, but not shown yet: the request updates the inbox row.
             Some(known) if *known == digest => show_again(deps, row.id).await?,
             Some(_) => {
                 let reason = Rejection::IdTaken { id: row.id }.to_string();
@@ -98,8 +99,8 @@ async fn take(deps: &Deps, rows: Vec<InboxRow>, now: Millis) -> Result<(), Store
             }
             None => {
                 let wish = request::parse(&raw(&row), &accounts);
-                // Two rows may name one task. The second one waits for the next chunk, which finds
-                // the job that follows it.
+                // Two rows may name the same task. The second one waits for the next chunk, which finds the
+                // job of the first.
                 if adopts(&wish).is_none_or(|task| adopted.insert(task)) {
                     taken.push(Taken { row, digest, wish });
                 }

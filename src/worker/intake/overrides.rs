@@ -1,9 +1,9 @@
 //! Changes of other programs to rows that were taken.
 //!
-//! A person may approve where the cost is shown: `approved = 1` over a row that awaits approval covers
-//! the quote that the row shows, as `unlockd approve` does. A program that may write the
-//! inbox may also insert approved rows, so this grants no new right. It covers no later quote: the worker shows a
-//! new quote with `approved = 0`. Writing `status = 'cancelled'` over a row cancels it. The worker overwrites all
+//! A person may approve in the table where the cost is shown: `approved = 1` over a row that awaits approval
+//! approves the quote that the row shows, as `unlockd approve` does. A program that may write the inbox may
+//! also insert approved rows, so this grants no new right. It covers no later quote: the worker shows a new
+//! quote with `approved = 0`. Writing `status = 'cancelled'` over a row cancels it. The worker overwrites all
 //! other changes to its columns.
 
 use crate::domain::request_state::State;
@@ -13,10 +13,10 @@ use crate::store::requests::unsent;
 use crate::store::{StoreError, requests, timeline};
 use crate::worker::{Deps, intake};
 
-/// Rows looked at in one run.
+/// Rows read in one run.
 const AT_ONCE: u32 = 1_000;
 
-/// Heeds what was written over rows that were taken; returns how many there were.
+/// Applies changes to rows that were taken; returns how many there were.
 pub(in crate::worker) async fn run(deps: &Deps) -> Result<usize, StoreError> {
     let written = overrides::by_others(&deps.store, AT_ONCE).await?;
     if written.is_empty() {
@@ -33,7 +33,7 @@ pub(in crate::worker) async fn run(deps: &Deps) -> Result<usize, StoreError> {
     Ok(written.len())
 }
 
-/// Whether there is a request of the row.
+/// Applies the change to one row. False: there is no request of the row.
 async fn heed(deps: &Deps, row: Written) -> Result<bool, StoreError> {
     let (id, now) = (RequestId(row.id), deps.clock.now());
     deps.store
@@ -61,7 +61,7 @@ async fn heed(deps: &Deps, row: Written) -> Result<bool, StoreError> {
                     let detail = format!("status = '{written}' was written over its row, and it is {truth}");
                     timeline::of_request(&mut *connection, now, id, "row_corrected", &detail).await?;
                 }
-                // Whatever stands there now: the truth.
+                // Writes the worker's values over any other.
                 requests::show_again(connection, id).await?;
                 Ok(true)
             })
@@ -69,8 +69,8 @@ async fn heed(deps: &Deps, row: Written) -> Result<bool, StoreError> {
         .await
 }
 
-/// Whether the row says that a person has confirmed this quote: the one it shows, or, written before it
-/// showed any, the first.
+/// Whether the row says that a person has approved this quote: the one that the row shows, or the first
+/// quote, if `approved` was set before any was shown.
 fn approves(row: &Written, quote: Credits) -> bool {
     row.approved == Some(1) && row.quoted_credits.is_none_or(|shown| shown == quote.0)
 }

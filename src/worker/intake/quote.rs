@@ -1,8 +1,8 @@
 //! Decides about a row that is taken: its estimated cost, and whether a person has to approve it.
 //!
-//! Contacts that are stored, or being bought, cost nothing; the rest is estimated by the price last
-//! seen. A request beyond its own `max_credits` is rejected, one above `credits.approve_above` awaits an
-//! approval, and neither buys anything. A task that the worker already follows is not adopted twice.
+//! Contacts that are stored, or being bought, cost nothing; the rest is estimated by the price last seen. A
+//! request above its own `max_credits` is rejected, and one above `credits.approve_above` awaits approval;
+//! neither buys anything. A task that the worker already follows is not adopted twice.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,7 +18,7 @@ use crate::store::{StoreError, jobs};
 use crate::worker::Deps;
 use crate::worker::intake::taken::{Taken, accepted, raw, rejected};
 
-/// What is known about the rows of one account and action, read once for all of them.
+/// The facts about one account and action, read once for all its rows.
 pub(in crate::worker) struct Known {
     /// Contacts that need not be bought.
     had: HashSet<String>,
@@ -46,7 +46,7 @@ pub(in crate::worker) async fn known(deps: &Deps, taken: &[Taken]) -> Result<Kno
     Ok(known)
 }
 
-/// What becomes of a row.
+/// Decides about a row.
 pub(in crate::worker) async fn decide(
     deps: &Deps,
     taken: &Taken,
@@ -84,14 +84,14 @@ pub(in crate::worker) async fn decide(
     }
 }
 
-/// What a request would cost, and whether a person has to confirm that.
+/// The estimated cost of a request, and whether a person has to approve it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Estimate {
     pub(crate) quote: Credits,
     pub(crate) approval: Approval,
 }
 
-/// Estimates a request. `new` is what it would buy at most: contacts, the event, or pages.
+/// Estimates a request. `new` is the most that it would buy: contacts, the event, or pages.
 pub(crate) fn estimate(
     request: &UnlockRequest,
     new: usize,

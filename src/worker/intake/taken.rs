@@ -25,8 +25,8 @@ pub(in crate::worker) fn raw(row: &InboxRow) -> RawRow {
     RawRow::from(row)
 }
 
-/// Tells a row from another one with the same id. Not over `approved`, which a person may set
-/// later.
+/// Identifies a row: another row with the same id has another digest. `approved` is left out, since a person
+/// may set it later.
 pub(in crate::worker) fn digest(row: &InboxRow) -> String {
     let mut hasher = Sha256::new();
     let columns =
@@ -39,8 +39,8 @@ pub(in crate::worker) fn digest(row: &InboxRow) -> String {
     hex::encode(&hasher.finalize()[..16])
 }
 
-/// The request of a row that asks for what can be bought; it moves on by `event`. `items`: where its contacts
-/// stand; `None` for those of an adopted task, which enter with their job.
+/// The request for a valid row; `event` is its first step. `items`: the state of its contacts; `None` for an
+/// adopted task, whose contacts come with its job.
 pub(in crate::worker) fn accepted(
     taken: &Taken,
     request: &UnlockRequest,
@@ -74,7 +74,7 @@ pub(in crate::worker) fn rejected(
     })
 }
 
-/// The request of a row that a person cancels before it is taken.
+/// The request for a row that a person cancels before a worker has taken it.
 pub(in crate::worker) fn cancelled(row: InboxRow, accounts: &[AccountId]) -> Result<NewRequest, IllegalMove> {
     let (digest, wish) = (digest(&row), request::parse(&raw(&row), accounts));
     let taken = Taken { row, digest, wish };
@@ -87,7 +87,7 @@ pub(in crate::worker) fn cancelled(row: InboxRow, accounts: &[AccountId]) -> Res
     Ok(NewRequest { items, ..blank(&taken, Event::Cancelled)? })
 }
 
-/// An item that never was to be bought.
+/// An item that is not to be bought.
 fn ended(outcome: Kind) -> item::State {
     item::State::Done { job_id: None, outcome }
 }
@@ -103,7 +103,7 @@ fn new_items(contacts: &Contacts, state: Option<item::State>) -> Vec<NewItem> {
     valid.chain(invalid).collect()
 }
 
-/// A row of the inbox moves on from `new`.
+/// The request for a row that leaves the status `new`.
 fn blank(taken: &Taken, event: Event) -> Result<NewRequest, IllegalMove> {
     let row = &taken.row;
     Ok(NewRequest {

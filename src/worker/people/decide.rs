@@ -1,10 +1,10 @@
 //! A person's decisions: approve, cancel, and resolve a submission in doubt. Pausing and resuming an account is
 //! in [`crate::worker::people::pause`].
 //!
-//! Each decision is one guarded transaction, so it may fall between any two steps of a running
-//! worker: a job that moved in the meantime is `Stale`, and nothing was changed. A decision needs no
-//! lease, and the worker notices it by the database's version. The command line, `watch` and the page all use
-//! this code, so they refuse the same decisions in the same words.
+//! Each decision is one guarded transaction, so it may happen between any two steps of a running worker: if
+//! the job has changed meanwhile, the result is `Stale` and nothing is written. A decision needs no lease,
+//! and the worker notices it by the database's version. The command line, `watch` and the page all use this
+//! code, so they refuse the same decisions in the same words.
 
 use crate::domain::job::Event;
 use crate::domain::outcome::Outcome;
@@ -16,7 +16,7 @@ use crate::store::requests::{Standing, unsent};
 use crate::store::{Store, StoreError, inbox, items, jobs, requests, timeline};
 use crate::worker::intake::taken;
 
-/// Why a decision was refused. Nothing was changed, unless it says so.
+/// Why a decision was refused. Nothing was changed, unless the text says so.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// There is neither a request nor an inbox row with this id.
@@ -27,7 +27,7 @@ pub enum Refusal {
          see: unlockd explain {id}"
     )]
     NotEstimated { id: RequestId },
-    /// The inbox has a row whose status is the worker's, and this database knows nothing of it.
+    /// The inbox has a row with a worker's status, and this database does not know the row.
     #[error(
         "no worker has taken row {id} of the inbox: whoever inserted it wrote its status {status}; nothing was bought \
          and nothing was changed; see: unlockd explain {id}"
@@ -35,7 +35,7 @@ pub enum Refusal {
     NotTaken { id: RequestId, status: String },
     #[error("request {id} is {status} and awaits no approval; nothing was changed")]
     NotAwaiting { id: RequestId, status: String },
-    /// An approval is bound to the quote that was shown.
+    /// An approval is valid only for the quote that was shown.
     #[error(
         "request {id} may cost {quoted} credits by now, and {shown} were confirmed; nothing was approved and nothing is \
          bought: look at it again and confirm the new figure"
@@ -48,7 +48,7 @@ pub enum Refusal {
          see: unlockd explain {id}"
     )]
     AllSent { id: RequestId },
-    /// A cancellation is on record for each contact that would be sent again.
+    /// Every contact that would be sent again has a recorded cancellation.
     #[error(
         "everything of job {job} was cancelled, so nothing of it is sent again and nothing was changed; \
          to give it up: unlockd resolve {job} --write-off"
@@ -58,8 +58,8 @@ pub enum Refusal {
     Store(#[from] StoreError),
 }
 
-/// Approves the quote of a request that awaits it. `shown` is the quote that the person saw: an
-/// approval never covers a figure that nobody looked at.
+/// Approves the quote of a request that awaits approval. `shown` is the quote that the person saw: an
+/// approval never covers another figure.
 pub async fn approve(store: &Store, id: RequestId, shown: Credits, now: Millis) -> Result<(), Refusal> {
     let row = inbox::status(store, id.0).await?;
     store
@@ -68,7 +68,7 @@ pub async fn approve(store: &Store, id: RequestId, shown: Credits, now: Millis) 
                 let Some(standing) = requests::standing(&mut *connection, id).await? else {
                     return Ok(Err(no_request(id, row)));
                 };
-                // Written there by somebody who does not want it bought, and not heeded yet.
+                // A program wrote `cancelled` over the row, and the worker has not applied it yet.
                 if let Some(status) = row.filter(|status| status == State::Cancelled.name()) {
                     return Ok(Err(Refusal::NotAwaiting { id, status }));
                 }
@@ -85,7 +85,7 @@ pub async fn approve(store: &Store, id: RequestId, shown: Credits, now: Millis) 
         .await?
 }
 
-/// What there is instead of a request; `row` is what its row in the inbox shows.
+/// The refusal when there is no request; `row` is the status in the inbox, if the row exists.
 fn no_request(id: RequestId, row: Option<String>) -> Refusal {
     match row {
         Some(status) if status == State::New.name() => Refusal::NotEstimated { id },
@@ -94,18 +94,18 @@ fn no_request(id: RequestId, row: Option<String>) -> Refusal {
     }
 }
 
-/// What a cancellation came to.
+/// The result of a cancellation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cancelled {
-    /// Contacts that will not be sent. 0: all were, and those of which nobody knows whether they took
-    /// effect will not be sent again.
+    /// Contacts that will not be sent. 0: all were sent already; those whose effect is not known will not be
+    /// sent again.
     pub contacts: u64,
-    /// The request's status by now: `accepted` while something that was sent goes on.
+    /// The request's status now: `accepted` while sent contacts are still followed.
     pub status: String,
 }
 
-/// Cancels what of a request was not sent; what was sent goes on to its end, since it may be paid
-/// for. `accounts` are the configured ones, for a row that no worker has taken.
+/// Cancels the contacts of a request that were not sent. Contacts already sent are followed to the end, since
+/// they may be charged. `accounts` are the configured ones, for a row that no worker has taken.
 pub async fn cancel(
     store: &Store,
     accounts: &[AccountId],
@@ -137,9 +137,8 @@ pub async fn cancel(
         .await?
 }
 
-/// Cancels a row that no worker has taken yet: it becomes a request that is cancelled already, so a
-/// worker that is taking it at this moment finds it taken. `None`: there is no such row, or a worker
-/// was faster.
+/// Cancels a row that no worker has taken yet: it becomes a request that is already cancelled, so a worker
+/// that takes the row at this moment finds it taken. `None`: there is no such row, or a worker was faster.
 async fn cancel_untaken(
     store: &Store,
     accounts: &[AccountId],
@@ -158,20 +157,20 @@ async fn cancel_untaken(
             })
         })
         .await?;
-    // This one alone: what it says of others may be old by the time it is written.
+    // Only this row: the news about other rows may be old by the time it is written.
     let mut behind = inbox::behind(store, 10_000).await?;
     behind.retain(|row| row.id == id.0);
     inbox::bring_up(store, &behind).await?;
     Ok(won.then(|| Cancelled { contacts, status: State::Cancelled.name().to_owned() }))
 }
 
-/// A person says that a submission in doubt took no effect: it takes the normal way once more,
-/// precheck included.
+/// A person says that a submission in doubt had no effect: it is submitted again in the normal way, precheck
+/// included.
 pub async fn resubmit(store: &Store, mut job: Job, now: Millis) -> Result<(), Refusal> {
     let id = job.id;
     job.apply(Event::Resubmit, now)?;
     job.due_at = None;
-    // Only the balance can tell what a lost search has cost; unless it stayed as it was, that counts.
+    // Only the balance shows the cost of a lost search: it counts as paid unless the balance stayed the same.
     let paid = job.action.is_search() && job.no_effect_looks == 0;
     store
         .write(move |connection| {
@@ -182,7 +181,7 @@ pub async fn resubmit(store: &Store, mut job: Job, now: Millis) -> Result<(), Re
                 let books = booking::read(&mut *connection, &job).await?;
                 let booked = if paid { books.carried_out() } else { books.took_no_effect() };
                 booking::write(&mut *connection, &mut job, &booked, now).await?;
-                // It goes out on a person's word, not because of what the looks have shown.
+                // It is sent because of the person's decision, not because of the checks.
                 (job.looks, job.no_effect_looks) = (0, 0);
                 jobs::save(&mut *connection, &job).await?;
                 let detail = "a person decided to send it again";
@@ -192,7 +191,7 @@ pub async fn resubmit(store: &Store, mut job: Job, now: Millis) -> Result<(), Re
         .await?
 }
 
-/// A person gives a submission in doubt up. What it may have cost stays booked, since nobody knows.
+/// A person gives up a submission in doubt. Its possible cost stays booked, since its effect is not known.
 pub async fn write_off(store: &Store, mut job: Job, now: Millis) -> Result<(), StoreError> {
     job.apply(Event::WrittenOff, now)?;
     job.due_at = None;

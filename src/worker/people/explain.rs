@@ -20,7 +20,7 @@ pub struct Explanation {
     pub reason: Option<String>,
     pub finished: bool,
     pub finished_at: Option<Time>,
-    /// A worker has renewed its lease lately.
+    /// A worker has renewed its lease recently.
     pub worker_running: bool,
     pub worker_seen_at: Option<Time>,
     pub waits: Vec<Wait>,
@@ -28,7 +28,7 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// Whether nothing goes on before a person does something.
+    /// Whether nothing continues until a person acts.
     pub fn needs_person(&self) -> bool {
         !self.waits.is_empty() && self.waits.iter().all(|wait| wait.needs_person)
     }

@@ -1,7 +1,9 @@
-//! What items wait for that are in no job: a key, credits, another day, room for one more task, or their turn.
+//! The reasons why items that are in no job wait: a key, credits, another day, a free place among the running
+//! tasks, or their turn.
 //!
-//! The submit pass forms no job of what it cannot buy, so that all of it travels in full batches one day. It notes
-//! on the account what is missing; the rest is computed here as the pass computes it.
+//! The submit pass makes no job of items that it cannot buy yet, so that they all go out later in full
+//! batches. It notes on the account what is missing; the rest is computed here, by the same rules as in the
+//! pass.
 
 use crate::config::Config;
 use crate::domain::job::WaitReason;
@@ -19,7 +21,7 @@ use crate::worker::people::waits::{Wait, contacts};
 use crate::worker::prices;
 use crate::worker::submit::facts::OLDER;
 
-/// What of a request is in no job yet.
+/// The waits of a request's items that are in no job yet.
 pub(in crate::worker) async fn waiting(
     store: &Store,
     config: &Config,
@@ -46,7 +48,7 @@ pub(in crate::worker) async fn waiting(
         None => lacks(store, config, request, now).await?,
     };
     if lacks == Some(WaitReason::InvalidApiKey) && row.refused_key.is_some() {
-        // That the key was refused is said already, and what to do.
+        // Another wait already says that the key was refused, and what to do.
         let (reason, what) = ("invalid_api_key".to_owned(), format!("{subject} not sent before that"));
         return Ok(Wait { reason, what, needs_person: true, ..Wait::default() });
     }
@@ -69,7 +71,7 @@ pub(in crate::worker) async fn waiting(
     })
 }
 
-/// What is missing for one unit of what a request asks for, by the last balance.
+/// What is missing to buy one unit of what a request asks for, by the last balance.
 async fn lacks(
     store: &Store,
     config: &Config,
@@ -84,7 +86,7 @@ async fn lacks(
     Ok(purse.and_then(|purse| credits::lacks(price, &with_limits(purse, config))))
 }
 
-/// The words of every other place that says so.
+/// Uses the same words as every other place that reports this.
 fn lacking(account: AccountId, count: i64, reason: WaitReason) -> Wait {
     let work = Parked { items: count.unsigned_abs(), ..Parked::default() };
     Wait::for_person(&match reason {
@@ -94,7 +96,8 @@ fn lacking(account: AccountId, count: i64, reason: WaitReason) -> Wait {
     })
 }
 
-/// That as many tasks run as the rate limit can poll, and which runs longest; `None`: there is room.
+/// As many tasks run as the rate limit can poll: says how many, and which one has run longest. `None`: there
+/// is room for another.
 pub(in crate::worker) async fn tasks_running(
     store: &Store,
     config: &Config,
@@ -122,7 +125,7 @@ pub(in crate::worker) async fn tasks_running(
     )))
 }
 
-/// What of a request waits: contacts, or the next call of one that has none.
+/// What waits: contacts, or the next call of a request without contacts.
 fn subject(request: &Request, count: i64) -> String {
     match Action::parse(&request.action).and_then(Action::channel) {
         Some(_) => contacts(count),

@@ -83,7 +83,7 @@ fn queued(job: &Job, reason: &str, since: Option<Time>) -> Wait {
             unblock: Some("put a valid key in the configuration: unlockd check".to_owned()),
             ..wait
         },
-        // A reason that is new is told by its word, not taken for another.
+        // An unknown reason is shown as its own word.
         reason if reason != "conflict" => {
             Wait { what: format!("job {id} waits: {reason}"), next_try_at: job.due_at, ..wait }
         }

@@ -8,8 +8,8 @@ use crate::store::report::needs as rows;
 use crate::store::{Store, StoreError, accounts, report};
 use crate::worker::Deps;
 
-/// Everything that needs a person. `has_key` says whether the worker has a key for an account; where no worker
-/// is asked, what its rows say has to do.
+/// Everything that needs a person. `has_key` says whether the worker has a key for an account; outside the
+/// worker, its rows must answer that.
 pub async fn read(
     store: &Store,
     config: &Config,
@@ -34,13 +34,13 @@ pub async fn read(
     Ok(Needs::new(list, not_listed))
 }
 
-/// The same beside a running worker, which knows its keys.
+/// The same inside a running worker, which knows its keys.
 pub async fn of_worker(deps: &Deps) -> Result<Needs, StoreError> {
     let has_key = |account: &AccountId| deps.gates.get(account).is_some_and(|gate| gate.has_key());
     read(&deps.store, &deps.config(), has_key).await
 }
 
-/// What needs a person for one account. Returns how many were not listed.
+/// What needs a person for one account. Returns how many needs are not listed.
 pub async fn of_account(
     store: &Store,
     account: &AccountId,

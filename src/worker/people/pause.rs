@@ -11,8 +11,8 @@ use crate::domain::{AccountId, Millis};
 use crate::store::jobs::due;
 use crate::store::{Store, StoreError, accounts, items, jobs, requests, timeline};
 
-/// Stops submitting on an account; polling and settling go on. Returns since when it was paused
-/// already, if it was.
+/// Stops submitting on an account; polling and settling continue. If it was already paused, returns since
+/// when.
 pub async fn pause(store: &Store, account: &AccountId, now: Millis) -> Result<Option<Millis>, StoreError> {
     if let Some(at) = accounts::read(store.readers(), account).await?.paused_at {
         return Ok(Some(Millis(at)));
@@ -26,8 +26,7 @@ pub async fn pause(store: &Store, account: &AccountId, now: Millis) -> Result<Op
     Ok(None)
 }
 
-/// An older copy of the database is in place: from now on nothing is paid for that a precheck does not
-/// vouch for.
+/// The database is a restored, older copy: from now on nothing is bought without a precheck that confirms it.
 pub async fn distrust_restored(
     store: &Store,
     accounts: Vec<AccountId>,
@@ -45,8 +44,8 @@ pub async fn distrust_restored(
         .await
 }
 
-/// Something is to be paid for that may have been bought after the copy was made, and no precheck can
-/// tell: nothing is submitted until a person resumes. What was sent is polled and looked up as ever.
+/// A contact may have been bought after the copy was made, and no precheck can tell: nothing is submitted
+/// until a person resumes. Tasks that were sent are still polled and checked.
 pub(in crate::worker) async fn pause_restored(
     store: &Store,
     account: &AccountId,
@@ -56,7 +55,7 @@ pub(in crate::worker) async fn pause_restored(
     store
         .write(move |connection| {
             Box::pin(async move {
-                // The same moment in both says why it is paused.
+                // The same time in both columns shows why the account is paused.
                 accounts::set_restored(&mut *connection, &account, Some(now)).await?;
                 accounts::set_paused(connection, &account, Some(now)).await
             })
@@ -64,18 +63,18 @@ pub(in crate::worker) async fn pause_restored(
         .await
 }
 
-/// What a resume set going again.
+/// What a resume has started again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Resumed {
     pub was_paused: bool,
     pub key_was_refused: bool,
     /// Expired jobs that are polled again.
     pub expired_jobs: usize,
-    /// Jobs that wait for credits or a budget, and are tried again.
+    /// Jobs that waited for credits or a budget, and are tried again.
     pub parked_jobs: usize,
 }
 
-/// Continues an account: submitting, what waited for credits or a key, and what had expired.
+/// Continues an account: submitting, jobs that wait for credits or a key, and expired jobs.
 pub async fn resume(
     store: &Store,
     account: &AccountId,
@@ -85,8 +84,8 @@ pub async fn resume(
     go_on(store, account, ladder, true, now).await
 }
 
-/// Tries again what waited for credits or a key, and what had expired. A pause stays: whoever asks for
-/// this may not have seen it.
+/// Retries jobs that wait for credits or a key, and polls expired jobs. A pause stays: a person who asks for
+/// this may not know of the pause.
 pub async fn try_again(
     store: &Store,
     account: &AccountId,

@@ -16,12 +16,12 @@ use crate::worker::people::job_waits::job_wait;
 /// One thing that a request waits for.
 #[derive(Default, Serialize)]
 pub struct Wait {
-    /// A word for programs.
+    /// A fixed word, for programs.
     pub reason: String,
     pub what: String,
     pub since: Option<Time>,
     pub next_try_at: Option<Time>,
-    /// When it is not waited for any longer.
+    /// When the worker stops waiting for it.
     pub gives_up_at: Option<Time>,
     pub unblock: Option<String>,
     pub needs_person: bool,
@@ -29,7 +29,7 @@ pub struct Wait {
 }
 
 impl Wait {
-    /// Waits for a person: in the words of every other place that says so.
+    /// A wait for a person, in the same words as every other place that reports it.
     pub(in crate::worker) fn for_person(need: &Need) -> Wait {
         Wait {
             reason: need.reason().to_owned(),
@@ -43,7 +43,7 @@ impl Wait {
     }
 }
 
-/// Waits for a person to confirm the cost.
+/// A wait for a person to approve the cost.
 pub async fn approval(store: &Store, request: &Request) -> Result<Wait, StoreError> {
     let need = Need::Approval {
         account: AccountId::trusted(request.account.clone()),
@@ -54,7 +54,7 @@ pub async fn approval(store: &Store, request: &Request) -> Result<Wait, StoreErr
     Ok(Wait { since, ..Wait::for_person(&need) })
 }
 
-/// Everything that holds up a request whose contacts may travel.
+/// Everything that delays an accepted request.
 pub async fn accepted(
     store: &Store,
     config: &Config,
@@ -64,7 +64,7 @@ pub async fn accepted(
     let mut waits = held_up(store, config, request, now).await?;
     let account = AccountId::trusted(request.account.clone());
     if !config.accounts.contains_key(account.as_str()) {
-        // Nothing below it is tried before a person has done something about it.
+        // The rest is not tried before a person has acted on this.
         for wait in &mut waits {
             (wait.needs_person, wait.next_try_at, wait.gives_up_at) = (true, None, None);
         }
@@ -124,7 +124,7 @@ async fn held_up(
     Ok(waits)
 }
 
-/// Contacts whose profile is read: those that are unlocked, and those of which nobody knows yet.
+/// Contacts whose profile is read: those that are unlocked, and those whose state is not known yet.
 fn profiles(items: &OpenItems, config: &Config, key_refused: bool) -> Vec<Wait> {
     let mut waits = Vec::new();
     if items.reading > 0 {

@@ -1,9 +1,8 @@
 //! Runs every pass until told to stop.
 //!
-//! One loop for all passes: run, and when something was done wake the others and run again, else
-//! sleep until the time the pass named or until a row changes. A wake-up carries no data. An error
-//! of the database ends the whole worker: nothing more is spent, and the next start continues from what is on
-//! disk.
+//! One loop for all passes: run the pass; if it did something, wake the others and run again; if not, sleep
+//! until the time that the pass named or until a row changes. A wake-up carries no data. A database error
+//! ends the whole worker: nothing more is spent, and the next start continues from what is on disk.
 
 use std::sync::Arc;
 
@@ -61,23 +60,23 @@ pub enum End {
     Stopped,
     /// Nothing is left to do.
     Idle,
-    /// All that is left waits for a person: what, in words.
+    /// Everything left waits for a person: for what, in words.
     WaitsForPerson(Vec<String>),
 }
 
-/// What has to be put right before the passes start.
+/// Repairs what an earlier process left, before the passes start.
 pub async fn recover(deps: &Deps) -> Result<(), StoreError> {
     if !disk::lay_ballast(&deps.store) {
         tracing::warn!("no room for the ballast file that keeps space to record outcomes");
     }
-    // First: what is put right below may be news already.
+    // First: the repairs below may already cause messages.
     notify::begin(deps).await?;
     answer::doubt_unfinished(deps).await?;
     intake::take_forgotten(deps).await?;
     Ok(())
 }
 
-/// Runs the worker. `until_idle`: ends when nothing is left to do, or only a person can go on.
+/// Runs the worker. `until_idle`: ends when nothing is left to do, or only a person can continue.
 pub async fn run(deps: Arc<Deps>, signals: Signals, until_idle: bool) -> Result<End, StoreError> {
     recover(&deps).await?;
     let mut passes: JoinSet<Result<Option<End>, StoreError>> = JoinSet::new();
@@ -112,7 +111,7 @@ pub async fn run(deps: Arc<Deps>, signals: Signals, until_idle: bool) -> Result<
             }
             Err(error) => {
                 signals.stop();
-                // Not simply dropped: a POST in flight still has an answer to record.
+                // Not simply dropped: the answer to a POST in flight must still be recorded.
                 return Err(more_telling(error, wind_down(passes).await.err()));
             }
         }
@@ -124,8 +123,8 @@ pub async fn run(deps: Arc<Deps>, signals: Signals, until_idle: bool) -> Result<
     Ok(end)
 }
 
-/// Lets what is in flight end, for a bounded time. What is cut off then is in doubt at the next
-/// start, which is safe.
+/// Lets calls in flight end, for a bounded time. A call that is cut off is in doubt at the next start, which
+/// is safe.
 async fn wind_down(mut passes: JoinSet<Result<Option<End>, StoreError>>) -> Result<(), StoreError> {
     let all = async {
         let mut first = None;
@@ -204,13 +203,13 @@ async fn run_intake(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, St
     Ok(None)
 }
 
-/// Asked before each step of an erasure, which may take many: each is a sign of life.
+/// Called before each step of an erasure, which may take many; each call is a sign of life.
 pub(in crate::worker) fn is_stopping(signals: &Signals) -> bool {
     heartbeat::beat();
     signals.is_stopping()
 }
 
-/// A stop does not wait for a receiver: what it has not confirmed is delivered again at the next start.
+/// A stop does not wait for the receiver: unconfirmed messages are delivered again at the next start.
 async fn run_notify(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
     let mut woken = signals.wake.subscribe();
     while !signals.is_stopping() {
@@ -227,7 +226,7 @@ async fn run_notify(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, St
     Ok(None)
 }
 
-/// Not woken by rows: they grow old by themselves.
+/// Rows do not wake it: values become old with time alone.
 async fn run_erase(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
     let never = watch::Sender::new(0);
     let mut woken = never.subscribe();
@@ -238,8 +237,8 @@ async fn run_erase(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, Sto
     Ok(None)
 }
 
-/// Runs each pass once, one after the other; returns how many steps were taken. For tests, whose
-/// clock moves only when told.
+/// Runs each pass once, one after the other; returns how many steps were taken. For tests, whose clock moves
+/// only on command.
 pub async fn step(deps: &Deps) -> Result<usize, StoreError> {
     let mut did = intake::run(deps).await?.did;
     for account in deps.accounts() {

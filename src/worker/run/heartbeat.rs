@@ -1,8 +1,8 @@
 //! Signs of life of the passes, for systemd's watchdog and `/readyz`.
 //!
-//! A pass beats at each turn of its loop, every few seconds while it sleeps, and before and after
-//! each call. So one that has not beaten for longer than a call may take hangs, whatever the rest
-//! of the process does. A pass that ended, or that runs outside of the driver, is not watched.
+//! A pass beats at each turn of its loop, every few seconds while it sleeps, and before and after each call.
+//! So a pass without a beat for longer than a call may take hangs, even if the rest of the process works. A
+//! pass that ended, or that runs outside of the driver, is not watched.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::domain::{Millis, pacing};
 
-/// What a pass may need beside its call: a commit on a slow disk, a busy machine.
+/// Time a pass may need besides its call: a commit on a slow disk, a busy machine.
 const SLACK_MS: i64 = 10_000;
 
 /// The last beat of each pass that runs.
@@ -21,14 +21,14 @@ pub struct Heartbeat {
     beats: Mutex<BTreeMap<String, Millis>>,
 }
 
-/// A pass that shows no life.
+/// A pass that shows no sign of life.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stalled {
     pub pass: String,
     pub since: Millis,
 }
 
-/// Whose beat it is.
+/// The heartbeat and the pass that it belongs to.
 struct Pulse {
     heartbeat: Arc<Heartbeat>,
     pass: String,
@@ -40,7 +40,7 @@ tokio::task_local! {
 
 /// A sign of life of the pass that is running.
 pub fn beat() {
-    // Commands and tests run passes without a driver: nobody follows those.
+    // Commands and tests run passes without a driver; those are not watched.
     let _ = PULSE.try_with(|pulse| pulse.heartbeat.beat(&pulse.pass));
 }
 
@@ -49,7 +49,7 @@ impl Heartbeat {
         Heartbeat { clock, beats: Mutex::default() }
     }
 
-    /// Runs a pass to its end and follows it under a name.
+    /// Runs a pass to its end and watches it under a name.
     pub async fn follow<F: Future>(self: Arc<Heartbeat>, pass: String, work: F) -> F::Output {
         self.beat(&pass);
         let pulse = Pulse { heartbeat: self.clone(), pass: pass.clone() };
@@ -58,13 +58,12 @@ impl Heartbeat {
         ended
     }
 
-    /// The last beat of the pass that shows no life for longest; `None` when none runs.
+    /// The last beat of the pass that has been silent longest; `None` if no pass runs.
     pub fn oldest(&self) -> Option<Millis> {
         self.beats().values().min().copied()
     }
 
-    /// The pass that shows no life for longest, if that is longer than a call of `api_timeout`
-    /// explains.
+    /// The pass that has been silent longest, if a call of `api_timeout` does not explain it.
     pub fn stalled(&self, api_timeout: Duration) -> Option<Stalled> {
         let oldest = self.beats().iter().min_by_key(|(_, at)| **at).map(|(pass, at)| (pass.clone(), *at));
         let (pass, since) = oldest?;

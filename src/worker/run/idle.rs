@@ -14,8 +14,8 @@ use crate::worker::run::driver::{End, is_stopping};
 use crate::worker::run::signals::{Signals, Woken, sleep};
 use crate::worker::{Deps, erase, notify};
 
-/// A wait for a person counts only when a while passed in which no row changed: a pass may be about
-/// to free what waits.
+/// A wait for a person counts only after a while without any change of a row: a pass may be about to end that
+/// wait.
 pub(in crate::worker) async fn watch_for_idle(
     deps: Arc<Deps>,
     signals: Signals,
@@ -28,7 +28,7 @@ pub(in crate::worker) async fn watch_for_idle(
             Some(End::WaitsForPerson(_)) if !waited => {}
             Some(_) if notify::has_news(&deps).await? => {}
             Some(end) => {
-                // What is old is found here too when there never is a worker for long.
+                // Old values are erased here, too, in case no worker ever runs for long.
                 erase::run(&deps, || is_stopping(&signals)).await?;
                 return Ok(Some(end));
             }
@@ -52,20 +52,20 @@ pub async fn idle(deps: &Deps) -> Result<Option<End>, StoreError> {
     for account in deps.accounts() {
         let gate = &deps.gates[&account];
         let work = report::account_work(&deps.store, &account).await?;
-        // Nothing of an account moves without a key that works.
+        // Without a valid key no work of an account continues.
         if !config.accounts.contains_key(account.as_str()) || !gate.has_usable_key() && work.any() {
             continue;
         }
-        // A call in flight may free what waits.
+        // A call in flight may end a wait.
         running |= work.running > 0 || gate.is_calling() || moves(&work);
     }
     let needs = needs::of_worker(deps).await?;
     let waits: Vec<Need> = needs.list.into_iter().filter(Need::holds_up_work).collect();
-    // A request can be open although nothing of it is in any list above: then it is about to move.
+    // An open request may be in none of the lists above: then its next step is about to come.
     Ok((!running && !waits.is_empty()).then(|| End::WaitsForPerson(waits.iter().map(sentence).collect())))
 }
 
-/// Whether something is about to be sent. Of a key nothing is said here: the gate knows more than the rows.
+/// Whether something is about to be sent. Ignores the key: the gate knows more about it than the rows.
 fn moves(work: &AccountWork) -> bool {
     let lacks_credits = work.waits_for.is_some_and(|reason| reason != WaitReason::InvalidApiKey);
     !work.paused && (work.queued > 0 || (work.waiting > 0 && !lacks_credits))

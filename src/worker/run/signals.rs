@@ -26,12 +26,12 @@ impl Default for Signals {
 }
 
 impl Signals {
-    /// Lets every pass look at its rows again.
+    /// Lets every pass read its rows again.
     pub fn wake(&self) {
         self.wake.send_modify(|count| *count += 1);
     }
 
-    /// Lets every pass end after what it is doing.
+    /// Lets every pass end after its present step.
     pub fn stop(&self) {
         self.stop.send_replace(true);
     }
@@ -56,8 +56,8 @@ pub(in crate::worker) enum Woken {
     Stop,
 }
 
-/// Until the time, a change of rows, or the stop. In slices: each is a sign of life, and a computer
-/// that was suspended, for which the runtime's timers stood still, is late by one slice at most.
+/// Sleeps until the time, a change of rows, or the stop. In slices: each is a sign of life. While a computer
+/// is suspended the runtime's timers stand still; so the pass is late by one slice at most.
 pub(in crate::worker) async fn sleep(
     deps: &Deps,
     signals: &Signals,

@@ -1,8 +1,8 @@
 //! Records the result of a paid POST in one transaction.
 //!
-//! Accepted: the task id, the charge, the contacts that were skipped. Refused: by the error
-//! matrix. No readable answer: in doubt, with the credits still held; the verify pass checks what
-//! happened. If the database fails here, the task id goes to standard error as a last resort.
+//! Accepted: the task id, the charge, the contacts that were skipped. Refused: by the error matrix. No
+//! readable answer: in doubt, with the credits still held; the verify pass checks what happened. If the
+//! database fails here, the task id is printed to standard error as a last resort.
 
 use crate::api::{Answer, ApiError};
 use crate::domain::booking::Accepted as Taken;
@@ -25,8 +25,8 @@ use crate::worker::{Deps, retry_at};
 /// Records the answer to the submission of `job`, which is `submitting`.
 ///
 /// # Errors
-/// When the database fails, the record is tried once more with the disk's ballast given up; the
-/// error is returned all the same, since the process must end.
+/// If the database fails, the record is tried once more after deleting the disk's ballast file; the error is
+/// returned in any case, since the process must end.
 pub async fn record(
     deps: &Deps,
     gate: &Gate,
@@ -49,7 +49,7 @@ pub async fn record(
             deps.store.write_as_last_resort(move |connection| Box::pin(again.record(connection))).await;
         let kept =
             if saved.is_ok() { "it was recorded at the second try" } else { "it could not be recorded" };
-        // The credits are spent: whoever reads this can `unlockd adopt` the task.
+        // The credits are spent: the person who reads this can `unlockd adopt` the task.
         eprintln!("unlockd: task {task_id} of job {job_id} was accepted and paid for, and {kept}: {error}");
     }
     recorded
@@ -62,7 +62,7 @@ fn accepted_task(submission: &Submission) -> Option<String> {
     }
 }
 
-/// Everything that is recorded of a submission that succeeded.
+/// Everything that is recorded about an accepted submission.
 #[derive(Clone)]
 struct Accepted {
     job: Job,
@@ -98,7 +98,7 @@ impl Accepted {
         Ok(Accepted { job, division, result, detail, now })
     }
 
-    /// Task id, charge, and what became of the contacts that were skipped.
+    /// Task id, charge, and the outcomes of the contacts that were skipped.
     async fn record(self, connection: &mut Tx) -> Result<(), StoreError> {
         let Accepted { mut job, division, result, detail, now } = self;
         let books = booking::read(&mut *connection, &job).await?;
@@ -136,7 +136,7 @@ pub(in crate::worker) async fn record_failure(
             let first_look = now.plus(deps.patience().verify_after_ms);
             (job.looks, job.no_effect_looks, job.evidence) = (0, 0, None);
             job.due_at = Some(first_look);
-            // Evidence: the first look asks about it.
+            // Evidence: the first check reads this task.
             job.task_id = error.task_id.as_deref().cloned();
         }
         SubmissionFailure::Park => {
@@ -149,7 +149,7 @@ pub(in crate::worker) async fn record_failure(
             job.due_at = Some(retry_at(now, job.failures));
         }
         SubmissionFailure::WaitForRateLimit { .. } => {
-            // The gate waits; whoever was not refused yet goes first then.
+            // The gate waits; meanwhile jobs that were not refused yet go first.
             job.failures += 1;
             job.due_at = None;
         }
@@ -215,7 +215,7 @@ fn detail(error: &ApiError) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-/// At start: what an earlier process was sending when it ended may have taken effect.
+/// At start: a call that an earlier process was sending when it ended may have taken effect.
 pub async fn doubt_unfinished(deps: &Deps) -> Result<usize, StoreError> {
     let unfinished = due::submitting(deps.store.readers()).await?;
     let (count, now) = (unfinished.len(), deps.clock.now());

@@ -1,8 +1,8 @@
 //! Waiting items → a batch.
 //!
-//! What has the same account, action and event may travel in one call; the oldest item names the group. Contacts that
-//! this database has are served from it, contacts that are on their way are joined; only the rest goes into the
-//! batch, and a batch that was not sent yet fills up.
+//! Contacts with the same account, action and event may go into one call; the oldest item decides the group.
+//! Stored contacts are served from this database, and contacts being bought are joined; only the rest goes
+//! into the batch. A batch that was not sent yet is filled up first.
 
 use std::collections::HashSet;
 
@@ -13,8 +13,8 @@ use crate::store::jobs::{Job, due};
 use crate::store::{StoreError, Tx, direct, jobs, requests};
 use crate::worker::{Deps, Report};
 
-/// Puts the oldest waiting items of an action into a new job. What costs more than `fits` contacts joins a job of
-/// its group that waits for credits already: one call buys both one day.
+/// Puts the oldest waiting items of an action into a new job. Contacts beyond `fits` join a job of their
+/// group that already waits for credits, so that one call buys all of them later.
 pub(in crate::worker) async fn form(
     deps: &Deps,
     account: &AccountId,
@@ -71,7 +71,7 @@ pub(in crate::worker) async fn fill(deps: &Deps, job: Job, most: u32) -> Result<
     Ok(Report::did(1))
 }
 
-/// Contacts of a group that have to be bought: what is here is served, what is on its way is joined.
+/// The contacts of a group that must be bought: stored ones are served, those being bought are joined.
 async fn to_buy(
     tx: &mut Tx,
     account: &AccountId,
@@ -82,7 +82,7 @@ async fn to_buy(
     let waiting = waiting::waiting_contacts(&mut *tx, account, group, 2 * most).await?;
     serve_contacts(&mut *tx, account, group.action, &waiting, now).await?;
     let mut contacts = waiting::waiting_contacts(&mut *tx, account, group, 2 * most).await?;
-    // What moved up meanwhile was not looked up above: it may be here, or on its way.
+    // Items that came into reach meanwhile were not compared above: they may be stored, or being bought.
     let mut looked_up: HashSet<PersonnelId> = waiting.into_iter().collect();
     contacts.retain(|id| looked_up.remove(id));
     Ok(contacts)
@@ -116,7 +116,7 @@ async fn add(
     jobs::save(tx, &job).await
 }
 
-/// One paid call of a direct action becomes a job. Whoever wants an event that is on its way joins.
+/// Makes a job of one paid call of a direct action. Other requests for an event that is being bought join it.
 async fn form_direct(tx: &mut Tx, account: &AccountId, group: &Group, now: Millis) -> Result<(), StoreError> {
     let action = group.action;
     let event_id = group.event_id.as_ref().filter(|_| !action.is_search());
@@ -134,12 +134,11 @@ async fn form_direct(tx: &mut Tx, account: &AccountId, group: &Group, now: Milli
     jobs::save(tx, &job).await
 }
 
-/// Items that are looked up at once while nothing can be bought.
+/// Items compared at once while nothing can be bought.
 const LOOK_UP_AT_ONCE: u32 = 500;
 
-/// Serves waiting items from what is stored, or lets them join what is on its way: a pause, or a lack of credits, holds
-/// up what has to be bought and nothing else. Each item is looked up once; what is bought later takes all items of its
-/// contacts with it.
+/// Serves waiting items from stored values, or lets them join running jobs: a pause or missing credits stop
+/// only purchases. Each item is compared once; a value bought later serves all items of its contact.
 pub(in crate::worker) async fn serve(
     deps: &Deps,
     account: &AccountId,

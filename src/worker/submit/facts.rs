@@ -1,4 +1,4 @@
-//! Reads what the next step rests on: rows, prices and limits, and what the gate knows.
+//! Reads the facts for the next step: rows, prices and limits, and what the gate knows.
 
 use crate::domain::job::WaitReason;
 use crate::domain::submission::{Facts, Parked, Ready, Waiting};
@@ -14,7 +14,7 @@ use crate::worker::gate::Gate;
 pub(in crate::worker) const OLDER: Older =
     Older { polls: pacing::SLOWER_FROM_POLLS, ages_ms: pacing::OLDER_FROM_MS };
 
-/// Reads the facts, and the account's row as it was at that moment. `None`: a person says that the key is good again,
+/// Reads the facts, and the account's row at that moment. `None`: a person says that the key is valid again,
 /// which concerns every pass.
 pub(in crate::worker) async fn read(
     deps: &Deps,
@@ -22,7 +22,7 @@ pub(in crate::worker) async fn read(
 ) -> Result<Option<(Facts, AccountRow)>, StoreError> {
     let (now, config, ladder) = (deps.clock.now(), deps.config(), deps.ladder());
     let rows = facts::read(deps.store.readers(), &gate.account, OLDER, now).await?;
-    // `unlockd resume` is another process: it says so in the row.
+    // `unlockd resume` is another process: it writes the resume into the row.
     if gate.heed_resume(&rows.account) {
         return Ok(None);
     }
@@ -46,7 +46,7 @@ pub(in crate::worker) async fn read(
     Ok(Some((facts, rows.account)))
 }
 
-/// What one unit of an action costs: as last seen, else as configured.
+/// The price of one unit of an action: as last seen, else as configured.
 fn price(deps: &Deps, rows: &Rows, action: Action) -> Credits {
     let seen = rows.prices.iter().find(|(of, _)| *of == action);
     seen.map_or_else(|| deps.prices().of(action), |(_, price)| *price)
@@ -63,7 +63,7 @@ fn ready(deps: &Deps, rows: &Rows) -> Option<Ready> {
         due_at: job.due_at.unwrap_or_default(),
         failures: job.failures,
         is_sorted: deps.sortings().contains_key(&(job.id, job.version)),
-        // One call, one job: a job without contacts has no room for others.
+        // A direct action is one call and one job: other items cannot join it.
         has_company: rows.has_company && job.channel().is_some(),
     })
 }
@@ -75,7 +75,7 @@ fn claimed(deps: &Deps, rows: &Rows) -> Credits {
 
 fn parked(deps: &Deps, rows: &Rows) -> Vec<Parked> {
     let known = |job: &facts::Parked| {
-        // What a precheck said counts when it is more.
+        // The price of the precheck counts if it is higher.
         let price = price(deps, rows, job.action).max(job.price.unwrap_or_default());
         Some(Parked {
             id: job.id,
@@ -95,7 +95,7 @@ fn waiting(deps: &Deps, gate: &Gate, rows: &Rows) -> Vec<Waiting> {
         action: kind.action,
         price: price(deps, rows, kind.action),
         oldest: kind.oldest,
-        // Pages of a search are never had already.
+        // Pages of a search are never stored already.
         is_looked_up: kind.action.is_search() || of(kind.action) >= kind.newest,
     });
     kinds.collect()

@@ -24,12 +24,12 @@ use crate::worker::gate::Permit;
 /// What the intent's transaction decided.
 pub(in crate::worker) enum Intent {
     Committed(Box<Job>),
-    /// What the submission was decided on holds no more: look again.
+    /// The facts behind the submission have changed: decide again.
     Changed,
 }
 
-/// One transaction: pause, contacts, approvals and credits still allow it, the attempt is
-/// written, its cost is held, and the job is `submitting`.
+/// One transaction: checks that pause, contacts, approvals and credits still allow it, writes the attempt,
+/// holds its cost, and makes the job `submitting`.
 pub(in crate::worker) async fn commit_intent(
     deps: &Deps,
     permit: &Permit<'_>,
@@ -86,8 +86,8 @@ pub(in crate::worker) async fn commit_intent(
         .await
 }
 
-/// Whether everything that the job was decided on still holds: prechecks take their time, and a
-/// person may have paused, contacts may have left, an approval may not cover the price any more.
+/// Whether the facts behind the decision are still true: prechecks take time, and meanwhile a person may have
+/// paused, contacts may have left, or an approval may not cover the price any more.
 async fn still_wanted(
     connection: &mut Tx,
     job: &mut Job,
@@ -120,8 +120,8 @@ async fn still_wanted(
     Ok(false)
 }
 
-/// Takes requests out of the batch whose approval or `max_credits` does not cover what they would
-/// cost by now. Returns how many.
+/// Takes requests out of the batch whose approval or `max_credits` does not cover the present cost. Returns
+/// how many.
 async fn part_with_uncovered(
     connection: &mut Tx,
     shares: &[requests::Share],
@@ -137,7 +137,7 @@ async fn part_with_uncovered(
         match credits::approval(quote, approve_above, max_credits, approved) {
             Approval::NotNeeded => continue,
             Approval::Needed => {
-                // A person is asked about all that is left, not about each batch.
+                // A person is asked once about everything that is left, not about each batch.
                 let unsent = unsent::unsent(&mut *connection, id).await? as usize;
                 let quote = Credits(share.committed_credits) + price.times(unsent);
                 let reason = format!(

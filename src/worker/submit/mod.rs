@@ -1,11 +1,11 @@
 //! Waiting items → a batch → one paid POST.
 //!
 //! Each run takes one step: it reads the facts once, `domain::submission` decides, and the step is taken and
-//! recorded. A step leaves rows from which the next run goes on, so a limit that is used up, or a crash, may fall
-//! between any two of them. The intent is committed before the POST, with what it may cost held; a job found in
-//! `submitting` at start is in doubt, and never simply sent again.
+//! recorded. The next run continues from the rows that a step leaves, so a full rate limit or a crash may
+//! come between any two steps. The intent is committed before the POST, and its possible cost is held; a job
+//! found in `submitting` at start is in doubt, and never simply sent again.
 //!
-//! One submission at a time for each account: what is free to spend is then never counted twice.
+//! One submission at a time for each account: so free credits are never counted twice.
 
 pub mod answer;
 pub mod batch;
@@ -36,11 +36,11 @@ use crate::worker::submit::intent::{Intent, commit_intent};
 use crate::worker::submit::precheck::{Sorted, set_aside, sort};
 use crate::worker::{Deps, Report, direct};
 
-/// If more than this lies between the commit of the intent and the first byte of the body, the
-/// process was stopped in between and what it decided may no longer hold.
+/// If more time than this lies between the commit of the intent and the first byte of the body, the process
+/// was stopped in between, and its decision may be out of date.
 const LONGEST_PAUSE_BEFORE_SENDING_MS: i64 = 2_000;
 
-/// Moves the account's next submission one step on.
+/// Takes the next step of the account's next submission.
 pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
     let gate = &deps.gates[account];
     let Some((facts, row)) = facts::read(deps, gate).await? else { return Ok(Report::did(1)) };
@@ -63,13 +63,13 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
     Ok(report.no_later_than(facts.rest_until()))
 }
 
-/// The job that the plan is about; the plan was made a moment ago.
+/// The job of the plan, which was made a moment ago.
 async fn read(deps: &Deps, job: JobId) -> Result<Job, StoreError> {
     let job = jobs::read(deps.store.readers(), job).await?;
     job.ok_or(StoreError::Stale { what: "the job" })
 }
 
-/// Notes what items wait for that are in no job, when that is another thing than before.
+/// Notes why items that are in no job wait, if the reason has changed.
 async fn note_wait(
     deps: &Deps,
     account: &AccountId,
@@ -85,7 +85,7 @@ async fn note_wait(
         .await
 }
 
-/// Ends a job that every request has left before it was sent.
+/// Ends a job that all requests left before it was sent.
 async fn cancel(deps: &Deps, mut job: Job) -> Result<Report, StoreError> {
     let now = deps.clock.now();
     job.apply(Event::Cancelled, now)?;
@@ -101,7 +101,7 @@ async fn cancel(deps: &Deps, mut job: Job) -> Result<Report, StoreError> {
     Ok(Report::did(1))
 }
 
-/// Asks what the job would cost, decides once more, and sends it.
+/// Prechecks the job, decides once more, and sends it.
 async fn precheck_and_send(
     deps: &Deps,
     gate: &Gate,
@@ -133,7 +133,8 @@ async fn precheck_and_send(
     }
 }
 
-/// Stops the account until a person has looked: nothing can tell whether this was bought since the copy was made.
+/// Stops the account until a person has looked: nothing shows whether this was bought after the copy was
+/// made.
 async fn distrust(deps: &Deps, gate: &Gate, job: &Job) -> Result<Report, StoreError> {
     tracing::error!(job_id = job.id.0, account = %gate.account,
         "the database is an older copy, and no precheck can tell whether this was bought since; nothing is \
@@ -143,7 +144,7 @@ async fn distrust(deps: &Deps, gate: &Gate, job: &Job) -> Result<Report, StoreEr
     Ok(Report::did(1))
 }
 
-/// When to look again at a disk that has no room to record what would be bought.
+/// When to check again, if the disk has no space to record a purchase.
 fn disk_is_full(deps: &Deps, now: Millis) -> Result<Option<Report>, StoreError> {
     let free = disk::free_bytes(&deps.store)?;
     if free >= disk::NEEDED_BYTES {
@@ -157,11 +158,11 @@ fn disk_is_full(deps: &Deps, now: Millis) -> Result<Option<Report>, StoreError> 
     Ok(Some(Report::at(now.plus(DISK_LOOK_EVERY_MS))))
 }
 
-/// How often a full disk is looked at again, in milliseconds.
+/// The pause between two checks of a full disk, in milliseconds.
 const DISK_LOOK_EVERY_MS: i64 = 5_000;
 
-/// Parks a queued job with a reason. `price`: what a precheck said, which the release must go by, too;
-/// `refused_at`: what the balance must grow beyond.
+/// Parks a queued job with a reason. `price`: the price of the precheck, which the release must use, too;
+/// `refused_at`: the balance must rise above this.
 async fn park(
     deps: &Deps,
     job: &Job,
@@ -214,7 +215,7 @@ async fn send(deps: &Deps, gate: &Gate, job: &Job, sorting: Sorting) -> Result<R
         pause <= LONGEST_PAUSE_BEFORE_SENDING_MS
     };
     let Some(channel) = job.channel() else {
-        // The intent's transaction saw its item, so there is a wish.
+        // The intent's transaction saw the item, so it must exist.
         let Some(wish) = wish else { return Err(StoreError::Stale { what: "the item" }) };
         direct::buy(deps, gate, permit, (sending, wish, body), proceed).await?;
         return Ok(Report::did(1));
@@ -227,6 +228,6 @@ async fn send(deps: &Deps, gate: &Gate, job: &Job, sorting: Sorting) -> Result<R
     Ok(Report::did(1))
 }
 
-/// How long a stop waits for a POST in flight: of the 10 s that are promised, a slow disk may need the
-/// rest for what is written last.
+/// How long a stop waits for a POST in flight. The rest of the promised 10 s is for the last writes on a slow
+/// disk.
 pub const STOP_WAITS_FOR: Duration = Duration::from_secs(6);

@@ -1,6 +1,6 @@
 //! Queued jobs that wait for something: a key, credits, another day, or the API's state after a 409.
 //!
-//! When one can go on, `domain::submission` decides.
+//! `domain::submission` decides when one can continue.
 
 use crate::domain::{AccountId, Credits};
 use crate::store::jobs::Job;
@@ -15,8 +15,8 @@ pub(in crate::worker) async fn release(deps: &Deps, job: Job) -> Result<Report, 
     Ok(Report::did(1))
 }
 
-/// Keeps the lowest balance that was read while jobs are parked: what was known when they were may have been old, and
-/// it must grow from what it is.
+/// Keeps the lowest balance that was read while jobs are parked: the balance known at parking may have been
+/// old, and the balance must rise from its real value.
 pub(in crate::worker) async fn lower_refused_at(
     deps: &Deps,
     account: &AccountId,

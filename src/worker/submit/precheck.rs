@@ -1,7 +1,7 @@
-//! Asks what a batch would cost before it is paid for, and sets aside what need not be paid.
+//! Prechecks a batch before it is paid for, and sets aside contacts that need no payment.
 //!
-//! The questions and what follows from the answers are `domain::sorting`; this asks them, one call
-//! at a time, and keeps a batch that is half sorted until calls are free again.
+//! `domain::sorting` holds the questions and the conclusions; this makes the calls, one at a time, and keeps
+//! a half-sorted batch until calls are free again.
 
 use crate::api::Subject;
 use crate::domain::booking::payers_of_the_rest;
@@ -21,11 +21,12 @@ use crate::worker::doubt::unanswered::book_unanswered;
 use crate::worker::gate::{Entry, Gate};
 use crate::worker::{Deps, Report, read_failure};
 
-/// Prechecks that fail this often in a row are done without, the endpoint being advisory. Where a contact
-/// may be paid for already, its profile is read instead, or a person is asked.
+/// After this many failed prechecks in a row the job continues without one, since a precheck is only advice.
+/// A contact that may already be paid for is then read from its profile, or a person is asked.
 pub(in crate::worker) const PRECHECK_TRIES: u32 = 3;
 
-/// The same in a restored copy, where it takes a person to go on without: some minutes of an API in trouble.
+/// The same in a restored copy, where only a person can allow going on without a precheck: some minutes of
+/// failing calls.
 const PRECHECK_TRIES_RESTORED: u32 = 12;
 
 pub(in crate::worker) enum Sorted {
@@ -33,7 +34,7 @@ pub(in crate::worker) enum Sorted {
     Later(Report),
 }
 
-/// Asks what the batch would cost, and which of its contacts need not be paid for.
+/// Asks what the batch would cost, and which of its contacts need no payment.
 pub(in crate::worker) async fn sort(
     deps: &Deps,
     gate: &Gate,
@@ -46,8 +47,8 @@ pub(in crate::worker) async fn sort(
         Some(sorting) => sorting,
         None => start_sorting(deps, job, price).await?,
     };
-    // A contact that was paid for and whose value is not here, or that was bought after the copy that was
-    // restored, is not bought unasked.
+    // A contact that was paid for and whose value is not stored, or that may have been bought after the
+    // restored copy was made, is not bought without a precheck.
     let restored = accounts::read(deps.store.readers(), &job.account).await?.restored_at.is_some();
     let is_paid = job.channel().is_some() && paid::paid_before(deps.store.readers(), job.id).await?;
     let must_ask = restored || is_paid;
@@ -73,7 +74,7 @@ pub(in crate::worker) async fn sort(
         let subject = match (job.channel(), &wish) {
             (Some(channel), _) => Subject::Contacts(channel, &group),
             (None, Some(wish)) => Subject::Direct(wish),
-            // Its item has left, which the intent's transaction notices.
+            // Its item has left the job; the intent's transaction notices that.
             (None, None) => {
                 sorting.ask_nothing();
                 break;
@@ -93,7 +94,7 @@ pub(in crate::worker) async fn sort(
         }
     }
     if is_paid && sorting.unhelpful().is_some() {
-        // What was paid for once is not bought on a price list: its profile tells.
+        // A contact that was paid for once is not bought because of a price list: its profile is read.
         sorting.read_instead();
     }
     if is_paid && !sorting.chargeable.is_empty() {
@@ -104,8 +105,8 @@ pub(in crate::worker) async fn sort(
     Ok(Sorted::Done(sorting))
 }
 
-/// Of these contacts, those for which a charge may not show yet; see [`paid::paid_in_vain`]. As long
-/// as a lost answer has for its effect to show.
+/// Of these contacts, those whose charge may not show yet; see [`paid::paid_in_vain`]. The time is the same
+/// as for a lost answer to show its effect.
 pub(in crate::worker) async fn paid_in_vain(
     deps: &Deps,
     (account, action): (&AccountId, Action),
@@ -115,13 +116,13 @@ pub(in crate::worker) async fn paid_in_vain(
     paid::paid_in_vain(deps.store.readers(), account, action, contacts, since).await
 }
 
-/// Takes a quote for what it says about this job.
+/// Applies a quote to this job.
 fn take(sorting: &mut Sorting, quote: Quote, (job, wish): (&Job, &Option<Direct>), must_ask: bool) {
     let is_had = matches!(quote, Quote::NothingToPay | Quote::BeingUnlocked);
     match quote {
-        // A search is never had already.
+        // A page of a search is never unlocked already.
         _ if is_had && wants_page(wish) => sorting.answer(Quote::Unhelpful("already_unlocked")),
-        // Whether an event is open, its list tells.
+        // The event's own list shows whether it is unlocked.
         Quote::BeingUnlocked if job.channel().is_none() => sorting.answer(Quote::NothingToPay),
         Quote::NotFound if must_ask && job.channel().is_some() => sorting.answer_not_found_closely(),
         quote => sorting.answer(quote),
@@ -132,13 +133,13 @@ fn wants_page(wish: &Option<Direct>) -> bool {
     matches!(wish, Some(Direct::Search { .. }))
 }
 
-/// How long a profile that was seen locked needs no precheck, in milliseconds.
+/// How long a profile that was read as locked needs no precheck, in milliseconds.
 const LOCKED_HOLDS_FOR_MS: i64 = 600_000;
 
 async fn start_sorting(deps: &Deps, job: &Job, price: Credits) -> Result<Sorting, StoreError> {
     let restored_at = accounts::read(deps.store.readers(), &job.account).await?.restored_at;
     let sent = attempts::last_attempt(deps.store.readers(), job.id).await?;
-    // What was seen before the last submission says nothing about what that one did.
+    // A reading from before the last submission says nothing about that submission.
     let after_sending = sent.map_or(Millis(0), |(started_at, _)| started_at.plus(1));
     let restored_at = Millis(restored_at.unwrap_or_default());
     let since = deps.clock.now().plus(-LOCKED_HOLDS_FOR_MS).max(restored_at).max(after_sending);
@@ -154,16 +155,16 @@ fn later(deps: &Deps, key: (crate::domain::JobId, i64), sorting: Sorting, report
     Sorted::Later(report)
 }
 
-/// Contacts that are unlocked already leave the batch; their values are read from the profiles.
+/// Contacts that are already unlocked leave the batch; their values are read from their profiles.
 pub(in crate::worker) async fn set_aside(
     deps: &Deps,
     job: &Job,
     sorting: Sorting,
 ) -> Result<Report, StoreError> {
     let now = deps.clock.now();
-    // Where no precheck told, its request does not pay before the profile does.
+    // If no precheck answered, its request pays only after the profile has shown that it is unlocked.
     let (had, told) = (sorting.why_had(), sorting.unhelpful().is_none());
-    // Those that were paid for in vain show nothing of what this job has sent.
+    // Those that were paid for without value say nothing about the effect of this job.
     let (in_vain, unlocked) = (sorting.in_vain.len(), had.len() - sorting.in_vain.len());
     let (mut smaller, key) = (job.clone(), (job.id, job.version));
     smaller.contacts = sorting.chargeable.len() as u32;
