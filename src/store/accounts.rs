@@ -1,4 +1,4 @@
-//! What is known about an account between two starts: pause, refused key, rate limit.
+//! The facts about an account that survive a restart: pause, refused key, rate limit.
 
 use crate::store::{On, Reads, StoreError, Tx, sql};
 use sqlx::FromRow;
@@ -7,17 +7,17 @@ use crate::domain::job::WaitReason;
 use crate::domain::rate::Rate;
 use crate::domain::{AccountId, Millis};
 
-/// An account's row; an account without one has the defaults.
+/// An account's row; an account without a row has the defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq, FromRow)]
 pub struct AccountRow {
     pub paused_at: Option<i64>,
     pub key_refused_at: Option<i64>,
-    /// Fingerprint of the key that was refused.
+    /// Fingerprint of the refused key.
     pub refused_key: Option<String>,
     pub resumed_at: Option<i64>,
-    /// When an older copy of the database was found to have taken the place of a newer one.
+    /// When the worker found that the database is an older copy that replaced a newer one.
     pub restored_at: Option<i64>,
-    /// What its items wait for that are in no job (a word of `WaitReason`), and since when.
+    /// Why its items that are in no job wait (a word of `WaitReason`), and since when.
     pub waits_for: Option<String>,
     pub waits_since: Option<i64>,
     rate_limit: Option<i64>,
@@ -28,7 +28,7 @@ pub struct AccountRow {
 }
 
 impl AccountRow {
-    /// Whether it is paused because of a restored database, and not because a person said so.
+    /// True if it is paused because the database was restored; false if a person paused it.
     pub fn is_paused_by_restore(&self) -> bool {
         self.paused_at.is_some() && self.paused_at == self.restored_at
     }
@@ -48,7 +48,7 @@ pub async fn read(executor: impl Into<On<'_>>, account: &AccountId) -> Result<Ac
     Ok(row.unwrap_or_default())
 }
 
-/// Whether a person has stopped submitting, as of this transaction.
+/// Whether a person has stopped submitting, as this transaction sees it.
 pub async fn is_paused(connection: &mut Tx, account: &AccountId) -> Result<bool, StoreError> {
     Ok(sql::query_scalar(
         "select exists (select 1 from accounts where account = $1 and paused_at is not null)",
@@ -66,7 +66,7 @@ async fn ensure(connection: &mut Tx, account: &AccountId) -> Result<(), StoreErr
     Ok(())
 }
 
-/// Stops (`Some`) or continues (`None`) submitting, as a person asked.
+/// Stops (`Some`) or continues (`None`) submitting, on a person's command.
 pub async fn set_paused(
     connection: &mut Tx,
     account: &AccountId,
@@ -81,8 +81,8 @@ pub async fn set_paused(
     Ok(())
 }
 
-/// Notes that the database is an older copy (`Some`), or that a person vouches for what it does not
-/// know (`None`).
+/// Notes that the database is an older copy (`Some`), or that a person accepts what the copy does not know
+/// (`None`).
 pub async fn set_restored(
     connection: &mut Tx,
     account: &AccountId,
@@ -97,7 +97,7 @@ pub async fn set_restored(
     Ok(())
 }
 
-/// Notes what the items of an account wait for that are in no job.
+/// Notes why the account's items that are in no job wait.
 pub async fn set_waits_for(
     connection: &mut Tx,
     account: &AccountId,
@@ -129,7 +129,7 @@ pub async fn set_resumed(
     Ok(())
 }
 
-/// Notes that the key with this fingerprint was refused, or that none is (`None`).
+/// Notes that the key with this fingerprint was refused, or that no key is (`None`).
 pub async fn set_refused_key(
     connection: &mut Tx,
     account: &AccountId,
@@ -145,7 +145,7 @@ pub async fn set_refused_key(
     Ok(())
 }
 
-/// Restores the rate limit as last learned.
+/// Restores the rate limit that was last learned.
 pub async fn read_rate(readers: &Reads, account: &AccountId, per_minute: u32) -> Result<Rate, StoreError> {
     let row = read(readers, account).await?;
     let sent: Vec<i64> =
@@ -164,20 +164,20 @@ pub async fn read_rate(readers: &Reads, account: &AccountId, per_minute: u32) ->
     .with_configured(per_minute))
 }
 
-/// When all accounts have called lately, and the latest `Retry-After` that any of them was told.
+/// The times of the recent calls of all accounts, and the latest `Retry-After` of any of them.
 pub async fn sent_and_blocked(readers: &Reads) -> Result<(Vec<Millis>, Option<Millis>), StoreError> {
     let sent: Vec<i64> = sql::query_scalar("select sent_at from recent_calls").fetch_all(readers).await?;
     Ok((sent.into_iter().map(Millis).collect(), blocked_until(readers).await?))
 }
 
-/// The latest moment before which the API wants no call, whatever the account that was told.
+/// The latest time before which the API wants no call, for any account.
 pub async fn blocked_until(readers: &Reads) -> Result<Option<Millis>, StoreError> {
     let until: Option<i64> =
         sql::query_scalar("select max(blocked_until) from accounts").fetch_one(readers).await?;
     Ok(until.map(Millis))
 }
 
-/// Books a call before it is sent, and forgets those of more than two windows ago.
+/// Records a call before it is sent, and forgets calls older than two windows.
 pub async fn book_call(
     connection: &mut Tx,
     account: &AccountId,
@@ -197,8 +197,8 @@ pub async fn book_call(
     Ok(())
 }
 
-/// Keeps what was learned about the rate limit. A later `Retry-After` that another program was told
-/// stays: whoever saves knows only of its own.
+/// Stores what was learned about the rate limit. A later `Retry-After` that another process received stays:
+/// this process knows only its own.
 pub async fn save_rate(connection: &mut Tx, account: &AccountId, rate: &Rate) -> Result<(), StoreError> {
     ensure(connection, account).await?;
     sql::query(

@@ -1,10 +1,10 @@
-//! A copy of a database file: consistent, whole, and without what was erased.
+//! A copy of a database file: consistent, complete, and without erased values.
 
 use std::path::{Path, PathBuf};
 
 use crate::store::Store;
 
-/// Why there is no copy.
+/// Why no copy was made.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     #[error("{0} is there already; name another file, or say --force to replace it")]
@@ -27,8 +27,8 @@ pub enum BackupError {
     },
 }
 
-/// Copies `from`, one of the files of `store`, to `to`, mode 0600; returns the size in bytes. An
-/// existing file is replaced only when `force` says so, and those of the store never.
+/// Copies `from`, one of the files of `store`, to `to`, mode 0600; returns the size in bytes. Replaces an
+/// existing file only with `force`, and never a file of the store.
 pub async fn copy(store: &Store, from: &Path, to: &Path, force: bool) -> Result<u64, BackupError> {
     store.engine.copy(from, to, force).await
 }

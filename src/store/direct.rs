@@ -14,7 +14,7 @@ use crate::store::items::item_row::{items, select_items};
 use crate::store::items::moves::{Moved, move_all, save};
 use crate::store::sqlite::pairs;
 
-/// What a job without contacts asks for; `None` when nothing of it is left to be sent.
+/// What a job without contacts asks for; `None` if none of it is left to be sent.
 pub async fn wish(readers: &Reads, job_id: JobId) -> Result<Option<Direct>, StoreError> {
     let row: Option<(String, String, Option<String>)> = sql::query_as(
         "select i.action, i.personnel_id, r.query from items i join requests r on r.id = i.request_id
@@ -31,7 +31,7 @@ pub async fn wish(readers: &Reads, job_id: JobId) -> Result<Option<Direct>, Stor
         return Ok(Some(Direct::Event(EventId::trusted(key))));
     }
     let page = key.parse().map_err(|_| unreadable("its page"))?;
-    // Trimmed as intake read it.
+    // Trimmed, as intake read it.
     let query = query.map(|query| query.trim().to_owned()).ok_or_else(|| unreadable("its query"))?;
     Ok(Some(Direct::Search { action, query, page }))
 }
@@ -54,8 +54,8 @@ pub async fn assign_oldest_page(
     move_all(connection, &items(rows)?, Event::Batched { job_id }, now).await
 }
 
-/// Keeps what a call brought, for each item that waits for it. Only the first has cost something;
-/// the others joined it.
+/// Stores the result of a call for each item that waits for it. Only the first item has a cost; the others
+/// joined its call.
 pub async fn keep_result(
     connection: &mut Tx,
     job_id: JobId,
@@ -81,14 +81,14 @@ pub async fn keep_result(
     Ok(())
 }
 
-/// Adds what the event's list says about access to the result of each item that waits for it.
+/// Adds the access that the event's list reports to the result of each item that waits for it.
 pub async fn add_to_result(connection: &mut Tx, job_id: JobId, semantics: &str) -> Result<(), StoreError> {
     sql::query(pairs::ADD_TO_RESULT).bind(job_id.0).bind(semantics).execute(connection).await?;
     Ok(())
 }
 
-/// Settles the items of a call: delivered from `source`, which says whether it was bought (`task`) or there
-/// already (`profile`), or without a value.
+/// Settles the items of a call: delivered from `source`, which says whether it was bought (`task`) or already
+/// unlocked (`profile`), or without a value.
 pub async fn finish(
     connection: &mut Tx,
     job_id: JobId,
@@ -107,7 +107,7 @@ pub async fn finish(
     save(connection, &moved, now).await
 }
 
-/// Lets the next page of a search wait for its turn, if its request wants it.
+/// Makes the next page of a search wait for its turn, if its request wants it.
 pub async fn want_page(connection: &mut Tx, job_id: JobId, page: u32) -> Result<(), StoreError> {
     sql::query(
         "insert into items (request_id, account, action, event_id, personnel_id, state)
@@ -127,7 +127,7 @@ pub async fn want_page(connection: &mut Tx, job_id: JobId, page: u32) -> Result<
     Ok(())
 }
 
-/// What the result of a job's call has cost, if it is kept.
+/// The cost of a job's call, if its result is stored.
 pub async fn credits_used(connection: &mut Tx, job_id: JobId) -> Result<Option<Credits>, StoreError> {
     let credits: Option<i64> = sql::query_scalar(
         "select cast(sum(d.credits_used) as bigint) from direct_results d join items i on i.id = d.item_id where i.job_id = $1",

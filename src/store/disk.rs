@@ -1,16 +1,16 @@
-//! Room on the disk: checked before money is spent, and kept for what was paid for.
+//! Disk space: checked before credits are spent, and reserved for results that were paid for.
 
 use crate::store::{Store, StoreError};
 
-/// No paid call below this much free space, in bytes: many times what recording one takes.
+/// No paid call is sent with less free space than this, in bytes: many times what its record needs.
 pub const NEEDED_BYTES: u64 = 8 << 20;
 
-/// Bytes free for this process where the database is.
+/// Bytes free for this process on the disk of the database.
 pub fn free_bytes(store: &Store) -> Result<u64, StoreError> {
     store.engine.free_bytes()
 }
 
-/// Lays the ballast, if there is room for it; says whether it is there.
+/// Creates the ballast file, if there is space for it. Returns whether it exists.
 pub fn lay_ballast(store: &Store) -> bool {
     store.engine.lay_ballast()
 }

@@ -1,6 +1,6 @@
-//! Erasing emails and phones: the values go, the outcomes stay.
+//! Erases emails and phones: the values go, the outcomes stay.
 //!
-//! How a value is made to leave the file is the engine's: see [`crate::store::sqlite::erase`].
+//! Each engine removes values from its files in its own way: see [`crate::store::sqlite::erase`].
 
 use crate::domain::{Millis, PersonnelId};
 use crate::store::sqlite::pairs;
@@ -11,7 +11,7 @@ use crate::store::{Store, StoreError, Tx, sql};
 pub enum Which {
     /// Those delivered before this time.
     DeliveredBefore(Millis),
-    /// Those of one person, whatever the account, action and request.
+    /// Those of one person, for every account, action and request.
     Of(PersonnelId),
 }
 
@@ -24,7 +24,7 @@ pub async fn values(connection: &mut Tx, which: &Which, limit: u32) -> Result<u6
     Ok(query.bind(limit).execute(connection).await?.rows_affected())
 }
 
-/// In how many requests a person is, and how many of those may still bring a value.
+/// The number of requests with a person, and how many of them may still bring a value.
 pub async fn requests_of(store: &Store, personnel_id: &PersonnelId) -> Result<(i64, i64), StoreError> {
     Ok(sql::query_as(
         "select count(*), count(*) filter (where state <> 'done') from items where personnel_id = $1",
@@ -34,8 +34,8 @@ pub async fn requests_of(store: &Store, personnel_id: &PersonnelId) -> Result<(i
     .await?)
 }
 
-/// Removes what is left of erased values outside of the tables; false: it must stay for now, since somebody
-/// reads an older state of the database, or is writing.
+/// Removes what is left of erased values outside of the tables. False: not possible now, since another
+/// connection reads an older state of the database, or writes.
 pub async fn empty_log(store: &Store) -> Result<bool, StoreError> {
     store.engine.empty_log().await
 }

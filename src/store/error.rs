@@ -9,7 +9,7 @@ use crate::store::sql::Changed;
 /// An error of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Somebody else changed the row first: read again and decide anew.
+    /// Another writer changed the row first: read it again and decide again.
     #[error(
         "{what} was changed by somebody else in the meantime, so nothing was done here: look again and decide anew"
     )]
@@ -17,12 +17,12 @@ pub enum StoreError {
     /// Another worker has taken over this database: nothing may be written or sent any more.
     #[error("another worker has taken over this database: this one writes and buys nothing any more")]
     Fenced,
-    /// A row that the program's own types cannot read.
+    /// A row that this program's types cannot represent.
     #[error(
         "{table} row {id} cannot be read ({problem}), so nothing is bought on it: it was written by another version, or by hand; restore a backup"
     )]
     Unreadable { table: &'static str, id: i64, problem: String },
-    /// The domain refused a move.
+    /// The domain refused a change of state.
     #[error(transparent)]
     IllegalMove(#[from] crate::domain::moves::IllegalMove),
     /// The database could not be opened or prepared.
@@ -33,7 +33,7 @@ pub enum StoreError {
         "the database writer has stopped after an earlier error, so nothing more is bought: start again when its cause is mended"
     )]
     Stopped,
-    /// SQLite said no: disk full, I/O error, corruption, read-only, or a broken rule.
+    /// An error of SQLite: disk full, I/O error, corruption, read-only, or a broken rule.
     #[error(
         "database error while trying to {step}; nothing more is bought, and what is on the disk counts at the next start"
     )]
@@ -57,7 +57,7 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// Whether the error only says that somebody else holds the lock.
+/// Whether the error only means that another connection holds the lock.
 pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     const SQLITE_BUSY: i64 = 5;
     let code = error.as_database_error().and_then(|error| error.code());
@@ -69,7 +69,7 @@ pub(super) fn exactly_one(changed: Changed, what: &'static str) -> Result<(), St
     exactly(changed, 1, what)
 }
 
-/// A guarded statement must have changed exactly so many rows.
+/// A guarded statement must have changed exactly this many rows.
 pub(super) fn exactly(changed: Changed, rows: usize, what: &'static str) -> Result<(), StoreError> {
     match changed.rows_affected() == rows as u64 {
         true => Ok(()),

@@ -1,22 +1,23 @@
 //! The database: the only module that contains SQL, and the only one that knows its engine.
 //!
 //! Opens the database and brings it to the newest schema, and offers two ways in: [`Store::write`] for
-//! everything that changes rows, and [`Store::readers`]. A statement is one text for every engine. There is one
-//! function for each statement, named by its effect. A state change is guarded by the row's version and must
-//! change exactly one row; the next state always comes from `domain`, never from SQL.
+//! everything that changes rows, and [`Store::readers`]. A statement is one text for every engine. There is
+//! one function for each statement, named by its effect. A state change is guarded by the row's version and
+//! must change exactly one row; the next state always comes from `domain`, never from SQL.
 //!
-//! The rooms, in the order in which a row meets them:
+//! The modules, in the order in which a row meets them:
 //!
-//! - [`inbox`]: the table other programs write, and what they overwrite in rows that were taken.
-//! - [`requests`]: what was taken, why one brought nothing, and what of one can still be cancelled.
+//! - [`inbox`]: the table that other programs write, and their later changes to rows that were taken.
+//! - [`requests`]: accepted rows, the reason when one brought nothing, and the part that can still be
+//!   cancelled.
 //! - [`items`]: contacts of requests; those in no job yet, those whose value is in a profile, those that need
 //!   not be bought.
 //! - [`jobs`]: remote tasks, which of them are due, and the attempts (the intent before each POST).
 //! - [`credits`]: holds, charges, prices, balances and settlements. [`direct`]: results of events and searches.
-//! - [`accounts`]: pause, key, rate limit. [`outbox`]: messages for `notify.url`. [`timeline`]. [`report`]: what
-//!   people read.
-//! - [`lease`] (one worker for one database), [`disk`], [`backup`], [`erase`]: what stands behind them is the engine's.
-//! - [`sqlite`]: the engine: files, the writer, and what is not SQL about it.
+//! - [`accounts`]: pause, key, rate limit. [`outbox`]: messages for `notify.url`. [`timeline`]. [`report`]:
+//!   everything that people read.
+//! - [`lease`] (one worker for one database), [`disk`], [`backup`], [`erase`]: each calls the engine.
+//! - [`sqlite`]: the engine: files, the writer, and everything about SQLite that is not SQL.
 
 pub mod accounts;
 pub mod backup;
@@ -50,10 +51,10 @@ use sqlite::Sqlite;
 pub use error::StoreError;
 pub use tx::{On, Reads, Tx};
 
-/// Connections that read at the same time.
+/// Connections for reading.
 const READERS: u32 = 4;
 
-/// An open database, and the inbox that belongs to it.
+/// An open database, and its inbox.
 #[derive(Clone)]
 pub struct Store {
     engine: Arc<dyn Engine>,
@@ -65,13 +66,13 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens, or creates, the database at `path`; `inbox` is the file of the inbox table when it
-    /// is to have one of its own.
+    /// Opens or creates the database at `path`; `inbox` is the file of the inbox table if that is a separate
+    /// one.
     pub async fn open(path: &Path, inbox: Option<&Path>) -> Result<Store, StoreError> {
         Store::open_with(path, inbox, READERS).await
     }
 
-    /// The same with so many connections to read; with one, reads never overtake each other.
+    /// The same, with `count` connections for reading; with one, no read overtakes another.
     pub async fn open_with(path: &Path, inbox: Option<&Path>, count: u32) -> Result<Store, StoreError> {
         let metrics = Metrics::default();
         let (path, inbox_path) = (path.to_owned(), inbox.unwrap_or(path).to_owned());
@@ -89,7 +90,7 @@ impl Store {
         self.write_tables(Tables::State, work).await
     }
 
-    /// The same for the tables of the inbox.
+    /// The same, for the tables of the inbox.
     pub(in crate::store) async fn write_inbox<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -108,9 +109,8 @@ impl Store {
         told.await.map_err(|_| StoreError::Stopped)?
     }
 
-    /// Writes once more after the writer has failed, on a connection of its own and with the ballast
-    /// given up: for the outcome of something paid for, and nothing else. The process must end all
-    /// the same.
+    /// Writes once more after the writer has failed, on a new connection and with the ballast file deleted:
+    /// only for the result of something that was paid for. The process must end anyway.
     pub async fn write_as_last_resort<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -121,25 +121,25 @@ impl Store {
         told.await.map_err(|_| StoreError::Stopped)?
     }
 
-    /// The same store, reading through connections of its own: whoever reads much and often does
-    /// not keep the others waiting.
+    /// The same store with its own connections for reading, so that a frequent reader does not keep the
+    /// others waiting.
     pub async fn with_own_readers(&self) -> Result<Store, StoreError> {
         let (readers, inbox_readers) = self.engine.connect_readers(READERS).await?;
         Ok(Store { readers, inbox_readers, ..self.clone() })
     }
 
-    /// The read-only connections. A read sees what was committed when it began.
+    /// The read-only connections. A read sees the commits before its own start.
     pub fn readers(&self) -> &Reads {
         &self.readers
     }
 
-    /// What this process counts. Here, since whoever has something to count has the store as well.
+    /// The counters of this process. They are here since all code that counts has the store, too.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// Whether no statement is running or waiting: what a caller still waits for is then no answer of
-    /// the database.
+    /// Whether no statement is running or waiting: a caller that still waits then does not wait for the
+    /// database.
     pub fn is_quiet(&self) -> bool {
         self.engine.is_quiet() && self.readers.is_quiet() && self.inbox_readers.is_quiet()
     }

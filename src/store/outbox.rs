@@ -1,16 +1,16 @@
-//! The `outbox` table: messages for `notify.url`. Triggers write them (migration 0104); here they are
-//! read, and marked with the result of their delivery.
+//! The `outbox` table: messages for `notify.url`. Triggers write them (migration 0104); the functions here
+//! read them, and mark them with the result of their delivery.
 
 use crate::store::{Reads, StoreError, Tx, sql};
 use sqlx::FromRow;
 
 use crate::domain::Millis;
 
-/// How a message ends: the receiver has it, or it is not tried again.
+/// How a message ends: it was delivered, or it is not tried again.
 const DELIVERED: &str = "delivered";
 const GIVEN_UP: &str = "given_up";
 
-/// A message that is to be delivered.
+/// A message to be delivered.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Message {
     pub id: i64,
@@ -18,14 +18,14 @@ pub struct Message {
     pub message_id: String,
     #[sqlx(rename = "type")]
     pub kind: String,
-    /// When what it tells of happened.
+    /// When the reported change happened.
     pub at: i64,
     /// A JSON object.
     pub data: String,
     pub attempts: u32,
 }
 
-/// From now on messages are written.
+/// Starts writing messages.
 pub async fn open(connection: &mut Tx) -> Result<(), StoreError> {
     sql::query("insert into outbox_is_open (id) values (1) on conflict do nothing")
         .execute(connection)
@@ -33,7 +33,7 @@ pub async fn open(connection: &mut Tx) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// From now on no messages are written, and those that wait are given up. Returns how many.
+/// Stops writing messages, and gives up those that wait. Returns how many.
 pub async fn close(connection: &mut Tx, now: Millis) -> Result<u64, StoreError> {
     sql::query("delete from outbox_is_open where id = 1").execute(&mut *connection).await?;
     let given_up = sql::query("update outbox set state = $2, ended_at = $1 where state = 'waiting'")
@@ -71,17 +71,17 @@ pub async fn has_untried(readers: &Reads) -> Result<bool, StoreError> {
         .await?)
 }
 
-/// The receiver has it.
+/// Marks a message as delivered.
 pub async fn delivered(connection: &mut Tx, id: i64, now: Millis) -> Result<(), StoreError> {
     end(connection, id, DELIVERED, now).await
 }
 
-/// It is not tried again.
+/// Marks a message as given up: it is not tried again.
 pub async fn give_up(connection: &mut Tx, id: i64, now: Millis) -> Result<(), StoreError> {
     end(connection, id, GIVEN_UP, now).await
 }
 
-/// Not guarded to change one row: an outbox that was closed in the meantime has ended it already.
+/// May change no row: closing the outbox may already have ended the message.
 async fn end(connection: &mut Tx, id: i64, state: &str, now: Millis) -> Result<(), StoreError> {
     sql::query(
         "update outbox set state = $2, attempts = attempts + 1, ended_at = $3 where id = $1 and state = 'waiting'",
@@ -94,7 +94,7 @@ async fn end(connection: &mut Tx, id: i64, state: &str, now: Millis) -> Result<(
     Ok(())
 }
 
-/// It is tried again at `due_at`.
+/// Tries a message again at `due_at`.
 pub async fn retry(connection: &mut Tx, id: i64, due_at: Millis) -> Result<(), StoreError> {
     sql::query("update outbox set attempts = attempts + 1, due_at = $2 where id = $1 and state = 'waiting'")
         .bind(id)
@@ -104,7 +104,7 @@ pub async fn retry(connection: &mut Tx, id: i64, due_at: Millis) -> Result<(), S
     Ok(())
 }
 
-/// Whether messages that ended before this time are still kept.
+/// Whether messages that ended before this time are still stored.
 pub async fn has_ended(readers: &Reads, before: Millis) -> Result<bool, StoreError> {
     Ok(sql::query_scalar("select exists (select 1 from outbox where state <> 'waiting' and ended_at < $1)")
         .bind(before.0)
@@ -112,7 +112,7 @@ pub async fn has_ended(readers: &Reads, before: Millis) -> Result<bool, StoreErr
         .await?)
 }
 
-/// Forgets messages that ended before this time, at most `limit`.
+/// Deletes messages that ended before this time, at most `limit`.
 pub async fn prune(connection: &mut Tx, before: Millis, limit: u32) -> Result<(), StoreError> {
     sql::query(
         "delete from outbox where id in

@@ -1,9 +1,9 @@
-//! One text for each statement, whatever the engine: [`query`], [`query_as`] and [`query_scalar`] take it with `$1`
-//! for its first value, and run it inside a transaction or with the readers. What an engine says otherwise is
-//! written out for it: see [`dialect`].
+//! One text for each statement, for every engine: [`query`], [`query_as`] and [`query_scalar`] take it with
+//! `$1` for its first value, and run it inside a transaction or with the readers. Expressions that differ
+//! between engines are translated: see [`dialect`].
 //!
 //! The compiler checks for every engine that a value can be bound ([`Bind`]) and that a row can be read
-//! ([`Row`]). Only this file and the rooms of the engines call the driver.
+//! ([`Row`]). Only this file and the modules of the engines call the driver.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -15,14 +15,14 @@ use sqlx::{Arguments, AssertSqlSafe, Decode, FromRow, SqlSafeStr, SqlStr, Sqlite
 use crate::store::sqlite::dialect;
 use crate::store::tx::{Connection, On, Pool, Reads, Tx};
 
-/// A value as every engine knows it. A null has a type, too.
+/// A value that every engine knows. A null has a type, too.
 #[derive(Clone, Debug)]
 pub(in crate::store) enum Value {
     Integer(Option<i64>),
     Text(Option<String>),
 }
 
-/// What can be bound to a statement.
+/// A type that can be bound to a statement.
 pub(in crate::store) trait Bind: Sized {
     fn value(self) -> Value;
     fn null() -> Value;
@@ -41,7 +41,7 @@ macro_rules! bind_as {
     )+};
 }
 
-// Yes and no are 1 and 0 in every table.
+// A boolean is 1 or 0 in every table.
 bind_as!(Integer: i64 => i64::from, u32 => i64::from, u16 => i64::from, bool => i64::from);
 bind_as!(Text: String => String::from, &str => String::from, &String => String::clone);
 
@@ -88,7 +88,7 @@ pub(in crate::store) fn query_scalar<C: Column>(text: &'static str) -> Scalars<C
     Scalars(Statement { text, values: Vec::new(), rows: PhantomData })
 }
 
-/// How many rows a statement has changed.
+/// The number of rows that a statement has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Changed(u64);
 
@@ -115,7 +115,7 @@ impl<R> Statement<R> {
     }
 }
 
-/// Made of statements of the store only.
+/// The text consists only of statements of the store.
 fn sqlite_text(text: &'static str) -> SqlStr {
     match dialect::sqlite(text) {
         Cow::Borrowed(text) => text.into_sql_str(),
@@ -166,7 +166,7 @@ impl<R: Row> Statement<R> {
         run!(self, on, sqlite_rows, fetch_optional)
     }
 
-    /// The rows one by one, so that whoever has enough of them reads no more.
+    /// The rows one by one, so that a caller can stop early.
     pub(in crate::store) fn fetch<'c>(
         self,
         reads: &'c Reads,

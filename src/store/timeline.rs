@@ -1,4 +1,4 @@
-//! The append-only timeline of requests and jobs: `request_events`. Never holds personal data.
+//! The append-only timeline of requests and jobs: `request_events`. Never contains personal data.
 
 use crate::store::{StoreError, Tx, sql};
 

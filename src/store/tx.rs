@@ -1,7 +1,7 @@
 //! The two ways to the database that other modules know: a transaction that writes, and reads.
 //!
-//! Nobody outside of the store names a driver. Each of the two is an enum of the engines, so that the compiler
-//! names every place that a second engine has to fill.
+//! No code outside of the store names a driver. Each of the two is an enum of the engines, so the compiler
+//! lists every place that a second engine must fill.
 
 use sqlx::{SqliteConnection, SqlitePool};
 
@@ -14,7 +14,7 @@ pub(in crate::store) enum Connection {
 }
 
 impl Tx {
-    /// The driver's connection: for what is no statement of the store, and for tests.
+    /// The driver's connection: for work that is not a statement of the store, and for tests.
     pub fn sqlite(&mut self) -> &mut SqliteConnection {
         let Connection::Sqlite(connection) = &mut self.0;
         connection
@@ -32,7 +32,7 @@ pub(in crate::store) enum Pool {
 }
 
 impl Reads {
-    /// The driver's pool: for what is no statement of the store, and for tests.
+    /// The driver's pool: for work that is not a statement of the store, and for tests.
     pub fn sqlite(&self) -> &SqlitePool {
         let Pool::Sqlite(pool) = &self.0;
         pool

@@ -1,4 +1,4 @@
-//! Balances as they were read: `balance_snapshots`.
+//! Recorded balances: the table `balance_snapshots`.
 
 use crate::store::{Reads, StoreError, Tx, sql};
 use sqlx::FromRow;

@@ -1,4 +1,4 @@
-//! Books money: the only place that writes the ledger and what requests may have cost.
+//! Books money: the only code that writes the ledger and the committed credits of requests.
 //!
 //! [`crate::domain::booking`] decides the bookings: [`read`] gives it the bookings so far, and [`write()`]
 //! writes its result in the same transaction as the answer or the evidence behind it. The entries are private
@@ -13,7 +13,7 @@ use crate::store::credits::settlements;
 use crate::store::jobs::{Job, attempts};
 use crate::store::{StoreError, Tx, requests, sql};
 
-/// What is booked for a job so far, and who pays for the contacts that are in it now.
+/// The bookings of a job so far, and the requests that pay for its present contacts.
 pub async fn read(connection: &mut Tx, job: &Job) -> Result<Books, StoreError> {
     let price = job.price.unwrap_or_default();
     let (unanswered_calls, unanswered) = match job.action.is_search() {
@@ -26,7 +26,7 @@ pub async fn read(connection: &mut Tx, job: &Job) -> Result<Books, StoreError> {
     Ok(Books {
         cost: job.cost.unwrap_or_default(),
         price,
-        // The mean: approvals are checked against it, and a charge may not be above what was approved.
+        // The mean price: approvals are checked against it, and a charge may not exceed the approval.
         lowest_price: price,
         charged: charged(&mut *connection, job.id).await?,
         unanswered_calls,
@@ -35,7 +35,7 @@ pub async fn read(connection: &mut Tx, job: &Job) -> Result<Books, StoreError> {
     })
 }
 
-/// Who pays for the contacts that are in a job now.
+/// The requests that pay for the present contacts of a job.
 pub async fn payers(connection: &mut Tx, job_id: JobId) -> Result<Vec<Payer>, StoreError> {
     let shares = requests::shares(connection, job_id).await?;
     let payer = |share: requests::Share| Payer {
@@ -45,7 +45,7 @@ pub async fn payers(connection: &mut Tx, job_id: JobId) -> Result<Vec<Payer>, St
     Ok(shares.into_iter().map(payer).collect())
 }
 
-/// Writes a booking. Which settlement the job belongs to is set in `job`, which the caller saves.
+/// Writes a booking. Sets the job's settlement in `job`, which the caller saves.
 pub async fn write(
     connection: &mut Tx,
     job: &mut Job,
@@ -71,7 +71,7 @@ pub async fn write(
     add_to_shares(connection, &booking.shares).await
 }
 
-/// Gives back whatever is still held for a job, once.
+/// Releases everything that is still held for a job, once.
 async fn release(connection: &mut Tx, job: &Job, now: Millis) -> Result<(), StoreError> {
     let held: i64 = sql::query_scalar(
         "select cast(coalesce(sum(credits), 0) as bigint) from ledger where job_id = $1 and entry <> 'charge'",
@@ -85,7 +85,7 @@ async fn release(connection: &mut Tx, job: &Job, now: Millis) -> Result<(), Stor
     add(connection, job, "release", Credits(-held), now).await
 }
 
-/// What a job was charged with so far.
+/// The credits charged to a job so far.
 async fn charged(connection: &mut Tx, job_id: JobId) -> Result<Credits, StoreError> {
     let credits: i64 = sql::query_scalar(
         "select cast(coalesce(sum(credits), 0) as bigint) from ledger where job_id = $1 and entry = 'charge'",

@@ -1,13 +1,13 @@
-//! The credits that the ledger leaves free to spend, and the prices that the API last named. Its entries are written by
-//! [`crate::store::credits::booking`].
+//! The credits that the ledger leaves free to spend, and the prices that the API last named.
+//! [`crate::store::credits::booking`] writes the ledger's entries.
 
 use crate::store::{On, Reads, StoreError, Tx, sql};
 
 use crate::domain::credits::Purse;
 use crate::domain::{AccountId, Action, Credits, Millis};
 
-/// What may be spent on an account; `None` when no balance was ever read. The configured floor and
-/// daily limit are filled in by the caller.
+/// The credits free to spend on an account; `None` if no balance was ever read. The caller fills in the
+/// configured floor and daily limit.
 pub async fn purse(
     on: impl Into<On<'_>>,
     account: &AccountId,
@@ -40,10 +40,10 @@ pub async fn purse(
     }))
 }
 
-/// The balance that a submission starts from, as evidence of what leaves it: the last one that was read,
-/// less what was certainly charged after it. A charge whose submission began before that balance was
-/// answered may be in it already, and stays in: a balance too high makes a charge look likelier than it
-/// is, one too low would hide it.
+/// The balance before a submission, as evidence for what leaves it later: the last balance read, less what
+/// was certainly charged after it. A charge whose submission began before that balance was answered may
+/// already be in it, so it is not taken off: a balance that is too high makes a charge look likelier than it
+/// is, but one that is too low would hide it.
 pub async fn opening_balance(
     connection: &mut Tx,
     account: &AccountId,
@@ -61,7 +61,7 @@ pub async fn opening_balance(
     Ok(credits.map(Credits))
 }
 
-/// The price of an action as a settlement or a precheck showed it.
+/// The last price of an action that a settlement or a precheck showed.
 pub async fn seen_price(
     readers: &Reads,
     account: &AccountId,
@@ -76,7 +76,7 @@ pub async fn seen_price(
     Ok(credits.map(Credits))
 }
 
-/// The prices of all actions that were seen.
+/// The last seen prices of all actions.
 pub async fn seen_prices(readers: &Reads, account: &AccountId) -> Result<Vec<(Action, Credits)>, StoreError> {
     let rows: Vec<(String, i64)> = sql::query_as("select action, credits from prices where account = $1")
         .bind(account.as_str())
@@ -86,7 +86,7 @@ pub async fn seen_prices(readers: &Reads, account: &AccountId) -> Result<Vec<(Ac
     Ok(rows.into_iter().filter_map(known).collect())
 }
 
-/// Keeps a price that was seen, for estimates.
+/// Stores a price that was seen, for estimates.
 pub async fn keep_price(
     connection: &mut Tx,
     account: &AccountId,

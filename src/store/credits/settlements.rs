@@ -8,7 +8,7 @@ use crate::domain::{AccountId, Action, Credits, JobId, Millis};
 use crate::store::credits::balances::Snapshot;
 use crate::store::error::exactly_one;
 
-/// The account's open window, opened with the newest balance when there is none.
+/// The account's open window. If there is none, opens one with the newest balance.
 pub async fn open_window(connection: &mut Tx, account: &AccountId, now: Millis) -> Result<i64, StoreError> {
     let open: Option<i64> =
         sql::query_scalar("select id from windows where account = $1 and closed_at is null")
@@ -30,8 +30,8 @@ pub async fn open_window(connection: &mut Tx, account: &AccountId, now: Millis) 
     .await?)
 }
 
-/// Whether a submission has a balance to start from: its stretch has begun, or a balance was read for it since
-/// the stretch before it ended.
+/// Whether a submission has a balance to start from: its window is open, or a balance was read for it since
+/// the last window ended.
 pub async fn has_opening(readers: &Reads, account: &AccountId) -> Result<bool, StoreError> {
     Ok(sql::query_scalar(
         "with newest as (select closed_at,
@@ -46,8 +46,8 @@ pub async fn has_opening(readers: &Reads, account: &AccountId) -> Result<bool, S
     .await?)
 }
 
-/// Whether a paid job of an account is running, or may be, without a person. Answered by index,
-/// however many jobs there are.
+/// Whether a paid job of an account is running, or may start without a person. The query uses an index, so
+/// the number of jobs does not matter.
 pub async fn has_running(readers: &Reads, account: &AccountId) -> Result<bool, StoreError> {
     Ok(sql::query_scalar(
         "select exists (select 1 from jobs where state = 'polling' and account = $1 and adopted = 0)
@@ -67,8 +67,7 @@ pub struct Window {
     pub opened_at: i64,
     pub opening_snapshot: Option<i64>,
     pub balance_before: Option<i64>,
-    /// Jobs of the window that are still running or in doubt, other than those that wait for a
-    /// person.
+    /// Jobs of the window that are running or in doubt, except those that wait for a person.
     pub running: i64,
     /// Jobs that wait for a person's decision.
     pub undecided: i64,
@@ -93,8 +92,8 @@ pub async fn read_window(connection: &mut Tx, account: &AccountId) -> Result<Opt
     .await?)
 }
 
-/// Brings the ends of the open window's jobs that lie in the future to `now`: another clock wrote them,
-/// the command line's or the one before it was set back. What ended has ended by now.
+/// Sets ends of the open window's jobs that lie in the future to `now`: another clock wrote them (the command
+/// line's, or ours before it was set back). A job that has ended, ended by now.
 pub async fn end_by_now(connection: &mut Tx, account: &AccountId, now: Millis) -> Result<(), StoreError> {
     sql::query(
         "update jobs set finished_at = $2
@@ -107,7 +106,7 @@ pub async fn end_by_now(connection: &mut Tx, account: &AccountId, now: Millis) -
     Ok(())
 }
 
-/// What each job of a window may have cost.
+/// The possible cost of each job of a window.
 pub async fn charges_of_window(
     connection: &mut Tx,
     window_id: i64,
@@ -166,7 +165,7 @@ pub async fn close_window(
     exactly_one(result, "the settlement window")
 }
 
-/// Removes a window without jobs that were charged or may have been: nothing to settle. One that a
+/// Removes a window in which no job was or may have been charged: there is nothing to settle. A window that a
 /// submission has joined since it was read stays.
 pub async fn discard_window(connection: &mut Tx, window_id: i64) -> Result<(), StoreError> {
     sql::query(
@@ -179,13 +178,13 @@ pub async fn discard_window(connection: &mut Tx, window_id: i64) -> Result<(), S
     Ok(())
 }
 
-/// Credits that the account's other jobs may have been charged since the balance that a submission at
-/// `since` started from: at least and at most. Jobs that overlap share a window, so only those of the job's
-/// own window are looked at.
+/// Credits that the account's other jobs may have been charged since the balance before a submission at
+/// `since`: at least and at most. Jobs that overlap share a window, so only jobs of the same window are
+/// counted.
 ///
-/// A charge that was booked only when it was proven may have been made before that balance was read. It
-/// counts for the most and not for the least, since a charge of others too many hides one of ours.
-/// What [`crate::store::credits::ledger::opening_balance`] took off already does not count at all.
+/// A charge that was booked later, when it was proven, may have happened before that balance was read. It
+/// counts for the most but not for the least, since counting too much for others would hide a charge of ours.
+/// What [`crate::store::credits::ledger::opening_balance`] has already taken off does not count at all.
 pub async fn charged_by_others(
     connection: &mut Tx,
     account: &AccountId,

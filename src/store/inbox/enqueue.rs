@@ -2,7 +2,7 @@
 
 use crate::store::{Store, StoreError, sql};
 
-/// A row to be written by `unlockd enqueue`, `adopt` and `demo`.
+/// A row that `unlockd enqueue`, `adopt` or `demo` writes.
 #[derive(Clone, Debug, Default)]
 pub struct Enqueue {
     pub account: String,
@@ -19,7 +19,7 @@ pub struct Enqueue {
     pub approved: bool,
 }
 
-/// Writes an inbox row; `None` when its dedupe key is there already.
+/// Writes an inbox row; `None` if its dedupe key exists already.
 pub async fn insert(store: &Store, row: Enqueue) -> Result<Option<i64>, StoreError> {
     store.write_inbox(move |connection| {
             Box::pin(async move {

@@ -17,7 +17,7 @@ use crate::domain::request::RawRow;
 use crate::domain::request_state::{self, Event, State};
 use crate::store::inbox::overrides::by_worker;
 
-/// A new row, read as bytes: any program may have written anything.
+/// A new row, read as bytes: any program may have written anything into it.
 #[derive(Clone, Debug, FromRow)]
 pub struct InboxRow {
     pub id: i64,
@@ -27,7 +27,7 @@ pub struct InboxRow {
     personnel_ids: Option<Vec<u8>>,
     task_id: Option<Vec<u8>>,
     query: Option<Vec<u8>>,
-    /// At most one character more than a row may have.
+    /// Cut off one character above the allowed length.
     reference: Option<Vec<u8>>,
     dedupe_key: Option<Vec<u8>>,
     pub max_pages: i64,
@@ -86,8 +86,8 @@ macro_rules! select_rows {
     };
 }
 
-/// New rows in the order of their ids: at most `limit`, and no more than about `bytes` of content
-/// (but always one).
+/// New rows in the order of their ids: at most `limit`, and not more than about `bytes` of content (but at
+/// least one row).
 pub async fn new_rows(store: &Store, limit: u32, bytes: usize) -> Result<Vec<InboxRow>, StoreError> {
     use futures_util::TryStreamExt;
     let mut stream = sql::query_as::<InboxRow>(select_rows!("where status = 'new' order by id limit $1"))
@@ -120,8 +120,8 @@ pub async fn status(store: &Store, id: i64) -> Result<Option<String>, StoreError
         .await?)
 }
 
-/// Rows that the inbox shows as taken and not finished, but whose request is not here: the state
-/// was restored from a backup that is older than the inbox.
+/// Rows that the inbox shows as taken and not finished, but whose request does not exist: the state was
+/// restored from a backup that is older than the inbox.
 pub async fn forgotten_rows(store: &Store) -> Result<Vec<InboxRow>, StoreError> {
     let ids: Vec<i64> =
         sql::query_scalar("select id from inbox where status in ('accepted', 'awaiting_approval')")
@@ -143,7 +143,7 @@ pub async fn rows(store: &Store, ids: &[i64]) -> Result<Vec<InboxRow>, StoreErro
         .await?)
 }
 
-/// What the inbox does not show yet of a request.
+/// The news of a request that the inbox does not show yet.
 #[derive(Debug, FromRow)]
 pub struct Behind {
     pub id: i64,
@@ -153,8 +153,7 @@ pub struct Behind {
     finished_at: Option<i64>,
 }
 
-/// Brings the inbox up to date with up to `limit` requests whose status it does not show yet;
-/// returns how many there were.
+/// Brings the inbox up to date for up to `limit` requests; returns how many there were.
 pub async fn catch_up(store: &Store, limit: u32) -> Result<usize, StoreError> {
     let behind = behind(store, limit).await?;
     if !behind.is_empty() {
@@ -174,8 +173,8 @@ pub async fn behind(store: &Store, limit: u32) -> Result<Vec<Behind>, StoreError
     .await?)
 }
 
-/// Shows them in the inbox, and marks each as behind or not by what it is by now: it may have changed
-/// since it was read, and another process may have shown that change before this one is shown.
+/// Writes their news into the inbox. Afterwards each is marked as behind or not by its present state: it may
+/// have changed since it was read, and another process may already have shown that change.
 pub async fn bring_up(store: &Store, behind: &[Behind]) -> Result<(), StoreError> {
     let rows: Vec<_> = behind
         .iter()
@@ -207,8 +206,8 @@ pub async fn bring_up(store: &Store, behind: &[Behind]) -> Result<(), StoreError
         .await
 }
 
-/// An approval covers the quote that the row showed, so that one which has grown shows as not approved.
-/// A rejected row gives its dedupe key back: what was wrong is put right, and comes again under the same key.
+/// An approval covers only the quote that the row showed, so a row with a higher quote becomes not approved.
+/// A rejected row frees its dedupe key, so that a corrected row can use the same key.
 async fn show(connection: &mut Tx, rows: String) -> Result<(), StoreError> {
     by_worker(&mut *connection, true).await?;
     sql::query(
@@ -228,7 +227,7 @@ async fn show(connection: &mut Tx, rows: String) -> Result<(), StoreError> {
     by_worker(connection, false).await
 }
 
-/// Rejects a row that cannot become a request, because its id belongs to another one.
+/// Rejects a row that cannot become a request, because another request has its id.
 pub async fn reject(store: &Store, id: i64, reason: String, now: Millis) -> Result<(), StoreError> {
     let rejected = request_state::next(State::New, Event::Refused)?;
     store

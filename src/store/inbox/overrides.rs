@@ -7,17 +7,17 @@
 use crate::store::{Store, StoreError, Tx, sql};
 use sqlx::FromRow;
 
-/// A row that another program has written, as it is now.
+/// A row that another program has changed, with its present values.
 #[derive(Clone, Debug, FromRow)]
 pub struct Written {
     pub id: i64,
-    /// Its status before; `new` also for one that was inserted with another.
+    /// Its status before the change; `new` also for a row that was inserted with another status.
     pub was: String,
     times: i64,
-    /// `None`: the row is gone.
+    /// `None`: the row was deleted.
     pub status: Option<String>,
     pub approved: Option<i64>,
-    /// The quote that it shows.
+    /// The quote that the row shows.
     pub quoted_credits: Option<i64>,
 }
 
@@ -26,13 +26,13 @@ impl Written {
         self.status.as_deref() == Some(status)
     }
 
-    /// Whether it was new until somebody gave it another status.
+    /// Whether another program gave a new row a status.
     pub fn was_given_a_status(&self) -> bool {
         self.was == "new" && self.status.is_some() && !self.says("new")
     }
 }
 
-/// Rows that others have written since they were looked at, at most `limit`.
+/// Rows that other programs have changed and that were not processed yet, at most `limit`.
 pub async fn by_others(store: &Store, limit: u32) -> Result<Vec<Written>, StoreError> {
     Ok(sql::query_as(
         "select w.id, w.was, w.times, i.status, i.approved, i.quoted_credits
@@ -43,7 +43,7 @@ pub async fn by_others(store: &Store, limit: u32) -> Result<Vec<Written>, StoreE
     .await?)
 }
 
-/// Forgets what was looked at, but for a row that was written once more since.
+/// Forgets rows that were processed, except a row that was changed again meanwhile.
 pub async fn looked_at(store: &Store, written: &[Written]) -> Result<(), StoreError> {
     let rows: Vec<_> = written.iter().map(|row| serde_json::json!([row.id, row.times])).collect();
     let rows = serde_json::json!(rows).to_string();
@@ -62,7 +62,7 @@ pub async fn looked_at(store: &Store, written: &[Written]) -> Result<(), StoreEr
         .await
 }
 
-/// Whether what this transaction writes into the inbox is the worker's own, which nobody has to look at.
+/// Says whether this transaction's writes to the inbox are the worker's own, which need no processing.
 pub(in crate::store) async fn by_worker(connection: &mut Tx, is_writing: bool) -> Result<(), StoreError> {
     sql::query("update inbox_worker set is_writing = $1").bind(is_writing).execute(connection).await?;
     Ok(())

@@ -78,7 +78,7 @@ fn state(row: &Row) -> Option<State> {
     })
 }
 
-/// Why a profile is read, by the word in `items.state_reason`.
+/// Why a profile is read, from the word in `items.state_reason`.
 pub(in crate::store) fn why(word: &str) -> Option<Why> {
     Why::ALL.into_iter().find(|why| why.as_str() == word)
 }

@@ -1,8 +1,8 @@
-//! The `items` table: one row for each distinct contact of a request; and `contact_values`, where the
-//! emails and phones are (see [`crate::store::sqlite::erase`]).
+//! The `items` table: one row for each distinct contact of a request. The emails and phones are in
+//! `contact_values` (see [`crate::store::sqlite::erase`]).
 //!
-//! Statements work on sets, passed as JSON, since one call for each row would be slow. `item_row` reads a row's
-//! state, and `moves` writes what it becomes. Items that wait for a job are in [`waiting`], those whose
+//! Statements work on sets, passed as JSON, since one call for each row would be slow. `item_row` reads a
+//! row's state, and `moves` writes its next state. Items that wait for a job are in [`waiting`], those whose
 //! profile is read in [`reading`].
 
 pub(in crate::store) mod item_row;
@@ -26,8 +26,8 @@ pub(in crate::store) fn json_ids(ids: &[PersonnelId]) -> String {
     json!(ids).to_string()
 }
 
-/// Records the outcomes of a job's contacts. An outcome that says nothing about other events
-/// settles only items of the job's own event; the others wait for a batch of their own.
+/// Records the outcomes of a job's contacts. An outcome that is valid only for this event settles only items
+/// of the job's own event; the other items wait for a batch of their own.
 pub async fn finish(
     connection: &mut Tx,
     job_id: JobId,
@@ -62,7 +62,7 @@ pub async fn finish(
     save(connection, &moved, now).await
 }
 
-/// Keeps the emails or phones of items; each row is the item's id and its value.
+/// Stores the emails or phones of items; each row is the item's id and its value.
 async fn keep_values(
     connection: &mut Tx,
     values: &[serde_json::Value],
@@ -82,8 +82,8 @@ async fn keep_values(
     Ok(())
 }
 
-/// Records one outcome for all contacts that were to be bought by a job. Those whose profile is read
-/// are unlocked already, whatever became of it.
+/// Records one outcome for all contacts that a job was to buy. Contacts whose profile is read are already
+/// unlocked, so they are not changed.
 pub async fn finish_all(
     connection: &mut Tx,
     job_id: JobId,
@@ -141,7 +141,7 @@ pub async fn adopting_request(
     Ok(id.map(RequestId))
 }
 
-/// What the task of a job has brought so far: how many contacts for each outcome, in the order of
+/// The results of a job's task so far: the number of contacts for each outcome, in the order of
 /// [`Outcome::NAMES`].
 pub async fn brought_by_task(
     connection: &mut Tx,
@@ -162,7 +162,7 @@ pub async fn brought_by_task(
     Ok(Outcome::NAMES.into_iter().filter_map(count).collect())
 }
 
-/// Lets the contacts of an expired job that are open still wait for its task again.
+/// Makes the open contacts of an expired job wait for its task again.
 pub async fn revive_expired(connection: &mut Tx, job_id: JobId, now: Millis) -> Result<(), StoreError> {
     let rows = sql::query_as(select_items!(
         "where job_id = $1 and state = 'done' and outcome in ('expired', 'unresolved')"

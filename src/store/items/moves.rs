@@ -12,7 +12,7 @@ use crate::store::error::exactly;
 use crate::store::items::item_row::Item;
 use crate::store::{StoreError, Tx, sql};
 
-/// An item that moves, with what came with its outcome.
+/// An item that changes, with the values that came with its outcome.
 pub(in crate::store) struct Moved {
     id: i64,
     from: State,
@@ -67,7 +67,8 @@ impl Moved {
     }
 }
 
-/// Writes what items became. A row that is not as it was read is an error, and nothing is written.
+/// Writes the new states of items. If a row has changed since it was read, this is an error and nothing is
+/// written.
 pub(in crate::store) async fn save(
     connection: &mut Tx,
     moved: &[Moved],
@@ -97,7 +98,7 @@ pub(in crate::store) async fn save(
     exactly(result, moved.len(), "the item")
 }
 
-/// The same event happens to all of these items.
+/// Applies the same event to all of these items.
 pub(in crate::store) async fn move_all(
     connection: &mut Tx,
     items: &[Item],

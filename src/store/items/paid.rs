@@ -5,8 +5,8 @@ use crate::store::{Reads, StoreError, sql};
 use crate::domain::{AccountId, Action, JobId, Millis, PersonnelId};
 use crate::store::items::json_ids;
 
-/// Whether a job has a contact that was paid for before, or may have been: its value was erased, or it was in
-/// a job that was charged or was never answered, this one's own lost submissions among them.
+/// Whether a job has a contact that was, or may have been, paid for before: its value was erased, or it was
+/// in a job that was charged or never answered (the job's own lost submissions included).
 pub async fn paid_before(readers: &Reads, job_id: JobId) -> Result<bool, StoreError> {
     Ok(sql::query_scalar(
         "select exists (select 1 from items i join items had
@@ -21,7 +21,7 @@ pub async fn paid_before(readers: &Reads, job_id: JobId) -> Result<bool, StoreEr
     .await?)
 }
 
-/// Whether another job than this one was charged for a contact, or may have been, or brought its value.
+/// Whether another job was charged for a contact, may have been charged, or delivered its value.
 pub async fn by_another_job(
     readers: &Reads,
     (account, action): (&AccountId, Action),
@@ -44,8 +44,8 @@ pub async fn by_another_job(
     .await?)
 }
 
-/// Of these contacts, those for which a job was charged that ended after `since` and brought no value: its
-/// charge, and what it unlocked, may show late.
+/// Of these contacts, those in a charged job that ended after `since` and delivered no value for them: the
+/// charge, and the unlocked value, may show late.
 pub async fn paid_in_vain(
     readers: &Reads,
     account: &AccountId,
@@ -72,12 +72,11 @@ pub async fn paid_in_vain(
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Known {
     pub personnel_id: String,
-    /// On its way, and not delivered yet.
+    /// It is being bought, and not delivered yet.
     pub in_flight: bool,
 }
 
-/// The contacts, of those given, that need not be bought: delivered and still stored, or on their
-/// way.
+/// The given contacts that need not be bought: delivered and still stored, or being bought.
 pub async fn had_or_in_flight(
     readers: &Reads,
     account: &AccountId,

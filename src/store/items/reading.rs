@@ -19,11 +19,11 @@ pub struct ToRead {
     pub job_id: JobId,
     pub reads: u32,
     pub why: Why,
-    /// Since when that holds; see [`crate::domain::item::next`].
+    /// The start of the present wait; see [`crate::domain::item::next`].
     pub since: Millis,
 }
 
-/// Moves contacts of a job to reading, each for its reason: their value is in the profile, or will be.
+/// Moves contacts of a job to reading, each with its reason: their value is in the profile, or soon will be.
 pub async fn to_reading(
     connection: &mut Tx,
     job_id: JobId,
@@ -85,7 +85,7 @@ pub async fn send_after_all(
     move_all(connection, &waiting, Event::StayedLocked { at: now }, now).await
 }
 
-/// Puts off the reading of a contact's profile; `was_read`: it was read, and said nothing yet.
+/// Sets the next read of a contact's profile; `was_read`: it was read, and gave no answer yet.
 pub async fn read_again(
     connection: &mut Tx,
     job_id: JobId,
@@ -97,7 +97,7 @@ pub async fn read_again(
     move_all(connection, &waiting, Event::NotYet { read_at, was_read }, now).await
 }
 
-/// Contacts whose profile is due, oldest first; each once, however many items wait for it.
+/// Contacts whose profile is due, oldest first; each once, even if many items wait for it.
 pub async fn due_reads(
     readers: &Reads,
     account: &AccountId,

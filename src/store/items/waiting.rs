@@ -1,7 +1,7 @@
 //! Items that wait, and their next step: a stored value serves them, a running job is joined, and the rest
 //! goes into a new job.
 //!
-//! Two items with the same contact, account and action share a job as soon as one of them is in one, so a
+//! Two items with the same contact, account and action share a job as soon as one of them is in a job, so a
 //! contact is never sent twice; later requests for it join that job.
 
 use std::collections::{BTreeSet, HashMap};
@@ -16,7 +16,7 @@ use crate::store::items::item_row::{Item, items, select_items};
 use crate::store::items::json_ids;
 use crate::store::items::moves::{Moved, move_all, save};
 
-/// What a batch is made of: items that may travel in one call.
+/// The common values of a batch: items with the same ones may go into one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     pub action: Action,
@@ -27,12 +27,12 @@ pub struct Group {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
     pub action: Action,
-    /// Ids of the oldest and of the newest.
+    /// Ids of the oldest and the newest item.
     pub oldest: i64,
     pub newest: i64,
 }
 
-/// The actions that items wait for. Found by index, however many items wait.
+/// The actions that items wait for. The query uses an index, so the number of items does not matter.
 pub async fn kinds(readers: &Reads, account: &AccountId) -> Result<Vec<Kind>, StoreError> {
     let rows: Vec<(String, Option<i64>, Option<i64>)> = sql::query_as(
         "select asked.value,
@@ -58,7 +58,7 @@ pub async fn any(readers: &Reads, account: &AccountId) -> Result<bool, StoreErro
         .await?)
 }
 
-/// Whether items wait that may travel in one call with this action and event.
+/// Whether items wait that may go into one call with this action and event.
 pub async fn has_company(
     readers: &Reads,
     account: &AccountId,
@@ -92,7 +92,7 @@ pub async fn oldest_group(
     Ok(event_id.map(|event_id| Group { action, event_id: event_id.map(EventId::trusted) }))
 }
 
-/// Waiting contacts of an action above an item's id, oldest first, and the id of the last of them.
+/// Waiting contacts of an action above an item's id, oldest first, and the id of the last one.
 pub async fn contacts_above(
     readers: &Reads,
     account: &AccountId,
@@ -115,8 +115,7 @@ pub async fn contacts_above(
     Ok(last.map(|last| (contacts, last)))
 }
 
-/// Contacts of a group that wait, oldest first, at most `limit` rows (repeats across requests
-/// among them).
+/// Waiting contacts of a group, oldest first, at most `limit` rows (repeats across requests included).
 pub async fn waiting_contacts(
     connection: &mut Tx,
     account: &AccountId,
@@ -136,8 +135,7 @@ pub async fn waiting_contacts(
     Ok(ids.into_iter().map(PersonnelId::trusted).collect())
 }
 
-/// Settles waiting items whose value this database already has. Returns the requests they belong
-/// to, as JSON.
+/// Settles waiting items whose value is already in this database. Returns their requests, as JSON.
 pub async fn serve_from_store(
     connection: &mut Tx,
     account: &AccountId,
@@ -181,7 +179,7 @@ pub async fn serve_from_store(
     Ok(json!(requests).to_string())
 }
 
-/// Lets waiting items join what is already on its way for the same contact; returns how many.
+/// Lets waiting items join the running job of the same contact; returns how many.
 pub async fn join_in_flight(
     connection: &mut Tx,
     account: &AccountId,
@@ -199,7 +197,7 @@ pub async fn join_in_flight(
     .fetch_all(&mut *connection)
     .await?;
     let mut flying = items(rows)?;
-    // The one that asked first says where the contact is.
+    // The request that asked first decides.
     flying.sort_by_key(|item| std::cmp::Reverse(item.id));
     let known: Vec<PersonnelId> = flying.iter().map(|item| item.personnel_id.clone()).collect();
     let in_flight: HashMap<PersonnelId, State> =
@@ -213,7 +211,7 @@ pub async fn join_in_flight(
     Ok(moved.len())
 }
 
-/// Puts waiting items of these contacts into a job, whatever event they were asked for with.
+/// Puts waiting items of these contacts into a job, for any event they were asked for with.
 pub async fn assign(
     connection: &mut Tx,
     account: &AccountId,
@@ -226,7 +224,7 @@ pub async fn assign(
     move_all(connection, &waiting, Event::Batched { job_id }, now).await
 }
 
-/// The waiting items of these contacts, whatever event they were asked for with.
+/// The waiting items of these contacts, for any event they were asked for with.
 async fn waiting(
     connection: &mut Tx,
     account: &AccountId,

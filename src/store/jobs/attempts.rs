@@ -5,7 +5,7 @@ use crate::store::{On, Reads, StoreError, Tx, sql};
 use crate::domain::{Credits, JobId, Millis};
 use crate::store::error::exactly_one;
 
-/// The intent to send, as it is written before the POST.
+/// The intent to send, written before the POST.
 #[derive(Clone, Debug)]
 pub struct Attempt {
     pub request_id: String,
@@ -78,7 +78,7 @@ pub async fn unanswered(executor: impl Into<On<'_>>, job_id: JobId) -> Result<u3
         .await?)
 }
 
-/// The most that a submission of a job which was never answered may have cost; 0: all were answered.
+/// The highest possible cost of a submission of the job that was never answered; 0: all were answered.
 pub async fn unanswered_cost(connection: &mut Tx, job_id: JobId) -> Result<Credits, StoreError> {
     let cost: i64 = sql::query_scalar(
         "select coalesce(max(cost), 0) from attempts where job_id = $1 and result = 'unknown'",

@@ -1,4 +1,4 @@
-//! Which jobs are next for a pass: to be polled, sent, released, looked up or resumed.
+//! The next jobs for a pass: to be polled, sent, released, checked or resumed.
 //!
 //! Each function reads the account's jobs in one state, in the order in which they are handled. Other code
 //! decides their next state and writes it with `jobs::save`.
@@ -38,8 +38,8 @@ pub async fn next_poll(readers: &Reads, account: &AccountId) -> Result<Option<Mi
     Ok(at.map(Millis))
 }
 
-/// The next queued job that waits for nothing: one that is due before one that waits to be tried again,
-/// one that was refused less often before the others, then the oldest.
+/// The next queued job that waits for nothing. First jobs that are due, then those that wait for a retry;
+/// among these, jobs that were refused less often first, then the oldest.
 pub async fn ready(
     on: impl Into<On<'_>>,
     account: &AccountId,
@@ -56,7 +56,7 @@ pub async fn ready(
     row.map(Job::try_from).transpose()
 }
 
-/// A queued job that every request has left, whatever it waited for.
+/// A queued job that all requests have left, even if it waits for something.
 pub async fn emptied(on: impl Into<On<'_>>, account: &AccountId) -> Result<Option<JobId>, StoreError> {
     let id: Option<i64> = sql::query_scalar(
         "select min(id) from jobs where state = 'queued' and account = $1 and contacts = 0",
@@ -78,7 +78,7 @@ pub async fn waiting_for_credits(on: impl Into<On<'_>>, account: &AccountId) -> 
     jobs(rows)
 }
 
-/// Lowers the balance at which parked jobs were refused to one that was read since.
+/// Lowers the balance at which parked jobs were refused to a balance that was read later.
 pub async fn lower_refused_at(tx: &mut Tx, account: &AccountId, balance: Credits) -> Result<(), StoreError> {
     sql::query(
         "update jobs set parked_balance = $2, version = version + 1
@@ -91,7 +91,7 @@ pub async fn lower_refused_at(tx: &mut Tx, account: &AccountId, balance: Credits
     Ok(())
 }
 
-/// The oldest job that waits for credits, or for another day's limit, and has room for items of its group.
+/// The oldest job that waits for credits or for another day's limit, and has room for items of its group.
 pub async fn waiting_with_room(
     tx: &mut Tx,
     account: &AccountId,
@@ -111,7 +111,7 @@ pub async fn waiting_with_room(
     row.map(Job::try_from).transpose()
 }
 
-/// In-doubt jobs that are still being looked at, by when they are due.
+/// In-doubt jobs that are still checked, by their due time.
 pub async fn in_doubt(readers: &Reads, account: &AccountId) -> Result<Vec<Job>, StoreError> {
     let rows = sql::query_as(select_jobs!(
         "where state = 'in_doubt' and account = $1 and state_reason = 'looking' order by due_at limit 64"
@@ -127,7 +127,7 @@ pub async fn submitting(readers: &Reads) -> Result<Vec<Job>, StoreError> {
     jobs(sql::query_as(select_jobs!("where state = 'submitting' order by id")).fetch_all(readers).await?)
 }
 
-/// Jobs that gave up on their task.
+/// Jobs that have given up on their task.
 pub async fn expired(executor: impl Into<On<'_>>, account: &AccountId) -> Result<Vec<Job>, StoreError> {
     let rows = sql::query_as(select_jobs!("where state = 'expired' and account = $1 order by id"))
         .bind(account.as_str())

@@ -1,9 +1,9 @@
-//! What the next step of an account's submissions rests on, read without the write lock. Each statement sees what was
-//! committed when it began; a step that was decided on what has changed since changes nothing (`Stale`), and nothing is
-//! bought that the intent's transaction does not allow.
+//! The facts for the next step of an account's submissions, read without the write lock. Each statement sees
+//! the commits before its own start. If the facts have changed since, the step changes nothing (`Stale`), and
+//! nothing is bought without the checks of the intent's transaction.
 //!
-//! Jobs that wait for the same thing, cost the same and were refused at the same balance are decided alike: the
-//! oldest is read for all of them. So every one counts, and what is read stays small however many there are.
+//! Parked jobs with the same reason, cost and balance at refusal are decided together: the oldest is read for
+//! all of them. So every job counts, and the facts stay small for any number of jobs.
 
 use sqlx::FromRow;
 
@@ -15,26 +15,26 @@ use crate::store::items::waiting::{self, Kind};
 use crate::store::jobs::{Job, due};
 use crate::store::{Reads, StoreError, sql};
 
-/// Everything that was read.
+/// All facts that were read.
 pub struct Facts {
     pub account: AccountRow,
     pub purse: Option<Purse>,
     pub has_opening: bool,
     pub emptied: Option<JobId>,
     pub ready: Option<Job>,
-    /// Items wait that may travel with `ready`.
+    /// Whether items wait that may go into one call with `ready`.
     pub has_company: bool,
     /// Contacts in queued jobs that wait for nothing, by action.
     pub claimed: Vec<(Action, u32)>,
     pub parked: Vec<Parked>,
     pub waiting: Vec<Kind>,
-    /// Prices as they were seen.
+    /// The last seen prices.
     pub prices: Vec<(Action, Credits)>,
-    /// Tasks that are polled, by age: see [`polled`].
+    /// Tasks being polled, by age: see [`polled`].
     pub polled: [u32; 3],
 }
 
-/// Queued jobs that wait for something and agree in all of this; `id` is the oldest.
+/// Parked jobs that have the same values in all of these columns; `id` is the oldest.
 pub struct Parked {
     pub id: JobId,
     pub waits_for: String,
@@ -45,7 +45,7 @@ pub struct Parked {
     pub due_at: Option<Millis>,
 }
 
-/// Reads everything.
+/// Reads all facts.
 pub async fn read(
     readers: &Reads,
     account: &AccountId,
@@ -119,14 +119,14 @@ async fn parked(readers: &Reads, account: &AccountId) -> Result<Vec<Parked>, Sto
     Ok(rows.into_iter().filter_map(known).collect())
 }
 
-/// From when on a task counts as older: so many polls, and one of these ages.
+/// When a task counts as older: after this many polls, at one of these ages.
 #[derive(Clone, Copy, Debug)]
 pub struct Older {
     pub polls: u32,
     pub ages_ms: [i64; 2],
 }
 
-/// How many tasks are polled: those that are not older, older than the first age, and older than the second.
+/// How many tasks are polled: younger than the first age, older than the first, and older than the second.
 pub async fn polled(
     readers: &Reads,
     account: &AccountId,

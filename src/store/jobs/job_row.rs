@@ -1,7 +1,7 @@
 //! A row of the `jobs` table → a [`Job`].
 //!
-//! The state's words and columns become the domain's [`State`]; a row that cannot be read as a job is
-//! an error that names the row.
+//! The state's words and columns become the domain's [`State`]; a row that cannot be read as a job is an
+//! error that names the row.
 
 use sqlx::FromRow;
 

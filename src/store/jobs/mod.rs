@@ -1,8 +1,8 @@
 //! The `jobs` table: a job, its contacts, and one guarded statement that writes a job back.
 //!
-//! [`Job`] is a row with its state as the domain's [`State`], which `job_row` reads; which of them are
-//! next for a pass is in [`crate::store::jobs::due`]. [`save`] writes every column that can change and expects the version
-//! that was read, so a decision made on an older row changes nothing.
+//! [`Job`] is a row with its state as the domain's [`State`], which `job_row` reads.
+//! [`crate::store::jobs::due`] finds the next jobs for a pass. [`save`] writes every column that can change
+//! and expects the version that was read, so a decision made on an older row changes nothing.
 
 pub mod attempts;
 pub mod due;
@@ -24,11 +24,11 @@ pub struct Job {
     pub action: Action,
     pub event_id: Option<EventId>,
     pub state: State,
-    /// The task's id, once known; stays when the task has ended.
+    /// The task's id, once known; it stays after the task has ended.
     pub task_id: Option<TaskId>,
     pub poll_count: u32,
     pub created_at: Millis,
-    /// When the API accepted it, or when it was sent while that is not known.
+    /// When the API accepted it; while that is not known, when it was sent.
     pub submitted_at: Option<Millis>,
     pub finished_at: Option<Millis>,
     pub version: i64,
@@ -42,19 +42,19 @@ pub struct Job {
     pub doubt_since: Option<Millis>,
     pub parked_balance: Option<Credits>,
     pub price: Option<Credits>,
-    /// What the cheapest of its contacts costs.
+    /// The price of its cheapest contact.
     pub lowest_price: Option<Credits>,
     pub cost: Option<Credits>,
     pub window_id: Option<i64>,
 }
 
 impl Job {
-    /// Moves the job by [`job::next`], and keeps the columns that follow from the state in step.
+    /// Changes the job by [`job::next`], and updates the columns that depend on the state.
     pub fn apply(&mut self, event: Event, now: Millis) -> Result<(), StoreError> {
         let state = job::next(&self.state, event)?;
         match &state {
             State::Submitting => self.submitted_at = Some(now),
-            // A task that an error named was not this job's.
+            // The task that an error named does not belong to this job.
             State::Queued { .. } => (self.submitted_at, self.task_id) = (None, None),
             State::InDoubt { doubt: Doubt::Looking } => self.doubt_since = Some(now),
             State::Polling { task_id, poll_count, .. } => {
@@ -68,14 +68,14 @@ impl Job {
         Ok(())
     }
 
-    /// A parked job that waits for nothing any more.
+    /// The job, no longer parked.
     pub fn released(mut self, now: Millis) -> Result<Job, StoreError> {
         self.apply(Event::Released, now)?;
         (self.due_at, self.parked_balance) = (None, None);
         Ok(self)
     }
 
-    /// What is bought of each contact; `None` for a direct action, which has no contacts.
+    /// The value that is bought for each contact; `None` for a direct action, which has no contacts.
     pub fn channel(&self) -> Option<Channel> {
         self.action.channel()
     }
@@ -88,7 +88,7 @@ pub async fn read(readers: &Reads, id: JobId) -> Result<Option<Job>, StoreError>
     row.map(Job::try_from).transpose()
 }
 
-/// The job that follows a task, if one does.
+/// The job that follows a task, if there is one.
 pub async fn following(
     readers: &Reads,
     account: &AccountId,
@@ -105,7 +105,7 @@ pub async fn following(
     Ok(id.map(JobId))
 }
 
-/// Whether another job has this task already.
+/// Whether another job already has this task.
 pub async fn is_of_another(readers: &Reads, job: &Job, task_id: &TaskId) -> Result<bool, StoreError> {
     Ok(sql::query_scalar(
         "select exists (select 1 from jobs where task_id = $1 and account = $2 and action = $3 and id <> $4)",
@@ -140,7 +140,7 @@ pub async fn insert_queued(
     row.try_into()
 }
 
-/// Writes a job that follows a task which something else created.
+/// Writes a job for a task that another program created.
 pub async fn insert_adopted(
     connection: &mut Tx,
     (account, event_id): (&AccountId, Option<&EventId>),
@@ -205,12 +205,12 @@ pub async fn save(connection: &mut Tx, job: &Job) -> Result<(), StoreError> {
     exactly_one(result, "the job")
 }
 
-/// The version of a job's row inside a transaction that has changed it.
+/// The version of a job's row, inside a transaction that has changed it.
 pub async fn version(connection: &mut Tx, id: JobId) -> Result<i64, StoreError> {
     Ok(sql::query_scalar("select version from jobs where id = $1").bind(id.0).fetch_one(connection).await?)
 }
 
-/// The distinct contacts of a job that are still to be settled, in a stable order.
+/// The distinct contacts of a job that are not settled yet, in a stable order.
 pub async fn contacts(readers: &Reads, id: JobId) -> Result<Vec<PersonnelId>, StoreError> {
     let ids: Vec<String> = sql::query_scalar(
         "select personnel_id from items where job_id = $1 and state = 'assigned' group by personnel_id order by min(id)",
@@ -221,7 +221,7 @@ pub async fn contacts(readers: &Reads, id: JobId) -> Result<Vec<PersonnelId>, St
     Ok(ids.into_iter().map(PersonnelId::trusted).collect())
 }
 
-/// The distinct contacts of a job that its task is to bring, or has brought already.
+/// The distinct contacts of a job that its task will deliver, or has delivered already.
 pub async fn contacts_of_task(readers: &Reads, id: JobId) -> Result<Vec<PersonnelId>, StoreError> {
     let ids: Vec<String> = sql::query_scalar(
         "select distinct personnel_id from items
@@ -233,7 +233,7 @@ pub async fn contacts_of_task(readers: &Reads, id: JobId) -> Result<Vec<Personne
     Ok(ids.into_iter().map(PersonnelId::trusted).collect())
 }
 
-/// The contacts of a job whose profile was seen locked since `since`: no precheck need ask again.
+/// The contacts of a job whose profile was read as locked after `since`: they need no precheck.
 pub async fn checked_contacts(
     readers: &Reads,
     id: JobId,
@@ -250,7 +250,7 @@ pub async fn checked_contacts(
     Ok(ids.into_iter().map(PersonnelId::trusted).collect())
 }
 
-/// Whether exactly these contacts are in a job, inside the transaction that commits to send them.
+/// Whether exactly these contacts are in a job, inside the transaction that commits the intent.
 pub async fn holds_exactly(
     connection: &mut Tx,
     id: JobId,

@@ -8,7 +8,7 @@ use crate::store::credits::ledger;
 use crate::store::report::Time;
 use crate::store::{Store, StoreError, accounts, sql};
 
-/// The limits of the configuration that an account's figures depend on.
+/// The configured limits that an account's figures depend on.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub per_minute: u32,
@@ -16,34 +16,34 @@ pub struct Limits {
     pub daily_limit: Option<Credits>,
 }
 
-/// An account at one moment. Credits throughout.
+/// An account at one moment. All amounts are credits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Account {
     pub account: String,
     /// The last balance read; `None`: none was read yet.
     pub balance: Option<i64>,
     pub balance_at: Option<Time>,
-    /// Set aside for submissions without an answer.
+    /// Held for submissions without an answer.
     pub held: i64,
-    /// Free to spend: what of the balance is neither charged since, nor held, nor kept.
+    /// Free to spend: the balance without later charges, holds and the configured minimum.
     pub free: Option<i64>,
-    /// Booked as charged in this UTC day.
+    /// Charged in this UTC day.
     pub spent_today: i64,
     pub daily_limit: Option<i64>,
-    /// Perhaps spent: what submissions in doubt may have cost.
+    /// Possibly spent: the cost of submissions in doubt.
     pub in_doubt: i64,
-    /// Calls of the current window that are gone, and how many there are.
+    /// Calls used in the current window, and calls allowed in it.
     pub rate_used: u32,
     pub rate_limit: u32,
-    /// No call before this moment: the API asked to wait.
+    /// No call before this time: the API asked to wait.
     pub blocked_until: Option<Time>,
     pub paused_at: Option<Time>,
-    /// It is paused since the database is an older copy, and not because a person said so.
+    /// Paused because the database is an older copy, not by a person.
     pub paused_by_restore: bool,
-    /// The fingerprint of a key that the API refused, and since when.
+    /// The fingerprint of a key that the API refused, and when.
     pub refused_key: Option<String>,
     pub key_refused_at: Option<Time>,
-    /// What its items wait for that are in no job, as a queued job says it, and since when.
+    /// Why its items that are in no job wait (the same words as for a queued job), and since when.
     pub waits_for: Option<String>,
     pub waits_since: Option<Time>,
     /// Expired jobs: a resume polls them again.

@@ -33,7 +33,7 @@ pub struct ActionResult {
     pub query: Option<String>,
     pub outcome: String,
     pub credits_used: Option<i64>,
-    /// As it came, not as text inside of text.
+    /// JSON, not a text that contains JSON.
     pub result: Option<Box<RawValue>>,
     pub resolved_at: Option<String>,
 }
@@ -49,14 +49,14 @@ impl From<Row> for ActionResult {
             query: row.query,
             outcome: row.outcome,
             credits_used: row.credits_used,
-            // The view holds JSON or nothing.
+            // The column holds JSON or null.
             result: row.result.and_then(|text| RawValue::from_string(text).ok()),
             resolved_at: row.resolved_at,
         }
     }
 }
 
-/// What a request of a direct action brought; `None` for one that asks for contacts.
+/// The result of a direct action's request; `None` for a request for contacts.
 pub async fn read(store: &Store, request_id: i64) -> Result<Option<ActionResult>, StoreError> {
     let row: Option<Row> = sql::query_as(
         "select request_id, reference, account, action, event_id, query, outcome, credits_used, result, resolved_at
@@ -68,22 +68,22 @@ pub async fn read(store: &Store, request_id: i64) -> Result<Option<ActionResult>
     Ok(row.map(ActionResult::from))
 }
 
-/// What a direct action brought, without the results themselves: however many there are, this is small.
+/// The result of a direct action without the found items: small, however many there are.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Summary {
     pub outcome: String,
     pub credits_used: Option<i64>,
-    /// Of a search.
+    /// Results of a search.
     pub found: Option<i64>,
-    /// Of an event, as the vendor calls it.
+    /// The event's name at the vendor.
     pub event_name: Option<String>,
-    /// Of an event: `full` when its whole list is open.
+    /// Access to the event: `full` if its whole list is open.
     pub access_mode: Option<String>,
-    /// Of an event: the people that its list shows.
+    /// People that the event's list shows.
     pub people: Option<i64>,
 }
 
-/// Sums up what a request of a direct action brought; `None` for one that asks for contacts.
+/// Sums up the result of a direct action's request; `None` for a request for contacts.
 pub async fn summary(store: &Store, request_id: i64) -> Result<Option<Summary>, StoreError> {
     Ok(sql::query_as(pairs::SUM_UP_RESULT).bind(request_id).fetch_optional(store.readers()).await?)
 }

@@ -1,6 +1,6 @@
 //! Results in pages: delivered values, and the outcomes of the other contacts.
 //!
-//! A page is one short read, so that an export of millions neither fills the memory nor keeps the
+//! A page is one short read, so an export of millions of rows neither fills the memory nor stops the
 //! write-ahead log from being folded back.
 
 use serde::Serialize;
@@ -41,11 +41,11 @@ pub struct Wanted {
     pub outcomes: Option<String>,
 }
 
-/// Items that one read looks at when neither a request nor a person is named: however few of them are wanted, it
-/// stays short.
+/// Items that one read examines if neither a request nor a person is named: the read stays short even if few
+/// of them match.
 const IDS_AT_ONCE: i64 = 20_000;
 
-// The columns of the view, and the key to go on from.
+// The columns of the view, and the key where the next page starts.
 macro_rules! select_contacts {
     ($rest:literal) => {
         concat!(

@@ -1,4 +1,4 @@
-//! Jobs as people read them, with what was sent and what it cost.
+//! Jobs as people read them, with the submissions and the cost.
 
 use serde::Serialize;
 use sqlx::FromRow;
@@ -8,7 +8,7 @@ use crate::store::report::requests::Entry;
 use crate::store::report::{OutcomeCount, Time};
 use crate::store::{Store, StoreError, sql};
 
-/// A job. Never its contacts.
+/// A job, without its contacts.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize)]
 pub struct Job {
     pub id: i64,
@@ -44,9 +44,9 @@ macro_rules! select_jobs {
     };
 }
 
-/// The newest jobs, newest first; `state` keeps those that are in it.
+/// The newest jobs, newest first; with `state`, only those in that state.
 pub async fn list(store: &Store, state: Option<&str>, limit: u32) -> Result<Vec<Job>, StoreError> {
-    // Open ones and ended ones have each an index.
+    // Open jobs and ended jobs each have an index.
     let newest = match state {
         None => sql::query_as(select_jobs!("order by id desc limit $1")),
         Some(state) => sql::query_as(select_jobs!(
@@ -62,7 +62,7 @@ pub async fn list(store: &Store, state: Option<&str>, limit: u32) -> Result<Vec<
     Ok(newest.bind(limit).fetch_all(store.readers()).await?)
 }
 
-/// A job that is not finished, with how far its contacts are.
+/// An unfinished job, with the progress of its contacts.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize)]
 pub struct OpenJob {
     #[sqlx(flatten)]
@@ -85,9 +85,9 @@ macro_rules! select_open_jobs {
     };
 }
 
-/// Jobs that are not finished, oldest first; those that wait for a person's decision before all.
+/// Unfinished jobs, oldest first; those that wait for a person's decision come first.
 pub async fn open(store: &Store, limit: u32) -> Result<Vec<OpenJob>, StoreError> {
-    // One select for each state: every one has an index of its own.
+    // One select for each state: each has its own index.
     Ok(sql::query_as(select_open_jobs!(
         "where id in (select id from jobs where state = 'in_doubt' union all
                       select id from jobs where state = 'submitting' union all
@@ -111,7 +111,7 @@ pub async fn open_of_request(store: &Store, request_id: i64) -> Result<Vec<OpenJ
     .await?)
 }
 
-/// The tasks that are polled for longest, at most three.
+/// The tasks that have been polled longest, at most three.
 pub async fn longest_polled(store: &Store, account: &AccountId) -> Result<Vec<Job>, StoreError> {
     Ok(sql::query_as(select_jobs!("where state = 'polling' and account = $1 order by submitted_at limit 3"))
         .bind(account.as_str())
@@ -177,7 +177,7 @@ pub struct LedgerLine {
     pub credits: i64,
 }
 
-/// What was held, released and charged for a job.
+/// The credits held, released and charged for a job.
 pub async fn ledger(store: &Store, id: i64) -> Result<Vec<LedgerLine>, StoreError> {
     Ok(sql::query_as("select at, entry, credits from ledger where job_id = $1 order by id")
         .bind(id)
@@ -185,7 +185,7 @@ pub async fn ledger(store: &Store, id: i64) -> Result<Vec<LedgerLine>, StoreErro
         .await?)
 }
 
-/// How many distinct contacts of a job have which outcome.
+/// The number of distinct contacts of a job, by outcome.
 pub async fn outcomes(store: &Store, id: i64) -> Result<Vec<OutcomeCount>, StoreError> {
     Ok(sql::query_as(
         "select outcome, source, count(distinct personnel_id) as contacts from items where job_id = $1

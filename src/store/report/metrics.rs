@@ -1,8 +1,7 @@
-//! What a scrape of `/metrics` reads: counts, credits and moments, and never an id or a value.
+//! The data for `/metrics`: counts, credits and times, never an id or a value.
 //!
-//! Every statement is answered by a partial index over what is open, by the newest row of an account,
-//! or by the few rows of `figures`, which triggers keep. So a scrape costs the same however much has
-//! ended, and grows only with what waits.
+//! Every statement uses a partial index over open rows, the newest row of an account, or the few rows of
+//! `figures`, which triggers update. So the cost of a scrape depends only on open work, not on the history.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +12,7 @@ use crate::domain::{AccountId, Millis};
 use crate::store::credits::ledger;
 use crate::store::{Store, StoreError, disk, sql};
 
-/// A figure over all history.
+/// A figure over the whole history.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Figure {
     pub name: String,
@@ -22,12 +21,12 @@ pub struct Figure {
     pub value: i64,
 }
 
-/// All figures over all history: a few for each account.
+/// All figures over the whole history: a few for each account.
 pub async fn figures(store: &Store) -> Result<Vec<Figure>, StoreError> {
     Ok(sql::query_as("select name, account, label, value from figures").fetch_all(store.readers()).await?)
 }
 
-/// What waits, whatever the account.
+/// Waiting work of all accounts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromRow)]
 pub struct Waiting {
     pub inbox: i64,
@@ -38,7 +37,7 @@ pub struct Waiting {
     pub notifications_oldest: Option<i64>,
 }
 
-/// Counts what waits.
+/// Counts the waiting work.
 pub async fn waiting(store: &Store) -> Result<Waiting, StoreError> {
     let (inbox, inbox_oldest): (i64, Option<i64>) = sql::query_as(
         "select (select count(*) from inbox where status = 'new'),
@@ -58,7 +57,7 @@ pub async fn waiting(store: &Store) -> Result<Waiting, StoreError> {
     Ok(Waiting { inbox, inbox_oldest, approvals, requests_open, notifications, notifications_oldest })
 }
 
-/// What is open on one account.
+/// Open work of one account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromRow)]
 pub struct Open {
     /// Items that wait for a call.
@@ -73,7 +72,7 @@ pub struct Open {
     pub doubt_oldest: Option<i64>,
 }
 
-/// Counts what is open on one account.
+/// Counts the open work of one account.
 pub async fn open(store: &Store, account: &AccountId) -> Result<Open, StoreError> {
     Ok(sql::query_as(
         "select (select count(*) from items where state = 'waiting' and account = $1) as items_waiting,
@@ -91,13 +90,13 @@ pub async fn open(store: &Store, account: &AccountId) -> Result<Open, StoreError
     .await?)
 }
 
-/// What may be spent on an account, without the configured floor and limit. Reads only: a scrape must not
-/// wait for the writer, nor make anybody else wait.
+/// The credits free to spend on an account, without the configured floor and limit. Only reads: a scrape must
+/// not wait for the writer, nor delay others.
 pub async fn purse(store: &Store, account: &AccountId, now: Millis) -> Result<Option<Purse>, StoreError> {
     ledger::purse(store.readers(), account, now).await
 }
 
-/// Room, in bytes.
+/// Disk space, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Room {
     pub database: u64,
@@ -105,9 +104,9 @@ pub struct Room {
     pub free: u64,
 }
 
-/// How large the database and its write-ahead log are, and how much is free where they lie.
+/// The size of the database and its write-ahead log, and the free space on their disk.
 pub fn room(store: &Store) -> Result<Room, StoreError> {
-    // The log comes and goes.
+    // The log file may be missing at times.
     let size = |path: &Path| std::fs::metadata(path).map(|found| found.len()).unwrap_or(0);
     let mut log = store.path().as_os_str().to_owned();
     log.push("-wal");

@@ -1,5 +1,5 @@
-//! What people read: counts, lists and details. Nothing here decides anything, and nothing but
-//! [`export`] reads an email or a phone.
+//! Everything that people read: counts, lists and details. Nothing here decides, and only [`export`] reads
+//! emails or phones.
 
 pub mod accounts;
 pub mod direct;
@@ -18,7 +18,7 @@ use crate::domain::job::WaitReason;
 use crate::store::{Store, StoreError, sql};
 pub use time::Time;
 
-/// What is not finished, whatever the account.
+/// Unfinished work of all accounts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenWork {
     /// New rows of the inbox.
@@ -41,7 +41,7 @@ impl OpenWork {
     }
 }
 
-/// Counts what is not finished.
+/// Counts the unfinished work.
 pub async fn open_work(store: &Store) -> Result<OpenWork, StoreError> {
     let inbox: i64 = sql::query_scalar("select count(*) from inbox where status = 'new'")
         .fetch_one(&store.inbox_readers)
@@ -65,7 +65,7 @@ pub async fn open_work(store: &Store) -> Result<OpenWork, StoreError> {
     Ok(OpenWork { inbox, inbox_behind, open_requests, open_jobs, open_windows, awaiting_approval })
 }
 
-/// The accounts on which anything is not finished.
+/// The accounts with unfinished work.
 pub async fn accounts_at_work(store: &Store) -> Result<Vec<AccountId>, StoreError> {
     let names: Vec<String> = sql::query_scalar(
         "select account from requests where finished_at is null
@@ -78,18 +78,18 @@ pub async fn accounts_at_work(store: &Store) -> Result<Vec<AccountId>, StoreErro
     Ok(names.into_iter().map(AccountId::trusted).collect())
 }
 
-/// What is not finished on one account.
+/// Unfinished work of one account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountWork {
     pub paused: bool,
-    /// Not by a person, but since the database is an older copy.
+    /// Paused because the database is an older copy, not by a person.
     pub paused_by_restore: bool,
-    /// Running tasks, looks, profile reads and settlements: they go on by themselves.
+    /// Running tasks, checks, profile reads and settlements: they continue without a person.
     pub running: i64,
-    /// Items that are in no job, and what they wait for, if that is more than their turn.
+    /// Items that are in no job, and the reason why they wait, unless they only wait for their turn.
     pub waiting: i64,
     pub waits_for: Option<WaitReason>,
-    /// Queued jobs that wait for nothing but their turn, or for a key.
+    /// Queued jobs that wait only for their turn, or for a key.
     pub queued: i64,
     /// Queued jobs that wait for credits, with their reason.
     pub parked: Vec<(i64, String)>,
@@ -98,7 +98,7 @@ pub struct AccountWork {
 }
 
 impl AccountWork {
-    /// What is not sent, and in no parked job.
+    /// Items and jobs that are not sent and not in a parked job.
     pub fn to_send(&self) -> i64 {
         self.waiting + self.queued
     }
@@ -108,7 +108,7 @@ impl AccountWork {
     }
 }
 
-/// Counts what is not finished on one account.
+/// Counts the unfinished work of one account.
 pub async fn account_work(store: &Store, account: &AccountId) -> Result<AccountWork, StoreError> {
     let row = super::accounts::read(store.readers(), account).await?;
     let (running, waiting, queued): (i64, i64, i64) = sql::query_as(
@@ -153,15 +153,15 @@ pub struct OutcomeCount {
     pub contacts: i64,
 }
 
-/// How far everything is.
+/// The progress of all work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
     pub settled: i64,
-    /// In words, such as "2 jobs polling, 100 contacts delivered".
+    /// In words, for example "2 jobs polling, 100 contacts delivered".
     pub line: String,
 }
 
-/// Reads how far everything is.
+/// Reads the progress of all work.
 pub async fn progress(store: &Store) -> Result<Progress, StoreError> {
     let (settled, delivered, queued, polling, in_doubt): (i64, i64, i64, i64, i64) = sql::query_as(
         "select (select count(*) from items where state = 'done'),
@@ -239,7 +239,7 @@ pub async fn audits_of(store: &Store, jobs: &[i64]) -> Result<Vec<Audit>, StoreE
     .await?)
 }
 
-/// One job, two jobs.
+/// For example "1 job", "2 jobs".
 pub fn plural(count: i64, word: &str) -> String {
     if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
 }

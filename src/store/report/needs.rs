@@ -5,10 +5,10 @@ use sqlx::FromRow;
 use crate::domain::AccountId;
 use crate::store::{Store, StoreError, sql};
 
-/// Rows of each kind that are listed; more are counted only.
+/// Rows of each kind that are listed; the others are only counted.
 const LISTED: u32 = 100;
 
-/// A row that a person has to decide on, and the credits that it is about at most.
+/// A row that a person must decide on, and the highest amount of credits it concerns.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Open {
     pub id: i64,
@@ -16,10 +16,10 @@ pub struct Open {
     pub credits: i64,
 }
 
-/// A bounded list, and how many there are.
+/// A bounded list, and the full count.
 pub type Listed = (Vec<Open>, i64);
 
-/// Requests that await approval, oldest first, whatever their account.
+/// Requests that await approval, oldest first, of all accounts.
 pub async fn approvals(store: &Store) -> Result<Listed, StoreError> {
     let list = sql::query_as(
         "select id, account, quoted_credits as credits from requests
@@ -56,7 +56,7 @@ pub async fn decisions(store: &Store, account: &AccountId) -> Result<Listed, Sto
     Ok((list, total))
 }
 
-/// Queued jobs of an account that wait for one reason.
+/// Queued jobs of an account that wait for the same reason.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Parked {
     pub reason: String,
@@ -64,7 +64,7 @@ pub struct Parked {
     pub oldest: i64,
 }
 
-/// Counts an account's queued jobs by what they wait for.
+/// Counts an account's queued jobs by the reason why they wait.
 pub async fn parked(store: &Store, account: &AccountId) -> Result<Vec<Parked>, StoreError> {
     Ok(sql::query_as(
         "select state_reason as reason, count(*) as jobs, min(id) as oldest from jobs

@@ -7,16 +7,16 @@ use crate::domain::{AccountId, Millis};
 use crate::store::report::Time;
 use crate::store::{Store, StoreError, sql};
 
-/// How many there are in a state.
+/// The number of rows in a state.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct StateCount {
     pub state: String,
     pub count: i64,
 }
 
-/// Jobs that are not finished, by state; a state without one is left out.
+/// Unfinished jobs by state; states without a job are left out.
 pub async fn open_jobs(store: &Store) -> Result<Vec<StateCount>, StoreError> {
-    // One select for each state: every one has an index of its own.
+    // One select for each state: each has its own index.
     Ok(sql::query_as(
         "select * from (select 'in_doubt' as state, count(*) as count from jobs where state = 'in_doubt'
                         union all select 'submitting', count(*) from jobs where state = 'submitting'
@@ -28,7 +28,7 @@ pub async fn open_jobs(store: &Store) -> Result<Vec<StateCount>, StoreError> {
     .await?)
 }
 
-/// Requests that are not finished, by status; a status without one is left out.
+/// Unfinished requests by status; statuses without a request are left out.
 pub async fn open_requests(store: &Store) -> Result<Vec<StateCount>, StoreError> {
     let mut counts: Vec<StateCount> = sql::query_as(
         "select status as state, count(*) as count from requests where finished_at is null
@@ -45,17 +45,17 @@ pub async fn open_requests(store: &Store) -> Result<Vec<StateCount>, StoreError>
     Ok(counts)
 }
 
-/// What of an account's submissions may or may not have taken effect.
+/// The submissions of an account whose effect is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromRow)]
 pub struct InDoubt {
     pub jobs: i64,
-    /// Of the jobs that have contacts.
+    /// In jobs that have contacts.
     pub contacts: i64,
-    /// At most.
+    /// At most this many.
     pub credits: i64,
 }
 
-/// Adds up the jobs of which nobody knows yet whether they took effect.
+/// Adds up the jobs whose effect is not known yet.
 pub async fn in_doubt(store: &Store, account: &AccountId) -> Result<InDoubt, StoreError> {
     Ok(sql::query_as(
         "select count(*) as jobs, cast(coalesce(sum(cost), 0) as bigint) as credits,
@@ -68,7 +68,7 @@ pub async fn in_doubt(store: &Store, account: &AccountId) -> Result<InDoubt, Sto
     .await?)
 }
 
-/// Balances since a moment, oldest first; the newest `limit` of them.
+/// Balances since a time, oldest first; the newest `limit` of them.
 pub async fn balances(
     store: &Store,
     account: &AccountId,
@@ -102,7 +102,7 @@ pub struct Settlement {
     pub verdict: String,
 }
 
-/// The last settlements, the newest first.
+/// The last settlements, newest first.
 pub async fn settlements(store: &Store, limit: u32) -> Result<Vec<Settlement>, StoreError> {
     Ok(sql::query_as(
         "select account, opened_at, closed_at, jobs, expected_min, expected_max, spent, verdict

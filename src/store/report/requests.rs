@@ -1,4 +1,4 @@
-//! Requests as people read them: those taken, and the rows of the inbox that are not yet.
+//! Requests as people read them: accepted ones, and inbox rows that were not taken yet.
 
 use serde::Serialize;
 use sqlx::FromRow;
@@ -7,7 +7,7 @@ use crate::domain::Action;
 use crate::store::report::{OutcomeCount, Time};
 use crate::store::{Store, StoreError, sql};
 
-/// A request, with how far it is. Never its contacts.
+/// A request with its progress, without its contacts.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize)]
 pub struct Request {
     pub id: i64,
@@ -24,9 +24,9 @@ pub struct Request {
     /// `None`: not estimated yet.
     pub quoted_credits: Option<i64>,
     pub approved_credits: Option<i64>,
-    /// What its submissions may have cost so far.
+    /// The possible cost of its submissions so far.
     pub committed_credits: i64,
-    /// Distinct contacts; of a row that was not taken yet, nobody has counted them.
+    /// Distinct contacts; unknown for a row that was not taken yet.
     pub contacts: i64,
     pub pending: i64,
     pub delivered: i64,
@@ -40,7 +40,7 @@ impl Request {
         self.finished_at.is_some()
     }
 
-    /// An event unlock or a search: what is counted as its contacts are paid calls.
+    /// An event unlock or a search: its `contacts` are paid calls.
     pub fn is_direct(&self) -> bool {
         Action::parse(&self.action).is_some_and(|action| action.channel().is_none())
     }
@@ -60,7 +60,7 @@ macro_rules! select_requests {
     };
 }
 
-/// A row of the inbox that was not taken yet, read as bytes: any program may have written it.
+/// An inbox row that was not taken yet, read as bytes: any program may have written it.
 #[derive(FromRow)]
 struct NewRow {
     id: i64,
@@ -118,9 +118,9 @@ macro_rules! select_rows {
     };
 }
 
-/// The newest requests, newest first; `status` keeps those that have it.
+/// The newest requests, newest first; with `status`, only those with that status.
 pub async fn list(store: &Store, status: Option<&str>, limit: u32) -> Result<Vec<Request>, StoreError> {
-    // Open ones and ended ones have each an index.
+    // Open requests and ended requests each have an index.
     let newest = match status {
         None => sql::query_as(select_requests!("order by id desc limit $1")),
         Some(status) => {
@@ -141,7 +141,7 @@ pub async fn list(store: &Store, status: Option<&str>, limit: u32) -> Result<Vec
             .fetch_all(&store.inbox_readers)
             .await?;
         let ids: Vec<i64> = new.iter().map(|row| row.id).collect();
-        // Taken, but not shown as such in the inbox yet.
+        // Taken, but the inbox does not show it yet.
         let taken = crate::store::requests::taken_before(store.readers(), &ids).await?;
         requests.extend(
             new.into_iter().filter(|row| taken.iter().all(|(id, _)| *id != row.id)).map(Request::from),
@@ -152,7 +152,7 @@ pub async fn list(store: &Store, status: Option<&str>, limit: u32) -> Result<Vec
     Ok(requests)
 }
 
-/// Requests that are not finished and were taken, oldest first; those that wait for a person before all.
+/// Accepted, unfinished requests, oldest first; those that wait for a person come first.
 pub async fn open(store: &Store, limit: u32) -> Result<Vec<Request>, StoreError> {
     Ok(sql::query_as(select_requests!(
         "where finished_at is null order by status <> 'awaiting_approval', id limit $1"
@@ -162,7 +162,7 @@ pub async fn open(store: &Store, limit: u32) -> Result<Vec<Request>, StoreError>
     .await?)
 }
 
-/// The requests that ended last, the last one first.
+/// The requests that ended last, newest first.
 pub async fn ended(store: &Store, limit: u32) -> Result<Vec<Request>, StoreError> {
     Ok(sql::query_as(select_requests!(
         "where finished_at is not null order by finished_at desc, id desc limit $1"
@@ -184,7 +184,7 @@ pub async fn read(store: &Store, id: i64) -> Result<Option<Request>, StoreError>
     Ok(row.map(Request::from))
 }
 
-/// The highest id of any request, taken or not; `None` when there is none.
+/// The highest id of any request, taken or not; `None` if there is none.
 pub async fn newest_id(store: &Store) -> Result<Option<i64>, StoreError> {
     let taken: Option<i64> =
         sql::query_scalar("select max(id) from requests").fetch_one(store.readers()).await?;
@@ -193,7 +193,7 @@ pub async fn newest_id(store: &Store) -> Result<Option<i64>, StoreError> {
     Ok(taken.max(row))
 }
 
-/// How many contacts of a request have which outcome.
+/// The number of contacts of a request, by outcome.
 pub async fn outcomes(store: &Store, id: i64) -> Result<Vec<OutcomeCount>, StoreError> {
     Ok(sql::query_as(
         "select outcome, source, count(*) as contacts from items where request_id = $1
@@ -214,7 +214,7 @@ pub struct Entry {
     pub detail: Option<String>,
 }
 
-/// The timeline of a request and of the jobs that carried its contacts, in order.
+/// The timeline of a request and of the jobs that had its contacts, in order.
 pub async fn timeline(store: &Store, id: i64) -> Result<Vec<Entry>, StoreError> {
     Ok(sql::query_as(
         "select at, request_id, job_id, event, detail from request_events
@@ -230,22 +230,22 @@ pub async fn timeline(store: &Store, id: i64) -> Result<Vec<Entry>, StoreError> 
     .await?)
 }
 
-/// What of a request is open and in no task.
+/// The open items of a request that are in no task.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct OpenItems {
-    /// To be put into a batch.
+    /// Items that will go into a batch.
     pub waiting: i64,
-    /// To be read from profiles.
+    /// Items whose profile will be read.
     pub reading: i64,
     pub next_read_at: Option<Time>,
-    /// Of which a precheck says that they are being unlocked; not among those to be read.
+    /// Items that a precheck reports as being unlocked; not included in the items to read.
     pub unlocking: i64,
-    /// Since when, of the first of them.
+    /// The start of the oldest of these waits.
     pub unlocking_since: Option<Time>,
     pub next_unlocking_read_at: Option<Time>,
 }
 
-/// Counts what of a request is open and in no task.
+/// Counts the open items of a request that are in no task.
 pub async fn open_items(store: &Store, id: i64) -> Result<OpenItems, StoreError> {
     Ok(sql::query_as(
         "select count(*) filter (where state = 'waiting') as waiting,

@@ -1,4 +1,4 @@
-//! A moment as people and programs read it: UTC, RFC 3339, to the millisecond, as in the views.
+//! A time as people and programs read it: UTC, RFC 3339, in milliseconds, as in the views.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_millisecond(self.0) {
             Ok(at) => write!(f, "{at:.3}"),
-            // Any program may write `created_at`; a number beyond all calendars is shown as it is.
+            // Any program may write `created_at`; a number beyond the calendar is shown unchanged.
             Err(_) => write!(f, "{} ms", self.0),
         }
     }

@@ -1,5 +1,5 @@
-//! The `requests` table: requests taken from the inbox. Their status is in [`state`]; their contacts that were not
-//! sent yet, and what people may still do with them, are in [`unsent`].
+//! The `requests` table: requests taken from the inbox. Their status is in [`state`]; their contacts that
+//! were not sent yet, and what people may still do with them, are in [`unsent`].
 
 pub(in crate::store) mod rejections;
 pub mod state;
@@ -15,7 +15,7 @@ use crate::domain::{Credits, JobId, Millis, RequestId};
 
 pub use state::{Standing, finish_complete, finish_complete_of_job, reopen_of_job, standing};
 
-/// A request to be written, with its items; everything that intake has decided.
+/// A request to be written, with its items and everything that intake has decided.
 #[derive(Clone, Debug)]
 pub struct NewRequest {
     pub id: RequestId,
@@ -43,7 +43,7 @@ pub struct NewItem {
     pub state: item::State,
 }
 
-/// Ids among those given that were taken before, with the digest of the row they were taken from.
+/// The given ids that were taken before, with the digest of the row behind each.
 pub async fn taken_before(readers: &Reads, ids: &[i64]) -> Result<Vec<(i64, String)>, StoreError> {
     Ok(sql::query_as("select id, row_digest from requests where id in (select value from json_ids($1))")
         .bind(json!(ids).to_string())
@@ -51,8 +51,8 @@ pub async fn taken_before(readers: &Reads, ids: &[i64]) -> Result<Vec<(i64, Stri
         .await?)
 }
 
-/// Writes requests and their items. A request whose id is there already changes nothing, so that a
-/// crash between this commit and the inbox's is repaired by taking the row again.
+/// Writes requests and their items. A request with an id that exists already is not changed: after a crash
+/// between this commit and the inbox's, taking the row again repairs everything.
 pub async fn insert(connection: &mut Tx, requests: &[NewRequest], now: Millis) -> Result<(), StoreError> {
     let rows: Vec<_> = requests.iter().map(|request| request_json(request, now)).collect();
     let inserted: Vec<i64> = sql::query_scalar(
@@ -135,8 +135,8 @@ fn request_json(request: &NewRequest, now: Millis) -> serde_json::Value {
     ])
 }
 
-/// What a job's contacts cost each request that pays for them: the request that asked first for a
-/// contact pays, whoever joined does not.
+/// The cost of a job's contacts for each request that pays: the request that asked first for a contact pays;
+/// requests that joined do not.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Share {
     pub request_id: i64,
@@ -159,7 +159,7 @@ pub async fn shares(connection: &mut Tx, job_id: JobId) -> Result<Vec<Share>, St
     .await?)
 }
 
-/// Lets the inbox be told a request's status once more.
+/// Makes the worker write a request's status into the inbox again.
 pub async fn show_again(connection: &mut Tx, request_id: RequestId) -> Result<(), StoreError> {
     sql::query("update requests set inbox_is_behind = 1 where id = $1")
         .bind(request_id.0)

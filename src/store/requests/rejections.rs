@@ -32,8 +32,8 @@ impl Row {
     }
 }
 
-/// Why each of these requests, of which every item was rejected, brought nothing. Their jobs must be saved as
-/// they ended.
+/// The reason for each of these requests, whose items were all rejected. Their jobs must already be saved in
+/// their final state.
 pub(in crate::store) async fn reasons(
     connection: &mut Tx,
     ids: &[i64],

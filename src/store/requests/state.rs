@@ -21,7 +21,7 @@ pub struct Standing {
     pub quoted_credits: Credits,
 }
 
-/// Reads a request's standing, or `None`.
+/// Reads a request's state and quote, or `None`.
 pub async fn standing(connection: &mut Tx, request_id: RequestId) -> Result<Option<Standing>, StoreError> {
     let row: Option<(String, i64)> =
         sql::query_as("select status, quoted_credits from requests where id = $1")
@@ -37,7 +37,7 @@ fn state(id: i64, word: &str) -> Result<State, StoreError> {
     State::parse(word).ok_or_else(unreadable)
 }
 
-/// A request that moves, with the reason that its row in the inbox shows from now on.
+/// A request that changes, with the reason that its inbox row shows from now on.
 struct Moved {
     id: i64,
     from: State,
@@ -45,7 +45,8 @@ struct Moved {
     reason: Option<String>,
 }
 
-/// Writes what requests became. A row that is not as it was read is an error, and nothing is written.
+/// Writes the new states of requests. If a row has changed since it was read, this is an error and nothing is
+/// written.
 async fn save(connection: &mut Tx, moved: &[Moved], now: Millis) -> Result<(), StoreError> {
     let row = |one: &Moved| {
         let finished_at = one.to.is_end().then_some(now.0);
@@ -66,7 +67,7 @@ async fn save(connection: &mut Tx, moved: &[Moved], now: Millis) -> Result<(), S
     exactly(result, moved.len(), "the request")
 }
 
-/// Moves one request by what happened to it; returns its state from now on.
+/// Applies an event to one request; returns its new state.
 pub(in crate::store) async fn move_one(
     connection: &mut Tx,
     request_id: RequestId,
@@ -82,7 +83,8 @@ pub(in crate::store) async fn move_one(
     Ok(to)
 }
 
-/// Ends the requests among these (ids as JSON) that are complete. One whose items were all rejected says why.
+/// Ends those of these requests (ids as JSON) that are complete. If all items of one were rejected, it says
+/// why.
 pub async fn finish_complete(connection: &mut Tx, request_ids: &str, now: Millis) -> Result<(), StoreError> {
     let complete = complete(&mut *connection, request_ids).await?;
     if complete.is_empty() {
@@ -112,8 +114,8 @@ struct ProgressRow {
     awaits_its_task: bool,
 }
 
-/// The accepted requests among these that are complete. Cheap for a large one that has just begun: its open
-/// items have an index of their own.
+/// Those of these accepted requests that are complete. Fast for a large request that has just begun: open
+/// items have their own index.
 async fn complete(connection: &mut Tx, request_ids: &str) -> Result<Vec<i64>, StoreError> {
     let rows: Vec<ProgressRow> = sql::query_as(
         "select r.id,
@@ -135,7 +137,7 @@ async fn complete(connection: &mut Tx, request_ids: &str) -> Result<Vec<i64>, St
     Ok(rows.into_iter().filter(is_complete).map(|row| row.id).collect())
 }
 
-/// How many items of each of these requests have which outcome.
+/// The number of items of each of these requests, by outcome.
 async fn outcomes(connection: &mut Tx, ids: &[i64]) -> Result<Vec<(i64, Outcomes)>, StoreError> {
     let rows: Vec<(i64, i64, i64, i64, i64)> = sql::query_as(
         "select r.id, count(i.id), count(*) filter (where i.outcome = 'cancelled'),
@@ -150,7 +152,7 @@ async fn outcomes(connection: &mut Tx, ids: &[i64]) -> Result<Vec<(i64, Outcomes
     Ok(rows.into_iter().map(read).collect())
 }
 
-/// Ends the requests that are complete since this job settled their last item.
+/// Ends the requests whose last item this job has settled.
 pub async fn finish_complete_of_job(
     connection: &mut Tx,
     job_id: JobId,
@@ -163,8 +165,8 @@ pub async fn finish_complete_of_job(
     finish_complete(connection, &json!(ids).to_string(), now).await
 }
 
-/// Opens the requests again that were done and of which this job has unsettled contacts, or whose adopted
-/// task it follows.
+/// Opens requests again that were done but have unsettled contacts in this job, or whose adopted task this
+/// job follows.
 pub async fn reopen_of_job(connection: &mut Tx, job_id: JobId, now: Millis) -> Result<(), StoreError> {
     let done: Vec<i64> = sql::query_scalar(
         "select id from requests where status = 'done' and id in (

@@ -1,8 +1,8 @@
 //! The contacts of a request that were not sent: they may still be approved, taken back or ended.
 //!
-//! A contact is unsent while it waits, awaits an approval, or is in a job that is queued; a contact in
-//! a job that was sent stays there, since it may be paid for. A request that leaves a queued job increases
-//! that job's version, so no pass sends the job as it was before.
+//! A contact is unsent while it waits, awaits an approval, or is in a job that is queued; a contact in a job
+//! that was sent stays there, since it may be paid for. A request that leaves a queued job increases that
+//! job's version, so no pass sends the job as it was before.
 
 use std::collections::BTreeSet;
 
@@ -29,8 +29,8 @@ pub async fn unsent(connection: &mut Tx, request_id: RequestId) -> Result<u32, S
     .await?)
 }
 
-/// Whether anything of a request may be sent from now on: it never was, or its submission may come to
-/// nothing, or its profile may say that it has to be bought after all.
+/// Whether any contact of a request may still be sent: it was not sent yet, or its submission may turn out to
+/// have had no effect, or its profile may show that it must be bought after all.
 pub async fn may_be_sent_yet(connection: &mut Tx, request_id: RequestId) -> Result<bool, StoreError> {
     Ok(sql::query_scalar(
         "select exists (select 1 from items where request_id = $1 and (state in ('waiting', 'unapproved', 'reading')
@@ -42,7 +42,7 @@ pub async fn may_be_sent_yet(connection: &mut Tx, request_id: RequestId) -> Resu
     .await?)
 }
 
-/// Whether somebody still wants anything of a job: a cancellation is on record for all the rest.
+/// Whether any request still wants a contact of a job. False: all its other contacts are cancelled.
 pub async fn is_wanted(connection: &mut Tx, job_id: JobId) -> Result<bool, StoreError> {
     Ok(sql::query_scalar(
         "select exists (select 1 from items where job_id = $1 and state = 'assigned'
@@ -54,8 +54,8 @@ pub async fn is_wanted(connection: &mut Tx, job_id: JobId) -> Result<bool, Store
     .await?)
 }
 
-/// Sends a request back to a person: its estimate grew beyond what was approved. Its items leave
-/// their job. It may be with a person already, when a contact that was set aside came back.
+/// Makes a request await approval again, since its estimate grew beyond what was approved. Its items leave
+/// their job. It may already await approval, if a contact that was set aside came back.
 pub async fn ask_again(
     connection: &mut Tx,
     request_id: RequestId,
@@ -70,7 +70,7 @@ pub async fn ask_again(
         .execute(&mut *connection)
         .await?;
     let left = leave_queued_jobs(&mut *connection, request_id).await?;
-    // Its items in jobs that were sent stay there; only what is not sent yet is taken back.
+    // Items in jobs that were sent stay there; only unsent items are taken back.
     let mut taken_back = unsent_items(&mut *connection, request_id).await?;
     taken_back.retain(|item| !matches!(item.state, State::Unapproved { .. }));
     move_all(&mut *connection, &taken_back, item::Event::ApprovalNeeded, now).await?;
@@ -78,14 +78,15 @@ pub async fn ask_again(
     timeline::of_request(connection, now, request_id, "awaiting_approval", reason).await
 }
 
-/// Approves what a request was quoted; its items may travel.
+/// Approves the quote of a request, so that its items may be bought.
 pub async fn approve(
     connection: &mut Tx,
     request_id: RequestId,
     quote: Credits,
     now: Millis,
 ) -> Result<(), StoreError> {
-    // Cancelled, or quoted anew, since the person looked: an approval covers only what was shown.
+    // Fails if the request was cancelled, or quoted again, since the person looked: an approval covers only
+    // what was shown.
     let result = sql::query(
         "update requests set approved_credits = $2
          where id = $1 and status = 'awaiting_approval' and quoted_credits = $2",
@@ -104,8 +105,8 @@ pub async fn approve(
     timeline::of_request(connection, now, request_id, "approved", &format!("{quote} credits at most")).await
 }
 
-/// Bumps the version of the queued jobs that a request is about to leave, so that nothing is sent on
-/// an older reading of them. Returns their ids, as JSON.
+/// Increases the version of the queued jobs that a request is about to leave, so that no pass sends them as
+/// they were before. Returns their ids, as JSON.
 async fn leave_queued_jobs(connection: &mut Tx, request_id: RequestId) -> Result<String, StoreError> {
     let left: Vec<i64> = sql::query_scalar(
         "update jobs set version = version + 1 where state = 'queued'
@@ -117,8 +118,7 @@ async fn leave_queued_jobs(connection: &mut Tx, request_id: RequestId) -> Result
     Ok(json!(left).to_string())
 }
 
-/// Counts what is left in jobs that a request has left. One without contacts is ended by the
-/// submit pass.
+/// Counts the contacts left in jobs that a request has left. The submit pass ends a job without contacts.
 async fn recount_jobs(connection: &mut Tx, jobs: &str) -> Result<(), StoreError> {
     sql::query(
         "update jobs set contacts = (select count(distinct personnel_id) from items
@@ -143,8 +143,8 @@ async fn unsent_items(connection: &mut Tx, request_id: RequestId) -> Result<Vec<
     items(rows)
 }
 
-/// Ends what a request has not sent yet, since it was cancelled or is too expensive; what was sent goes on.
-/// Bumps the version of the queued jobs it leaves, so that nothing is sent on an older reading of them.
+/// Ends the unsent items of a request that was cancelled or is too expensive; sent items continue. Increases
+/// the version of the queued jobs that it leaves, so that no pass sends them as they were before.
 pub async fn end_unsent(
     connection: &mut Tx,
     request_id: RequestId,
@@ -158,8 +158,8 @@ pub async fn end_unsent(
     Ok(unsent.len() as u64)
 }
 
-/// Takes out of a queued job what people want no more: contacts that came back to be sent after their
-/// request was cancelled, or while it awaits an approval again. Returns how many.
+/// Takes items out of a queued job that are not wanted any more: contacts that came back to be sent after
+/// their request was cancelled, or while it awaits an approval again. Returns how many.
 pub async fn leave_unwanted(connection: &mut Tx, job_id: JobId, now: Millis) -> Result<u64, StoreError> {
     let rows = sql::query_as(select_items!(
         "where job_id = $1 and state = 'assigned' and exists (select 1 from request_events e
@@ -184,7 +184,7 @@ pub async fn leave_unwanted(connection: &mut Tx, job_id: JobId, now: Millis) -> 
     Ok((cancelled.len() + unapproved.len()) as u64)
 }
 
-/// Cancels what a request has not sent; what was sent goes on to its end.
+/// Cancels the unsent items of a request; sent items are followed to the end.
 pub async fn cancel(connection: &mut Tx, request_id: RequestId, now: Millis) -> Result<u64, StoreError> {
     let ended = end_unsent(&mut *connection, request_id, item::Event::Cancelled, now).await?;
     move_one(&mut *connection, request_id, Event::Cancelled, None, now).await?;

@@ -1,8 +1,8 @@
-//! A copy of a database file: consistent, whole, and without what was erased.
+//! A copy of a database file: consistent, complete, and without erased values.
 //!
 //! `VACUUM INTO` reads one state of the database while other programs keep writing, and copies rows, not
-//! pages, so no erased value is copied. The copy gets its name only when it is on disk and has
-//! passed the integrity check.
+//! pages, so no erased value is copied. The copy gets its name only when it is on disk and has passed the
+//! integrity check.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub(super) async fn copy(sqlite: &Sqlite, from: &Path, to: &Path, force: bool) -
     let partial = PathBuf::from(partial);
     let copied = copy_and_check(from, &partial).await;
     let named = copied.and_then(|bytes| give_name(&partial, to, force).map(|()| bytes));
-    // Renamed, or of no use to anybody.
+    // Removes the partial file, unless it was renamed.
     let _ = std::fs::remove_file(&partial);
     named
 }
@@ -45,7 +45,7 @@ async fn copy_and_check(from: &Path, partial: &Path) -> Result<u64, BackupError>
     use std::os::unix::fs::OpenOptionsExt;
     let failed = |source| BackupError::File { path: partial.to_owned(), source };
     let database = |source| BackupError::Database { path: from.to_owned(), source };
-    // Made before SQLite sees it, so that it is never readable by others.
+    // Created before SQLite opens it, so that other users can never read it.
     let file =
         File::options().read(true).write(true).create_new(true).mode(0o600).open(partial).map_err(failed)?;
     let mut connection = options(from).read_only(true).connect().await.map_err(database)?;
@@ -81,7 +81,7 @@ async fn check(partial: &Path) -> Result<(), BackupError> {
     }
 }
 
-/// Without `force`, a file that somebody put there in the meantime stays.
+/// Without `force`, a file that another program has put there meanwhile stays.
 fn give_name(partial: &Path, to: &Path, force: bool) -> Result<(), BackupError> {
     let named = if force { std::fs::rename(partial, to) } else { std::fs::hard_link(partial, to) };
     let folder = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));

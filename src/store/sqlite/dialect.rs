@@ -1,28 +1,28 @@
-//! The few words of the store's statements that SQLite says otherwise, and what it says instead.
+//! The few expressions in the store's statements that SQLite writes differently, and their translation.
 //!
-//! A statement is one text for every engine. Where no text can be said in both, it calls a function by a name
-//! of ours: here it is written out in SQLite's words, and on another engine its migrations create a function of
-//! that name (`greatest` and `least` are there already).
+//! A statement is one text for every engine. Where no text works in both, it calls a function with a name of
+//! ours. Here that call is replaced by SQLite's own expression; for another engine its migrations create a
+//! function with that name (`greatest` and `least` exist there already).
 
 use std::borrow::Cow;
 
-/// Our word, and SQLite's, with the arguments as `{0}` and `{1}`.
+/// Our function, and SQLite's expression, with the arguments as `{0}` and `{1}`.
 const WORDS: [(&str, &str); 8] = [
     // Rows with one column `value`: the numbers, the texts or the arrays of a JSON array.
     ("json_ids", "json_each({0})"),
     ("json_words", "json_each({0})"),
     ("json_rows", "json_each({0})"),
-    // One place of an array, counted from 0, as a number or as a text.
+    // One element of an array, counted from 0, as a number or as a text.
     ("json_number", "({0}->>{1})"),
     ("json_text", "({0}->>{1})"),
-    // A text as its bytes, whatever any program wrote there.
+    // A text as bytes, since any program may have written it.
     ("bytes_of", "cast({0} as blob)"),
-    // Of two values that are not null. SQLite's `max` is null when one of them is.
+    // The larger of two values that are not null. (SQLite's `max` is null if one of them is.)
     ("greatest", "max({0}, {1})"),
     ("least", "min({0}, {1})"),
 ];
 
-/// A statement of the store in SQLite's words.
+/// Translates a statement of the store for SQLite.
 pub fn sqlite(text: &str) -> Cow<'_, str> {
     let Some((at, (word, meaning))) = first_word(text) else { return Cow::Borrowed(text) };
     let rest = &text[at + word.len() + 1..];
@@ -33,7 +33,7 @@ pub fn sqlite(text: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{}{written}{}", &text[..at], sqlite(&rest[end + 1..])))
 }
 
-/// The first of our words that is called, and where.
+/// The first call of one of our functions, and its place.
 fn first_word(text: &str) -> Option<(usize, (&'static str, &'static str))> {
     let begins = |at: usize| !text[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_');
     let called = |word: &str| {
@@ -43,7 +43,7 @@ fn first_word(text: &str) -> Option<(usize, (&'static str, &'static str))> {
     WORDS.into_iter().filter_map(|word| Some((called(word.0)?, word))).min()
 }
 
-/// Where the bracket is closed that was opened before `text`.
+/// The place of the bracket that closes the one opened before `text`.
 fn closing(text: &str) -> Option<usize> {
     let mut open = 0;
     text.char_indices().find_map(|(at, char)| match char {
@@ -60,7 +60,7 @@ fn closing(text: &str) -> Option<usize> {
     })
 }
 
-/// Two arguments; the second one is empty when there is one.
+/// Splits two arguments; the second is empty if there is only one.
 fn split(arguments: &str) -> (&str, &str) {
     let mut open = 0;
     let comma = arguments.char_indices().find(|(_, char)| {

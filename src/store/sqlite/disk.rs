@@ -1,8 +1,8 @@
 //! Disk space: checked before credits are spent, and reserved for results that were paid for.
 //!
-//! A full disk blocks even deletion, since the write-ahead log itself needs room. So no submission
-//! goes out when little space is free. If the disk fills up after that, the ballast file next to the
-//! database is deleted to make room for the outcome.
+//! A full disk blocks even deletion, since the write-ahead log itself needs space. So no submission goes out
+//! when little space is free. If the disk fills up after that, the ballast file next to the database is
+//! deleted to make room for the outcome.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use crate::store::StoreError;
 use crate::store::disk::NEEDED_BYTES;
 use crate::store::sqlite::open::open_error;
 
-/// Size of the ballast, in bytes.
+/// Size of the ballast file, in bytes.
 const BALLAST_BYTES: usize = 4 << 20;
 
-/// Bytes free for this process where the database is.
+/// Bytes free for this process on the disk of the database.
 pub(super) fn free_bytes(database: &Path) -> Result<u64, StoreError> {
     let folder = database.parent().filter(|parent| !parent.as_os_str().is_empty());
     let stat =
@@ -22,14 +22,14 @@ pub(super) fn free_bytes(database: &Path) -> Result<u64, StoreError> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// Lays the ballast, if there is room for it; says whether it is there.
+/// Creates the ballast file, if there is space for it. Returns whether it exists.
 pub(super) fn lay_ballast(database: &Path) -> bool {
     let path = ballast(database);
     if path.exists() {
         return true;
     }
     let room = free_bytes(database).is_ok_and(|free| free >= NEEDED_BYTES + BALLAST_BYTES as u64);
-    // Written and not only sized: a hole keeps no room.
+    // Written, not only extended: a sparse file reserves no space.
     room && write_ballast(&path).inspect_err(|_| drop(std::fs::remove_file(&path))).is_ok()
 }
 
@@ -40,9 +40,9 @@ fn write_ballast(path: &Path) -> std::io::Result<()> {
     file.sync_all()
 }
 
-/// Gives the ballast up.
+/// Deletes the ballast file.
 pub(super) fn drop_ballast(database: &Path) {
-    // Not there, or not removable: the write that follows says so.
+    // If it is missing or cannot be removed, the next write reports the problem.
     let _ = std::fs::remove_file(ballast(database));
 }
 

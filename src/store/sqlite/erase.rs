@@ -1,13 +1,13 @@
-//! How an erased value leaves the file.
+//! How an erased value is removed from the file.
 //!
-//! SQLite forgets rows, not bytes. `secure_delete` overwrites what is deleted, but a page that
-//! overflows passes rows on to another page, and not all of their old places are overwritten
-//! (3.51.3, `rebuildPage`): of 100,000 values in rows that grew in random order, 266 were still in the
-//! file after all were erased. So values are in `contact_values`, whose rows never move: they are added
-//! at its end, never deleted, and written over here at equal length, which SQLite does in place.
+//! SQLite removes rows, not bytes. `secure_delete` overwrites what is deleted, but a full page moves rows to
+//! another page, and not all of their old places are overwritten (3.51.3, `rebuildPage`): of 100,000 values
+//! in rows that grew in random order, 266 were still in the file after all were erased. So values are in
+//! `contact_values`, whose rows never move: they are added at its end, never deleted, and overwritten here
+//! with the same length, which SQLite does in place.
 //!
-//! What is left is the write-ahead log, which holds older pages: `empty_log` brings the newest into
-//! the database and cuts it.
+//! After that only the write-ahead log holds older pages: `empty_log` copies the newest pages into the
+//! database and truncates the log.
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,11 +18,11 @@ use crate::store::StoreError;
 use crate::store::error::is_busy;
 use crate::store::sqlite::open::{open_error, options};
 
-/// How long an attempt waits for a reader. It holds the write lock meanwhile, so writers wait too.
+/// How long an attempt waits for readers. It holds the write lock meanwhile, so writers wait, too.
 const WAIT_FOR_READERS: Duration = Duration::from_millis(20);
 
-/// Brings the write-ahead log into the database and empties it; false: somebody reads an older
-/// state of the database, or is writing, so that the log must stay.
+/// Copies the write-ahead log into the database and empties it. False: the log must stay, since another
+/// connection reads an older state of the database, or writes.
 pub(super) async fn empty_log(path: &Path) -> Result<bool, StoreError> {
     let connected = SqliteConnection::connect_with(&options(path).busy_timeout(WAIT_FOR_READERS)).await;
     let mut connection = match connected {
@@ -30,7 +30,7 @@ pub(super) async fn empty_log(path: &Path) -> Result<bool, StoreError> {
         Err(error) if is_busy(&error) => return Ok(false),
         Err(error) => return Err(open_error(path, error)),
     };
-    // The bulk of it while others may write; what is left for the exclusive part is little.
+    // Copies most of it while others may write, so that the exclusive part is short.
     checkpoint(&mut connection, "pragma wal_checkpoint(passive)").await?;
     let emptied = checkpoint(&mut connection, "pragma wal_checkpoint(truncate)").await?;
     let _ = connection.close().await;

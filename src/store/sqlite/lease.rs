@@ -1,16 +1,15 @@
-//! One worker for one database: a file lock and a lease row, since each covers what the other
-//! cannot.
+//! One worker for one database: a file lock and a lease row, since each covers a case that the other does
+//! not.
 //!
-//! The lock on `DATABASE.lock` goes away with the process that holds it, kill -9 included, so a
-//! restart takes over at once. It does not go away while its holder is merely stopped (SIGSTOP, a
-//! frozen container), so the holder also renews a row, and a row that was not renewed for
-//! [`EXPIRES_AFTER_MS`] may be taken although the lock is held. Every change of hands raises the
-//! row's token, which the writer checks in each transaction: a worker that was replaced finds out
-//! before its next write.
+//! The lock on `DATABASE.lock` ends with the process that holds it, even after kill -9, so a restart takes
+//! over at once. It does not end while its holder is only stopped (SIGSTOP, a frozen container), so the
+//! holder also renews a row, and another worker may take a row that was not renewed for [`EXPIRES_AFTER_MS`],
+//! even if the lock is held. Every takeover raises the row's token, which the writer checks in each
+//! transaction: a worker that was replaced finds out before its next write.
 //!
-//! The lock file also says how far the timeline was when its last worker lived ([`Lease::note`]). A
-//! database that is behind that, or that comes without the file although workers had it, is an older
-//! copy or one from elsewhere: [`Lease::restored`].
+//! The lock file also stores the newest timeline entry that its last worker saw ([`Lease::note`]). A database
+//! that is older than that, or that comes without the file although workers have used it, is an older copy or
+//! comes from another machine: [`Lease::restored`].
 
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::FileExt;
@@ -23,8 +22,8 @@ use crate::store::sqlite::open::open_error;
 use crate::store::sqlite::writer::Writer;
 use crate::store::{Store, StoreError, sql};
 
-/// Age from which an unrenewed lease may be taken, in milliseconds. With [`RENEW_EVERY_MS`] it
-/// keeps a takeover below the 30 s that are promised.
+/// Age at which another worker may take an unrenewed lease, in milliseconds. With [`RENEW_EVERY_MS`] it keeps
+/// a takeover below the promised 30 s.
 pub const EXPIRES_AFTER_MS: i64 = 20_000;
 
 /// How often the holder renews its lease, in milliseconds.
@@ -33,7 +32,7 @@ pub const RENEW_EVERY_MS: i64 = 5_000;
 /// The holder of a lease that was given back.
 const NOBODY: i64 = 0;
 
-/// The lease as a row.
+/// The row of the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
 pub struct LeaseRow {
     pub token: i64,
@@ -50,31 +49,31 @@ impl LeaseRow {
         self.pid != NOBODY
     }
 
-    /// Whether a worker has shown itself lately, and has not ended since.
+    /// Whether a worker has renewed it recently, and has not ended since.
     pub fn is_alive(&self, now: Millis) -> bool {
         self.is_held() && now.since(Millis(self.renewed_at)) < EXPIRES_AFTER_MS
     }
 }
 
-/// The right to work on a database; ends with the process.
+/// The right to work on a database; it ends with the process.
 #[derive(Debug)]
 pub struct Lease {
     pub token: i64,
-    /// The database is not the one that the last worker here left: what was decided and bought since
-    /// the copy was made is not in it.
+    /// The database is not the one that the last worker here left: it misses everything that was decided and
+    /// bought after the copy was made.
     pub restored: bool,
-    // Kept open: the lock lives as long as the file. `None` when the lock's holder was stopped.
+    // Kept open: the lock lasts as long as the file is open. `None` if the lock's holder is stopped.
     lock: Option<File>,
     lock_path: PathBuf,
 }
 
-/// Somebody else has the lease.
+/// Another process has the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeldBy {
     pub pid: i64,
 }
 
-/// Tries to take the lease once; from then on `writer` checks it.
+/// Tries to take the lease once; if it succeeds, `writer` checks it from then on.
 pub(super) async fn try_take(
     store: &Store,
     writer: &Writer,
@@ -88,13 +87,14 @@ pub(super) async fn try_take(
         None => false,
     };
     let expired = now.0 - row.renewed_at >= EXPIRES_AFTER_MS || row.renewed_at > now.0 + EXPIRES_AFTER_MS;
-    // With the lock in hand, a holder that had it is dead. One that never had it may be alive.
+    // We hold the lock, so a holder that had it is dead. A holder that never had it may be alive.
     let holder_is_dead = lock.is_some() && row.has_lock;
     if row.pid != NOBODY && !holder_is_dead && !expired {
         return Ok(Err(HeldBy { pid: row.pid }));
     }
     if let (0, Some(lock)) = (row.token, &lock) {
-        // Nobody had this database before. It is said before the token goes up, which tells it no more.
+        // No worker had this database before. Written before the token rises, since later the token cannot
+        // show it.
         write_note(lock, (0, 0))
             .and_then(|()| lock.sync_all())
             .map_err(|error| open_error(&lock_path, error))?;
@@ -128,8 +128,8 @@ pub(super) async fn try_take(
 }
 
 impl Lease {
-    /// Gives the lease back, so that nobody takes this worker for a living one. Only after its last
-    /// write: the next worker may start at once.
+    /// Gives the lease back, so that nobody takes this worker for a running one. Only after its last write:
+    /// the next worker may start at once.
     pub async fn release(self, store: &Store, now: Millis) -> Result<(), StoreError> {
         store
             .write(move |connection| {
@@ -145,7 +145,7 @@ impl Lease {
             .await
     }
 
-    /// Renews the lease; `Fenced` when somebody else has it by now.
+    /// Renews the lease; `Fenced` if another worker has it now.
     pub async fn renew(&mut self, store: &Store, now: Millis) -> Result<(), StoreError> {
         if self.lock.is_none() {
             self.lock = try_lock(&self.lock_path)?;
@@ -167,17 +167,17 @@ impl Lease {
 }
 
 impl Lease {
-    /// Notes beside the database how far its timeline is, for [`Lease::restored`] of the next one.
+    /// Writes the newest timeline entry next to the database, for [`Lease::restored`] of the next worker.
     pub async fn note(&self, store: &Store) -> Result<(), StoreError> {
         let newest = newest_event(store).await?;
-        // A note that is lost only makes an older copy pass for a newer one.
+        // A lost note only has the effect that an older copy is not noticed.
         let noted = self.lock.as_ref().map_or(Ok(()), |lock| write_note(lock, newest));
         noted.map_err(|error| open_error(&self.lock_path, error))
     }
 }
 
-/// Whether the event that was noted last is not in the timeline, or another one has its place: what a
-/// person decides on an older copy makes its timeline longer, but not the same.
+/// Whether the entry that was noted last is missing in the timeline, or replaced by another: decisions on an
+/// older copy make its timeline longer, but not equal.
 async fn is_restored(mut lock: &File, row: &LeaseRow, store: &Store) -> Result<bool, StoreError> {
     let mut text = String::new();
     std::io::Read::read_to_string(&mut lock, &mut text).ok();
@@ -190,12 +190,12 @@ async fn is_restored(mut lock: &File, row: &LeaseRow, store: &Store) -> Result<b
     Ok(id > 0 && there != Some(at))
 }
 
-/// In place and always of one length, so that a crash leaves the old note or the new one.
+/// Written in place and always with the same length, so that a crash leaves the old note or the new one.
 fn write_note(lock: &File, (id, at): (i64, i64)) -> std::io::Result<()> {
     lock.write_all_at(format!("{id:020} {at:020}\n").as_bytes(), 0)
 }
 
-/// The newest event's id and time.
+/// The id and time of the newest timeline entry.
 async fn newest_event(store: &Store) -> Result<(i64, i64), StoreError> {
     let newest = sql::query_as("select id, at from request_events order by id desc limit 1");
     Ok(newest.fetch_optional(store.readers()).await?.unwrap_or_default())

@@ -1,6 +1,6 @@
-//! SQLite, as an `Engine`: `open` (files, pragmas, migrations), `writer` (one connection, group commit), [`lease`]
-//! (one worker for one database), `disk` (room for what was paid for), `backup`, [`erase`]; and the words that it
-//! says otherwise: [`dialect`] and `pairs`.
+//! SQLite, as an `Engine`: `open` (files, pragmas, migrations), `writer` (one connection, group commit),
+//! [`lease`] (one worker for one database), `disk` (reserved space), `backup`, [`erase`]; and the SQL that is
+//! special to it: [`dialect`] and `pairs`.
 
 mod backup;
 pub mod dialect;
@@ -24,7 +24,7 @@ use crate::store::{Reads, Store, StoreError};
 use open::{inbox_migrations, migrate, prepare, state_migrations};
 use writer::Writer;
 
-/// A database file, and the inbox that belongs to it: in the same file, or in one of its own.
+/// A database file, and its inbox: in the same file, or in a separate one.
 pub(in crate::store) struct Sqlite {
     state: Writer,
     inbox: Writer,

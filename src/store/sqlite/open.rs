@@ -1,4 +1,4 @@
-//! A database file: made, checked, and brought to the newest schema.
+//! A database file: created, checked, and brought to the newest schema.
 //!
 //! Its files have the required mode from the start. It is opened only in WAL mode with `synchronous=FULL`, and
 //! not if a newer version wrote it. Two programs may open one file at the same moment.
@@ -22,20 +22,20 @@ pub(in crate::store) fn inbox_migrations() -> Migrator {
     sqlx::migrate!("migrations/inbox")
 }
 
-/// How long a statement waits for another program's lock before it says so.
+/// How long a statement waits for another program's lock before it fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(in crate::store) fn open_error(path: &Path, problem: impl ToString) -> StoreError {
     StoreError::Open { path: path.display().to_string(), problem: problem.to_string() }
 }
 
-/// Creates the file with its mode before SQLite sees it, so that it is never readable by others,
-/// not even for a moment; the WAL files take their mode from it.
+/// Creates the file with its mode before SQLite opens it, so that other users can never read it, not even for
+/// a moment; the WAL files get their mode from it.
 pub(in crate::store) async fn prepare(path: &Path, mode: u32) -> Result<SqliteConnection, StoreError> {
     use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
     let created = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     match created {
-        // The mode asked for is cut by the umask; a shared inbox needs its group bits.
+        // The umask reduces the requested mode; a shared inbox needs its group bits.
         Ok(file) => file
             .set_permissions(std::fs::Permissions::from_mode(mode))
             .map_err(|error| open_error(path, error))?,
@@ -54,10 +54,10 @@ pub(in crate::store) async fn prepare(path: &Path, mode: u32) -> Result<SqliteCo
     Ok(connection)
 }
 
-/// Between two attempts to connect to a file that is busy.
+/// The pause between two attempts to connect to a busy file.
 const CONNECT_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
-/// SQLite does not wait for its busy timeout while another program turns a new file to WAL.
+/// SQLite does not use its busy timeout while another program switches a new file to WAL.
 async fn connect_patiently(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
     let mut left = BUSY_TIMEOUT;
     loop {
@@ -78,14 +78,14 @@ pub(in crate::store) fn options(path: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
-        // What SQLite puts aside may hold values, and a read-only container has no place for files.
+        // SQLite's temporary files may hold values, and a read-only container has no place for files.
         .pragma("temp_store", "memory")
         .pragma("secure_delete", "on")
-        // Bounds the WAL that a long reader left behind.
+        // Limits the size of a WAL that a long reader has made grow.
         .pragma("journal_size_limit", "67108864")
 }
 
-/// Durability is not tunable: with NORMAL a power cut can lose the intent of a POST that went out.
+/// Durability is not configurable: with NORMAL a power cut can lose the intent of a POST that was sent.
 async fn verify(path: &Path, connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let journal: String = sqlx::query_scalar("pragma journal_mode")
         .fetch_one(&mut *connection)
@@ -107,8 +107,8 @@ pub(in crate::store) async fn migrate(
     connection: &mut SqliteConnection,
     mut migrations: Migrator,
 ) -> Result<(), StoreError> {
-    // State and inbox keep their migrations apart, and may share one file and so one table of
-    // applied versions: the other one's versions are not missing.
+    // State and inbox have separate migrations, and may share one file and its table of applied versions:
+    // versions of the other set are not missing.
     migrations.set_ignore_missing(true);
     let newest: Option<i64> = sqlx::query_scalar("select max(version) from _sqlx_migrations")
         .fetch_one(&mut *connection)
@@ -120,11 +120,11 @@ pub(in crate::store) async fn migrate(
         let problem = "it was written by a newer unlockd; install that version, or restore a backup";
         return Err(open_error(path, problem));
     }
-    // A migration may make a table anew that others refer to; whether they still do is looked at after.
+    // A migration may rebuild a table that others refer to; the references are checked afterwards.
     foreign_keys(path, connection, false).await?;
-    // Two programs may bring one file up to date at the same moment. The slower one finds a step done
-    // that it was about to do, and then perhaps the next one: at most twice for each step, since a step is
-    // two commits, the second one of which notes how long it took.
+    // Two programs may migrate one file at the same moment. The slower one finds a step done that it was
+    // about to do, and then perhaps the next one: at most twice for each step, since a step is two commits
+    // (the second one notes how long it took).
     let mut outcome = migrations.run_direct(None, connection, false).await;
     for _ in migrations.iter().chain(migrations.iter()) {
         if outcome.is_ok() {

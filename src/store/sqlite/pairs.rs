@@ -1,12 +1,12 @@
-//! Statements that no text says to both engines. A second engine keeps its own of each beside these; there
-//! should be few (a test counts them), and each says why it is here.
+//! Statements that need a different text for each engine. A second engine keeps its own versions next to
+//! these; there should be few (a test counts them), and each says why it is here.
 
-/// `json_patch` merges objects to any depth; PostgreSQL has nothing like it. In SQL and not in Rust, since a
-/// result may be large.
+/// `json_patch` merges objects to any depth; PostgreSQL has no such function. Done in SQL and not in Rust,
+/// since a result may be large.
 pub(in crate::store) const ADD_TO_RESULT: &str = "update direct_results set result = json_patch(result, $2)
      where item_id in (select id from items where job_id = $1 and state = 'reading')";
 
-/// Paths into JSON have another syntax in each. In SQL, since the results themselves may be large.
+/// The syntax of JSON paths differs. Done in SQL, since the results may be large.
 pub(in crate::store) const SUM_UP_RESULT: &str = "select outcome, credits_used,
             case json_type(result) when 'array' then json_array_length(result) end as found,
             cast(result ->> '$.event.name' as text) as event_name,
@@ -14,7 +14,7 @@ pub(in crate::store) const SUM_UP_RESULT: &str = "select outcome, credits_used,
             cast(result ->> '$.counts.visibleTotal' as integer) as people
      from action_results where request_id = $1";
 
-/// A value is written over in place, at equal length: see [`crate::store::sqlite::erase`].
+/// A value is overwritten in place, with the same length: see [`crate::store::sqlite::erase`].
 pub(in crate::store) const ERASE_DELIVERED_BEFORE: &str = "update contact_values
      set is_erased = 1, value = replace(hex(zeroblob(length(cast(value as blob)))), '00', '-')
      where id in (select id from contact_values where is_erased = 0 and stored_at < $1

@@ -5,9 +5,9 @@
 //! a savepoint of its own; no caller gets a result before the commit. The task cannot be cancelled
 //! in the middle by a caller that goes away, which sqlx alone would not guarantee.
 //!
-//! A writer that holds a lease checks its token in each transaction, so a worker that was stopped
-//! and replaced cannot write. After any error other than a lost race, the writer refuses
-//! all writes: see [`StoreError::is_fatal`].
+//! A writer with a lease checks its token in each transaction, so a worker that was stopped and replaced
+//! cannot write. After any error other than a lost race, the writer refuses all writes: see
+//! [`StoreError::is_fatal`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -21,7 +21,7 @@ use crate::store::engine::{self, Completion, Work};
 use crate::store::error::{StoreError, is_busy};
 use crate::store::tx::{Connection, Tx};
 
-/// Most closures in one transaction: bounds how long the first one waits for the last.
+/// Most closures in one transaction: limits how long the first one waits for the last.
 const MOST_IN_ONE_COMMIT: usize = 64;
 
 /// A handle to the writer task; cheap to clone.
@@ -30,11 +30,11 @@ pub(in crate::store) struct Writer {
     queue: mpsc::Sender<Work>,
     fence: Arc<AtomicI64>,
     metrics: Metrics,
-    /// Writes whose caller has not been told how they ended.
+    /// Writes whose caller has no result yet.
     unfinished: Arc<AtomicUsize>,
 }
 
-/// No lease: the command line writes like any other program, guarded row by row.
+/// No lease: the command line writes like any other program, with a guard on each row.
 const UNFENCED: i64 = -1;
 
 impl Writer {
@@ -46,7 +46,7 @@ impl Writer {
         Writer { queue, fence, metrics, unfinished: Arc::default() }
     }
 
-    /// Another writer with the same fence, after this one has failed.
+    /// A new writer with the same fence, after this one has failed.
     pub(in crate::store) fn successor(&self, connection: SqliteConnection) -> Writer {
         let successor = Writer::start(connection, self.metrics.clone());
         successor.fence(self.fence.load(Ordering::SeqCst));
@@ -103,11 +103,11 @@ async fn serve(mut tx: Tx, mut works: mpsc::Receiver<Work>, fence: Arc<AtomicI64
         }
         if commit_together(&mut tx, batch, &fence, &metrics).await.is_err() {
             tracing::error!("the database failed; nothing more is written or sent by this process");
-            // Dropping the receiver answers everybody with `Stopped`.
+            // Dropping the receiver gives every waiting caller `Stopped`.
             return;
         }
     }
-    // Leaves a small file behind; whatever it says, every commit is safe already.
+    // Makes the file smaller; even if it fails, every commit is safe already.
     let Tx(Connection::Sqlite(connection)) = tx;
     let _ = connection.close().await;
 }
@@ -121,7 +121,8 @@ async fn commit_together(
 ) -> Result<(), ()> {
     if let Err(error) = begin(tx.sqlite(), fence, metrics).await {
         metrics.database_failed("begin");
-        // Nothing of the batch ran. The first caller is told why; the others find the writer gone.
+        // No work of the batch ran. The first caller gets the error; the others find that the writer has
+        // stopped.
         if let Some(work) = batch.into_iter().next() {
             (work(Err(error)).await.tell)(Ok(()));
         }
@@ -177,8 +178,7 @@ fn finish(completions: Vec<Completion>, committed: Result<(), Option<sqlx::Error
     Err(())
 }
 
-/// Begins, waiting as long as somebody else holds the lock: nothing was done yet, so waiting
-/// breaks nothing.
+/// Begins, and waits as long as another program holds the lock: no work has started yet, so waiting is safe.
 async fn begin(
     connection: &mut SqliteConnection,
     fence: &AtomicI64,
