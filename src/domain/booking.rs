@@ -1,20 +1,21 @@
-//! What an answer or a finding means in credits: for the hold, the charge and the requests that pay.
+//! What an answer, or evidence about a lost one, means in credits: for the hold, the charge and the requests
+//! that pay.
 //!
-//! The one place that decides this, and it decides without a database: [`Books`] is what is booked for a
-//! job so far, each method of it is something that can become of the job's submission, and the result is a
+//! This is the only place that decides it, and it needs no database: [`Books`] is what is booked for a job so
+//! far. Each of its methods stands for one possible result of the job's submission, and returns a
 //! [`Booking`], which one function of the store writes.
 //!
-//! Three sums are kept, and all may overstate what was spent, never understate it:
+//! Three sums are kept. All may overstate what was spent, and never understate it:
 //!
-//! - the *hold*, from the intent until it is known what became of the submission: holds and releases of a
-//!   job sum to zero once it is known;
+//! - the *hold*, from the intent until the submission's result is known: after that the holds and releases of
+//!   a job sum to zero;
 //! - the *charge*, which settlements compare with the balance: never above the hold, unless the API itself
 //!   says what it charged;
-//! - the *shares*: what each request may have cost so far, checked against its `max_credits` and approval.
+//! - the *shares*: the possible cost of each request so far, checked against its `max_credits` and approval.
 //!   The request that asked first for a contact pays for it.
 //!
-//! An example: 3 contacts at 15. [`Books::sent`] holds 45 and adds 45 to the request's share. The API takes
-//! 2 of them: [`Books::accepted`] releases the hold, charges 30 and takes 15 off the share.
+//! Example: 3 contacts at 15. [`Books::sent`] holds 45 and adds 45 to the request's share. The API accepts 2
+//! of them: [`Books::accepted`] releases the hold, charges 30 and takes 15 off the share.
 
 use super::credits::Credits;
 use super::ids::RequestId;
@@ -31,7 +32,7 @@ pub fn contacts(payers: &[Payer]) -> usize {
     payers.iter().map(|payer| payer.contacts).sum()
 }
 
-/// Who pays for the contacts that have left: `all` less those that `stay`.
+/// The requests that pay for the contacts that have left: `all` less those that `stay`.
 pub fn payers_of_the_rest(all: &[Payer], stay: &[Payer]) -> Vec<Payer> {
     let staying = |payer: &Payer| {
         let same = stay.iter().filter(|other| other.request_id == payer.request_id);
@@ -43,8 +44,8 @@ pub fn payers_of_the_rest(all: &[Payer], stay: &[Payer]) -> Vec<Payer> {
         .collect()
 }
 
-/// Divides an amount among the requests that pay, by their contacts. The parts sum to the amount exactly:
-/// where it does not divide, the later ones pay the rest.
+/// Divides an amount among the requests that pay, by their contacts. The parts sum exactly to the amount: a
+/// remainder is paid by the later ones.
 pub fn divide(amount: Credits, payers: &[Payer]) -> Vec<(RequestId, Credits)> {
     let (mut contacts_left, mut left) = (contacts(payers), amount);
     let mut shares = Vec::with_capacity(payers.len());
@@ -57,65 +58,65 @@ pub fn divide(amount: Credits, payers: &[Payer]) -> Vec<(RequestId, Credits)> {
     shares
 }
 
-/// Which settlement a job belongs to from now on.
+/// The settlement that a job belongs to from now on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Settles {
-    /// In the one it is in, if any.
+    /// The same as before, if any.
     #[default]
     Unchanged,
-    /// In the account's open one, which is opened if need be.
+    /// The account's open one; if there is none, a new one is opened.
     WithTheOpenOne,
-    /// In none: there is nothing to settle.
+    /// None: there is nothing to settle.
     Nowhere,
 }
 
-/// What is to be booked for a job, all at once.
+/// Everything that is to be booked for a job at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Booking {
-    /// Set aside before the submission goes out.
+    /// Reserved before the submission goes out.
     pub hold: Credits,
-    /// Whether whatever is held for the job is given back.
+    /// Whether everything that is held for the job is released.
     pub release_hold: bool,
-    /// Charged, on top of what the job was charged with before.
+    /// Charged now, in addition to earlier charges of the job.
     pub charge: Credits,
-    /// By request: what may have been spent for it, more or (negative) less than before.
+    /// Change of each request's possible cost; negative if it becomes less.
     pub shares: Vec<(RequestId, Credits)>,
     pub settles: Settles,
 }
 
-/// What is booked for a job so far, and what its submission may cost.
+/// The bookings of a job so far, and the possible cost of its submission.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Books {
-    /// What the submission may cost as a whole, as held since its intent.
+    /// The possible cost of the whole submission, as held since its intent.
     pub cost: Credits,
-    /// What one of its contacts costs, rounded up.
+    /// The price of one contact, rounded up.
     pub price: Credits,
-    /// The least that one of its contacts costs; below `price` when a precheck named two prices.
+    /// The lowest price of one contact; below `price` if a precheck named two prices.
     pub lowest_price: Credits,
-    /// Charged so far, for earlier submissions of the job.
+    /// Charges so far, for earlier submissions of the job.
     pub charged: Credits,
-    /// How many of its submissions were never answered. None of a search counts: such a search was weighed
-    /// when a person decided on it.
+    /// How many of its submissions were never answered. Searches do not count here: the person who decided
+    /// about a lost search has judged it already.
     pub unanswered_calls: u32,
-    /// The most that one of those may have cost. Repeats of one submission count as one, since the vendor
-    /// documents that what is unlocked, or being unlocked, is not charged again.
+    /// The highest possible cost of one of those. Repeats of one submission count once, since the vendor
+    /// documents that a contact that is unlocked, or being unlocked, is not charged again.
     pub unanswered: Credits,
-    /// Who pays for the contacts that are in it.
+    /// The requests that pay for the contacts that are in it.
     pub payers: Vec<Payer>,
 }
 
-/// What the API accepted of a submission, and what it says about earlier ones.
+/// What the API accepted of a submission, and what its answer shows about earlier ones.
 #[derive(Clone, Copy, Debug)]
 pub struct Accepted<'a> {
     /// The requests that pay for the contacts that the API took into the task.
     pub payers: &'a [Payer],
-    /// The same, with those for contacts that are unlocked already, or being unlocked. One that was unlocked
-    /// may have been so by an earlier submission of the job, which was never answered.
+    /// The same, plus those for contacts that are already unlocked or being unlocked. An earlier submission
+    /// of the job, never answered, may have unlocked them.
     pub payers_with_unlocked: &'a [Payer],
 }
 
 impl Books {
-    /// The intent is committed, and the submission goes out: what it may cost is held.
+    /// The intent is committed, and the submission goes out: its possible cost is held.
     pub fn sent(&self) -> Booking {
         Booking {
             hold: self.cost,
@@ -125,14 +126,14 @@ impl Books {
         }
     }
 
-    /// The answer was lost: everything stays held until it is known whether it took effect.
+    /// The answer was lost: everything stays held until its effect is known.
     pub fn lost(&self) -> Booking {
         Booking::default()
     }
 
-    /// The API took some of the contacts into a task, or (none) found nothing to charge for. Only what it
-    /// took is charged; but when an earlier submission was never answered and some contacts prove to be
-    /// unlocked, that one may have been charged as well ([`Books::found_after_all`]).
+    /// The API took some of the contacts into a task, or (if none) found nothing to charge for. Only what it
+    /// took is charged. But if an earlier submission was never answered and some contacts are already
+    /// unlocked, that submission may have been charged, too ([`Books::found_after_all`]).
     pub fn accepted(&self, accepted: Accepted<'_>) -> Booking {
         let charge = self.cost_of(contacts(accepted.payers));
         let unlocked = contacts(accepted.payers_with_unlocked) - contacts(accepted.payers);
@@ -153,9 +154,9 @@ impl Books {
         }
     }
 
-    /// A direct action was answered. `used` is the API's own word for what it charged, which may be above
-    /// what was held. Nothing, although an earlier call for the event was never answered: that one may have
-    /// been charged. The balance shows it; until then it counts.
+    /// A direct action was answered. `used` is the charge that the API itself names, which may be above the
+    /// hold. If it is 0 although an earlier call for the event was never answered, the earlier call may have
+    /// been charged. It counts as charged until the balance shows the truth.
     pub fn answered(&self, used: Credits) -> Booking {
         match used == Credits::ZERO && self.unanswered_calls > 0 {
             true => self.ended_with(self.cost),
@@ -163,8 +164,8 @@ impl Books {
         }
     }
 
-    /// An event whose unlock was never answered proves to be open, for `seen` credits as far as the balance
-    /// tells. After two such calls the balance tells only what the second one has cost.
+    /// An event whose unlock was never answered turns out to be unlocked, for `seen` credits as far as the
+    /// balance shows. After two such calls the balance shows only the cost of the second one.
     pub fn proven_open(&self, seen: Credits) -> Booking {
         match self.unanswered_calls > 1 {
             true => self.ended_with(self.cost),
@@ -172,26 +173,26 @@ impl Books {
         }
     }
 
-    /// Reading shows that the submission was carried out, or nothing will ever show that it was not (a
-    /// person gave it up, or sends it again although it may have been charged). It counts as a whole.
+    /// Evidence shows that the submission took effect, or no evidence will ever show that it did not (a
+    /// person gave it up, or sends it again although it may have been charged). The whole cost counts.
     pub fn carried_out(&self) -> Booking {
         Booking { release_hold: true, charge: self.cost, ..Booking::default() }
     }
 
-    /// It took no effect: it was not sent, it was refused, or reading proves it, or a person says so.
+    /// It had no effect: it was not sent, it was refused, evidence proves it, or a person says so.
     pub fn took_no_effect(&self) -> Booking {
         let settles = match self.charged == Credits::ZERO {
             true => Settles::Nowhere,
-            // What an earlier one is booked with stays in the settlement that it is in.
+            // The booking of an earlier submission stays in its settlement.
             false => Settles::Unchanged,
         };
         Booking { settles, ..self.ended_with(Credits::ZERO) }
     }
 
-    /// An earlier submission, which was never answered and taken back, may have taken effect after all: a
-    /// contact proves to be unlocked, or the job ends without being sent again. Charged once. The balance tells
-    /// whether it was charged; until then, and if it cannot, it counts. `unlocked`: the requests that pay for
-    /// the contacts that it has unlocked.
+    /// An earlier submission, never answered and taken back, may have taken effect after all: a contact turns
+    /// out to be unlocked, or the job ends without being sent again. Charged once. Until the balance shows
+    /// whether it was charged, it counts as charged. `unlocked`: the requests that pay for the contacts that
+    /// it has unlocked.
     pub fn found_after_all(&self, unlocked: &[Payer]) -> Booking {
         if self.unanswered == Credits::ZERO {
             return Booking::default();
@@ -205,7 +206,7 @@ impl Books {
         Booking { charge: unbooked, shares, settles, ..Booking::default() }
     }
 
-    /// What so many of the contacts cost at most: those that are left out cost the lowest price at least.
+    /// The highest cost of this many of the contacts: each contact left out costs at least the lowest price.
     fn cost_of(&self, accepted: usize) -> Credits {
         if accepted == 0 {
             return Credits::ZERO;
@@ -219,7 +220,7 @@ impl Books {
         Booking { release_hold: true, charge, shares, ..Booking::default() }
     }
 
-    /// From what the intent has committed for the contacts in the job to these shares.
+    /// The change from the shares committed by the intent to these shares.
     fn shares_become(&self, shares: Vec<(RequestId, Credits)>) -> Vec<(RequestId, Credits)> {
         let mut change: Vec<_> = divide(self.cost, &self.payers)
             .into_iter()
@@ -246,7 +247,7 @@ mod tests {
         Payer { request_id: RequestId(request_id), contacts }
     }
 
-    /// A job with contacts at 15, of which the first request pays for two and the second for one.
+    /// A job with contacts at 15: the first request pays for two, the second for one.
     fn books() -> Books {
         Books {
             cost: Credits(45),
@@ -269,7 +270,7 @@ mod tests {
         books.accepted(Accepted { payers, payers_with_unlocked })
     }
 
-    /// Everything that can become of a submission: held, released, charged, and the shares.
+    /// Every possible result of a submission: held, released, charged, and the shares.
     #[test]
     fn what_each_finding_means_for_hold_charge_and_shares() {
         let (all, one) = (books().payers, [payer(1, 1)]);
@@ -405,7 +406,7 @@ mod tests {
         (payers, 0..200_i64, 0..200_i64).prop_map(|(payers, lowest, more)| {
             let payers: Vec<_> = (1..).zip(payers).map(|(id, contacts)| payer(id, contacts)).collect();
             let contacts = contacts(&payers) as i64;
-            // One contact is dearer than the others.
+            // One contact costs more than the others.
             let cost = lowest * contacts + more;
             let price = (cost + contacts - 1) / contacts;
             Books {
@@ -449,7 +450,7 @@ mod tests {
                 prop_assert!(end.charge <= sent.hold);
                 prop_assert_eq!(sum(&sent.shares) + sum(&end.shares), end.charge);
             }
-            // The API's own word may be above what was held.
+            // The charge that the API names may be above the hold.
             let end = books.answered(Credits(used));
             prop_assert!(end.release_hold);
             prop_assert_eq!(end.charge, Credits(used));

@@ -1,8 +1,8 @@
-//! Credits, what something may cost, and whether that may be spent now.
+//! Credits: what something may cost, and whether that may be spent now.
 //!
-//! Guarded before the call: what a submission may cost at most is held in the ledger in the same
-//! transaction as the intent to send it, so local figures may overstate spending and never
-//! understate it. The API's own 402 is the last guard, not the first.
+//! The guard is before the call: the possible cost of a submission is held in the ledger in the same
+//! transaction as the intent to send it, so local figures may overstate spending and never understate it. The
+//! API's own 402 is only the last guard.
 
 use std::{fmt, iter::Sum, ops};
 
@@ -19,16 +19,16 @@ pub struct Credits(pub i64);
 impl Credits {
     pub const ZERO: Credits = Credits(0);
 
-    /// No figure of credits that makes sense is above this. What the API says beyond it is trouble, and
-    /// nothing is booked above it: so no sum of a database leaves the whole numbers.
+    /// The largest credible amount of credits. A larger figure from the API counts as an error, and nothing
+    /// above it is booked, so no sum in the database can overflow.
     pub const MOST: Credits = Credits(1_000_000_000_000);
 
-    /// Whether a figure from outside makes no sense.
+    /// Whether a figure from outside is not credible.
     pub fn is_absurd(self) -> bool {
         self.0.unsigned_abs() > Credits::MOST.0.unsigned_abs()
     }
 
-    /// This figure, or the most that is booked.
+    /// This figure, limited to the largest amount that is booked.
     pub fn bookable(self) -> Credits {
         self.clamp(Credits(-Credits::MOST.0), Credits::MOST)
     }
@@ -38,15 +38,15 @@ impl Credits {
         Credits(self.0.saturating_mul(i64::try_from(count).unwrap_or(i64::MAX)))
     }
 
-    /// The part of this amount that so many of so many contacts have, rounded down.
+    /// The part of this amount for `count` of `of` contacts, rounded down.
     pub fn part(self, count: usize, of: usize) -> Credits {
         let part = i128::from(self.0) * count as i128 / (of.max(1) as i128);
         Credits(i64::try_from(part).unwrap_or(self.0))
     }
 }
 
-/// As people read amounts: 12,345. Where a figure is to be typed, or written into a configuration, the number
-/// itself is shown.
+/// As people read amounts: 12,345. A figure that a person must type, or write into a configuration, is shown
+/// without the comma.
 impl fmt::Display for Credits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = self.0.unsigned_abs().to_string();
@@ -81,7 +81,7 @@ impl Sum for Credits {
     }
 }
 
-/// What one unit of each action costs: configured, or as a settlement showed it.
+/// The price of one unit of each action: configured, or shown by a settlement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prices {
     pub email: Credits,
@@ -101,18 +101,18 @@ impl Prices {
     }
 }
 
-/// Whether a person has to confirm a request's cost first.
+/// Whether a person has to approve a request's cost first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Approval {
     NotNeeded,
-    /// Above `credits.approve_above`, or more than what was approved.
+    /// Above `credits.approve_above`, or above what was approved.
     Needed,
-    /// Above the row's own `max_credits`: never to be spent.
+    /// Above the row's own `max_credits`: it is never spent.
     OverMaxCredits,
 }
 
-/// Judges a request's quote. `approved` is the amount that a person has confirmed: the row's
-/// `approved = 1` confirms the first quote, `unlockd approve` the one it showed.
+/// Judges a request's quote. `approved` is the amount that a person has approved: `approved = 1` in the row
+/// approves the first quote, `unlockd approve` the quote that it showed.
 pub fn approval(
     quote: Credits,
     approve_above: Credits,
@@ -137,14 +137,14 @@ pub struct Balance {
     pub gift: Credits,
 }
 
-/// What may be spent on an account at this moment.
+/// The figures that decide what may be spent on an account now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Purse {
     /// The last balance read.
     pub balance: Credits,
-    /// When it was asked for.
+    /// When it was read.
     pub balance_at: Millis,
-    /// Booked as charged since then.
+    /// Charged since then.
     pub charged_since: Credits,
     /// Held for submissions without an answer.
     pub held: Credits,
@@ -157,7 +157,7 @@ pub struct Purse {
 }
 
 impl Purse {
-    /// Free to spend: balance − what was charged since − holds − the floor.
+    /// Free to spend: the balance less later charges, holds and the configured minimum.
     pub fn available(&self) -> Credits {
         self.balance - self.charged_since - self.held - self.min_balance
     }
@@ -167,7 +167,7 @@ impl Purse {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
     Go,
-    /// The balance was read too long ago to decide.
+    /// The last balance is too old to decide.
     ReadBalance,
     Wait(WaitReason),
 }
@@ -175,14 +175,14 @@ pub enum Admission {
 /// The age from which a balance no longer allows a submission, in milliseconds.
 pub const BALANCE_IS_STALE_AFTER_MS: i64 = 60_000;
 
-/// How many contacts one submission may have, so that a whole day's limit pays for it. One at least:
-/// what even that limit never pays for is then seen to wait for it.
+/// How many contacts one submission may have, so that the limit of a whole day pays for it. At least one: a
+/// contact that costs more than a day's limit is then shown as waiting for that limit.
 pub fn most_in_a_day(price: Credits, daily_limit: Credits) -> u32 {
     let most = daily_limit.0.checked_div(price.0).unwrap_or(i64::MAX);
     u32::try_from(most.max(1)).unwrap_or(u32::MAX)
 }
 
-/// Decides on a submission that may cost `cost`. `purse` is `None` when no balance was ever read.
+/// Decides on a submission that may cost `cost`. `purse` is `None` if no balance was ever read.
 pub fn admit(cost: Credits, purse: Option<&Purse>, now: Millis) -> Admission {
     let Some(purse) = purse else {
         return Admission::ReadBalance;
@@ -195,12 +195,12 @@ pub fn admit(cost: Credits, purse: Option<&Purse>, now: Millis) -> Admission {
     }
 }
 
-/// Whether a balance is new enough to decide by.
+/// Whether a balance is new enough for a decision.
 pub fn is_fresh(purse: &Purse, now: Millis) -> bool {
     now.since(purse.balance_at) < BALANCE_IS_STALE_AFTER_MS && purse.balance_at <= now
 }
 
-/// What is missing for a submission that may cost `cost`, by what is known, however old that is.
+/// What is missing for a submission that may cost `cost`, by the last known figures, even old ones.
 pub fn lacks(cost: Credits, purse: &Purse) -> Option<WaitReason> {
     if purse.daily_limit.is_some_and(|limit| purse.charged_today + purse.held + cost > limit) {
         Some(WaitReason::Budget)

@@ -1,9 +1,9 @@
 //! The paid actions without contacts and without a task: the answer is the result.
 //!
-//! Three are *direct*: the unlock of an event, the search for companies and the search for events. Each call is an item of
-//! its request, like a contact: an event's request has one, a search has one for each page, made
-//! when the page before it says that there is more. They pass through the same states, holds,
-//! approvals and doubts as contacts; what differs is here. The key of such an item
+//! Three are *direct*: the unlock of an event, the search for companies and the search for events. Each call
+//! is an item of its request, like a contact: an event's request has one item, a search has one for each
+//! page, made when the page before it says that there is more. These items pass through the same states,
+//! holds, approvals and doubts as contacts; the differences are here. The key of such an item
 //! (`items.personnel_id`) is the event's id, or the page's number.
 //!
 //! Sources: the vendor's event-unlock page (idempotency behaviour, response fields) and the OpenAPI
@@ -14,11 +14,10 @@ use serde_json::value::RawValue;
 use super::credits::{Balance, Credits};
 use super::ids::{Action, EventId, PersonnelId};
 
-/// Results on one page of a search. A call costs the same whatever its size, so the largest that the
-/// API allows buys the most.
+/// Results on one page of a search: the most that the API allows, since a call costs the same for any size.
 pub const PAGE_SIZE: u32 = 100;
 
-/// People on a page of an event's list: the most that the API allows there. More is a 400.
+/// People on a page of an event's list: the most that the API allows. A larger number is answered with 400.
 pub const PEOPLE_PAGE_SIZE: u32 = 50;
 
 /// What one paid call of a direct action asks for.
@@ -33,25 +32,25 @@ pub enum Direct {
 /// The answer to the unlock of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventUnlock {
-    /// It was unlocked before, and nothing was charged.
+    /// It was already unlocked, and nothing was charged.
     pub already_unlocked: bool,
     pub credits_used: Credits,
-    /// The balance after it; `None` when nothing was charged, or when the pool has no limit.
+    /// The balance afterwards; `None` if nothing was charged, or if the pool has no limit.
     pub balance_after: Option<Balance>,
-    /// The whole answer, as it came.
+    /// The whole answer, unchanged.
     pub answer: String,
 }
 
 /// One page of a search.
 #[derive(Clone, Debug)]
 pub struct SearchPage {
-    /// The JSON array of what was found, as it came.
+    /// The JSON array of results, unchanged.
     pub items: Box<RawValue>,
     pub found: usize,
     pub has_more: bool,
 }
 
-/// What a paid call of a direct action brought.
+/// The result of a paid call of a direct action.
 #[derive(Clone, Debug)]
 pub enum Delivery {
     Event(EventUnlock),
@@ -62,7 +61,7 @@ pub enum Delivery {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PersonnelPage {
     pub people: Vec<Person>,
-    /// On all pages, as far as they are visible.
+    /// People on all pages, as far as they are visible.
     pub total: u64,
     pub has_more: bool,
     /// `None`: the answer did not say.
@@ -86,10 +85,10 @@ pub struct Person {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventAccess {
     pub full: bool,
-    /// People visible, and people there are, where the answer says so.
+    /// Visible people, and all people, if the answer says so.
     pub visible: Option<u64>,
     pub there_are: Option<u64>,
-    /// The word as it came, and the counts that came with it, as JSON.
+    /// The API's word and the counts that came with it, unchanged, as JSON.
     pub semantics: String,
 }
 
@@ -105,8 +104,7 @@ impl EventAccess {
 }
 
 impl Delivery {
-    /// What the call has cost. An event's answer says it; a search is charged when it found
-    /// something, at `price`.
+    /// The cost of the call. An event's answer names it; a search costs `price` if it found something.
     pub fn charge(&self, price: Credits) -> Credits {
         match self {
             Delivery::Event(unlock) => unlock.credits_used,
@@ -115,7 +113,7 @@ impl Delivery {
         }
     }
 
-    /// Whether the next page is worth buying.
+    /// Whether there is another page to buy.
     pub fn has_more(&self) -> bool {
         matches!(self, Delivery::Page(page) if page.has_more && page.found > 0)
     }

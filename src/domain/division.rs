@@ -1,15 +1,15 @@
-//! A submission's answer → what it means for each contact that was sent.
+//! A submission's answer → the result for each contact that was sent.
 //!
-//! The vendor sorts the contacts that it did not take into groups. What a group settles has ended; what
-//! is unlocked already, or is being unlocked, has its value in a profile; the rest is in the task and
-//! charged for. Every contact that was sent is in exactly one part ([`divide`]).
+//! The vendor sorts the contacts that it did not accept into groups. Some groups settle their contacts;
+//! contacts that are unlocked already, or being unlocked, have their value in a profile; all others are in
+//! the task and charged. Every contact that was sent is in exactly one part ([`divide`]).
 
 use std::collections::BTreeSet;
 
 use super::ids::{PersonnelId, TaskId};
 use super::outcome::Outcome;
 
-/// The groups into which a submission's answer sorts contacts that it did not take.
+/// The groups of contacts that a submission's answer did not accept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Skipped {
     pub all: Vec<String>,
@@ -33,19 +33,19 @@ pub enum Submission {
     },
 }
 
-/// What a submission's answer means for each contact that was sent.
+/// The result of a submission's answer for each contact that was sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Division {
-    /// In the task, and charged for.
+    /// In the task, and charged.
     pub accepted: Vec<PersonnelId>,
-    /// Unlocked already, or being unlocked by somebody else: the value is in the profile.
+    /// Already unlocked, or being unlocked by another program or person: the value is in the profile.
     pub read_from_profile: Vec<PersonnelId>,
     /// Settled by the answer itself.
     pub ended: Vec<(PersonnelId, Outcome)>,
 }
 
-/// Sorts the contacts of a submission by its answer. A contact that was skipped without a group,
-/// and every contact when nothing was chargeable, is looked up in its profile.
+/// Sorts the contacts of a submission by its answer. A contact that was skipped without a group is read from
+/// its profile; if nothing was chargeable, all contacts are.
 pub fn divide(sent: &[PersonnelId], submission: &Submission) -> Division {
     let (skipped, has_task) = match submission {
         Submission::Accepted { skipped, .. } => (skipped, true),

@@ -1,31 +1,30 @@
 //! Weighs the evidence about a submission whose answer was lost.
 //!
-//! The POST may have taken effect or not, and there is no idempotency key to ask with. Three things
-//! can be read: what a precheck would charge for the batch now, how much left the balance that
-//! nothing else explains, and a sample of profiles. One immediate look proves nothing, since an
-//! effect may lag; so a proof that it took *no* effect needs several looks over a stretch of time,
-//! every one of which says the same. A sign that it *did* take effect needs one look.
+//! The POST may have taken effect or not, and the API has no idempotency key to ask with. Three things can be
+//! read: what a precheck would charge for the batch now, which credits left the balance without another
+//! explanation, and a sample of profiles. One immediate check proves nothing, since an effect may show late.
+//! So the proof of *no* effect needs several checks over some time that all agree. A sign of an effect needs
+//! one check.
 //!
-//! The costly mistake is to send again what was paid for, so every doubt about the evidence counts
-//! against sending.
+//! The costly mistake is to send again what was paid for, so any unclear evidence counts against sending.
 
 use super::credits::Credits;
 use super::ids::Millis;
 
-/// What one look found. Each part is `None` when it could not be read or did not help.
+/// The evidence of one check. A part is `None` if it could not be read or did not help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look {
-    /// What a precheck says the whole batch would cost now.
+    /// The present price of the whole batch, by a precheck.
     pub quote: Option<Credits>,
-    /// Credits gone since before the submission that the account's other jobs do not explain: at
-    /// least and at most.
+    /// Credits gone since before the submission that the account's other jobs do not explain: at least and at
+    /// most.
     pub unexplained: Option<(Credits, Credits)>,
     /// Profiles that were read, and how many of them were not locked.
     pub profiles_read: u32,
     pub profiles_open: u32,
 }
 
-/// What one look says by itself.
+/// What one check says on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
     TookEffect,
@@ -33,8 +32,8 @@ pub enum Sign {
     Unclear,
 }
 
-/// Reads one look. `cost` is what the whole submission would have been charged at most: contacts
-/// that the task skipped make its charge smaller.
+/// Judges one check. `cost` is the highest possible charge of the whole submission: contacts that the task
+/// skipped make the charge smaller.
 pub fn read_look(look: &Look, cost: Credits) -> Sign {
     if look.quote == Some(Credits::ZERO) {
         return Sign::TookEffect;
@@ -49,16 +48,17 @@ pub fn read_look(look: &Look, cost: Credits) -> Sign {
     Sign::Unclear
 }
 
-/// Whether no charge for this batch, however small, fits what was found.
+/// Whether no charge for this batch, however small, fits the evidence.
 ///
-/// What a precheck would charge for now, a task would have been charged for then, even if it has
-/// failed since; so more left to charge than is gone means that there was no task. Contacts that
-/// are open all the same were unlocked by somebody else, and are sorted out before the batch goes
-/// out again. A balance that has grown could hide any charge, and proves nothing.
+/// Contacts that a precheck would charge for now, a task would have charged for then, even if it failed
+/// later. So if more is left to charge than is gone, there was no task. Contacts that are unlocked anyway
+/// were unlocked by another program or person, and the next precheck removes them before the batch is sent
+/// again. A balance that has grown could hide any charge, and proves nothing.
 fn took_no_effect(look: &Look, cost: Credits) -> bool {
     match (look.quote, look.unexplained) {
         (_, Some((_, most))) if most < Credits::ZERO => false,
-        // Less to charge for and something certainly gone: a charge that a smaller top-up hides looks the same.
+        // Less left to charge, and credits certainly gone: this looks like a charge that a smaller top-up
+        // hides.
         (Some(quote), Some((least, _))) if quote < cost && least > Credits::ZERO => false,
         (Some(quote), Some((_, most))) => quote > most,
         (None, Some((_, most))) => most == Credits::ZERO && look.profiles_read > 0 && look.profiles_open == 0,
@@ -66,11 +66,12 @@ fn took_no_effect(look: &Look, cost: Credits) -> bool {
     }
 }
 
-/// Whether a charge of this batch is what left the balance: all of it is gone and some of the batch
-/// is open, or a part is gone that is at least what is left to charge, and open profiles show it.
+/// Whether a charge for this batch explains the missing credits: the whole cost is gone and part of the batch
+/// is unlocked; or a part of the cost is gone, at least as much as is no longer charged, and unlocked
+/// profiles confirm it.
 fn charge_explains_it(look: &Look, cost: Credits) -> bool {
     let Some((least, most)) = look.unexplained else { return false };
-    // A contact that can never be charged makes the quote smaller too, so profiles must agree.
+    // A contact that can never be charged also makes the quote smaller, so profiles must agree.
     let none_read = look.profiles_read == 0 && look.quote.is_some_and(|quote| quote < cost);
     let some_open = look.profiles_open > 0 || none_read;
     let all_gone = least >= cost && some_open;
@@ -78,32 +79,33 @@ fn charge_explains_it(look: &Look, cost: Credits) -> bool {
     all_gone || part_gone
 }
 
-/// What follows from a look at an event whose unlock was not answered.
+/// The conclusion of a check of an event whose unlock was not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventVerdict {
-    /// The event is open. `charge` is what our call has cost, as far as the balance tells.
+    /// The event is unlocked. `charge` is the cost of our call, as far as the balance shows.
     Open { charge: Credits },
-    /// It is not: asked again. The vendor documents that a repeat is free, and a lost answer may
-    /// simply be asked for once more.
+    /// It is not unlocked: the call is repeated. The vendor documents that a repeat is free, so a lost answer
+    /// may simply be asked for again.
     AskAgain,
 }
 
-/// Weighs a look at an event: whether its list is complete, and what left the balance unexplained
-/// since before the call, at least and at most. When in doubt the charge counts as ours, since local
-/// figures may overstate and never understate.
+/// Judges a check of an event: whether its list is complete, and the unexplained credits since before the
+/// call, at least and at most. If in doubt the charge counts as ours, since local figures may overstate and
+/// never understate.
 pub fn weigh_event(open: bool, unexplained: Option<(Credits, Credits)>, cost: Credits) -> EventVerdict {
     if !open {
         return EventVerdict::AskAgain;
     }
-    // Somebody else unlocked it. A balance that has grown could hide the charge, and proves nothing.
+    // Another program or person unlocked it. A balance that has grown could hide the charge, and proves
+    // nothing.
     let surely_not_ours =
         unexplained.is_some_and(|(least, most)| least >= Credits::ZERO && most <= Credits::ZERO);
     EventVerdict::Open { charge: if surely_not_ours { Credits::ZERO } else { cost } }
 }
 
-/// Weighs a look at a search whose answer was lost. Only the balance can tell whether it was
-/// charged, and nothing can bring its results back; so a person decides whether to pay (again), as
-/// soon as the balance has said what it can.
+/// Judges a check of a search whose answer was lost. Only the balance can show whether it was charged, and
+/// its results cannot be read again. So a person decides whether to pay (again), once the balance has shown
+/// what it can.
 pub fn weigh_search(
     unexplained: Option<(Credits, Credits)>,
     cost: Credits,
@@ -124,24 +126,24 @@ pub fn weigh_search(
     Verdict::LookAgainAt(now.plus(pause_ms(looks, patience)))
 }
 
-/// How long to look, and how often.
+/// How long to check, and how often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// `submit.verify_after`, in milliseconds: the first look, and the unit of the pauses.
+    /// `submit.verify_after`, in milliseconds: the time to the first check, and the unit of the pauses.
     pub verify_after_ms: i64,
     /// `submit.decide_after`, in milliseconds.
     pub decide_after_ms: i64,
 }
 
 impl Patience {
-    /// How late an effect may show at most, in milliseconds: the slowest lag that the pauses between the
-    /// looks can see, four times the first wait.
+    /// The longest delay of an effect that the checks can notice, in milliseconds: four times the first wait,
+    /// because of the pauses between the checks.
     pub fn lag_ms(self) -> i64 {
         self.verify_after_ms.saturating_mul(4)
     }
 }
 
-/// What follows from the looks so far.
+/// The conclusion from the checks so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     CarriedOut,
@@ -150,11 +152,11 @@ pub enum Verdict {
     NeedsDecision,
 }
 
-/// Looks without contradiction that prove that nothing happened.
+/// This many checks without contradiction prove that there was no effect.
 const LOOKS_TO_PROVE_NO_EFFECT: u32 = 3;
 
-/// Weighs the newest sign. `no_effect_in_a_row` counts the signs of no effect up to and including
-/// this one without another between them; `looks` counts all looks that could be read.
+/// Judges the newest sign. `no_effect_in_a_row` counts the signs of no effect in a row up to this one;
+/// `looks` counts all checks that could be read.
 pub fn weigh(
     sign: Sign,
     no_effect_in_a_row: u32,
@@ -176,8 +178,7 @@ pub fn weigh(
     }
 }
 
-/// Looks again after 1, 2, 4, … times the first wait, but never so late that the decision would
-/// have to wait for it.
+/// Checks again after 1, 2, 4, … times the first wait, but not so late that the decision would be delayed.
 fn pause_ms(looks: u32, patience: Patience) -> i64 {
     let grown = patience.verify_after_ms.saturating_mul(1 << looks.saturating_sub(1).min(20));
     grown.clamp(1, (patience.decide_after_ms / 3).max(1))

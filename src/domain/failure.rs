@@ -1,9 +1,8 @@
 //! What a failed call means: the error matrix, as data, in one place.
 //!
-//! The API client sorts every failed call into a [`Failure`]; [`submission`] and [`read`] say what
-//! the caller does about it. The two differ in what cannot be known: a read is simply read again,
-//! while a paid POST whose answer is missing or unreadable may have taken effect and is never sent
-//! again unread.
+//! The API client sorts every failed call into a [`Failure`]; [`submission`] and [`read`] say what the caller
+//! must do. They differ when the effect is unknown: a read is simply repeated, but a paid POST whose answer
+//! is missing or unreadable may have taken effect, and is never resent without checking first.
 //!
 //! Sources: the vendor's production-readiness page (error handling matrix), its error conventions
 //! (HTTP 200 with an error body), and the OpenAPI responses (422).
@@ -15,36 +14,36 @@ pub enum Failure {
     NotSent,
     /// The API answered with an error of its matrix and its own error body.
     Refused(Refusal),
-    /// Everything else: timeout, reset, 5xx, redirect, unreadable or oversized answer, or an error that
-    /// a gateway in front of the API made. A POST may have taken effect.
+    /// Everything else: timeout, reset, 5xx, redirect, unreadable or oversized answer, or an error of a
+    /// gateway in front of the API. A POST may have taken effect.
     Unknown,
 }
 
 /// A status of the error matrix, from the HTTP status line or from an HTTP-200 error body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// 400 or 422: the request's own fault.
+    /// 400 or 422: the request itself is wrong.
     Invalid,
     /// 401
     Unauthorized,
     /// 402
     PaymentRequired,
-    /// 403: the key is good, and its owner may not do this (no subscription).
+    /// 403: the key is valid, but its owner may not do this (no subscription).
     Forbidden,
     /// 404
     NotFound,
     /// 409
     Conflict,
-    /// 429, with the wait it asked for in milliseconds, if any.
+    /// 429, with the requested wait in milliseconds, if any.
     RateLimited { retry_after_ms: Option<i64> },
-    /// HTTP 200 with `code` 429: this user runs as many of this call as are allowed. It passes when one
-    /// of them has ended, and says nothing about the rate limit.
+    /// HTTP 200 with `code` 429: this user already runs as many of these calls as are allowed. It ends when
+    /// one of them ends, and says nothing about the rate limit.
     SlotTaken,
 }
 
 impl Refusal {
-    /// The refusal that a status (or the `code` of an HTTP-200 error body) stands for; `None` for a
-    /// status that the matrix does not know.
+    /// The refusal for a status (or for the `code` of an HTTP-200 error body); `None` for a status that the
+    /// matrix does not contain.
     pub fn from_status(status: u16, retry_after_ms: Option<i64>) -> Option<Refusal> {
         Some(match status {
             400 | 422 => Refusal::Invalid,
@@ -59,27 +58,27 @@ impl Refusal {
     }
 }
 
-/// What a failed submission means for its job.
+/// The consequence of a failed submission for its job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubmissionFailure {
-    /// It certainly took no effect; try again after a backoff.
+    /// It certainly had no effect; try again after a backoff.
     TryAgain,
-    /// It certainly took no effect; try again once the rate limit allows.
+    /// It certainly had no effect; try again when the rate limit allows.
     WaitForRateLimit { retry_after_ms: Option<i64> },
-    /// The contacts cannot be bought this way: the job is rejected, without retry.
+    /// The contacts cannot be bought this way: the job is rejected, and not retried.
     Reject,
-    /// The key was refused, or may not do this: the account stops until its key changes or a person
-    /// resumes it.
+    /// The key was refused, or lacks the right: the account stops until its key changes or a person resumes
+    /// it.
     StopAccount,
     /// Not enough credits: the job is parked.
     Park,
-    /// The API's state differs from ours: read it again before any retry.
+    /// The API's state differs from ours: read it again before a retry.
     ReadStateFirst,
     /// It may have taken effect: in doubt.
     Doubt,
 }
 
-/// What became of a paid POST that did not bring what was asked for.
+/// The consequence of a paid POST that did not succeed.
 pub fn submission(failure: Failure) -> SubmissionFailure {
     match failure {
         Failure::NotSent | Failure::Refused(Refusal::SlotTaken) => SubmissionFailure::TryAgain,
@@ -94,21 +93,20 @@ pub fn submission(failure: Failure) -> SubmissionFailure {
     }
 }
 
-/// What a failed read (poll, balance, precheck, profile) means.
+/// The consequence of a failed read (poll, balance, precheck, profile).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadFailure {
     /// Read again after a backoff with jitter.
     TryAgain,
-    /// Read again once the rate limit allows.
+    /// Read again when the rate limit allows.
     WaitForRateLimit { retry_after_ms: Option<i64> },
     /// The key was refused: the account stops until its key changes.
     StopAccount,
-    /// What was asked for does not exist for this key, or the question makes no sense: do not ask
-    /// again.
+    /// The thing does not exist for this key, or the question is invalid: do not ask again.
     Gone,
 }
 
-/// What a failed read means.
+/// The consequence of a failed read.
 pub fn read(failure: Failure) -> ReadFailure {
     match failure {
         Failure::Refused(Refusal::Unauthorized | Refusal::Forbidden) => ReadFailure::StopAccount,
@@ -124,12 +122,12 @@ pub fn read(failure: Failure) -> ReadFailure {
     }
 }
 
-/// How long the API is not believed that it does not know a task which it has just accepted, in
-/// milliseconds: the database that it reads from may lag behind the one that it writes to.
+/// For this long after acceptance a 404 about the task is not believed, in milliseconds: the API may read
+/// from a database that lags behind the one it writes to.
 pub const UNBELIEVED_FOR_MS: i64 = 60_000;
 
-/// What a failed poll means. `accepted_ms_ago`: how long ago the API accepted the task; `None` when it
-/// was not our call that made the task.
+/// The consequence of a failed poll. `accepted_ms_ago`: how long ago the API accepted the task; `None` if
+/// another program created the task.
 pub fn poll(failure: Failure, accepted_ms_ago: Option<i64>) -> ReadFailure {
     match read(failure) {
         ReadFailure::Gone if accepted_ms_ago.is_some_and(|ago| ago < UNBELIEVED_FOR_MS) => {

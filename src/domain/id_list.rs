@@ -1,4 +1,4 @@
-//! The text of `personnel_ids` → the contacts that it names.
+//! The text of `personnel_ids` → the contacts in it.
 
 use std::collections::HashSet;
 
@@ -12,11 +12,11 @@ use super::ids::PersonnelId;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contacts {
     pub valid: Vec<PersonnelId>,
-    /// What stood in the place of an id, cut to 100 characters.
+    /// The elements that are no ids, cut to 100 characters.
     pub invalid: Vec<String>,
 }
 
-/// Why a text is no list of ids.
+/// Why a text is not a list of ids.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     #[error("personnel_ids is not JSON: give an array of ids, such as [\"789\",\"790\"]")]
@@ -27,11 +27,11 @@ pub enum Unreadable {
     TooMany,
 }
 
-/// Ids in one row. A row of this size is about 2 MB of text, which bounds what taking it can cost.
+/// Ids allowed in one row. Such a row has about 2 MB of text, which limits the cost of taking it.
 pub const MOST: usize = 100_000;
 
-/// Reads the array of ids: strings or whole numbers, repeats once. Read as raw text, since a
-/// number of twenty digits must not pass through a float.
+/// Reads the array of ids: strings or whole numbers, repeats once. Reads the raw text, since a number of
+/// twenty digits must not pass through a float.
 pub fn read(text: &str) -> Result<Contacts, Unreadable> {
     let text = trimmed(text);
     match elements(text) {
@@ -43,7 +43,7 @@ pub fn read(text: &str) -> Result<Contacts, Unreadable> {
     }
 }
 
-/// The elements one by one, so that a list that is too long is left at its first id too many.
+/// Reads the elements one by one, and stops at the first id above the limit.
 fn elements(text: &str) -> Result<Contacts, Unreadable> {
     let mut ids = Ids::default();
     let mut json = serde_json::Deserializer::from_str(text);
@@ -110,8 +110,8 @@ impl<'de> Visitor<'de> for &mut Ids {
     }
 }
 
-/// Programs write `NaN` and `None` into what they call JSON: these words become strings, and so
-/// elements that are no ids, beside the good ones.
+/// Programs write `NaN` and `None` into text that they call JSON: these words become strings, so they are
+/// invalid elements and the good ids stay usable.
 fn with_words_quoted(text: &str) -> String {
     const WORDS: [&str; 6] = ["NaN", "nan", "Infinity", "None", "undefined", "NA"];
     let mut quoted = String::with_capacity(text.len());
@@ -137,7 +137,7 @@ fn with_words_quoted(text: &str) -> String {
     quoted
 }
 
-/// Where the string ends that `text` begins with; an escaped quote does not end it.
+/// The end of the string that `text` begins with; an escaped quote does not end it.
 fn end_of_string(text: &str) -> usize {
     let mut is_escaped = false;
     for (at, byte) in text.bytes().enumerate().skip(1) {
@@ -193,7 +193,7 @@ mod tests {
         }
     }
 
-    /// What Python's json, JavaScript and R write where a value is missing.
+    /// The words that Python's json, JavaScript and R write for a missing value.
     #[test]
     fn good_ids_are_taken_beside_words_that_are_not_json() {
         let (good, bad) = ids("[789.0, NaN, null, None, -Infinity, \"NaN \\\" None\", 1.23457E+11, 790]");

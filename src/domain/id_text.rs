@@ -1,24 +1,25 @@
 //! One id as people, spreadsheets and programs write it → the id.
 //!
-//! Tools turn ids into numbers and numbers into text: `789.0` (pandas, when another cell is empty),
-//! `7.92E+02` and `="00789"` (spreadsheets), `139574.0` (a JavaScript number in a text column). What says
-//! exactly one id is read as that id. What lost digits on the way is refused: a guess would be paid for.
+//! Tools turn ids into numbers and numbers into text: `789.0` (pandas, if another cell is empty), `7.92E+02`
+//! and `="00789"` (spreadsheets), `139574.0` (a JavaScript number in a text column). A text that means
+//! exactly one id is read as that id. A number that has lost digits is refused: a wrong guess would cost
+//! credits.
 
 use super::ids::PersonnelId;
 
-/// What stands in the place of an id.
+/// The content of a cell that should hold an id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
     Id(PersonnelId),
     /// An empty cell, or the word that a program writes for one.
     Nothing,
-    /// A number that was rounded: nobody can tell which id it was.
+    /// A number that was rounded: the original id cannot be known.
     DigitsLost,
     NotAnId,
 }
 
-/// Whether `789.000` may mean 789000. It may in a cell of a spreadsheet, where the point can divide
-/// thousands; it does not where a point is always decimal, as in JSON.
+/// Whether `789.000` may mean 789000. Possible in a spreadsheet cell, where the point can separate thousands;
+/// not where a point is always decimal, as in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
     Decimal,
@@ -29,10 +30,10 @@ pub enum Point {
 const NO_VALUE: [&str; 14] =
     ["", "-", "--", "nan", "na", "n/a", "#n/a", "<na>", "nat", "null", "(null)", "\\n", "nil", "none"];
 
-/// From here on a double skips whole numbers, so one that was a double may have been another id.
+/// From here on a double skips whole numbers, so a number that was a double may stand for another id.
 const FIRST_INEXACT: u128 = 1 << 53;
 
-/// Reads what stands in the place of a contact's id.
+/// Reads the content of a cell that should hold a contact's id.
 pub fn read(text: &str, point: Point) -> Written {
     let text = peeled(text);
     if NO_VALUE.contains(&text.to_lowercase().as_str()) {
@@ -49,14 +50,14 @@ pub fn read(text: &str, point: Point) -> Written {
     }
 }
 
-/// A text without blanks and invisible characters around it.
+/// A text without blanks and invisible characters at both ends.
 pub fn trimmed(text: &str) -> &str {
     text.trim_matches(|char: char| {
         char.is_whitespace() || matches!(char, '\u{feff}' | '\u{200b}'..='\u{200f}' | '\u{2060}')
     })
 }
 
-/// Without what spreadsheets put around a number to keep it as text: `="789"`, `"789"`, `'789`.
+/// Removes what spreadsheets put around a number to keep it as text: `="789"`, `"789"`, `'789`.
 fn peeled(text: &str) -> &str {
     let mut text = trimmed(text);
     loop {
@@ -172,7 +173,7 @@ mod tests {
         assert_eq!(cell("18446744073709551615"), Written::Id(PersonnelId::trusted("18446744073709551615")));
     }
 
-    /// Spreadsheets with a point and with a comma; pandas; the shortest text of a double; SQLite.
+    /// Spreadsheets with a decimal point and with a comma; pandas; the shortest text of a double; SQLite.
     #[test]
     fn a_number_that_lost_digits_is_never_an_id() {
         for text in [

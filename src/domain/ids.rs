@@ -1,19 +1,19 @@
-//! Names of things: ids, times and the values that were bought.
+//! Basic types: ids, times and the values that were bought.
 //!
-//! Each is a type of its own so that a job id cannot be passed for a request id, nor seconds for
-//! milliseconds. [`ContactValue`] is the only type that holds an email or a phone number; it has
-//! no `Display` and its `Debug` is blind, so neither can reach a log line by accident.
+//! Each is a separate type, so that a job id cannot be used as a request id, nor seconds as milliseconds.
+//! [`ContactValue`] is the only type that holds an email or a phone number; it has no `Display` and its
+//! `Debug` shows nothing, so neither can reach a log line by accident.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A request: one row of the inbox table, whose id it shares.
+/// A request: one row of the inbox table; both have the same id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RequestId(pub i64);
 
-/// A job: one remote task, or the submission that is meant to create it.
+/// A job: one remote task, or the submission that will create it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct JobId(pub i64);
@@ -24,17 +24,17 @@ pub struct JobId(pub i64);
 pub struct Millis(pub i64);
 
 impl Millis {
-    /// This moment and `ms` milliseconds more; saturates instead of wrapping.
+    /// The moment `ms` milliseconds later; saturates instead of wrapping.
     pub fn plus(self, ms: i64) -> Millis {
         Millis(self.0.saturating_add(ms))
     }
 
-    /// Milliseconds from `earlier` to this moment; never negative, whatever a clock did.
+    /// Milliseconds from `earlier` to this moment; never negative, even if a clock was set back.
     pub fn since(self, earlier: Millis) -> i64 {
         self.0.saturating_sub(earlier.0).max(0)
     }
 
-    /// The start of this moment's UTC day: where the daily limit begins to count.
+    /// The start of this moment's UTC day: the daily limit counts from there.
     pub fn start_of_day(self) -> Millis {
         const DAY_MS: i64 = 86_400_000;
         Millis(self.0 - self.0.rem_euclid(DAY_MS))
@@ -65,7 +65,7 @@ macro_rules! text_id {
                 &self.0
             }
 
-            /// An id that was checked before, such as one read back from the database.
+            /// An id that was already checked, for example one read from the database.
             pub fn trusted(text: impl Into<String>) -> $name {
                 $name(text.into())
             }
@@ -84,8 +84,8 @@ text_id! {
     AccountId
 }
 text_id! {
-    /// A task of the vendor's. Documented as digits (`^[0-9]+$`); taken in any form that fits a path,
-    /// since an id that is not kept is a purchase that is lost.
+    /// A task of the vendor's. Documented as digits (`^[0-9]+$`), but accepted in any form that fits into a
+    /// path, since a task id that is not stored is a lost purchase.
     TaskId
 }
 text_id! {
@@ -98,21 +98,21 @@ text_id! {
 }
 
 impl TaskId {
-    /// Reads a task id that came from outside; `None` unless it is 1 to 128 letters, digits and
-    /// `-._~:=`, since it is put into a path. What looks like an API key is none: ids are logged.
+    /// Reads a task id from outside; `None` unless it is 1 to 128 letters, digits and `-._~:=`, since it
+    /// becomes part of a path. A text that looks like an API key is refused: ids are logged.
     pub fn parse(text: &str) -> Option<TaskId> {
         let fits = (1..=128).contains(&text.len());
         let safe = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:=".contains(&byte));
         let is_key = ["sk_", "uak_"].iter().any(|start| text.starts_with(start));
-        // `.` and `..` would change the path they are put into.
+        // `.` and `..` would change the path.
         let is_step = text.bytes().all(|byte| byte == b'.');
         (fits && safe && !is_key && !is_step).then(|| TaskId(text.to_owned()))
     }
 }
 
 impl PersonnelId {
-    /// Reads a contact id; `None` unless it is 1 to 20 digits (the profile endpoint's bound). Leading zeros are
-    /// dropped: `0789` and `789` are one contact, and it is bought once.
+    /// Reads a contact id; `None` unless it is 1 to 20 digits (the profile endpoint's limit). Leading zeros
+    /// are dropped: `0789` and `789` are one contact, which is bought once.
     pub fn parse(text: &str) -> Option<PersonnelId> {
         let short = text.trim_start_matches('0');
         let id = if short.is_empty() { "0" } else { short };
@@ -121,12 +121,12 @@ impl PersonnelId {
 }
 
 impl EventId {
-    /// Reads an event id; `None` unless it is 1 to 100 visible ASCII characters without `/?#%\`,
-    /// since it is put into a path.
+    /// Reads an event id; `None` unless it is 1 to 100 visible ASCII characters without `/?#%\`, since it
+    /// becomes part of a path.
     pub fn parse(text: &str) -> Option<EventId> {
         let fits = (1..=100).contains(&text.len());
         let safe = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#%\\\"".contains(&byte));
-        // `.` and `..` would change the path they are put into.
+        // `.` and `..` would change the path.
         (fits && safe && !text.bytes().all(|byte| byte == b'.')).then(|| EventId(text.to_owned()))
     }
 }
@@ -169,12 +169,12 @@ impl Action {
         Action::ALL.into_iter().find(|action| action.as_str() == text)
     }
 
-    /// Whether it is paid for each time, whatever was bought before.
+    /// Whether every call is paid, even for something bought before.
     pub fn is_search(self) -> bool {
         matches!(self, Action::SearchExhibitorCompanies | Action::SearchExhibitorEvents)
     }
 
-    /// What the action buys for each contact; `None` for the actions that have no contacts.
+    /// The value that the action buys for each contact; `None` for actions without contacts.
     pub fn channel(self) -> Option<Channel> {
         match self {
             Action::UnlockContactEmails => Some(Channel::Email),
@@ -190,7 +190,7 @@ impl fmt::Display for Action {
     }
 }
 
-/// What is bought of a contact: its email or its phone number.
+/// The value bought for a contact: its email or its phone number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Channel {
     Email,
@@ -209,20 +209,20 @@ impl Channel {
 
 /// An email or a phone number: personal data that was paid for.
 ///
-/// It goes from the API's answer into the database and from there to whoever asks for results, and
-/// nowhere else: no `Display`, no `Serialize`, and a `Debug` that says nothing.
+/// It goes from the API's answer into the database, and from there to the person or program that asks for
+/// results, and nowhere else: no `Display`, no `Serialize`, and a `Debug` that shows nothing.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ContactValue(String);
 
-/// The longest value that is taken for an email or a phone number, in bytes.
+/// The longest accepted email or phone number, in bytes.
 const LONGEST_VALUE: usize = 16_384;
 
 impl ContactValue {
-    /// Reads a value as the API sent it; `None` when it is blank, masked, too long or cannot be one,
-    /// since only a usable value counts as delivered.
+    /// Reads a value from the API; `None` if it is blank, masked, too long or cannot be a value, since only a
+    /// usable value counts as delivered.
     ///
-    /// Control characters are cut off at both ends and kept inside, since the value was paid for; who
-    /// shows it escapes them. Only NUL is left out: not every database can hold it.
+    /// Control characters are removed at both ends but kept inside, since the value was paid for; code that
+    /// shows it escapes them. Only NUL is removed everywhere: some databases cannot store it.
     pub fn parse(channel: Channel, text: &str) -> Option<ContactValue> {
         let text = text.trim_matches(|char: char| char.is_whitespace() || char.is_control());
         let usable = match channel {

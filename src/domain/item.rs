@@ -1,13 +1,13 @@
-//! The states of an item, and the only function that moves between them.
+//! The states of an item, and the only function that changes them.
 //!
-//! An item is one contact of a request, or one paid call of an action that has no contacts. [`next`] owns every
-//! move; the store writes what it returns and never picks a state or an outcome itself. The test
-//! `the_legal_moves_are_this_table` holds all legal moves; see [`super::moves`] for the diagram.
+//! An item is one contact of a request, or one paid call of an action without contacts. [`next`] decides
+//! every change; the store writes what it returns and never chooses a state or an outcome itself. The test
+//! `the_legal_moves_are_this_table` lists all legal changes; see [`super::moves`] for the diagram.
 //!
-//! Example: a precheck says that contact 789 is being unlocked by somebody else. It leaves its batch
-//! (`reading`, reason `unlocking`). Its profile stays locked for long enough: it waits for a batch again
-//! (`waiting`, still `unlocking`), whose precheck is asked once more. That one says what it costs, so it is
-//! bought.
+//! Example: a precheck says that contact 789 is being unlocked, but not by us. It leaves its batch
+//! (`reading`, reason `unlocking`). Its profile stays locked for long enough, so it waits for a batch again
+//! (`waiting`, still `unlocking`), and that batch is prechecked again. This time the precheck names a price,
+//! so the contact is bought.
 
 use std::fmt;
 
@@ -15,31 +15,31 @@ use super::ids::{JobId, Millis};
 use super::moves::IllegalMove;
 use super::outcome::Kind;
 
-/// The word of `items.outcome` while there is none.
+/// The word of `items.outcome` while there is no outcome.
 pub const PENDING: &str = "pending";
 
-/// Where an item stands. The words are those of `items.state`.
+/// The state of an item. The words are those of `items.state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Its request waits for a person.
+    /// Its request awaits approval.
     Unapproved { seen: Option<Seen> },
     /// Waits for a batch.
     Waiting { seen: Option<Seen> },
     /// In a job: to be sent, or in the task.
     Assigned { job_id: JobId, seen: Option<Seen> },
-    /// Its value is, or may be, in its profile, and no task of ours brings it. The profile is read at
-    /// `read_at`; `reads` counts the readings that brought nothing.
+    /// Its value is, or may be, in its profile, and no task of ours delivers it. The profile is read at
+    /// `read_at`; `reads` counts the reads without a result.
     Reading { job_id: JobId, why: Why, since: Millis, reads: u32, read_at: Millis },
-    /// It has an outcome. The job is the one it was in last.
+    /// It has an outcome. The job is its last one.
     Done { job_id: Option<JobId>, outcome: Kind },
 }
 
-/// What was seen of an item that is to be sent. The words are those of `items.state_reason`.
+/// What was seen before the item is sent. The words are those of `items.state_reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// Its profile was locked at this time: for some minutes no precheck need be asked about it.
+    /// Its profile was read as locked at this time: for some minutes it needs no precheck.
     Locked(Millis),
-    /// Prechecks have called it being unlocked since this time. The next precheck is asked again.
+    /// Prechecks have reported it as being unlocked since this time. The next batch prechecks it again.
     Unlocking(Millis),
 }
 
@@ -50,13 +50,13 @@ pub enum Why {
     AlreadyUnlocked,
     /// A precheck said that it is being unlocked.
     Unlocking,
-    /// It was paid for a moment ago and brought nothing; the value may come late.
+    /// It was paid for a short time ago and brought no value; the value may come late.
     PaidBefore,
     /// A submission skipped it, since it is unlocked or being unlocked.
     Skipped,
     /// The submission took effect, and its answer was lost.
     LostAnswer,
-    /// An event was unlocked; its list of people says whether it is open.
+    /// An event was unlocked; its list of people shows whether the access is complete.
     EventUnlocked,
 }
 
@@ -81,7 +81,8 @@ impl Why {
         }
     }
 
-    /// Whether it left its batch before that was sent. If its profile is locked, it is sent after all.
+    /// Whether it left its batch before the batch was sent. If its profile is locked, the item is sent after
+    /// all.
     pub fn is_set_aside(self) -> bool {
         matches!(self, Why::AlreadyUnlocked | Why::Unlocking | Why::PaidBefore)
     }
@@ -105,31 +106,31 @@ impl Seen {
 /// What happened to an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A person confirmed the cost of its request.
+    /// A person approved the cost of its request.
     Approved,
-    /// Its request waits for a person again. What was sent stays in its job.
+    /// Its request awaits approval again. Items that were sent stay in their job.
     ApprovalNeeded,
     /// It was put into a job.
     Batched { job_id: JobId },
-    /// The same contact is on its way for another request: it shares that one's state.
+    /// Another request is already buying the same contact: this item copies that item's state.
     Joined { in_flight: State },
-    /// This database has its value already.
+    /// This database already has its value.
     Served,
     /// It is not bought; its profile is read from `at` on.
     ToRead { why: Why, at: Millis },
-    /// Its profile says nothing yet, or was not read.
+    /// Its profile gave no answer yet, or was not read.
     NotYet { read_at: Millis, was_read: bool },
-    /// Its profile is locked: it was not unlocked after all, and is sent.
+    /// Its profile is locked: it was not unlocked, and is sent.
     StayedLocked { at: Millis },
-    /// What became of its contact says nothing about its own event: it needs a batch of its own.
+    /// The outcome of its contact is valid for another event only: it needs a batch of its own.
     OtherEvent,
-    /// It came to its end.
+    /// It has an outcome.
     Settled { outcome: Kind },
     /// Its request was cancelled before it was sent.
     Cancelled,
     /// It would cost more than `max_credits` of its request.
     TooExpensive,
-    /// The task of its expired job is polled again, and it was open when that was given up.
+    /// The task of its expired job is polled again, and the item was open when the job expired.
     Resumed,
 }
 
@@ -182,7 +183,7 @@ pub fn next(state: State, event: Event) -> Result<State, IllegalMove> {
 }
 
 impl State {
-    /// Every word that can stand in `items.state`, in the order in which an item may come by them.
+    /// Every word of `items.state`, in the order in which an item may reach them.
     pub const NAMES: [&str; 5] = ["unapproved", "waiting", "assigned", "reading", "done"];
 
     /// The word of `items.state`.
@@ -196,7 +197,7 @@ impl State {
         }
     }
 
-    /// The word of `items.state_reason`, and since when it holds.
+    /// The word of `items.state_reason`, and since when it is true.
     pub fn reason(self) -> Option<(&'static str, Millis)> {
         match self {
             State::Unapproved { seen } | State::Waiting { seen } | State::Assigned { seen, .. } => {
@@ -215,7 +216,7 @@ impl State {
         }
     }
 
-    /// What became of it, once it has an end.
+    /// Its outcome, if it has one.
     pub fn outcome(self) -> Option<Kind> {
         match self {
             State::Done { outcome, .. } => Some(outcome),
@@ -433,7 +434,7 @@ done (unresolved) + resumed -> assigned
         assert_eq!((done.reason(), done.job_id(), done.outcome()), (None, Some(JOB), Some(Kind::Lost)));
     }
 
-    /// Approved, batched, read, sent after all and batched again: since when it is being unlocked stays known.
+    /// Approved, batched, read, sent after all and batched again: the start of `unlocking` stays known.
     #[test]
     fn what_was_seen_of_an_item_goes_with_it_until_a_profile_says_otherwise() {
         let unlocking = Some(Seen::Unlocking(Millis(50)));

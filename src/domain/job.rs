@@ -1,31 +1,31 @@
-//! The states of a job, and the only function that moves between them.
+//! The states of a job, and the only function that changes them.
 //!
-//! A job is one remote task, or the submission that is meant to create it. [`next`] owns every
-//! move; the store writes what it returns and never picks a state itself. An event that does not
-//! fit a state is an [`IllegalMove`], which is an error of the program, never ignored.
+//! A job is one remote task, or the submission that will create it. [`next`] decides every change; the store
+//! writes what it returns and never chooses a state itself. An event that does not fit a state is an
+//! [`IllegalMove`], which is an error of the program, never ignored.
 //!
-//! The test `the_legal_moves_are_this_table` prints all legal moves and compares them with a
-//! written table; that table is the documentation. The diagram is in [`super::moves`].
+//! The test `the_legal_moves_are_this_table` prints all legal changes and compares them with a written table;
+//! that table is the documentation. The diagram is in [`super::moves`].
 
 use std::fmt;
 
 use super::ids::{Millis, TaskId};
 use super::moves::IllegalMove;
 
-/// Where a job stands. The words are those of `jobs.state`.
+/// The state of a job. The words are those of `jobs.state`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// To be sent; with a reason when it waits for something.
+    /// To be sent; with a reason if it waits for something.
     Queued { waits_for: Option<WaitReason> },
-    /// The intent to send is committed. Found at start, it means: perhaps sent.
+    /// The intent to send is committed. If a start finds this state, the call may have been sent.
     Submitting,
-    /// Sent, or perhaps sent, and no answer was read.
+    /// Sent, or possibly sent, and no answer was read.
     InDoubt { doubt: Doubt },
-    /// The task exists; `next_poll_at` is when it is asked about next.
+    /// The task exists; `next_poll_at` is the time of its next poll.
     Polling { task_id: TaskId, poll_count: u32, next_poll_at: Millis },
     /// The task completed, or nothing was left to buy.
     Completed,
-    /// The task's own end was `failed`.
+    /// The task itself ended as `failed`.
     Failed,
     /// The task is not known to the API (404), or a person wrote the submission off.
     Lost,
@@ -40,11 +40,11 @@ pub enum State {
 /// What a queued job waits for. The words are those of `jobs.state_reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitReason {
-    /// The balance does not suffice, or the API said so (402).
+    /// The balance is too low, or the API said so (402).
     InsufficientCredits,
     /// The account's key was refused (401), or its owner has no subscription (403).
     InvalidApiKey,
-    /// A limit of our own (`credits.daily_limit`) is used up.
+    /// Our own limit (`credits.daily_limit`) is used up.
     Budget,
     /// The API reported a conflict (409); its state is read again first.
     Conflict,
@@ -75,11 +75,11 @@ impl WaitReason {
 /// What is known about a submission without an answer. The words are those of `jobs.state_reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doubt {
-    /// Its effect is being looked up.
+    /// The worker is checking for its effect.
     Looking,
     /// It took effect: its values are read from the profiles.
     CarriedOut,
-    /// Looking has not settled it: a person decides (`resolve`).
+    /// The checks have not settled it: a person decides (`resolve`).
     NeedsDecision,
 }
 
@@ -102,37 +102,37 @@ pub enum Event {
     SendStarted,
     /// It cannot be sent now, and waits for something.
     Held { waits_for: WaitReason },
-    /// What it waited for is there.
+    /// The thing that it waited for has come.
     Released,
-    /// Every contact turned out to be had already, or to be cancelled with its request.
+    /// Every contact turned out to be already bought, or was cancelled with its request.
     NothingLeft,
     /// 201 with a task id.
     TaskAccepted { task_id: TaskId, next_poll_at: Millis },
     /// 201 without a task: nothing was chargeable.
     NothingChargeable,
-    /// The answer is the result: there is no task to wait for.
+    /// The answer is the result: there is no task to poll.
     Delivered,
-    /// The API refused it for good.
+    /// The API refused it finally.
     Refused,
-    /// It certainly took no effect and is to be sent again, perhaps after a wait.
+    /// It certainly had no effect and is to be sent again, possibly after a wait.
     TookNoEffect { waits_for: Option<WaitReason> },
-    /// No readable answer: it may have taken effect. Also what a start makes of `submitting`.
+    /// No readable answer: it may have taken effect. A start applies this to `submitting` jobs, too.
     AnswerLost,
-    /// The task that an answer named although it was an error is the task of this submission.
+    /// An error answer named a task, and it is the task of this submission.
     TaskFound { task_id: TaskId, next_poll_at: Millis },
-    /// Reading showed that it took effect.
+    /// The checks showed that it took effect.
     ProvenCarriedOut,
-    /// Reading showed that it took no effect.
+    /// The checks showed that it had no effect.
     ProvenNotCarriedOut,
-    /// Reading has not settled it in time.
+    /// The checks did not settle it in time.
     StayedUnclear,
     /// Every value of a submission that took effect was read, or given up.
     ValuesRead,
-    /// A person says: send it again.
+    /// A person decided to send it again.
     Resubmit,
-    /// A person says: book it as lost.
+    /// A person decided to give it up as lost.
     WrittenOff,
-    /// The task has not ended, or the poll failed: ask again at `next_poll_at`.
+    /// The task has not ended, or the poll failed: poll again at `next_poll_at`.
     StillRunning { poll_count: u32, next_poll_at: Millis },
     /// The task completed.
     TaskCompleted,
@@ -142,7 +142,7 @@ pub enum Event {
     TaskGone,
     /// `polling.give_up_after` is over.
     GaveUp,
-    /// A person wants an expired task to be asked about again.
+    /// A person wants an expired task to be polled again.
     Resumed { task_id: TaskId, next_poll_at: Millis },
     /// A person cancelled it.
     Cancelled,
@@ -203,7 +203,7 @@ pub fn next(state: &State, event: Event) -> Result<State, IllegalMove> {
 }
 
 impl State {
-    /// Every word that can stand in `jobs.state`, in the order in which a job may come by them.
+    /// Every word of `jobs.state`, in the order in which a job may reach them.
     pub const NAMES: [&str; 10] = [
         "queued",
         "submitting",
@@ -233,7 +233,7 @@ impl State {
         }
     }
 
-    /// The word of `jobs.state_reason`, for the states that have one.
+    /// The word of `jobs.state_reason`, for states with a reason.
     pub fn reason(&self) -> Option<&'static str> {
         match self {
             State::Queued { waits_for } => waits_for.map(WaitReason::as_str),
@@ -242,13 +242,13 @@ impl State {
         }
     }
 
-    /// Whether it waits for credits, or for a limit of our own: what a person may say to try again.
+    /// Whether it waits for credits or for our own limit: a person may ask to try again.
     pub fn waits_for_credits(&self) -> bool {
         use WaitReason::{Budget, InsufficientCredits};
         matches!(self, State::Queued { waits_for: Some(InsufficientCredits | Budget) })
     }
 
-    /// Whether the job has ended. An expired job has, until it is resumed.
+    /// Whether the job has ended. This includes an expired job, until it is resumed.
     pub fn is_end(&self) -> bool {
         !matches!(
             self,

@@ -1,16 +1,16 @@
-//! When a key that the API has refused is tried again by itself.
+//! When a key that the API has refused is tried again automatically.
 //!
-//! One 401 may be a fault that passes (a cache, a replica, a deployment of the vendor's), and nobody may be
-//! there to say so. So the same key is tried a few times, with a call that costs nothing, and then waits for
-//! a person or for another key.
+//! A 401 may be a temporary fault (a cache, a replica, a deployment of the vendor's), and perhaps no person
+//! is there to resume the account. So the same key is tried a few times with a free call, and then the
+//! account waits for a person or for another key.
 
 use super::ids::Millis;
 
-/// So long after the refusal, in milliseconds.
+/// The times of the tries after the refusal, in milliseconds.
 const TRIES_AFTER_MS: [i64; 3] = [60_000, 5 * 60_000, 30 * 60_000];
 
-/// When a key that was refused at `refused_at` is tried next; `tried_at`: when it was tried last. `None`:
-/// not any more.
+/// When a key that was refused at `refused_at` is tried next; `tried_at`: when it was tried last. `None`: it
+/// is not tried any more.
 pub fn next_try(refused_at: Millis, tried_at: Option<Millis>) -> Option<Millis> {
     let tries = TRIES_AFTER_MS.into_iter().map(|after_ms| refused_at.plus(after_ms));
     tries.into_iter().find(|at| tried_at.is_none_or(|tried| *at > tried))

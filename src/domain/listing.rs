@@ -1,9 +1,8 @@
-//! The people of an event, gathered page by page, and whose contact can still be bought.
+//! The people of an event, read page by page, and which of them can still be bought.
 //!
-//! One page is never taken for all: the next is asked for until the API says that there is none, or
-//! a page is empty. The list may move while it is read, so a person who comes again is counted once;
-//! a page on which everybody comes again, or a list without end, is an error and no reason to go on
-//! asking.
+//! One page is never taken for the whole list: the next page is read until the API says that there is none,
+//! or a page is empty. The list may change while it is read, so a person who appears twice is counted once. A
+//! page with only known people, or a list without end, is an error and stops the reading.
 //!
 //! Source: the OpenAPI description of `/external/personnel/list`, and the vendor's event-unlock page
 //! (`semantics`: an event that is not unlocked shows a preview).
@@ -17,29 +16,29 @@ use super::outcome::Access;
 /// Half a million people on pages of 50, and an hour and a half of the usual rate limit.
 const MOST_PAGES: u32 = 10_000;
 
-/// What was read of an event's list so far.
+/// The part of an event's list that was read so far.
 #[derive(Debug, Default)]
 pub struct Listing {
     seen: BTreeSet<PersonnelId>,
     pages: u32,
     ended: bool,
-    /// People with a locked email, a locked phone, and a status that cannot be told.
+    /// People with a locked email, with a locked phone, and with an unknown status.
     locked: Tally,
-    /// How many there are in all, as the last page said.
+    /// The total number of people, as the last page gave it.
     total: u64,
     access: Option<EventAccess>,
 }
 
-/// People of a list by what can be bought of them.
+/// Counts of people by what can be bought of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub emails: i64,
     pub phones: i64,
-    /// People whose status is a word that is not known.
+    /// People whose status is an unknown word.
     pub unclear: i64,
 }
 
-/// Why a list is not read on.
+/// Why reading a list was stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Odd {
     #[error(
@@ -52,12 +51,12 @@ pub enum Odd {
 }
 
 impl Listing {
-    /// The page to ask for; `None` once the list is read to its end.
+    /// The next page to read; `None` once the list is complete.
     pub fn next_page(&self) -> Option<u32> {
         (!self.ended).then_some(self.pages + 1)
     }
 
-    /// Takes the page that was asked for, and returns those of its people who are new.
+    /// Adds the page that was read, and returns its new people.
     pub fn take(&mut self, page: PersonnelPage) -> Result<Vec<Person>, Odd> {
         self.pages += 1;
         self.total = page.total;
@@ -77,8 +76,8 @@ impl Listing {
         Ok(people)
     }
 
-    /// Whether all that can be seen before the unlock was read. A preview's `hasMore` also speaks of
-    /// the people who are hidden, and the page after it is empty.
+    /// Whether everything visible before the unlock was read. A preview's `hasMore` also counts the hidden
+    /// people, and the page after the preview is empty.
     fn has_whole_preview(&self) -> bool {
         let preview = self.access.as_ref().filter(|access| !access.full);
         preview.and_then(|access| access.visible).is_some_and(|visible| visible <= self.seen.len() as u64)
@@ -98,17 +97,17 @@ impl Listing {
         self.locked
     }
 
-    /// How many the API says there are, when that is more than it has listed.
+    /// The total that the API gives, if it is more than it has listed.
     pub fn promised(&self) -> Option<u64> {
         (self.total > self.seen.len() as u64).then_some(self.total)
     }
 
-    /// Whether the list is a preview, as long as the event is not unlocked; `None`: it was not said.
+    /// Whether the list is a preview because the event is not unlocked; `None`: the API did not say.
     pub fn is_preview(&self) -> Option<bool> {
         self.access.as_ref().map(|access| !access.full)
     }
 
-    /// How many more people an unlocked event would show; `None` when it was not said.
+    /// How many more people an unlocked event would show; `None` if the API did not say.
     pub fn hidden(&self) -> Option<u64> {
         let access = self.access.as_ref()?;
         let visible = access.visible.unwrap_or(self.seen.len() as u64);
@@ -131,13 +130,13 @@ impl Person {
         let word = |text: &String| Access::from_word(Some(&text.trim().to_ascii_lowercase()));
         match channel {
             Channel::Email => self.email_status.as_ref().map_or(Access::Unclear, word),
-            // No word is the documented one for a phone that was never unlocked.
+            // A missing word is the documented state of a phone that was never unlocked.
             Channel::Phone => self.phone_status.as_ref().map_or(Access::Locked, word),
         }
     }
 
-    /// Whether there is something left to buy. A status that cannot be told does not count: what may
-    /// be bought already is not offered for sale.
+    /// Whether there is something left to buy. An unknown status does not count: a contact that may already
+    /// be bought is not offered for sale.
     pub fn is_locked(&self, channel: Channel) -> bool {
         matches!(self.access(channel), Access::Locked | Access::Failed)
     }

@@ -1,22 +1,26 @@
 //! The pure core: values in, decisions out.
 //!
-//! Nothing here does IO, reads a clock, draws a random number or logs; clippy refuses the usual
-//! suspects in this module (see `.clippy.toml`), and a test in `tests/it` refuses imports from the
-//! shell. Time comes in as [`Millis`], randomness as a number between 0 and 1.
+//! Nothing here does IO, reads a clock, draws a random number or logs; clippy refuses the usual functions for
+//! these in this module (see `.clippy.toml`), and a test in `tests/it` refuses imports from the shell. Time
+//! comes in as [`Millis`], randomness as a number between 0 and 1.
 //!
-//! In the order in which one inbox row meets them: [`request`] reads the row
-//! and [`id_list`] the ids in it, each by [`id_text`] ([`same_request`] tells a repeat from another one),
-//! [`credits`] says what it may cost and whether that may be spent now, [`submission`] what an account does next
-//! about it, [`request_state`], [`item`] and [`job`] own the states of a request, of its contacts and of a remote
-//! task (drawn in [`moves`]), [`failure`]
-//! says what a failed call means, [`pacing`] says when the next call is due, [`rate`] whether the limit lets
-//! it go and [`turns`] which goes first, [`division`], [`task`] and
-//! [`outcome`] read what the API said about each contact, [`doubt`] weighs the evidence about a
-//! submission whose answer was lost, [`profile_wait`] says how long a profile is waited for,
-//! [`sorting`] finds the contacts that need not be paid for,
-//! [`direct`] is about the actions that have no contacts, [`listing`] reads an event's people page by
-//! page, [`booking`] says what each of these means in credits, and [`reconcile`] compares credits expected
-//! with credits gone.
+//! In the order in which one inbox row meets them:
+//!
+//! - [`request`] reads the row and [`id_list`] the ids in it, each by [`id_text`]; [`same_request`] compares
+//!   two rows with one dedupe key.
+//! - [`credits`] says what it may cost and whether that may be spent now; [`submission`] says what an account
+//!   does next.
+//! - [`request_state`], [`item`] and [`job`] own the states of a request, of its contacts and of a remote
+//!   task (drawn in [`moves`]).
+//! - [`failure`] says what a failed call means. [`pacing`] says when the next call is due, [`rate`] whether
+//!   the limit allows it, and [`turns`] which call goes first.
+//! - [`division`], [`task`] and [`outcome`] read what the API says about each contact. [`profile_wait`] says
+//!   how long a profile is waited for.
+//! - [`doubt`] judges the evidence about a submission whose answer was lost.
+//! - [`sorting`] finds the contacts that need not be paid for.
+//! - [`direct`] is about the actions without contacts; [`listing`] reads an event's people page by page.
+//! - [`booking`] says what each result means in credits, and [`reconcile`] compares credits expected with
+//!   credits gone.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod booking;

@@ -1,8 +1,8 @@
-//! What the three state machines share: [`super::request_state`], [`super::item`] and [`super::job`].
+//! The common part of the three state machines: [`super::request_state`], [`super::item`] and [`super::job`].
 //!
 //! Each has states, events and one function `next(state, event)`. A test in each file prints all legal moves
-//! and compares them with a written table. The diagrams below are made from the same moves, and a test keeps
-//! them equal.
+//! and compares them with a written table. The diagrams below are generated from the same moves, and a test
+//! keeps them up to date.
 //!
 #![doc = include_str!("states.md")]
 
@@ -67,7 +67,7 @@ mod tests {
         text + "```\n"
     }
 
-    /// The same moves with the states as `name` calls them.
+    /// The same moves, with each state renamed by `name`.
     fn by_name(moves: Vec<Move>, name: impl Fn(&str) -> String) -> Vec<Move> {
         let named = |step: Move| Move { from: name(&step.from), event: step.event, to: name(&step.to) };
         moves.into_iter().map(named).collect()
@@ -75,8 +75,7 @@ mod tests {
 
     #[test]
     fn the_diagrams_show_the_moves_of_the_tables() {
-        // What a queued job waits for, or what was seen of an item, does not decide where it can go; nor does
-        // an outcome.
+        // The reason of a queued job, the seen state of an item and the outcome do not decide the next moves.
         let plain = |state: &str| {
             let name = state.split(' ').next().unwrap_or_default();
             let says_why = matches!(name, "in_doubt" | "reading");

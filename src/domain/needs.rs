@@ -1,35 +1,35 @@
-//! What goes on only after a person does something: one typed list for every place that shows it.
+//! Everything that waits for a person: one typed list for every place that shows it.
 //!
-//! `run --until-idle`, `explain`, `watch`, the page and the metrics render the same [`Need`]s, so that they
-//! cannot disagree about one moment. The words are here: what it is, and what to do.
+//! `run --until-idle`, `explain`, `watch`, the page and the metrics all show the same [`Need`]s, so they
+//! cannot contradict each other. Their texts are here, too: what it is, and what to do.
 
 use super::ids::{AccountId, JobId, RequestId};
 use super::{Credits, Millis};
 
-/// Something that needs a person, in the order in which it is shown: what may have cost credits first.
+/// Something that needs a person, in the order in which it is shown: first what may have cost credits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
-    /// Looking has not settled whether a paid call took effect.
+    /// The checks have not settled whether a paid call took effect.
     Decision { account: AccountId, job: JobId, credits: Credits },
-    /// A request whose cost nobody has confirmed.
+    /// A request whose cost is not approved yet.
     Approval { account: AccountId, request: RequestId, credits: Credits },
     /// The API refused the account's key.
     KeyRefused { account: AccountId, fingerprint: String, since: Millis },
-    /// There is work, and no key to do it with.
+    /// There is work, but no key.
     NoKey { account: AccountId },
     /// There is work on an account that the configuration does not name.
     NotConfigured { account: AccountId },
     /// Work waits for credits.
     Credits { account: AccountId, work: Parked },
-    /// Work waits since `credits.daily_limit` is used up.
+    /// Work waits because `credits.daily_limit` is used up.
     Budget { account: AccountId, work: Parked },
-    /// Nothing new is sent: a person said so, or the database is an older copy.
+    /// Nothing new is sent: a person paused the account, or the database is an older copy.
     Paused { account: AccountId, since: Millis, restored: bool, waiting: u64 },
-    /// Jobs whose task did not end in time. They hold nothing up.
+    /// Jobs whose task did not end in time. They delay nothing.
     Expired { account: AccountId, jobs: u64 },
 }
 
-/// What waits on one account: parked jobs, the oldest of them, and items that are in no job yet.
+/// Waiting work of one account: parked jobs, the oldest of them, and items that are in no job yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Parked {
     pub jobs: u64,
@@ -38,7 +38,7 @@ pub struct Parked {
 }
 
 impl Parked {
-    /// The one job that waits, if nothing else does.
+    /// The one waiting job, if nothing else waits.
     fn job(&self) -> Option<JobId> {
         self.oldest.filter(|_| self.jobs == 1 && self.items == 0)
     }
@@ -77,7 +77,7 @@ impl Need {
         "expired",
     ];
 
-    /// A word for programs.
+    /// A fixed word, for programs.
     pub fn reason(&self) -> &'static str {
         match self {
             Need::Decision { .. } => "needs_decision",
@@ -106,7 +106,7 @@ impl Need {
         }
     }
 
-    /// The one job that it is about.
+    /// The job it is about, if it is about one.
     pub fn job(&self) -> Option<JobId> {
         match self {
             Need::Decision { job, .. } => Some(*job),
@@ -115,7 +115,7 @@ impl Need {
         }
     }
 
-    /// The one request that it is about.
+    /// The request it is about, if it is about one.
     pub fn request(&self) -> Option<RequestId> {
         match self {
             Need::Approval { request, .. } => Some(*request),
@@ -123,7 +123,7 @@ impl Need {
         }
     }
 
-    /// The credits that it is about, at most.
+    /// The highest amount of credits it concerns.
     pub fn credits(&self) -> Option<Credits> {
         match self {
             Need::Decision { credits, .. } | Need::Approval { credits, .. } => Some(*credits),
@@ -131,7 +131,7 @@ impl Need {
         }
     }
 
-    /// Since when, as far as it is known without looking further.
+    /// Since when, if that is known here.
     pub fn since(&self) -> Option<Millis> {
         match self {
             Need::KeyRefused { since, .. } | Need::Paused { since, .. } => Some(*since),
@@ -144,7 +144,7 @@ impl Need {
         !matches!(self, Need::Expired { .. } | Need::Paused { waiting: 0, .. })
     }
 
-    /// What it is, and what that means for the credits.
+    /// What it is, and its consequence for the credits.
     pub fn what(&self) -> String {
         match self {
             Need::Decision { job, credits, .. } => format!(
@@ -216,7 +216,7 @@ impl Need {
     }
 }
 
-/// The list, and how many there are in all: a list is bounded, its number is not.
+/// The list, and the full count: the list is bounded, the count is not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
     pub list: Vec<Need>,
@@ -224,13 +224,13 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// Orders the list. `not_listed` are those of the same kinds that were left out.
+    /// Sorts the list. `not_listed` counts needs of the same kinds that were left out.
     pub fn new(mut list: Vec<Need>, not_listed: u64) -> Needs {
         list.sort();
         Needs { total: list.len() as u64 + not_listed, list }
     }
 
-    /// How many there are beyond `shown`.
+    /// How many needs there are besides the first `shown`.
     pub fn more_than(&self, shown: usize) -> u64 {
         self.total.saturating_sub(shown.min(self.list.len()) as u64)
     }

@@ -1,4 +1,4 @@
-//! What became of a contact, and what its profile says about that.
+//! The outcome of a contact, and what its profile says about it.
 //!
 //! Tasks are read by [`super::task`], the groups of a submission by [`super::division`]. A contact counts
 //! as delivered only when it is unlocked and the email (or phone) is there.
@@ -10,8 +10,8 @@ pub use kind::Kind;
 use super::ids::ContactValue;
 pub use super::task::{ItemStatus, Reading, TaskItem, TaskStatus, TaskView, read};
 
-/// What became of an item. The words are those of `contact_outcomes.outcome`; `pending` is the
-/// absence of one.
+/// The outcome of an item. The words are those of `contact_outcomes.outcome`; `pending` means that there is
+/// none yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Delivered { value: ContactValue, source: Source },
@@ -28,7 +28,7 @@ pub enum Outcome {
     Expired,
 }
 
-/// Where a delivered value came from.
+/// The source of a delivered value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     Task,
@@ -50,7 +50,7 @@ impl Outcome {
     /// The words of `action_results.outcome` that contacts do not have.
     pub const DIRECT_NAMES: [&'static str; 4] = ["unlocked", "already_unlocked", "found", "nothing_found"];
 
-    /// Every word that can stand in `contact_outcomes.outcome`, `pending` first.
+    /// Every word of `contact_outcomes.outcome`, `pending` first.
     pub const NAMES: [&'static str; 13] = [
         "pending",
         "delivered",
@@ -96,29 +96,29 @@ impl Outcome {
         }
     }
 
-    /// Whether the outcome says something about the contact whatever event it was asked for with.
-    /// `unlinked` does not: another event may well have the contact.
+    /// Whether the outcome is valid for the contact with every event. `unlinked` is not: the contact may well
+    /// belong to another event.
     pub fn holds_for_other_events(&self) -> bool {
         !matches!(self, Outcome::Unlinked | Outcome::Rejected { .. } | Outcome::Cancelled)
     }
 }
 
-/// A contact's profile, as far as one channel is concerned.
+/// A contact's profile, for one channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProfileView {
     pub access: Access,
     pub value: Option<ContactValue>,
 }
 
-/// Whether this key has access to a contact's value. The vendor documents only `locked` for
-/// emails, and `ready`, `processing`, `failed` for phones.
+/// Whether this key has access to a contact's value. The vendor documents only `locked` for emails, and
+/// `ready`, `processing`, `failed` for phones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     Locked,
     InProgress,
     Unlocked,
     Failed,
-    /// A word that is not documented.
+    /// An undocumented word.
     Unclear,
 }
 
@@ -134,16 +134,16 @@ impl Access {
     }
 }
 
-/// What a profile says about a contact whose value is waited for.
+/// What a profile says about a contact whose value is expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProfileReading {
     Ended(Outcome),
-    /// Nothing to hold on to yet.
+    /// No answer yet.
     NotYet,
 }
 
-/// Reads a profile. `looks` is how often it was read before without a result: an unlocked contact
-/// whose value is missing is looked at once more, since the value may lag behind the status.
+/// Reads a profile. `looks` counts the earlier reads without a result: an unlocked contact without a value is
+/// read once more, since the value may come later than the status.
 pub fn read_profile(view: &ProfileView, looks: u32) -> ProfileReading {
     match (view.access, &view.value) {
         (Access::Locked, _) => ProfileReading::NotYet,

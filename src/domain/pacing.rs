@@ -1,12 +1,12 @@
-//! When the next call about something is due: functions of `now`.
+//! When the next call for something is due: functions of `now`.
 //!
-//! The poll ladder (3 s, 5 s, 10 s, the last repeats) is the vendor's advice for unlock tasks
-//! ("Rate-limit friendly polling"). A poll never comes before its step; when calls are scarce it
-//! comes later, and the count of polls does not change by that.
+//! The poll steps (3 s, 5 s, 10 s, the last repeats) are the vendor's advice for unlock tasks ("Rate-limit
+//! friendly polling"). A poll never comes before its step; when few calls are left it comes later, and its
+//! number stays the same.
 //!
-//! Pauses between retries grow exponentially with jitter. `backoff` is used as a calculator of
-//! that growth and nothing more: it is not maintained (RUSTSEC-2025-0012), keeps its
-//! state in memory and draws its own randomness, none of which suits rows that survive a restart.
+//! Pauses between retries grow exponentially with jitter. `backoff` only calculates that growth: it is not
+//! maintained (RUSTSEC-2025-0012), keeps its state in memory and draws its own random numbers, which does not
+//! suit rows that survive a restart.
 
 use std::iter;
 use std::time::Duration;
@@ -32,14 +32,14 @@ impl Ladder {
         Ladder { steps_ms, give_up_after_ms: duration_ms(give_up_after) }
     }
 
-    /// When to poll next, after `polls` polls, the last of which (or the acceptance) was at `last`.
+    /// When to poll next after `polls` polls; the last poll (or the acceptance) was at `last`.
     pub fn next_poll(&self, polls: u32, last: Millis) -> Millis {
         let step = (polls as usize).min(self.steps_ms.len() - 1);
         last.plus(self.steps_ms[step])
     }
 
-    /// When to poll again a task that was accepted at `accepted`. One that runs for long, and was polled for long, is
-    /// polled more rarely: calls are for those that are about to end.
+    /// When to poll a task again that was accepted at `accepted`. A task that is old and was polled often is
+    /// polled more rarely: calls are kept for tasks that are about to end.
     pub fn next_poll_of(&self, polls: u32, accepted: Millis, last: Millis) -> Millis {
         let age_ms = last.since(accepted);
         let slower =
@@ -48,7 +48,7 @@ impl Ladder {
         self.next_poll(polls, last).max(last.plus(step_ms))
     }
 
-    /// Whether a task accepted at `accepted` has had its time.
+    /// Whether the time of a task accepted at `accepted` is over.
     pub fn is_over(&self, accepted: Millis, now: Millis) -> bool {
         now.since(accepted) >= self.give_up_after_ms
     }
@@ -63,7 +63,7 @@ impl Ladder {
     }
 }
 
-/// From this age on a task is polled this rarely, unless the ladder's last step is longer still.
+/// From this age on a task is polled this rarely, unless the last poll step is longer.
 struct Slower {
     from_age_ms: i64,
     step_ms: i64,
@@ -74,15 +74,16 @@ const SLOWER: [Slower; 2] = [
     Slower { from_age_ms: 60 * 60_000, step_ms: 5 * 60_000 },
 ];
 
-/// A task is polled more rarely after so many polls at the earliest: one that is polled again after a resume or a long
-/// stop may have ended meanwhile.
+/// A task is polled more rarely only after this many polls: a task that is polled again after a resume or a
+/// long stop may have ended meanwhile.
 pub const SLOWER_FROM_POLLS: u32 = 30;
 
 /// The ages from which a task is polled more rarely, in milliseconds.
 pub const OLDER_FROM_MS: [i64; 2] = [SLOWER[0].from_age_ms, SLOWER[1].from_age_ms];
 
-/// How many places of [`tasks_in_flight`] running tasks take. `by_age`: polled on the ladder, or younger than the first age of
-/// [`OLDER_FROM_MS`], younger than the second, and older. What is polled more rarely leaves room.
+/// How many places of [`tasks_in_flight`] running tasks take. `by_age`: tasks on the normal steps or younger
+/// than the first age of [`OLDER_FROM_MS`], those younger than the second, and older ones. A task that is
+/// polled more rarely takes less than one place.
 pub fn places_taken(by_age: [u32; 3], ladder: &Ladder) -> u32 {
     let last_step_ms = ladder.last_step_ms().max(1);
     let steps_ms = [last_step_ms, SLOWER[0].step_ms.max(last_step_ms), SLOWER[1].step_ms.max(last_step_ms)];
@@ -92,16 +93,16 @@ pub fn places_taken(by_age: [u32; 3], ladder: &Ladder) -> u32 {
     u32::try_from(thousandths.sum::<u128>() / 1_000).unwrap_or(u32::MAX)
 }
 
-/// How many tasks may be alive so that the limit suffices to poll each of them on the ladder's last
-/// step: more would only stretch the ladder of all, while what waits gathers into full batches.
+/// How many tasks may run so that the limit allows to poll each of them on the last step. More tasks would
+/// only delay the polls of all, and meanwhile waiting contacts gather into full batches.
 pub fn tasks_in_flight(limit: u32, window_ms: i64, ladder: &Ladder) -> u32 {
     let polls_in_a_step = i64::from(limit).saturating_mul(ladder.last_step_ms()) / window_ms.max(1);
     u32::try_from(polls_in_a_step).unwrap_or(u32::MAX).max(1)
 }
 
-/// The pause before try number `failures + 1`, in milliseconds: doubles from `first_ms` to at most
-/// `most_ms`, then half of it is spread by `jitter`, a number from 0 to 1. Never more than
-/// `most_ms`, since the cap comes after the jitter.
+/// The pause before try number `failures + 1`, in milliseconds: doubles from `first_ms` to at most `most_ms`,
+/// then half of it is varied by `jitter`, a number from 0 to 1. Never more than `most_ms`, since the maximum
+/// is applied after the jitter.
 pub fn retry_delay_ms(failures: u32, first_ms: i64, most_ms: i64, jitter: f64) -> i64 {
     let most = Duration::from_millis(most_ms.max(1) as u64);
     let mut growth = ExponentialBackoff {
@@ -118,28 +119,28 @@ pub fn retry_delay_ms(failures: u32, first_ms: i64, most_ms: i64, jitter: f64) -
     delay / 2 + spread
 }
 
-/// The longest `Retry-After` that is taken at its word, in milliseconds.
+/// The longest `Retry-After` that is followed, in milliseconds.
 pub const LONGEST_RETRY_AFTER_MS: i64 = 24 * 3_600_000;
 
-/// How long to wait after a 429, or another failure with a `Retry-After`: what it asked for, in full.
-/// One that asks for more than a day is taken for a mistake and looked at again after an hour; one that
-/// asks for nothing waits `without_ms`.
+/// How long to wait after a 429, or another failure with a `Retry-After`: the full time that was asked for. A
+/// time above one day is taken for a mistake, and the next try comes after an hour; without a time the wait
+/// is `without_ms`.
 pub fn rate_limit_pause_ms(retry_after_ms: Option<i64>, without_ms: i64) -> i64 {
     match retry_after_ms {
         Some(asked) if asked > LONGEST_RETRY_AFTER_MS => 3_600_000,
         Some(asked) if asked > 0 => asked,
-        // "0" and less: not now, but soon.
+        // "0" or less: not now, but soon.
         Some(_) => 1_000,
         None => without_ms,
     }
 }
 
-/// Pauses after each failed delivery of a webhook message, in seconds: a little more than three days,
+/// Pauses after each failed delivery of a webhook message, in seconds: a little more than three days in all,
 /// as Standard Webhooks proposes.
 const REDELIVER_AFTER_S: [i64; 9] = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
 
-/// How long to wait before a message is delivered again that failed `attempts` times; `None`: it is
-/// given up. A tenth at most is added by `jitter`, a number from 0 to 1.
+/// How long to wait after `attempts` failed deliveries of a message; `None`: it is given up. `jitter`, a
+/// number from 0 to 1, adds at most a tenth.
 pub fn redelivery_delay_ms(attempts: u32, jitter: f64) -> Option<i64> {
     let index = usize::try_from(attempts).ok()?.checked_sub(1)?;
     let delay = REDELIVER_AFTER_S.get(index)? * 1_000;

@@ -1,17 +1,17 @@
-//! When a contact's profile is read again, and what follows when it stays locked.
+//! When a contact's profile is read again, and what follows if it stays locked.
 //!
-//! Each reading costs a call of the rate limit, so the pauses between them grow.
+//! Each read costs a call of the rate limit, so the pauses between them grow.
 
 use super::ids::Millis;
 use super::item::Why;
 
-/// The pause after `reads` readings without a result: 5 s, 10 s, 20 s and so on, at most ten minutes. A
-/// contact that never leaves "processing" takes about 150 calls in the day until it is given up.
+/// The pause after `reads` reads without a result: 5 s, 10 s, 20 s and so on, at most ten minutes. A contact
+/// that stays "processing" needs about 150 calls in the day until it is given up.
 pub fn pause_ms(reads: u32) -> i64 {
     (5_000 << reads.min(7)).min(600_000)
 }
 
-/// How long the pauses of so many readings were together.
+/// The sum of the pauses of this many reads.
 fn waited_ms(reads: u32) -> i64 {
     let growing: i64 = (0..reads.min(8)).map(pause_ms).sum();
     growing + i64::from(reads.saturating_sub(8)) * pause_ms(8)
@@ -21,16 +21,16 @@ fn waited_ms(reads: u32) -> i64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Locked {
     pub why: Why,
-    /// Since when that is so: `unlocking` counts from the first precheck that said it.
+    /// Since when its reason is true: `unlocking` counts from the first precheck that said it.
     pub since: Millis,
     pub reads: u32,
-    /// It was paid for a moment ago: the charge, and what it unlocked, may show late.
+    /// It was paid for a short time ago: the charge, and the unlocked value, may show late.
     pub was_paid: bool,
-    /// The database is an older copy, so an unlock of ours may be under way that is not known here.
+    /// The database is an older copy, so an unlock of ours may be running that it does not know.
     pub is_restored: bool,
 }
 
-/// How long a locked profile is waited for, in milliseconds.
+/// How long to wait for a locked profile, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// How late an effect may show.
@@ -39,20 +39,20 @@ pub struct Limits {
     pub give_up_ms: i64,
 }
 
-/// What follows.
+/// The conclusion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     LookAgain,
     /// It is not unlocked: it is sent after all.
     Send,
-    /// It was being unlocked for too long.
+    /// It has been "being unlocked" for too long.
     GiveUp,
 }
 
 impl Locked {
-    /// Whether it is waited for any longer. One that is being unlocked is waited for as long again as it was
-    /// before; example: prechecks have said so for two minutes, so it is sent (and prechecked once more) when
-    /// its profile has stayed locked for another two.
+    /// Whether to wait longer. A contact that is being unlocked is waited for as long again as it was before.
+    /// Example: prechecks have said so for two minutes; if its profile stays locked for another two minutes,
+    /// it is sent (after one more precheck).
     pub fn judge(self, limits: Limits, now: Millis) -> Verdict {
         let in_all_ms = now.since(self.since);
         let is_unlocking = self.why == Why::Unlocking;
@@ -60,7 +60,7 @@ impl Locked {
             return Verdict::GiveUp;
         }
         let (waited_ms, patience_ms) = match is_unlocking {
-            // `since` counts from the first precheck, so the readings say how much of it is this time's.
+            // `since` counts from the first precheck, so the number of reads shows how long this wait is.
             true => (waited_ms(self.reads), limits.lag_ms.max(in_all_ms - waited_ms(self.reads))),
             false => (in_all_ms, if self.is_restored { limits.lag_ms } else { 0 }),
         };
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn one_that_is_being_unlocked_is_waited_for_as_long_again_as_before() {
-        // The first time: readings at 0, 5, 15, 35, 75 and 155 s.
+        // The first time: reads at 0, 5, 15, 35, 75 and 155 s.
         let first = |reads: u32, at_s: i64| locked(Why::Unlocking, reads).judge(LIMITS, Millis(at_s * 1_000));
         assert_eq!([first(0, 0), first(4, 75)], [Verdict::LookAgain; 2]);
         assert_eq!(first(5, 155), Verdict::Send);

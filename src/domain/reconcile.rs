@@ -1,30 +1,30 @@
-//! Credits expected → compared with the credits that left the balance.
+//! Compares credits expected with the credits that left the balance.
 //!
-//! Charges of jobs that overlap cannot be told apart, so a settlement spans a *window*: from the
-//! balance read before the first submission of a busy stretch to the balance read after its last
-//! job ended. Whether the vendor charges or refunds failed items is not documented ("only the
-//! balance tells"), so what is expected is a range. The pool is shared with people who click in
-//! the vendor's app: more spent than expected is shown as such and never booked to a job.
+//! Charges of jobs that overlap cannot be separated, so a settlement covers a *window*: from the balance
+//! before the first submission of a busy time to the balance after its last job ended. The vendor does not
+//! document whether failed items are charged or refunded ("only the balance tells"), so the expectation is a
+//! range. People who use the vendor's app spend from the same pool: if more was spent than expected, this is
+//! shown and never booked to a job.
 
 use super::credits::Credits;
 
-/// What one job of a window may have cost.
+/// The possible cost of one job of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JobCharge {
-    /// What it is booked with: paid at most.
+    /// Its booked charge: the most that was paid.
     pub charge: Credits,
-    /// Contacts that were unlocked: certainly paid for, if they are among what was charged.
+    /// Contacts that were unlocked: certainly paid for, if they are among those that were charged.
     pub unlocked: usize,
-    /// What one contact was expected to cost; of several prices the mean.
+    /// The expected price of one contact; the mean if there are several.
     pub price: Credits,
-    /// What the cheapest contact was expected to cost.
+    /// The expected price of the cheapest contact.
     pub lowest_price: Credits,
-    /// The submission was written off, so whether it was charged is not known.
+    /// The submission was written off, so its charge is not known.
     pub unknown: bool,
 }
 
 impl JobCharge {
-    /// What is certainly paid.
+    /// The part that was certainly paid.
     fn at_least(&self) -> Credits {
         self.lowest_price.times(self.unlocked).min(self.charge)
     }
@@ -63,7 +63,7 @@ impl Verdict {
     }
 }
 
-/// Settles a window. A balance that could not be read is `None`, and the verdict `unknown`.
+/// Settles a window. A balance that could not be read is `None`, and then the verdict is `unknown`.
 pub fn audit(jobs: &[JobCharge], before: Option<Credits>, after: Option<Credits>) -> Settlement {
     let expected_min = jobs.iter().map(JobCharge::at_least).sum();
     let expected_max = jobs.iter().map(|job| job.charge).sum();
@@ -79,11 +79,11 @@ pub fn audit(jobs: &[JobCharge], before: Option<Credits>, after: Option<Credits>
     Settlement { expected_min, expected_max, spent, verdict }
 }
 
-/// The price of one contact that a window shows, if it shows another one than was expected: the
-/// whole number that explains what was spent when the expected price does not.
+/// The price of one contact that a window shows, if it differs from the expected one: the whole number that
+/// explains the spending when the expected price does not.
 ///
-/// Somebody else's spending can look like a higher price. That is why the answer is used for
-/// estimates only, where too much is harmless, and said aloud.
+/// Spending of another program or person can look like a higher price. So the result is used only for
+/// estimates, where too much does no harm, and it is reported.
 pub fn price_shown(jobs: &[JobCharge], settlement: &Settlement) -> Option<Credits> {
     let expected = jobs.first()?.price;
     let comparable = jobs.iter().all(|job| job.price == expected && job.has_one_price() && !job.unknown);
@@ -101,7 +101,7 @@ pub fn price_shown(jobs: &[JobCharge], settlement: &Settlement) -> Option<Credit
         .filter(|price| *price != expected)
 }
 
-/// The price of one contact that a window confirms: every job had this one price, and the balance matches.
+/// The price of one contact that a window confirms: all jobs had this price, and the balance matches.
 pub fn price_confirmed(jobs: &[JobCharge], settlement: &Settlement) -> Option<Credits> {
     let price = jobs.first()?.price;
     let is_bought_at = |job: &JobCharge| job.has_one_price() && job.price == price && job.charge >= price;
@@ -224,7 +224,7 @@ mod tests {
     }
 
     proptest! {
-        /// However the prices are, and whichever of the contacts that failed are refunded.
+        /// For any prices, and for any refunds of contacts that failed.
         #[test]
         fn what_was_charged_and_perhaps_refunded_always_matches(
             contacts in prop::collection::vec((1..100_i64, any::<bool>(), any::<bool>()), 1..20),

@@ -1,25 +1,26 @@
-//! Why a finished request brought nothing but rejections, in words for its inbox row.
+//! The reason for a finished request with nothing but rejections, in words for its inbox row.
 
 use super::Credits;
 use super::ids::Action;
 
-/// What is known of a request all of whose items were rejected after it had been taken.
+/// What is known about a request whose items were all rejected after it had been taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rejected {
-    /// `None`: an action that this version does not know.
+    /// `None`: this version does not know the action.
     pub action: Option<Action>,
-    /// The API refused it. Otherwise it was never sent, since it would have cost too much.
+    /// True: the API refused it. False: it was never sent, since it would have cost too much.
     pub by_api: bool,
-    /// The API's own codes for it, as sent.
+    /// The API's own codes for it, unchanged.
     pub error_codes: Vec<String>,
-    /// An earlier submission of the same was never answered, and counts as charged until the balance tells.
+    /// An earlier submission of the same was never answered, and counts as charged until the balance shows
+    /// the truth.
     pub has_charge: bool,
     pub max_credits: Option<Credits>,
 }
 
 impl Rejected {
-    /// What was rejected, what that means for the credits, and what can be done. Holds no word of the
-    /// caller's: the status page shows it to everybody.
+    /// What was rejected, what that means for the credits, and what can be done. Contains no text of the
+    /// caller: the status page shows it without sign-in.
     pub fn reason(&self) -> String {
         if !self.by_api {
             let limit = self.max_credits.map(|most| format!(" of {most}")).unwrap_or_default();

@@ -1,8 +1,8 @@
-//! A raw inbox row → a request, or a rejection with a reason a person can act on.
+//! A raw inbox row → a request, or a rejection with a reason that a person can act on.
 //!
-//! Any program may write the inbox table, so nothing about a row is taken for granted. A rejection
-//! says what is wrong and what would be right; it never repeats the row's content, which may hold
-//! personal data. Good ids beside bad ones are taken, and the bad ones become `invalid` items.
+//! Any program may write the inbox table, so every value is checked. A rejection says what is wrong and what
+//! would be right; it never repeats the row's content, which may hold personal data. Good ids in the same row
+//! as bad ones are accepted, and the bad ones become `invalid` items.
 
 use std::borrow::Cow;
 
@@ -29,11 +29,11 @@ pub struct RawRow {
     pub dedupe_key: Option<String>,
 }
 
-/// Characters of a reference, which is carried to every result.
+/// Characters allowed in a reference, which is copied to every result.
 pub const LONGEST_REFERENCE: usize = 1_000;
 pub const LONGEST_DEDUPE_KEY: usize = 200;
 
-/// A request that makes sense.
+/// A valid request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnlockRequest {
     pub account: AccountId,
@@ -47,9 +47,9 @@ pub struct UnlockRequest {
 /// What the request wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wish {
-    /// Buy what is missing of these contacts.
+    /// Buy the values of these contacts that are missing.
     Contacts { channel: Channel, contacts: Contacts },
-    /// Poll and record a task that something else created; buys nothing.
+    /// Poll and record a task that another program created; buys nothing.
     Adopt { channel: Channel, task_id: TaskId, contacts: Contacts },
     /// Full access to an event.
     Event,
@@ -58,7 +58,7 @@ pub enum Wish {
 }
 
 impl Wish {
-    /// Paid calls of a direct action, at most; 0 for contacts, which are counted one by one.
+    /// The most paid calls of a direct action; 0 for contacts, which are counted separately.
     pub fn calls(&self) -> u32 {
         match self {
             Wish::Contacts { .. } | Wish::Adopt { .. } => 0,
@@ -69,8 +69,8 @@ impl Wish {
 }
 
 impl UnlockRequest {
-    /// The first call of a direct action as an item: the event's id, or the first page. The pages
-    /// after it follow as they show that there is more.
+    /// The first call of a direct action as an item: the event's id, or the first page. Later pages are added
+    /// when a page says that there is more.
     pub fn first_call(&self) -> Contacts {
         let key = match (&self.wish, &self.event_id) {
             (Wish::Event, Some(event_id)) => PersonnelId::trusted(event_id.as_str()),
@@ -80,7 +80,7 @@ impl UnlockRequest {
     }
 }
 
-/// Why a row makes no sense.
+/// Why a row is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("unknown account: configure it as [accounts.NAME], or use one of: {known}")]
@@ -150,7 +150,7 @@ pub fn parse(row: &RawRow, accounts: &[AccountId]) -> Result<UnlockRequest, Reje
     within(&row.dedupe_key, "dedupe_key", LONGEST_DEDUPE_KEY)?;
     let event_id = match row.event_id.as_deref().map(str::trim) {
         None | Some("") => None,
-        // A search has no event: like every column that an action does not have, it is not looked at.
+        // A search has no event: columns that an action does not use are not read.
         Some(_) if action.is_search() => None,
         Some(text) => Some(EventId::parse(&id_column(text, "event_id")?).ok_or(Rejection::BadEventId)?),
     };
@@ -169,8 +169,8 @@ pub fn parse(row: &RawRow, accounts: &[AccountId]) -> Result<UnlockRequest, Reje
     Ok(request)
 }
 
-/// An id as a column holds it. JavaScript knows no whole numbers, so a program that binds 139574 leaves
-/// `139574.0` in a column of text. SQLite writes such a number with a point, always.
+/// An id as a column holds it. JavaScript has no integers, so a program that binds 139574 writes `139574.0`
+/// into a text column. SQLite always writes such a number with a point.
 pub(super) fn id_column<'a>(text: &'a str, column: &'static str) -> Result<Cow<'a, str>, Rejection> {
     if !text.contains('.') {
         return Ok(Cow::Borrowed(text));
@@ -182,7 +182,7 @@ pub(super) fn id_column<'a>(text: &'a str, column: &'static str) -> Result<Cow<'
     }
 }
 
-/// Nothing that a row asks for is dropped in silence. An empty column asks for nothing.
+/// A value that the action cannot use is an error, not ignored. An empty column is allowed.
 fn refuse_unused(row: &RawRow, action: Action) -> Result<(), Rejection> {
     let says = |column: &Option<String>| {
         column.as_deref().is_some_and(|text| !matches!(text.trim(), "" | "[]" | "null"))
@@ -194,7 +194,7 @@ fn refuse_unused(row: &RawRow, action: Action) -> Result<(), Rejection> {
     }
 }
 
-/// Any program writes the row, and what it carries is kept and shown for ever.
+/// Any program may write the row, and its values are stored and shown for ever.
 fn within(text: &Option<String>, column: &'static str, most: usize) -> Result<(), Rejection> {
     match text.as_deref().and_then(|text| text.chars().nth(most)) {
         Some(_) => Err(Rejection::TooLong { column, most }),
@@ -202,7 +202,7 @@ fn within(text: &Option<String>, column: &'static str, most: usize) -> Result<()
     }
 }
 
-/// Only 1 says that a person has confirmed the cost; -1, from a language whose true is that, is a mistake.
+/// Only 1 means that a person has approved the cost; -1, from a language whose true is -1, is an error.
 fn approved(column: i64) -> Result<bool, Rejection> {
     match column {
         0 => Ok(false),
@@ -256,8 +256,8 @@ fn search(row: &RawRow, action: Action) -> Result<Wish, Rejection> {
     Ok(Wish::Search { query: query.to_owned(), max_pages })
 }
 
-/// The contacts that a rejected row names, as far as they can be read: each of them gets an outcome. An
-/// action that nobody knows may not be about contacts at all.
+/// The contacts that a rejected row names, as far as they can be read: each of them gets an outcome. The
+/// contacts of an unknown action are not read, since it may have none.
 pub fn named(row: &RawRow) -> Contacts {
     match (Action::parse(&row.action).and_then(Action::channel), &row.personnel_ids) {
         (Some(_), Some(text)) => id_list::read(text).unwrap_or_default(),
@@ -294,8 +294,8 @@ mod tests {
         }
     }
 
-    /// No row makes the reader panic; what it takes are ids, each of them once, and a reason tells nothing
-    /// of the row.
+    /// No row makes the parser panic; it accepts only ids, each once, and a reason repeats nothing of the
+    /// row.
     #[test]
     fn fuzz_inbox() {
         let accounts = [AccountId::trusted("default")];
@@ -461,7 +461,7 @@ mod tests {
         }
     }
 
-    /// better-sqlite3 binds every number as a double; above 2^53 it may be another one by then.
+    /// better-sqlite3 binds every number as a double; above 2^53 it may have become another number.
     #[test]
     fn a_number_in_a_text_column_is_the_whole_number_that_was_meant() {
         let event = |text: &str| RawRow { event_id: Some(text.into()), ..row("[1]") };

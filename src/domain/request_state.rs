@@ -1,20 +1,20 @@
-//! The states of a request, and the only function that moves between them.
+//! The states of a request, and the only function that changes them.
 //!
-//! A request is `new` while its row stands in the inbox and no worker has taken it. [`next`] owns every move;
-//! the store writes what it returns and never picks a state itself. Whether a request is complete follows from
-//! the counts in [`Progress`]. The test `the_legal_moves_are_this_table` holds all legal moves; see
+//! A request is `new` while its row is in the inbox and no worker has taken it. [`next`] decides every
+//! change; the store writes what it returns and never chooses a state itself. The counts in [`Progress`] say
+//! whether a request is complete. The test `the_legal_moves_are_this_table` lists all legal changes; see
 //! [`super::moves`] for the diagram.
 
 use super::moves::IllegalMove;
 
-/// Where a request stands. The words are those of `inbox.status`.
+/// The state of a request. The words are those of `inbox.status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// A row of the inbox that no worker has taken.
     New,
-    /// A person has to confirm the cost. Nothing more is bought until then.
+    /// A person has to approve the cost. Nothing more is bought until then.
     AwaitingApproval,
-    /// Its items may be bought, or are on their way.
+    /// Its items may be bought, or are being bought.
     Accepted,
     /// Every item has an outcome.
     Done,
@@ -29,17 +29,18 @@ pub enum State {
 pub enum Event {
     /// Its row was taken, and nothing about it needs a person.
     Taken,
-    /// It would cost more than it may without a person. Also later, when the price has grown.
+    /// It would cost more than is allowed without a person. This may also happen later, if the price has
+    /// grown.
     ApprovalNeeded,
     /// Its row cannot be carried out.
     Refused,
-    /// A person confirmed the cost.
+    /// A person approved the cost.
     Approved,
-    /// A person wants nothing more of it. What was sent goes on to its end.
+    /// A person cancelled it. Items that were sent are followed to the end.
     Cancelled,
     /// Every item has an outcome.
     Completed,
-    /// Every item has an outcome, and nothing of it was sent.
+    /// Every item has an outcome, and none was sent.
     NothingSent,
     /// Contacts that had expired are waited for again.
     Resumed,
@@ -51,12 +52,12 @@ pub fn next(state: State, event: Event) -> Result<State, IllegalMove> {
         (State::New, Event::Taken) => Ok(State::Accepted),
         (State::New, Event::Refused) => Ok(State::Rejected),
         (State::New, Event::Cancelled) => Ok(State::Cancelled),
-        // It may wait for a person already, when contacts come back to be sent.
+        // It may already await approval, if contacts come back to be sent.
         (State::New | State::Accepted | State::AwaitingApproval, Event::ApprovalNeeded) => {
             Ok(State::AwaitingApproval)
         }
         (State::AwaitingApproval, Event::Approved) => Ok(State::Accepted),
-        // Nothing waits for the person any more; it ends when what was sent has ended.
+        // Nothing needs the approval any more; the request ends when its sent items have ended.
         (State::AwaitingApproval | State::Accepted, Event::Cancelled) => Ok(State::Accepted),
         (State::Accepted, Event::Completed) => Ok(State::Done),
         (State::Accepted, Event::NothingSent) => Ok(State::Cancelled),
@@ -66,7 +67,7 @@ pub fn next(state: State, event: Event) -> Result<State, IllegalMove> {
 }
 
 impl State {
-    /// Every state, in the order in which a request may come by them.
+    /// Every state, in the order in which a request may reach them.
     pub const ALL: [State; 6] = [
         State::New,
         State::AwaitingApproval,
@@ -76,7 +77,7 @@ impl State {
         State::Cancelled,
     ];
 
-    /// Every word that can stand in `inbox.status`.
+    /// Every word of `inbox.status`.
     pub const NAMES: [&str; 6] = ["new", "awaiting_approval", "accepted", "done", "rejected", "cancelled"];
 
     /// The word of `inbox.status`.
@@ -84,12 +85,12 @@ impl State {
         State::NAMES[self as usize]
     }
 
-    /// The state that a word means, if it is one.
+    /// The state with this word, if there is one.
     pub fn parse(word: &str) -> Option<State> {
         State::ALL.into_iter().find(|state| state.name() == word)
     }
 
-    /// Whether the request has ended. One that is done may be resumed.
+    /// Whether the request has ended. A request that is done may be resumed.
     pub fn is_end(self) -> bool {
         matches!(self, State::Done | State::Rejected | State::Cancelled)
     }
@@ -126,13 +127,13 @@ impl Progress {
     }
 }
 
-/// How many items of a complete request have which outcome.
+/// The number of items of a complete request, by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcomes {
     pub all: i64,
     pub cancelled: i64,
     pub rejected: i64,
-    /// What stood in the place of an id: nobody could have bought it.
+    /// Elements that were no ids, so nothing could be bought.
     pub invalid: i64,
 }
 
@@ -145,7 +146,7 @@ impl Outcomes {
         }
     }
 
-    /// Whether its items were rejected, all of them: then it says why.
+    /// Whether all its items were rejected: then it gives a reason.
     pub fn is_all_rejected(self) -> bool {
         self.rejected > 0 && self.rejected + self.invalid == self.all
     }

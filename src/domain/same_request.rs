@@ -1,12 +1,12 @@
-//! Two rows with one dedupe key: the same request again, or another one?
+//! Two rows with one dedupe key: the same request again, or a different one?
 
 use std::collections::BTreeSet;
 
 use super::id_list;
 use super::request::{self, RawRow};
 
-/// The columns in which two rows of one account ask for different things; empty when one is the other
-/// again. Not `approved`: the worker itself takes an approval back when a quote has grown.
+/// The columns in which two rows of one account ask for different things; empty if they ask for the same.
+/// `approved` is not compared: the worker itself resets an approval when a quote has grown.
 pub fn differing_columns(one: &RawRow, other: &RawRow) -> Vec<&'static str> {
     let text = |column: &Option<String>| column.as_deref().map(str::trim).unwrap_or_default().to_owned();
     let id = |column: &Option<String>| request::id_column(&text(column), "").map(|id| id.into_owned());
@@ -23,7 +23,7 @@ pub fn differing_columns(one: &RawRow, other: &RawRow) -> Vec<&'static str> {
     columns.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
 }
 
-/// The contacts in no order and without repeats; a list that cannot be read is only itself.
+/// The contacts as a set; a list that cannot be read equals only the same text.
 fn contacts(row: &RawRow) -> Result<BTreeSet<String>, &str> {
     let text = row.personnel_ids.as_deref().unwrap_or("[]");
     let contacts = id_list::read(text).map_err(|_| text)?;

@@ -1,10 +1,10 @@
 //! Finds the contacts of a batch that need not be paid for, by asking what parts of it would cost.
 //!
-//! Before a paid batch goes out, a precheck says what it would cost. Less than the full price means
-//! that some of its contacts are unlocked already (a restored database, or somebody clicked in the
-//! vendor's app), but not which. Halving the batch and asking again finds them in a few free calls,
-//! where reading every profile would cost a call for each contact; and an API that would charge a
-//! contact again is never sent one that is known to be unlocked.
+//! Before a paid batch goes out, a precheck says what it would cost. If that is less than the full price,
+//! some contacts are already unlocked (a restored database, or a person clicked in the vendor's app), but it
+//! does not say which. Halving the batch and asking again finds them with a few free calls; reading every
+//! profile would need a call for each contact. And a contact that is known to be unlocked is never sent, so
+//! even an API that charged twice could not charge for it.
 
 use std::collections::BTreeSet;
 
@@ -19,19 +19,19 @@ pub enum Quote {
     Costs(Credits),
     /// It would cost this much, and the balance does not cover it (`insufficient_balance`).
     TooLittle(Credits),
-    /// Nothing left to pay: unlocked already.
+    /// Nothing to pay: already unlocked.
     NothingToPay,
-    /// Nothing to pay now: some of it is being unlocked (`unlock_in_progress`).
+    /// Nothing to pay now: some of the contacts are being unlocked (`unlock_in_progress`).
     BeingUnlocked,
-    /// What is asked for does not exist (`not_found`).
+    /// The contact, event or name does not exist (`not_found`).
     NotFound,
-    /// No answer that helps, with the reason in a word: the API's own (`unsupported_action`,
-    /// `system_error` …), or ours when there is none.
+    /// No useful answer, with the reason in a word: the API's own (`unsupported_action`, `system_error` …),
+    /// or ours if there is none.
     Unhelpful(&'static str),
 }
 
-/// Up to so many contacts, of which some are being unlocked, are asked about one by one: the others may be of
-/// any kind that costs nothing. More of them are most likely a batch under way, and are not worth the calls.
+/// If some of this many contacts (or fewer) are being unlocked, each is prechecked alone: the others may cost
+/// nothing for another reason. A larger group is most likely a running batch, and not worth the calls.
 const SMALL_GROUP: usize = 8;
 
 /// A batch being sorted. Starts with one group and is done when no group is open.
@@ -40,28 +40,29 @@ pub struct Sorting {
     price: Credits,
     open: Vec<Vec<PersonnelId>>,
     failed: u32,
-    /// Why a question was not answered, if one was not.
+    /// Why a precheck gave no answer, if that happened.
     unhelpful: Option<&'static str>,
-    /// A precheck said that the balance does not cover it.
+    /// A precheck said that the balance is too low.
     pub too_little: bool,
-    /// A precheck said that what is asked for does not exist.
+    /// A precheck said that the contact, event or name does not exist.
     pub not_found: bool,
-    /// To be paid for.
+    /// Contacts to be paid for.
     pub chargeable: Vec<PersonnelId>,
-    /// What each of them costs, in the same order.
+    /// The price of each, in the same order.
     prices: Vec<Credits>,
-    /// Unlocked already, or being unlocked: the value is in the profile.
+    /// Already unlocked, or being unlocked: the value is in the profile.
     pub had: Vec<PersonnelId>,
-    /// Those of `had` whose profile may be locked as yet, since they are being unlocked.
+    /// Those of `had` whose profile may still be locked, since they are being unlocked.
     pub unlocking: Vec<PersonnelId>,
-    /// Those of `had` that were paid for a moment ago and brought nothing: their profile may be locked, too.
+    /// Those of `had` that were paid for a short time ago and brought no value: their profile may be locked,
+    /// too.
     pub in_vain: Vec<PersonnelId>,
-    /// What the chargeable contacts cost, by the API's own figures where it gave any.
+    /// The cost of the chargeable contacts; the API's own figures are used if it gave any.
     pub cost: Credits,
 }
 
 impl Sorting {
-    /// Starts to sort `contacts`, each of which is expected to cost `price`.
+    /// Starts to sort `contacts`, with an expected price of `price` each.
     pub fn new(contacts: Vec<PersonnelId>, price: Credits) -> Sorting {
         let open = if contacts.is_empty() { vec![] } else { vec![contacts] };
         Sorting {
@@ -80,18 +81,18 @@ impl Sorting {
         }
     }
 
-    /// The group to ask about next; `None` when sorting is done.
+    /// The next group to precheck; `None` when sorting is done.
     pub fn question(&self) -> Option<&[PersonnelId]> {
         self.open.last().map(Vec::as_slice)
     }
 
-    /// Takes contacts as chargeable without asking: each was just seen locked.
+    /// Counts contacts as chargeable without a precheck: each profile was just read as locked.
     pub fn with_locked(mut self, contacts: Vec<PersonnelId>) -> Sorting {
         self.charge(contacts, self.price);
         self
     }
 
-    /// The same result once the contacts that were had are out of the batch.
+    /// The same result after the contacts in `had` have left the batch.
     pub fn without_had(mut self) -> Sorting {
         self.had.clear();
         self.unlocking.clear();
@@ -111,7 +112,7 @@ impl Sorting {
         self.had.iter().map(|id| (id.clone(), why(id))).collect()
     }
 
-    /// Counts a question that could not be asked; returns how often that happened in a row.
+    /// Counts a precheck that could not be made; returns how often that happened in a row.
     pub fn failed(&mut self) -> u32 {
         self.failed += 1;
         self.failed
@@ -122,15 +123,15 @@ impl Sorting {
         self.unhelpful
     }
 
-    /// Everything leaves the batch, to be read from profiles: whoever is locked comes back.
+    /// All contacts leave the batch and are read from profiles; those that are locked come back.
     pub fn read_instead(&mut self) {
         self.had.append(&mut self.chargeable);
         self.prices.clear();
         self.cost = Credits::ZERO;
     }
 
-    /// Takes contacts out of the batch although they would be charged: somebody was charged for each a
-    /// moment ago, which may show late.
+    /// Takes contacts out of the batch although they would be charged: each was charged a short time ago,
+    /// which may show late.
     pub fn set_aside_in_vain(&mut self, contacts: &[PersonnelId]) {
         let priced: Vec<_> = self.chargeable.drain(..).zip(self.prices.drain(..)).collect();
         for (id, price) in priced {
@@ -145,7 +146,7 @@ impl Sorting {
         self.cost = self.prices.iter().copied().sum();
     }
 
-    /// Goes without asking: everything is taken to cost the expected price.
+    /// Skips the precheck: everything is assumed to cost the expected price.
     pub fn ask_nothing(&mut self) {
         while let Some(group) = self.open.pop() {
             self.charge(group, self.price);
@@ -169,7 +170,7 @@ impl Sorting {
                 self.open.push(group);
                 self.answer(Quote::Costs(cost));
             }
-            // The API says item by item what is missing, and charges nothing for it.
+            // The API lists what is missing item by item, and charges nothing for it.
             Quote::NotFound => {
                 self.not_found = true;
                 self.charge(group, self.price);
@@ -179,8 +180,8 @@ impl Sorting {
                 self.unhelpful = Some(reason);
                 self.charge(group, self.price);
             }
-            // One contact alone tells the price. For a group another price and a gap look the same: 10
-            // for two may be 5 each, or one at 10 beside one that was paid for.
+            // Only a single contact shows its price. For a group, a lower price and an unlocked contact look
+            // the same: 10 for two may be 5 each, or one at 10 and one already paid for.
             Quote::Costs(cost) if group.len() == 1 => {
                 self.price = cost;
                 self.charge(group, cost);
@@ -189,8 +190,8 @@ impl Sorting {
         }
     }
 
-    /// Takes `not_found` as the answer where a contact may be paid for already: it is about the group, so the
-    /// group is halved. One contact that is not found alone leaves the batch, and its profile tells.
+    /// Handles `not_found` for contacts that may already be paid for: the answer is about the group, so the
+    /// group is halved. A single contact that is not found leaves the batch, and its profile is read.
     pub fn answer_not_found_closely(&mut self) {
         let Some(mut group) = self.open.pop() else { return };
         self.failed = 0;
@@ -212,14 +213,14 @@ impl Sorting {
         self.chargeable.append(&mut group);
     }
 
-    /// What one contact costs; of several prices the mean. Rounded up: an estimate may overstate, never
+    /// The price of one contact; the mean if there are several. Rounded up: an estimate may overstate, never
     /// understate.
     pub fn price_each(&self) -> Credits {
         let contacts = self.chargeable.len().max(1) as i64;
         Credits(self.cost.0.saturating_add(contacts - 1) / contacts)
     }
 
-    /// What the cheapest contact costs.
+    /// The price of the cheapest contact.
     pub fn lowest_price(&self) -> Credits {
         self.prices.iter().copied().min().unwrap_or_default()
     }
@@ -378,7 +379,7 @@ mod tests {
         assert!(calls <= 25, "{calls} calls");
     }
 
-    /// Sorts contacts that really cost `price`, where 15 is expected.
+    /// Sorts contacts that really cost `price`, while 15 is expected.
     fn sort_at(price: i64, count: u32, had: &BTreeSet<u32>) -> (Sorting, usize) {
         let had: BTreeSet<_> = had.iter().map(|number| PersonnelId::trusted(number.to_string())).collect();
         let (mut sorting, mut calls) = (Sorting::new(ids(0..count), Credits(15)), 0);

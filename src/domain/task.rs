@@ -1,8 +1,8 @@
 //! What a task says about each of its contacts, and whether it has ended.
 //!
-//! The vendor documents four words for a task and four for an item. A word in another case is the same
-//! word. A word that is not documented is never a delivery, and an end only when nothing is open any more:
-//! an answer's values are worth more than the word above them.
+//! The vendor documents four words for a task and four for an item. Upper and lower case do not matter. An
+//! undocumented word is never a delivery, and an end only if no item is open any more: the values in an
+//! answer matter more than its status word.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,12 +13,12 @@ use super::outcome::{Outcome, Source};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskView {
     pub status: TaskStatus,
-    /// `None` when the answer has no list at all, which is not documented.
+    /// `None` if the answer has no list at all, which is not documented.
     pub items: Option<Vec<TaskItem>>,
 }
 
 impl TaskView {
-    /// The same task, known to list nothing.
+    /// The same task with an empty list.
     pub fn without_items(&self) -> TaskView {
         TaskView { status: self.status, items: Some(Vec::new()) }
     }
@@ -29,9 +29,9 @@ pub enum TaskStatus {
     /// `pending`, `processing`
     Running,
     Completed,
-    /// `failed`, and what a task that was called off is called.
+    /// `failed`, and the words for a cancelled task.
     Failed,
-    /// Every word that is not documented, or none at all: perhaps an end.
+    /// Every undocumented word, or none at all: possibly an end.
     Unknown,
 }
 
@@ -56,7 +56,7 @@ fn plain(word: &str) -> String {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskItem {
-    /// `None` when the item names no contact.
+    /// `None` if the item names no contact.
     pub personnel_id: Option<PersonnelId>,
     pub status: ItemStatus,
     pub value: Option<ContactValue>,
@@ -67,7 +67,7 @@ pub struct TaskItem {
 pub enum ItemStatus {
     Unlocked,
     Failed,
-    /// `pending`, `processing`, and every word that is not documented.
+    /// `pending`, `processing`, and every undocumented word.
     Unfinished,
 }
 
@@ -81,31 +81,31 @@ impl ItemStatus {
     }
 }
 
-/// What a task answer means.
+/// The meaning of a task answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reading {
     StillRunning {
-        /// What has its value already. It is kept at once: a later answer may not have it any more.
+        /// Contacts whose value is already there. Stored at once: a later answer may lack it.
         delivered: Vec<(PersonnelId, Outcome)>,
     },
-    /// Ended, but the answer has no list of items: it may be asked for again, or taken for an empty one
+    /// Ended, but the answer has no list of items: poll again, or treat the list as empty
     /// ([`TaskView::without_items`]).
     EndedUnlisted,
     Ended {
-        /// Whether the task's own end was `failed`.
+        /// Whether the task itself ended as `failed`.
         failed: bool,
         outcomes: Vec<(PersonnelId, Outcome)>,
-        /// Items that name no contact, or one that nobody asked for; they are ignored.
+        /// Items without a contact, or with one that was not asked for; they are ignored.
         foreign: usize,
     },
 }
 
-/// How long a task may call itself running although nothing of it is open, in milliseconds. In that time
-/// a value may still follow its status, and a failed item may be tried again.
+/// How long a task may stay running although no item is open, in milliseconds. In that time a value may still
+/// follow its status, and a failed item may be tried again.
 pub const OPEN_FOR_MS: i64 = 60_000;
 
-/// Reads a task that has run for `running_ms`. `asked` holds the contacts of the job; an adopted task
-/// whose contacts are not known is read with `None`, and every contact that it names is taken.
+/// Reads a task that has run for `running_ms`. `asked` holds the contacts of the job. For an adopted task
+/// whose contacts are not known it is `None`, and every contact that the task names is accepted.
 pub fn read(view: &TaskView, asked: Option<&BTreeSet<PersonnelId>>, running_ms: i64) -> Reading {
     let (mut named, foreign) = named(view, asked);
     if !view.status.is_end() && !has_ended_unsaid(view.status, &named, asked, running_ms) {
@@ -122,22 +122,22 @@ pub fn read(view: &TaskView, asked: Option<&BTreeSet<PersonnelId>>, running_ms: 
     Reading::Ended { failed, outcomes: named.into_iter().collect(), foreign }
 }
 
-/// Whether a task is that of a submission whose answer was an error and named it: it has exactly the
-/// contacts that were sent. An error may as well name a task that was there before.
+/// Whether the task that an error answer named belongs to this submission: it has exactly the contacts that
+/// were sent. An error may also name an older task.
 pub fn is_of(view: &TaskView, sent: &[PersonnelId]) -> bool {
     let named: Option<BTreeSet<&PersonnelId>> =
         view.items.iter().flatten().map(|item| item.personnel_id.as_ref()).collect();
     named.is_some_and(|named| !named.is_empty() && named == sent.iter().collect())
 }
 
-/// What has been settled for good, in an answer of a task that is given up before its end.
+/// The final outcomes in the last answer of a task that is given up before its end.
 pub fn in_hand(view: &TaskView, asked: Option<&BTreeSet<PersonnelId>>) -> Vec<(PersonnelId, Outcome)> {
     let (mut named, _) = named(view, asked);
     named.retain(|_, outcome| *outcome != Outcome::Unresolved);
     named.into_iter().collect()
 }
 
-/// Whether a task without a documented end has ended all the same: nothing of it is open.
+/// Whether a task without a documented end has ended anyway: none of its items is open.
 fn has_ended_unsaid(
     status: TaskStatus,
     named: &BTreeMap<PersonnelId, Outcome>,
@@ -151,16 +151,16 @@ fn has_ended_unsaid(
     }
     let may_change = |outcome: &Outcome| match outcome {
         Outcome::Delivered { .. } => false,
-        // A word that is no word for running says that nobody is at it any more.
+        // A status other than running means that the vendor does not work on it any more.
         Outcome::Failed { .. } => status == TaskStatus::Running,
         _ => true,
     };
-    // Of a task whose contacts are not known, more may be named yet.
+    // If the task's contacts are not known, it may name more later.
     let is_settled = asked.is_some() && !named.values().any(may_change);
     is_settled || running_ms >= OPEN_FOR_MS
 }
 
-/// What became of each contact that is named, and how many items name nobody who was asked for.
+/// The outcome of each named contact, and the number of items for nobody who was asked for.
 fn named(view: &TaskView, asked: Option<&BTreeSet<PersonnelId>>) -> (BTreeMap<PersonnelId, Outcome>, usize) {
     let (mut named, mut foreign) = (BTreeMap::new(), 0);
     for item in view.items.iter().flatten() {
@@ -189,7 +189,7 @@ fn item_outcome(item: &TaskItem) -> Outcome {
     }
 }
 
-/// When a task names a contact twice, the answer that says more counts.
+/// If a task names a contact twice, the answer that says more counts.
 fn weight(outcome: &Outcome) -> u8 {
     match outcome {
         Outcome::Delivered { .. } => 3,
@@ -320,7 +320,7 @@ mod tests {
         assert_eq!((outcomes["1"], outcomes["2"]), ("delivered", "failed"));
     }
 
-    /// When a task that does not say that it has ended is read as ended: at once, after a minute, or never.
+    /// When a task without a documented end counts as ended: at once, after a minute, or never.
     #[test]
     fn a_task_has_ended_when_nothing_of_it_is_open_whatever_it_calls_itself() {
         let value = Some("a@b.example");

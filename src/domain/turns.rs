@@ -1,19 +1,19 @@
-//! Whose call goes next when calls are scarce: the classes of calls, and the turns they take.
+//! Which call goes next when few calls are left: the classes of calls, and their turns.
 //!
-//! How many calls may go out, and when, is [`super::rate`]'s business.
+//! [`super::rate`] decides how many calls may go out, and when.
 
-/// Who makes a call, in the order of precedence.
+/// The kind of work that makes a call, most important first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     /// A submission, and the precheck it needs.
     Paid,
     /// A task whose poll is due.
     Poll,
-    /// A look at a submission that is in doubt.
+    /// A check of a submission that is in doubt.
     Verify,
     /// The balance.
     Balance,
-    /// A profile whose value is waited for.
+    /// A profile whose value is expected.
     Background,
 }
 
@@ -30,22 +30,22 @@ impl Class {
     }
 }
 
-/// Shares scarce calls between classes: by weight, the higher class first, and nobody starves.
+/// Shares scarce calls between classes: by weight, the higher class first, and every class gets calls.
 ///
-/// Each class's turns are counted in units of its weight; the competing class that is furthest
-/// behind is next. A class that did not compete does not save up turns.
+/// The turns of each class are counted in units of its weight; the competing class that is furthest behind is
+/// next. A class that does not compete does not save up turns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Turns {
     taken: [u64; Class::ALL.len()],
 }
 
 impl Turns {
-    /// The class whose turn it is among those that compete; `None` when none does.
+    /// The class whose turn it is among the competing ones; `None` if there are none.
     pub fn next(&self, competing: &[Class]) -> Option<Class> {
         competing.iter().copied().min_by_key(|class| (self.progress(*class), *class))
     }
 
-    /// Books a turn. `competing` are the classes that wanted it, this one among them.
+    /// Counts a turn. `competing` are the classes that wanted it, including this one.
     pub fn take(&mut self, class: Class, competing: &[Class]) {
         self.taken[class as usize] += 1;
         let behind = competing.iter().map(|class| self.progress(*class)).min().unwrap_or_default();
@@ -60,7 +60,7 @@ impl Turns {
     }
 }
 
-/// Turns are compared in fractions of this.
+/// Turns are counted in fractions of this.
 const SCALE: u64 = 1_000;
 
 #[cfg(test)]
@@ -83,7 +83,7 @@ mod tests {
                 for class in Class::ALL {
                     let index = class as usize;
                     waited[index] = if class == next || !competing.contains(&class) { 0 } else { waited[index] + 1 };
-                    // All weights together are 21: nobody waits longer than about two rounds of all.
+                    // All weights together are 21: no class waits longer than about two rounds of all.
                     prop_assert!(waited[index] <= 45, "{class:?} waited {} turns", waited[index]);
                 }
             }

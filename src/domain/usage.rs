@@ -1,4 +1,4 @@
-//! How much of the rate limit was used lately: calls in each ten seconds of the last hour.
+//! How much of the rate limit was used recently: calls in each ten seconds of the last hour.
 
 use std::collections::VecDeque;
 
@@ -7,13 +7,13 @@ use super::ids::Millis;
 /// The length of one count, in milliseconds.
 pub const STEP_MS: i64 = 10_000;
 
-/// How many counts are kept: an hour.
+/// How many counts are kept: one hour.
 pub const STEPS: usize = 360;
 
-/// Calls by the time they went out. Lives in memory: after a restart it begins anew.
+/// Calls by the time they were sent. Only in memory: empty after a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Start of a stretch and calls in it, oldest first; stretches without calls are left out.
+    /// Start of each ten seconds and the calls in it, oldest first; intervals without calls are left out.
     counts: VecDeque<(Millis, u32)>,
 }
 
@@ -31,7 +31,7 @@ impl Usage {
         }
     }
 
-    /// The stretches of the last hour in which calls went out, oldest first.
+    /// The intervals of the last hour with calls, oldest first.
     pub fn last_hour(&self, now: Millis) -> Vec<(Millis, u32)> {
         let oldest = now.plus(-(STEPS as i64) * STEP_MS);
         self.counts.iter().copied().filter(|(at, _)| *at > oldest).collect()

@@ -1,6 +1,6 @@
 //! The outcomes of items, by name.
 
-/// An outcome without what came with it.
+/// The name of an outcome, without its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Delivered,

@@ -1,5 +1,5 @@
-//! What the next step rests on, and what follows from it: what may be bought now, what is missing for the rest, and
-//! when time alone changes that.
+//! The facts for the next step, and simple conclusions from them: what may be bought now, what is missing for
+//! the rest, and when that changes with time alone.
 
 use crate::domain::credits::{self, Credits, Purse};
 use crate::domain::ids::{Action, JobId, Millis};
@@ -8,15 +8,15 @@ use crate::domain::job::WaitReason;
 /// While something waits for credits the balance is read this often, in milliseconds.
 const LOOK_FOR_CREDITS_EVERY_MS: i64 = 15_000;
 
-/// Everything that the next step rests on, read at one moment.
+/// All facts for the next step, read at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     pub now: Millis,
     pub has_usable_key: bool,
     pub is_paused: bool,
-    /// Until when new work waits because the API is in trouble.
+    /// New work waits until this time because the API is unhealthy.
     pub trouble_until: Millis,
-    /// Until when the balance is not asked for because it could not be read.
+    /// The balance is not read before this time, because the last read failed.
     pub no_balance_until: Millis,
     /// As many tasks run as the rate limit can poll.
     pub tasks_are_full: bool,
@@ -26,20 +26,19 @@ pub struct Facts {
     pub has_opening: bool,
     /// `submit.batch_size`
     pub batch_size: u32,
-    /// A queued job that every request has left.
+    /// A queued job that all requests have left.
     pub emptied: Option<JobId>,
-    /// The first queued job that waits for nothing but its turn.
+    /// The first queued job that waits only for its turn.
     pub ready: Option<Ready>,
-    /// What the queued jobs that wait for nothing may cost together.
+    /// The possible cost of all queued jobs that wait for nothing.
     pub claimed: Credits,
-    /// The queued jobs that wait for something, oldest first. Of jobs that agree in all of this, the oldest stands
-    /// for the others.
+    /// The parked jobs, oldest first. Jobs that agree in all of these values are represented by the oldest.
     pub parked: Vec<Parked>,
-    /// The items that are in no job: one entry for each action that has any.
+    /// The items that are in no job: one entry for each of their actions.
     pub waiting: Vec<Waiting>,
 }
 
-/// A queued job that waits for nothing but its turn.
+/// A queued job that waits only for its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ready {
     pub id: JobId,
@@ -48,11 +47,11 @@ pub struct Ready {
     pub price: Credits,
     pub cost: Credits,
     pub due_at: Millis,
-    /// Calls about it that failed in a row.
+    /// Calls for it that failed in a row.
     pub failures: u32,
-    /// A precheck has begun to sort its contacts: what it costs is known for these alone.
+    /// A precheck has begun to sort its contacts: their cost is known, so no others may join.
     pub is_sorted: bool,
-    /// Items wait that may travel in the same call.
+    /// Items wait that may go into the same call.
     pub has_company: bool,
 }
 
@@ -64,7 +63,7 @@ pub struct Parked {
     pub cost: Credits,
     /// The API refused it (402) at this balance, which must grow first.
     pub refused_at: Option<Credits>,
-    /// When a conflict is looked at again.
+    /// When to try again after a conflict.
     pub due_at: Millis,
 }
 
@@ -73,13 +72,13 @@ pub struct Parked {
 pub struct Waiting {
     pub action: Action,
     pub price: Credits,
-    /// The oldest item: the order in which actions take their turns.
+    /// The oldest item: it decides the order of the actions.
     pub oldest: i64,
-    /// Whether each was looked for among what is stored or on its way.
+    /// Whether each of them was compared with stored and running contacts.
     pub is_looked_up: bool,
 }
 
-/// What the items that are in no job wait for, when it is a key or credits. A pause is the account's own.
+/// What the items in no job wait for, if it is a key or credits. A pause is noted on the account itself.
 pub fn waits_for(facts: &Facts) -> Option<WaitReason> {
     let oldest = facts.waiting.iter().min_by_key(|waiting| waiting.oldest)?;
     if !facts.has_usable_key {
@@ -100,12 +99,12 @@ impl Ready {
 }
 
 impl Facts {
-    /// Whether nothing may be bought at this moment, whatever it is.
+    /// Whether nothing at all may be bought now.
     pub(super) fn is_held_up(&self) -> bool {
         !self.has_usable_key || self.is_paused || self.trouble_until > self.now || self.tasks_are_full
     }
 
-    /// What is missing for something that costs `cost`.
+    /// What is missing to spend `cost`.
     pub(super) fn lacks(&self, cost: Credits) -> Option<WaitReason> {
         match &self.purse {
             Some(_) if self.is_refused(cost, None) => Some(WaitReason::InsufficientCredits),
@@ -114,8 +113,8 @@ impl Facts {
         }
     }
 
-    /// Whether the API refused something that costs no more, at a balance that has not grown since. `job` is not
-    /// held up by its own refusal.
+    /// Whether the API refused the same or a lower cost, at a balance that has not grown since. A job's own
+    /// refusal (`job`) does not count.
     pub(super) fn is_refused(&self, cost: Credits, job: Option<JobId>) -> bool {
         let others = self.parked.iter().filter(|parked| Some(parked.id) != job);
         others.filter(|parked| self.is_refused_still(parked)).any(|parked| parked.cost <= cost)
@@ -126,7 +125,7 @@ impl Facts {
         job.waits_for == WaitReason::InsufficientCredits && job.refused_at.is_some_and(|at| !grew(at))
     }
 
-    /// Whether the credits are there, whatever the day's limit says.
+    /// Whether the balance covers it, without regard to the daily limit.
     pub(super) fn is_covered(&self, cost: Credits, job: Option<JobId>) -> bool {
         !self.is_refused(cost, job) && self.purse.is_some_and(|purse| cost <= purse.available())
     }
@@ -136,13 +135,13 @@ impl Facts {
         lacks.is_some_and(|reason| reason != Some(WaitReason::Budget))
     }
 
-    /// The most contacts of one batch: a larger one than a day's limit pays for would wait for ever.
+    /// The most contacts in one batch: a batch that a day's limit cannot pay would wait for ever.
     pub(super) fn most(&self, price: Credits) -> u32 {
         let limit = self.purse.and_then(|purse| purse.daily_limit);
         limit.map_or(self.batch_size, |limit| self.batch_size.min(credits::most_in_a_day(price, limit)))
     }
 
-    /// How many contacts at this price can be bought at once.
+    /// How many contacts at this price can be bought now.
     pub(super) fn fits(&self, price: Credits) -> u32 {
         let fits = |count: &u32| self.lacks(price.times(*count as usize)).is_none();
         (1..=self.most(price)).rev().find(fits).unwrap_or_default()
@@ -156,7 +155,7 @@ impl Facts {
         self.purse.is_some_and(|purse| purse.balance_at >= moment)
     }
 
-    /// When the balance is looked at next because something waits for credits.
+    /// When the balance is read next because something waits for credits.
     pub(super) fn look_for_credits_at(&self) -> Option<Millis> {
         let waits = |job: &Parked| job.waits_for == WaitReason::InsufficientCredits;
         let items_wait = waits_for(self) == Some(WaitReason::InsufficientCredits);
@@ -168,7 +167,7 @@ impl Facts {
         Some(due.max(self.trouble_until).max(self.no_balance_until))
     }
 
-    /// The earliest moment at which a step may follow from time alone.
+    /// The earliest time at which the next step may follow without a change of rows.
     pub fn rest_until(&self) -> Option<Millis> {
         let conflicts = self.parked.iter().filter(|job| job.waits_for == WaitReason::Conflict);
         let conflict_at = conflicts.map(|job| job.due_at.max(self.no_balance_until)).min();
@@ -185,13 +184,13 @@ impl Facts {
             .min()
     }
 
-    /// Items that wait for nothing but their turn.
+    /// Items that wait only for their turn.
     pub(super) fn waits_by_itself(&self) -> Option<Millis> {
         let can_be_bought = |waiting: &Waiting| self.lacks(waiting.price).is_none();
         self.waiting.iter().any(can_be_bought).then_some(Millis(0))
     }
 
-    /// From when on a submission has a balance to go by.
+    /// The earliest time at which a submission has a new enough balance.
     pub(super) fn read_at(&self) -> Millis {
         let fresh = |purse: Purse| credits::is_fresh(&purse, self.now) && self.has_opening;
         if self.purse.is_some_and(fresh) { Millis(0) } else { self.no_balance_until }

@@ -8,9 +8,9 @@ use crate::domain::job::WaitReason;
 /// The next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// End a job that every request has left.
+    /// End a job that all requests have left.
     Cancel(JobId),
-    /// The balance fell below what jobs were refused at: it must grow from what it is.
+    /// The balance has fallen below the one at which jobs were refused: it must grow from its new value.
     LowerRefusedAt(Credits),
     /// Free a job that no longer waits for anything.
     Release(JobId),
@@ -20,20 +20,20 @@ pub enum Plan {
         job: JobId,
         most: u32,
     },
-    /// Make a job of the oldest waiting items of this action, of `most` contacts at most. So many of them `fit` into what
-    /// is free.
+    /// Make a job of the oldest waiting items of this action, with at most `most` contacts. The free credits
+    /// pay for `fit` of them.
     Form {
         action: Action,
         most: u32,
         fits: u32,
     },
-    /// Serve items from what is stored, or let them join what is on its way: that needs no call.
+    /// Serve items from stored values, or let them join running jobs: this needs no call.
     Serve(Action),
     /// Note what a job waits for.
     Park(JobId, WaitReason),
     /// Precheck the job, and send it.
     Submit(JobId),
-    /// Nothing to do before this moment; `None`: before a row changes.
+    /// Nothing to do before this time; `None`: not before a row changes.
     Rest(Option<Millis>),
 }
 
@@ -43,7 +43,7 @@ pub enum Cause {
     BeforeSubmission,
     /// Something waits for credits: a person may have topped up.
     Parked,
-    /// After a 409 the API's state is read before anything is tried again.
+    /// After a 409 the API's state is read before any retry.
     Conflict,
 }
 
@@ -72,7 +72,7 @@ pub fn plan(facts: &Facts) -> Plan {
     }
 }
 
-/// The first parked job that can go on, if there is one.
+/// The first parked job that can continue, if there is one.
 fn of_parked(facts: &Facts) -> Option<Plan> {
     let balance = facts.purse.map(|purse| purse.balance);
     if let Some(balance) = balance
@@ -103,7 +103,7 @@ fn of_parked(facts: &Facts) -> Option<Plan> {
     (look_at <= facts.now).then_some(Plan::ReadBalance(Cause::Parked))
 }
 
-/// Nothing is bought now, and nothing is formed: a job that was formed already says why.
+/// Nothing may be bought now, so no batch is formed: an existing job gets the reason.
 fn held_up(facts: &Facts) -> Plan {
     match facts.ready {
         Some(job) if !facts.has_usable_key => Plan::Park(job.id, WaitReason::InvalidApiKey),
@@ -111,8 +111,8 @@ fn held_up(facts: &Facts) -> Plan {
     }
 }
 
-/// The job whose turn it is, or a new one. One that was refused for now keeps its contacts, and holds up nobody
-/// else's.
+/// The job whose turn it is, or a new one. A job that was refused for now keeps its contacts, and does not
+/// delay others.
 fn buy(facts: &Facts) -> Plan {
     let ready = facts.ready.filter(|job| job.due_at <= facts.now);
     match (ready, form(facts)) {
@@ -123,15 +123,15 @@ fn buy(facts: &Facts) -> Plan {
     }
 }
 
-/// One step of a job whose turn it is.
+/// The next step of the job whose turn it is.
 fn submit(facts: &Facts, job: &Ready) -> Plan {
     match credits::admit(job.cost, facts.purse.as_ref(), facts.now) {
         Admission::Wait(WaitReason::Budget) => Plan::Park(job.id, WaitReason::Budget),
         Admission::ReadBalance => read_before_submission(facts),
-        // Whoever else spends the pool may have done so since the last settlement.
+        // Another program or person may have spent from the pool since the last settlement.
         _ if !facts.has_opening => read_before_submission(facts),
         _ if job.may_grow(facts) => Plan::Fill { job: job.id, most: facts.most(job.price) },
-        // What a precheck says may be less, but an estimate that does not fit is not worth a call.
+        // The precheck may name a lower price, but an estimate above the free credits is not worth a call.
         Admission::Wait(reason) => Plan::Park(job.id, reason),
         Admission::Go if facts.is_refused(job.cost, None) => {
             Plan::Park(job.id, WaitReason::InsufficientCredits)
@@ -140,7 +140,7 @@ fn submit(facts: &Facts, job: &Ready) -> Plan {
     }
 }
 
-/// A new job, of the oldest items of which at least one can be bought.
+/// A new job from the oldest items of which at least one can be bought.
 fn form(facts: &Facts) -> Option<Plan> {
     let can_be_bought = |waiting: &&Waiting| facts.lacks(waiting.price).is_none();
     let waiting = facts.waiting.iter().filter(can_be_bought).min_by_key(|waiting| waiting.oldest)?;

@@ -1,21 +1,21 @@
-//! What becomes of a job whose contacts a precheck has sorted.
+//! The next step of a job whose contacts a precheck has sorted.
 
 use crate::domain::credits::{self, Admission, Credits, Purse};
 use crate::domain::ids::{Action, Millis};
 use crate::domain::job::WaitReason;
 use crate::domain::sorting::Sorting;
 
-/// What follows from a precheck.
+/// The conclusion from a precheck.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// What is asked for does not exist: nothing is sent.
+    /// The contact, event or name does not exist: nothing is sent.
     Reject,
-    /// The database is an older copy, and nothing tells whether this was bought since: a person looks first.
+    /// The database is an older copy, and nothing shows whether this was bought since: a person looks first.
     Distrust,
-    /// Some of it need not be bought: it leaves the batch, and its value is read.
+    /// Some contacts need not be bought: they leave the batch, and their values are read.
     SetAside,
     ReadBalance,
-    /// `refused_at`: the API said that its balance does not cover it.
+    /// `refused_at`: the API said that this balance is too low.
     Park {
         waits_for: WaitReason,
         refused_at: Option<Credits>,
@@ -43,7 +43,7 @@ pub fn after_precheck(
     match credits::admit(sorting.cost, purse, now) {
         Admission::ReadBalance => Verdict::ReadBalance,
         Admission::Wait(waits_for) => Verdict::Park { waits_for, refused_at: None },
-        // The API knows better: somebody else has spent since the balance was read.
+        // The API knows better: somebody else has spent credits since the balance was read.
         Admission::Go if sorting.too_little => Verdict::Park {
             waits_for: WaitReason::InsufficientCredits,
             refused_at: purse.map(|purse| purse.balance),
