@@ -1,4 +1,4 @@
-//! A new migration file alone does not rebuild a binary that embeds migrations; this makes it so.
+//! Cargo does not see a new migration file by itself; this rebuilds the binary that embeds the migrations.
 fn main() {
     println!("cargo:rerun-if-changed=migrations");
 }

@@ -1,8 +1,8 @@
 //! The only file that reads the time.
 //!
-//! The real clock is anchored once to the wall clock and then runs with the system's boot clock,
-//! which continues during suspend and does not jump when the time is set: a poll comes neither early nor
-//! late because of that. A test clock moves only when told.
+//! The real clock reads the wall clock once and then follows the system's boot clock, which continues during
+//! suspend and does not jump when the time is set: so polls come neither early nor late. A test clock moves
+//! only on command.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -24,7 +24,7 @@ impl Clock {
         Clock::Real { anchor_ms: crate::domain::pacing::duration_ms(wall), boot_ms: boot_ms() }
     }
 
-    /// A clock that stands still at the real time until it is moved.
+    /// A clock that stands at the real time until it is moved.
     pub fn test() -> Clock {
         Clock::Test(Arc::new(AtomicI64::new(Clock::real().now().0)))
     }
@@ -36,7 +36,7 @@ impl Clock {
         }
     }
 
-    /// Milliseconds that only ever grow, suspend included: tells how long the process was stopped.
+    /// Milliseconds that never go back, suspend included: shows how long the process was stopped.
     pub fn steady_ms(&self) -> i64 {
         match self {
             Clock::Real { .. } => boot_ms(),
@@ -47,7 +47,7 @@ impl Clock {
     /// Moves a test clock.
     ///
     /// # Panics
-    /// On the real clock: a program that moves it is wrong.
+    /// On the real clock: only a bug in the program can move it.
     pub fn advance(&self, by: Duration) {
         match self {
             Clock::Real { .. } => panic!("the real clock cannot be moved"),

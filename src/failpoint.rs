@@ -1,12 +1,12 @@
-//! Places where a test kills or stops the process, or watches it pass.
+//! Places where a test kills, stops or watches the process.
 //!
-//! In debug builds only, `UNLOCKD_FAIL=PLACE:N[:stop|:hang]` kills the process (SIGKILL, as a power cut
-//! would) when it passes the place for the N-th time, or stops it (SIGSTOP), or hangs there for good. The
-//! places stand before and after each commit and each call to the API, and counting N up from 1 until a run passes untouched visits
-//! every one of them.
+//! Only in debug builds: `UNLOCKD_FAIL=PLACE:N[:stop|:hang]` acts when the process passes the place for the
+//! N-th time: it kills the process (SIGKILL, like a power cut), stops it (SIGSTOP), or hangs there for ever.
+//! The places are before and after each commit and each call to the API. A test counts N up from 1 until a
+//! run is not interrupted, so every place is visited.
 //!
-//! [`watch`] is for tests that run the worker in their own process; it is there in every build,
-//! since they run optimised too, and nothing but code can set it.
+//! [`watch`] is for tests that run the worker in their own process; every build has it, since these tests
+//! also run optimised. It can be set only in code.
 
 use std::cell::RefCell;
 
@@ -33,7 +33,7 @@ mod armed {
     struct Plan {
         place: &'static str,
         at: u64,
-        /// `None`: the thread hangs, and the rest of the process continues.
+        /// `None`: only this thread hangs; the rest of the process continues.
         signal: Option<Signal>,
         passed: AtomicU64,
     }
@@ -79,10 +79,10 @@ mod armed {
                 std::thread::sleep(std::time::Duration::from_secs(3_600));
                 return;
             };
-            // If the signal cannot be sent, the test sees that the process did not die.
+            // If the signal cannot be sent, the test sees that the process is still alive.
             let _ = kill_process(getpid(), signal);
-            // Another thread takes the signal. Until it has, nothing more may happen here: a process
-            // that is stopped inside a transaction keeps the database locked.
+            // Another thread receives the signal. Until then nothing more may happen here: a process that is
+            // stopped inside a transaction keeps the database locked.
             std::thread::sleep(std::time::Duration::from_millis(200));
         }
     }
@@ -94,12 +94,12 @@ thread_local! {
     static WATCHER: RefCell<Option<Watcher>> = const { RefCell::new(None) };
 }
 
-/// Calls `watcher` whenever this thread passes a place, instead of the one before it.
+/// Calls `watcher` whenever this thread passes a place; replaces the watcher before it.
 pub fn watch(watcher: impl FnMut(Place) + 'static) {
     WATCHER.set(Some(Box::new(watcher)));
 }
 
-/// Passes a place.
+/// Marks that the program passes a place.
 #[inline]
 pub fn pass(place: Place) {
     #[cfg(debug_assertions)]

@@ -1,10 +1,11 @@
-//! Fuzzing on the stable toolchain: bytes mutated from a small corpus, seeded, for a number of rounds or a
-//! number of seconds.
+//! Fuzzing on the stable toolchain: mutated bytes from a small corpus, with a seed, for a number of rounds or
+//! seconds.
 //!
-//! Each reader of foreign bytes has a test named `fuzz` next to it: `cargo test --lib fuzz` takes seconds,
-//! `UNLOCKD_FUZZ_SECONDS=600 cargo test --release --lib fuzz -- --nocapture` as long for each. The corpus is
-//! `tests/corpus/TARGET/`; what a run finds becomes a file there, under a name that says what it was. There
-//! is no coverage to steer by, so the corpus has one file for every shape that a reader knows.
+//! Each parser of data from outside has a test named `fuzz` next to it: `cargo test --lib fuzz` takes
+//! seconds, `UNLOCKD_FUZZ_SECONDS=600 cargo test --release --lib fuzz -- --nocapture` takes that time for
+//! each. The corpus is in `tests/corpus/TARGET/`; an input that finds a bug becomes a file there, with a name
+//! that says what it was. There is no coverage guidance, so the corpus has one file for every shape that a
+//! parser knows.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use fastrand::Rng;
 const ROUNDS: u64 = 3_000;
 const AT_MOST: Duration = Duration::from_secs(3);
 const LONGEST: usize = 16 << 10;
-/// Pieces that readers trip over.
+/// Pieces that often cause parser errors.
 const WORDS: [&str; 40] = [
     "null",
     "true",
@@ -59,8 +60,8 @@ const WORDS: [&str; 40] = [
     "\u{1f600}",
 ];
 
-/// Runs `check` on every file of the corpus and on mutations of them. A check that panics is a finding; its
-/// input is printed.
+/// Runs `check` on every file of the corpus and on mutations of them. If a check panics, its input is
+/// printed.
 pub(crate) fn run(target: &str, mut check: impl FnMut(&[u8])) {
     let corpus = corpus(target);
     let seconds = std::env::var("UNLOCKD_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
@@ -92,7 +93,7 @@ fn corpus(target: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(target);
     let files = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut paths: Vec<_> = files.map(|file| file.expect("readable").path()).collect();
-    // The order of a folder is anybody's guess; the seed alone decides.
+    // Sorted, since the order of a folder is undefined and only the seed may decide.
     paths.sort();
     assert!(!paths.is_empty(), "no corpus for {target}");
     paths.iter().map(|path| std::fs::read(path).expect("readable")).collect()

@@ -1,15 +1,15 @@
 //! Log lines: one event, one line, on standard error.
 //!
 //! JSON lines are flat: `timestamp`, `level`, `message`, `target` and the event's own fields side by side.
-//! The human format is ours, because the library's lets a line break in a value through: a value
+//! The human format is our own, because the library's format prints line breaks in values unchanged: a value
 //! from outside (an error text of the API, a reference of a caller) must not be able to forge a line or to
-//! send control codes to a terminal. Spans are not printed; an event carries its own fields.
+//! send control codes to a terminal. Spans are not printed; an event has its own fields.
 //!
-//! `log.level` is the default and `RUST_LOG` refines it. Our libraries log little of use at `info` and
-//! a lot at `debug`, so they stay at `warn` until a directive names them. The level can be changed
-//! while the program runs; the format cannot.
+//! `log.level` is the default and `RUST_LOG` refines it. Our libraries log little that is useful at `info`
+//! and much at `debug`, so they stay at `warn` unless a directive names them. The level can be changed while
+//! the program runs; the format cannot.
 //!
-//! Only this module and the clock read the time: a log line has the time at which it is written.
+//! Only this module and the clock read the time: a log line shows the time when it is written.
 
 use std::{
     ffi::OsString,
@@ -109,7 +109,7 @@ where
     let (filter, ignored) =
         filter(level, rust_log.as_deref()).unwrap_or_else(|error| (EnvFilter::new("info"), Some(error)));
     let (filter, handle) = reload::Layer::new(filter);
-    // The library would report a failed write with eprintln!, which panics when standard error is closed.
+    // The library would report a failed write with eprintln!, which panics if standard error is closed.
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(writer)
         .with_ansi(style == Style::Colour)
@@ -124,7 +124,7 @@ where
     (tracing_subscriber::registry().with(filter).with(layer), handle, ignored)
 }
 
-/// The filter, and why `RUST_LOG` could not be part of it.
+/// The filter, and why `RUST_LOG` could not be used in it.
 fn filter(level: &str, rust_log: Option<&str>) -> Result<(EnvFilter, Ignored), ParseError> {
     if let Some(rust_log) = rust_log.filter(|text| !text.trim().is_empty()) {
         let both = format!("{level},{rust_log}");
@@ -136,8 +136,8 @@ fn filter(level: &str, rust_log: Option<&str>) -> Result<(EnvFilter, Ignored), P
     Ok((EnvFilter::builder().parse(with_caps(level))?, None))
 }
 
-/// Of two directives for one target the later counts, so the caps come first. A cap must not raise what
-/// the default keeps lower, such as `error` or `off`.
+/// Of two directives for one target the later counts, so the limits come first. A limit must not raise a
+/// level that is lower by default, for example `error` or `off`.
 fn with_caps(directives: &str) -> String {
     let default =
         directives.split(',').filter_map(|part| part.trim().parse::<LevelFilter>().ok()).next_back();
@@ -201,7 +201,7 @@ impl Line {
             return;
         }
         let _ = write!(self.fields, " {}=", field.name());
-        // In quotes when it could be read as the end of the value.
+        // Quoted if it contains something that looks like the end of the value.
         if value.is_empty() || value.contains([' ', '"', '=']) {
             self.fields.push('"');
             push_escaped(&mut self.fields, &value.replace('\\', "\\\\").replace('"', "\\\""));
@@ -226,7 +226,7 @@ impl Visit for Line {
     }
 }
 
-/// Control characters, and the invisible ones that end a line or turn the direction of writing.
+/// Escapes control characters, and invisible ones that end a line or change the writing direction.
 fn push_escaped(to: &mut String, text: &str) {
     for c in text.chars() {
         if c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {

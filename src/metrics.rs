@@ -1,10 +1,10 @@
-//! What this process counts and times for `/metrics`, in a registry of its own.
+//! The counters and timers of this process for `/metrics`, in their own registry.
 //!
 //! One value, held by the [`Store`](crate::store::Store) and shared with all code that records something;
-//! each method is named after what happened. Labels are bounded: accounts come from the
-//! configuration, endpoints and outcomes from the program, statuses from HTTP. No label ever holds an
-//! id, a reference or a contact. Figures that must survive a restart are not kept here: they are read
-//! from the database at each scrape, see [`crate::store::report::metrics`].
+//! each method is named after the event. Labels are bounded: accounts come from the configuration, endpoints
+//! and outcomes from the program, statuses from HTTP. No label ever contains an id, a reference or a contact.
+//! Figures that must survive a restart are not kept here: each scrape reads them from the database, see
+//! [`crate::store::report::metrics`].
 
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// A counter that appears with its first event hides that event from `increase()`.
+    /// Otherwise a counter would appear with its first event, and `increase()` would miss that event.
     fn show_zeros(&self) {
         ATTEMPT_RESULTS.iter().for_each(|result| drop(self.attempts.with_label_values(&[result])));
         DATABASE_STEPS.iter().for_each(|step| drop(self.database_errors.with_label_values(&[step])));
@@ -84,12 +84,12 @@ impl Metrics {
             .for_each(|outcome| drop(self.notifications.with_label_values(&[outcome])));
     }
 
-    /// The account's counters are there from the start.
+    /// Shows the account's counters from the start.
     pub fn account_opened(&self, account: &AccountId) {
         drop(self.rate_limited.with_label_values(&[account.as_str()]));
     }
 
-    /// A call to the API has ended; `status` is `None` when no answer came.
+    /// A call to the API has ended; `status` is `None` if there was no answer.
     pub fn called(&self, operation: &str, status: Option<u16>, took: Duration) {
         let status = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
         self.api_requests.with_label_values(&[operation, &status]).inc();
@@ -101,7 +101,7 @@ impl Metrics {
         self.rate_limited.with_label_values(&[account.as_str()]).inc();
     }
 
-    /// A submission has ended, and that is recorded: one of [`ATTEMPT_RESULTS`].
+    /// A submission has ended and is recorded: one of [`ATTEMPT_RESULTS`].
     pub fn attempt_ended(&self, result: &'static str) {
         self.attempts.with_label_values(&[result]).inc();
     }
@@ -126,7 +126,7 @@ impl Metrics {
         self.notifications.with_label_values(&[outcome]).inc();
     }
 
-    /// Everything as it stands.
+    /// All current figures.
     pub fn families(&self) -> Vec<MetricFamily> {
         self.registry.gather()
     }
@@ -137,13 +137,13 @@ fn counters(registry: &Registry, (name, help): (&str, &str), labels: &[&str]) ->
 }
 
 fn add<C: Collector + Clone + 'static>(registry: &Registry, collector: prometheus::Result<C>) -> C {
-    // Names and labels are constants, and every test that scrapes would fail.
+    // Names and labels are constants, so an error would make every test of a scrape fail.
     let collector = collector.expect("a valid name and valid labels");
     registry.register(Box::new(collector.clone())).expect("a name of its own");
     collector
 }
 
-/// Figures that are read for one scrape, in a registry of its own.
+/// Figures that are read for one scrape, in their own registry.
 #[derive(Default)]
 pub struct Scrape(Registry);
 
@@ -161,7 +161,7 @@ impl Scrape {
         }
     }
 
-    /// Moments, which are kept in milliseconds and shown in seconds.
+    /// Times, which are stored in milliseconds and shown in seconds.
     pub fn moments<const N: usize>(
         &self,
         (name, help): (&str, &str),

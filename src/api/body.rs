@@ -1,7 +1,7 @@
 //! The JSON exactly as it is sent.
 //!
-//! The body of a paid POST is made once and digested, so that what is recorded before the call is
-//! what goes out, byte for byte.
+//! The body of a paid POST is built once and hashed, so that the recorded digest belongs to exactly the bytes
+//! that are sent.
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -39,10 +39,10 @@ struct ContactsRequest<'a> {
     event_id: Option<&'a EventId>,
 }
 
-/// What a precheck asks about.
+/// The subject of a precheck.
 #[derive(Clone, Copy, Debug)]
 pub enum Subject<'a> {
-    /// Contacts, of the caller's event if there is one.
+    /// Contacts, with the caller's event if there is one.
     Contacts(Channel, &'a [PersonnelId]),
     Direct(&'a Direct),
 }
@@ -72,7 +72,7 @@ fn encode(body: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(body).expect("structs of strings are always JSON")
 }
 
-/// The body of a paid POST: made once, digested, and sent exactly as digested.
+/// The body of a paid POST: built once, hashed, and sent unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnlockBody {
     bytes: Vec<u8>,
@@ -80,7 +80,7 @@ pub struct UnlockBody {
 }
 
 impl UnlockBody {
-    /// The JSON as it is sent.
+    /// The JSON that is sent.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -91,8 +91,8 @@ impl UnlockBody {
     }
 }
 
-/// Makes the body of a direct action. The unlock of an event has none, and its digest is that of
-/// nothing.
+/// Builds the body of a direct action. The unlock of an event has none, so its digest is that of an empty
+/// text.
 pub fn direct_body(direct: &Direct) -> UnlockBody {
     digested(match direct {
         Direct::Event(_) => Vec::new(),
@@ -100,7 +100,7 @@ pub fn direct_body(direct: &Direct) -> UnlockBody {
     })
 }
 
-/// Makes the body that unlocks these contacts (1 to 2000; the same for emails and phones).
+/// Builds the body that unlocks these contacts (1 to 2000; the same for emails and phones).
 pub fn unlock_body(personnel_ids: &[PersonnelId], event_id: Option<&EventId>) -> UnlockBody {
     digested(encode(&ContactsRequest { personnel_ids, event_id }))
 }

@@ -1,9 +1,9 @@
-//! What an error answer means: from status and body to a [`Failure`] and the facts around it.
+//! The meaning of an error answer: from status and body to a [`Failure`] and its details.
 //!
-//! A refusal is believed only when the API says it in its own words: a status of the error matrix
-//! with the API's own error body, which has an `errorKey` or a `traceId`. A gateway, a CDN or a firewall
-//! in front of the API answers with the same statuses and knows nothing of what the API has done. Some
-//! guarded endpoints answer HTTP 200 with an error body, so that no success is taken unread.
+//! A refusal is believed only if the API itself has written it: a status of the error matrix with the API's
+//! own error body, which has an `errorKey` or a `traceId`. A gateway, a CDN or a firewall in front of the API
+//! answers with the same statuses but does not know what the API has done. Some guarded endpoints answer HTTP
+//! 200 with an error body, so the body of a success is always read, too.
 //!
 //! Source: the vendor's error conventions (`{code, message, errorKey, traceId, details?}`).
 
@@ -19,11 +19,11 @@ use super::wire::{if_readable, named_task};
 use crate::domain::TaskId;
 use crate::domain::failure::{Failure, Refusal};
 
-/// The keys of the two limits that are both told with the number 429.
+/// The error keys of the two limits that both use the number 429.
 const SLOT_TAKEN: &str = "USER_CONCURRENCY_LIMIT_EXCEEDED";
 const RATE_LIMITED: &str = "RATE_LIMIT_EXCEEDED";
 
-/// What an answer means; `None` for a success whose body is to be read.
+/// The meaning of an answer; `None` for a success whose body is to be read.
 pub(super) fn classify(
     endpoint: Endpoint,
     status: u16,
@@ -32,14 +32,15 @@ pub(super) fn classify(
 ) -> Option<(Failure, Option<ErrorBody>)> {
     let is_success = (200..300).contains(&status);
     let error = match is_success {
-        // Some endpoints answer 200 with an error body: a success is never taken unread.
+        // Some endpoints answer 200 with an error body, so a success is always read.
         true => Some(ErrorBody::behind_success(body?)?),
         false => body.and_then(ErrorBody::of_error_status),
     };
-    // A read may trust these two statuses alone: to stop or to slow down is never wrong.
+    // For a read these two statuses are enough: stopping or slowing down is never wrong.
     let status_suffices = !endpoint.paid && (status == 401 || status == 429);
     let said = match &error {
-        // The task may have been charged, whatever else is said about it.
+        // An answer that names a task: the task may have been charged, even if the answer also reports an
+        // error.
         Some(error) if endpoint.paid && error.names_task => None,
         Some(error) if error.is_the_apis_own() => match is_success {
             true => error.code().filter(|code| *code >= 400),
@@ -59,7 +60,7 @@ pub(super) fn classify(
     Some((failure.map_or(Failure::Unknown, Failure::Refused), error))
 }
 
-/// The facts of an error answer. A text that holds the very key is dropped whole.
+/// The details of an error answer. A text that contains the API key is dropped.
 pub(super) fn describe(
     endpoint: Endpoint,
     caller: &Caller<'_>,
@@ -78,13 +79,13 @@ pub(super) fn describe(
             .and_then(|text| error::trace_id(&text))
             .or_else(|| header.and_then(error::trace_id)),
         message: field(body.message).and_then(|text| error::scrub(&text)).map(Into::into),
-        // Only a call that makes tasks can have made the one that is named.
+        // Only a paid call can have created the named task.
         task_id: body.task_id.filter(|task_id| endpoint.paid && clean(task_id.as_str())).map(Box::new),
         ..ApiError::new(endpoint, Failure::Unknown)
     }
 }
 
-/// The parts of an error body that can be read.
+/// The readable parts of an error body.
 #[derive(Debug, Default)]
 pub(super) struct ErrorBody {
     code: Option<Value>,
@@ -92,7 +93,7 @@ pub(super) struct ErrorBody {
     error_key: Option<String>,
     trace_id: Option<String>,
     task_id: Option<TaskId>,
-    /// Whether a task is named at all, be it by an id that cannot be read.
+    /// Whether a task is named at all, even with an id that cannot be read.
     names_task: bool,
     has_error: bool,
 }
@@ -112,8 +113,8 @@ impl ErrorBody {
         })
     }
 
-    /// The error body of an error status; `None` unless it is a JSON object that says at least
-    /// something about the error, or about a task.
+    /// The error body of an error status; `None` unless it is a JSON object that says something about the
+    /// error, or about a task.
     pub(super) fn of_error_status(bytes: &[u8]) -> Option<ErrorBody> {
         let body = ErrorBody::read(bytes)?;
         let says_something = body.code.is_some()
@@ -124,20 +125,20 @@ impl ErrorBody {
         says_something.then_some(body)
     }
 
-    /// The error body behind a success status (the vendor's guarded endpoints do that); `None` when
-    /// the body is no error body.
+    /// The error body behind a success status (the vendor's guarded endpoints do that); `None` if the body is
+    /// not an error body.
     pub(super) fn behind_success(bytes: &[u8]) -> Option<ErrorBody> {
         let body = ErrorBody::read(bytes)?;
         let has_code = body.code().is_some_and(|code| code >= 400) && body.message.is_some();
         (body.error_key.is_some() || has_code).then_some(body)
     }
 
-    /// Whether the API itself speaks, and not what stands in front of it.
+    /// Whether the API itself wrote the body, not a gateway in front of it.
     fn is_the_apis_own(&self) -> bool {
         self.error_key.is_some() || self.trace_id.is_some()
     }
 
-    /// `code`, when it can be a status.
+    /// `code`, if it can be a status.
     pub(super) fn code(&self) -> Option<u16> {
         match self.code.as_ref()? {
             Value::String(text) => text.trim().parse().ok(),

@@ -1,7 +1,7 @@
-//! The JSON of the actions that answer with their result, and of an event's list of people.
+//! The JSON of the actions whose answer is their result, and of an event's list of people.
 //!
-//! As strict as [`wire`](super::wire): what is missing or wrongly typed makes the answer broken. For
-//! a paid call that means in doubt, which costs a few free reads; a guess could cost credits.
+//! As strict as [`wire`](super::wire): a missing or wrongly typed field makes the answer broken. A paid call
+//! is then in doubt, which costs a few free reads; a guess could cost credits.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -23,7 +23,7 @@ struct EventUnlockBody {
     event: EventBody,
 }
 
-/// Its parts are not those of the balance endpoint: `permanentBalance` is "gift/permanent".
+/// Its parts differ from those of the balance endpoint: `permanentBalance` is "gift/permanent".
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct BalanceAfter {
@@ -41,8 +41,8 @@ struct EventBody {
     name: Option<String>,
 }
 
-/// Reads the answer to the unlock of an event. An answer about another event is broken; both of an
-/// event's ids are documented to name it.
+/// Reads the answer to the unlock of an event. An answer about another event is broken; by the documentation
+/// it may name either of the event's two ids.
 pub(super) fn event_unlock(bytes: &[u8], asked: &EventId) -> Result<EventUnlock, Broken> {
     let body: EventUnlockBody = parse(bytes)?;
     if !body.success {
@@ -84,8 +84,8 @@ pub(super) fn event_unlock(bytes: &[u8], asked: &EventId) -> Result<EventUnlock,
     })
 }
 
-/// Reads a page of a search; its items are kept as they came. `items` may be null when nothing was found,
-/// and `hasMore` may be missing: what was paid for is worth more than the page after it.
+/// Reads a page of a search; its items stay unchanged. `items` may be null if nothing was found, and
+/// `hasMore` may be missing: the page that was paid for matters more than the next one.
 pub(super) fn search_page(bytes: &[u8]) -> Result<SearchPage, Broken> {
     let fields = Fields::read(bytes)?;
     let number = |name| if_readable::<u64>(fields.last(&[name]));
@@ -139,8 +139,8 @@ struct PersonBody {
     phone_unlock_status: Option<String>,
 }
 
-/// Reads a page of an event's people. Emails and phones that the list may hold are not read: what is
-/// delivered comes from tasks and profiles only.
+/// Reads a page of an event's people. Emails and phones in the list are not read: delivered values come only
+/// from tasks and profiles.
 pub(super) fn personnel_page(bytes: &[u8]) -> Result<PersonnelPage, Broken> {
     let body: PersonnelBody = parse(bytes)?;
     let mut people = Vec::with_capacity(body.items.len());

@@ -1,8 +1,8 @@
-//! Answers that come compressed although that was not asked for.
+//! Answers that are compressed although no compression was requested.
 //!
-//! `Accept-Encoding: identity` is sent with every call, and some servers and CDNs compress all the same, or
-//! leave out the header that says so. The bytes are trusted more than the header. What comes out is capped
-//! like an answer that came plain, since a few kilobytes can be made to unpack into gigabytes.
+//! Every call sends `Accept-Encoding: identity`, but some servers and CDNs compress anyway, or leave out the
+//! header that says so. So the bytes count more than the header. The unpacked size is limited like that of
+//! any answer, since a few kilobytes can unpack to gigabytes.
 
 use std::io::Read;
 
@@ -12,21 +12,21 @@ use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     TooLarge,
-    /// It is compressed in a way that is not understood here, or it is damaged.
+    /// An unknown compression, or damaged data.
     Unreadable,
 }
 
-/// A body may be packed twice, by the server and by what stands in front of it.
+/// A body may be packed twice: by the server and by a gateway in front of it.
 const MOST_LAYERS: usize = 2;
 
-/// The plain body: at most `most` bytes. `encoding` is what the `Content-Encoding` header says.
+/// The unpacked body: at most `most` bytes. `encoding` is the `Content-Encoding` header.
 pub(super) fn plain(mut bytes: Vec<u8>, encoding: &str, most: usize) -> Result<Vec<u8>, Fault> {
     let encoding = encoding.to_ascii_lowercase();
     for _ in 0..MOST_LAYERS {
         bytes = match bytes.as_slice() {
             [0x1f, 0x8b, ..] => unpacked(MultiGzDecoder::new(bytes.as_slice()), most)?,
             body if is_plain(body) => return Ok(bytes),
-            // Documented as zlib, sent without its frame by some.
+            // Documented as zlib, but some servers send it without the zlib header.
             body if encoding.contains("deflate") => match unpacked(ZlibDecoder::new(body), most) {
                 Err(Fault::Unreadable) => unpacked(DeflateDecoder::new(body), most)?,
                 unpacked => unpacked?,
@@ -38,7 +38,7 @@ pub(super) fn plain(mut bytes: Vec<u8>, encoding: &str, most: usize) -> Result<V
     Ok(bytes)
 }
 
-/// Whether it begins as a text does. No packed body that is looked at here begins like that.
+/// Whether it begins like a text. No compressed body of the known kinds begins like that.
 fn is_plain(body: &[u8]) -> bool {
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
     matches!(first, None | Some(b'{' | b'[' | b'<' | b'"' | 0xef))
@@ -46,7 +46,7 @@ fn is_plain(body: &[u8]) -> bool {
 
 fn unpacked(packed: impl Read, most: usize) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::new();
-    // One more than allowed tells a body that is too large from one that just fits.
+    // One byte more than allowed shows that a body is too large.
     packed.take(most as u64 + 1).read_to_end(&mut bytes).map_err(|_| Fault::Unreadable)?;
     if bytes.len() > most { Err(Fault::TooLarge) } else { Ok(bytes) }
 }

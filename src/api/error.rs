@@ -1,39 +1,38 @@
-//! [`ApiError`]: a call that did not bring what was asked for, and what that means.
+//! [`ApiError`]: a failed call, and what that means.
 //!
-//! It carries the facts a person needs to follow the call up with the vendor (status, error key,
-//! trace id) and the [`Failure`] that the program acts on. Its `Debug`, its `Display` and its chain
-//! of causes may be logged: URLs are stripped from the causes, and the API's own words pass through
-//! [`scrub`], since an error text may quote the key, an email or a phone number back at us.
+//! It holds the details that a person needs to ask the vendor about the call (status, error key, trace id)
+//! and the [`Failure`] that the program acts on. Its `Debug`, its `Display` and its chain of causes may be
+//! logged: URLs are removed from the causes, and texts of the API pass through [`scrub`], since an error text
+//! may contain the key, an email or a phone number.
 
 use std::fmt;
 
 use crate::domain::TaskId;
 use crate::domain::failure::{Failure, Refusal};
 
-/// The longest text of the API's that is kept, in characters.
+/// The longest text of the API that is stored, in characters.
 const LONGEST_MESSAGE: usize = 200;
-/// The longest error key or trace id that is kept, in bytes.
+/// The longest error key or trace id that is stored, in bytes.
 const LONGEST_WORD: usize = 64;
-/// Fewer digits than this are no phone number (the shortest national numbers have seven).
+/// A text with fewer digits than this is no phone number (the shortest national numbers have seven).
 const FEWEST_PHONE_DIGITS: usize = 7;
 
 /// A call that failed.
 #[derive(Debug, thiserror::Error)]
 pub struct ApiError {
-    /// Method and path pattern, such as `GET /external/credits/balance`.
+    /// Method and path pattern, for example `GET /external/credits/balance`.
     pub endpoint: &'static str,
-    /// What the program does about it: see [`crate::domain::failure`].
+    /// How the program reacts: see [`crate::domain::failure`].
     pub failure: Failure,
-    /// The HTTP status, when an answer came at all.
+    /// The HTTP status, if there was an answer.
     pub status: Option<u16>,
-    /// The API's `errorKey`, such as `INSUFFICIENT_CREDITS`.
+    /// The API's `errorKey`, for example `INSUFFICIENT_CREDITS`.
     pub error_key: Option<String>,
-    /// The API's own id of the call, which its support asks for.
+    /// The API's own id of the call; its support asks for it.
     pub trace_id: Option<String>,
-    /// The task that the answer to a paid POST names although it is an error: evidence that the call may
-    /// have been carried out.
+    /// The task named in an error answer to a paid POST: evidence that the call may have taken effect.
     pub task_id: Option<Box<TaskId>>,
-    /// What went wrong: the API's words, scrubbed, or ours when the answer was broken.
+    /// The problem: the API's text, scrubbed, or ours if the answer was broken.
     pub message: Option<Box<str>>,
     /// Whether the call was a paid POST, so that a lost answer may have cost credits.
     pub paid: bool,
@@ -81,7 +80,7 @@ impl ApiError {
     }
 }
 
-/// Why a client could not be made. A matter of configuration.
+/// Why a client could not be created: always a problem of the configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiBuildError {
     /// Not an absolute `https://` or `http://` URL, or one with a user, query or fragment. The URL
@@ -96,8 +95,8 @@ pub enum ApiBuildError {
     Client(#[source] reqwest::Error),
 }
 
-/// The API's free text, fit for logs: without emails, phone numbers, keys and control characters,
-/// and at most 200 characters. `None` when nothing is left.
+/// The API's free text, made safe for logs: without emails, phone numbers, keys and control characters, and
+/// at most 200 characters. `None` if nothing is left.
 pub(super) fn scrub(text: &str) -> Option<String> {
     let printable: String =
         text.chars().map(|char| if char.is_control() { ' ' } else { char }).take(4_096).collect();
@@ -131,12 +130,12 @@ fn is_secret(token: &str) -> bool {
     ["@", "＠", "%40", "uak_", "sk_"].iter().any(|mark| token.contains(mark))
 }
 
-/// The API's error key when it looks like one (`[A-Z0-9_]{1,64}`): anything else may be free text.
+/// The API's error key, if it looks like one (`[A-Z0-9_]{1,64}`): anything else may be free text.
 pub(super) fn error_key(text: &str) -> Option<String> {
     word(text, |byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
-/// The API's trace id when it looks like one (`[A-Za-z0-9_-]{1,64}`) and not like a key.
+/// The API's trace id, if it looks like one (`[A-Za-z0-9_-]{1,64}`) and not like a key.
 pub(super) fn trace_id(text: &str) -> Option<String> {
     word(text, |byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
         .filter(|word| !is_secret(word))

@@ -1,8 +1,8 @@
-//! A JSON object as its fields, in the order in which they came.
+//! A JSON object as a list of its fields, in their order.
 //!
-//! For answers that must not be lost for an oddity: a byte order mark before the object, a field that is
-//! given twice, an id under another name than documented. Values stay raw until somebody wants them, so
-//! that an id of 20 digits never passes through a float, and nothing is copied.
+//! For answers that must not be lost because of something odd: a byte order mark before the object, a field
+//! that appears twice, an id under another name than documented. Values stay raw until they are used, so an
+//! id of 20 digits never passes through a float, and nothing is copied.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ pub(super) fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
-/// The fields of an object; a name may be among them more than once.
+/// The fields of an object; the same name may appear more than once.
 #[derive(Debug, Default)]
 pub(super) struct Fields<'a>(Vec<(String, &'a RawValue)>);
 
@@ -31,13 +31,13 @@ impl<'a> Fields<'a> {
         serde_json::from_slice(bytes).map_err(|error| super::wire::describe(&error))
     }
 
-    /// The value under one of these names: the first name that has one, and of repeats the last, as most
-    /// readers of JSON take it. `null` is no value.
+    /// The value under one of these names: the first name that has a value, and the last one of repeats, as
+    /// most JSON parsers do. `null` does not count as a value.
     pub(super) fn last(&self, names: &[&str]) -> Option<&'a RawValue> {
         names.iter().find_map(|name| self.values(name).filter(|raw| raw.get() != "null").last())
     }
 
-    /// The same, but `None` when repeats contradict each other.
+    /// The same, but `None` if repeats contradict each other.
     pub(super) fn agreed(&self, names: &[&str]) -> Option<&'a RawValue> {
         let found = self.last(names)?;
         let name = names.iter().find(|name| self.values(name).any(|raw| raw.get() == found.get()))?;
@@ -60,8 +60,8 @@ impl<'a> Fields<'a> {
         self.0.iter().map(|(name, raw)| (name.as_str(), *raw))
     }
 
-    /// The object with each name once, or `None` when repeats contradict each other: which of them is
-    /// meant would be a guess.
+    /// The object with each name once, or `None` if repeats contradict each other: choosing one would be a
+    /// guess.
     pub(super) fn once_each(&self) -> Option<String> {
         let mut kept: Vec<(&str, &RawValue)> = Vec::with_capacity(self.0.len());
         for (name, raw) in self.iter() {

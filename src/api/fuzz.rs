@@ -1,4 +1,4 @@
-//! The readers of foreign bytes, fuzzed: see `crate::fuzz`.
+//! Fuzz tests of the parsers for data from outside: see `crate::fuzz`.
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
@@ -11,7 +11,7 @@ use crate::domain::{Channel, EventId, Millis, PersonnelId, TaskId};
 
 const A_DAY_MS: i64 = 86_400_000;
 
-/// No answer makes a reader panic, and what a reader takes makes sense.
+/// No answer makes a parser panic, and every parsed result is valid.
 #[test]
 fn fuzz_answers() {
     let (task_id, contact, event) =
@@ -44,7 +44,7 @@ fn is_usable(value: &str) -> bool {
     !value.trim().is_empty() && !value.contains(['*', '\0']) && value.len() <= 16_384
 }
 
-/// Whatever the headers say, a wait is not negative and not longer than a day, and a limit is one.
+/// For any headers, a wait is between zero and one day, and a limit is at least one.
 #[test]
 fn fuzz_headers() {
     crate::fuzz::run("headers", |bytes| {

@@ -1,12 +1,12 @@
-//! The gate of a paid POST: whether its body may go out is asked at the last possible moment.
+//! The gate of a paid POST: the last check before its body goes out.
 //!
-//! The body is handed to the HTTP library behind the gate. When the library first asks for bytes,
-//! the caller's `proceed` is asked; when it says no, the body fails and an incomplete request is all
-//! that can reach the server: a Content-Length without its bytes, which no server carries out.
+//! The HTTP library gets the body behind the gate. When the library first asks for bytes, the caller's
+//! `proceed` is called. If it says no, the body fails and only an incomplete request can reach the server: a
+//! Content-Length without its bytes, which no server carries out.
 //!
-//! The call and the connection run in different tasks. So that a call that has given up (timeout,
-//! cancellation) is never overtaken by its own body, both sides settle the gate with one atomic
-//! exchange: it is either opened, and then the request may have taken effect, or closed for good.
+//! The call and the connection run in different tasks. The body must not be sent after the call has given up
+//! (timeout, cancellation). So both sides decide the gate with one atomic exchange: it is either opened, and
+//! then the request may take effect, or closed for ever.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -20,11 +20,11 @@ const SHUT: u8 = 0;
 const OPENED: u8 = 1;
 const CLOSED: u8 = 2;
 
-/// The caller's side. Dropping it closes the gate, so that a cancelled call sends no body later.
+/// The caller's side. Dropping it closes the gate, so a cancelled call sends no body later.
 pub(super) struct Gate(Arc<AtomicU8>);
 
 impl Gate {
-    /// The gate and the body behind it. `proceed` is called at most once.
+    /// Creates the gate and the body behind it. `proceed` is called at most once.
     pub(super) fn new(
         bytes: Vec<u8>,
         proceed: impl FnOnce() -> bool + Send + Sync + 'static,
@@ -38,13 +38,12 @@ impl Gate {
         (Gate(state), reqwest::Body::wrap(body))
     }
 
-    /// Closes the gate for good unless it was opened; says whether no byte of the body went out, nor
-    /// will.
+    /// Closes the gate for ever, unless it was opened. True: no byte of the body was or will be sent.
     pub(super) fn close(&self) -> bool {
         settle(&self.0, CLOSED)
     }
 
-    /// Closes the gate after an answer; says whether `proceed` was asked and had said no.
+    /// Closes the gate after an answer. True: `proceed` was called and had said no.
     pub(super) fn was_refused(&self) -> bool {
         let refused = self.0.load(Ordering::SeqCst) == CLOSED;
         self.close();
@@ -58,7 +57,7 @@ impl Drop for Gate {
     }
 }
 
-/// Settles the gate as `wish` unless it is settled already; says whether it now stands as wished.
+/// Sets the gate to `wish` unless it is already decided. True: its state is now `wish`.
 fn settle(state: &AtomicU8, wish: u8) -> bool {
     match state.compare_exchange(SHUT, wish, Ordering::SeqCst, Ordering::SeqCst) {
         Ok(_) => true,
@@ -94,7 +93,7 @@ impl http_body::Body for GatedBody {
         Pin::new(&mut self.inner).poll_frame(cx).map_err(Into::into)
     }
 
-    /// Exact, so that the request carries a Content-Length and is not chunked.
+    /// Exact, so that the request has a Content-Length and is not chunked.
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
     }

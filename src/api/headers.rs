@@ -1,10 +1,9 @@
-//! What an answer's headers say: the rate limit, and how long to wait.
+//! The headers of an answer: the rate limit, and how long to wait.
 //!
-//! The API's times are brought to our clock with the answer's own `Date`, since the two clocks may
-//! differ by more than a rate window. Servers and gateways write the same thing in many ways (fractions,
-//! lists, milliseconds, seconds from now); what can mean only one thing is understood. What makes no sense
-//! is treated as absent, since a limit that is learned wrongly would stop an account, or let a burst
-//! through.
+//! The API's times are converted to our clock with the answer's own `Date`, since the two clocks may differ
+//! by more than a rate window. Servers and gateways write the same thing in many ways (fractions, lists,
+//! milliseconds, seconds from now); a value with only one possible meaning is accepted. An invalid value is
+//! ignored, since a wrong limit would stop an account, or let a burst through.
 //!
 //! Source: the vendor's rate-limit page (`X-RateLimit-*` "when available", `Retry-After` in
 //! seconds); RFC 9110 also allows an HTTP date there.
@@ -16,24 +15,24 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use crate::domain::Millis;
 use crate::domain::rate::{DOCUMENTED_WINDOW_MS, RateHeaders};
 
-/// A window that ends further away than this is a mistake, in milliseconds.
+/// A window that ends later than this is an error, in milliseconds.
 const A_DAY_MS: i64 = 86_400_000;
-/// A number of seconds until a reset is believed up to an hour; the documented window is a minute.
+/// The most seconds until a reset that are believed: an hour; the documented window is a minute.
 const LONGEST_SECONDS_LEFT: f64 = 3_600.0;
-/// From here on a number is a moment and not a wait: 1985 in seconds.
+/// From here on a number is a time and not a duration: 1985 in seconds.
 const FIRST_EPOCH: f64 = 500_000_000.0;
 
-/// What the headers say about the rate limit.
+/// The rate limit in the headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Limit {
-    /// Nothing.
+    /// No figures.
     Untold,
     Told(RateHeaders),
-    /// Something that cannot be made sense of.
+    /// Invalid figures.
     Odd,
 }
 
-/// The rate headers, on our clock. `now` is our clock when the answer came, after `took_ms`.
+/// The rate headers, converted to our clock. `now` is our clock when the answer came, after `took_ms`.
 pub(super) fn rate(headers: &HeaderMap, now: Millis, took_ms: i64) -> Limit {
     const NAMES: [&str; 3] = ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
     if NAMES.iter().all(|name| !headers.contains_key(*name)) {
@@ -54,12 +53,12 @@ fn whole(number: f64) -> Option<u32> {
     (0.0..=f64::from(u32::MAX)).contains(&number).then_some(number as u32)
 }
 
-/// How long the window goes on, in milliseconds; of several the longest.
+/// The time until the window ends, in milliseconds; if there are several, the longest.
 fn left_ms(headers: &HeaderMap, name: &str, now: Millis) -> Option<i64> {
     let theirs = date(headers);
     let from_moment = |moment: Millis| match theirs {
         Some(theirs) => moment.0.saturating_sub(theirs.0),
-        // Without their time a clock that is off would stop the account for as long.
+        // Without the API's time, a wrong clock would stop the account for the difference.
         None => moment.0.saturating_sub(now.0).min(DOCUMENTED_WINDOW_MS),
     };
     let from_number = |number: f64| match epoch(number) {
@@ -74,8 +73,8 @@ fn left_ms(headers: &HeaderMap, name: &str, now: Millis) -> Option<i64> {
     })
 }
 
-/// A number that is too large for a wait, as the moment that it stands for: seconds since 1970, or
-/// milliseconds, microseconds or nanoseconds.
+/// A number that is too large for a duration, as a time: in seconds since 1970, or in milliseconds,
+/// microseconds or nanoseconds.
 fn epoch(number: f64) -> Option<Millis> {
     let seconds = match number {
         _ if number >= FIRST_EPOCH * 1e9 => number / 1e9,
@@ -87,8 +86,8 @@ fn epoch(number: f64) -> Option<Millis> {
     Some(Millis((seconds * 1_000.0).round() as i64))
 }
 
-/// The numbers of a header that may be given twice and may be a list, with parameters that say more
-/// (`120, 120;w=60`); `None` for a part that is no number.
+/// The numbers of a header that may appear twice and may be a list, with additional parameters (`120,
+/// 120;w=60`); `None` for a part that is not a number.
 fn numbers(headers: &HeaderMap, name: &str) -> Vec<Option<f64>> {
     let parts = lines(headers, name).flat_map(|line| line.split(','));
     parts.map(|part| number(part.split(';').next().unwrap_or_default())).collect()
@@ -96,20 +95,20 @@ fn numbers(headers: &HeaderMap, name: &str) -> Vec<Option<f64>> {
 
 fn number(text: &str) -> Option<f64> {
     let text = text.trim_matches(|char: char| char.is_ascii_whitespace() || char == '"');
-    // `inf` and `nan` are numbers for the standard library.
+    // The standard library would also read `inf` and `nan` as numbers.
     let is_numeral = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.".contains(&byte));
     if is_numeral { text.parse().ok() } else { None }
 }
 
-/// `Retry-After` in milliseconds, never negative; `None` when it is absent or unreadable. A part of a
-/// second counts as a whole one, and of several waits the longest. A number of seconds that no integer
-/// holds counts as the longest wait there is.
+/// `Retry-After` in milliseconds, never negative; `None` if it is missing or unreadable. Fractions of a
+/// second are rounded up, and the longest of several waits counts. A number of seconds above every integer
+/// counts as the longest possible wait.
 pub(super) fn retry_after_ms(headers: &HeaderMap, now: Millis) -> Option<i64> {
     let dated = date(headers).unwrap_or(now);
     lines(headers, RETRY_AFTER.as_str()).filter_map(|line| longest_wait_ms(line, dated)).max()
 }
 
-/// The longest wait of one line; a moment there is counted from `dated`, the answer's own.
+/// The longest wait of one line; a date in it is compared with `dated`, the answer's own date.
 fn longest_wait_ms(line: &str, dated: Millis) -> Option<i64> {
     if let Some(moment) = moment(line) {
         return Some(moment.since(dated));
@@ -130,13 +129,13 @@ fn wait_ms(part: &str, dated: Millis) -> Option<i64> {
     let is_near = |moment: &Millis| moment.0.saturating_sub(dated.0).saturating_abs() <= A_DAY_MS;
     Some(match until.filter(is_near) {
         Some(moment) => moment.since(dated),
-        // Too large, it is a wait that makes no sense, and is cut by whoever waits.
+        // The code that waits limits a value that is too large.
         None => (seconds.max(0.0).ceil() * 1_000.0) as i64,
     })
 }
 
-/// How far the API's clock is ahead of ours, in milliseconds, as its `Date` says; to the second, and
-/// no better than the answer's way here took.
+/// How far the API's clock is ahead of ours by its `Date`, in milliseconds; accurate to a second, plus the
+/// time of the answer's way.
 pub(super) fn ahead_ms(headers: &HeaderMap, now: Millis) -> Option<i64> {
     Some(date(headers)?.0.saturating_sub(now.0))
 }
@@ -145,7 +144,7 @@ fn date(headers: &HeaderMap) -> Option<Millis> {
     lines(headers, DATE.as_str()).find_map(http_date)
 }
 
-/// A moment that is written out, as HTTP or as RFC 3339 has it.
+/// A date in the format of HTTP or of RFC 3339.
 fn moment(value: &str) -> Option<Millis> {
     let stamp = || value.parse::<jiff::Timestamp>().ok().map(|stamp| Millis(stamp.as_millisecond()));
     http_date(value).or_else(stamp)

@@ -1,7 +1,7 @@
-//! The line to the API: HTTP, or the wire of a test in the same process.
+//! The connection to the API: HTTP, or a test's replacement in the same process.
 //!
-//! A simulation decides itself when a request arrives and what its answer goes through, without a
-//! socket and without real time. A [`Wire`] is handed over in code only; no configuration leads to it.
+//! A simulation decides itself when a request arrives and what happens to its answer, without a socket and
+//! without real time. A [`Wire`] can be set only in code, not by configuration.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,41 +11,41 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use reqwest::{Method, Request, RequestBuilder, Response, Url};
 
-/// Carries a call to the API and its answer back, in the place of HTTP.
+/// Carries a call to the API and its answer back, instead of HTTP.
 pub trait Wire: fmt::Debug + Send + Sync {
-    /// Carries one call. The body of a paid call comes from behind its gate: reading it is sending it.
+    /// Carries one call. The body of a paid call is behind its gate: reading it sends it.
     fn carry(&self, request: Request) -> BoxFuture<'static, Carried>;
 }
 
-/// What came of a call on a [`Wire`].
+/// The result of a call on a [`Wire`].
 #[derive(Debug)]
 pub struct Carried {
     pub answer: Result<Response, Lost>,
-    /// How long it took, by the clock of the test.
+    /// How long it took, by the test's clock.
     pub took: Duration,
 }
 
 /// Why a call on a [`Wire`] has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lost {
-    /// The connection never stood.
+    /// The connection was never established.
     NoConnection,
-    /// The connection broke, or the time was up: the request may have arrived.
+    /// The connection broke, or the time was over: the request may have arrived.
     NoAnswer,
 }
 
-/// Where calls go out.
+/// The way on which calls are sent.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
     http: reqwest::Client,
     wire: Option<Arc<dyn Wire>>,
-    /// Whether it was said that the rate headers make no sense.
+    /// Whether a warning about invalid rate headers was already logged.
     has_warned: Arc<AtomicBool>,
 }
 
 /// A call without an answer.
 pub(super) struct Unanswered {
-    /// Whether it failed before the connection stood: no byte of it was sent.
+    /// Whether it failed before the connection was established: no byte was sent.
     pub(super) before_connection: bool,
     pub(super) source: Option<reqwest::Error>,
 }
@@ -59,7 +59,7 @@ impl Line {
         Line { wire: Some(wire), ..self }
     }
 
-    /// Says once that rate headers cannot be made sense of: the next answer has most likely the same.
+    /// Warns once about invalid rate headers: the next answers most likely have the same.
     pub(super) fn warn_of_odd_limits(&self, endpoint: &str) {
         if !self.has_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
@@ -74,7 +74,7 @@ impl Line {
         self.http.request(method, url)
     }
 
-    /// Sends one request, once, and says how long its answer took.
+    /// Sends one request, once; also returns the time until its answer.
     pub(super) async fn send(&self, request: RequestBuilder) -> (Result<Response, Unanswered>, Duration) {
         let Some(wire) = &self.wire else {
             let started = Instant::now();

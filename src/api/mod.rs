@@ -1,12 +1,12 @@
 //! The client of the vendor's HTTP API: one method for each endpoint, nothing else.
 //!
-//! Each method sends one request, once, and tells what came of it in the domain's words; nothing
-//! here retries, waits, decides or keeps state. [`ApiError`] tells apart what was certainly not
-//! sent, what the API refused, and what may have taken effect.
+//! Each method sends one request, once, and returns the result in domain types; nothing here retries, waits,
+//! decides or keeps state. [`ApiError`] distinguishes calls that were certainly not sent, calls that the API
+//! refused, and calls that may have taken effect.
 //!
-//! Inside: `body` holds the JSON that is sent, `gate` guards that of a paid POST, `transport` sends
-//! a call over its `line`, `headers` reads the rate limit, `encoding` unpacks, `classify` says what an error
-//! answer means, `wire`, `task` and `direct` read the JSON of the others (`fields` what is odd about it), and
+//! Inside: `body` builds the JSON that is sent, and `gate` guards that of a paid POST. `transport` sends a
+//! call over its `line`; `headers` reads the rate limit, `encoding` unpacks, and `classify` reads error
+//! answers. `wire`, `task` and `direct` read the JSON of the other answers (with the help of `fields`).
 //! `error` holds what may be logged.
 //!
 //! Source: the vendor's OpenAPI description, version 0.27.0.
@@ -49,7 +49,7 @@ use crate::domain::rate::RateHeaders;
 use crate::domain::sorting::Quote;
 use crate::domain::{AccountId, Action, Channel, EventId, JobId, Millis, PersonnelId, TaskId};
 
-/// A connection that does not stand after this long is given up, whatever the overall timeout.
+/// A connection that takes longer than this is given up, whatever the overall timeout is.
 const LONGEST_CONNECT: Duration = Duration::from_secs(10);
 
 const BALANCE: Endpoint =
@@ -79,7 +79,7 @@ const SEARCH_EVENTS: Endpoint =
 const PERSONNEL: Endpoint =
     Endpoint { name: "GET /external/personnel/list", method: &Method::GET, paid: false };
 
-/// How the API is reached.
+/// The settings for reaching the API.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// `api.base_url`: `https://HOST`, or `http://` with a loopback address.
@@ -90,7 +90,7 @@ pub struct Settings {
     pub timeout: Duration,
 }
 
-/// Who is calling and for what: logged, never sent (but for the key and the request id).
+/// Who makes the call and why: logged, never sent (except the key and the request id).
 #[derive(Clone, Copy, Debug)]
 pub struct Caller<'a> {
     pub account: &'a AccountId,
@@ -98,48 +98,48 @@ pub struct Caller<'a> {
     /// `X-Request-ID`: new for each call.
     pub request_id: uuid::Uuid,
     pub job_id: Option<JobId>,
-    /// The event that the contacts belong to; a precheck asks with it.
+    /// The event of the contacts; a precheck sends it, too.
     pub event_id: Option<&'a EventId>,
 }
 
-/// What came of a call.
+/// The result of a call.
 #[derive(Debug)]
 pub struct Answer<T> {
     pub result: Result<T, ApiError>,
-    /// The rate headers, brought to our clock; failures carry them too.
+    /// The rate headers, converted to our clock; failures have them, too.
     pub rate: Option<RateHeaders>,
-    /// How far the API's clock is ahead of ours, in milliseconds, when the answer was dated.
+    /// How far the API's clock is ahead of ours, in milliseconds, if the answer had a date.
     pub ahead_ms: Option<i64>,
-    /// How long a failed answer, of whatever status, asked to wait before the next call
-    /// (`Retry-After`), in milliseconds.
+    /// How long a failed answer of any status asked to wait before the next call (`Retry-After`), in
+    /// milliseconds.
     pub retry_after_ms: Option<i64>,
     /// Method and path pattern of the endpoint that was called.
     pub endpoint: &'static str,
-    /// The HTTP status, when an answer came at all.
+    /// The HTTP status, if there was an answer.
     pub status: Option<u16>,
     pub took: Duration,
 }
 
 /// The client; cheap to clone.
 ///
-/// Every method takes `now`, the caller's clock when the call starts: it only serves to bring the
+/// Every method takes `now`, the caller's clock at the start of the call: it is used only to convert the
 /// API's times to that clock.
 #[derive(Clone, Debug)]
 pub struct Client {
     base: Url,
     call_source: &'static str,
-    /// For everything that costs nothing.
+    /// For all free calls.
     reads: Line,
-    /// For paid POSTs: each goes over a new connection, since a pooled one may be dead already, and
-    /// whether the server read the request is then anyone's guess.
+    /// For paid POSTs: each uses a new connection, since a pooled one may already be dead, and then nobody
+    /// knows whether the server has read the request.
     payments: Line,
 }
 
 impl Client {
-    /// Makes a client; calls nothing.
+    /// Creates a client; makes no call.
     pub fn new(settings: &Settings) -> Result<Client, ApiBuildError> {
         let base = base_url(&settings.base_url)?;
-        // Fails when another provider is installed already, which is just as well.
+        // Fails if another provider is already installed, which is fine.
         rustls::crypto::ring::default_provider().install_default().ok();
         let build =
             |builder: reqwest::ClientBuilder| builder.build().map(Line::new).map_err(ApiBuildError::Client);
@@ -151,7 +151,7 @@ impl Client {
         })
     }
 
-    /// The same client with its calls carried by `wire`: for tests, and reached by code only.
+    /// The same client with its calls carried by `wire`: for tests, and only in code.
     pub fn over(self, wire: Arc<dyn Wire>) -> Client {
         Client { reads: self.reads.over(wire.clone()), payments: self.payments.over(wire), ..self }
     }
@@ -162,7 +162,7 @@ impl Client {
         exchange(&self.reads, call(BALANCE, url, caller, now)).await.conclude(wire::balance, |_| None)
     }
 
-    /// Asks what something would cost. Free, and advisory: an answer that does not help is
+    /// Asks what something would cost. Free, and only advice: an answer without a clear result is
     /// [`Quote::Unhelpful`].
     pub async fn precheck(&self, caller: Caller<'_>, now: Millis, subject: Subject<'_>) -> Answer<Quote> {
         let url = self.url(&["external", "actions", "precheck"]);
@@ -188,8 +188,7 @@ impl Client {
         exchange(&self.reads, call).await.conclude(|bytes| task::read(bytes, channel, task_id), |_| None)
     }
 
-    /// Reads a contact, as far as `channel` is concerned. Free. An answer about another contact is
-    /// an error.
+    /// Reads a contact, for one channel. Free. An answer about another contact is an error.
     pub async fn profile(
         &self,
         caller: Caller<'_>,
@@ -204,7 +203,7 @@ impl Client {
             .conclude(|bytes| wire::profile(bytes, channel, personnel_id), |_| None)
     }
 
-    /// Reads a page of an event's people. Free. `filters` are passed on as they are.
+    /// Reads a page of an event's people. Free. `filters` are sent unchanged.
     pub async fn personnel(
         &self,
         caller: Caller<'_>,
@@ -224,8 +223,8 @@ impl Client {
             .conclude(direct::personnel_page, |_| None)
     }
 
-    /// Unlocks an event. **Paid** the first time; the vendor documents that a repeat charges nothing
-    /// and answers `alreadyUnlocked`. It has no body, so `proceed` is asked right before the call.
+    /// Unlocks an event. **Paid** the first time; the vendor documents that a repeat charges nothing and
+    /// answers `alreadyUnlocked`. It has no body, so `proceed` is called right before the call.
     pub async fn unlock_event(
         &self,
         caller: Caller<'_>,
@@ -251,8 +250,8 @@ impl Client {
             .conclude(|bytes| direct::event_unlock(bytes, event_id).map(Delivery::Event), |_| None)
     }
 
-    /// Buys a page of a search: `body` is that of [`direct_body`]. **Paid when it finds something, and
-    /// without an idempotency key**; `proceed` as with [`Client::submit_unlock`].
+    /// Buys a page of a search: `body` comes from [`direct_body`]. **Paid if it finds something, and without
+    /// an idempotency key**; `proceed` as in [`Client::submit_unlock`].
     pub async fn search(
         &self,
         caller: Caller<'_>,
@@ -273,11 +272,10 @@ impl Client {
     }
 
     /// Buys: unlocks the contacts of `body`. **Paid, and without an idempotency key**: after
-    /// `Failure::Unknown` it may have taken effect, and must not be sent again unread.
+    /// `Failure::Unknown` it may have taken effect, and must not be resent without checking first.
     ///
-    /// `proceed` is asked at the last moment before the body goes out; when it says no, or when the
-    /// call fails before it was asked, nothing was sent that the API could carry out, and the error
-    /// is `Failure::NotSent`.
+    /// `proceed` is called at the last moment before the body is sent. If it says no, or if the call fails
+    /// before that, the API got nothing that it could carry out, and the error is `Failure::NotSent`.
     pub async fn submit_unlock(
         &self,
         caller: Caller<'_>,
@@ -347,17 +345,17 @@ fn http(settings: &Settings, base: &Url) -> reqwest::ClientBuilder {
         .user_agent(concat!("unlockd/", env!("CARGO_PKG_VERSION")))
         .timeout(settings.timeout)
         .connect_timeout(settings.timeout.min(LONGEST_CONNECT))
-        // A redirected POST would be sent twice, and a redirected key would be given away.
+        // A redirected POST would be sent twice, and a redirected key would go to another server.
         .redirect(reqwest::redirect::Policy::none())
-        // By default some requests are sent again when the server closes early.
+        // By default some requests are sent again if the server closes the connection early.
         .retry(reqwest::retry::never())
         .http1_only()
-        // `http_proxy` in the environment would be handed the key.
+        // A proxy from `http_proxy` in the environment would get the key.
         .no_proxy();
     if base.scheme() == "https" {
         builder.https_only(true)
     } else {
-        // Plain http (loopback) needs no certificates, and must not fail where none are installed.
+        // Plain http (loopback) needs no certificates, and must work where none are installed.
         builder.tls_certs_only(std::iter::empty())
     }
 }

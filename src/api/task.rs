@@ -1,8 +1,8 @@
-//! A task's JSON as it is received, and its conversion to the domain's view of a task.
+//! A task's JSON, and its conversion to the domain's view of a task.
 //!
-//! Each item is read on its own, and each of its fields as whatever JSON it is: the others were paid for
-//! too, so an odd one never costs them their outcome. What cannot be read says nothing, and so never
-//! delivers anything.
+//! Each item is read separately, and each of its fields may be any JSON: one odd item must not cost the
+//! others their outcome, since they were paid for, too. A field that cannot be read counts as missing, so it
+//! never makes a delivery.
 
 use serde_json::value::RawValue;
 
@@ -11,7 +11,7 @@ use super::wire::{Broken, Id, broken, if_readable, usable};
 use crate::domain::outcome::{ItemStatus, TaskItem, TaskStatus, TaskView};
 use crate::domain::{Channel, PersonnelId, TaskId};
 
-/// Reads a task. An answer about another task is broken, and so is one that says nothing at all.
+/// Reads a task. An answer about another task is broken, and so is an empty one.
 pub(super) fn read(bytes: &[u8], channel: Channel, asked: &TaskId) -> Result<TaskView, Broken> {
     let fields = Fields::read(bytes)?;
     if fields.id(&["taskId", "task_id", "jobId", "job_id"]).as_deref() != Some(asked.as_str()) {
@@ -24,7 +24,7 @@ pub(super) fn read(bytes: &[u8], channel: Channel, asked: &TaskId) -> Result<Tas
             Err(_) => return broken("the items of the task are not an array"),
         },
     };
-    // Without a word of its own a task may still show what became of its items.
+    // Even without a status of its own, a task may show the outcomes of its items.
     let status = match fields.text(&["taskStatus", "task_status", "status"]) {
         Some(word) => TaskStatus::from_word(&word),
         None if items.as_ref().is_some_and(|items| !items.is_empty()) => TaskStatus::Unknown,
@@ -35,7 +35,7 @@ pub(super) fn read(bytes: &[u8], channel: Channel, asked: &TaskId) -> Result<Tas
 
 fn item(raw: &RawValue, channel: Channel) -> TaskItem {
     let fields = Fields::read(raw.get().as_bytes()).unwrap_or_default();
-    // Of two ids it is a guess whose value this is.
+    // With two different ids, the owner of the value would be a guess.
     let id: Option<Id> = if_readable(fields.agreed(&["personnelId", "personnel_id"]));
     let status = fields.text(&["status"]);
     let value = match channel {
@@ -50,10 +50,10 @@ fn item(raw: &RawValue, channel: Channel) -> TaskItem {
     }
 }
 
-/// The longest error code that is kept, in characters; the vendor's have some twenty.
+/// The longest error code that is stored, in characters; the vendor's have about twenty.
 const LONGEST_CODE: usize = 200;
 
-/// Documented as a string; a number is a code too.
+/// Documented as a string; a number is accepted, too.
 fn code(raw: &RawValue) -> Option<String> {
     let text = raw.get();
     let is_number = text.starts_with(|first: char| first == '-' || first.is_ascii_digit());
@@ -71,7 +71,7 @@ mod tests {
         TaskId::parse(text).expect("digits")
     }
 
-    /// The items as the tests write them down: id, status, value and error code.
+    /// Items as the tests write them: id, status, value and error code.
     type Row<'a> = (Option<&'a str>, ItemStatus, Option<&'a str>, Option<&'a str>);
 
     fn row(item: &TaskItem) -> Row<'_> {

@@ -1,10 +1,10 @@
-//! Sends one call and reads its answer: headers, size cap, log event.
+//! Sends one call and reads its answer: headers, size limit, log event.
 //!
-//! Every call ends in one of three ways that differ in what is *known*: certainly not sent, refused
-//! in the API's own words, or unknown. For a paid POST everything that is not proven counts as
-//! unknown, since it may have been charged. A call is sent once: nothing here retries.
+//! Every call ends in one of three ways that differ in what is *known*: certainly not sent, refused by the
+//! API itself, or unknown. For a paid POST everything unproven counts as unknown, since it may have been
+//! charged. A call is sent once: nothing here retries.
 //!
-//! Each call is one log event. It holds ids and figures, and nothing of any body.
+//! Each call writes one log event. It contains ids and figures, and nothing from a body.
 
 use std::time::Instant;
 
@@ -23,9 +23,9 @@ use crate::domain::failure::Failure;
 use crate::domain::rate::RateHeaders;
 use crate::domain::{Millis, TaskId};
 
-/// The most that is read of an answer, packed or not: a task of 2000 items is well below 1 MiB.
+/// The largest answer that is read, packed or unpacked: a task of 2000 items is well below 1 MiB.
 const LARGEST_ANSWER: usize = 8 * 1024 * 1024;
-/// The same of a task. One that has an item of megabytes is read all the same: the others are paid for.
+/// The same for a task. A task with a huge item is still read: the other items are paid for.
 const LARGEST_TASK: usize = 32 * 1024 * 1024;
 
 /// One call, ready to be sent.
@@ -33,17 +33,17 @@ pub(super) struct Call<'a> {
     pub(super) endpoint: Endpoint,
     pub(super) url: Url,
     pub(super) caller: Caller<'a>,
-    /// Our clock when the call starts.
+    /// Our clock at the start of the call.
     pub(super) now: Millis,
     pub(super) task_id: Option<&'a TaskId>,
-    /// `x-call-source`, on calls that spend.
+    /// `x-call-source`, for calls that spend.
     pub(super) call_source: Option<&'static str>,
-    /// The JSON body, and the gate it waits behind, when the call spends.
+    /// The JSON body, and its gate if the call spends.
     pub(super) body: Option<reqwest::Body>,
     pub(super) gate: Option<Gate>,
 }
 
-/// A call that is over. Made into an [`Answer`], and logged, by [`Exchange::conclude`].
+/// A call that has ended. [`Exchange::conclude`] turns it into an [`Answer`] and logs it.
 pub(super) struct Exchange<'a> {
     endpoint: Endpoint,
     path: String,
@@ -57,7 +57,7 @@ pub(super) struct Exchange<'a> {
     body: Result<Vec<u8>, ApiError>,
 }
 
-/// Sends the call, once, and reads its answer to the end.
+/// Sends the call, once, and reads its whole answer.
 pub(super) async fn exchange<'a>(line: &Line, call: Call<'a>) -> Exchange<'a> {
     let started = Instant::now();
     let mut exchange = Exchange {
@@ -78,8 +78,8 @@ pub(super) async fn exchange<'a>(line: &Line, call: Call<'a>) -> Exchange<'a> {
     let now = call.now.plus(took_ms);
 
     let withheld = match (&call.gate, &sent) {
-        // The body stayed behind the gate, so nothing can have been carried out. With an answer the
-        // gate is only asked: an answer that came before the body is still an answer.
+        // The body stayed behind the gate, so the call had no effect. If there is an answer, the gate is only
+        // asked: an answer that came before the body is still an answer.
         (Some(gate), Err(_)) => gate.close(),
         (Some(gate), Ok(_)) => gate.was_refused(),
         (None, _) => false,
@@ -135,15 +135,15 @@ fn request(
     request
 }
 
-/// A call without an answer. Only what failed before the connection stood, and a body that stayed
-/// behind its gate, are certain not to have been sent; the overall timeout is not.
+/// A call without an answer. It was certainly not sent if it failed before the connection was established, or
+/// if its body stayed behind the gate; a timeout proves nothing.
 fn unanswered(endpoint: Endpoint, withheld: bool, sent: Unanswered) -> ApiError {
     let not_sent = withheld || sent.before_connection;
     let failure = if not_sent { Failure::NotSent } else { Failure::Unknown };
     ApiError { source: sent.source, ..ApiError::new(endpoint, failure) }
 }
 
-/// Reads an answer to its end and classifies it; the bytes of a success are handed on.
+/// Reads an answer to its end and classifies it; returns the bytes of a success.
 async fn read(
     endpoint: Endpoint,
     caller: &Caller<'_>,
@@ -170,7 +170,7 @@ async fn read(
     Err(error)
 }
 
-/// Why a body was not read to its end.
+/// Why a body was not read completely.
 enum BodyFault {
     TooLarge,
     Lost(reqwest::Error),
@@ -193,7 +193,7 @@ impl BodyFault {
     }
 }
 
-/// Reads the body; one that is too large is dropped together with its connection.
+/// Reads the body; if it is too large, it is dropped together with its connection.
 async fn read_capped(mut response: Response, most: usize) -> Result<Vec<u8>, BodyFault> {
     let mut bytes = Vec::new();
     if response.content_length().is_some_and(|length| length > most as u64) {
@@ -225,8 +225,8 @@ impl ApiError {
 }
 
 impl Exchange<'_> {
-    /// Reads the body of a success with `read`, logs the call, and gives the answer. `task_of` names
-    /// the task that an answer is about, when the call itself did not.
+    /// Reads the body of a success with `read`, logs the call, and returns the answer. `task_of` returns the
+    /// task of the answer, if the call itself did not name one.
     pub(super) fn conclude<T>(
         self,
         read: impl FnOnce(&[u8]) -> Result<T, Broken>,
@@ -245,7 +245,7 @@ impl Exchange<'_> {
         let task_id = result.as_ref().ok().and_then(task_of).or(log.task_id);
         log.write(task_id, result.as_ref().err());
         Answer {
-            // A success has nothing to be tried again.
+            // A success needs no retry.
             retry_after_ms: log.retry_after_ms.filter(|_| result.is_err()),
             result,
             rate: log.rate,
@@ -257,7 +257,7 @@ impl Exchange<'_> {
     }
 
     fn write(&self, task_id: Option<&TaskId>, error: Option<&ApiError>) {
-        // A level must be known when the program is built, hence a macro and not a variable.
+        // A log level must be known at compile time, so this is a macro.
         macro_rules! event {
             ($level:expr) => {
                 tracing::event!(

@@ -1,12 +1,12 @@
-//! The JSON exactly as it is received, and its conversion to domain types.
+//! The JSON of answers, and its conversion to domain types.
 //!
-//! Unknown fields and unknown words are let through (the domain knows what an unknown word means);
-//! a missing or wrongly typed field makes the answer [`Broken`], loudly, since a guess here would
-//! become a false outcome. Some leniencies, so that nothing that was paid for is lost: ids may come as
-//! numbers, a byte order mark and a repeated field are passed over (`fields`), a submission that names a
-//! task is accepted whatever else is odd about it, and an odd item of a task spoils no other (`task`).
+//! Unknown fields and unknown words are accepted (the domain knows what an unknown word means). A missing or
+//! wrongly typed field makes the answer [`Broken`], with an error, since a guess would become a wrong
+//! outcome. Some exceptions keep what was paid for: ids may be numbers, a byte order mark and a repeated
+//! field are ignored (`fields`), a submission that names a task is accepted even if the rest is odd, and an
+//! odd item of a task affects no other (`task`).
 //!
-//! Reasons are in our own words: serde's may quote the value, which may be an email.
+//! The reasons are our own texts: serde's may quote the value, which may be an email.
 
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
@@ -20,7 +20,7 @@ use crate::domain::outcome::{Access, ProfileView};
 use crate::domain::sorting::Quote;
 use crate::domain::{Channel, ContactValue, Credits, PersonnelId, TaskId};
 
-/// An answer that is not what the documentation promises; in our words, for the error message.
+/// An answer that differs from the documentation; the text is ours, for the error message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Broken(pub(super) String);
 
@@ -28,7 +28,7 @@ pub(super) fn broken<T>(reason: &str) -> Result<T, Broken> {
     Err(Broken(reason.to_owned()))
 }
 
-/// Asked first, since serde also takes an array for a struct.
+/// Checked first, since serde also reads an array as a struct.
 pub(super) fn is_object(bytes: &[u8]) -> bool {
     bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
 }
@@ -39,13 +39,13 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Broken> {
         return broken("the answer is not a JSON object");
     }
     serde_json::from_slice(bytes).or_else(|error| {
-        // A field that is given twice, with the same value, is no reason to lose an answer.
+        // A field that appears twice with the same value is no reason to lose an answer.
         let once = Fields::read(bytes).ok().and_then(|fields| fields.once_each());
         once.and_then(|text| serde_json::from_str(&text).ok()).ok_or_else(|| describe(&error))
     })
 }
 
-/// What is wrong with a JSON text, without a word of it.
+/// The problem in a JSON text, without quoting it.
 pub(super) fn describe(error: &serde_json::Error) -> Broken {
     let kind = match error.classify() {
         serde_json::error::Category::Data => "the answer has another shape than documented",
@@ -54,15 +54,15 @@ pub(super) fn describe(error: &serde_json::Error) -> Broken {
     Broken(format!("{kind} (line {}, column {})", error.line(), error.column()))
 }
 
-/// A part that may be whatever JSON it is: `None` when it cannot be read as a `T`.
+/// A part that may be any JSON: `None` if it cannot be read as a `T`.
 pub(super) fn if_readable<T: DeserializeOwned>(raw: Option<&RawValue>) -> Option<T> {
     raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
 }
 
 // ---- ids -----------------------------------------------------------------------------------
 
-/// An id: documented as a string, taken as a whole number too, digit by digit (20 digits must not
-/// pass through a float).
+/// An id: documented as a string; a whole number is accepted, too, digit by digit (20 digits must not pass
+/// through a float).
 #[derive(Debug)]
 pub(super) struct Id(pub(super) String);
 
@@ -83,7 +83,7 @@ impl<'de> Deserialize<'de> for Id {
 #[serde(rename_all = "camelCase")]
 struct BalanceBody {
     total_balance: Value,
-    // Only the total decides anything; a part that the vendor no longer has is zero.
+    // Only the total decides; a part that the vendor no longer sends is zero.
     subscription_balance: Option<Value>,
     addon_balance: Option<Value>,
     gift_balance: Option<Value>,
@@ -100,8 +100,8 @@ pub(super) fn balance(bytes: &[u8]) -> Result<Balance, Broken> {
     })
 }
 
-/// A balance is documented as a number; a fraction is cut off downwards, so that it never allows
-/// what it does not cover. One that makes no sense is no answer.
+/// A balance is documented as a number; a fraction is rounded down, so that it never allows too much. An
+/// impossible figure makes the answer broken.
 pub(super) fn credits(value: &Value) -> Result<Credits, Broken> {
     /// Up to here a float holds every whole number.
     const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -118,7 +118,7 @@ pub(super) fn credits(value: &Value) -> Result<Credits, Broken> {
 
 // ---- precheck ------------------------------------------------------------------------------
 
-/// Each part is whatever JSON it is: what does not help is no answer, rather than an error.
+/// Each part may be any JSON: an unusable part counts as missing, not as an error.
 #[derive(Deserialize)]
 struct PrecheckBody {
     allowed: Option<Value>,
@@ -141,13 +141,13 @@ pub(super) fn quote(bytes: &[u8]) -> Result<Quote, Broken> {
         (Some(false), "unlock_in_progress", _) => Quote::BeingUnlocked,
         (_, "not_found", _) if refused => Quote::NotFound,
         (Some(true) | None, "insufficient_balance", Some(credits)) if refused => Quote::TooLittle(credits),
-        // Refused for another reason than money, the figure is not one that would be charged.
+        // If it is refused for another reason than money, the figure is not a real price.
         (Some(true) | None, _, Some(credits)) if !refused => Quote::Costs(credits),
         _ => Quote::Unhelpful(known_reason(reason)),
     })
 }
 
-/// The documented reason codes, so that nothing else of the answer reaches a timeline.
+/// The documented reason codes; only these may reach a timeline.
 const REASONS: [&str; 12] = [
     "ok",
     "already_unlocked",
@@ -169,21 +169,21 @@ fn known_reason(reason: &str) -> &'static str {
 
 // ---- unlock --------------------------------------------------------------------------------
 
-/// The names under which an answer may give the id of a task; `job_id` is documented to be the same id.
+/// The names under which an answer may give the id of a task; `job_id` is documented as the same id.
 const TASK_NAMES: [&str; 4] = ["task_id", "taskId", "job_id", "jobId"];
 
-/// The id of the task that an answer names, if it names one that can be asked for. Whatever else is odd
-/// about the answer: an id that is not kept is a purchase that is lost.
+/// The id of the task that an answer names, if it can be used to poll. Everything else in the answer may be
+/// odd: a task id that is not stored is a lost purchase.
 pub(super) fn named_task(fields: &Fields<'_>) -> Option<TaskId> {
     TASK_NAMES.iter().find_map(|name| TaskId::parse(&fields.id(&[name])?))
 }
 
-/// Whether an answer names a task, be it by an id that cannot be read.
+/// Whether an answer names a task, even with an id that cannot be read.
 pub(super) fn names_task(fields: &Fields<'_>) -> bool {
     fields.last(&TASK_NAMES).is_some()
 }
 
-/// Reads what a submission that the API took was answered with.
+/// Reads the answer to a submission that the API accepted.
 pub(super) fn submission(bytes: &[u8]) -> Result<Submission, Broken> {
     let fields = Fields::read(bytes)?;
     let skipped = skipped(&fields);
@@ -199,8 +199,8 @@ pub(super) fn submission(bytes: &[u8]) -> Result<Submission, Broken> {
     }
 }
 
-/// The groups of contacts that were not taken. A group of a name that is not documented says as much as
-/// being skipped without a group.
+/// The groups of contacts that were not accepted. Contacts in a group with an undocumented name count as
+/// skipped without a group.
 fn skipped(fields: &Fields<'_>) -> Skipped {
     let mut skipped = Skipped { all: ids(fields.last(&["skipped_personnel_ids"])), ..Skipped::default() };
     let detail = fields.last(&["skipped_detail"]).map(|raw| Fields::read(raw.get().as_bytes()));
@@ -233,7 +233,7 @@ struct ProfileBody {
     email: Option<String>,
     phone: Option<String>,
     contact_unlock_status: Option<String>,
-    // `Some(None)` is the documented null; `None` is a field that is not there.
+    // `Some(None)` is the documented null; `None` means that the field is missing.
     #[serde(default, deserialize_with = "present")]
     phone_unlock_status: Option<Option<String>>,
 }
@@ -247,7 +247,7 @@ pub(super) fn profile(bytes: &[u8], channel: Channel, asked: &PersonnelId) -> Re
     if body.id.0 != asked.as_str() {
         return broken("the answer is about another contact");
     }
-    // A missing word must not read as `locked`: that would be evidence that nothing was bought.
+    // A missing word must not count as `locked`: that would be evidence that nothing was bought.
     let word = |text: String| Access::from_word(Some(&text.trim().to_ascii_lowercase()));
     let (access, text) = match channel {
         Channel::Email => (body.contact_unlock_status.map_or(Access::Unclear, word), body.email),

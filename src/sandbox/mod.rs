@@ -1,13 +1,14 @@
-//! A local imitation of the Lensmor API: what users try first, and what every test talks to.
+//! A local imitation of the Lensmor API: the first thing that users try, and the server of every test.
 //!
-//! It behaves as the vendor's pages say, and where they are silent it takes the less pleasant of two
-//! readings. What becomes of a contact follows from its id ([`RULES`]); trouble is scripted
-//! ([`FAULTS`]); money is counted ([`Accounting`]); every request is written down ([`Call`]).
-//! It knows nothing of the rest of this crate and writes its own JSON, so that no mistake can be
-//! made twice and cancel out.
+//! It behaves as the vendor's pages say; where they say nothing, it chooses the behaviour that is harder for
+//! a client. The outcome of a contact follows from its id ([`RULES`]); faults are scripted ([`FAULTS`]);
+//! credits are counted ([`Accounting`]); every request is recorded ([`Call`]). It shares no code with the
+//! rest of this crate and writes its own JSON, so that the same mistake cannot be made on both sides and stay
+//! unnoticed.
 //!
-//! The way of a request: `wire` (the socket; read it, answer it), `routes` (may it pass, where to,
-//! the JSON), `state` (what is so), `faults` (scripted trouble), `words` (the types of all of them).
+//! The way of a request: `wire` (the socket: reads it and answers it), `routes` (whether it may pass, which
+//! function answers it, the JSON), `state` (accounts, tasks, unlocks), `faults` (scripted faults), `words`
+//! (the types that all of them use).
 
 mod faults;
 mod lock;

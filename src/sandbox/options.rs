@@ -1,47 +1,47 @@
-//! How a sandbox is to behave, as its owner says it.
+//! The options of a sandbox.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::faults::kinds::Fault;
 
-/// In seconds.
+/// One day in seconds.
 const DAY: u64 = 86_400;
 
-/// How the sandbox is to behave.
+/// The options of a sandbox.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Port 0 takes any that is free.
+    /// Port 0 chooses a free port.
     pub listen: SocketAddr,
     /// How long a task takes.
     pub task_seconds: f64,
-    /// Credits of each owner at the start: seven tenths subscription, two tenths addon, the rest gift.
+    /// Credits of each owner at the start: 70 % subscription, 20 % add-on, the rest gift.
     pub balance: i64,
-    /// When what is left of the subscription lapses and the next period is granted, again and again.
+    /// After this time, again and again, the rest of the subscription lapses and the next period is granted.
     pub reset_after: Duration,
-    /// How long an add-on can be spent, those at the start and those of a top-up.
+    /// How long add-on credits can be spent, both those at the start and those of a top-up.
     pub addon_lapses_after: Duration,
-    /// Whether the owners have a paid subscription, which visitors and the search by name ask for.
+    /// Whether the owners have a paid subscription, which visitors and the search by name require.
     pub subscribed: bool,
-    /// Calls for each key in a window; 0 is without any limit, of the address neither.
+    /// Calls for each key in a window; 0 means no limit, for the address either.
     pub rate_limit: u32,
-    /// Calls from each address in a window, whatever their keys; 0 is without this limit.
+    /// Calls from each address in a window, for all keys together; 0 means no such limit.
     pub address_limit: u32,
     pub rate_window: Duration,
-    /// Whether answers carry `X-RateLimit-*`, which the vendor sends "when available".
+    /// Whether answers have `X-RateLimit-*` headers, which the vendor sends "when available".
     pub rate_headers: bool,
-    /// `None` accepts any key; a call without one is refused even then.
+    /// `None` accepts any key; a call without a key is always refused.
     pub api_key: Option<String>,
     pub time: Time,
     /// How far its `Date` and `X-RateLimit-Reset` headers are ahead of its clock, in milliseconds.
     pub clock_skew: i64,
     pub billing: Billing,
-    /// How long after a charge its effects can be seen: in the balance, a profile, a precheck, and
-    /// to a second POST, which buys the same contact again when it comes within this time.
+    /// How long after a charge its effects become visible in the balance, a profile and a precheck. A second
+    /// POST for the same contact within this time buys it again.
     pub charge_lag: Duration,
-    /// A profile says `locked` also while its contact is being unlocked.
+    /// A profile says `locked` even while its contact is being unlocked.
     pub terse_profiles: bool,
-    /// Pays back, when a task ends, the contacts that brought nothing.
+    /// When a task ends, refunds the contacts that brought nothing.
     pub refund_failed: bool,
     pub price_email: i64,
     pub price_phone: i64,
@@ -75,24 +75,24 @@ impl Default for Options {
     }
 }
 
-/// What a repeated unlock costs.
+/// The cost of a repeated unlock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Billing {
-    /// As documented: what is unlocked, or being unlocked, is skipped and not charged again.
+    /// As documented: a contact that is unlocked, or being unlocked, is skipped and not charged again.
     #[default]
     Documented,
-    /// Hostile: every POST is charged again for every contact in it that exists.
+    /// Hostile: every POST is charged again for every existing contact in it.
     Repeats,
 }
 
-/// Who moves the sandbox's clock.
+/// What moves the sandbox's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Time {
-    /// It moves by itself.
+    /// Real time.
     #[default]
     Auto,
     /// Only [`advance`](super::Sandbox::advance) moves it.
     Manual,
-    /// The same, from this moment on: Unix milliseconds.
+    /// The same, starting at this time: Unix milliseconds.
     ManualFrom(i64),
 }

@@ -1,4 +1,4 @@
-//! A sandbox that runs: how it is started, moved by hand, looked at and stopped.
+//! A running sandbox: start it, move its clock, inspect it and stop it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -28,7 +28,7 @@ pub struct Sandbox {
     pub(in crate::sandbox) server: Option<JoinHandle<()>>,
 }
 
-/// Begins to serve, on a task of the present runtime.
+/// Starts to serve, on a task of the current runtime.
 pub async fn start(options: Options) -> io::Result<Sandbox> {
     let listener = TcpListener::bind(options.listen).await?;
     let address = listener.local_addr()?;
@@ -40,7 +40,7 @@ pub async fn start(options: Options) -> io::Result<Sandbox> {
         .with_state(Arc::clone(&shared))
         .into_make_service_with_connect_info::<link::Cutter>();
     let server = tokio::spawn(async move {
-        // axum's server never returns of itself.
+        // axum's server never returns by itself.
         axum::serve(door, router).await.ok();
     });
     Ok(Sandbox { address, shared, links, server: Some(server) })
@@ -59,7 +59,7 @@ impl Sandbox {
         lock(&self.shared.state)
     }
 
-    /// Moves a clock that is moved by hand; nothing happens to any other.
+    /// Moves a manual clock; does nothing to the other kind.
     pub fn advance(&self, by: Duration) {
         self.shared.clock.advance(by);
     }
@@ -73,19 +73,19 @@ impl Sandbox {
         self.state().journal.calls()
     }
 
-    /// The books of all owners together.
+    /// The accounts of all owners together.
     pub fn accounting(&self) -> Accounting {
         let now_ms = self.now_ms();
         self.state().owners.accounting(now_ms)
     }
 
-    /// The books of one owner; that of ordinary keys has no name.
+    /// The accounts of one owner; the owner of ordinary keys has no name.
     pub fn accounting_of(&self, owner: &str) -> Accounting {
         let now_ms = self.now_ms();
         self.state().owners.world(owner, now_ms).accounting()
     }
 
-    /// Adds a fault behind those that are scripted already.
+    /// Adds a fault after those that are already scripted.
     pub fn inject(&self, fault: Fault) {
         self.state().faults.push(fault);
     }
@@ -94,54 +94,54 @@ impl Sandbox {
         self.state().faults.clear();
     }
 
-    /// Does something to the owner of ordinary keys.
+    /// Changes something for the owner of ordinary keys.
     fn with_world<T>(&self, change: impl FnOnce(&mut World, i64) -> T) -> T {
         let now_ms = self.now_ms();
         change(self.state().owners.world("", now_ms), now_ms)
     }
 
-    /// Credits were bought: they go to the addon pool.
+    /// Buys credits: they go to the add-on pool.
     pub fn top_up(&self, credits: i64) {
         self.with_world(|world, now_ms| world.credits.buy(credits, now_ms));
     }
 
-    /// Somebody else spends from the shared pool, as far as there is anything left.
+    /// Another user spends from the shared pool, at most what is left.
     pub fn spend(&self, credits: i64) {
         self.with_world(|world, _| world.credits.spend(credits));
     }
 
-    /// The subscription ends, or begins again.
+    /// Ends or restarts the subscription.
     pub fn set_subscribed(&self, subscribed: bool) {
         self.with_world(|world, _| world.subscribed = subscribed);
     }
 
-    /// Rotates the key: the tasks so far are seen through the new one. `None` accepts any key.
+    /// Rotates the key: existing tasks are visible with the new one. `None` accepts any key.
     pub fn set_api_key(&self, key: Option<String>) {
         self.state().api_key = key;
     }
 
-    /// From now on a contact costs this much.
+    /// Changes the price of a contact.
     pub fn set_price(&self, channel: Channel, credits: i64) {
         self.state().owners.set_price(channel, credits);
     }
 
-    /// Somebody else has unlocked it.
+    /// Another user has unlocked the contact.
     pub fn mark_unlocked(&self, personnel_id: &str, channel: Channel) {
         self.with_world(|world, _| world.mark_unlocked(personnel_id, channel));
     }
 
-    /// Somebody else has unlocked the event.
+    /// Another user has unlocked the event.
     pub fn mark_event_unlocked(&self, event_id: &str) {
         self.with_world(|world, now_ms| world.access.base.open(&Event::named(event_id), now_ms));
     }
 
-    /// Somebody else makes calls with every key that has a window open; else with the next.
+    /// Another user makes calls with every key that has an open window; if there is none, in the next one.
     pub fn use_up_calls(&self, calls: u32) {
         let now_ms = self.now_ms();
         self.state().limiter.use_up(calls, now_ms);
     }
 
-    /// Somebody else makes calls from the same address with keys of their own.
+    /// Another user makes calls from the same address with other keys.
     pub fn use_up_calls_of_address(&self, calls: u32) {
         let now_ms = self.now_ms();
         self.state().limiter.use_up_address(calls, now_ms);
@@ -150,7 +150,7 @@ impl Sandbox {
     /// Serves until this future is dropped.
     pub async fn run_until_stopped(mut self) {
         if let Some(server) = &mut self.server {
-            // Only a panic ends the server; there is nothing to add to what that has printed.
+            // Only a panic ends the server, and it has already printed its message.
             server.await.ok();
         }
     }

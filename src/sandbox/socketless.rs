@@ -14,15 +14,15 @@ use super::state::shared::Shared;
 use super::wire::link::{Cut, Cutter, Links};
 use super::wire::serve;
 
-/// A sandbox without a socket: it is reached by [`Sandbox::call`] alone.
+/// A sandbox without a socket: only [`Sandbox::call`] reaches it.
 pub fn without_socket(options: Options) -> Sandbox {
     let address = options.listen;
     Sandbox { address, shared: Arc::new(Shared::new(options)), links: Links::default(), server: None }
 }
 
 impl Sandbox {
-    /// Answers one call without a socket. `None`: the connection ends without an answer. An answer
-    /// that is cut short ends in an error; one that never comes leaves this waiting.
+    /// Answers one call without a socket. `None`: the connection ends without an answer. A truncated answer
+    /// ends in an error; an answer that never comes keeps the caller waiting.
     pub async fn call(&self, request: Request) -> Option<Response> {
         let cutter = Cutter::new(self.address().ip());
         let connection = ConnectInfo(cutter.clone());
@@ -37,7 +37,7 @@ impl Sandbox {
 
 async fn cut_short(response: Response, left: usize) -> Response {
     let (head, body) = response.into_parts();
-    // The sandbox made the body itself, out of bytes that are there.
+    // The sandbox built the body itself, from bytes in memory.
     let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
     let part: Result<Bytes, io::Error> = Ok(bytes.slice(..left.min(bytes.len())));
     let broken = Err(io::ErrorKind::ConnectionReset.into());

@@ -1,11 +1,11 @@
-//! Answers that say something else than they should, in JSON that is quite right.
+//! Faults that change the content of an answer but keep it valid JSON.
 
 use serde_json::{Map, Value, json};
 
 use super::kinds::{Breakage, FaultKind};
 use crate::sandbox::words::answer::{Answer, refuse};
 
-/// What a fault makes of an answer. One that has nothing of the kind stays as it is.
+/// Applies a fault to an answer. An answer without the part in question stays unchanged.
 pub(in crate::sandbox) fn alter(mut answer: Answer, fault: Option<&FaultKind>) -> Answer {
     match fault {
         Some(FaultKind::Accepted { status, name }) => accepted(answer, *status, name),
@@ -78,7 +78,7 @@ fn break_fields(fields: &mut Map<String, Value>, breakage: Breakage) {
                 }
             }
         }
-        // What is done to the bytes.
+        // These change the bytes, not the fields.
         Breakage::Html
         | Breakage::Empty
         | Breakage::Truncated
@@ -91,7 +91,7 @@ fn break_fields(fields: &mut Map<String, Value>, breakage: Breakage) {
     }
 }
 
-/// Each group of skipped contacts without the end of its name, as one page of the vendor's has it.
+/// Renames each group of skipped contacts to the shorter name that one of the vendor's pages uses.
 fn rename_groups(fields: &mut Map<String, Value>) {
     if let Some(Value::Object(groups)) = fields.get_mut("skipped_detail") {
         let renamed = std::mem::take(groups).into_iter();
@@ -99,7 +99,7 @@ fn rename_groups(fields: &mut Map<String, Value>) {
     }
 }
 
-/// A list names its first item twice, and one that nobody asked for.
+/// Makes a list name its first item twice, and add one that was not asked for.
 fn add_strangers(fields: &mut Map<String, Value>) {
     let Some(Value::Array(items)) = fields.get_mut("items") else {
         return;
@@ -116,7 +116,7 @@ fn add_strangers(fields: &mut Map<String, Value>) {
     items.extend([first, stranger]);
 }
 
-/// What is no item, and a first item of which no field can be read, come before the items.
+/// Puts elements that are no items, and an item with unreadable fields, before the other items.
 fn add_odd_items(fields: &mut Map<String, Value>) {
     let Some(Value::Array(items)) = fields.get_mut("items") else {
         return;
@@ -126,7 +126,7 @@ fn add_odd_items(fields: &mut Map<String, Value>) {
     items.splice(..0, [json!(null), json!("text"), json!([]), json!({}), unreadable]);
 }
 
-/// Words that no page has, and a field besides, as from a later version of the API.
+/// Uses undocumented words, and an additional field, as a later version of the API might.
 fn make_unknown(fields: &mut Map<String, Value>) {
     for name in ["status", "taskStatus", "reason_code", "contactUnlockStatus"] {
         if let Some(word) = fields.get_mut(name) {
@@ -139,7 +139,7 @@ fn make_unknown(fields: &mut Map<String, Value>) {
     fields.insert("unheardOf".to_owned(), json!({ "of": [1, 2, 3] }));
 }
 
-/// The same fields, and in each a value of a type that does not belong there.
+/// Keeps the fields, but gives each a value of a wrong type.
 fn mistype(value: &mut Value) {
     *value = match value {
         Value::Null => json!(0),

@@ -1,6 +1,6 @@
-//! Bodies whose bytes are not what they should be.
+//! Answers with broken bodies.
 //!
-//! Each is sent with a status and headers that are quite right, since that is what makes it a trap.
+//! Status and headers stay correct, since a client might trust them.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::sandbox::words::headers::set;
 
 const HUGE_BYTES: usize = 200 << 20;
 const HUGE_PIECE: usize = 64 << 10;
-/// Deep enough to overflow the stack of a reader that recurses without a limit.
+/// Deep enough to overflow the stack of a parser that recurses without a limit.
 const DEPTH: usize = 500_000;
 const PAGE: &str = "<html><head><title>Error</title></head><body><h1>Something went wrong</h1>\
                     <p>nginx</p></body></html>\n";
@@ -48,7 +48,7 @@ pub(in crate::sandbox) fn damage(
         }
         Breakage::Deep => Body::from("[".repeat(DEPTH)),
         Breakage::Huge => huge(),
-        // What is done to the fields, which was done before.
+        // These change the fields, which was done earlier.
         Breakage::Types
         | Breakage::Strangers
         | Breakage::Odd
@@ -60,7 +60,7 @@ pub(in crate::sandbox) fn damage(
     }
 }
 
-/// The JSON of an object, in which its first field stands once more at the end.
+/// The JSON of an object in which the first field appears again at the end.
 fn with_first_field_twice(bytes: &[u8], answer: &Answer) -> Vec<u8> {
     let first = answer.body.as_object().and_then(|fields| fields.iter().next());
     match (bytes.strip_suffix(b"}"), first) {
@@ -72,7 +72,7 @@ fn with_first_field_twice(bytes: &[u8], answer: &Answer) -> Vec<u8> {
     }
 }
 
-/// Blocks that are stored and not compressed, which is as good a deflate stream as any.
+/// A deflate stream of stored blocks, without compression, which is valid, too.
 fn stored(bytes: &[u8]) -> Vec<u8> {
     let mut stream = Vec::with_capacity(bytes.len() + 16);
     let count = bytes.chunks(0xffff).count();
@@ -103,7 +103,7 @@ fn zlib(bytes: &[u8]) -> Vec<u8> {
     [&[0x78, 0x01][..], &stored(bytes), &(high << 16 | low).to_be_bytes()].concat()
 }
 
-/// A JSON text that never comes to its end within any sensible limit.
+/// A JSON text that is too large for any sensible limit.
 fn huge() -> Body {
     let piece = Bytes::from(vec![b'x'; HUGE_PIECE]);
     let start = stream::iter([Bytes::from_static(b"{\"status\":\"")]);
@@ -111,7 +111,7 @@ fn huge() -> Body {
     Body::from_stream(start.chain(rest).map(Ok::<_, Infallible>))
 }
 
-/// The first byte at once, then one a second.
+/// Sends the first byte at once, then one byte a second.
 pub(in crate::sandbox) fn drip(bytes: Bytes) -> Body {
     let length = bytes.len();
     let pieces = stream::unfold(0, move |at| {

@@ -1,6 +1,6 @@
-//! The language of faults, for `--help`.
+//! The syntax of faults, for `--help`.
 
-/// What `--help` says about faults.
+/// The text of `--help` about faults.
 pub const GRAMMAR: &str = "\
 A fault is [COUNTx: | always:]KIND[=ARGUMENT][@ENDPOINT], for example `lost-answer@unlock`,
 `3x:status=503@poll` or `always:slow=2s`. COUNT is 1 unless given, ENDPOINT is any.

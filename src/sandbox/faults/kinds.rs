@@ -1,29 +1,29 @@
-//! Scripted trouble, as data.
+//! Scripted faults, as data.
 //!
-//! A [`Fault`] says what goes wrong, on which calls, and how often. The one that was scripted first
-//! is used first. This file only says what is to happen: `wire` does it to an answer, and
-//! `text.rs` is how one is written.
+//! A [`Fault`] says what goes wrong, on which calls, and how often. Faults are used in the order in which
+//! they were added. This file only describes them: `wire` applies them to an answer, and `text.rs` parses
+//! them.
 
 use std::time::Duration;
 
 use crate::sandbox::words::asked::Asked;
 use crate::sandbox::words::route::{Endpoint, Route};
 
-/// One piece of scripted trouble.
+/// One scripted fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     pub kind: FaultKind,
-    /// Which calls it is for; `None` is any.
+    /// The calls it is for; `None` means all.
     pub endpoint: Option<Endpoint>,
-    /// How often it happens; `None` is always.
+    /// How often it happens; `None` means always.
     pub count: Option<u32>,
 }
 
-/// What goes wrong; `text.rs` has each in words.
+/// What goes wrong; `grammar.rs` describes each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FaultKind {
     Status(u16),
-    /// The status, and a `Retry-After` as it is written; `|` stands between two of them.
+    /// The status, and a `Retry-After` exactly as written; `|` separates two of them.
     StatusWithRetryAfter {
         code: u16,
         retry_after: String,
@@ -33,7 +33,7 @@ pub enum FaultKind {
         code: u16,
         error_key: String,
     },
-    /// The status, from something before the API: its body has no error key.
+    /// The status, from a gateway in front of the API: its body has no error key.
     Gateway(u16),
     RateLimited(RetryAfter),
     ErrorWith200 {
@@ -41,9 +41,9 @@ pub enum FaultKind {
         error_key: String,
     },
     Redirect(String),
-    /// A call that names this contact is a 400 as a whole.
+    /// A whole call that names this contact is answered with 400.
     RefuseId(String),
-    /// A task that is younger than this is a 404.
+    /// A task younger than this is answered with 404.
     Lagging(Duration),
     LostRequest {
         reset: bool,
@@ -53,14 +53,14 @@ pub enum FaultKind {
     Late(Duration),
     Drip,
     Broken(Breakage),
-    /// An acceptance with this status, whose task stands under this name alone.
+    /// An acceptance with this status, whose task id is only under this name.
     Accepted {
         status: u16,
         name: String,
     },
-    /// This error, although there is a task: its body names it.
+    /// This error, although a task was created: its body names the task.
     NamesTask(u16),
-    /// A task that has ended has this word for a status.
+    /// A task that has ended has this word as its status.
     TaskWord(String),
     Rate(RateHeaders),
     Pass,
@@ -72,17 +72,17 @@ pub enum RateHeaders {
     Absent,
     /// The reset in milliseconds.
     Milliseconds,
-    /// The reset in seconds from now on.
+    /// The reset in seconds from now.
     FromNow,
     /// Each figure with `.0`.
     Fraction,
     /// Each figure twice, as `120, 120`.
     Twice,
-    /// Another bucket's: 10 calls, none left, for an hour.
+    /// Figures of another bucket: 10 calls, none left, for an hour.
     Contrary,
 }
 
-/// What a scripted 429 says about when to come back.
+/// The `Retry-After` of a scripted 429.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RetryAfter {
     WindowEnd,
@@ -90,7 +90,7 @@ pub enum RetryAfter {
     Absent,
 }
 
-/// How an answer is lost after the call was carried out.
+/// How an answer is lost after the call has taken effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
     Close,
@@ -110,23 +110,23 @@ pub enum Breakage {
     Truncated,
     /// Items named twice, and one that was not asked for.
     Strangers,
-    /// Among the items, some that are none, and one in which every field is of another type.
+    /// Elements that are no items, and an item in which every field has another type.
     Odd,
     /// No list of items at all.
     Unlisted,
     /// `null` for the list of items.
     NullItems,
-    /// Words and fields that no page has.
+    /// Words and fields that are not documented.
     Unknown,
     /// A group of skipped contacts under another name.
     Groups,
-    /// A task's id that is no number.
+    /// A task id that is not a number.
     WordId,
     /// The first field twice.
     Twice,
     /// A byte order mark before the JSON.
     Bom,
-    /// Compressed, although nobody asked for it.
+    /// Compressed, although no compression was requested.
     Gzip,
     Deflate,
     Deep,
@@ -165,9 +165,9 @@ impl Fault {
     }
 }
 
-/// Uses up the first fault that is for this call.
+/// Takes the first fault that is for this call.
 pub(in crate::sandbox) fn take(faults: &mut Vec<Fault>, asked: &Asked) -> Option<FaultKind> {
-    // `0x:` is no fault at all, however it was made.
+    // `0x:` never happens.
     faults.retain(|fault| fault.count != Some(0));
     let fault = faults.iter_mut().find(|fault| fault.is_for(asked))?;
     let kind = fault.kind.clone();

@@ -1,4 +1,4 @@
-//! Scripted trouble: what there is, how it is written, and what it does to a body.
+//! Scripted faults: their kinds, their text form, and how they change a body.
 
 pub(in crate::sandbox) mod alter;
 pub(in crate::sandbox) mod breakage;

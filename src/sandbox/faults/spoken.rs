@@ -1,10 +1,10 @@
-//! Faults written back as they were read, so that the journal speaks the language of the command line.
+//! Faults written back as text, so that the journal uses the syntax of the command line.
 
 use std::fmt;
 
 use super::kinds::{Breakage, Fault, FaultKind, Loss, RateHeaders, RetryAfter};
 
-/// How a body can be broken, by name.
+/// The ways to break a body, by name.
 pub(super) const BREAKAGES: [(&str, Breakage); 17] = [
     ("html", Breakage::Html),
     ("empty", Breakage::Empty),
@@ -25,7 +25,7 @@ pub(super) const BREAKAGES: [(&str, Breakage); 17] = [
     ("huge", Breakage::Huge),
 ];
 
-/// How rate headers can be odd, by name.
+/// The oddities of rate headers, by name.
 pub(super) const RATE_HEADERS: [(&str, RateHeaders); 6] = [
     ("absent", RateHeaders::Absent),
     ("milliseconds", RateHeaders::Milliseconds),
@@ -35,7 +35,7 @@ pub(super) const RATE_HEADERS: [(&str, RateHeaders); 6] = [
     ("contrary", RateHeaders::Contrary),
 ];
 
-/// The kind as it is written on the command line.
+/// The kind in the syntax of the command line.
 impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

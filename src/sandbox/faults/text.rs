@@ -1,6 +1,6 @@
 //! Faults as text: `--fault lost-answer@unlock`.
 //!
-//! `grammar.rs` is the whole language, for `--help`; `spoken.rs` writes a fault back as it was read.
+//! `grammar.rs` describes the whole syntax, for `--help`; `spoken.rs` writes a fault back as text.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -151,7 +151,7 @@ fn parse_loss(how: &str) -> Result<Loss, String> {
     }
 }
 
-/// The one of these that has this name.
+/// The entry with this name.
 fn listed<T: Copy>(known: &[(&str, T)], name: &str, are: &str, not: &str) -> Result<T, String> {
     let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
     let found = known.iter().find(|(known, _)| *known == name);

@@ -1,8 +1,8 @@
-//! Whether a call may pass: the way of every request through the sandbox.
+//! Decides about every request: whether it is answered, refused, delayed or lost.
 //!
-//! The order is the vendor's as far as it shows: key, then rate limit, then the call itself.
-//! Scripted trouble comes after the two, so a fault is never spent on a call that was turned away.
-//! Deciding and carrying out happen in one step under one lock; only then is there any waiting.
+//! The order is the vendor's as far as it can be seen: key, then rate limit, then the call itself. Scripted
+//! faults come after the first two, so a fault is never used up by a call that was refused. A call is decided
+//! and carried out in one step under one lock; waiting happens only after that.
 
 use serde_json::{Value, json};
 
@@ -16,16 +16,16 @@ use crate::sandbox::words::answer::{Answer, error_in_200, invalid, named, refuse
 use crate::sandbox::words::asked::Asked;
 use crate::sandbox::words::route::Route;
 
-/// What was decided about a call. Without an answer it is lost, or is to be carried out late.
+/// The decision about a call. Without an answer the call is lost, or is to be carried out later.
 pub(in crate::sandbox) struct Decision {
     pub(in crate::sandbox) answer: Option<Answer>,
     pub(in crate::sandbox) fault: Option<FaultKind>,
     pub(in crate::sandbox) admission: Admission,
-    /// The places that it holds until its answer is on its way.
+    /// The places that it keeps until its answer is sent.
     pub(in crate::sandbox) held: Held,
 }
 
-/// Decides a call and, unless a fault forbids, carries it out.
+/// Decides about a call and, unless a fault prevents it, carries it out.
 pub(in crate::sandbox) fn decide(shared: &Shared, state: &mut State, seq: u64, asked: &Asked) -> Decision {
     let now_ms = shared.clock.now_ms();
     let turned_away = |answer| Decision {
@@ -61,14 +61,14 @@ pub(in crate::sandbox) fn decide(shared: &Shared, state: &mut State, seq: u64, a
     Decision { answer, fault, admission, held }
 }
 
-/// Carries a call out, now. Returns the places that it holds as well.
+/// Carries a call out now. Also returns the places that it keeps.
 pub(in crate::sandbox) fn carry_out(
     state: &mut State,
     seq: u64,
     asked: &Asked,
     now_ms: i64,
 ) -> (Answer, Held) {
-    // The sandbox carries out a call only with a key, so there is one.
+    // Only calls with a key are carried out, so there is one.
     let owner = owner_of(asked.key.as_deref().unwrap_or_default());
     let world = state.owners.world(owner, now_ms);
     let Some(route) = &asked.route else {
@@ -85,7 +85,7 @@ pub(in crate::sandbox) fn carry_out(
     (answer, held)
 }
 
-/// The answer of a fault that keeps the call from being carried out, if it is one.
+/// The answer of a fault that prevents the call, if it is such a fault.
 fn instead(
     fault: &FaultKind,
     state: &mut State,
@@ -113,19 +113,19 @@ fn instead(
             (RetryAfter::WindowEnd, Admission::Allowed { ends_ms, .. }) => {
                 refuse(429).with("retry-after", &seconds_until(ends_ms, now_ms).to_string())
             }
-            // Without a limit there is no window to wait for.
+            // Without a limit there is no window whose end could be named.
             (RetryAfter::WindowEnd, _) => refuse(429).with("retry-after", "1"),
         },
         _ => return None,
     })
 }
 
-/// A header for each of the values between `|`.
+/// One header for each of the values between `|`.
 fn with_each(answer: Answer, retry_after: &str) -> Answer {
     retry_after.split('|').fold(answer, |answer, value| answer.with("retry-after", value))
 }
 
-/// A replica that does not know of a young task yet.
+/// Acts like a replica that does not know a young task yet.
 fn lagging(state: &mut State, asked: &Asked, length: std::time::Duration, now_ms: i64) -> Option<Answer> {
     let Some(Route::Task(channel, id)) = &asked.route else {
         return None;
@@ -136,7 +136,7 @@ fn lagging(state: &mut State, asked: &Asked, length: std::time::Duration, now_ms
     (u128::try_from(age_ms).is_ok_and(|age_ms| age_ms < length.as_millis())).then(|| refuse(404))
 }
 
-/// The vendor documents these headers for allowed calls only, so a 429 goes without.
+/// The vendor documents these headers only for allowed calls, so a 429 has none.
 pub(in crate::sandbox) fn with_limits(
     shared: &Shared,
     answer: Answer,

@@ -12,7 +12,7 @@ use crate::sandbox::words::answer::Answer;
 use crate::sandbox::words::asked::Asked;
 use crate::sandbox::words::route::Route;
 
-/// Carries out one call and says what the vendor would.
+/// Carries out one call and returns the vendor's answer.
 pub(in crate::sandbox) fn answer(world: &mut World, route: &Route, asked: &Asked, now_ms: i64) -> Answer {
     let result = match route {
         Route::Unlock(channel) => unlock(world, asked, *channel, now_ms),

@@ -1,4 +1,4 @@
-//! The three unlocks of an event. Each names a field for its price of its own, as the vendor does.
+//! The three unlocks of an event. Each has its own field for its price, as at the vendor.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ fn event(id: &str) -> Result<Event, Answer> {
     Ok(Event::named(id))
 }
 
-/// Both of its ids, whichever was asked for.
+/// Both of its ids, whichever one was sent.
 fn identity(event: &Event) -> Value {
     json!({ "id": event.id(), "eventId": event.event_id(), "name": event.name() })
 }
@@ -75,7 +75,7 @@ pub(in crate::sandbox) fn unlock_visitors(
     Ok(Answer::new(201, body))
 }
 
-/// As it is and not as a lagging reader sees it: this answer is no reader.
+/// The real balance, not the one that a lagging reader sees: this answer does not lag.
 fn balance_now(world: &World) -> Value {
     balance(world, i64::MAX)
 }

@@ -1,7 +1,7 @@
-//! What becomes of a call: whether it may pass, and what each endpoint answers.
+//! Decides about calls, and answers each endpoint.
 //!
-//! The JSON is written out from the vendor's pages, field by field, and shares nothing with the
-//! client that reads it: a misspelt name cannot agree with itself.
+//! The JSON is written from the vendor's pages, field by field, and shares nothing with the client that reads
+//! it: so the same misspelt name cannot be on both sides.
 
 mod account;
 pub(in crate::sandbox) mod decide;

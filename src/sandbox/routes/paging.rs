@@ -1,11 +1,11 @@
-//! Pages: which one is asked for, and what all of them have in common.
+//! Pages: which one is requested, and the fields that all of them have.
 
 use serde_json::{Value, json};
 
 use crate::sandbox::words::answer::{Answer, invalid};
 use crate::sandbox::words::asked::{Asked, query};
 
-/// Which page is asked for, and of what size.
+/// The requested page, and its size.
 #[derive(Clone, Copy)]
 pub(in crate::sandbox) struct Paging {
     pub(in crate::sandbox) page: i64,
@@ -20,19 +20,19 @@ impl Paging {
         }
     }
 
-    /// As the query of a call says it.
+    /// From the query of a call.
     pub(in crate::sandbox) fn of(asked: &Asked, usual: i64, most: i64) -> Result<Self, Answer> {
         let number = |name, usual| query(asked, name).map_or(Some(usual), |text| text.parse().ok());
         Self::new(number("page", 1), number("pageSize", usual), most)
     }
 
-    /// From the first to before the last item of the page, of so many in all.
+    /// The range of items on the page, with `total` items in all.
     pub(in crate::sandbox) fn range(self, total: i64) -> std::ops::Range<i64> {
         let start = ((self.page - 1) * self.size).min(total);
         start..(start + self.size).min(total)
     }
 
-    /// Those of all items that are on this page.
+    /// The items on this page.
     pub(in crate::sandbox) fn part<T>(self, all: &[T]) -> &[T] {
         let range = self.range(all.len() as i64);
         &all[range.start as usize..range.end as usize]

@@ -1,7 +1,7 @@
-//! Persons: one by one, those of an event, and those of a company. All of it is free.
+//! People: single ones, those of an event, and those of a company. All of it is free.
 //!
-//! Each person comes with the values that this key's owner has unlocked. An event's list shows its
-//! first 50 people, on its first page, until the event is unlocked.
+//! Each person is shown with the values that this key's owner has unlocked. Until the event is unlocked, its
+//! list shows only its first 50 people, on its first page.
 
 use serde_json::{Value, json};
 
@@ -15,9 +15,9 @@ use crate::sandbox::words::contact::{COMPANY, Channel, Fate, Person};
 use crate::sandbox::words::event::{Event, Source};
 use crate::sandbox::words::standing::{Refusal, Standing};
 
-/// How many people of an event can be seen before it is unlocked.
+/// How many people of an event are visible before it is unlocked.
 pub(in crate::sandbox) const PREVIEW: usize = 50;
-/// People on a page of an event's list: at most, and unless asked otherwise.
+/// People on a page of an event's list: the maximum, and the default.
 const MOST_PEOPLE: i64 = 50;
 /// The exhibitor that everybody in the sandbox works for.
 const EXHIBITOR_ID: &str = "4001";
@@ -97,7 +97,7 @@ pub(in crate::sandbox) fn list(world: &mut World, asked: &Asked, now_ms: i64) ->
     Ok(Answer::new(200, answer))
 }
 
-/// Applies the filters that the vendor has; any other is ignored.
+/// Applies the vendor's filters; all others are ignored.
 fn keep_matching(people: &mut Vec<(Person, Source)>, asked: &Asked) -> Result<(), Answer> {
     for (name, most) in [("department", 100), ("level", 50), ("search_query", 200), ("sourceType", 200)] {
         query_text(asked, name, most)?;
@@ -119,7 +119,7 @@ fn keep_matching(people: &mut Vec<(Person, Source)>, asked: &Asked) -> Result<()
     Ok(())
 }
 
-/// An event's list is the one place that shows what was found on LinkedIn.
+/// Only an event's list shows what was found on LinkedIn.
 fn listed(world: &mut World, people: &[(Person, Source)], now_ms: i64) -> Vec<Value> {
     let mut items = Vec::new();
     for (person, source) in people {
@@ -175,7 +175,7 @@ fn semantics(full: bool, all: usize, paging: Paging) -> Value {
     })
 }
 
-/// The contacts of the sandbox's one company that any call has named, or that are unlocked.
+/// The contacts of the sandbox's only company that any call has named, or that are unlocked.
 pub(in crate::sandbox) fn search_contacts(
     world: &mut World,
     asked: &Asked,

@@ -1,8 +1,7 @@
-//! What an action would cost: the advisory answer of `/external/actions/precheck`.
+//! The cost of an action: the advisory answer of `/external/actions/precheck`.
 //!
-//! It reads the state that readers see, charge lag included, and tells the truth about it even where
-//! the billing does not keep to it: a contact that is unlocked has credits 0 here, though a hostile
-//! sandbox would charge it again.
+//! It reads the state that readers see, charge lag included, and reports it truthfully, even if the billing
+//! differs: an unlocked contact costs 0 credits here, though a hostile sandbox would charge it again.
 
 use serde_json::{Map, Value, json};
 
@@ -15,7 +14,7 @@ use crate::sandbox::words::contact::Channel;
 use crate::sandbox::words::event::Event;
 use crate::sandbox::words::standing::Sorted;
 
-/// Every field that the schema allows, with the length it allows; it allows no other.
+/// Every field that the schema allows, with its maximum length; no other field is allowed.
 const TEXTS: [(&str, usize); 6] = [
     ("action_type", 100),
     ("call_source", 100),
@@ -25,13 +24,13 @@ const TEXTS: [(&str, usize); 6] = [
     ("channel_message_id", 200),
 ];
 
-/// What is found before the balance is looked at.
+/// The result before the balance is checked.
 struct Finding {
     reason: &'static str,
-    /// What would be charged; 0 also where nothing can be done.
+    /// What would be charged; also 0 if nothing can be done.
     credits: i64,
     allowed: bool,
-    /// The vendor's accounting word, where it has one.
+    /// The vendor's accounting word, if it has one.
     biz_code: &'static str,
     detail: Value,
 }
@@ -91,7 +90,7 @@ pub(in crate::sandbox) fn precheck(
     ))
 }
 
-/// The twelve words that the vendor handles; the search of companies by name has none.
+/// The vendor handles twelve actions; the search of companies by name is not one of them.
 fn find(world: &mut World, action: &str, params: &Map<String, Value>, now_ms: i64) -> Finding {
     match action {
         "unlock_contact_emails" => contacts(world, Channel::Email, params, now_ms),
@@ -107,7 +106,7 @@ fn find(world: &mut World, action: &str, params: &Map<String, Value>, now_ms: i6
         "search_exhibitor_events" => Finding::costs(SEARCH_PRICE),
         "search_personnel_events_by_name" => match text(params, "person_name", 200) {
             _ if !world.subscribed => Finding::refused("forbidden"),
-            // It looks nothing up, so it cannot know that nothing will be found.
+            // The precheck does not search, so it cannot know that nothing will be found.
             Ok(Some(_)) => Finding::costs(SEARCH_PRICE),
             _ => Finding::refused("invalid_subject"),
         },
@@ -118,7 +117,7 @@ fn find(world: &mut World, action: &str, params: &Map<String, Value>, now_ms: i6
     }
 }
 
-/// What is asked about an event that exists.
+/// The answer about an existing event.
 fn event(world: &World, action: &str, event: &Event, now_ms: i64) -> Finding {
     let base = world.access.base.is_seen_open(event, now_ms);
     let visitors = world.access.visitors.is_seen_open(event, now_ms);
@@ -159,7 +158,7 @@ fn event(world: &World, action: &str, event: &Event, now_ms: i64) -> Finding {
             let missing = price(base, EVENT_PRICE) + price(visitors, VISITORS_PRICE);
             let finding = match () {
                 () if !world.subscribed => Finding::refused("forbidden"),
-                // The call itself would open the event, and leave the visitors out.
+                // The call itself would open the event without the visitors.
                 () if !has_visitors => Finding::refused("no_contacts_available"),
                 () if missing == 0 => Finding::free("already_unlocked"),
                 () => Finding::costs(missing),

@@ -1,6 +1,6 @@
-//! The three searches for a name. Each page is paid for, when it has something on it.
+//! The three searches for a name. Each page is paid for if it contains something.
 //!
-//! Every page follows from the question alone, so asking again for a page gives the same items.
+//! Every page depends only on its parameters, so asking for the same page again returns the same items.
 
 use serde_json::{Map, Value, json};
 
@@ -29,7 +29,7 @@ fn paging(body: &Map<String, Value>) -> Result<Paging, Answer> {
     Paging::new(number("page", 1), number("pageSize", 20), 100)
 }
 
-/// A page of what was found, once it is paid for.
+/// Sells a page of results.
 fn sell(
     world: &mut World,
     (status, paging): (u16, Paging),
@@ -62,8 +62,8 @@ pub(in crate::sandbox) fn search_companies(
     sell(world, (201, paging), &found, now_ms)
 }
 
-/// What an event search found: its number, its event, and whether the name was there as one of the
-/// exhibitors, as a visitor, or as both; in turn.
+/// The results of an event search: number, event, and whether the name was an exhibitor, a visitor, or both,
+/// in turn.
 fn events_of(name: &str, exhibits: &str) -> Vec<Value> {
     let identities = [vec![exhibits], vec![exhibits, "visitor"], vec!["visitor"]];
     (1..=found_by(name))
@@ -85,7 +85,7 @@ fn events_of(name: &str, exhibits: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Keeps the events of a scope; any but the documented words is an error.
+/// Keeps the events of a scope; an undocumented word is an error.
 fn keep_scope(found: &mut Vec<Value>, scope: Option<&str>, exhibits: &str) -> Result<(), Answer> {
     let is = |event: &Value, word: &str| {
         let identities = event["attendance_identity"].as_array();
@@ -123,7 +123,7 @@ pub(in crate::sandbox) fn search_events(
         let matched = json!([{ "id": "4001", "companyName": name }]);
         event["matchedExhibitors"] = if exhibits { matched } else { json!([]) };
     }
-    // The newest first.
+    // Newest first.
     found.reverse();
     sell(world, (201, paging), &found, now_ms)
 }
@@ -151,7 +151,7 @@ pub(in crate::sandbox) fn events_by_name(
     sell(world, (200, paging), &found, now_ms)
 }
 
-/// A day as `2026-12-31`: those compare as text.
+/// A day like `2026-12-31`: as texts they compare correctly.
 fn date<'a>(asked: &'a Asked, name: &str) -> Result<Option<&'a str>, Answer> {
     let is_date = |text: &str| {
         text.len() == 10

@@ -1,7 +1,7 @@
-//! Unlocking contacts, and the tasks that come of it.
+//! Unlocking contacts, and the tasks for it.
 //!
-//! Emails and phones differ in price, in the endpoint, and in the name of one field; all else is the
-//! same code, so that a test of the one says something about the other.
+//! Emails and phones differ in price, in the endpoint, and in the name of one field; the rest is the same
+//! code, so a test of one also says something about the other.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What creates work and costs nothing: LinkedIn analyses, and drafts of messages.
+//! Free calls that create work: LinkedIn analyses, and drafts of messages.
 
 use serde_json::{Value, json};
 
@@ -45,7 +45,7 @@ fn analysed(world: &mut World, id: &str, now_ms: i64) -> Value {
     json!({ "personnel_id": id, "success": true, "alreadyUnlocked": before, "taskId": task, "error": null })
 }
 
-/// The one call that takes an event's own `id` and not its `eventId`.
+/// The only call that takes an event's own `id` and not its `eventId`.
 pub(in crate::sandbox) fn write_outreach(
     world: &mut World,
     asked: &Asked,

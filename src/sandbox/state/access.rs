@@ -1,4 +1,4 @@
-//! Which layers of which events an owner can see, and since when that shows.
+//! Which layers of which events an owner can see, and since when it is visible.
 
 use std::collections::HashMap;
 
@@ -11,12 +11,12 @@ pub(in crate::sandbox) struct Access {
     pub(in crate::sandbox) visitors: Layer,
 }
 
-/// By event: from when the access can be seen.
+/// By event: from when the access is visible.
 #[derive(Default)]
 pub(in crate::sandbox) struct Layer(HashMap<Event, i64>);
 
 impl Layer {
-    /// Whether it is paid for, seen or not.
+    /// Whether it is paid for, visible or not.
     pub(in crate::sandbox) fn is_open(&self, event: &Event) -> bool {
         self.0.contains_key(event)
     }

@@ -1,14 +1,14 @@
-//! Where the credits went, as it truly is and not as a lagging reader sees it.
+//! The real use of credits, not what a lagging reader sees.
 
 use std::collections::BTreeMap;
 
 use crate::sandbox::words::contact::Channel;
 
-/// The books of one owner, or of all of them together.
+/// The accounts of one owner, or of all of them together.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Accounting {
     pub balance: i64,
-    /// Contacts, events and searches; refunds are not taken off.
+    /// Contacts, events and searches; refunds are not subtracted.
     pub charged_total: i64,
     pub refunded_total: i64,
     /// By contact and channel.
@@ -17,7 +17,7 @@ pub struct Accounting {
 }
 
 impl Accounting {
-    /// Nothing at all for a contact that was never charged.
+    /// An empty charge for a contact that was never charged.
     pub fn charge(&self, personnel_id: &str, channel: Channel) -> Charge {
         let value = (personnel_id.to_owned(), channel);
         self.charges.get(&value).copied().unwrap_or_default()
@@ -38,7 +38,7 @@ impl Accounting {
     }
 }
 
-/// What one contact's email or phone has cost.
+/// The cost of one contact's email or phone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Charge {
     pub times: u32,

@@ -1,8 +1,8 @@
 //! The sandbox's own clock.
 //!
-//! Tasks end, windows close and charges appear by this clock and no other, so a test that moves it
-//! by hand foretells every answer. It starts at the real time unless told otherwise, and never goes
-//! back: with [`Time::Auto`] it is the start plus what a steady clock measured since.
+//! Tasks end, windows close and charges become visible only by this clock, so a test that moves it by hand
+//! can predict every answer. It starts at the real time unless told otherwise, and never goes back: with
+//! [`Time::Auto`] it is the start plus what a steady clock has measured since.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -43,7 +43,7 @@ impl Clock {
         self.started_ms + millis(passed)
     }
 
-    /// Does nothing with [`Time::Auto`]: that clock cannot be pushed.
+    /// Does nothing with [`Time::Auto`]: that clock cannot be moved.
     pub(in crate::sandbox) fn advance(&self, by: Duration) {
         *lock(&self.advanced) += by;
         self.moved.notify_waiters();
@@ -51,7 +51,7 @@ impl Clock {
 
     pub(in crate::sandbox) async fn wait_until(&self, due_ms: i64) {
         loop {
-            // Listening starts before looking, or a move in between would be missed.
+            // Starts listening before it checks, or a move in between would be missed.
             let moved = self.moved.notified();
             let left_ms = due_ms - self.now_ms();
             if left_ms <= 0 {
@@ -65,7 +65,7 @@ impl Clock {
     }
 }
 
-/// A length of time in whole milliseconds; one too long to count is as good as forever.
+/// A duration in whole milliseconds; a duration that is too long becomes the maximum.
 pub(in crate::sandbox) fn millis(length: Duration) -> i64 {
     i64::try_from(length.as_millis()).unwrap_or(i64::MAX / 4)
 }

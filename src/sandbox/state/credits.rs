@@ -1,10 +1,10 @@
-//! An owner's pool of credits, when it lapses, and when a charge can be seen in it.
+//! An owner's pool of credits, when it lapses, and when a charge becomes visible in it.
 //!
-//! One pool serves every key of an owner, as the vendor's app and API share one. The subscription is
-//! spent first, then the add-ons, the earliest to lapse before the others, then the gift. The
-//! subscription is granted anew at its reset, and what was left of it is gone; an add-on is gone
-//! when it lapses. A charge takes effect at once, but with a charge lag the balance shows it only
-//! later: what a reader sees and what can be spent are then two figures.
+//! One pool serves every key of an owner, as the vendor's app and API share one. The subscription is spent
+//! first, then the add-ons (the one that lapses first before the others), then the gift. At its reset the
+//! subscription is granted again, and what was left of it is gone; an add-on is gone when it lapses. A charge
+//! takes effect at once, but with a charge lag the balance shows it only later: then a reader sees another
+//! figure than the credits that can be spent.
 
 use super::clock::millis;
 use crate::sandbox::options::Options;
@@ -14,7 +14,7 @@ pub(in crate::sandbox) const EVENT_PRICE: i64 = 2_000;
 pub(in crate::sandbox) const VISITORS_PRICE: i64 = 3_000;
 pub(in crate::sandbox) const SEARCH_PRICE: i64 = 50;
 
-/// What one contact costs.
+/// The price of one contact.
 #[derive(Clone, Copy)]
 pub(in crate::sandbox) struct Prices {
     pub(in crate::sandbox) email: i64,
@@ -37,7 +37,7 @@ impl Prices {
     }
 }
 
-/// Credits by where they come from.
+/// Credits by their source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::sandbox) struct Pools {
     pub(in crate::sandbox) subscription: i64,
@@ -46,7 +46,7 @@ pub(in crate::sandbox) struct Pools {
 }
 
 impl Pools {
-    /// Seven tenths subscription, two tenths addon, the rest gift: all three are worth showing.
+    /// 70 % subscription, 20 % add-on, the rest gift, so that all three are visible.
     fn holding(total: i64) -> Self {
         let (subscription, addon) = (total * 7 / 10, total * 2 / 10);
         Self { subscription, addon, gift: total - subscription - addon }
@@ -65,7 +65,7 @@ impl Pools {
     }
 }
 
-/// Credits that were bought, and lapse together.
+/// Credits that were bought together, and lapse together.
 struct Addon {
     granted: i64,
     left: i64,
@@ -81,7 +81,7 @@ struct Unseen {
 pub(in crate::sandbox) struct Credits {
     granted: Pools,
     subscription: i64,
-    /// The earliest to lapse first.
+    /// Sorted: the one that lapses first comes first.
     addons: Vec<Addon>,
     gift: i64,
     reset_ms: i64,
@@ -107,7 +107,7 @@ impl Credits {
         credits
     }
 
-    /// Lets time take what has lapsed, and grants the subscription's next period.
+    /// Removes lapsed credits, and grants the subscription's next period.
     pub(in crate::sandbox) fn settle(&mut self, now_ms: i64) {
         if self.reset_ms <= now_ms {
             self.subscription = self.granted.subscription;
@@ -121,19 +121,19 @@ impl Credits {
         }
     }
 
-    /// What can be spent.
+    /// The credits that can be spent.
     pub(in crate::sandbox) fn held(&self) -> Pools {
         let addon = self.addons.iter().map(|addon| addon.left).sum();
         Pools { subscription: self.subscription, addon, gift: self.gift }
     }
 
-    /// The `…Amount` fields: what was granted and has not lapsed.
+    /// The `…Amount` fields: credits that were granted and have not lapsed.
     pub(in crate::sandbox) fn granted(&self) -> Pools {
         let addon = self.addons.iter().map(|addon| addon.granted).sum();
         Pools { addon, ..self.granted }
     }
 
-    /// What a reader of the balance is told.
+    /// The balance that a reader sees.
     pub(in crate::sandbox) fn seen_at(&self, now_ms: i64) -> Pools {
         self.unseen
             .iter()
@@ -145,12 +145,12 @@ impl Credits {
         (self.granted.subscription > 0).then_some(self.reset_ms)
     }
 
-    /// When the last add-on lapses; others may lapse before it, and nothing says so.
+    /// When the last add-on lapses; earlier ones are not reported.
     pub(in crate::sandbox) fn addon_lapses_ms(&self) -> Option<i64> {
         self.addons.iter().map(|addon| addon.lapses_ms).max()
     }
 
-    /// The caller has made sure that the credits are there.
+    /// The caller has checked that there are enough credits.
     pub(in crate::sandbox) fn charge(&mut self, credits: i64, now_ms: i64, lag_ms: i64) {
         let taken = self.take(credits);
         self.unseen.retain(|charge| charge.until_ms > now_ms);
@@ -159,12 +159,12 @@ impl Credits {
         }
     }
 
-    /// Somebody else spends, as far as there is anything left.
+    /// Another user spends, at most what is left.
     pub(in crate::sandbox) fn spend(&mut self, credits: i64) {
         self.take(credits);
     }
 
-    /// Takes credits in order, as far as there are any, and says from where.
+    /// Takes credits in order, at most what is left, and returns their sources.
     fn take(&mut self, credits: i64) -> Pools {
         let mut left = credits;
         let mut from = |pool: &mut i64| {
@@ -184,7 +184,7 @@ impl Credits {
         self.subscription += credits;
     }
 
-    /// An add-on is bought.
+    /// Buys an add-on.
     pub(in crate::sandbox) fn buy(&mut self, credits: i64, now_ms: i64) {
         if credits > 0 {
             let lapses_ms = now_ms.saturating_add(self.addon_ms);

@@ -1,7 +1,7 @@
-//! Every request the sandbox received, and what became of it: the witness of the tests.
+//! Every request that the sandbox received, and its result: the evidence for the tests.
 //!
-//! An entry is made when a request has been read whole, before anything is decided about it. Old
-//! entries go when there are very many, so that a sandbox can be left running.
+//! An entry is made when a request has been read completely, before it is decided. If there are very many,
+//! the oldest are removed, so a sandbox can run for a long time.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -13,12 +13,12 @@ use crate::sandbox::faults::kinds::FaultKind;
 /// More than any test makes; some tens of megabytes.
 const MOST_ENTRIES: usize = 100_000;
 
-/// One request received.
+/// One received request.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// By the sandbox's clock, Unix milliseconds.
+    /// By the sandbox's clock, in Unix milliseconds.
     pub at_ms: i64,
-    /// By the real one.
+    /// By the real clock.
     pub real_at: Instant,
     pub method: String,
     /// With its query.
@@ -28,13 +28,13 @@ pub struct Call {
     pub request_id: Option<String>,
     /// The `x-call-source` header.
     pub call_source: Option<String>,
-    /// `Null` without a readable JSON body.
+    /// `Null` if there is no readable JSON body.
     pub body: Value,
     /// Whether it took effect: it was understood, allowed, and not refused.
     pub carried_out: bool,
-    /// `None` when no answer was sent, or only a part too small to hold a body.
+    /// `None` if no answer was sent, or only a part without a body.
     pub status: Option<u16>,
-    /// The fault that was applied to it, as `--fault` writes its kind.
+    /// The fault that was applied, in the syntax of `--fault`.
     pub fault: Option<String>,
 }
 
@@ -45,7 +45,7 @@ pub(in crate::sandbox) struct Journal {
 }
 
 impl Journal {
-    /// Returns the number by which the entry is told what became of it.
+    /// Returns the number of the entry, for recording its result later.
     pub(in crate::sandbox) fn open(&mut self, call: Call) -> u64 {
         if self.calls.len() == MOST_ENTRIES {
             self.calls.pop_front();

@@ -1,8 +1,8 @@
-//! The rate limits: so many calls for each key, and so many for each address, in a fixed window.
+//! The rate limits: calls for each key, and calls for each address, in a fixed window.
 //!
-//! A window opens with the first call after the last one ended. A call that is turned away counts
-//! for neither. Only the key's figures are ever told; the address's show when a call is turned away
-//! although its key has calls left. Calls can be used up from outside, since others share a bucket.
+//! A window opens with the first call after the last one ended. A refused call counts for neither. Headers
+//! show only the key's figures; the address's limit becomes visible when a call is refused although its key
+//! has calls left. Tests can use up calls, as other users of a bucket would.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,11 +13,11 @@ struct Window {
     used: u32,
 }
 
-/// What the limiter says to one call.
+/// The limiter's decision about one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sandbox) enum Admission {
     Unlimited,
-    /// By the key's bucket.
+    /// With the figures of the key's bucket.
     Allowed {
         remaining: u32,
         ends_ms: i64,
@@ -27,13 +27,13 @@ pub(in crate::sandbox) enum Admission {
     },
 }
 
-/// One kind of bucket: those of the keys, or those of the addresses.
+/// One kind of bucket: for keys, or for addresses.
 struct Buckets<K> {
-    /// 0: without limit.
+    /// 0: no limit.
     limit: u32,
     window_ms: i64,
     windows: HashMap<K, Window>,
-    /// Used up before anybody had a window: the next window begins with them.
+    /// Calls used up before any window was open: the next window begins with them.
     used_ahead: u32,
 }
 
@@ -42,7 +42,7 @@ impl<K: std::hash::Hash + Eq + Clone> Buckets<K> {
         Self { limit, window_ms, windows: HashMap::new(), used_ahead: 0 }
     }
 
-    /// The window that runs, or one that begins now.
+    /// The current window, or a new one.
     fn window(&mut self, who: &K, now_ms: i64) -> &mut Window {
         let fresh = |used| Window { ends_ms: now_ms + self.window_ms, used };
         let window = self.windows.entry(who.clone()).or_insert_with(|| Window { ends_ms: now_ms, used: 0 });
@@ -101,13 +101,13 @@ impl Limiter {
         }
     }
 
-    /// A call that a scripted 429 turned away after all.
+    /// Gives a call back that a scripted 429 refused after all.
     pub(in crate::sandbox) fn give_back(&mut self, key: &String, address: IpAddr) {
         self.keys.give_back(key);
         self.addresses.give_back(&address);
     }
 
-    /// Somebody else's calls with the keys, counted in every window that runs; without one, in the next.
+    /// Calls of other users with the keys, counted in every open window; without one, in the next.
     pub(in crate::sandbox) fn use_up(&mut self, calls: u32, now_ms: i64) {
         self.keys.use_up(calls, now_ms);
     }
@@ -118,7 +118,7 @@ impl Limiter {
     }
 }
 
-/// Whole seconds until then, rounded up, and at least one: what `Retry-After` carries.
+/// Whole seconds until then, rounded up, and at least one: the value of `Retry-After`.
 pub(in crate::sandbox) fn seconds_until(then_ms: i64, now_ms: i64) -> i64 {
     ((then_ms - now_ms + 999) / 1000).max(1)
 }

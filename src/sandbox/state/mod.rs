@@ -1,4 +1,4 @@
-//! What is so: who was unlocked, what is left, who has called. It speaks no HTTP.
+//! The state of the imitation: unlocks, credits, calls. Contains no HTTP.
 
 mod access;
 pub(in crate::sandbox) mod accounting;

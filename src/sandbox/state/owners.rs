@@ -1,7 +1,7 @@
 //! The owners of keys, and the world of each.
 //!
-//! A key that ends in `@NAME` belongs to owner NAME; all others belong to one owner, so that a
-//! rotated key sees what the one before it has bought.
+//! A key that ends in `@NAME` belongs to owner NAME; all others belong to one owner, so a rotated key sees
+//! what the old key bought.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::world::World;
 use crate::sandbox::options::Options;
 use crate::sandbox::words::contact::Channel;
 
-/// Apart enough for the tasks of one owner.
+/// Enough task ids for one owner.
 const TASKS_OF_AN_OWNER: u64 = 1_000_000;
 const FIRST_TASK: u64 = 321;
 
@@ -20,7 +20,7 @@ pub(in crate::sandbox) struct Owners {
     worlds: BTreeMap<String, World>,
 }
 
-/// Whose key it is; the owner of ordinary keys has no name.
+/// The owner of a key; the owner of ordinary keys has no name.
 pub(in crate::sandbox) fn owner_of(key: &str) -> &str {
     key.rsplit_once('@').map_or("", |(_, name)| name)
 }
@@ -49,7 +49,7 @@ impl Owners {
         self.worlds.values_mut().for_each(|world| world.set_price(channel, credits));
     }
 
-    /// The books of all owners together.
+    /// The accounts of all owners together.
     pub(in crate::sandbox) fn accounting(&mut self, now_ms: i64) -> Accounting {
         let mut sum = self.world("", now_ms).accounting();
         for (_, world) in self.worlds.iter_mut().filter(|(owner, _)| !owner.is_empty()) {

@@ -1,4 +1,4 @@
-//! What every call shares: the clock, and under one lock all that is so.
+//! Shared by all calls: the clock, and the state under one lock.
 
 use std::sync::Mutex;
 
@@ -10,7 +10,7 @@ use super::slots::Slots;
 use crate::sandbox::faults::kinds::Fault;
 use crate::sandbox::options::Options;
 
-/// What one lock protects: a call is decided and carried out under it in one step.
+/// Everything that the lock protects: a call is decided and carried out in one step under it.
 pub(in crate::sandbox) struct State {
     pub(in crate::sandbox) owners: Owners,
     pub(in crate::sandbox) slots: Slots,
@@ -32,7 +32,7 @@ impl Shared {
     pub(in crate::sandbox) fn new(mut options: Options) -> Shared {
         let clock = Clock::start(options.time);
         let window_ms = millis(options.rate_window);
-        // Without a limit of the key, none of the address either: 0 is for those who want no limits.
+        // Without a limit for keys there is none for addresses: 0 is for tests without limits.
         let of_address = if options.rate_limit == 0 { 0 } else { options.address_limit };
         let state = State {
             limiter: Limiter::new(options.rate_limit, of_address, window_ms),

@@ -1,23 +1,23 @@
-//! Which calls of an owner are under way, where the vendor limits that.
+//! The running calls of an owner, where the vendor limits their number.
 //!
-//! A call holds its places from the moment it is carried out until its answer is on its way.
+//! A call keeps its places from the moment it is carried out until its answer is sent.
 
 use std::collections::HashMap;
 
 use crate::sandbox::words::route::Route;
 use crate::sandbox::words::standing::Refusal;
 
-/// What a call under way takes a place in.
+/// The kinds of places that a running call can take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::sandbox) enum Slot {
-    /// The owner's credits: an unlock waits for nobody, so it is refused.
+    /// The owner's credits: an unlock does not wait for another call, so it is refused.
     Credits,
     SearchEvents,
     ByName,
 }
 
 impl Slot {
-    /// How many calls of one owner may be in it.
+    /// How many calls of one owner may run at once.
     fn places(self) -> u32 {
         match self {
             Self::Credits | Self::SearchEvents => 1,
@@ -33,7 +33,7 @@ impl Slot {
     }
 }
 
-/// The places that one call holds.
+/// The places that one call keeps.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(in crate::sandbox) struct Held {
     owner: String,
@@ -46,7 +46,7 @@ pub(in crate::sandbox) struct Slots {
 }
 
 impl Slots {
-    /// A search spends, too, so it holds the credits; no page says that it is refused for them.
+    /// A search spends, too, so it keeps the credits; no vendor page says that it is refused because of them.
     pub(in crate::sandbox) fn enter(&mut self, owner: &str, route: &Route) -> Result<Held, Refusal> {
         let (must_be_free, slots) = match route {
             Route::SearchEvents => (vec![Slot::SearchEvents], vec![Slot::Credits, Slot::SearchEvents]),

@@ -1,7 +1,7 @@
-//! A task's course, computed from when it was accepted.
+//! The progress of a task, computed from the time of its acceptance.
 //!
-//! The first tenth of its time it is pending; then its items come to their ends one after the
-//! other, evenly, the last of them with the task.
+//! For the first tenth of its time it is pending; then its items end one after the other, at equal distances,
+//! the last of them together with the task.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::sandbox::words::contact::{Channel, Fate};
 use crate::sandbox::words::event::TaskEnd;
 use crate::sandbox::words::standing::Standing;
 
-/// The wire's word for how far a task or item is.
+/// The API's words for the progress of a task or item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sandbox) enum Phase {
     Pending,
@@ -80,7 +80,7 @@ impl Task {
 
     fn item_ends_ms(&self, place: usize) -> i64 {
         let pending_ms = self.length_ms / 10;
-        // At most 2000 items: the numbers are small enough for either direction.
+        // At most 2000 items, so the numbers fit into every type used here.
         let (done, all) = (place as i64 + 1, self.items.len() as i64);
         self.accepted_ms
             + pending_ms
@@ -88,7 +88,7 @@ impl Task {
             + (self.length_ms - pending_ms) % all * done / all
     }
 
-    /// `None`: the task has ended and does not name it.
+    /// `None`: the task has ended and does not name the item.
     fn item(&self, id: &str, place: usize, now_ms: i64) -> Option<ItemView> {
         let phase = self.phase(now_ms);
         let fate = Fate::of(id);
@@ -112,7 +112,7 @@ impl Task {
         }
     }
 
-    /// The items that it names at this moment, in the order they were sent in.
+    /// The items that it names at this moment, in the order in which they were sent.
     pub(in crate::sandbox) fn items(&self, now_ms: i64) -> Vec<(&str, ItemView)> {
         let named = |(place, id): (usize, &'_ String)| self.item(id, place, now_ms);
         self.items
@@ -122,7 +122,7 @@ impl Task {
             .collect()
     }
 
-    /// What this task makes of one of its contacts, as other endpoints see it.
+    /// The state of one of its contacts, as other endpoints show it.
     pub(in crate::sandbox) fn standing(&self, id: &str, now_ms: i64) -> Standing {
         let place = self.places.get(id);
         match place.and_then(|place| self.item(id, *place, now_ms)) {
@@ -133,7 +133,7 @@ impl Task {
         }
     }
 
-    /// The contacts to pay back, once, when the task has ended.
+    /// The contacts to refund, once, when the task has ended.
     pub(in crate::sandbox) fn take_refundable(&mut self, now_ms: i64) -> Vec<String> {
         let phase = self.phase(now_ms);
         if self.refunded || !matches!(phase, Phase::Completed | Phase::Failed) {

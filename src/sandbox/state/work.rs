@@ -1,11 +1,11 @@
-//! Work that costs nothing: the analysis of LinkedIn activity, and drafts of messages.
+//! Free work: the analysis of LinkedIn activity, and drafts of messages.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::sandbox::words::event::Event;
 use crate::sandbox::words::standing::Refusal;
 
-/// A LinkedIn analysis at some moment.
+/// The state of a LinkedIn analysis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sandbox) enum Analysis {
     Absent,
@@ -27,7 +27,7 @@ pub(in crate::sandbox) struct Work {
 }
 
 impl Work {
-    /// Its tasks are numbered far above those of unlocks.
+    /// Its tasks have much higher numbers than those of unlocks.
     pub(in crate::sandbox) fn new(length_ms: i64, first_task: u64) -> Self {
         Self {
             length_ms,
@@ -51,7 +51,7 @@ impl Work {
         }
     }
 
-    /// Starts an analysis, unless there is one, and says what there was before.
+    /// Starts an analysis if there is none, and returns the state before.
     pub(in crate::sandbox) fn analyse(&mut self, id: &str, now_ms: i64) -> Analysis {
         let before = self.analysis(id, now_ms);
         if before == Analysis::Absent {
@@ -61,7 +61,7 @@ impl Work {
         before
     }
 
-    /// Has drafts written for these, one batch for each event at a time; returns the batch's number.
+    /// Starts drafts for these, one batch at a time for each event; returns the batch's number.
     pub(in crate::sandbox) fn draft(
         &mut self,
         ids: &[String],

@@ -1,8 +1,8 @@
-//! What is so for one owner: tasks, who was unlocked when, events, and every charge.
+//! The state of one owner: tasks, unlocked contacts, events, and every charge.
 //!
-//! Nothing here runs by itself. Every question is put with a `now`, and what a task or contact is
-//! at that moment follows from when it was accepted, so time may move by hand. Charges are made at
-//! acceptance. It refuses, but never speaks HTTP: `routes` does.
+//! Nothing here runs by itself. Every question comes with a `now`, and the state of a task or contact at that
+//! moment follows from when it was accepted, so a test may move the time by hand. Charges are made at
+//! acceptance. It refuses calls but contains no HTTP: that is in `routes`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -17,10 +17,10 @@ use crate::sandbox::words::contact::{Channel, Fate};
 use crate::sandbox::words::event::{Event, TaskEnd};
 use crate::sandbox::words::standing::{Opened, Refusal, Sorted, Standing};
 
-/// How long somebody else's unlock takes, after it was first asked about.
+/// How long another user's unlock takes, after it was first asked about.
 const FOREIGN_UNLOCK_MS: i64 = 10_000;
 
-/// An accepted contact: from when that can be seen, and the task that it is in.
+/// An accepted contact: when it becomes visible, and its task.
 struct Grant {
     visible_ms: i64,
     task: u64,
@@ -51,9 +51,9 @@ pub(in crate::sandbox) struct World {
 }
 
 impl World {
-    /// Its tasks are numbered from `first_task` on, so that no two owners have one of the same id.
+    /// Its tasks are numbered from `first_task` on, so no two owners share a task id.
     pub(in crate::sandbox) fn new(options: &Options, now_ms: i64, first_task: u64) -> Self {
-        // Beyond any lifetime of a sandbox a task may as well never end.
+        // Longer than any sandbox runs: such a task never ends.
         let task_ms = (options.task_seconds * 1000.0).clamp(0.0, 1e15) as i64;
         Self {
             credits: Credits::new(options, now_ms),
@@ -85,7 +85,7 @@ impl World {
         self.prices.set(channel, credits);
     }
 
-    /// Notes that a call named this contact: from here somebody else's unlock of it is under way.
+    /// Notes that a call named this contact: the other user's unlock of it starts now.
     fn ask(&mut self, id: &str, channel: Channel, now_ms: i64) {
         if Fate::of(id) == Fate::BeingUnlocked {
             let value = (id.to_owned(), channel);
@@ -93,7 +93,7 @@ impl World {
         }
     }
 
-    /// What a reader is told about a contact at this moment.
+    /// The state of a contact that a reader sees at this moment.
     pub(in crate::sandbox) fn standing(&mut self, id: &str, channel: Channel, now_ms: i64) -> Standing {
         self.ask(id, channel, now_ms);
         let value = (id.to_owned(), channel);
@@ -112,7 +112,7 @@ impl World {
             .fold(by_itself, Standing::max)
     }
 
-    /// Sorts distinct contacts as the API documents it, whatever the billing is.
+    /// Sorts distinct contacts as the API documents it, for every kind of billing.
     pub(in crate::sandbox) fn sort(
         &mut self,
         ids: &[String],
@@ -136,7 +136,7 @@ impl World {
         sorted
     }
 
-    /// Accepts an unlock and charges it. The task's id is absent when nothing was chargeable.
+    /// Accepts an unlock and charges it. There is no task id if nothing was chargeable.
     pub(in crate::sandbox) fn submit(
         &mut self,
         channel: Channel,
@@ -191,8 +191,8 @@ impl World {
         Ok(())
     }
 
-    /// Lets credits lapse and makes the refunds that are due. Called before every other question, so that it is as though
-    /// each had been made when its task ended.
+    /// Removes lapsed credits and makes the refunds that are due. Called before every other question, as if
+    /// each refund had been made when its task ended.
     pub(in crate::sandbox) fn settle(&mut self, now_ms: i64) {
         self.credits.settle(now_ms);
         if !self.refund_failed {
@@ -220,8 +220,8 @@ impl World {
         values.map(|(id, _)| id.clone()).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// Opens the layers of an event that are wanted and still closed, and charges for them together.
-    /// Idempotent under either billing: the vendor documents it as safe to repeat.
+    /// Opens the requested layers of an event that are still closed, and charges for them together.
+    /// Idempotent with both kinds of billing: the vendor documents it as safe to repeat.
     pub(in crate::sandbox) fn open(
         &mut self,
         event: &Event,

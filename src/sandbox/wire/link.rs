@@ -1,9 +1,9 @@
 //! Connections that can be cut at a chosen byte.
 //!
-//! A client must be tried with answers that stop half way, and with connections that close or are
-//! reset without one. HTTP servers take care that this never happens, so the sandbox hands its
-//! server sockets of its own: a [`Link`] passes bytes on until its [`Cutter`] says where to stop,
-//! and from there on every write fails, upon which the server drops the connection.
+//! A client must be tested with answers that stop half way, and with connections that close or are reset
+//! without an answer. HTTP servers prevent this, so the sandbox gives its server its own sockets: a [`Link`]
+//! passes bytes on until its [`Cutter`] says where to stop. From there on every write fails, and the server
+//! drops the connection.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -19,15 +19,15 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::sandbox::lock::lock;
 
-/// What separates the head of an HTTP answer from its body.
+/// The bytes between the head and the body of an HTTP answer.
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 
 /// Where an answer stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sandbox) enum Cut {
-    /// Nothing of it is sent; the connection closes in the ordinary way.
+    /// Nothing is sent; the connection closes normally.
     Close,
-    /// Nothing of it is sent; the connection is reset (TCP RST).
+    /// Nothing is sent; the connection is reset (TCP RST).
     Reset,
     /// This many bytes are sent, the head included.
     After(usize),
@@ -38,12 +38,12 @@ pub(in crate::sandbox) enum Cut {
 #[derive(Default)]
 struct Plan {
     cut: Option<Cut>,
-    /// How much of [`END_OF_HEAD`] the last bytes written were.
+    /// How many bytes of [`END_OF_HEAD`] the last written bytes matched.
     matched: usize,
     severed: bool,
 }
 
-/// The handle by which a request's handler cuts the connection it came on.
+/// With this a request's handler cuts its own connection.
 #[derive(Clone)]
 pub(in crate::sandbox) struct Cutter(Arc<Wire>);
 
@@ -58,29 +58,29 @@ impl Cutter {
         Self(Arc::new(Wire { peer, plan: Mutex::default(), waker: AtomicWaker::new() }))
     }
 
-    /// The address that the connection came from.
+    /// The address at the other end.
     pub(in crate::sandbox) fn peer(&self) -> IpAddr {
         self.0.peer
     }
 
-    /// From the next byte written on. To be called before the answer is handed over.
+    /// Applies from the next written byte on, so call it before the answer is sent.
     pub(in crate::sandbox) fn plan(&self, cut: Cut) {
         lock(&self.0.plan).cut = Some(cut);
     }
 
-    /// Where the answer is to be cut.
+    /// Where the answer will be cut.
     pub(in crate::sandbox) fn planned(&self) -> Option<Cut> {
         lock(&self.0.plan).cut
     }
 
-    /// A new request came this way: what was planned for the answer before it is over.
+    /// A new request has come on this connection: the plan for the last answer is over.
     pub(in crate::sandbox) fn spare(&self) {
         let mut plan = lock(&self.0.plan);
         plan.cut = None;
         plan.matched = 0;
     }
 
-    /// Ends the connection now, whatever it is doing.
+    /// Ends the connection now, in any state.
     fn sever(&self) {
         lock(&self.0.plan).severed = true;
         self.0.waker.wake();
@@ -92,7 +92,7 @@ impl Cutter {
 }
 
 impl Plan {
-    /// How many of these bytes may still go out, and whether the end is to be a reset.
+    /// How many of these bytes may still be sent, and whether the end is a reset.
     fn allowed(&self, bytes: &[u8]) -> (usize, bool) {
         match self.cut {
             None => (bytes.len(), false),
@@ -136,7 +136,7 @@ fn next_match(matched: usize, byte: u8) -> usize {
     if byte == END_OF_HEAD[matched] { matched + 1 } else { usize::from(byte == END_OF_HEAD[0]) }
 }
 
-/// A socket as the HTTP server sees it.
+/// A socket for the HTTP server.
 pub(in crate::sandbox) struct Link {
     stream: TcpStream,
     cutter: Cutter,
@@ -172,7 +172,7 @@ impl AsyncWrite for Link {
         let (allowed, reset) = plan.allowed(bytes);
         if plan.severed || (allowed == 0 && !bytes.is_empty()) {
             if reset {
-                // A failure only means a polite close instead: the answer is lost all the same.
+                // If this fails, the connection closes normally: the answer is lost in both cases.
                 self.stream.set_zero_linger().ok();
             }
             return Poll::Ready(Err(gone()));
@@ -193,7 +193,7 @@ impl AsyncWrite for Link {
     }
 }
 
-/// Every connection that is open, so that stopping the sandbox ends them all.
+/// Every open connection, so that stopping the sandbox ends them all.
 #[derive(Clone, Default)]
 pub(in crate::sandbox) struct Links(Arc<Mutex<Vec<Weak<Wire>>>>);
 
@@ -229,7 +229,7 @@ impl Listener for Door {
 
     async fn accept(&mut self) -> (Link, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.listener).await;
-        // Only speed is lost when this fails.
+        // If this fails, the connection is only slower.
         stream.set_nodelay(true).ok();
         let cutter = Cutter::new(address.ip());
         self.links.add(&cutter);

@@ -1,4 +1,4 @@
-//! The way in and out: sockets that can be cut, and answers on their way to them.
+//! The way in and out: sockets that can be cut, and sending answers.
 
 pub(in crate::sandbox) mod link;
 pub(in crate::sandbox) mod serve;

@@ -1,8 +1,7 @@
-//! From request to response: reading, and doing to an answer what its fault says.
+//! From request to response: reads the request, and applies faults to the answer.
 //!
-//! What took effect was decided before (`routes`); from here on only the wire can go wrong. The
-//! journal learns the status just before the answer is handed over, so whoever has read an answer
-//! finds it there.
+//! `routes` has already decided what takes effect; from here on only the transport can fail. The journal gets
+//! the status just before the answer is sent, so a client that has read an answer finds it there.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,10 +30,10 @@ use crate::sandbox::words::asked::Asked;
 use crate::sandbox::words::headers::{add, bearer, header, set};
 use crate::sandbox::words::route::Route;
 
-/// Larger than any request the API has: 2000 ids of 20 digits are 46 kB.
+/// Larger than any request of the API: 2000 ids of 20 digits are 46 kB.
 const MOST_REQUEST_BYTES: usize = 1 << 20;
 
-/// Every request comes here.
+/// Handles every request.
 pub(in crate::sandbox) async fn serve(
     Held(shared): Held<Arc<Shared>>,
     ConnectInfo(cutter): ConnectInfo<Cutter>,
@@ -43,7 +42,7 @@ pub(in crate::sandbox) async fn serve(
     cutter.spare();
     let (head, body) = request.into_parts();
     let Ok(bytes) = axum::body::to_bytes(body, MOST_REQUEST_BYTES).await else {
-        // Too large, or cut off by its sender: either way it was never received whole.
+        // Too large, or cut off by its sender: in both cases it was not received completely.
         let (head, bytes) = dress(&shared, &refuse(413));
         return Response::from_parts(head, Body::from(bytes));
     };
@@ -63,12 +62,12 @@ pub(in crate::sandbox) async fn serve(
     };
     let fault = decision.fault.as_ref();
     let answer = decide::with_limits(&shared, alter(answer, fault), decision.admission, fault);
-    // A call whose answer is lost is over; only its answer is not heard.
+    // A call whose answer is lost has ended; only its answer is missing.
     let _under_way = (!matches!(fault, Some(FaultKind::LostAnswer(_)))).then_some(under_way);
     Wire { shared: &shared, cutter: &cutter, seq }.send(&answer, fault).await
 }
 
-/// A call that holds places until its answer is on its way, or its client has gone.
+/// A call that keeps its places until its answer is sent, or its client has gone.
 struct UnderWay<'a> {
     shared: &'a Shared,
     places: Option<Places>,
@@ -113,7 +112,7 @@ fn read(head: &RequestHead, bytes: &[u8], address: IpAddr) -> Asked {
     }
 }
 
-/// On a task of its own, so that it happens even when the client gives up first.
+/// On its own task, so that it happens even if the client gives up first.
 async fn carry_out_late(shared: &Arc<Shared>, seq: u64, asked: Arc<Asked>, wait: Duration) -> Answer {
     let shared = Arc::clone(shared);
     let due_ms = shared.clock.now_ms() + millis(wait);
@@ -124,11 +123,11 @@ async fn carry_out_late(shared: &Arc<Shared>, seq: u64, asked: Arc<Asked>, wait:
         state.slots.leave(places);
         answer
     });
-    // It only fails by a panic, which the server answers in its own way.
+    // It fails only by a panic, which the server answers in its own way.
     work.await.unwrap_or_else(|_| refuse(500))
 }
 
-/// The head and body of an answer that nothing happens to.
+/// The head and body of an answer without a fault.
 fn dress(shared: &Shared, answer: &Answer) -> (Parts, Bytes) {
     let trace_id = uuid::Uuid::new_v4().to_string();
     let mut body = answer.body.clone();
@@ -158,7 +157,7 @@ fn status(code: u16) -> StatusCode {
     StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// The way back to one client.
+/// The connection back to one client.
 struct Wire<'a> {
     shared: &'a Shared,
     cutter: &'a Cutter,
@@ -189,7 +188,7 @@ impl Wire<'_> {
         lock(&self.shared.state).journal.answered(self.seq, status.as_u16());
     }
 
-    /// `None` when so little of the answer is sent that it does not matter what it was.
+    /// `None` if so little of the answer is sent that its content does not matter.
     async fn lose(&self, head: &mut Parts, bytes: Bytes, loss: Loss) -> Option<Body> {
         match loss {
             Loss::Close => self.cutter.plan(Cut::Close),

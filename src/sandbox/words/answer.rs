@@ -1,18 +1,18 @@
-//! What is put on the wire, before it is: a status, a JSON body, headers.
+//! An answer before it is sent: a status, a JSON body, headers.
 //!
-//! The errors are the vendor's, with its words.
+//! The errors are the vendor's, with its texts.
 
 use serde_json::{Value, json};
 
 use super::standing::Refusal;
 
-/// An answer before it is put on the wire.
+/// An answer before it is sent.
 #[derive(Debug, Clone)]
 pub(in crate::sandbox) struct Answer {
     pub(in crate::sandbox) status: u16,
     pub(in crate::sandbox) body: Value,
     pub(in crate::sandbox) headers: Vec<(&'static str, String)>,
-    /// From something in between: it has none of the API's own headers.
+    /// From a gateway: it has none of the API's own headers.
     pub(in crate::sandbox) foreign: bool,
 }
 
@@ -21,19 +21,19 @@ impl Answer {
         Self { status, body, headers: Vec::new(), foreign: false }
     }
 
-    /// The same header may be added more than once.
+    /// Adds a header; the same name may be added more than once.
     pub(in crate::sandbox) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
         self
     }
 
-    /// Also true of an error that is answered with HTTP 200.
+    /// Also true for an error that is answered with HTTP 200.
     pub(in crate::sandbox) fn is_error(&self) -> bool {
         self.body.get("errorKey").is_some()
     }
 }
 
-/// The documented error shape; `traceId` is added on the way out, when it is known.
+/// The documented form of an error; `traceId` is added when it is sent.
 pub(in crate::sandbox) fn error(status: u16, code: i64, error_key: &str, message: &str) -> Answer {
     Answer::new(status, json!({ "code": code, "message": message, "errorKey": error_key }))
 }

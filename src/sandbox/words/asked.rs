@@ -1,4 +1,4 @@
-//! A request that was read, and how its parts are looked up.
+//! A request that was read, and functions to read its parts.
 
 use std::net::IpAddr;
 
@@ -7,20 +7,20 @@ use serde_json::{Map, Value};
 use super::answer::{Answer, invalid, too_many};
 use super::route::Route;
 
-/// A request that was read whole.
+/// A request that was read completely.
 pub(in crate::sandbox) struct Asked {
     pub(in crate::sandbox) route: Option<Route>,
     pub(in crate::sandbox) query: Vec<(String, String)>,
     pub(in crate::sandbox) key: Option<String>,
     pub(in crate::sandbox) call_source: Option<String>,
-    /// Where it came from.
+    /// The client's address.
     pub(in crate::sandbox) address: IpAddr,
-    /// `None` when there is no readable JSON.
+    /// `None` if there is no readable JSON.
     pub(in crate::sandbox) body: Option<Value>,
 }
 
 impl Asked {
-    /// Whether it is about this contact; `*13` is any whose id ends in 13.
+    /// Whether it names this contact; `*13` is any contact whose id ends in 13.
     pub(in crate::sandbox) fn names(&self, id: &str) -> bool {
         let is_meant = |named: &str| match id.strip_prefix('*') {
             Some(ending) => named.ends_with(ending),
@@ -55,7 +55,7 @@ pub(in crate::sandbox) fn query<'a>(asked: &'a Asked, name: &str) -> Option<&'a 
     Some(found.1.as_str())
 }
 
-/// A parameter of 1 to `most` characters; one that is not required may be absent.
+/// A parameter of 1 to `most` characters; an optional one may be missing.
 pub(in crate::sandbox) fn query_text<'a>(
     asked: &'a Asked,
     name: &str,
@@ -72,7 +72,7 @@ pub(in crate::sandbox) fn query_text<'a>(
 /// How many contacts one call may name.
 pub(in crate::sandbox) const MOST_CONTACTS: usize = 2_000;
 
-/// The contacts of a call that may name so many.
+/// The contacts of a call, up to [`MOST_CONTACTS`].
 pub(in crate::sandbox) fn personnel_ids(object: &Map<String, Value>) -> Result<Vec<String>, Answer> {
     let ids = listed_ids(object)?;
     if ids.len() > MOST_CONTACTS {
@@ -81,7 +81,7 @@ pub(in crate::sandbox) fn personnel_ids(object: &Map<String, Value>) -> Result<V
     Ok(ids)
 }
 
-/// The contacts of a call, however many.
+/// The contacts of a call, any number.
 pub(in crate::sandbox) fn listed_ids(object: &Map<String, Value>) -> Result<Vec<String>, Answer> {
     let wrong = || invalid("personnel_ids is a list of at least one text");
     let ids = object.get("personnel_ids").and_then(Value::as_array);

@@ -1,10 +1,10 @@
-//! What becomes of a contact: by the last two digits of its id, so that anyone can tell beforehand.
+//! The outcome of a contact: it follows from the last two digits of its id, so anyone can predict it.
 //!
-//! `rules.rs` says the same in words, for `--help`. The world decides when.
+//! `rules.rs` says the same in words, for `--help`. `world` decides when it happens.
 
 use std::fmt;
 
-/// Which of a contact's two values.
+/// One of a contact's two values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Channel {
     Email,
@@ -75,7 +75,7 @@ impl Fate {
         }
     }
 
-    /// What a refund would be for.
+    /// Whether a refund would apply.
     pub(in crate::sandbox) fn brings_nothing(self) -> bool {
         matches!(self, Self::NotNamed | Self::Failed | Self::NeverEnds)
     }
@@ -85,7 +85,7 @@ impl Fate {
 pub(in crate::sandbox) const COMPANY: &str = "Example Works";
 const TITLE: &str = "Head of Examples";
 
-/// What is known about a person for free, by the id alone.
+/// The free facts about a person, which follow from the id.
 #[derive(Debug, Clone)]
 pub(in crate::sandbox) struct Person {
     pub(in crate::sandbox) id: String,
@@ -107,7 +107,7 @@ impl Person {
         }
     }
 
-    /// Whether the words stand in the name or the title, whatever their case.
+    /// Whether the name or the title contains the words, in upper or lower case.
     pub(in crate::sandbox) fn matches(&self, words: &str) -> bool {
         let words = words.to_lowercase();
         [self.full_name.as_str(), self.title].iter().any(|text| text.to_lowercase().contains(&words))

@@ -1,8 +1,8 @@
-//! What is so of an event: by the end of its public id, so that anyone can tell beforehand.
+//! The properties of an event: they follow from the end of its public id, so anyone can predict them.
 
 use super::contact::Person;
 
-/// Before the public id, it makes the other id of the same event.
+/// In front of the public id, it makes the other id of the same event.
 const INTERNAL: &str = "88";
 
 /// An event, by its public id (`eventId`).
@@ -26,7 +26,7 @@ impl Source {
 }
 
 impl Event {
-    /// The event that either of its ids names.
+    /// The event with this id; either of its two ids may be used.
     pub(in crate::sandbox) fn named(id: &str) -> Self {
         let public = id.strip_prefix(INTERNAL).filter(|rest| !rest.is_empty());
         Self(public.unwrap_or(id).to_owned())
@@ -37,7 +37,7 @@ impl Event {
         &self.0
     }
 
-    /// The vendor's own id of it: another number.
+    /// The vendor's own id of the event: another number.
     pub(in crate::sandbox) fn id(&self) -> String {
         format!("{INTERNAL}{}", self.0)
     }
@@ -60,7 +60,7 @@ impl Event {
         self.has_people() && last.is_some_and(|digit| digit % 2 == 1)
     }
 
-    /// Its exhibitors' staff: as many of each kind as the rules have, and ordinary ones.
+    /// Its exhibitors' staff: some of each kind in the rules, and ordinary ones.
     pub(in crate::sandbox) fn people(&self) -> Vec<Person> {
         let ids: Vec<String> = match self.0.as_str() {
             _ if !self.has_people() => Vec::new(),
@@ -76,7 +76,7 @@ impl Event {
         ids.iter().map(|id| Person::of(id)).collect()
     }
 
-    /// Its visitors, seen by those who have unlocked them.
+    /// Its visitors; only owners who have unlocked them see them.
     pub(in crate::sandbox) fn visitors(&self) -> Vec<Person> {
         let stem = stem(&self.0, 18);
         let ids = (10..=19).map(|ending| format!("{stem}{ending}"));
@@ -84,13 +84,13 @@ impl Event {
     }
 }
 
-/// The last digits of an event's id, as many as leave room in a contact's.
+/// The last digits of an event's id, as many as fit into a contact's id.
 fn stem(event_id: &str, most: usize) -> String {
     let digits: String = event_id.chars().filter(char::is_ascii_digit).collect();
     digits[digits.len().saturating_sub(most)..].to_owned()
 }
 
-/// How a task ends, by the event it was submitted with.
+/// How a task ends; it follows from the event it was submitted with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sandbox) enum TaskEnd {
     Completes,

@@ -1,4 +1,4 @@
-//! The vocabulary: types and words that every other room of the sandbox uses. It uses none of them.
+//! The vocabulary: types and words that every other module of the sandbox uses. It uses none of them.
 
 pub(in crate::sandbox) mod answer;
 pub(in crate::sandbox) mod asked;

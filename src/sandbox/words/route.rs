@@ -1,4 +1,4 @@
-//! The calls that there are: which one a path means, and by which name a fault is aimed at it.
+//! The endpoints: which one a path means, and the name under which a fault is set for it.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use axum::http::Method;
 
 use super::contact::Channel;
 
-/// The calls that a fault can be aimed at.
+/// The endpoints that a fault can be set for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     Unlock,
@@ -63,7 +63,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// One call with what its path says.
+/// One call, with the ids from its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::sandbox) enum Route {
     Unlock(Channel),
@@ -129,7 +129,7 @@ impl Route {
         }
     }
 
-    /// Whether it is refused while another paid call of its owner is under way.
+    /// Whether it is refused while another paid call of its owner is running.
     pub(in crate::sandbox) fn is_unlock(&self) -> bool {
         matches!(
             self,

@@ -1,6 +1,6 @@
-//! The rules by which the sandbox behaves, in words.
+//! The rules of the sandbox, in words.
 
-/// What `--help` says about ids.
+/// The text of `--help` about ids.
 pub const RULES: &str = "\
 What becomes of a contact follows from the last two digits of its id:
   90  the task ends without naming it

@@ -1,6 +1,6 @@
-//! What the world says: how a contact stands, why a call is refused, what a submission holds.
+//! The answers of `world`: the state of a contact, why a call is refused, the parts of a submission.
 
-/// What a contact's email or phone is at some moment; the later variant wins over the earlier.
+/// The state of a contact's email or phone; a later variant counts more than an earlier one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::sandbox) enum Standing {
     Locked,
@@ -13,22 +13,22 @@ pub(in crate::sandbox) enum Standing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sandbox) enum Refusal {
     EventNotFound,
-    /// The base unlock of an event without people.
+    /// The basic unlock of an event without people.
     NothingToUnlock,
     /// Visitors before the event itself.
     EventNotUnlocked,
     NoVisitorData,
     NoSubscription,
     InsufficientCredits,
-    /// Another paid call of this owner is under way.
+    /// Another paid call of this owner is running.
     CreditsInUse,
-    /// As many calls of this kind are under way as this owner may have.
+    /// This owner already runs as many calls of this kind as are allowed.
     TooManyAtOnce,
     /// Another batch of drafts for this event is being prepared.
     BeingPrepared,
 }
 
-/// The contacts of a submission by what is to become of them.
+/// The contacts of a submission, sorted by what will happen to them.
 #[derive(Debug, Default)]
 pub(in crate::sandbox) struct Sorted {
     pub(in crate::sandbox) chargeable: Vec<String>,
@@ -39,7 +39,7 @@ pub(in crate::sandbox) struct Sorted {
     pub(in crate::sandbox) unlocking: Vec<String>,
 }
 
-/// Which layers of an event a call has opened, and what they cost.
+/// The layers of an event that a call has opened, and their cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::sandbox) struct Opened {
     pub(in crate::sandbox) base: bool,
