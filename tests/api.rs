@@ -1,7 +1,7 @@
 //! The API client against a peer that misbehaves: real TCP, scripted answers.
 //!
-//! The peer is a bare socket, since an HTTP server would not send what is needed here: broken
-//! bodies, endless bodies, silence. It shows every request it got, byte for byte.
+//! The peer is a bare socket, since an HTTP server could not send what is needed here: broken bodies, endless
+//! bodies, silence. It shows every request that it received, byte for byte.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};

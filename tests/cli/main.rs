@@ -1,7 +1,7 @@
-//! The command line, as the built program: what it prints, what it changes, how it exits.
+//! The command line of the built program: its output, its changes, its exit codes.
 //!
-//! A real database in a directory of its own, the sandbox in this process, and `run --until-idle`
-//! where a worker is needed. The environment is empty, so nobody's configuration takes part.
+//! Each test has a real database in its own directory, the sandbox in this process, and `run --until-idle` if
+//! a worker is needed. The environment is empty, so no configuration of the machine takes part.
 
 mod personnel;
 mod terminal;

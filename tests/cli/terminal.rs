@@ -1,4 +1,4 @@
-//! What people look at: `watch`, in a real pseudo terminal and out of one, and what pipes get.
+//! Output for people: `watch`, inside a real pseudo terminal and without one, and output into pipes.
 
 use std::fs::File;
 use std::io::{Read, Write};

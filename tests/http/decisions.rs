@@ -1,4 +1,4 @@
-//! Buttons: what a person may decide, and everything that is refused.
+//! Buttons: a person's decisions, and everything that is refused.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What no request may do, whatever the route.
+//! Rules for every request to every route.
 
 use reqwest::Method;
 

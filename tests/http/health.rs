@@ -1,4 +1,4 @@
-//! `/healthz`, `/readyz`, and the server's own life.
+//! `/healthz`, `/readyz`, and the start and stop of the server.
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
-//! The HTTP server, spoken to over real sockets: a real database, a sandbox, and a clock that moves
-//! when told.
+//! The HTTP server over real sockets: a real database, a sandbox, and a clock that moves only on command.
 
 mod decisions;
 mod guard;

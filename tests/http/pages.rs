@@ -1,4 +1,4 @@
-//! What the pages show, to whom, and how it is written.
+//! The pages: their content, who sees it, and how values are escaped.
 
 use reqwest::Method;
 use unlockd::sandbox::Billing;

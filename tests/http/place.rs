@@ -1,4 +1,4 @@
-//! A town with its page served, and a person with a browser.
+//! A town (see `tests/it/support`) with its page served, and a person with a browser.
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! Signing in: who may, who may not, and for how long.
+//! Signing in: who may sign in, who may not, and for how long.
 
 use std::time::Duration;
 

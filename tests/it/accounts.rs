@@ -1,4 +1,4 @@
-//! Accounts that come and go in the configuration.
+//! Accounts that are added to and removed from the configuration.
 
 use unlockd::worker::run::driver::End;
 

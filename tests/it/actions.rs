@@ -1,5 +1,5 @@
-//! Every paid action through the same trials: approval, success, had already, 402, 404, a lost
-//! answer, a crash at any call; the credits exact each time.
+//! Every paid action in the same situations: approval, success, already unlocked, 402, 404, a lost answer, a
+//! crash at any call. The credits must be exact each time.
 
 use unlockd::domain::Action;
 use unlockd::sandbox::Billing;

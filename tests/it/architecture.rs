@@ -1,4 +1,4 @@
-//! The top level is a short list, imports go one way, and SQL lives in one place.
+//! The top level is a short list, imports go one way, and SQL is in one place.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! How contacts travel together.
+//! Which contacts go into one batch.
 
 use unlockd::sandbox::Billing;
 

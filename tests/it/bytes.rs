@@ -1,4 +1,4 @@
-//! What is erased is gone from the files, byte for byte.
+//! Erased values are gone from the files, byte for byte.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
-//! `kill -9` at any moment: the same end, and nothing is paid for twice.
+//! `kill -9` at any moment: the result is the same, and nothing is paid for twice.
 //!
-//! The sandbox charges every repeated POST again here, so a second one cannot hide.
+//! Here the sandbox charges every repeated POST again, so a second one would show.
 
 use unlockd::domain::AccountId;
 use unlockd::sandbox::Billing;

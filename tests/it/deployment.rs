@@ -1,4 +1,4 @@
-//! Unit, image and compose file name only what there is. No container engine and no systemd run here.
+//! Unit, image and compose file name only things that exist. No container engine and no systemd run here.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! A submission whose answer was lost is settled by reading, and never sent again unread.
+//! A submission whose answer was lost is settled by checking, and never resent without checking first.
 
 use unlockd::sandbox::{Billing, Channel};
 use unlockd::worker::run::driver::End;

@@ -1,7 +1,7 @@
-//! A database of the first edition, opened by this one: what its items were, they are still.
+//! A database of the first edition, opened by this one: its items keep their states.
 //!
-//! `tests/fixtures/first-edition.sql` is the dump of a database that the first edition wrote (migrations up to
-//! 0109): items that ended in every way, and open ones in each of the sub-states that it had.
+//! `tests/fixtures/first-edition.sql` is a dump of a database that the first edition wrote (migrations up to
+//! 0109): items with every outcome, and open ones in each of its sub-states.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;

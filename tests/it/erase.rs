@@ -1,4 +1,4 @@
-//! Emails and phones go when their time has come, or when a person says so; outcomes stay.
+//! Emails and phones are erased after their time, or on a person's command; outcomes stay.
 
 use std::cell::Cell;
 

@@ -1,4 +1,4 @@
-//! Rows that make no sense: each gets a reason, and the rows behind it go on.
+//! Invalid rows: each gets a reason, and the rows behind it continue.
 
 use crate::support::{Setup, Town};
 

@@ -1,4 +1,4 @@
-//! The README's inventory of personal data, beside the schema.
+//! The README's list of personal data, compared with the schema.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The whole way, and the pace of it.
+//! The whole journey of a request, and its timing.
 
 use std::collections::BTreeMap;
 

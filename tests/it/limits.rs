@@ -1,4 +1,4 @@
-//! Credits and calls: what is not spent, and what is not sent.
+//! Limits of credits and calls: what must not be spent, and what must not be sent.
 
 use unlockd::domain::{Credits, RequestId};
 use unlockd::sandbox::Channel;

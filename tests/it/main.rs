@@ -1,7 +1,7 @@
-//! Integration tests: a real database file, real HTTP to the sandbox, a clock that moves when told.
+//! Integration tests: a real database file, real HTTP to the sandbox, a clock that moves only on command.
 //!
-//! One binary, so that it is linked once. [`support::Town`] is where everything happens; the
-//! invariants of `tests/shared/invariants.rs` hold after every test.
+//! One binary, so that it is linked once. Every test uses a [`support::Town`]; the invariants of
+//! `tests/shared/invariants.rs` must be true after every test.
 
 mod accounts;
 mod actions;

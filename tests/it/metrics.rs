@@ -1,4 +1,4 @@
-//! What `/metrics` shows: what happened, in Prometheus' conventions, and cheaply.
+//! `/metrics`: its figures, Prometheus' conventions, and its cost.
 
 use std::collections::{BTreeMap, BTreeSet};
 

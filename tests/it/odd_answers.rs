@@ -1,7 +1,7 @@
-//! Answers that are odd but usable: what a vendor, a gateway or a CDN makes of them.
+//! Answers that are odd but usable, as a vendor, a gateway or a CDN may send them.
 //!
-//! The sandbox answers as documented, and a relay in front of it changes the answers. What was paid for
-//! reaches its contact all the same, is paid for once, and holds up nobody else.
+//! The sandbox answers as documented, and a relay in front of it changes the answers. Every value that was
+//! paid for must reach its contact, be paid for once, and delay no other.
 
 use serde_json::{Value, json};
 use unlockd::worker::people::pause;

@@ -1,4 +1,4 @@
-//! What becomes of a contact, whichever way it takes.
+//! The outcome of a contact, on every way that it can take.
 
 use unlockd::sandbox::Channel;
 

@@ -1,4 +1,4 @@
-//! What other programs write over rows that the worker has taken.
+//! Changes of other programs to rows that the worker has taken.
 
 use unlockd::domain::{Credits, RequestId};
 use unlockd::sandbox::Channel;

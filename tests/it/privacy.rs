@@ -1,4 +1,4 @@
-//! Keys, emails and phones stay where they belong.
+//! Keys, emails and phones appear only where they should.
 
 use unlockd::http::metrics::render;
 use unlockd::worker::notify;

@@ -1,4 +1,4 @@
-//! Expected against spent.
+//! Credits expected compared with credits spent.
 
 use unlockd::sandbox::Channel;
 use unlockd::store::credits::settlements;

@@ -1,4 +1,4 @@
-//! The database: what it refuses, how it is guarded, and who may write.
+//! The database: what it refuses, how writes are guarded, and who may write.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What the submit pass forms and sends, and when: full batches, and nothing that cannot be bought yet.
+//! The submit pass: full batches at the right time, and none that cannot be bought yet.
 
 use unlockd::worker::run::driver::End;
 

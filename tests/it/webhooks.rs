@@ -1,4 +1,4 @@
-//! Others are told: at least once, signed, with ids only, and never at the cost of the paid work.
+//! Webhooks: delivered at least once, signed, with ids only, and never delaying paid work.
 
 use serde_json::{Value, json};
 use unlockd::worker::notify;

@@ -1,4 +1,4 @@
-//! Single-contact requests under a rate limit: unlockd and the naive loop, on the same sandbox
+//! Requests with one contact each under a rate limit: unlockd and a simple loop, with the same sandbox
 //! settings in the same run.
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! An export of many contacts, and a purge of them all: time, and the most memory each takes.
+//! An export of many contacts, and a purge of all of them: the time, and the most memory.
 
 use std::time::{Duration, Instant};
 

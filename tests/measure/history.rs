@@ -1,4 +1,4 @@
-//! What a job costs with much history and with little: CPU of the worker for each job, from the
+//! The cost of a job with a long history and with a short one: CPU time of the worker for each job, from the
 //! inbox row to the settlement.
 
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Rows of the inbox taken in a second, with fsync on: one transaction of single-contact rows, one
-//! of them broken.
+//! Inbox rows taken in a second, with fsync on: one transaction of rows with one contact each, one of them
+//! invalid.
 
 use std::time::{Duration, Instant};
 

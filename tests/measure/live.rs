@@ -1,4 +1,4 @@
-//! A worker with live jobs: how late its polls are, and what waiting costs.
+//! A worker with running jobs: how late its polls are, and the cost of waiting.
 
 use std::time::Duration;
 

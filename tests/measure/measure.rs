@@ -1,8 +1,8 @@
 //! Measures the worker as a process and prints the figures of the README.
 //!
-//! `cargo bench --bench measure -- NAME`, see [`USAGE`]. Every measurement is bounded in time and ends
-//! by itself; none asserts a figure, which is a test's business only when it cannot depend on the
-//! machine. `soak` alone fails: when an invariant does not hold.
+//! `cargo bench --bench measure -- NAME`, see [`USAGE`]. Every measurement has a time limit and ends by
+//! itself. None checks a figure, since figures depend on the machine. Only `soak` can fail: when an invariant
+//! is violated.
 
 mod drain;
 mod export;

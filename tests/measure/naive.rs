@@ -1,5 +1,5 @@
-//! What a user would write instead: for each contact a loop that submits, sleeps 3, 5, 10 s between
-//! polls, and obeys Retry-After.
+//! The simple alternative that a user might write: for each contact a loop that submits, sleeps 3, 5, 10 s
+//! between polls, and follows Retry-After.
 
 use std::time::{Duration, Instant};
 

@@ -1,14 +1,14 @@
-//! A power cut at any moment: the files that a disk may hold then, rebuilt from a trace of every write and
-//! sync of one run, and what the worker makes of them.
+//! A power cut at any moment: the files that a disk may then hold, rebuilt from a trace of every write and
+//! sync of one run, and how the worker continues from them.
 //!
-//! What was synced is there; of what was written since, any part may be. After each operation of the trace
-//! the images are: none of it, all of it, the first pieces of it, and random subsets. In each of them the
-//! database must be sound, and every POST that had gone out must have its attempt; from some a worker goes
-//! on, and nothing may be paid for twice. Creation and names of files count as durable, and one write is
-//! not torn.
+//! Synced data is on the disk; any part of the later writes may be, too. After each operation of the trace
+//! the images are: none of the later writes, all of them, the first pieces of them, and random subsets. In
+//! each of them the database must be valid, and every POST that was sent must have its attempt. From some
+//! images a worker continues, and nothing may be paid for twice. Creation and names of files count as
+//! durable, and one write is not torn.
 //!
-//! `UNLOCKD_WITHOUT=synchronous cargo bench --profile dev --bench measure -- power-cut` takes the sync
-//! away, and must fail.
+//! `UNLOCKD_WITHOUT=synchronous cargo bench --profile dev --bench measure -- power-cut` disables the sync,
+//! and must fail.
 
 mod trace;
 

@@ -1,7 +1,7 @@
-//! More work than the rate limit allows: is every call used, and no window overrun?
+//! More work than the rate limit allows: is every call used, and is no window exceeded?
 //!
-//! Batches of one contact each (an event of its own for every request), so that there are always
-//! sixty tasks to poll and more to send. The sandbox's journal tells what arrived when.
+//! Each batch has one contact (every request has its own event), so that there are always sixty tasks to poll
+//! and more to send. The sandbox's journal shows when each call arrived.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! From the start of the process to its first call, with much history and many live jobs.
+//! The time from the start of the process to its first call, with a long history and many running jobs.
 
 use std::time::Duration;
 

@@ -1,10 +1,10 @@
-//! The release binary as it is, with its system calls made to fail: `kill -9`, EIO and ENOSPC at the N-th
-//! write, sync, send and receive, for N = 1, 2, 3 … until a run gets through untouched.
+//! The unchanged release binary with failing system calls: `kill -9`, EIO and ENOSPC at the N-th write, sync,
+//! send and receive, for N = 1, 2, 3 … until a run is not interrupted.
 //!
-//! Needs strace (Debian's package) and the right to trace. Its counter is one for each thread, so the runtime is
-//! held to one worker thread: all writes of the database are one thread's, all of the network another's. After each fault a
-//! worker without one finishes the job; every contact must be paid for once, and the books must agree. The
-//! sandbox charges every repeated POST again.
+//! Needs strace (Debian's package) and the right to trace. strace counts for each thread, so the runtime gets
+//! only one worker thread: one thread makes all writes of the database, another all network calls. After each
+//! fault a worker without faults finishes the job; every contact must be paid for once, and the books must
+//! balance. The sandbox charges every repeated POST again.
 
 use std::ops::RangeInclusive;
 use std::process::{Command, ExitStatus};

@@ -1,7 +1,7 @@
 //! A disk that is full, fills up at the wrong moment, or turns read-only.
 //!
-//! Each test mounts a small file system of its own, which takes root. Without it the tests say so
-//! and pass; `sudo -E cargo test --test process disk` runs them.
+//! Each test mounts its own small file system, which needs root. Without root the tests say so and pass;
+//! `sudo -E cargo test --test process disk` runs them.
 
 use std::io::Write;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The error matrix, met by the running worker.
+//! The error matrix, with the running worker.
 
 use std::time::Duration;
 

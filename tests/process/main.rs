@@ -1,8 +1,8 @@
-//! The worker as a process against the sandbox: killed, stopped, doubled, starved.
+//! The worker as a process against the sandbox: killed, stopped, started twice, short of resources.
 //!
-//! The sandbox charges every repeated submission again and skips nobody, so a contact that is sent
-//! twice shows as charged twice. `UNLOCKD_TEST_REPEATS` (default 1) repeats the kill sweep; the
-//! figure in the README is from 20.
+//! The sandbox charges every repeated submission again and skips nobody, so a contact that is sent twice is
+//! charged twice. `UNLOCKD_TEST_REPEATS` (default 1) repeats the kill sweep; the figure in the README is from
+//! 20.
 
 mod disk;
 mod errors;

@@ -1,4 +1,4 @@
-//! A copy of the database, put back after more was bought: nothing is bought again.
+//! A copy of the database, restored after more was bought: nothing is bought again.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Stopping on request, and being stopped without noticing.
+//! Stopping on request, and being suspended without notice.
 
 use std::process::Child;
 use std::time::{Duration, Instant};

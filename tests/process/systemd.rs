@@ -1,4 +1,4 @@
-//! What systemd is told, by a socket that plays systemd.
+//! The messages to systemd, received by a socket that acts as systemd.
 
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Two workers on one database, a database that somebody else locks, answers that are lost.
+//! Two workers on one database, a database locked by another program, lost answers.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What becomes of a contact.
+//! The outcomes of contacts.
 
 use serde_json::{Value, json};
 use unlockd::sandbox::Options;

@@ -1,7 +1,7 @@
-//! The sandbox, tried over real HTTP.
+//! The sandbox over real HTTP.
 //!
-//! What is expected is written out by hand from the vendor's pages and from the rules the sandbox
-//! prints, so that a mistake in it does not go unseen. Time is moved by hand: nothing here waits.
+//! The expected values are written by hand from the vendor's pages and from the rules that the sandbox
+//! prints, so that a mistake in it is noticed. Time is moved by hand: nothing here waits.
 
 mod billing;
 mod contacts;

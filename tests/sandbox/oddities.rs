@@ -1,4 +1,4 @@
-//! Answers that are odd but usable, one switch for each.
+//! Answers that are odd but usable, each with its own switch.
 
 use serde_json::{Value, json};
 

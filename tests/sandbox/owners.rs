@@ -1,4 +1,4 @@
-//! Owners of keys: what they share, and what only one of their calls can do at a time.
+//! Owners of keys: what they share, and which of their calls run one at a time.
 
 use serde_json::{Value, json};
 use unlockd::sandbox::Options;

@@ -1,4 +1,4 @@
-//! The vendor's newest pages, one behaviour after the other.
+//! The vendor's newest pages, one behaviour after another.
 
 use std::time::Duration;
 

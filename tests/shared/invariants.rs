@@ -1,6 +1,6 @@
-//! The invariants that hold after every run, whatever happened in it: one function for each.
+//! The invariants that must be true after every run, whatever happened in it: one function for each.
 //!
-//! Checked on what cannot lie: the rows on disk, and the sandbox's journal and accounts. The
+//! They are checked on reliable evidence: the rows on disk, and the sandbox's journal and accounts. The
 //! integration tests, the process tests and the simulation share this file.
 
 use std::collections::{BTreeSet, HashMap, HashSet};

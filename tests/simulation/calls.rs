@@ -1,8 +1,8 @@
-//! The wire between worker and vendor: every call is held here until the simulation moves it on.
+//! The connection between worker and vendor: every call waits here until the simulation moves it on.
 //!
-//! A call waits (nothing is sent), is under way (its body went out), and has an answer; between any
-//! two of these time may pass, other passes may run, or the worker may die. A request under way
-//! outlives the worker that sent it, as bytes in a network do.
+//! A call waits (nothing is sent), is under way (its body was sent), and has an answer. Between any two of
+//! these time may pass, other passes may run, or the worker may die. A request under way outlives the worker
+//! that sent it, as bytes in a network do.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What happens next: chance while there is chaos, order when there is calm.
+//! Chooses the next event: at random during chaos, in order during calm.
 
 use unlockd::domain::Millis;
 use unlockd::sandbox::Fault;

@@ -1,5 +1,5 @@
-//! Kills the worker at a chosen commit or call: a copy of its files at that very moment is what the
-//! next worker finds.
+//! Kills the worker at a chosen commit or call: the next worker gets a copy of its files from that very
+//! moment.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};

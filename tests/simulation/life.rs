@@ -1,5 +1,5 @@
-//! One worker: its passes as the driver runs them, but one at a time and each only as far as it gets
-//! without an answer from outside.
+//! One worker: its passes as the driver runs them, but one at a time, and each only until it waits for an
+//! answer from outside.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
-//! Deterministic simulation: a seed is a whole history of worker, vendor, people and crashes.
+//! Deterministic simulation: a seed determines a whole history of worker, vendor, people and crashes.
 //!
-//! The passes and the store are the real ones; the vendor is the sandbox, reached without sockets;
-//! time moves when the simulation says so, and one thing happens at a time. `cargo test --test
-//! simulation` runs some seeds; `UNLOCKD_SEEDS=1000000 cargo test --release --test simulation --
-//! --nocapture` runs many and tells how far it is; `UNLOCKD_SEED=41` replays one with its trace.
+//! The passes and the store are the real ones; the vendor is the sandbox, reached without sockets; time moves
+//! only by the simulation, and one thing happens at a time. `cargo test --test simulation` runs some seeds;
+//! `UNLOCKD_SEEDS=1000000 cargo test --release --test simulation -- --nocapture` runs many and shows its
+//! progress; `UNLOCKD_SEED=41` repeats one with its trace.
 
 mod calls;
 mod chaos;

@@ -1,5 +1,5 @@
-//! Everybody but the worker: a user's program, a person who decides, colleagues who share the pool,
-//! and the vendor's whims.
+//! Everybody except the worker: a user's program, a person who decides, colleagues who share the pool, and
+//! random events at the vendor.
 
 use serde_json::json;
 use unlockd::domain::job::{Doubt, State};

@@ -1,8 +1,8 @@
-//! One seed: a vendor, a database, a worker that dies now and then, and everybody around them.
+//! One seed: a vendor, a database, a worker that crashes at times, and everybody around them.
 //!
-//! Everything that chance decides comes from one generator, and one thing happens at a time, so a
-//! seed is a whole history. First chaos, then calm: the faults end, a person decides what waits for
-//! one, and everything has to come to its end.
+//! All random choices come from one generator, and one thing happens at a time, so a seed determines a whole
+//! history. First chaos, then calm: the faults end, a person makes the open decisions, and everything must
+//! finish.
 
 use std::path::PathBuf;
 use std::sync::Arc;

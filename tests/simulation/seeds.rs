@@ -1,4 +1,4 @@
-//! Runs seeds on every core, tells how far it is, and what went wrong.
+//! Runs seeds on every core, and shows the progress and the failures.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;

@@ -1,4 +1,4 @@
-//! What a seed begins with: a vendor of some kind, a configuration, and a database.
+//! The start of a seed: a vendor of some kind, a configuration, and a database.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};

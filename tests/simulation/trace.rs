@@ -1,4 +1,4 @@
-//! What happened in a run: the last lines for whoever reads a failure, and a digest of all of them.
+//! The events of a run: the last lines for the person who reads a failure, and a digest of all of them.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -1,4 +1,4 @@
-//! What must hold at the end of a run, and what is shown when it does not.
+//! The checks at the end of a run, and the output when one fails.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -1,8 +1,8 @@
-//! Both sides of the wire against the vendor's own description of the API.
+//! Client and sandbox compared with the vendor's own description of the API.
 //!
-//! `tests/fixtures/lensmor-openapi.json` is the vendor's file, unchanged; `jsonschema` reads it. Our
-//! requests must be what it describes, and nothing besides; the sandbox's answers must be what it
-//! promises, errors included. What is judged is what went over the wire, written down by a relay.
+//! `tests/fixtures/lensmor-openapi.json` is the vendor's file, unchanged; `jsonschema` reads it. Our requests
+//! must match it, without anything additional; the sandbox's answers must match it, errors included. A relay
+//! records the real traffic, and that is checked.
 
 mod openapi;
 

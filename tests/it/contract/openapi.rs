@@ -1,5 +1,5 @@
-//! An OpenAPI 3.1 file, as far as one exchange can be judged by it. The schemas are `jsonschema`'s
-//! business; this file only finds the ones that apply.
+//! The parts of an OpenAPI 3.1 file that are needed to check one exchange. `jsonschema` checks the schemas;
+//! this file only finds the ones that apply.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! Every statement of the store: it fits the schema, it is said in words that a second engine knows as well, and
-//! it stays as fast as it is when the tables have grown.
+//! Every statement of the store: it fits the schema, uses only words that a second engine knows, too, and
+//! stays fast when the tables have grown.
 
 use sqlx::{AssertSqlSafe, Connection, Row as _, SqliteConnection};
 use unlockd::store::Store;

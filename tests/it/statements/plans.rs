@@ -1,8 +1,8 @@
-//! How SQLite goes about each statement when every table that grows has a million rows: it reads none of them
-//! from end to end.
+//! SQLite's plan for each statement when every growing table has a million rows: no statement reads such a
+//! table from end to end.
 //!
-//! The rows are made up: the planner believes what `sqlite_stat1` says. A worker never runs `analyze`, so each
-//! plan is looked at without such figures, too.
+//! The rows do not exist: the planner believes the figures in `sqlite_stat1`. A worker never runs `analyze`,
+//! so each plan is also checked without such figures.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Ways to die, and older copies of the database.
+//! Ways to crash, and older copies of the database.
 
 use tempfile::TempDir;
 use unlockd::worker::doubt::verify;

@@ -1,4 +1,4 @@
-//! What became of it: rows, the sandbox's journal, and a dump for when a test fails.
+//! Reading the results: rows, the sandbox's journal, and a dump for when a test fails.
 
 use std::collections::BTreeMap;
 

@@ -1,13 +1,12 @@
-//! Town: one database, one sandbox, one worker, and a clock that moves only when told.
+//! Town: one database, one sandbox, one worker, and a clock that moves only on command.
 //!
-//! A test writes the inbox as a user's program would (plain SQL, a connection of its own), lets
-//! time pass with [`Town::tick`] or [`Town::finish`], and looks at what became of it. Passes run
-//! through `driver::step`; time jumps to whatever a pass said it waits for, so a pass that names no
-//! time for something it has to do leaves its test stuck. [`Town::restart`] is `kill -9`: nothing
-//! is closed in good order.
+//! A test writes the inbox as a user's program would (plain SQL, on its own connection), lets time pass with
+//! [`Town::tick`] or [`Town::finish`], and checks the result. Passes run through `driver::step`. Time jumps
+//! to the moment that a pass names, so a pass that forgets to name one makes its test hang. [`Town::restart`]
+//! acts like `kill -9`: nothing is closed properly.
 //!
-//! Every test ends with [`Town::check`], the shared checker of invariants; a town that is dropped
-//! unchecked fails its test.
+//! Every test ends with [`Town::check`], the shared check of the invariants; a town that is dropped without
+//! it fails its test.
 
 pub(crate) mod capture;
 mod check;

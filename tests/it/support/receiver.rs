@@ -1,4 +1,4 @@
-//! Somebody who is told: a webhook receiver that verifies with code that is not ours.
+//! A webhook receiver that verifies signatures with code that is not ours.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,5 @@
-//! A relay before the sandbox that writes down what passes: the wire, as neither side sees it. It may also
-//! change answers, as a gateway or another version of the API would.
+//! A relay before the sandbox that records the traffic, independent of both sides. It may also change
+//! answers, as a gateway or another version of the API would.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! What users and their programs do: plain SQL in the inbox, decisions, and meddling.
+//! Actions of users and their programs: plain SQL in the inbox, decisions, and changes to rows of the worker.
 
 use sqlx::AssertSqlSafe;
 use unlockd::domain::{Credits, JobId, RequestId};

@@ -1,4 +1,4 @@
-//! What strace wrote down of one process, as operations on its database files.
+//! The trace of one process, written by strace, as operations on its database files.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! The invariants, checked while everything runs, and those that hold once all has come to its end.
+//! The invariants that are checked while everything runs, and those for the end.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;

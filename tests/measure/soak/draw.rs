@@ -1,4 +1,4 @@
-//! What was measured, as `soak.csv` and as a drawing without any library: `soak.svg`.
+//! The measured figures as `soak.csv`, and as a drawing made without a library: `soak.svg`.
 
 use std::fmt::Write;
 use std::path::Path;

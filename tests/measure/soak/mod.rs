@@ -1,10 +1,10 @@
-//! A worker under random faults and kills for as long as it takes, and what becomes of it.
+//! A worker under random faults and kills for a long time, and the result.
 //!
-//! The sandbox is hostile: it charges every repeated POST again, so a contact that is paid for twice
-//! shows. The load is bounded, the randomness seeded. Each cycle ends with a calm third without
-//! kills (the faults go on), since a process that never lives ten seconds cannot show a leak. Every
-//! minute the invariants are checked while everything runs; after the last one the faults end, and all
-//! that was asked for must come to its end. The first violation ends the soak and keeps the database.
+//! The sandbox is hostile: it charges every repeated POST again, so a contact that is paid for twice shows.
+//! The load is bounded, the random numbers have a seed. Each cycle ends with a calm third without kills (the
+//! faults continue), since a process that never lives ten seconds cannot show a leak. Every minute the
+//! invariants are checked while everything runs. After the last cycle the faults end, and every request must
+//! finish. The first violation ends the soak and keeps the database.
 
 mod check;
 mod draw;

@@ -1,7 +1,7 @@
-//! Polls against their schedule: how late they come, and that none comes early or after the end.
+//! Polls compared with their schedule: how late they come, and that none comes early or after the end.
 //!
-//! The schedule is read from the database ten times a second. A task's due time only moves forward
-//! and its end is final, so whatever the last look before a poll showed still bounds that poll.
+//! The schedule is read from the database ten times a second. A task's due time only moves forward and its
+//! end is final, so the last reading before a poll is a safe bound for that poll.
 
 use std::collections::HashMap;
 

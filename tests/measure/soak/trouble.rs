@@ -1,4 +1,4 @@
-//! Random trouble, and the person who decides what the worker leaves to one.
+//! Random faults, and the person who makes the decisions that the worker asks for.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
