@@ -1,4 +1,4 @@
-//! What arguments of several commands mean.
+//! How arguments of several commands are parsed.
 
 use crate::domain::PersonnelId;
 

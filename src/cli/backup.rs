@@ -45,8 +45,8 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let store = existing(&config).await?;
     let mut copies = vec![(store.path(), args.file.clone())];
     if store.inbox_path() != store.path() {
-        // The inbox last: rows that only it has are taken again after a restore, requests that only the
-        // database has could not be.
+        // The inbox is copied last: after a restore, rows that only the inbox has are taken again, but
+        // requests that only the database has could not be.
         copies.push((store.inbox_path(), inbox_of(&args.file)));
     }
     let mut copied = Vec::new();

@@ -10,7 +10,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::show;
 use crate::store::report::jobs::OpenJob;
 
-/// How far something is, in contacts.
+/// The progress of something, in contacts.
 pub(super) struct Progress {
     pub(super) name: String,
     pub(super) settled: i64,
@@ -34,7 +34,7 @@ impl Progress {
 }
 
 pub(super) struct Bars {
-    /// `None`: lines instead.
+    /// `None`: lines are printed instead.
     drawn: Option<(MultiProgress, BTreeMap<String, ProgressBar>)>,
     told: String,
 }
@@ -46,14 +46,14 @@ impl Bars {
         Bars { drawn, told: String::new() }
     }
 
-    /// Shows how far the whole is and, on a terminal, each batch beneath it. The bar of a batch that
-    /// is not among them any more goes away.
+    /// Shows the progress of the whole and, on a terminal, of each batch below it. The bar of a batch that is
+    /// no longer listed is removed.
     pub(super) fn show(&mut self, whole: &Progress, batches: &[Progress]) {
         let Some((all, bars)) = &mut self.drawn else {
             let line =
                 format!("{}: {} of {} contacts settled, {}", whole.name, whole.settled, whole.of, whole.line);
             if line != self.told {
-                // A reader that has gone is no reason to stop.
+                // A closed output is no reason to stop.
                 let _ = writeln!(std::io::stderr(), "{line}");
                 self.told = line;
             }
@@ -76,10 +76,10 @@ impl Bars {
         }
     }
 
-    /// Takes the bars off the screen.
+    /// Removes the bars from the screen.
     pub(super) fn clear(&self) {
         if let Some((all, _)) = &self.drawn {
-            // Nothing to be done for a terminal that has gone.
+            // Nothing can be done for a terminal that is gone.
             let _ = all.clear();
         }
     }

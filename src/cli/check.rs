@@ -1,4 +1,4 @@
-//! `unlockd check`: is everything in place? One line for each thing, with the fix for what is wrong.
+//! `unlockd check`: is everything in place? One line for each item, with a fix for each problem.
 //!
 //! Costs no credits: the one call it makes for each account reads the balance. Never shows a key,
 //! only its fingerprint.

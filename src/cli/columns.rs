@@ -1,13 +1,13 @@
-//! How wide a text is on a screen, and how it is cut to fit.
+//! The width of a text on a screen, and how it is cut to fit.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Columns that a text takes: two for each sign of Chinese, Japanese and Korean, none for a combining one.
+/// Columns that a text takes: two for each Chinese, Japanese or Korean character, none for a combining one.
 pub(super) fn width_of(text: &str) -> usize {
     UnicodeWidthStr::width(text)
 }
 
-/// As much of the text as fits into so many columns.
+/// The part of the text that fits into this many columns.
 pub(super) fn clipped(text: &str, columns: usize) -> &str {
     let mut width = 0;
     let end = text.char_indices().find(|(_, char)| {
@@ -17,13 +17,13 @@ pub(super) fn clipped(text: &str, columns: usize) -> &str {
     end.map_or(text, |(at, _)| &text[..at])
 }
 
-/// A line in pieces of at most `width`, cut between words where there are any; what follows the
-/// first piece is indented as it.
+/// A line in pieces of at most `width`, cut between words if possible; the later pieces are indented like the
+/// first.
 pub(super) fn wrapped(line: &str, width: usize) -> Vec<String> {
     let indent = " ".repeat(line.chars().take_while(|char| *char == ' ').count().min(width / 2));
     let (mut pieces, mut rest) = (Vec::new(), line.to_owned());
     while width_of(&rest) > width && width > 0 {
-        // At least one sign after the indent, also where it is wider than all there is.
+        // At least one character after the indent, even if it is wider than the whole line.
         let first = rest[indent.len()..].chars().next().map_or(0, char::len_utf8);
         let end = clipped(&rest, width).len().max(indent.len() + first);
         if end == rest.len() {

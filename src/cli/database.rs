@@ -1,7 +1,7 @@
 //! The database that a command works on.
 //!
-//! Only `run`, `demo` and `check` make one. Any other command ends with exit code 3 if there is none: if it made
-//! one in the wrong directory, no worker would ever see the pause or the request written there.
+//! Only `run`, `demo` and `check` create one. Any other command ends with exit code 3 if there is none: if it
+//! created one in the wrong directory, no worker would ever see the pause or the request written there.
 
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
@@ -12,12 +12,12 @@ use super::Failure;
 use crate::config::Config;
 use crate::store::{Store, StoreError};
 
-/// Opens the database that the configuration names, and makes it when it is not there.
+/// Opens the database of the configuration, and creates it if it is missing.
 pub(crate) async fn open(config: &Config) -> Result<Store, StoreError> {
     Store::open(&config.database, config.inbox.database.as_deref()).await
 }
 
-/// Opens the database, and makes none.
+/// Opens the database, and creates none.
 pub(crate) async fn existing(config: &Config) -> Result<Store, Failure> {
     for path in [Some(&config.database), config.inbox.database.as_ref()].into_iter().flatten() {
         let found = match std::fs::metadata(path) {
@@ -34,7 +34,7 @@ pub(crate) async fn existing(config: &Config) -> Result<Store, Failure> {
 fn not_found(path: &Path, error: &io::Error, config: &Config) -> Failure {
     let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) {
-        // A folder on the way may be closed to this user.
+        // This user may not be allowed to read a folder of the path.
         let folder =
             whole.ancestors().skip(1).find_map(|folder| Some((folder, std::fs::metadata(folder).ok()?)));
         let why = match (error.kind(), folder) {
@@ -57,7 +57,7 @@ fn not_found(path: &Path, error: &io::Error, config: &Config) -> Failure {
     ))
 }
 
-/// Whose it is, and who may read it.
+/// The owner of the file, and its mode.
 fn denied(path: &Path, found: &Metadata) -> String {
     let (mode, owner) = (found.permissions().mode() & 0o7777, owner(found.uid()));
     let path = path.display();

@@ -1,4 +1,4 @@
-//! What a person decides: `approve`, `cancel`, `pause`, `resume`, `resolve`.
+//! A person's decisions: `approve`, `cancel`, `pause`, `resume`, `resolve`.
 //!
 //! Each prints what it covers and what it changed; none asks for confirmation. A decision that does not
 //! fit the present state changes nothing, and the error names that state.

@@ -85,7 +85,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     Ok(())
 }
 
-/// A folder that goes away with the demo.
+/// A folder that is removed with the demo.
 struct Folder {
     path: std::path::PathBuf,
     kept: bool,

@@ -1,7 +1,7 @@
-//! `unlockd export`: delivered contacts and failures, out of the database.
+//! `unlockd export`: delivered contacts and failures from the database.
 //!
-//! The only command that shows emails and phones. It reads in pages and writes as it goes, so
-//! neither memory nor the database's log grows with what is exported.
+//! The only command that shows emails and phones. It reads in pages and writes each at once, so neither
+//! memory nor the database's log grows with the size of the export.
 
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
@@ -144,7 +144,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
 #[derive(Clone, Copy)]
 struct Form {
     format: Format,
-    /// To a terminal: control characters in a value are written out, so that they cannot control it.
+    /// On a terminal, control characters in a value are escaped, so that they cannot control it.
     escapes: bool,
 }
 

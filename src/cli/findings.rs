@@ -1,7 +1,7 @@
-//! What `unlockd check` has found: one line for each thing, with a suggested fix.
+//! The findings of `unlockd check`: one line for each item, with a suggested fix.
 //!
-//! For people a table, for programs a JSON array. The exit code is the highest of what failed; a
-//! warning alone is no failure.
+//! A table for people, a JSON array for programs. The exit code is the highest of the failures; a warning
+//! alone is not a failure.
 
 use std::io::Write;
 
@@ -21,7 +21,7 @@ enum Level {
 pub(super) struct Finding {
     check: String,
     level: Level,
-    /// False only for what fails.
+    /// False only for a failure.
     ok: bool,
     detail: String,
     /// The suggested fix. The JSON field keeps its first name, `mend`.

@@ -1,14 +1,15 @@
-//! Cells that a spreadsheet could take for a formula.
+//! Cells that a spreadsheet could read as a formula.
 
 use std::borrow::Cow;
 
-/// A cell that no spreadsheet takes for a formula. A number and a phone number stay as they are: programs
-/// read them, and they can compute nothing.
+/// A cell that no spreadsheet reads as a formula. Numbers and phone numbers stay as they are: programs read
+/// them, and they cannot compute anything.
 pub(super) fn guarded(cell: &str) -> Cow<'_, str> {
     if can_be_formula(cell) { format!("'{cell}").into() } else { cell.into() }
 }
 
-/// Spreadsheets take the wide forms of these signs for the signs themselves, and may skip blanks before.
+/// Spreadsheets treat the wide forms of these characters like the characters themselves, and may skip blanks
+/// before them.
 const FIRST: [char; 12] = ['=', '+', '-', '@', '＝', '＋', '－', '＠', '﹦', '﹢', '﹣', '﹫'];
 
 fn can_be_formula(cell: &str) -> bool {
@@ -30,8 +31,8 @@ fn is_number(cell: &str) -> bool {
     }
 }
 
-/// `+1 (555) 010-0100 ext. 12`: enough digits for a telephone, and no two signs that an arithmetic could
-/// be made of. A short sum such as `+1-1` is none.
+/// `+1 (555) 010-0100 ext. 12`: enough digits for a phone number, and no two operators in a row. A short sum
+/// such as `+1-1` is not one.
 fn is_phone(cell: &str) -> bool {
     let Some(number) = cell.strip_prefix('+') else { return false };
     let in_number = |char: char| char.is_ascii_digit() || " ()-./\u{a0}".contains(char);
@@ -91,7 +92,7 @@ mod tests {
         }
     }
 
-    /// iris-connect 443: an importer took the apostrophe into the phone number; grafana 17363: negative
+    /// iris-connect 443: an importer copied the apostrophe into the phone number; grafana 17363: negative
     /// numbers became text.
     #[test]
     fn numbers_and_phones_are_written_as_they_are() {

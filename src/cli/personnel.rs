@@ -63,7 +63,7 @@ pub(super) struct Args {
     account: String,
 }
 
-/// A filter must not undo what the paging says.
+/// A filter must not change the paging.
 fn parse_filter(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("write KEY=VALUE, such as title=VP")?;
     match key {
@@ -100,7 +100,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let mut lines = destination(format, of, file.as_ref())?;
     let mut listing = Listing::default();
     let read = read_all(&pages, &mut listing, &mut lines).await;
-    // A list that is cut short still goes to standard output; a file gets its name only when it is whole.
+    // A truncated list still goes to standard output; a file gets its name only when it is complete.
     lines.finish()?;
     read.map_err(|failure| cut_short(failure, &listing))?;
     if let Some(file) = file {

@@ -1,4 +1,4 @@
-//! Puts changes of the configuration file and of key files in force while the daemon runs.
+//! Applies changes of the configuration file and of key files while the daemon runs.
 //!
 //! `notify` watches the directories and not the files, since editors and orchestrators replace a
 //! file rather than write it; SIGHUP does the same by hand. Each event makes it read all files

@@ -1,7 +1,7 @@
 //! Results on standard output: tables for people, JSON for programs.
 //!
-//! What another program wrote (a reference, an error code of the API) is shown with its control
-//! characters written out, so that it can neither forge a line nor talk to the terminal.
+//! Text of another program (a reference, an error code of the API) is shown with escaped control characters,
+//! so that it can neither forge a line nor control the terminal.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -30,7 +30,7 @@ pub(super) fn json_line(out: &mut impl Write, value: &impl Serialize, escapes: b
     out.write_all(b"\n")
 }
 
-/// JSON escapes the control characters of ASCII; the others, which stand in strings only, are here.
+/// Escapes the control characters that JSON leaves as they are; they occur only in strings.
 fn escaped(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for char in json.chars() {
@@ -43,15 +43,15 @@ fn escaped(json: &str) -> String {
     escaped
 }
 
-/// Whether a terminal takes it for a command, or for a change of the direction of writing.
+/// Whether a terminal treats it as a command, or as a change of the writing direction.
 fn is_command(char: char) -> bool {
     char.is_control()
         || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}'
             | '\u{2028}' | '\u{2029}')
 }
 
-/// The columns of a table. A terminal that is too narrow does not get the columns in `may_go`: the last
-/// one named is left out first. A pipe and `--json` get all columns.
+/// The columns of a table. If a terminal is too narrow, the columns in `may_go` are left out, the last one
+/// first. A pipe and `--json` get all columns.
 pub(super) struct Columns<const N: usize> {
     pub(super) names: [&'static str; N],
     pub(super) may_go: &'static [&'static str],
@@ -71,8 +71,8 @@ pub(super) fn listing<T: Serialize, const N: usize>(
     table(&mut io::stdout().lock(), columns, rows.iter().map(cells).collect(), empty)
 }
 
-/// A table that fits the terminal. In a pipe: no borders and no wrapping, one line for each row,
-/// columns two blanks apart, `-` for what is not there.
+/// A table that fits the terminal. In a pipe: no borders and no wrapping, one line for each row, columns two
+/// blanks apart, `-` for a missing value.
 pub(super) fn table<const N: usize>(
     out: &mut impl Write,
     columns: &Columns<N>,
@@ -173,7 +173,7 @@ fn is_numeric<const N: usize>(rows: &[[String; N]], at: usize) -> bool {
     rows.iter().all(|row| row[at].is_empty() || row[at].parse::<i64>().is_ok())
 }
 
-/// A line `name: value` for each value that is there.
+/// One line `name: value` for each value that is present.
 pub(super) fn facts(out: &mut impl Write, facts: &[(&str, Option<String>)]) -> io::Result<()> {
     let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, value) in facts {
@@ -229,7 +229,7 @@ pub(super) fn span(ms: i64) -> String {
     }
 }
 
-/// With control characters, and those that turn the direction of writing, written out: `\x1b`.
+/// Escapes control characters, and those that change the writing direction: `\x1b`.
 pub(super) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for char in text.chars() {
@@ -354,7 +354,7 @@ mod tests {
         assert_eq!(wrapped("   株式", 2), ["  ", " 株", " 式"]);
     }
 
-    /// A panic of the table library at 65,536 columns.
+    /// The table library panicked at 65,536 columns.
     #[test]
     fn a_cell_of_any_length_is_a_cell() {
         let rows = vec![["9".to_owned(), "株".repeat(70_000), String::new(), String::new()]];

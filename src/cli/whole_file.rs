@@ -1,4 +1,4 @@
-//! A file that gets its name only when it is whole.
+//! A file that gets its name only when it is complete.
 //!
 //! It is written next to the file that it replaces, and renamed at the end: a failure midway leaves the old
 //! file unchanged. A path whose file must not be replaced is refused before anything is written.
@@ -13,17 +13,17 @@ use anyhow::Context as _;
 use super::Failure;
 use crate::config::Config;
 
-/// A file under way. Dropped before its end, it leaves nothing behind.
+/// A file that is being written. If it is dropped before the end, it is removed.
 pub(super) struct WholeFile {
     path: PathBuf,
-    /// What is written to; `None` for a device or a pipe, which is written to directly.
+    /// The file being written; `None` for a device or a pipe, which is written directly.
     partial: Option<PathBuf>,
     file: File,
 }
 
 impl WholeFile {
-    /// Begins a file for its owner only, since it holds personal data. Exit code 4 when writing it would
-    /// damage another one.
+    /// Begins a file that only its owner can read, since it holds personal data. Exit code 4 if writing it
+    /// would damage another file.
     pub(super) fn begin(path: &Path, config: &Config) -> Result<WholeFile, Failure> {
         let cannot = || format!("cannot write {}", path.display());
         let found = match std::fs::symlink_metadata(path) {
@@ -49,7 +49,7 @@ impl WholeFile {
         Ok(whole)
     }
 
-    /// What to write to; flush it before the end.
+    /// The file to write to; flush it before the end.
     pub(super) fn writer(&self) -> io::Result<File> {
         self.file.try_clone()
     }
@@ -62,7 +62,7 @@ impl WholeFile {
         std::fs::rename(partial, &self.path).with_context(cannot)?;
         self.partial = None;
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        // Some file systems know no sync of a folder; the file itself is safe.
+        // Some file systems cannot sync a folder; the file itself is safe.
         let _ = File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
         Ok(())
     }
@@ -76,7 +76,7 @@ impl Drop for WholeFile {
     }
 }
 
-/// Hidden, and with the number of this process: two exports do not write into one.
+/// Hidden, and with the process id: two exports do not write into the same file.
 fn beside(path: &Path) -> PathBuf {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
@@ -89,7 +89,7 @@ fn is_stream(found: &Metadata) -> bool {
     kind.is_char_device() || kind.is_fifo() || kind.is_socket()
 }
 
-/// What replacing this file would damage.
+/// The damage that replacing this file would do.
 fn damage(path: &Path, found: &Metadata, config: &Config) -> Option<&'static str> {
     if found.file_type().is_symlink() {
         return Some("it is a link to another file");

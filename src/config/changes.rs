@@ -54,7 +54,7 @@ fn differences(one: &Config, other: &Config) -> Vec<String> {
     keys.into_iter().filter(|key| one.get(*key) != other.get(*key)).cloned().collect()
 }
 
-/// Each key's path, and a text that differs for different values.
+/// Each key's path, with a text that differs if the value differs.
 fn flat(config: &Config) -> BTreeMap<String, Value> {
     fn walk(path: String, value: Value, found: &mut BTreeMap<String, Value>) {
         let Value::Object(below) = value else {

@@ -13,11 +13,11 @@ pub enum ConfigError {
     #[error("cannot read the configuration file {} ({why_this}): {cause}", path.display())]
     Unreadable {
         path: PathBuf,
-        /// Why this file is read.
+        /// The reason why this file is read.
         why_this: &'static str,
         cause: io::Error,
     },
-    /// Only for a configuration that runs: at the start an empty file is one without keys.
+    /// Only for a running configuration: at the start an empty file is simply one without keys.
     #[error("the configuration file {} is empty now", path.display())]
     Empty { path: PathBuf },
     #[error("{}, line {line}: {message}", path.display())]
@@ -30,11 +30,11 @@ pub enum ConfigError {
 /// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The key as it is written in the file, or the environment variable when it names no key.
+    /// The key as written in the file, or the environment variable if it names no key.
     pub key: String,
-    /// The value as far as it may be shown.
+    /// The value, if it may be shown.
     pub shown: Option<String>,
-    /// Where it came from; `None` for a key that is missing.
+    /// Its origin; `None` for a missing key.
     pub origin: Option<String>,
     /// The mistake and the fix.
     pub remedy: String,
@@ -59,14 +59,14 @@ fn lines(problems: &[Problem]) -> String {
 }
 
 impl Problem {
-    /// A variable that is no key, or cannot be one's value.
+    /// A variable that names no key, or whose value cannot be used.
     pub(super) fn of_variable(name: &str, remedy: String) -> Self {
         let origin = Some("the environment".to_owned());
         Self { key: name.escape_debug().to_string(), shown: None, origin, remedy }
     }
 }
 
-/// A path as it is written in a file: odd names in quotes, with nothing that could break a line.
+/// A path as written in a file: unusual names in quotes, and nothing that could break a line.
 pub(super) fn written(path: &[String]) -> String {
     let quoted = |name: &String| match rules::account_name(name) {
         Ok(()) => name.clone(),

@@ -1,4 +1,4 @@
-//! The kinds of values that keys take: each reads one value, or says which form is right.
+//! The kinds of values that keys accept: each reads one value, or says which form is right.
 //!
 //! Types are strict: a number in quotes is no number. The form of a text is checked in [`rules`]; an `Err`
 //! is the end of a sentence that begins with the key, and does not repeat the value.
@@ -12,11 +12,11 @@ use sha2::{Digest, Sha256};
 
 use super::rules;
 
-/// A kind of values that are held as a `T`.
+/// A kind of value, stored as a `T`.
 pub(super) trait Kind<T: Debug> {
     fn read(value: &Value) -> Result<T, String>;
 
-    /// A text that differs for different values.
+    /// A text that differs if the value differs.
     fn mark(value: &T) -> String {
         format!("{value:?}")
     }
@@ -64,7 +64,7 @@ pub(super) struct FilePath;
 impl Kind<PathBuf> for FilePath {
     fn read(value: &Value) -> Result<PathBuf, String> {
         let text = text(value)?;
-        // The operating system takes no zero byte in a path, and says so less clearly.
+        // The operating system refuses a zero byte in a path with a less clear message.
         if text.is_empty() || text.contains('\0') {
             return Err("must be the path of a file".to_owned());
         }
@@ -77,7 +77,7 @@ pub(super) struct Length;
 
 impl Kind<Duration> for Length {
     fn read(value: &Value) -> Result<Duration, String> {
-        // A bare number gets the same words as a text of the wrong form: they name the units.
+        // A bare number gets the same message as a text of the wrong form: it names the units.
         rules::length(value.as_str().unwrap_or_default())
     }
 }
@@ -97,7 +97,7 @@ impl Kind<Vec<Duration>> for Steps {
 /// A whole number in this range.
 pub(super) struct Whole<const MIN: i64, const MAX: i64>;
 
-/// Ten digits are beyond any price, and keep an estimate for millions of contacts within 64 bits.
+/// Ten digits are above any real price, and an estimate for millions of contacts still fits into 64 bits.
 pub(super) type Cost = Whole<1, 1_000_000_000>;
 
 impl<T: Debug + TryFrom<i128>, const MIN: i64, const MAX: i64> Kind<T> for Whole<MIN, MAX> {
@@ -114,7 +114,7 @@ impl<T: Debug + TryFrom<i128>, const MIN: i64, const MAX: i64> Kind<T> for Whole
     }
 }
 
-/// One of the words that an enum has as its variants.
+/// One of the words that are the variants of an enum.
 pub(super) struct Word;
 
 impl<T: Debug + DeserializeOwned> Kind<T> for Word {

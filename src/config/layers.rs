@@ -1,10 +1,10 @@
 //! Collects the layers: compiled-in defaults, the file, the environment, the command line.
 //!
-//! figment merges the layers and remembers where each value came from; nothing outside of `config` uses it.
-//! Two of its providers are not used. Its environment provider guesses types (`007` becomes a number) and
-//! prints the value when the guess is wrong, which may be a key; here a variable is text, and [`read`]
-//! looks at what the text spells only where the key takes no text. Its file provider takes a missing file
-//! for an empty one, and knows no lines.
+//! figment merges the layers and remembers the origin of each value; nothing outside of `config` uses it. Two
+//! of its providers are not used. Its environment provider guesses types (`007` becomes a number) and prints
+//! the value if the guess is wrong, which may be a key; here a variable is text, and [`read`] converts the
+//! text only if the key does not accept text. Its file provider treats a missing file as an empty one, and
+//! knows no line numbers.
 //!
 //! [`read`]: super::read
 
@@ -20,7 +20,7 @@ use super::{Config, ConfigError, Inputs, Problem, sources};
 
 pub(super) const DEFAULTS: &str = include_str!("../../config/default.toml");
 const KEY_VARIABLE: &str = "LENSMOR_API_KEY";
-/// How the origin of a value from the environment begins; the variable's name follows.
+/// The beginning of the origin of a value from the environment; the variable's name follows.
 pub(super) const VARIABLE: &str = "environment variable ";
 
 /// All layers merged.
@@ -50,7 +50,7 @@ impl Provider for Layer {
 }
 
 impl Layers {
-    /// `in_force` is the file of the configuration that runs: it is read again, and no other in its place.
+    /// `in_force` is the file of the running configuration: it is read again, and no other file instead.
     pub(super) fn collect(inputs: &Inputs, in_force: Option<&Path>) -> Result<Self, ConfigError> {
         let defaults = parse(Path::new("default.toml"), DEFAULTS)?;
         let mut layers =
@@ -111,7 +111,7 @@ impl Layers {
         self.add_value(&path, text, format!("{VARIABLE}{name}"));
     }
 
-    /// `LENSMOR_API_KEY` serves `default` when nothing of ours does. Compose files often hand on an empty one.
+    /// `LENSMOR_API_KEY` serves `default` if no key of ours does. Compose files often pass an empty one.
     fn add_lensmor_key(&mut self, env: &[(String, String)]) {
         let is_set = |path: &str| self.merged.find_value(path).is_ok_and(|value| value.as_str() != Some(""));
         let is_taken = is_set("accounts.default.api_key") || is_set("accounts.default.api_key_file");
@@ -141,7 +141,7 @@ fn parse(path: &Path, text: &str) -> Result<Dict, ConfigError> {
     })
 }
 
-/// The line of a key, or of the last table above it that has one.
+/// The line of a key, or of the last table above it that has a line.
 fn line_of(text: &str, path: &[String]) -> Option<usize> {
     let document = DeTable::parse(text).ok()?;
     let (mut table, mut at) = (Some(document.get_ref()), None);

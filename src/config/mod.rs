@@ -37,11 +37,11 @@ pub use tree::{
 pub struct Inputs {
     /// `--config`: must exist when given.
     pub file: Option<PathBuf>,
-    /// All environment variables, also those that are not ours.
+    /// All environment variables, even those that are not ours.
     pub env: Vec<(String, String)>,
-    /// Where `unlockd.toml` is looked for, and what a relative `--config` counts from.
+    /// Where `unlockd.toml` is searched, and the base of a relative `--config`.
     pub cwd: PathBuf,
-    /// Read when nothing was named and `cwd` has no `unlockd.toml`.
+    /// Read if no file was named and `cwd` has no `unlockd.toml`.
     pub system_file: PathBuf,
     pub overrides: Overrides,
 }
@@ -82,7 +82,7 @@ impl Default for Inputs {
     }
 }
 
-/// The environment holds keys: only how much of it there is can be shown.
+/// The environment holds keys: only its size is shown.
 impl fmt::Debug for Inputs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inputs")
@@ -115,7 +115,7 @@ fn load_for(inputs: &Inputs, running: Option<&Config>) -> Result<Config, ConfigE
         .filter(|(_, text)| text.trim_matches(['\u{feff}', ' ', '\t', '\r', '\n']).is_empty())
         .map(|(path, _)| path.clone());
     let mut config = read::read(layers).map_err(ConfigError::Invalid)?;
-    // The layer holds it as text, which a path need not be.
+    // The layer holds it as text, but a path may contain other bytes.
     if let Some(database) = &inputs.overrides.database {
         config.database = database.clone();
     }

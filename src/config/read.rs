@@ -49,13 +49,13 @@ pub(super) fn read(layers: Layers) -> Result<Config, Vec<Problem>> {
 
 struct Reader {
     layers: Layers,
-    /// What the layers hold, unchanged.
+    /// The content of the layers, unchanged.
     given: Dict,
 }
 
 impl Reader {
-    /// Takes the value out that serde names. No problem yet: a variable's text that spells another type is
-    /// put back as that.
+    /// Removes the value that serde names. Not a problem yet if the text of a variable can be read as another
+    /// type: then that value is used.
     fn take_out(&self, error: figment::Error, values: &mut Value) -> Option<Problem> {
         let path = &error.path;
         let Some((name, table)) =
@@ -73,7 +73,7 @@ impl Reader {
             table.insert(name.clone(), default.clone());
         }
         let problem = self.complaint(path, error.kind);
-        // As it was read: a number from the environment is shown as one.
+        // As it was read: a number from the environment is shown as a number.
         let shown = problem.shown.and(refused).and_then(|value| shown(&path.join("."), &value));
         Some(Problem { shown, ..problem })
     }
@@ -111,7 +111,7 @@ impl Reader {
         }
     }
 
-    /// Mistakes that show only in several values together.
+    /// Mistakes that appear only in the combination of several values.
     fn check_together(&self, config: &Config) -> Vec<Problem> {
         let mut problems = Vec::new();
         for (name, account) in &config.accounts {
@@ -185,7 +185,7 @@ fn table<'v>(values: &'v mut Value, path: &[String]) -> Option<&'v mut Dict> {
     }
 }
 
-/// The number, truth value or list that a text spells.
+/// The number, truth value or list in a text.
 fn spelt(text: &Value) -> Option<Value> {
     let text = text.as_str()?;
     let list = || text.parse::<Value>().ok().filter(|value| matches!(value, Value::Array(..)));

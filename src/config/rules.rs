@@ -21,12 +21,12 @@ const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 pub fn duration(text: &str) -> Option<Duration> {
     let span = SpanParser::new().parse_span(text).ok()?;
     let length = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
-    // Nothing here is more exact.
+    // Nothing here is more exact than milliseconds.
     let ms = u64::try_from(length.as_millis()).ok()?;
     (!length.is_negative()).then_some(Duration::from_millis(ms))
 }
 
-/// A duration that something can take or wait for.
+/// A duration that something can last or wait.
 pub(super) fn length(text: &str) -> Result<Duration, String> {
     let length = duration(text).ok_or(
         "must be a duration with a unit (ms, s, m, h or d), such as \"250ms\", \"3s\", \"5m\", \"24h\" or \"90d\"",
@@ -111,7 +111,7 @@ pub(super) fn log_level(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// An API key must be able to travel as the value of an HTTP header.
+/// An API key must be valid as the value of an HTTP header.
 pub(super) fn api_key(text: &str) -> Result<(), &'static str> {
     if text.is_empty() {
         return Err("the key is empty");

@@ -1,4 +1,5 @@
-//! API keys, the page's token and webhook secrets: from the configuration, or from a file read at the moment of use.
+//! API keys, the page's token and webhook secrets: from the configuration, or from a file read at the moment
+//! of use.
 //!
 //! The file is read again each time, so a secret can be changed while the program runs. A file that every user
 //! of the machine can read is refused, with the command that fixes it. Errors name the file, never its content.
@@ -35,7 +36,7 @@ pub enum KeyError {
     BadValue { reason: &'static str },
 }
 
-/// The account's key as it is now; `None` when none is configured.
+/// The account's present key; `None` if none is configured.
 pub fn read_key(account: &Account) -> Result<Option<SecretString>, KeyError> {
     if let Some(path) = &account.api_key_file {
         return read_file("API key", path, rules::api_key).map(Some);
@@ -48,13 +49,13 @@ pub fn read_key(account: &Account) -> Result<Option<SecretString>, KeyError> {
     Ok(Some(SecretString::from(key)))
 }
 
-/// The token of the status page as it is now.
+/// The present token of the status page.
 pub fn read_token(path: &Path) -> Result<SecretString, KeyError> {
     read_file("token", path, rules::token)
 }
 
-/// The secrets that sign webhooks, as they are now: `whsec_` and base64 each. There may be several, one
-/// on a line, while a receiver changes from one to the next.
+/// The present secrets for signing webhooks: `whsec_` and base64 each. There may be several, one on each
+/// line, while a receiver changes from one to the next.
 pub fn read_signing_secrets(path: &Path) -> Result<Vec<SecretSlice<u8>>, KeyError> {
     let text = read_file("webhook secret", path, rules::signing_secrets)?;
     let bytes = text.expose_secret().split_ascii_whitespace().filter_map(rules::signing_secret);

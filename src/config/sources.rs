@@ -1,4 +1,4 @@
-//! Where layers come from: which file is read, and which environment variables name keys.
+//! The sources of layers: which file is read, and which environment variables name keys.
 
 use std::{
     io,
@@ -9,8 +9,8 @@ use super::{ConfigError, Inputs};
 
 const PREFIX: &str = "UNLOCKD_";
 
-/// The file in force or the one that the user named, which must exist; else the first of the usual ones
-/// that does.
+/// The file in use, or the one that the user named, which must exist; otherwise the first of the usual ones
+/// that exists.
 pub(super) fn read_file(
     inputs: &Inputs,
     in_force: Option<&Path>,

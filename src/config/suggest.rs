@@ -18,7 +18,7 @@ pub(super) fn nearest(path: &str) -> Option<String> {
         .iter()
         .map(|key| key.replace("accounts.default.", &format!("accounts.{account}.")))
         .map(|known| {
-            // The right key in the wrong table is a nearer guess than any misspelling.
+            // The right key in the wrong table is a better guess than any misspelling.
             let distance = if last(&known) == last(path) { 1 } else { strsim::levenshtein(&known, path) };
             (distance, known)
         })

@@ -1,7 +1,7 @@
 //! The configuration tree: every key once, with its type and its rule.
 //!
 //! A key is a field here and a commented line in `config/default.toml`, which holds its default; tests
-//! compare the two. Everything else follows from the tree: what is read, which keys are unknown and what
+//! compare the two. Everything else follows from the tree: what is read, which keys are unknown, which key
 //! was probably meant, and which keys differ between two configurations.
 //!
 //! `Serialize` exists for those comparisons only: what it writes is not a configuration file.
@@ -36,7 +36,7 @@ pub struct Config {
     pub notify: Notify,
     pub retention: Retention,
     pub log: Log,
-    /// Not a key: the file that was read, if any, which is the one to watch.
+    /// Not a key: the file that was read, if any; it is the one to watch.
     #[serde(skip)]
     pub origin: Option<PathBuf>,
 }
@@ -70,7 +70,7 @@ impl CallSource {
     }
 }
 
-/// At most one of the two is set; [`read_key`](super::read_key) reads whichever it is.
+/// At most one of the two is set; [`read_key`](super::read_key) reads it.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Account {
@@ -171,7 +171,7 @@ pub struct Notify {
     pub secret_file: Option<PathBuf>,
 }
 
-/// Many receivers put their secret into the path of the address, so it is not shown.
+/// Many receivers have their secret in the path of the address, so it is not shown.
 impl fmt::Debug for Notify {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Notify")

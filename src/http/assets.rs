@@ -1,5 +1,5 @@
-//! Styles, the script and the icon: compiled in, and served from here, since the content policy lets
-//! browsers take them from nowhere else.
+//! Styles, the script and the icon: compiled in and served from here, since the content policy lets browsers
+//! load them only from this server.
 
 use axum::http::header;
 use axum::response::IntoResponse;

@@ -1,5 +1,5 @@
-//! Limits on connections: how many are open, one minute of silence, and one minute for a whole request
-//! (head and body), however slowly its bytes arrive.
+//! Limits on connections: the number of open ones, one minute without data, and one minute for a whole
+//! request (head and body), even if its bytes arrive slowly.
 //!
 //! Each open connection costs a file descriptor, which the database and the API need too.
 
@@ -22,8 +22,8 @@ const MOST_CONNECTIONS: usize = 64;
 /// Longer than any pause between two refreshes of the page.
 const IDLE_FOR: Duration = Duration::from_secs(60);
 
-/// From the first byte of a request to the first of its answer. A browser sends all of it at once; what may
-/// take a while is "Read now", which asks the API.
+/// From the first byte of a request to the first of its answer. A browser sends all of it at once; only "Read
+/// now" takes longer, since it calls the API.
 const REQUEST_WITHIN: Duration = Duration::from_secs(60);
 
 pub(super) struct BoundedListener {
@@ -45,7 +45,7 @@ impl Listener for BoundedListener {
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         loop {
-            // Never closed, so always granted in the end.
+            // Never closed, so a place is always granted in the end.
             let Ok(place) = self.places.clone().acquire_owned().await else { std::future::pending().await };
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
@@ -58,7 +58,7 @@ impl Listener for BoundedListener {
                     };
                     return (connection, peer);
                 }
-                // No descriptor is free, or the peer was gone before it was let in.
+                // No file descriptor is free, or the peer was gone before it was accepted.
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         }
@@ -69,18 +69,18 @@ impl Listener for BoundedListener {
     }
 }
 
-/// A connection that ends at its deadline: of the next request, or of the answer to the one that has begun.
+/// A connection that ends at its deadline: for the next request, or for the answer to the present one.
 pub(super) struct Connection {
     stream: TcpStream,
     deadline: Pin<Box<Sleep>>,
     request_within: Duration,
-    /// A request has begun, and nothing of its answer is written.
+    /// A request has begun, and no byte of its answer is written.
     is_asked: bool,
     _place: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    /// Only the first byte of a request gives it time; those after it do not.
+    /// Only the first byte of a request extends the deadline; later ones do not.
     fn has_read(&mut self) {
         if !self.is_asked {
             self.is_asked = true;
@@ -137,7 +137,7 @@ mod tests {
 
     use super::*;
 
-    /// A server with a time for requests that a test can wait for, and this many places.
+    /// A server with a short time limit for requests, and this many places.
     async fn open(places: usize) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
@@ -148,7 +148,7 @@ mod tests {
         address
     }
 
-    /// Sends the beginning, then byte by byte until the server has had enough.
+    /// Sends the beginning, then byte by byte until the server closes the connection.
     async fn trickle(stream: TcpStream, beginning: String) {
         let (mut read, mut write) = stream.into_split();
         write.write_all(beginning.as_bytes()).await.expect("sent");
@@ -158,7 +158,7 @@ mod tests {
                 pace.tick().await;
             }
         });
-        // Its end, or that it was cut off with bytes unread.
+        // The end of the answer, or a reset because of unread bytes.
         let _ = read.read_to_end(&mut Vec::new()).await;
         sending.abort();
     }

@@ -1,4 +1,4 @@
-//! What a signed-in person does on the page: decisions, and revealing a value.
+//! The actions of a signed-in person on the page: decisions, and revealing a value.
 //!
 //! Each must come from our own page, in a signed-in session, with a valid ticket. Then the same code as
 //! on the command line carries it out, so both refuse the same decisions.
@@ -33,7 +33,7 @@ pub(super) struct Pressed {
 
 type PressedForm = Result<Form<Pressed>, FormRejection>;
 
-/// Carries out a decision and shows what it is about.
+/// Carries out a decision and shows the page of its object.
 pub(super) async fn decisions(
     State(site): State<Arc<Site>>,
     headers: HeaderMap,
@@ -83,7 +83,7 @@ pub(super) async fn reveal(State(site): State<Arc<Site>>, headers: HeaderMap, fo
     }
 }
 
-/// A form of a signed-in person, from a page of ours.
+/// A form from a signed-in person and from our own page.
 fn pressed(look: &Look<'_>, headers: &HeaderMap, form: PressedForm) -> Result<(SessionId, Pressed), Refused> {
     if !guard::is_same_origin(headers) {
         return Err(Refused::NotOurPage);
@@ -104,7 +104,7 @@ fn typed_right(act: &Act, pressed: &Pressed) -> Result<(), Refused> {
     if typed.parse() == Ok(expected) { Ok(()) } else { Err(Refused::AnotherFigure(expected)) }
 }
 
-/// Signs that people write between digits.
+/// Characters that people write between digits.
 fn is_grouping(char: char) -> bool {
     char.is_whitespace() || matches!(char, ',' | '.' | '\'' | '_' | '\u{2019}')
 }
@@ -182,7 +182,7 @@ async fn approve(look: &Look<'_>, id: i64, shown: &Act) -> Result<Done, Refused>
     Ok(Done { notice, then: format!("/requests/{id}") })
 }
 
-/// The job's row, if nothing happened to it since it was shown.
+/// The job's row, if it has not changed since it was shown.
 async fn unchanged(look: &Look<'_>, id: i64, version: i64) -> Result<Job, Refused> {
     match jobs::read(look.site.store.readers(), JobId(id)).await? {
         Some(job) if job.version == version => Ok(job),
@@ -210,7 +210,7 @@ async fn resume(look: &Look<'_>, account: &str, lifts_pause: bool) -> Result<Don
     Ok(Done { notice, then: "/".to_owned() })
 }
 
-/// Asks the API, which costs nothing but one of the calls that the rate limit allows.
+/// Calls the API, which costs only one of the calls that the rate limit allows.
 async fn read_balance(look: &Look<'_>, account: &str) -> Result<Done, Refused> {
     let Some(deps) = look.site.worker() else {
         return Err(Refused::Changed(

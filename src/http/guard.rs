@@ -1,8 +1,8 @@
 //! The checks on every request, and the headers on every answer.
 //!
-//! A page of a foreign site can make a browser send requests here, and by DNS rebinding even read
-//! the answers under its own name. So the `Host` must be this server, whatever the route; and
-//! browsers are told to run nothing, frame nothing and keep nothing of what is answered.
+//! A page of another site can make a browser send requests here, and by DNS rebinding even read the answers
+//! under its own name. So the `Host` must be this server on every route, and headers tell browsers to run,
+//! frame and store nothing of the answers.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ const HEADERS: [(HeaderName, &str); 7] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-/// Refuses requests that no route may see, and adds the security headers to every answer.
+/// Refuses requests that no route may get, and adds the security headers to every answer.
 pub(super) async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
     let mut response = match judge(&request, site.address()) {
         Ok(()) => next.run(request).await,
@@ -42,7 +42,7 @@ pub(super) async fn guard(State(site): State<Arc<Site>>, request: Request, next:
     response
 }
 
-/// Why no route may see a request.
+/// Why no route may get a request.
 enum Refusal {
     ForeignHost,
     Method,
@@ -74,8 +74,8 @@ fn judge(request: &Request, address: Option<SocketAddr>) -> Result<(), Refusal> 
     Ok(())
 }
 
-/// Whether a request is meant for this server: one `Host`, and it and the target's own authority,
-/// if there is one, are ours.
+/// Whether a request is meant for this server: it has one `Host`, and both this and the authority in the
+/// target (if there is one) are ours.
 fn names_us(headers: &HeaderMap, uri: &Uri, listen: IpAddr) -> bool {
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
@@ -83,10 +83,10 @@ fn names_us(headers: &HeaderMap, uri: &Uri, listen: IpAddr) -> bool {
     is_ours(&host, listen) && uri.authority().is_none_or(|target| is_ours(target, listen))
 }
 
-/// A loopback name, or the listen address. Of all addresses (`0.0.0.0`) each is ours: an address,
-/// other than a name, cannot be rebound. The port is left out, since tunnels change it.
+/// A loopback name, or the listen address. With `0.0.0.0` every address is ours: an address, unlike a name,
+/// cannot be rebound. The port is ignored, since tunnels change it.
 fn is_ours(host: &Authority, listen: IpAddr) -> bool {
-    // The parser takes user names; no honest client sends one.
+    // The parser accepts user names; no honest client sends one.
     if host.as_str().contains('@') {
         return false;
     }
@@ -100,7 +100,7 @@ fn address_of(host: &str) -> Option<IpAddr> {
     host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
-/// Whether the name in `Host` is this very machine: only there may a cookie travel without TLS.
+/// Whether the name in `Host` is this machine itself: only then may a cookie travel without TLS.
 pub(super) fn is_loopback(headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     host.and_then(|host| host.parse::<Authority>().ok()).is_some_and(|host| {
@@ -109,9 +109,8 @@ pub(super) fn is_loopback(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Whether a browser says that a request comes from a page of ours. `Sec-Fetch-Site` cannot be
-/// forged by a page; browsers without it send `Origin` with each POST; a browser that
-/// sends neither is refused.
+/// Whether the browser says that a request comes from our own page. A page cannot forge `Sec-Fetch-Site`;
+/// browsers without it send `Origin` with each POST; a browser that sends neither is refused.
 pub(super) fn is_same_origin(headers: &HeaderMap) -> bool {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     if headers.contains_key("sec-fetch-site") {

@@ -39,7 +39,7 @@ pub(super) async fn problems(site: &Site) -> Vec<String> {
         (Ok(row), Some(deps)) if row.token != deps.lease_token => {
             problems.push(format!("worker: process {} has taken over the database", row.pid));
         }
-        // Renewed every few seconds through the one writer, so an old one means that it cannot write.
+        // Renewed every few seconds through the one writer, so an old lease means that it cannot write.
         (Ok(row), Some(_)) if !row.is_alive(now) => {
             problems.push(
                 "database: not written for a while; normally it is written every five seconds".to_owned(),

@@ -1,9 +1,9 @@
 //! `/metrics`, in the classic text format of Prometheus.
 //!
-//! Three sources meet here: what this process counted ([`Metrics`](crate::metrics::Metrics)), what the
-//! database says at this moment ([`figures`]), and what the gates know. Times are seconds, sizes
-//! bytes, credits credits. The only label values that are not of the program's own making are account
-//! names, which the configuration bounds.
+//! Three sources are combined: the counters of this process ([`Metrics`](crate::metrics::Metrics)), the
+//! present figures of the database ([`figures`]), and the state of the gates. Times are in seconds, sizes in
+//! bytes, credits in credits. All label values come from the program, except account names, whose number the
+//! configuration limits.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,8 +34,8 @@ pub(super) async fn answer(State(site): State<Arc<Site>>) -> Response {
     }
 }
 
-/// Everything as it is now. A process without `worker` is on standby, and leaves the figures to
-/// the one that has the database.
+/// All present figures. A process without `worker` is on standby, and leaves the figures to the one that has
+/// the database.
 pub async fn render(store: &Store, worker: Option<&Deps>) -> Result<String, StoreError> {
     let scrape = Scrape::default();
     let version = [env!("CARGO_PKG_VERSION").to_owned()];
@@ -85,7 +85,7 @@ fn whole(scrape: &Scrape, waiting: &Waiting) {
     );
 }
 
-/// Shown even when they never occurred, as every state and outcome is.
+/// Shown even if they never occurred, like every state and outcome.
 const VERDICTS: [&str; 4] = ["matched", "underspent", "overspent", "unknown"];
 
 fn history(scrape: &Scrape, deps: &Deps, figures: &[Figure]) {
@@ -208,7 +208,7 @@ fn show_needs(scrape: &Scrape, views: &[View], needs: &Needs) {
     let mut samples: BTreeMap<[String; 2], i64> =
         views.iter().flat_map(|view| view.labelled(Need::REASONS.map(|reason| (reason, 0)))).collect();
     for need in &needs.list {
-        // The configuration bounds the names of accounts; what it does not name has one label.
+        // The configuration limits the number of account names; all unknown accounts share one label.
         let is_configured = views.iter().any(|view| view.account == need.account().as_str());
         let account = if is_configured { need.account().as_str() } else { "" };
         *samples.entry([account.to_owned(), need.reason().to_owned()]).or_default() += 1;

@@ -1,10 +1,10 @@
 //! The HTTP server at `http.listen`: health, metrics and the status page.
 //!
-//! It reads through connections of its own, and showing a page never calls the API, so that no number
-//! of visitors delays paid work. Only "Read now" calls it, for a signed-in person and through the gate.
-//! Every request passes one guard, which refuses a foreign `Host` and sets the headers that browsers obey,
-//! also on errors. A port that is taken does not stop the worker: it is logged once and tried again, so a
-//! standby worker of the same host gets the port when it takes over.
+//! It reads through its own connections, and showing a page never calls the API, so visitors never delay paid
+//! work. Only "Read now" calls it, for a signed-in person and through the gate. Every request passes one
+//! guard, which refuses a foreign `Host` and sets the security headers, even on errors. A port that is taken
+//! does not stop the worker: it is logged once and tried again, so a standby worker on the same host gets the
+//! port when it takes over.
 
 mod assets;
 mod connections;
@@ -48,16 +48,16 @@ const STOP_WAITS_FOR: Duration = Duration::from_secs(2);
 /// Larger than any form of ours.
 const LARGEST_BODY: usize = 16 * 1024;
 
-/// Everything the handlers need.
+/// Everything that the handlers need.
 pub struct Site {
-    /// With connections of its own.
+    /// With its own connections.
     store: Store,
     clock: Clock,
-    /// As of the start; the worker has the one in force.
+    /// The configuration of the start; the worker has the present one.
     config: Arc<Config>,
-    /// The address of the listener; another one than configured when that has port 0.
+    /// The address of the listener; it differs from the configured one if that has port 0.
     address: OnceLock<SocketAddr>,
-    /// Absent until this process has the database.
+    /// Not set until this process has the database.
     worker: OnceLock<Arc<Deps>>,
     /// Wakes the worker after a decision, and says when to stop.
     signals: Signals,
@@ -67,7 +67,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// Opens what the handlers read through.
+    /// Opens the connections of the handlers.
     pub async fn open(
         store: &Store,
         clock: Clock,
@@ -87,12 +87,12 @@ impl Site {
         }))
     }
 
-    /// This process has the database from now on.
+    /// From now on this process has the database.
     pub fn set_worker(&self, deps: Arc<Deps>) {
         let _ = self.worker.set(deps);
     }
 
-    /// Where it listens, once it does.
+    /// The address where it listens, once it does.
     pub fn address(&self) -> Option<SocketAddr> {
         self.address.get().copied()
     }
@@ -101,7 +101,7 @@ impl Site {
         self.worker.get()
     }
 
-    /// The configuration in force.
+    /// The present configuration.
     fn config(&self) -> Arc<Config> {
         self.worker().map_or_else(|| self.config.clone(), |deps| deps.config())
     }
@@ -111,8 +111,7 @@ impl Site {
     }
 }
 
-/// Serves until the signal to stop, and then for as long as answers are in flight, at most
-/// two seconds.
+/// Serves until the signal to stop, and then until the answers in flight are sent, at most two seconds.
 pub async fn serve(site: Arc<Site>, listen: SocketAddr) {
     let signals = site.signals.clone();
     let bound = tokio::select! {

@@ -16,10 +16,10 @@ pub(super) enum Refused {
     NotOurPage,
     NotSignedIn,
     NotUnderstood,
-    /// The typed amount is not the one that was shown, which is this.
+    /// The typed amount is not the one that was shown, which is given here.
     AnotherFigure(i64),
     Ticket(TicketError),
-    /// What has changed since the page was shown.
+    /// The change since the page was shown.
     Changed(String),
     Store(StoreError),
 }

@@ -1,8 +1,8 @@
-//! Who may see personal data and decide: the token's holder, by a session.
+//! Sessions: who may see personal data and decide.
 //!
-//! A session is 256 random bits in a cookie that no script can read and no other site makes a
-//! browser send. It lives in memory, ends after twelve hours, with the process, or when the token
-//! file holds another token. The file is read at each use, so a change takes effect at once.
+//! The holder of the token opens a session: 256 random bits in a cookie that no script can read and that no
+//! other site can make a browser send. It is only in memory, and ends after twelve hours, with the process,
+//! or when the token file has another token. The file is read at each use, so a change takes effect at once.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
@@ -30,8 +30,8 @@ const MOST_MISSES: usize = 10;
 /// How long a wrong token counts, in milliseconds.
 const MISSES_COUNT_FOR_MS: i64 = 10 * 60_000;
 
-/// Identifies a session: the digest of the cookie's value, so that a comparison tells nothing
-/// about the value itself.
+/// Identifies a session: the digest of the cookie's value, so that a comparison reveals nothing about the
+/// value.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct SessionId([u8; 32]);
 
@@ -41,7 +41,7 @@ impl SessionId {
     }
 }
 
-/// Who sent a request.
+/// The sender of a request.
 #[derive(Clone)]
 pub(super) enum Visitor {
     /// `http.token_file` is not set: nobody can sign in.
@@ -82,7 +82,7 @@ struct Session {
     began_at: Millis,
     /// The digest of the token it was opened with.
     token: [u8; 32],
-    /// What to say on the next page.
+    /// A message for the next page.
     notice: Option<String>,
 }
 
@@ -112,7 +112,8 @@ impl Sessions {
         config::read_token(path).map_err(|error| SignInError::BadToken(error.to_string()))
     }
 
-    /// Who sends these headers. `port` tells this server's cookie from another one's on the machine.
+    /// The sender of these headers. `port` distinguishes this server's cookie from those of other servers on
+    /// the machine.
     pub(super) fn visitor(&self, headers: &HeaderMap, port: u16, now: Millis) -> Visitor {
         let token = match self.token() {
             Ok(token) => token,
@@ -137,13 +138,13 @@ impl Sessions {
         while known.misses.front().is_some_and(|at| now.since(*at) >= MISSES_COUNT_FOR_MS) {
             known.misses.pop_front();
         }
-        // Before the comparison, so that the answer to a right token is the same as to a wrong one.
+        // Before the comparison, so that a right token gets the same answer as a wrong one.
         if let (true, Some(first)) = (known.misses.len() >= MOST_MISSES, known.misses.front()) {
             let left_ms = MISSES_COUNT_FOR_MS - now.since(*first);
             return Err(SignInError::LockedOut { minutes: left_ms.div_euclid(60_000) + 1 });
         }
         let expected = digest(token.expose_secret());
-        // Of digests, so that not even the length shows in the time it takes.
+        // Compares digests, so that not even the length of the token can be measured.
         if !bool::from(digest(given.trim()).ct_eq(&expected)) {
             known.misses.push_back(now);
             return Err(SignInError::Wrong);
@@ -160,14 +161,14 @@ impl Sessions {
         self.known().sessions.remove(&id);
     }
 
-    /// Something to say on the next page of this session.
+    /// Stores a message for the next page of this session.
     pub(super) fn tell(&self, id: SessionId, notice: String) {
         if let Some(session) = self.known().sessions.get_mut(&id) {
             session.notice = Some(notice);
         }
     }
 
-    /// Takes the notice, so that it is shown once.
+    /// Takes the message, so that it is shown once.
     pub(super) fn told(&self, id: SessionId) -> Option<String> {
         self.known().sessions.get_mut(&id).and_then(|session| session.notice.take())
     }
@@ -188,7 +189,7 @@ impl Known {
 /// 256 bits of the system's generator, as text.
 ///
 /// # Panics
-/// When the system gives no random bytes: then nobody may sign in.
+/// If the system has no random bytes: then nobody may sign in.
 pub(super) fn random_text() -> String {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).expect("the system gives random bytes");
@@ -199,7 +200,7 @@ fn digest(text: &str) -> [u8; 32] {
     Sha256::digest(text.as_bytes()).into()
 }
 
-/// Browsers do not tell the ports of a machine apart when they send cookies, so the name does.
+/// Browsers send cookies to all ports of a machine, so the name contains the port.
 fn cookie_name(port: u16) -> String {
     format!("unlockd_{port}")
 }
@@ -210,8 +211,8 @@ fn cookie(headers: &HeaderMap, port: u16) -> Option<Cookie<'_>> {
     values.flat_map(Cookie::split_parse).flatten().find(|cookie| cookie.name() == name)
 }
 
-/// The header that opens a session, or ends it (`None`). Without `secure` only where the
-/// connection does not leave the machine.
+/// The header that opens a session, or ends it (`None`). Without `secure` only if the connection does not
+/// leave the machine.
 pub(super) fn set_cookie(value: Option<&str>, port: u16, secure: bool) -> String {
     let cookie = Cookie::build((cookie_name(port), value.unwrap_or_default()))
         .path("/")

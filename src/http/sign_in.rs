@@ -1,4 +1,4 @@
-//! Signing in and out, as requests and answers; who is let in is decided by the sessions.
+//! Signing in and out, as requests and answers; the sessions decide who is let in.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! Tickets: each form works once, and only for the figures that it showed.
 //!
-//! A button carries a ticket: the decision and the figures that were on the screen, sealed for one session
-//! and 15 minutes. So nobody can forge or repeat a decision, or make it in another session, and the server can
-//! say exactly what has changed since. Tickets are sealed, not stored: showing a page costs no memory.
+//! A button has a ticket: the decision and the figures that were on the screen, sealed for one session and 15
+//! minutes. So nobody can forge or repeat a decision, or use it in another session, and the server can say
+//! exactly what has changed since. Tickets are sealed, not stored: showing a page costs no memory.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -19,7 +19,7 @@ use crate::domain::Millis;
 /// How long a form can be used after it was shown, in milliseconds.
 pub(super) const TICKET_MS: i64 = 15 * 60_000;
 
-/// What a button does, with the figures shown next to it.
+/// The action of a button, with the figures shown next to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "act", rename_all = "snake_case")]
 pub(super) enum Act {
@@ -33,7 +33,7 @@ pub(super) enum Act {
     Cancel {
         request: i64,
     },
-    /// `version` is the job's row: whatever happens to the job changes it.
+    /// `version` is that of the job's row: every change of the job changes it.
     Resubmit {
         job: i64,
         version: i64,
@@ -51,7 +51,7 @@ pub(super) enum Act {
     Resume {
         account: String,
     },
-    /// Retries waiting jobs, and keeps a pause: the page showed none.
+    /// Retries waiting jobs, and keeps a pause: the page did not show one.
     TryAgain {
         account: String,
     },
@@ -83,10 +83,10 @@ pub(super) enum TicketError {
     Used,
 }
 
-/// Makes tickets and takes them back.
+/// Issues and checks tickets.
 pub(super) struct Tickets {
     key: String,
-    /// Those that were used, until they would have expired.
+    /// Used tickets, until they would have expired.
     used: Mutex<HashMap<String, Millis>>,
 }
 
@@ -108,7 +108,7 @@ impl Tickets {
         self.open(session, ticket, now).map(|ticket| ticket.act)
     }
 
-    /// Uses a ticket up: of two simultaneous requests only the first succeeds.
+    /// Uses a ticket: of two simultaneous requests only the first succeeds.
     pub(super) fn take(&self, session: SessionId, ticket: &str, now: Millis) -> Result<Act, TicketError> {
         let ticket = self.open(session, ticket, now)?;
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);

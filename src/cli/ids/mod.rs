@@ -1,7 +1,7 @@
 //! Contact ids from arguments, files and standard input.
 //!
-//! A file has one id a line, or is CSV as spreadsheets, CRMs and pandas write it. What was not taken is
-//! always counted and named by its line: a list that is silently shorter loses leads.
+//! A file has one id on each line, or is CSV as spreadsheets, CRMs and pandas write it. Every line that is
+//! not taken is counted and named: a list that becomes shorter without a message loses leads.
 
 mod records;
 mod sheet;
@@ -24,7 +24,7 @@ pub(super) struct Collected {
     pub(super) lists: Vec<List>,
 }
 
-/// A file or standard input, and what was found there.
+/// A file or standard input, and its contents.
 #[derive(Serialize)]
 pub(super) struct List {
     name: String,
@@ -33,7 +33,7 @@ pub(super) struct List {
     not_taken: Vec<NotTaken>,
 }
 
-/// Reads the ids, and says of each file how many rows it had and which of them were not taken.
+/// Reads the ids, and reports for each file how many rows it had and which were not taken.
 pub(super) fn collect(
     arguments: &[String],
     file: Option<&Path>,
@@ -77,7 +77,7 @@ fn read(source: &Path) -> anyhow::Result<(String, Vec<u8>)> {
     Ok(("standard input".to_owned(), bytes))
 }
 
-/// The ids of a file. The error text follows the file's name.
+/// The ids of a file. An error text continues after the file's name.
 fn parse(bytes: &[u8], column: Option<&str>) -> Result<Sheet, String> {
     sheet::read(&text::decoded(bytes)?, column)
 }
@@ -122,8 +122,8 @@ mod tests {
 
     use super::*;
 
-    /// No file makes the reader panic; what it takes are ids, every row is taken or named, and an error
-    /// is short.
+    /// No file makes the parser panic; it accepts only ids, every row is taken or named, and an error is
+    /// short.
     #[test]
     fn fuzz_csv() {
         crate::fuzz::run("csv", |bytes| match parse(bytes, None) {
@@ -136,20 +136,20 @@ mod tests {
         });
     }
 
-    /// What must be read from a file of `tests/corpus/lists`.
+    /// The expected result for a file of `tests/corpus/lists`.
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Expected {
         #[serde(default)]
         ids: Vec<String>,
-        /// Who writes such a file.
+        /// The program that writes such a file.
         #[serde(rename = "note")]
         _note: String,
         column: Option<String>,
         /// The lines that hold no id.
         #[serde(default)]
         not_taken: Vec<usize>,
-        /// A part of what is said instead.
+        /// A part of the expected error.
         error: Option<String>,
     }
 
@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(super::told("x", &all), "x: 1 row read, 0 without an id");
     }
 
-    /// A cell with the delimiter in it and without quotes moves what follows: 500 is no id here.
+    /// A cell that contains the delimiter without quotes shifts the cells after it: 500 is not an id here.
     #[test]
     fn a_row_whose_columns_have_shifted_is_not_bought() {
         let text = b"name,employees,personnel_id\nAcme, Inc,500,789\nRoe,20,790\nDoe,30,791,,\n";

@@ -1,7 +1,7 @@
 //! The records of a CSV text, each with the line on which it begins.
 //!
-//! Not by the csv crate: it reads a quote that is never closed as a cell up to the end of the file, and so
-//! loses every following row without an error.
+//! Our own parser: the csv crate reads an unclosed quote as one cell up to the end of the file, and so loses
+//! all later rows without an error.
 
 use std::borrow::Cow;
 
@@ -12,17 +12,17 @@ pub(super) struct Record<'a> {
     pub(super) cells: Vec<Cow<'a, str>>,
 }
 
-/// A quote that opens on this line and is not closed where a cell may end.
+/// A quote that opens on this line and is not closed at the end of a cell.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct OpenQuote {
     pub(super) line: usize,
 }
 
-/// Reads records one by one; blank lines are none.
+/// Reads records one by one; skips blank lines.
 pub(super) struct Records<'a> {
     rest: &'a str,
     line: usize,
-    /// `None`: a line is one cell.
+    /// `None`: each line is one cell.
     delimiter: Option<char>,
 }
 
@@ -32,12 +32,13 @@ impl<'a> Records<'a> {
         Records { rest: text, line, delimiter }
     }
 
-    /// What was not read yet, and its line.
+    /// The unread text, and its line.
     pub(super) fn rest(&self) -> (&'a str, usize) {
         (self.rest, self.line)
     }
 
-    /// What follows, when the next line is blank. `""` is not: so pandas writes a row of one empty cell.
+    /// The text after the next line, if that line is blank. `""` is not blank: pandas writes a row of one
+    /// empty cell like that.
     fn after_blank_line(&self) -> Option<&'a str> {
         let (line, after) = match self.rest.split_once('\n') {
             Some(split) => split,
@@ -65,7 +66,7 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// The cell that the rest begins with, and its length there.
+    /// The cell at the beginning of the rest, and its length there.
     fn cell(&self) -> Result<(Cow<'a, str>, usize), OpenQuote> {
         let blanks = self.rest.len() - self.rest.trim_start_matches(' ').len();
         let plain = || {
@@ -78,14 +79,14 @@ impl<'a> Records<'a> {
         let end = self.end_of_cell(close);
         match self.rest[close..end].trim().is_empty() {
             true => Ok((content, end)),
-            // Words after the closing quote. `"Best" Ltd` is a name; over several lines, the quote was the
-            // opening one of a later cell.
+            // Text after the closing quote. `"Best" Ltd` is a name; but if it spans several lines, the quote
+            // was the opening quote of a later cell.
             false if content.contains('\n') => Err(OpenQuote { line: self.line }),
             false => Ok((Cow::Borrowed(&self.rest[..end]), end)),
         }
     }
 
-    /// Where the cell ends, looked for from `from`.
+    /// The end of the cell, searched from `from`.
     fn end_of_cell(&self, from: usize) -> usize {
         let ends = |char: char| char == '\n' || Some(char) == self.delimiter;
         self.rest[from..].find(ends).map_or(self.rest.len(), |at| from + at)
@@ -111,7 +112,8 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
-/// The content before the closing quote, and the length up to behind it; two quotes are one inside.
+/// The content before the closing quote, and the length including that quote; two quotes mean one quote
+/// inside.
 fn closed(text: &str) -> Option<(Cow<'_, str>, usize)> {
     let mut from = 0;
     loop {

@@ -1,7 +1,7 @@
-//! A text → the ids in it, and the lines that hold none.
+//! A text → the ids in it, and the lines without an id.
 //!
-//! A plain list has one id a line, and comments behind `#`. Everything else is a table: its first line names
-//! the columns, and one of them holds the ids.
+//! A plain list has one id on each line, and comments after `#`. Everything else is a table: its first line
+//! names the columns, and one of them holds the ids.
 
 use serde::Serialize;
 
@@ -12,12 +12,12 @@ use crate::domain::id_text::{self, Point, Written, trimmed};
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Sheet {
     pub(super) ids: Vec<String>,
-    /// Rows with and without an id; neither blank lines, nor comments, nor the line of the names.
+    /// Rows with or without an id; without blank lines, comments and the header line.
     pub(super) rows: usize,
     pub(super) not_taken: Vec<NotTaken>,
 }
 
-/// A row without an id. Never with its content, which may be personal data.
+/// A row without an id. Its content is left out, since it may be personal data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct NotTaken {
     /// The line on which the row begins.
@@ -50,8 +50,8 @@ impl Reason {
 /// The delimiters that tools write; `sep=` in the first line can name any other.
 const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
 
-/// Reads the ids of a file. `wanted` names the column. The error text follows the file's name, and
-/// repeats only the names of columns from its content.
+/// Reads the ids of a file. `wanted` names the column. An error text continues after the file's name, and
+/// repeats only column names from the content.
 pub(super) fn read(text: &str, wanted: Option<&str>) -> Result<Sheet, String> {
     if text.trim_start().starts_with(['[', '{']) {
         return Err(
@@ -115,7 +115,7 @@ fn named_delimiter(text: &str) -> Option<(char, &str)> {
     }
 }
 
-/// The text from its first line on that is no comment: one that begins with `#` and names no column.
+/// The text from its first line that is not a comment: a comment begins with `#` and names no column.
 fn without_comments<'a>(text: &'a str, line: usize, wanted: Option<&str>) -> (&'a str, usize) {
     let (mut rest, mut line) = (text, line);
     while let Some((first, after)) = rest.split_once('\n') {
@@ -130,7 +130,7 @@ fn without_comments<'a>(text: &'a str, line: usize, wanted: Option<&str>) -> (&'
     (rest, line)
 }
 
-/// The line of the names, and what follows it.
+/// The header line, and the text after it.
 struct Header<'a> {
     record: Record<'a>,
     delimiter: char,
@@ -143,7 +143,7 @@ fn header(text: &str, line: usize, delimiter: char) -> Result<Option<Header<'_>>
     Ok(record.map(|record| Header { record, delimiter, rest: records.rest() }))
 }
 
-/// Letters and digits decide: `personnel_id`, `Personnel ID` and `personnelId` are one name.
+/// Only letters and digits count: `personnel_id`, `Personnel ID` and `personnelId` are one name.
 fn folded(name: &str) -> String {
     name.chars().filter(|char| char.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
@@ -172,7 +172,7 @@ fn find(header: &Record<'_>, wanted: Option<&str>) -> Result<Option<usize>, Stri
     }
 }
 
-/// At most this many names of columns are repeated in an error.
+/// At most this many column names are listed in an error.
 const MOST_NAMES: usize = 40;
 
 fn no_column(header: &Record<'_>, wanted: Option<&str>) -> String {
@@ -205,7 +205,7 @@ fn shown(name: &str) -> String {
 fn rows(header: &Header<'_>, at: usize) -> Result<Sheet, OpenQuote> {
     let (text, line) = header.rest;
     let width = header.record.cells.len();
-    // With one column only, a comma is a part of it: `789,0`.
+    // If there is only one column, a comma belongs to the cell: `789,0`.
     let delimiter = (width > 1).then_some(header.delimiter);
     let mut sheet = Sheet::default();
     for record in Records::new(text, line, delimiter) {

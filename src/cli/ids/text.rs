@@ -1,6 +1,6 @@
-//! The bytes of a file → text whose lines end in `\n`.
+//! The bytes of a file → text with lines that end in `\n`.
 
-/// What can be told from the first bytes of a file that is no text.
+/// The first bytes of common files that are not text.
 const NO_TEXT: [(&[u8], &str); 6] = [
     (b"PK\x03\x04", "is a workbook (xlsx, ods) or an archive"),
     (b"\xd0\xcf\x11\xe0", "is an old Excel workbook (xls)"),
@@ -12,8 +12,8 @@ const NO_TEXT: [(&[u8], &str); 6] = [
 
 const SAVE_AS: &str = "save it as plain text or as CSV in UTF-8";
 
-/// Reads UTF-8, and UTF-16 with or without its mark. Other encodings keep the signs of ASCII, and so
-/// ids, delimiters and quotes, in their places; their letters become replacement characters.
+/// Reads UTF-8, and UTF-16 with or without its mark. Other encodings keep ASCII characters, so ids,
+/// delimiters and quotes stay correct; their other letters become replacement characters.
 pub(super) fn decoded(bytes: &[u8]) -> Result<String, String> {
     if let Some((_, what)) = NO_TEXT.iter().find(|(start, _)| bytes.starts_with(start)) {
         return Err(format!("{what}: {SAVE_AS}"));

@@ -1,4 +1,4 @@
-//! A list of people as it is written: for people, spreadsheets, programs and pipes.
+//! Writes a list of people: for people, spreadsheets, programs and pipes.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -38,15 +38,15 @@ struct Line<'a> {
     access: &'a str,
 }
 
-/// Writes people as they come. A table is written at the end, since its columns are as wide as the
-/// widest of all.
+/// Writes people as they are read. A table is written at the end, since the width of its columns depends on
+/// all rows.
 pub(super) struct Lines {
     format: Format,
     /// Only people whose email, or phone, is locked.
     locked: Option<Channel>,
     out: Box<dyn Write>,
     is_file: bool,
-    /// To a terminal, where a control character in a name would be a command.
+    /// On a terminal, where a control character in a name would be a command.
     escapes: bool,
     table: Vec<[String; 7]>,
     begun: bool,
@@ -60,7 +60,7 @@ impl Lines {
         Lines { format, locked, out, is_file: false, escapes, table: Vec::new(), begun: false, written: 0 }
     }
 
-    /// Writes into a file instead: a table is as a pipe gets it.
+    /// Writes into a file instead: a table then looks as in a pipe.
     pub(super) fn in_file(self) -> Lines {
         Lines { is_file: true, escapes: false, ..self }
     }
@@ -113,7 +113,7 @@ impl Lines {
         }
     }
 
-    /// Writes what has waited for the end. Nothing at all when no page was read.
+    /// Writes the table, if there is one. Nothing if no page was read.
     pub(super) fn finish(&mut self) -> io::Result<()> {
         if self.format == Format::Table && self.begun {
             let rows = std::mem::take(&mut self.table);

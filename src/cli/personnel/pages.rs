@@ -54,7 +54,7 @@ impl Pages<'_> {
                 Asked::Failed(error) => error,
             };
             match failure::read(error.failure) {
-                // The gate has learned until when, and says it at the next try.
+                // The gate knows until when, and says so at the next try.
                 ReadFailure::WaitForRateLimit { .. } => {}
                 ReadFailure::TryAgain if failures + 1 < TRIES => {
                     failures += 1;

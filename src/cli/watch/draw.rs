@@ -1,7 +1,7 @@
 //! Draws the view with ratatui. Pure: a [`View`] in, cells out.
 //!
-//! Made for 80 x 24 and up. Nothing depends on colour alone: what matters is also a word or bold,
-//! so it reads the same with `NO_COLOR`.
+//! For 80 x 24 and larger. Nothing depends on colour alone: important things are also in words or bold, so
+//! the view works with `NO_COLOR`.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect, Size};
@@ -14,7 +14,7 @@ use super::model::Model;
 use super::rows::{BAR, Palette, account, ago, ended_row, job_row, need_row, request_row};
 use super::view::{Mode, Part, View};
 
-/// Accounts that are shown; what needs a person is listed for all of them.
+/// Accounts that are shown; needs are listed for all of them.
 const ACCOUNTS: usize = 3;
 
 /// Draws everything.
@@ -42,7 +42,7 @@ pub(super) fn draw(frame: &mut Frame, view: &View, palette: Palette) {
     frame.render_widget(Paragraph::new(foot_lines(view, palette)), bottom);
 }
 
-/// Columns and rows for what is read in full: all but the title, its own heading and the keys.
+/// Columns and rows for a detail view: all but the title, its heading and the keys.
 pub(super) fn page(size: Size) -> (u16, u16) {
     (size.width, size.height.saturating_sub(3))
 }
@@ -93,13 +93,13 @@ fn draw_parts(frame: &mut Frame, area: Rect, view: &View, palette: Palette) {
     }
 }
 
-/// Lines for each part, heading included: what is urgent first gets what it wants, and the rest is
-/// shared out line by line.
+/// Lines for each part, heading included: urgent parts get all they need, and the rest is divided line by
+/// line.
 fn share(height: u16, counts: [usize; 4]) -> [u16; 4] {
     let wanted = counts.map(|count| u16::try_from(count).unwrap_or(u16::MAX).clamp(1, 200) + 1);
     let mut given = [0; 4];
     let mut left = height;
-    // A part without its first row would be a heading alone.
+    // A part without any row would be only a heading.
     for lines in &mut given {
         if left >= 2 {
             *lines = 2;
@@ -168,7 +168,7 @@ fn table(part: Part, model: &Model, width: u16, palette: Palette) -> Table<'stat
     }
 }
 
-/// A table whose columns are as wide as what is in them; `greedy` takes the rest.
+/// A table whose columns are as wide as their content; `greedy` gets the rest.
 fn columns<const N: usize>(rows: impl Iterator<Item = [Span<'static>; N]>, greedy: usize) -> Table<'static> {
     let rows: Vec<[Span; N]> = rows.collect();
     let widths: [Constraint; N] = std::array::from_fn(|at| {

@@ -1,9 +1,9 @@
-//! `unlockd watch`: what is going on, live.
+//! `unlockd watch`: a live view of the work.
 //!
-//! [`model`] is read from the database, [`view`] is where the person is and what a key means,
-//! [`draw`] and [`rows`] put it on the screen, [`terminal`] owns the terminal and the loop. It reads the database
-//! only, so it works with or without a running daemon; a decision is carried out by the same
-//! code as on the command line. Not on a terminal it prints a plain block whenever something changes.
+//! [`model`] is read from the database. [`view`] holds the selection and handles keys. [`draw`] and [`rows`]
+//! draw the screen. [`terminal`] owns the terminal and the loop. It reads only the database, so it works with
+//! or without a running daemon; decisions use the same code as the command line. Outside a terminal it prints
+//! a plain block whenever something changes.
 
 mod draw;
 mod model;
@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::store::Store;
 
-/// Between two looks at the database.
+/// The pause between two reads of the database.
 const TICK: Duration = Duration::from_millis(500);
 
 #[derive(clap::Args)]

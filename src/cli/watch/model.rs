@@ -1,4 +1,4 @@
-//! What is going on, read from the database at one moment, and what of it needs a person.
+//! The state of the work, read from the database at one moment, and what needs a person.
 //!
 //! Reads only, so it works with or without a running worker. It holds no contact's id or value.
 
@@ -16,7 +16,7 @@ use crate::worker::people::needs;
 
 use super::super::show::{grouped, plural};
 
-/// Rows of each kind that are read; more are counted only.
+/// Rows of each kind that are read; the others are only counted.
 const AT_MOST: u32 = 100;
 const ENDED_AT_MOST: u32 = 50;
 
@@ -29,7 +29,7 @@ pub(super) struct Model {
     /// Rows of the inbox that no worker has taken.
     pub(super) inbox_new: i64,
     pub(super) needs: Vec<Need>,
-    /// How many there are: the list is bounded.
+    /// The full count: the list is bounded.
     pub(super) needs_total: u64,
     pub(super) open_requests: i64,
     pub(super) requests: Vec<Request>,
@@ -38,7 +38,7 @@ pub(super) struct Model {
     pub(super) ended: Vec<Request>,
 }
 
-/// The daemon, as far as its lease shows it.
+/// The daemon, as its lease shows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Worker {
     pub(super) running: bool,
@@ -54,7 +54,7 @@ pub(super) struct Need {
     pub(super) account: String,
     pub(super) request_id: Option<i64>,
     pub(super) job_id: Option<i64>,
-    /// Credits that it is about.
+    /// Credits that it concerns.
     pub(super) credits: Option<i64>,
     pub(super) what: String,
     /// As a command, or in words.
@@ -93,7 +93,7 @@ pub(super) async fn read(store: &Store, config: &Config, now: Millis) -> Result<
         let account = AccountId::trusted(name.clone());
         model.accounts.push(accounts::read(store, &account, limits, now).await?);
     }
-    // Which keys the worker has, only the worker knows; its rows say when one is missing.
+    // Only the worker knows which keys it has; its rows show when one is missing.
     let needs = needs::read(store, config, |_| true).await?;
     model.needs_total = needs.total;
     model.needs = needs.list.iter().map(|need| Need::new(need, &model)).collect();
@@ -115,7 +115,7 @@ impl Need {
     }
 }
 
-/// In the fewest words, since the whole row has to fit.
+/// In few words, since the whole row has to fit.
 fn short(need: &domain::needs::Need, model: &Model) -> String {
     use domain::needs::Need::{Approval, Decision};
     match need {
@@ -149,7 +149,7 @@ fn keys(need: &domain::needs::Need) -> String {
     }
 }
 
-/// What a request is about, in a few words.
+/// The content of a request, in a few words.
 pub(super) fn asked_for(request: &Request) -> String {
     match (request.action.as_str(), &request.task_id) {
         ("unlock_event_contacts", _) => "an event".to_owned(),
@@ -282,7 +282,7 @@ pub(super) mod tests {
         model
     }
 
-    /// What the rows of a test stand for.
+    /// The needs that the rows of a test stand for.
     pub(in crate::cli::watch) fn needs(model: &Model) -> Vec<Need> {
         use domain::needs::{Need as Needed, Parked};
         let account = |name: &str| AccountId::trusted(name.to_owned());

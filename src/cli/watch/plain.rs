@@ -1,7 +1,7 @@
 //! The same as plain lines, for pipes, logs and screen readers.
 //!
-//! A block holds nothing that changes by itself with the time, so that two blocks differ only when
-//! something has happened.
+//! A block contains nothing that changes with time alone, so two blocks differ only when something has
+//! happened.
 
 use std::fmt::Write;
 
@@ -14,7 +14,7 @@ pub(super) fn stamp(model: &Model) -> String {
     model.at.map(|at| format!("-- {at}\n")).unwrap_or_default()
 }
 
-/// What is going on, without times that run.
+/// The state, without times that change by themselves.
 pub(super) fn block(model: &Model) -> String {
     let mut text = format!("{}\n", model.health());
     for line in model.accounts.iter().map(account) {

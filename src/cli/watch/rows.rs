@@ -42,7 +42,7 @@ impl Palette {
     }
 }
 
-/// The money strip and the gauge of the rate limit: two lines.
+/// The credits and the gauge of the rate limit: two lines.
 pub(super) fn account(account: &Account, model: &Model, palette: Palette) -> [Line<'static>; 2] {
     let bold = Style::new().add_modifier(Modifier::BOLD);
     let mut money = vec![Span::styled(format!("{:9}", short(&plain(&account.account), 24)), bold)];

@@ -1,7 +1,7 @@
 //! The terminal: raw mode on and off, keys from a thread, one loop.
 //!
-//! The terminal is given back however this ends: ratatui's panic hook does it after a panic, the
-//! guard here after everything else, signals included.
+//! The terminal is always restored: after a panic by ratatui's panic hook, in all other cases (signals
+//! included) by the guard here.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::worker;
 use crate::worker::people::decide::{self, Refusal};
 use crate::worker::people::pause;
 
-/// Gives the terminal back.
+/// Restores the terminal.
 struct Given;
 
 impl Drop for Given {
@@ -33,9 +33,9 @@ impl Drop for Given {
 
 pub(super) async fn run(store: &Store, config: &Config) -> Outcome {
     let clock = Clock::real();
-    // Read before the terminal is taken, so that an error is printed as any other.
+    // Read before the terminal is taken, so that an error is printed normally.
     let mut view = View::new(model::read(store, config, clock.now()).await?);
-    // Before the terminal is taken: a signal in between must not end this with raw mode on.
+    // Before the terminal is taken: a signal in between must not leave raw mode on.
     let stop = crate::cli::run::stop_signals()?;
     let mut terminal = ratatui::try_init()?;
     let _given = Given;
@@ -59,7 +59,7 @@ pub(super) async fn run(store: &Store, config: &Config) -> Outcome {
                     None => {}
                 },
                 Some(Said::Resized) => {}
-                // The terminal has gone.
+                // The terminal is gone.
                 None => return Ok(()),
             },
         }
@@ -71,8 +71,8 @@ enum Said {
     Resized,
 }
 
-/// Keys as they are pressed, read on a thread since reading blocks. The channel closes when the
-/// terminal has gone; the thread ends when nobody listens any more.
+/// Keys as they are pressed, read on a thread since reading blocks. The channel closes when the terminal is
+/// gone; the thread ends when the receiver is dropped.
 fn keys() -> mpsc::Receiver<Said> {
     let (sender, receiver) = mpsc::channel(16);
     std::thread::spawn(move || {
@@ -104,7 +104,7 @@ async fn refresh(store: &Store, config: &Config, clock: &Clock, view: &mut View)
     Ok(())
 }
 
-/// Does what the person decided, by the same code as the command of that name.
+/// Carries out the person's decision, with the same code as the command of that name.
 async fn carry_out(
     store: &Store,
     config: &Config,

@@ -1,4 +1,4 @@
-//! Where the person is: what is selected, what is being asked, and what a key means there.
+//! The state of the view: the selection, the open question, and what each key does.
 //!
 //! Pure: a key comes in, an [`Act`] goes out, and the terminal code carries it out.
 
@@ -7,7 +7,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::model::Model;
 use crate::domain::Credits;
 
-/// What a row is about.
+/// The object of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     Request(i64),
@@ -28,7 +28,7 @@ impl Part {
     pub(super) const ALL: [Part; 4] = [Part::Needs, Part::Requests, Part::Jobs, Part::Ended];
 }
 
-/// What the person is doing.
+/// The present activity of the person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     Looking,
@@ -56,7 +56,7 @@ pub(super) enum Mode {
     },
 }
 
-/// What is to be done for the person.
+/// An action to carry out for the person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Act {
     Quit,
@@ -72,7 +72,7 @@ pub(super) struct View {
     pub(super) mode: Mode,
     /// The result of the last decision, until the next key.
     pub(super) note: Option<String>,
-    /// Columns and rows for what is read in full.
+    /// Columns and rows of a detail view.
     pub(super) page: (u16, u16),
     at: usize,
 }
@@ -82,7 +82,7 @@ impl View {
         View { model, mode: Mode::Looking, note: None, page: (80, 20), at: 0 }
     }
 
-    /// Takes what was read again. The selection stays with its row, wherever that has gone.
+    /// Takes a new model. The selection stays with its row, even if the row has moved.
     pub(super) fn refresh(&mut self, model: Model) {
         let selected = self.rows().get(self.at).cloned();
         self.model = model;
@@ -118,7 +118,7 @@ impl View {
         }
     }
 
-    /// The selected row's part and its place in there.
+    /// The selected row's part, and its place there.
     pub(super) fn selected(&self) -> Option<(Part, usize)> {
         let mut before = 0;
         for part in Part::ALL {
@@ -135,7 +135,7 @@ impl View {
         self.rows().get(self.at).map(|(_, target)| target.clone())
     }
 
-    /// The account of the selected row; the first one when nothing is selected.
+    /// The account of the selected row; the first account if nothing is selected.
     fn account(&self) -> Option<String> {
         let of_request = |id: i64| {
             let requests = self.model.requests.iter().chain(&self.model.ended);
@@ -153,7 +153,7 @@ impl View {
         selected.or_else(|| self.model.accounts.first().map(|account| account.account.clone()))
     }
 
-    /// What a key means here.
+    /// What a key does here.
     pub(super) fn key(&mut self, key: KeyEvent) -> Option<Act> {
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             return (key.code == KeyCode::Char('c')).then_some(Act::Quit);
@@ -199,7 +199,7 @@ impl View {
             KeyCode::Char('c') => self.start_cancelling(),
             KeyCode::Char(key @ ('p' | 'r')) => {
                 if let Some(account) = self.account() {
-                    // A second p takes the first one back.
+                    // A second p undoes the first one.
                     let resumes = key == 'r' || self.is_paused(&account);
                     self.mode = if resumes { Mode::Resuming { account } } else { Mode::Pausing { account } };
                 }
@@ -260,7 +260,7 @@ impl View {
         None
     }
 
-    /// `y` does it, everything else does not.
+    /// `y` confirms, every other key cancels.
     fn confirmed(&mut self, code: KeyCode, act: Act) -> Option<Act> {
         if matches!(code, KeyCode::Char('y' | 'Y')) {
             return Some(act);

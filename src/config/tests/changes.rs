@@ -1,4 +1,4 @@
-//! What a change of each key comes to: in force at once, or with the next start.
+//! What a change of each key does: it applies at once, or at the next start.
 
 use super::super::suggest::{keys, variable};
 use super::*;
@@ -37,13 +37,13 @@ fn every_key_is_settable_from_the_environment_and_its_change_is_live_as_the_cont
     }
 }
 
-/// What the contract says about the key.
+/// Whether the contract says that the key applies at once.
 pub(super) fn is_live(key: &str) -> bool {
     let groups = ["inbox.", "polling.", "credits.", "rate_limit.", "accounts."];
     key == "log.level" || (key != "inbox.database" && groups.iter().any(|group| key.starts_with(group)))
 }
 
-/// What waits for a restart is not forgotten when a live key changes.
+/// A change that waits for a restart is not forgotten when a live key changes.
 #[test]
 fn a_key_that_is_not_live_keeps_its_value_and_differs_at_each_look() {
     let (running, new) = (place("").load(), place("submit.batch_size = 7\ncredits.min_balance = 7").load());

@@ -1,4 +1,4 @@
-//! The default file: it explains every key, and says what holds without any other.
+//! The default file: it explains every key, and its values are valid by themselves.
 
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ fn the_default_file_explains_every_key_and_no_other() {
 #[test]
 fn the_examples_in_the_default_file_are_valid() {
     let said = place(&defaults_uncommented()).error();
-    // Both ways to give a key are shown, and only that is wrong with it.
+    // Both ways to give a key are shown, and nothing else is wrong.
     assert_eq!(said.lines().count(), 1, "{said}");
     assert!(said.contains("keep one of the two"), "{said}");
 }

@@ -1,4 +1,4 @@
-//! What is said about a mistake: key, value, where it came from, and what would be right.
+//! The messages about mistakes: key, value, origin, and the fix.
 
 use super::*;
 
@@ -16,7 +16,7 @@ fn a_syntax_error_names_file_and_line_and_shows_no_content() {
     }
 }
 
-/// What is in the file, and what is said about it; FILE stands for the origin.
+/// The content of the file, and the message about it; FILE stands for the origin.
 const ABOUT_THE_FILE: &str = r#"
 submit.batch_size = 0 -> submit.batch_size = 0 FILE: must be between 1 and 2000
 submit.batch_size = '9' -> submit.batch_size = "9" FILE: must be a whole number, between 1 and 2000

@@ -1,4 +1,4 @@
-//! The configuration as its users meet it: its layers here, and each other rule in a file of its own.
+//! The configuration as its users see it: its layers here, and each other rule in its own file.
 
 mod changes;
 mod defaults;
@@ -9,7 +9,7 @@ use std::fs;
 
 use super::*;
 
-/// A directory of its own with an `unlockd.toml` of this content, and nothing else to read.
+/// A separate directory with an `unlockd.toml` of this content, and nothing else to read.
 struct Place {
     dir: tempfile::TempDir,
     inputs: Inputs,
@@ -110,7 +110,7 @@ fn a_named_file_must_exist() {
     );
 }
 
-/// What a file does that runs and is then replaced in several steps, or lost.
+/// A running configuration whose file is replaced in several steps, or lost.
 #[test]
 fn a_file_in_force_that_is_gone_or_empty_is_an_error_and_no_other_takes_its_place() {
     let p = place("credits.daily_limit = 5");
@@ -137,11 +137,11 @@ fn a_file_in_force_that_is_gone_or_empty_is_an_error_and_no_other_takes_its_plac
     assert_eq!(p.load().credits.daily_limit, None);
     fs::write(&file, "# nothing of all that any more\n").unwrap();
     assert_eq!(reload(&p.inputs, &running).unwrap().credits.daily_limit, None);
-    // What started with an empty file is not disturbed by it.
+    // A program that started with an empty file continues with it.
     fs::write(&file, "").unwrap();
     let empty = p.load();
     assert!(reload(&p.inputs, &empty).is_ok());
-    // And what started without one takes the first that appears.
+    // A program that started without a file uses the first that appears.
     fs::remove_file(&file).unwrap();
     fs::remove_file(p.dir.path().join("etc/unlockd.toml")).unwrap();
     let without = p.load();

@@ -1,4 +1,4 @@
-//! Keys of accounts: they are read as they are given, and never shown.
+//! Keys of accounts: they are read unchanged, and never shown.
 
 use secrecy::ExposeSecret;
 
@@ -39,7 +39,7 @@ fn no_secret_shows_in_debug_output_or_messages() {
     let p = place(text).env(&[("LENSMOR_API_KEY", "canary-4"), ("UNLOCKD_ACCOUNTS__X__API_KEY", "canary-5")]);
     let shown = format!("{:?} {:#?} {:?}", p.load(), p.load(), p.inputs);
     assert!(!shown.contains("canary"), "{shown}");
-    // `error` itself looks for the canary.
+    // `error` itself checks that the secret does not appear.
     for bad in ["canary blank", "canary\u{1b}", "canaryé"] {
         let said = place("").env(&[("UNLOCKD_ACCOUNTS__DEFAULT__API_KEY", bad)]).error();
         assert!(said.starts_with("accounts.default.api_key (from environment variable UNLOCKD_ACCOUNTS__DEFAULT__API_KEY): is not usable"), "{said}");
@@ -82,7 +82,7 @@ fn the_environment_finds_an_account_whatever_its_capitals_and_underscores() {
     assert_eq!(c.accounts.keys().collect::<Vec<_>>(), ["CRM__Two", "default", "new"]);
 }
 
-/// No file makes the reader panic, and no error repeats a key.
+/// No file makes the parser panic, and no error repeats a key.
 #[test]
 fn fuzz_config() {
     const CANARY: &str = "canary-0123456789";
@@ -98,7 +98,7 @@ fn fuzz_config() {
             Ok(config) => assert!(!format!("{config:?}").contains(CANARY)),
             Err(error) => {
                 let shown = format!("{error} {error:?}");
-                // Outside of a key it is text like any other.
+                // Outside of a key it is ordinary text.
                 let text = String::from_utf8_lossy(bytes);
                 let is_key = text
                     .lines()

@@ -12,7 +12,8 @@ use crate::store::report::export::{self, Contact};
 /// Contacts on one page.
 const ROWS: u32 = 25;
 
-/// The counts, and for the signed-in a page of contacts. `revealed`: the item to show in clear.
+/// The counts, and for signed-in people a page of contacts. `revealed`: the item whose value is shown
+/// unmasked.
 pub(super) async fn section(
     look: &Look<'_>,
     request: i64,
@@ -65,7 +66,7 @@ async fn read(
         outcomes: Some(outcomes.to_string()),
         ..Default::default()
     };
-    // One more than is shown tells whether there is a next page.
+    // One more than is shown, to know whether there is a next page.
     export::page(&look.site.store, &wanted, after, ROWS + 1).await
 }
 
@@ -133,7 +134,7 @@ fn masked_email(email: &str) -> String {
 fn masked_phone(phone: &str) -> String {
     let digits: Vec<char> = phone.chars().filter(char::is_ascii_digit).collect();
     let shown: String = digits[digits.len().saturating_sub(2)..].iter().collect();
-    // Of a number with two digits, all would be shown.
+    // A number with only a few digits would be shown completely.
     format!("\u{2022}\u{2022}\u{2022}\u{2022}{}", if digits.len() > 4 { shown.as_str() } else { "" })
 }
 

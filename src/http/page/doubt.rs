@@ -20,7 +20,7 @@ pub(super) struct Doubtful {
 /// taken effect.
 pub(super) async fn read(look: &Look<'_>, id: i64) -> Result<Option<Doubtful>, StoreError> {
     let store = &look.site.store;
-    // The version first: whatever happens in between makes the decision stale, never wrong.
+    // The version is read first: a change in between makes the decision stale, never wrong.
     let version = job_rows::read(store.readers(), JobId(id)).await?.map(|row| row.version);
     let job = jobs::read(store, id).await?;
     Ok(job.zip(version).and_then(|(job, version)| {

@@ -15,10 +15,10 @@ const DAY_MS: i64 = 86_400_000;
 const WIDTH: i64 = 600;
 const HEIGHT: i64 = 120;
 
-/// Room above the highest point, for its figure.
+/// Space above the highest point, for its figure.
 const TOP: i64 = 24;
 
-/// Snapshots that are drawn at most; a busy account takes thousands a day.
+/// The most snapshots that are drawn; a busy account has thousands a day.
 const SNAPSHOTS_AT_MOST: u32 = 5_000;
 
 /// The progress of a request: delivered, failed or skipped, open. The words next to it say the same.
@@ -40,7 +40,7 @@ fn shares(first: i64, second: i64, all: i64) -> (i64, i64) {
     (first, share(second).min(1_000 - first))
 }
 
-/// Both drawings of each account.
+/// Both charts of each account.
 pub(super) async fn section(look: &Look<'_>, span: Option<&str>) -> Result<Markup, StoreError> {
     let (span_ms, words, is_week) = match span {
         Some("7d") => (7 * DAY_MS, "the last 7 days", true),
@@ -70,7 +70,7 @@ pub(super) async fn section(look: &Look<'_>, span: Option<&str>) -> Result<Marku
     })
 }
 
-/// Calls of the last hour, and how many the limit allows in the same stretch.
+/// Calls of the last hour, and how many the limit allows in an hour.
 struct Used {
     calls: Vec<(Millis, u32)>,
     allowed: f64,
@@ -93,7 +93,7 @@ fn balance(account: &str, balances: &[(Time, i64)], since: Millis, now: Millis, 
             figure { figcaption { strong { "Balance" } ", account " (visible(account)) ": none was read in " (words) "." } }
         };
     };
-    // A short history fills the drawing too.
+    // A short history fills the chart, too.
     let since = balances.first().map_or(since, |(at, _)| since.max(Millis(at.0)));
     let id = format!("balance-{account}");
     let text = format!(
@@ -116,7 +116,7 @@ fn balance(account: &str, balances: &[(Time, i64)], since: Millis, now: Millis, 
     }
 }
 
-/// A line that keeps its height until the next reading: between readings nothing is known.
+/// A line that keeps its height until the next reading, since nothing is known in between.
 fn steps(balances: &[(Time, i64)], most: i64, since: Millis, now: Millis) -> String {
     let across = now.since(since).max(1);
     let x = |at: Time| Millis(at.0).since(since).min(across) * WIDTH / across;

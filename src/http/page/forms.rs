@@ -1,4 +1,4 @@
-//! Buttons: each says what it does, and works once, for the figures on the screen.
+//! Buttons: each says what it does, works once, and only for the figures on the screen.
 
 use maud::{Markup, html};
 
@@ -18,24 +18,24 @@ fn form(look: &Look<'_>, act: Act, action: &str, inside: Markup) -> Markup {
     }
 }
 
-/// A button that does at once what it says.
+/// A button that acts at once.
 pub(super) fn button(look: &Look<'_>, act: Act, id: &str, label: &str) -> Markup {
     form(look, act, "/decisions", html! { button id=(id) type="submit" { (label) } })
 }
 
-/// The same where there is little room.
+/// The same for narrow places.
 pub(super) fn small(look: &Look<'_>, act: Act, id: &str, label: &str) -> Markup {
     form(look, act, "/decisions", html! { button id=(id) .small type="submit" { (label) } })
 }
 
-/// A button behind a summary that says what it will do: one click decides nothing.
+/// A button behind a summary that says what it will do: one click alone decides nothing.
 pub(super) fn careful(look: &Look<'_>, act: Act, id: &str, label: &str, effect: &str) -> Markup {
     if !look.visitor.is_signed_in() {
         return html! {};
     }
     html! {
         details id=(format!("{id}-more")) .careful {
-            // The script gives the focus back to what has an id.
+            // The script returns the focus to the element with this id.
             summary #(format!("{id}-summary")) { (label) "\u{2026}" }
             p { (effect) }
             (button(look, act, id, label))
@@ -43,7 +43,7 @@ pub(super) fn careful(look: &Look<'_>, act: Act, id: &str, label: &str, effect: 
     }
 }
 
-/// A button that may spend: the figure has to be typed.
+/// A button that may spend: the person must type the amount.
 pub(super) fn spending(look: &Look<'_>, act: Act, id: &str, label: &str, credits: i64) -> Markup {
     let field = format!("{id}-credits");
     let inside = html! {

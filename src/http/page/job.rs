@@ -57,7 +57,7 @@ fn facts(look: &Look<'_>, job: &Job, requests: &[i64], outcomes: &[OutcomeCount]
     }
 }
 
-/// How many there are, by outcome. Those that the API skipped are among them.
+/// The number of contacts by outcome, including those that the API skipped.
 fn contacts(job: &Job, outcomes: &[OutcomeCount]) -> Markup {
     let all: i64 = outcomes.iter().map(|count| count.contacts).sum();
     html! {

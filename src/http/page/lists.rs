@@ -15,7 +15,7 @@ use crate::store::report::{OutcomeCount, jobs as job_reports, requests as reques
 /// Rows of a list.
 const ROWS: u32 = 100;
 
-/// A table that scrolls by itself where the screen is narrower.
+/// A table that scrolls by itself on a narrow screen.
 fn table(label: &str, caption: &str, inside: Markup) -> Markup {
     html! {
         div .scroll role="group" aria-label=(label) tabindex="0" {
@@ -49,7 +49,7 @@ fn reference(look: &Look<'_>, request: &Request) -> Markup {
     }
 }
 
-/// The newest requests, of one status or of any.
+/// The newest requests, of one status or of all.
 pub(super) async fn requests(look: &Look<'_>, wanted: &Wanted) -> Result<Page, StoreError> {
     let status = wanted.status.as_deref().filter(|status| request_state::State::NAMES.contains(status));
     let rows = request_reports::list(&look.site.store, status, ROWS).await?;
@@ -90,7 +90,7 @@ fn end_of_list(rows: usize) -> Markup {
     }
 }
 
-/// The newest jobs, in one state or in any.
+/// The newest jobs, in one state or in all.
 pub(super) async fn jobs(look: &Look<'_>, wanted: &Wanted) -> Result<Page, StoreError> {
     let chosen = wanted.state.as_deref().filter(|state| job::State::NAMES.contains(state));
     let rows = job_reports::list(&look.site.store, chosen, ROWS).await?;
@@ -232,7 +232,7 @@ pub(super) fn ended_table(look: &Look<'_>, rows: &[(Request, Ended)]) -> Markup 
     )
 }
 
-/// Counts by outcome, whatever the source.
+/// Counts by outcome, for every source.
 pub(super) fn by_outcome<'c>(counts: impl IntoIterator<Item = &'c OutcomeCount>) -> Vec<(&'c str, i64)> {
     let mut totals: Vec<(&str, i64)> = Vec::new();
     for count in counts {
@@ -244,7 +244,7 @@ pub(super) fn by_outcome<'c>(counts: impl IntoIterator<Item = &'c OutcomeCount>)
     totals
 }
 
-/// Counts by outcome; each is the way to its contacts.
+/// Counts by outcome; each links to its contacts.
 pub(super) fn outcome_links(request: i64, outcomes: &[OutcomeCount]) -> Markup {
     let counts = by_outcome(outcomes);
     html! {
@@ -256,7 +256,7 @@ pub(super) fn outcome_links(request: i64, outcomes: &[OutcomeCount]) -> Markup {
     }
 }
 
-/// How many rows of how many.
+/// How many rows of how many are shown.
 pub(super) fn of_all(shown: usize, all: i64) -> String {
     format!("{} of {}", number(shown as i64), plural(all, "contact"))
 }

@@ -1,8 +1,8 @@
-//! The status page: what is shown, and to whom.
+//! The status page: its content, and who may see which part.
 //!
-//! Server-rendered; the small script only fetches a page again and swaps its main part. Without signing in
-//! one sees counts and credits: no contact's id or value, and no reference, since those
-//! are callers' own words. Nothing is shown unescaped, and nothing by colour alone.
+//! The server renders it; the small script only fetches a page again and replaces its main part. Without
+//! signing in, counts and credits are visible, but no contact's id or value, and no reference, since
+//! references are callers' own texts. All text is escaped, and nothing depends on colour alone.
 
 mod contacts;
 mod doubt;
@@ -35,7 +35,7 @@ use crate::store::report::requests::Request;
 pub(super) use session::sign_in as sign_in_page;
 pub(super) use words::number;
 
-/// Who sees the page, and when.
+/// The reader of the page, and the time.
 pub(super) struct Look<'a> {
     pub(super) site: &'a Site,
     pub(super) visitor: Visitor,
@@ -53,13 +53,13 @@ impl<'a> Look<'a> {
         self.visitor.is_signed_in()
     }
 
-    /// An account's name. One that is not configured is what some program wrote into a row.
+    /// An account's name. A name that is not configured may be text that another program wrote into a row.
     fn account(&self, name: &str) -> String {
         let known = self.is_trusted() || self.site.config().accounts.contains_key(name);
         if known { words::visible(name) } else { "another one".to_owned() }
     }
 
-    /// What an action buys. An unknown one is what some program wrote into a row.
+    /// What an action buys. An unknown action may be text that another program wrote into a row.
     fn action(&self, action: &str) -> String {
         match words::action(action) {
             Some(words) => words.to_owned(),
@@ -68,7 +68,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// What a request asks for, with how much of it. The event is the caller's own word.
+    /// What a request asks for, and how much. The event is the caller's own text.
     fn wish(&self, request: &Request) -> String {
         let pages = || words::plural(request.max_pages, "page");
         match request.action.as_str() {
@@ -89,27 +89,27 @@ impl<'a> Look<'a> {
     }
 }
 
-/// What a page is made of.
+/// The parts of a page.
 pub(super) struct Page {
     pub(super) title: String,
     pub(super) body: Markup,
-    /// Whether the script keeps it fresh.
+    /// Whether the script refreshes it.
     pub(super) is_live: bool,
     pub(super) spot: Spot,
 }
 
-/// Where a page is among the links of the header.
+/// The place of a page among the links of the header.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Spot {
-    /// The page that a link leads to.
+    /// The page of a link.
     At(&'static str),
-    /// One of those that the page of a link lists.
+    /// A page below the page of a link.
     Under(&'static str),
     Elsewhere,
 }
 
 impl Spot {
-    /// What `aria-current` says of a link, if anything.
+    /// The value of `aria-current` for a link, if any.
     fn mark(self, link: &str) -> Option<&'static str> {
         match self {
             Spot::At(here) if here == link => Some("page"),
@@ -119,7 +119,7 @@ impl Spot {
     }
 }
 
-/// What a reader may ask for.
+/// The parameters that a reader may send.
 #[derive(Default, Deserialize)]
 pub(super) struct Wanted {
     pub(super) status: Option<String>,
@@ -132,7 +132,7 @@ pub(super) struct Wanted {
 
 type Asked = Result<Query<Wanted>, axum::extract::rejection::QueryRejection>;
 
-/// The query, without its invalid parts: a mistyped link still shows a page.
+/// The query without its invalid parts: a mistyped link still shows a page.
 fn wanted(asked: Asked) -> Wanted {
     asked.map(|Query(wanted)| wanted).unwrap_or_default()
 }
@@ -165,7 +165,7 @@ pub(super) async fn request(
     }
 }
 
-/// The page of a request with one contact's value in clear.
+/// The page of a request with one contact's value unmasked.
 pub(super) async fn revealed(look: &Look<'_>, request: i64, item: i64) -> Response {
     let wanted = Wanted { after: Some(item - 1), ..Wanted::default() };
     answer(look, request::page(look, request, &wanted, Some(item)).await)
@@ -201,7 +201,7 @@ fn answer(look: &Look<'_>, page: Result<Option<Page>, StoreError>) -> Response {
     }
 }
 
-/// A page that says one thing.
+/// A page with one message.
 pub(super) fn says(look: &Look<'_>, status: StatusCode, title: &str, text: &str) -> Response {
     let body = html! {
         h1 { (title) }

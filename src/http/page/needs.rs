@@ -16,7 +16,7 @@ use crate::worker::people::needs;
 /// Articles on the page; the lists of requests and jobs have them all.
 const SHOWN: usize = 20;
 
-/// What needs a person, each with what its article shows besides.
+/// The list of needs, each with the additional data that its article shows.
 pub(super) struct Listed {
     needs: Needs,
     articles: Vec<Article>,
@@ -33,7 +33,7 @@ enum Article {
 }
 
 impl Listed {
-    /// How many need a person, those that are not shown included.
+    /// The full count, including needs that are not shown.
     pub(super) fn total(&self) -> u64 {
         self.needs.total
     }
@@ -49,7 +49,7 @@ pub(super) async fn read(look: &Look<'_>, accounts: &[Account]) -> Result<Listed
     let mut articles = Vec::new();
     for need in needs.list.iter().take(SHOWN) {
         let account = accounts.iter().find(|account| account.account == need.account().as_str()).cloned();
-        // What was settled between two reads has no article any more.
+        // A need that was settled between the two reads has no article.
         articles.extend(article(look, need, account).await?);
     }
     Ok(Listed { needs, articles })
@@ -103,7 +103,7 @@ pub(super) fn section(look: &Look<'_>, listed: &Listed) -> Markup {
     }
 }
 
-/// A request that awaits approval: who, what, cost, and the balance now and after.
+/// A request that awaits approval: its reference, content and cost, and the balance now and after.
 pub(super) fn approval(look: &Look<'_>, request: &Request, account: Option<&Account>) -> Markup {
     let id = request.id;
     let quoted = request.quoted_credits.unwrap_or_default();
@@ -184,7 +184,7 @@ fn parked(look: &Look<'_>, need: &Need, work: Parked, account: &Account) -> Mark
     }
 }
 
-/// How many wait, in a few words.
+/// How many are waiting, in a few words.
 fn waiting(work: Parked) -> String {
     let count = |number: u64, word| plural(i64::try_from(number).unwrap_or(i64::MAX), word);
     let verb = if work.jobs + work.items == 1 { "waits" } else { "wait" };
@@ -229,7 +229,7 @@ fn paused(look: &Look<'_>, need: &Need) -> Markup {
     }
 }
 
-/// What the page has no button for.
+/// A need for which the page has no button.
 fn plain(need: &Need) -> Markup {
     let name = need.account().as_str();
     let title = match need {

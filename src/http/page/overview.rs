@@ -17,9 +17,9 @@ use crate::store::report::overview::{InDoubt, Settlement, StateCount};
 use crate::store::report::requests::Request;
 use crate::store::report::{direct, jobs, overview, requests};
 
-/// Rows of what runs.
+/// Rows of open work.
 const RUNNING_AT_MOST: u32 = 15;
-/// Rows of what ended.
+/// Rows of ended work.
 const ENDED_AT_MOST: u32 = 10;
 const SETTLEMENTS_AT_MOST: u32 = 5;
 
@@ -36,7 +36,7 @@ struct Facts {
     settlements: Vec<Settlement>,
 }
 
-/// Reads the accounts with what is configured for them.
+/// Reads the accounts with their configured limits.
 pub(super) async fn read_accounts(look: &Look<'_>) -> Result<Vec<Account>, StoreError> {
     let config = look.site.config();
     let limits = Limits {

@@ -18,7 +18,7 @@ const JOBS_AT_MOST: usize = 50;
 /// Events of a timeline that are shown.
 const EVENTS_AT_MOST: usize = 200;
 
-/// `None` when there is no such request. `revealed`: the item whose value is shown in clear.
+/// `None` if there is no such request. `revealed`: the item whose value is shown unmasked.
 pub(super) async fn page(
     look: &Look<'_>,
     id: i64,
@@ -71,7 +71,7 @@ pub(super) async fn page(
                  they may be charged."))
         }
     };
-    // A value in clear stays until the reader is done with it.
+    // A page with an unmasked value is not refreshed.
     Ok(Some(Page {
         title: format!("Request {id}"),
         body,
@@ -148,7 +148,7 @@ fn facts(look: &Look<'_>, request: &Request) -> Markup {
     }
 }
 
-/// What happened, oldest first. From an event marked here on, money may have moved.
+/// The timeline, oldest first. From a marked event on, credits may have been spent.
 pub(super) fn timeline_section(look: &Look<'_>, entries: &[Entry]) -> Markup {
     let earlier = entries.len().saturating_sub(EVENTS_AT_MOST);
     html! {

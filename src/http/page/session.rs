@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::{Look, Page, Spot};
 use crate::http::session::Visitor;
 
-/// The corner of each page: the way in, or the way out.
+/// The corner of each page: a link to sign in, or a button to sign out.
 pub(super) fn corner(look: &Look<'_>) -> Markup {
     html! {
         div .corner {
@@ -41,8 +41,8 @@ pub(super) fn why_read_only(look: &Look<'_>) -> Markup {
     }
 }
 
-/// The form for the token, with the error of the last try. `is_private`: the connection
-/// does not leave the machine in the clear.
+/// The form for the token, with the error of the last try. `is_private`: the token does not leave this
+/// machine unencrypted.
 pub(in crate::http) fn sign_in(look: &Look<'_>, is_private: bool, problem: Option<&str>) -> Page {
     let body = html! {
         h1 { "Sign in" }

@@ -77,7 +77,7 @@ pub(super) fn section<'f>(look: &Look<'_>, accounts: impl Iterator<Item = &'f Ac
     }
 }
 
-/// What may be shown of an account's key.
+/// The part of an account's key that may be shown.
 fn fingerprint(look: &Look<'_>, account: &str) -> Option<String> {
     let gates = &look.site.worker()?.gates;
     gates.get(&AccountId::trusted(account)).and_then(|gate| gate.key_fingerprint())

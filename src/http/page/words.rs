@@ -19,7 +19,7 @@ pub(in crate::http) fn number(figure: i64) -> String {
     if figure < 0 { format!("\u{2212}{grouped}") } else { grouped }
 }
 
-/// A figure that may not be known.
+/// A figure that may be unknown.
 pub(super) fn known(figure: Option<i64>) -> String {
     figure.map_or_else(|| "unknown".to_owned(), number)
 }
@@ -35,7 +35,7 @@ pub(super) fn span(ms: i64) -> String {
     }
 }
 
-/// A moment: the time of day, with the date when it is not today.
+/// A time of day, with the date if it is not today.
 pub(super) fn moment(at: Time, now: Millis) -> Markup {
     let text = at.to_string();
     let (Some((date, time)), today) = (text.split_once('T'), Time::from(now).to_string()) else {
@@ -57,13 +57,13 @@ pub(super) fn until(at: Time, now: Millis) -> Markup {
     html! { time datetime=(at) title=(at) { @if left > 0 { "in " (span(left)) } @else { "now" } } }
 }
 
-/// One contact, two contacts.
+/// For example "1 contact", "2 contacts".
 pub(super) fn plural(count: i64, word: &str) -> String {
     format!("{} {word}{}", number(count), if count == 1 { "" } else { "s" })
 }
 
-/// Text from other programs, with its invisible characters written out: control characters, and those
-/// that turn the direction of writing. maud escapes HTML.
+/// Text from other programs, with its invisible characters escaped: control characters, and those that change
+/// the writing direction. maud escapes HTML.
 pub(super) fn visible(text: &str) -> String {
     let hidden = |char: char| {
         char.is_control()
@@ -92,7 +92,7 @@ pub(super) fn action(action: &str) -> Option<&'static str> {
     })
 }
 
-/// Whether an action is about contacts. Of the others each paid call is an item, which is no contact.
+/// Whether an action is about contacts. The items of other actions are paid calls, not contacts.
 pub(super) fn has_contacts(action: &str) -> bool {
     Action::parse(action).is_none_or(|action| action.channel().is_some())
 }
