@@ -1,0 +1,327 @@
+//! The rate limit of one account, or of all that call from one address, as arithmetic: what was sent,
+//! what the API said, when the next call may go.
+//!
+//! Two counts hold at once. Our own: never more calls than the limit in any stretch of time as long
+//! as the window, whatever the API's windows are aligned to. And the API's: others may share the
+//! bucket, so `X-RateLimit-Remaining` and `-Reset` beat our own count when they allow less. A
+//! `Retry-After` stands above both. Times of the API's clock are brought to ours with the answer's
+//! own `Date`.
+//!
+//! Source: the vendor's rate-limit page (120 requests a minute for each key, and for each IP;
+//! `X-RateLimit-*` on allowed calls "when available"; 429 carries `Retry-After`).
+
+mod headers;
+mod refusals;
+
+use std::collections::VecDeque;
+
+use super::ids::Millis;
+use super::turns::Class;
+pub use super::window::{DOCUMENTED_WINDOW_MS, RateHeaders};
+use refusals::LOWERED_FOR_MS;
+
+/// What is known about an account's limit. Kept in the database, so that a restart brings no burst.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rate {
+    limit: u32,
+    window_ms: i64,
+    /// When our calls of the last window were sent, oldest first.
+    sent: VecDeque<Millis>,
+    /// What the API's current window still allows, and when that window ends.
+    remaining: Option<(u32, Millis)>,
+    /// No call before this moment (`Retry-After`).
+    blocked_until: Option<Millis>,
+    /// When the window before the current one ended.
+    last_reset: Option<Millis>,
+    /// Others were seen to use the bucket, and are taken to until this moment.
+    shared_until: Millis,
+    /// The configured limit.
+    configured: u32,
+    /// Whose call was told the API's figures last. `None`: nobody's, since the start.
+    told: Option<Class>,
+    /// When a 429 last lowered the limit, since no header tells it.
+    lowered_at: Option<Millis>,
+    /// Calls up to this moment have ended in a 429, and show nothing any more.
+    burst_after: Millis,
+}
+
+/// May a call go out now? The later is the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Permission {
+    Now,
+    At(Millis),
+}
+
+impl Rate {
+    /// Nothing known yet but the configured limit.
+    pub fn new(per_minute: u32) -> Rate {
+        Rate {
+            limit: per_minute.max(1),
+            window_ms: DOCUMENTED_WINDOW_MS,
+            sent: VecDeque::new(),
+            remaining: None,
+            blocked_until: None,
+            last_reset: None,
+            shared_until: Millis(0),
+            configured: per_minute.max(1),
+            told: None,
+            lowered_at: None,
+            burst_after: Millis(i64::MIN),
+        }
+    }
+
+    /// What was known before a restart.
+    pub fn restored(
+        limit: u32,
+        window_ms: i64,
+        sent: impl IntoIterator<Item = Millis>,
+        remaining: Option<(u32, Millis)>,
+        blocked_until: Option<Millis>,
+    ) -> Rate {
+        let mut sent: Vec<Millis> = sent.into_iter().collect();
+        sent.sort_unstable();
+        Rate {
+            window_ms: window_ms.max(1_000),
+            sent: sent.into(),
+            // The end of the last window shows, with the next one, how long a window is.
+            last_reset: remaining.map(|(_, resets_at)| resets_at),
+            remaining,
+            blocked_until,
+            ..Rate::new(limit)
+        }
+    }
+
+    /// With the configured limit. What was lowered before the restart is so since the newest call.
+    pub fn with_configured(self, per_minute: u32) -> Rate {
+        let configured = per_minute.max(1);
+        let lowered_at = self.sent.back().copied().filter(|_| self.limit < configured);
+        Rate { configured, lowered_at, ..self }
+    }
+
+    /// When the next call may go.
+    pub fn permission(&self, now: Millis) -> Permission {
+        let mut earliest = now;
+        if let Some(until) = self.blocked_until {
+            earliest = earliest.max(until);
+        }
+        if let Some((remaining, resets_at)) = self.remaining
+            && remaining <= self.left_to_others(now)
+        {
+            earliest = earliest.max(resets_at);
+        }
+        let limit = self.limit as usize;
+        if self.sent.len() >= limit {
+            // A hundredth more: what counts is when calls arrive, and they do not all take as long.
+            let leaves = self.sent[self.sent.len() - limit].plus(self.window_ms + self.window_ms / 100);
+            earliest = earliest.max(self.first_of_next_window().map_or(leaves, |first| first.min(leaves)));
+        }
+        if earliest > now { Permission::At(earliest) } else { Permission::Now }
+    }
+
+    /// How many calls our own count and the API's both still allow at this moment.
+    pub fn left(&self, now: Millis) -> u32 {
+        let sent = self.sent.iter().filter(|at| now.since(**at) < self.window_ms).count();
+        let own = self.limit.saturating_sub(u32::try_from(sent).unwrap_or(u32::MAX));
+        match self.remaining {
+            Some((remaining, resets_at)) if resets_at > now => own.min(remaining),
+            _ => own,
+        }
+    }
+
+    /// Books a call that is about to be sent.
+    pub fn book(&mut self, now: Millis) {
+        if self.lowered_at.is_some_and(|at| now.since(at) >= LOWERED_FOR_MS) {
+            (self.limit, self.window_ms, self.lowered_at) = (self.configured, DOCUMENTED_WINDOW_MS, None);
+        }
+        while self.sent.front().is_some_and(|at| now.since(*at) >= 2 * self.window_ms) {
+            self.sent.pop_front();
+        }
+        self.sent.push_back(now);
+        match &mut self.remaining {
+            Some((_, resets_at)) if *resets_at <= now => self.remaining = None,
+            Some((remaining, _)) => *remaining = remaining.saturating_sub(1),
+            None => {}
+        }
+    }
+
+    /// Calls of a window that are left unused while others share the bucket: between an answer and
+    /// our next call they may take the last ones.
+    fn left_to_others(&self, now: Millis) -> u32 {
+        if now < self.shared_until { (self.limit / 30).min(2) } else { 0 }
+    }
+
+    /// Sends nothing before `until`.
+    pub fn block(&mut self, until: Millis) {
+        self.blocked_until = Some(self.blocked_until.map_or(until, |known| known.max(until)));
+    }
+
+    /// Takes what somebody else has learned from the API: a limit, a window in milliseconds, and when the last
+    /// window that it told of ends.
+    pub fn measure(&mut self, limit: u32, window_ms: i64, last_reset: Option<Millis>) {
+        (self.limit, self.window_ms, self.last_reset) = (limit, window_ms, last_reset);
+    }
+
+    /// When the last window that the API told of ends.
+    pub fn last_reset(&self) -> Option<Millis> {
+        self.last_reset
+    }
+
+    /// Takes the configured limit, which holds until the API's own headers, or a 429, say otherwise.
+    pub fn configure(&mut self, per_minute: u32) {
+        let is_news = per_minute.max(1) != self.configured;
+        self.configured = per_minute.max(1);
+        if self.remaining.is_none() && (is_news || self.lowered_at.is_none()) {
+            (self.limit, self.lowered_at) = (self.configured, None);
+        }
+    }
+
+    /// Calls of the current window that are gone: ours, and what the API says of everybody's.
+    pub fn used(&self, now: Millis) -> u32 {
+        self.limit - self.left(now)
+    }
+
+    pub fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    pub fn window_ms(&self) -> i64 {
+        self.window_ms
+    }
+
+    pub fn remaining(&self) -> Option<(u32, Millis)> {
+        self.remaining
+    }
+
+    pub fn blocked_until(&self) -> Option<Millis> {
+        self.blocked_until
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Headers of an answer at `now`.
+    pub(super) fn told(limit: u32, remaining: u32, resets_at: i64, now: i64) -> RateHeaders {
+        RateHeaders { limit, remaining, resets_at: Millis(resets_at), left_ms: resets_at - now, took_ms: 0 }
+    }
+
+    #[test]
+    fn our_own_count_holds_without_headers() {
+        let mut rate = Rate::new(2);
+        rate.book(Millis(0));
+        rate.book(Millis(10));
+        assert_eq!(rate.permission(Millis(20)), Permission::At(Millis(60_600)));
+        assert_eq!(rate.permission(Millis(60_600)), Permission::Now);
+    }
+
+    #[test]
+    fn the_apis_remaining_beats_our_count() {
+        let mut rate = Rate::new(120);
+        rate.book(Millis(0));
+        rate.learn(told(120, 1, 9_000, 1), 0, Millis(1));
+        assert_eq!(rate.permission(Millis(2)), Permission::Now);
+        rate.book(Millis(2));
+        assert_eq!(rate.permission(Millis(3)), Permission::At(Millis(9_000)));
+        assert_eq!(rate.permission(Millis(9_000)), Permission::Now);
+    }
+
+    #[test]
+    fn a_retry_after_stands_above_everything() {
+        let mut rate = Rate::new(120);
+        rate.block(Millis(32_000));
+        rate.block(Millis(5_000));
+        assert_eq!(rate.permission(Millis(1)), Permission::At(Millis(32_000)));
+        assert_eq!(rate.blocked_until(), Some(Millis(32_000)), "for after a restart");
+    }
+
+    #[test]
+    fn what_is_left_and_used_is_the_worse_of_our_count_and_the_apis_while_their_windows_last() {
+        let mut rate = Rate::restored(120, 60_000, [0, 0, 0].map(Millis), Some((90, Millis(20_000))), None);
+        for (now, left) in [(1, 90), (19_999, 90), (20_000, 117), (59_999, 117), (60_000, 120)] {
+            assert_eq!((rate.left(Millis(now)), rate.used(Millis(now))), (left, 120 - left), "{now}");
+        }
+        for at in 0..40 {
+            rate.book(Millis(at));
+        }
+        assert_eq!((rate.left(Millis(50)), rate.used(Millis(50))), (50, 70), "each call counts in both");
+    }
+
+    #[test]
+    fn a_window_of_the_api_that_has_ended_says_nothing_more() {
+        let known = |now| {
+            let mut rate = Rate::restored(120, 60_000, [], Some((90, Millis(20_000))), None);
+            rate.book(Millis(now));
+            rate.remaining()
+        };
+        assert_eq!(known(19_999), Some((89, Millis(20_000))));
+        assert_eq!(known(20_000), None);
+    }
+
+    #[test]
+    fn the_configured_limit_holds_until_the_api_says_otherwise() {
+        let mut rate = Rate::new(120);
+        rate.configure(60);
+        assert_eq!(rate.limit(), 60);
+        rate.learn(told(100, 50, 9_000, 1), 0, Millis(1));
+        rate.configure(60);
+        assert_eq!(rate.limit(), 100);
+    }
+
+    #[test]
+    fn while_others_share_the_bucket_the_last_calls_are_left_to_them() {
+        let mut rate = Rate::new(120);
+        let headers = |remaining| told(120, remaining, 50_000, 1);
+        rate.learn(headers(10), 0, Millis(1));
+        rate.book(Millis(2));
+        rate.learn(headers(2), 0, Millis(3));
+        assert_eq!(rate.permission(Millis(4)), Permission::At(Millis(50_000)));
+    }
+
+    #[test]
+    fn others_are_left_a_thirtieth_at_most_two_calls_for_five_minutes() {
+        for (limit, left) in [(29, 0), (30, 1), (59, 1), (60, 2), (3_000, 2)] {
+            let mut rate = Rate::new(limit);
+            for remaining in [10, 8] {
+                rate.learn(told(limit, remaining, 50_000, 1), 0, Millis(1));
+            }
+            let left_at = |now| rate.left_to_others(Millis(now));
+            assert_eq!((left_at(300_000), left_at(300_001)), (left, 0), "{limit}");
+        }
+    }
+
+    #[test]
+    fn alone_in_the_bucket_every_call_is_used() {
+        let mut rate = Rate::new(120);
+        for remaining in (0..3).rev() {
+            let headers = told(120, remaining, 50_000, 1);
+            rate.learn(headers, 0, Millis(1));
+            let expected = if remaining > 0 { Permission::Now } else { Permission::At(Millis(50_000)) };
+            assert_eq!(rate.permission(Millis(2)), expected);
+            rate.book(Millis(2));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_stretch_of_a_window_holds_more_than_the_limit(
+            limit in 1..20_u32, pauses in prop::collection::vec(0..9_000_i64, 1..200),
+        ) {
+            let (mut rate, mut now, mut sent) = (Rate::new(limit), Millis(0), Vec::new());
+            for pause in pauses {
+                now = now.plus(pause);
+                if let Permission::At(at) = rate.permission(now) {
+                    now = at;
+                }
+                rate.book(now);
+                sent.push(now);
+            }
+            for (index, first) in sent.iter().enumerate() {
+                let within = sent[index..].iter().take_while(|at| at.since(*first) <= 60_500).count();
+                prop_assert!(within <= limit as usize, "{within} calls from {first}");
+            }
+        }
+    }
+}

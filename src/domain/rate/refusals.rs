@@ -1,0 +1,109 @@
+//! What a 429 teaches where no header tells the limit.
+
+use super::{DOCUMENTED_WINDOW_MS, Rate};
+use crate::domain::ids::Millis;
+use crate::domain::window::of_burst;
+
+impl Rate {
+    /// Learns from a 429 that asked for a pause. Where no header tells the limit, this shows it: as many calls
+    /// as went out before it, in the time until the next may go.
+    pub fn refused(&mut self, pause_ms: i64, now: Millis) {
+        let burst: Vec<Millis> = self.sent.iter().copied().filter(|at| *at > self.burst_after).collect();
+        self.burst_after = now;
+        if self.told.is_some() || self.remaining.is_some() || pause_ms > LONGEST_BURST_PAUSE_MS {
+            return;
+        }
+        let Some(first) = burst.first() else { return };
+        // The one that was refused is among them.
+        let sent = burst.len().saturating_sub(1);
+        if sent < FEWEST_IN_A_BURST {
+            return;
+        }
+        let (limit, window_ms) = of_burst(sent, *first, now, pause_ms);
+        // Never faster than configured; and once it is lowered, only what is slower still explains a 429.
+        let window_ms = window_ms.max(i64::from(limit) * DOCUMENTED_WINDOW_MS / i64::from(self.configured));
+        let is_slower = i64::from(limit).saturating_mul(self.window_ms)
+            <= i64::from(self.limit).saturating_mul(window_ms);
+        if self.lowered_at.is_none() || is_slower {
+            (self.limit, self.window_ms, self.lowered_at) = (limit, window_ms, Some(now));
+        }
+    }
+}
+
+/// How long a limit holds that a 429 has shown, in milliseconds: it may have been a passing one.
+pub(super) const LOWERED_FOR_MS: i64 = 6 * 3_600_000;
+
+/// A 429 after fewer calls shows no limit of ours: others use the bucket, or it is a passing one. Learned from
+/// it, a limit of one call a minute could never buy: reading the balance would take every call.
+const FEWEST_IN_A_BURST: usize = 5;
+
+/// A 429 that asks for a longer pause tells of another limit than that of a window, in milliseconds.
+const LONGEST_BURST_PAUSE_MS: i64 = 120_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::rate::Permission;
+    use crate::domain::rate::tests::told;
+    use crate::domain::turns::Class;
+
+    #[test]
+    fn without_headers_the_limit_is_learned_from_at_most_two_429s() {
+        // 20 calls in fixed windows of 10 s, the first of which is joined at second 7; a call takes 100 ms.
+        for joined in [0, 3_000, 7_000, 9_000] {
+            let (mut rate, mut now, mut refused) = (Rate::new(120), Millis(joined), Vec::new());
+            let mut counts = std::collections::BTreeMap::new();
+            while now.0 < 3_600_000 {
+                if let Permission::At(at) = rate.permission(now) {
+                    now = at;
+                    continue;
+                }
+                rate.book(now);
+                let count: &mut u32 = counts.entry(now.0 / 10_000).or_default();
+                *count += 1;
+                if *count > 20 {
+                    let pause_ms = (10_000 - now.0 % 10_000 + 999) / 1_000 * 1_000;
+                    refused.push(now.0);
+                    rate.refused(pause_ms, now);
+                    rate.block(now.plus(pause_ms));
+                }
+                now = now.plus(100);
+            }
+            assert!(refused.len() <= 2, "{joined}: {refused:?}");
+            assert_eq!((rate.limit(), rate.window_ms()), (20, 10_000), "{joined}");
+        }
+    }
+
+    #[test]
+    fn a_limit_that_a_429_has_shown_is_forgotten_in_time_and_headers_are_above_it() {
+        let lowered = || {
+            let mut rate = Rate::new(120);
+            for at in 0..21 {
+                rate.book(Millis(at));
+            }
+            rate.refused(10_000, Millis(21));
+            assert_eq!((rate.limit(), rate.window_ms()), (20, 10_000));
+            rate
+        };
+        let mut rate = lowered();
+        rate.configure(120);
+        assert_eq!(rate.limit(), 20, "the same configuration, read again");
+        rate.book(Millis(20 + LOWERED_FOR_MS));
+        assert_eq!(rate.limit(), 20);
+        rate.book(Millis(21 + LOWERED_FOR_MS));
+        assert_eq!((rate.limit(), rate.window_ms()), (120, 60_000));
+        let mut rate = lowered();
+        rate.configure(60);
+        assert_eq!(rate.limit(), 60, "a person has changed it");
+        let mut rate = Rate::new(120);
+        rate.book(Millis(0));
+        rate.learn(told(120, 50, 50_000, 1), 0, Millis(1));
+        rate.told_to(Class::Paid);
+        rate.refused(10_000, Millis(2));
+        assert_eq!(rate.limit(), 120, "the headers tell it");
+        let mut rate = Rate::new(120);
+        rate.book(Millis(0));
+        rate.refused(3_600_000, Millis(1));
+        assert_eq!(rate.limit(), 120, "that is no window's");
+    }
+}
