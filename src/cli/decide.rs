@@ -171,6 +171,9 @@ fn told(account: &AccountId, resumed: &Resumed) -> (Value, String) {
     if resumed.key_was_refused {
         did.push("its refused key is tried again".to_owned());
     }
+    if let Some(until) = resumed.waited_until.map(Time::from) {
+        did.push(format!("the API asked it to wait until {until} (Retry-After); it does not wait any more"));
+    }
     if resumed.parked_jobs > 0 {
         did.push(format!("{} that waited will be tried again", plural(resumed.parked_jobs as i64, "job")));
     }
@@ -184,6 +187,7 @@ fn told(account: &AccountId, resumed: &Resumed) -> (Value, String) {
         "account": account,
         "was_paused": resumed.was_paused,
         "key_was_refused": resumed.key_was_refused,
+        "waited_until": resumed.waited_until.map(Time::from),
         "parked_jobs": resumed.parked_jobs,
         "expired_jobs": resumed.expired_jobs,
     });

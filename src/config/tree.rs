@@ -143,6 +143,8 @@ pub struct Price {
 pub struct RateLimit {
     #[serde(with = "Is::<Whole<1, 100_000>>")]
     pub per_minute: u32,
+    #[serde(with = "Is::<Whole<1, 100_000>>")]
+    pub per_address: u32,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]

@@ -12,8 +12,8 @@
 //!   does next.
 //! - [`request_state`], [`item`] and [`job`] own the states of a request, of its contacts and of a remote
 //!   task (drawn in [`moves`]).
-//! - [`failure`] says what a failed call means. [`pacing`] says when the next call is due, [`rate`] whether
-//!   the limit allows it, and [`turns`] which call goes first.
+//! - [`failure`] says what a failed call means. [`pacing`] says when the next call is due, [`rate`] and
+//!   [`address`] whether the limits allow it, and [`turns`] which call goes first.
 //! - [`division`], [`task`] and [`outcome`] read what the API says about each contact. [`profile_wait`] says
 //!   how long a profile is waited for.
 //! - [`doubt`] judges the evidence about a submission whose answer was lost.
@@ -23,6 +23,7 @@
 //!   credits gone.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod address;
 pub mod booking;
 pub mod credits;
 pub mod direct;

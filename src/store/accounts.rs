@@ -24,7 +24,8 @@ pub struct AccountRow {
     rate_window_ms: Option<i64>,
     rate_remaining: Option<i64>,
     rate_resets_at: Option<i64>,
-    blocked_until: Option<i64>,
+    /// No call with its key before this moment (`Retry-After`).
+    pub blocked_until: Option<i64>,
 }
 
 impl AccountRow {
@@ -145,6 +146,15 @@ pub async fn set_refused_key(
     Ok(())
 }
 
+/// Forgets a `Retry-After`, since a person says so.
+pub async fn unblock(connection: &mut Tx, account: &AccountId) -> Result<(), StoreError> {
+    sql::query("update accounts set blocked_until = null where account = $1")
+        .bind(account.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Restores the rate limit that was last learned.
 pub async fn read_rate(readers: &Reads, account: &AccountId, per_minute: u32) -> Result<Rate, StoreError> {
     let row = read(readers, account).await?;
@@ -162,19 +172,6 @@ pub async fn read_rate(readers: &Reads, account: &AccountId, per_minute: u32) ->
         row.blocked_until.map(Millis),
     )
     .with_configured(per_minute))
-}
-
-/// The times of the recent calls of all accounts, and the latest `Retry-After` of any of them.
-pub async fn sent_and_blocked(readers: &Reads) -> Result<(Vec<Millis>, Option<Millis>), StoreError> {
-    let sent: Vec<i64> = sql::query_scalar("select sent_at from recent_calls").fetch_all(readers).await?;
-    Ok((sent.into_iter().map(Millis).collect(), blocked_until(readers).await?))
-}
-
-/// The latest time before which the API wants no call, for any account.
-pub async fn blocked_until(readers: &Reads) -> Result<Option<Millis>, StoreError> {
-    let until: Option<i64> =
-        sql::query_scalar("select max(blocked_until) from accounts").fetch_one(readers).await?;
-    Ok(until.map(Millis))
 }
 
 /// Records a call before it is sent, and forgets calls older than two windows.

@@ -14,12 +14,13 @@
 //!   not be bought.
 //! - [`jobs`]: remote tasks, which of them are due, and the attempts (the intent before each POST).
 //! - [`credits`]: holds, charges, prices, balances and settlements. [`direct`]: results of events and searches.
-//! - [`accounts`]: pause, key, rate limit. [`outbox`]: messages for `notify.url`. [`timeline`]. [`report`]:
-//!   everything that people read.
+//! - [`accounts`]: pause, key, rate limit. [`address`]: the rate limit of all of them.
+//!   [`outbox`]: messages for `notify.url`. [`timeline`]. [`report`]: everything that people read.
 //! - [`lease`] (one worker for one database), [`disk`], [`backup`], [`erase`]: each calls the engine.
 //! - [`sqlite`]: the engine: files, the writer, and everything about SQLite that is not SQL.
 
 pub mod accounts;
+pub mod address;
 pub mod backup;
 pub mod credits;
 pub mod direct;

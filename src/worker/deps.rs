@@ -25,6 +25,8 @@ pub struct Deps {
     pub clock: Clock,
     pub lease_token: i64,
     pub gates: BTreeMap<AccountId, Gate>,
+    /// What all gates share.
+    host: Host,
     pub heartbeat: Arc<Heartbeat>,
     /// Absent without `notify.url`.
     pub(in crate::worker) notifier: Option<notify::Notifier>,
@@ -75,7 +77,8 @@ impl Deps {
         config: Arc<Config>,
         client: Client,
     ) -> Result<Deps, SetupError> {
-        let (mut gates, host) = (BTreeMap::new(), Host::open(client, &store).await?);
+        let host = Host::open(client, config.rate_limit.per_address, store.readers()).await?;
+        let mut gates = BTreeMap::new();
         for (name, account) in &config.accounts {
             let id = AccountId::trusted(name.clone());
             let key = read_key(&id, account);
@@ -99,6 +102,7 @@ impl Deps {
             clock,
             lease_token,
             gates,
+            host,
             config: RwLock::new(config),
             sortings: Mutex::default(),
             looked_up: Mutex::default(),
@@ -114,6 +118,7 @@ impl Deps {
     /// Replaces the configuration, keys included: an account that it no longer names has no key. A new
     /// account needs a restart; the caller says so.
     pub async fn reconfigure(&self, config: Arc<Config>) -> Result<(), StoreError> {
+        self.host.set_per_address(config.rate_limit.per_address);
         for (id, gate) in &self.gates {
             gate.set_per_minute(config.rate_limit.per_minute);
             let account = config.accounts.get(id.as_str());

@@ -17,6 +17,7 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
         "id job_id request_id body_digest contacts cost lease_token balance_before started_at finished_at \
                   result status error_key trace_id",
     ),
+    ("address_limit", "id held_until lowered_limit lowered_pause_ms lowered_at"),
     ("balance_snapshots", "id account taken_at cause total subscription addon gift asked_at"),
     ("contact_values", "id item_id is_erased stored_at"),
     (

@@ -24,8 +24,9 @@ cargo bench --bench measure -- NAME
   resume [FINISHED] [LIVE]   start to first call (1000000 finished, 10000 live jobs)
   drain [REQUESTS] [--limit N] [--window S] [--every MS] [--no-peer]
                              single-contact requests under a rate limit, beside a naive loop (300 at 120 in 60 s)
-  pressure [--seconds N] [--foreign] [--kill] [--skew S] [--no-headers]
-                             sixty batches alive at 60 calls in 10 s: 429s, allowance used, fullest window
+  pressure [--seconds N] [--foreign] [--kill] [--skew S] [--no-headers] [--accounts N] [--limit N] [--address-limit N]
+                             sixty batches alive at 60 calls in 10 s for each of N keys, and 600 for the address: 429s,
+                             allowance used, fullest window
   history [FINISHED]         CPU for each job with 1,000 and with 1,000,000 finished jobs
   export [CONTACTS]          export, backup and purge of many contacts: time and memory (1000000)
   lateness                   poll time minus due time without a rate limit

@@ -178,7 +178,7 @@ mod tests {
         ];
         for (left, window) in table {
             let mut rate = Rate::new(60);
-            rate.measure(60, UNUSUAL_MS, None);
+            rate.window_ms = UNUSUAL_MS;
             rate.learn(told(60, 30, left, 0), 0, Millis(0));
             assert_eq!((rate.limit(), rate.window_ms()), (60, window), "{left}");
         }
@@ -198,7 +198,7 @@ mod tests {
         ];
         for (distance, window) in table {
             let mut rate = Rate::new(60);
-            rate.measure(60, UNUSUAL_MS, None);
+            rate.window_ms = UNUSUAL_MS;
             for resets_at in [40_000, 40_000 + distance] {
                 let now = Millis(resets_at - 500);
                 rate.book(now);

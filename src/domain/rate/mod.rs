@@ -1,5 +1,5 @@
-//! The rate limit of one account, or of all that call from one address, as arithmetic: what was sent,
-//! what the API said, when the next call may go.
+//! The rate limit of one account's key, as arithmetic: what was sent, what the API said, when the next call
+//! may go.
 //!
 //! Two counts hold at once. Our own: never more calls than the limit in any stretch of time as long
 //! as the window, whatever the API's windows are aligned to. And the API's: others may share the
@@ -7,8 +7,10 @@
 //! `Retry-After` stands above both. Times of the API's clock are brought to ours with the answer's
 //! own `Date`.
 //!
-//! Source: the vendor's rate-limit page (120 requests a minute for each key, and for each IP;
-//! `X-RateLimit-*` on allowed calls "when available"; 429 carries `Retry-After`).
+//! The limit of the address that all keys call from is in [`super::address`].
+//!
+//! Source: the vendor's rate-limit page (120 requests a minute for each key; `X-RateLimit-*` on allowed calls
+//! "when available"; 429 carries `Retry-After`).
 
 mod headers;
 mod refusals;
@@ -18,6 +20,7 @@ use std::collections::VecDeque;
 use super::ids::Millis;
 use super::turns::Class;
 pub use super::window::{DOCUMENTED_WINDOW_MS, RateHeaders};
+pub(super) use refusals::FEWEST_IN_A_BURST;
 use refusals::LOWERED_FOR_MS;
 
 /// What is known about an account's limit. Kept in the database, so that a restart brings no burst.
@@ -155,15 +158,9 @@ impl Rate {
         self.blocked_until = Some(self.blocked_until.map_or(until, |known| known.max(until)));
     }
 
-    /// Takes what somebody else has learned from the API: a limit, a window in milliseconds, and when the last
-    /// window that it told of ends.
-    pub fn measure(&mut self, limit: u32, window_ms: i64, last_reset: Option<Millis>) {
-        (self.limit, self.window_ms, self.last_reset) = (limit, window_ms, last_reset);
-    }
-
-    /// When the last window that the API told of ends.
-    pub fn last_reset(&self) -> Option<Millis> {
-        self.last_reset
+    /// Forgets a `Retry-After`, since a person says so.
+    pub fn unblock(&mut self) {
+        self.blocked_until = None;
     }
 
     /// Takes the configured limit, which holds until the API's own headers, or a 429, say otherwise.

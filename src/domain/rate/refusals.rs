@@ -1,10 +1,33 @@
-//! What a 429 teaches where no header tells the limit.
+//! What a 429 teaches: of which bucket it tells, and the key's limit where no header tells it.
 
-use super::{DOCUMENTED_WINDOW_MS, Rate};
+use super::{DOCUMENTED_WINDOW_MS, Rate, RateHeaders};
 use crate::domain::ids::Millis;
-use crate::domain::window::of_burst;
+use crate::domain::window::{HEADER_ERROR_MS, of_burst};
 
 impl Rate {
+    /// Whether a 429 that asked for a pause of `pause_ms` tells of the address and not of this key: the API says that
+    /// the key has calls left. `told` are the headers of the 429 itself; the refused call is booked already.
+    pub fn is_refused_for_address(&self, told: Option<RateHeaders>, pause_ms: i64, now: Millis) -> bool {
+        pause_ms <= LONGEST_BURST_PAUSE_MS && self.has_calls_left(told, now)
+    }
+
+    /// Whether the API says that this key has calls left. In doubt it has none: then only this key waits.
+    fn has_calls_left(&self, told: Option<RateHeaders>, now: Millis) -> bool {
+        if let Some(headers) = told {
+            return headers.remaining > 0;
+        }
+        match (self.remaining, self.last_reset) {
+            (Some((remaining, resets_at)), _) if resets_at > now => remaining > 0,
+            // A new window, which nobody else uses. By the API's clock it may not have begun yet.
+            (_, Some(ended)) => {
+                let has_begun = now.since(ended) >= HEADER_ERROR_MS;
+                has_begun && now >= self.shared_until && self.left(now) > 0
+            }
+            // It has told nothing.
+            (_, None) => false,
+        }
+    }
+
     /// Learns from a 429 that asked for a pause. Where no header tells the limit, this shows it: as many calls
     /// as went out before it, in the time until the next may go.
     pub fn refused(&mut self, pause_ms: i64, now: Millis) {
@@ -35,7 +58,7 @@ pub(super) const LOWERED_FOR_MS: i64 = 6 * 3_600_000;
 
 /// A 429 after fewer calls shows no limit of ours: others use the bucket, or it is a passing one. Learned from
 /// it, a limit of one call a minute could never buy: reading the balance would take every call.
-const FEWEST_IN_A_BURST: usize = 5;
+pub(in crate::domain) const FEWEST_IN_A_BURST: usize = 5;
 
 /// A 429 that asks for a longer pause tells of another limit than that of a window, in milliseconds.
 const LONGEST_BURST_PAUSE_MS: i64 = 120_000;
@@ -46,6 +69,32 @@ mod tests {
     use crate::domain::rate::Permission;
     use crate::domain::rate::tests::told;
     use crate::domain::turns::Class;
+
+    #[test]
+    fn a_429_tells_of_the_address_only_while_the_api_leaves_the_key_calls() {
+        const PAUSE_MS: i64 = 9_000;
+        let rate = Rate::new(120);
+        assert!(!rate.is_refused_for_address(None, PAUSE_MS, Millis(0)), "no header ever told anything");
+        let mut rate = Rate::new(20);
+        rate.learn(told(20, 2, 10_000, 1_000), 0, Millis(1_000));
+        rate.book(Millis(1_001));
+        assert!(rate.is_refused_for_address(None, PAUSE_MS, Millis(1_100)), "one is left");
+        assert!(
+            !rate.is_refused_for_address(None, 86_400_000, Millis(1_100)),
+            "no window of an address is a day"
+        );
+        let headers = |remaining| Some(told(20, remaining, 10_000, 1_100));
+        assert!(!rate.is_refused_for_address(headers(0), PAUSE_MS, Millis(1_100)), "the 429 itself says it");
+        rate.book(Millis(1_101));
+        assert!(!rate.is_refused_for_address(None, PAUSE_MS, Millis(1_200)), "perhaps it was one too many");
+        assert!(rate.is_refused_for_address(headers(3), PAUSE_MS, Millis(1_200)), "the 429 itself says it");
+        // The next window: clocks differ by two seconds at most.
+        rate.book(Millis(11_000));
+        assert!(!rate.is_refused_for_address(None, PAUSE_MS, Millis(11_900)));
+        assert!(rate.is_refused_for_address(None, PAUSE_MS, Millis(12_100)));
+        rate.shared_until = Millis(20_000);
+        assert!(!rate.is_refused_for_address(None, PAUSE_MS, Millis(12_100)), "others use the key");
+    }
 
     #[test]
     fn without_headers_the_limit_is_learned_from_at_most_two_429s() {

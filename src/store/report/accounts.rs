@@ -6,7 +6,7 @@ use crate::domain::credits::Purse;
 use crate::domain::{AccountId, Credits, Millis};
 use crate::store::credits::ledger;
 use crate::store::report::Time;
-use crate::store::{Store, StoreError, accounts, sql};
+use crate::store::{Store, StoreError, accounts, address, sql};
 
 /// The configured limits that an account's figures depend on.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +59,7 @@ pub async fn read(
 ) -> Result<Account, StoreError> {
     let row = accounts::read(store.readers(), account).await?;
     let rate = accounts::read_rate(store.readers(), account, limits.per_minute).await?;
+    let blocked_until = rate.blocked_until().max(address::held_until(store.readers()).await?);
     let purse = ledger::purse(store.readers(), account, now).await?;
     let purse = purse.map(|purse| Purse { min_balance: limits.min_balance, ..purse });
     let (in_doubt, expired_jobs): (i64, i64) = sql::query_as(
@@ -80,7 +81,7 @@ pub async fn read(
         in_doubt,
         rate_used: rate.used(now),
         rate_limit: rate.limit(),
-        blocked_until: rate.blocked_until().filter(|until| *until > now).map(Time::from),
+        blocked_until: blocked_until.filter(|until| *until > now).map(Time::from),
         paused_at: row.paused_at.map(Time),
         paused_by_restore: row.is_paused_by_restore(),
         refused_key: row.refused_key,

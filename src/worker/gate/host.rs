@@ -1,15 +1,17 @@
 //! The limit of the address: the vendor limits each key, and each IP address.
 //!
-//! An answer does not say which of the two limits it means. So the gates of one worker also count all their
-//! calls together, against the largest limit that any of them knows, and a 429 to one gate holds them all.
+//! An answer does not say which of the two limits it means. A 429 to a key that has calls left means the address: it
+//! holds all accounts until its window ends ([`Address`]). Every other 429, and every other `Retry-After`, holds only
+//! the account that got it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::api::Client;
+use crate::domain::address::Address;
 use crate::domain::rate::Rate;
 use crate::domain::{AccountId, Millis};
-use crate::store::{Store, StoreError, accounts};
+use crate::store::{Reads, StoreError, address};
 
 /// Shared by all gates of one worker; cheap to clone.
 #[derive(Clone)]
@@ -20,17 +22,16 @@ pub struct Host {
 
 /// The calls of all gates.
 pub struct Calls {
-    pub rate: Rate,
-    /// For each account that makes calls: its known limit (calls, and the window in milliseconds), and the
-    /// end of the last window that the API named.
-    limits: BTreeMap<AccountId, (u32, i64, Option<Millis>)>,
+    pub address: Address,
+    /// For each account that calls: its window in milliseconds, and when it called last.
+    callers: BTreeMap<AccountId, (i64, Millis)>,
 }
 
 impl Host {
-    /// Starts with the calls and the limits of all accounts from the last run.
-    pub async fn open(client: Client, store: &Store) -> Result<Host, StoreError> {
-        let (sent, blocked_until) = accounts::sent_and_blocked(store.readers()).await?;
-        Ok(Host { client, calls: Arc::new(Mutex::new(Calls::new(sent, blocked_until))) })
+    /// Starts with the calls of all accounts, and the limit of the address, from the last run.
+    pub async fn open(client: Client, per_address: u32, readers: &Reads) -> Result<Host, StoreError> {
+        let address = address::read(readers, per_address).await?;
+        Ok(Host { client, calls: Arc::new(Mutex::new(Calls { address, callers: BTreeMap::new() })) })
     }
 
     /// Lock order: always before a gate's own knowledge, never after it.
@@ -38,56 +39,56 @@ impl Host {
         // A panic elsewhere ends the process, and the figures are never half written.
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Takes the configured limit.
+    pub fn set_per_address(&self, per_address: u32) {
+        self.calls().address.configure(per_address);
+    }
 }
 
 impl Calls {
-    fn new(sent: Vec<Millis>, blocked_until: Option<Millis>) -> Calls {
-        let window_ms = crate::domain::rate::DOCUMENTED_WINDOW_MS;
-        // No limit until an account has learned one.
-        let rate = Rate::restored(u32::MAX, window_ms, sent, None, blocked_until);
-        Calls { rate, limits: BTreeMap::new() }
+    /// Records a call of an account that is about to be sent.
+    pub fn book(&mut self, account: &AccountId, own: &Rate, now: Millis) {
+        self.callers.insert(account.clone(), (own.window_ms(), now));
+        self.address.book(now);
     }
 
-    /// Takes over what an account has learned about its own limit.
+    /// Takes the window that an account knows by now.
     pub fn measure(&mut self, account: &AccountId, own: &Rate) {
-        self.limits.insert(account.clone(), (own.limit(), own.window_ms(), own.last_reset()));
-        let in_an_hour = |(limit, window_ms, _): &(u32, i64, Option<Millis>)| {
-            i64::from(*limit) * 3_600_000 / (*window_ms).max(1)
-        };
-        // When the latest window has ended, all have ended.
-        let last_reset = self.limits.values().filter_map(|(_, _, last_reset)| *last_reset).max();
-        if let Some((limit, window_ms, _)) = self.limits.values().copied().max_by_key(in_an_hour) {
-            self.rate.measure(limit, window_ms, last_reset);
+        let caller = self.callers.entry(account.clone()).or_default();
+        caller.0 = own.window_ms();
+        if let Some(shortest) = self.callers.values().map(|(window_ms, _)| *window_ms).min() {
+            self.address.measure(shortest);
         }
     }
+
+    /// An account's part of the address's limit: calls in a window of so many milliseconds.
+    pub fn part(&self, now: Millis) -> (u32, i64) {
+        let called_lately = |(_, at): &&(i64, Millis)| now.since(*at) < LATELY_MS;
+        let callers = u32::try_from(self.callers.values().filter(called_lately).count()).unwrap_or(u32::MAX);
+        (self.address.limit(now) / callers.max(1), self.address.window_ms())
+    }
 }
+
+/// An account that called within this time shares the address with the others, in milliseconds.
+const LATELY_MS: i64 = 300_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::rate::Permission;
-
-    fn account(name: &str) -> AccountId {
-        AccountId::trusted(name)
-    }
 
     #[test]
-    fn calls_of_all_accounts_count_together() {
-        let mut calls = Calls::new(vec![Millis(10), Millis(20)], Some(Millis(40)));
-        calls.measure(&account("default"), &Rate::new(3));
-        calls.rate.book(Millis(30));
-        assert_eq!(calls.rate.permission(Millis(35)), Permission::At(Millis(60_610)));
-        assert_eq!(calls.rate.blocked_until(), Some(Millis(40)));
-    }
-
-    #[test]
-    fn an_account_with_a_small_limit_is_not_starved_by_the_calls_of_others() {
-        let mut calls = Calls::new(Vec::new(), None);
-        calls.measure(&account("large"), &Rate::new(120));
-        (0..100).for_each(|at| calls.rate.book(Millis(at)));
-        calls.measure(&account("small"), &Rate::new(20));
-        assert_eq!(calls.rate.permission(Millis(200)), Permission::Now);
-        calls.measure(&account("large"), &Rate::new(60));
-        assert_ne!(calls.rate.permission(Millis(200)), Permission::Now, "the largest has shrunk");
+    fn accounts_that_call_share_the_address_and_its_window_is_the_shortest_of_theirs() {
+        let address = Address::restored(600, [], None, None);
+        let mut calls = Calls { address, callers: BTreeMap::new() };
+        let [first, second] = ["first", "second"].map(AccountId::trusted);
+        assert_eq!(calls.part(Millis(0)), (600, 60_000));
+        calls.book(&first, &Rate::new(120), Millis(0));
+        calls.book(&second, &Rate::new(120), Millis(10));
+        assert_eq!(calls.part(Millis(20)), (300, 60_000));
+        assert_eq!(calls.part(Millis(LATELY_MS)), (600, 60_000), "the first has stopped");
+        let short = Rate::restored(20, 10_000, [], None, None);
+        calls.measure(&first, &short);
+        assert_eq!(calls.part(Millis(20)), (50, 10_000));
     }
 }

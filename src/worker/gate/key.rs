@@ -62,20 +62,26 @@ impl Gate {
         Ok(())
     }
 
-    /// Forgets a refusal if the account's row shows a new resume: a person said that the key is valid again.
-    /// Returns whether there was one.
+    /// Forgets a refusal and a `Retry-After` if the account's row shows a new resume: a person said that the key is
+    /// valid again, and not to wait. Returns whether there was one of them.
     ///
     /// The times of resume and refusal come from the clocks of two processes, so they are not compared.
     pub fn heed_resume(&self, row: &AccountRow) -> bool {
         let mut knowledge = self.knowledge();
         let is_news = knowledge.resumed_at != row.resumed_at;
         knowledge.resumed_at = row.resumed_at;
-        // A refusal in the row was written after the resume.
+        // A refusal or a wait in the row was written after the resume.
         let forgotten = is_news && row.refused_key.is_none() && knowledge.forgive();
         if forgotten {
             tracing::info!(account = %self.account, "a person resumed the account; trying its key again");
         }
-        forgotten
+        let waits = knowledge.rate.blocked_until().is_some_and(|until| until > self.clock.now());
+        let unblocked = is_news && row.blocked_until.is_none() && waits;
+        if unblocked {
+            tracing::info!(account = %self.account, "a person resumed the account; not waiting for its Retry-After");
+            knowledge.rate.unblock();
+        }
+        forgotten || unblocked
     }
 
     /// When a refused key is tried again automatically, with a call that costs nothing.

@@ -32,7 +32,7 @@ use crate::domain::turns::{Class, Turns};
 use crate::domain::usage::Usage;
 use crate::domain::{AccountId, Millis};
 use crate::failpoint::{self, Place};
-use crate::store::{Store, StoreError, accounts};
+use crate::store::{Store, StoreError, accounts, address};
 use crate::worker::gate::host::{Calls, Host};
 use crate::worker::run::heartbeat;
 pub use call::Called;
@@ -184,15 +184,18 @@ impl Gate {
         self.knowledge().ahead_ms
     }
 
-    /// The time until which the API has asked to wait (`Retry-After`).
+    /// The time until which the API has asked to wait (`Retry-After`): this key, or every key of this machine.
     pub fn blocked_until(&self) -> Option<Millis> {
-        self.knowledge().rate.blocked_until()
+        let of_all = self.host.calls().address.held_until();
+        of_all.max(self.knowledge().rate.blocked_until())
     }
 
     /// How many tasks may run at once with these poll steps.
     pub fn tasks_in_flight(&self, ladder: &Ladder) -> u32 {
+        let (part, window_ms) = self.host.calls().part(self.clock.now());
+        let of_part = pacing::tasks_in_flight(part, window_ms, ladder);
         let knowledge = self.knowledge();
-        pacing::tasks_in_flight(knowledge.rate.limit(), knowledge.rate.window_ms(), ladder)
+        pacing::tasks_in_flight(knowledge.rate.limit(), knowledge.rate.window_ms(), ladder).min(of_part)
     }
 
     /// Asks for permission to make a call now.
@@ -210,7 +213,7 @@ impl Gate {
             if let Permission::At(at) = permission(&mut knowledge, &of_all, class, now) {
                 return Ok(Entry::At(at));
             }
-            of_all.rate.book(now);
+            of_all.book(&self.account, &knowledge.rate, now);
             knowledge.rate.book(now);
             knowledge.usage.note(now);
             if usable(&knowledge).is_none() {
@@ -241,6 +244,11 @@ impl Gate {
                 })
                 .await?;
         }
+        if let Some(address) = lesson.address {
+            self.store
+                .write(move |connection| Box::pin(async move { address::save(connection, &address).await }))
+                .await?;
+        }
         match lesson.refused {
             Some(refused) => self.save_refused(refused).await,
             None => Ok(()),
@@ -255,12 +263,9 @@ const EXPECTED_FOR_MS: i64 = 100;
 /// Whether the rate limit has a call left, and whether it is this class's turn.
 fn permission(knowledge: &mut Knowledge, of_all: &Calls, class: Class, now: Millis) -> Permission {
     let index = class as usize;
-    let allowed = knowledge.rate.permission(now).max(of_all.rate.permission(now));
-    let allowed = match (knowledge.rate.poll_may_go(class, now), of_all.rate.blocked_until()) {
-        (Some(poll), Some(until)) if until > now => allowed.min(poll.max(Permission::At(until))),
-        (Some(poll), _) => allowed.min(poll),
-        (None, _) => allowed,
-    };
+    let own = knowledge.rate.permission(now);
+    let own = knowledge.rate.poll_may_go(class, now).map_or(own, |poll| own.min(poll));
+    let allowed = own.max(of_all.address.permission(now));
     if let Permission::At(at) = allowed {
         knowledge.expected[index] = at.plus(EXPECTED_FOR_MS);
         return Permission::At(at);

@@ -8,12 +8,14 @@ use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use crate::api::{Answer, Caller};
+use crate::domain::address::Address;
 use crate::domain::failure::{Failure, Refusal};
-use crate::domain::rate::Rate;
+use crate::domain::rate::{Rate, RateHeaders};
 use crate::domain::turns::Class;
 use crate::domain::{EventId, JobId, Millis, pacing};
 use crate::failpoint::{self, Place};
 use crate::store::StoreError;
+use crate::worker::gate::host::Calls;
 use crate::worker::gate::{Gate, Key, Knowledge};
 use crate::worker::run::heartbeat;
 
@@ -23,6 +25,8 @@ const PAUSE_WITHOUT_RETRY_AFTER_MS: i64 = 10_000;
 /// What an answer says, to be stored for the next start.
 pub struct Lesson {
     pub(super) rate: Option<Rate>,
+    /// What a 429 said about this machine's address.
+    pub(super) address: Option<Address>,
     /// `Some(Some(…))`: the key that was refused. `Some(None)`: no key is refused any more.
     pub(super) refused: Option<Option<(String, Millis)>>,
 }
@@ -77,7 +81,7 @@ impl Permit<'_> {
         let pause_ms = asked_to_pause_ms(answer.retry_after_ms, failure);
         let metrics = self.gate.store.metrics();
         metrics.called(answer.endpoint, answer.status, answer.took);
-        if matches!(failure, Some(Failure::Refused(Refusal::RateLimited { .. }))) {
+        if is_limited(failure) {
             metrics.rate_limited(&self.gate.account);
         }
         drop(self.in_flight);
@@ -102,19 +106,13 @@ impl Permit<'_> {
         };
         let is_read = answer.result.as_ref().is_err_and(|error| !error.paid);
         note_trouble(&mut knowledge, failure, is_read, now);
-        if let Some(pause_ms) = pause_ms {
-            if matches!(failure, Some(Failure::Refused(Refusal::RateLimited { .. }))) {
-                knowledge.rate.refused(pause_ms, now);
-            }
-            knowledge.rate.block(now.plus(pause_ms));
-        }
-        // A Retry-After does not say whether it means the key's limit or the address's.
-        if let Some(until) = knowledge.rate.blocked_until() {
-            of_all.rate.block(until);
-        }
+        let address = pause_ms.and_then(|pause_ms| {
+            let limited = is_limited(failure).then_some((answer.rate, self.entered_at));
+            pause(&mut of_all, &mut knowledge.rate, limited, (pause_ms, now))
+        });
         of_all.measure(&self.gate.account, &knowledge.rate);
         let told = answer.rate.is_some() || pause_ms.is_some();
-        Lesson { rate: told.then(|| knowledge.rate.clone()), refused }
+        Lesson { rate: told.then(|| knowledge.rate.clone()), address, refused }
     }
 }
 
@@ -161,6 +159,41 @@ impl Gate {
     }
 }
 
+/// Starts the pause that an answer asked for: of all accounts when a 429 means the address, else of this one. `limited`:
+/// the headers of a 429, and when its call was sent. Returns the address if the 429 was about it.
+fn pause(
+    of_all: &mut Calls,
+    own: &mut Rate,
+    limited: Option<(Option<RateHeaders>, Millis)>,
+    (pause_ms, now): (i64, Millis),
+) -> Option<Address> {
+    if let Some((headers, sent_at)) = limited {
+        if own.is_refused_for_address(headers, pause_ms, now) {
+            if of_all.address.refused(sent_at, pause_ms, now) {
+                say_lowered(&of_all.address, now);
+            }
+            return Some(of_all.address.clone());
+        }
+        own.refused(pause_ms, now);
+    }
+    own.block(now.plus(pause_ms));
+    None
+}
+
+fn is_limited(failure: Option<Failure>) -> bool {
+    matches!(failure, Some(Failure::Refused(Refusal::RateLimited { .. })))
+}
+
+fn say_lowered(address: &Address, now: Millis) {
+    let (calls, window_ms) = (address.limit(now), address.window_ms());
+    tracing::info!(
+        calls,
+        window_ms,
+        "a 429 although the key has calls left: the API limits this machine's address, and \
+        all accounts together send fewer calls from now on; a higher limit is tried later"
+    );
+}
+
 fn stops_account(failure: Option<Failure>) -> bool {
     matches!(failure, Some(Failure::Refused(Refusal::Unauthorized | Refusal::Forbidden)))
 }
@@ -171,8 +204,7 @@ fn asked_to_pause_ms(retry_after_ms: Option<i64>, failure: Option<Failure>) -> O
     if failure == Some(Failure::Refused(Refusal::SlotTaken)) {
         return None;
     }
-    let limited = matches!(failure, Some(Failure::Refused(Refusal::RateLimited { .. })));
-    (limited || retry_after_ms.is_some())
+    (is_limited(failure) || retry_after_ms.is_some())
         .then(|| pacing::rate_limit_pause_ms(retry_after_ms, PAUSE_WITHOUT_RETRY_AFTER_MS))
 }
 

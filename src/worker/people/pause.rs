@@ -3,7 +3,7 @@
 //! A pause stops purchases; tasks that were sent are still polled and settled. An older copy of the database is
 //! not trusted: unlockd pauses the account when no precheck can show whether something was bought since. A
 //! resume also retries jobs that wait for credits or a key, and polls expired jobs. Only a person's resume lifts
-//! a pause.
+//! a pause, or a `Retry-After` of the account's key.
 
 use crate::domain::job::Event;
 use crate::domain::pacing::Ladder;
@@ -68,6 +68,8 @@ pub(in crate::worker) async fn pause_restored(
 pub struct Resumed {
     pub was_paused: bool,
     pub key_was_refused: bool,
+    /// A `Retry-After` that ran until then, and is not waited for any more.
+    pub waited_until: Option<Millis>,
     /// Expired jobs that are polled again.
     pub expired_jobs: usize,
     /// Jobs that waited for credits or a budget, and are tried again.
@@ -109,7 +111,10 @@ async fn go_on(
                 let before = accounts::read(&mut *connection, &account).await?;
                 let expired = due::expired(&mut *connection, &account).await?;
                 let parked = due::waiting_for_credits(&mut *connection, &account).await?;
+                let waited_until =
+                    before.blocked_until.map(Millis).filter(|until| lifts_pause && *until > now);
                 let resumed = Resumed {
+                    waited_until,
                     was_paused: before.paused_at.is_some(),
                     key_was_refused: before.refused_key.is_some(),
                     expired_jobs: expired.len(),
@@ -118,6 +123,9 @@ async fn go_on(
                 let vouched = lifts_pause && before.is_paused_by_restore();
                 if lifts_pause {
                     accounts::set_paused(&mut *connection, &account, None).await?;
+                }
+                if waited_until.is_some() {
+                    accounts::unblock(&mut *connection, &account).await?;
                 }
                 if vouched {
                     accounts::set_restored(&mut *connection, &account, None).await?;

@@ -6,10 +6,11 @@ use serde::Serialize;
 use crate::config::Config;
 use crate::domain::needs::Need;
 use crate::domain::{AccountId, Credits, Millis, RequestId, pacing};
+use crate::store::accounts::AccountRow;
 use crate::store::report::jobs::Job;
 use crate::store::report::requests::{self, OpenItems, Request};
 use crate::store::report::{Time, jobs};
-use crate::store::{Store, StoreError, accounts};
+use crate::store::{Store, StoreError, accounts, address};
 use crate::worker::people::item_waits::{tasks_running, waiting};
 use crate::worker::people::job_waits::job_wait;
 
@@ -102,14 +103,7 @@ async fn held_up(
     if let Some(need) = pause.filter(|_| row.is_paused_by_restore()) {
         waits.push(Wait::for_person(&need));
     }
-    if let Some(until) = accounts::blocked_until(store.readers()).await?.filter(|until| *until > now) {
-        waits.push(Wait {
-            reason: "rate_limit".to_owned(),
-            what: "the API asked to wait; no action is needed".to_owned(),
-            next_try_at: Some(until.into()),
-            ..Wait::default()
-        });
-    }
+    waits.extend(rate_limit(store, &account, &row, now).await?);
     if items.waiting > 0 {
         waits.push(waiting(store, config, request, (items.waiting, &row), now).await?);
     }
@@ -122,6 +116,31 @@ async fn held_up(
     }
     waits.extend(profiles(&items, config, row.refused_key.is_some()));
     Ok(waits)
+}
+
+/// That the API asked to wait, this account or every account of this machine.
+async fn rate_limit(
+    store: &Store,
+    account: &AccountId,
+    row: &AccountRow,
+    now: Millis,
+) -> Result<Option<Wait>, StoreError> {
+    let own = row.blocked_until.map(Millis).filter(|until| *until > now);
+    let of_all = address::held_until(store.readers()).await?.filter(|until| *until > now);
+    let Some(until) = own.max(of_all) else { return Ok(None) };
+    let (who, unblock) = match own {
+        Some(_) => {
+            (format!("account {account}"), Some(format!("unlockd resume --account {account}, not to wait")))
+        }
+        None => ("all accounts of this machine".to_owned(), None),
+    };
+    Ok(Some(Wait {
+        reason: "rate_limit".to_owned(),
+        what: format!("the API asked {who} to wait; no action is needed"),
+        next_try_at: Some(until.into()),
+        unblock,
+        ..Wait::default()
+    }))
 }
 
 /// Contacts whose profile is read: those that are unlocked, and those whose state is not known yet.

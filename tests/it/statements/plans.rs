@@ -18,8 +18,9 @@ const ROWS: u64 = 1_000_000;
 const OPEN_ROWS: u64 = 1_000;
 
 /// A few rows for each account, or for each call of the last minutes.
-const SMALL: [&str; 9] = [
+const SMALL: [&str; 10] = [
     "accounts",
+    "address_limit",
     "figures",
     "inbox_worker",
     "inbox_written",

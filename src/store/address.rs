@@ -1,0 +1,55 @@
+//! What is known about the limit of this machine's address between two starts.
+
+use sqlx::FromRow;
+
+use crate::domain::Millis;
+use crate::domain::address::{Address, Lowered};
+use crate::store::{Reads, StoreError, Tx, sql};
+
+#[derive(Default, FromRow)]
+struct Row {
+    held_until: Option<i64>,
+    lowered_limit: Option<i64>,
+    lowered_pause_ms: Option<i64>,
+    lowered_at: Option<i64>,
+}
+
+/// Restores the limit as last learned, with the calls that all accounts have sent lately.
+pub async fn read(readers: &Reads, per_address: u32) -> Result<Address, StoreError> {
+    let sent: Vec<i64> = sql::query_scalar("select sent_at from recent_calls").fetch_all(readers).await?;
+    let row: Row =
+        sql::query_as("select held_until, lowered_limit, lowered_pause_ms, lowered_at from address_limit")
+            .fetch_optional(readers)
+            .await?
+            .unwrap_or_default();
+    let limit = row.lowered_limit.and_then(|limit| u32::try_from(limit).ok());
+    let lowered = limit.zip(row.lowered_pause_ms).zip(row.lowered_at);
+    let lowered = lowered.map(|((limit, pause_ms), at)| Lowered { limit, pause_ms, at: Millis(at) });
+    let held_until = row.held_until.map(Millis);
+    Ok(Address::restored(per_address, sent.into_iter().map(Millis), lowered, held_until))
+}
+
+/// Until when the API wants no call from this machine.
+pub async fn held_until(readers: &Reads) -> Result<Option<Millis>, StoreError> {
+    let until: Option<Option<i64>> =
+        sql::query_scalar("select held_until from address_limit").fetch_optional(readers).await?;
+    Ok(until.flatten().map(Millis))
+}
+
+/// Keeps what a 429 taught.
+pub async fn save(connection: &mut Tx, address: &Address) -> Result<(), StoreError> {
+    let lowered = address.lowered();
+    sql::query(
+        "insert into address_limit (id, held_until, lowered_limit, lowered_pause_ms, lowered_at)
+         values (1, $1, $2, $3, $4)
+         on conflict (id) do update set held_until = excluded.held_until, lowered_limit = excluded.lowered_limit,
+             lowered_pause_ms = excluded.lowered_pause_ms, lowered_at = excluded.lowered_at",
+    )
+    .bind(address.held_until().map(|until| until.0))
+    .bind(lowered.map(|lowered| i64::from(lowered.limit)))
+    .bind(lowered.map(|lowered| lowered.pause_ms))
+    .bind(lowered.map(|lowered| lowered.at.0))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
