@@ -48,7 +48,7 @@ pub(crate) async fn run(arguments: &[String]) {
     sqlx::query(
         "with recursive n(i) as (select 0 union all select i + 1 from n where i < 2000)
          insert into inbox (account, event_id, personnel_ids)
-         select iif(i % $1 = 0, 'default', 'a' || i % $1), 'event' || i, '[' || (5000000 + i * 100) || ']' from n",
+         select iif(i % $1 = 0, 'default', 'a' || (i % $1)), 'event' || i, '[' || (5000000 + i * 100) || ']' from n",
     )
     .bind(limits.accounts)
     .execute(&mut connection)
