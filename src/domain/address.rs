@@ -1,14 +1,15 @@
 //! The rate limit of an address (IP): one bucket for the calls of all keys of one machine.
 //!
-//! No header tells this limit. It starts as configured (`rate_limit.per_address`). A 429 to a key that has calls
-//! left tells of it, and lowers it to the calls that were sent in its window. The window is as long as that of the
-//! keys, unless a `Retry-After` shows a longer one. After six windows without such a 429 a higher limit is tried:
-//! by a tenth, then by three tenths, and so on, since the 429 may have been a passing one, or others may have
-//! used the address.
+//! No header gives this limit. It starts as configured (`rate_limit.per_address`). A 429 to a key that has
+//! calls left shows it, and lowers it to the calls that were sent in its window. The window is as long as
+//! that of the keys, unless a `Retry-After` shows a longer one. After six windows without such a 429 a higher
+//! limit is tried: by a tenth, then by three tenths, and so on, since the 429 may have been temporary, or
+//! others may have used the address.
 //!
-//! An example. Keys have 20 calls in 10 s each, the address has 40, and 600 a minute are configured, which are 100
-//! in 10 s. Call 41 ends in a 429 with `Retry-After: 9`, although its key has 11 calls left. All keys wait 9 s; from
-//! then on 40 calls are sent in any 10 s. A minute later 44 are tried, the 41st is refused, and 40 it is again.
+//! Example: keys have 20 calls in 10 s each, the address has 40, and 600 a minute are configured, which are
+//! 100 in 10 s. Call 41 ends in a 429 with `Retry-After: 9`, although its key has 11 calls left. All keys
+//! wait 9 s; from then on 40 calls are sent in any 10 s. A minute later 44 are tried, the 41st is refused,
+//! and the limit is 40 again.
 //!
 //! Source: the vendor's rate-limit page (600 requests a minute for each IP; "a 429 while the key has calls left").
 
@@ -24,7 +25,7 @@ pub struct Address {
     per_minute: u32,
     /// The shortest window of the keys.
     keys_window_ms: i64,
-    /// When the calls of all keys were sent, oldest first, without those that were refused for the address.
+    /// When the calls of all keys were sent, oldest first, without those refused because of the address.
     sent: VecDeque<Millis>,
     lowered: Option<Lowered>,
     /// No call of any key before this moment.
@@ -41,7 +42,7 @@ pub struct Lowered {
 }
 
 impl Address {
-    /// With what was known before a restart.
+    /// Restores what was known before a restart.
     pub fn restored(
         per_minute: u32,
         sent: impl IntoIterator<Item = Millis>,
@@ -59,26 +60,26 @@ impl Address {
         }
     }
 
-    /// When the next call of any key may go.
+    /// When the next call of any key may be sent.
     pub fn permission(&self, now: Millis) -> Permission {
         let mut earliest = self.held_until.map_or(now, |until| until.max(now));
         let (limit, window_ms) = (self.limit(now) as usize, self.window_ms());
         if self.sent.len() >= limit {
-            // A hundredth more: what counts is when calls arrive, and they do not all take as long.
+            // One hundredth more: the arrival counts, and not every call takes equally long.
             let leaves = self.sent[self.sent.len() - limit].plus(window_ms + window_ms / 100);
             earliest = earliest.max(self.first_after_hold().map_or(leaves, |first| first.min(leaves)));
         }
         if earliest > now { Permission::At(earliest) } else { Permission::Now }
     }
 
-    /// The end of the last pause, while nothing was sent since. One call may go then whatever our count says: it shows
-    /// a key its next window, and so how long windows are.
+    /// The end of the last pause, if nothing was sent since. One call may be sent then, even if our count
+    /// allows none: it shows a key its next window, and so how long windows are.
     fn first_after_hold(&self) -> Option<Millis> {
         let (until, newest) = (self.held_until?, self.sent.back()?);
         (*newest < until).then_some(until)
     }
 
-    /// Books a call of any key that is about to be sent.
+    /// Counts a call of any key that is about to be sent.
     pub fn book(&mut self, now: Millis) {
         let kept_ms = 2 * self.window_ms();
         while self.sent.front().is_some_and(|at| now.since(*at) >= kept_ms) {
@@ -87,13 +88,13 @@ impl Address {
         self.sent.push_back(now);
     }
 
-    /// Learns from a 429 to a key that has calls left. The call was sent at `sent_at`, and the next may go in
-    /// `pause_ms`. Whether the limit is another one now.
+    /// Learns from a 429 to a key that has calls left. The call was sent at `sent_at`, and the next is
+    /// allowed in `pause_ms`. Returns whether the limit has changed.
     pub fn refused(&mut self, sent_at: Millis, pause_ms: i64, now: Millis) -> bool {
         let until = now.plus(pause_ms);
         self.held_until = Some(self.held_until.map_or(until, |known| known.max(until)));
         if let Some(index) = self.sent.iter().rposition(|at| *at == sent_at) {
-            // A call that is refused uses nothing.
+            // A refused call uses nothing.
             self.sent.remove(index);
         }
         let known = self.lowered;
@@ -107,9 +108,9 @@ impl Address {
         }
         let sent = u32::try_from(sent).unwrap_or(u32::MAX);
         let limit = match known.filter(|known| sent_at <= known.at) {
-            // Sent before the last 429 was known: of the same window.
+            // Sent before the last 429 was known, so it belongs to the same window.
             Some(known) => sent.min(known.limit),
-            // We kept to a limit that was too high.
+            // The limit that we respected was too high.
             None => sent.min(self.limit(now) - 1).max(1),
         };
         self.lowered = Some(Lowered { limit, pause_ms, at: now });
@@ -118,18 +119,18 @@ impl Address {
 
     /// Takes the shortest window that the keys know, in milliseconds.
     pub fn measure(&mut self, keys_window_ms: i64) {
-        // One of an hour is that of a single endpoint.
+        // A window of an hour belongs to a single endpoint.
         self.keys_window_ms = keys_window_ms.min(DOCUMENTED_WINDOW_MS);
     }
 
-    /// Takes the configured limit. Another one than before holds at once, whatever was learned.
+    /// Sets the configured limit. A changed one applies at once, whatever was learned.
     pub fn configure(&mut self, per_minute: u32) {
         if per_minute.max(1) != self.per_minute {
             (self.per_minute, self.lowered) = (per_minute.max(1), None);
         }
     }
 
-    /// The calls of a window, as configured or as a 429 has shown.
+    /// The calls allowed in a window, as configured or as a 429 has shown.
     pub fn limit(&self, now: Millis) -> u32 {
         let configured = (i64::from(self.per_minute) * self.window_ms() / DOCUMENTED_WINDOW_MS).max(1);
         let limit = match self.lowered {
@@ -139,10 +140,10 @@ impl Address {
         u32::try_from(limit).unwrap_or(u32::MAX)
     }
 
-    /// What is tried by now after a limit was lowered.
+    /// The limit that is tried now, after it was lowered.
     fn tried(&self, lowered: Lowered, now: Millis) -> i64 {
         let steps = now.since(lowered.at).max(0) / (WINDOWS_BEFORE_A_STEP * self.window_ms());
-        // Beyond sixteen steps it is thousands of times as much.
+        // After sixteen steps it is already thousands of times as large.
         let tenths = 9 + (1_i64 << steps.min(16));
         (i64::from(lowered.limit) * tenths / 10).max(1)
     }

@@ -1,42 +1,41 @@
-//! The length of a rate window, as far as answers show it.
+//! The length of a rate window, as answers show it.
 //!
-//! A header tells when a window ends and never how long it is. Two ends that follow each other show the
-//! length; one alone does not, since nobody knows when the window began. Where there are no headers, a 429
-//! shows how many calls were allowed, and its `Retry-After` when the next ones are.
+//! A header gives the end of a window and never its length. Two consecutive ends show the length; one alone
+//! does not, since the beginning is unknown. Without headers, a 429 shows how many calls were allowed, and
+//! its `Retry-After` when the next ones are.
 
 use super::ids::Millis;
 
-/// The rate headers of one answer, brought to our clock.
+/// The rate headers of one answer, converted to our clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateHeaders {
     pub limit: u32,
     pub remaining: u32,
     pub resets_at: Millis,
-    /// What was left of the window when the API answered, by its own clock, in milliseconds: however long
-    /// ago that is by now.
+    /// The time left in the window when the API answered, by the API's own clock, in milliseconds.
     pub left_ms: i64,
-    /// How long the call took, in milliseconds: the window may end that much sooner than `resets_at`.
+    /// How long the call took, in milliseconds: the window may end earlier than `resets_at` by this time.
     pub took_ms: i64,
 }
 
 impl RateHeaders {
-    /// Whether they may tell of the window that ends then. The API gives whole seconds, and an answer that
-    /// was long under way places the end late.
+    /// Whether they may be about the window with that end. The API sends whole seconds, and a slow answer
+    /// gives the end too late.
     pub(super) fn may_tell_of(&self, known_reset: Millis) -> bool {
         let late_ms = self.resets_at.since(known_reset);
         (-HEADER_ERROR_MS..=self.took_ms.saturating_add(HEADER_ERROR_MS)).contains(&late_ms)
     }
 }
 
-/// The window while the API has not shown its own: a minute, as documented.
+/// The window until the API shows its own: a minute, as documented.
 pub const DOCUMENTED_WINDOW_MS: i64 = 60_000;
 
-/// The API gives the end of a window and its own time in whole seconds, one rounded up and the
-/// other down: what is left seems up to this much longer than it is, in milliseconds.
+/// The API sends the end of a window and its own time in whole seconds, one rounded up and the other down:
+/// the time left may seem longer by up to this, in milliseconds.
 pub(super) const HEADER_ERROR_MS: i64 = 2_050;
 
-/// The length of a window that seems to be `left_ms` long: the shortest usual length that fits the error
-/// of the headers. Taken too long it wastes calls, too short it overruns.
+/// The length of a window that seems to be `left_ms` long: the shortest usual length within the error of the
+/// headers. Too long wastes calls, too short exceeds the limit.
 pub(super) fn window_of(left_ms: i64) -> i64 {
     const USUAL_SECONDS: [i64; 10] = [5, 10, 15, 20, 30, 60, 120, 300, 900, 3_600];
     let shortest = left_ms - HEADER_ERROR_MS;
@@ -44,8 +43,8 @@ pub(super) fn window_of(left_ms: i64) -> i64 {
     usual.unwrap_or(left_ms)
 }
 
-/// The limit that a 429 shows when no header tells it: `sent` calls went out from `first` on before one was
-/// refused at `now`, and `pause_ms` later the next may go. The calls in a window, and its length.
+/// The limit that a 429 shows if no header gives it: `sent` calls were sent from `first` on before one was
+/// refused at `now`, and the next is allowed `pause_ms` later. Returns the calls in a window, and its length.
 pub(super) fn of_burst(sent: usize, first: Millis, now: Millis, pause_ms: i64) -> (u32, i64) {
     let length = now.since(first).saturating_add(pause_ms).max(1_000);
     (u32::try_from(sent).unwrap_or(u32::MAX).max(1), window_of(length))

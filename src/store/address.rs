@@ -1,4 +1,4 @@
-//! What is known about the limit of this machine's address between two starts.
+//! The facts about the limit of this machine's address that survive a restart.
 
 use sqlx::FromRow;
 
@@ -14,7 +14,7 @@ struct Row {
     lowered_at: Option<i64>,
 }
 
-/// Restores the limit as last learned, with the calls that all accounts have sent lately.
+/// Restores the limit that was last learned, with the recent calls of all accounts.
 pub async fn read(readers: &Reads, per_address: u32) -> Result<Address, StoreError> {
     let sent: Vec<i64> = sql::query_scalar("select sent_at from recent_calls").fetch_all(readers).await?;
     let row: Row =
@@ -29,14 +29,14 @@ pub async fn read(readers: &Reads, per_address: u32) -> Result<Address, StoreErr
     Ok(Address::restored(per_address, sent.into_iter().map(Millis), lowered, held_until))
 }
 
-/// Until when the API wants no call from this machine.
+/// The time until which the API wants no call from this machine.
 pub async fn held_until(readers: &Reads) -> Result<Option<Millis>, StoreError> {
     let until: Option<Option<i64>> =
         sql::query_scalar("select held_until from address_limit").fetch_optional(readers).await?;
     Ok(until.flatten().map(Millis))
 }
 
-/// Keeps what a 429 taught.
+/// Stores what a 429 has shown.
 pub async fn save(connection: &mut Tx, address: &Address) -> Result<(), StoreError> {
     let lowered = address.lowered();
     sql::query(

@@ -1,7 +1,7 @@
-//! What the headers of answers teach: the limit, what is left of it, and how long a window is.
+//! Learns from the headers of answers: the limit, the calls left, and the length of a window.
 //!
-//! A window's length shows in the distance of two ends. One window that is joined in its middle shows
-//! nothing.
+//! The distance between the ends of two windows shows their length. A single window shows nothing, since our
+//! first call may come in its middle.
 
 use super::{DOCUMENTED_WINDOW_MS, Permission, Rate, RateHeaders};
 use crate::domain::ids::Millis;
@@ -9,16 +9,17 @@ use crate::domain::turns::Class;
 use crate::domain::window::{HEADER_ERROR_MS, window_of};
 
 impl Rate {
-    /// When one call may go out after the window that the API told of has ended, whatever our own count
-    /// says: its answer tells of the next window, and so how long a window is.
+    /// When one call may be sent after the end of the window that the API named, even if our own count allows
+    /// none: its answer names the next window, and so shows how long a window is.
     pub(super) fn first_of_next_window(&self) -> Option<Millis> {
         let (ended, newest) = (self.last_reset?, self.sent.back()?);
         let first = ended.plus(HEADER_ERROR_MS);
         (*newest < ended).then_some(first)
     }
 
-    /// When a poll may go out although the window is spent. Figures of one endpoint may tell of a bucket of
-    /// its own, such as ten searches an hour; as long as no poll was told the same, one may ask now and then.
+    /// When a poll may be sent although the window is used up. The figures of one endpoint may belong to a
+    /// bucket of its own, for example ten searches an hour; until a poll gets the same figures, one poll may
+    /// be sent now and then.
     pub fn poll_may_go(&self, class: Class, now: Millis) -> Option<Permission> {
         let (remaining, resets_at) = self.remaining?;
         let far_away = resets_at.since(now) > DOCUMENTED_WINDOW_MS && remaining <= self.left_to_others(now);
@@ -30,25 +31,25 @@ impl Rate {
         Some(if at > now { Permission::At(at) } else { Permission::Now })
     }
 
-    /// Notes whose call was told the figures that were learned last.
+    /// Notes the class of the call that got the last figures.
     pub fn told_to(&mut self, class: Class) {
         self.told = Some(class);
     }
 
     /// Learns from an answer's headers. `in_flight` calls of ours are not in its figure yet.
     pub fn learn(&mut self, headers: RateHeaders, in_flight: u32, now: Millis) {
-        // Figures of another limit are of another bucket, and say nothing about the known one.
+        // Figures with another limit belong to another bucket, and say nothing about the known one.
         let is_same_bucket = self.limit == headers.limit;
         self.limit = headers.limit.max(1);
         let left = headers.left_ms;
         let first_of_window = headers.remaining.saturating_add(1) >= headers.limit;
-        // Longer than known it certainly is. That it is shorter, one answer does not show: the window may
-        // have been joined in its middle, before anybody's first call.
+        // The window is certainly longer than known. One answer cannot show that it is shorter: the first
+        // call may have come in the middle of the window.
         if left > self.window_ms + HEADER_ERROR_MS {
             self.window_ms = window_of(left);
         }
         self.lowered_at = None;
-        // The window began no later than its first answer, which is more exact than whole seconds.
+        // The window began before its first answer, whose time is more exact than whole seconds.
         let resets_at = match first_of_window {
             true => headers.resets_at.min(now.plus(self.window_ms)),
             false => headers.resets_at,
@@ -70,12 +71,12 @@ impl Rate {
         };
     }
 
-    /// Windows that follow each other show their length even if others always make the first call.
+    /// Consecutive windows show their length even if others always make the first call.
     fn learn_from_distance(&mut self, headers: RateHeaders, resets_at: Millis, now: Millis) {
         let has_ended = |last: &Millis| *last <= now.plus(HEADER_ERROR_MS) && !headers.may_tell_of(*last);
         let last = self.last_reset.filter(has_ended);
         if last.is_none() && self.last_reset.is_some() {
-            // The window before has not ended, so this is the same one: a slow answer places its end late.
+            // The last window has not ended, so this is the same one: a slow answer gives its end too late.
             self.last_reset = self.last_reset.map(|known| known.min(resets_at));
             return;
         }
@@ -89,7 +90,7 @@ impl Rate {
     }
 }
 
-/// How long others are taken to share the bucket after they were seen to, in milliseconds.
+/// After others were seen to share the bucket, it is assumed for this long, in milliseconds.
 const SHARED_FOR_MS: i64 = 300_000;
 
 #[cfg(test)]
@@ -108,7 +109,7 @@ mod tests {
         assert_eq!(rate.window_ms(), 60_000);
     }
 
-    /// Without a call that goes ahead of our own count, a shorter window would never show itself.
+    /// Without one call beyond our own count, a shorter window would never be noticed.
     #[test]
     fn the_first_answers_of_two_windows_show_their_length() {
         let mut rate = Rate::new(60);
@@ -142,14 +143,14 @@ mod tests {
         let mut other = rate.clone();
         rate.block(Millis(500_000));
         assert_eq!(rate.poll_may_go(Class::Poll, Millis(60_001)), Some(Permission::At(Millis(500_000))));
-        // A poll was told otherwise: the figures contradict each other, and polls go on.
+        // A poll got other figures: they contradict each other, and polls continue.
         other.learn(told(120, 100, 90_000, 60_001), 0, Millis(60_001));
         other.told_to(Class::Poll);
         assert_eq!(
             (other.poll_may_go(Class::Poll, Millis(60_002)), other.permission(Millis(60_002))),
             (None, Permission::Now)
         );
-        // A poll was told the same: they hold for all.
+        // A poll got the same figures: they apply to all calls.
         let mut same = Rate::new(120);
         same.learn(told(10, 0, HOUR_MS, 1), 0, Millis(1));
         same.told_to(Class::Poll);
@@ -166,7 +167,7 @@ mod tests {
         assert_eq!(rate.window_ms(), 10_000);
     }
 
-    /// A window that is no usual length, which more than an hour is: whatever is learned about it shows.
+    /// A window of unusual length (more than an hour), so that every change of it is visible.
     const UNUSUAL_MS: i64 = 4_000_000;
 
     #[test]
@@ -187,7 +188,7 @@ mod tests {
     #[test]
     fn only_ends_closer_than_a_window_and_its_error_show_a_shorter_one() {
         let table = [
-            // The same end twice, by clocks that differ.
+            // The same end twice, by different clocks.
             (999, UNUSUAL_MS),
             (9_000, 10_000),
             (UNUSUAL_MS - 2_051, UNUSUAL_MS - 2_051),
@@ -208,7 +209,7 @@ mod tests {
         }
     }
 
-    /// Found by the simulation: the process stood still between an answer and what it teaches.
+    /// Found by the simulation: the process was stopped between an answer and reading it.
     #[test]
     fn an_answer_that_is_looked_at_late_is_not_taken_for_a_shorter_window() {
         let mut rate = Rate::new(60);
@@ -216,7 +217,8 @@ mod tests {
         assert_eq!((rate.window_ms(), rate.remaining()), (60_000, Some((59, Millis(60_000)))));
     }
 
-    /// Found by the simulation: answers of a window that has ended, or is about to, were long under way.
+    /// Found by the simulation: answers about a window that has ended, or is about to end, took long to
+    /// arrive.
     #[test]
     fn a_slow_answer_about_an_old_window_is_not_taken_for_a_new_one() {
         for arrives in [79_600, 85_000] {
@@ -230,7 +232,8 @@ mod tests {
         }
     }
 
-    /// Six seconds on its way, an answer names an end six seconds late: no window of six seconds.
+    /// An answer that took six seconds names an end that is six seconds too late: this is not a window of six
+    /// seconds.
     #[test]
     fn a_slow_answer_is_not_taken_for_a_shorter_window() {
         let mut rate = Rate::new(60);

@@ -1,11 +1,10 @@
-//! The rate limit of one account's key, as arithmetic: what was sent, what the API said, when the next call
-//! may go.
+//! The rate limit of one account's key, as arithmetic: the calls sent, the figures of the API, and the time
+//! of the next call.
 //!
-//! Two counts hold at once. Our own: never more calls than the limit in any stretch of time as long
-//! as the window, whatever the API's windows are aligned to. And the API's: others may share the
-//! bucket, so `X-RateLimit-Remaining` and `-Reset` beat our own count when they allow less. A
-//! `Retry-After` stands above both. Times of the API's clock are brought to ours with the answer's
-//! own `Date`.
+//! Two counts are used together. Our own: never more calls than the limit in any period as long as the
+//! window, wherever the API's windows begin. And the API's: others may share the bucket, so
+//! `X-RateLimit-Remaining` and `-Reset` overrule our own count if they allow less. A `Retry-After` overrules
+//! both. Times of the API's clock are converted to ours with the answer's own `Date`.
 //!
 //! The limit of the address that all keys call from is in [`super::address`].
 //!
@@ -30,25 +29,25 @@ pub struct Rate {
     window_ms: i64,
     /// When our calls of the last window were sent, oldest first.
     sent: VecDeque<Millis>,
-    /// What the API's current window still allows, and when that window ends.
+    /// The calls that the API's current window still allows, and when that window ends.
     remaining: Option<(u32, Millis)>,
     /// No call before this moment (`Retry-After`).
     blocked_until: Option<Millis>,
     /// When the window before the current one ended.
     last_reset: Option<Millis>,
-    /// Others were seen to use the bucket, and are taken to until this moment.
+    /// Others were seen to use the bucket; it is assumed that they do until this time.
     shared_until: Millis,
     /// The configured limit.
     configured: u32,
-    /// Whose call was told the API's figures last. `None`: nobody's, since the start.
+    /// The class of the call that last got figures from the API. `None`: none since the start.
     told: Option<Class>,
-    /// When a 429 last lowered the limit, since no header tells it.
+    /// When a 429 last lowered the limit because no header gives it.
     lowered_at: Option<Millis>,
-    /// Calls up to this moment have ended in a 429, and show nothing any more.
+    /// Calls up to this time led to a 429, and prove nothing more.
     burst_after: Millis,
 }
 
-/// May a call go out now? The later is the greater.
+/// May a call be sent now? A later variant is stricter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Permission {
     Now,
@@ -56,7 +55,7 @@ pub enum Permission {
 }
 
 impl Rate {
-    /// Nothing known yet but the configured limit.
+    /// Knows only the configured limit.
     pub fn new(per_minute: u32) -> Rate {
         Rate {
             limit: per_minute.max(1),
@@ -73,7 +72,7 @@ impl Rate {
         }
     }
 
-    /// What was known before a restart.
+    /// Restores what was known before a restart.
     pub fn restored(
         limit: u32,
         window_ms: i64,
@@ -86,7 +85,7 @@ impl Rate {
         Rate {
             window_ms: window_ms.max(1_000),
             sent: sent.into(),
-            // The end of the last window shows, with the next one, how long a window is.
+            // Together with the next one, the end of the last window shows how long a window is.
             last_reset: remaining.map(|(_, resets_at)| resets_at),
             remaining,
             blocked_until,
@@ -94,14 +93,14 @@ impl Rate {
         }
     }
 
-    /// With the configured limit. What was lowered before the restart is so since the newest call.
+    /// Sets the configured limit. A limit lowered before the restart counts as lowered at the newest call.
     pub fn with_configured(self, per_minute: u32) -> Rate {
         let configured = per_minute.max(1);
         let lowered_at = self.sent.back().copied().filter(|_| self.limit < configured);
         Rate { configured, lowered_at, ..self }
     }
 
-    /// When the next call may go.
+    /// When the next call may be sent.
     pub fn permission(&self, now: Millis) -> Permission {
         let mut earliest = now;
         if let Some(until) = self.blocked_until {
@@ -114,14 +113,14 @@ impl Rate {
         }
         let limit = self.limit as usize;
         if self.sent.len() >= limit {
-            // A hundredth more: what counts is when calls arrive, and they do not all take as long.
+            // One hundredth more: the arrival counts, and not every call takes equally long.
             let leaves = self.sent[self.sent.len() - limit].plus(self.window_ms + self.window_ms / 100);
             earliest = earliest.max(self.first_of_next_window().map_or(leaves, |first| first.min(leaves)));
         }
         if earliest > now { Permission::At(earliest) } else { Permission::Now }
     }
 
-    /// How many calls our own count and the API's both still allow at this moment.
+    /// How many calls both counts still allow now.
     pub fn left(&self, now: Millis) -> u32 {
         let sent = self.sent.iter().filter(|at| now.since(**at) < self.window_ms).count();
         let own = self.limit.saturating_sub(u32::try_from(sent).unwrap_or(u32::MAX));
@@ -147,8 +146,8 @@ impl Rate {
         }
     }
 
-    /// Calls of a window that are left unused while others share the bucket: between an answer and
-    /// our next call they may take the last ones.
+    /// Calls of a window that are left unused while others share the bucket: between an answer and our next
+    /// call they may use the last ones.
     fn left_to_others(&self, now: Millis) -> u32 {
         if now < self.shared_until { (self.limit / 30).min(2) } else { 0 }
     }
@@ -158,12 +157,12 @@ impl Rate {
         self.blocked_until = Some(self.blocked_until.map_or(until, |known| known.max(until)));
     }
 
-    /// Forgets a `Retry-After`, since a person says so.
+    /// Forgets a `Retry-After`, on a person's word.
     pub fn unblock(&mut self) {
         self.blocked_until = None;
     }
 
-    /// Takes the configured limit, which holds until the API's own headers, or a 429, say otherwise.
+    /// Sets the configured limit, which is valid until the API's own headers, or a 429, say otherwise.
     pub fn configure(&mut self, per_minute: u32) {
         let is_news = per_minute.max(1) != self.configured;
         self.configured = per_minute.max(1);
@@ -172,7 +171,7 @@ impl Rate {
         }
     }
 
-    /// Calls of the current window that are gone: ours, and what the API says of everybody's.
+    /// Used calls of the current window: ours, and all calls by the API's figures.
     pub fn used(&self, now: Millis) -> u32 {
         self.limit - self.left(now)
     }

@@ -1,17 +1,19 @@
-//! What a 429 teaches: of which bucket it tells, and the key's limit where no header tells it.
+//! Learns from a 429: which bucket it is about, and the key's limit if no header gives it.
 
 use super::{DOCUMENTED_WINDOW_MS, Rate, RateHeaders};
 use crate::domain::ids::Millis;
 use crate::domain::window::{HEADER_ERROR_MS, of_burst};
 
 impl Rate {
-    /// Whether a 429 that asked for a pause of `pause_ms` tells of the address and not of this key: the API says that
-    /// the key has calls left. `told` are the headers of the 429 itself; the refused call is booked already.
+    /// Whether a 429 that asked for a pause of `pause_ms` is about the address and not about this key: the
+    /// API says that the key has calls left. `told` are the headers of the 429 itself; the refused call is
+    /// already counted.
     pub fn is_refused_for_address(&self, told: Option<RateHeaders>, pause_ms: i64, now: Millis) -> bool {
         pause_ms <= LONGEST_BURST_PAUSE_MS && self.has_calls_left(told, now)
     }
 
-    /// Whether the API says that this key has calls left. In doubt it has none: then only this key waits.
+    /// Whether the API says that this key has calls left. If that is unclear, it has none: then only this key
+    /// waits.
     fn has_calls_left(&self, told: Option<RateHeaders>, now: Millis) -> bool {
         if let Some(headers) = told {
             return headers.remaining > 0;
@@ -23,13 +25,13 @@ impl Rate {
                 let has_begun = now.since(ended) >= HEADER_ERROR_MS;
                 has_begun && now >= self.shared_until && self.left(now) > 0
             }
-            // It has told nothing.
+            // The API has sent no figures.
             (_, None) => false,
         }
     }
 
-    /// Learns from a 429 that asked for a pause. Where no header tells the limit, this shows it: as many calls
-    /// as went out before it, in the time until the next may go.
+    /// Learns from a 429 that asked for a pause. If no header gives the limit, the 429 shows it: the number
+    /// of calls sent before it, in the time until the next call is allowed.
     pub fn refused(&mut self, pause_ms: i64, now: Millis) {
         let burst: Vec<Millis> = self.sent.iter().copied().filter(|at| *at > self.burst_after).collect();
         self.burst_after = now;
@@ -37,13 +39,14 @@ impl Rate {
             return;
         }
         let Some(first) = burst.first() else { return };
-        // The one that was refused is among them.
+        // The refused call is one of them.
         let sent = burst.len().saturating_sub(1);
         if sent < FEWEST_IN_A_BURST {
             return;
         }
         let (limit, window_ms) = of_burst(sent, *first, now, pause_ms);
-        // Never faster than configured; and once it is lowered, only what is slower still explains a 429.
+        // Never faster than configured; and after the limit was lowered, only a slower one explains another
+        // 429.
         let window_ms = window_ms.max(i64::from(limit) * DOCUMENTED_WINDOW_MS / i64::from(self.configured));
         let is_slower = i64::from(limit).saturating_mul(self.window_ms)
             <= i64::from(self.limit).saturating_mul(window_ms);
@@ -53,14 +56,14 @@ impl Rate {
     }
 }
 
-/// How long a limit holds that a 429 has shown, in milliseconds: it may have been a passing one.
+/// How long a limit shown by a 429 is kept, in milliseconds: it may have been temporary.
 pub(super) const LOWERED_FOR_MS: i64 = 6 * 3_600_000;
 
-/// A 429 after fewer calls shows no limit of ours: others use the bucket, or it is a passing one. Learned from
-/// it, a limit of one call a minute could never buy: reading the balance would take every call.
+/// A 429 after fewer calls does not show our limit: others use the bucket, or it was temporary. If it
+/// counted, a limit of one call a minute could never buy: reading the balance would take every call.
 pub(in crate::domain) const FEWEST_IN_A_BURST: usize = 5;
 
-/// A 429 that asks for a longer pause tells of another limit than that of a window, in milliseconds.
+/// A 429 that asks for a longer pause is about another limit than that of a window, in milliseconds.
 const LONGEST_BURST_PAUSE_MS: i64 = 120_000;
 
 #[cfg(test)]

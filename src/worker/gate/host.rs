@@ -1,8 +1,8 @@
 //! The limit of the address: the vendor limits each key, and each IP address.
 //!
-//! An answer does not say which of the two limits it means. A 429 to a key that has calls left means the address: it
-//! holds all accounts until its window ends ([`Address`]). Every other 429, and every other `Retry-After`, holds only
-//! the account that got it.
+//! An answer does not say which of the two limits it means. A 429 to a key that has calls left means the
+//! address: it holds all accounts until its window ends ([`Address`]). Every other 429, and every other
+//! `Retry-After`, holds only the account that got it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,7 +40,7 @@ impl Host {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the configured limit.
+    /// Sets the configured limit.
     pub fn set_per_address(&self, per_address: u32) {
         self.calls().address.configure(per_address);
     }
@@ -53,7 +53,7 @@ impl Calls {
         self.address.book(now);
     }
 
-    /// Takes the window that an account knows by now.
+    /// Takes over the window that an account has learned.
     pub fn measure(&mut self, account: &AccountId, own: &Rate) {
         let caller = self.callers.entry(account.clone()).or_default();
         caller.0 = own.window_ms();

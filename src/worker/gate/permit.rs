@@ -159,8 +159,9 @@ impl Gate {
     }
 }
 
-/// Starts the pause that an answer asked for: of all accounts when a 429 means the address, else of this one. `limited`:
-/// the headers of a 429, and when its call was sent. Returns the address if the 429 was about it.
+/// Starts the pause that an answer asked for: for all accounts if a 429 means the address, otherwise for this
+/// one. `limited`: the headers of a 429, and when its call was sent. Returns the address if the 429 was about
+/// it.
 fn pause(
     of_all: &mut Calls,
     own: &mut Rate,
