@@ -89,7 +89,7 @@ impl Peer {
         self.seen.recv().await.expect("a request")
     }
 
-    /// How many requests came that were not looked at.
+    /// How many more requests came.
     fn others(&mut self) -> usize {
         std::iter::from_fn(|| self.seen.try_recv().ok()).count()
     }
@@ -132,7 +132,7 @@ async fn serve(
     }
 }
 
-/// One request: its head, what came of its body, and whether that is all that was promised.
+/// One request: its head, the body as far as it came, and whether it is complete.
 async fn read_request(stream: &mut TcpStream) -> Option<(String, Vec<u8>, bool)> {
     let mut bytes = Vec::new();
     let end = loop {
@@ -217,7 +217,7 @@ fn error<T: std::fmt::Debug>(answer: Answer<T>) -> ApiError {
     answer.result.expect_err("a failure")
 }
 
-/// Everything that an error can put into a log.
+/// Everything of an error that can reach a log.
 fn spoken(error: &ApiError) -> String {
     let mut text = format!("{error:?} {error:#?}");
     let mut next: Option<&dyn std::error::Error> = Some(error);
@@ -275,7 +275,7 @@ async fn a_withdrawn_post_sends_no_byte_of_its_body_and_counts_as_not_sent() {
     let error = error(answer);
     assert_eq!((error.failure, error.status), (Failure::NotSent, None));
     drop(client);
-    // The head may have gone out or not; if it did, nothing followed it.
+    // The head may have been sent or not; if it was, nothing followed it.
     if let Ok(Some(seen)) = tokio::time::timeout(Duration::from_millis(200), peer.seen.recv()).await {
         assert_eq!(seen.body, b"");
     }
@@ -393,7 +393,7 @@ async fn a_status_outside_the_matrix_is_unknown_whatever_its_body_says() {
     }
 }
 
-/// What stands in front of the API has the same statuses and knows nothing of the API.
+/// A gateway in front of the API uses the same statuses but knows nothing of the API.
 #[tokio::test]
 async fn a_gateways_refusal_is_no_refusal_of_the_api() {
     for (status, body) in [
@@ -765,10 +765,10 @@ impl Write for Log {
 }
 
 impl Log {
-    /// Catches what this thread logs, at every level, until the guard goes.
+    /// Captures what this thread logs, at every level, until the guard is dropped.
     fn catch() -> (Log, tracing::subscriber::DefaultGuard) {
-        // Interested in everything, and silent: what another test does without a subscriber of its own
-        // would otherwise let the event's place be remembered as one that nobody listens to.
+        // A silent subscriber that is interested in everything. Without it, an event in another test without
+        // a subscriber would be cached as one that nobody listens to.
         static LISTENS: std::sync::Once = std::sync::Once::new();
         LISTENS.call_once(|| {
             tracing::subscriber::set_global_default(tracing_subscriber::registry()).expect("the first");

@@ -101,7 +101,7 @@ impl Town {
         said(child.wait_with_output().expect("it ends"))
     }
 
-    /// Lets a worker do all there is to do.
+    /// Lets a worker do everything there is to do.
     #[track_caller]
     fn work(&self) -> Said {
         self.ok(&["run", "--until-idle"])
@@ -132,7 +132,7 @@ impl Town {
         self.ok(&["explain", &id.to_string(), "--json"]).json()
     }
 
-    /// Waits until something is so; the worker is another process.
+    /// Waits until a condition is true; the worker is another process.
     #[track_caller]
     fn until(&self, what: &str, so: impl Fn() -> bool) {
         let started = Instant::now();
@@ -142,7 +142,7 @@ impl Town {
         }
     }
 
-    /// A job in doubt that stays so: its first look is an hour away.
+    /// A job that stays in doubt: its first check is an hour away.
     fn job_in_doubt(&self) {
         self.ok(&["enqueue", "--event", "1", "789", "788"]);
         let _daemon = self.daemon();
@@ -356,7 +356,7 @@ async fn listings_are_honest_when_there_is_nothing() {
     assert_eq!(town.ok(&["export", "--format", "jsonl"]).out, "");
 }
 
-/// `unlockd pause` in the wrong directory said "paused", while the worker elsewhere went on buying.
+/// `unlockd pause` in the wrong directory said "paused", while the worker elsewhere continued to buy.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_run_demo_and_check_make_a_database() {
     let town = town().await;
@@ -415,7 +415,7 @@ async fn a_database_of_another_user_is_named_with_its_mode_and_owner() {
         said(command.args(arguments).output().expect("it starts"))
     };
     mode("", 0o755);
-    // Who is not root is kept out of a file of their own.
+    // Only a user other than root can be kept from reading their own file.
     mode("unlockd.db", if rustix::process::geteuid().is_root() { 0o600 } else { 0o200 });
     let denied = as_another(&["request", "1"]).with_code(1).err;
     assert!(denied.contains("permission denied") && denied.contains("unlockd.db, mode 0"), "{denied}");

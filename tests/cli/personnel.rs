@@ -15,7 +15,7 @@ async fn town_of_the_event(options: Options) -> Town {
     town
 }
 
-/// Somebody unlocks the event, in the vendor's app say.
+/// Another user unlocks the event, for example in the vendor's app.
 async fn unlock(town: &Town, event: &str) {
     rustls::crypto::ring::default_provider().install_default().ok();
     let client = reqwest::Client::builder().no_proxy().build().expect("valid");

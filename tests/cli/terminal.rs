@@ -17,7 +17,7 @@ use super::{Town, careful_town, program, strings, town, town_with};
 /// The program in a terminal of 80 x 24.
 struct Terminal {
     child: Child,
-    /// What a person's keyboard is: bytes written here are keys.
+    /// The keyboard: bytes written here are keys.
     keys: File,
     /// The terminal itself, to see what mode it is in.
     line: OwnedFd,
@@ -177,7 +177,7 @@ async fn out_of_a_terminal_watch_prints_a_block_for_each_change() {
     town.ok(&["cancel", "1"]);
     until("ended: request 1 is cancelled");
     drop(output);
-    // Its next line finds nobody who reads.
+    // Nobody reads its next line.
     town.ok(&["enqueue", "788"]);
     assert!(child.wait().expect("it ends").success());
 }
@@ -197,7 +197,7 @@ async fn a_table_in_a_pipe_has_one_line_for_each_row_and_no_control_characters()
     assert!(!error.contains(['\x1b', '\r']) && error.contains("nothing is bought"), "{error:?}");
 }
 
-/// A reference is any program's words, and an export is often looked at before it is kept.
+/// A reference is text of another program, and people often look at an export before they store it.
 #[tokio::test(flavor = "multi_thread")]
 async fn results_on_a_terminal_have_no_control_characters_and_in_a_pipe_they_are_as_they_are() {
     let town = town().await;

@@ -61,7 +61,7 @@ async fn a_replayed_approval_is_refused() {
     let (mut place, id) = with_request().await;
     let page = place.get("/").await;
     assert_eq!(place.press(&page, "approve-1", Some("45")).await.status, 303);
-    // It asks again, with the same figures: the old approval must not count for that.
+    // The same request asks again, with the same figures: the old approval must not count.
     place
         .town
         .meddle("update requests set status = 'awaiting_approval', reason = 'again'")
@@ -254,7 +254,7 @@ async fn a_cancelled_request_is_never_sent() {
     place.town.finish_all().await;
     assert_eq!(place.town.status(id).await, "cancelled");
     assert_eq!(place.town.posts().len(), 0);
-    // The page was seen before somebody else cancelled: a late approval changes nothing.
+    // The page was loaded before another person cancelled: a late approval changes nothing.
     let late = place.press(&page, "approve-1", Some("45")).await;
     refused(&late, 409);
     assert!(late.shows("cancelled"), "{}", late.words());
@@ -277,7 +277,7 @@ async fn an_account_is_paused_and_continued() {
     place.end().await;
 }
 
-/// A job that was sent, whose answer was lost, and which reading could not settle.
+/// A job that was sent, whose answer was lost, and which the checks could not settle.
 async fn undecided() -> Place {
     let setup = Setup::default()
         .config("API__TIMEOUT", "400ms")
@@ -404,8 +404,8 @@ async fn until(is_so: impl Fn() -> bool) {
 
 #[tokio::test]
 async fn the_running_worker_notices_a_decision_of_the_page() {
-    // Its own connection writes it, so the database's version says nothing; inbox.interval is too
-    // long to help.
+    // The site's own connection writes it, so the database's version does not change; and inbox.interval is
+    // too long to help.
     let setup = careful().config("INBOX__INTERVAL", "1h").config("RATE_LIMIT__PER_MINUTE", "1000");
     let mut place = Place::signed_in(setup).await;
     place.town.insert(None, &["101", "102"]).await;
@@ -413,7 +413,7 @@ async fn the_running_worker_notices_a_decision_of_the_page() {
     let (deps, signals): (_, Signals) = (place.town.deps().clone(), place.signals.clone());
     let worker = tokio::spawn(driver::run(deps, signals, false));
     let page = place.get("/").await;
-    // By now the passes have seen that there is nothing to do, or are about to.
+    // By now the passes have found nothing to do, or are about to.
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(place.press(&page, "approve-1", Some("30")).await.status, 303);
     until(|| !place.town.posts().is_empty()).await;

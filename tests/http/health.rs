@@ -91,7 +91,7 @@ async fn a_taken_port_is_tried_again_until_it_is_free() {
     let listen = taken.local_addr().expect("bound");
     let site = site(&town, town.deps().config()).await;
     let serving = tokio::spawn(Place::serve(town, site, listen));
-    // It has met the taken port once it is polled; letting it go is the event it waits for.
+    // It finds the port taken once it is polled; it waits until the port is free.
     tokio::task::yield_now().await;
     drop(taken);
     let serving = tokio::time::timeout(Duration::from_secs(30), serving).await.expect("it is tried again");

@@ -18,7 +18,7 @@ const PATHS: [&str; 9] = [
     "/jobs/1",
 ];
 
-/// Requests of all kinds, with canaries wherever somebody else's words are kept.
+/// Requests of all kinds, with marker texts wherever text of other programs is stored.
 async fn fill(place: &mut Place) {
     let town = &mut place.town;
     town.insert_row(
@@ -226,7 +226,7 @@ async fn the_overview_says_what_is_unknown_and_what_it_may_cost() {
     let timeline = place.get("/jobs/1").await;
     assert!(timeline.shows("from here on, money may have moved"), "{}", timeline.words());
     place.town.finish_all().await;
-    // Hours have passed on the test's clock, and nobody renews the lease in a test.
+    // Hours have passed on the test's clock, and no test renews the lease.
     let now = place.town.clock.now();
     place.town.meddle(&format!("update worker_lease set renewed_at = {}", now.0)).await.expect("set");
     let page = place.get("/").await;

@@ -16,7 +16,7 @@ pub(crate) const TOKEN: &str = "canary-token-0815-4711";
 
 pub(crate) struct Place {
     pub(crate) town: Town,
-    /// Of the person who is signed in.
+    /// The cookie of the person who is signed in.
     pub(crate) cookie: Option<String>,
     token: Option<tempfile::TempDir>,
     pub(crate) address: SocketAddr,
@@ -39,7 +39,7 @@ impl Answer {
 }
 
 impl Answer {
-    /// The ticket of the button with this id: it stands before it in its form.
+    /// The ticket of the button with this id: it is before the button in its form.
     pub(crate) fn ticket(&self, button: &str) -> String {
         let at = self.text.find(&format!("id=\"{button}\""));
         let at = at.unwrap_or_else(|| panic!("no button {button} in\n{}", self.text));
@@ -56,7 +56,7 @@ impl Answer {
         self.words().contains(text)
     }
 
-    /// What a reader sees: without tags, and with single blanks.
+    /// The visible text: without tags, and with single blanks.
     pub(crate) fn words(&self) -> String {
         let (mut words, mut inside) = (String::new(), false);
         for char in self.text.chars() {
@@ -83,7 +83,7 @@ impl Place {
         place
     }
 
-    /// With a token file, and nobody signed in.
+    /// With a token file, and without a signed-in person.
     pub(crate) async fn with_token(setup: Setup) -> Place {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let file = folder.path().join("token");
@@ -124,7 +124,7 @@ impl Place {
                 None => tokio::task::yield_now().await,
             }
         };
-        // Redirects are facts to look at, and no proxy is between us.
+        // Redirects are checked by the tests, so they are not followed; no proxy is used.
         let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
         let client = client.build().expect("a client");
         Place { town, cookie: None, token: None, address, signals, server, client }
@@ -147,7 +147,7 @@ impl Place {
         read(self.form(path, form).header("sec-fetch-site", "same-origin")).await
     }
 
-    /// A form as it is posted, without a word on where it comes from.
+    /// A form as it is posted, without headers that say where it comes from.
     pub(crate) fn form(&self, path: &str, form: &[(&str, &str)]) -> RequestBuilder {
         let mut url = reqwest::Url::parse("http://localhost/").expect("a URL");
         url.query_pairs_mut().extend_pairs(form);
@@ -157,7 +157,7 @@ impl Place {
             .body(body)
     }
 
-    /// Presses a button of a page that was seen before; `typed` is the figure beside it.
+    /// Presses a button of a page that was loaded before; `typed` is the amount next to it.
     pub(crate) async fn press(&self, seen: &Answer, button: &str, typed: Option<&str>) -> Answer {
         let ticket = seen.ticket(button);
         let mut form = vec![("ticket", ticket.as_str())];
@@ -170,7 +170,7 @@ impl Place {
         read(self.request(Method::GET, path)).await
     }
 
-    /// Stops the server; the invariants hold.
+    /// Stops the server and checks the invariants.
     pub(crate) async fn end(self) {
         self.signals.stop();
         self.server.await.expect("it ends in good order");

@@ -32,8 +32,8 @@ async fn the_token_opens_a_session_that_no_script_and_no_other_site_can_use() {
 #[tokio::test]
 async fn a_cookie_for_another_machine_travels_over_tls_only() {
     let place = place().await;
-    // Behind a proxy that speaks TLS the Host is the listen address, which is not loopback there.
-    // Here only loopback names pass, so what can be seen is that each of them is one.
+    // Behind a proxy that speaks TLS the Host is the listen address, which is not loopback there. Only
+    // loopback names pass here, so this test can only check that each of them is one.
     for host in ["localhost:1", "127.0.0.1", "[::1]:2"] {
         let request = place.form("/session", &[("token", TOKEN)]).header("sec-fetch-site", "same-origin");
         let answer = read(request.header("host", host)).await;

@@ -7,17 +7,17 @@ use unlockd::worker::run::driver::End;
 
 use crate::support::{Setup, Town};
 
-/// How each action is asked for, and what it costs.
+/// How each action is requested, and its cost.
 struct Case {
     action: Action,
     columns: &'static str,
     values: &'static str,
     price: i64,
-    /// Where faults are aimed.
+    /// The endpoint that faults are set for.
     endpoint: &'static str,
     /// The path of its paid POST.
     path: &'static str,
-    /// The outcome when it was bought.
+    /// The outcome after a purchase.
     bought: &'static str,
 }
 
@@ -108,7 +108,7 @@ async fn booked(town: &mut Town) -> i64 {
     town.number("select coalesce(sum(credits), 0) from ledger where entry = 'charge'").await
 }
 
-/// What was charged is what was booked, and the audit says so.
+/// The charges equal the bookings, and the audit says so.
 async fn credits_are_exact(town: &mut Town, charged: i64, what: &str) {
     assert_eq!(town.sandbox.accounting().charged_total, charged, "{what}");
     assert_eq!(booked(town).await, charged, "{what}");
@@ -133,7 +133,7 @@ async fn every_action_is_bought_once_at_its_price_and_recorded() {
     }
 }
 
-/// Found in review: it passed for an event, made jobs without an item, and stopped its account for good.
+/// Found in review: it was taken for an event, made jobs without an item, and stopped its account for ever.
 #[tokio::test]
 async fn a_search_with_an_event_id_is_the_same_search() {
     let mut town = Town::new().await;
@@ -152,7 +152,7 @@ async fn a_search_with_an_event_id_is_the_same_search() {
     town.check().await;
 }
 
-/// As an earlier version took it in: its item has the event.
+/// As an earlier version stored it: its item has the event.
 #[tokio::test]
 async fn a_search_that_was_taken_with_an_event_id_is_sent_all_the_same() {
     let mut town = Town::new().await;
@@ -238,7 +238,7 @@ async fn a_402_parks_every_action_after_one_post_and_a_top_up_frees_it() {
 
 #[tokio::test]
 async fn a_precheck_that_says_too_little_parks_without_a_post() {
-    // Somebody spends right after the balance was read.
+    // Another user spends right after the balance was read.
     for case in CASES.into_iter().filter(Case::has_precheck) {
         let mut town = Setup::default().sandbox(|options| options.balance = case.price + 5).build().await;
         let request = case.insert(&mut town).await;
@@ -345,7 +345,7 @@ async fn an_event_is_confirmed_by_its_list_and_its_answer_is_a_balance() {
 
 #[tokio::test]
 async fn an_event_that_was_unlocked_before_costs_nothing() {
-    // With a precheck it is not even asked for; without one, the answer says so.
+    // With a precheck it is not even sent; without one, the answer says so.
     for (precheck, posts) in [("true", 1), ("false", 2)] {
         let mut town = Setup::default().config("SUBMIT__PRECHECK", precheck).build().await;
         let first = EVENT.insert(&mut town).await;
@@ -393,8 +393,8 @@ async fn a_lost_answer_to_an_event_unlock_is_settled_by_its_list() {
     }
 }
 
-/// Found by the soak: the balance that the event's call started from had the charge of the contacts
-/// taken off twice, since it was booked after that balance was read and made before.
+/// Found by the soak: the charge of the contacts was taken off twice from the balance before the event's
+/// call, since it was booked after that balance was read, but made before.
 #[tokio::test]
 async fn a_charge_that_was_proven_late_does_not_hide_that_of_an_event() {
     let mut town = Town::new().await;
@@ -455,7 +455,7 @@ async fn answers_that_are_lost_again_and_again_call_for_a_person() {
     town.check().await;
 }
 
-/// Found in review: 2,000 credits were gone, and neither ledger nor audit had a word of them.
+/// Found in review: 2,000 credits were gone, and neither the ledger nor the audit showed them.
 #[tokio::test]
 async fn a_lost_event_unlock_that_is_taken_back_and_not_sent_again_is_booked() {
     for cancelled in [true, false] {
@@ -471,7 +471,7 @@ async fn a_lost_event_unlock_that_is_taken_back_and_not_sent_again_is_booked() {
             town.finish_all().await;
             assert_eq!(town.job_state(1).await, "cancelled");
         } else {
-            // Its cost is not covered any more when it is to be sent: a person is asked.
+            // When it is to be sent, the approval no longer covers its cost: a person is asked.
             town.configure("CREDITS__APPROVE_ABOVE", "1000").await;
             town.pause(false).await;
             assert!(matches!(town.finish().await, End::WaitsForPerson(_)));
@@ -670,7 +670,7 @@ async fn the_same_person_may_be_asked_for_both_channels() {
     town.check().await;
 }
 
-/// The vendor refuses a search while another one runs, in its app for example, as long as that takes.
+/// The vendor refuses a search while another one of the user runs, for example in its app.
 #[tokio::test]
 async fn a_search_that_is_refused_for_now_holds_up_nothing_else() {
     let mut town = Town::new().await;

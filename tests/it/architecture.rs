@@ -84,7 +84,7 @@ fn sql_and_its_driver_are_in_the_store_only() {
     }
 }
 
-/// Only one file writes the ledger and what requests may have cost, and it offers one way to do so.
+/// Only one file writes the ledger and the committed credits of requests, and it has one function for it.
 #[test]
 fn one_function_of_the_store_books_money() {
     let books = ["insert into ledger", "committed_credits ="];
@@ -110,7 +110,7 @@ fn the_store_calls_the_driver_in_one_place_and_in_the_rooms_of_the_engines() {
     }
 }
 
-/// What the statements of the store write: the text between `set` and what follows it.
+/// The values that the store's statements write: the text between `set` and what follows it.
 fn written(code: &str) -> Vec<String> {
     let one_line = |literal: &str| literal.split_whitespace().collect::<Vec<_>>().join(" ");
     let literals = code.split('"').skip(1).step_by(2).map(one_line);
@@ -125,8 +125,8 @@ fn written(code: &str) -> Vec<String> {
         .collect()
 }
 
-/// The state machines of `domain` say where a request, an item or a job goes; a statement writes what it is
-/// given, and only one of them writes each table's states.
+/// The state machines of `domain` decide the next state of a request, an item or a job; a statement writes
+/// the state it is given, and only one statement writes the states of each table.
 #[test]
 fn no_statement_names_the_state_that_it_sets() {
     let all: Vec<String> = module("store").iter().flat_map(|(_, code)| written(code)).collect();
@@ -156,7 +156,7 @@ fn the_core_knows_no_io_no_clock_and_no_runtime() {
     }
 }
 
-/// What a build or a trial run leaves behind is in `.gitignore`; settings of tools hide behind a dot.
+/// Files that a build or a trial run leaves are in `.gitignore`; settings of tools begin with a dot.
 #[test]
 fn the_visible_top_level_is_a_short_list() {
     let is_left_behind = |name: &str| name == "target" || name.contains(".db");

@@ -64,7 +64,8 @@ async fn a_contact_asked_for_with_two_events_travels_once() {
     town.check().await;
 }
 
-/// With 2 in a call, 4 waiting contacts are looked up at a time: 105 moves up when 101, 102 and 106 join.
+/// With 2 in a call, 4 waiting contacts are compared at a time: 105 comes into reach when 101, 102 and 106
+/// join.
 #[tokio::test]
 async fn a_contact_that_moves_up_while_others_join_is_looked_up_too() {
     let setup = Setup::default().config("SUBMIT__BATCH_SIZE", "2").config("SUBMIT__PRECHECK", "false");

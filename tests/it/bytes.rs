@@ -16,20 +16,20 @@ use unlockd::worker::erase;
 
 const COUNT: u64 = 6_000;
 
-/// Of different lengths; some of these rows need pages of their own.
+/// Values of different lengths; some of these rows need pages of their own.
 fn value_of(id: u64) -> String {
     let long = if id % 1_000 == 7 { "x".repeat(9_000) } else { "x".repeat(id as usize % 23) };
     format!("needle-{id:06}@{long}.example")
 }
 
-/// How often each value's beginning is anywhere in the files of the database.
+/// How often the beginning of each value is found in the files of the database.
 fn found(database: &Path) -> BTreeMap<u64, usize> {
     let mut found = BTreeMap::new();
     for suffix in ["", "-wal", "-shm"] {
         let bytes = std::fs::read(format!("{}{suffix}", database.display())).unwrap_or_default();
         for (at, _) in bytes.windows(7).enumerate().filter(|(_, window)| window == b"needle-") {
             let digits = bytes.get(at + 7..at + 13).and_then(|digits| std::str::from_utf8(digits).ok());
-            // A part of a value is one too many, whosever it is.
+            // Any part of a value is one too many, whoever it belongs to.
             let id = digits.and_then(|digits| digits.parse().ok()).unwrap_or(u64::MAX);
             *found.entry(id).or_default() += 1;
         }
@@ -37,7 +37,7 @@ fn found(database: &Path) -> BTreeMap<u64, usize> {
     found
 }
 
-/// The ids in an order that has nothing to do with that of their rows.
+/// The ids in an order that is independent of the order of their rows.
 fn shuffled() -> Vec<u64> {
     let mut ids: Vec<u64> = (0..COUNT).collect();
     fastrand::Rng::with_seed(7).shuffle(&mut ids);
@@ -94,7 +94,7 @@ async fn values_that_came_in_any_order_are_erased_without_a_trace() {
     assert_eq!((none, before.len()), (0, ids.len()));
     assert!(before.values().all(|times| *times == 1), "a value has a second copy");
 
-    // Persons here and there, then a part by age, then the rest.
+    // First some persons, then a part by age, then the rest.
     let (persons, others) = ids.split_at(40);
     for id in persons {
         let which = Which::Of(PersonnelId::trusted(id.to_string()));
@@ -115,7 +115,7 @@ async fn values_that_came_in_any_order_are_erased_without_a_trace() {
     assert_eq!(found(&copy), BTreeMap::new());
 }
 
-/// A database of the version before values had a table of their own.
+/// A database of the version before values had their own table.
 async fn older_database(path: &Path) {
     let options =
         SqliteConnectOptions::new().filename(path).create_if_missing(true).pragma("secure_delete", "on");

@@ -15,7 +15,7 @@ fn account() -> AccountId {
     AccountId::trusted("default")
 }
 
-/// `unlockd resume` by a clock that is this much ahead of the worker's.
+/// `unlockd resume` with a clock that is this much ahead of the worker's.
 async fn resume(town: &Town, ahead_ms: i64) -> Resumed {
     let (ladder, now) = (town.deps().ladder(), town.clock.now().plus(ahead_ms));
     pause::resume(town.store(), &account(), &ladder, now).await.expect("resumed")

@@ -46,7 +46,7 @@ async fn killed_after_the_api_carried_out_any_of_its_calls() {
 
 #[tokio::test]
 async fn killed_while_the_api_still_works_on_the_call() {
-    // The request arrived, and is carried out only when the worker is gone and back.
+    // The request arrives, and takes effect only after the worker was killed and started again.
     let mut town = hostile().build().await;
     town.fault("late=20s@unlock");
     let request = town.insert(None, &["101", "102"]).await;
@@ -87,7 +87,7 @@ async fn started_again_from_the_copy_made_after_any_pass() {
     }
     town.finish_all().await;
     assert!(copies.len() > 5, "{} copies", copies.len());
-    // Contacts that brought nothing may be bought again by a database that never knew of them.
+    // Contacts without a value may be bought again with a database that never knew of them.
     town.allowed.charged_again = vec!["190".to_owned()];
     for (number, copy) in copies.iter().enumerate() {
         town.restore(copy).await;
@@ -116,7 +116,7 @@ async fn a_restored_database_takes_accepted_inbox_rows_again_and_buys_nothing_tw
     town.check().await;
 }
 
-/// What was bought in the lost stretch only a precheck knows, so none is left out.
+/// Only a precheck knows what was bought after the copy, so none is skipped.
 #[tokio::test]
 async fn a_restored_database_buys_nothing_without_a_precheck() {
     let mut town = hostile().config("SUBMIT__PRECHECK", "false").build().await;
@@ -127,7 +127,7 @@ async fn a_restored_database_buys_nothing_without_a_precheck() {
     let (store, now) = (town.store().clone(), town.clock.now());
     pause::distrust_restored(&store, town.deps().accounts(), now).await.expect("noted");
     let request = town.insert(None, &["101", "102"]).await;
-    // A person who resumes for another reason vouches for nothing.
+    // A person who resumes for another reason confirms nothing about the copy.
     let account = AccountId::trusted("default");
     pause::resume(&store, &account, &town.deps().ladder(), now).await.expect("resumed");
     town.fault("8x:status=503@precheck");

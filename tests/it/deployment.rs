@@ -26,7 +26,7 @@ fn every_path_that_the_dockerfile_copies_is_there_and_not_left_out_of_its_contex
         assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(path).exists(), "{path} is gone");
         assert!(!ignored.lines().any(|line| line == path), "{path} is in .dockerignore");
     }
-    // The layer of the dependencies is built from empty sources: each target that the manifest names has one.
+    // The image builds the dependencies with empty sources: each target in the manifest has one.
     for line in read("Cargo.toml").lines().filter(|line| line.starts_with("path = ")) {
         let path = line.trim_start_matches("path = ").trim_matches('"');
         assert!(dockerfile.contains(path), "the Dockerfile makes no empty {path}");
@@ -63,8 +63,8 @@ fn the_compose_file_takes_every_right_away() {
     assert!(!compose.contains('\t') && !compose.contains("privileged: true"));
 }
 
-/// `UNLOCKD_A__B=value`, `UNLOCKD_A__B: value` and `-e UNLOCKD_A__B=value`, comments included: people
-/// take those over.
+/// `UNLOCKD_A__B=value`, `UNLOCKD_A__B: value` and `-e UNLOCKD_A__B=value`, even in comments, since people
+/// copy them.
 fn settings(text: &str) -> BTreeMap<String, String> {
     text.match_indices("UNLOCKD_")
         .filter_map(|(at, _)| {

@@ -5,7 +5,7 @@ use unlockd::worker::run::driver::End;
 
 use crate::support::{Setup, Town, good_ids, refs};
 
-/// As costly as it gets: every repeated POST is charged again.
+/// The worst case: every repeated POST is charged again.
 fn hostile() -> Setup {
     Setup::default().config("API__TIMEOUT", "400ms").sandbox(|options| options.billing = Billing::Repeats)
 }
@@ -169,7 +169,7 @@ async fn a_lost_submission_that_shows_its_effect_after_it_was_taken_back_is_book
         assert_eq!(town.job_state(1).await, "in_doubt (looking)");
         town.resubmit(1).await;
         match way {
-            // Their profiles were seen locked a moment ago, so that no precheck asks again.
+            // Their profiles were read as locked a short time ago, so they need no precheck.
             "answer" => {
                 let sql = format!(
                     "update items set state_reason = 'seen_locked', reason_since = {}",
@@ -186,7 +186,7 @@ async fn a_lost_submission_that_shows_its_effect_after_it_was_taken_back_is_book
         assert_eq!(town.outcome(request, "103").await, read, "{way}");
         let booked = "select sum(credits) from ledger where entry = 'charge'";
         assert_eq!(town.number(booked).await, 45, "{way}");
-        // A request that has no precheck's word pays once it is sent, and it is not.
+        // Without a precheck, a request pays only once it is sent, which did not happen.
         let committed = if way == "profile" { 0 } else { 45 };
         assert_eq!(town.number("select committed_credits from requests").await, committed, "{way}");
         assert_eq!(town.verdicts().await, [(45, "matched".to_owned())], "{way}");
@@ -208,7 +208,7 @@ async fn a_rejection_after_a_lost_submission_does_not_say_that_nothing_was_charg
     town.check().await;
 }
 
-/// What the lost one has cost is booked once, and what goes out again is booked beside it.
+/// The cost of the lost submission is booked once, and the second submission is booked in addition.
 #[tokio::test]
 async fn a_lost_submission_of_which_a_part_is_sent_again_is_booked_once() {
     let mut town = Setup::default().build().await;
@@ -236,7 +236,7 @@ fn terse() -> Setup {
 #[tokio::test]
 async fn a_contact_that_is_being_unlocked_is_not_bought_because_its_profile_is_locked() {
     let mut town = terse().build().await;
-    // By somebody else, who is done soon; and by a task of ours that was given up, and never ends.
+    // One by another user, whose unlock ends soon; one by a task of ours that was given up, and never ends.
     town.insert(Some("999"), &["201"]).await;
     town.finish_all().await;
     assert_eq!(town.job_state(1).await, "expired");
@@ -292,7 +292,7 @@ async fn a_contact_whose_unlock_under_way_failed_is_bought_after_all() {
     town.check().await;
 }
 
-/// Found in review: they went out again without the precheck that the command announces.
+/// Found in review: they were sent again without the precheck that the command announces.
 #[tokio::test]
 async fn contacts_that_were_seen_locked_before_a_lost_submission_are_asked_about_again() {
     let mut town = hostile().build().await;
@@ -300,7 +300,7 @@ async fn contacts_that_were_seen_locked_before_a_lost_submission_are_asked_about
     town.pause(true).await;
     let request = town.insert(None, &["101"]).await;
     town.settle().await;
-    // As when its profile was read, a moment before it was sent.
+    // As if its profile had been read just before it was sent.
     let sql = format!("update items set state_reason = 'seen_locked', reason_since = {}", town.clock.now().0);
     town.meddle(&sql).await.expect("seen");
     town.pause(false).await;
@@ -345,8 +345,8 @@ async fn a_full_batch_with_every_special_id_survives_a_lost_answer() {
     let ids: Vec<String> = (100..200).map(|id| id.to_string()).collect();
     let request = town.insert(None, &refs(&ids)).await;
     town.finish().await;
-    // The checker sees to it that none was charged twice; a contact that the precheck set aside by
-    // mistake may travel in a call of its own.
+    // The invariants make sure that none was charged twice; a contact that the precheck set aside by mistake
+    // may go into its own call.
     assert_eq!(town.sandbox.accounting().charge("150", Channel::Email).times, 1);
     assert_eq!(town.outcome(request, "150").await.0, "delivered");
     town.check().await;
@@ -424,7 +424,7 @@ async fn a_contact_that_was_paid_for_a_moment_ago_and_brought_nothing_is_not_bou
     }
 }
 
-/// The caution ends: what stays locked for four times `submit.verify_after` was not unlocked.
+/// The caution ends: a profile that stays locked for four times `submit.verify_after` was not unlocked.
 #[tokio::test]
 async fn a_contact_that_was_paid_for_in_vain_and_stays_locked_is_bought_again() {
     let mut town = Setup::default().config("SUBMIT__VERIFY_AFTER", "30s").build().await;
@@ -433,7 +433,7 @@ async fn a_contact_that_was_paid_for_in_vain_and_stays_locked_is_bought_again() 
     town.finish_all().await;
     assert_eq!(town.outcome(first, "101").await.0, "lost");
     town.sandbox.clear_faults();
-    // As though the vendor had lost it: the contact of the lost task is one that is locked for good.
+    // As if the vendor had lost it: the contact of the lost task is one that stays locked for ever.
     town.meddle("update items set personnel_id = '103'").await.expect("another contact");
     let ended = town.number("select resolved_at from items").await;
     let again = town.insert(None, &["103"]).await;
@@ -445,7 +445,8 @@ async fn a_contact_that_was_paid_for_in_vain_and_stays_locked_is_bought_again() 
     town.check().await;
 }
 
-/// What somebody else unlocked is not bought either; what a precheck only took for unlocked beside another is sent.
+/// A contact that another user unlocked is not bought either; a contact that was only taken for unlocked
+/// because of another one is sent.
 #[tokio::test]
 async fn a_contact_whose_profile_is_gone_is_asked_about_alone_before_it_is_sent() {
     let mut town = hostile().build().await;
@@ -461,10 +462,11 @@ async fn a_contact_whose_profile_is_gone_is_asked_about_alone_before_it_is_sent(
     town.check().await;
 }
 
-/// Found the same way: neither a precheck nor a profile answered, and the balance alone was taken for proof.
+/// Found in the same way: neither a precheck nor a profile was answered, and the balance alone counted as
+/// proof.
 #[tokio::test]
 async fn profiles_that_are_not_shown_prove_nothing() {
-    // The last never answers at all, which must not keep it in doubt for ever.
+    // The last one never answers at all; even that must not keep the job in doubt for ever.
     for (precheck, profile) in [(400, 400), (400, 404), (500, 404), (500, 503)] {
         let mut town = hostile().build().await;
         town.fault("lost-request@unlock");

@@ -22,7 +22,7 @@ where
     sqlx::query_as(AssertSqlSafe(sql.to_owned())).fetch_all(connection).await.expect("readable")
 }
 
-/// What both editions call by the same names.
+/// Tables and columns that both editions share.
 const KEPT: [&str; 4] = [
     "select id || ' ' || request_id || ' ' || personnel_id || ' ' || state || ' ' || coalesce(job_id, '-') || ' '
             || outcome || ' ' || coalesce(error_code, '-') || ' ' || coalesce(source, '-') || ' '
@@ -56,7 +56,7 @@ async fn items_of_the_first_edition_say_why_they_are_where_they_are() {
     let store = Store::open(&path, None).await.expect("this edition opens it");
     let mut new = SqliteConnectOptions::new().filename(&path).connect().await.expect("opens");
     assert_eq!(kept(&mut new).await, before);
-    // Its state and reason; how many requests after the first; since when, in seconds; readings without a result.
+    // State and reason; how many requests after the first; since when, in seconds; reads without a result.
     let open: Vec<(String, i64, Option<i64>, i64)> = rows(
         &mut new,
         "select i.personnel_id || ' ' || i.state || coalesce(' ' || i.state_reason, ''), i.request_id - first.id,
@@ -69,7 +69,7 @@ async fn items_of_the_first_edition_say_why_they_are_where_they_are() {
     let expected = [
         ("302 reading already_unlocked", 0, Some(2), 2),
         ("303 reading unlocking", 0, Some(3), 1),
-        // Its profile was read later; prechecks had called it being unlocked before.
+        // Its profile was read later; before that prechecks had reported it as being unlocked.
         ("304 waiting unlocking", 0, Some(3), 0),
         ("305 assigned unlocking", 0, Some(3), 0),
         ("306 waiting seen_locked", 0, Some(20), 0),
@@ -85,7 +85,7 @@ async fn items_of_the_first_edition_say_why_they_are_where_they_are() {
     ];
     assert_eq!(open, expected.map(|(what, request, since, reads)| (what.to_owned(), request, since, reads)));
 
-    // They are read by the program, too: each profile for its reason.
+    // The program can read them, too: each profile for its reason.
     let (account, ever) = (AccountId::trusted("default"), Millis(i64::MAX));
     let due = reading::due_reads(store.readers(), &account, ever, 100).await.expect("readable");
     let why: BTreeMap<&str, Why> = due.iter().map(|one| (one.personnel_id.as_str(), one.why)).collect();

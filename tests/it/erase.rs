@@ -19,7 +19,7 @@ async fn town_that_keeps_for_a_day() -> Town {
     Setup::default().config("RETENTION__CONTACTS", "24h").build().await
 }
 
-/// Whether an email is anywhere in the files of the database.
+/// Whether an email is found in the files of the database.
 fn on_disk(town: &Town, id: &str) -> bool {
     let email = format!("contact-{id}@example.com");
     ["unlockd.db", "unlockd.db-wal"].into_iter().any(|name| {
@@ -88,7 +88,7 @@ async fn many_values_are_erased_in_many_transactions() {
     town.finish_all().await;
     town.tick(25 * HOUR_MS).await;
 
-    // Stopped before the third one: what the first two erased is committed, and nothing else.
+    // Stopped before the third step: the first two are committed, and nothing else is erased.
     let steps = Cell::new(0);
     let stopping = || steps.replace(steps.get() + 1) == 2;
     let which = Which::DeliveredBefore(town.clock.now());
@@ -125,7 +125,7 @@ async fn a_log_that_somebody_reads_is_emptied_later() {
 
 #[tokio::test]
 async fn an_erased_contact_that_is_asked_for_again_is_read_and_not_paid_for() {
-    // With an API that charges whatever is sent, and without the prechecks that are not needed.
+    // With an API that charges every submission, and without the prechecks that are not needed.
     for precheck in ["true", "false"] {
         let setup = Setup::default().config("SUBMIT__PRECHECK", precheck);
         let town = setup.sandbox(|options| options.billing = Billing::Repeats).build().await;
@@ -153,8 +153,8 @@ async fn erased_and_asked_for_again(mut town: Town) {
     town.check().await;
 }
 
-/// Found by the soak: without an answer that helps, the price list counted, and the contact was paid for
-/// a second time.
+/// Found by the soak: without a helpful answer the price list was used, and the contact was paid for a second
+/// time.
 #[tokio::test]
 async fn an_erased_contact_is_not_bought_again_when_the_precheck_does_not_tell() {
     for fault in ["broken=types@precheck", "broken=html@precheck", "400@precheck", "5x:500@precheck"] {
@@ -174,7 +174,7 @@ async fn an_erased_contact_is_not_bought_again_when_the_precheck_does_not_tell()
     }
 }
 
-/// Found in review: the precheck was asked for ever, and whatever came behind waited with it.
+/// Found in review: the precheck was repeated for ever, and everything behind it waited.
 #[tokio::test]
 async fn a_precheck_that_keeps_failing_holds_up_nobody() {
     for fault in ["always:status=500@precheck", "always:status=418@precheck"] {
@@ -193,7 +193,7 @@ async fn a_precheck_that_keeps_failing_holds_up_nobody() {
     }
 }
 
-/// Nothing vouches for a restored copy then: a person is asked.
+/// Then nothing confirms a restored copy: a person is asked.
 #[tokio::test]
 async fn a_precheck_that_keeps_failing_pauses_a_restored_account_with_its_reason() {
     let mut town = Town::new().await;
@@ -208,7 +208,7 @@ async fn a_precheck_that_keeps_failing_pauses_a_restored_account_with_its_reason
     town.check().await;
 }
 
-/// `not_found` is about the group; what is known of each contact in it, reading tells.
+/// `not_found` is about the group; only reading the profiles shows the state of each contact in it.
 #[tokio::test]
 async fn a_contact_that_was_paid_for_is_read_although_its_group_is_not_found() {
     for restored in [false, true] {
@@ -236,7 +236,7 @@ async fn a_contact_that_was_paid_for_is_read_although_its_group_is_not_found() {
     }
 }
 
-/// Found in review: 30 credits for a contact without an email, asked for twice.
+/// Found in review: 30 credits for a contact without an email that was requested twice.
 #[tokio::test]
 async fn a_contact_that_was_paid_for_and_brought_nothing_is_asked_about_and_not_bought_unread() {
     let untold = ["", "always:status=400@precheck", "always:status=500@precheck"];
@@ -250,7 +250,7 @@ async fn a_contact_that_was_paid_for_and_brought_nothing_is_asked_about_and_not_
         let first = town.insert(Some("7"), &ids).await;
         town.insert(Some("999"), &["201"]).await;
         town.finish_all().await;
-        // Written off while nobody knows what became of it.
+        // Written off while its effect is not known.
         town.insert(Some("7"), &["301"]).await;
         town.settle().await;
         town.write_off(3).await;
@@ -271,7 +271,8 @@ async fn a_contact_that_was_paid_for_and_brought_nothing_is_asked_about_and_not_
     }
 }
 
-/// Found by a stranger's acceptance: an API that shows no profile of what it says is unlocked had it bought again.
+/// Found by an outside tester: an API that shows no profile of a contact that it reports as unlocked caused a
+/// second purchase.
 #[tokio::test]
 async fn a_contact_that_is_paid_for_is_not_bought_again_because_its_profile_is_gone() {
     for (status, first_fault) in [(404, "pass"), (400, "pass"), (404, "always:status=404@poll")] {

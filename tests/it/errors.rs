@@ -85,7 +85,7 @@ async fn a_refused_key_stops_everything_until_it_changes_and_nothing_is_lost() {
     let End::WaitsForPerson(waits) = end else { panic!("{end:?}") };
     assert!(waits[0].contains("refused the key"), "{waits:?}");
 
-    // By itself the same key is tried with one free call after 1 and after 5 minutes.
+    // The same key is tried automatically, with one free call, after 1 and after 5 minutes.
     let calls = town.sandbox.journal().len();
     town.tick(600_000).await;
     let tried: Vec<String> = town.sandbox.journal()[calls..].iter().map(|call| call.path.clone()).collect();
@@ -184,14 +184,14 @@ async fn no_call_is_made_while_a_retry_after_runs() {
     }
 }
 
-/// From the first answer of this status to the next call, in milliseconds.
+/// The time from the first answer with this status to the next call, in milliseconds.
 fn wait_after(town: &Town, status: u16) -> i64 {
     let journal = town.sandbox.journal();
     let at = journal.iter().position(|call| call.status == Some(status)).expect("it was answered so");
     journal[at + 1].at_ms - journal[at].at_ms
 }
 
-/// 77 s are more than any pause that the failure alone would make.
+/// 77 s are longer than any pause for the failure alone.
 #[tokio::test]
 async fn no_call_is_made_while_a_retry_after_runs_that_another_failure_carries() {
     for status in [500, 503] {
@@ -204,7 +204,7 @@ async fn no_call_is_made_while_a_retry_after_runs_that_another_failure_carries()
             let wait = wait_after(&town, status);
             assert!((77_000..90_000).contains(&wait), "{status}@{endpoint}: called again after {wait} ms");
             assert_eq!(town.status(request).await, "done", "{status}@{endpoint}");
-            // What the failure means stays as it is: a paid POST without a refusal is in doubt.
+            // The consequence of the failure is the same: a paid POST without a refusal is in doubt.
             let timeline = town.timeline(1).await;
             let doubted = timeline.iter().any(|event| event == "answer_lost");
             assert_eq!(doubted, endpoint == "unlock", "{status}@{endpoint}: {timeline:?}");
@@ -283,7 +283,7 @@ async fn a_task_without_an_end_expires() {
     town.check().await;
 }
 
-/// Everything that is paid for was there all the time.
+/// Everything that was paid for was there all the time.
 #[tokio::test]
 async fn after_a_long_stop_a_task_is_asked_about_before_it_is_given_up() {
     for faults in [0, 3] {
@@ -331,7 +331,7 @@ async fn an_api_that_is_down_for_hours_is_not_hammered_and_loses_nothing() {
     town.check().await;
 }
 
-/// Found by a review from outside: 84 of 120 calls a minute, for ever.
+/// Found by an outside review: 84 of 120 calls a minute, for ever.
 #[tokio::test]
 async fn a_balance_that_is_refused_is_asked_for_with_growing_pauses() {
     let table =
@@ -340,12 +340,12 @@ async fn a_balance_that_is_refused_is_asked_for_with_growing_pauses() {
         let mut town = Town::new().await;
         let mut requests = vec![town.insert(None, &["101"]).await];
         if submitted {
-            // Then it is the settlement that asks.
+            // Now the settlement reads the balance.
             town.settle().await;
         }
         town.fault(&format!("always:{fault}@balance"));
         let before = town.calls("/balance").len();
-        // Rows wake the passes, which is no reason to ask more often.
+        // Changed rows wake the passes, but that is no reason to call more often.
         for place in 0..10 {
             requests.push(town.insert(None, &[&(201 + place).to_string()]).await);
             town.tick(30_000).await;

@@ -84,7 +84,7 @@ async fn what_is_too_long_is_rejected_with_a_reason_and_not_kept() {
     town.check().await;
 }
 
-/// better-sqlite3 897 and 1313: every JavaScript number is bound as a double, also by its JSON functions.
+/// better-sqlite3 897 and 1313: every JavaScript number is bound as a double, even by its JSON functions.
 #[tokio::test]
 async fn a_row_of_javascript_numbers_is_the_row_that_was_meant() {
     let mut town = Town::new().await;
@@ -96,7 +96,7 @@ async fn a_row_of_javascript_numbers_is_the_row_that_was_meant() {
     town.check().await;
 }
 
-/// What was wrong is put right, and comes again under its key.
+/// A corrected row can use the same key again.
 #[tokio::test]
 async fn a_rejected_row_gives_its_dedupe_key_back() {
     let mut town = Town::new().await;
@@ -177,7 +177,7 @@ async fn a_program_cannot_make_the_worker_believe_that_a_row_is_done() {
         assert!(reason.expect("a reason").contains("insert it again without a status"));
     }
     assert_eq!((town.status(cancelled).await, town.status(other).await), ("cancelled".into(), "done".into()));
-    // Nor are they taken for those of a restored database.
+    // They are not taken for rows of a restored database either.
     town.restart().await;
     town.finish_all().await;
     assert_eq!(town.posts().iter().flat_map(Town::sent).collect::<Vec<_>>(), ["102"]);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::support::Town;
 
-/// Columns that hold no personal data: whoever adds one decides, here or in the README.
+/// Columns without personal data: a new column must be listed here or in the README.
 const NOT_PERSONAL: &[(&str, &str)] = &[
     (
         "accounts",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::support::{Setup, Town, good_ids, refs};
 
-/// What the sandbox foretells, with an event.
+/// The outcome that the sandbox's rules predict, with an event.
 fn foretold(id: &str) -> &'static str {
     match &id[id.len() - 2..] {
         "90" => "not_returned",

@@ -20,7 +20,7 @@ async fn above_approve_above_nothing_is_called_until_a_person_approves() {
     let End::WaitsForPerson(waits) = town.finish().await else { panic!("waits for a person") };
     assert!(waits[0].contains("unlockd approve 1"), "{waits:?}");
 
-    // Others go on meanwhile, and a row that is approved from the start does not wait.
+    // Other requests continue meanwhile, and a row that is approved from the start does not wait.
     let small = town.insert(None, &["5001"]).await;
     let ids = serde_json::json!(good_ids(20_001, 101)).to_string();
     let approved = town.insert_row("personnel_ids, approved", &format!("'{ids}', 1")).await;
@@ -331,8 +331,8 @@ async fn a_price_that_rose_asks_once_for_all_that_is_left() {
     town.check().await;
 }
 
-/// 194 is set aside with 193, and its profile says that it is to be sent after all, when its request is
-/// with a person again. It used to make the submit pass run in a circle.
+/// 194 is set aside together with 193. Its profile says that it must be sent after all, while its request
+/// awaits approval again. The submit pass used to loop for ever.
 #[tokio::test]
 async fn a_contact_that_comes_back_to_a_request_that_awaits_approval_waits_with_it() {
     let (mut town, request) = approved_before_the_price_rose(&["193", "194", "101", "102"]).await;
@@ -348,7 +348,7 @@ async fn a_contact_that_comes_back_to_a_request_that_awaits_approval_waits_with_
     town.check().await;
 }
 
-/// Found by a stranger's acceptance: the settlement of the stretch before was taken for the balance of this one.
+/// Found by an outside tester: the settlement of the last busy time was taken for the balance of the new one.
 #[tokio::test]
 async fn a_balance_is_read_before_the_first_submission_of_each_busy_stretch() {
     let setup = Setup::default().config("CREDITS__MIN_BALANCE", "50");

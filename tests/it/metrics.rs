@@ -6,7 +6,7 @@ use unlockd::http::metrics::render;
 
 use crate::support::{Setup, Town};
 
-/// One line that is no comment: name, labels as written, value.
+/// One line that is not a comment: name, labels as written, value.
 struct Sample {
     name: String,
     labels: String,
@@ -36,7 +36,7 @@ fn value(text: &str, series: &str) -> f64 {
     line.rsplit_once(' ').expect("a value").1.parse().expect("a number")
 }
 
-/// A town in which everything happened that has a figure.
+/// A town in which every event with a figure has happened.
 async fn eventful() -> Town {
     let mut setup = Setup::default().config("CREDITS__DAILY_LIMIT", "90000");
     setup.env.insert("UNLOCKD_CREDITS__APPROVE_ABOVE".to_owned(), "1000".to_owned());
@@ -152,13 +152,13 @@ fn config_file(name: &str) -> String {
     std::fs::read_to_string(path).expect("readable")
 }
 
-/// The metrics that a text of queries names.
+/// The metrics that a text of queries uses.
 fn named(text: &str) -> BTreeSet<&str> {
     let words = text.split(|char: char| !(char.is_ascii_alphanumeric() || char == '_'));
     words.filter(|word| word.starts_with("unlockd_")).collect()
 }
 
-/// What a scrape of a town with something in every corner has, suffixes of histograms included.
+/// The metrics of a scrape of that town, suffixes of histograms included.
 async fn scraped() -> BTreeSet<String> {
     let mut setup = Setup::default().sandbox(|options| options.balance = 3_000);
     setup.env.insert("UNLOCKD_CREDITS__APPROVE_ABOVE".to_owned(), "1000".to_owned());
@@ -200,7 +200,7 @@ async fn alerts_and_dashboard_name_only_metrics_that_a_scrape_has() {
         let unknown: Vec<_> = named.iter().filter(|name| !scraped.contains(**name)).collect();
         assert!(unknown.is_empty(), "{file}: {unknown:?}");
     }
-    // What nobody draws is not worth its place.
+    // A metric that no dashboard or alert uses is not worth its place.
     let bare = |name: &str| !["_sum", "_count"].iter().any(|end| name.ends_with(end));
     let unused: Vec<_> = scraped
         .iter()

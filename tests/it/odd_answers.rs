@@ -54,7 +54,7 @@ async fn a_gateways_refusal_of_a_poll_is_asked_again_at_any_time() {
     }
 }
 
-/// The API has carried it out, and what stands in front of it says otherwise.
+/// The API has carried it out, but a gateway in front of it says otherwise.
 #[tokio::test]
 async fn a_gateways_refusal_of_a_paid_post_is_in_doubt_and_settled_by_reading() {
     for (status, body) in
@@ -121,7 +121,7 @@ async fn a_task_that_an_error_names_is_followed_when_it_is_theirs() {
     }
 }
 
-/// Nothing was carried out, and the task that is named is another's, or nobody's.
+/// The call had no effect, and the named task belongs to another job, or does not exist.
 #[tokio::test]
 async fn a_task_that_an_error_names_is_not_followed_when_it_is_not_theirs() {
     for named in ["1", "999999"] {
@@ -144,7 +144,7 @@ async fn a_task_that_an_error_names_is_not_followed_when_it_is_not_theirs() {
     }
 }
 
-/// Nobody was there: a 401 that passes costs minutes, and one that stays is asked about three times.
+/// No person acts: a temporary 401 costs minutes, and a permanent one is tried three times.
 #[tokio::test]
 async fn a_key_that_was_refused_once_is_tried_again_after_1_5_and_30_minutes() {
     for refusals in [1, 3] {
@@ -224,7 +224,7 @@ async fn what_a_task_without_an_end_has_brought_is_delivered_and_the_rest_is_unr
     town.check().await;
 }
 
-/// A value that was shown once is kept, whatever becomes of its task.
+/// A value that was shown once is stored, whatever happens to its task.
 #[tokio::test]
 async fn a_value_that_an_answer_held_outlives_its_task() {
     let mut town = town().await;

@@ -10,7 +10,7 @@ async fn unknown_status_words_are_neither_an_end_nor_a_delivery() {
     town.fault("2x:broken=unknown@poll");
     let request = town.insert(None, &["101"]).await;
     town.tick(17_999).await;
-    // At 3 s and 8 s the words were strange; at 18 s the task has ended.
+    // At 3 s and 8 s the words were unknown; at 18 s the task has ended.
     assert_eq!(town.outcome(request, "101").await.0, "pending");
     town.finish_all().await;
     assert_eq!(town.outcome(request, "101").await.0, "delivered");
@@ -38,14 +38,14 @@ async fn odd_items_of_a_task_cost_the_others_nothing() {
     let outcomes = town.outcomes(request).await;
     assert_eq!(outcomes.len(), 2);
     assert!(outcomes.values().all(|outcome| outcome == "delivered"), "{outcomes:?}");
-    // At 3 s, 8 s and 18 s, as ever: none was taken for a failure.
+    // At 3 s, 8 s and 18 s, as usual: none was taken for a failure.
     assert_eq!(town.calls("/unlock-tasks/").len(), 3);
     town.check().await;
 }
 
 #[tokio::test]
 async fn an_end_without_items_is_asked_about_again_and_believed_the_third_time() {
-    // The third poll is the first that finds the task at its end; the two before it are still running.
+    // The third poll is the first that finds the task ended; the two before it find it running.
     for (unlisted, polls, outcome) in [(4, 5, "delivered"), (5, 5, "not_returned")] {
         let mut town = Town::new().await;
         town.fault(&format!("{unlisted}x:broken=unlisted@poll"));
@@ -182,7 +182,7 @@ async fn a_task_that_fails_gives_every_item_its_error_code() {
     town.check().await;
 }
 
-/// A task that something else created, with these contacts.
+/// A task that another program created, with these contacts.
 async fn foreign_task(town: &Town, ids: &[&str]) -> String {
     let answer = reqwest::Client::new()
         .post(format!("{}/external/contacts/unlock", town.sandbox.base_url()))

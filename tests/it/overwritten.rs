@@ -54,7 +54,7 @@ async fn a_row_approves_the_figure_that_it_shows_and_none_after_it() {
     town.tick(60_000).await;
     assert_eq!((town.status(row).await, town.shown(row).await), ("awaiting_approval".into(), (0, 339)));
     assert!(town.posts().is_empty());
-    // What was confirmed stays so over a restart, and no longer than that.
+    // A confirmed approval stays valid over a restart, and not longer.
     town.restart().await;
     town.tick(60_000).await;
     assert!(town.posts().is_empty());
@@ -90,7 +90,7 @@ async fn an_approval_that_was_written_while_no_worker_ran_counts() {
     town.check().await;
 }
 
-/// The caller's own `OR …` takes the place of conflict clauses in triggers.
+/// The `OR …` of another program's statement replaces the conflict clauses in triggers.
 #[tokio::test]
 async fn no_statement_of_another_program_fails_for_being_noticed() {
     let mut town = asking().build().await;
@@ -112,10 +112,10 @@ async fn what_is_cancelled_in_its_row_is_never_bought() {
         let mut town = Setup { inbox_apart, ..asking() }.build().await;
         let (row, other) = (town.insert(None, &["101"]).await, town.insert(None, &["102"]).await);
         town.settle().await;
-        // With an end or without one.
+        // With or without an end.
         let finished_at = if inbox_apart { ", finished_at = 1" } else { "" };
         town.user(format!("update inbox set status = 'cancelled'{finished_at} where id = {row}")).await;
-        // Nor by whoever did not see it.
+        // Nor by a person who did not see it.
         let now = town.clock.now();
         let refused = decide::approve(town.store(), RequestId(row), Credits(15), now).await;
         assert!(matches!(refused, Err(Refusal::NotAwaiting { .. })), "{refused:?}");
@@ -128,7 +128,7 @@ async fn what_is_cancelled_in_its_row_is_never_bought() {
     }
 }
 
-/// What was committed while the worker was about to show something else.
+/// A change that is committed while the worker is about to write other news.
 #[tokio::test]
 async fn news_of_a_row_do_not_wipe_out_a_cancellation() {
     let mut town = asking().build().await;

@@ -11,7 +11,7 @@ const KEY: &str = "uak_canary_4711_0815";
 const WEBHOOK_SECRET: &str = "whsec_Y2FuYXJ5X29mX3RoZV93ZWJob29rcw==";
 const NEXT_KEY: &str = "uak_canary_second_4712";
 
-/// Texts that are kept, other than the values themselves.
+/// Stored texts, other than the values themselves.
 const COLUMNS: [&str; 8] = [
     "select coalesce(event, '') || coalesce(detail, '') from request_events",
     "select coalesce(evidence, '') || coalesce(state_reason, '') from jobs",
@@ -25,8 +25,8 @@ const COLUMNS: [&str; 8] = [
 
 #[test]
 fn no_key_email_or_phone_in_logs_timelines_evidence_or_reasons() {
-    // In a process of its own: the database logs on threads of its own, so the capture is global,
-    // and would slow down every other test.
+    // In a separate process: the database logs on its own threads, so the capture is global, and would slow
+    // down every other test.
     let this = std::env::current_exe().expect("this very binary");
     let arguments = ["--ignored", "--exact", "privacy::a_journey_with_canaries"];
     let run = std::process::Command::new(this).args(arguments).output().expect("runs");
@@ -37,7 +37,7 @@ fn no_key_email_or_phone_in_logs_timelines_evidence_or_reasons() {
     }
 }
 
-/// Keys, a webhook's address and its secret, all of which are words to look for.
+/// Keys, a webhook's address and its secret: words that must not appear anywhere.
 async fn a_town_with_canaries() -> (Town, Receiver, tempfile::TempPath) {
     let mut setup = Setup::default();
     setup.env.insert("LENSMOR_API_KEY".to_owned(), KEY.to_owned());

@@ -90,7 +90,7 @@ async fn another_price_is_noticed_and_used_for_later_estimates() {
 /// One contact at 10 and one at 15: the mean is 13, and 13 a contact explains neither 25 nor one of them.
 #[tokio::test]
 async fn a_batch_with_two_prices_is_settled_by_its_charge() {
-    // One question a minute, so that the price can change between the two.
+    // One precheck a minute, so that the price can change between the two.
     let mut town = Setup::default().sandbox(|options| options.rate_limit = 2).build().await;
     town.allowed.price_differs = true;
     let request = town.insert(None, &["101", "102"]).await;
@@ -101,7 +101,7 @@ async fn a_batch_with_two_prices_is_settled_by_its_charge() {
     let (price, lowest_price, cost): (i64, i64, i64) =
         town.one("select price, lowest_price, cost from jobs").await;
     assert_eq!((price, lowest_price, cost), (13, 10, 25), "{}", town.dump().await);
-    // What the two have cost in truth: 10 and 15, and not 12 each.
+    // The real cost of the two: 10 and 15, not 12 each.
     town.sandbox.spend(1);
     town.finish_all().await;
     assert_eq!(town.verdicts().await, [(25, "matched".to_owned())]);
@@ -112,7 +112,7 @@ async fn a_batch_with_two_prices_is_settled_by_its_charge() {
     town.check().await;
 }
 
-/// A call of an older version at two prices: nothing says which, so none is taken for certain.
+/// A call of an older version at two prices: nothing says which one applied, so neither counts as certain.
 #[tokio::test]
 async fn calls_from_before_the_lowest_price_was_kept_have_one_that_is_never_too_high() {
     let mut town = Town::new().await;
@@ -136,7 +136,7 @@ async fn calls_from_before_the_lowest_price_was_kept_have_one_that_is_never_too_
 
 #[tokio::test]
 async fn a_late_charge_is_not_called_underspent_for_good() {
-    // The vendor's balance may lag; what was seen is what is said.
+    // The vendor's balance may lag; the settlement shows what was read.
     let mut town = Setup::default()
         .sandbox(|options| options.charge_lag = std::time::Duration::from_secs(5))
         .build()
@@ -147,7 +147,7 @@ async fn a_late_charge_is_not_called_underspent_for_good() {
     town.check().await;
 }
 
-/// What a settlement does that read the window a moment before a submission joined it.
+/// A settlement that read the window a moment before a submission joined it.
 #[tokio::test]
 async fn a_window_that_a_submission_has_joined_is_not_discarded() {
     let mut town = Town::new().await;

@@ -261,7 +261,7 @@ async fn the_inbox_shows_what_became_of_a_row_even_when_a_crash_fell_in_between(
     town.check().await;
 }
 
-/// As when a command line brings the inbox up to date beside the worker.
+/// As when a command brings the inbox up to date at the same time as the worker.
 #[tokio::test]
 async fn an_older_status_that_is_shown_late_does_not_stay_in_the_inbox() {
     let mut town = Setup { inbox_apart: true, ..Setup::default() }.build().await;
@@ -310,7 +310,8 @@ async fn a_hold_is_released_once_however_often_it_is_asked_for() {
     town.check().await;
 }
 
-/// As an older version may have left a job, or as the API says: sums stay whole numbers, and later bookings go on.
+/// From a job of an older version, or from an answer of the API: sums do not overflow, and later bookings
+/// work.
 #[tokio::test]
 async fn an_absurd_figure_is_booked_within_bounds_and_stops_no_later_booking() {
     let mut town = Town::new().await;

@@ -21,7 +21,7 @@ async fn waits_for(town: &Town, request: i64) -> String {
     explained.waits.iter().map(|wait| wait.reason.clone()).collect::<Vec<_>>().join(", ")
 }
 
-/// Why the run ends, in words, and what the metrics say of the account.
+/// Why the run ends, in words, and the account's metrics.
 async fn ends_with(town: &mut Town, words: &str) {
     let End::WaitsForPerson(waits) = town.finish().await else { panic!("{}", town.dump().await) };
     assert!(waits.len() == 1 && waits[0].contains(words), "{waits:?}");
@@ -119,7 +119,7 @@ async fn rows_that_do_not_fit_into_what_is_left_travel_in_one_call_afterwards() 
     town.check().await;
 }
 
-/// A 402 of the API's own, whatever the balance says.
+/// A real 402 of the API, whatever the balance says.
 #[tokio::test]
 async fn rows_that_arrive_after_a_402_wait_with_what_was_refused() {
     let mut town = Town::new().await;

@@ -108,7 +108,7 @@ async fn a_lost_answer_is_told_when_it_is_lost_and_when_a_person_has_to_decide()
     let mut expected = json!({"job_id": 1, "account": "default", "needs_decision": false, "items": 1,
         "credits_at_most": 15, "request_ids": [1]});
     assert_eq!(told.of("job.in_doubt"), [expected.clone()], "{}", told.town.dump().await);
-    // Somebody else spends meanwhile, so looking does not settle it.
+    // Another user spends meanwhile, so the checks do not settle it.
     told.town.sandbox.spend(500);
     told.town.finish().await;
     told.deliver().await;

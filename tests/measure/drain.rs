@@ -8,7 +8,7 @@ use unlockd::sandbox::{Options, Sandbox};
 use crate::naive;
 use crate::support::{Place, flag, number};
 
-/// Each side may take this long.
+/// The time limit for each side.
 const AT_MOST: Duration = Duration::from_secs(20 * 60);
 const TASK_SECONDS: f64 = 12.0;
 
@@ -37,8 +37,8 @@ pub(crate) async fn run(arguments: &[String]) {
     }
 }
 
-/// A poll of 3, 5, 10 s steps sees the end of a task at the first step after it; a batch takes a
-/// precheck, a submission and the polls up to there.
+/// The poll steps of 3, 5, 10 s see a task's end at the first poll after it; a batch needs a precheck, a
+/// submission and the polls up to there.
 fn bound(requests: u64, limit: f64, window: f64) -> f64 {
     let (mut seen, mut polls) = (0.0, 0.0);
     for step in [3.0, 5.0].into_iter().chain(std::iter::repeat(10.0)) {

@@ -19,7 +19,7 @@ pub(crate) async fn run(arguments: &[String]) {
         let child = place.command().args(arguments).spawn().expect("it starts");
         let mut command = Worker { child, since: Instant::now() };
         let mut memory_mb: f64 = 0.0;
-        // A process that has ended says nothing of its memory any more.
+        // After its end a process no longer reports its memory.
         while command.child.try_wait().expect("ours").is_none() {
             memory_mb = memory_mb.max(command.memory_mb("VmHWM"));
             tokio::time::sleep(Duration::from_millis(2)).await;

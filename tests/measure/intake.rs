@@ -7,7 +7,7 @@ use crate::support::{Place, number, unlimited};
 
 pub(crate) async fn run(arguments: &[String]) {
     let rows = number(arguments, 0, 100_000) as i64;
-    // Paused: the figure is of intake alone.
+    // Paused: only intake is measured.
     let place = Place::new(unlimited(), "").await;
     let mut connection = place.connect().await;
     sqlx::query("insert into accounts (account, paused_at) values ('default', 1)")

@@ -12,7 +12,7 @@ const SCHEDULED: i64 = 10_000;
 /// minus due. The sandbox does not know the tasks; what is asked again later does not count.
 pub(crate) async fn lateness() {
     const POLLS: i64 = 1_000;
-    // The sandbox sends no headers then, so the configured limit holds.
+    // The sandbox sends no headers then, so the configured limit applies.
     let place = Place::new(unlimited(), "[rate_limit]\nper_minute = 100000\n").await;
     let mut connection = place.connect().await;
     history(&mut connection, 0, POLLS, 2_000).await;

@@ -10,7 +10,7 @@ pub(crate) async fn run(
     every: Duration,
     at_most: Duration,
 ) -> Option<Duration> {
-    // The builder wants one, although nothing here is encrypted. A second one is no harm.
+    // The builder needs one, although nothing here is encrypted. A second one does no harm.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().build().expect("a client");
     let since = Instant::now();
@@ -41,7 +41,7 @@ async fn one(client: reqwest::Client, base_url: String, id: u64) {
     }
 }
 
-/// Sends until it is not refused by the rate limit.
+/// Sends until the rate limit allows it.
 async fn obeying(request: impl Fn() -> reqwest::RequestBuilder) -> serde_json::Value {
     loop {
         let Ok(answer) = request().send().await else { continue };

@@ -25,7 +25,7 @@ use crate::support::{Place, flag};
 use trace::{Operation, read};
 
 const FILES: [&str; 2] = ["unlockd.db", "unlockd.db-wal"];
-/// One of so many images is recovered from; the others are only read.
+/// One image in this many is recovered with a worker; the others are only read.
 const RECOVER_EVERY: u64 = 40;
 
 type Image = BTreeMap<&'static str, Vec<u8>>;
@@ -87,7 +87,7 @@ async fn traced(place: &Place) -> Vec<Operation> {
     let calls = "trace=openat,close,pwrite64,ftruncate,fsync,fdatasync,sendto,write,writev";
     let mut command = place.traced(&trace, &[calls]);
     command.args(["run", "--until-idle"]);
-    // The negative control reaches the worker, which has no environment otherwise.
+    // The negative control must reach the worker, which has no other environment.
     command.envs(std::env::vars().filter(|(name, _)| name == "UNLOCKD_WITHOUT"));
     let status = until_idle(command).await;
     assert!(status.success(), "{status}\n{}", place.log());
@@ -95,7 +95,7 @@ async fn traced(place: &Place) -> Vec<Operation> {
     read(&std::fs::read_to_string(trace).expect("a trace"))
 }
 
-/// What the disk may hold: nothing of what is pending, all, the first pieces, and random subsets.
+/// The possible contents of the disk: none of the pending writes, all, the first pieces, and random subsets.
 fn images(durable: &Image, pending: &[&Operation], subsets: usize, random: &mut Rng) -> Vec<Image> {
     let mut chosen: Vec<Vec<bool>> = vec![vec![false; pending.len()], vec![true; pending.len()]];
     chosen.extend(
@@ -150,7 +150,7 @@ fn lay(image: &Image, folder: &Path) {
     }
 }
 
-/// How many attempts the database knows of, if it is sound.
+/// The number of attempts in the database, if it is valid.
 async fn attempts(folder: &Path) -> Result<i64, sqlx::Error> {
     let options = SqliteConnectOptions::new().filename(folder.join("unlockd.db"));
     let mut connection = SqliteConnection::connect_with(&options).await?;

@@ -32,8 +32,8 @@ pub(crate) async fn run(arguments: &[String]) {
         rate_headers: !has("--no-headers"),
         ..Options::default()
     };
-    // Without headers the configured limit is all there is to go by: 360 a minute is 60 in 10 s, but a
-    // burst of 360 in a second would keep it too, so the configured figure is what 10 s allow.
+    // Without headers only the configured limit applies: 360 a minute is 60 in 10 s, but a burst of 360 in
+    // one second would also respect it, so the configured figure is what 10 s allow.
     let mut config = String::new();
     if has("--no-headers") {
         config.push_str("[rate_limit]\nper_minute = 60\n");

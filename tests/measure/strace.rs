@@ -30,7 +30,7 @@ approve_above = 100000
 listen = \"\"
 ";
 pub(crate) const CONTACTS: u32 = 10;
-/// What the program writes, syncs, truncates, sends and receives with, as `strace -c` counts them.
+/// The calls with which the program writes, syncs, truncates, sends and receives, as `strace -c` counts them.
 const CALLS: [&str; 5] = ["pwrite64", "fsync", "ftruncate", "writev", "recvfrom"];
 
 pub(crate) async fn run(arguments: &[String]) {
@@ -43,7 +43,7 @@ pub(crate) async fn run(arguments: &[String]) {
     let first = flag(arguments, "--from", 1.0) as u32;
     let (since, mut runs) = (Instant::now(), 0);
     for call in CALLS.into_iter().filter(|call| only.as_deref().is_none_or(|only| only == *call)) {
-        // A send or receive that fails with a disk's error is no fault that exists.
+        // A send or receive never fails with an error of a disk.
         let is_disk = !matches!(call, "writev" | "recvfrom");
         let faults = [
             ("signal=KILL", true),
@@ -101,12 +101,12 @@ pub(crate) async fn place() -> Place {
         .execute(&mut connection)
         .await
         .expect("a row is inserted");
-    // Whoever closes last empties the log; from here on that is the worker.
+    // The connection that closes last empties the log; from here on that is the worker's.
     connection.close().await.expect("closed");
     place
 }
 
-/// Whether the run came to its end without the fault.
+/// Whether the run ended without the fault.
 async fn injected(place: &Place, call: &str, fault: &str, nth: u32) -> bool {
     let trace = place.path("trace");
     let mut command =
@@ -119,7 +119,7 @@ async fn injected(place: &Place, call: &str, fault: &str, nth: u32) -> bool {
     !hit
 }
 
-/// Waits for the command's end; one that does not come is a failure.
+/// Waits for the command's end; if it does not end, the test fails.
 pub(crate) async fn until_idle(mut command: Command) -> ExitStatus {
     let mut child = command.spawn().expect("it starts");
     let since = Instant::now();
@@ -135,7 +135,7 @@ pub(crate) async fn until_idle(mut command: Command) -> ExitStatus {
     }
 }
 
-/// Every contact was paid for once and is delivered; the books agree.
+/// Every contact was paid for once and is delivered; the books balance.
 pub(crate) async fn assert_paid_once(place: &Place, what: &str) {
     let (accounting, mut connection) = (place.sandbox.accounting(), place.connect().await);
     for id in 100..100 + CONTACTS {

@@ -19,7 +19,7 @@ impl Place {
     pub(crate) async fn new(options: Options, config: &str) -> Place {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let sandbox = sandbox::start(options).await.expect("a free port");
-        // Another build of the program can be measured, the one that is shipped for example.
+        // Another build of the program can be measured, for example the one that is shipped.
         let binary =
             std::env::var_os("MEASURE_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_unlockd").into());
         let place = Place { folder, binary: binary.into(), sandbox };
@@ -34,7 +34,7 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    /// Runs a copy of the program from now on, so that a build meanwhile does not change it.
+    /// From now on runs a copy of the program, so that a build meanwhile does not change it.
     pub(crate) fn keep_binary(&mut self) {
         let copy = self.path("unlockd");
         std::fs::copy(&self.binary, &copy).expect("the program is copied");
@@ -57,7 +57,7 @@ impl Place {
         }
         traced.arg(&self.binary).current_dir(self.folder.path());
         traced.stdin(Stdio::null()).stdout(Stdio::null()).stderr(self.log_file());
-        // strace hands on its own environment, which has to find strace first.
+        // strace passes its own environment on, and strace itself must be found first.
         let path = std::env::var("PATH").unwrap_or_default();
         traced.env_clear().env("PATH", path).env("LENSMOR_API_KEY", "uak_measure");
         traced
@@ -94,7 +94,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Waits for its end; `None` when it does not come in time.
+    /// Waits for its end; `None` if it does not end in time.
     pub(crate) async fn wait(&mut self, at_most: Duration) -> Option<ExitStatus> {
         let since = Instant::now();
         while since.elapsed() < at_most {

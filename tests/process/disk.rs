@@ -50,7 +50,7 @@ impl SmallDisk {
         std::fs::remove_file(self.path().join("filler")).expect("the filler goes");
     }
 
-    /// Waits for whoever still has a file open to write: a closing connection, for a moment.
+    /// Waits until no process has a file open for writing: a closing connection needs a moment.
     fn make_read_only(&self) {
         let mut command = Command::new("mount");
         command.args(["-o", "remount,ro"]).arg(self.path());

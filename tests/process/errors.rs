@@ -75,7 +75,7 @@ async fn an_absurd_retry_after_blocks_the_account_and_not_for_ever() {
     worker.kill().expect("the worker is there");
     worker.wait().expect("it is dead");
     let calls = town.sandbox.journal().len();
-    // The next start knows.
+    // The next start knows it.
     let mut worker = town.start();
     town.until("select count(*) from worker_lease where token = 3", 1).await;
     worker.kill().expect("the worker is there");

@@ -11,8 +11,8 @@ fn repeats() -> u32 {
     std::env::var("UNLOCKD_TEST_REPEATS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
-/// Kills a worker when it passes `place` for the N-th time, for N = 1, 2, 3 … until a run gets
-/// through untouched; each time another worker finishes the job. Returns how many kills there were.
+/// Kills a worker when it passes `place` for the N-th time, for N = 1, 2, 3 … until a run is not killed; each
+/// time another worker finishes the job. Returns the number of kills.
 async fn sweep(place: &str) -> u32 {
     let mut kills = 0;
     for nth in 1.. {
@@ -92,7 +92,7 @@ async fn forty_kills_at_random_moments_under_load_pay_each_contact_once() {
     for round in 0..40_u32 {
         town.insert(100_000 + round * 100..100_000 + round * 100 + 20).await;
         let mut worker = town.start();
-        // The moment is the point of this test; there is no event to wait for.
+        // This test is about a random moment; there is no event to wait for.
         tokio::time::sleep(Duration::from_millis(random.u64(20..400))).await;
         worker.kill().expect("the worker is there");
         tokio::task::block_in_place(|| wait(&mut worker, Duration::from_secs(5)));

@@ -13,7 +13,7 @@ enum Moment {
     Asked,
     /// The intent is committed, and the worker died before the POST.
     Sending,
-    /// The API has taken it, and the worker died before it wrote that down.
+    /// The API has accepted it, and the worker died before it recorded that.
     Sent,
     /// The task runs, and so does the worker.
     Polling,
@@ -83,7 +83,7 @@ async fn an_older_copy_is_noticed_and_buys_nothing_twice() {
         town.assert_paid_once_and_delivered_all(moment).await;
         assert_eq!(town.number("select count(*) from contact_outcomes where source = 'store'").await, 0);
         assert_eq!(paid_posts(&town), posts, "{moment:?}");
-        // The next start is one like any other.
+        // The next start is a normal one.
         assert!(run().success(), "{moment:?}");
     }
 }
@@ -106,7 +106,7 @@ async fn after_a_restore_what_no_precheck_vouches_for_waits_for_a_person() {
         assert_eq!((paid_posts(&town), searches_made(&town)), (posts, found));
         let id = if unhelpful { "1" } else { "2" };
         assert!(town.say(&["explain", id]).1.contains("older copy"), "{}", town.say(&["explain", id]).1);
-        // It stays so, however often it is started.
+        // It stays like that for any number of starts.
         assert_eq!((run().code(), paid_posts(&town)), (Some(4), posts));
         town.sandbox.clear_faults();
         assert_eq!(town.say(&["resume"]).0, Some(0));

@@ -39,8 +39,8 @@ async fn sigint_stops_a_waiting_worker_at_once() {
     assert!(tokio::task::block_in_place(|| wait(&mut worker, Duration::from_secs(10))).success());
 }
 
-/// A worker that stopped at `fail`. One that happens to stop inside a transaction keeps the
-/// database locked, so that nobody can replace it; then another one is tried.
+/// A worker that stopped at `fail`. If it happens to stop inside a transaction, it keeps the database locked
+/// and nobody can replace it; then another worker is tried.
 async fn stopped(fail: &str) -> (Child, Town) {
     for _ in 0..20 {
         let town = Town::new(hostile()).await;
@@ -67,8 +67,8 @@ fn is_stopped(worker: &Child) -> bool {
     stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
 }
 
-/// Stopped at the worst moments, the first of which is between the intent and the POST; replaced,
-/// and woken again: the old worker must neither send nor write.
+/// Stopped at the worst moments (the first is between the intent and the POST), replaced, and continued: the
+/// old worker must neither send nor write.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_was_stopped_and_replaced_sends_nothing_when_it_wakes() {
     let mut workers = Vec::new();

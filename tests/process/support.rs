@@ -13,13 +13,14 @@ use crate::invariants::{Allowed, Evidence, Terms};
 
 pub(crate) struct Town {
     folder: tempfile::TempDir,
-    /// Where database and configuration are; the folder itself unless it is another file system.
+    /// The folder of database and configuration; the temporary folder itself, unless it is another file
+    /// system.
     home: PathBuf,
     pub(crate) sandbox: Sandbox,
 }
 
-/// Quick steps and no pacing of our own, so that a sweep over a hundred crashes takes a minute and the
-/// kills of a storm find calls in flight.
+/// Short steps and no pacing of our own: a sweep over a hundred crashes takes a minute, and random kills hit
+/// calls in flight.
 const CONFIG: &str = r#"
 [rate_limit]
 per_minute = 100000
@@ -63,7 +64,7 @@ impl Town {
         let town = Town { folder, home, sandbox };
         let config = format!("[api]\nbase_url = \"{}\"\ntimeout = \"3s\"\n{CONFIG}", town.sandbox.base_url());
         std::fs::write(town.path("unlockd.toml"), config).expect("the configuration is written");
-        // The schema is there before anybody inserts.
+        // The schema exists before anybody inserts.
         let end = town.run_until_idle();
         assert!(end.success(), "an empty database has nothing to do: {end}\n{}", town.log());
         town
@@ -93,7 +94,7 @@ impl Town {
         command
     }
 
-    /// A worker that runs until it is stopped, as systemd would start it: it tells `socket`.
+    /// A worker that runs until it is stopped, started as by systemd: it sends messages to `socket`.
     pub(crate) fn start_notifying(&self, socket: &std::path::Path, fail: Option<&str>) -> Child {
         let mut command = self.command();
         command.arg("run").env("NOTIFY_SOCKET", socket);
@@ -117,7 +118,7 @@ impl Town {
         wait(&mut self.start_until_idle(None), Duration::from_secs(60))
     }
 
-    /// Runs another command to its end; what it printed.
+    /// Runs another command to its end; returns its output.
     pub(crate) fn say(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let mut command = self.command();
         let output = command.stdout(Stdio::piped()).args(arguments).output().expect("it runs");
@@ -159,7 +160,7 @@ impl Town {
         sqlx::query(sql).fetch_one(&mut self.connect().await).await.expect(sql).get(0)
     }
 
-    /// Waits until a query answers a number, as an event of the other process.
+    /// Waits until a query returns a number that the other process writes.
     pub(crate) async fn until(&self, sql: &'static str, expected: i64) {
         let since = Instant::now();
         while self.number(sql).await != expected {
@@ -184,7 +185,7 @@ impl Town {
         std::fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
-    /// Every contact of `ids` was paid for exactly once and is delivered; the books agree.
+    /// Every contact of `ids` was paid for exactly once and is delivered; the books balance.
     pub(crate) async fn assert_paid_once_and_delivered(&self, ids: std::ops::Range<u32>, what: &str) {
         let rows = sqlx::query("select personnel_id, outcome from contact_outcomes order by personnel_id")
             .fetch_all(&mut self.connect().await)
@@ -209,7 +210,7 @@ impl Town {
         self.check(what).await;
     }
 
-    /// Checks the invariants that hold after every run. The clocks are real here, so those about time
+    /// Checks the invariants that must be true after every run. The clocks are real here, so those about time
     /// are left to the other tests.
     async fn check(&self, what: &str) {
         let evidence = Evidence {
@@ -225,7 +226,7 @@ impl Town {
     }
 }
 
-/// Waits for a process; one that does not end is a failure.
+/// Waits for a process; if it does not end, the test fails.
 pub(crate) fn wait(child: &mut Child, at_most: Duration) -> ExitStatus {
     let since = Instant::now();
     loop {

@@ -28,7 +28,7 @@ async fn systemd_hears_of_the_start_of_life_and_of_the_stop() {
     let mut worker = town.start_notifying(&town.path("notify"), None);
     tokio::task::block_in_place(|| {
         assert_eq!(told(&socket, "READY=1", Duration::from_secs(20)), ["READY=1"], "{}", town.log());
-        // Twice within the 60 s after which the unit's watchdog would bite.
+        // Twice within the 60 s of the unit's watchdog.
         for _ in 0..2 {
             assert_eq!(
                 told(&socket, "WATCHDOG=1", Duration::from_secs(20)),

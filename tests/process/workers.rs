@@ -170,8 +170,8 @@ async fn a_broken_edit_changes_nothing_and_a_good_one_takes_effect_without_a_res
     worker.wait().expect("it is dead");
 }
 
-/// Editors and orchestrators replace a file in several steps, and each of them may be all that the worker
-/// sees: without a file the built-in defaults would approve what this one holds back.
+/// Editors and orchestrators replace a file in several steps, and the worker may see any of them: without a
+/// file the built-in defaults would approve what this one holds back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_configuration_file_that_is_gone_or_empty_lifts_no_limit() {
     let town = Town::new(hostile()).await;
@@ -189,7 +189,7 @@ async fn a_configuration_file_that_is_gone_or_empty_lifts_no_limit() {
     town.insert(100..110).await;
     town.until("select count(*) from inbox where status = 'awaiting_approval'", 1).await;
 
-    // A ConfigMap: the name is a link into a folder that is swapped as a whole.
+    // A ConfigMap: the name is a link into a folder that is replaced as a whole.
     std::fs::write(&away, careful.replace("approve_above = 10", "approve_above = 200000")).expect("written");
     std::fs::remove_file(&file).expect("removed");
     std::os::unix::fs::symlink(&away, &file).expect("linked");

@@ -23,7 +23,7 @@ async fn precheck_says_what_a_batch_would_cost() {
     );
 }
 
-/// Each with what precheck is to say: allowed, credits, reason.
+/// Each with the expected precheck: allowed, credits, reason.
 async fn expect_prechecks(action: &str, cases: Vec<(Value, bool, i64, &str)>) {
     let town = quiet_town().await;
     for (params, allowed, credits, reason) in cases {

@@ -43,7 +43,7 @@ async fn quiet_town() -> Town {
     town(Options::default()).await
 }
 
-/// A town in which this goes wrong first.
+/// A town with this fault.
 async fn town_with(fault: &str) -> Town {
     let fault = fault.parse().expect("the grammar has this fault");
     town(Options { faults: vec![fault], ..Options::default() }).await
@@ -106,7 +106,7 @@ impl Town {
         assert!(ended.is_cancelled());
     }
 
-    /// What becomes of one contact: its item when the task has ended, `Null` when it is not named.
+    /// The result of one contact: its item when the task has ended, `Null` if it is not named.
     async fn fate(&self, id: &str) -> Value {
         let accepted = self.unlock(&[id]).await;
         self.advance(12);

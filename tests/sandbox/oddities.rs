@@ -99,7 +99,7 @@ async fn a_body_can_have_a_bom_a_field_twice_or_an_encoding_nobody_asked_for() {
     let twice = String::from_utf8(twice.to_vec()).expect("text");
     assert_eq!(twice.matches("\"addonAmount\"").count(), 2, "{twice}");
     assert!(serde_json::from_str::<Value>(&twice).is_ok(), "{twice}");
-    // Stored blocks: the bytes are there as they are, between a head and a checksum.
+    // Stored blocks: the bytes are unchanged, between a header and a checksum.
     let (encoding, gzip) = broken("gzip").await;
     assert_eq!(encoding.as_deref(), Some("gzip"));
     assert_eq!((&gzip[..3], &gzip[15..gzip.len() - 8]), (&[0x1f, 0x8b, 8][..], &plain[..]));
@@ -108,7 +108,7 @@ async fn a_body_can_have_a_bom_a_field_twice_or_an_encoding_nobody_asked_for() {
     assert_eq!((encoding.as_deref(), &zlib[7..zlib.len() - 4]), (Some("deflate"), &plain[..]));
 }
 
-/// Bit by bit, as the standard has it.
+/// Bit by bit, as in the standard.
 fn crc(bytes: &[u8]) -> u32 {
     let mut crc = u32::MAX;
     for byte in bytes {

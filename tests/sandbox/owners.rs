@@ -18,7 +18,7 @@ impl Town {
         if body.is_null() { request } else { request.json(&body) }
     }
 
-    /// Sends a call whose answer takes long, and returns when it is under way.
+    /// Sends a call whose answer takes long, and returns when the call is running.
     async fn under_way(&self, request: reqwest::RequestBuilder) -> tokio::task::JoinHandle<()> {
         let before = self.sandbox.journal().len();
         let call = tokio::spawn(async move { drop(request.send().await) });

@@ -145,7 +145,7 @@ async fn visitors_come_after_the_event_once_and_only_where_there_are_any() {
 
 #[tokio::test]
 async fn full_access_charges_for_the_layers_that_are_missing() {
-    // Unlocked before, the event, and what is charged for what.
+    // Unlocked before, the event, the charge, and what it opens.
     for (before, event, credits, opened) in [
         (vec![], "7", 5_000, (true, true, false)),
         (vec!["unlock"], "7", 3_000, (false, true, false)),

@@ -13,26 +13,26 @@ use unlockd::domain::direct::Direct;
 use unlockd::domain::{Action, EventId, PersonnelId};
 use unlockd::sandbox::{Accounting, Call, Channel};
 
-/// What a test knows to be otherwise than the invariants say.
+/// Known exceptions from the invariants in one test.
 #[derive(Default)]
 pub(crate) struct Allowed {
     /// Contacts that may be charged more than once, since a person or a second request asked so.
     pub(crate) charged_again: Vec<String>,
-    /// How often a contact may be charged at most, where that is more than once.
+    /// How often a contact may be charged at most, if that is more than once.
     pub(crate) charges: HashMap<(String, Channel), u32>,
     /// The database was replaced by an older one: attempts and bookings may be missing.
     pub(crate) restored: bool,
-    /// Calls that the limit turned away without being scripted: somebody else used the bucket up.
+    /// Calls that the limit refused without a scripted fault: another user has used up the bucket.
     pub(crate) turned_away: bool,
     /// Contacts whose values were erased; one may have been read again since.
     pub(crate) erased: Vec<String>,
-    /// Calls, by their own id, whose answers nobody read or lived to record.
+    /// Calls, by their own id, whose answers were not read or not recorded.
     pub(crate) unheard: HashSet<String>,
-    /// The price is another one than the bookings say.
+    /// The real price differs from the bookings.
     pub(crate) price_differs: bool,
 }
 
-/// What the configuration promised.
+/// The promises of the configuration.
 pub(crate) struct Terms {
     /// The least time between two polls of a task, in milliseconds.
     pub(crate) shortest_step_ms: i64,
@@ -51,7 +51,7 @@ pub(crate) struct Evidence<'a> {
     pub(crate) terms: Terms,
 }
 
-/// An invariant that does not hold.
+/// An invariant that is violated.
 #[derive(Debug)]
 pub(crate) struct Violation {
     pub(crate) invariant: &'static str,
@@ -66,7 +66,7 @@ impl fmt::Display for Violation {
 
 pub(crate) type Checked = Result<(), Violation>;
 
-/// Holds when nothing was found that contradicts it.
+/// Passes if nothing was found that contradicts it.
 pub(crate) fn none<T: fmt::Debug>(invariant: &'static str, found: &[T]) -> Checked {
     if found.is_empty() { Ok(()) } else { Err(Violation { invariant, found: format!("{found:?}") }) }
 }
@@ -82,7 +82,7 @@ pub(crate) fn sent(call: &Call) -> Vec<String> {
     ids.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect()
 }
 
-/// I3, at any moment: what a submission may cost is held or booked from its intent on.
+/// I3, at any moment: the possible cost of a submission is held or booked from its intent on.
 pub(crate) async fn what_is_under_way_is_held(state: &mut SqliteConnection) -> Checked {
     let bare: Vec<(i64, i64)> = sqlx::query_as(
         "select id, cost from jobs where state in ('submitting', 'in_doubt')
@@ -139,7 +139,7 @@ impl Evidence<'_> {
         none(NAME, &found)
     }
 
-    /// I2: with what was refunded taken off.
+    /// I2: without refunds.
     fn no_contact_is_charged_twice(&self) -> Checked {
         let twice = self.accounting.charges.iter().filter(|((id, channel), charge)| {
             let at_most = self.allowed.charges.get(&(id.clone(), *channel)).copied().unwrap_or(1);
@@ -264,7 +264,7 @@ impl Evidence<'_> {
         Ok(())
     }
 
-    /// I10: holds and releases of a job sum to zero once it is known what became of it.
+    /// I10: holds and releases of a job sum to zero once its result is known.
     async fn holds_are_released(&mut self) -> Checked {
         let wrong: Vec<(i64, String, i64)> = self
             .all(
@@ -333,7 +333,7 @@ impl Evidence<'_> {
             if gap.is_some_and(|gap| gap < self.terms.shortest_step_ms) && !self.allowed.restored {
                 early.push(format!("{} again after {gap:?} ms", poll.path));
             }
-            // One that was turned away, or whose answer a crash or the network ate, was none.
+            // A poll that was refused, or whose answer was lost by a crash or the network, does not count.
             let heard = !self.allowed.unheard.contains(poll.request_id.as_deref().unwrap_or_default());
             if heard && poll.status == Some(200) && poll.fault.is_none() {
                 last.insert(poll.path.clone(), poll.at_ms);

@@ -49,21 +49,21 @@ struct Line {
     speaker: (u32, usize),
     /// What each pass of each worker called since it last began, by request id.
     called: HashMap<(u32, usize), Vec<String>>,
-    /// Calls whose answers nobody read, or nobody lived to record.
+    /// Calls whose answers were not read, or not recorded.
     unheard: HashSet<String>,
     /// When each call was made.
     made_ms: Vec<i64>,
     /// When the body of each went out, by request id.
     sent_ms: Vec<(String, i64)>,
-    /// What the answers told that each pass of each worker has not looked at yet.
+    /// Facts from answers that each pass of each worker has not read yet.
     told: Vec<(u32, usize, Told)>,
     /// What each worker knows from its answers.
     shut: HashMap<u32, Shut>,
-    /// Calls that were made although their worker knew better.
+    /// Calls that were made although their worker knew that they were not allowed.
     too_early: Vec<String>,
 }
 
-/// What an answer says about every call that follows.
+/// A fact from an answer about all later calls.
 #[derive(Clone, Copy)]
 enum Told {
     Wait {
@@ -76,7 +76,7 @@ enum Told {
     KeyAccepted,
 }
 
-/// Whether a worker may make calls, as far as it was told.
+/// Whether a worker may make calls, as far as it knows.
 #[derive(Default)]
 struct Shut {
     until_ms: i64,
@@ -88,7 +88,7 @@ struct Shut {
 const KEY_IS_TRIED_AFTER_MS: i64 = 60_000;
 
 impl Shut {
-    /// Whether a call at this moment is one that the worker should not have made. Notes a try of the key.
+    /// Whether the worker should not have made a call at this moment. Notes a try of the key.
     fn forbids(&mut self, at_ms: i64) -> bool {
         let too_early = self.refused_or_tried_ms.is_some_and(|since| at_ms < since + KEY_IS_TRIED_AFTER_MS);
         if !too_early && self.refused_or_tried_ms.is_some() {
@@ -104,7 +104,7 @@ impl Held {
     }
 }
 
-/// The calls that are held; cheap to clone.
+/// The calls that wait here; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Calls {
     clock: Clock,
@@ -147,7 +147,7 @@ impl Wire for Calls {
         async move {
             match answer.await {
                 Ok(carried) => carried,
-                // Never answered: whoever waits is given up by the simulation.
+                // Never answered: the simulation gives up the waiting caller.
                 Err(_) => std::future::pending().await,
             }
         }
@@ -164,17 +164,17 @@ impl Calls {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Calls made from here on are this pass's.
+    /// Calls made from here on belong to this pass.
     pub(crate) fn speak_as(&self, life: u32, pass: usize) {
         self.lock().speaker = (life, pass);
     }
 
-    /// The pass begins anew: what it called before is recorded.
+    /// The pass starts again: its earlier calls are recorded.
     pub(crate) fn begin(&self, life: u32, pass: usize) {
         self.lock().called.remove(&(life, pass));
     }
 
-    /// The pass has looked at every answer that it got: its worker knows what they told.
+    /// The pass has read every answer that it got: its worker knows their facts.
     pub(crate) fn heard(&self, life: u32, pass: usize) {
         let mut held = self.lock();
         for (_, _, told) in
@@ -199,14 +199,14 @@ impl Calls {
         self.lock().too_early.clone()
     }
 
-    /// The pass will not get to record what it called.
+    /// The pass will not be able to record its calls.
     pub(crate) fn unrecorded(&self, life: u32, pass: usize) {
         let mut held = self.lock();
         let called = held.called.remove(&(life, pass)).unwrap_or_default();
         held.unheard.extend(called);
     }
 
-    /// Calls whose answers nobody read, or nobody lived to record.
+    /// Calls whose answers were not read, or not recorded.
     pub(crate) fn unheard(&self) -> HashSet<String> {
         self.lock().unheard.clone()
     }
@@ -229,7 +229,7 @@ impl Calls {
             .any(|held| (held.life, held.pass) == (life, pass) && !held.reply.is_closed())
     }
 
-    /// Every call that is held, oldest first.
+    /// Every waiting call, oldest first.
     pub(crate) fn ids(&self) -> Vec<u64> {
         self.lock().calls.keys().copied().collect()
     }
@@ -246,7 +246,7 @@ impl Calls {
         (at, call.what.clone())
     }
 
-    /// Sends the request. False: its body was withheld, and the call is over.
+    /// Sends the request. False: its body was withheld, and the call has ended.
     pub(crate) fn depart(&self, id: u64) -> bool {
         let mut call = self.take(id);
         let Stage::Waiting(request) = call.take_stage() else { panic!("call {id} has departed") };
@@ -270,8 +270,8 @@ impl Calls {
         }
     }
 
-    /// The request arrives; the vendor carries it out, or does what the fault says. Returns the
-    /// answer's status, if there is one.
+    /// The request arrives; the vendor carries it out, or does what the fault says. Returns the answer's
+    /// status, if there is one.
     pub(crate) fn arrive(&self, id: u64, sandbox: &Sandbox, fault: Option<Fault>) -> Option<u16> {
         let mut call = self.take(id);
         let Stage::Underway(request) = call.take_stage() else { panic!("call {id} is not under way") };
@@ -287,7 +287,7 @@ impl Calls {
         status
     }
 
-    /// The answer reaches whoever waits for it, if anybody does.
+    /// The answer reaches the waiting caller, if there is one.
     pub(crate) fn deliver(&self, id: u64) {
         let mut call = self.take(id);
         let Stage::Answered(response) = call.take_stage() else { panic!("call {id} has no answer") };
@@ -298,7 +298,7 @@ impl Calls {
         self.answer(call, response.ok_or(Lost::NoAnswer));
     }
 
-    /// The connection ends here. A request that is under way arrives nowhere.
+    /// The connection ends here. A request that is under way is lost.
     pub(crate) fn lose(&self, id: u64) {
         let call = self.take(id);
         let waits = matches!(call.stage, Stage::Waiting(_));
@@ -306,8 +306,8 @@ impl Calls {
         self.answer(call, Err(if waits { Lost::NoConnection } else { Lost::NoAnswer }));
     }
 
-    /// Whoever waited longer than this for an answer hears that there is none; the request itself goes
-    /// on, but arrives within `lifetime_ms` or never.
+    /// A caller that has waited longer than this is told that there is no answer; the request itself
+    /// continues, but arrives within `lifetime_ms` or never.
     pub(crate) fn time_out(&self, patience_ms: i64, lifetime_ms: i64) -> Vec<String> {
         let now = self.clock.now().0;
         let (mut held, mut ended, mut unheard) = (self.lock(), Vec::new(), Vec::new());
@@ -332,7 +332,7 @@ impl Calls {
         ended
     }
 
-    /// The worker is dead: what it had not sent is gone, and nobody waits for its answers.
+    /// The worker is dead: its unsent calls are gone, and nobody waits for its answers.
     pub(crate) fn bury(&self) {
         let underway = |held: &Held| matches!(held.stage, Stage::Underway(_));
         self.lock().calls.retain(|_, held| !held.reply.is_closed() || underway(held));
@@ -344,7 +344,7 @@ impl Calls {
 
     fn answer(&self, call: Held, answer: Result<reqwest::Response, Lost>) {
         let took = Duration::from_millis((self.clock.now().0 - call.since_ms).unsigned_abs());
-        // Nobody may be waiting any more.
+        // Perhaps nobody waits any more.
         let _ = call.reply.send(Carried { answer, took });
     }
 }
@@ -359,7 +359,7 @@ fn told(response: &reqwest::Response, now_ms: i64) -> Option<Told> {
     }
 }
 
-/// An answer as the client receives it: whole, or broken off.
+/// An answer as the client receives it: complete, or cut off.
 fn received(response: Response) -> reqwest::Response {
     let (head, body) = response.into_parts();
     let bytes = axum::body::to_bytes(body, usize::MAX).now_or_never().expect("the body is in memory");

@@ -12,14 +12,14 @@ use crate::run::Run;
 
 /// `api.timeout`.
 const PATIENCE_MS: i64 = 30_000;
-/// How long a request may be under way: longer, and no reading could tell that it will not arrive.
+/// How long a request may be under way: after a longer time, no check could know that it will not arrive.
 const LIFETIME_MS: i64 = 60_000;
 /// More steps without an end are a loop.
 const MOST_CALM_STEPS: u32 = 8_000;
-/// By then everything has to be at its end: a day's limit is lifted, a task is given up after 5 min.
+/// By then everything must have finished: a day's limit ends, a task is given up after 5 min.
 const LONGEST_CALM_MS: i64 = 4 * 3_600_000;
 
-/// What a call goes through instead of a plain answer, with how often.
+/// What happens to a call instead of a plain answer, with its weight.
 const FAULTS: [(u32, &str); 22] = [
     (6, "lost-answer"),
     (4, "lost-answer=500"),
@@ -80,15 +80,14 @@ impl Run {
         Ok(())
     }
 
-    /// The worst moment to die is more frequent than chance would have it: a paid call went out, and its
-    /// answer is not recorded.
+    /// The worst moment to die is chosen more often: a paid call was sent, and its answer is not recorded.
     fn dies_while_paying(&mut self, id: u64) -> bool {
         let (at, what) = self.calls.look(id);
         let paid = what.starts_with("POST") && !what.contains("/precheck");
         paid && at != At::Waiting && self.profile.crashes > 0 && self.rng.u8(..8) == 0
     }
 
-    /// The faults end; a person decides whatever waits for one; all comes to its end.
+    /// The faults end; a person makes all open decisions; everything finishes.
     pub(crate) async fn calm(&mut self) -> Checked {
         self.no_more_crashes();
         self.replaced = None;
@@ -122,7 +121,7 @@ impl Run {
     }
 
     fn jump(&mut self, to: Millis) {
-        // What is due comes a little late now and then, as in life.
+        // Sometimes a pass runs a little late, as in reality.
         let late = if self.rng.u8(..4) == 0 { self.rng.i64(0..900) } else { 0 };
         self.pass(to.since(self.clock.now()).clamp(1, 600_000) + late);
     }
@@ -133,7 +132,7 @@ impl Run {
         }
     }
 
-    /// Moves a call one stage on, or lets something happen to it.
+    /// Moves a call one stage on, or lets a fault happen to it.
     fn move_on(&mut self, id: u64) {
         let faulty = self.rng.u32(..100) < self.profile.faults;
         let (at, what) = self.calls.look(id);
@@ -160,7 +159,7 @@ impl Run {
         }
     }
 
-    /// Carries a call through all that is left of it.
+    /// Takes a call through all its remaining stages.
     fn carry(&mut self, id: u64, fault: Option<Fault>) {
         let (at, what) = self.calls.look(id);
         if at == At::Waiting && !self.calls.depart(id) {

@@ -9,7 +9,7 @@ use unlockd::failpoint::{self, Place};
 
 #[derive(Default)]
 struct Plan {
-    /// Whether what passes now belongs to the worker, and not to other programs.
+    /// Whether the present steps belong to the worker, and not to other programs.
     armed: bool,
     /// Places until the crash; `None`: no crash is planned.
     left: Option<u64>,
@@ -35,7 +35,7 @@ impl Crash {
         self.0.borrow_mut().armed = armed;
     }
 
-    /// Plans a crash after so many places; the files in `from` are copied to `to` then.
+    /// Plans a crash after this many places; then the files in `from` are copied to `to`.
     pub(crate) fn plan(&self, left: Option<u64>, from: &Path, to: &Path) {
         let (from, to) = (from.to_owned(), to.to_owned());
         *self.0.borrow_mut() = Plan { left, from, to, ..Plan::default() };
@@ -58,7 +58,7 @@ impl Plan {
     }
 }
 
-/// Copies the databases of a folder as they are on disk, without what SQLite makes anew.
+/// Copies the database files of a folder, without those that SQLite recreates.
 pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
     for name in ["unlockd.db", "unlockd.db-wal", "inbox.db", "inbox.db-wal"] {

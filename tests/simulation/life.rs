@@ -76,7 +76,7 @@ impl Life {
         }
     }
 
-    /// The passes that can go on: due, woken, or with something new to what they wait for.
+    /// The passes that can continue: due, woken, or with news for what they wait for.
     pub(crate) fn runnable(&self, now: Millis) -> Vec<usize> {
         let can = |pass: &Pass| match pass.running {
             Some(_) => pass.bell.rang.load(Ordering::SeqCst),
@@ -90,7 +90,7 @@ impl Life {
         self.passes.iter().filter(|pass| pass.running.is_none()).filter_map(|pass| pass.next_at).min()
     }
 
-    /// This worker is dead, or will be refused every write: what its passes were about is not recorded.
+    /// This worker is dead, or will be refused every write: what its passes were doing is not recorded.
     pub(crate) fn give_up(&self, calls: &Calls) {
         for (index, pass) in self.passes.iter().enumerate() {
             if pass.running.is_some() {
@@ -137,7 +137,7 @@ impl Life {
         Pin::new(running).poll(&mut Context::from_waker(&waker))
     }
 
-    /// Waits until the pass is woken (false), or certainly waits for no answer of the database (true).
+    /// Waits until the pass is woken (false), or certainly does not wait for the database (true).
     async fn waits_outside(&self, index: usize, calls: &Calls) -> bool {
         let bell = &self.passes[index].bell;
         let gate_is_full = || self.deps.gates.values().all(|gate| gate.is_full());
@@ -146,8 +146,8 @@ impl Life {
             return true;
         }
         if [INTAKE, ERASE].contains(&index) || index != POLL && !gate_is_full() {
-            // Then it can only wait for the database: these make no calls, and the others make none while
-            // there is room to be had.
+            // Then it can only wait for the database: these passes make no calls, and the others make none
+            // while there is free space to be read.
             std::future::poll_fn(|context| {
                 bell.listener.register(context.waker());
                 if bell.rang.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
@@ -155,7 +155,7 @@ impl Life {
             .await;
             return false;
         }
-        // Connections go back to their pool in tasks of their own: they are let run, and so are the
+        // Connections return to their pool in their own tasks: these tasks get to run, and so do the
         // database's threads, which share this core.
         while !bell.rang.load(Ordering::SeqCst) {
             if self.deps.store.is_quiet() {

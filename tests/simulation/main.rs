@@ -28,7 +28,7 @@ fn number(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
 }
 
-/// A folder of this process, in memory where there is one: the databases sync as always.
+/// A folder of this process, in memory if possible: the databases sync as always.
 fn scratch() -> PathBuf {
     let memory = PathBuf::from("/dev/shm");
     let parent = if memory.is_dir() { memory } else { std::env::temp_dir() };

@@ -14,7 +14,7 @@ use crate::invariants::Checked;
 use crate::run::Run;
 
 impl Run {
-    /// Somebody does something.
+    /// One of them does something.
     pub(crate) async fn others_act(&mut self) -> Checked {
         match self.rng.u32(..100) {
             0..45 => self.insert().await,
@@ -31,7 +31,7 @@ impl Run {
         Ok(())
     }
 
-    /// An id with the fates that matter more often than chance would have them.
+    /// An id; outcomes that matter are chosen more often.
     fn contact(&mut self) -> String {
         let fate = match self.rng.u8(..3) {
             0 => self.rng.u32(90..100),
@@ -45,7 +45,7 @@ impl Run {
             [self.rng.usize(..8)]
     }
 
-    /// A task that a job has followed, or none that ever was.
+    /// A task that a job has followed, or one that never existed.
     async fn task(&mut self) -> String {
         let mut known: Vec<String> =
             sqlx::query_scalar("select distinct task_id from jobs where task_id is not null order by 1")
@@ -194,7 +194,7 @@ impl Run {
             // If it had taken effect, the first charge is in no book any more: the person said otherwise.
             self.allowed.price_differs = true;
         }
-        // All of it was cancelled, so that the other decision is left.
+        // All of it was cancelled, so only the other decision is left.
         let decided = match decided {
             Err(Refusal::Unwanted { .. }) => {
                 decide::write_off(&self.outside, job, now).await.map_err(Refusal::from)
@@ -206,8 +206,8 @@ impl Run {
         assert!(!matches!(&decided, Err(Refusal::Store(error)) if error.is_fatal()), "{decided:?}");
     }
 
-    /// Colleagues spend little and top up much, so that no sum of theirs looks like a charge undone:
-    /// that could be told from a charge by nobody.
+    /// Colleagues spend little and top up much, so that no sum of theirs looks like the reversal of a charge,
+    /// which nothing could distinguish from a charge.
     fn colleague(&mut self) {
         match self.rng.u8(..10) {
             0..4 => {
@@ -232,7 +232,7 @@ impl Run {
         }
     }
 
-    /// Prices of which no number of contacts costs what another number of them was expected to.
+    /// Prices for which no number of contacts costs the same as another number at the expected price.
     fn reprice(&mut self) {
         let price = [15, 113, 127][self.rng.usize(..3)];
         self.allowed.price_differs = true;
@@ -240,7 +240,7 @@ impl Run {
         self.say(|| format!("vendor: an email costs {price}"));
     }
 
-    /// Nothing is in the way any more but what a person decides on.
+    /// Only decisions of a person are left in the way.
     pub(crate) async fn lift_limits(&mut self) {
         self.config.credits.daily_limit = None;
         self.sandbox.top_up(10_000_019);

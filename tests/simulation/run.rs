@@ -28,7 +28,7 @@ use crate::trace::Trace;
 pub(crate) const START_MS: i64 = 1_772_407_800_000;
 pub(crate) const APPROVE_ABOVE: i64 = 90;
 
-/// Of the endpoints that tell what is unlocked, one may be of no use.
+/// One of the endpoints that show what is unlocked may be useless.
 const ALWAYS: [&str; 5] = [
     "always:404@profile",
     "always:400@profile",
@@ -41,14 +41,14 @@ const ALWAYS: [&str; 5] = [
 #[derive(Debug)]
 pub(crate) struct Profile {
     pub(crate) steps: u32,
-    /// Of 100 calls, how many go wrong.
+    /// Faulty calls in 100.
     pub(crate) faults: u32,
-    /// Of 100 steps, how many belong to people, colleagues and the vendor.
+    /// Steps in 100 that belong to people, colleagues and the vendor.
     pub(crate) others: u32,
     pub(crate) crashes: u32,
     pub(crate) inbox_apart: bool,
     pub(crate) erases: bool,
-    /// What the vendor answers at one endpoint, from the first call to the last.
+    /// The answer of one endpoint, from the first call to the last.
     pub(crate) always: Option<&'static str>,
 }
 
@@ -80,7 +80,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Sets everything up; `home` is a folder of this seed's own.
+    /// Sets everything up; `home` is this seed's own folder.
     pub(crate) async fn new(seed: u64, home: PathBuf, loud: bool) -> Run {
         let mut rng = Rng::with_seed(seed);
         fastrand::seed(rng.u64(..));
@@ -117,7 +117,7 @@ impl Run {
             sandbox,
             calls,
             trace,
-            // A call that is long under way may arrive in the vendor's next window.
+            // A call that takes long may arrive in the vendor's next window.
             allowed: Allowed { turned_away: true, ..Allowed::default() },
             life,
             replaced: None,
@@ -167,7 +167,7 @@ impl Run {
         self.crash.plan(None, &self.folder, &self.folder);
     }
 
-    /// Runs one pass as far as it gets.
+    /// Runs one pass until it waits.
     pub(crate) async fn advance(&mut self, pass: usize) -> Checked {
         self.crash.arm(true);
         let progress = self.life.advance(pass, &self.calls, &self.crash).await;
@@ -266,7 +266,7 @@ impl Run {
         Ok(())
     }
 
-    /// A worker starts, as soon as it may: within 30 s, as is promised.
+    /// A worker starts as soon as it is allowed to: within the promised 30 s.
     async fn start(&mut self) -> Life {
         for _ in 0..7 {
             self.crash.arm(true);

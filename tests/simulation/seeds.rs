@@ -50,7 +50,7 @@ pub(crate) fn run(seed: u64, loud: bool) -> Ended {
     });
     runtime.shutdown_background();
     std::fs::remove_dir_all(&home).ok();
-    // Goes with the last run that is in it.
+    // The folder is removed with the last run in it.
     std::fs::remove_dir(crate::scratch()).ok();
     ended
 }
@@ -73,18 +73,18 @@ fn report(seed: u64, violation: &str, last: &str) -> String {
     )
 }
 
-/// Runs one seed aloud.
+/// Runs one seed and prints its trace.
 pub(crate) fn replay(seed: u64) {
     let ended = run(seed, true);
     println!("{} lines, {} calls, digest {:016x}", ended.lines, ended.calls, ended.digest);
     assert!(ended.failure.is_none(), "{}", ended.failure.unwrap_or_default());
 }
 
-/// More failures than this tell nothing new.
+/// More failures than this add nothing.
 const MOST_FAILURES: usize = 10;
 
-/// Keeps this thread, and those that it starts, on one core. A run hands over between its own thread and
-/// those of the database all the time, which is cheaper where the other one ran just now.
+/// Keeps this thread, and those that it starts, on one core. A run switches all the time between its own
+/// thread and those of the database, which is cheaper on one core.
 fn stay_on(core: usize) {
     let mut only = CpuSet::new();
     only.set(core);

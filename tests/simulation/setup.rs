@@ -20,7 +20,7 @@ use crate::life::Life;
 use crate::run::{APPROVE_ABOVE, Profile, START_MS};
 
 pub(crate) fn vendor(rng: &mut Rng) -> Options {
-    // What a task shows as done may show later, or sooner, in every other answer.
+    // Other answers may show the result of a task later, or sooner, than the task itself.
     let (task_seconds, lag) =
         [(2.0, 0), (2.0, 40), (12.0, 0), (12.0, 5), (45.0, 0), (45.0, 40)][rng.usize(..6)];
     Options {
@@ -65,8 +65,7 @@ pub(crate) fn place_in(config: &mut Config, folder: &Path, inbox_apart: bool) {
     config.inbox.database = inbox_apart.then(|| folder.join("inbox.db"));
 }
 
-/// Puts a database with its schema and nothing else into `folder`. Made once: migrations are no part
-/// of this.
+/// Puts a database with only its schema into `folder`. Made once: migrations are not tested here.
 pub(crate) fn empty_database(folder: &Path) {
     static FILES: OnceLock<Vec<(&str, Vec<u8>)>> = OnceLock::new();
     let files = FILES.get_or_init(|| {
@@ -91,7 +90,7 @@ pub(crate) fn empty_database(folder: &Path) {
     }
 }
 
-/// A worker on what is on disk, or `None` while another one may be alive.
+/// A worker with the files on disk, or `None` while another one may be alive.
 pub(crate) async fn live(config: &Config, clock: &Clock, client: &Client, number: u32) -> Option<Life> {
     let store = open(config).await;
     let lease = lease::try_take(&store, clock.now()).await.expect("readable").ok()?;

@@ -18,7 +18,7 @@ impl Trace {
         Trace { last: VecDeque::new(), digest: DefaultHasher::new(), lines: 0, loud }
     }
 
-    /// Something that counts, but tells nobody anything.
+    /// A value that counts for the digest, but is not shown.
     pub(crate) fn note(&mut self, at_ms: i64, what: &str) {
         (at_ms, what).hash(&mut self.digest);
     }
@@ -36,7 +36,7 @@ impl Trace {
         self.last.push_back(line);
     }
 
-    /// The same for two runs that went the same way.
+    /// Equal for two runs with the same history.
     pub(crate) fn digest(&self) -> u64 {
         self.digest.finish()
     }
@@ -50,7 +50,7 @@ impl Trace {
     }
 }
 
-/// The same for the same values.
+/// Equal for equal values.
 pub(crate) fn digest(values: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     values.hash(&mut hasher);

@@ -11,8 +11,8 @@ use crate::setup::connect;
 use crate::trace::digest;
 
 impl Run {
-    /// Contacts that bring nothing may be bought again, once for each request that asks for them:
-    /// the vendor says so.
+    /// Contacts without a value may be bought again, once for each request that asks for them: the vendor
+    /// says so.
     async fn allow_what_brings_nothing(&mut self, state: &mut SqliteConnection) {
         type Row = (String, String, u32, bool);
         let rows: Vec<Row> = sqlx::query_as(
@@ -30,7 +30,7 @@ impl Run {
         }
     }
 
-    /// Values that were kept long enough are gone, where they are erased at all.
+    /// Values older than the retention are gone, if values are erased at all.
     async fn allow_what_was_erased(&mut self, state: &mut SqliteConnection) {
         if self.profile.erases {
             let erased = "select personnel_id from contact_outcomes where outcome = 'delivered' and email is null and phone is null";
@@ -38,7 +38,7 @@ impl Run {
         }
     }
 
-    /// Whatever was decided may no longer hold: at most 2 s, and then the body is withheld.
+    /// The decision may be out of date: at most 2 s, and then the body is withheld.
     async fn no_body_goes_out_long_after_its_intent(&mut self, state: &mut SqliteConnection) -> Checked {
         let attempts: HashMap<String, i64> = sqlx::query_as("select request_id, started_at from attempts")
             .fetch_all(state)
@@ -51,7 +51,7 @@ impl Run {
         none("no body goes out more than 2 s after its intent", &late)
     }
 
-    /// The invariants that hold after every run, and those that hold when all has come to its end.
+    /// The invariants that must be true after every run, and those for the end.
     pub(crate) async fn check(&mut self) -> Checked {
         let mut state = connect(&self.config.database).await;
         self.allow_what_brings_nothing(&mut state).await;
@@ -64,7 +64,7 @@ impl Run {
             allowed: &self.allowed,
             terms: Terms {
                 shortest_step_ms: 3_000,
-                // By when they are made, below: what is long under way may arrive together.
+                // Checked below by the time when they are made: calls that take long may arrive together.
                 per_minute: None,
                 approve_above: APPROVE_ABOVE,
             },

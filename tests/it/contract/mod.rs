@@ -16,12 +16,12 @@ use crate::support::Setup;
 use crate::support::relay::{Exchange, Relay};
 use openapi::Document;
 
-/// Every fate that an id can have, and one more.
+/// Every outcome that an id can have, and one more.
 fn every_fate() -> Vec<String> {
     (0..12).map(|last| (500_088 + last).to_string()).collect()
 }
 
-/// What the worker says and hears on its whole way, with trouble of every documented status.
+/// All calls and answers of a worker's whole run, with errors of every documented status.
 async fn journey() -> Vec<Exchange> {
     let mut town = Setup::default().recorded().build().await;
     let ids = json!(every_fate()).to_string();
@@ -55,7 +55,7 @@ async fn journey() -> Vec<Exchange> {
     town.insert(None, &["700002"]).await;
     town.finish().await;
     town.sandbox.set_api_key(Some("uak_other".to_owned()));
-    // The balance is looked at now and then, since what was refused waits for credits.
+    // The balance is read at times, since the refused job waits for credits.
     town.tick(20_000).await;
     let exchanges = town.exchanges();
     town.check().await;
@@ -157,7 +157,7 @@ async fn what_the_sandbox_answers_to_every_operation_is_what_the_vendor_describe
     assert_eq!(seen, expected, "an operation of the vendor's file that nothing tried");
 }
 
-/// The judge bites: each of these differs from a right exchange in one thing.
+/// Tests the checker itself: each of these differs from a correct exchange in one thing.
 #[tokio::test]
 async fn a_wrong_word_on_either_side_of_the_wire_is_noticed() {
     let document = Document::of_the_vendor();

@@ -32,7 +32,7 @@ impl Document {
             .collect()
     }
 
-    /// Judges request and answer; returns the operation's name.
+    /// Checks request and answer; returns the operation's name.
     pub(super) fn judge(&self, exchange: &Exchange) -> Judgement<String> {
         let (path, query) = exchange.path.split_once('?').unwrap_or((&exchange.path, ""));
         let (at, variables) = self.find(&exchange.method, path)?;
@@ -44,7 +44,7 @@ impl Document {
         Ok(operation["operationId"].as_str().unwrap_or_default().to_owned())
     }
 
-    /// The pointer of the operation, and what its path's variables are.
+    /// The pointer of the operation, and the values of the variables in its path.
     fn find(&self, method: &str, path: &str) -> Judgement<(String, Map<String, Value>)> {
         for template in self.root["paths"].as_object().expect("paths").keys() {
             let (wanted, given): (Vec<&str>, Vec<&str>) =
@@ -78,10 +78,10 @@ impl Document {
         }
     }
 
-    /// Judges a value by the schema at a pointer, references and all.
+    /// Checks a value against the schema at a pointer, references included.
     fn fits(&self, pointer: &str, value: &Value, what: &str) -> Judgement {
         let mut schema = self.root.clone();
-        // A reference is a URI, in which the braces of a path are not themselves.
+        // A reference is a URI, so the braces of a path are escaped in it.
         schema["$ref"] = json!(format!("#{}", pointer.replace('{', "%7B").replace('}', "%7D")));
         let validator =
             jsonschema::draft202012::new(&schema).map_err(|error| format!("{pointer}: {error}"))?;
@@ -140,7 +140,7 @@ impl Document {
             return Err("the body is not said to be JSON".to_owned());
         }
         self.fits(&described, &exchange.body, "the request's body")?;
-        // The schema lets fields pass that it does not name; a misspelt one would be such a field.
+        // The schema accepts fields that it does not name; a misspelt one would be such a field.
         let schema = self.at(&self.resolve(&described));
         let named = schema["properties"].as_object().cloned().unwrap_or_default();
         match exchange
@@ -177,7 +177,7 @@ fn escape(template: &str) -> String {
     template.replace('~', "~0").replace('/', "~1")
 }
 
-/// What travels as text is judged as the type that it stands for.
+/// A value that travels as text is checked as the type in the schema.
 fn typed(value: Value, kind: &Value) -> Value {
     let number = || value.as_str()?.parse::<i64>().ok().map(|number| json!(number));
     match kind.as_str() {

@@ -4,27 +4,27 @@ use std::path::Path;
 
 use crate::architecture::sources;
 
-/// A statement as the store says it.
+/// A statement of the store.
 pub(crate) struct Statement {
-    /// Below `src/store`.
+    /// Its file, relative to `src/store`.
     pub(crate) file: String,
     pub(crate) text: String,
 }
 
 impl Statement {
-    /// In one line, to be named in a list.
+    /// In one line, for messages.
     pub(crate) fn line(&self) -> String {
         self.text.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
-    /// In the room of the engine, where everything is said in its own words.
+    /// In the engine's own module, which may use the engine's own words.
     pub(crate) fn is_of_the_engine(&self) -> bool {
         self.file.starts_with("sqlite/")
     }
 }
 
-/// All of them. A statement that is not written where it is run, or in a macro of its kind, or in the list of
-/// pairs, is an error: nobody could look at it here.
+/// All statements. A statement must be written where it is run, or in a macro of its kind, or in the list of
+/// pairs; otherwise this test could not see it, which is an error.
 pub(crate) fn statements() -> Vec<Statement> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
     let mut files = Vec::new();
@@ -65,7 +65,7 @@ fn text(argument: &str, file: &str, files: &[(String, String)]) -> Option<String
     }
     let (name, rest) = argument.split_once("!(")?;
     let declaration = format!("macro_rules! {name}");
-    // Its own file's, or else its room's.
+    // From its own file, or else from its folder.
     let room = file.split('/').next()?;
     let declaring = || files.iter().filter(|(_, code)| code.contains(&declaration));
     let (_, code) = declaring()
@@ -80,7 +80,7 @@ fn code_of<'a>(file: &str, files: &'a [(String, String)]) -> Option<&'a str> {
     files.iter().find(|(name, _)| name == file).map(|(_, code)| code.as_str())
 }
 
-/// What a string literal at the beginning of the text says.
+/// The content of a string literal at the beginning of the text.
 fn literal(text: &str) -> Option<String> {
     let end = text[1..].find('"')? + 1;
     let mut lines = text[1..end].split("\\\n");

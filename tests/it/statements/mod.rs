@@ -10,7 +10,7 @@ mod plans;
 
 use extract::statements;
 
-/// A new database, whose schema is looked at with a connection of its own.
+/// A new database, whose schema is read with a separate connection.
 async fn database() -> (tempfile::TempDir, SqliteConnection) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("unlockd.db");
@@ -34,7 +34,7 @@ async fn every_statement_of_the_store_fits_the_schema() {
 
 #[test]
 fn statements_are_said_in_words_that_both_engines_know() {
-    // Of SQLite alone, or with another meaning elsewhere.
+    // Words that only SQLite knows, or that mean something else elsewhere.
     let foreign = [
         "iif(",
         "json_each(",
@@ -81,7 +81,7 @@ fn statements_are_said_in_words_that_both_engines_know() {
     }
 }
 
-/// A sum is of another type than what it sums up, on another engine.
+/// On another engine a sum has another type than its values.
 #[test]
 fn every_sum_says_its_type() {
     for statement in statements().iter().filter(|statement| !statement.is_of_the_engine()) {
@@ -101,7 +101,7 @@ fn few_statements_are_said_twice() {
     assert!((1..=20).contains(&code.matches("const ").count()));
 }
 
-/// PostgreSQL before 16 wants a name for each of them, and so do we.
+/// PostgreSQL before 16 requires a name for each of them, and so do we.
 #[test]
 fn every_select_that_stands_for_a_table_has_a_name() {
     for statement in statements().iter().filter(|statement| !statement.is_of_the_engine()) {

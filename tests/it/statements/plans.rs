@@ -14,7 +14,7 @@ use super::extract::{Statement, statements};
 
 const ROWS: u64 = 1_000_000;
 
-/// Rows of an index over what is open or rare.
+/// Rows of an index over open or rare rows.
 const OPEN_ROWS: u64 = 1_000;
 
 /// A few rows for each account, or for each call of the last minutes.
@@ -31,7 +31,7 @@ const SMALL: [&str; 10] = [
     "_sqlx_migrations",
 ];
 
-/// Partial indexes that grow with history. All others are over what is open or rare.
+/// Partial indexes that grow with history. All others cover only open or rare rows.
 const GROWING: [&str; 12] = [
     "contact_values_to_erase",
     "items_by_job",
@@ -47,7 +47,7 @@ const GROWING: [&str; 12] = [
     "requests_ended_by_status",
 ];
 
-/// Statements that may read what they read, by file and by what they contain, and why.
+/// Exceptions: the file, a part of the statement, and the reason.
 const MAY: [(&str, &str, &str); 11] = [
     ("credits/balances.rs", "insert into balance_snapshots", "runs only while a foreign key is broken"),
     ("report/export.rs", "select max(id) from items", "the end of the primary key, not a search"),
@@ -78,7 +78,7 @@ const MAY: [(&str, &str, &str); 11] = [
     ("report/mod.rs", "from contact_outcomes order by", "of the demo, whose database is its own"),
 ];
 
-/// A column's number of different values, where they are few for the rows.
+/// The number of different values of a column, if there are only a few.
 fn different_values(column: &str) -> Option<u64> {
     Some(match column {
         "account" | "action" | "state" | "status" | "entry" => 5,
@@ -153,7 +153,7 @@ async fn grow(connection: &mut SqliteConnection, indexes: &BTreeMap<String, Inde
     sqlx::raw_sql("analyze sqlite_schema").execute(connection).await.expect("read again");
 }
 
-/// Rows of an index, then of each beginning of its columns that has one value.
+/// The rows of an index, then the rows for one value of each beginning of its columns.
 fn figures(name: &str, index: &Index, rows: u64) -> String {
     let is_open = index.partial && !GROWING.contains(&name);
     let all = if is_open { OPEN_ROWS } else { rows };
@@ -167,7 +167,7 @@ fn figures(name: &str, index: &Index, rows: u64) -> String {
     figures.join(" ")
 }
 
-/// The tables that grow, by every name that a statement and the views it reads give them.
+/// The growing tables, under every name that a statement and its views use.
 fn names_of_growing(text: &str, tables: &[String]) -> BTreeSet<String> {
     const NOT_A_NAME: [&str; 17] = [
         "where",
@@ -202,7 +202,7 @@ fn names_of_growing(text: &str, tables: &[String]) -> BTreeSet<String> {
     names
 }
 
-/// Steps of a plan that read a table that grows, or all of an account or a state of it.
+/// Steps of a plan that read a whole growing table, or all rows of an account or a state.
 fn too_long<'a>(
     plan: &'a [String],
     line: &str,
@@ -210,7 +210,7 @@ fn too_long<'a>(
     indexes: &BTreeMap<String, Index>,
 ) -> Vec<&'a String> {
     let is_open = |name: &str| indexes[name].partial && !GROWING.contains(&name);
-    // Reads no more rows than it returns.
+    // Reads only as many rows as it returns.
     let stops = line.contains(" limit ") && !plan.iter().any(|step| step.contains("TEMP B-TREE"));
     let is_long = |step: &&String| {
         let mut words = step.split(' ');
@@ -269,7 +269,7 @@ async fn no_statement_reads_a_table_that_grows_from_end_to_end() {
         }
     }
     assert!(long.is_empty(), "{}", long.join("\n"));
-    // What needs no excuse any more loses it.
+    // An exception that is not needed any more must be removed.
     assert_eq!(excused, 2 * 12);
 }
 

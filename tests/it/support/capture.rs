@@ -32,8 +32,8 @@ impl<'a> MakeWriter<'a> for Captured {
     }
 }
 
-/// Captures the whole process from here on, TRACE level: sqlx works on threads of its own, which a
-/// subscriber of one thread would not hear.
+/// Captures the whole process from here on, at TRACE level: sqlx works on its own threads, which a subscriber
+/// of one thread would not hear.
 pub(crate) fn everything() -> Captured {
     static CAPTURED: OnceLock<Captured> = OnceLock::new();
     CAPTURED

@@ -4,7 +4,7 @@ use super::Town;
 use super::invariants::{Evidence, Terms};
 
 impl Town {
-    /// Checks them all, and that the test did so.
+    /// Checks all invariants, and that the test calls this.
     pub(crate) async fn check(mut self) {
         let approve_above = self.deps().config().credits.approve_above;
         let evidence = Evidence {
@@ -12,7 +12,7 @@ impl Town {
             accounting: self.sandbox.accounting(),
             state: &mut self.state,
             allowed: &self.allowed,
-            // The default ladder begins with 3 s.
+            // The default poll steps begin with 3 s.
             terms: Terms { shortest_step_ms: 3_000, per_minute: Some(120), approve_above },
         };
         if let Err(violation) = evidence.check().await {

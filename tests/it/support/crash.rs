@@ -8,8 +8,8 @@ use unlockd::worker::{intake, poll, profile, settle, submit};
 use super::{Town, connect};
 
 impl Town {
-    /// Runs until the API leaves a call without an answer (`lost-answer=timeout`) and kills the
-    /// worker at that moment; or until the time is over. Whether it was killed.
+    /// Runs until the API leaves a call without an answer (`lost-answer=timeout`) and kills the worker at
+    /// that moment; or until the time is over. Returns whether it was killed.
     pub(crate) async fn killed_when_silent(&mut self, ms: i64) -> bool {
         let deps = self.deps().clone();
         let silent = |town: &Town| {
@@ -39,7 +39,7 @@ impl Town {
         false
     }
 
-    /// A copy of the database as it is on disk.
+    /// A copy of the database files.
     pub(crate) fn copy(&self) -> TempDir {
         let copy = tempfile::tempdir().expect("a temporary directory");
         for name in ["unlockd.db", "unlockd.db-wal"] {
@@ -48,7 +48,7 @@ impl Town {
         copy
     }
 
-    /// Runs the passes one by one, and copies the database after each that did something.
+    /// Runs the passes one by one, and copies the database after each pass that did something.
     pub(crate) async fn copy_after_each_pass(&mut self) -> Vec<TempDir> {
         let (deps, mut copies) = (self.deps().clone(), Vec::new());
         let account = deps.accounts().remove(0);
@@ -73,7 +73,7 @@ impl Town {
         }
     }
 
-    /// The worker dies, and starts again on an older copy of its database.
+    /// The worker dies, and starts again with an older copy of its database.
     pub(crate) async fn restore(&mut self, copy: &TempDir) {
         self.kill();
         self.allowed.restored = true;

@@ -64,7 +64,7 @@ impl Town {
         reason.map_or(state.clone(), |reason| format!("{state} ({reason})"))
     }
 
-    /// What `unlockd explain` would say of a request.
+    /// The answer of `unlockd explain` about a request.
     pub(crate) async fn explained(&self, id: i64) -> Explanation {
         let request = requests::read(self.store(), id).await.expect("readable").expect("the request");
         explain::of(self.store(), &self.deps().config(), &request, self.clock.now()).await.expect("readable")
@@ -80,7 +80,7 @@ impl Town {
         self.all("select coalesce(spent, -1), verdict from credit_audit order by closed_at").await
     }
 
-    /// Scripts trouble, as `--fault` does.
+    /// Adds a fault, as `--fault` does.
     pub(crate) fn fault(&self, text: &str) {
         self.sandbox.inject(text.parse::<Fault>().expect("a fault"));
     }

@@ -40,7 +40,7 @@ use unlockd::worker::{Deps, poll, profile, settle, submit};
 use invariants::Allowed;
 use relay::{Exchange, Relay};
 
-/// More steps without coming to rest are a loop.
+/// More steps without a pause are a loop.
 const MOST_STEPS: usize = 3_000;
 /// More jumps of the clock in one go are a loop, too.
 const MOST_JUMPS: usize = 3_000;
@@ -85,10 +85,10 @@ impl Setup {
     }
 }
 
-/// The worker's process, as far as a test needs one.
+/// The worker's process, as far as tests need one.
 pub(crate) struct Life {
     pub(crate) deps: Arc<Deps>,
-    // Kept, since the lock on the file lives as long as it does.
+    // Kept, since the lock on the file lasts as long as this.
     _lease: Lease,
 }
 
@@ -171,17 +171,17 @@ impl Town {
         self.env.insert(format!("UNLOCKD_{name}"), value.to_owned());
     }
 
-    /// A configuration key is gone; see [`Town::configure`] and [`Town::start`] for when that counts.
+    /// Removes a configuration key; see [`Town::configure`] and [`Town::start`] for when that counts.
     pub(crate) fn unset_env(&mut self, name: &str) {
         self.env.remove(&format!("UNLOCKD_{name}"));
     }
 
-    /// `kill -9`: whatever the worker was doing, it is gone.
+    /// `kill -9`, whatever the worker is doing.
     pub(crate) fn kill(&mut self) {
         self.life = None;
     }
 
-    /// Starts a worker on what is on disk.
+    /// Starts a worker with the files on disk.
     pub(crate) async fn start(&mut self) {
         let config = load(&self.dir, &self.env);
         let life = live(&config, &self.clock).await;
@@ -194,7 +194,7 @@ impl Town {
         self.start().await;
     }
 
-    /// Runs every pass until none has anything left to do at this moment.
+    /// Runs every pass until none has anything left to do now.
     pub(crate) async fn settle(&mut self) {
         for _ in 0..MOST_STEPS {
             if driver::step(self.deps()).await.expect("the database is well") == 0 {
@@ -217,7 +217,7 @@ impl Town {
         panic!("{part_of_path} is never called");
     }
 
-    /// Polls one step at most `polls` times and then drops it where it stands. Whether it ended.
+    /// Polls one step at most `polls` times and then drops it. Returns whether it ended.
     pub(crate) async fn step_partly(&mut self, polls: usize) -> bool {
         let deps = self.deps().clone();
         let mut step = Box::pin(driver::step(&deps));
@@ -261,7 +261,7 @@ impl Town {
         self.sandbox.advance(by);
     }
 
-    /// Lets time pass, stopping wherever a pass has something to do.
+    /// Lets time pass, and stops whenever a pass has something to do.
     pub(crate) async fn tick(&mut self, ms: i64) {
         let end = self.clock.now().plus(ms);
         for _ in 0..MOST_JUMPS {
@@ -276,7 +276,7 @@ impl Town {
         panic!("time does not pass:\n{}", self.dump().await);
     }
 
-    /// Lets time pass until nothing is left to do, or all that is left waits for a person.
+    /// Lets time pass until nothing is left to do, or everything left waits for a person.
     pub(crate) async fn finish(&mut self) -> End {
         for _ in 0..MOST_JUMPS {
             self.settle().await;
@@ -292,7 +292,7 @@ impl Town {
         panic!("never ends:\n{}", self.dump().await);
     }
 
-    /// [`Town::finish`], and nothing waits for a person.
+    /// [`Town::finish`], where nothing waits for a person.
     pub(crate) async fn finish_all(&mut self) {
         let end = self.finish().await;
         assert_eq!(end, End::Idle, "{}", self.dump().await);
@@ -323,7 +323,7 @@ async fn live(config: &Config, clock: &Clock) -> Life {
 }
 
 async fn connect(path: PathBuf) -> SqliteConnection {
-    // What a test says itself is none of the worker's business.
+    // The test's own statements are not logged.
     let options = SqliteConnectOptions::new().filename(path).disable_statement_logging();
     SqliteConnection::connect_with(&options).await.expect("opens")
 }

@@ -12,7 +12,7 @@ use axum::routing::post;
 use serde_json::Value;
 use standardwebhooks::Webhook;
 
-/// How the receiver answers; 204 when nothing is scripted.
+/// The receiver's answer; 204 if nothing is scripted.
 pub(crate) enum Answer {
     Status(u16),
     Redirect(String),
@@ -39,7 +39,7 @@ impl Received {
         serde_json::from_str(&self.body).expect("JSON")
     }
 
-    /// Whether a Standard Webhooks library takes it for genuine.
+    /// Whether a Standard Webhooks library accepts its signature.
     pub(crate) fn is_signed_with(&self, secret: &str) -> bool {
         let webhook = Webhook::new(secret).expect("a secret");
         webhook.verify(self.body.as_bytes(), &self.headers).is_ok()
@@ -74,7 +74,7 @@ impl Receiver {
         self.received.lock().expect("not poisoned").clone()
     }
 
-    /// Until so many have arrived.
+    /// Waits until this many have arrived.
     pub(crate) async fn until(&self, count: usize) {
         loop {
             let arrived = self.arrived.notified();

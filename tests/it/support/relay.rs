@@ -18,17 +18,17 @@ pub(crate) struct Exchange {
     /// With its query.
     pub(crate) path: String,
     pub(crate) headers: BTreeMap<String, String>,
-    /// `Null` without one.
+    /// `Null` if there is none.
     pub(crate) body: Value,
     pub(crate) status: u16,
     pub(crate) answer_headers: BTreeMap<String, String>,
     pub(crate) answer: Value,
 }
 
-/// What an answer is changed into; `None` leaves it as it is.
+/// How an answer is changed; `None` leaves it unchanged.
 pub(crate) type Change = dyn FnMut(&Exchange) -> Option<Altered> + Send;
 
-/// Another answer in the place of the API's own.
+/// An answer instead of the API's own.
 pub(crate) struct Altered {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(&'static str, String)>,
@@ -53,7 +53,7 @@ pub(crate) struct Relay {
 impl Relay {
     /// Serves on a free port, as long as the runtime lives.
     pub(crate) async fn start(sandbox: String) -> Relay {
-        // A second one is no harm.
+        // Fails if one is already installed, which is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -128,7 +128,7 @@ fn texts(headers: &HeaderMap) -> BTreeMap<String, String> {
     headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect()
 }
 
-/// `Null` when there is nothing; what is no JSON is a text that no schema takes.
+/// `Null` if there is nothing; other text becomes a JSON string that no schema accepts.
 fn json(bytes: &[u8]) -> Value {
     if bytes.is_empty() {
         return Value::Null;

@@ -39,14 +39,14 @@ impl Town {
         Ok(done.rows_affected())
     }
 
-    /// A person approves what a request was quoted.
+    /// A person approves the quote of a request.
     pub(crate) async fn approve(&mut self, id: i64) {
         let quote = self.number(&format!("select quoted_credits from requests where id = {id}")).await;
         let now = self.clock.now();
         decide::approve(self.store(), RequestId(id), Credits(quote), now).await.expect("approved");
     }
 
-    /// A person pauses the account, or lets it go on.
+    /// A person pauses or continues the account.
     pub(crate) async fn pause(&mut self, paused: bool) {
         let (account, now) = (self.deps().accounts().remove(0), self.clock.now());
         let at = paused.then_some(now);
@@ -58,7 +58,7 @@ impl Town {
             .expect("noted");
     }
 
-    /// A person says that a job in doubt took no effect.
+    /// A person says that a job in doubt had no effect.
     pub(crate) async fn resubmit(&mut self, job: i64) {
         let job = self.read_job(job).await;
         decide::resubmit(self.store(), job, self.clock.now()).await.expect("decided");

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::{FILES, Image};
 
-/// In the order in which they may have taken effect: a write from its beginning, a sync at its end, a
-/// POST from its first byte.
+/// In the order in which they may have taken effect: a write at its beginning, a sync at its end, a POST at
+/// its first byte.
 pub(super) enum Operation {
     Write {
         file: &'static str,
@@ -73,7 +73,7 @@ fn result(line: &str) -> i64 {
 struct Reader {
     operations: Vec<Operation>,
     unfinished: HashMap<String, String>,
-    /// The database's files by their numbers.
+    /// The database's files by their file descriptors.
     open: HashMap<i64, &'static str>,
 }
 
@@ -84,7 +84,7 @@ impl Reader {
             "pwrite64" => {
                 let Some(file) = self.file(arguments) else { return };
                 let bytes = bytes(arguments);
-                // pwrite64(7, "…", 4096, 0): the last number that is not the result.
+                // pwrite64(7, "…", 4096, 0): the last number before the result.
                 let inner = arguments.rsplit_once(')').map_or(arguments, |(inner, _)| inner);
                 let at = inner.rsplit_once(", ").and_then(|(_, at)| at.trim().parse().ok());
                 self.operations.push(Operation::Write { file, at: at.expect("an offset"), bytes });

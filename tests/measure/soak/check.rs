@@ -9,7 +9,7 @@ use unlockd::sandbox::{Call, Channel, Sandbox};
 
 use crate::support::Place;
 
-/// What may not be in the log: keys, emails and phones as the sandbox makes them.
+/// Texts that must not be in the log: keys, emails and phones as the sandbox makes them.
 const SECRETS: [&str; 3] = ["uak_", "@example.com", "+1-555-01"];
 /// The sandbox's limit; a short window, since a 429 without Retry-After may close a whole one.
 pub(super) const LIMIT: usize = 200;
@@ -30,7 +30,7 @@ impl Row {
     }
 }
 
-/// Ids end in two digits that say what becomes of them; from 90 on, something odd does.
+/// Ids end in two digits that determine the outcome; from 90 on, something unusual happens.
 #[derive(Default)]
 pub(super) struct Checker {
     next_stem: u64,
@@ -38,8 +38,8 @@ pub(super) struct Checker {
 }
 
 impl Checker {
-    /// The next row: mostly up to eight new contacts with any ending, and now and then one that was
-    /// asked for before and is ordinary, so that nobody may buy it again; an event or a search at times.
+    /// The next row: mostly up to eight new contacts with any ending; sometimes an ordinary one that was
+    /// requested before, which must not be bought again; at times an event or a search.
     pub(super) fn next_row(&mut self, random: &mut Rng) -> Row {
         let event = |id: u64| Some(format!("{id}00"));
         match random.u32(0..20) {
@@ -74,7 +74,7 @@ impl Checker {
     }
 
     pub(super) async fn check(&self, place: &Place, connection: &mut SqliteConnection) -> Result<(), String> {
-        // What the vendor says comes first: what it had charged by then was booked before.
+        // The vendor's figures are read first: what it had charged by then was booked before.
         let (accounting, journal) = (place.sandbox.accounting(), place.sandbox.journal());
         for ((id, channel), charge) in &accounting.charges {
             if charge.times != 1 {
@@ -104,7 +104,7 @@ impl Checker {
         no_secret_was_logged(place)
     }
 
-    /// Everything has come to its end: nothing is held, and all that was asked for is accounted for.
+    /// Everything has finished: nothing is held, and everything that was requested is accounted for.
     pub(super) async fn check_the_end(
         &self,
         place: &Place,
@@ -132,7 +132,7 @@ impl Checker {
     }
 }
 
-/// Counted by SQL, and never more than zero.
+/// Counted by SQL; each must be zero.
 const NEVER: [(&str, &str); 5] = [
     ("select count(*) from pragma_foreign_key_check", "rows refer to nothing (I10)"),
     (
@@ -191,7 +191,7 @@ fn the_limit_was_kept(journal: &[Call]) -> Result<(), String> {
     for call in journal.iter().filter(|call| call.status != Some(401)) {
         by_key.entry(&call.key).or_default().push(call.at_ms);
     }
-    // Counted where they arrive: on a busy machine a call may be under way for a while.
+    // Counted when they arrive: on a busy machine a call may take a while.
     let window_ms = WINDOW.as_millis() as i64 - UNDER_WAY_MS;
     let overrun = |at: &Vec<i64>| at.windows(LIMIT + 1).any(|calls| calls[LIMIT] - calls[0] < window_ms);
     if by_key.values().any(overrun) {
@@ -200,7 +200,7 @@ fn the_limit_was_kept(journal: &[Call]) -> Result<(), String> {
     Ok(())
 }
 
-/// I6: what is delivered has its value until it is erased, and nothing else has one.
+/// I6: a delivered contact has its value until it is erased, and no other contact has one.
 async fn delivered_values_are_right(connection: &mut SqliteConnection) -> Result<(), String> {
     let rows = sqlx::query("select personnel_id, action, outcome, email, phone from contact_outcomes")
         .fetch_all(connection)
@@ -221,7 +221,7 @@ async fn delivered_values_are_right(connection: &mut SqliteConnection) -> Result
     Ok(())
 }
 
-/// I7. The log begins anew after each look.
+/// I7. The log is emptied after each check.
 fn no_secret_was_logged(place: &Place) -> Result<(), String> {
     let log = place.log();
     if let Some(secret) = SECRETS.iter().find(|secret| log.contains(**secret)) {
@@ -230,8 +230,8 @@ fn no_secret_was_logged(place: &Place) -> Result<(), String> {
     std::fs::write(place.path("log"), "").map_err(|error| error.to_string())
 }
 
-/// What became of everything, and that an ordinary contact that was charged was also delivered,
-/// unless a person gave it up.
+/// All outcomes are final, and an ordinary contact that was charged was also delivered, unless a person gave
+/// it up.
 async fn outcomes(place: &Place, connection: &mut SqliteConnection) -> Result<(), String> {
     let rows: Vec<(String, i64)> =
         sqlx::query_as("select outcome, count(*) from contact_outcomes group by outcome order by 2 desc")

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use unlockd::sandbox::Call;
 
-/// One look at the worker and its files.
+/// One measurement of the worker and its files.
 #[derive(Clone, Default)]
 pub(super) struct Sample {
     pub(super) seconds: f64,
@@ -17,7 +17,7 @@ pub(super) struct Sample {
     pub(super) kills: u32,
     /// No kills at present.
     pub(super) calm: bool,
-    /// Of the polls of the last minute; only where one ends.
+    /// Of the polls of the last minute; only in the sample at its end.
     pub(super) late_p50_ms: Option<i64>,
     pub(super) late_p99_ms: Option<i64>,
 }
@@ -64,7 +64,7 @@ pub(super) fn write(folder: &Path, samples: &[Sample]) {
     std::fs::write(folder.join("soak.svg"), svg(samples)).expect("soak.svg is written");
 }
 
-/// The calls that the sandbox saw, for whoever looks for the cause of a violation.
+/// The calls that the sandbox saw, for finding the cause of a violation.
 pub(super) fn journal(folder: &Path, calls: &[Call]) {
     let mut text = "at_ms,method,path,key,request_id,status,carried_out,fault\n".to_owned();
     for call in calls {

@@ -24,8 +24,8 @@ use check::Checker;
 use draw::Sample;
 use polls::Polls;
 
-/// Quick steps, so that an hour holds many lives. Contacts are erased after five minutes, as a
-/// retention would in production; the history of requests and jobs is kept by design.
+/// Short steps, so that an hour holds many runs. Contacts are erased after five minutes, as with a retention
+/// in production; the history of requests and jobs is kept by design.
 const CONFIG: &str = "\
 timeout = \"3s\"
 [inbox]
@@ -51,11 +51,11 @@ const TICK: Duration = Duration::from_millis(20);
 const CYCLES: f64 = 6.0;
 /// The share of a cycle without kills, at its end.
 const CALM: f64 = 0.3;
-/// Once the faults have ended, everything must come to its end within this time: a value that no
-/// profile ever shows is waited for longest.
+/// Once the faults have ended, everything must finish within this time: the longest wait is for a value that
+/// no profile ever shows.
 const SETTLES_WITHIN: Duration = Duration::from_secs(600);
 
-/// What was asked for on the command line.
+/// The options of the command line.
 struct Plan {
     length: Duration,
     seed: u64,
@@ -88,7 +88,7 @@ impl Plan {
 #[derive(Default)]
 struct Counts {
     kills: u32,
-    /// Of the kills: while a submission was under way.
+    /// Kills while a submission was under way.
     kills_in_flight: u32,
     /// Stopped for a second or two and continued.
     pauses: u32,
@@ -162,7 +162,7 @@ impl Soak {
         self.since.elapsed().as_secs_f64()
     }
 
-    /// A pause of this length on average.
+    /// A random pause with this mean.
     fn pause(&mut self, mean: f64) -> f64 {
         mean * (0.25 + 1.5 * self.random.f64())
     }
@@ -239,7 +239,7 @@ impl Soak {
                 self.counts.stops += 1;
             }
             how => {
-                // Another worker waits already: it takes over instead of starting.
+                // Another worker is already waiting: it takes over instead of a start.
                 let standby = (how < 5).then(|| self.place.start());
                 if standby.is_some() {
                     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -326,7 +326,7 @@ impl Soak {
         Ok(())
     }
 
-    /// The faults end: all that was asked for comes to its end, and the books agree.
+    /// The faults end: everything that was requested finishes, and the books balance.
     async fn settle(&mut self) -> Result<(), String> {
         self.place.sandbox.clear_faults();
         let (since, open) = (Instant::now(), "select count(*) from inbox where finished_at is null");

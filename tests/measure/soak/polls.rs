@@ -8,12 +8,12 @@ use std::collections::HashMap;
 use sqlx::SqliteConnection;
 use unlockd::sandbox::Sandbox;
 
-/// The clocks of worker and sandbox are the same, but rounded apart.
+/// Worker and sandbox use the same clock, but round differently.
 const TOLERANCE_MS: i64 = 5;
 /// Tasks that ended this long ago are forgotten.
 const FORGET_MS: i64 = 180_000;
 
-/// What a look showed: the time by which it was there, and when the task is due, if it is alive.
+/// A reading: the time by which it was made, and when the task is due, if it is running.
 type Look = (i64, Option<i64>);
 
 #[derive(Default)]
@@ -66,7 +66,7 @@ impl Polls {
                     return Err(format!("task {task} was polled {} ms after its end", call.at_ms - seen_at));
                 }
                 Some((_, Some(due))) => late.push(call.at_ms - due),
-                // Polled before the schedule was looked at for the first time.
+                // Polled before the schedule was read for the first time.
                 None => {}
             }
         }

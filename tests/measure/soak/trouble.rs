@@ -9,9 +9,9 @@ use unlockd::sandbox::Fault;
 
 use crate::support::Place;
 
-/// What may go wrong with a call; submissions suffer most. `late` stays below the four looks that
-/// prove that a submission took no effect: nobody can tell one that arrives after that from one
-/// that never does.
+/// What may go wrong with a call; submissions have most faults. `late` stays below the time of the four
+/// checks that prove that a submission had no effect: a call that arrives after that looks like one that
+/// never arrives.
 const FAULTS: [&str; 43] = [
     "lost-answer@unlock",
     "lost-answer=reset@unlock",
@@ -74,7 +74,7 @@ pub(super) async fn rotate_key(place: &Place, random: &mut Rng) {
     std::fs::rename(new, file).expect("the new key is in place");
 }
 
-/// Decides on every job that waits for a person, by what the vendor's own books say. Returns how many.
+/// Decides on every job that waits for a person, by the vendor's own books. Returns how many.
 pub(super) async fn decide(place: &Place, connection: &mut SqliteConnection) -> u32 {
     let jobs: Vec<i64> = sqlx::query_scalar(
         "select id from jobs where state = 'in_doubt' and state_reason = 'needs_decision'",
