@@ -56,7 +56,7 @@ pub struct Sorting {
     pub unlocking: Vec<PersonnelId>,
     /// Those of `had` that were paid for a short time ago and brought no value: their profile may be locked,
     /// too.
-    pub in_vain: Vec<PersonnelId>,
+    pub paid_without_value: Vec<PersonnelId>,
     /// The cost of the chargeable contacts; the API's own figures are used if it gave any.
     pub cost: Credits,
 }
@@ -76,7 +76,7 @@ impl Sorting {
             prices: vec![],
             had: vec![],
             unlocking: vec![],
-            in_vain: vec![],
+            paid_without_value: vec![],
             cost: Credits::ZERO,
         }
     }
@@ -96,15 +96,15 @@ impl Sorting {
     pub fn without_had(mut self) -> Sorting {
         self.had.clear();
         self.unlocking.clear();
-        self.in_vain.clear();
+        self.paid_without_value.clear();
         self
     }
 
     /// The contacts that need not be paid for, each with the reason why its profile is read.
     pub fn why_had(&self) -> Vec<(PersonnelId, Why)> {
         let unlocking: BTreeSet<&PersonnelId> = self.unlocking.iter().collect();
-        let in_vain: BTreeSet<&PersonnelId> = self.in_vain.iter().collect();
-        let why = |id: &PersonnelId| match (unlocking.contains(id), in_vain.contains(id)) {
+        let paid_without_value: BTreeSet<&PersonnelId> = self.paid_without_value.iter().collect();
+        let why = |id: &PersonnelId| match (unlocking.contains(id), paid_without_value.contains(id)) {
             (true, _) => Why::Unlocking,
             (false, true) => Why::PaidBefore,
             (false, false) => Why::AlreadyUnlocked,
@@ -132,12 +132,12 @@ impl Sorting {
 
     /// Takes contacts out of the batch although they would be charged: each was charged a short time ago,
     /// which may show late.
-    pub fn set_aside_in_vain(&mut self, contacts: &[PersonnelId]) {
+    pub fn set_aside_paid_without_value(&mut self, contacts: &[PersonnelId]) {
         let priced: Vec<_> = self.chargeable.drain(..).zip(self.prices.drain(..)).collect();
         for (id, price) in priced {
             if contacts.contains(&id) {
                 self.had.push(id.clone());
-                self.in_vain.push(id);
+                self.paid_without_value.push(id);
             } else {
                 self.chargeable.push(id);
                 self.prices.push(price);
@@ -292,17 +292,17 @@ mod tests {
     }
 
     #[test]
-    fn what_was_paid_for_in_vain_leaves_the_batch_with_its_share_of_the_cost() {
+    fn what_was_paid_for_without_value_leaves_the_batch_with_its_share_of_the_cost() {
         let mut sorting = Sorting::new(ids(0..3), Credits(15));
         sorting.answer(Quote::Costs(Credits(45)));
-        sorting.set_aside_in_vain(&ids(1..2));
-        assert_eq!((&sorting.in_vain, &sorting.had), (&ids(1..2), &ids(1..2)));
+        sorting.set_aside_paid_without_value(&ids(1..2));
+        assert_eq!((&sorting.paid_without_value, &sorting.had), (&ids(1..2), &ids(1..2)));
         assert_eq!((sorting.chargeable.len(), sorting.cost), (2, Credits(30)));
-        sorting.set_aside_in_vain(&ids(0..3));
+        sorting.set_aside_paid_without_value(&ids(0..3));
         assert_eq!((sorting.had.len(), sorting.chargeable.len(), sorting.cost), (3, 0, Credits::ZERO));
-        sorting.set_aside_in_vain(&ids(0..3));
+        sorting.set_aside_paid_without_value(&ids(0..3));
         let left = sorting.without_had();
-        assert!(left.in_vain.is_empty() && left.had.is_empty());
+        assert!(left.paid_without_value.is_empty() && left.had.is_empty());
     }
 
     #[test]
@@ -315,7 +315,7 @@ mod tests {
             (sorting.cost, sorting.price_each(), sorting.lowest_price()),
             (Credits(25), Credits(13), Credits(10))
         );
-        sorting.set_aside_in_vain(&ids(0..1));
+        sorting.set_aside_paid_without_value(&ids(0..1));
         assert_eq!(
             (sorting.cost, sorting.lowest_price()),
             (Credits(15), Credits(15)),

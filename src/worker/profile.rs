@@ -19,7 +19,7 @@ use crate::store::jobs::attempts;
 use crate::store::{StoreError, Tx, accounts, items, jobs, requests, timeline};
 use crate::worker::balance::after_failed_read;
 use crate::worker::gate::Gate;
-use crate::worker::submit::precheck::{PRECHECK_TRIES, paid_in_vain};
+use crate::worker::submit::precheck::{PRECHECK_TRIES, paid_without_value};
 use crate::worker::{Deps, Report, direct, read_failure};
 
 /// Profiles in one run; other work gets its turn in between.
@@ -88,13 +88,13 @@ async fn read(deps: &Deps, gate: &Gate, contact: ToRead) -> Result<Report, Store
 async fn locked_aside(deps: &Deps, gate: &Gate, contact: &ToRead) -> Result<Report, StoreError> {
     let now = deps.clock.now();
     let contacts = std::slice::from_ref(&contact.personnel_id);
-    let in_vain = paid_in_vain(deps, (&gate.account, contact.action), contacts).await?;
+    let paid_without_value = paid_without_value(deps, (&gate.account, contact.action), contacts).await?;
     let row = accounts::read(deps.store.readers(), &gate.account).await?;
     let locked = Locked {
         why: contact.why,
         since: contact.since,
         reads: contact.reads,
-        was_paid: !in_vain.is_empty(),
+        was_paid: !paid_without_value.is_empty(),
         is_restored: row.restored_at.is_some(),
     };
     let limits = Limits {
@@ -122,7 +122,7 @@ async fn gone_aside(
     let (now, readers) = (deps.clock.now(), deps.store.readers());
     let subject = (&gate.account, contact.action);
     let contacts = std::slice::from_ref(&contact.personnel_id);
-    if !paid_in_vain(deps, subject, contacts).await?.is_empty() {
+    if !paid_without_value(deps, subject, contacts).await?.is_empty() {
         look_again(deps, contact).await?;
         return Ok(Report::did(1));
     }

@@ -426,7 +426,7 @@ async fn a_contact_that_was_paid_for_a_moment_ago_and_brought_nothing_is_not_bou
 
 /// The caution ends: a profile that stays locked for four times `submit.verify_after` was not unlocked.
 #[tokio::test]
-async fn a_contact_that_was_paid_for_in_vain_and_stays_locked_is_bought_again() {
+async fn a_contact_that_was_paid_for_without_value_and_stays_locked_is_bought_again() {
     let mut town = Setup::default().config("SUBMIT__VERIFY_AFTER", "30s").build().await;
     town.fault("always:status=404@poll");
     let first = town.insert(None, &["101"]).await;

@@ -46,7 +46,7 @@ pub async fn by_another_job(
 
 /// Of these contacts, those in a charged job that ended after `since` and delivered no value for them: the
 /// charge, and the unlocked value, may show late.
-pub async fn paid_in_vain(
+pub async fn paid_without_value(
     readers: &Reads,
     account: &AccountId,
     action: Action,

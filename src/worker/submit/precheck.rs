@@ -98,22 +98,23 @@ pub(in crate::worker) async fn sort(
         sorting.read_instead();
     }
     if is_paid && !sorting.chargeable.is_empty() {
-        let in_vain = paid_in_vain(deps, (&job.account, job.action), &sorting.chargeable).await?;
-        sorting.set_aside_in_vain(&in_vain);
+        let paid_without_value =
+            paid_without_value(deps, (&job.account, job.action), &sorting.chargeable).await?;
+        sorting.set_aside_paid_without_value(&paid_without_value);
     }
     deps.sortings().insert(key, sorting.clone());
     Ok(Sorted::Done(sorting))
 }
 
-/// Of these contacts, those whose charge may not show yet; see [`paid::paid_in_vain`]. The time is the same
+/// Of these contacts, those whose charge may not show yet; see [`paid::paid_without_value`]. The time is the same
 /// as for a lost answer to show its effect.
-pub(in crate::worker) async fn paid_in_vain(
+pub(in crate::worker) async fn paid_without_value(
     deps: &Deps,
     (account, action): (&AccountId, Action),
     contacts: &[PersonnelId],
 ) -> Result<Vec<PersonnelId>, StoreError> {
     let since = deps.clock.now().plus(-deps.patience().lag_ms());
-    paid::paid_in_vain(deps.store.readers(), account, action, contacts, since).await
+    paid::paid_without_value(deps.store.readers(), account, action, contacts, since).await
 }
 
 /// Applies a quote to this job.
@@ -165,7 +166,8 @@ pub(in crate::worker) async fn set_aside(
     // If no precheck answered, its request pays only after the profile has shown that it is unlocked.
     let (had, told) = (sorting.why_had(), sorting.unhelpful().is_none());
     // Those that were paid for without value say nothing about the effect of this job.
-    let (in_vain, unlocked) = (sorting.in_vain.len(), had.len() - sorting.in_vain.len());
+    let (paid_without_value, unlocked) =
+        (sorting.paid_without_value.len(), had.len() - sorting.paid_without_value.len());
     let (mut smaller, key) = (job.clone(), (job.id, job.version));
     smaller.contacts = sorting.chargeable.len() as u32;
     if sorting.chargeable.is_empty() {
@@ -190,9 +192,9 @@ pub(in crate::worker) async fn set_aside(
                     );
                     timeline::of_job(&mut *connection, now, job_id, "unlock_in_progress", &detail).await?;
                 }
-                if in_vain > 0 {
+                if paid_without_value > 0 {
                     let detail = format!(
-                        "{in_vain} contacts were paid for a moment ago and brought nothing; one whose profile \
+                        "{paid_without_value} contacts were paid for a moment ago and brought nothing; one whose profile \
                          stays locked is bought again"
                     );
                     timeline::of_job(&mut *connection, now, job_id, "paid_in_vain", &detail).await?;
