@@ -285,9 +285,9 @@ pub(super) mod tests {
             Event::ApprovalNeeded,
             Event::Batched { job_id: JobId(9) },
             Event::Joined { in_flight: State::Assigned { job_id: JOB, seen: None } },
-            Event::Joined { in_flight: reading(Why::LostAnswer) },
-            Event::Served,
         ];
+        events.extend(Why::ALL.map(|why| Event::Joined { in_flight: reading(why) }));
+        events.push(Event::Served);
         events.extend(Why::ALL.map(|why| Event::ToRead { why, at: Millis(300) }));
         events.extend([
             Event::NotYet { read_at: Millis(400), was_read: true },
@@ -322,21 +322,36 @@ unapproved + too_expensive -> done (rejected)
 waiting + approval_needed -> unapproved
 waiting + batched -> assigned
 waiting + joined -> assigned
+waiting + joined -> reading (already_unlocked)
+waiting + joined -> reading (unlocking)
+waiting + joined -> reading (paid_before)
+waiting + joined -> reading (skipped)
 waiting + joined -> reading (lost_answer)
+waiting + joined -> reading (event_unlocked)
 waiting + served -> done (delivered)
 waiting + cancelled -> done (cancelled)
 waiting + too_expensive -> done (rejected)
 waiting (seen_locked) + approval_needed -> unapproved (seen_locked)
 waiting (seen_locked) + batched -> assigned (seen_locked)
 waiting (seen_locked) + joined -> assigned
+waiting (seen_locked) + joined -> reading (already_unlocked)
+waiting (seen_locked) + joined -> reading (unlocking)
+waiting (seen_locked) + joined -> reading (paid_before)
+waiting (seen_locked) + joined -> reading (skipped)
 waiting (seen_locked) + joined -> reading (lost_answer)
+waiting (seen_locked) + joined -> reading (event_unlocked)
 waiting (seen_locked) + served -> done (delivered)
 waiting (seen_locked) + cancelled -> done (cancelled)
 waiting (seen_locked) + too_expensive -> done (rejected)
 waiting (unlocking) + approval_needed -> unapproved (unlocking)
 waiting (unlocking) + batched -> assigned (unlocking)
 waiting (unlocking) + joined -> assigned
+waiting (unlocking) + joined -> reading (already_unlocked)
+waiting (unlocking) + joined -> reading (unlocking)
+waiting (unlocking) + joined -> reading (paid_before)
+waiting (unlocking) + joined -> reading (skipped)
 waiting (unlocking) + joined -> reading (lost_answer)
+waiting (unlocking) + joined -> reading (event_unlocked)
 waiting (unlocking) + served -> done (delivered)
 waiting (unlocking) + cancelled -> done (cancelled)
 waiting (unlocking) + too_expensive -> done (rejected)
