@@ -6,7 +6,7 @@ use super::account::balance;
 use crate::sandbox::state::world::World;
 use crate::sandbox::words::answer::{Answer, invalid, refused};
 use crate::sandbox::words::event::Event;
-use crate::sandbox::words::standing::{Opened, Refusal};
+use crate::sandbox::words::results::{Opened, Refusal};
 
 fn event(id: &str) -> Result<Event, Answer> {
     if id.is_empty() || id.chars().count() > 100 {

@@ -13,7 +13,7 @@ use crate::sandbox::words::answer::{Answer, invalid, refuse, refused};
 use crate::sandbox::words::asked::{Asked, query, query_text};
 use crate::sandbox::words::contact::{COMPANY, Channel, Fate, Person};
 use crate::sandbox::words::event::{Event, Source};
-use crate::sandbox::words::standing::{Refusal, Standing};
+use crate::sandbox::words::results::{ContactState, Refusal};
 
 /// How many people of an event are visible before it is unlocked.
 pub(in crate::sandbox) const PREVIEW: usize = 50;
@@ -34,21 +34,21 @@ pub(in crate::sandbox) fn profile(world: &mut World, asked: &Asked, now_ms: i64)
 }
 
 fn contact(world: &mut World, person: &Person, source: Source, now_ms: i64) -> Value {
-    let email = world.standing(&person.id, Channel::Email, now_ms);
-    let phone = world.standing(&person.id, Channel::Phone, now_ms);
+    let email = world.contact_state(&person.id, Channel::Email, now_ms);
+    let phone = world.contact_state(&person.id, Channel::Phone, now_ms);
     let contact_status = match email {
-        Standing::Unlocked(_) => "unlocked",
-        Standing::Processing if !world.terse_profiles => "processing",
-        Standing::Processing | Standing::Locked | Standing::Failed => "locked",
+        ContactState::Unlocked(_) => "unlocked",
+        ContactState::Processing if !world.terse_profiles => "processing",
+        ContactState::Processing | ContactState::Locked | ContactState::Failed => "locked",
     };
     let phone_status = match phone {
-        Standing::Unlocked(_) => Some("ready"),
-        Standing::Processing if !world.terse_profiles => Some("processing"),
-        Standing::Failed => Some("failed"),
-        Standing::Processing | Standing::Locked => None,
+        ContactState::Unlocked(_) => Some("ready"),
+        ContactState::Processing if !world.terse_profiles => Some("processing"),
+        ContactState::Failed => Some("failed"),
+        ContactState::Processing | ContactState::Locked => None,
     };
-    let value = |standing| match standing {
-        Standing::Unlocked(value) => value,
+    let value = |contact_state| match contact_state {
+        ContactState::Unlocked(value) => value,
         _ => None,
     };
     json!({

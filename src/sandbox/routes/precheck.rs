@@ -12,7 +12,7 @@ use crate::sandbox::words::answer::{Answer, refuse};
 use crate::sandbox::words::asked::{MOST_CONTACTS, listed_ids, object, text};
 use crate::sandbox::words::contact::Channel;
 use crate::sandbox::words::event::Event;
-use crate::sandbox::words::standing::Sorted;
+use crate::sandbox::words::results::Sorted;
 
 /// Every field that the schema allows, with its maximum length; no other field is allowed.
 const TEXTS: [(&str, usize); 6] = [

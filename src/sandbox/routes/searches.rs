@@ -9,7 +9,7 @@ use crate::sandbox::state::world::World;
 use crate::sandbox::words::answer::{Answer, invalid, refused};
 use crate::sandbox::words::asked::{Asked, object, query, query_text, text};
 use crate::sandbox::words::event::Event;
-use crate::sandbox::words::standing::Refusal;
+use crate::sandbox::words::results::Refusal;
 
 /// How many items a search for this name finds.
 fn found_by(name: &str) -> i64 {

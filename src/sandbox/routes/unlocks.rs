@@ -11,7 +11,7 @@ use crate::sandbox::words::answer::{Answer, refuse, refused};
 use crate::sandbox::words::asked::{Asked, object, personnel_ids, text};
 use crate::sandbox::words::contact::Channel;
 use crate::sandbox::words::event::Event;
-use crate::sandbox::words::standing::Sorted;
+use crate::sandbox::words::results::Sorted;
 
 pub(in crate::sandbox) fn unlock(
     world: &mut World,

@@ -8,7 +8,7 @@ use crate::sandbox::words::answer::{Answer, invalid, refused};
 use crate::sandbox::words::asked::{Asked, object, personnel_ids, text};
 use crate::sandbox::words::contact::Fate;
 use crate::sandbox::words::event::Event;
-use crate::sandbox::words::standing::Refusal;
+use crate::sandbox::words::results::Refusal;
 
 fn exists(id: &str) -> bool {
     !matches!(Fate::of(id), Fate::Invalid | Fate::Missing)

@@ -4,8 +4,8 @@
 
 use std::collections::HashMap;
 
+use crate::sandbox::words::results::Refusal;
 use crate::sandbox::words::route::Route;
-use crate::sandbox::words::standing::Refusal;
 
 /// The kinds of places that a running call can take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use crate::sandbox::words::contact::{Channel, Fate};
 use crate::sandbox::words::event::TaskEnd;
-use crate::sandbox::words::standing::Standing;
+use crate::sandbox::words::results::ContactState;
 
 /// The API's words for the progress of a task or item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,13 +123,13 @@ impl Task {
     }
 
     /// The state of one of its contacts, as other endpoints show it.
-    pub(in crate::sandbox) fn standing(&self, id: &str, now_ms: i64) -> Standing {
+    pub(in crate::sandbox) fn contact_state(&self, id: &str, now_ms: i64) -> ContactState {
         let place = self.places.get(id);
         match place.and_then(|place| self.item(id, *place, now_ms)) {
-            None => Standing::Locked,
-            Some(ItemView::Pending | ItemView::Processing) => Standing::Processing,
-            Some(ItemView::Unlocked(value)) => Standing::Unlocked(value),
-            Some(ItemView::Failed(_)) => Standing::Failed,
+            None => ContactState::Locked,
+            Some(ItemView::Pending | ItemView::Processing) => ContactState::Processing,
+            Some(ItemView::Unlocked(value)) => ContactState::Unlocked(value),
+            Some(ItemView::Failed(_)) => ContactState::Failed,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::sandbox::words::event::Event;
-use crate::sandbox::words::standing::Refusal;
+use crate::sandbox::words::results::Refusal;
 
 /// The state of a LinkedIn analysis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use super::work::Work;
 use crate::sandbox::options::{Billing, Options};
 use crate::sandbox::words::contact::{Channel, Fate};
 use crate::sandbox::words::event::{Event, TaskEnd};
-use crate::sandbox::words::standing::{Opened, Refusal, Sorted, Standing};
+use crate::sandbox::words::results::{ContactState, Opened, Refusal, Sorted};
 
 /// How long another user's unlock takes, after it was first asked about.
 const FOREIGN_UNLOCK_MS: i64 = 10_000;
@@ -94,22 +94,27 @@ impl World {
     }
 
     /// The state of a contact that a reader sees at this moment.
-    pub(in crate::sandbox) fn standing(&mut self, id: &str, channel: Channel, now_ms: i64) -> Standing {
+    pub(in crate::sandbox) fn contact_state(
+        &mut self,
+        id: &str,
+        channel: Channel,
+        now_ms: i64,
+    ) -> ContactState {
         self.ask(id, channel, now_ms);
         let value = (id.to_owned(), channel);
-        let unlocked = || Standing::Unlocked(Some(channel.value_of(id)));
+        let unlocked = || ContactState::Unlocked(Some(channel.value_of(id)));
         let by_itself = match Fate::of(id) {
             _ if self.marked.contains(&value) => unlocked(),
             Fate::UnlockedBefore => unlocked(),
             Fate::BeingUnlocked if self.first_asked_ms[&value] + FOREIGN_UNLOCK_MS <= now_ms => unlocked(),
-            Fate::BeingUnlocked => Standing::Processing,
-            _ => Standing::Locked,
+            Fate::BeingUnlocked => ContactState::Processing,
+            _ => ContactState::Locked,
         };
         let grants = self.grants.get(&value).into_iter().flatten();
         grants
             .filter(|grant| grant.visible_ms <= now_ms)
-            .map(|grant| self.tasks[&grant.task].standing(id, now_ms))
-            .fold(by_itself, Standing::max)
+            .map(|grant| self.tasks[&grant.task].contact_state(id, now_ms))
+            .fold(by_itself, ContactState::max)
     }
 
     /// Sorts distinct contacts as the API documents it, for every kind of billing.
@@ -123,13 +128,13 @@ impl World {
         let mut sorted = Sorted::default();
         let mut seen = HashSet::new();
         for id in ids.iter().filter(|id| seen.insert(id.as_str())) {
-            let group = match (Fate::of(id), self.standing(id, channel, now_ms)) {
+            let group = match (Fate::of(id), self.contact_state(id, channel, now_ms)) {
                 (Fate::Invalid, _) => &mut sorted.invalid,
                 (Fate::Missing, _) => &mut sorted.missing,
                 (Fate::Unlinked, _) if event.is_some() => &mut sorted.unlinked,
-                (_, Standing::Unlocked(_)) => &mut sorted.already_unlocked,
-                (_, Standing::Processing) => &mut sorted.unlocking,
-                (_, Standing::Locked | Standing::Failed) => &mut sorted.chargeable,
+                (_, ContactState::Unlocked(_)) => &mut sorted.already_unlocked,
+                (_, ContactState::Processing) => &mut sorted.unlocking,
+                (_, ContactState::Locked | ContactState::Failed) => &mut sorted.chargeable,
             };
             group.push(id.clone());
         }

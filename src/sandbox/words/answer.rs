@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::standing::Refusal;
+use super::results::Refusal;
 
 /// An answer before it is sent.
 #[derive(Debug, Clone)]

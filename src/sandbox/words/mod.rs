@@ -5,6 +5,6 @@ pub(in crate::sandbox) mod asked;
 pub(in crate::sandbox) mod contact;
 pub(in crate::sandbox) mod event;
 pub(in crate::sandbox) mod headers;
+pub(in crate::sandbox) mod results;
 pub(in crate::sandbox) mod route;
 pub(in crate::sandbox) mod rules;
-pub(in crate::sandbox) mod standing;

@@ -13,7 +13,7 @@ use crate::domain::item;
 use crate::domain::request_state::State;
 use crate::domain::{Credits, JobId, Millis, RequestId};
 
-pub use state::{Standing, finish_complete, finish_complete_of_job, reopen_of_job, standing};
+pub use state::{StateAndQuote, finish_complete, finish_complete_of_job, reopen_of_job, state_and_quote};
 
 /// A request to be written, with its items and everything that intake has decided.
 #[derive(Clone, Debug)]

@@ -16,20 +16,23 @@ use crate::domain::{Credits, JobId, Millis, RequestId};
 
 /// A request's state and quote, for the decisions of people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct StateAndQuote {
     pub state: State,
     pub quoted_credits: Credits,
 }
 
 /// Reads a request's state and quote, or `None`.
-pub async fn standing(connection: &mut Tx, request_id: RequestId) -> Result<Option<Standing>, StoreError> {
+pub async fn state_and_quote(
+    connection: &mut Tx,
+    request_id: RequestId,
+) -> Result<Option<StateAndQuote>, StoreError> {
     let row: Option<(String, i64)> =
         sql::query_as("select status, quoted_credits from requests where id = $1")
             .bind(request_id.0)
             .fetch_optional(connection)
             .await?;
     let Some((status, quoted_credits)) = row else { return Ok(None) };
-    Ok(Some(Standing { state: state(request_id.0, &status)?, quoted_credits: Credits(quoted_credits) }))
+    Ok(Some(StateAndQuote { state: state(request_id.0, &status)?, quoted_credits: Credits(quoted_credits) }))
 }
 
 fn state(id: i64, word: &str) -> Result<State, StoreError> {
@@ -76,7 +79,7 @@ pub(in crate::store) async fn move_one(
     now: Millis,
 ) -> Result<State, StoreError> {
     let missing = StoreError::Stale { what: "the request" };
-    let from = standing(&mut *connection, request_id).await?.ok_or(missing)?.state;
+    let from = state_and_quote(&mut *connection, request_id).await?.ok_or(missing)?.state;
     let to = request_state::next(from, event)?;
     let moved = Moved { id: request_id.0, from, to, reason: reason.map(str::to_owned) };
     save(connection, &[moved], now).await?;

@@ -66,7 +66,7 @@ impl Gate {
     /// valid again, and not to wait. Returns whether there was one of them.
     ///
     /// The times of resume and refusal come from the clocks of two processes, so they are not compared.
-    pub fn heed_resume(&self, row: &AccountRow) -> bool {
+    pub fn apply_resume(&self, row: &AccountRow) -> bool {
         let mut knowledge = self.knowledge();
         let is_news = knowledge.resumed_at != row.resumed_at;
         knowledge.resumed_at = row.resumed_at;

@@ -24,7 +24,7 @@ pub(in crate::worker) async fn run(deps: &Deps) -> Result<usize, StoreError> {
     }
     let mut untaken = Vec::new();
     for row in &written {
-        if !heed(deps, row.clone()).await? && row.was_given_a_status() {
+        if !apply(deps, row.clone()).await? && row.was_given_a_status() {
             untaken.push(row);
         }
     }
@@ -34,26 +34,26 @@ pub(in crate::worker) async fn run(deps: &Deps) -> Result<usize, StoreError> {
 }
 
 /// Applies the change to one row. False: there is no request of the row.
-async fn heed(deps: &Deps, row: Written) -> Result<bool, StoreError> {
+async fn apply(deps: &Deps, row: Written) -> Result<bool, StoreError> {
     let (id, now) = (RequestId(row.id), deps.clock.now());
     deps.store
         .write(move |connection| {
             Box::pin(async move {
-                let Some(standing) = requests::standing(&mut *connection, id).await? else {
+                let Some(request) = requests::state_and_quote(&mut *connection, id).await? else {
                     return Ok(false);
                 };
-                let quote = standing.quoted_credits;
-                if row.says(State::Cancelled.name()) && !standing.state.is_end() {
+                let quote = request.quoted_credits;
+                if row.says(State::Cancelled.name()) && !request.state.is_end() {
                     let detail = "status = 'cancelled' was written over its row";
                     timeline::of_request(&mut *connection, now, id, "row_cancelled", detail).await?;
                     unsent::cancel(&mut *connection, id, now).await?;
-                } else if standing.state == State::AwaitingApproval && approves(&row, quote) {
+                } else if request.state == State::AwaitingApproval && approves(&row, quote) {
                     let detail =
                         format!("approved = 1 was written over its row, which showed {quote} credits");
                     timeline::of_request(&mut *connection, now, id, "row_approved", &detail).await?;
                     unsent::approve(&mut *connection, id, quote, now).await?;
                 } else if let Some(written) = row.status.as_ref().filter(|status| **status != row.was) {
-                    let truth = standing.state.name();
+                    let truth = request.state.name();
                     tracing::warn!(
                         request = id.0,
                         "another program wrote status = '{written}' over a row that is {truth}; written back"

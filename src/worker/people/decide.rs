@@ -12,7 +12,7 @@ use crate::domain::request_state::State;
 use crate::domain::{AccountId, Credits, JobId, Millis, RequestId};
 use crate::store::credits::booking;
 use crate::store::jobs::Job;
-use crate::store::requests::{Standing, unsent};
+use crate::store::requests::{StateAndQuote, unsent};
 use crate::store::{Store, StoreError, inbox, items, jobs, requests, timeline};
 use crate::worker::intake::taken;
 
@@ -65,14 +65,14 @@ pub async fn approve(store: &Store, id: RequestId, shown: Credits, now: Millis) 
     store
         .write(move |connection| {
             Box::pin(async move {
-                let Some(standing) = requests::standing(&mut *connection, id).await? else {
+                let Some(request) = requests::state_and_quote(&mut *connection, id).await? else {
                     return Ok(Err(no_request(id, row)));
                 };
                 // A program wrote `cancelled` over the row, and the worker has not applied it yet.
                 if let Some(status) = row.filter(|status| status == State::Cancelled.name()) {
                     return Ok(Err(Refusal::NotAwaiting { id, status }));
                 }
-                let Standing { state, quoted_credits: quoted } = standing;
+                let StateAndQuote { state, quoted_credits: quoted } = request;
                 if state != State::AwaitingApproval {
                     return Ok(Err(Refusal::NotAwaiting { id, status: state.name().to_owned() }));
                 }
@@ -119,18 +119,18 @@ pub async fn cancel(
     store
         .write(move |connection| {
             Box::pin(async move {
-                let Some(standing) = requests::standing(&mut *connection, id).await? else {
+                let Some(request) = requests::state_and_quote(&mut *connection, id).await? else {
                     return Ok(Err(no_request(id, row)));
                 };
-                if standing.state.is_end() {
-                    return Ok(Err(Refusal::Finished { id, status: standing.state.name().to_owned() }));
+                if request.state.is_end() {
+                    return Ok(Err(Refusal::Finished { id, status: request.state.name().to_owned() }));
                 }
                 if !unsent::may_be_sent_yet(&mut *connection, id).await? {
                     return Ok(Err(Refusal::AllSent { id }));
                 }
                 let contacts = unsent::cancel(&mut *connection, id, now).await?;
-                let after = requests::standing(connection, id).await?;
-                let state = after.map_or(standing.state, |after| after.state);
+                let after = requests::state_and_quote(connection, id).await?;
+                let state = after.map_or(request.state, |after| after.state);
                 Ok(Ok(Cancelled { contacts, status: state.name().to_owned() }))
             })
         })
@@ -151,7 +151,7 @@ async fn cancel_untaken(
     let won = store
         .write(move |connection| {
             Box::pin(async move {
-                let is_first = requests::standing(&mut *connection, id).await?.is_none();
+                let is_first = requests::state_and_quote(&mut *connection, id).await?.is_none();
                 requests::insert(connection, &[request], now).await?;
                 Ok(is_first)
             })

@@ -23,7 +23,7 @@ pub(in crate::worker) async fn read(
     let (now, config, ladder) = (deps.clock.now(), deps.config(), deps.ladder());
     let rows = facts::read(deps.store.readers(), &gate.account, OLDER, now).await?;
     // `unlockd resume` is another process: it writes the resume into the row.
-    if gate.heed_resume(&rows.account) {
+    if gate.apply_resume(&rows.account) {
         return Ok(None);
     }
     let taken = pacing::places_taken(rows.polled, &ladder);

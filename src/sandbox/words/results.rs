@@ -2,7 +2,7 @@
 
 /// The state of a contact's email or phone; a later variant counts more than an earlier one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::sandbox) enum Standing {
+pub(in crate::sandbox) enum ContactState {
     Locked,
     Failed,
     Processing,
