@@ -11,7 +11,7 @@ use crate::store::sql::Changed;
 pub enum StoreError {
     /// Another writer changed the row first: read it again and decide again.
     #[error(
-        "{what} was changed by somebody else in the meantime, so nothing was done here: look again and decide anew"
+        "{what} was changed by another program in the meantime, so nothing was done: look at it and decide again"
     )]
     Stale { what: &'static str },
     /// Another worker has taken over this database: nothing may be written or sent any more.
@@ -30,7 +30,7 @@ pub enum StoreError {
     Open { path: String, problem: String },
     /// The writer has stopped after an earlier error.
     #[error(
-        "the database writer has stopped after an earlier error, so nothing more is bought: start again when its cause is mended"
+        "the database writer has stopped after an earlier error, so nothing more is bought: start again when its cause is fixed"
     )]
     Stopped,
     /// An error of SQLite: disk full, I/O error, corruption, read-only, or a broken rule.

@@ -8,7 +8,7 @@ What becomes of a contact follows from the last two digits of its id:
   92  skipped: unlinked_personnel_ids when an event_id is sent; else unlocked
   93  was unlocked before: skipped, already_unlocked_personnel_ids; its value is in the profile
   94  skipped: invalid_personnel_ids (so is an id that is not 1 to 20 digits)
-  95  is being unlocked by somebody else: skipped, unlocking_personnel_ids; its value
+  95  is being unlocked by another user: skipped, unlocking_personnel_ids; its value
       appears in the profile 10 s after any call first named it
   96  unlocked, with a blank email or phone
   97  failed, with errorCode NO_EMAIL_FOUND or NO_PHONE_FOUND

@@ -136,7 +136,7 @@ impl Gate {
             true => {
                 "its owner may not do this (no active subscription?); when that is put right: unlockd resume"
             }
-            false => "it is tried again after 1, 5 and 30 minutes; another key goes on at once",
+            false => "it is tried again after 1, 5 and 30 minutes; another key is used at once",
         };
         tracing::error!(account = %self.account, key_fingerprint = %refused.0, status, error_key,
             "the API refused the account's key, and nothing more is bought with it: {help}");

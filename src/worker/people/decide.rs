@@ -29,7 +29,7 @@ pub enum Refusal {
     NotEstimated { id: RequestId },
     /// The inbox has a row with a worker's status, and this database does not know the row.
     #[error(
-        "no worker has taken row {id} of the inbox: whoever inserted it wrote its status {status}; nothing was bought \
+        "no worker has taken row {id} of the inbox: a program inserted it with status {status}; nothing was bought \
          and nothing was changed; see: unlockd explain {id}"
     )]
     NotTaken { id: RequestId, status: String },
@@ -37,7 +37,7 @@ pub enum Refusal {
     NotAwaiting { id: RequestId, status: String },
     /// An approval is valid only for the quote that was shown.
     #[error(
-        "request {id} may cost {quoted} credits by now, and {shown} were confirmed; nothing was approved and nothing is \
+        "request {id} may cost {quoted} credits now, but {shown} were confirmed; nothing was approved and nothing is \
          bought: look at it again and confirm the new figure"
     )]
     AnotherQuote { id: RequestId, shown: Credits, quoted: Credits },

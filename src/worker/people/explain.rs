@@ -67,8 +67,8 @@ pub async fn of(
         status if request.taken_at.is_none() => vec![Wait {
             reason: "not_taken".to_owned(),
             what: format!(
-                "no worker has taken this row: whoever inserted it wrote its status '{status}', or the database is an \
-                 older copy than the inbox"
+                "no worker has taken this row: a program inserted it with status '{status}', or the database is older \
+                 than the inbox"
             ),
             since: request.created_at,
             unblock: Some(format!("write status = 'new' into row {} of the inbox", request.id)),

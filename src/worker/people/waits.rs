@@ -160,7 +160,7 @@ fn profiles(items: &OpenItems, config: &Config, key_refused: bool) -> Vec<Wait> 
         waits.push(Wait {
             reason: "unlock_in_progress".to_owned(),
             what: format!(
-                "{} being unlocked already, by somebody else or by a task that was given up: read from the profile \
+                "{} being unlocked already, by another user or by a task that was given up: read from the profile \
                  when that ends, not bought meanwhile, and unresolved if it never ends",
                 contacts(items.unlocking)
             ),
