@@ -12,11 +12,11 @@ use super::{Context, Failure, Outcome, account, existing};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::job::{Doubt, State};
-use crate::domain::pacing::Ladder;
 use crate::domain::{AccountId, Credits, JobId, RequestId};
 use crate::store::accounts as store_accounts;
 use crate::store::jobs;
 use crate::store::report::Time;
+use crate::worker::ladder;
 use crate::worker::people::decide::{self, Refusal};
 use crate::worker::people::pause::{self, Resumed};
 
@@ -154,7 +154,7 @@ pub(super) async fn resume(context: Context, args: OfAccount) -> Outcome {
     let config = context.load()?;
     let accounts = args.accounts(&config)?;
     let store = existing(&config).await?;
-    let ladder = Ladder::new(&config.polling.steps, config.polling.give_up_after);
+    let ladder = ladder(&config);
     let mut each = Vec::new();
     for account in &accounts {
         let resumed = pause::resume(&store, account, &ladder, Clock::real().now()).await?;

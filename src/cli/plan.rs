@@ -16,13 +16,13 @@ use super::{Context, Outcome, existing};
 use crate::config::Config;
 use crate::domain::Credits;
 use crate::domain::credits::Approval;
-use crate::store::credits::{balances, ledger};
+use crate::store::credits::balances;
 use crate::store::inbox;
 use crate::store::items::paid;
 use crate::store::report::Time;
 use crate::store::{Store, accounts};
 use crate::worker::intake::quote;
-use crate::worker::prices;
+use crate::worker::price;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -120,8 +120,7 @@ async fn plan(config: &Config, store: &Store, understood: &Understood) -> Result
     let json = serde_json::json!(contacts.valid).to_string();
     let found = paid::had_or_in_flight(store.readers(), &request.account, request.action, json).await?;
     let known: HashMap<_, _> = found.into_iter().map(|known| (known.personnel_id, known.in_flight)).collect();
-    let seen = ledger::seen_price(store.readers(), &request.account, request.action).await?;
-    let price = seen.unwrap_or(prices(config).of(request.action));
+    let price = price(store, config, &request.account, request.action).await?;
     let approve_above = Credits(config.credits.approve_above);
     let direct = request.action.channel().is_none();
     let new = match direct {

@@ -16,12 +16,12 @@ use super::refused::Refused;
 use super::session::SessionId;
 use super::ticket::Act;
 use super::{Site, guard};
-use crate::domain::pacing::Ladder;
 use crate::domain::{AccountId, Credits, JobId, RequestId};
 use crate::store::accounts;
 use crate::store::jobs::{self, Job};
 use crate::store::report::requests;
 use crate::worker::balance::{self, Asked};
+use crate::worker::ladder;
 use crate::worker::people::{decide, pause};
 
 #[derive(Deserialize)]
@@ -193,7 +193,7 @@ async fn unchanged(look: &Look<'_>, id: i64, version: i64) -> Result<Job, Refuse
 
 async fn resume(look: &Look<'_>, account: &str, lifts_pause: bool) -> Result<Done, Refused> {
     let config = look.site.config();
-    let ladder = Ladder::new(&config.polling.steps, config.polling.give_up_after);
+    let ladder = ladder(&config);
     let id = AccountId::trusted(account);
     let store = &look.site.store;
     let resumed = match lifts_pause {

@@ -134,8 +134,7 @@ impl Deps {
 
     /// When to poll, and when to give up.
     pub fn ladder(&self) -> Ladder {
-        let config = self.config();
-        Ladder::new(&config.polling.steps, config.polling.give_up_after)
+        ladder(&self.config())
     }
 
     pub(in crate::worker) fn patience(&self) -> Patience {
@@ -153,8 +152,7 @@ impl Deps {
 
     /// The price of one unit of an action: as last seen, else as configured.
     pub async fn price(&self, account: &AccountId, action: Action) -> Result<Credits, StoreError> {
-        let seen = ledger::seen_price(self.store.readers(), account, action).await?;
-        Ok(seen.unwrap_or_else(|| self.prices().of(action)))
+        price(&self.store, &self.config(), account, action).await
     }
 
     pub(in crate::worker) fn sortings(&self) -> std::sync::MutexGuard<'_, HashMap<(JobId, i64), Sorting>> {
@@ -172,6 +170,22 @@ impl Deps {
     ) -> std::sync::MutexGuard<'_, HashMap<(JobId, i64), verify::PartialLook>> {
         self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The configured poll steps, and when to give up.
+pub(crate) fn ladder(config: &Config) -> Ladder {
+    Ladder::new(&config.polling.steps, config.polling.give_up_after)
+}
+
+/// The price of one unit of an action: as last seen, else as configured.
+pub(crate) async fn price(
+    store: &Store,
+    config: &Config,
+    account: &AccountId,
+    action: Action,
+) -> Result<Credits, StoreError> {
+    let seen = ledger::seen_price(store.readers(), account, action).await?;
+    Ok(seen.unwrap_or_else(|| prices(config).of(action)))
 }
 
 /// The prices as configured.

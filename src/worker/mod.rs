@@ -36,7 +36,7 @@ use crate::domain::Millis;
 use crate::domain::failure::{self, ReadFailure};
 use crate::domain::pacing;
 
-pub(crate) use deps::prices;
+pub(crate) use deps::{ladder, price, prices};
 pub use deps::{Deps, SetupError};
 pub use report::Report;
 

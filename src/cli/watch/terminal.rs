@@ -15,10 +15,9 @@ use super::view::{Act, Mode, Target, View};
 use crate::cli::{Failure, Outcome, explain, jobs, requests, show};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::pacing::Ladder;
 use crate::domain::{AccountId, RequestId};
 use crate::store::Store;
-use crate::worker;
+use crate::worker::{self, ladder};
 use crate::worker::people::decide::{self, Refusal};
 use crate::worker::people::pause;
 
@@ -132,7 +131,7 @@ async fn carry_out(
             .map(|_| format!("{account} is paused: nothing new is sent"))
             .map_err(Refusal::from),
         Act::Resume { account } => {
-            let ladder = Ladder::new(&config.polling.steps, config.polling.give_up_after);
+            let ladder = ladder(config);
             let resumed = pause::resume(store, &AccountId::trusted(&account), &ladder, now).await;
             resumed.map(|_| format!("{account} is resumed")).map_err(Refusal::from)
         }

@@ -8,17 +8,15 @@
 use crate::config::Config;
 use crate::domain::job::WaitReason;
 use crate::domain::needs::{Need, Parked};
-use crate::domain::pacing::{self, Ladder};
-use crate::domain::{AccountId, Action, Millis, credits};
+use crate::domain::{AccountId, Action, Millis, credits, pacing};
 use crate::store::accounts::AccountRow;
-use crate::store::credits::ledger;
 use crate::store::jobs::facts;
 use crate::store::report::requests::Request;
 use crate::store::report::{Time, jobs, metrics, plural};
 use crate::store::{Store, StoreError, accounts};
 use crate::worker::balance::with_limits;
 use crate::worker::people::waits::{Wait, contacts};
-use crate::worker::prices;
+use crate::worker::{ladder, price};
 use crate::worker::submit::facts::OLDER;
 
 /// The waits of a request's items that are in no job yet.
@@ -80,8 +78,7 @@ async fn lacks(
 ) -> Result<Option<WaitReason>, StoreError> {
     let account = AccountId::trusted(request.account.clone());
     let Some(action) = Action::parse(&request.action) else { return Ok(None) };
-    let seen = ledger::seen_price(store.readers(), &account, action).await?;
-    let price = seen.unwrap_or_else(|| prices(config).of(action));
+    let price = price(store, config, &account, action).await?;
     let purse = metrics::purse(store, &account, now).await?;
     Ok(purse.and_then(|purse| credits::lacks(price, &with_limits(purse, config))))
 }
@@ -104,7 +101,7 @@ pub(in crate::worker) async fn tasks_running(
     account: &AccountId,
     now: Millis,
 ) -> Result<Option<String>, StoreError> {
-    let ladder = Ladder::new(&config.polling.steps, config.polling.give_up_after);
+    let ladder = ladder(config);
     let rate = accounts::read_rate(store.readers(), account, config.rate_limit.per_minute).await?;
     let places = pacing::tasks_in_flight(rate.limit(), rate.window_ms(), &ladder);
     let by_age = facts::polled(store.readers(), account, OLDER, now).await?;
