@@ -15,7 +15,7 @@ use crate::domain::AccountId;
 use crate::store::Store;
 use crate::store::{disk, lease};
 use crate::worker::gate::Key;
-use crate::worker::people::unconfigured;
+use crate::worker::people::needs;
 
 /// Below this the disk is about to be full.
 const LEAST_FREE_BYTES: u64 = 256 << 20;
@@ -195,16 +195,10 @@ fn keys(findings: &mut Findings, config: &Config) -> Vec<AccountId> {
 
 /// Accounts that were removed from the configuration while they had unfinished work.
 async fn unconfigured(findings: &mut Findings, config: &Config, store: &Store) {
-    match unconfigured::unconfigured(store, config).await {
-        Ok(accounts) => {
-            for account in &accounts {
-                let check = format!("account {account}");
-                findings.fail(
-                    check,
-                    unconfigured::is_unconfigured(account),
-                    unconfigured::configure_again(account),
-                    2,
-                );
+    match needs::unconfigured(store, config).await {
+        Ok(unconfigured) => {
+            for need in &unconfigured {
+                findings.fail(format!("account {}", need.account()), need.what(), need.to_do(), 2);
             }
         }
         Err(error) => findings.problem("accounts", error.to_string(), 1),

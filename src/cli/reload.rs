@@ -18,9 +18,10 @@ use tokio::sync::mpsc;
 use super::Context;
 use crate::config::{self, Config};
 use crate::domain::AccountId;
+use crate::domain::needs::Need;
 use crate::logs::LogHandle;
 use crate::worker::Deps;
-use crate::worker::people::unconfigured;
+use crate::worker::people::needs;
 use crate::worker::run::signals::Signals;
 
 /// The files are also read without an event: swapping a whole directory (a ConfigMap) may cause none.
@@ -147,8 +148,8 @@ async fn about_accounts(deps: &Deps, new: &Config, wrong: &mut BTreeSet<String>)
     for name in new.accounts.keys().filter(|name| !deps.gates.contains_key(&AccountId::trusted(*name))) {
         wrong.insert(format!("account {name} is new in the configuration and is used after the next start"));
     }
-    match unconfigured::unconfigured(&deps.store, new).await {
-        Ok(accounts) => wrong.extend(accounts.iter().map(unconfigured::is_unconfigured)),
+    match needs::unconfigured(&deps.store, new).await {
+        Ok(unconfigured) => wrong.extend(unconfigured.iter().map(Need::what)),
         Err(error) => tracing::error!(error = %error, "cannot read which accounts have unfinished work"),
     }
 }

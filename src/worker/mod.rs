@@ -36,8 +36,8 @@ use crate::domain::Millis;
 use crate::domain::failure::{self, ReadFailure};
 use crate::domain::pacing;
 
-pub(crate) use deps::{ladder, price, prices};
 pub use deps::{Deps, SetupError};
+pub(crate) use deps::{ladder, price, prices};
 pub use report::Report;
 
 /// When to retry something that failed `failures` times in a row.

@@ -17,9 +17,9 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::{AccountId, RequestId};
 use crate::store::Store;
-use crate::worker::{self, ladder};
 use crate::worker::people::decide::{self, Refusal};
 use crate::worker::people::pause;
+use crate::worker::{self, ladder};
 
 /// Restores the terminal.
 struct Given;

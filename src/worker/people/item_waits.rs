@@ -16,8 +16,8 @@ use crate::store::report::{Time, jobs, metrics, plural};
 use crate::store::{Store, StoreError, accounts};
 use crate::worker::balance::with_limits;
 use crate::worker::people::waits::{Wait, contacts};
-use crate::worker::{ladder, price};
 use crate::worker::submit::facts::OLDER;
+use crate::worker::{ladder, price};
 
 /// The waits of a request's items that are in no job yet.
 pub(in crate::worker) async fn waiting(

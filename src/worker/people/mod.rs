@@ -1,6 +1,6 @@
 //! What people may do to requests and jobs ([`decide`], [`pause`]), and the texts for them: [`explain`] says why
-//! a request is not finished, from [`waits`] (its items), [`job_waits`] (its jobs) and [`unconfigured`] (its
-//! account).
+//! a request is not finished, from [`waits`] (its items) and [`job_waits`] (its jobs); [`needs`] lists what waits
+//! for a person.
 
 pub mod decide;
 pub mod explain;
@@ -8,5 +8,4 @@ mod item_waits;
 pub mod job_waits;
 pub mod needs;
 pub mod pause;
-pub mod unconfigured;
 pub mod waits;

@@ -23,15 +23,21 @@ pub async fn read(
         request: RequestId(row.id),
         credits: Credits(row.credits),
     }));
-    let at_work = report::accounts_at_work(store).await?;
-    let unconfigured = at_work.into_iter().filter(|id| !config.accounts.contains_key(id.as_str()));
-    list.extend(unconfigured.map(|account| Need::NotConfigured { account }));
+    list.extend(unconfigured(store, config).await?);
     for name in config.accounts.keys() {
         let account = AccountId::trusted(name.clone());
         let has_key = has_key(&account);
         not_listed += of_account(store, &account, has_key, &mut list).await?;
     }
     Ok(Needs::new(list, not_listed))
+}
+
+/// Accounts with unfinished work that the configuration does not name (any more): their running tasks are neither
+/// polled nor settled, although they may be paid for.
+pub async fn unconfigured(store: &Store, config: &Config) -> Result<Vec<Need>, StoreError> {
+    let mut accounts = report::accounts_at_work(store).await?;
+    accounts.retain(|account| !config.accounts.contains_key(account.as_str()));
+    Ok(accounts.into_iter().map(|account| Need::NotConfigured { account }).collect())
 }
 
 /// The same inside a running worker, which knows its keys.
