@@ -37,7 +37,7 @@ use crate::domain::failure::{self, ReadFailure};
 use crate::domain::pacing;
 
 pub use deps::{Deps, SetupError};
-pub(crate) use deps::{ladder, price, prices};
+pub(crate) use deps::{ladder, price};
 pub use report::Report;
 
 /// When to retry something that failed `failures` times in a row.

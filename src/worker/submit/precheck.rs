@@ -3,7 +3,7 @@
 //! `domain::sorting` holds the questions and the conclusions; this makes the calls, one at a time, and keeps
 //! a half-sorted batch until calls are free again.
 
-use crate::api::Subject;
+use crate::api::{Caller, Subject};
 use crate::domain::booking::payers_of_the_rest;
 use crate::domain::direct::Direct;
 use crate::domain::failure::ReadFailure;
@@ -18,7 +18,7 @@ use crate::store::jobs::attempts;
 use crate::store::{StoreError, accounts, direct, jobs, timeline};
 use crate::worker::balance::after_failed_read;
 use crate::worker::doubt::unanswered::book_unanswered;
-use crate::worker::gate::{Entry, Gate};
+use crate::worker::gate::{Called, Gate};
 use crate::worker::{Deps, Report, read_failure};
 
 /// After this many failed prechecks in a row the job continues without one, since a precheck is only advice.
@@ -65,12 +65,6 @@ pub(in crate::worker) async fn sort(
     };
     while let Some(group) = sorting.question() {
         let group: Vec<PersonnelId> = group.to_vec();
-        let permit = match gate.enter(Class::Paid).await? {
-            Entry::Open(permit) => permit,
-            Entry::At(at) => return Ok(later(deps, key, sorting, Report::at(at))),
-            Entry::NoKey => return Ok(later(deps, key, sorting, Report::did(1))),
-        };
-        let caller = permit.caller(Some(job.id), job.event_id.as_ref());
         let subject = match (job.channel(), &wish) {
             (Some(channel), _) => Subject::Contacts(channel, &group),
             (None, Some(wish)) => Subject::Direct(wish),
@@ -80,9 +74,14 @@ pub(in crate::worker) async fn sort(
                 break;
             }
         };
-        let answer = gate.client.precheck(caller, permit.entered_at, subject).await;
-        permit.leave(&answer).await?;
-        match answer.result {
+        let ask = async |caller: Caller<'_>, at| gate.client.precheck(caller, at, subject).await;
+        let answer = match gate.call(Class::Paid, (Some(job.id), job.event_id.as_ref()), ask).await? {
+            Called::Answered { result, .. } => result,
+            Called::At(at) => return Ok(later(deps, key, sorting, Report::at(at))),
+            // The next run notes that the key is missing.
+            Called::NoKey => return Ok(later(deps, key, sorting, Report::did(1))),
+        };
+        match answer {
             Ok(quote) => take(&mut sorting, quote, (job, &wish), must_ask),
             Err(error) => match read_failure(&error) {
                 ReadFailure::Gone => sorting.answer(Quote::Unhelpful("refused")),
