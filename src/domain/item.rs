@@ -13,10 +13,7 @@ use std::fmt;
 
 use super::ids::{JobId, Millis};
 use super::moves::IllegalMove;
-use super::outcome::Kind;
-
-/// The word of `items.outcome` while there is no outcome.
-pub const PENDING: &str = "pending";
+use super::outcome::{Kind, Set};
 
 /// The state of an item. The words are those of `items.state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,7 +172,7 @@ pub fn next(state: State, event: Event) -> Result<State, IllegalMove> {
         (Unapproved { .. } | Waiting { .. } | Assigned { .. }, Event::TooExpensive) => {
             Ok(Done { job_id: state.job_id(), outcome: Kind::Rejected })
         }
-        (Done { job_id: Some(job_id), outcome: Kind::Expired | Kind::Unresolved }, Event::Resumed) => {
+        (Done { job_id: Some(job_id), outcome }, Event::Resumed) if outcome.is_in(Set::Resumable) => {
             Ok(Assigned { job_id, seen: None })
         }
         (state, event) => Err(IllegalMove { subject: "an item", from: state.name(), event: event.name() }),

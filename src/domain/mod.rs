@@ -54,6 +54,7 @@ pub mod task;
 pub mod turns;
 pub mod usage;
 pub mod window;
+mod words;
 
 pub use credits::Credits;
 pub use ids::{

@@ -5,7 +5,7 @@
 
 mod kind;
 
-pub use kind::Kind;
+pub use kind::{Kind, PENDING, Set};
 
 use super::ids::ContactValue;
 pub use super::task::{ItemStatus, Reading, TaskItem, TaskStatus, TaskView, read};
@@ -51,21 +51,15 @@ impl Outcome {
     pub const DIRECT_NAMES: [&'static str; 4] = ["unlocked", "already_unlocked", "found", "nothing_found"];
 
     /// Every word of `contact_outcomes.outcome`, `pending` first.
-    pub const NAMES: [&'static str; 13] = [
-        "pending",
-        "delivered",
-        "no_value",
-        "failed",
-        "unresolved",
-        "not_returned",
-        "invalid",
-        "missing",
-        "unlinked",
-        "rejected",
-        "cancelled",
-        "lost",
-        "expired",
-    ];
+    pub const NAMES: [&'static str; 1 + Kind::ALL.len()] = {
+        let mut names = [PENDING; 1 + Kind::ALL.len()];
+        let mut at = 0;
+        while at < Kind::ALL.len() {
+            names[at + 1] = Kind::ALL[at].as_str();
+            at += 1;
+        }
+        names
+    };
 
     pub fn kind(&self) -> Kind {
         match self {

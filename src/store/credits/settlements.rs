@@ -1,12 +1,14 @@
 //! Settlement windows: periods in which jobs of one account overlap.
 
-use crate::store::{Reads, StoreError, Tx, sql};
+use serde_json::json;
 use sqlx::FromRow;
 
+use crate::domain::outcome::Set;
 use crate::domain::reconcile::{JobCharge, Settlement};
 use crate::domain::{AccountId, Action, Credits, JobId, Millis};
 use crate::store::credits::balances::Snapshot;
 use crate::store::error::exactly_one;
+use crate::store::{Reads, StoreError, Tx, sql};
 
 /// The account's open window. If there is none, opens one with the newest balance.
 pub async fn open_window(connection: &mut Tx, account: &AccountId, now: Millis) -> Result<i64, StoreError> {
@@ -115,7 +117,7 @@ pub async fn charges_of_window(
         "select j.action, coalesce(j.price, 0), coalesce(j.lowest_price, j.price, 0),
                 (select count(distinct i.personnel_id) from items i
                  where i.job_id = j.id and j.state <> 'lost'
-                   and ((i.outcome in ('delivered', 'no_value') and i.source is distinct from 'profile')
+                   and ((i.outcome in (select value from json_words($2)) and i.source is distinct from 'profile')
                         -- An event that is paid for by its own word, and whose list is not read yet.
                         or (i.state = 'reading' and exists (select 1 from direct_results d
                                                             where d.item_id = i.id and d.credits_used > 0)))),
@@ -126,6 +128,7 @@ pub async fn charges_of_window(
          from jobs j where j.window_id = $1",
     )
     .bind(window_id)
+    .bind(json!(Set::Unlocked.words()).to_string())
     .fetch_all(connection)
     .await?;
     Ok(rows
@@ -204,7 +207,8 @@ pub async fn charged_by_others(
                 cast(coalesce(sum(charged), 0) as bigint), cast(coalesce(sum(held), 0) as bigint)
          from (select price, is_later,
                       (select count(distinct i.personnel_id) from items i
-                       where i.job_id = others.id and i.outcome in ('delivered', 'no_value')) as unlocked,
+                       where i.job_id = others.id
+                         and i.outcome in (select value from json_words($4))) as unlocked,
                       (select cast(coalesce(sum(l.credits), 0) as bigint) from ledger l
                        where l.job_id = others.id and l.entry = 'charge'
                          and l.at >= case when is_later then $3 else asked_at end) as charged,
@@ -215,6 +219,7 @@ pub async fn charged_by_others(
     .bind(account.as_str())
     .bind(job_id.0)
     .bind(since.0)
+    .bind(json!(Set::Unlocked.words()).to_string())
     .fetch_one(connection)
     .await?;
     Ok((Credits(unlocked), Credits(charged + held)))

@@ -17,7 +17,7 @@ use crate::store::{Reads, StoreError, Tx, sql};
 use serde_json::json;
 
 use crate::domain::item::{Event, State};
-use crate::domain::outcome::Outcome;
+use crate::domain::outcome::{Outcome, Set};
 use crate::domain::{AccountId, Action, EventId, JobId, Millis, PersonnelId, RequestId};
 use crate::store::items::item_row::{items, select_items};
 use crate::store::items::moves::{Moved, move_all, save};
@@ -150,10 +150,11 @@ pub async fn brought_by_task(
     let counts: Vec<(String, i64)> = sql::query_as(
         "select outcome, count(distinct personnel_id) from items
          where job_id = $1 and state = 'done' and coalesce(source, 'task') = 'task'
-           and outcome in ('delivered', 'no_value', 'failed', 'unresolved', 'not_returned')
+           and outcome in (select value from json_words($2))
          group by outcome",
     )
     .bind(job_id.0)
+    .bind(json!(Set::OfTask.words()).to_string())
     .fetch_all(connection)
     .await?;
     let count = |name: &'static str| {
@@ -165,9 +166,10 @@ pub async fn brought_by_task(
 /// Makes the open contacts of an expired job wait for its task again.
 pub async fn revive_expired(connection: &mut Tx, job_id: JobId, now: Millis) -> Result<(), StoreError> {
     let rows = sql::query_as(select_items!(
-        "where job_id = $1 and state = 'done' and outcome in ('expired', 'unresolved')"
+        "where job_id = $1 and state = 'done' and outcome in (select value from json_words($2))"
     ))
     .bind(job_id.0)
+    .bind(json!(Set::Resumable.words()).to_string())
     .fetch_all(&mut *connection)
     .await?;
     move_all(connection, &items(rows)?, Event::Resumed, now).await

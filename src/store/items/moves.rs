@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::domain::Millis;
 use crate::domain::item::{self, Event, State};
-use crate::domain::outcome::{Outcome, Source};
+use crate::domain::outcome::{self, Outcome, Source};
 use crate::store::error::exactly;
 use crate::store::items::item_row::Item;
 use crate::store::{StoreError, Tx, sql};
@@ -59,7 +59,7 @@ impl Moved {
             self.to.job_id(),
             read_at,
             reads,
-            outcome.map_or(item::PENDING, |outcome| outcome.as_str()),
+            outcome.map_or(outcome::PENDING, |outcome| outcome.as_str()),
             self.error_code,
             self.source.map(Source::as_str),
             outcome.map(|_| now),

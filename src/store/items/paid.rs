@@ -1,9 +1,11 @@
 //! Contacts that need not be bought, or only after a precheck: already stored, being bought, or paid for before.
 
-use crate::store::{Reads, StoreError, sql};
+use serde_json::json;
 
+use crate::domain::outcome::Set;
 use crate::domain::{AccountId, Action, JobId, Millis, PersonnelId};
 use crate::store::items::json_ids;
+use crate::store::{Reads, StoreError, sql};
 
 /// Whether a job has a contact that was, or may have been, paid for before: its value was erased, or it was
 /// in a job that was charged or never answered (the job's own lost submissions included).
@@ -31,7 +33,7 @@ pub async fn by_another_job(
     Ok(sql::query_scalar(
         "select exists (select 1 from items had
              where had.personnel_id = $3 and had.account = $1 and had.action = $2 and had.job_id <> $4
-               and had.outcome not in ('invalid', 'missing', 'unlinked', 'rejected', 'cancelled')
+               and had.outcome not in (select value from json_words($5))
                and (exists (select 1 from contact_values v where v.item_id = had.id)
                  or exists (select 1 from ledger l where l.job_id = had.job_id and l.entry = 'charge')
                  or exists (select 1 from attempts a where a.job_id = had.job_id and a.result = 'unknown')))",
@@ -40,6 +42,7 @@ pub async fn by_another_job(
     .bind(action.as_str())
     .bind(personnel_id.as_str())
     .bind(job_id.0)
+    .bind(json!(Set::NotBought.words()).to_string())
     .fetch_one(readers)
     .await?)
 }
@@ -56,13 +59,14 @@ pub async fn paid_without_value(
     let ids: Vec<String> = sql::query_scalar(
         "select distinct personnel_id from items
          where personnel_id in (select value from json_words($3)) and account = $1 and action = $2
-           and outcome in ('no_value', 'unresolved', 'lost', 'expired') and resolved_at > $4
+           and outcome in (select value from json_words($5)) and resolved_at > $4
            and exists (select 1 from ledger l where l.job_id = items.job_id and l.entry = 'charge')",
     )
     .bind(account.as_str())
     .bind(action.as_str())
     .bind(json_ids(contacts))
     .bind(since.0)
+    .bind(json!(Set::WithoutValue.words()).to_string())
     .fetch_all(readers)
     .await?;
     Ok(ids.into_iter().map(PersonnelId::trusted).collect())

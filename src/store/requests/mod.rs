@@ -9,9 +9,8 @@ use crate::store::{Reads, StoreError, Tx, sql};
 use serde_json::json;
 use sqlx::FromRow;
 
-use crate::domain::item;
 use crate::domain::request_state::State;
-use crate::domain::{Credits, JobId, Millis, RequestId};
+use crate::domain::{Credits, JobId, Millis, RequestId, item, outcome};
 
 pub use state::{StateAndQuote, finish_complete, finish_complete_of_job, reopen_of_job, state_and_quote};
 
@@ -84,7 +83,7 @@ pub async fn insert(connection: &mut Tx, requests: &[NewRequest], now: Millis) -
                     request.event_id,
                     item.personnel_id,
                     item.state.name(),
-                    outcome.map_or(item::PENDING, |outcome| outcome.as_str()),
+                    outcome.map_or(outcome::PENDING, |outcome| outcome.as_str()),
                     outcome.map(|_| now)
                 ])
             })
