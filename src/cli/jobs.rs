@@ -145,7 +145,7 @@ pub(super) fn write(out: &mut impl Write, whole: &WholeJob) -> io::Result<()> {
             ("finished", job.finished_at.map(|at| at.to_string())),
         ],
     )?;
-    if job.state == "in_doubt" && job.state_reason.as_deref() != Some("carried_out") {
+    if job.is_decidable() {
         let id = job.id;
         writeln!(out, "  to decide: unlockd resolve {id} --resubmit, or unlockd resolve {id} --write-off")?;
     }

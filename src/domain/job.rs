@@ -11,6 +11,7 @@ use std::fmt;
 
 use super::ids::{Millis, TaskId};
 use super::moves::IllegalMove;
+use super::words::words;
 
 /// The state of a job. The words are those of `jobs.state`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,61 +38,57 @@ pub enum State {
     Cancelled,
 }
 
-/// What a queued job waits for. The words are those of `jobs.state_reason`.
+words! {
+    /// What a queued job waits for. The words are those of `jobs.state_reason`.
+    WaitReason {
+        /// The balance is too low, or the API said so (402).
+        InsufficientCredits = "insufficient_credits",
+        /// The account's key was refused (401), or its owner has no subscription (403).
+        InvalidApiKey = "invalid_api_key",
+        /// Our own limit (`credits.daily_limit`) is used up.
+        Budget = "budget",
+        /// The API reported a conflict (409); its state is read again first.
+        Conflict = "conflict",
+    }
+}
+
+/// What ends a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WaitReason {
-    /// The balance is too low, or the API said so (402).
-    InsufficientCredits,
-    /// The account's key was refused (401), or its owner has no subscription (403).
-    InvalidApiKey,
-    /// Our own limit (`credits.daily_limit`) is used up.
-    Budget,
-    /// The API reported a conflict (409); its state is read again first.
-    Conflict,
+pub enum EndedBy {
+    /// More credits, another day, or a person who wants to try again.
+    Credits,
+    /// Another key, or a person who says that the key is valid.
+    Key,
+    /// The worker alone.
+    Worker,
 }
 
 impl WaitReason {
-    pub const ALL: [WaitReason; 4] = [
-        WaitReason::InsufficientCredits,
-        WaitReason::InvalidApiKey,
-        WaitReason::Budget,
-        WaitReason::Conflict,
-    ];
-
-    pub fn as_str(self) -> &'static str {
+    /// Code that counts or selects waiting jobs asks here, so that a new reason is not forgotten.
+    pub fn ended_by(self) -> EndedBy {
         match self {
-            WaitReason::InsufficientCredits => "insufficient_credits",
-            WaitReason::InvalidApiKey => "invalid_api_key",
-            WaitReason::Budget => "budget",
-            WaitReason::Conflict => "conflict",
+            WaitReason::InsufficientCredits | WaitReason::Budget => EndedBy::Credits,
+            WaitReason::InvalidApiKey => EndedBy::Key,
+            WaitReason::Conflict => EndedBy::Worker,
         }
     }
 
-    pub fn parse(word: &str) -> Option<WaitReason> {
-        WaitReason::ALL.into_iter().find(|reason| reason.as_str() == word)
+    /// The words of the reasons that credits, or another day, end.
+    pub fn for_credits() -> Vec<&'static str> {
+        let reasons = WaitReason::ALL.into_iter().filter(|reason| reason.ended_by() == EndedBy::Credits);
+        reasons.map(WaitReason::as_str).collect()
     }
 }
 
-/// What is known about a submission without an answer. The words are those of `jobs.state_reason`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Doubt {
-    /// The worker is checking for its effect.
-    Looking,
-    /// It took effect: its values are read from the profiles.
-    CarriedOut,
-    /// The checks have not settled it: a person decides (`resolve`).
-    NeedsDecision,
-}
-
-impl Doubt {
-    pub const ALL: [Doubt; 3] = [Doubt::Looking, Doubt::CarriedOut, Doubt::NeedsDecision];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Doubt::Looking => "looking",
-            Doubt::CarriedOut => "carried_out",
-            Doubt::NeedsDecision => "needs_decision",
-        }
+words! {
+    /// What is known about a submission without an answer. The words are those of `jobs.state_reason`.
+    Doubt {
+        /// The worker is checking for its effect.
+        Looking = "looking",
+        /// It took effect: its values are read from the profiles.
+        CarriedOut = "carried_out",
+        /// The checks have not settled it: a person decides (`resolve`).
+        NeedsDecision = "needs_decision",
     }
 }
 
@@ -244,8 +241,8 @@ impl State {
 
     /// Whether it waits for credits or for our own limit: a person may ask to try again.
     pub fn waits_for_credits(&self) -> bool {
-        use WaitReason::{Budget, InsufficientCredits};
-        matches!(self, State::Queued { waits_for: Some(InsufficientCredits | Budget) })
+        let State::Queued { waits_for: Some(reason) } = self else { return false };
+        reason.ended_by() == EndedBy::Credits
     }
 
     /// Whether the job has ended. This includes an expired job, until it is resumed.

@@ -14,12 +14,14 @@ use axum::response::{IntoResponse, Response};
 
 use super::Site;
 use crate::domain::credits::{Balance, Purse};
+use crate::domain::job::WaitReason;
 use crate::domain::needs::{Need, Needs};
 use crate::domain::{AccountId, Millis, job};
 use crate::metrics::Scrape;
 use crate::store::credits::balances;
 use crate::store::report::metrics::{self as figures, Figure, Open, Waiting};
-use crate::store::{Store, StoreError, accounts};
+use crate::store::report::{AccountWork, account_work};
+use crate::store::{Store, StoreError};
 use crate::worker::gate::Gate;
 use crate::worker::people::needs;
 use crate::worker::{Deps, balance};
@@ -132,7 +134,7 @@ fn history(scrape: &Scrape, deps: &Deps, figures: &[Figure]) {
 struct View {
     account: String,
     open: Open,
-    row: accounts::AccountRow,
+    work: AccountWork,
     has_key: bool,
     key_is_usable: bool,
     in_trouble: bool,
@@ -150,7 +152,7 @@ impl View {
         Ok(View {
             account: account.to_string(),
             open: figures::open(store, account).await?,
-            row: accounts::read(store.readers(), account).await?,
+            work: account_work(store, account).await?,
             has_key: gate.has_key(),
             key_is_usable: gate.has_usable_key(),
             in_trouble: gate.trouble_until().max(gate.no_balance_until()) > now,
@@ -173,30 +175,36 @@ impl View {
 
 fn show_open(scrape: &Scrape, views: &[View]) {
     let items = views.iter().flat_map(|view| {
-        view.labelled([("waiting", view.open.items_waiting), ("reading", view.open.items_reading)])
+        view.labelled([("waiting", view.work.waiting), ("reading", view.open.items_reading)])
     });
     let help = "Items without an outcome: waiting for a call, or read from their profile.";
     scrape.gauges(("unlockd_items_open", help), ["account", "state"], items);
     let undecided = ("unlockd_jobs_undecided", "Submissions in doubt that wait for a person's decision.");
-    scrape.gauges(undecided, ["account"], views.iter().map(|view| view.sample(view.open.undecided)));
+    scrape.gauges(undecided, ["account"], views.iter().map(|view| view.sample(view.work.undecided)));
     let oldest =
         views.iter().filter_map(|view| Some(([view.account.clone()], Millis(view.open.doubt_oldest?))));
     let help = "Since when the oldest submission is in doubt; absent when there is none.";
     scrape.moments(("unlockd_in_doubt_oldest_timestamp_seconds", help), ["account"], oldest);
     let paused = views.iter().flat_map(|view| {
-        let items_wait = |reason: &str| view.row.waits_for.as_deref() == Some(reason);
-        let by_restore = view.row.is_paused_by_restore();
-        view.labelled([
-            ("person", i64::from(view.row.paused_at.is_some() && !by_restore)),
-            ("restored", i64::from(by_restore)),
-            ("no_api_key", i64::from(!view.has_key)),
-            ("invalid_api_key", i64::from(view.has_key && !view.key_is_usable)),
-            (
-                "insufficient_credits",
-                i64::from(view.open.parked_for_credits > 0 || items_wait("insufficient_credits")),
-            ),
-            ("budget", i64::from(view.open.parked_for_budget > 0 || items_wait("budget"))),
-        ])
+        let by_restore = view.work.row.is_paused_by_restore();
+        let others = [
+            ("person", view.work.row.paused_at.is_some() && !by_restore),
+            ("restored", by_restore),
+            ("no_api_key", !view.has_key),
+        ];
+        let waits = WaitReason::ALL.into_iter().filter_map(|reason| {
+            let is_waiting = match reason {
+                WaitReason::InvalidApiKey => view.has_key && !view.key_is_usable,
+                WaitReason::InsufficientCredits | WaitReason::Budget => view.work.waits_for(reason),
+                // It stops nothing else, and the worker ends it.
+                WaitReason::Conflict => return None,
+            };
+            Some((reason.as_str(), is_waiting))
+        });
+        let reasons = others.into_iter().chain(waits);
+        let samples =
+            reasons.map(|(reason, waits)| ([view.account.clone(), reason.to_owned()], i64::from(waits)));
+        samples.collect::<Vec<_>>()
     });
     let help =
         "1: work of the account waits for this reason, until a person acts (budget: until the next day).";

@@ -17,8 +17,8 @@ pub struct AccountRow {
     pub resumed_at: Option<i64>,
     /// When the worker found that the database is an older copy that replaced a newer one.
     pub restored_at: Option<i64>,
-    /// Why its items that are in no job wait (a word of `WaitReason`), and since when.
-    pub waits_for: Option<String>,
+    waits_for: Option<String>,
+    /// Since when its items that are in no job wait: see [`AccountRow::waits_for`].
     pub waits_since: Option<i64>,
     rate_limit: Option<i64>,
     rate_window_ms: Option<i64>,
@@ -29,6 +29,11 @@ pub struct AccountRow {
 }
 
 impl AccountRow {
+    /// Why its items that are in no job wait.
+    pub fn waits_for(&self) -> Option<WaitReason> {
+        self.waits_for.as_deref().and_then(WaitReason::parse)
+    }
+
     /// True if it is paused because the database was restored; false if a person paused it.
     pub fn is_paused_by_restore(&self) -> bool {
         self.paused_at.is_some() && self.paused_at == self.restored_at

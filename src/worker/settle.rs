@@ -82,7 +82,7 @@ async fn more_to_send(deps: &Deps, account: &AccountId) -> Result<bool, StoreErr
         return Ok(false);
     }
     let ready = due::ready(deps.store.readers(), account, deps.clock.now()).await?.is_some();
-    let items = row.waits_for.is_none() && waiting::any(deps.store.readers(), account).await?;
+    let items = row.waits_for().is_none() && waiting::any(deps.store.readers(), account).await?;
     Ok(ready || items)
 }
 

@@ -6,6 +6,7 @@ use ratatui::text::{Line, Span};
 use super::super::show::{clipped, grouped, plain, span};
 use super::model::{Model, Need, asked_for};
 use crate::domain::Millis;
+use crate::domain::job::{Doubt, WaitReason};
 use crate::store::report::Time;
 use crate::store::report::accounts::Account;
 use crate::store::report::jobs::OpenJob;
@@ -113,30 +114,30 @@ pub(super) fn job_row(
     palette: Palette,
 ) -> [Span<'static>; 6] {
     let job = &open.job;
-    let state = match (job.state.as_str(), job.state_reason.as_deref()) {
-        ("in_doubt", Some("carried_out")) => "being read".to_owned(),
-        ("in_doubt", _) => "IN DOUBT".to_owned(),
-        (_, Some("insufficient_credits")) => "no credits".to_owned(),
-        (_, Some("invalid_api_key")) => "key refused".to_owned(),
-        (_, Some(reason)) => reason.replace('_', " "),
-        (state, None) => state.to_owned(),
+    let state = match (job.doubt(), job.waits_for()) {
+        (Some(Doubt::CarriedOut), _) => "being read",
+        (Some(Doubt::Looking | Doubt::NeedsDecision), _) => "IN DOUBT",
+        (None, Some(WaitReason::InsufficientCredits)) => "no credits",
+        (None, Some(WaitReason::InvalidApiKey)) => "key refused",
+        (None, Some(reason @ (WaitReason::Budget | WaitReason::Conflict))) => reason.as_str(),
+        (None, None) => &job.state,
     };
     let style = match job.state.as_str() {
         "in_doubt" => palette.bad(),
         "queued" if job.state_reason.is_some() => palette.attention(),
         _ => Style::new(),
     };
-    let next = match (job.next_poll_at, job.due_at, job.state_reason.as_deref()) {
+    let next = match (job.next_poll_at, job.due_at, job.doubt()) {
         (Some(at), ..) => format!("poll {}", until_text(at, model)),
-        (_, _, Some("needs_decision")) => "waits for you".to_owned(),
-        (_, Some(at), Some("looking")) => format!("look {}", until_text(at, model)),
+        (_, _, Some(Doubt::NeedsDecision)) => "waits for you".to_owned(),
+        (_, Some(at), Some(Doubt::Looking)) => format!("look {}", until_text(at, model)),
         (_, Some(at), _) => format!("next {}", until_text(at, model)),
         _ => String::new(),
     };
     let task = job.task_id.as_ref().map(|id| format!("task {}", plain(id))).unwrap_or_default();
     [
         Span::raw(format!("{:>4}", job.id)),
-        Span::styled(state, style),
+        Span::styled(state.to_owned(), style),
         Span::raw(bar(open.settled, job.contacts, bar_width)),
         Span::raw(format!("{}/{}, {} ok", open.settled, job.contacts, open.delivered)),
         Span::raw(job.cost.map(|cost| format!("≤ {}", grouped(cost))).unwrap_or_default()),

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::words::{ago, has_contacts, number, plural, visible};
 use super::{Look, forms};
 use crate::domain::JobId;
+use crate::domain::job::Doubt;
 use crate::http::ticket::Act;
 use crate::store::report::jobs::{self, Job};
 use crate::store::{StoreError, jobs as job_rows};
@@ -23,17 +24,14 @@ pub(super) async fn read(look: &Look<'_>, id: i64) -> Result<Option<Doubtful>, S
     // The version is read first: a change in between makes the decision stale, never wrong.
     let version = job_rows::read(store.readers(), JobId(id)).await?.map(|row| row.version);
     let job = jobs::read(store, id).await?;
-    Ok(job.zip(version).and_then(|(job, version)| {
-        let open = job.state == "in_doubt" && job.state_reason.as_deref() != Some("carried_out");
-        open.then_some(Doubtful { job, version })
-    }))
+    Ok(job.zip(version).and_then(|(job, version)| job.is_decidable().then_some(Doubtful { job, version })))
 }
 
 /// The evidence, and both decisions.
 pub(super) fn decision(look: &Look<'_>, doubtful: &Doubtful) -> Markup {
     let job = &doubtful.job;
     let (id, cost) = (job.id, number(job.cost.unwrap_or_default()));
-    let is_yours = job.state_reason.as_deref() == Some("needs_decision");
+    let is_yours = job.doubt() == Some(Doubt::NeedsDecision);
     html! {
         article .need #(format!("decide-{id}-need")) {
             h3 {

@@ -157,7 +157,7 @@ fn who(look: &Look<'_>, request: &Request) -> Markup {
 }
 
 fn parked(look: &Look<'_>, need: &Need, work: Parked, account: &Account) -> Markup {
-    let of_day = need.reason() == "budget";
+    let of_day = matches!(need, Need::Budget { .. });
     let name = &account.account;
     html! {
         article .need #(format!("{}-{name}-need", need.reason())) {

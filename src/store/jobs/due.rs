@@ -3,12 +3,14 @@
 //! Each function reads the account's jobs in one state, in the order in which they are handled. Other code
 //! decides their next state and writes it with `jobs::save`.
 
-use crate::store::items::waiting::Group;
-use crate::store::{On, Reads, StoreError, Tx, sql};
+use serde_json::json;
 
+use crate::domain::job::{Doubt, WaitReason};
 use crate::domain::{AccountId, Credits, EventId, JobId, Millis};
+use crate::store::items::waiting::Group;
 use crate::store::jobs::Job;
 use crate::store::jobs::job_row::{Row, jobs, select_jobs};
+use crate::store::{On, Reads, StoreError, Tx, sql};
 
 /// Tasks whose poll is due, oldest due first.
 pub async fn to_poll(
@@ -70,9 +72,10 @@ pub async fn emptied(on: impl Into<On<'_>>, account: &AccountId) -> Result<Optio
 /// Queued jobs that wait for credits or for another day's limit, oldest first.
 pub async fn waiting_for_credits(on: impl Into<On<'_>>, account: &AccountId) -> Result<Vec<Job>, StoreError> {
     let rows = sql::query_as(select_jobs!(
-        "where state = 'queued' and account = $1 and state_reason in ('insufficient_credits', 'budget') order by id"
+        "where state = 'queued' and account = $1 and state_reason in (select value from json_words($2)) order by id"
     ))
     .bind(account.as_str())
+    .bind(json!(WaitReason::for_credits()).to_string())
     .fetch_all(on)
     .await?;
     jobs(rows)
@@ -82,10 +85,11 @@ pub async fn waiting_for_credits(on: impl Into<On<'_>>, account: &AccountId) -> 
 pub async fn lower_refused_at(tx: &mut Tx, account: &AccountId, balance: Credits) -> Result<(), StoreError> {
     sql::query(
         "update jobs set parked_balance = $2, version = version + 1
-         where state = 'queued' and account = $1 and state_reason = 'insufficient_credits' and parked_balance > $2",
+         where state = 'queued' and account = $1 and state_reason = $3 and parked_balance > $2",
     )
     .bind(account.as_str())
     .bind(balance.0)
+    .bind(WaitReason::InsufficientCredits.as_str())
     .execute(tx)
     .await?;
     Ok(())
@@ -99,13 +103,14 @@ pub async fn waiting_with_room(
     most: u32,
 ) -> Result<Option<Job>, StoreError> {
     let row: Option<Row> = sql::query_as(select_jobs!(
-        "where state = 'queued' and account = $1 and state_reason in ('insufficient_credits', 'budget')
+        "where state = 'queued' and account = $1 and state_reason in (select value from json_words($5))
            and action = $2 and event_id is not distinct from $3 and contacts < $4 order by id limit 1"
     ))
     .bind(account.as_str())
     .bind(group.action.as_str())
     .bind(group.event_id.as_ref().map(EventId::as_str))
     .bind(most)
+    .bind(json!(WaitReason::for_credits()).to_string())
     .fetch_optional(tx)
     .await?;
     row.map(Job::try_from).transpose()
@@ -114,9 +119,10 @@ pub async fn waiting_with_room(
 /// In-doubt jobs that are still checked, by their due time.
 pub async fn in_doubt(readers: &Reads, account: &AccountId) -> Result<Vec<Job>, StoreError> {
     let rows = sql::query_as(select_jobs!(
-        "where state = 'in_doubt' and account = $1 and state_reason = 'looking' order by due_at limit 64"
+        "where state = 'in_doubt' and account = $1 and state_reason = $2 order by due_at limit 64"
     ))
     .bind(account.as_str())
+    .bind(Doubt::Looking.as_str())
     .fetch_all(readers)
     .await?;
     jobs(rows)

@@ -8,6 +8,7 @@
 use sqlx::FromRow;
 
 use crate::domain::credits::Purse;
+use crate::domain::job::WaitReason;
 use crate::domain::{AccountId, Action, Credits, JobId, Millis};
 use crate::store::accounts::{self, AccountRow};
 use crate::store::credits::{ledger, settlements};
@@ -37,7 +38,7 @@ pub struct Facts {
 /// Parked jobs that have the same values in all of these columns; `id` is the oldest.
 pub struct Parked {
     pub id: JobId,
-    pub waits_for: String,
+    pub waits_for: WaitReason,
     pub action: Action,
     pub contacts: u32,
     pub price: Option<Credits>,
@@ -98,18 +99,19 @@ struct ParkedRow {
 async fn parked(readers: &Reads, account: &AccountId) -> Result<Vec<Parked>, StoreError> {
     let rows: Vec<ParkedRow> = sql::query_as(
         "select min(id) as id, state_reason, action, contacts, price, parked_balance,
-                case when state_reason = 'conflict' then due_at end as conflict_due_at
+                case when state_reason = $2 then due_at end as conflict_due_at
          from jobs where state = 'queued' and account = $1 and state_reason is not null
          group by 2, 3, 4, 5, 6, 7 order by 1",
     )
     .bind(account.as_str())
+    .bind(WaitReason::Conflict.as_str())
     .fetch_all(readers)
     .await?;
     let known = |row: ParkedRow| {
         Some(Parked {
             id: JobId(row.id),
             action: Action::parse(&row.action)?,
-            waits_for: row.state_reason,
+            waits_for: WaitReason::parse(&row.state_reason)?,
             contacts: u32::try_from(row.contacts).unwrap_or(u32::MAX),
             price: row.price.map(Credits),
             refused_at: row.parked_balance.map(Credits),

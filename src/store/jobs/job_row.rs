@@ -83,13 +83,11 @@ fn state(row: &Row) -> Option<State> {
         "queued" => State::Queued {
             waits_for: match reason {
                 None => None,
-                Some(word) => Some(WaitReason::ALL.into_iter().find(|known| known.as_str() == word)?),
+                Some(word) => Some(WaitReason::parse(word)?),
             },
         },
         "submitting" => State::Submitting,
-        "in_doubt" => {
-            State::InDoubt { doubt: Doubt::ALL.into_iter().find(|known| Some(known.as_str()) == reason)? }
-        }
+        "in_doubt" => State::InDoubt { doubt: Doubt::parse(reason?)? },
         "polling" => State::Polling {
             task_id: TaskId::trusted(row.task_id.clone()?),
             poll_count: u32::try_from(row.poll_count).ok()?,

@@ -1,8 +1,9 @@
 //! Accounts as people read them: credits free to spend, calls left in the rate limit, and what blocks them.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::domain::credits::Purse;
+use crate::domain::job::WaitReason;
 use crate::domain::{AccountId, Credits, Millis};
 use crate::store::credits::ledger;
 use crate::store::report::Time;
@@ -44,10 +45,15 @@ pub struct Account {
     pub refused_key: Option<String>,
     pub key_refused_at: Option<Time>,
     /// Why its items that are in no job wait (the same words as for a queued job), and since when.
-    pub waits_for: Option<String>,
+    #[serde(serialize_with = "word")]
+    pub waits_for: Option<WaitReason>,
     pub waits_since: Option<Time>,
     /// Expired jobs: a resume polls them again.
     pub expired_jobs: i64,
+}
+
+fn word<S: Serializer>(reason: &Option<WaitReason>, serializer: S) -> Result<S::Ok, S::Error> {
+    reason.map(WaitReason::as_str).serialize(serializer)
 }
 
 /// Reads an account.
@@ -84,8 +90,8 @@ pub async fn read(
         blocked_until: blocked_until.filter(|until| *until > now).map(Time::from),
         paused_at: row.paused_at.map(Time),
         paused_by_restore: row.is_paused_by_restore(),
+        waits_for: row.waits_for(),
         refused_key: row.refused_key,
-        waits_for: row.waits_for,
         waits_since: row.waits_since.map(Time),
         key_refused_at: row.key_refused_at.map(Time),
         expired_jobs,

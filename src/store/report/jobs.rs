@@ -4,6 +4,7 @@ use serde::Serialize;
 use sqlx::FromRow;
 
 use crate::domain::AccountId;
+use crate::domain::job::{Doubt, WaitReason};
 use crate::store::report::requests::Entry;
 use crate::store::report::{OutcomeCount, Time};
 use crate::store::{Store, StoreError, sql};
@@ -31,6 +32,23 @@ pub struct Job {
     pub created_at: Time,
     pub submitted_at: Option<Time>,
     pub finished_at: Option<Time>,
+}
+
+impl Job {
+    /// Why it is queued and not sent; `None`: it only waits for its turn, or is not queued.
+    pub fn waits_for(&self) -> Option<WaitReason> {
+        self.state_reason.as_deref().filter(|_| self.state == "queued").and_then(WaitReason::parse)
+    }
+
+    /// What is known about it while it is in doubt.
+    pub fn doubt(&self) -> Option<Doubt> {
+        self.state_reason.as_deref().filter(|_| self.state == "in_doubt").and_then(Doubt::parse)
+    }
+
+    /// Whether a person may decide about its submission.
+    pub fn is_decidable(&self) -> bool {
+        matches!(self.doubt(), Some(Doubt::Looking | Doubt::NeedsDecision))
+    }
 }
 
 macro_rules! select_jobs {

@@ -60,29 +60,15 @@ pub async fn waiting(store: &Store) -> Result<Waiting, StoreError> {
 /// Open work of one account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromRow)]
 pub struct Open {
-    /// Items that wait for a call.
-    pub items_waiting: i64,
     /// Items whose value is read from a profile.
     pub items_reading: i64,
-    /// Queued jobs that wait for credits, or for another day's limit.
-    pub parked_for_credits: i64,
-    pub parked_for_budget: i64,
-    /// Submissions in doubt that wait for a person.
-    pub undecided: i64,
     pub doubt_oldest: Option<i64>,
 }
 
 /// Counts the open work of one account.
 pub async fn open(store: &Store, account: &AccountId) -> Result<Open, StoreError> {
     Ok(sql::query_as(
-        "select (select count(*) from items where state = 'waiting' and account = $1) as items_waiting,
-                (select count(*) from items where state = 'reading' and account = $1) as items_reading,
-                (select count(*) from jobs where state = 'queued' and account = $1
-                   and state_reason = 'insufficient_credits') as parked_for_credits,
-                (select count(*) from jobs where state = 'queued' and account = $1
-                   and state_reason = 'budget') as parked_for_budget,
-                (select count(*) from jobs where state = 'in_doubt' and account = $1
-                   and state_reason = 'needs_decision') as undecided,
+        "select (select count(*) from items where state = 'reading' and account = $1) as items_reading,
                 (select min(doubt_since) from jobs where state = 'in_doubt' and account = $1) as doubt_oldest",
     )
     .bind(account.as_str())

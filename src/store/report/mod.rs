@@ -14,8 +14,10 @@ mod time;
 use sqlx::FromRow;
 
 use crate::domain::AccountId;
-use crate::domain::job::WaitReason;
+use crate::domain::job::{Doubt, EndedBy, WaitReason};
+use crate::store::accounts::AccountRow;
 use crate::store::{Store, StoreError, sql};
+pub use needs::Queued;
 pub use time::Time;
 
 /// Unfinished work of all accounts.
@@ -81,68 +83,70 @@ pub async fn accounts_at_work(store: &Store) -> Result<Vec<AccountId>, StoreErro
 /// Unfinished work of one account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountWork {
-    pub paused: bool,
-    /// Paused because the database is an older copy, not by a person.
-    pub paused_by_restore: bool,
-    /// Running tasks, checks, profile reads and settlements: they continue without a person.
-    pub running: i64,
-    /// Items that are in no job, and the reason why they wait, unless they only wait for their turn.
+    pub row: AccountRow,
+    /// Running tasks, checks, profile reads and settlements.
+    running: i64,
+    /// Items that are in no job.
     pub waiting: i64,
-    pub waits_for: Option<WaitReason>,
-    /// Queued jobs that wait only for their turn, or for a key.
-    pub queued: i64,
-    /// Queued jobs that wait for credits, with their reason.
-    pub parked: Vec<(i64, String)>,
+    pub queued: Vec<Queued>,
     /// Jobs that wait for a person's decision.
-    pub undecided: Vec<i64>,
+    pub undecided: i64,
 }
 
 impl AccountWork {
+    /// Why the items that are in no job wait, unless they only wait for their turn.
+    pub fn items_wait_for(&self) -> Option<WaitReason> {
+        self.row.waits_for().filter(|_| self.waiting > 0)
+    }
+
+    /// Whether a queued job, or an item that is in no job, waits for this reason.
+    pub fn waits_for(&self, reason: WaitReason) -> bool {
+        self.items_wait_for() == Some(reason)
+            || self.queued.iter().any(|group| group.waits_for == Some(reason))
+    }
+
+    /// Whether something continues without a person.
+    pub fn is_running(&self) -> bool {
+        self.running > 0 || self.queued_until(|end| end == Some(EndedBy::Worker)) > 0
+    }
+
+    /// Queued jobs that wait only for their turn, or for a key.
+    pub fn ready(&self) -> i64 {
+        self.queued_until(|end| matches!(end, None | Some(EndedBy::Key)))
+    }
+
     /// Items and jobs that are not sent and not in a parked job.
     pub fn to_send(&self) -> i64 {
-        self.waiting + self.queued
+        self.waiting + self.ready()
     }
 
     pub fn any(&self) -> bool {
-        self.running > 0 || self.to_send() > 0 || !self.parked.is_empty() || !self.undecided.is_empty()
+        self.running > 0 || self.waiting > 0 || !self.queued.is_empty() || self.undecided > 0
+    }
+
+    fn queued_until(&self, is_wanted: impl Fn(Option<EndedBy>) -> bool) -> i64 {
+        let wanted = self.queued.iter().filter(|group| is_wanted(group.waits_for.map(WaitReason::ended_by)));
+        wanted.map(|group| group.jobs).sum()
     }
 }
 
 /// Counts the unfinished work of one account.
 pub async fn account_work(store: &Store, account: &AccountId) -> Result<AccountWork, StoreError> {
-    let row = super::accounts::read(store.readers(), account).await?;
-    let (running, waiting, queued): (i64, i64, i64) = sql::query_as(
+    let (running, waiting, undecided): (i64, i64, i64) = sql::query_as(
         "select (select count(*) from jobs where state = 'polling' and account = $1)
                 + (select count(*) from jobs where state = 'submitting' and account = $1)
-                + (select count(*) from jobs where state = 'in_doubt' and account = $1
-                     and state_reason <> 'needs_decision')
-                + (select count(*) from jobs where state = 'queued' and account = $1 and state_reason = 'conflict')
+                + (select count(*) from jobs where state = 'in_doubt' and account = $1 and state_reason <> $2)
                 + (select count(*) from items where state = 'reading' and account = $1)
                 + (select count(*) from windows where account = $1 and closed_at is null),
                 (select count(*) from items where state = 'waiting' and account = $1),
-                (select count(*) from jobs where state = 'queued' and account = $1
-                     and (state_reason is null or state_reason = 'invalid_api_key'))",
+                (select count(*) from jobs where state = 'in_doubt' and account = $1 and state_reason = $2)",
     )
     .bind(account.as_str())
+    .bind(Doubt::NeedsDecision.as_str())
     .fetch_one(store.readers())
     .await?;
-    let parked = sql::query_as(
-        "select id, state_reason from jobs where state = 'queued' and account = $1
-           and state_reason in ('insufficient_credits', 'budget') order by id limit 20",
-    )
-    .bind(account.as_str())
-    .fetch_all(store.readers())
-    .await?;
-    let undecided = sql::query_scalar(
-        "select id from jobs where state = 'in_doubt' and account = $1 and state_reason = 'needs_decision'
-         order by id limit 20",
-    )
-    .bind(account.as_str())
-    .fetch_all(store.readers())
-    .await?;
-    let (paused, paused_by_restore) = (row.paused_at.is_some(), row.is_paused_by_restore());
-    let waits_for = row.waits_for.as_deref().and_then(WaitReason::parse).filter(|_| waiting > 0);
-    Ok(AccountWork { paused, paused_by_restore, running, waiting, waits_for, queued, parked, undecided })
+    let row = super::accounts::read(store.readers(), account).await?;
+    Ok(AccountWork { row, running, waiting, queued: needs::queued(store, account).await?, undecided })
 }
 
 /// A count by outcome.

@@ -2,7 +2,8 @@
 
 use sqlx::FromRow;
 
-use crate::domain::AccountId;
+use crate::domain::job::WaitReason;
+use crate::domain::{AccountId, JobId};
 use crate::store::{Store, StoreError, sql};
 
 /// Rows of each kind that are listed; the others are only counted.
@@ -56,23 +57,30 @@ pub async fn decisions(store: &Store, account: &AccountId) -> Result<Listed, Sto
     Ok((list, total))
 }
 
-/// Queued jobs of an account that wait for the same reason.
-#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
-pub struct Parked {
-    pub reason: String,
+/// Queued jobs of an account that wait for the same reason; `None`: only for their turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queued {
+    pub waits_for: Option<WaitReason>,
     pub jobs: i64,
-    pub oldest: i64,
+    pub oldest: JobId,
 }
 
 /// Counts an account's queued jobs by the reason why they wait.
-pub async fn parked(store: &Store, account: &AccountId) -> Result<Vec<Parked>, StoreError> {
-    Ok(sql::query_as(
-        "select state_reason as reason, count(*) as jobs, min(id) as oldest from jobs
-         where state = 'queued' and account = $1 and state_reason is not null group by state_reason",
+pub async fn queued(store: &Store, account: &AccountId) -> Result<Vec<Queued>, StoreError> {
+    let rows: Vec<(Option<String>, i64, i64)> = sql::query_as(
+        "select state_reason, count(*), min(id) from jobs
+         where state = 'queued' and account = $1 group by state_reason",
     )
     .bind(account.as_str())
     .fetch_all(store.readers())
-    .await?)
+    .await?;
+    let read = |(word, jobs, oldest): (Option<String>, i64, i64)| {
+        let problem = || "its state_reason".to_owned();
+        let unreadable = || StoreError::Unreadable { table: "jobs", id: oldest, problem: problem() };
+        let waits_for = word.map(|word| WaitReason::parse(&word).ok_or_else(unreadable)).transpose()?;
+        Ok(Queued { waits_for, jobs, oldest: JobId(oldest) })
+    };
+    rows.into_iter().map(read).collect()
 }
 
 /// How many jobs of an account expired before their task ended.

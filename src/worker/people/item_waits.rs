@@ -40,14 +40,14 @@ pub(in crate::worker) async fn waiting(
             ..Wait::default()
         });
     }
-    let noted = row.waits_for.as_deref().and_then(WaitReason::parse);
-    let lacks = match noted {
+    let lacks = match row.waits_for() {
         Some(reason) => Some(reason),
         None => lacks(store, config, request, now).await?,
     };
     if lacks == Some(WaitReason::InvalidApiKey) && row.refused_key.is_some() {
         // Another wait already says that the key was refused, and what to do.
-        let (reason, what) = ("invalid_api_key".to_owned(), format!("{subject} not sent before that"));
+        let reason = WaitReason::InvalidApiKey.as_str().to_owned();
+        let what = format!("{subject} not sent before that");
         return Ok(Wait { reason, what, needs_person: true, ..Wait::default() });
     }
     if let Some(reason) = lacks {

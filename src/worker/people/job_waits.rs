@@ -3,6 +3,7 @@
 //! A queued job waits to be sent, or for credits, a key or a person; a job in doubt waits for a check or a person;
 //! a polled job waits for its task. For a job in doubt it also shows the evidence and the possible cost.
 
+use crate::domain::job::{Doubt, WaitReason};
 use crate::domain::needs::{Need, Parked};
 use crate::domain::{AccountId, Action, Credits, JobId};
 use crate::store::report::jobs::Job;
@@ -75,19 +76,21 @@ fn queued(job: &Job, reason: &str, since: Option<Time>) -> Wait {
     let name = AccountId::trusted(account.clone());
     let work = Parked { jobs: 1, oldest: Some(JobId(id)), items: 0 };
     let since = wait.since;
-    match reason {
-        "insufficient_credits" => Wait { since, ..Wait::for_person(&Need::Credits { account: name, work }) },
-        "budget" => Wait { since, ..Wait::for_person(&Need::Budget { account: name, work }) },
-        "invalid_api_key" => Wait {
+    let Some(known) = WaitReason::parse(reason) else {
+        // An unknown reason is shown as its own word.
+        return Wait { what: format!("job {id} waits: {reason}"), next_try_at: job.due_at, ..wait };
+    };
+    match known {
+        WaitReason::InsufficientCredits => {
+            Wait { since, ..Wait::for_person(&Need::Credits { account: name, work }) }
+        }
+        WaitReason::Budget => Wait { since, ..Wait::for_person(&Need::Budget { account: name, work }) },
+        WaitReason::InvalidApiKey => Wait {
             what: format!("job {id} waits for a key that the API accepts for account {account}"),
             unblock: Some("put a valid key in the configuration: unlockd check".to_owned()),
             ..wait
         },
-        // An unknown reason is shown as its own word.
-        reason if reason != "conflict" => {
-            Wait { what: format!("job {id} waits: {reason}"), next_try_at: job.due_at, ..wait }
-        }
-        _ => Wait {
+        WaitReason::Conflict => Wait {
             what: format!("job {id} met a conflict at the API (409); its state is read again first"),
             next_try_at: job.due_at,
             needs_person: false,
@@ -109,8 +112,8 @@ fn in_doubt(job: &Job, reason: Option<&str>, key_refused: bool) -> Wait {
         ..Wait::default()
     };
     let decide = format!("unlockd resolve {id} --resubmit, or unlockd resolve {id} --write-off");
-    match reason {
-        Some("needs_decision") => {
+    match reason.and_then(Doubt::parse) {
+        Some(Doubt::NeedsDecision) => {
             let account = AccountId::trusted(job.account.clone());
             let said = Wait::for_person(&Need::Decision { account, job: JobId(id), credits: cost });
             Wait {
@@ -120,11 +123,11 @@ fn in_doubt(job: &Job, reason: Option<&str>, key_refused: bool) -> Wait {
                 ..said
             }
         }
-        Some("carried_out") => Wait {
+        Some(Doubt::CarriedOut) => Wait {
             what: format!("job {id} took effect although its answer was lost; its values are being read"),
             ..wait
         },
-        _ => Wait {
+        Some(Doubt::Looking) | None => Wait {
             what: format!(
                 "job {id} was sent and the answer was lost; whether it took effect is being looked up, and it is not \
                  sent again: {evidence}"

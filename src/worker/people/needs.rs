@@ -4,8 +4,8 @@ use crate::config::Config;
 use crate::domain::job::WaitReason;
 use crate::domain::needs::{Need, Needs, Parked};
 use crate::domain::{AccountId, Credits, JobId, Millis, RequestId};
-use crate::store::report::needs as rows;
-use crate::store::{Store, StoreError, accounts, report};
+use crate::store::report::{AccountWork, needs as rows};
+use crate::store::{Store, StoreError, report};
 use crate::worker::Deps;
 
 /// Everything that needs a person. `has_key` says whether the worker has a key for an account; outside the
@@ -53,7 +53,6 @@ pub async fn of_account(
     has_key: bool,
     list: &mut Vec<Need>,
 ) -> Result<u64, StoreError> {
-    let row = accounts::read(store.readers(), account).await?;
     let work = report::account_work(store, account).await?;
     let (decisions, total) = rows::decisions(store, account).await?;
     let not_listed = left_out(&decisions, total);
@@ -62,24 +61,24 @@ pub async fn of_account(
         job: JobId(row.id),
         credits: Credits(row.credits),
     }));
-    let parked = rows::parked(store, account).await?;
-    let waits_for = |reason: WaitReason| {
-        let found = parked.iter().find(|parked| parked.reason == reason.as_str());
-        let items = if work.waits_for == Some(reason) { count(work.waiting) } else { 0 };
-        let jobs = found.map_or(0, |found| count(found.jobs));
-        let oldest = found.map(|found| JobId(found.oldest));
-        (jobs + items > 0).then_some(Parked { jobs, oldest, items })
-    };
+    let mut lacks_key = !has_key && work.any();
+    for reason in WaitReason::ALL {
+        let Some(parked) = parked(&work, reason) else { continue };
+        match reason {
+            WaitReason::InsufficientCredits => {
+                list.push(Need::Credits { account: account.clone(), work: parked });
+            }
+            WaitReason::Budget => list.push(Need::Budget { account: account.clone(), work: parked }),
+            WaitReason::InvalidApiKey => lacks_key = true,
+            // The worker ends it.
+            WaitReason::Conflict => {}
+        }
+    }
+    let row = &work.row;
     if let (Some(fingerprint), Some(since)) = (row.refused_key.clone(), row.key_refused_at) {
         list.push(Need::KeyRefused { account: account.clone(), fingerprint, since: Millis(since) });
-    } else if (!has_key && work.any()) || waits_for(WaitReason::InvalidApiKey).is_some() {
+    } else if lacks_key {
         list.push(Need::NoKey { account: account.clone() });
-    }
-    if let Some(work) = waits_for(WaitReason::InsufficientCredits) {
-        list.push(Need::Credits { account: account.clone(), work });
-    }
-    if let Some(work) = waits_for(WaitReason::Budget) {
-        list.push(Need::Budget { account: account.clone(), work });
     }
     if let Some(since) = row.paused_at {
         list.push(Need::Paused {
@@ -94,6 +93,14 @@ pub async fn of_account(
         list.push(Need::Expired { account: account.clone(), jobs: count(expired) });
     }
     Ok(not_listed)
+}
+
+/// The work of an account that waits for one reason, if there is any.
+fn parked(work: &AccountWork, reason: WaitReason) -> Option<Parked> {
+    let group = work.queued.iter().find(|group| group.waits_for == Some(reason));
+    let items = if work.items_wait_for() == Some(reason) { count(work.waiting) } else { 0 };
+    let jobs = group.map_or(0, |group| count(group.jobs));
+    (jobs + items > 0).then(|| Parked { jobs, oldest: group.map(|group| group.oldest), items })
 }
 
 fn left_out(list: &[rows::Open], total: i64) -> u64 {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::job::WaitReason;
+use crate::domain::job::{EndedBy, WaitReason};
 use crate::domain::needs::Need;
 use crate::store::report::AccountWork;
 use crate::store::{StoreError, report};
@@ -57,7 +57,7 @@ pub async fn idle(deps: &Deps) -> Result<Option<End>, StoreError> {
             continue;
         }
         // A call in flight may end a wait.
-        running |= work.running > 0 || gate.is_calling() || moves(&work);
+        running |= work.is_running() || gate.is_calling() || moves(&work);
     }
     let needs = needs::of_worker(deps).await?;
     let waits: Vec<Need> = needs.list.into_iter().filter(Need::holds_up_work).collect();
@@ -67,8 +67,9 @@ pub async fn idle(deps: &Deps) -> Result<Option<End>, StoreError> {
 
 /// Whether something is about to be sent. Ignores the key: the gate knows more about it than the rows.
 fn moves(work: &AccountWork) -> bool {
-    let lacks_credits = work.waits_for.is_some_and(|reason| reason != WaitReason::InvalidApiKey);
-    !work.paused && (work.queued > 0 || (work.waiting > 0 && !lacks_credits))
+    let ends_by_key = |reason: WaitReason| reason.ended_by() == EndedBy::Key;
+    let items_move = work.waiting > 0 && work.items_wait_for().is_none_or(ends_by_key);
+    work.row.paused_at.is_none() && (work.ready() > 0 || items_move)
 }
 
 /// What it is, and what to do.

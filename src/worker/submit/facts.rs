@@ -1,6 +1,5 @@
 //! Reads the facts for the next step: rows, prices and limits, and what the gate knows.
 
-use crate::domain::job::WaitReason;
 use crate::domain::submission::{Facts, Parked, Ready, Waiting};
 use crate::domain::{Action, Credits, Millis, pacing};
 use crate::store::StoreError;
@@ -74,18 +73,18 @@ fn claimed(deps: &Deps, rows: &Rows) -> Credits {
 }
 
 fn parked(deps: &Deps, rows: &Rows) -> Vec<Parked> {
-    let known = |job: &facts::Parked| {
+    let parked = rows.parked.iter().map(|job| {
         // The price of the precheck counts if it is higher.
         let price = price(deps, rows, job.action).max(job.price.unwrap_or_default());
-        Some(Parked {
+        Parked {
             id: job.id,
-            waits_for: WaitReason::parse(&job.waits_for)?,
+            waits_for: job.waits_for,
             cost: price.times(job.contacts as usize),
             refused_at: job.refused_at,
             due_at: job.due_at.unwrap_or(Millis(0)),
-        })
-    };
-    rows.parked.iter().filter_map(known).collect()
+        }
+    });
+    parked.collect()
 }
 
 fn waiting(deps: &Deps, gate: &Gate, rows: &Rows) -> Vec<Waiting> {

@@ -76,7 +76,7 @@ async fn note_wait(
     row: &AccountRow,
     waits_for: Option<WaitReason>,
 ) -> Result<(), StoreError> {
-    if row.waits_for.as_deref() == waits_for.map(WaitReason::as_str) {
+    if row.waits_for() == waits_for {
         return Ok(());
     }
     let (account, now) = (account.clone(), deps.clock.now());
