@@ -51,12 +51,17 @@ pub async fn render(store: &Store, worker: Option<&Deps>) -> Result<String, Stor
         scrape.moments(("unlockd_loop_heartbeat_timestamp_seconds", heartbeat), [], beat);
         whole(&scrape, &figures::waiting(store).await?);
         history(&scrape, deps, &figures::figures(store).await?);
+        let works = needs::works(store, &deps.config()).await?;
         let mut views = Vec::new();
         for (account, gate) in &deps.gates {
-            views.push(View::read(store, deps, account, gate).await?);
+            let work = match works.iter().find(|work| work.account == *account) {
+                Some(work) => work.clone(),
+                None => account_work(store, account).await?,
+            };
+            views.push(View::read(store, deps, work, gate).await?);
         }
         show_open(&scrape, &views);
-        show_needs(&scrape, &views, &needs::of_worker(deps).await?);
+        show_needs(&scrape, &views, &needs::of_worker(deps, &works).await?);
         show_credits(&scrape, &views);
         show_api(&scrape, &views);
         show_room(&scrape, store)?;
@@ -146,13 +151,13 @@ struct View {
 }
 
 impl View {
-    async fn read(store: &Store, deps: &Deps, account: &AccountId, gate: &Gate) -> Result<View, StoreError> {
-        let now = deps.clock.now();
+    async fn read(store: &Store, deps: &Deps, work: AccountWork, gate: &Gate) -> Result<View, StoreError> {
+        let (now, account) = (deps.clock.now(), &gate.account);
         let purse = figures::purse(store, account, now).await?;
         Ok(View {
             account: account.to_string(),
             open: figures::open(store, account).await?,
-            work: account_work(store, account).await?,
+            work,
             has_key: gate.has_key(),
             key_is_usable: gate.has_usable_key(),
             in_trouble: gate.trouble_until().max(gate.no_balance_until()) > now,

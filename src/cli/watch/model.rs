@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::domain::{self, AccountId, Credits, Millis};
+use crate::domain::{self, Credits, Millis};
 use crate::store::lease;
 use crate::store::report::accounts::{Account, Limits};
 use crate::store::report::jobs::OpenJob;
@@ -89,12 +89,12 @@ pub(super) async fn read(store: &Store, config: &Config, now: Millis) -> Result<
         ended: requests::ended(store, ENDED_AT_MOST).await?,
         ..Model::default()
     };
-    for name in config.accounts.keys() {
-        let account = AccountId::trusted(name.clone());
-        model.accounts.push(accounts::read(store, &account, limits, now).await?);
+    let works = needs::works(store, config).await?;
+    for work in &works {
+        model.accounts.push(accounts::read(store, work, limits, now).await?);
     }
     // Only the worker knows which keys it has; its rows show when one is missing.
-    let needs = needs::read(store, config, |_| true).await?;
+    let needs = needs::read(store, config, &works, |_| true).await?;
     model.needs_total = needs.total;
     model.needs = needs.list.iter().map(|need| Need::new(need, &model)).collect();
     Ok(model)
@@ -202,6 +202,7 @@ impl Model {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::domain::AccountId;
 
     pub(in super::super) fn request(id: i64, status: &str) -> Request {
         Request {

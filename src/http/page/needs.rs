@@ -8,9 +8,9 @@ use super::{Look, forms};
 use crate::domain::needs::{Need, Needs, Parked};
 use crate::http::ticket::Act;
 use crate::store::StoreError;
+use crate::store::report::AccountWork;
 use crate::store::report::accounts::Account;
-use crate::store::report::requests;
-use crate::store::report::requests::Request;
+use crate::store::report::requests::{self, Request};
 use crate::worker::people::needs;
 
 /// Articles on the page; the lists of requests and jobs have them all.
@@ -39,12 +39,20 @@ impl Listed {
     }
 }
 
+/// The unfinished work of each configured account.
+pub(super) async fn works(look: &Look<'_>) -> Result<Vec<AccountWork>, StoreError> {
+    needs::works(&look.site.store, &look.site.config()).await
+}
+
 /// Reads everything that needs a person.
-pub(super) async fn read(look: &Look<'_>, accounts: &[Account]) -> Result<Listed, StoreError> {
-    let (store, config) = (&look.site.store, look.site.config());
+pub(super) async fn read(
+    look: &Look<'_>,
+    works: &[AccountWork],
+    accounts: &[Account],
+) -> Result<Listed, StoreError> {
     let needs = match look.site.worker() {
-        Some(deps) => needs::of_worker(deps).await?,
-        None => needs::read(store, &config, |_| true).await?,
+        Some(deps) => needs::of_worker(deps, works).await?,
+        None => needs::read(&look.site.store, &look.site.config(), works, |_| true).await?,
     };
     let mut articles = Vec::new();
     for need in needs.list.iter().take(SHOWN) {

@@ -11,6 +11,7 @@ use crate::http::health;
 use crate::http::ticket::Act;
 use crate::store::StoreError;
 use crate::store::disk;
+use crate::store::report::AccountWork;
 use crate::store::report::accounts::{self, Account, Limits};
 use crate::store::report::jobs::OpenJob;
 use crate::store::report::overview::{InDoubt, Settlement, StateCount};
@@ -37,7 +38,10 @@ struct Facts {
 }
 
 /// Reads the accounts with their configured limits.
-pub(super) async fn read_accounts(look: &Look<'_>) -> Result<Vec<Account>, StoreError> {
+pub(super) async fn read_accounts(
+    look: &Look<'_>,
+    works: &[AccountWork],
+) -> Result<Vec<Account>, StoreError> {
     let config = look.site.config();
     let limits = Limits {
         per_minute: config.rate_limit.per_minute,
@@ -45,18 +49,17 @@ pub(super) async fn read_accounts(look: &Look<'_>) -> Result<Vec<Account>, Store
         daily_limit: config.credits.daily_limit.map(Credits),
     };
     let mut found = Vec::new();
-    for name in config.accounts.keys() {
-        found.push(
-            accounts::read(&look.site.store, &AccountId::trusted(name.clone()), limits, look.now).await?,
-        );
+    for work in works {
+        found.push(accounts::read(&look.site.store, work, limits, look.now).await?);
     }
     Ok(found)
 }
 
 async fn read(look: &Look<'_>) -> Result<Facts, StoreError> {
     let store = &look.site.store;
-    let accounts = read_accounts(look).await?;
-    let needs = needs::read(look, &accounts).await?;
+    let works = needs::works(look).await?;
+    let accounts = read_accounts(look, &works).await?;
+    let needs = needs::read(look, &works, &accounts).await?;
     let mut with_doubt = Vec::new();
     for account in accounts {
         let doubt = overview::in_doubt(store, &AccountId::trusted(account.account.clone())).await?;

@@ -28,7 +28,7 @@ pub(super) async fn page(
     let store = &look.site.store;
     let Some(request) = requests::read(store, id).await? else { return Ok(None) };
     let explained = explain::of(store, &look.site.config(), &request, look.now).await?;
-    let accounts = overview::read_accounts(look).await?;
+    let accounts = overview::read_accounts(look, &needs::works(look).await?).await?;
     let account = accounts.iter().find(|account| account.account == request.account);
     let contents = match direct::summary(store, id).await? {
         Some(summary) => brought(look, &request, &summary),

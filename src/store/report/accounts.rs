@@ -4,9 +4,9 @@ use serde::{Serialize, Serializer};
 
 use crate::domain::credits::Purse;
 use crate::domain::job::WaitReason;
-use crate::domain::{AccountId, Credits, Millis};
+use crate::domain::{Credits, Millis};
 use crate::store::credits::ledger;
-use crate::store::report::Time;
+use crate::store::report::{AccountWork, Time};
 use crate::store::{Store, StoreError, accounts, address, sql};
 
 /// The configured limits that an account's figures depend on.
@@ -56,14 +56,13 @@ fn word<S: Serializer>(reason: &Option<WaitReason>, serializer: S) -> Result<S::
     reason.map(WaitReason::as_str).serialize(serializer)
 }
 
-/// Reads an account.
+/// Reads an account, whose row was read with its work.
 pub async fn read(
     store: &Store,
-    account: &AccountId,
+    AccountWork { account, row, .. }: &AccountWork,
     limits: Limits,
     now: Millis,
 ) -> Result<Account, StoreError> {
-    let row = accounts::read(store.readers(), account).await?;
     let rate = accounts::read_rate(store.readers(), account, limits.per_minute).await?;
     let blocked_until = rate.blocked_until().max(address::held_until(store.readers()).await?);
     let purse = ledger::purse(store.readers(), account, now).await?;
@@ -91,7 +90,7 @@ pub async fn read(
         paused_at: row.paused_at.map(Time),
         paused_by_restore: row.is_paused_by_restore(),
         waits_for: row.waits_for(),
-        refused_key: row.refused_key,
+        refused_key: row.refused_key.clone(),
         waits_since: row.waits_since.map(Time),
         key_refused_at: row.key_refused_at.map(Time),
         expired_jobs,

@@ -81,8 +81,9 @@ pub async fn accounts_at_work(store: &Store) -> Result<Vec<AccountId>, StoreErro
 }
 
 /// Unfinished work of one account.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountWork {
+    pub account: AccountId,
     pub row: AccountRow,
     /// Running tasks, checks, profile reads and settlements.
     running: i64,
@@ -146,7 +147,8 @@ pub async fn account_work(store: &Store, account: &AccountId) -> Result<AccountW
     .fetch_one(store.readers())
     .await?;
     let row = super::accounts::read(store.readers(), account).await?;
-    Ok(AccountWork { row, running, waiting, queued: needs::queued(store, account).await?, undecided })
+    let queued = needs::queued(store, account).await?;
+    Ok(AccountWork { account: account.clone(), row, running, waiting, queued, undecided })
 }
 
 /// A count by outcome.

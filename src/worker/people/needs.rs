@@ -8,11 +8,22 @@ use crate::store::report::{AccountWork, needs as rows};
 use crate::store::{Store, StoreError, report};
 use crate::worker::Deps;
 
-/// Everything that needs a person. `has_key` says whether the worker has a key for an account; outside the
+/// The unfinished work of each configured account.
+pub async fn works(store: &Store, config: &Config) -> Result<Vec<AccountWork>, StoreError> {
+    let mut works = Vec::new();
+    for name in config.accounts.keys() {
+        works.push(report::account_work(store, &AccountId::trusted(name.clone())).await?);
+    }
+    Ok(works)
+}
+
+/// Everything that needs a person. `works` is that of each configured account: most readers show it, too.
+/// `has_key` says whether the worker has a key for an account; outside the
 /// worker, its rows must answer that.
 pub async fn read(
     store: &Store,
     config: &Config,
+    works: &[AccountWork],
     has_key: impl Fn(&AccountId) -> bool,
 ) -> Result<Needs, StoreError> {
     let (mut list, mut not_listed) = (Vec::new(), 0);
@@ -24,10 +35,8 @@ pub async fn read(
         credits: Credits(row.credits),
     }));
     list.extend(unconfigured(store, config).await?);
-    for name in config.accounts.keys() {
-        let account = AccountId::trusted(name.clone());
-        let has_key = has_key(&account);
-        not_listed += of_account(store, &account, has_key, &mut list).await?;
+    for work in works {
+        not_listed += of_account(store, work, has_key(&work.account), &mut list).await?;
     }
     Ok(Needs::new(list, not_listed))
 }
@@ -41,19 +50,19 @@ pub async fn unconfigured(store: &Store, config: &Config) -> Result<Vec<Need>, S
 }
 
 /// The same inside a running worker, which knows its keys.
-pub async fn of_worker(deps: &Deps) -> Result<Needs, StoreError> {
+pub async fn of_worker(deps: &Deps, works: &[AccountWork]) -> Result<Needs, StoreError> {
     let has_key = |account: &AccountId| deps.gates.get(account).is_some_and(|gate| gate.has_key());
-    read(&deps.store, &deps.config(), has_key).await
+    read(&deps.store, &deps.config(), works, has_key).await
 }
 
 /// What needs a person for one account. Returns how many needs are not listed.
-pub async fn of_account(
+async fn of_account(
     store: &Store,
-    account: &AccountId,
+    work: &AccountWork,
     has_key: bool,
     list: &mut Vec<Need>,
 ) -> Result<u64, StoreError> {
-    let work = report::account_work(store, account).await?;
+    let account = &work.account;
     let (decisions, total) = rows::decisions(store, account).await?;
     let not_listed = left_out(&decisions, total);
     list.extend(decisions.into_iter().map(|row| Need::Decision {
@@ -63,7 +72,7 @@ pub async fn of_account(
     }));
     let mut lacks_key = !has_key && work.any();
     for reason in WaitReason::ALL {
-        let Some(parked) = parked(&work, reason) else { continue };
+        let Some(parked) = parked(work, reason) else { continue };
         match reason {
             WaitReason::InsufficientCredits => {
                 list.push(Need::Credits { account: account.clone(), work: parked });

@@ -49,17 +49,17 @@ pub async fn idle(deps: &Deps) -> Result<Option<End>, StoreError> {
     let config = deps.config();
     let mut running = open.inbox > 0 && config.inbox.watch;
     running |= open.inbox_behind > 0;
-    for account in deps.accounts() {
-        let gate = &deps.gates[&account];
-        let work = report::account_work(&deps.store, &account).await?;
+    let works = needs::works(&deps.store, &config).await?;
+    for work in &works {
+        let Some(gate) = deps.gates.get(&work.account) else { continue };
         // Without a valid key no work of an account continues.
-        if !config.accounts.contains_key(account.as_str()) || !gate.has_usable_key() && work.any() {
+        if !gate.has_usable_key() && work.any() {
             continue;
         }
         // A call in flight may end a wait.
-        running |= work.is_running() || gate.is_calling() || moves(&work);
+        running |= work.is_running() || gate.is_calling() || moves(work);
     }
-    let needs = needs::of_worker(deps).await?;
+    let needs = needs::of_worker(deps, &works).await?;
     let waits: Vec<Need> = needs.list.into_iter().filter(Need::holds_up_work).collect();
     // An open request may be in none of the lists above: then its next step is about to come.
     Ok((!running && !waits.is_empty()).then(|| End::WaitsForPerson(waits.iter().map(sentence).collect())))
