@@ -15,7 +15,8 @@ use super::Caller;
 use super::endpoint::{Endpoint, REQUEST_ID};
 use super::error::{self, ApiError};
 use super::fields::Fields;
-use super::wire::{if_readable, named_task};
+use super::json::if_readable;
+use super::wire::named_task;
 use crate::domain::TaskId;
 use crate::domain::failure::{Failure, Refusal};
 

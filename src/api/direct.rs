@@ -8,7 +8,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::fields::Fields;
-use super::wire::{Broken, Id, broken, credits, if_readable, parse};
+use super::json::{Broken, Id, broken, if_readable};
+use super::wire::{credits, parse};
 use crate::domain::credits::{Balance, Credits};
 use crate::domain::direct::{EventAccess, EventUnlock, Person, PersonnelPage, SearchPage};
 use crate::domain::{EventId, PersonnelId};

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::wire::{Broken, Id, broken};
+use super::json::{Broken, Id, broken, describe, is_object};
 
 /// The bytes without the byte order mark that some servers put before their JSON.
 pub(super) fn without_mark(bytes: &[u8]) -> &[u8] {
@@ -25,10 +25,10 @@ impl<'a> Fields<'a> {
     /// Reads an object.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Fields<'a>, Broken> {
         let bytes = without_mark(bytes);
-        if !super::wire::is_object(bytes) {
+        if !is_object(bytes) {
             return broken("the answer is not a JSON object");
         }
-        serde_json::from_slice(bytes).map_err(|error| super::wire::describe(&error))
+        serde_json::from_slice(bytes).map_err(|error| describe(&error))
     }
 
     /// The value under one of these names: the first name that has a value, and the last one of repeats, as

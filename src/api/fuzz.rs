@@ -5,8 +5,8 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use super::classify::ErrorBody;
 use super::{direct, headers, task, wire};
 use crate::domain::division::Submission;
-use crate::domain::outcome::ItemStatus;
 use crate::domain::pacing;
+use crate::domain::task::ItemStatus;
 use crate::domain::{Channel, EventId, Millis, PersonnelId, TaskId};
 
 const A_DAY_MS: i64 = 86_400_000;

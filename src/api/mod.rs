@@ -6,7 +6,7 @@
 //!
 //! Inside: `body` builds the JSON that is sent, and `gate` guards that of a paid POST. `transport` sends a
 //! call over its `line`; `headers` reads the rate limit, `encoding` unpacks, and `classify` reads error
-//! answers. `wire`, `task` and `direct` read the JSON of the other answers (with the help of `fields`).
+//! answers. `wire`, `task` and `direct` read the JSON of the other answers, with the help of `fields` and `json`.
 //! `error` holds what may be logged.
 //!
 //! Source: the vendor's OpenAPI description, version 0.27.0.
@@ -22,6 +22,7 @@ mod fields;
 mod fuzz;
 mod gate;
 mod headers;
+mod json;
 mod line;
 mod task;
 mod transport;
@@ -44,9 +45,10 @@ use crate::domain::credits::Balance;
 use crate::domain::direct::{Delivery, PersonnelPage};
 use crate::domain::division::Submission;
 use crate::domain::failure::Failure;
-use crate::domain::outcome::{ProfileView, TaskView};
+use crate::domain::outcome::ProfileView;
 use crate::domain::rate::RateHeaders;
 use crate::domain::sorting::Quote;
+use crate::domain::task::TaskView;
 use crate::domain::{AccountId, Action, Channel, EventId, JobId, Millis, PersonnelId, TaskId};
 
 /// A connection that takes longer than this is given up, whatever the overall timeout is.

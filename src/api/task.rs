@@ -7,8 +7,9 @@
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
-use super::wire::{Broken, Id, broken, if_readable, usable};
-use crate::domain::outcome::{ItemStatus, TaskItem, TaskStatus, TaskView};
+use super::json::{Broken, Id, broken, if_readable};
+use super::wire::usable;
+use crate::domain::task::{ItemStatus, TaskItem, TaskStatus, TaskView};
 use crate::domain::{Channel, PersonnelId, TaskId};
 
 /// Reads a task. An answer about another task is broken, and so is an empty one.

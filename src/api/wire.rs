@@ -8,30 +8,18 @@
 //!
 //! The reasons are our own texts: serde's may quote the value, which may be an email.
 
-use serde::de::{DeserializeOwned, Error as _};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::fields::{Fields, without_mark};
+use super::json::{Broken, Id, broken, describe, if_readable, is_object};
 use crate::domain::credits::Balance;
 use crate::domain::division::{Skipped, Submission};
 use crate::domain::outcome::{Access, ProfileView};
 use crate::domain::sorting::Quote;
 use crate::domain::{Channel, ContactValue, Credits, PersonnelId, TaskId};
-
-/// An answer that differs from the documentation; the text is ours, for the error message.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Broken(pub(super) String);
-
-pub(super) fn broken<T>(reason: &str) -> Result<T, Broken> {
-    Err(Broken(reason.to_owned()))
-}
-
-/// Checked first, since serde also reads an array as a struct.
-pub(super) fn is_object(bytes: &[u8]) -> bool {
-    bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
-}
 
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Broken> {
     let bytes = without_mark(bytes);
@@ -43,38 +31,6 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Broken> {
         let once = Fields::read(bytes).ok().and_then(|fields| fields.once_each());
         once.and_then(|text| serde_json::from_str(&text).ok()).ok_or_else(|| describe(&error))
     })
-}
-
-/// The problem in a JSON text, without quoting it.
-pub(super) fn describe(error: &serde_json::Error) -> Broken {
-    let kind = match error.classify() {
-        serde_json::error::Category::Data => "the answer has another shape than documented",
-        _ => "the answer is not JSON",
-    };
-    Broken(format!("{kind} (line {}, column {})", error.line(), error.column()))
-}
-
-/// A part that may be any JSON: `None` if it cannot be read as a `T`.
-pub(super) fn if_readable<T: DeserializeOwned>(raw: Option<&RawValue>) -> Option<T> {
-    raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
-}
-
-// ---- ids -----------------------------------------------------------------------------------
-
-/// An id: documented as a string; a whole number is accepted, too, digit by digit (20 digits must not pass
-/// through a float).
-#[derive(Debug)]
-pub(super) struct Id(pub(super) String);
-
-impl<'de> Deserialize<'de> for Id {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Id, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
-        let text = raw.get();
-        if text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Ok(Id(text.to_owned()));
-        }
-        serde_json::from_str(text).map(Id).map_err(|_| D::Error::custom("not an id"))
-    }
 }
 
 // ---- balance -------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ mod kind;
 pub use kind::{Kind, PENDING, Set};
 
 use super::ids::ContactValue;
-pub use super::task::{ItemStatus, Reading, TaskItem, TaskStatus, TaskView, read};
 
 /// The outcome of an item. The words are those of `contact_outcomes.outcome`; `pending` means that there is
 /// none yet.

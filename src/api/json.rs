@@ -1,0 +1,48 @@
+//! The parts that every reader of an answer uses: the error for a broken answer, and ids.
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, Error as _};
+use serde_json::value::RawValue;
+
+/// An answer that differs from the documentation; the text is ours, for the error message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Broken(pub(super) String);
+
+pub(super) fn broken<T>(reason: &str) -> Result<T, Broken> {
+    Err(Broken(reason.to_owned()))
+}
+
+/// Checked first, since serde also reads an array as a struct.
+pub(super) fn is_object(bytes: &[u8]) -> bool {
+    bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
+}
+
+/// The problem in a JSON text, without quoting it.
+pub(super) fn describe(error: &serde_json::Error) -> Broken {
+    let kind = match error.classify() {
+        serde_json::error::Category::Data => "the answer has another shape than documented",
+        _ => "the answer is not JSON",
+    };
+    Broken(format!("{kind} (line {}, column {})", error.line(), error.column()))
+}
+
+/// A part that may be any JSON: `None` if it cannot be read as a `T`.
+pub(super) fn if_readable<T: DeserializeOwned>(raw: Option<&RawValue>) -> Option<T> {
+    raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
+}
+
+/// An id: documented as a string; a whole number is accepted, too, digit by digit (20 digits must not pass
+/// through a float).
+#[derive(Debug)]
+pub(super) struct Id(pub(super) String);
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Id, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let text = raw.get();
+        if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Ok(Id(text.to_owned()));
+        }
+        serde_json::from_str(text).map(Id).map_err(|_| D::Error::custom("not an id"))
+    }
+}
