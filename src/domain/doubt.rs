@@ -79,6 +79,30 @@ fn charge_explains_it(look: &Look, cost: Credits) -> bool {
     all_gone || part_gone
 }
 
+/// The evidence in words, for the timeline and for the person who decides.
+pub fn in_words(look: &Look, cost: Credits, sign: Sign) -> String {
+    let quote = match look.quote {
+        Some(quote) => format!("a precheck would charge {quote} of {cost}"),
+        None => "the precheck did not help".to_owned(),
+    };
+    let balance = match look.unexplained {
+        Some((least, most)) if least == most => {
+            format!("the balance dropped by {most} credits that no other job explains")
+        }
+        Some((least, most)) => {
+            format!("the balance dropped by {least} to {most} credits that no other job explains")
+        }
+        None => "no balance from before".to_owned(),
+    };
+    let profiles = format!("{} of {} sampled profiles are unlocked", look.profiles_open, look.profiles_read);
+    let meaning = match sign {
+        Sign::TookEffect => "it took effect",
+        Sign::NoEffect => "no sign of an effect",
+        Sign::Unclear => "not clear",
+    };
+    format!("{meaning}: {quote}; {balance}; {profiles}")
+}
+
 /// The conclusion of a check of an event whose unlock was not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventVerdict {

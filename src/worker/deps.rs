@@ -13,7 +13,7 @@ use crate::domain::sorting::Sorting;
 use crate::domain::{AccountId, Action, Credits, JobId};
 use crate::store::credits::ledger;
 use crate::store::{Store, StoreError};
-use crate::worker::doubt::verify;
+use crate::worker::doubt::evidence::PartialLook;
 use crate::worker::gate::host::Host;
 use crate::worker::gate::{Gate, Key};
 use crate::worker::notify;
@@ -39,7 +39,7 @@ pub struct Deps {
     looked_up: Mutex<HashMap<(AccountId, Action), i64>>,
     /// Unfinished checks of in-doubt jobs, by job and version: what was seen before a submission says nothing
     /// about a later one.
-    looks: Mutex<HashMap<(JobId, i64), verify::PartialLook>>,
+    looks: Mutex<HashMap<(JobId, i64), PartialLook>>,
 }
 
 /// Why the worker could not be set up.
@@ -165,9 +165,7 @@ impl Deps {
         self.looked_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(in crate::worker) fn looks(
-        &self,
-    ) -> std::sync::MutexGuard<'_, HashMap<(JobId, i64), verify::PartialLook>> {
+    pub(in crate::worker) fn looks(&self) -> std::sync::MutexGuard<'_, HashMap<(JobId, i64), PartialLook>> {
         self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,7 +11,7 @@ use crate::store::credits::booking;
 use crate::store::jobs::Job;
 use crate::store::{StoreError, jobs, timeline};
 use crate::worker::balance::after_failed_read;
-use crate::worker::doubt::verify::PartialLook;
+use crate::worker::doubt::evidence::PartialLook;
 use crate::worker::gate::Gate;
 use crate::worker::{Deps, Report};
 

@@ -4,60 +4,28 @@
 //! results. Nothing here sends a paid POST: a job that had no effect goes back to `queued` and is submitted
 //! normally, precheck included. If few calls are left, one check may take several runs.
 
-use crate::api::{ApiError, Caller, Subject};
+use crate::api::{Caller, Subject};
 use crate::domain::doubt::{self, Look, Sign, Verdict};
-use crate::domain::failure::ReadFailure;
 use crate::domain::item::Why;
 use crate::domain::job::{Doubt, Event, State};
 use crate::domain::outcome::Access;
 use crate::domain::sorting::Quote;
 use crate::domain::turns::Class;
 use crate::domain::{AccountId, Channel, Credits, Millis, PersonnelId};
-use crate::store::credits::{balances, booking, settlements};
+use crate::store::credits::{balances, booking};
 use crate::store::items::reading;
-use crate::store::jobs::Job;
-use crate::store::jobs::{attempts, due};
+use crate::store::jobs::{Job, due};
 use crate::store::{StoreError, jobs, timeline};
 use crate::worker::balance::{after_failed_read, read_balance};
+use crate::worker::doubt::evidence::{PartialLook, unexplained};
 use crate::worker::doubt::named_task;
 use crate::worker::doubt::unanswered::take_back;
 use crate::worker::doubt::verify_direct;
 use crate::worker::gate::Gate;
-use crate::worker::{Deps, Report, read_failure};
+use crate::worker::{Deps, Report};
 
 /// Profiles read in one check: enough to contradict a precheck, few enough to leave calls for other work.
 const SAMPLE: usize = 3;
-
-/// A question that failed this often in a row is left out of a check: an endpoint that never answers must not
-/// keep a job in doubt for ever. The balance is never left out, so no check ends while the whole API is down.
-const TRIES: u32 = 5;
-
-/// A check that is not complete yet. Lost on a restart, which costs only a few free calls.
-#[derive(Clone, Debug, Default)]
-pub struct PartialLook {
-    started_at: Millis,
-    /// Whether the task that the answer named was read.
-    pub(super) asked_task: bool,
-    quote: Option<Option<Credits>>,
-    /// `None`: the API does not show this profile.
-    sampled: Vec<Option<Access>>,
-    /// How often in a row the present question failed.
-    failed: u32,
-}
-
-impl PartialLook {
-    /// Counts a failure. True: this check continues without the question.
-    pub(super) fn gives_up_on(&mut self, error: &ApiError) -> bool {
-        match read_failure(error) {
-            ReadFailure::Gone => true,
-            ReadFailure::TryAgain => {
-                self.failed += 1;
-                self.failed >= TRIES
-            }
-            ReadFailure::WaitForRateLimit { .. } | ReadFailure::StopAccount => false,
-        }
-    }
-}
 
 /// Checks the in-doubt jobs that are due.
 pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
@@ -146,7 +114,7 @@ async fn gather(
     let fresh = last.filter(|snapshot| Millis(snapshot.asked_at) >= partial.started_at);
     match fresh {
         None => Ok(Step::Report(read_balance(deps, gate, "in_doubt").await?)),
-        Some(snapshot) => Ok(Step::Complete(unexplained(deps, job, Credits(snapshot.total)).await?)),
+        Some(snapshot) => Ok(Step::Complete(unexplained(&deps.store, job, Credits(snapshot.total)).await?)),
     }
 }
 
@@ -207,36 +175,13 @@ async fn sample(
     Ok(Step::Report(Report::did(1)))
 }
 
-/// Credits that left the balance since before the submission and that no other job explains: at least, and at
-/// most.
-pub(in crate::worker) async fn unexplained(
-    deps: &Deps,
-    job: &Job,
-    balance: Credits,
-) -> Result<Option<(Credits, Credits)>, StoreError> {
-    let Some((started_at, Some(before))) = attempts::last_attempt(deps.store.readers(), job.id).await? else {
-        return Ok(None);
-    };
-    let (account, job_id) = (job.account.clone(), job.id);
-    let (least, most) = deps
-        .store
-        .write(move |connection| {
-            Box::pin(
-                async move { settlements::charged_by_others(connection, &account, job_id, started_at).await },
-            )
-        })
-        .await?;
-    let gone = before - balance;
-    Ok(Some((gone - most, gone - least)))
-}
-
 async fn weigh(deps: &Deps, mut job: Job, look: &Look) -> Result<Report, StoreError> {
     let now = deps.clock.now();
     let cost = job.cost.unwrap_or_default();
     let sign = doubt::read_look(look, cost);
     job.looks += 1;
     job.no_effect_looks = if sign == Sign::NoEffect { job.no_effect_looks + 1 } else { 0 };
-    let evidence = describe(look, cost, sign);
+    let evidence = doubt::in_words(look, cost, sign);
     job.evidence = Some(evidence.clone());
     let since = job.doubt_since.unwrap_or(now);
     let verdict = doubt::weigh(sign, job.no_effect_looks, job.looks, since, now, deps.patience());
@@ -275,28 +220,4 @@ async fn weigh(deps: &Deps, mut job: Job, look: &Look) -> Result<Report, StoreEr
         })
         .await?;
     Ok(Report::did(1))
-}
-
-/// The evidence in words, for the timeline and for the person who decides.
-fn describe(look: &Look, cost: Credits, sign: Sign) -> String {
-    let quote = match look.quote {
-        Some(quote) => format!("a precheck would charge {quote} of {cost}"),
-        None => "the precheck did not help".to_owned(),
-    };
-    let balance = match look.unexplained {
-        Some((least, most)) if least == most => {
-            format!("the balance dropped by {most} credits that no other job explains")
-        }
-        Some((least, most)) => {
-            format!("the balance dropped by {least} to {most} credits that no other job explains")
-        }
-        None => "no balance from before".to_owned(),
-    };
-    let profiles = format!("{} of {} sampled profiles are unlocked", look.profiles_open, look.profiles_read);
-    let meaning = match sign {
-        Sign::TookEffect => "it took effect",
-        Sign::NoEffect => "no sign of an effect",
-        Sign::Unclear => "not clear",
-    };
-    format!("{meaning}: {quote}; {balance}; {profiles}")
 }

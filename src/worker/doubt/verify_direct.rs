@@ -18,8 +18,8 @@ use crate::store::jobs::attempts;
 use crate::store::{StoreError, direct, jobs, requests, timeline};
 use crate::worker::balance::{after_failed_read, read_balance};
 use crate::worker::direct::{Read, read_access, unanswered_result};
+use crate::worker::doubt::evidence::unexplained;
 use crate::worker::doubt::unanswered::take_back;
-use crate::worker::doubt::verify::unexplained;
 use crate::worker::gate::Gate;
 use crate::worker::{Deps, Report, retry_at};
 
@@ -35,7 +35,7 @@ pub(in crate::worker) async fn look(deps: &Deps, gate: &Gate, job: &Job) -> Resu
     let Some(snapshot) = last.filter(|snapshot| Millis(snapshot.asked_at) >= due) else {
         return read_balance(deps, gate, "in_doubt").await;
     };
-    let gone = unexplained(deps, job, Credits(snapshot.total)).await?;
+    let gone = unexplained(&deps.store, job, Credits(snapshot.total)).await?;
     match direct::wish(deps.store.readers(), job.id).await? {
         Some(Direct::Event(event_id)) => look_at_event(deps, gate, job.clone(), &event_id, gone).await,
         _ => look_at_search(deps, job.clone(), gone).await,

@@ -1,0 +1,63 @@
+//! The evidence that a check of a submission in doubt gathers, and the credits that nothing else explains.
+
+use crate::api::ApiError;
+use crate::domain::failure::ReadFailure;
+use crate::domain::outcome::Access;
+use crate::domain::{Credits, Millis};
+use crate::store::credits::settlements;
+use crate::store::jobs::{Job, attempts};
+use crate::store::{Store, StoreError};
+use crate::worker::read_failure;
+
+/// A question that failed this often in a row is left out of a check: an endpoint that never answers must not
+/// keep a job in doubt for ever. The balance is never left out, so no check ends while the whole API is down.
+const TRIES: u32 = 5;
+
+/// A check that is not complete yet. Lost on a restart, which costs only a few free calls.
+#[derive(Clone, Debug, Default)]
+pub(in crate::worker) struct PartialLook {
+    pub(super) started_at: Millis,
+    /// Whether the task that the answer named was read.
+    pub(super) asked_task: bool,
+    pub(super) quote: Option<Option<Credits>>,
+    /// `None`: the API does not show this profile.
+    pub(super) sampled: Vec<Option<Access>>,
+    /// How often in a row the present question failed.
+    pub(super) failed: u32,
+}
+
+impl PartialLook {
+    /// Counts a failure. True: this check continues without the question.
+    pub(super) fn gives_up_on(&mut self, error: &ApiError) -> bool {
+        match read_failure(error) {
+            ReadFailure::Gone => true,
+            ReadFailure::TryAgain => {
+                self.failed += 1;
+                self.failed >= TRIES
+            }
+            ReadFailure::WaitForRateLimit { .. } | ReadFailure::StopAccount => false,
+        }
+    }
+}
+
+/// Credits that left the balance since before the submission and that no other job explains: at least, and at
+/// most.
+pub(super) async fn unexplained(
+    store: &Store,
+    job: &Job,
+    balance: Credits,
+) -> Result<Option<(Credits, Credits)>, StoreError> {
+    let Some((started_at, Some(before))) = attempts::last_attempt(store.readers(), job.id).await? else {
+        return Ok(None);
+    };
+    let (account, job_id) = (job.account.clone(), job.id);
+    let (least, most) = store
+        .write(move |connection| {
+            Box::pin(
+                async move { settlements::charged_by_others(connection, &account, job_id, started_at).await },
+            )
+        })
+        .await?;
+    let gone = before - balance;
+    Ok(Some((gone - most, gone - least)))
+}
