@@ -90,7 +90,7 @@ pub(super) fn line(explained: &Explanation) -> String {
 mod tests {
     use super::*;
     use crate::store::report::Time;
-    use crate::worker::people::waits::Wait;
+    use crate::worker::people::wait::Wait;
 
     #[test]
     fn a_wait_says_since_when_when_next_and_until_when() {

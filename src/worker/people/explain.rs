@@ -10,7 +10,8 @@ use crate::store::lease;
 use crate::store::report::requests::{self, Request};
 use crate::store::report::{OutcomeCount, Time};
 use crate::store::{Store, StoreError};
-use crate::worker::people::waits::{self, Wait};
+use crate::worker::people::wait::Wait;
+use crate::worker::people::waits;
 
 /// Why a request is not finished, or how it ended.
 #[derive(Serialize)]

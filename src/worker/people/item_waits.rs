@@ -15,7 +15,7 @@ use crate::store::report::requests::Request;
 use crate::store::report::{Time, jobs, metrics, plural};
 use crate::store::{Store, StoreError, accounts};
 use crate::worker::balance::with_limits;
-use crate::worker::people::waits::{Wait, contacts};
+use crate::worker::people::wait::{Wait, contacts};
 use crate::worker::submit::facts::OLDER;
 use crate::worker::{ladder, price};
 

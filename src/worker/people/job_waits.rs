@@ -9,7 +9,7 @@ use crate::domain::{AccountId, Action, Credits, JobId};
 use crate::store::report::jobs::Job;
 use crate::store::report::{Time, plural, requests};
 use crate::store::{Store, StoreError};
-use crate::worker::people::waits::Wait;
+use crate::worker::people::wait::Wait;
 
 pub(in crate::worker) async fn job_wait(
     store: &Store,

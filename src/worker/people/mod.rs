@@ -8,4 +8,5 @@ mod item_waits;
 pub mod job_waits;
 pub mod needs;
 pub mod pause;
+pub mod wait;
 pub mod waits;

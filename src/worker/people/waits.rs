@@ -1,8 +1,6 @@
 //! The reasons why a request waits, each with what would unblock it: the texts of `unlockd explain` and of the
 //! page.
 
-use serde::Serialize;
-
 use crate::config::Config;
 use crate::domain::needs::Need;
 use crate::domain::{AccountId, Credits, Millis, RequestId, pacing};
@@ -13,36 +11,7 @@ use crate::store::report::{Time, jobs};
 use crate::store::{Store, StoreError, accounts, address};
 use crate::worker::people::item_waits::{tasks_running, waiting};
 use crate::worker::people::job_waits::job_wait;
-
-/// One thing that a request waits for.
-#[derive(Default, Serialize)]
-pub struct Wait {
-    /// A fixed word, for programs.
-    pub reason: String,
-    pub what: String,
-    pub since: Option<Time>,
-    pub next_try_at: Option<Time>,
-    /// When the worker stops waiting for it.
-    pub gives_up_at: Option<Time>,
-    pub unblock: Option<String>,
-    pub needs_person: bool,
-    pub job_id: Option<i64>,
-}
-
-impl Wait {
-    /// A wait for a person, in the same words as every other place that reports it.
-    pub(in crate::worker) fn for_person(need: &Need) -> Wait {
-        Wait {
-            reason: need.reason().to_owned(),
-            what: need.what(),
-            since: need.since().map(Time::from),
-            unblock: Some(need.to_do()),
-            needs_person: true,
-            job_id: need.job().map(|job| job.0),
-            ..Wait::default()
-        }
-    }
-}
+use crate::worker::people::wait::{Wait, contacts};
 
 /// A wait for a person to approve the cost.
 pub async fn approval(store: &Store, request: &Request) -> Result<Wait, StoreError> {
@@ -172,8 +141,4 @@ fn profiles(items: &OpenItems, config: &Config, key_refused: bool) -> Vec<Wait> 
         });
     }
     waits
-}
-
-pub(in crate::worker) fn contacts(count: i64) -> String {
-    if count == 1 { "1 contact is".to_owned() } else { format!("{count} contacts are") }
 }
