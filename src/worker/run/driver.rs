@@ -14,8 +14,9 @@ use crate::store::disk;
 use crate::store::{StoreError, inbox};
 use crate::worker::doubt::verify;
 use crate::worker::run::heartbeat;
+pub use crate::worker::run::idle::End;
 use crate::worker::run::idle::watch_for_idle;
-use crate::worker::run::signals::{Signals, sleep};
+use crate::worker::run::signals::{Signals, is_stopping, sleep};
 use crate::worker::submit::answer;
 use crate::worker::{Deps, Report, erase, intake, notify, poll, profile, settle, submit};
 
@@ -51,17 +52,6 @@ impl Pass {
             Pass::Settle => settle::run(deps, account).await,
         }
     }
-}
-
-/// How the worker ended without an error.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    /// It was told to stop.
-    Stopped,
-    /// Nothing is left to do.
-    Idle,
-    /// Everything left waits for a person: for what, in words.
-    WaitsForPerson(Vec<String>),
 }
 
 /// Repairs what an earlier process left, before the passes start.
@@ -201,12 +191,6 @@ async fn run_intake(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, St
         }
     }
     Ok(None)
-}
-
-/// Called before each step of an erasure, which may take many; each call is a sign of life.
-pub(in crate::worker) fn is_stopping(signals: &Signals) -> bool {
-    heartbeat::beat();
-    signals.is_stopping()
 }
 
 /// A stop does not wait for the receiver: unconfirmed messages are delivered again at the next start.

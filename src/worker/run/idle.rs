@@ -10,9 +10,19 @@ use crate::domain::needs::Need;
 use crate::store::report::AccountWork;
 use crate::store::{StoreError, report};
 use crate::worker::people::needs;
-use crate::worker::run::driver::{End, is_stopping};
-use crate::worker::run::signals::{Signals, Woken, sleep};
+use crate::worker::run::signals::{Signals, Woken, is_stopping, sleep};
 use crate::worker::{Deps, erase, notify};
+
+/// How the worker ended without an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was told to stop.
+    Stopped,
+    /// Nothing is left to do.
+    Idle,
+    /// Everything left waits for a person: for what, in words.
+    WaitsForPerson(Vec<String>),
+}
 
 /// A wait for a person counts only after a while without any change of a row: a pass may be about to end that
 /// wait.

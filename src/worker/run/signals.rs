@@ -48,6 +48,12 @@ impl Signals {
     }
 }
 
+/// Called before each step of an erasure, which may take many; each call is a sign of life.
+pub(in crate::worker) fn is_stopping(signals: &Signals) -> bool {
+    heartbeat::beat();
+    signals.is_stopping()
+}
+
 /// What ended a sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::worker) enum Woken {
