@@ -21,6 +21,7 @@ use crate::store::jobs::attempts::AttemptEnd;
 use crate::store::{StoreError, Tx, direct, items, jobs, requests, timeline};
 use crate::worker::doubt::unanswered::book_unanswered;
 use crate::worker::gate::{Gate, Permit};
+use crate::worker::read_again::{put_off, send_after_all};
 use crate::worker::submit::answer::record_failure;
 use crate::worker::{Deps, Report, read_failure};
 
@@ -212,7 +213,7 @@ pub(super) async fn confirm(deps: &Deps, gate: &Gate, event: &ToRead) -> Result<
         Read::Later(Some(report)) => return Ok(report),
         Read::Later(None) => {
             let again = gate.trouble_until().max(deps.clock.now().plus(1_000));
-            super::profile::put_off(deps, event, (again, false)).await?;
+            put_off(deps, event, (again, false)).await?;
             return Ok(Report::did(1));
         }
     };
@@ -220,12 +221,12 @@ pub(super) async fn confirm(deps: &Deps, gate: &Gate, event: &ToRead) -> Result<
     let open = access.as_ref().is_some_and(|access| access.full);
     if !open && event.why.is_set_aside() {
         // The precheck was wrong about this event: it is sent to be bought.
-        return super::profile::send_after_all(deps, event, now).await;
+        return send_after_all(deps, event, now).await;
     }
     let patient = now.since(event.since) < pacing::duration_ms(deps.config().submit.decide_after);
     if !open && patient {
         let again = now.plus(profile_wait::pause_ms(event.reads));
-        super::profile::put_off(deps, event, (again, true)).await?;
+        put_off(deps, event, (again, true)).await?;
         return Ok(Report::did(1));
     }
     if !open {

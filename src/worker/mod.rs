@@ -25,6 +25,7 @@ pub mod notify;
 pub mod people;
 pub mod poll;
 pub mod profile;
+mod read_again;
 mod report;
 pub mod run;
 pub mod settle;

@@ -6,7 +6,6 @@
 
 use crate::api::{Caller, Subject};
 use crate::domain::failure::ReadFailure;
-use crate::domain::job::{Doubt, Event, State};
 use crate::domain::outcome::{self, Access, Outcome, ProfileReading, ProfileView};
 use crate::domain::profile_wait::{self, Limits, Locked, Verdict};
 use crate::domain::sorting::Quote;
@@ -14,11 +13,11 @@ use crate::domain::turns::Class;
 use crate::domain::{AccountId, Channel, Millis, pacing};
 use crate::store::items::reading::ToRead;
 use crate::store::items::{paid, reading};
-use crate::store::jobs::Job;
 use crate::store::jobs::attempts;
-use crate::store::{StoreError, Tx, accounts, items, jobs, requests, timeline};
+use crate::store::{StoreError, accounts, items, jobs, requests};
 use crate::worker::balance::after_failed_read;
 use crate::worker::gate::Gate;
+use crate::worker::read_again::{end_if_read, put_off, send_after_all};
 use crate::worker::submit::precheck::{PRECHECK_TRIES, paid_without_value};
 use crate::worker::{Deps, Report, direct, read_failure};
 
@@ -186,37 +185,6 @@ fn judge(deps: &Deps, contact: &ToRead, view: &ProfileView, now: Millis) -> Opti
     (now.since(contact.since) >= patience_ms).then_some(Outcome::Unresolved)
 }
 
-/// The precheck was wrong about a contact, or meant other contacts of its group.
-pub(super) async fn send_after_all(deps: &Deps, contact: &ToRead, now: Millis) -> Result<Report, StoreError> {
-    let (job_id, personnel_id) = (contact.job_id, contact.personnel_id.clone());
-    let Some(job) = jobs::read(deps.store.readers(), job_id).await? else { return Ok(Report::did(1)) };
-    deps.store
-        .write(move |connection| {
-            Box::pin(async move {
-                reading::send_after_all(&mut *connection, job_id, &personnel_id, now).await?;
-                end_if_read(connection, job, now).await
-            })
-        })
-        .await?;
-    Ok(Report::did(1))
-}
-
-/// Sets the time of the next read; `was_read`: the profile was read, and gave no answer yet.
-pub(super) async fn put_off(
-    deps: &Deps,
-    contact: &ToRead,
-    (again, was_read): (Millis, bool),
-) -> Result<(), StoreError> {
-    let (job_id, personnel_id, now) = (contact.job_id, contact.personnel_id.clone(), deps.clock.now());
-    deps.store
-        .write(move |connection| {
-            Box::pin(async move {
-                reading::read_again(connection, job_id, &personnel_id, (again, was_read), now).await
-            })
-        })
-        .await
-}
-
 async fn finish(deps: &Deps, contact: &ToRead, outcome: Outcome, now: Millis) -> Result<(), StoreError> {
     let (job_id, personnel_id) = (contact.job_id, contact.personnel_id.clone());
     let Some(job) = jobs::read(deps.store.readers(), job_id).await? else { return Ok(()) };
@@ -230,15 +198,4 @@ async fn finish(deps: &Deps, contact: &ToRead, outcome: Outcome, now: Millis) ->
             })
         })
         .await
-}
-
-/// Ends a job that took effect, once all its values are read.
-async fn end_if_read(connection: &mut Tx, mut job: Job, now: Millis) -> Result<(), StoreError> {
-    let carried_out = job.state == State::InDoubt { doubt: Doubt::CarriedOut };
-    if carried_out && items::unsettled(&mut *connection, job.id).await? == 0 {
-        job.apply(Event::ValuesRead, now)?;
-        jobs::save(&mut *connection, &job).await?;
-        timeline::of_job(connection, now, job.id, "values_read", "").await?;
-    }
-    Ok(())
 }

@@ -1,0 +1,51 @@
+//! What follows if a profile, or an event's list of people, gave no value: it is read again later, or the contact or
+//! event is sent to be bought after all.
+
+use crate::domain::Millis;
+use crate::domain::job::{Doubt, Event, State};
+use crate::store::items::reading::{self, ToRead};
+use crate::store::jobs::Job;
+use crate::store::{StoreError, Tx, items, jobs, timeline};
+use crate::worker::{Deps, Report};
+
+/// The precheck was wrong about a contact, or meant other contacts of its group.
+pub(super) async fn send_after_all(deps: &Deps, contact: &ToRead, now: Millis) -> Result<Report, StoreError> {
+    let (job_id, personnel_id) = (contact.job_id, contact.personnel_id.clone());
+    let Some(job) = jobs::read(deps.store.readers(), job_id).await? else { return Ok(Report::did(1)) };
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move {
+                reading::send_after_all(&mut *connection, job_id, &personnel_id, now).await?;
+                end_if_read(connection, job, now).await
+            })
+        })
+        .await?;
+    Ok(Report::did(1))
+}
+
+/// Sets the time of the next read; `was_read`: the profile was read, and gave no answer yet.
+pub(super) async fn put_off(
+    deps: &Deps,
+    contact: &ToRead,
+    (again, was_read): (Millis, bool),
+) -> Result<(), StoreError> {
+    let (job_id, personnel_id, now) = (contact.job_id, contact.personnel_id.clone(), deps.clock.now());
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move {
+                reading::read_again(connection, job_id, &personnel_id, (again, was_read), now).await
+            })
+        })
+        .await
+}
+
+/// Ends a job that took effect, once all its values are read.
+pub(super) async fn end_if_read(connection: &mut Tx, mut job: Job, now: Millis) -> Result<(), StoreError> {
+    let carried_out = job.state == State::InDoubt { doubt: Doubt::CarriedOut };
+    if carried_out && items::unsettled(&mut *connection, job.id).await? == 0 {
+        job.apply(Event::ValuesRead, now)?;
+        jobs::save(&mut *connection, &job).await?;
+        timeline::of_job(connection, now, job.id, "values_read", "").await?;
+    }
+    Ok(())
+}
