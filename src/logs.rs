@@ -9,12 +9,15 @@
 //! and much at `debug`, so they stay at `warn` unless a directive names them. The level can be changed while
 //! the program runs; the format cannot.
 //!
-//! Only this module and the clock read the time: a log line shows the time when it is written.
+//! Only this module and the clock read the time: a log line shows the time when it is made.
+
+mod queue;
 
 use std::{
     ffi::OsString,
     fmt::{self, Write as _},
     io::{self, IsTerminal},
+    sync::Arc,
 };
 
 use tracing::{
@@ -36,6 +39,7 @@ use tracing_subscriber::{
 };
 
 use crate::config::{Log, LogFormat};
+use queue::Queue;
 
 const NOISY: [&str; 8] = ["hyper", "hyper_util", "reqwest", "rustls", "sqlx", "notify", "h2", "tower_http"];
 
@@ -44,6 +48,17 @@ const NOISY: [&str; 8] = ["hyper", "hyper_util", "reqwest", "rustls", "sqlx", "n
 pub struct LogHandle {
     filter: reload::Handle<EnvFilter, Registry>,
     rust_log: Option<String>,
+    #[expect(dead_code, reason = "held until the last handle is dropped, which writes what is left")]
+    lines: Option<Arc<Lines>>,
+}
+
+/// Writes what is still in the queue when the last handle is gone.
+struct Lines(Queue);
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.0.flush();
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -63,12 +78,25 @@ impl LogHandle {
 }
 
 /// Starts logging for the whole process. A second call in one process has no effect on what is printed.
+/// The last lines are written when the last handle is dropped.
+#[must_use]
 pub fn init(log: &Log) -> LogHandle {
     let style = style(log.format, io::stderr().is_terminal(), |name| std::env::var_os(name));
     let rust_log = std::env::var("RUST_LOG").ok();
-    let (subscriber, handle, ignored) = build(&log.level, rust_log, style, io::stderr);
-    // Fails if this process logs already; then the first logger stays, as documented above.
-    let _ = subscriber.try_init();
+    let (handle, ignored) = match Queue::start(queue::LIMIT, io::stderr()) {
+        Ok(queue) => {
+            let (subscriber, handle, ignored) = build(&log.level, rust_log, style, queue.clone());
+            // Fails if this process logs already; then the first logger stays, as documented above.
+            let _ = subscriber.try_init();
+            (LogHandle { lines: Some(Arc::new(Lines(queue))), ..handle }, ignored)
+        }
+        // Without a thread for them, lines that wait are better than none.
+        Err(_) => {
+            let (subscriber, handle, ignored) = build(&log.level, rust_log, style, io::stderr);
+            let _ = subscriber.try_init();
+            (handle, ignored)
+        }
+    };
     if let Some(error) = ignored {
         tracing::warn!(%error, "RUST_LOG is not valid and is ignored");
     }
@@ -120,7 +148,7 @@ where
     } else {
         layer.event_format(OneLine).boxed()
     };
-    let handle = LogHandle { filter: handle, rust_log };
+    let handle = LogHandle { filter: handle, rust_log, lines: None };
     (tracing_subscriber::registry().with(filter).with(layer), handle, ignored)
 }
 
@@ -239,7 +267,7 @@ fn push_escaped(to: &mut String, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use super::*;
 

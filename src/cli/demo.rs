@@ -44,6 +44,7 @@ const SAMPLE: [(&str, u32, u32); 3] =
 pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let folder = Folder::create()?;
     let config = demo_config(&context, &folder.path)?;
+    let _log = crate::logs::init(&config.log);
     let sandbox = sandbox::start(Options { task_seconds: 12.0, ..Options::default() }).await?;
     let config = Config { api: config::Api { base_url: sandbox.base_url(), ..config.api.clone() }, ..config };
     let mut out = std::io::stdout();
@@ -125,9 +126,7 @@ fn demo_config(context: &Context, folder: &Path) -> Result<Config, super::Failur
         env: vec![("LENSMOR_API_KEY".to_owned(), "uak_demo".to_owned())],
         ..Inputs::default()
     };
-    let config = config::load(&inputs).map_err(super::Failure::usage)?;
-    crate::logs::init(&config.log);
-    Ok(config)
+    config::load(&inputs).map_err(super::Failure::usage)
 }
 
 async fn enqueue(store: &Store, reference: &str, first: u32, last: u32) -> Outcome {

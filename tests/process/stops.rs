@@ -39,6 +39,27 @@ async fn sigint_stops_a_waiting_worker_at_once() {
     assert!(tokio::task::block_in_place(|| wait(&mut worker, Duration::from_secs(10))).success());
 }
 
+/// A stuck log shipper, or a pager: the pipe is full after some 64 KiB of lines.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_reads_holds_up_neither_the_work_nor_the_stop() {
+    let town = Town::new(hostile()).await;
+    let mut worker = town.start_unread();
+    for round in 0..10 {
+        town.insert(100_000 + round * 100..100_020 + round * 100).await;
+        town.until("select count(*) from inbox where status <> 'done'", 0).await;
+    }
+    let pipe = worker.stderr.take().expect("it is piped");
+    let filled = rustix::io::ioctl_fionread(&pipe).expect("a pipe tells what is in it");
+    assert!(filled > 60_000, "only {filled} bytes wait: the pipe did not fill, so this proves nothing");
+    let since = Instant::now();
+    signal(&worker, Signal::TERM);
+    let status = tokio::task::block_in_place(|| wait(&mut worker, Duration::from_secs(12)));
+    assert!(status.success(), "{status}");
+    assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+    let delivered = town.number("select count(*) from contact_outcomes where outcome = 'delivered'").await;
+    assert_eq!(delivered, 200);
+}
+
 /// A worker that stopped at `fail`. If it happens to stop inside a transaction, it keeps the database locked
 /// and nobody can replace it; then another worker is tried.
 async fn stopped(fail: &str) -> (Child, Town) {

@@ -104,6 +104,16 @@ impl Town {
         command.spawn().expect("the worker starts")
     }
 
+    /// A worker that logs everything into a pipe that nobody reads.
+    pub(crate) fn start_unread(&self) -> Child {
+        let mut command = self.command();
+        command
+            .args(["--log-level", "trace", "run"])
+            .env("RUST_LOG", "trace,sqlx=trace")
+            .stderr(Stdio::piped());
+        command.spawn().expect("the worker starts")
+    }
+
     /// A worker that ends when nothing is left to do; `fail` as in src/failpoint.rs.
     pub(crate) fn start_until_idle(&self, fail: Option<&str>) -> Child {
         let mut command = self.command();
