@@ -299,7 +299,7 @@ for (const [name, options] of [["light", {}], ["dark", DARK], ["on_a_phone", PHO
   });
 }
 
-fact("the_pages_are_dark_for_whoever_likes_them_dark", DARK, async (visitor, page) => {
+fact("the_pages_are_dark_if_the_browser_asks_for_it", DARK, async (visitor, page) => {
   await page.goto("/");
   const shade = () => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor.match(/\d+/g).map(Number));
   assert.ok((await shade()).every((part) => part < 40), "the paper is bright");

@@ -879,7 +879,7 @@ async fn a_job_in_doubt_is_sent_again_when_a_person_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_cancelled_while_in_doubt_is_not_sent_again_whoever_says_so() {
+async fn what_is_cancelled_while_in_doubt_is_not_sent_again_on_any_command() {
     let town = town_that_loses_an_answer().await;
     town.job_in_doubt();
     let said = town.ok(&["cancel", "1"]);

@@ -138,7 +138,7 @@ async fn an_approval_that_was_shown_too_long_ago_is_refused() {
 }
 
 #[tokio::test]
-async fn the_figure_has_to_be_typed_and_a_slip_can_be_mended() {
+async fn the_figure_has_to_be_typed_and_a_slip_can_be_corrected() {
     let (mut place, id) = with_request().await;
     let page = place.get("/").await;
     for typed in [None, Some(""), Some("44"), Some("450"), Some("-45"), Some("4 credits 5"), Some("0x2d")] {

@@ -45,7 +45,7 @@ async fn all_pages(place: &Place) -> Vec<(&'static str, Answer)> {
 }
 
 #[tokio::test]
-async fn whoever_is_not_signed_in_sees_counts_and_credits_and_no_personal_data() {
+async fn without_signing_in_one_sees_counts_and_credits_and_no_personal_data() {
     for configured in [false, true] {
         let mut place = match configured {
             true => Place::with_token(Setup::default()).await,

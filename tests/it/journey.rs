@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::support::{Setup, Town, good_ids, refs};
 
 /// The outcome that the sandbox's rules predict, with an event.
-fn foretold(id: &str) -> &'static str {
+fn predicted(id: &str) -> &'static str {
     match &id[id.len() - 2..] {
         "90" => "not_returned",
         "91" => "missing",
@@ -19,7 +19,7 @@ fn foretold(id: &str) -> &'static str {
 }
 
 #[tokio::test]
-async fn five_requests_for_300_contacts_end_as_foretold() {
+async fn five_requests_for_300_contacts_end_as_predicted() {
     let mut town = Town::new().await;
     let mut requests = Vec::new();
     for part in 0..5_u64 {
@@ -31,7 +31,7 @@ async fn five_requests_for_300_contacts_end_as_foretold() {
     for (request, ids) in &requests {
         assert_eq!(town.status(*request).await, "done");
         let expected: BTreeMap<String, String> =
-            ids.iter().map(|id| (id.clone(), foretold(id).to_owned())).collect();
+            ids.iter().map(|id| (id.clone(), predicted(id).to_owned())).collect();
         assert_eq!(town.outcomes(*request).await, expected);
     }
     let posts = town.posts();
