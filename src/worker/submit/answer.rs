@@ -40,7 +40,7 @@ pub async fn record(
         Err(error) => return record_failure(deps, gate, job, error, now).await,
     };
     let (job_id, task_id) = (job.id, accepted_task(submission));
-    let accepted = Accepted::new(deps, job, sent, submission, now)?;
+    let accepted = Accepted { status: answer.status, ..Accepted::new(deps, job, sent, submission, now)? };
     deps.store.metrics().attempt_ended(accepted.result);
     let again = accepted.clone();
     let recorded = deps.store.write(move |connection| Box::pin(accepted.record(connection))).await;
@@ -68,6 +68,8 @@ struct Accepted {
     job: Job,
     division: Division,
     result: &'static str,
+    /// The status of the answer.
+    status: Option<u16>,
     detail: String,
     now: Millis,
 }
@@ -95,12 +97,12 @@ impl Accepted {
         job.submitted_at = Some(now);
         job.failures = 0;
         job.contacts = division.accepted.len() as u32;
-        Ok(Accepted { job, division, result, detail, now })
+        Ok(Accepted { job, division, result, status: None, detail, now })
     }
 
     /// Task id, charge, and the outcomes of the contacts that were skipped.
     async fn record(self, connection: &mut Tx) -> Result<(), StoreError> {
-        let Accepted { mut job, division, result, detail, now } = self;
+        let Accepted { mut job, division, result, status, detail, now } = self;
         let books = booking::read(&mut *connection, &job).await?;
         items::finish(&mut *connection, job.id, job.event_id.as_ref(), &division.ended, now).await?;
         let payers_with_unlocked = booking::payers(&mut *connection, job.id).await?;
@@ -110,7 +112,7 @@ impl Accepted {
         let payers = booking::payers(&mut *connection, job.id).await?;
         let accepted = Taken { payers: &payers, payers_with_unlocked: &payers_with_unlocked };
         booking::write(&mut *connection, &mut job, &books.accepted(accepted), now).await?;
-        let end = AttemptEnd { result, status: Some(201), ..AttemptEnd::default() };
+        let end = AttemptEnd { result, status, ..AttemptEnd::default() };
         attempts::end_attempt(&mut *connection, job.id, &end, now).await?;
         jobs::save(&mut *connection, &job).await?;
         timeline::of_job(&mut *connection, now, job.id, result, &detail).await?;
