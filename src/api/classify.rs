@@ -24,6 +24,23 @@ use crate::domain::failure::{Failure, Refusal};
 const SLOT_TAKEN: &str = "USER_CONCURRENCY_LIMIT_EXCEEDED";
 const RATE_LIMITED: &str = "RATE_LIMIT_EXCEEDED";
 
+/// The status that a documented error key stands for, if an answer with HTTP 200 names no other.
+fn status_of(error_key: &str) -> Option<u16> {
+    Some(match error_key {
+        "INVALID_REQUEST" | "USER_HAS_NO_FEATURE" | "EVENT_NOT_UNLOCKED" | "VISITOR_DATA_NOT_AVAILABLE" => {
+            400
+        }
+        "INVALID_API_KEY" => 401,
+        "INSUFFICIENT_CREDITS" => 402,
+        "NO_ACTIVE_SUBSCRIPTION" => 403,
+        "NOT_FOUND" | "EVENT_NOT_FOUND" => 404,
+        "STATE_CONFLICT" | "CREDIT_OPERATION_IN_PROGRESS" => 409,
+        "LEAD_SELECTION_LIMIT_EXCEEDED" => 422,
+        RATE_LIMITED | SLOT_TAKEN => 429,
+        _ => return None,
+    })
+}
+
 /// The meaning of an answer; `None` for a success whose body is to be read.
 pub(super) fn classify(
     endpoint: Endpoint,
@@ -44,7 +61,9 @@ pub(super) fn classify(
         // error.
         Some(error) if endpoint.paid && error.names_task => None,
         Some(error) if error.is_the_apis_own() => match is_success {
-            true => error.code().filter(|code| *code >= 400),
+            true => {
+                error.code().or_else(|| status_of(error.error_key.as_deref()?)).filter(|code| *code >= 400)
+            }
             false => Some(status),
         },
         _ if status_suffices => Some(status),
@@ -241,6 +260,23 @@ mod tests {
             (429, "SOMETHING_NEW", limited),
         ] {
             assert_eq!(failure(PAID, status, &body(key)), expected, "{status} {key}");
+        }
+    }
+
+    #[test]
+    fn an_error_with_http_200_is_known_by_its_key_when_it_has_no_code() {
+        let refused = |status| Failure::Refused(Refusal::from_status(status, None).expect("in the matrix"));
+        for (body, expected) in [
+            (r#"{"errorKey":"USER_HAS_NO_FEATURE"}"#, refused(400)),
+            (r#"{"code":"USER_HAS_NO_FEATURE","errorKey":"USER_HAS_NO_FEATURE"}"#, refused(400)),
+            (r#"{"errorKey":"EVENT_NOT_UNLOCKED","message":"m"}"#, refused(400)),
+            (r#"{"errorKey":"CREDIT_OPERATION_IN_PROGRESS"}"#, refused(409)),
+            (r#"{"errorKey":"NO_ACTIVE_SUBSCRIPTION"}"#, refused(403)),
+            (r#"{"errorKey":"USER_CONCURRENCY_LIMIT_EXCEEDED"}"#, Failure::Refused(Refusal::SlotTaken)),
+            (r#"{"errorKey":"SOMETHING_NEW"}"#, Failure::Unknown),
+            (r#"{"code":500,"errorKey":"INVALID_REQUEST"}"#, Failure::Unknown),
+        ] {
+            assert_eq!(failure(PAID, 200, body), expected, "{body}");
         }
     }
 
