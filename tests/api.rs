@@ -3,6 +3,9 @@
 //! The peer is a bare socket, since an HTTP server could not send what is needed here: broken bodies, endless
 //! bodies, silence. It shows every request that it received, byte for byte.
 
+#[path = "api/paid_get.rs"]
+mod paid_get;
+
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

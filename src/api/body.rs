@@ -3,6 +3,7 @@
 //! The body of a paid POST is built once and hashed, so that the recorded digest belongs to exactly the bytes
 //! that are sent.
 
+use reqwest::Url;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -22,6 +23,7 @@ enum Params<'a> {
     Contacts(ContactsRequest<'a>),
     Event { event_id: &'a EventId },
     Search(SearchRequest<'a>),
+    Person { person_name: &'a str },
 }
 
 #[derive(Serialize)]
@@ -56,12 +58,34 @@ pub(super) fn precheck_body(
         Subject::Contacts(channel, personnel_ids) => {
             (channel.action(), Params::Contacts(ContactsRequest { personnel_ids, event_id }))
         }
-        Subject::Direct(Direct::Event(event_id)) => (Action::UnlockEventContacts, Params::Event { event_id }),
+        Subject::Direct(Direct::Event { layers, event_id }) => (layers.action(), Params::Event { event_id }),
+        Subject::Direct(Direct::Search { action: action @ Action::SearchPersonnelEvents, query, .. }) => {
+            (*action, Params::Person { person_name: query })
+        }
         Subject::Direct(Direct::Search { action, query, page }) => {
             (*action, Params::Search(search_request(query, *page)))
         }
     };
-    encode(&PrecheckRequest { action_type: action.as_str(), call_source, params })
+    encode(&PrecheckRequest { action_type: precheck_word(action), call_source, params })
+}
+
+/// The vendor's word for an action in a precheck, which is ours but for one.
+fn precheck_word(action: Action) -> &'static str {
+    match action {
+        Action::SearchPersonnelEvents => "search_personnel_events_by_name",
+        action => action.as_str(),
+    }
+}
+
+/// The query of a paid GET: a page of the search for a person's events.
+fn person_query(person_name: &str, page: u32) -> String {
+    let mut url = Url::parse("https://platform.lensmor.com").expect("a URL");
+    url.query_pairs_mut()
+        .append_pair("person_name", person_name)
+        .append_pair("page", &page.to_string())
+        .append_pair("pageSize", &PAGE_SIZE.to_string());
+    // A blank is `%20` in the vendor's examples; a plus sign is `%2B` by now.
+    url.query().unwrap_or_default().replace('+', "%20")
 }
 
 fn search_request(company_name: &str, page: u32) -> SearchRequest<'_> {
@@ -72,7 +96,7 @@ fn encode(body: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(body).expect("structs of strings are always JSON")
 }
 
-/// The body of a paid POST: built once, hashed, and sent unchanged.
+/// What a paid call sends, its body or the query of a GET: built once, hashed, and sent unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnlockBody {
     bytes: Vec<u8>,
@@ -80,7 +104,7 @@ pub struct UnlockBody {
 }
 
 impl UnlockBody {
-    /// The JSON that is sent.
+    /// The JSON, or the query, that is sent.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -91,11 +115,14 @@ impl UnlockBody {
     }
 }
 
-/// Builds the body of a direct action. The unlock of an event has none, so its digest is that of an empty
-/// text.
+/// Builds the body of a direct action. The unlocks of an event have none, so their digest is that of an empty
+/// text; a paid GET has its query instead.
 pub fn direct_body(direct: &Direct) -> UnlockBody {
     digested(match direct {
-        Direct::Event(_) => Vec::new(),
+        Direct::Event { .. } => Vec::new(),
+        Direct::Search { action: Action::SearchPersonnelEvents, query, page } => {
+            person_query(query, *page).into_bytes()
+        }
         Direct::Search { query, page, .. } => encode(&search_request(query, *page)),
     })
 }
@@ -113,6 +140,7 @@ fn digested(bytes: Vec<u8>) -> UnlockBody {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Layers;
 
     fn contact(text: &str) -> PersonnelId {
         PersonnelId::parse(text).expect("digits")
@@ -138,11 +166,33 @@ mod tests {
         let body = precheck_body(Subject::Direct(&search), "api", None);
         let expected = r#"{"action_type":"search_exhibitor_companies","call_source":"api","params":{"company_name":"Acme \"Ltd\"","page":2,"pageSize":100}}"#;
         assert_eq!(String::from_utf8(body).expect("utf-8"), expected);
-        let event = Direct::Event(EventId::parse("26855").expect("an event"));
-        assert!(direct_body(&event).bytes().is_empty());
-        let body = precheck_body(Subject::Direct(&event), "api", None);
-        let expected =
-            r#"{"action_type":"unlock_event_contacts","call_source":"api","params":{"event_id":"26855"}}"#;
+        for (layers, word) in [
+            (Layers::Base, "unlock_event_contacts"),
+            (Layers::Visitors, "unlock_event_visitors"),
+            (Layers::Both, "unlock_event_full_access"),
+        ] {
+            let event = Direct::Event { layers, event_id: EventId::parse("26855").expect("an event") };
+            assert!(direct_body(&event).bytes().is_empty());
+            let body = precheck_body(Subject::Direct(&event), "api", None);
+            let expected =
+                format!(r#"{{"action_type":"{word}","call_source":"api","params":{{"event_id":"26855"}}}}"#);
+            assert_eq!(String::from_utf8(body).expect("utf-8"), expected);
+        }
+    }
+
+    #[test]
+    fn the_query_of_a_paid_get_is_digested_as_it_is_sent() {
+        let search = |page| Direct::Search {
+            action: Action::SearchPersonnelEvents,
+            query: "Zoë O'Neil+Smith & co".to_owned(),
+            page,
+        };
+        let first = direct_body(&search(1));
+        let expected = "person_name=Zo%C3%AB%20O%27Neil%2BSmith%20%26%20co&page=1&pageSize=100";
+        assert_eq!(std::str::from_utf8(first.bytes()).expect("ASCII"), expected);
+        assert_ne!(first.digest(), direct_body(&search(2)).digest(), "each page is a call of its own");
+        let body = precheck_body(Subject::Direct(&search(1)), "api", None);
+        let expected = r#"{"action_type":"search_personnel_events_by_name","call_source":"api","params":{"person_name":"Zoë O'Neil+Smith & co"}}"#;
         assert_eq!(String::from_utf8(body).expect("utf-8"), expected);
     }
 

@@ -4,8 +4,9 @@
 //! is then in doubt, which costs a few free reads; a guess could cost credits.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::fields::Fields;
 use super::json::{Broken, Id, broken, if_readable};
@@ -14,24 +15,20 @@ use crate::domain::credits::{Balance, Credits};
 use crate::domain::direct::{EventAccess, EventUnlock, Person, PersonnelPage, SearchPage};
 use crate::domain::{EventId, PersonnelId};
 
+/// The three unlocks of an event each have a name of their own for what they charged, and full access says which
+/// layer it has opened.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct EventUnlockBody {
     success: bool,
     already_unlocked: bool,
+    #[serde(alias = "creditsSpent", alias = "totalCreditsUsed")]
     credits_used: Value,
-    balance_after: Option<BalanceAfter>,
+    balance_after: Option<Map<String, Value>>,
+    event_unlocked: Option<bool>,
+    visitor_unlocked: Option<bool>,
+    visitor_skipped: Option<bool>,
     event: EventBody,
-}
-
-/// Its parts differ from those of the balance endpoint: `permanentBalance` is "gift/permanent".
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct BalanceAfter {
-    subscription_balance: Value,
-    permanent_balance: Value,
-    total_balance: Value,
-    unlimited: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -42,7 +39,40 @@ struct EventBody {
     name: Option<String>,
 }
 
-/// Reads the answer to the unlock of an event. An answer about another event is broken; by the documentation
+/// The figures that a balance after an unlock may have, in either of its two forms.
+const BALANCE_FIGURES: [&str; 11] = [
+    "totalAmount",
+    "totalBalance",
+    "subscriptionAmount",
+    "subscriptionBalance",
+    "addonAmount",
+    "addonBalance",
+    "giftAmount",
+    "giftBalance",
+    "permanentBalance",
+    "resetAt",
+    "addonExpireAt",
+];
+
+/// Reads the balance after an unlock: the object of the balance endpoint (visitors), or one of its own, whose
+/// `permanentBalance` is "gift/permanent" and whose add-on credits are in the total alone. `None`: without limit.
+fn balance_after(after: &Map<String, Value>) -> Result<Option<Balance>, Broken> {
+    if after.get("unlimited") == Some(&Value::Bool(true)) {
+        return Ok(None);
+    }
+    let Some(total) = after.get("totalBalance") else { return broken("the balance has no total") };
+    let part = |name: &str| after.get(name).filter(|value| !value.is_null()).map(credits).transpose();
+    let total = credits(total)?;
+    let subscription = part("subscriptionBalance")?.unwrap_or_default();
+    let gift = match part("giftBalance")? {
+        Some(gift) => gift,
+        None => part("permanentBalance")?.unwrap_or_default(),
+    };
+    let rest = (total - subscription - gift).max(Credits::ZERO);
+    Ok(Some(Balance { total, subscription, addon: part("addonBalance")?.unwrap_or(rest), gift }))
+}
+
+/// Reads the answer to an unlock of an event. An answer about another event is broken; by the documentation
 /// it may name either of the event's two ids.
 pub(super) fn event_unlock(bytes: &[u8], asked: &EventId) -> Result<EventUnlock, Broken> {
     let body: EventUnlockBody = parse(bytes)?;
@@ -57,26 +87,28 @@ pub(super) fn event_unlock(bytes: &[u8], asked: &EventId) -> Result<EventUnlock,
         return broken("the credits used are negative");
     }
     let after = body.balance_after.as_ref();
-    let balance_after = match after.filter(|after| after.unlimited != Some(true)) {
-        Some(after) => Some(Balance {
-            total: credits(&after.total_balance)?,
-            subscription: credits(&after.subscription_balance)?,
-            addon: Credits::ZERO,
-            gift: credits(&after.permanent_balance)?,
-        }),
-        None => None,
+    let balance_after = after.map(balance_after).transpose()?.flatten();
+    let figures = |after: &Map<String, Value>| {
+        let known = |name: &str| (name == "unlimited") || BALANCE_FIGURES.contains(&name);
+        let kept =
+            after.iter().filter(|(name, value)| known(name) && !value.is_object() && !value.is_string());
+        kept.map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>()
     };
-    let answer = json!({
+    let mut answer = json!({
         "event": { "id": body.event.id.0, "eventId": body.event.event_id.0, "name": body.event.name },
         "alreadyUnlocked": body.already_unlocked,
         "creditsUsed": credits_used,
-        "balanceAfter": after.map(|after| json!({
-            "totalBalance": after.total_balance,
-            "subscriptionBalance": after.subscription_balance,
-            "permanentBalance": after.permanent_balance,
-            "unlimited": after.unlimited,
-        })),
+        "balanceAfter": after.map(figures),
     });
+    for (name, flag) in [
+        ("eventUnlocked", body.event_unlocked),
+        ("visitorUnlocked", body.visitor_unlocked),
+        ("visitorSkipped", body.visitor_skipped),
+    ] {
+        if let Some(flag) = flag {
+            answer[name] = Value::Bool(flag);
+        }
+    }
     Ok(EventUnlock {
         already_unlocked: body.already_unlocked,
         credits_used,
@@ -90,6 +122,9 @@ pub(super) fn event_unlock(bytes: &[u8], asked: &EventId) -> Result<EventUnlock,
 pub(super) fn search_page(bytes: &[u8]) -> Result<SearchPage, Broken> {
     let fields = Fields::read(bytes)?;
     let number = |name| if_readable::<u64>(fields.last(&[name]));
+    if says_error(&fields) && found_nothing(&fields) {
+        return broken("an empty page that says an error is not an empty result");
+    }
     let Some(raw) = fields.last(&["items"]) else {
         if number("total") == Some(0) {
             let items = RawValue::from_string("[]".to_owned()).expect("an empty array is JSON");
@@ -103,6 +138,24 @@ pub(super) fn search_page(bytes: &[u8]) -> Result<SearchPage, Broken> {
     let more_pages = number("page").zip(number("totalPages")).is_some_and(|(page, pages)| page < pages);
     let has_more = if_readable(fields.last(&["hasMore"])).unwrap_or(more_pages);
     Ok(SearchPage { found: items.len(), has_more, items: raw.to_owned() })
+}
+
+/// Whether a page has an error beside, or instead of, its items. What it found is kept all the same.
+fn says_error(fields: &Fields<'_>) -> bool {
+    let has = |name: &str| match if_readable::<Value>(fields.last(&[name])) {
+        None | Some(Value::Null | Value::Bool(false)) => false,
+        Some(Value::Array(errors)) => !errors.is_empty(),
+        Some(Value::Object(errors)) => !errors.is_empty(),
+        Some(Value::String(error)) => !error.is_empty(),
+        Some(_) => true,
+    };
+    let failed = if_readable::<bool>(fields.last(&["success"])) == Some(false);
+    let status = fields.text(&["status"]).unwrap_or_default().to_ascii_lowercase();
+    failed || has("error") || has("errors") || ["error", "failed", "fail"].contains(&status.as_str())
+}
+
+fn found_nothing(fields: &Fields<'_>) -> bool {
+    if_readable::<Vec<IgnoredAny>>(fields.last(&["items"])).is_none_or(|items| items.is_empty())
 }
 
 #[derive(Deserialize)]
@@ -209,6 +262,36 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_unlocks_of_visitors_and_of_both_layers_are_read() {
+        let visitors = br#"{"success":true,"alreadyUnlocked":false,"creditsSpent":3000,
+            "balanceAfter":{"totalAmount":45050,"totalBalance":35050,"subscriptionAmount":35000,
+            "subscriptionBalance":27000,"addonAmount":10000,"addonBalance":8000,"addonExpireAt":1784851200000,
+            "giftAmount":50,"giftBalance":50,"resetAt":1785542400000},
+            "event":{"id":"26855","eventId":"26855","name":"CES 2025"}}"#;
+        let full_access =
+            br#"{"success":true,"alreadyUnlocked":false,"eventUnlocked":true,"visitorUnlocked":true,
+            "visitorSkipped":false,"totalCreditsUsed":5000,"balanceAfter":{"subscriptionBalance":25000,
+            "permanentBalance":50,"totalBalance":33050,"unlimited":false},
+            "event":{"id":"8458","eventId":"26855","name":"CES 2025"}}"#;
+        for (body, used, total, subscription) in
+            [(&visitors[..], 3_000, 35_050, 27_000), (&full_access[..], 5_000, 33_050, 25_000)]
+        {
+            let unlock = event_unlock(body, &event()).expect("documented");
+            assert_eq!(unlock.credits_used, Credits(used));
+            let [total, subscription, addon, gift] = [total, subscription, 8_000, 50].map(Credits);
+            assert_eq!(unlock.balance_after, Some(Balance { total, subscription, addon, gift }));
+        }
+        let answer = event_unlock(full_access, &event()).expect("documented").answer;
+        let answer: Value = serde_json::from_str(&answer).expect("JSON");
+        assert_eq!((&answer["visitorSkipped"], &answer["creditsUsed"]), (&json!(false), &json!(5_000)));
+        assert_eq!(answer["balanceAfter"]["totalBalance"], 33_050);
+        let again = br#"{"success":true,"alreadyUnlocked":true,"creditsSpent":0,"balanceAfter":null,
+            "event":{"id":"26855","eventId":"26855","name":"CES 2025"}}"#;
+        let unlock = event_unlock(again, &event()).expect("documented");
+        assert_eq!((unlock.already_unlocked, unlock.credits_used), (true, Credits::ZERO));
+    }
+
+    #[test]
     fn an_unlock_that_is_not_clearly_one_is_broken() {
         let fine = r#"{"success":true,"alreadyUnlocked":false,"creditsUsed":2000,"balanceAfter":null,
             "event":{"id":"26855","eventId":"26855","name":null}}"#;
@@ -218,6 +301,7 @@ mod tests {
             ("\"creditsUsed\":2000", "\"creditsUsed\":-1"),
             ("\"creditsUsed\":2000", "\"creditsUsed\":\"2000\""),
             ("\"alreadyUnlocked\":false,", ""),
+            ("\"creditsUsed\":2000", "\"credits\":2000"),
             ("\"26855\"", "\"1\""),
             ("\"balanceAfter\":null", "\"balanceAfter\":{\"totalBalance\":\"x\"}"),
         ] {
@@ -265,6 +349,24 @@ mod tests {
             let page = search_page(nothing.as_bytes()).expect(nothing);
             assert_eq!((page.found, page.has_more, page.items.get()), (0, false, "[]"), "{nothing}");
         }
+    }
+
+    #[test]
+    fn an_empty_page_that_says_an_error_is_no_result_and_one_with_items_is() {
+        for error in [
+            r#""success":false"#,
+            r#""errors":["shard 3"]"#,
+            r#""error":{"errorCode":"4742"}"#,
+            r#""error":"Session expired""#,
+            r#""status":"error""#,
+        ] {
+            let empty = format!(r#"{{"items":[],"total":0,{error}}}"#);
+            assert!(search_page(empty.as_bytes()).is_err(), "{empty}");
+            let some = format!(r#"{{"items":[{{"id":"1"}}],"total":1,{error}}}"#);
+            assert_eq!(search_page(some.as_bytes()).expect("it was paid for").found, 1, "{some}");
+        }
+        let fine = r#"{"items":[],"total":0,"success":true,"error":null,"errors":[],"status":"ok"}"#;
+        assert_eq!(search_page(fine.as_bytes()).expect("nothing was found").found, 0);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! decides or keeps state. [`ApiError`] distinguishes calls that were certainly not sent, calls that the API
 //! refused, and calls that may have taken effect.
 //!
-//! Inside: `body` builds the JSON that is sent, and `gate` guards that of a paid POST. `transport` sends a
+//! Inside: `body` builds the JSON that is sent, and `gate` guards that of a paid POST. `purchases` has the paid
+//! calls that answer with their result. `transport` sends a
 //! call over its `line`; `headers` reads the rate limit, `encoding` unpacks, and `classify` reads error
 //! answers. `wire`, `task` and `direct` read the JSON of the other answers, with the help of `fields` and `json`.
 //! `error` holds what may be logged.
@@ -24,6 +25,7 @@ mod gate;
 mod headers;
 mod json;
 mod line;
+mod purchases;
 mod task;
 mod transport;
 mod wire;
@@ -42,14 +44,14 @@ use self::line::Line;
 pub use self::line::{Carried, Lost, Wire};
 use self::transport::{Call, exchange};
 use crate::domain::credits::Balance;
-use crate::domain::direct::{Delivery, PersonnelPage};
+use crate::domain::direct::{Direct, PersonnelPage};
 use crate::domain::division::Submission;
-use crate::domain::failure::Failure;
+use crate::domain::layers::OpenLayers;
 use crate::domain::outcome::ProfileView;
 use crate::domain::rate::RateHeaders;
 use crate::domain::sorting::Quote;
 use crate::domain::task::TaskView;
-use crate::domain::{AccountId, Action, Channel, EventId, JobId, Millis, PersonnelId, TaskId};
+use crate::domain::{AccountId, Channel, EventId, JobId, Layers, Millis, PersonnelId, TaskId};
 
 /// A connection that takes longer than this is given up, whatever the overall timeout is.
 const LONGEST_CONNECT: Duration = Duration::from_secs(10);
@@ -72,12 +74,6 @@ const UNLOCK_EMAILS: Endpoint =
 const UNLOCK_PHONES: Endpoint =
     Endpoint { name: "POST /external/contacts/unlock-phone", method: &Method::POST, paid: true };
 
-const UNLOCK_EVENT: Endpoint =
-    Endpoint { name: "POST /external/events/{id}/unlock", method: &Method::POST, paid: true };
-const SEARCH_COMPANIES: Endpoint =
-    Endpoint { name: "POST /external/exhibitors/search-by-company-name", method: &Method::POST, paid: true };
-const SEARCH_EVENTS: Endpoint =
-    Endpoint { name: "POST /external/exhibitors/search-events", method: &Method::POST, paid: true };
 const PERSONNEL: Endpoint =
     Endpoint { name: "GET /external/personnel/list", method: &Method::GET, paid: false };
 
@@ -132,8 +128,8 @@ pub struct Client {
     call_source: &'static str,
     /// For all free calls.
     reads: Line,
-    /// For paid POSTs: each uses a new connection, since a pooled one may already be dead, and then nobody
-    /// knows whether the server has read the request.
+    /// For paid calls: each uses a new connection, since a pooled one may already be dead, and then nobody
+    /// knows whether the server has read the request. A GET might even be sent again then.
     payments: Line,
 }
 
@@ -171,6 +167,21 @@ impl Client {
         let body = body::precheck_body(subject, self.call_source, caller.event_id);
         let call = Call { body: Some(body.into()), ..call(PRECHECK, url, caller, now) };
         exchange(&self.reads, call).await.conclude(wire::quote, |_| None)
+    }
+
+    /// Asks which layers of an event are open, by the precheck of their unlock. Free.
+    pub async fn open_layers(
+        &self,
+        caller: Caller<'_>,
+        now: Millis,
+        layers: Layers,
+        event_id: &EventId,
+    ) -> Answer<OpenLayers> {
+        let url = self.url(&["external", "actions", "precheck"]);
+        let event = Direct::Event { layers, event_id: event_id.clone() };
+        let body = body::precheck_body(Subject::Direct(&event), self.call_source, None);
+        let call = Call { body: Some(body.into()), ..call(PRECHECK, url, caller, now) };
+        exchange(&self.reads, call).await.conclude(|bytes| wire::open_layers(bytes, layers), |_| None)
     }
 
     /// Reads a task. Free. An answer about another task is an error.
@@ -223,54 +234,6 @@ impl Client {
         exchange(&self.reads, call(PERSONNEL, url, caller, now))
             .await
             .conclude(direct::personnel_page, |_| None)
-    }
-
-    /// Unlocks an event. **Paid** the first time; the vendor documents that a repeat charges nothing and
-    /// answers `alreadyUnlocked`. It has no body, so `proceed` is called right before the call.
-    pub async fn unlock_event(
-        &self,
-        caller: Caller<'_>,
-        now: Millis,
-        event_id: &EventId,
-        proceed: impl FnOnce() -> bool,
-    ) -> Answer<Delivery> {
-        if !proceed() {
-            return Answer {
-                result: Err(ApiError::new(UNLOCK_EVENT, Failure::NotSent)),
-                rate: None,
-                ahead_ms: None,
-                retry_after_ms: None,
-                endpoint: UNLOCK_EVENT.name,
-                status: None,
-                took: Duration::ZERO,
-            };
-        }
-        let url = self.url(&["external", "events", event_id.as_str(), "unlock"]);
-        let call = Call { call_source: Some(self.call_source), ..call(UNLOCK_EVENT, url, caller, now) };
-        exchange(&self.payments, call)
-            .await
-            .conclude(|bytes| direct::event_unlock(bytes, event_id).map(Delivery::Event), |_| None)
-    }
-
-    /// Buys a page of a search: `body` comes from [`direct_body`]. **Paid if it finds something, and without
-    /// an idempotency key**; `proceed` as in [`Client::submit_unlock`].
-    pub async fn search(
-        &self,
-        caller: Caller<'_>,
-        now: Millis,
-        action: Action,
-        body: &UnlockBody,
-        proceed: impl FnOnce() -> bool + Send + Sync + 'static,
-    ) -> Answer<Delivery> {
-        let (endpoint, last) = match action {
-            Action::SearchExhibitorEvents => (SEARCH_EVENTS, "search-events"),
-            _ => (SEARCH_COMPANIES, "search-by-company-name"),
-        };
-        let url = self.url(&["external", "exhibitors", last]);
-        let call = self.paid(call(endpoint, url, caller, now), body, proceed);
-        exchange(&self.payments, call)
-            .await
-            .conclude(|bytes| direct::search_page(bytes).map(Delivery::Page), |_| None)
     }
 
     /// Buys: unlocks the contacts of `body`. **Paid, and without an idempotency key**: after

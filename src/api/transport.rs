@@ -8,8 +8,8 @@
 
 use std::time::Instant;
 
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
-use reqwest::{Response, Url};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
+use reqwest::{Method, Response, Url};
 use secrecy::ExposeSecret;
 
 use super::classify::{classify, describe};
@@ -126,6 +126,10 @@ fn request(
         .header(REQUEST_ID, caller.request_id.to_string())
         .header(ACCEPT, "application/json")
         .header(ACCEPT_ENCODING, "identity");
+    if endpoint.paid && *endpoint.method == Method::GET {
+        // Whatever is in between neither keeps the answer nor gives an old one.
+        request = request.header(CACHE_CONTROL, "no-cache, no-store");
+    }
     if let Some(source) = call_source {
         request = request.header("x-call-source", source);
     }

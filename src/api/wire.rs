@@ -17,9 +17,10 @@ use super::fields::{Fields, without_mark};
 use super::json::{Broken, Id, broken, describe, if_readable, is_object};
 use crate::domain::credits::Balance;
 use crate::domain::division::{Skipped, Submission};
+use crate::domain::layers::OpenLayers;
 use crate::domain::outcome::{Access, ProfileView};
 use crate::domain::sorting::Quote;
-use crate::domain::{Channel, ContactValue, Credits, PersonnelId, TaskId};
+use crate::domain::{Channel, ContactValue, Credits, Layers, PersonnelId, TaskId};
 
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Broken> {
     let bytes = without_mark(bytes);
@@ -81,6 +82,7 @@ struct PrecheckBody {
     should_charge: Option<Value>,
     credits: Option<Value>,
     reason_code: Option<Value>,
+    detail: Option<Value>,
 }
 
 pub(super) fn quote(bytes: &[u8]) -> Result<Quote, Broken> {
@@ -99,8 +101,32 @@ pub(super) fn quote(bytes: &[u8]) -> Result<Quote, Broken> {
         (Some(true) | None, "insufficient_balance", Some(credits)) if refused => Quote::TooLittle(credits),
         // If it is refused for another reason than money, the figure is not a real price.
         (Some(true) | None, _, Some(credits)) if !refused => Quote::Costs(credits),
+        _ if refused => Quote::Refused(known_reason(reason)),
         _ => Quote::Unhelpful(known_reason(reason)),
     })
+}
+
+/// Reads what a precheck of an event says about its two layers. Reasons that are documented to say the same count
+/// like the detail.
+pub(super) fn open_layers(bytes: &[u8], layers: Layers) -> Result<OpenLayers, Broken> {
+    let body: PrecheckBody = parse(bytes)?;
+    let flag = |name: &str| body.detail.as_ref().and_then(|detail| detail.get(name)).and_then(Value::as_bool);
+    let mut open = OpenLayers {
+        base: flag("event_unlocked"),
+        visitors: flag("visitor_unlocked"),
+        has_visitors: flag("visitor_data_available"),
+    };
+    match body.reason_code.as_ref().and_then(Value::as_str) {
+        Some("already_unlocked") => {
+            open.base = open.base.or((layers != Layers::Visitors).then_some(true));
+            open.visitors = open.visitors.or((layers != Layers::Base).then_some(true));
+        }
+        Some("no_contacts_available") if layers != Layers::Base => {
+            open.has_visitors = open.has_visitors.or(Some(false));
+        }
+        _ => {}
+    }
+    Ok(open)
 }
 
 /// The documented reason codes; only these may reach a timeline.
@@ -271,6 +297,27 @@ mod tests {
     }
 
     #[test]
+    fn the_detail_of_a_precheck_tells_which_layers_are_open() {
+        let read = |body: &str, layers| open_layers(body.as_bytes(), layers).expect("readable");
+        let body = r#"{"ok":true,"allowed":true,"should_charge":true,"credits":3000,"reason_code":"ok",
+            "detail":{"event_unlocked":true,"visitor_unlocked":false,"visitor_data_available":true}}"#;
+        let seen = OpenLayers { base: Some(true), visitors: Some(false), has_visitors: Some(true) };
+        assert_eq!(read(body, Layers::Both), seen);
+        let had = r#"{"allowed":true,"should_charge":false,"credits":0,"reason_code":"already_unlocked"}"#;
+        let both = OpenLayers { base: Some(true), visitors: Some(true), has_visitors: None };
+        assert_eq!(read(had, Layers::Both), both, "the reason alone");
+        assert_eq!(read(had, Layers::Visitors), OpenLayers { base: None, ..both });
+        let no_data =
+            r#"{"allowed":false,"reason_code":"no_contacts_available","detail":{"event_unlocked":"yes"}}"#;
+        let none = OpenLayers { has_visitors: Some(false), ..OpenLayers::default() };
+        assert_eq!(read(no_data, Layers::Both), none, "a flag that is none says nothing");
+        for odd in [r#"{"detail":[true]}"#, r#"{"detail":null,"reason_code":7}"#, "{}"] {
+            assert_eq!(read(odd, Layers::Both), OpenLayers::default(), "{odd}");
+        }
+        assert!(open_layers(b"<html>", Layers::Both).is_err());
+    }
+
+    #[test]
     fn every_case_of_the_precheck_table() {
         let table = [
             (r#"{"ok":true,"allowed":true,"should_charge":true,"credits":15,"reason_code":"ok"}"#, Some(15)),
@@ -303,7 +350,7 @@ mod tests {
             let found = match quoted {
                 Quote::NothingToPay | Quote::BeingUnlocked => Some(0),
                 Quote::Costs(credits) | Quote::TooLittle(credits) => Some(credits.0),
-                Quote::NotFound | Quote::Unhelpful(_) => None,
+                Quote::NotFound | Quote::Refused(_) | Quote::Unhelpful(_) => None,
             };
             assert_eq!(found, expected, "{body}: {quoted:?}");
         }
@@ -313,10 +360,16 @@ mod tests {
         assert_eq!(reason(short), Quote::TooLittle(Credits(30)));
         let gone = r#"{"allowed":false,"should_charge":false,"credits":0,"reason_code":"not_found"}"#;
         assert_eq!(reason(gone), Quote::NotFound);
-        let unsupported =
-            r#"{"allowed":false,"should_charge":false,"credits":0,"reason_code":"unsupported_action"}"#;
-        assert_eq!(reason(unsupported), Quote::Unhelpful("unsupported_action"));
-        let odd = r#"{"allowed":false,"should_charge":false,"credits":0,"reason_code":"jane@acme.example"}"#;
+        let refused = |reason: &str| {
+            format!(r#"{{"allowed":false,"should_charge":true,"credits":3000,"reason_code":"{reason}"}}"#)
+        };
+        for word in
+            ["unsupported_action", "state_conflict", "no_contacts_available", "forbidden", "system_error"]
+        {
+            assert_eq!(reason(&refused(word)), Quote::Refused(word), "whatever else it says");
+        }
+        assert_eq!(reason(&refused("jane@acme.example")), Quote::Refused("no known reason"));
+        let odd = r#"{"allowed":true,"should_charge":false,"credits":0,"reason_code":"jane@acme.example"}"#;
         assert_eq!(reason(odd), Quote::Unhelpful("no known reason"));
         let absurd =
             r#"{"allowed":true,"should_charge":true,"credits":9223372036854775807,"reason_code":"ok"}"#;

@@ -9,6 +9,7 @@ use super::show::plural;
 use super::wanted::{Wanted, contacts_action, differing, parse};
 use super::{Context, Failure, Outcome, existing, ids, show, wait};
 use crate::config::Config;
+use crate::domain::Layers;
 use crate::domain::request::Wish;
 use crate::store::inbox::{self, Enqueue};
 
@@ -20,7 +21,9 @@ Examples:
   unlockd enqueue --file hubspot.csv --column 'Lensmor Personnel ID'
   cut -f1 ids.tsv | unlockd enqueue --phones --max-credits 3000 -
   unlockd enqueue --unlock-event 139574 --approve --wait
+  unlockd enqueue --full-access 139574 --max-credits 5000
   unlockd enqueue --search-companies Acme --max-pages 2
+  unlockd enqueue --search-person 'Jane Smith'
 
 Enqueueing spends nothing by itself; `unlockd plan` with the same arguments says what it would cost.
 With --wait: exit code 0 when done, 4 when it waits for a person, 1 when rejected or cancelled.")]
@@ -56,7 +59,11 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
         ));
     }
     let what = match &understood.request.wish {
-        Wish::Event => "an event to unlock".to_owned(),
+        Wish::Event => match understood.request.action.layers() {
+            Some(Layers::Visitors) => "the visitors of an event to unlock".to_owned(),
+            Some(Layers::Both) => "full access to an event".to_owned(),
+            _ => "an event to unlock".to_owned(),
+        },
         Wish::Search { max_pages: 1, .. } => "one page of a search".to_owned(),
         Wish::Search { max_pages, .. } => format!("at most {max_pages} pages of a search"),
         _ => plural(understood.contacts().valid.len() as i64, "contact"),

@@ -12,36 +12,48 @@ use crate::domain::{AccountId, Action};
 use crate::store::inbox::{self, Enqueue};
 use crate::store::{Store, StoreError};
 
+/// The options that ask for something else than contacts: one of them, and none of those about contacts.
+const WITHOUT_CONTACTS: &str = "without_contacts";
+
 /// The arguments of `enqueue`; `plan` takes the same.
 #[derive(clap::Args)]
 pub(super) struct Wanted {
     /// Contact ids; `-` reads them from standard input
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", conflicts_with = WITHOUT_CONTACTS)]
     ids: Vec<String>,
     /// The event that the contacts belong to
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", conflicts_with = WITHOUT_CONTACTS)]
     event: Option<String>,
     /// Buy phones instead of emails
-    #[arg(long)]
+    #[arg(long, conflicts_with = WITHOUT_CONTACTS)]
     phones: bool,
-    /// Unlock an event instead: full access to its lists (2,000 credits the first time)
-    #[arg(long, value_name = "ID", conflicts_with_all = ["ids", "event", "phones", "file"])]
+    /// Unlock an event instead: base access, all of its exhibitors and their staff (2,000 credits the first time)
+    #[arg(long, value_name = "ID", group = WITHOUT_CONTACTS)]
     unlock_event: Option<String>,
+    /// Unlock the registered attendees of an event instead; base access comes first (3,000 credits the first time)
+    #[arg(long, value_name = "ID", group = WITHOUT_CONTACTS)]
+    unlock_visitors: Option<String>,
+    /// Unlock both layers of an event instead; only what is locked is charged (5,000 credits at most)
+    #[arg(long, value_name = "ID", group = WITHOUT_CONTACTS)]
+    full_access: Option<String>,
     /// Search exhibitors by company name instead (50 credits for each page that finds something)
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["ids", "event", "phones", "file", "unlock_event"])]
+    #[arg(long, value_name = "NAME", group = WITHOUT_CONTACTS)]
     search_companies: Option<String>,
     /// Search the events at which a company exhibits instead; costs the same
-    #[arg(long, value_name = "NAME",
-        conflicts_with_all = ["ids", "event", "phones", "file", "unlock_event", "search_companies"])]
+    #[arg(long, value_name = "NAME", group = WITHOUT_CONTACTS)]
     search_events: Option<String>,
+    /// Search the events of a person by full name instead; costs the same
+    #[arg(long, value_name = "NAME", group = WITHOUT_CONTACTS)]
+    search_person: Option<String>,
     /// Pages of a search to buy at most, 100 results each
-    #[arg(long, value_name = "N", conflicts_with_all = ["ids", "file", "unlock_event"])]
+    #[arg(long, value_name = "N",
+        conflicts_with_all = ["ids", "file", "unlock_event", "unlock_visitors", "full_access"])]
     max_pages: Option<u32>,
     /// One id a line, or CSV with a column personnel_id in any spelling; `-` is standard input
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = WITHOUT_CONTACTS)]
     file: Option<PathBuf>,
     /// The column of the file that holds the ids, when it is not called personnel_id
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["unlock_event", "search_companies", "search_events"])]
+    #[arg(long, value_name = "NAME", conflicts_with = WITHOUT_CONTACTS)]
     column: Option<String>,
     /// Your own reference text, copied to every result
     #[arg(long, value_name = "R")]
@@ -120,19 +132,19 @@ impl Wanted {
 
     /// The action, its event, and its query.
     fn what(&self) -> (Action, Option<String>, Option<String>) {
-        if let Some(event) = &self.unlock_event {
-            return (Action::UnlockEventContacts, Some(event.clone()), None);
-        }
-        let searches = [
+        let without_contacts = [
+            (Action::UnlockEventContacts, &self.unlock_event),
+            (Action::UnlockEventVisitors, &self.unlock_visitors),
+            (Action::UnlockEventFullAccess, &self.full_access),
             (Action::SearchExhibitorCompanies, &self.search_companies),
             (Action::SearchExhibitorEvents, &self.search_events),
+            (Action::SearchPersonnelEvents, &self.search_person),
         ];
-        for (action, query) in searches {
-            if query.is_some() {
-                return (action, None, query.clone());
-            }
+        match without_contacts.into_iter().find(|(_, subject)| subject.is_some()) {
+            Some((action, query)) if action.is_search() => (action, None, query.clone()),
+            Some((action, event_id)) => (action, event_id.clone(), None),
+            None => (contacts_action(self.phones), self.event.clone(), None),
         }
-        (contacts_action(self.phones), self.event.clone(), None)
     }
 }
 

@@ -135,6 +135,10 @@ pub struct Price {
     #[serde(with = "Is::<Cost>")]
     pub event: i64,
     #[serde(with = "Is::<Cost>")]
+    pub visitors: i64,
+    #[serde(with = "Is::<Cost>")]
+    pub full_access: i64,
+    #[serde(with = "Is::<Cost>")]
     pub search: i64,
 }
 

@@ -155,20 +155,22 @@ impl Books {
     }
 
     /// A direct action was answered. `used` is the charge that the API itself names, which may be above the
-    /// hold. If it is 0 although an earlier call for the event was never answered, the earlier call may have
-    /// been charged. It counts as charged until the balance shows the truth.
+    /// hold. If it is below the cost of an earlier call for the event that was never answered, the earlier call
+    /// may have been charged, as a whole or (full access) for the other layer. Its cost counts as charged until
+    /// the balance shows the truth.
     pub fn answered(&self, used: Credits) -> Booking {
-        match used == Credits::ZERO && self.unanswered_calls > 0 {
-            true => self.ended_with(self.cost),
-            false => self.ended_with(used),
-        }
+        self.ended_with(match (self.unanswered_calls, used) {
+            (0, used) => used,
+            (_, Credits::ZERO) => self.cost.max(self.unanswered),
+            (_, used) => used.max(self.unanswered),
+        })
     }
 
     /// An event whose unlock was never answered turns out to be unlocked, for `seen` credits as far as the
     /// balance shows. After two such calls the balance shows only the cost of the second one.
     pub fn proven_open(&self, seen: Credits) -> Booking {
         match self.unanswered_calls > 1 {
-            true => self.ended_with(self.cost),
+            true => self.ended_with(self.cost.max(self.unanswered)),
             false => self.ended_with(seen),
         }
     }
@@ -320,6 +322,13 @@ mod tests {
         assert_eq!(booked(held(1).answered(Credits(0))), (2_000, vec![]), "perhaps by the call before");
         assert_eq!(booked(held(1).proven_open(Credits(0))), (0, vec![share(1, -2_000)]), "somebody else's");
         assert_eq!(booked(held(2).proven_open(Credits(0))), (2_000, vec![]), "perhaps by the call before");
+        // Full access: the lost call was made when both layers were locked, this one when one was.
+        let lost_5000 = Books { cost: Credits(3_000), unanswered: Credits(5_000), ..held(1) };
+        assert_eq!(lost_5000.answered(Credits(0)).charge, Credits(5_000), "it may have bought both");
+        assert_eq!(lost_5000.answered(Credits(3_000)).charge, Credits(5_000), "it may have bought the other");
+        assert_eq!(lost_5000.answered(Credits(6_000)).charge, Credits(6_000));
+        let twice = Books { unanswered_calls: 2, ..lost_5000 };
+        assert_eq!(twice.proven_open(Credits(0)).charge, Credits(5_000));
     }
 
     #[test]

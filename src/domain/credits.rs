@@ -87,16 +87,31 @@ pub struct Prices {
     pub email: Credits,
     pub phone: Credits,
     pub event: Credits,
+    pub visitors: Credits,
+    /// Both layers; the API charges less where one is open already.
+    pub full_access: Credits,
     pub search: Credits,
 }
 
 impl Prices {
+    /// The least that one unit of an action can cost: full access charges for one layer alone if the other is open.
+    pub fn least(&self, action: Action) -> Credits {
+        match action {
+            Action::UnlockEventFullAccess => self.full_access.min(self.event).min(self.visitors),
+            action => self.of(action),
+        }
+    }
+
     pub fn of(&self, action: Action) -> Credits {
         match action {
             Action::UnlockContactEmails => self.email,
             Action::UnlockContactPhones => self.phone,
             Action::UnlockEventContacts => self.event,
-            Action::SearchExhibitorCompanies | Action::SearchExhibitorEvents => self.search,
+            Action::UnlockEventVisitors => self.visitors,
+            Action::UnlockEventFullAccess => self.full_access,
+            Action::SearchExhibitorCompanies
+            | Action::SearchExhibitorEvents
+            | Action::SearchPersonnelEvents => self.search,
         }
     }
 }
@@ -279,11 +294,16 @@ mod tests {
 
     #[test]
     fn every_action_has_its_own_price() {
-        let (email, phone, event, search) = (Credits(15), Credits(150), Credits(2_000), Credits(50));
-        let prices = Prices { email, phone, event, search };
+        let (email, phone, search) = (Credits(15), Credits(150), Credits(50));
+        let (event, visitors, full_access) = (Credits(2_000), Credits(3_000), Credits(5_000));
+        let prices = Prices { email, phone, event, visitors, full_access, search };
         assert_eq!(
             Action::ALL.map(|action| prices.of(action).to_string()),
-            ["15", "150", "2,000", "50", "50"]
+            ["15", "150", "2,000", "3,000", "5,000", "50", "50", "50"]
+        );
+        assert_eq!(
+            Action::ALL.map(|action| prices.least(action).to_string()),
+            ["15", "150", "2,000", "3,000", "2,000", "50", "50", "50"]
         );
     }
 

@@ -1,18 +1,18 @@
 //! The paid actions without contacts and without a task: the answer is the result.
 //!
-//! Three are *direct*: the unlock of an event, the search for companies and the search for events. Each call
-//! is an item of its request, like a contact: an event's request has one item, a search has one for each
-//! page, made when the page before it says that there is more. These items pass through the same states,
-//! holds, approvals and doubts as contacts; the differences are here. The key of such an item
+//! Six are *direct*: the three unlocks of an event and the three searches (companies, a company's events, a
+//! person's events). Each call is an item of its request, like a contact: an event's request has one item, a
+//! search has one for each page, made when the page before it says that there is more. These items pass through
+//! the same states, holds, approvals and doubts as contacts; the differences are here. The key of such an item
 //! (`items.personnel_id`) is the event's id, or the page's number.
 //!
-//! Sources: the vendor's event-unlock page (idempotency behaviour, response fields) and the OpenAPI
+//! Sources: the vendor's pages of the three unlocks (idempotency, response fields), and the OpenAPI
 //! description of the searches.
 
 use serde_json::value::RawValue;
 
 use super::credits::{Balance, Credits};
-use super::ids::{Action, EventId, PersonnelId};
+use super::ids::{Action, EventId, Layers, PersonnelId};
 
 /// Results on one page of a search: the most that the API allows, since a call costs the same for any size.
 pub const PAGE_SIZE: u32 = 100;
@@ -23,13 +23,22 @@ pub const PEOPLE_PAGE_SIZE: u32 = 50;
 /// What one paid call of a direct action asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Direct {
-    /// Full access to an event.
-    Event(EventId),
-    /// One page of a company search; `action` says which of the two.
+    /// Access to an event.
+    Event { layers: Layers, event_id: EventId },
+    /// One page of a search; `action` says which of the three.
     Search { action: Action, query: String, page: u32 },
 }
 
-/// The answer to the unlock of an event.
+impl Direct {
+    pub fn action(&self) -> Action {
+        match self {
+            Direct::Event { layers, .. } => layers.action(),
+            Direct::Search { action, .. } => *action,
+        }
+    }
+}
+
+/// The answer to an unlock of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventUnlock {
     /// It was already unlocked, and nothing was charged.

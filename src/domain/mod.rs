@@ -36,6 +36,7 @@ pub mod ids;
 pub mod item;
 pub mod job;
 pub mod key_retry;
+pub mod layers;
 pub mod listing;
 pub mod moves;
 pub mod needs;
@@ -58,5 +59,5 @@ mod words;
 
 pub use credits::Credits;
 pub use ids::{
-    AccountId, Action, Channel, ContactValue, EventId, JobId, Millis, PersonnelId, RequestId, TaskId,
+    AccountId, Action, Channel, ContactValue, EventId, JobId, Layers, Millis, PersonnelId, RequestId, TaskId,
 };

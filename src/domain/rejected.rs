@@ -31,20 +31,55 @@ impl Rejected {
         }
         let what = match self.action {
             Some(Action::UnlockEventContacts) => "event",
+            Some(Action::UnlockEventVisitors) => "visitor access",
+            Some(Action::UnlockEventFullAccess) => "full access",
             Some(action) if action.is_search() => "search",
             _ => "contacts",
         };
         let verb = if what == "contacts" { "were" } else { "was" };
+        let advice =
+            self.action.and_then(|action| self.error_codes.iter().find_map(|code| advice(action, code)));
         let codes = match self.error_codes.as_slice() {
             [] => String::new(),
             codes => format!(" ({})", codes.join(", ")),
         };
         let charge = match self.has_charge {
             true => "an earlier submission that nobody answered may have been charged: unlockd audit",
-            false => "nothing was charged; put right what it asks for in a new row",
+            false => "nothing was charged",
         };
-        format!("its {what} {verb} rejected by the API{codes}: {charge}")
+        let next = match (advice, self.has_charge) {
+            (Some(advice), _) => format!("; {advice}"),
+            (None, false) => "; put right what it asks for in a new row".to_owned(),
+            (None, true) => String::new(),
+        };
+        format!("its {what} {verb} rejected by the API{codes}: {charge}{next}")
     }
+}
+
+/// What to do about a refusal, by the API's own word for it: a precheck's reason, or the key of an error.
+fn advice(action: Action, code: &str) -> Option<&'static str> {
+    use Action::{SearchPersonnelEvents, UnlockEventContacts, UnlockEventFullAccess, UnlockEventVisitors};
+    Some(match (action, code) {
+        (
+            UnlockEventVisitors | UnlockEventFullAccess,
+            "no_contacts_available" | "VISITOR_DATA_NOT_AVAILABLE",
+        ) => {
+            "the event has no visitor data: base access (unlock_event_contacts, --unlock-event) is all there is to buy"
+        }
+        (UnlockEventContacts, "no_contacts_available") => "the event has no contacts to pay for",
+        (UnlockEventVisitors, "state_conflict" | "EVENT_NOT_UNLOCKED") => {
+            "base access to the event comes first: unlock_event_contacts (--unlock-event), or both at once with \
+             unlock_event_full_access (--full-access)"
+        }
+        (
+            UnlockEventVisitors | UnlockEventFullAccess | SearchPersonnelEvents,
+            "forbidden" | "USER_HAS_NO_FEATURE" | "NO_ACTIVE_SUBSCRIPTION",
+        ) => "it needs an active paid subscription of the key's owner",
+        (_, "unsupported_action") => {
+            "the API has no precheck of it; with submit.precheck = false it is bought without one"
+        }
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -72,6 +107,29 @@ mod tests {
         assert!(lost.contains("may have been charged") && !lost.contains("nothing"), "{lost}");
         let wordless = Rejected { error_codes: Vec::new(), ..event }.reason();
         assert!(wordless.contains("rejected by the API: nothing was charged"), "{wordless}");
+    }
+
+    #[test]
+    fn a_refusal_that_has_a_known_way_out_names_it() {
+        let said = |action, code: &str| {
+            let error_codes = vec![code.to_owned()];
+            Rejected { error_codes, ..by_api(action) }.reason()
+        };
+        let table = [
+            (Action::UnlockEventVisitors, "state_conflict", "base access to the event comes first"),
+            (Action::UnlockEventVisitors, "EVENT_NOT_UNLOCKED", "--full-access"),
+            (Action::UnlockEventVisitors, "VISITOR_DATA_NOT_AVAILABLE", "no visitor data"),
+            (Action::UnlockEventFullAccess, "no_contacts_available", "--unlock-event"),
+            (Action::UnlockEventContacts, "no_contacts_available", "no contacts to pay for"),
+            (Action::SearchPersonnelEvents, "USER_HAS_NO_FEATURE", "active paid subscription"),
+            (Action::UnlockEventFullAccess, "forbidden", "active paid subscription"),
+            (Action::UnlockEventVisitors, "invalid_subject", "put right what it asks for"),
+        ];
+        for (action, code, expected) in table {
+            let reason = said(action, code);
+            assert!(reason.contains(&format!("({code}): nothing was charged; ")), "{reason}");
+            assert!(reason.contains(expected), "{reason}");
+        }
     }
 
     #[test]

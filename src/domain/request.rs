@@ -51,7 +51,7 @@ pub enum Wish {
     Contacts { channel: Channel, contacts: Contacts },
     /// Poll and record a task that another program created; buys nothing.
     Adopt { channel: Channel, task_id: TaskId, contacts: Contacts },
-    /// Full access to an event.
+    /// Access to an event; the action says to what of it.
     Event,
     /// A paid search, page by page.
     Search { query: String, max_pages: u32 },
@@ -109,13 +109,13 @@ pub enum Rejection {
     BadTaskId,
     #[error("task_id goes with unlock_contact_emails or unlock_contact_phones only")]
     TaskIdWithoutContacts,
-    #[error("query is missing: {action} needs the company name, 1 to 200 characters")]
+    #[error("query is missing: {action} needs the {} name, 1 to 200 characters", whose(*action))]
     NoQuery { action: Action },
     #[error(
         "personnel_ids cannot be used with {action}: ask for the contacts in a row of their own, or leave it out"
     )]
     PersonnelIdsUnused { action: Action },
-    #[error("query cannot be used with {action}: it goes with the two searches; leave it out")]
+    #[error("query cannot be used with {action}: it goes with the three searches; leave it out")]
     QueryUnused { action: Action },
     #[error("max_pages must be 1 to 1000")]
     BadMaxPages,
@@ -237,10 +237,18 @@ fn wish(row: &RawRow, action: Action, event_id: Option<&EventId>) -> Result<Wish
                 (false, _) => Ok(Wish::Contacts { channel, contacts }),
             }
         }
-        (None, None) if action == Action::UnlockEventContacts => {
+        (None, None) if action.layers().is_some() => {
             event_id.map(|_| Wish::Event).ok_or(Rejection::NoEventId { action })
         }
         (None, None) => search(row, action),
+    }
+}
+
+/// Whose name a search asks for.
+fn whose(action: Action) -> &'static str {
+    match action {
+        Action::SearchPersonnelEvents => "person's full",
+        _ => "company",
     }
 }
 
@@ -379,7 +387,17 @@ mod tests {
             (RawRow { approved: -1, ..base.clone() }, "approved must be"),
             (RawRow { approved: 2, ..base.clone() }, "approved must be"),
             (RawRow { action: "unlock_event_contacts".into(), ..base.clone() }, "needs it"),
-            (RawRow { action: "search_exhibitor_events".into(), ..base.clone() }, "query"),
+            (RawRow { action: "unlock_event_visitors".into(), ..base.clone() }, "needs it"),
+            (
+                RawRow {
+                    action: "unlock_event_full_access".into(),
+                    event_id: Some("7".into()),
+                    ..base.clone()
+                },
+                "personnel_ids cannot be used with unlock_event_full_access",
+            ),
+            (RawRow { action: "search_exhibitor_events".into(), ..base.clone() }, "the company name"),
+            (RawRow { action: "search_personnel_events".into(), ..base.clone() }, "the person's full name"),
             (
                 RawRow {
                     action: "search_exhibitor_events".into(),
@@ -435,13 +453,22 @@ mod tests {
     fn a_direct_action_knows_its_first_call_and_how_many_there_may_be() {
         let direct = |action: &str| RawRow { action: action.into(), personnel_ids: None, ..row("") };
         let event = RawRow { event_id: Some("e7".into()), ..direct("unlock_event_contacts") };
+        let visitors = RawRow { action: "unlock_event_visitors".into(), ..event.clone() };
+        let full_access = RawRow { action: "unlock_event_full_access".into(), ..event.clone() };
         let search = RawRow {
             event_id: Some("not/looked/at".into()),
             query: Some(" Acme ".into()),
             max_pages: 3,
             ..direct("search_exhibitor_events")
         };
-        for (row, calls, first) in [(event, 1, "e7"), (search.clone(), 3, "1")] {
+        let person = RawRow { action: "search_personnel_events".into(), ..search.clone() };
+        for (row, calls, first) in [
+            (event, 1, "e7"),
+            (visitors, 1, "e7"),
+            (full_access, 1, "e7"),
+            (search.clone(), 3, "1"),
+            (person, 3, "1"),
+        ] {
             let request = parse(&row, &accounts()).expect("makes sense");
             let first = Contacts { valid: vec![PersonnelId::trusted(first)], invalid: vec![] };
             assert_eq!((request.wish.calls(), request.first_call()), (calls, first), "{}", row.action);

@@ -25,6 +25,8 @@ pub enum Quote {
     BeingUnlocked,
     /// The contact, event or name does not exist (`not_found`).
     NotFound,
+    /// It may not be bought as things are, with the API's reason (`no_contacts_available`, `forbidden` …).
+    Refused(&'static str),
     /// No useful answer, with the reason in a word: the API's own (`unsupported_action`, `system_error` …),
     /// or ours if there is none.
     Unhelpful(&'static str),
@@ -46,6 +48,8 @@ pub struct Sorting {
     pub too_little: bool,
     /// A precheck said that the contact, event or name does not exist.
     pub not_found: bool,
+    /// Why it may not be bought, by a precheck.
+    refused: Option<&'static str>,
     /// Contacts to be paid for.
     pub chargeable: Vec<PersonnelId>,
     /// The price of each, in the same order.
@@ -72,6 +76,7 @@ impl Sorting {
             unhelpful: None,
             too_little: false,
             not_found: false,
+            refused: None,
             chargeable: vec![],
             prices: vec![],
             had: vec![],
@@ -121,6 +126,11 @@ impl Sorting {
     /// Why the price list was used instead of a precheck, for the timeline.
     pub fn unhelpful(&self) -> Option<&'static str> {
         self.unhelpful
+    }
+
+    /// Why what has no contacts is not bought, in the API's word.
+    pub fn refusal(&self) -> Option<&'static str> {
+        self.refused.or(self.not_found.then_some("not_found"))
     }
 
     /// All contacts leave the batch and are read from profiles; those that are locked come back.
@@ -173,6 +183,10 @@ impl Sorting {
             // The API lists what is missing item by item, and charges nothing for it.
             Quote::NotFound => {
                 self.not_found = true;
+                self.charge(group, self.price);
+            }
+            Quote::Refused(reason) => {
+                self.refused = Some(reason);
                 self.charge(group, self.price);
             }
             Quote::Costs(cost) if cost == full => self.charge(group, self.price),

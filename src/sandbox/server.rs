@@ -135,6 +135,11 @@ impl Sandbox {
         self.with_world(|world, now_ms| world.access.base.open(&Event::named(event_id), now_ms));
     }
 
+    /// The visitors of an event become visible at once, as if unlocked by another user.
+    pub fn mark_visitors_unlocked(&self, event_id: &str) {
+        self.with_world(|world, now_ms| world.access.visitors.open(&Event::named(event_id), now_ms));
+    }
+
     /// Another user makes calls with every key that has an open window; if there is none, in the next one.
     pub fn use_up_calls(&self, calls: u32) {
         let now_ms = self.now_ms();

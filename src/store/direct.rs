@@ -27,8 +27,8 @@ pub async fn wish(readers: &Reads, job_id: JobId) -> Result<Option<Direct>, Stor
     let unreadable =
         |problem: &str| StoreError::Unreadable { table: "items", id: job_id.0, problem: problem.to_owned() };
     let action = Action::parse(&action).ok_or_else(|| unreadable("its action"))?;
-    if action == Action::UnlockEventContacts {
-        return Ok(Some(Direct::Event(EventId::trusted(key))));
+    if let Some(layers) = action.layers() {
+        return Ok(Some(Direct::Event { layers, event_id: EventId::trusted(key) }));
     }
     let page = key.parse().map_err(|_| unreadable("its page"))?;
     // Trimmed, as intake read it.

@@ -193,7 +193,17 @@ fn prices(config: &Config) -> Prices {
         email: Credits(price.email),
         phone: Credits(price.phone),
         event: Credits(price.event),
+        visitors: Credits(price.visitors),
+        full_access: Credits(price.full_access),
         search: Credits(price.search),
+    }
+}
+
+/// What one unit of an action costs at least, as configured. Only a precheck shows that it costs less than its price.
+pub(in crate::worker) fn least_price(config: &Config, action: Action) -> Credits {
+    match config.submit.precheck {
+        true => prices(config).least(action),
+        false => prices(config).of(action),
     }
 }
 

@@ -1,18 +1,19 @@
-//! The direct actions: event unlock and searches, from the POST to the result.
+//! The direct actions: event unlocks and searches, from the paid call to the result.
 //!
 //! Up to the intent (`submit::intent`) they use the same code as contacts, and the same code handles errors
 //! (`submit::answer`). The differences are here: the answer is the result, so there is no task to poll, and
-//! the list of people of an unlocked event confirms it. After a lost answer other evidence counts:
-//! `verify_direct`. See `domain::direct`.
+//! an unlock is confirmed: base access by the event's list of people, the visitor layer by a precheck. After a lost
+//! answer other evidence counts: `verify_direct`. See `domain::direct`.
 
 use crate::api::{Caller, UnlockBody};
-use crate::domain::direct::{Delivery, Direct, EventAccess};
+use crate::domain::direct::{Delivery, Direct};
 use crate::domain::failure::ReadFailure;
 use crate::domain::item::Why;
 use crate::domain::job::Event;
+use crate::domain::layers::Shown;
 use crate::domain::outcome::Source;
 use crate::domain::turns::Class;
-use crate::domain::{Credits, EventId, JobId, Millis, pacing, profile_wait};
+use crate::domain::{Credits, EventId, JobId, Layers, Millis, pacing, profile_wait};
 use crate::store::credits::{balances, booking};
 use crate::store::items::reading::{self, ToRead};
 use crate::store::jobs::Job;
@@ -36,12 +37,14 @@ pub(super) async fn buy(
     let sent_at = permit.entered_at;
     let caller = permit.caller(Some(job.id), job.event_id.as_ref());
     let answer = match &wish {
-        Direct::Event(event_id) => gate.client.unlock_event(caller, sent_at, event_id, proceed).await,
+        Direct::Event { layers, event_id } => {
+            gate.client.unlock_event(caller, sent_at, *layers, event_id, proceed).await
+        }
         Direct::Search { action, .. } => gate.client.search(caller, sent_at, *action, &body, proceed).await,
     };
     let lesson = permit.learn(&answer);
     match answer.result {
-        Ok(delivery) => record(deps, job, &wish, delivery).await?,
+        Ok(delivery) => record(deps, job, (wish, answer.status), delivery).await?,
         Err(error) => record_failure(deps, gate, job, &error, deps.clock.now()).await?,
     }
     gate.keep(lesson).await
@@ -51,23 +54,25 @@ pub(super) async fn buy(
 #[derive(Clone)]
 struct Answered {
     job: Job,
-    page: Option<u32>,
+    wish: Direct,
+    status: Option<u16>,
     delivery: Delivery,
     now: Millis,
 }
 
-async fn record(deps: &Deps, mut job: Job, wish: &Direct, delivery: Delivery) -> Result<(), StoreError> {
+async fn record(
+    deps: &Deps,
+    mut job: Job,
+    (wish, status): (Direct, Option<u16>),
+    delivery: Delivery,
+) -> Result<(), StoreError> {
     let (now, price) = (deps.clock.now(), job.price.unwrap_or_default());
     job.apply(Event::Delivered, now)?;
     (job.submitted_at, job.failures) = (Some(now), 0);
-    let page = match wish {
-        Direct::Event(_) => None,
-        Direct::Search { page, .. } => Some(*page),
-    };
     let job_id = job.id;
     let charged = delivery.charge(price) > Credits::ZERO;
     deps.store.metrics().attempt_ended(if charged { "accepted" } else { "nothing_chargeable" });
-    let answered = Answered { job, page, delivery, now };
+    let answered = Answered { job, wish, status, delivery, now };
     let again = answered.clone();
     let recorded = deps.store.write(move |connection| Box::pin(answered.record(connection))).await;
     if let Err(error) = &recorded {
@@ -84,7 +89,7 @@ async fn record(deps: &Deps, mut job: Job, wish: &Direct, delivery: Delivery) ->
 
 impl Answered {
     async fn record(self, connection: &mut Tx) -> Result<(), StoreError> {
-        let Answered { mut job, page, delivery, now } = self;
+        let Answered { mut job, wish, status, delivery, now } = self;
         let used = delivery.charge(job.cost.unwrap_or_default());
         let books = booking::read(&mut *connection, &job).await?;
         // One millisecond before the balance of this answer, which already includes the charge.
@@ -94,28 +99,44 @@ impl Answered {
             (job.price, job.lowest_price) = (Some(used), Some(used));
         }
         let result = if used > Credits::ZERO { "accepted" } else { "nothing_chargeable" };
-        let end = AttemptEnd { result, status: Some(201), ..AttemptEnd::default() };
+        let end = AttemptEnd { result, status, ..AttemptEnd::default() };
         attempts::end_attempt(&mut *connection, job.id, &end, now).await?;
-        let detail = match &delivery {
-            Delivery::Event(unlock) if unlock.already_unlocked => "the event was unlocked before".to_owned(),
-            Delivery::Event(_) => format!("the event is unlocked, {used} credits used"),
-            Delivery::Page(found) => {
-                format!("page {}: {} found, {used} credits", page.unwrap_or(1), found.found)
-            }
-        };
         jobs::save(&mut *connection, &job).await?;
+        let detail = in_words(&wish, &delivery, used);
         timeline::of_job(&mut *connection, now, job.id, "delivered", &detail).await?;
-        keep(&mut *connection, &job, page, &delivery, used, now).await?;
+        keep(&mut *connection, &job, &wish, &delivery, used, now).await?;
         requests::finish_complete_of_job(connection, job.id, now).await
     }
 }
 
-/// Stores the result of a call, and the next step: an event is confirmed by its list, and a page may have a
+/// What a call brought, for the timeline.
+fn in_words(wish: &Direct, delivery: &Delivery, used: Credits) -> String {
+    match (wish, delivery) {
+        (Direct::Event { layers, .. }, Delivery::Event(unlock)) if unlock.already_unlocked => {
+            format!("{} was unlocked before", subject(*layers))
+        }
+        (Direct::Event { layers, .. }, _) => format!("{} is unlocked, {used} credits used", subject(*layers)),
+        (Direct::Search { page, .. }, Delivery::Page(found)) => {
+            format!("page {page}: {} found, {used} credits", found.found)
+        }
+        (Direct::Search { page, .. }, _) => format!("page {page}, {used} credits"),
+    }
+}
+
+fn subject(layers: Layers) -> &'static str {
+    match layers {
+        Layers::Base => "base access to the event",
+        Layers::Visitors => "visitor access to the event",
+        Layers::Both => "full access to the event",
+    }
+}
+
+/// Stores the result of a call, and the next step: an unlock is confirmed by reading, and a page may have a
 /// next page.
 async fn keep(
     connection: &mut Tx,
     job: &Job,
-    page: Option<u32>,
+    wish: &Direct,
     delivery: &Delivery,
     used: Credits,
     now: Millis,
@@ -133,28 +154,30 @@ async fn keep(
             direct::keep_result(&mut *connection, job.id, used, found.items.get(), now).await?;
             let source = (found.found > 0).then_some(Source::Task);
             direct::finish(&mut *connection, job.id, source, now).await?;
-            if delivery.has_more() {
-                direct::want_page(connection, job.id, page.unwrap_or(1) + 1).await?;
+            if let Direct::Search { page, .. } = wish
+                && delivery.has_more()
+            {
+                direct::want_page(connection, job.id, page + 1).await?;
             }
             Ok(())
         }
     }
 }
 
-/// The precheck says that the event or name does not exist: nothing is sent.
-pub(super) async fn reject(deps: &Deps, mut job: Job) -> Result<Report, StoreError> {
+/// The precheck refuses the purchase, with this reason: nothing is sent.
+pub(super) async fn reject(deps: &Deps, mut job: Job, reason: &'static str) -> Result<Report, StoreError> {
     let now = deps.clock.now();
     job.apply(Event::Refused, now)?;
     job.due_at = None;
-    let outcome = crate::domain::outcome::Outcome::Rejected { error_code: Some("not_found".to_owned()) };
+    let outcome = crate::domain::outcome::Outcome::Rejected { error_code: Some(reason.to_owned()) };
     deps.store
         .write(move |connection| {
             Box::pin(async move {
                 items::finish_all(&mut *connection, job.id, job.event_id.as_ref(), &outcome, now).await?;
                 book_unanswered(&mut *connection, &mut job, &[], now).await?;
                 jobs::save(&mut *connection, &job).await?;
-                let detail = "the precheck says not_found: nothing was sent, nothing was charged";
-                timeline::of_job(&mut *connection, now, job.id, "refused", detail).await?;
+                let detail = format!("the precheck says {reason}: nothing was sent, nothing was charged");
+                timeline::of_job(&mut *connection, now, job.id, "refused", &detail).await?;
                 requests::finish_complete_of_job(connection, job.id, now).await
             })
         })
@@ -173,57 +196,70 @@ pub(super) fn unanswered_result(event_id: Option<&EventId>, credits_used: Credit
     .to_string()
 }
 
-/// What the list of an event's people says about access to the event.
+/// What reading says about access to an event.
 pub(super) enum Read {
-    Access(Option<EventAccess>),
-    /// The API does not know the event.
-    Unknown,
+    Shown(Shown),
     /// Not read; `None`: the call failed.
     Later(Option<Report>),
 }
 
-/// Reads the first page of an event's people, which says whether the list is complete. The call is free. One
-/// person is enough, since only the access fields are needed.
+/// Reads whether the layers of an unlock are open. The call is free: the first page of the event's people says
+/// whether that list is complete, and one person is enough; the visitor layer shows in a precheck only.
 pub(super) async fn read_access(
     gate: &Gate,
     class: Class,
     job_id: JobId,
-    event_id: &EventId,
+    (layers, event_id): (Layers, &EventId),
 ) -> Result<Read, StoreError> {
-    let page = (1, 1);
-    let ask = async |caller: Caller<'_>, at| gate.client.personnel(caller, at, event_id, page, &[]).await;
-    let answer = match gate.call(class, (Some(job_id), Some(event_id)), ask).await?.or_report() {
-        Ok(answer) => answer,
-        Err(report) => return Ok(Read::Later(Some(report))),
+    let about = (Some(job_id), Some(event_id));
+    let answer = match layers {
+        Layers::Base => {
+            let ask =
+                async |caller: Caller<'_>, at| gate.client.personnel(caller, at, event_id, (1, 1), &[]).await;
+            gate.call(class, about, ask)
+                .await?
+                .or_report()
+                .map(|page| page.map(|page| Shown::by_list(page.access)))
+        }
+        layers => {
+            let ask =
+                async |caller: Caller<'_>, at| gate.client.open_layers(caller, at, layers, event_id).await;
+            gate.call(class, about, ask).await?.or_report().map(|open| open.map(|open| open.shown(layers)))
+        }
     };
     Ok(match answer {
-        Ok(page) => Read::Access(page.access),
-        Err(error) if read_failure(&error) == ReadFailure::Gone => Read::Unknown,
-        Err(_) => Read::Later(None),
+        Err(report) => Read::Later(Some(report)),
+        Ok(Ok(shown)) => Read::Shown(shown),
+        Ok(Err(error)) if read_failure(&error) == ReadFailure::Gone => Read::Shown(Shown::nothing()),
+        Ok(Err(_)) => Read::Later(None),
     })
 }
 
-/// Confirms that an event is unlocked, and records what its list says.
+/// Confirms that an event is open, and records what was read about it.
 pub(super) async fn confirm(deps: &Deps, gate: &Gate, event: &ToRead) -> Result<Report, StoreError> {
     let job_id = event.job_id;
     let event_id = EventId::trusted(event.personnel_id.as_str());
-    let access = match read_access(gate, Class::Background, job_id, &event_id).await? {
-        Read::Access(access) => access,
-        Read::Unknown => None,
+    let layers = event.action.layers().unwrap_or(Layers::Base);
+    let patience_ms = pacing::duration_ms(deps.config().submit.decide_after);
+    let patient = deps.clock.now().since(event.since) < patience_ms;
+    let shown = match read_access(gate, Class::Background, job_id, (layers, &event_id)).await? {
+        Read::Shown(shown) => shown,
         Read::Later(Some(report)) => return Ok(report),
+        // What never answers must not keep a request open for ever: the call's own answer said what it did.
+        Read::Later(None) if !patient => {
+            return finish(deps, job_id, event_id, Shown::nothing(), deps.clock.now()).await;
+        }
         Read::Later(None) => {
             let again = gate.trouble_until().max(deps.clock.now().plus(1_000));
             put_off(deps, event, (again, false)).await?;
             return Ok(Report::did(1));
         }
     };
-    let now = deps.clock.now();
-    let open = access.as_ref().is_some_and(|access| access.full);
+    let (now, open) = (deps.clock.now(), shown.is_open == Some(true));
     if !open && event.why.is_set_aside() {
         // The precheck was wrong about this event: it is sent to be bought.
         return send_after_all(deps, event, now).await;
     }
-    let patient = now.since(event.since) < pacing::duration_ms(deps.config().submit.decide_after);
     if !open && patient {
         let again = now.plus(profile_wait::pause_ms(event.reads));
         put_off(deps, event, (again, true)).await?;
@@ -231,20 +267,19 @@ pub(super) async fn confirm(deps: &Deps, gate: &Gate, event: &ToRead) -> Result<
     }
     if !open {
         tracing::warn!(job_id = job_id.0, event_id = %event_id,
-            "the event was unlocked, and its list is still a preview; recorded as it is");
+            "the event was unlocked, and reading does not show it; recorded as it is");
     }
-    finish(deps, job_id, event_id, access, now).await
+    finish(deps, job_id, event_id, shown, now).await
 }
 
 async fn finish(
     deps: &Deps,
     job_id: JobId,
     event_id: EventId,
-    access: Option<EventAccess>,
+    shown: Shown,
     now: Millis,
 ) -> Result<Report, StoreError> {
-    let words = access.as_ref().map_or_else(|| "the list does not say".to_owned(), EventAccess::in_words);
-    let semantics = access.map_or_else(|| "{}".to_owned(), |access| access.semantics);
+    let Shown { words, semantics, .. } = shown;
     deps.store
         .write(move |connection| {
             Box::pin(async move {

@@ -37,6 +37,7 @@ use crate::domain::Millis;
 use crate::domain::failure::{self, ReadFailure};
 use crate::domain::pacing;
 
+use deps::least_price;
 pub use deps::{Deps, SetupError};
 pub(crate) use deps::{ladder, price};
 pub use report::Report;

@@ -130,7 +130,9 @@ async fn gone_aside(
         && match ask_alone(deps, gate, contact, channel).await? {
             Ok(Quote::Costs(_) | Quote::TooLittle(_)) => true,
             Ok(Quote::NothingToPay | Quote::BeingUnlocked) => false,
-            Ok(Quote::NotFound | Quote::Unhelpful(_)) => attempts::unanswered(readers, job_id).await? == 0,
+            Ok(Quote::NotFound | Quote::Refused(_) | Quote::Unhelpful(_)) => {
+                attempts::unanswered(readers, job_id).await? == 0
+            }
             Err(report) => return Ok(report),
         };
     if sends {

@@ -5,7 +5,7 @@
 //! waiting to be sent stays open, since the next submission would only open another one.
 
 use crate::domain::reconcile::{self, JobCharge, Settlement, Verdict};
-use crate::domain::{AccountId, Action, Credits, Millis};
+use crate::domain::{AccountId, Action, Credits, Layers, Millis};
 use crate::store::StoreError;
 use crate::store::credits::balances::Snapshot;
 use crate::store::credits::ledger;
@@ -131,6 +131,10 @@ fn other_price(
     estimates: &[(Action, Credits)],
 ) -> Option<(Action, Credits)> {
     let (action, _) = charges.first()?;
+    if action.layers() == Some(Layers::Both) {
+        // Its price is that of the layers that were locked: the next event may lack both.
+        return None;
+    }
     let same = charges.iter().all(|(other, _)| other == action);
     let jobs: Vec<JobCharge> = charges.iter().map(|(_, charge)| *charge).collect();
     let confirmed = reconcile::price_confirmed(&jobs, settlement);

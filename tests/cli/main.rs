@@ -303,7 +303,9 @@ async fn events_and_searches_are_told_in_words_of_their_own() {
     let unlocked = town.ok(&["enqueue", "--unlock-event", "7", "--approve", "--wait"]);
     assert!(unlocked.out.contains("request 2: done: unlocked\n"), "{}", unlocked.out);
     let (request, job) = (town.ok(&["request", "2"]).out, town.ok(&["job", "2"]).out);
-    for text in ["send_started: at most 2,000 credits", "the event is unlocked, 2,000 credits used"] {
+    for text in
+        ["send_started: at most 2,000 credits", "base access to the event is unlocked, 2,000 credits used"]
+    {
         assert!(request.contains(text) && job.contains(text), "{text}: {request}{job}");
     }
     assert!(
@@ -321,6 +323,40 @@ async fn events_and_searches_are_told_in_words_of_their_own() {
         "{}",
         contacts.err
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn visitors_full_access_and_a_person_are_asked_for_like_the_others() {
+    let town = town_with(Options { balance: 50_000, ..Options::default() }, "").await;
+    let plan = town.ok(&["plan", "--offline", "--full-access", "7"]).out;
+    assert!(plan.contains("1 paid call at most, 5,000 credits at most"), "{plan}");
+    let plan = town.ok(&["plan", "--json", "--offline", "--search-person", "Ada", "--max-pages", "3"]).json();
+    assert_eq!((&plan["action"], &plan["quoted_credits"]), (&"search_personnel_events".into(), &150.into()));
+    let _daemon = town.daemon();
+    for (options, said) in [
+        (["--full-access", "7"], "request 1: done: unlocked\n"),
+        (["--unlock-visitors", "7"], "request 2: done: already unlocked\n"),
+        (["--search-person", "Ada Example"], "request 3: done: found\n"),
+    ] {
+        let done = town.ok(&[&["enqueue", "--approve", "--wait"], &options[..]].concat());
+        assert!(done.out.contains(said), "{options:?}: {}", done.out);
+    }
+    let refused = town.run(&["enqueue", "--full-access", "8", "--approve", "--wait"]).with_code(1);
+    assert!(refused.err.contains("(no_contacts_available): nothing was charged"), "{}", refused.err);
+    assert!(refused.err.contains("--unlock-event"), "{}", refused.err);
+    let exported = town.ok(&["export", "--request", "3", "--format", "jsonl"]).json();
+    assert_eq!((&exported["query"], &exported["outcome"]), (&"Ada Example".into(), &"found".into()));
+    assert_eq!(exported["result"].as_array().map(Vec::len), Some(45));
+    for wrong in [
+        ["enqueue", "--full-access", "7", "--unlock-visitors", "7"],
+        ["enqueue", "--search-person", "Ada", "--unlock-event", "7"],
+        ["enqueue", "--full-access", "7", "--event", "7"],
+        ["enqueue", "--unlock-visitors", "7", "--max-pages", "2"],
+        ["enqueue", "--search-person", "Ada", "--column", "id"],
+    ] {
+        town.run(&wrong).with_code(2);
+    }
+    town.run(&["enqueue", "--search-person", " "]).with_code(2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

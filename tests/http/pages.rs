@@ -340,18 +340,55 @@ async fn an_event_shows_whether_its_whole_list_is_open() {
     place.town.insert_row("action, event_id", "'unlock_event_contacts', '139574'").await;
     place.town.settle().await;
     let page = place.get("/").await;
-    assert!(page.shows("asks for full access to event 139574"), "{}", page.words());
+    assert!(page.shows("asks for base access to event 139574"), "{}", page.words());
     assert_eq!(place.press(&page, "approve-1", Some("2000")).await.status, 303);
     place.town.finish_all().await;
     let page = place.get("/requests/1").await;
-    let grouped = ["Credits used2,000", "at most 2,000 credits", "the event is unlocked, 2,000 credits used"];
+    let grouped = [
+        "Credits used2,000",
+        "at most 2,000 credits",
+        "base access to the event is unlocked, 2,000 credits used",
+    ];
     for text in grouped.into_iter().chain(["Outcomeunlocked", "Access modefull", "People in its list45"]) {
         assert!(page.shows(text), "{text}: {}", page.words());
     }
     assert!(!page.text.contains("id=\"contacts\""), "{}", page.words());
-    assert!(place.get("/").await.shows("unlocked (full access to an event)"));
+    assert!(place.get("/").await.shows("unlocked (base access to an event)"));
     place.cookie = None;
     assert!(!place.get("/requests/1").await.shows("139574"), "the event is the caller's own word");
+    place.end().await;
+}
+
+#[tokio::test]
+async fn full_access_and_the_search_for_a_person_are_told_in_words_of_their_own() {
+    let mut place = Place::signed_in(Setup::default().config("CREDITS__APPROVE_ABOVE", "10")).await;
+    place.town.insert_row("action, event_id", "'unlock_event_full_access', '139575'").await;
+    place.town.insert_row("action, event_id", "'unlock_event_visitors', '139577'").await;
+    place.town.insert_row("action, query", "'search_personnel_events', 'Ada canary'").await;
+    place.town.settle().await;
+    let page = place.get("/").await;
+    for text in [
+        "asks for full access to event 139575",
+        "asks for visitor access to event 139577",
+        "asks for at most 1 page of a search for events of a person",
+    ] {
+        assert!(page.shows(text), "{text}: {}", page.words());
+    }
+    for (request, credits) in [(1, "5000"), (2, "3000"), (3, "50")] {
+        let page = place.get("/").await;
+        assert_eq!(place.press(&page, &format!("approve-{request}"), Some(credits)).await.status, 303);
+    }
+    place.town.finish_all().await;
+    let page = place.get("/requests/1").await;
+    for text in ["Outcomeunlocked", "Credits used5,000", "Access modefull", "Visitor accessopen"] {
+        assert!(page.shows(text), "{text}: {}", page.words());
+    }
+    let page = place.get("/requests/2").await;
+    assert!(page.shows("base access to the event comes first"), "{}", page.words());
+    assert!(place.get("/requests/3").await.shows("Found45 results"));
+    place.cookie = None;
+    let page = place.get("/requests/3").await;
+    assert!(!page.shows("Ada canary"), "the name is the caller's own word");
     place.end().await;
 }
 

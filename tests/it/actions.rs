@@ -2,7 +2,7 @@
 //! crash at any call. The credits must be exact each time.
 
 use unlockd::domain::Action;
-use unlockd::sandbox::Billing;
+use unlockd::sandbox::{Billing, Call};
 use unlockd::worker::run::driver::End;
 
 use crate::support::{Setup, Town};
@@ -15,7 +15,8 @@ struct Case {
     price: i64,
     /// The endpoint that faults are set for.
     endpoint: &'static str,
-    /// The path of its paid POST.
+    /// The method and the path of its paid call.
+    method: &'static str,
     path: &'static str,
     /// The outcome after a purchase.
     bought: &'static str,
@@ -27,6 +28,7 @@ const EVENT: Case = Case {
     values: "'7'",
     price: 2_000,
     endpoint: "event",
+    method: "POST",
     path: "/events/7/unlock",
     bought: "unlocked",
 };
@@ -37,17 +39,52 @@ const COMPANIES: Case = Case {
     values: "'Acme'",
     price: 50,
     endpoint: "search",
+    method: "POST",
     path: "/search-by-company-name",
     bought: "found",
 };
 
-const CASES: [Case; 5] = [
+const VISITORS: Case = Case {
+    action: Action::UnlockEventVisitors,
+    columns: "event_id",
+    values: "'7'",
+    price: 3_000,
+    endpoint: "visitors",
+    method: "POST",
+    path: "/events/7/visitors/unlock",
+    bought: "unlocked",
+};
+
+const FULL_ACCESS: Case = Case {
+    action: Action::UnlockEventFullAccess,
+    columns: "event_id",
+    values: "'7'",
+    price: 5_000,
+    endpoint: "full-access",
+    method: "POST",
+    path: "/events/7/full-access/unlock",
+    bought: "unlocked",
+};
+
+const PERSON: Case = Case {
+    action: Action::SearchPersonnelEvents,
+    columns: "query",
+    values: "' Ada Example '",
+    price: 50,
+    endpoint: "by-name",
+    method: "GET",
+    path: "/personnel/events/by-name",
+    bought: "found",
+};
+
+const CASES: [Case; 8] = [
     Case {
         action: Action::UnlockContactEmails,
         columns: "personnel_ids",
         values: "'[\"101\"]'",
         price: 15,
         endpoint: "unlock",
+        method: "POST",
         path: "/contacts/unlock",
         bought: "delivered",
     },
@@ -57,17 +94,22 @@ const CASES: [Case; 5] = [
         values: "'[\"101\"]'",
         price: 150,
         endpoint: "unlock-phone",
+        method: "POST",
         path: "/contacts/unlock-phone",
         bought: "delivered",
     },
     EVENT,
+    VISITORS,
+    FULL_ACCESS,
     COMPANIES,
+    PERSON,
     Case {
         action: Action::SearchExhibitorEvents,
         columns: "query",
         values: "' Acme '",
         price: 50,
         endpoint: "search",
+        method: "POST",
         path: "/search-events",
         bought: "found",
     },
@@ -80,15 +122,17 @@ impl Case {
     }
 
     async fn insert(&self, town: &mut Town) -> i64 {
+        if self.action == Action::UnlockEventVisitors {
+            // Visitors come after the base.
+            town.sandbox.mark_event_unlocked("7");
+        }
         let columns = format!("action, {}", self.columns);
         town.insert_row(&columns, &format!("'{}', {}", self.action, self.values)).await
     }
 
     fn posts(&self, town: &Town) -> usize {
-        town.calls(self.path)
-            .iter()
-            .filter(|call| call.method == "POST" && call.path.ends_with(self.path))
-            .count()
+        let path = |call: &Call| call.path.split('?').next().is_some_and(|path| path.ends_with(self.path));
+        town.calls(self.path).iter().filter(|call| call.method == self.method && path(call)).count()
     }
 
     async fn outcome(&self, town: &mut Town, request: i64) -> String {

@@ -61,6 +61,8 @@ async fn a_journey_with_canaries() {
     town.insert_row("action, personnel_ids", "'unlock_contact_phones', '[8811770001, 8811770095]'").await;
     town.insert_row("personnel_ids, reference", "'contact-8811770001@example.com', 'a reference'").await;
     town.insert_row("personnel_ids, account", "'[1]', 'contact-8811770002@example.com'").await;
+    // The name stands in the URL of a GET.
+    town.insert_row("action, query", "'search_personnel_events', 'Ada canary'").await;
     for fault in [
         "broken=types@poll",
         "broken=truncated@poll",
@@ -91,6 +93,7 @@ async fn a_journey_with_canaries() {
     let logged = log.text();
     assert!(logged.contains("sqlx"), "TRACE is captured, the database's own lines as well");
     assert!(logged.contains("/external/contacts/unlock"), "calls are logged");
+    assert!(logged.contains("/external/personnel/events/by-name"), "the paid GET, too");
     for canary in [
         KEY,
         NEXT_KEY,

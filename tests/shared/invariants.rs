@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, FromRow, SqliteConnection};
 use unlockd::api::{direct_body, unlock_body};
 use unlockd::domain::direct::Direct;
-use unlockd::domain::{Action, EventId, PersonnelId};
+use unlockd::domain::{Action, EventId, Layers, PersonnelId};
 use unlockd::sandbox::{Accounting, Call, Channel};
 
 /// Known exceptions from the invariants in one test.
@@ -71,9 +71,13 @@ pub(crate) fn none<T: fmt::Debug>(invariant: &'static str, found: &[T]) -> Check
     if found.is_empty() { Ok(()) } else { Err(Violation { invariant, found: format!("{found:?}") }) }
 }
 
-/// Every POST that may cost credits.
+/// Every call that may cost credits: POSTs, and a GET.
 pub(crate) fn paid_posts(calls: &[Call]) -> Vec<&Call> {
-    calls.iter().filter(|call| call.method == "POST" && !call.path.contains("/precheck")).collect()
+    let is_paid = |call: &&Call| match call.method.as_str() {
+        "POST" => !call.path.contains("/precheck"),
+        _ => call.path.contains("/events/by-name?"),
+    };
+    calls.iter().filter(is_paid).collect()
 }
 
 /// The contacts that a POST named.
@@ -344,8 +348,16 @@ impl Evidence<'_> {
 }
 
 fn digest_of(post: &Call) -> String {
+    if post.method == "GET" {
+        let url = reqwest::Url::parse(&format!("http://sandbox{}", post.path)).expect("a path");
+        let query: HashMap<String, String> = url.query_pairs().into_owned().collect();
+        let page = query["page"].parse().expect("a page");
+        let (action, query) = (Action::SearchPersonnelEvents, query["person_name"].clone());
+        return direct_body(&Direct::Search { action, query, page }).digest().to_owned();
+    }
     if post.path.contains("/events/") {
-        return direct_body(&Direct::Event(EventId::trusted("any"))).digest().to_owned();
+        let event = Direct::Event { layers: Layers::Base, event_id: EventId::trusted("any") };
+        return direct_body(&event).digest().to_owned();
     }
     if let Some(query) = post.body["company_name"].as_str() {
         let page = post.body["page"].as_u64().and_then(|page| u32::try_from(page).ok()).unwrap_or(0);

@@ -83,7 +83,8 @@ impl Run {
     /// The worst moment to die is chosen more often: a paid call was sent, and its answer is not recorded.
     fn dies_while_paying(&mut self, id: u64) -> bool {
         let (at, what) = self.calls.look(id);
-        let paid = what.starts_with("POST") && !what.contains("/precheck");
+        let paid =
+            what.starts_with("POST") && !what.contains("/precheck") || what.contains("/events/by-name");
         paid && at != At::Waiting && self.profile.crashes > 0 && self.rng.u8(..8) == 0
     }
 

@@ -69,6 +69,9 @@ impl Run {
             12..14 => ("".to_owned(), "unlock_event_contacts"),
             14..16 => ("".to_owned(), "search_exhibitor_companies"),
             16..18 => ("".to_owned(), "search_exhibitor_events"),
+            18..20 => ("".to_owned(), "unlock_event_visitors"),
+            20..22 => ("".to_owned(), "unlock_event_full_access"),
+            22..24 => ("".to_owned(), "search_personnel_events"),
             3..12 => (json!(ids).to_string(), "unlock_contact_phones"),
             _ => (json!(ids).to_string(), "unlock_contact_emails"),
         };

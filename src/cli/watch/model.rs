@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::domain::{self, Credits, Millis};
+use crate::domain::{self, Action, Credits, Layers, Millis};
 use crate::store::lease;
 use crate::store::report::accounts::{Account, Limits};
 use crate::store::report::jobs::OpenJob;
@@ -151,9 +151,12 @@ fn keys(need: &domain::needs::Need) -> String {
 
 /// The content of a request, in a few words.
 pub(super) fn asked_for(request: &Request) -> String {
-    match (request.action.as_str(), &request.task_id) {
-        ("unlock_event_contacts", _) => "an event".to_owned(),
-        ("search_exhibitor_companies" | "search_exhibitor_events", _) => "a search".to_owned(),
+    let action = Action::parse(&request.action);
+    match (action.and_then(Action::layers), &request.task_id) {
+        (Some(Layers::Base), _) => "an event".to_owned(),
+        (Some(Layers::Visitors), _) => "an event's visitors".to_owned(),
+        (Some(Layers::Both), _) => "an event, in full".to_owned(),
+        _ if action.is_some_and(Action::is_search) => "a search".to_owned(),
         (_, Some(_)) if request.contacts == 0 => "an adopted task".to_owned(),
         _ => plural(request.contacts, "contact"),
     }

@@ -23,7 +23,8 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!((c.submit.verify_after, c.submit.decide_after), (s(30), s(15 * 60)));
     assert_eq!((c.credits.approve_above, c.credits.min_balance, c.credits.daily_limit), (1500, 0, None));
     let p = &c.credits.price;
-    assert_eq!((p.email, p.phone, p.event, p.search), (15, 150, 2000, 50));
+    assert_eq!((p.email, p.phone, p.search), (15, 150, 50));
+    assert_eq!((p.event, p.visitors, p.full_access), (2000, 3000, 5000));
     assert_eq!((c.rate_limit.per_minute, c.rate_limit.per_address), (120, 600));
     assert_eq!((c.http.listen.as_str(), c.http.token_file), ("127.0.0.1:8787", None));
     assert_eq!((c.notify.url, c.notify.secret_file), (None, None));

@@ -11,4 +11,4 @@ mod verdict;
 
 pub use facts::{Facts, Parked, Ready, Waiting, waits_for};
 pub use plan::{Cause, Plan, plan};
-pub use verdict::{Verdict, after_precheck};
+pub use verdict::{Circumstances, NO_BASE_ACCESS, Verdict, after_precheck};

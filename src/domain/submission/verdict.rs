@@ -5,11 +5,16 @@ use crate::domain::ids::{Action, Millis};
 use crate::domain::job::WaitReason;
 use crate::domain::sorting::Sorting;
 
+/// The word for visitor access to an event whose base access is locked.
+pub const NO_BASE_ACCESS: &str = "state_conflict";
+
 /// The conclusion from a precheck.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The contact, event or name does not exist: nothing is sent.
-    Reject,
+    /// It does not exist, or may not be bought, says the precheck in this word: nothing is sent.
+    Reject(&'static str),
+    /// Not now, says the precheck, and it may say otherwise later: it is asked again.
+    AskLater,
     /// The database is an older copy, and nothing shows whether this was bought since: a person looks first.
     Distrust,
     /// Some contacts need not be bought: they leave the batch, and their values are read.
@@ -23,19 +28,37 @@ pub enum Verdict {
     Send,
 }
 
-/// Decides on a job whose contacts a precheck has sorted. `restored`: the database is an older copy.
+/// What a verdict rests on besides the precheck.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Circumstances<'a> {
+    /// The database is an older copy.
+    pub restored: bool,
+    /// Base access to the event was asked for, and has not come yet or came a moment ago.
+    pub base_is_coming: bool,
+    pub purse: Option<&'a Purse>,
+}
+
+/// Decides on a job whose contacts a precheck has sorted.
 pub fn after_precheck(
     sorting: &Sorting,
     action: Action,
-    restored: bool,
-    purse: Option<&Purse>,
+    Circumstances { restored, base_is_coming, purse }: Circumstances<'_>,
     now: Millis,
 ) -> Verdict {
     if restored && (sorting.unhelpful().is_some() || action.is_search()) {
         return Verdict::Distrust;
     }
-    if sorting.not_found && action.channel().is_none() {
-        return Verdict::Reject;
+    // Of contacts the API says one by one what is wrong, and charges nothing for it.
+    if let Some(reason) = sorting.refusal().filter(|_| action.channel().is_none()) {
+        return match reason {
+            NO_BASE_ACCESS if base_is_coming => Verdict::AskLater,
+            "system_error" => Verdict::AskLater,
+            "insufficient_balance" => Verdict::Park {
+                waits_for: WaitReason::InsufficientCredits,
+                refused_at: purse.map(|purse| purse.balance),
+            },
+            reason => Verdict::Reject(reason),
+        };
     }
     if !sorting.had.is_empty() {
         return Verdict::SetAside;
@@ -80,13 +103,16 @@ mod tests {
             sorting.answer(quote);
             sorting
         };
-        let search = Action::SearchExhibitorEvents;
+        let (search, visitors) = (Action::SearchExhibitorEvents, Action::UnlockEventVisitors);
         let credits = WaitReason::InsufficientCredits;
         let table = [
             (Quote::Costs(Credits(15)), EMAILS, false, Verdict::Send),
             (Quote::NothingToPay, EMAILS, false, Verdict::SetAside),
             (Quote::NotFound, EMAILS, false, Verdict::Send),
-            (Quote::NotFound, search, false, Verdict::Reject),
+            (Quote::NotFound, search, false, Verdict::Reject("not_found")),
+            (Quote::Refused("forbidden"), search, false, Verdict::Reject("forbidden")),
+            (Quote::Refused("state_conflict"), visitors, false, Verdict::Reject("state_conflict")),
+            (Quote::Refused("forbidden"), EMAILS, false, Verdict::Send),
             (Quote::Unhelpful("system_error"), EMAILS, false, Verdict::Send),
             (Quote::Unhelpful("system_error"), EMAILS, true, Verdict::Distrust),
             (Quote::Costs(Credits(50)), search, true, Verdict::Distrust),
@@ -104,11 +130,22 @@ mod tests {
             ),
         ];
         for (quote, action, restored, expected) in table {
-            let verdict = after_precheck(&sorted(quote), action, restored, Some(&purse(1_000)), NOW);
+            let purse = purse(1_000);
+            let known = Circumstances { restored, purse: Some(&purse), ..Circumstances::default() };
+            let verdict = after_precheck(&sorted(quote), action, known, NOW);
             assert_eq!(verdict, expected, "{quote:?} {action:?} {restored}");
         }
-        let sorting = sorted(Quote::Costs(Credits(15)));
-        let late = NOW.plus(60_000);
-        assert_eq!(after_precheck(&sorting, EMAILS, false, Some(&purse(1_000)), late), Verdict::ReadBalance);
+        let (sorting, purse) = (sorted(Quote::Costs(Credits(15))), purse(1_000));
+        let known = Circumstances { purse: Some(&purse), ..Circumstances::default() };
+        assert_eq!(after_precheck(&sorting, EMAILS, known, NOW.plus(60_000)), Verdict::ReadBalance);
+        let coming = Circumstances { base_is_coming: true, ..known };
+        for (reason, expected) in [
+            ("state_conflict", Verdict::AskLater),
+            ("system_error", Verdict::AskLater),
+            ("insufficient_balance", Verdict::Park { waits_for: credits, refused_at: Some(Credits(1_000)) }),
+            ("no_contacts_available", Verdict::Reject("no_contacts_available")),
+        ] {
+            assert_eq!(after_precheck(&sorted(Quote::Refused(reason)), visitors, coming, NOW), expected);
+        }
     }
 }

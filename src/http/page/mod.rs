@@ -27,7 +27,7 @@ use serde::Deserialize;
 
 use super::Site;
 use super::session::Visitor;
-use crate::domain::Millis;
+use crate::domain::{Action, Millis};
 use crate::store::StoreError;
 use crate::store::report::Time;
 use crate::store::report::requests::Request;
@@ -78,13 +78,17 @@ impl<'a> Look<'a> {
             "unlock_contact_phones" => {
                 format!("the phones of {}", words::plural(request.contacts, "contact"))
             }
-            "unlock_event_contacts" => match &request.event_id {
-                Some(event) if self.is_trusted() => format!("full access to event {}", words::visible(event)),
-                _ => "full access to an event".to_owned(),
+            other => match (Action::parse(other), &request.event_id, words::action(other)) {
+                (Some(action), _, Some(search)) if action.is_search() => {
+                    format!("at most {} of {search}", pages())
+                }
+                (Some(action), Some(event), Some(access))
+                    if action.layers().is_some() && self.is_trusted() =>
+                {
+                    access.replace("an event", &format!("event {}", words::visible(event)))
+                }
+                _ => self.action(other),
             },
-            "search_exhibitor_companies" => format!("at most {} of a search for companies", pages()),
-            "search_exhibitor_events" => format!("at most {} of a search for events", pages()),
-            other => self.action(other),
         }
     }
 }

@@ -115,6 +115,9 @@ fn brought(look: &Look<'_>, request: &Request, summary: &Summary) -> Markup {
                     dt { "Event" } dd { (visible(name)) }
                 }
                 @if let Some(mode) = &summary.access_mode { dt { "Access mode" } dd { (visible(mode)) } }
+                @if let Some(open) = summary.visitors {
+                    dt { "Visitor access" } dd { (if open { "open" } else { "locked" }) }
+                }
                 @if let Some(people) = summary.people { dt { "People in its list" } dd { (number(people)) } }
             }
             @if summary.found.is_some() || summary.access_mode.is_some() {

@@ -85,9 +85,12 @@ pub(super) fn action(action: &str) -> Option<&'static str> {
     Some(match action {
         "unlock_contact_emails" => "emails",
         "unlock_contact_phones" => "phones",
-        "unlock_event_contacts" => "full access to an event",
+        "unlock_event_contacts" => "base access to an event",
+        "unlock_event_visitors" => "visitor access to an event",
+        "unlock_event_full_access" => "full access to an event",
         "search_exhibitor_companies" => "a search for companies",
-        "search_exhibitor_events" => "a search for events",
+        "search_exhibitor_events" => "a search for events of a company",
+        "search_personnel_events" => "a search for events of a person",
         _ => return None,
     })
 }

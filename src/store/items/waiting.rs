@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::domain::item::{Event, State};
 use crate::domain::outcome::Source;
-use crate::domain::{AccountId, Action, Channel, EventId, JobId, Millis, PersonnelId};
+use crate::domain::{AccountId, Action, Channel, EventId, JobId, Layers, Millis, PersonnelId};
 use crate::store::items::item_row::{Item, items, select_items};
 use crate::store::items::json_ids;
 use crate::store::items::moves::{Moved, move_all, save};
@@ -56,6 +56,26 @@ pub async fn any(readers: &Reads, account: &AccountId) -> Result<bool, StoreErro
         .bind(account.as_str())
         .fetch_one(readers)
         .await?)
+}
+
+/// Whether base access to an event is on its way: asked for and not settled yet, or bought since this moment.
+pub async fn base_is_coming(
+    readers: &Reads,
+    account: &AccountId,
+    event_id: &EventId,
+    since: Millis,
+) -> Result<bool, StoreError> {
+    Ok(sql::query_scalar(
+        "select exists (select 1 from items
+             where personnel_id = $2 and account = $1 and action in (select value from json_words($3))
+               and (state <> 'done' or (outcome = 'delivered' and resolved_at >= $4)))",
+    )
+    .bind(account.as_str())
+    .bind(event_id.as_str())
+    .bind(json!([Layers::Base, Layers::Both].map(|layers| layers.action().as_str())).to_string())
+    .bind(since.0)
+    .fetch_one(readers)
+    .await?)
 }
 
 /// Whether items wait that may go into one call with this action and event.

@@ -79,6 +79,8 @@ pub struct Summary {
     pub event_name: Option<String>,
     /// Access to the event: `full` if its whole list is open.
     pub access_mode: Option<String>,
+    /// Of an event whose visitor layer was read.
+    pub visitors: Option<bool>,
     /// People that the event's list shows.
     pub people: Option<i64>,
 }

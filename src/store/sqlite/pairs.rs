@@ -11,6 +11,7 @@ pub(in crate::store) const SUM_UP_RESULT: &str = "select outcome, credits_used,
             case json_type(result) when 'array' then json_array_length(result) end as found,
             cast(result ->> '$.event.name' as text) as event_name,
             cast(result ->> '$.accessMode' as text) as access_mode,
+            cast(result ->> '$.access.visitors' as integer) as visitors,
             cast(result ->> '$.counts.visibleTotal' as integer) as people
      from action_results where request_id = $1";
 

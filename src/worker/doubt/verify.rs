@@ -144,7 +144,7 @@ async fn ask_precheck(
     partial.quote = Some(match answer {
         Ok(Quote::Costs(credits) | Quote::TooLittle(credits)) => Some(credits),
         Ok(Quote::NothingToPay | Quote::BeingUnlocked) => Some(Credits::ZERO),
-        Ok(Quote::NotFound | Quote::Unhelpful(_)) => None,
+        Ok(Quote::NotFound | Quote::Refused(_) | Quote::Unhelpful(_)) => None,
         Err(error) if partial.gives_up_on(&error) => None,
         Err(_) => return Ok(Step::Report(after_failed_read(deps, gate))),
     });

@@ -1,16 +1,19 @@
 //! Direct actions whose answer was lost: did the call take effect?
 //!
-//! There is no task to check. The list of an event's people shows whether the event is unlocked; if it seems
-//! locked but is not, unlocking it again is free. A search changes only the balance, and is never repeated
-//! without a person's decision. `domain::doubt` judges both, with a balance read during the check.
+//! There is no task to check. The list of an event's people shows whether base access is unlocked, a precheck
+//! shows the visitor layer; if a layer seems locked but is not, unlocking it again is free. A repeat of full access
+//! charges for the layers that are locked by then, so it needs a precheck that shows a locked layer. A search
+//! changes only the balance, and is never repeated without a person's decision, even if it is a GET.
+//! `domain::doubt` judges all of them, with a balance read during the check.
 
 use crate::domain::direct::Direct;
 use crate::domain::doubt::{self, EventVerdict, Verdict};
 use crate::domain::item::Why;
 use crate::domain::job::Event;
+use crate::domain::layers::Shown;
 use crate::domain::outcome::Source;
 use crate::domain::turns::Class;
-use crate::domain::{Credits, EventId, Millis};
+use crate::domain::{Credits, EventId, Layers, Millis};
 use crate::store::credits::{balances, booking};
 use crate::store::items::reading;
 use crate::store::jobs::Job;
@@ -37,7 +40,9 @@ pub(in crate::worker) async fn look(deps: &Deps, gate: &Gate, job: &Job) -> Resu
     };
     let gone = unexplained(&deps.store, job, Credits(snapshot.total)).await?;
     match direct::wish(deps.store.readers(), job.id).await? {
-        Some(Direct::Event(event_id)) => look_at_event(deps, gate, job.clone(), &event_id, gone).await,
+        Some(Direct::Event { layers, event_id }) => {
+            look_at_event(deps, gate, job.clone(), (layers, &event_id), gone).await
+        }
         _ => look_at_search(deps, job.clone(), gone).await,
     }
 }
@@ -46,38 +51,57 @@ async fn look_at_event(
     deps: &Deps,
     gate: &Gate,
     mut job: Job,
-    event_id: &EventId,
+    (layers, event_id): (Layers, &EventId),
     gone: Option<(Credits, Credits)>,
 ) -> Result<Report, StoreError> {
-    let access = match read_access(gate, Class::Verify, job.id, event_id).await? {
-        Read::Access(access) => access,
-        Read::Unknown => None,
+    let shown = match read_access(gate, Class::Verify, job.id, (layers, event_id)).await? {
+        Read::Shown(shown) => shown,
         Read::Later(Some(report)) => return Ok(report),
+        // The balance was read: an API that is down ends no look, an endpoint that never answers does.
+        Read::Later(None) if is_long_in_doubt(deps, &job) => Shown::nothing(),
         Read::Later(None) => return Ok(after_failed_read(deps, gate)),
     };
-    let (now, cost, lost) = (deps.clock.now(), job.cost.unwrap_or_default(), job.looks + 1);
-    (job.looks, job.due_at) = (lost, None);
-    let open = access.filter(|access| access.full);
-    match doubt::weigh_event(open.is_some(), gone, cost) {
-        EventVerdict::Open { charge } => {
-            let semantics = open.map(|access| access.semantics).unwrap_or_default();
-            proven_open(deps, job, semantics, charge, now).await
+    let (now, cost) = (deps.clock.now(), job.cost.unwrap_or_default());
+    (job.looks, job.due_at) = (job.looks + 1, None);
+    let verdict = match layers {
+        Layers::Base | Layers::Visitors => doubt::weigh_event(shown.is_open == Some(true), gone, cost),
+        Layers::Both => {
+            let waited_ms = now.since(job.doubt_since.unwrap_or(now));
+            let (looks, patience) = (job.looks, deps.patience());
+            doubt::weigh_full_access(shown.is_open, gone, cost, looks, (waited_ms, now), patience)
         }
+    };
+    match verdict {
+        EventVerdict::Open { charge } => proven_open(deps, job, shown, charge, now).await,
         EventVerdict::AskAgain => ask_again(deps, job, now).await,
+        EventVerdict::LookAgainAt(at) => {
+            job.due_at = Some(at);
+            keep_look(deps, job, "looked", shown.words, now).await
+        }
+        EventVerdict::NeedsDecision => {
+            job.apply(Event::StayedUnclear, now)?;
+            let evidence = format!("{}: it cannot be told whether a repeat would be charged", shown.words);
+            keep_look(deps, job, Event::StayedUnclear.name(), evidence, now).await
+        }
     }
+}
+
+fn is_long_in_doubt(deps: &Deps, job: &Job) -> bool {
+    let now = deps.clock.now();
+    now.since(job.doubt_since.unwrap_or(now)) >= deps.patience().decide_after_ms
 }
 
 async fn proven_open(
     deps: &Deps,
     mut job: Job,
-    semantics: String,
+    Shown { words, semantics, .. }: Shown,
     charge: Credits,
     now: Millis,
 ) -> Result<Report, StoreError> {
     let event_id = job.event_id.clone();
     job.apply(Event::ProvenCarriedOut, now)?;
     job.apply(Event::ValuesRead, now)?;
-    let evidence = format!("the event is open; {charge} credits are booked for it");
+    let evidence = format!("it is open ({words}); {charge} credits are booked for it");
     job.evidence = Some(evidence.clone());
     tracing::warn!(job_id = job.id.0, account = %job.account, "in doubt: {evidence}");
     deps.store
@@ -112,12 +136,12 @@ async fn ask_again(deps: &Deps, mut job: Job, now: Millis) -> Result<Report, Sto
                     job.due_at = Some(retry_at(now, job.failures));
                     (
                         Event::ProvenNotCarriedOut,
-                        "the event is not open; asked for again, which is free if it was",
+                        "it is not open; asked for again, which charges nothing for what is open by then",
                     )
                 } else {
                     (
                         Event::StayedUnclear,
-                        "the event is not open, and no call was answered: resolve --resubmit asks again",
+                        "it is not open, and no call was answered: resolve --resubmit asks again",
                     )
                 };
                 let name = event.name();
@@ -157,7 +181,6 @@ async fn look_at_search(
         }
         None => "no balance from before: nothing can be said".to_owned(),
     };
-    job.evidence = Some(evidence.clone());
     let name = match verdict {
         Verdict::LookAgainAt(at) => {
             job.due_at = Some(at);
@@ -169,6 +192,18 @@ async fn look_at_search(
             Event::StayedUnclear.name()
         }
     };
+    keep_look(deps, job, name, evidence, now).await
+}
+
+/// Keeps a look that has settled nothing.
+async fn keep_look(
+    deps: &Deps,
+    mut job: Job,
+    name: &'static str,
+    evidence: String,
+    now: Millis,
+) -> Result<Report, StoreError> {
+    job.evidence = Some(evidence.clone());
     tracing::warn!(job_id = job.id.0, account = %job.account, verdict = name, "in doubt: {evidence}");
     deps.store
         .write(move |connection| {

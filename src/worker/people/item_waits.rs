@@ -10,6 +10,7 @@ use crate::domain::job::WaitReason;
 use crate::domain::needs::{Need, Parked};
 use crate::domain::{AccountId, Action, Millis, credits, pacing};
 use crate::store::accounts::AccountRow;
+use crate::store::credits::ledger;
 use crate::store::jobs::facts;
 use crate::store::report::requests::Request;
 use crate::store::report::{Time, jobs, metrics, plural};
@@ -17,7 +18,7 @@ use crate::store::{Store, StoreError, accounts};
 use crate::worker::balance::with_limits;
 use crate::worker::people::wait::{Wait, contacts};
 use crate::worker::submit::facts::OLDER;
-use crate::worker::{ladder, price};
+use crate::worker::{ladder, least_price};
 
 /// The waits of a request's items that are in no job yet.
 pub(in crate::worker) async fn waiting(
@@ -78,7 +79,8 @@ async fn lacks(
 ) -> Result<Option<WaitReason>, StoreError> {
     let account = AccountId::trusted(request.account.clone());
     let Some(action) = Action::parse(&request.action) else { return Ok(None) };
-    let price = price(store, config, &account, action).await?;
+    let seen = ledger::seen_price(store.readers(), &account, action).await?;
+    let price = seen.unwrap_or_else(|| least_price(config, action));
     let purse = metrics::purse(store, &account, now).await?;
     Ok(purse.and_then(|purse| credits::lacks(price, &with_limits(purse, config))))
 }

@@ -91,7 +91,9 @@ fn queued(job: &Job, reason: &str, since: Option<Time>) -> Wait {
             ..wait
         },
         WaitReason::Conflict => Wait {
-            what: format!("job {id} met a conflict at the API (409); its state is read again first"),
+            what: format!(
+                "job {id} met a conflict at the API (409, or the word of its precheck); it is asked about again first"
+            ),
             next_try_at: job.due_at,
             needs_person: false,
             ..wait

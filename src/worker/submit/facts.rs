@@ -5,9 +5,9 @@ use crate::domain::{Action, Credits, Millis, pacing};
 use crate::store::StoreError;
 use crate::store::accounts::AccountRow;
 use crate::store::jobs::facts::{self, Facts as Rows, Older};
-use crate::worker::Deps;
 use crate::worker::balance::with_limits;
 use crate::worker::gate::Gate;
+use crate::worker::{Deps, least_price};
 
 /// The tasks that are polled more rarely.
 pub(in crate::worker) const OLDER: Older =
@@ -45,10 +45,11 @@ pub(in crate::worker) async fn read(
     Ok(Some((facts, rows.account)))
 }
 
-/// The price of one unit of an action: as last seen, else as configured.
+/// The price of one unit of an action: as last seen, else as configured. Where a precheck may show a lower one, the
+/// lowest: it is asked before the job waits for credits.
 fn price(deps: &Deps, rows: &Rows, action: Action) -> Credits {
     let seen = rows.prices.iter().find(|(of, _)| *of == action);
-    seen.map_or_else(|| deps.prices().of(action), |(_, price)| *price)
+    seen.map_or_else(|| least_price(&deps.config(), action), |(_, price)| *price)
 }
 
 fn ready(deps: &Deps, rows: &Rows) -> Option<Ready> {

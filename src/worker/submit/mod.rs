@@ -20,12 +20,13 @@ use crate::api::{direct_body, unlock_body};
 use crate::domain::credits::Purse;
 use crate::domain::job::{Event, WaitReason};
 use crate::domain::sorting::Sorting;
-use crate::domain::submission::{self, Cause, Plan, Verdict};
+use crate::domain::submission::{self, Cause, Circumstances, NO_BASE_ACCESS, Plan, Verdict};
 use crate::domain::turns::Class;
 use crate::domain::{AccountId, Credits, JobId, Millis};
 use crate::failpoint::{self, Place};
 use crate::store::accounts::AccountRow;
 use crate::store::disk;
+use crate::store::items::waiting;
 use crate::store::jobs::Job;
 use crate::store::{self, StoreError, accounts, jobs, timeline};
 use crate::worker::balance::read_balance;
@@ -34,7 +35,7 @@ use crate::worker::gate::{Entry, Gate};
 use crate::worker::people::pause;
 use crate::worker::submit::intent::{Intent, commit_intent};
 use crate::worker::submit::precheck::{Sorted, set_aside, sort};
-use crate::worker::{Deps, Report, direct};
+use crate::worker::{Deps, Report, direct, retry_at};
 
 /// If more time than this lies between the commit of the intent and the first byte of the body, the process
 /// was stopped in between, and its decision may be out of date.
@@ -115,12 +116,15 @@ async fn precheck_and_send(
         Sorted::Later(report) => return Ok(report),
     };
     let now = deps.clock.now();
-    match submission::after_precheck(&sorting, job.action, restored, purse, now) {
+    let base_is_coming = base_is_coming(deps, job, &sorting).await?;
+    let circumstances = Circumstances { restored, base_is_coming, purse };
+    match submission::after_precheck(&sorting, job.action, circumstances, now) {
         Verdict::Distrust => distrust(deps, gate, job).await,
-        Verdict::Reject => {
+        Verdict::Reject(reason) => {
             deps.sortings().remove(&(job.id, job.version));
-            direct::reject(deps, job.clone()).await
+            direct::reject(deps, job.clone(), reason).await
         }
+        Verdict::AskLater => ask_later(deps, job).await,
         Verdict::SetAside => set_aside(deps, job, sorting).await,
         Verdict::ReadBalance => read_balance(deps, gate, Cause::BeforeSubmission.as_str()).await,
         Verdict::Park { waits_for, refused_at } => {
@@ -131,6 +135,34 @@ async fn precheck_and_send(
             None => send(deps, gate, job, sorting).await,
         },
     }
+}
+
+/// Whether a precheck misses base access that was asked for and has not come yet, or came so short a time ago that it
+/// may not show.
+async fn base_is_coming(deps: &Deps, job: &Job, sorting: &Sorting) -> Result<bool, StoreError> {
+    let Some(event_id) = job.event_id.as_ref().filter(|_| sorting.refusal() == Some(NO_BASE_ACCESS)) else {
+        return Ok(false);
+    };
+    let since = deps.clock.now().plus(-deps.patience().lag_ms());
+    waiting::base_is_coming(deps.store.readers(), &job.account, event_id, since).await
+}
+
+/// The job waits for another answer of its precheck, and holds up nobody else's.
+async fn ask_later(deps: &Deps, job: &Job) -> Result<Report, StoreError> {
+    let (mut parked, now) = (job.clone(), deps.clock.now());
+    parked.apply(Event::Held { waits_for: WaitReason::Conflict }, now)?;
+    parked.failures += 1;
+    parked.due_at = Some(retry_at(now, parked.failures));
+    deps.sortings().remove(&(job.id, job.version));
+    deps.store
+        .write(move |connection| {
+            Box::pin(async move {
+                jobs::save(&mut *connection, &parked).await?;
+                timeline::of_job(connection, now, parked.id, "waits", WaitReason::Conflict.as_str()).await
+            })
+        })
+        .await?;
+    Ok(Report::did(1))
 }
 
 /// Stops the account until a person has looked: nothing shows whether this was bought after the copy was

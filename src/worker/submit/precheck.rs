@@ -125,6 +125,8 @@ fn take(sorting: &mut Sorting, quote: Quote, (job, wish): (&Job, &Option<Direct>
         // The event's own list shows whether it is unlocked.
         Quote::BeingUnlocked if job.channel().is_none() => sorting.answer(Quote::NothingToPay),
         Quote::NotFound if must_ask && job.channel().is_some() => sorting.answer_not_found_closely(),
+        // The call itself says contact by contact what is wrong, and takes the others.
+        Quote::Refused(reason) if job.channel().is_some() => sorting.answer(Quote::Unhelpful(reason)),
         quote => sorting.answer(quote),
     }
 }

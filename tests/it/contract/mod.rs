@@ -28,6 +28,9 @@ async fn journey() -> Vec<Exchange> {
     town.insert_row("event_id, personnel_ids", &format!("'139574', '{ids}'")).await;
     town.insert_row("action, personnel_ids", &format!("'unlock_contact_phones', '{ids}'")).await;
     town.insert_row("action, event_id", "'unlock_event_contacts', '7'").await;
+    town.insert_row("action, event_id", "'unlock_event_visitors', '7'").await;
+    town.insert_row("action, event_id", "'unlock_event_full_access', '9'").await;
+    town.insert_row("action, query", "'search_personnel_events', 'Ada Example'").await;
     town.insert_row("action, query, max_pages", "'search_exhibitor_companies', 'Acme many', 2").await;
     town.insert_row("action, query", "'search_exhibitor_events', 'Acme'").await;
     town.finish_all().await;

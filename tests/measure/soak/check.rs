@@ -42,8 +42,11 @@ impl Checker {
     /// requested before, which must not be bought again; at times an event or a search.
     pub(super) fn next_row(&mut self, random: &mut Rng) -> Row {
         let event = |id: u64| Some(format!("{id}00"));
-        match random.u32(0..20) {
+        match random.u32(0..23) {
             0 => return Row::of("unlock_event_contacts", event(random.u64(1..50))),
+            20 => return Row::of("unlock_event_visitors", event(random.u64(1..50))),
+            21 => return Row::of("unlock_event_full_access", event(random.u64(1..50))),
+            22 => return Row { query: Some("Ada Example"), ..Row::of("search_personnel_events", None) },
             1 => return Row { query: Some("Acme many"), ..Row::of("search_exhibitor_companies", None) },
             2 => return Row { query: Some("Acme"), ..Row::of("search_exhibitor_events", None) },
             _ => {}
@@ -172,7 +175,8 @@ async fn every_post_has_an_attempt(
         .await
         .map_err(|error| error.to_string())?;
     let mut attempts: BTreeSet<String> = ids.into_iter().collect();
-    let paid = |call: &&Call| call.method == "POST" && !call.path.contains("/precheck");
+    let is_post = |call: &Call| call.method == "POST" && !call.path.contains("/precheck");
+    let paid = |call: &&Call| is_post(call) || call.path.contains("/events/by-name?");
     for call in journal.iter().filter(paid) {
         let id = call.request_id.clone().unwrap_or_default();
         if !attempts.remove(&id) {

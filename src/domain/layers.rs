@@ -1,0 +1,131 @@
+//! What is seen of an event's two layers: whether what an unlock opens is open.
+//!
+//! `semantics.accessMode` of an event's list speaks of the base alone. The visitor layer shows in the detail of a
+//! precheck only, which is free, too. Sources: the vendor's pages of the two unlocks and of the precheck.
+
+use serde_json::json;
+
+use super::direct::EventAccess;
+use super::ids::Layers;
+
+/// What a precheck shows of an event. `None`: it does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenLayers {
+    pub base: Option<bool>,
+    pub visitors: Option<bool>,
+    /// Whether the vendor has visitor data of the event.
+    pub has_visitors: Option<bool>,
+}
+
+/// What a look at an event has shown of the layers that an unlock opens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// Whether all of them are open; `None`: it does not say.
+    pub is_open: Option<bool>,
+    /// What was said, as JSON, for the result.
+    pub semantics: String,
+    /// The same for the timeline.
+    pub words: String,
+}
+
+impl OpenLayers {
+    /// Whether all that an unlock of these layers can open is open. Where there is no visitor data, full access opens
+    /// the base and no more.
+    pub fn cover(&self, layers: Layers) -> Option<bool> {
+        let visitors_or_none = match (self.visitors, self.has_visitors) {
+            (Some(true), _) | (_, Some(false)) => Some(true),
+            (visitors, _) => visitors,
+        };
+        match layers {
+            Layers::Base => self.base,
+            Layers::Visitors => self.visitors,
+            Layers::Both => match (self.base, visitors_or_none) {
+                (Some(true), Some(true)) => Some(true),
+                (Some(false), _) | (_, Some(false)) => Some(false),
+                _ => None,
+            },
+        }
+    }
+
+    /// What this shows to someone who asked for these layers.
+    pub fn shown(&self, layers: Layers) -> Shown {
+        let word = |open: Option<bool>| match open {
+            Some(true) => "open",
+            Some(false) => "locked",
+            None => "not told",
+        };
+        let mode = self.base.map(|open| if open { "full" } else { "preview" });
+        let access = json!({
+            "base": self.base,
+            "visitors": self.visitors,
+            "visitorDataAvailable": self.has_visitors,
+        });
+        let data = if self.has_visitors == Some(false) { "; the event has no visitor data" } else { "" };
+        Shown {
+            is_open: self.cover(layers),
+            semantics: json!({ "accessMode": mode, "access": access }).to_string(),
+            words: format!("base access: {}, visitor access: {}{data}", word(self.base), word(self.visitors)),
+        }
+    }
+}
+
+impl Shown {
+    /// What the list of an event's people shows of the base.
+    pub fn by_list(access: Option<EventAccess>) -> Shown {
+        let Some(access) = access else {
+            let words = "the list does not say".to_owned();
+            return Shown { is_open: None, semantics: "{}".to_owned(), words };
+        };
+        Shown { is_open: Some(access.full), words: access.in_words(), semantics: access.semantics }
+    }
+
+    /// What is shown of an event that the API does not know, or does not answer about.
+    pub fn nothing() -> Shown {
+        let words = "the API shows nothing of the event".to_owned();
+        Shown { is_open: None, semantics: "{}".to_owned(), words }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const YES: Option<bool> = Some(true);
+    const NO: Option<bool> = Some(false);
+
+    fn open(base: Option<bool>, visitors: Option<bool>, has_visitors: Option<bool>) -> OpenLayers {
+        OpenLayers { base, visitors, has_visitors }
+    }
+
+    #[test]
+    fn what_is_open_depends_on_what_was_asked_for() {
+        let table = [
+            (open(YES, YES, YES), [YES, YES, YES]),
+            (open(YES, NO, YES), [YES, NO, NO]),
+            (open(NO, YES, YES), [NO, YES, NO]),
+            (open(NO, NO, YES), [NO, NO, NO]),
+            (open(YES, NO, NO), [YES, NO, YES]),
+            (open(NO, NO, NO), [NO, NO, NO]),
+            (open(YES, None, None), [YES, None, None]),
+            (open(NO, None, None), [NO, None, NO]),
+            (open(None, YES, YES), [None, YES, None]),
+            (open(None, NO, YES), [None, NO, NO]),
+            (OpenLayers::default(), [None, None, None]),
+        ];
+        for (seen, expected) in table {
+            assert_eq!(Layers::ALL.map(|layers| seen.cover(layers)), expected, "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_says_it_in_words_and_as_json() {
+        let shown = open(YES, NO, NO).shown(Layers::Both);
+        assert_eq!(shown.words, "base access: open, visitor access: locked; the event has no visitor data");
+        let semantics: serde_json::Value = serde_json::from_str(&shown.semantics).expect("JSON");
+        assert_eq!(
+            (&semantics["accessMode"], &semantics["access"]["visitors"]),
+            (&"full".into(), &false.into())
+        );
+        assert_eq!(Shown::by_list(None).is_open, None);
+    }
+}
