@@ -3,7 +3,7 @@
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::classify::ErrorBody;
-use super::{direct, headers, task, wire};
+use super::{direct, headers, people, task, wire};
 use crate::domain::division::Submission;
 use crate::domain::pacing;
 use crate::domain::task::ItemStatus;
@@ -33,6 +33,14 @@ fn fuzz_answers() {
             for item in items.iter().filter(|item| item.status == ItemStatus::Unlocked) {
                 let value = item.value.as_ref().map(|value| value.expose());
                 assert!(value.is_none_or(is_usable), "delivered: {value:?}");
+            }
+            let listed = people::page(bytes, channel).map(|page| page.people).unwrap_or_default();
+            for person in listed {
+                assert!(
+                    PersonnelId::parse(person.personnel_id.as_str()).is_some(),
+                    "a contact that changes a path"
+                );
+                assert!(person.view.value.is_none_or(|value| is_usable(value.expose())));
             }
             let profile = wire::profile(bytes, channel, &contact).ok().and_then(|view| view.value);
             assert!(profile.as_ref().is_none_or(|value| is_usable(value.expose())));

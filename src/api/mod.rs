@@ -7,7 +7,8 @@
 //! Inside: `body` builds the JSON that is sent, and `gate` guards that of a paid POST. `purchases` has the paid
 //! calls that answer with their result. `transport` sends a
 //! call over its `line`; `headers` reads the rate limit, `encoding` unpacks, and `classify` reads error
-//! answers. `wire`, `task` and `direct` read the JSON of the other answers, with the help of `fields` and `json`.
+//! answers. `wire`, `task`, `people` and `direct` read the JSON of the other answers, with the help of `fields` and
+//! `json`.
 //! `error` holds what may be logged.
 //!
 //! Source: the vendor's OpenAPI description, version 0.27.0.
@@ -25,6 +26,7 @@ mod gate;
 mod headers;
 mod json;
 mod line;
+mod people;
 mod purchases;
 mod task;
 mod transport;
@@ -43,6 +45,7 @@ use self::gate::Gate;
 use self::line::Line;
 pub use self::line::{Carried, Lost, Wire};
 use self::transport::{Call, exchange};
+use crate::domain::bulk::{List, ListPage};
 use crate::domain::credits::Balance;
 use crate::domain::direct::{Direct, PersonnelPage};
 use crate::domain::division::Submission;
@@ -76,6 +79,8 @@ const UNLOCK_PHONES: Endpoint =
 
 const PERSONNEL: Endpoint =
     Endpoint { name: "GET /external/personnel/list", method: &Method::GET, paid: false };
+const CONTACTS: Endpoint =
+    Endpoint { name: "GET /external/contacts/search", method: &Method::GET, paid: false };
 
 /// The settings for reaching the API.
 #[derive(Clone, Debug)]
@@ -234,6 +239,33 @@ impl Client {
         exchange(&self.reads, call(PERSONNEL, url, caller, now))
             .await
             .conclude(direct::personnel_page, |_| None)
+    }
+
+    /// Reads a page of people with the values that are unlocked, as far as `channel` is concerned. Free.
+    pub async fn people(
+        &self,
+        caller: Caller<'_>,
+        now: Millis,
+        channel: Channel,
+        list: &List,
+        page: u32,
+    ) -> Answer<ListPage> {
+        let (endpoint, path, name, value) = match list {
+            List::Event(event_id) => {
+                (PERSONNEL, ["external", "personnel", "list"], "event_id", event_id.as_str())
+            }
+            List::Company(company) => {
+                (CONTACTS, ["external", "contacts", "search"], "company_name", company.as_str())
+            }
+        };
+        let mut url = self.url(&path);
+        url.query_pairs_mut()
+            .append_pair(name, value)
+            .append_pair("page", &page.to_string())
+            .append_pair("pageSize", &list.page_size().to_string());
+        exchange(&self.reads, call(endpoint, url, caller, now))
+            .await
+            .conclude(|bytes| people::page(bytes, channel), |_| None)
     }
 
     /// Buys: unlocks the contacts of `body`. **Paid, and without an idempotency key**: after

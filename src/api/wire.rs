@@ -208,12 +208,14 @@ fn ids(raw: Option<&RawValue>) -> Vec<String> {
 
 // ---- profile -------------------------------------------------------------------------------
 
+/// A person, in a profile or in a list.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ProfileBody {
-    id: Id,
+pub(super) struct ProfileBody {
+    pub(super) id: Id,
     email: Option<String>,
     phone: Option<String>,
+    company_name: Option<Value>,
     contact_unlock_status: Option<String>,
     // `Some(None)` is the documented null; `None` means that the field is missing.
     #[serde(default, deserialize_with = "present")]
@@ -229,20 +231,28 @@ pub(super) fn profile(bytes: &[u8], channel: Channel, asked: &PersonnelId) -> Re
     if body.id.0 != asked.as_str() {
         return broken("the answer is about another contact");
     }
-    // A missing word must not count as `locked`: that would be evidence that nothing was bought.
-    let word = |text: String| Access::from_word(Some(&text.trim().to_ascii_lowercase()));
-    let (access, text) = match channel {
-        Channel::Email => (body.contact_unlock_status.map_or(Access::Unclear, word), body.email),
-        Channel::Phone => {
-            let access = match body.phone_unlock_status {
-                None => Access::Unclear,
-                Some(None) => Access::from_word(None),
-                Some(Some(text)) => word(text),
-            };
-            (access, body.phone)
-        }
-    };
-    Ok(ProfileView { access, value: usable(channel, text) })
+    Ok(body.view(channel))
+}
+
+impl ProfileBody {
+    /// The person, as far as `channel` is concerned.
+    pub(super) fn view(self, channel: Channel) -> ProfileView {
+        // A missing word must not count as `locked`: that would be evidence that nothing was bought.
+        let word = |text: String| Access::from_word(Some(&text.trim().to_ascii_lowercase()));
+        let (access, text) = match channel {
+            Channel::Email => (self.contact_unlock_status.map_or(Access::Unclear, word), self.email),
+            Channel::Phone => {
+                let access = match self.phone_unlock_status {
+                    None => Access::Unclear,
+                    Some(None) => Access::from_word(None),
+                    Some(Some(text)) => word(text),
+                };
+                (access, self.phone)
+            }
+        };
+        let company = self.company_name.as_ref().and_then(Value::as_str).map(str::to_owned);
+        ProfileView { access, value: usable(channel, text), company }
+    }
 }
 
 /// A value that counts as delivered, if there is one.
@@ -496,14 +506,15 @@ mod tests {
         let documented = r#"{"id":"789","fullName":"Jane Example","title":"VP","companyName":"Acme",
             "sourceType":["exhibitor"],"email":null,"phone":null,"contactUnlockStatus":"locked",
             "phoneUnlockStatus":null}"#;
-        let locked = Ok(ProfileView { access: Access::Locked, value: None });
+        let company = Some("Acme".to_owned());
+        let locked = Ok(ProfileView { access: Access::Locked, value: None, company });
         assert_eq!(read(documented, Channel::Email), locked);
         assert_eq!(read(documented, Channel::Phone), locked);
 
         let open = r#"{"id":"789","email":"jane@acme.example","phone":"+1 415 555 0100",
             "contactUnlockStatus":"UNLOCKED","phoneUnlockStatus":"processing"}"#;
         let email = ContactValue::parse(Channel::Email, "jane@acme.example");
-        assert_eq!(read(open, Channel::Email), Ok(ProfileView { access: Access::Unlocked, value: email }));
+        assert_eq!(read(open, Channel::Email), Ok(ProfileView { access: Access::Unlocked, value: email, company: None }));
         assert_eq!(read(open, Channel::Phone).expect("documented").access, Access::InProgress);
     }
 

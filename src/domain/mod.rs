@@ -15,7 +15,7 @@
 //! - [`failure`] says what a failed call means. [`pacing`] says when the next call is due, [`rate`] and
 //!   [`address`] whether the limits allow it, and [`turns`] which call goes first.
 //! - [`division`], [`task`] and [`outcome`] read what the API says about each contact. [`profile_wait`] says
-//!   how long a profile is waited for.
+//!   how long a profile is waited for, and [`bulk`] whether values are read from lists instead.
 //! - [`doubt`] judges the evidence about a submission whose answer was lost.
 //! - [`sorting`] finds the contacts that need not be paid for.
 //! - [`direct`] is about the actions without contacts; [`listing`] reads an event's people page by page.
@@ -25,6 +25,7 @@
 
 pub mod address;
 pub mod booking;
+pub mod bulk;
 pub mod credits;
 pub mod direct;
 pub mod division;

@@ -101,6 +101,8 @@ impl Outcome {
 pub struct ProfileView {
     pub access: Access,
     pub value: Option<ContactValue>,
+    /// The company that the contact works for, in the API's words.
+    pub company: Option<String>,
 }
 
 /// Whether this key has access to a contact's value. The vendor documents only `locked` for emails, and
@@ -181,11 +183,11 @@ mod tests {
 
     #[test]
     fn a_locked_profile_delivers_nothing_whatever_it_shows() {
-        let teaser = ProfileView { access: Access::Locked, value: email("j@acme.example") };
+        let teaser = ProfileView { access: Access::Locked, value: email("j@acme.example"), company: None };
         assert_eq!(read_profile(&teaser, 9), ProfileReading::NotYet);
-        let open = ProfileView { access: Access::Unclear, value: email("j@acme.example") };
+        let open = ProfileView { access: Access::Unclear, ..teaser.clone() };
         assert!(matches!(read_profile(&open, 0), ProfileReading::Ended(Outcome::Delivered { .. })));
-        let bare = ProfileView { access: Access::Unlocked, value: None };
+        let bare = ProfileView { access: Access::Unlocked, value: None, company: None };
         assert_eq!(read_profile(&bare, 0), ProfileReading::NotYet);
         assert_eq!(read_profile(&bare, 1), ProfileReading::Ended(Outcome::NoValue));
     }

@@ -13,6 +13,7 @@ use crate::domain::sorting::Sorting;
 use crate::domain::{AccountId, Action, Credits, JobId};
 use crate::store::credits::ledger;
 use crate::store::{Store, StoreError};
+use crate::worker::bulk::Lists;
 use crate::worker::doubt::evidence::PartialLook;
 use crate::worker::gate::host::Host;
 use crate::worker::gate::{Gate, Key};
@@ -40,6 +41,8 @@ pub struct Deps {
     /// Unfinished checks of in-doubt jobs, by job and version: what was seen before a submission says nothing
     /// about a later one.
     looks: Mutex<HashMap<(JobId, i64), PartialLook>>,
+    /// Lists from which values are read. Lost on a restart, and then read again.
+    lists: Mutex<HashMap<(AccountId, Action), Lists>>,
 }
 
 /// Why the worker could not be set up.
@@ -107,6 +110,7 @@ impl Deps {
             sortings: Mutex::default(),
             looked_up: Mutex::default(),
             looks: Mutex::default(),
+            lists: Mutex::default(),
         })
     }
 
@@ -167,6 +171,10 @@ impl Deps {
 
     pub(in crate::worker) fn looks(&self) -> std::sync::MutexGuard<'_, HashMap<(JobId, i64), PartialLook>> {
         self.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(in crate::worker) fn lists(&self) -> std::sync::MutexGuard<'_, HashMap<(AccountId, Action), Lists>> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

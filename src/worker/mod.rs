@@ -6,7 +6,8 @@
 //!
 //! - [`intake`] takes rows from the inbox and makes requests and items of them.
 //! - [`submit`] forms batches, prechecks them, commits the intent and sends the paid POST.
-//! - [`poll`] polls tasks; [`profile`] reads values that no task will deliver.
+//! - [`poll`] polls tasks; [`profile`] reads values that no task will deliver, from
+//!   lists ([`bulk`]) where that is fewer calls.
 //! - [`doubt`] checks whether a POST whose answer was lost took effect.
 //! - [`direct`] is what differs for event unlocks and searches. [`balance`] reads the balance, [`settle`]
 //!   compares it with what was expected.
@@ -15,6 +16,7 @@
 //!   passes.
 
 pub mod balance;
+pub mod bulk;
 mod deps;
 pub mod direct;
 pub mod doubt;

@@ -1,12 +1,12 @@
 //! Reads values from profiles: of contacts that were unlocked without a task of ours, and of submissions that
 //! took effect although their answer was lost.
 //!
-//! Reading is free, but each profile costs one call of the rate limit. A contact whose unlock is still
-//! running is read again with growing pauses.
+//! Reading is free, but each profile costs one call of the rate limit, so lists are read instead wherever that is
+//! fewer calls ([`bulk`](super::bulk)). A contact whose unlock is still running is read again with growing pauses.
 
 use crate::api::{Caller, Subject};
 use crate::domain::failure::ReadFailure;
-use crate::domain::outcome::{self, Access, Outcome, ProfileReading, ProfileView};
+use crate::domain::outcome::{Access, Outcome};
 use crate::domain::profile_wait::{self, Limits, Locked, Verdict};
 use crate::domain::sorting::Quote;
 use crate::domain::turns::Class;
@@ -17,9 +17,9 @@ use crate::store::jobs::attempts;
 use crate::store::{StoreError, accounts, items, jobs, requests};
 use crate::worker::balance::after_failed_read;
 use crate::worker::gate::Gate;
-use crate::worker::read_again::{end_if_read, put_off, send_after_all};
+use crate::worker::read_again::{end_if_read, judge, put_off, send_after_all};
 use crate::worker::submit::precheck::{PRECHECK_TRIES, paid_without_value};
-use crate::worker::{Deps, Report, direct, read_failure};
+use crate::worker::{Deps, Report, bulk, direct, read_failure};
 
 /// Profiles in one run; other work gets its turn in between.
 const AT_ONCE: u32 = 8;
@@ -32,8 +32,14 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
     }
     let now = deps.clock.now();
     let next = reading::next_read(deps.store.readers(), account).await?;
+    if next.is_none() {
+        bulk::forget(deps, account);
+    }
     if next.is_none_or(|at| at > now) {
         return Ok(Report::idle().no_later_than(next));
+    }
+    if let Some(report) = bulk::run(deps, gate, now).await? {
+        return Ok(report);
     }
     let mut did = 0;
     for contact in reading::due_reads(deps.store.readers(), account, now, AT_ONCE).await? {
@@ -57,6 +63,9 @@ async fn read(deps: &Deps, gate: &Gate, contact: ToRead) -> Result<Report, Store
         Err(report) => return Ok(report),
     };
     let now = deps.clock.now();
+    if let Ok(view) = &answer {
+        bulk::note_company(deps, &gate.account, contact.action, view.company.as_deref());
+    }
     let ended = match answer {
         Ok(view) if contact.why.is_set_aside() && view.access == Access::Locked => {
             return locked_aside(deps, gate, &contact).await;
@@ -172,19 +181,6 @@ async fn ask_alone(
 async fn look_again(deps: &Deps, contact: &ToRead) -> Result<(), StoreError> {
     let again = deps.clock.now().plus(profile_wait::pause_ms(contact.reads));
     put_off(deps, contact, (again, true)).await
-}
-
-/// The outcome, or `None` to read again. A contact that stays locked was not unlocked after all (its item in
-/// the task failed); an unlock that is running gets as much time as a task.
-fn judge(deps: &Deps, contact: &ToRead, view: &ProfileView, now: Millis) -> Option<Outcome> {
-    if let ProfileReading::Ended(outcome) = outcome::read_profile(view, contact.reads) {
-        return Some(outcome);
-    }
-    let patience_ms = match view.access {
-        Access::Locked => deps.patience().decide_after_ms,
-        _ => pacing::duration_ms(deps.config().polling.give_up_after),
-    };
-    (now.since(contact.since) >= patience_ms).then_some(Outcome::Unresolved)
 }
 
 async fn finish(deps: &Deps, contact: &ToRead, outcome: Outcome, now: Millis) -> Result<(), StoreError> {

@@ -1,12 +1,26 @@
-//! What follows if a profile, or an event's list of people, gave no value: it is read again later, or the contact or
-//! event is sent to be bought after all.
+//! What follows from a profile, or from an event's list of people: the contact has an outcome, it is read again later,
+//! or the contact or event is sent to be bought after all.
 
-use crate::domain::Millis;
 use crate::domain::job::{Doubt, Event, State};
+use crate::domain::outcome::{self, Access, Outcome, ProfileReading, ProfileView};
+use crate::domain::{Millis, pacing};
 use crate::store::items::reading::{self, ToRead};
 use crate::store::jobs::Job;
 use crate::store::{StoreError, Tx, items, jobs, timeline};
 use crate::worker::{Deps, Report};
+
+/// The outcome, or `None` to read again. A contact that stays locked was not unlocked after all (its item in
+/// the task failed); an unlock that is running gets as much time as a task.
+pub(super) fn judge(deps: &Deps, contact: &ToRead, view: &ProfileView, now: Millis) -> Option<Outcome> {
+    if let ProfileReading::Ended(outcome) = outcome::read_profile(view, contact.reads) {
+        return Some(outcome);
+    }
+    let patience_ms = match view.access {
+        Access::Locked => deps.patience().decide_after_ms,
+        _ => pacing::duration_ms(deps.config().polling.give_up_after),
+    };
+    (now.since(contact.since) >= patience_ms).then_some(Outcome::Unresolved)
+}
 
 /// The precheck was wrong about a contact, or meant other contacts of its group.
 pub(super) async fn send_after_all(deps: &Deps, contact: &ToRead, now: Millis) -> Result<Report, StoreError> {

@@ -7,6 +7,7 @@ mod accounts;
 mod actions;
 mod architecture;
 mod batching;
+mod bulk;
 mod bytes;
 mod clocks;
 mod contract;

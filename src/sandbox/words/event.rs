@@ -64,9 +64,10 @@ impl Event {
     pub(in crate::sandbox) fn people(&self) -> Vec<Person> {
         let ids: Vec<String> = match self.0.as_str() {
             _ if !self.has_people() => Vec::new(),
-            id if id.ends_with("250") => {
+            id if id.ends_with("250") || id.ends_with("350") => {
                 let stem = stem(id, 17);
-                (1..=250).map(|number| format!("{stem}{number:03}")).collect()
+                let count = if id.ends_with("250") { 250 } else { 350 };
+                (1..=count).map(|number| format!("{stem}{number:03}")).collect()
             }
             id => {
                 let stem = stem(id, 18);

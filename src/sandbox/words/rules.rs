@@ -26,6 +26,7 @@ What becomes of an event follows from the end of its id:
   999  tasks submitted with it never end
   000  it has no people: its unlock is a 400
   250  found; it has 250 people, <id>001 to <id>250: five pages of 50
+  350  found; it has 350 people, <id>001 to <id>350: seven pages of 50
   any other: found; it has 45 people, <id>55 to <id>99
 An event whose last digit is odd has visitor data: 10 visitors, <id>10 to <id>19.
 An event has two ids, and both are taken: eventId <id>, and id 88<id>.

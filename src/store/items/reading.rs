@@ -7,8 +7,9 @@ use crate::store::{Reads, StoreError, Tx, sql};
 use serde_json::json;
 
 use crate::domain::item::{Event, State, Why};
-use crate::domain::{AccountId, Action, JobId, Millis, PersonnelId};
+use crate::domain::{AccountId, Action, EventId, JobId, Millis, PersonnelId};
 use crate::store::items::item_row::{Item, items, select_items, why};
+use crate::store::items::json_ids;
 use crate::store::items::moves::{Moved, move_all, save};
 
 /// An item whose value is to be read from a profile.
@@ -21,6 +22,8 @@ pub struct ToRead {
     pub why: Why,
     /// The start of the present wait; see [`crate::domain::item::next`].
     pub since: Millis,
+    /// When its profile is read next.
+    pub read_at: Millis,
 }
 
 /// Moves contacts of a job to reading, each with its reason: their value is in the profile, or soon will be.
@@ -97,6 +100,108 @@ pub async fn read_again(
     move_all(connection, &waiting, Event::NotYet { read_at, was_read }, now).await
 }
 
+/// Contacts of one action and event whose values are due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    pub action: Action,
+    pub event_id: Option<EventId>,
+    pub contacts: usize,
+    /// Since when the oldest of them is due.
+    pub since: Millis,
+    /// The last of their items.
+    pub last_item: i64,
+}
+
+/// Of so many items that are due at most, the contacts of each action and event, longest due first.
+pub async fn due_by_event(
+    readers: &Reads,
+    account: &AccountId,
+    now: Millis,
+    limit: u32,
+) -> Result<Vec<Due>, StoreError> {
+    let rows: Vec<(String, Option<String>, i64, i64, i64)> = sql::query_as(
+        "select action, event_id, count(distinct personnel_id), min(read_at), max(id)
+         from (select id, action, event_id, personnel_id, read_at from items
+               where state = 'reading' and account = $1 and read_at <= $2 order by read_at limit $3) as due
+         group by action, event_id order by 4, 5",
+    )
+    .bind(account.as_str())
+    .bind(now.0)
+    .bind(limit)
+    .fetch_all(readers)
+    .await?;
+    let known = |(action, event_id, contacts, since, last_item): (String, Option<String>, i64, i64, i64)| {
+        Some(Due {
+            action: Action::parse(&action)?,
+            event_id: event_id.map(EventId::trusted),
+            contacts: usize::try_from(contacts).unwrap_or_default(),
+            since: Millis(since),
+            last_item,
+        })
+    };
+    Ok(rows.into_iter().filter_map(known).collect())
+}
+
+/// How many contacts of an action and event are due that became so after this moment, or have a later item.
+pub async fn due_after(
+    readers: &Reads,
+    account: &AccountId,
+    due: &Due,
+    (moment, last_item): (Millis, i64),
+    now: Millis,
+) -> Result<usize, StoreError> {
+    let contacts: i64 = sql::query_scalar(
+        "select count(distinct personnel_id) from items
+         where state = 'reading' and account = $1 and read_at <= $2 and action = $3
+           and event_id is not distinct from $4 and (read_at > $5 or id > $6)",
+    )
+    .bind(account.as_str())
+    .bind(now.0)
+    .bind(due.action.as_str())
+    .bind(due.event_id.as_ref().map(EventId::as_str))
+    .bind(moment.0)
+    .bind(last_item)
+    .fetch_one(readers)
+    .await?;
+    Ok(usize::try_from(contacts).unwrap_or_default())
+}
+
+type ToReadRow = (String, String, i64, i64, i64, String, i64);
+
+fn to_read((personnel_id, action, job_id, reads, since, reason, read_at): ToReadRow) -> Option<ToRead> {
+    Some(ToRead {
+        personnel_id: PersonnelId::trusted(personnel_id),
+        action: Action::parse(&action)?,
+        job_id: JobId(job_id),
+        reads: u32::try_from(reads).unwrap_or(u32::MAX),
+        why: why(&reason)?,
+        since: Millis(since),
+        read_at: Millis(read_at),
+    })
+}
+
+/// Those of these contacts whose values are waited for, whether they are due or not.
+pub async fn waited_for(
+    readers: &Reads,
+    account: &AccountId,
+    action: Action,
+    contacts: &[PersonnelId],
+) -> Result<Vec<ToRead>, StoreError> {
+    let rows: Vec<ToReadRow> = sql::query_as(
+        "select personnel_id, action, job_id, min(reads), min(reason_since), min(state_reason), min(read_at)
+         from items
+         where personnel_id in (select value from json_words($3)) and account = $1 and action = $2
+           and state = 'reading'
+         group by personnel_id, action, job_id",
+    )
+    .bind(account.as_str())
+    .bind(action.as_str())
+    .bind(json_ids(contacts))
+    .fetch_all(readers)
+    .await?;
+    Ok(rows.into_iter().filter_map(to_read).collect())
+}
+
 /// Contacts whose profile is due, oldest first; each once, even if many items wait for it.
 pub async fn due_reads(
     readers: &Reads,
@@ -104,9 +209,8 @@ pub async fn due_reads(
     now: Millis,
     limit: u32,
 ) -> Result<Vec<ToRead>, StoreError> {
-    type Row = (String, String, i64, i64, i64, String);
-    let rows: Vec<Row> = sql::query_as(
-        "select personnel_id, action, job_id, min(reads), min(reason_since), min(state_reason)
+    let rows: Vec<ToReadRow> = sql::query_as(
+        "select personnel_id, action, job_id, min(reads), min(reason_since), min(state_reason), min(read_at)
          from items
          where state = 'reading' and account = $1 and read_at <= $2
          group by personnel_id, action, job_id order by min(read_at), min(id) limit $3",
@@ -116,19 +220,7 @@ pub async fn due_reads(
     .bind(limit)
     .fetch_all(readers)
     .await?;
-    Ok(rows
-        .into_iter()
-        .filter_map(|(personnel_id, action, job_id, reads, since, reason)| {
-            Some(ToRead {
-                personnel_id: PersonnelId::trusted(personnel_id),
-                action: Action::parse(&action)?,
-                job_id: JobId(job_id),
-                reads: u32::try_from(reads).unwrap_or(u32::MAX),
-                why: why(&reason)?,
-                since: Millis(since),
-            })
-        })
-        .collect())
+    Ok(rows.into_iter().filter_map(to_read).collect())
 }
 
 /// When the next profile is due.
