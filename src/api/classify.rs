@@ -7,6 +7,8 @@
 //!
 //! Source: the vendor's error conventions (`{code, message, errorKey, traceId, details?}`).
 
+use std::num::NonZeroU16;
+
 use reqwest::header::HeaderMap;
 use secrecy::ExposeSecret;
 use serde_json::Value;
@@ -24,6 +26,9 @@ use crate::domain::failure::{Failure, Refusal};
 const SLOT_TAKEN: &str = "USER_CONCURRENCY_LIMIT_EXCEEDED";
 const RATE_LIMITED: &str = "RATE_LIMIT_EXCEEDED";
 
+/// The key of a submission with more contacts than the API allows.
+const TOO_MANY_CONTACTS: &str = "LEAD_SELECTION_LIMIT_EXCEEDED";
+
 /// The status that a documented error key stands for, if an answer with HTTP 200 names no other.
 fn status_of(error_key: &str) -> Option<u16> {
     Some(match error_key {
@@ -35,7 +40,7 @@ fn status_of(error_key: &str) -> Option<u16> {
         "NO_ACTIVE_SUBSCRIPTION" => 403,
         "NOT_FOUND" | "EVENT_NOT_FOUND" => 404,
         "STATE_CONFLICT" | "CREDIT_OPERATION_IN_PROGRESS" => 409,
-        "LEAD_SELECTION_LIMIT_EXCEEDED" => 422,
+        TOO_MANY_CONTACTS => 422,
         RATE_LIMITED | SLOT_TAKEN => 429,
         _ => return None,
     })
@@ -99,10 +104,18 @@ pub(super) fn describe(
             .and_then(|text| error::trace_id(&text))
             .or_else(|| header.and_then(error::trace_id)),
         message: field(body.message).and_then(|text| error::scrub(&text)).map(Into::into),
+        most_contacts: body.most_contacts,
         // Only a paid call can have created the named task.
         task_id: body.task_id.filter(|task_id| endpoint.paid && clean(task_id.as_str())).map(Box::new),
         ..ApiError::new(endpoint, Failure::Unknown)
     }
+}
+
+/// The limit that `LEAD_SELECTION_LIMIT_EXCEEDED` tells in its details.
+fn most_contacts(fields: &Fields<'_>) -> Option<NonZeroU16> {
+    let details = fields.last(&["details"]).and_then(|raw| Fields::read(raw.get().as_bytes()).ok())?;
+    let is_limit = fields.text(&["errorKey"]).as_deref() == Some(TOO_MANY_CONTACTS);
+    is_limit.then(|| if_readable(details.last(&["limit"]))).flatten()
 }
 
 /// The readable parts of an error body.
@@ -113,6 +126,7 @@ pub(super) struct ErrorBody {
     error_key: Option<String>,
     trace_id: Option<String>,
     task_id: Option<TaskId>,
+    most_contacts: Option<NonZeroU16>,
     /// Whether a task is named at all, even with an id that cannot be read.
     names_task: bool,
     has_error: bool,
@@ -128,6 +142,7 @@ impl ErrorBody {
             error_key: word(&["errorKey"]),
             trace_id: word(&["traceId"]),
             task_id: named_task(&fields),
+            most_contacts: most_contacts(&fields),
             names_task: super::wire::names_task(&fields),
             has_error: fields.last(&["error"]).is_some(),
         })
@@ -242,6 +257,24 @@ mod tests {
                     assert_eq!(failure(endpoint, status, body), Failure::Unknown, "{status} {body}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_limit_of_a_submission_is_read_from_its_details() {
+        let limit = |details: &str, key: &str| {
+            let body = format!(
+                r#"{{"code":422,"message":"m","errorKey":"{key}","traceId":"t","details":{details}}}"#
+            );
+            let (failure, error) = classify(PAID, 422, Some(body.as_bytes()), None).expect("an error");
+            assert_eq!(failure, Failure::Refused(Refusal::Invalid));
+            error.and_then(|error| error.most_contacts).map(NonZeroU16::get)
+        };
+        let documented = r#"{"requestedCount":2001,"limit":2000,"selectionMode":"ids"}"#;
+        assert_eq!(limit(documented, TOO_MANY_CONTACTS), Some(2_000));
+        assert_eq!(limit(documented, "SOMETHING_ELSE"), None);
+        for odd in ["null", "[]", "7", "{}", r#"{"limit":0}"#, r#"{"limit":-1}"#, r#"{"limit":"20"}"#] {
+            assert_eq!(limit(odd, TOO_MANY_CONTACTS), None, "{odd}");
         }
     }
 

@@ -6,6 +6,7 @@
 //! may contain the key, an email or a phone number.
 
 use std::fmt;
+use std::num::NonZeroU16;
 
 use crate::domain::TaskId;
 use crate::domain::failure::{Failure, Refusal};
@@ -32,6 +33,8 @@ pub struct ApiError {
     pub trace_id: Option<String>,
     /// The task named in an error answer to a paid POST: evidence that the call may have taken effect.
     pub task_id: Option<Box<TaskId>>,
+    /// The most contacts of one call, when more were sent than the API allows.
+    pub most_contacts: Option<NonZeroU16>,
     /// The problem: the API's text, scrubbed, or ours if the answer was broken.
     pub message: Option<Box<str>>,
     /// Whether the call was a paid POST, so that a lost answer may have cost credits.
@@ -193,6 +196,7 @@ mod tests {
             error_key: None,
             trace_id: None,
             task_id: None,
+            most_contacts: None,
             message: None,
             paid: true,
             source: None,

@@ -221,6 +221,7 @@ impl ApiError {
             error_key: None,
             trace_id: None,
             task_id: None,
+            most_contacts: None,
             message: None,
             paid: endpoint.paid,
             source: None,

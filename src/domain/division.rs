@@ -3,6 +3,10 @@
 //! The vendor sorts the contacts that it did not accept into groups. Some groups settle their contacts;
 //! contacts that are unlocked already, or being unlocked, have their value in a profile; all others are in
 //! the task and charged. Every contact that was sent is in exactly one part ([`divide`]).
+//!
+//! The API may also refuse a call as a whole for some of its contacts, without a word for which. Such a call is
+//! divided until each of these contacts is alone ([`after_refusal`]). One bad contact of a hundred costs about fifteen
+//! calls; the other ninety-nine are bought, each once.
 
 use std::collections::BTreeSet;
 
@@ -81,9 +85,162 @@ pub fn divide(sent: &[PersonnelId], submission: &Submission) -> Division {
     division
 }
 
+/// An event that does not exist is no matter of the contacts.
+const NOT_ABOUT_CONTACTS: [&str; 1] = ["EVENT_NOT_FOUND"];
+
+/// So many contacts that were refused alone, and none that was accepted, show that the calls are not refused for
+/// their contacts.
+const REFUSED_ALONE_SHOW_IT: u32 = 8;
+
+/// A call that the API refused as a whole, with an answer of its own: it certainly took no effect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RefusedCall<'a> {
+    pub contacts: usize,
+    /// The API's word for the reason.
+    pub error_key: Option<&'a str>,
+    /// The most contacts of one call, if that was the reason.
+    pub most_contacts: Option<u32>,
+    /// An earlier submission of the job was never answered. Its contacts stay together: what it may have bought
+    /// is known of the job, not of each contact.
+    pub has_unanswered: bool,
+    /// Of the calls that one refused call was divided into: those of one contact that were refused, and those that
+    /// were accepted.
+    pub refused_alone: u32,
+    pub accepted: u32,
+}
+
+/// Into parts of which sizes a refused call is divided; none: it is rejected.
+pub fn after_refusal(call: RefusedCall<'_>) -> Vec<usize> {
+    let contacts = call.contacts;
+    let is_hopeless = call.accepted == 0 && call.refused_alone >= REFUSED_ALONE_SHOW_IT;
+    let is_of_the_call = call.error_key.is_some_and(|key| NOT_ABOUT_CONTACTS.contains(&key));
+    if contacts < 2 || call.has_unanswered || is_hopeless || is_of_the_call {
+        return Vec::new();
+    }
+    let most = call.most_contacts.map(|most| most as usize).filter(|most| (1..contacts).contains(most));
+    let size = most.unwrap_or_else(|| contacts.div_ceil(2));
+    let parts = (0..contacts).step_by(size).map(|start| size.min(contacts - start));
+    parts.collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn refused(contacts: usize) -> RefusedCall<'static> {
+        RefusedCall { contacts, ..RefusedCall::default() }
+    }
+
+    #[test]
+    fn a_refused_call_is_halved_until_a_contact_is_alone() {
+        let table = [(0, vec![]), (1, vec![]), (2, vec![1, 1]), (3, vec![2, 1]), (100, vec![50, 50])];
+        for (contacts, parts) in table {
+            assert_eq!(after_refusal(refused(contacts)), parts);
+        }
+    }
+
+    #[test]
+    fn a_limit_that_the_api_names_is_the_size_of_the_parts() {
+        let limited = |contacts, most| {
+            after_refusal(RefusedCall {
+                most_contacts: Some(most),
+                error_key: Some("LEAD_SELECTION_LIMIT_EXCEEDED"),
+                ..refused(contacts)
+            })
+        };
+        assert_eq!(limited(100, 20), [20; 5]);
+        assert_eq!(limited(45, 20), [20, 20, 5]);
+        for odd in [0, 100, 2_000] {
+            assert_eq!(limited(100, odd), [50, 50], "a limit of {odd} explains nothing");
+        }
+    }
+
+    #[test]
+    fn what_is_no_matter_of_single_contacts_is_not_divided() {
+        let event = RefusedCall { error_key: Some("EVENT_NOT_FOUND"), ..refused(100) };
+        let unanswered = RefusedCall { has_unanswered: true, ..refused(100) };
+        let hopeless = RefusedCall { refused_alone: 8, ..refused(100) };
+        for call in [event, unanswered, hopeless] {
+            assert_eq!(after_refusal(call), [0; 0], "{call:?}");
+        }
+        let mixed = RefusedCall { refused_alone: 80, accepted: 1, ..refused(100) };
+        assert_eq!(after_refusal(mixed), [50, 50], "one was accepted, so others may be");
+    }
+
+    /// The calls for so many contacts: those that are accepted, and those that are refused. Whatever was refused
+    /// goes on with its first part; the others wait for their turn behind it.
+    fn calls(contacts: usize, is_bad: impl Fn(usize) -> bool) -> (Vec<Vec<usize>>, usize) {
+        let mut jobs = vec![(0..contacts).collect::<Vec<_>>()];
+        let (mut bought, mut refusals, mut refused_alone) = (Vec::new(), 0, 0);
+        let mut at = 0;
+        while at < jobs.len() {
+            let job = jobs[at].clone();
+            if !job.iter().any(|contact| is_bad(*contact)) {
+                bought.push(job);
+                at += 1;
+                continue;
+            }
+            refusals += 1;
+            let accepted = bought.len() as u32;
+            let parts = after_refusal(RefusedCall { refused_alone, accepted, ..refused(job.len()) });
+            if parts.is_empty() {
+                refused_alone += u32::from(job.len() == 1);
+                at += 1;
+                continue;
+            }
+            let mut start = 0;
+            for (part, size) in parts.into_iter().enumerate() {
+                let contacts = job[start..start + size].to_vec();
+                match part {
+                    0 => jobs[at] = contacts,
+                    _ => jobs.push(contacts),
+                }
+                start += size;
+            }
+        }
+        (bought, refusals)
+    }
+
+    #[test]
+    fn one_bad_contact_of_a_hundred_costs_fifteen_calls_and_the_others_are_bought_once() {
+        for bad in 0..100 {
+            let (bought, refusals) = calls(100, |contact| contact == bad);
+            assert!(bought.len() + refusals <= 15, "{bad}: {} and {refusals}", bought.len());
+            let mut all: Vec<usize> = bought.into_iter().flatten().collect();
+            all.sort_unstable();
+            assert_eq!(all, (0..100).filter(|contact| *contact != bad).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn when_every_contact_is_refused_that_is_noticed_after_a_few_dozen_calls() {
+        for contacts in [2, 7, 100, 2_000] {
+            let (bought, refusals) = calls(contacts, |_| true);
+            assert!(bought.is_empty());
+            assert!(refusals < 2 * contacts && refusals <= 130, "{contacts}: {refusals} calls");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn parts_are_smaller_and_hold_every_contact_once(
+            contacts in 0..3_000_usize, most in prop::option::of(0..3_000_u32),
+        ) {
+            let parts = after_refusal(RefusedCall { most_contacts: most, ..refused(contacts) });
+            prop_assert!(parts.is_empty() || parts.iter().sum::<usize>() == contacts);
+            prop_assert!(parts.iter().all(|part| (1..contacts).contains(part)));
+        }
+
+        #[test]
+        fn every_good_contact_is_bought_once_as_long_as_some_are_accepted(bad in prop::collection::btree_set(0..64_usize, 0..8)) {
+            let (bought, _) = calls(64, |contact| bad.contains(&contact));
+            let mut all: Vec<usize> = bought.into_iter().flatten().collect();
+            all.sort_unstable();
+            prop_assert_eq!(all, (0..64).filter(|contact| !bad.contains(contact)).collect::<Vec<_>>());
+        }
+    }
 
     fn id(text: &str) -> PersonnelId {
         PersonnelId::parse(text).expect("digits")

@@ -109,6 +109,8 @@ pub enum Event {
     ApprovalNeeded,
     /// It was put into a job.
     Batched { job_id: JobId },
+    /// The call of its job was refused and divided: it goes out with another one.
+    Divided { job_id: JobId },
     /// Another request is already buying the same contact: this item copies that item's state.
     Joined { in_flight: State },
     /// This database already has its value.
@@ -138,6 +140,7 @@ pub fn next(state: State, event: Event) -> Result<State, IllegalMove> {
         (Unapproved { seen }, Event::Approved) => Ok(Waiting { seen }),
         (Waiting { seen } | Assigned { seen, .. }, Event::ApprovalNeeded) => Ok(Unapproved { seen }),
         (Waiting { seen }, Event::Batched { job_id }) => Ok(Assigned { job_id, seen }),
+        (Assigned { seen, .. }, Event::Divided { job_id }) => Ok(Assigned { job_id, seen }),
         (Waiting { .. }, Event::Joined { in_flight: there @ (Assigned { .. } | Reading { .. }) }) => {
             Ok(there)
         }
@@ -229,6 +232,7 @@ impl Event {
             Event::Approved => "approved",
             Event::ApprovalNeeded => "approval_needed",
             Event::Batched { .. } => "batched",
+            Event::Divided { .. } => "divided",
             Event::Joined { .. } => "joined",
             Event::Served => "served",
             Event::ToRead { .. } => "to_read",
@@ -281,6 +285,7 @@ pub(super) mod tests {
             Event::Approved,
             Event::ApprovalNeeded,
             Event::Batched { job_id: JobId(9) },
+            Event::Divided { job_id: JobId(9) },
             Event::Joined { in_flight: State::Assigned { job_id: JOB, seen: None } },
         ];
         events.extend(Why::ALL.map(|why| Event::Joined { in_flight: reading(why) }));
@@ -353,6 +358,7 @@ waiting (unlocking) + served -> done (delivered)
 waiting (unlocking) + cancelled -> done (cancelled)
 waiting (unlocking) + too_expensive -> done (rejected)
 assigned + approval_needed -> unapproved
+assigned + divided -> assigned
 assigned + to_read -> reading (already_unlocked)
 assigned + to_read -> reading (unlocking)
 assigned + to_read -> reading (paid_before)
@@ -364,6 +370,7 @@ assigned + settled -> done (no_value)
 assigned + cancelled -> done (cancelled)
 assigned + too_expensive -> done (rejected)
 assigned (seen_locked) + approval_needed -> unapproved (seen_locked)
+assigned (seen_locked) + divided -> assigned (seen_locked)
 assigned (seen_locked) + to_read -> reading (already_unlocked)
 assigned (seen_locked) + to_read -> reading (unlocking)
 assigned (seen_locked) + to_read -> reading (paid_before)
@@ -375,6 +382,7 @@ assigned (seen_locked) + settled -> done (no_value)
 assigned (seen_locked) + cancelled -> done (cancelled)
 assigned (seen_locked) + too_expensive -> done (rejected)
 assigned (unlocking) + approval_needed -> unapproved (unlocking)
+assigned (unlocking) + divided -> assigned (unlocking)
 assigned (unlocking) + to_read -> reading (already_unlocked)
 assigned (unlocking) + to_read -> reading (unlocking)
 assigned (unlocking) + to_read -> reading (paid_before)

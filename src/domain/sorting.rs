@@ -105,6 +105,16 @@ impl Sorting {
         self
     }
 
+    /// The same answers for some of the contacts that are to be paid for: what they cost was asked a moment ago.
+    pub fn part(&self, contacts: &[PersonnelId]) -> Sorting {
+        let wanted: BTreeSet<&PersonnelId> = contacts.iter().collect();
+        let mut part = Sorting { unhelpful: self.unhelpful, ..Sorting::new(vec![], self.price) };
+        for (id, price) in self.chargeable.iter().zip(&self.prices).filter(|(id, _)| wanted.contains(id)) {
+            part.charge(vec![id.clone()], *price);
+        }
+        part
+    }
+
     /// The contacts that need not be paid for, each with the reason why its profile is read.
     pub fn why_had(&self) -> Vec<(PersonnelId, Why)> {
         let unlocking: BTreeSet<&PersonnelId> = self.unlocking.iter().collect();
@@ -267,6 +277,22 @@ mod tests {
         let (sorting, calls) = sort(100, &[37].into());
         assert_eq!(sorting.had, [PersonnelId::trusted("37")]);
         assert!(calls <= 15, "{calls} calls");
+    }
+
+    #[test]
+    fn a_part_of_a_sorted_batch_keeps_what_each_contact_costs() {
+        let mut sorting = Sorting::new(ids(0..2), Credits(15));
+        sorting.answer(Quote::Costs(Credits(25)));
+        sorting.answer(Quote::Costs(Credits(10)));
+        sorting.answer(Quote::Costs(Credits(15)));
+        let part = sorting.part(&ids(0..1));
+        assert_eq!((part.chargeable.as_slice(), part.question()), (ids(0..1).as_slice(), None));
+        assert_eq!(
+            (part.cost, part.price_each(), part.lowest_price()),
+            (Credits(10), Credits(10), Credits(10))
+        );
+        let rest = sorting.part(&ids(1..9));
+        assert_eq!((rest.chargeable.len(), part.cost + rest.cost), (1, sorting.cost));
     }
 
     #[test]

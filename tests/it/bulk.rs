@@ -19,11 +19,6 @@ fn unlocked_by_a_colleague(town: &Town, ids: &[String], channel: Channel) {
     ids.iter().for_each(|id| town.sandbox.mark_unlocked(id, channel));
 }
 
-async fn open_event(town: &mut Town) {
-    town.insert_row("action, event_id", &format!("'unlock_event_contacts', '{EVENT}'")).await;
-    town.finish_all().await;
-}
-
 async fn delivered_from_profiles(town: &mut Town, request: i64) -> i64 {
     town.number(&format!(
         "select count(*) from contact_outcomes
@@ -48,7 +43,7 @@ async fn three_hundred_contacts_of_an_event_that_a_colleague_unlocked_take_at_mo
         [(Channel::Email, "unlock_contact_emails"), (Channel::Phone, "unlock_contact_phones")]
     {
         let mut town = Town::new().await;
-        open_event(&mut town).await;
+        town.sandbox.mark_event_unlocked(EVENT);
         let ids = people(300);
         unlocked_by_a_colleague(&town, &ids, channel);
         let before = town.sandbox.journal().len();
@@ -106,7 +101,7 @@ async fn one_or_two_contacts_are_read_from_their_profiles() {
 #[tokio::test]
 async fn a_contact_that_the_list_shows_locked_or_without_a_value_is_read_from_its_profile() {
     let mut town = Setup::default().recorded().build().await;
-    open_event(&mut town).await;
+    town.sandbox.mark_event_unlocked(EVENT);
     let ids = people(60);
     unlocked_by_a_colleague(&town, &ids, Channel::Email);
     let (bare, locked, hidden) = (ids[1].clone(), ids[2].clone(), ids[3].clone());
@@ -161,7 +156,7 @@ async fn a_list_that_never_ends_costs_no_more_calls_than_the_profiles() {
         [("empty", empty, 42), ("huge", huge, 42), ("same", same, 43), ("strangers", strangers, 81)]
     {
         let mut town = Setup::default().recorded().build().await;
-        open_event(&mut town).await;
+        town.sandbox.mark_event_unlocked(EVENT);
         let ids = people(40);
         unlocked_by_a_colleague(&town, &ids, Channel::Email);
         town.change(move |exchange| match is_list(exchange) {
@@ -185,7 +180,7 @@ async fn a_list_that_never_ends_costs_no_more_calls_than_the_profiles() {
 #[tokio::test]
 async fn an_api_that_allows_smaller_pages_than_asked_for_is_read_on() {
     let mut town = Setup::default().recorded().build().await;
-    open_event(&mut town).await;
+    town.sandbox.mark_event_unlocked(EVENT);
     let ids = people(45);
     unlocked_by_a_colleague(&town, &ids, Channel::Email);
     let all: Vec<Value> = people(320)
@@ -211,10 +206,10 @@ async fn an_api_that_allows_smaller_pages_than_asked_for_is_read_on() {
 
 #[tokio::test]
 async fn a_list_that_is_refused_or_never_answers_is_done_without() {
-    for fault in ["always:status=503@/personnel/list", "always:status=404@/personnel/list"] {
+    for fault in ["status=503", "status=404"] {
         let mut town = Town::new().await;
-        town.fault(fault);
-        town.fault(&fault.replace("/personnel/list", "/contacts/search"));
+        town.fault(&format!("always:{fault}@list"));
+        town.fault(&format!("always:{fault}@contacts"));
         let ids = people(40);
         unlocked_by_a_colleague(&town, &ids, Channel::Email);
         let request = town.insert(Some(EVENT), &refs(&ids)).await;
@@ -229,7 +224,7 @@ async fn a_list_that_is_refused_or_never_answers_is_done_without() {
 #[tokio::test]
 async fn contacts_that_come_later_are_read_from_the_list_anew() {
     let mut town = Town::new().await;
-    open_event(&mut town).await;
+    town.sandbox.mark_event_unlocked(EVENT);
     let ids = people(100);
     unlocked_by_a_colleague(&town, &ids, Channel::Email);
     let before = town.sandbox.journal().len();
@@ -248,7 +243,7 @@ async fn contacts_that_come_later_are_read_from_the_list_anew() {
 #[tokio::test]
 async fn the_values_of_a_lost_answer_are_read_from_the_list() {
     let mut town = Town::new().await;
-    open_event(&mut town).await;
+    town.sandbox.mark_event_unlocked(EVENT);
     let ids = people(100);
     town.fault("lost-answer@unlock");
     let request = town.insert(Some(EVENT), &refs(&ids)).await;

@@ -13,6 +13,7 @@ mod clocks;
 mod contract;
 mod crash;
 mod deployment;
+mod division;
 mod doubt;
 mod editions;
 mod erase;

@@ -244,6 +244,23 @@ pub async fn assign(
     move_all(connection, &waiting, Event::Batched { job_id }, now).await
 }
 
+/// Moves contacts of a job whose call was refused to another job.
+pub async fn divide(
+    connection: &mut Tx,
+    (from, to): (JobId, JobId),
+    contacts: &[PersonnelId],
+    now: Millis,
+) -> Result<(), StoreError> {
+    let rows = sql::query_as(select_items!(
+        "where job_id = $1 and state = 'assigned' and personnel_id in (select value from json_words($2))"
+    ))
+    .bind(from.0)
+    .bind(json_ids(contacts))
+    .fetch_all(&mut *connection)
+    .await?;
+    move_all(connection, &items(rows)?, Event::Divided { job_id: to }, now).await
+}
+
 /// The waiting items of these contacts, for any event they were asked for with.
 async fn waiting(
     connection: &mut Tx,

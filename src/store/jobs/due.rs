@@ -95,7 +95,8 @@ pub async fn lower_refused_at(tx: &mut Tx, account: &AccountId, balance: Credits
     Ok(())
 }
 
-/// The oldest job that waits for credits or for another day's limit, and has room for items of its group.
+/// The oldest job that waits for credits or for another day's limit, and has room for items of its group. A part of
+/// a refused call takes no other items: it must show which of its own are refused.
 pub async fn waiting_with_room(
     tx: &mut Tx,
     account: &AccountId,
@@ -104,7 +105,8 @@ pub async fn waiting_with_room(
 ) -> Result<Option<Job>, StoreError> {
     let row: Option<Row> = sql::query_as(select_jobs!(
         "where state = 'queued' and account = $1 and state_reason in (select value from json_words($5))
-           and action = $2 and event_id is not distinct from $3 and contacts < $4 order by id limit 1"
+           and action = $2 and event_id is not distinct from $3 and contacts < $4 and divided_from is null
+         order by id limit 1"
     ))
     .bind(account.as_str())
     .bind(group.action.as_str())

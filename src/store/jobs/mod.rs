@@ -46,6 +46,8 @@ pub struct Job {
     pub lowest_price: Option<Credits>,
     pub cost: Option<Credits>,
     pub window_id: Option<i64>,
+    /// It is a part of this job's call, which was refused and divided; the first part names itself.
+    pub divided_from: Option<JobId>,
 }
 
 impl Job {
@@ -176,7 +178,7 @@ pub async fn save(connection: &mut Tx, job: &Job) -> Result<(), StoreError> {
         "update jobs set task_id = $3, state = $4, state_reason = $5, poll_count = $6, next_poll_at = $7,
                 submitted_at = $8, finished_at = $9, contacts = $10, due_at = $11, failures = $12, looks = $13,
                 no_effect_looks = $14, evidence = $15, doubt_since = $16, parked_balance = $17, price = $18,
-                cost = $19, window_id = $20, lowest_price = $21, version = version + 1
+                cost = $19, window_id = $20, lowest_price = $21, divided_from = $22, version = version + 1
          where id = $1 and version = $2",
     )
     .bind(job.id.0)
@@ -200,9 +202,25 @@ pub async fn save(connection: &mut Tx, job: &Job) -> Result<(), StoreError> {
     .bind(job.cost.map(|credits| credits.0))
     .bind(job.window_id)
     .bind(job.lowest_price.map(|credits| credits.0))
+    .bind(job.divided_from.map(|id| id.0))
     .execute(connection)
     .await?;
     exactly_one(result, "the job")
+}
+
+/// Of the jobs that one refused call was divided into: those of one contact that were refused, and those that were
+/// accepted.
+pub async fn refused_alone_and_accepted(connection: &mut Tx, first: JobId) -> Result<(u32, u32), StoreError> {
+    let (refused, accepted): (i64, i64) = sql::query_as(
+        "select count(*) filter (where state = 'rejected' and contacts = 1),
+                count(*) filter (where submitted_at is not null and state not in ('submitting', 'rejected'))
+         from jobs where divided_from = $1",
+    )
+    .bind(first.0)
+    .fetch_one(connection)
+    .await?;
+    let count = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
+    Ok((count(refused), count(accepted)))
 }
 
 /// The version of a job's row, inside a transaction that has changed it.

@@ -66,6 +66,8 @@ struct Knowledge {
     /// How far the API's clock was ahead of ours at the last dated answer, in milliseconds.
     ahead_ms: Option<i64>,
     turns: Turns,
+    /// The most contacts of one call, if the API has said so since the start.
+    most_contacts: Option<u32>,
     /// For each class that was refused a call: until when it may come back first.
     expected: [Millis; Class::ALL.len()],
 }
@@ -118,6 +120,7 @@ impl Gate {
             balance: Setback::default(),
             ahead_ms: None,
             turns: Turns::default(),
+            most_contacts: None,
             expected: Default::default(),
         };
         store.metrics().account_opened(&account);
@@ -177,6 +180,16 @@ impl Gate {
     pub fn calls_left(&self, now: Millis) -> (u32, u32) {
         let knowledge = self.knowledge();
         (knowledge.rate.limit(), knowledge.rate.left(now))
+    }
+
+    /// The most contacts of one call, if the API has said so since the start.
+    pub fn most_contacts(&self) -> Option<u32> {
+        self.knowledge().most_contacts
+    }
+
+    /// Learns that the API refused a call with more contacts than this.
+    pub fn learn_most_contacts(&self, most: u32) {
+        self.knowledge().most_contacts = Some(most.max(1));
     }
 
     /// How far the API's clock was ahead of ours at the last dated answer, in milliseconds.

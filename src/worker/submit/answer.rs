@@ -1,7 +1,7 @@
 //! Records the result of a paid POST in one transaction.
 //!
-//! Accepted: the task id, the charge, the contacts that were skipped. Refused: by the error matrix. No
-//! readable answer: in doubt, with the credits still held; the verify pass checks what happened. If the
+//! Accepted: the task id, the charge, the contacts that were skipped. Refused: by the error matrix;
+//! the call is divided if some of its contacts may be the reason ([`divide`]). No readable answer: in doubt, with the credits still held; the verify pass checks what happened. If the
 //! database fails here, the task id is printed to standard error as a last resort.
 
 use crate::api::{Answer, ApiError};
@@ -11,6 +11,7 @@ use crate::domain::failure::{self, Failure, SubmissionFailure};
 use crate::domain::item::Why;
 use crate::domain::job::{Event, WaitReason};
 use crate::domain::outcome::Outcome;
+use crate::domain::sorting::Sorting;
 use crate::domain::{Credits, Millis, PersonnelId};
 use crate::store::credits::{balances, booking};
 use crate::store::items::reading;
@@ -20,6 +21,7 @@ use crate::store::jobs::{attempts, due};
 use crate::store::{StoreError, Tx, items, jobs, requests, timeline};
 use crate::worker::doubt::unanswered::book_unanswered;
 use crate::worker::gate::Gate;
+use crate::worker::submit::divide::{self, Refused};
 use crate::worker::{Deps, retry_at};
 
 /// Records the answer to the submission of `job`, which is `submitting`.
@@ -31,16 +33,26 @@ pub async fn record(
     deps: &Deps,
     gate: &Gate,
     job: Job,
-    sent: &[PersonnelId],
+    sorting: &Sorting,
     answer: &Answer<Submission>,
 ) -> Result<(), StoreError> {
     let now = deps.clock.now();
     let submission = match &answer.result {
         Ok(submission) => submission,
-        Err(error) => return record_failure(deps, gate, job, error, now).await,
+        Err(error) => {
+            let (end, detail) = (failed_attempt(error), detail(error));
+            let refused = Refused { job: &job, sorting, error, end: &end, detail: &detail };
+            let may_divide = failure::submission(error.failure) == SubmissionFailure::Reject;
+            if may_divide && divide::divide(deps, gate, refused, now).await? {
+                deps.store.metrics().attempt_ended(end.result);
+                return Ok(());
+            }
+            return record_failure(deps, gate, job, error, now).await;
+        }
     };
     let (job_id, task_id) = (job.id, accepted_task(submission));
-    let accepted = Accepted { status: answer.status, ..Accepted::new(deps, job, sent, submission, now)? };
+    let accepted =
+        Accepted { status: answer.status, ..Accepted::new(deps, job, &sorting.chargeable, submission, now)? };
     deps.store.metrics().attempt_ended(accepted.result);
     let again = accepted.clone();
     let recorded = deps.store.write(move |connection| Box::pin(accepted.record(connection))).await;

@@ -35,7 +35,9 @@ pub(in crate::worker) async fn read(
         tasks_are_full: taken >= gate.tasks_in_flight(&ladder),
         purse: rows.purse.map(|purse| with_limits(purse, &config)),
         has_opening: rows.has_opening,
-        batch_size: config.submit.batch_size,
+        batch_size: gate
+            .most_contacts()
+            .map_or(config.submit.batch_size, |most| most.min(config.submit.batch_size)),
         emptied: rows.emptied,
         ready: ready(deps, &rows),
         claimed: claimed(deps, &rows),
@@ -63,8 +65,9 @@ fn ready(deps: &Deps, rows: &Rows) -> Option<Ready> {
         due_at: job.due_at.unwrap_or_default(),
         failures: job.failures,
         is_sorted: deps.sortings().contains_key(&(job.id, job.version)),
-        // A direct action is one call and one job: other items cannot join it.
-        has_company: rows.has_company && job.channel().is_some(),
+        // A direct action is one call and one job: other items cannot join it. Nor can they join
+        // a part of a refused call, which must show which of its own contacts are refused.
+        has_company: rows.has_company && job.channel().is_some() && job.divided_from.is_none(),
     })
 }
 

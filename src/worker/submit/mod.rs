@@ -9,6 +9,7 @@
 
 pub mod answer;
 pub mod batch;
+mod divide;
 pub(in crate::worker) mod facts;
 pub mod intent;
 pub mod parked;
@@ -255,7 +256,7 @@ async fn send(deps: &Deps, gate: &Gate, job: &Job, sorting: Sorting) -> Result<R
     let caller = permit.caller(Some(job.id), job.event_id.as_ref());
     let answer = gate.client.submit_unlock(caller, permit.entered_at, channel, &body, proceed).await;
     let lesson = permit.learn(&answer);
-    answer::record(deps, gate, sending, &sorting.chargeable, &answer).await?;
+    answer::record(deps, gate, sending, &sorting, &answer).await?;
     gate.keep(lesson).await?;
     Ok(Report::did(1))
 }
