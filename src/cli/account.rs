@@ -92,6 +92,14 @@ pub(super) fn no_key(account: &AccountId) -> String {
 pub(super) async fn refused_before(store: &Store, account: &AccountId) -> Result<Failure, Failure> {
     let row = accounts::read(store.readers(), account).await?;
     let (fingerprint, at) = (cell(&row.refused_key), cell(&row.key_refused_at.map(Time)));
+    if let Some(refused) = row.refused().filter(|refused| refused.why.is_forbidden()) {
+        return Ok(anyhow::anyhow!(
+            "the API accepts the key {fingerprint} of account {account}, but refused its owner at {at} ({}); nothing was \
+             spent. Check the subscription at Lensmor, then: unlockd resume --account {account}",
+            refused.why
+        )
+        .into());
+    }
     Ok(anyhow::anyhow!(
         "the API refused the key {fingerprint} of account {account} at {at}; the worker tries it again 1, 5 and 30 \
          minutes after that, and this command does not; nothing was spent. Put a valid key in the configuration; or, \

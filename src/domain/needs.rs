@@ -4,6 +4,7 @@
 //! cannot contradict each other. Their texts are here, too: what it is, and what to do.
 
 use super::ids::{AccountId, JobId, RequestId};
+use super::key_retry::{RefusedKey, Why};
 use super::{Credits, Millis};
 
 /// Something that needs a person, in the order in which it is shown: first what may have cost credits.
@@ -13,8 +14,8 @@ pub enum Need {
     Decision { account: AccountId, job: JobId, credits: Credits },
     /// A request whose cost is not approved yet.
     Approval { account: AccountId, request: RequestId, credits: Credits },
-    /// The API refused the account's key.
-    KeyRefused { account: AccountId, fingerprint: String, since: Millis },
+    /// The API refused the account's key, or refused its owner.
+    KeyRefused { account: AccountId, fingerprint: String, since: Millis, why: Why },
     /// There is work, but no key.
     NoKey { account: AccountId },
     /// There is work on an account that the configuration does not name.
@@ -76,6 +77,10 @@ impl Need {
         "paused",
         "expired",
     ];
+
+    pub fn key_refused(account: AccountId, refused: RefusedKey) -> Need {
+        Need::KeyRefused { account, fingerprint: refused.fingerprint, since: refused.at, why: refused.why }
+    }
 
     /// A fixed word, for programs.
     pub fn reason(&self) -> &'static str {
@@ -153,8 +158,12 @@ impl Need {
             Need::Approval { request, credits, .. } => format!(
                 "request {request} awaits approval of up to {credits} credits; nothing of that was bought"
             ),
-            Need::KeyRefused { account, fingerprint, .. } => format!(
-                "the API refused the key {fingerprint} of account {account} (401 or 403): nothing is sent or polled"
+            Need::KeyRefused { account, fingerprint, why, .. } if why.is_forbidden() => format!(
+                "the API accepts the key {fingerprint} of account {account}, but its owner may not use the API ({why}): \
+                 nothing is sent or polled"
+            ),
+            Need::KeyRefused { account, fingerprint, why, .. } => format!(
+                "the API refused the key {fingerprint} of account {account} ({why}): nothing is sent or polled"
             ),
             Need::NoKey { account } => {
                 format!("account {account} has no key: nothing is sent or polled")
@@ -191,6 +200,9 @@ impl Need {
             Need::Approval { request, .. } => {
                 format!("unlockd approve {request}, or unlockd cancel {request}")
             }
+            Need::KeyRefused { account, why, .. } if why.is_forbidden() => format!(
+                "check the subscription of the key's owner at Lensmor, then: unlockd resume --account {account}"
+            ),
             Need::KeyRefused { account, .. } => format!(
                 "put a valid key in the configuration; if this key is valid again: unlockd resume --account {account}"
             ),
@@ -246,7 +258,12 @@ mod tests {
         vec![
             Need::Decision { account: account(), job: JobId(3), credits: Credits(45) },
             Need::Approval { account: account(), request: RequestId(7), credits: Credits(1_500) },
-            Need::KeyRefused { account: account(), fingerprint: "ab12".to_owned(), since: Millis(5) },
+            Need::KeyRefused {
+                account: account(),
+                fingerprint: "ab12".to_owned(),
+                since: Millis(5),
+                why: Why { status: Some(401), error_key: Some("INVALID_API_KEY".to_owned()) },
+            },
             Need::NoKey { account: account() },
             Need::NotConfigured { account: account() },
             Need::Credits { account: account(), work },
@@ -279,6 +296,22 @@ mod tests {
                 assert!(what.contains(&format!("request {request}")), "{what}");
             }
         }
+    }
+
+    #[test]
+    fn a_refused_key_is_told_with_the_reason_that_the_api_gave() {
+        let refused = |status, key: &str| {
+            let why = Why { status: Some(status), error_key: Some(key.to_owned()) };
+            let (account, fingerprint) = (AccountId::trusted("crm"), "ab12".to_owned());
+            let need = Need::KeyRefused { account, fingerprint, since: Millis(5), why };
+            (need.what(), need.to_do())
+        };
+        let (what, to_do) = refused(401, "INVALID_API_KEY");
+        assert!(what.contains("refused the key ab12 of account crm (401 INVALID_API_KEY)"), "{what}");
+        assert!(to_do.contains("put a valid key"), "{to_do}");
+        let (what, to_do) = refused(403, "NO_ACTIVE_SUBSCRIPTION");
+        assert!(what.contains("its owner may not use the API (403 NO_ACTIVE_SUBSCRIPTION)"), "{what}");
+        assert!(to_do.contains("subscription") && to_do.contains("unlockd resume --account crm"), "{to_do}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::store::{On, Reads, StoreError, Tx, sql};
 use sqlx::FromRow;
 
 use crate::domain::job::WaitReason;
+use crate::domain::key_retry::{RefusedKey, Why};
 use crate::domain::rate::Rate;
 use crate::domain::{AccountId, Millis};
 
@@ -14,6 +15,8 @@ pub struct AccountRow {
     pub key_refused_at: Option<i64>,
     /// Fingerprint of the refused key.
     pub refused_key: Option<String>,
+    refused_status: Option<i64>,
+    refused_error_key: Option<String>,
     pub resumed_at: Option<i64>,
     /// When the worker found that the database is an older copy that replaced a newer one.
     pub restored_at: Option<i64>,
@@ -38,12 +41,24 @@ impl AccountRow {
     pub fn is_paused_by_restore(&self) -> bool {
         self.paused_at.is_some() && self.paused_at == self.restored_at
     }
+
+    /// The key that the API has refused, and why.
+    pub fn refused(&self) -> Option<RefusedKey> {
+        Some(RefusedKey {
+            fingerprint: self.refused_key.clone()?,
+            at: Millis(self.key_refused_at?),
+            why: Why {
+                status: self.refused_status.and_then(|status| u16::try_from(status).ok()),
+                error_key: self.refused_error_key.clone(),
+            },
+        })
+    }
 }
 
 /// Reads an account's row.
 pub async fn read(executor: impl Into<On<'_>>, account: &AccountId) -> Result<AccountRow, StoreError> {
     let row = sql::query_as(
-        "select paused_at, key_refused_at, refused_key, resumed_at, restored_at, waits_for,
+        "select paused_at, key_refused_at, refused_key, refused_status, refused_error_key, resumed_at, restored_at, waits_for,
                 waits_since, rate_limit, rate_window_ms, rate_remaining,
                 rate_resets_at, blocked_until
          from accounts where account = $1",
@@ -135,19 +150,24 @@ pub async fn set_resumed(
     Ok(())
 }
 
-/// Notes that the key with this fingerprint was refused, or that no key is (`None`).
+/// Notes that this key was refused, or that no key is (`None`).
 pub async fn set_refused_key(
     connection: &mut Tx,
     account: &AccountId,
-    refused: Option<(&str, Millis)>,
+    refused: Option<&RefusedKey>,
 ) -> Result<(), StoreError> {
     ensure(connection, account).await?;
-    sql::query("update accounts set refused_key = $2, key_refused_at = $3 where account = $1")
-        .bind(account.as_str())
-        .bind(refused.map(|(fingerprint, _)| fingerprint))
-        .bind(refused.map(|(_, at)| at.0))
-        .execute(connection)
-        .await?;
+    sql::query(
+        "update accounts set refused_key = $2, key_refused_at = $3, refused_status = $4, refused_error_key = $5
+         where account = $1",
+    )
+    .bind(account.as_str())
+    .bind(refused.map(|refused| refused.fingerprint.as_str()))
+    .bind(refused.map(|refused| refused.at.0))
+    .bind(refused.and_then(|refused| refused.why.status).map(i64::from))
+    .bind(refused.and_then(|refused| refused.why.error_key.as_deref()))
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

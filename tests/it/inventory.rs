@@ -9,7 +9,7 @@ use crate::support::Town;
 const NOT_PERSONAL: &[(&str, &str)] = &[
     (
         "accounts",
-        "account paused_at key_refused_at refused_key resumed_at restored_at waits_for waits_since \
+        "account paused_at key_refused_at refused_key refused_status refused_error_key resumed_at restored_at waits_for waits_since \
                   rate_limit rate_window_ms rate_remaining rate_resets_at blocked_until",
     ),
     (
@@ -36,7 +36,7 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
         "jobs",
         "id account action event_id task_id state state_reason poll_count next_poll_at created_at submitted_at \
               finished_at version adopted contacts due_at failures looks no_effect_looks evidence doubt_since \
-              parked_balance price lowest_price cost window_id",
+              parked_balance price lowest_price cost window_id divided_from",
     ),
     ("ledger", "id at account job_id entry credits"),
     ("outbox", "id message_id type at data state attempts due_at ended_at"),

@@ -287,3 +287,28 @@ async fn a_403_of_the_api_stops_the_account_until_a_person_resumes() {
     assert_eq!(town.outcome(request, "101").await.0, "delivered");
     town.check().await;
 }
+
+/// A report of a client that said "check that the API key is valid" to a 403: the reason is told, also after a restart.
+#[tokio::test]
+async fn why_the_api_refused_an_account_is_told_and_outlives_a_restart() {
+    let mut town = town().await;
+    town.fault("error=403:NO_ACTIVE_SUBSCRIPTION@unlock");
+    let request = town.insert(None, &["101"]).await;
+    town.finish().await;
+    for restarts in 0..2 {
+        let waits = town.explained(request).await.waits;
+        let said = waits.iter().find(|wait| wait.what.contains("403 NO_ACTIVE_SUBSCRIPTION"));
+        let said = said.unwrap_or_else(|| panic!("not told after {restarts} restarts"));
+        assert!(said.unblock.as_deref().unwrap_or_default().contains("subscription"));
+        assert!(said.needs_person);
+        town.restart().await;
+    }
+    // A 401 would be tried again by now.
+    let calls = town.sandbox.journal().len();
+    town.tick(3_600_000).await;
+    assert_eq!(town.sandbox.journal().len(), calls, "no call before a person resumes");
+    resume(&town).await;
+    town.finish_all().await;
+    assert_eq!(town.outcome(request, "101").await.0, "delivered");
+    town.check().await;
+}

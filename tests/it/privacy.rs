@@ -17,7 +17,7 @@ const COLUMNS: [&str; 8] = [
     "select coalesce(evidence, '') || coalesce(state_reason, '') from jobs",
     "select coalesce(reason, '') from requests",
     "select coalesce(error_key, '') || coalesce(trace_id, '') || body_digest from attempts",
-    "select coalesce(refused_key, '') from accounts",
+    "select coalesce(refused_key, '') || coalesce(refused_error_key, '') from accounts",
     "select cause from balance_snapshots",
     "select data from outbox",
     "select coalesce(reason, '') from inbox",

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use unlockd::domain::booking::Booking;
+use unlockd::domain::key_retry::{RefusedKey, Why};
 use unlockd::domain::{AccountId, Credits, JobId, Millis, RequestId};
 use unlockd::store::credits::booking;
 use unlockd::store::lease;
@@ -117,7 +118,12 @@ async fn an_account_never_changes_with_another() {
                     accounts::set_paused(&mut *c, account, None).await?;
                 }
                 accounts::set_paused(&mut *c, &accounts[0], Some(now)).await?;
-                accounts::set_refused_key(&mut *c, &accounts[0], Some(("abcd", now))).await?;
+                accounts::set_refused_key(
+                    &mut *c,
+                    &accounts[0],
+                    Some(&RefusedKey { fingerprint: "abcd".to_owned(), at: now, why: Why::default() }),
+                )
+                .await?;
                 accounts::book_call(c, &accounts[0], now.plus(150_000), 60_000).await
             })
         })

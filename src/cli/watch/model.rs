@@ -139,6 +139,7 @@ fn keys(need: &domain::needs::Need) -> String {
     match need {
         Decision { job, .. } => format!("Enter; unlockd resolve {job}"),
         Approval { .. } => "a approves, c cancels".to_owned(),
+        KeyRefused { why, .. } if why.is_forbidden() => "renew it, then r resumes".to_owned(),
         KeyRefused { .. } => "put a valid key there".to_owned(),
         NoKey { .. } => "put a key there".to_owned(),
         NotConfigured { .. } => "configure it again".to_owned(),

@@ -205,14 +205,19 @@ fn waiting(work: Parked) -> String {
 
 fn key_refused(look: &Look<'_>, need: &Need) -> Markup {
     let name = need.account().as_str();
+    let Need::KeyRefused { why, .. } = need else { return html! {} };
     html! {
         article .need #(format!("key-{name}-need")) {
-            h3 { "The key of account " (visible(name)) " was refused (401)" }
+            h3 { "The key of account " (visible(name)) " was refused (" (why.status.unwrap_or(401)) ")" }
             p {
                 (visible(&need.what()))
                 @if let Some(at) = need.since() { " since " (moment(at.into(), look.now)) }
                 ". Tasks at Lensmor continue, and nothing is lost. "
-                "Put a valid key into the configuration or its key file; the worker uses it at once."
+                @if why.is_forbidden() {
+                    "Check the subscription of the key's owner at Lensmor; then try this key again."
+                } @else {
+                    "Put a valid key into the configuration or its key file; the worker uses it at once."
+                }
             }
             (forms::button(look, Act::TryAgain { account: name.to_owned() }, &format!("retry-key-{name}"), "Try this key again"))
         }

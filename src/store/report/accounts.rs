@@ -44,6 +44,8 @@ pub struct Account {
     /// The fingerprint of a key that the API refused, and when.
     pub refused_key: Option<String>,
     pub key_refused_at: Option<Time>,
+    /// Why, as the API has said it: `403 NO_ACTIVE_SUBSCRIPTION`.
+    pub key_refused_why: Option<String>,
     /// Why its items that are in no job wait (the same words as for a queued job), and since when.
     #[serde(serialize_with = "word")]
     pub waits_for: Option<WaitReason>,
@@ -89,6 +91,7 @@ pub async fn read(
         blocked_until: blocked_until.filter(|until| *until > now).map(Time::from),
         paused_at: row.paused_at.map(Time),
         paused_by_restore: row.is_paused_by_restore(),
+        key_refused_why: row.refused().map(|refused| refused.why.to_string()),
         waits_for: row.waits_for(),
         refused_key: row.refused_key.clone(),
         waits_since: row.waits_since.map(Time),

@@ -6,8 +6,9 @@
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
+use crate::domain::Millis;
+use crate::domain::key_retry::{self, RefusedKey};
 use crate::domain::turns::Class;
-use crate::domain::{Millis, key_retry};
 use crate::store::StoreError;
 use crate::store::accounts::{self, AccountRow};
 use crate::worker::gate::{Gate, Knowledge};
@@ -89,14 +90,13 @@ impl Gate {
         next_try(&self.knowledge())
     }
 
-    pub(super) async fn save_refused(&self, refused: Option<(String, Millis)>) -> Result<(), StoreError> {
+    pub(super) async fn save_refused(&self, refused: Option<RefusedKey>) -> Result<(), StoreError> {
         let account = self.account.clone();
         self.store
             .write(move |connection| {
-                Box::pin(async move {
-                    let refused = refused.as_ref().map(|(fingerprint, at)| (fingerprint.as_str(), *at));
-                    accounts::set_refused_key(connection, &account, refused).await
-                })
+                Box::pin(
+                    async move { accounts::set_refused_key(connection, &account, refused.as_ref()).await },
+                )
             })
             .await
     }
@@ -105,15 +105,15 @@ impl Gate {
 impl Knowledge {
     /// Forgets that the key was refused. Returns whether it was.
     pub(super) fn forgive(&mut self) -> bool {
-        (self.is_forbidden, self.key_tried_at) = (false, None);
+        self.key_tried_at = None;
         self.refused.take().is_some()
     }
 }
 
 fn next_try(knowledge: &Knowledge) -> Option<Millis> {
-    let (fingerprint, refused_at) = knowledge.refused.as_ref()?;
-    knowledge.key.as_ref().filter(|key| key.fingerprint == *fingerprint && !knowledge.is_forbidden)?;
-    key_retry::next_try(*refused_at, knowledge.key_tried_at)
+    let refused = knowledge.refused.as_ref().filter(|refused| !refused.why.is_forbidden())?;
+    knowledge.key.as_ref().filter(|key| key.fingerprint == refused.fingerprint)?;
+    key_retry::next_try(refused.at, knowledge.key_tried_at)
 }
 
 /// The refused key, if it is due to be tried again and the call is a free one.
@@ -123,6 +123,6 @@ pub(super) fn due_again(knowledge: &Knowledge, class: Class, now: Millis) -> Opt
 }
 
 pub(super) fn usable(knowledge: &Knowledge) -> Option<&Key> {
-    let refused = knowledge.refused.as_ref().map(|(fingerprint, _)| fingerprint);
+    let refused = knowledge.refused.as_ref().map(|refused| &refused.fingerprint);
     knowledge.key.as_ref().filter(|key| refused != Some(&key.fingerprint))
 }

@@ -26,6 +26,7 @@ use uuid::Uuid;
 
 use crate::api::Client;
 use crate::clock::Clock;
+use crate::domain::key_retry::RefusedKey;
 use crate::domain::pacing::{self, Ladder};
 use crate::domain::rate::{Permission, Rate};
 use crate::domain::turns::{Class, Turns};
@@ -48,10 +49,8 @@ const CALLS_IN_FLIGHT: usize = 2;
 /// What the gate knows in memory; the database has the same, for the next start.
 struct Knowledge {
     key: Option<Key>,
-    /// Fingerprint of the key that was refused, and when.
-    refused: Option<(String, Millis)>,
-    /// True after a 403: the key's owner has no such right, so trying again would not help.
-    is_forbidden: bool,
+    /// The key that was refused.
+    refused: Option<RefusedKey>,
     /// When the refused key was last tried again.
     key_tried_at: Option<Millis>,
     /// The last resume that this gate knows of.
@@ -104,11 +103,10 @@ impl Gate {
         let rate = accounts::read_rate(store.readers(), &account, per_minute).await?;
         let row = accounts::read(store.readers(), &account).await?;
         let resumed_at = row.resumed_at;
-        let refused = row.refused_key.zip(row.key_refused_at.map(Millis));
+        let refused = row.refused();
         let knowledge = Knowledge {
             key,
             refused,
-            is_forbidden: false,
             // A restart is no reason to try a refused key: a worker in a restart loop would never stop
             // trying.
             key_tried_at: Some(clock.now()),

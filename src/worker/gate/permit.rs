@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::api::{Answer, Caller};
 use crate::domain::address::Address;
 use crate::domain::failure::{Failure, Refusal};
+use crate::domain::key_retry::{RefusedKey, Why};
 use crate::domain::rate::{Rate, RateHeaders};
 use crate::domain::turns::Class;
 use crate::domain::{EventId, JobId, Millis, pacing};
@@ -28,7 +29,7 @@ pub struct Lesson {
     /// What a 429 said about this machine's address.
     pub(super) address: Option<Address>,
     /// `Some(Some(…))`: the key that was refused. `Some(None)`: no key is refused any more.
-    pub(super) refused: Option<Option<(String, Millis)>>,
+    pub(super) refused: Option<Option<RefusedKey>>,
 }
 
 /// The right to make one call. If it is dropped unused, the call stays counted: that may waste one call, and
@@ -92,12 +93,12 @@ impl Permit<'_> {
             knowledge.rate.learn(headers, in_flight, now);
             knowledge.rate.told_to(self.class);
         }
-        let refused = stops_account(failure).then(|| (self.key.fingerprint.clone(), now));
-        let refused = match refused {
-            Some(refused) => {
-                let error = answer.result.as_ref().err();
-                let error_key = error.and_then(|error| error.error_key.as_deref());
-                self.gate.refuse(&mut knowledge, refused, (failure, answer.status, error_key))
+        let refused = match stops_account(failure) {
+            Some(status) => {
+                let error_key = answer.result.as_ref().err().and_then(|error| error.error_key.clone());
+                let why = Why { status: Some(status), error_key };
+                let refused = RefusedKey { fingerprint: self.key.fingerprint.clone(), at: now, why };
+                self.gate.refuse(&mut knowledge, refused)
             }
             None if answer.result.is_ok() => {
                 self.gate.accept(&mut knowledge, &self.key.fingerprint, self.entered_at)
@@ -117,28 +118,23 @@ impl Permit<'_> {
 }
 
 /// The refusal to store for the next start: the key and the time, or none any more.
-type Kept = Option<Option<(String, Millis)>>;
+type Kept = Option<Option<RefusedKey>>;
 
 impl Gate {
     /// Stops the account. A key that is refused again keeps the time of its first refusal.
-    fn refuse(
-        &self,
-        knowledge: &mut Knowledge,
-        refused: (String, Millis),
-        (failure, status, error_key): (Option<Failure>, Option<u16>, Option<&str>),
-    ) -> Kept {
-        let is_known = knowledge.refused.as_ref().is_some_and(|(fingerprint, _)| *fingerprint == refused.0);
-        if is_known {
+    fn refuse(&self, knowledge: &mut Knowledge, refused: RefusedKey) -> Kept {
+        let known = knowledge.refused.as_ref();
+        if known.is_some_and(|known| known.fingerprint == refused.fingerprint) {
             return None;
         }
-        knowledge.is_forbidden = failure == Some(Failure::Refused(Refusal::Forbidden));
-        let help = match knowledge.is_forbidden {
+        let help = match refused.why.is_forbidden() {
             true => {
                 "its owner may not do this (no active subscription?); when that is put right: unlockd resume"
             }
             false => "it is tried again after 1, 5 and 30 minutes; another key is used at once",
         };
-        tracing::error!(account = %self.account, key_fingerprint = %refused.0, status, error_key,
+        let (status, error_key) = (refused.why.status, refused.why.error_key.as_deref());
+        tracing::error!(account = %self.account, key_fingerprint = %refused.fingerprint, status, error_key,
             "the API refused the account's key, and nothing more is bought with it: {help}");
         knowledge.refused = Some(refused.clone());
         Some(Some(refused))
@@ -147,8 +143,10 @@ impl Gate {
     /// The API accepts a key that it had refused.
     fn accept(&self, knowledge: &mut Knowledge, key: &str, entered_at: Millis) -> Kept {
         // A call that was sent before the refusal says nothing about the key now.
-        let is_forgiven = |(fingerprint, refused_at): &(String, Millis)| {
-            fingerprint == key && entered_at > *refused_at && knowledge.key_tried_at >= Some(entered_at)
+        let is_forgiven = |refused: &RefusedKey| {
+            refused.fingerprint == key
+                && entered_at > refused.at
+                && knowledge.key_tried_at >= Some(entered_at)
         };
         if !knowledge.refused.as_ref().is_some_and(is_forgiven) {
             return None;
@@ -195,8 +193,13 @@ fn say_lowered(address: &Address, now: Millis) {
     );
 }
 
-fn stops_account(failure: Option<Failure>) -> bool {
-    matches!(failure, Some(Failure::Refused(Refusal::Unauthorized | Refusal::Forbidden)))
+/// The status that a refusal of the key stands for, which an HTTP 200 may carry in its body.
+fn stops_account(failure: Option<Failure>) -> Option<u16> {
+    match failure {
+        Some(Failure::Refused(Refusal::Unauthorized)) => Some(401),
+        Some(Failure::Refused(Refusal::Forbidden)) => Some(403),
+        _ => None,
+    }
 }
 
 /// How long nothing may be sent, in milliseconds. A `Retry-After` counts for every kind of failure: a

@@ -84,8 +84,8 @@ async fn of_account(
         }
     }
     let row = &work.row;
-    if let (Some(fingerprint), Some(since)) = (row.refused_key.clone(), row.key_refused_at) {
-        list.push(Need::KeyRefused { account: account.clone(), fingerprint, since: Millis(since) });
+    if let Some(refused) = row.refused() {
+        list.push(Need::key_refused(account.clone(), refused));
     } else if lacks_key {
         list.push(Need::NoKey { account: account.clone() });
     }

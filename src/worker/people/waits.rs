@@ -65,9 +65,8 @@ async fn held_up(
         waiting: 0,
     });
     let mut waits = Vec::new();
-    if let (Some(fingerprint), Some(at)) = (row.refused_key.clone(), row.key_refused_at) {
-        let need = Need::KeyRefused { account: account.clone(), fingerprint, since: Millis(at) };
-        waits.push(Wait::for_person(&need));
+    if let Some(refused) = row.refused() {
+        waits.push(Wait::for_person(&Need::key_refused(account.clone(), refused)));
     }
     if let Some(need) = pause.filter(|_| row.is_paused_by_restore()) {
         waits.push(Wait::for_person(&need));
