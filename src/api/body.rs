@@ -8,13 +8,16 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::domain::direct::{Direct, PAGE_SIZE};
-use crate::domain::{Action, Channel, EventId, PersonnelId};
+use crate::domain::{Action, Channel, EventId, JobId, PersonnelId};
 
 #[derive(Serialize)]
 struct PrecheckRequest<'a> {
     action_type: &'static str,
     call_source: &'static str,
     params: Params<'a>,
+    /// Our job, so that the vendor's support finds what was asked about it. No paid call takes one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -52,7 +55,7 @@ pub enum Subject<'a> {
 pub(super) fn precheck_body(
     subject: Subject<'_>,
     call_source: &'static str,
-    event_id: Option<&EventId>,
+    (job_id, event_id): (Option<JobId>, Option<&EventId>),
 ) -> Vec<u8> {
     let (action, params) = match subject {
         Subject::Contacts(channel, personnel_ids) => {
@@ -66,7 +69,8 @@ pub(super) fn precheck_body(
             (*action, Params::Search(search_request(query, *page)))
         }
     };
-    encode(&PrecheckRequest { action_type: precheck_word(action), call_source, params })
+    let trace_id = job_id.map(|id| id.to_string());
+    encode(&PrecheckRequest { action_type: precheck_word(action), call_source, params, trace_id })
 }
 
 /// The vendor's word for an action in a precheck, which is ours but for one.
@@ -149,10 +153,14 @@ mod tests {
     #[test]
     fn a_precheck_asks_for_the_contacts_and_their_event() {
         let event = EventId::parse("26855").expect("an event");
-        let body = precheck_body(Subject::Contacts(Channel::Email, &[contact("789")]), "api", Some(&event));
-        let expected = r#"{"action_type":"unlock_contact_emails","call_source":"api","params":{"personnel_ids":["789"],"event_id":"26855"}}"#;
+        let body = precheck_body(
+            Subject::Contacts(Channel::Email, &[contact("789")]),
+            "api",
+            (Some(JobId(41)), Some(&event)),
+        );
+        let expected = r#"{"action_type":"unlock_contact_emails","call_source":"api","params":{"personnel_ids":["789"],"event_id":"26855"},"trace_id":"41"}"#;
         assert_eq!(String::from_utf8(body).expect("utf-8"), expected);
-        let body = precheck_body(Subject::Contacts(Channel::Phone, &[contact("789")]), "agent", None);
+        let body = precheck_body(Subject::Contacts(Channel::Phone, &[contact("789")]), "agent", (None, None));
         let expected = r#"{"action_type":"unlock_contact_phones","call_source":"agent","params":{"personnel_ids":["789"]}}"#;
         assert_eq!(String::from_utf8(body).expect("utf-8"), expected);
     }
@@ -163,7 +171,7 @@ mod tests {
         let search = Direct::Search { action, query: "Acme \"Ltd\"".to_owned(), page: 2 };
         let expected = br#"{"company_name":"Acme \"Ltd\"","page":2,"pageSize":100}"#;
         assert_eq!(direct_body(&search).bytes(), expected);
-        let body = precheck_body(Subject::Direct(&search), "api", None);
+        let body = precheck_body(Subject::Direct(&search), "api", (None, None));
         let expected = r#"{"action_type":"search_exhibitor_companies","call_source":"api","params":{"company_name":"Acme \"Ltd\"","page":2,"pageSize":100}}"#;
         assert_eq!(String::from_utf8(body).expect("utf-8"), expected);
         for (layers, word) in [
@@ -173,7 +181,7 @@ mod tests {
         ] {
             let event = Direct::Event { layers, event_id: EventId::parse("26855").expect("an event") };
             assert!(direct_body(&event).bytes().is_empty());
-            let body = precheck_body(Subject::Direct(&event), "api", None);
+            let body = precheck_body(Subject::Direct(&event), "api", (None, None));
             let expected =
                 format!(r#"{{"action_type":"{word}","call_source":"api","params":{{"event_id":"26855"}}}}"#);
             assert_eq!(String::from_utf8(body).expect("utf-8"), expected);
@@ -191,7 +199,7 @@ mod tests {
         let expected = "person_name=Zo%C3%AB%20O%27Neil%2BSmith%20%26%20co&page=1&pageSize=100";
         assert_eq!(std::str::from_utf8(first.bytes()).expect("ASCII"), expected);
         assert_ne!(first.digest(), direct_body(&search(2)).digest(), "each page is a call of its own");
-        let body = precheck_body(Subject::Direct(&search(1)), "api", None);
+        let body = precheck_body(Subject::Direct(&search(1)), "api", (None, None));
         let expected = r#"{"action_type":"search_personnel_events_by_name","call_source":"api","params":{"person_name":"Zoë O'Neil+Smith & co"}}"#;
         assert_eq!(String::from_utf8(body).expect("utf-8"), expected);
     }

@@ -13,6 +13,7 @@ use super::json::{Broken, Id, broken, if_readable};
 use super::wire::{credits, parse};
 use crate::domain::credits::{Balance, Credits};
 use crate::domain::direct::{EventAccess, EventUnlock, Person, PersonnelPage, SearchPage};
+use crate::domain::granted::Granted;
 use crate::domain::{EventId, PersonnelId};
 
 /// The three unlocks of an event each have a name of their own for what they charged, and full access says which
@@ -69,7 +70,8 @@ fn balance_after(after: &Map<String, Value>) -> Result<Option<Balance>, Broken> 
         None => part("permanentBalance")?.unwrap_or_default(),
     };
     let rest = (total - subscription - gift).max(Credits::ZERO);
-    Ok(Some(Balance { total, subscription, addon: part("addonBalance")?.unwrap_or(rest), gift }))
+    let addon = part("addonBalance")?.unwrap_or(rest);
+    Ok(Some(Balance { total, subscription, addon, gift, granted: Granted::default() }))
 }
 
 /// Reads the answer to an unlock of an event. An answer about another event is broken; by the documentation

@@ -169,7 +169,7 @@ impl Client {
     /// [`Quote::Unhelpful`].
     pub async fn precheck(&self, caller: Caller<'_>, now: Millis, subject: Subject<'_>) -> Answer<Quote> {
         let url = self.url(&["external", "actions", "precheck"]);
-        let body = body::precheck_body(subject, self.call_source, caller.event_id);
+        let body = body::precheck_body(subject, self.call_source, (caller.job_id, caller.event_id));
         let call = Call { body: Some(body.into()), ..call(PRECHECK, url, caller, now) };
         exchange(&self.reads, call).await.conclude(wire::quote, |_| None)
     }

@@ -17,10 +17,11 @@ use super::fields::{Fields, without_mark};
 use super::json::{Broken, Id, broken, describe, if_readable, is_object};
 use crate::domain::credits::Balance;
 use crate::domain::division::{Skipped, Submission};
+use crate::domain::granted::Granted;
 use crate::domain::layers::OpenLayers;
 use crate::domain::outcome::{Access, ProfileView};
 use crate::domain::sorting::Quote;
-use crate::domain::{Channel, ContactValue, Credits, Layers, PersonnelId, TaskId};
+use crate::domain::{Channel, ContactValue, Credits, Layers, Millis, PersonnelId, TaskId};
 
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Broken> {
     let bytes = without_mark(bytes);
@@ -44,6 +45,11 @@ struct BalanceBody {
     subscription_balance: Option<Value>,
     addon_balance: Option<Value>,
     gift_balance: Option<Value>,
+    subscription_amount: Option<Value>,
+    addon_amount: Option<Value>,
+    gift_amount: Option<Value>,
+    reset_at: Option<Value>,
+    addon_expire_at: Option<Value>,
 }
 
 pub(super) fn balance(bytes: &[u8]) -> Result<Balance, Broken> {
@@ -54,7 +60,21 @@ pub(super) fn balance(bytes: &[u8]) -> Result<Balance, Broken> {
         subscription: part(body.subscription_balance)?,
         addon: part(body.addon_balance)?,
         gift: part(body.gift_balance)?,
+        granted: Granted {
+            // These explain a fall; one that cannot be read explains none, and spoils no balance.
+            subscription: body.subscription_amount.and_then(|value| credits(&value).ok()),
+            addon: body.addon_amount.and_then(|value| credits(&value).ok()),
+            gift: body.gift_amount.and_then(|value| credits(&value).ok()),
+            reset_at: moment(body.reset_at),
+            addon_expire_at: moment(body.addon_expire_at),
+        },
     })
+}
+
+/// A moment in milliseconds; one before the year 2001 or far in the future is in another unit.
+fn moment(value: Option<Value>) -> Option<Millis> {
+    let ms = value?.as_i64().filter(|ms| (1_000_000_000_000..100_000_000_000_000).contains(ms))?;
+    Some(Millis(ms))
 }
 
 /// A balance is documented as a number; a fraction is rounded down, so that it never allows too much. An
@@ -282,6 +302,13 @@ mod tests {
             subscription: Credits(30_000),
             addon: Credits(8_000),
             gift: Credits(50),
+            granted: Granted {
+                subscription: Some(Credits(35_000)),
+                addon: Some(Credits(10_000)),
+                gift: Some(Credits(50)),
+                reset_at: Some(Millis(1_714_521_600_000)),
+                addon_expire_at: Some(Millis(1_784_851_200_000)),
+            },
         };
         assert_eq!(balance(body), Ok(expected));
     }
@@ -325,6 +352,15 @@ mod tests {
             assert_eq!(read(odd, Layers::Both), OpenLayers::default(), "{odd}");
         }
         assert!(open_layers(b"<html>", Layers::Both).is_err());
+    }
+
+    #[test]
+    fn what_was_granted_is_read_as_far_as_it_can_be_and_spoils_no_balance() {
+        let odd = br#"{"totalBalance":9,"subscriptionAmount":"x","addonAmount":null,"giftAmount":-1,
+            "resetAt":1714521600,"addonExpireAt":null}"#;
+        let read = balance(odd).expect("a balance");
+        let expected = Granted { gift: Some(Credits(-1)), ..Granted::default() };
+        assert_eq!((read.total, read.granted), (Credits(9), expected));
     }
 
     #[test]
@@ -514,7 +550,10 @@ mod tests {
         let open = r#"{"id":"789","email":"jane@acme.example","phone":"+1 415 555 0100",
             "contactUnlockStatus":"UNLOCKED","phoneUnlockStatus":"processing"}"#;
         let email = ContactValue::parse(Channel::Email, "jane@acme.example");
-        assert_eq!(read(open, Channel::Email), Ok(ProfileView { access: Access::Unlocked, value: email, company: None }));
+        assert_eq!(
+            read(open, Channel::Email),
+            Ok(ProfileView { access: Access::Unlocked, value: email, company: None })
+        );
         assert_eq!(read(open, Channel::Phone).expect("documented").access, Access::InProgress);
     }
 

@@ -242,7 +242,7 @@ pub(super) fn audit_cells(audit: &report::Audit) -> [String; 9] {
     ]
 }
 
-const MEANINGS: [(&str, &str); 3] = [
+const MEANINGS: [(&str, &str); 4] = [
     (
         "overspent",
         "the balance dropped by more than unlockd's jobs explain: another program spends from the same pool, or the API \
@@ -251,6 +251,11 @@ const MEANINGS: [(&str, &str); 3] = [
     (
         "underspent",
         "the balance dropped by less than the unlocked contacts cost: a refund, a top-up in between, or a lower price.",
+    ),
+    (
+        "lapsed",
+        "credits lapsed or were granted anew in between (a reset, an add-on that expired), so the drop of the balance \
+         proves nothing. No price is learned from it.",
     ),
     (
         "unknown",

@@ -8,6 +8,7 @@ use std::{fmt, iter::Sum, ops};
 
 use serde::{Deserialize, Serialize};
 
+use super::granted::Granted;
 use super::ids::{Action, Millis};
 use super::job::WaitReason;
 
@@ -150,6 +151,8 @@ pub struct Balance {
     pub subscription: Credits,
     pub addon: Credits,
     pub gift: Credits,
+    /// What was granted, by the same sources, as far as it was said.
+    pub granted: Granted,
 }
 
 /// The figures that decide what may be spent on an account now.

@@ -22,6 +22,28 @@ pub struct Look {
     /// Profiles that were read, and how many of them were not locked.
     pub profiles_read: u32,
     pub profiles_open: u32,
+    /// Those that say `failed`: an unlock was tried once, by us or by somebody else, so they speak for neither.
+    pub profiles_failed: u32,
+}
+
+/// What left the balance since before a submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// Credits that the account's other jobs do not explain: at least and at most.
+    Unexplained(Credits, Credits),
+    /// Credits were granted or have lapsed in between: what is gone, or is not, proves nothing.
+    Moved,
+    /// No balance was read before.
+    NotKnown,
+}
+
+impl Gone {
+    pub fn unexplained(self) -> Option<(Credits, Credits)> {
+        match self {
+            Gone::Unexplained(least, most) => Some((least, most)),
+            Gone::Moved | Gone::NotKnown => None,
+        }
+    }
 }
 
 /// What one check says on its own.
@@ -61,7 +83,10 @@ fn took_no_effect(look: &Look, cost: Credits) -> bool {
         // hides.
         (Some(quote), Some((least, _))) if quote < cost && least > Credits::ZERO => false,
         (Some(quote), Some((_, most))) => quote > most,
-        (None, Some((_, most))) => most == Credits::ZERO && look.profiles_read > 0 && look.profiles_open == 0,
+        (None, Some((_, most))) => {
+            let all_locked = look.profiles_open == 0 && look.profiles_failed == 0;
+            most == Credits::ZERO && look.profiles_read > 0 && all_locked
+        }
         (_, None) => false,
     }
 }
@@ -80,21 +105,27 @@ fn charge_explains_it(look: &Look, cost: Credits) -> bool {
 }
 
 /// The evidence in words, for the timeline and for the person who decides.
-pub fn in_words(look: &Look, cost: Credits, sign: Sign) -> String {
+pub fn in_words(look: &Look, gone: Gone, cost: Credits, sign: Sign) -> String {
     let quote = match look.quote {
         Some(quote) => format!("a precheck would charge {quote} of {cost}"),
         None => "the precheck did not help".to_owned(),
     };
-    let balance = match look.unexplained {
-        Some((least, most)) if least == most => {
+    let balance = match gone {
+        Gone::Unexplained(least, most) if least == most => {
             format!("the balance dropped by {most} credits that no other job explains")
         }
-        Some((least, most)) => {
+        Gone::Unexplained(least, most) => {
             format!("the balance dropped by {least} to {most} credits that no other job explains")
         }
-        None => "no balance from before".to_owned(),
+        Gone::Moved => "credits were granted or lapsed meanwhile, so the balance proves nothing".to_owned(),
+        Gone::NotKnown => "no balance from before".to_owned(),
     };
-    let profiles = format!("{} of {} sampled profiles are unlocked", look.profiles_open, look.profiles_read);
+    let failed = match look.profiles_failed {
+        0 => String::new(),
+        failed => format!(", {failed} failed"),
+    };
+    let profiles =
+        format!("{} of {} sampled profiles are unlocked{failed}", look.profiles_open, look.profiles_read);
     let meaning = match sign {
         Sign::TookEffect => "it took effect",
         Sign::NoEffect => "no sign of an effect",
@@ -247,7 +278,22 @@ mod tests {
             unexplained: unexplained.map(|(least, most)| (Credits(least), Credits(most))),
             profiles_read: read,
             profiles_open: open,
+            profiles_failed: 0,
         }
+    }
+
+    #[test]
+    fn a_profile_that_says_failed_speaks_for_neither() {
+        let failed = |quote, unexplained| Look { profiles_failed: 3, ..look(quote, unexplained, 0, 3) };
+        assert_eq!(read_look(&failed(None, Some((0, 0))), COST), Sign::Unclear);
+        assert_eq!(read_look(&failed(None, Some((1_500, 1_500))), COST), Sign::Unclear);
+        assert_eq!(read_look(&failed(Some(1_500), Some((0, 0))), COST), Sign::NoEffect, "the precheck tells");
+    }
+
+    #[test]
+    fn a_balance_over_a_lapse_is_as_good_as_none() {
+        assert_eq!(Gone::Unexplained(Credits(1), Credits(2)).unexplained(), Some((Credits(1), Credits(2))));
+        assert_eq!([Gone::Moved, Gone::NotKnown].map(Gone::unexplained), [None, None]);
     }
 
     #[test]

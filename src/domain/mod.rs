@@ -20,7 +20,7 @@
 //! - [`sorting`] finds the contacts that need not be paid for.
 //! - [`direct`] is about the actions without contacts; [`listing`] reads an event's people page by page.
 //! - [`booking`] says what each result means in credits, and [`reconcile`] compares credits expected with
-//!   credits gone.
+//!   credits gone, unless granted credits lapsed in between ([`granted`]).
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod address;
@@ -31,6 +31,7 @@ pub mod direct;
 pub mod division;
 pub mod doubt;
 pub mod failure;
+pub mod granted;
 pub mod id_list;
 pub mod id_text;
 pub mod ids;

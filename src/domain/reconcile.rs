@@ -4,9 +4,11 @@
 //! before the first submission of a busy time to the balance after its last job ended. The vendor does not
 //! document whether failed items are charged or refunded ("only the balance tells"), so the expectation is a
 //! range. People who use the vendor's app spend from the same pool: if more was spent than expected, this is
-//! shown and never booked to a job.
+//! shown and never booked to a job. If granted credits lapsed in between ([`super::granted`]), the balance
+//! proves nothing.
 
 use super::credits::Credits;
+use super::granted::Change;
 
 /// The possible cost of one job of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,15 +51,32 @@ pub enum Verdict {
     Matched,
     Underspent,
     Overspent,
+    /// Credits lapsed, or were granted anew, so the fall of the balance proves nothing.
+    Lapsed,
     Unknown,
 }
 
+impl Settlement {
+    /// The same, when this became of the credits that were granted in between. A purchase of credits alone is told
+    /// as before: it hides spending, and makes up none.
+    pub fn with(self, change: Change) -> Settlement {
+        match (change, self.spent) {
+            (Change::Lapsed, Some(_)) => Settlement { verdict: Verdict::Lapsed, ..self },
+            _ => self,
+        }
+    }
+}
+
 impl Verdict {
+    pub const ALL: [Verdict; 5] =
+        [Verdict::Matched, Verdict::Underspent, Verdict::Overspent, Verdict::Lapsed, Verdict::Unknown];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Verdict::Matched => "matched",
             Verdict::Underspent => "underspent",
             Verdict::Overspent => "overspent",
+            Verdict::Lapsed => "lapsed",
             Verdict::Unknown => "unknown",
         }
     }
@@ -88,7 +107,8 @@ pub fn price_shown(jobs: &[JobCharge], settlement: &Settlement) -> Option<Credit
     let expected = jobs.first()?.price;
     let comparable = jobs.iter().all(|job| job.price == expected && job.has_one_price() && !job.unknown);
     let spent = settlement.spent?.0;
-    if !comparable || settlement.verdict == Verdict::Matched || spent <= 0 {
+    let proves_none = matches!(settlement.verdict, Verdict::Matched | Verdict::Lapsed);
+    if !comparable || proves_none || spent <= 0 {
         return None;
     }
     let contacts = |amount: Credits| amount.0 / expected.0.max(1);
@@ -195,8 +215,23 @@ mod tests {
 
     #[test]
     fn each_verdict_has_its_word() {
-        let verdicts = [Verdict::Matched, Verdict::Underspent, Verdict::Overspent, Verdict::Unknown];
-        assert_eq!(verdicts.map(Verdict::as_str), ["matched", "underspent", "overspent", "unknown"]);
+        let words = ["matched", "underspent", "overspent", "lapsed", "unknown"];
+        assert_eq!(Verdict::ALL.map(Verdict::as_str), words);
+    }
+
+    #[test]
+    fn when_credits_lapsed_the_fall_proves_nothing_and_shows_no_price() {
+        for spent in [0, 30, 45, 8_045, -35_000] {
+            let told = audit(&[job(3, 3)], Some(Credits(50_000)), Some(Credits(50_000 - spent)));
+            let lapsed = told.with(Change::Lapsed);
+            assert_eq!((lapsed.verdict, lapsed.spent), (Verdict::Lapsed, told.spent), "{spent}");
+            let prices = (price_shown(&[job(3, 3)], &lapsed), price_confirmed(&[job(3, 3)], &lapsed));
+            assert_eq!(prices, (None, None), "{spent}");
+            assert_eq!(told.with(Change::Grew), told);
+            assert_eq!(told.with(Change::Unchanged), told);
+        }
+        let unread = audit(&[job(3, 3)], None, None).with(Change::Lapsed);
+        assert_eq!(unread.verdict, Verdict::Unknown);
     }
 
     fn shown_by(jobs: &[JobCharge], spent: i64) -> Option<Credits> {

@@ -16,6 +16,7 @@ use super::Site;
 use crate::domain::credits::{Balance, Purse};
 use crate::domain::job::WaitReason;
 use crate::domain::needs::{Need, Needs};
+use crate::domain::reconcile::Verdict;
 use crate::domain::{AccountId, Millis, job};
 use crate::metrics::Scrape;
 use crate::store::credits::balances;
@@ -92,9 +93,6 @@ fn whole(scrape: &Scrape, waiting: &Waiting) {
     );
 }
 
-/// Shown even if they never occurred, like every state and outcome.
-const VERDICTS: [&str; 4] = ["matched", "underspent", "overspent", "unknown"];
-
 fn history(scrape: &Scrape, deps: &Deps, figures: &[Figure]) {
     let accounts = || deps.gates.keys().map(ToString::to_string);
     // Accounts that were removed from the configuration keep their history in the database, but not here.
@@ -124,8 +122,10 @@ fn history(scrape: &Scrape, deps: &Deps, figures: &[Figure]) {
     scrape.counters(items, ["account", "outcome"], by_label("items", &outcomes));
     let spent = ("unlockd_credits_spent_total", "Credits booked as spent, over all time.");
     scrape.counters(spent, ["account"], by_account("spent"));
+    // Shown even when they never occurred, as every state and outcome is.
+    let verdicts = Verdict::ALL.map(Verdict::as_str);
     let settlements = ("unlockd_settlements_total", "Comparisons of credits expected and gone, by verdict.");
-    scrape.counters(settlements, ["account", "verdict"], by_label("settlements", &VERDICTS));
+    scrape.counters(settlements, ["account", "verdict"], by_label("settlements", &verdicts));
     let unexplained =
         "Credits that left the balance beyond those expected, in the last settlement; negative: fewer.";
     scrape.gauges(("unlockd_credits_unexplained", unexplained), ["account"], by_account("unexplained"));

@@ -4,15 +4,16 @@
 //! and a balance was read after the last one: one balance call serves all of them. A window with work still
 //! waiting to be sent stays open, since the next submission would only open another one.
 
+use crate::domain::granted::{self, Seen};
 use crate::domain::reconcile::{self, JobCharge, Settlement, Verdict};
 use crate::domain::{AccountId, Action, Credits, Layers, Millis};
-use crate::store::StoreError;
 use crate::store::credits::balances::Snapshot;
 use crate::store::credits::ledger;
 use crate::store::credits::settlements::Window;
 use crate::store::credits::{balances, settlements};
 use crate::store::items::waiting;
 use crate::store::jobs::due;
+use crate::store::{StoreError, Tx};
 use crate::worker::balance::{Asked, ask_balance, read_balance};
 use crate::worker::gate::Gate;
 use crate::worker::{Deps, Report};
@@ -107,7 +108,9 @@ async fn close(deps: &Deps, account: &AccountId, closing: Snapshot) -> Result<Re
                 let charges = settlements::charges_of_window(&mut *connection, window.id).await?;
                 let jobs: Vec<JobCharge> = charges.iter().map(|(_, charge)| *charge).collect();
                 let (before, after) = (window.balance_before.map(Credits), Some(Credits(closing.total)));
-                let settlement = reconcile::audit(&jobs, before, after);
+                let change =
+                    granted::change(&granted_in(&mut *connection, &of_account, &window, closing.id).await?);
+                let settlement = reconcile::audit(&jobs, before, after).with(change);
                 settlements::close_window(&mut *connection, &window, Some(&closing), &settlement, now)
                     .await?;
                 let other_price = other_price(&charges, &settlement, &estimates);
@@ -121,6 +124,19 @@ async fn close(deps: &Deps, account: &AccountId, closing: Snapshot) -> Result<Re
     let Some((window, other_price, settlement)) = closed else { return Ok(Report::did(1)) };
     tell(account, &window, other_price, &settlement);
     Ok(Report::did(1))
+}
+
+/// What was said about granted credits from the balance before a window to the one after it.
+async fn granted_in(
+    tx: &mut Tx,
+    account: &AccountId,
+    window: &Window,
+    closing: i64,
+) -> Result<Vec<Seen>, StoreError> {
+    match window.opening_snapshot {
+        Some(opening) => balances::granted_between(tx, account, (opening, closing)).await,
+        None => Ok(Vec::new()),
+    }
 }
 
 /// A price that the window shows and that differs from the estimates, if the window holds only one kind of
@@ -160,6 +176,10 @@ fn tell(
     if settlement.verdict == Verdict::Matched {
         tracing::info!(account = %account, spent = spent.0, jobs = window.jobs, opened_at = opened_at.0,
             "settled: the balance matches");
+    } else if settlement.verdict == Verdict::Lapsed {
+        tracing::info!(account = %account, verdict = settlement.verdict.as_str(), spent = spent.0,
+            expected_max = settlement.expected_max.0, jobs = window.jobs,
+            "settled: credits lapsed or were granted anew in between, so the balance proves nothing");
     } else {
         tracing::warn!(account = %account, verdict = settlement.verdict.as_str(), spent = spent.0,
             expected_min = settlement.expected_min.0, expected_max = settlement.expected_max.0, jobs = window.jobs,

@@ -1,6 +1,7 @@
 //! Times that another clock wrote: the command line's, or the worker's own before it was set.
 
 use unlockd::domain::credits::Balance;
+use unlockd::domain::granted::Granted;
 use unlockd::domain::{AccountId, Credits, JobId, Millis};
 use unlockd::store::credits::balances;
 use unlockd::store::jobs;
@@ -82,7 +83,13 @@ async fn a_balance_of_the_future_settles_nothing() {
     town.insert(None, &["101", "102"]).await;
     town.settle().await;
     let before = Credits(100_000);
-    let balance = Balance { total: before, subscription: before, addon: Credits(0), gift: Credits(0) };
+    let balance = Balance {
+        total: before,
+        subscription: before,
+        addon: Credits(0),
+        gift: Credits(0),
+        granted: Granted::default(),
+    };
     let at: Millis = town.clock.now().plus(HOUR_MS);
     town.store()
         .write(move |connection| {

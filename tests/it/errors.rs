@@ -10,7 +10,7 @@ async fn a_submission_refused_for_good_ends_its_contacts_without_a_retry() {
     for (fault, key) in [("status=400", true), ("status=422", true), ("status=404", true)] {
         let mut town = Town::new().await;
         town.fault(&format!("{fault}@unlock"));
-        let request = town.insert(Some("7"), &["101", "102"]).await;
+        let request = town.insert(Some("7"), &["101"]).await;
         let other = town.insert(Some("8"), &["201"]).await;
         town.finish_all().await;
         assert_eq!(town.job_state(1).await, "rejected", "{fault}");

@@ -18,7 +18,11 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
                   result status error_key trace_id",
     ),
     ("address_limit", "id held_until lowered_limit lowered_pause_ms lowered_at"),
-    ("balance_snapshots", "id account taken_at cause total subscription addon gift asked_at"),
+    (
+        "balance_snapshots",
+        "id account taken_at cause total subscription addon gift asked_at subscription_amount addon_amount \
+                  gift_amount reset_at addon_expire_at",
+    ),
     ("contact_values", "id item_id is_erased stored_at"),
     (
         "inbox",
@@ -52,7 +56,7 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
     (
         "windows",
         "id account opened_at closed_at opening_snapshot closing_snapshot jobs expected_min expected_max \
-                 balance_before balance_after spent verdict",
+                 balance_before balance_after spent verdict lapsed",
     ),
     ("direct_results", "item_id request_id credits_used result at"),
     ("figures", "name account label value"),

@@ -18,6 +18,7 @@ mod doubt;
 mod editions;
 mod erase;
 mod errors;
+mod evidence;
 mod input;
 mod inventory;
 mod journey;

@@ -1,9 +1,10 @@
 //! Recorded balances: the table `balance_snapshots`.
 
-use crate::store::{Reads, StoreError, Tx, sql};
+use crate::store::{On, Reads, StoreError, Tx, sql};
 use sqlx::FromRow;
 
 use crate::domain::credits::Balance;
+use crate::domain::granted::{Granted, Seen};
 use crate::domain::{AccountId, Credits, Millis};
 
 /// A recorded balance.
@@ -25,8 +26,9 @@ pub async fn add_snapshot(
     taken_at: Millis,
 ) -> Result<i64, StoreError> {
     Ok(sql::query_scalar(
-        "insert into balance_snapshots (account, taken_at, cause, total, subscription, addon, gift, asked_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8) returning id",
+        "insert into balance_snapshots (account, taken_at, cause, total, subscription, addon, gift, asked_at,
+                subscription_amount, addon_amount, gift_amount, reset_at, addon_expire_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) returning id",
     )
     .bind(account.as_str())
     .bind(taken_at.0)
@@ -36,8 +38,74 @@ pub async fn add_snapshot(
     .bind(balance.addon.0)
     .bind(balance.gift.0)
     .bind(asked_at.0)
+    .bind(balance.granted.subscription.map(|credits| credits.0))
+    .bind(balance.granted.addon.map(|credits| credits.0))
+    .bind(balance.granted.gift.map(|credits| credits.0))
+    .bind(balance.granted.reset_at.map(|at| at.0))
+    .bind(balance.granted.addon_expire_at.map(|at| at.0))
     .fetch_one(connection)
     .await?)
+}
+
+/// The newest balance of an account that was read by this moment.
+pub async fn snapshot_at(
+    readers: &Reads,
+    account: &AccountId,
+    moment: Millis,
+) -> Result<Option<i64>, StoreError> {
+    Ok(sql::query_scalar(
+        "select id from balance_snapshots where account = $1 and taken_at <= $2 order by id desc limit 1",
+    )
+    .bind(account.as_str())
+    .bind(moment.0)
+    .fetch_optional(readers)
+    .await?)
+}
+
+/// What the balances of an account from one to another said about the credits that were granted, oldest first. Those
+/// that said the same are two: the first and the last of them.
+pub async fn granted_between(
+    on: impl Into<On<'_>>,
+    account: &AccountId,
+    (from, to): (i64, i64),
+) -> Result<Vec<Seen>, StoreError> {
+    let rows: Vec<GrantedRow> = sql::query_as(
+        "select min(taken_at) as first_at, max(taken_at) as last_at, subscription_amount, addon_amount, gift_amount,
+                reset_at, addon_expire_at
+         from balance_snapshots where account = $1 and id between $2 and $3
+         group by 3, 4, 5, 6, 7",
+    )
+    .bind(account.as_str())
+    .bind(from)
+    .bind(to)
+    .fetch_all(on)
+    .await?;
+    let mut seen: Vec<Seen> = rows
+        .into_iter()
+        .flat_map(|row| {
+            let granted = Granted {
+                subscription: row.subscription_amount.map(Credits),
+                addon: row.addon_amount.map(Credits),
+                gift: row.gift_amount.map(Credits),
+                reset_at: row.reset_at.map(Millis),
+                addon_expire_at: row.addon_expire_at.map(Millis),
+            };
+            [row.first_at, row.last_at].map(|at| Seen { at: Millis(at), granted })
+        })
+        .collect();
+    seen.sort_by_key(|seen| seen.at);
+    Ok(seen)
+}
+
+#[derive(FromRow)]
+struct GrantedRow {
+    first_at: i64,
+    last_at: i64,
+    subscription_amount: Option<i64>,
+    addon_amount: Option<i64>,
+    gift_amount: Option<i64>,
+    reset_at: Option<i64>,
+    addon_expire_at: Option<i64>,
 }
 
 /// The newest balance of an account.
@@ -64,6 +132,6 @@ pub async fn last_balance(
     .await?;
     Ok(row.map(|(taken_at, total, subscription, addon, gift)| {
         let [total, subscription, addon, gift] = [total, subscription, addon, gift].map(Credits);
-        (Millis(taken_at), Balance { total, subscription, addon, gift })
+        (Millis(taken_at), Balance { total, subscription, addon, gift, granted: Granted::default() })
     }))
 }

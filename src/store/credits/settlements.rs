@@ -4,7 +4,7 @@ use serde_json::json;
 use sqlx::FromRow;
 
 use crate::domain::outcome::Set;
-use crate::domain::reconcile::{JobCharge, Settlement};
+use crate::domain::reconcile::{JobCharge, Settlement, Verdict};
 use crate::domain::{AccountId, Action, Credits, JobId, Millis};
 use crate::store::credits::balances::Snapshot;
 use crate::store::error::exactly_one;
@@ -151,7 +151,7 @@ pub async fn close_window(
 ) -> Result<(), StoreError> {
     let result = sql::query(
         "update windows set closed_at = $2, closing_snapshot = $3, balance_after = $4, jobs = $5, expected_min = $6,
-                expected_max = $7, spent = $8, verdict = $9
+                expected_max = $7, spent = $8, verdict = $9, lapsed = $10
          where id = $1 and closed_at is null",
     )
     .bind(window.id)
@@ -162,7 +162,12 @@ pub async fn close_window(
     .bind(settlement.expected_min.0)
     .bind(settlement.expected_max.0)
     .bind(settlement.spent.map(|credits| credits.0))
-    .bind(settlement.verdict.as_str())
+    // The column has its words from an earlier schema; `lapsed` stands beside it.
+    .bind(match settlement.verdict {
+        Verdict::Lapsed => Verdict::Unknown.as_str(),
+        verdict => verdict.as_str(),
+    })
+    .bind(i64::from(settlement.verdict == Verdict::Lapsed))
     .execute(connection)
     .await?;
     exactly_one(result, "the settlement window")

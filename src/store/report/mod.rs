@@ -224,7 +224,8 @@ pub struct Audit {
 pub async fn audits(store: &Store) -> Result<Vec<Audit>, StoreError> {
     Ok(sql::query_as(
         "select account, opened_at, closed_at, jobs, expected_min, expected_max, balance_before, balance_after,
-                spent, verdict
+                spent,
+                case when lapsed = 1 then 'lapsed' else verdict end as verdict
          from windows where closed_at is not null order by closed_at",
     )
     .fetch_all(store.readers())
@@ -234,7 +235,8 @@ pub async fn audits(store: &Store) -> Result<Vec<Audit>, StoreError> {
 /// The settlements that jobs were part of, oldest first.
 pub async fn audits_of(store: &Store, jobs: &[i64]) -> Result<Vec<Audit>, StoreError> {
     Ok(sql::query_as(
-        "select account, opened_at, closed_at, jobs, expected_min, expected_max, balance_before, balance_after, spent, verdict
+        "select account, opened_at, closed_at, jobs, expected_min, expected_max, balance_before, balance_after, spent,
+                case when lapsed = 1 then 'lapsed' else verdict end as verdict
          from windows
          where closed_at is not null
            and id in (select window_id from jobs where id in (select value from json_ids($1)))

@@ -1,9 +1,12 @@
 //! The evidence that a check of a submission in doubt gathers, and the credits that nothing else explains.
 
 use crate::api::ApiError;
+use crate::domain::doubt::Gone;
 use crate::domain::failure::ReadFailure;
+use crate::domain::granted::{self, Change};
 use crate::domain::outcome::Access;
 use crate::domain::{Credits, Millis};
+use crate::store::credits::balances::{self, Snapshot};
 use crate::store::credits::settlements;
 use crate::store::jobs::{Job, attempts};
 use crate::store::{Store, StoreError};
@@ -40,16 +43,18 @@ impl PartialLook {
     }
 }
 
-/// Credits that left the balance since before the submission and that no other job explains: at least, and at
-/// most.
-pub(super) async fn unexplained(
-    store: &Store,
-    job: &Job,
-    balance: Credits,
-) -> Result<Option<(Credits, Credits)>, StoreError> {
-    let Some((started_at, Some(before))) = attempts::last_attempt(store.readers(), job.id).await? else {
-        return Ok(None);
+/// What left the balance since before the submission, up to this snapshot.
+pub(super) async fn gone(store: &Store, job: &Job, snapshot: &Snapshot) -> Result<Gone, StoreError> {
+    let readers = store.readers();
+    let Some((started_at, Some(before))) = attempts::last_attempt(readers, job.id).await? else {
+        return Ok(Gone::NotKnown);
     };
+    if let Some(opening) = balances::snapshot_at(readers, &job.account, started_at).await? {
+        let seen = balances::granted_between(readers, &job.account, (opening, snapshot.id)).await?;
+        if granted::change(&seen) != Change::Unchanged {
+            return Ok(Gone::Moved);
+        }
+    }
     let (account, job_id) = (job.account.clone(), job.id);
     let (least, most) = store
         .write(move |connection| {
@@ -58,6 +63,6 @@ pub(super) async fn unexplained(
             )
         })
         .await?;
-    let gone = before - balance;
-    Ok(Some((gone - most, gone - least)))
+    let gone = before - Credits(snapshot.total);
+    Ok(Gone::Unexplained(gone - most, gone - least))
 }

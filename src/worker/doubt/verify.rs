@@ -5,7 +5,7 @@
 //! normally, precheck included. If few calls are left, one check may take several runs.
 
 use crate::api::{Caller, Subject};
-use crate::domain::doubt::{self, Look, Sign, Verdict};
+use crate::domain::doubt::{self, Gone, Look, Sign, Verdict};
 use crate::domain::item::Why;
 use crate::domain::job::{Doubt, Event, State};
 use crate::domain::outcome::Access;
@@ -17,7 +17,7 @@ use crate::store::items::reading;
 use crate::store::jobs::{Job, due};
 use crate::store::{StoreError, jobs, timeline};
 use crate::worker::balance::{after_failed_read, read_balance};
-use crate::worker::doubt::evidence::{PartialLook, unexplained};
+use crate::worker::doubt::evidence::{PartialLook, gone};
 use crate::worker::doubt::named_task;
 use crate::worker::doubt::unanswered::take_back;
 use crate::worker::doubt::verify_direct;
@@ -73,23 +73,25 @@ async fn look(deps: &Deps, gate: &Gate, job: &Job, channel: Channel) -> Result<R
             deps.looks().insert((job.id, job.version), partial);
             Ok(report)
         }
-        Step::Complete(unexplained) => {
+        Step::Complete(gone) => {
             deps.looks().remove(&(job.id, job.version));
             let shown: Vec<Access> = partial.sampled.into_iter().flatten().collect();
+            let count = |of: fn(Access) -> bool| shown.iter().filter(|access| of(**access)).count() as u32;
             let look = Look {
                 quote: partial.quote.flatten(),
-                unexplained,
+                unexplained: gone.unexplained(),
                 profiles_read: shown.len() as u32,
-                profiles_open: shown.iter().filter(|access| **access != Access::Locked).count() as u32,
+                profiles_open: count(|access| !matches!(access, Access::Locked | Access::Failed)),
+                profiles_failed: count(|access| access == Access::Failed),
             };
-            weigh(deps, job.clone(), &look).await
+            weigh(deps, job.clone(), &look, gone).await
         }
     }
 }
 
 enum Step {
     Report(Report),
-    Complete(Option<(Credits, Credits)>),
+    Complete(Gone),
 }
 
 async fn gather(
@@ -114,7 +116,7 @@ async fn gather(
     let fresh = last.filter(|snapshot| Millis(snapshot.asked_at) >= partial.started_at);
     match fresh {
         None => Ok(Step::Report(read_balance(deps, gate, "in_doubt").await?)),
-        Some(snapshot) => Ok(Step::Complete(unexplained(&deps.store, job, Credits(snapshot.total)).await?)),
+        Some(snapshot) => Ok(Step::Complete(gone(&deps.store, job, &snapshot).await?)),
     }
 }
 
@@ -175,13 +177,13 @@ async fn sample(
     Ok(Step::Report(Report::did(1)))
 }
 
-async fn weigh(deps: &Deps, mut job: Job, look: &Look) -> Result<Report, StoreError> {
+async fn weigh(deps: &Deps, mut job: Job, look: &Look, gone: Gone) -> Result<Report, StoreError> {
     let now = deps.clock.now();
     let cost = job.cost.unwrap_or_default();
     let sign = doubt::read_look(look, cost);
     job.looks += 1;
     job.no_effect_looks = if sign == Sign::NoEffect { job.no_effect_looks + 1 } else { 0 };
-    let evidence = doubt::in_words(look, cost, sign);
+    let evidence = doubt::in_words(look, gone, cost, sign);
     job.evidence = Some(evidence.clone());
     let since = job.doubt_since.unwrap_or(now);
     let verdict = doubt::weigh(sign, job.no_effect_looks, job.looks, since, now, deps.patience());

@@ -7,7 +7,7 @@
 //! `domain::doubt` judges all of them, with a balance read during the check.
 
 use crate::domain::direct::Direct;
-use crate::domain::doubt::{self, EventVerdict, Verdict};
+use crate::domain::doubt::{self, EventVerdict, Gone, Verdict};
 use crate::domain::item::Why;
 use crate::domain::job::Event;
 use crate::domain::layers::Shown;
@@ -21,7 +21,7 @@ use crate::store::jobs::attempts;
 use crate::store::{StoreError, direct, jobs, requests, timeline};
 use crate::worker::balance::{after_failed_read, read_balance};
 use crate::worker::direct::{Read, read_access, unanswered_result};
-use crate::worker::doubt::evidence::unexplained;
+use crate::worker::doubt::evidence::gone;
 use crate::worker::doubt::unanswered::take_back;
 use crate::worker::gate::Gate;
 use crate::worker::{Deps, Report, retry_at};
@@ -38,10 +38,10 @@ pub(in crate::worker) async fn look(deps: &Deps, gate: &Gate, job: &Job) -> Resu
     let Some(snapshot) = last.filter(|snapshot| Millis(snapshot.asked_at) >= due) else {
         return read_balance(deps, gate, "in_doubt").await;
     };
-    let gone = unexplained(&deps.store, job, Credits(snapshot.total)).await?;
+    let gone = gone(&deps.store, job, &snapshot).await?;
     match direct::wish(deps.store.readers(), job.id).await? {
         Some(Direct::Event { layers, event_id }) => {
-            look_at_event(deps, gate, job.clone(), (layers, &event_id), gone).await
+            look_at_event(deps, gate, job.clone(), (layers, &event_id), gone.unexplained()).await
         }
         _ => look_at_search(deps, job.clone(), gone).await,
     }
@@ -158,28 +158,28 @@ async fn ask_again(deps: &Deps, mut job: Job, now: Millis) -> Result<Report, Sto
     Ok(Report::did(1))
 }
 
-async fn look_at_search(
-    deps: &Deps,
-    mut job: Job,
-    gone: Option<(Credits, Credits)>,
-) -> Result<Report, StoreError> {
+async fn look_at_search(deps: &Deps, mut job: Job, gone: Gone) -> Result<Report, StoreError> {
     let (now, cost) = (deps.clock.now(), job.cost.unwrap_or_default());
     job.looks += 1;
     let since = job.doubt_since.unwrap_or(now);
-    let verdict = doubt::weigh_search(gone, cost, job.looks, since, now, deps.patience());
-    let quiet = gone == Some((Credits::ZERO, Credits::ZERO));
+    let unexplained = gone.unexplained();
+    let verdict = doubt::weigh_search(unexplained, cost, job.looks, since, now, deps.patience());
+    let quiet = unexplained == Some((Credits::ZERO, Credits::ZERO));
     job.no_effect_looks = if quiet { job.no_effect_looks + 1 } else { 0 };
     let evidence = match gone {
-        Some((least, _)) if least >= cost => {
+        Gone::Unexplained(least, _) if least >= cost => {
             format!("the balance dropped by {least} credits that no other job explains: it was probably charged, and its results are lost; sending it again pays again")
         }
-        Some((Credits(0), Credits(0))) => {
+        Gone::Unexplained(Credits(0), Credits(0)) => {
             "nothing left the balance: it was not carried out, or it found nothing; sending it again costs at most what it says".to_owned()
         }
-        Some((least, most)) => {
+        Gone::Unexplained(least, most) => {
             format!("the balance dropped by {least} to {most} credits that no other job explains; a search costs {cost}")
         }
-        None => "no balance from before: nothing can be said".to_owned(),
+        Gone::Moved => {
+            "credits were granted or lapsed meanwhile, so the balance proves nothing".to_owned()
+        }
+        Gone::NotKnown => "no balance from before: nothing can be said".to_owned(),
     };
     let name = match verdict {
         Verdict::LookAgainAt(at) => {

@@ -1,0 +1,89 @@
+//! What is kept as evidence, and what proves nothing: credits that lapse, and what prechecks are asked with.
+
+use std::time::Duration;
+
+use unlockd::sandbox::Channel;
+
+use crate::support::{Setup, good_ids, refs};
+
+#[tokio::test]
+async fn prechecks_carry_our_job_as_trace_id_and_paid_calls_do_not() {
+    let mut town = Setup::default().recorded().build().await;
+    town.insert(None, &["101"]).await;
+    town.finish_all().await;
+    town.insert(Some("7"), &["201"]).await;
+    town.finish_all().await;
+    let exchanges = town.exchanges();
+    let asked: Vec<_> = exchanges.iter().filter(|call| call.path.ends_with("/precheck")).collect();
+    let jobs: Vec<_> = asked.iter().map(|call| call.body["trace_id"].as_str().unwrap_or_default()).collect();
+    assert_eq!(jobs, ["1", "2"]);
+    assert!(
+        exchanges
+            .iter()
+            .filter(|call| call.path.ends_with("/unlock"))
+            .all(|call| call.body["trace_id"].is_null())
+    );
+    town.check().await;
+}
+
+/// Reports of people who saw a balance fall with nothing spent: the credits had expired.
+#[tokio::test]
+async fn credits_that_lapse_during_a_settlement_are_no_overspending_and_no_price() {
+    let mut town =
+        Setup::default().sandbox(|options| options.addon_lapses_after = Duration::from_secs(5)).build().await;
+    let ids = good_ids(101, 4);
+    town.insert(None, &refs(&ids)).await;
+    town.finish_all().await;
+    // 60 were spent, and an add-on of 20,000 lapsed: 5,015 a contact, if it were a price.
+    assert_eq!(town.verdicts().await, [(20_060, "lapsed".to_owned())]);
+    assert_eq!(town.number("select count(*) from prices").await, 0);
+    let kept: (i64, i64) =
+        town.one("select max(addon_amount), min(addon_amount) from balance_snapshots").await;
+    assert_eq!(kept, (20_000, 0));
+    let counted =
+        town.number("select value from figures where name = 'settlements' and label = 'lapsed'").await;
+    assert_eq!(counted, 1);
+    // The next stretch begins from what is left, and is told as ever.
+    town.insert(None, &["201"]).await;
+    town.finish_all().await;
+    assert_eq!(town.verdicts().await[1], (15, "matched".to_owned()));
+    town.check().await;
+}
+
+/// The next period is like the one before, so that no amount tells; the moment of the reset does.
+#[tokio::test]
+async fn a_reset_during_a_settlement_is_no_refund() {
+    let mut town =
+        Setup::default().sandbox(|options| options.reset_after = Duration::from_secs(5)).build().await;
+    town.insert(None, &["101", "102"]).await;
+    town.finish_all().await;
+    assert_eq!(town.verdicts().await, [(0, "lapsed".to_owned())]);
+    town.check().await;
+}
+
+/// Nothing was carried out. As much lapses as the call would have cost, and a colleague unlocks one of its contacts.
+#[tokio::test]
+async fn a_doubt_never_takes_a_lapse_for_an_effect() {
+    let mut town = Setup::default()
+        .sandbox(|options| {
+            options.balance = 225;
+            options.addon_lapses_after = Duration::from_secs(20);
+        })
+        .build()
+        .await;
+    town.fault("lost-request@unlock");
+    let request = town.insert(None, &["101", "102", "103"]).await;
+    town.settle().await;
+    assert_eq!(town.job_state(1).await, "in_doubt (looking)");
+    town.sandbox.mark_unlocked("101", Channel::Email);
+    town.finish().await;
+    assert_eq!(town.job_state(1).await, "in_doubt (needs_decision)");
+    let evidence: (String,) = town.one("select evidence from jobs").await;
+    assert!(evidence.0.contains("so the balance proves nothing"), "{}", evidence.0);
+    assert!(evidence.0.contains("1 of 3 sampled profiles are unlocked"), "{}", evidence.0);
+    town.resubmit(1).await;
+    town.finish_all().await;
+    assert!(town.outcomes(request).await.values().all(|outcome| outcome == "delivered"));
+    assert_eq!(town.sandbox.accounting().charged_total, 30, "the colleague's is read");
+    town.check().await;
+}
