@@ -281,7 +281,8 @@ mod tests {
             let unlock = event_unlock(body, &event()).expect("documented");
             assert_eq!(unlock.credits_used, Credits(used));
             let [total, subscription, addon, gift] = [total, subscription, 8_000, 50].map(Credits);
-            assert_eq!(unlock.balance_after, Some(Balance { total, subscription, addon, gift }));
+            let granted = Granted::default();
+            assert_eq!(unlock.balance_after, Some(Balance { total, subscription, addon, gift, granted }));
         }
         let answer = event_unlock(full_access, &event()).expect("documented").answer;
         let answer: Value = serde_json::from_str(&answer).expect("JSON");

@@ -184,7 +184,8 @@ impl Client {
     ) -> Answer<OpenLayers> {
         let url = self.url(&["external", "actions", "precheck"]);
         let event = Direct::Event { layers, event_id: event_id.clone() };
-        let body = body::precheck_body(Subject::Direct(&event), self.call_source, None);
+        let body =
+            body::precheck_body(Subject::Direct(&event), self.call_source, (caller.job_id, caller.event_id));
         let call = Call { body: Some(body.into()), ..call(PRECHECK, url, caller, now) };
         exchange(&self.reads, call).await.conclude(|bytes| wire::open_layers(bytes, layers), |_| None)
     }
