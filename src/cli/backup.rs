@@ -78,7 +78,9 @@ fn inbox_of(file: &Path) -> PathBuf {
 
 fn failure(error: BackupError) -> Failure {
     match error {
-        BackupError::Exists(_) | BackupError::InUse(_) => Failure::refused(error.to_string()),
+        BackupError::Exists(_) | BackupError::InUse(_) | BackupError::Name(_) => {
+            Failure::refused(error.to_string())
+        }
         other => other.into(),
     }
 }

@@ -11,6 +11,8 @@ pub enum BackupError {
     Exists(PathBuf),
     #[error("{0} is the database itself or in use as one; name another file")]
     InUse(PathBuf),
+    #[error("the name of the copy, {0:?}, is not valid UTF-8; name another file")]
+    Name(PathBuf),
     #[error("the copy {path} is not sound ({problem}) and was removed; check the database and its disk")]
     Unsound { path: PathBuf, problem: String },
     #[error("cannot write {path}")]

@@ -156,7 +156,18 @@ async fn a_copy_is_private_and_whole_and_replaces_nothing_unless_told() {
     assert_eq!(std::fs::read(town.path("copy.db")).expect("there"), b"somebody's");
     assert_eq!(town.say(&["backup", "--force", "copy.db"]).0, Some(0), "{}", town.log());
     assert!(std::fs::read(town.path("copy.db")).expect("there").starts_with(b"SQLite format 3"));
-    for itself in ["unlockd.db", "./unlockd.db", "inbox.db"] {
+    std::os::unix::fs::symlink(town.path("unlockd.db-wal"), town.path("link")).expect("linked");
+    for itself in [
+        "unlockd.db",
+        "./unlockd.db",
+        "inbox.db",
+        "unlockd.db-wal",
+        "unlockd.db-shm",
+        "unlockd.db-journal",
+        "inbox.db-wal",
+        "unlockd.db.lock",
+        "link",
+    ] {
         assert_eq!(town.say(&["backup", "--force", itself]).0, Some(4), "{itself}");
     }
     let mut meddler = town.connect().await;

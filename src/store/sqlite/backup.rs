@@ -28,17 +28,43 @@ pub(super) async fn copy(sqlite: &Sqlite, from: &Path, to: &Path, force: bool) -
 }
 
 fn refuse(sqlite: &Sqlite, to: &Path, force: bool) -> Result<(), BackupError> {
-    let mut log = to.as_os_str().to_owned();
-    log.push("-wal");
-    let target = std::fs::canonicalize(to).ok();
-    let own = [&sqlite.path, &sqlite.inbox_path].map(|path| std::fs::canonicalize(path).ok());
-    if (target.is_some() && own.contains(&target)) || Path::new(&log).exists() {
+    // SQLite takes names as text, and would make another file.
+    if to.to_str().is_none() {
+        return Err(BackupError::Name(to.to_owned()));
+    }
+    if is_own(sqlite, to) || is_part_of_a_database(to) {
         return Err(BackupError::InUse(to.to_owned()));
     }
     if to.exists() && !force {
         return Err(BackupError::Exists(to.to_owned()));
     }
     Ok(())
+}
+
+/// Whether it is a file of this database, whatever it is called.
+fn is_own(sqlite: &Sqlite, to: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(target) = std::fs::metadata(to) else { return false };
+    let own = [&sqlite.path, &sqlite.inbox_path].into_iter().flat_map(|path| {
+        ["", "-wal", "-shm", "-journal", ".lock", ".ballast"].map(|suffix| with_suffix(path, suffix))
+    });
+    let is_same = |own: PathBuf| {
+        std::fs::metadata(own).is_ok_and(|own| (own.dev(), own.ino()) == (target.dev(), target.ino()))
+    };
+    own.into_iter().any(is_same)
+}
+
+/// Whether it is in use as a database, or is what such a one keeps beside it, as its name says.
+fn is_part_of_a_database(to: &Path) -> bool {
+    let name = to.to_string_lossy();
+    let main = ["-wal", "-shm", "-journal"].iter().find_map(|suffix| name.strip_suffix(suffix));
+    with_suffix(to, "-wal").exists() || main.is_some_and(|main| Path::new(main).exists())
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 async fn copy_and_check(from: &Path, partial: &Path) -> Result<u64, BackupError> {
