@@ -20,6 +20,12 @@ pub enum ConfigError {
     /// Only for a running configuration: at the start an empty file is simply one without keys.
     #[error("the configuration file {} is empty now", path.display())]
     Empty { path: PathBuf },
+    /// It names the server that gets the key.
+    #[error(
+        "the configuration file {0} of the working directory is not used: {why}. If it is meant, name it: --config {0}; \
+         else run this in another folder", path.display()
+    )]
+    Untrusted { path: PathBuf, why: String },
     #[error("{}, line {line}: {message}", path.display())]
     Syntax { path: PathBuf, line: usize, message: String },
     /// One line for each mistake; never empty.

@@ -20,6 +20,7 @@ mod secret;
 mod sources;
 mod suggest;
 mod tree;
+mod trust;
 
 use std::{fmt, path::PathBuf};
 

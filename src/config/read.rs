@@ -13,7 +13,9 @@ use super::{
     Config, Problem,
     error::written,
     layers::{Layers, VARIABLE},
-    rules, suggest,
+    rules,
+    secret::looks_like_a_secret,
+    suggest,
 };
 
 const IS_A_TABLE: &str = "is a table of keys, not a value";
@@ -198,6 +200,7 @@ fn shown(key: &str, value: &Value) -> Option<String> {
     let is_secret = key.starts_with("accounts.") || key == "notify.url";
     let text = match value {
         _ if is_secret => return None,
+        Value::String(_, text) if key.ends_with("_file") && looks_like_a_secret(text) => return None,
         Value::String(_, text) if key == "api.base_url" && text.contains(['@', '?']) => return None,
         Value::String(_, text) => format!("{text:?}"),
         Value::Bool(_, yes) => yes.to_string(),

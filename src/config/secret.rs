@@ -20,23 +20,44 @@ const LARGEST: u64 = 16 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    #[error("cannot read the {what} file {}: {cause}", path.display())]
+    #[error("cannot read the {what} file {}: {cause}", shown(path))]
     Unreadable { what: &'static str, path: PathBuf, cause: io::Error },
-    #[error("the {what} file {} is not a regular file", path.display())]
+    #[error("the {what} file {} is not a regular file", shown(path))]
     NotAFile { what: &'static str, path: PathBuf },
     // The group may read it: service managers set 0400 or 0440.
     #[error(
         "the {what} file {0} can be read or written by every user of this machine (mode {mode:04o}): run chmod o-rwx {0} \
-         (for a secret that Docker or Kubernetes mounts: set its mode to 0440)", path.display()
+         (for a secret that Docker or Kubernetes mounts: set its mode to 0440)",
+        shown(path)
     )]
     TooOpen { what: &'static str, path: PathBuf, mode: u32 },
-    #[error("the {what} file {} is not usable: {reason}", path.display())]
+    #[error("the {what} file {} is not usable: {reason}", shown(path))]
     BadFile { what: &'static str, path: PathBuf, reason: &'static str },
     #[error("the configured API key is not usable: {reason}")]
     BadValue { reason: &'static str },
 }
 
-/// The account's present key; `None` if none is configured.
+/// The path of a secret's file, as far as it may be shown: people put the secret itself where its file belongs.
+pub(super) fn shown(path: &Path) -> String {
+    match looks_like_a_secret(&path.to_string_lossy()) {
+        true => "(not shown: it looks like the secret itself, and this key takes the path of a file that holds it)".to_owned(),
+        false => path.display().to_string(),
+    }
+}
+
+/// Whether a text is rather a secret than the path of one. A path that is taken for a secret is only not shown.
+pub(super) fn looks_like_a_secret(text: &str) -> bool {
+    const BEGINNINGS: [&str; 5] = ["uak_", "lsk_", "whsec_", "sk_", "Bearer "];
+    let has = |of: fn(&char) -> bool| text.chars().any(|c| of(&c));
+    let is_path = text.starts_with(['/', '.', '~']) || text.contains('.');
+    let is_mixed =
+        has(char::is_ascii_digit) && has(char::is_ascii_uppercase) && has(char::is_ascii_lowercase);
+    let is_word = !text.contains('/') && has(char::is_ascii_digit);
+    BEGINNINGS.iter().any(|beginning| text.starts_with(beginning))
+        || (!is_path && text.len() >= 16 && (is_word || is_mixed))
+}
+
+/// The account's key as it is now; `None` when none is configured.
 pub fn read_key(account: &Account) -> Result<Option<SecretString>, KeyError> {
     if let Some(path) = &account.api_key_file {
         return read_file("API key", path, rules::api_key).map(Some);
@@ -111,6 +132,36 @@ mod tests {
         assert_eq!(read().expose_secret(), "lsk_one");
         fs::write(&path, "lsk_two\r\n").unwrap();
         assert_eq!(read().expose_secret(), "lsk_two");
+    }
+
+    #[test]
+    fn a_secret_in_the_place_of_its_file_is_never_shown() {
+        for secret in [
+            "uak_live_canary",
+            "whsec_canary",
+            "canary-token-0815-4711",
+            "Canary/3f9a+77Qz/abcd1234==",
+            "0123456789abcdef0123456789abcdef",
+        ] {
+            let account = account(Path::new(secret));
+            for said in [
+                read_key(&account).unwrap_err().to_string(),
+                read_token(Path::new(secret)).unwrap_err().to_string(),
+                read_signing_secrets(Path::new(secret)).unwrap_err().to_string(),
+            ] {
+                assert!(!said.contains(secret) && said.contains("takes the path of a file"), "{said}");
+            }
+        }
+        for path in [
+            "/etc/unlockd/key",
+            "key",
+            "keys/lensmor",
+            "./uak",
+            "lensmor-api-key",
+            "/run/secrets/Key123456789012",
+        ] {
+            assert_eq!(shown(Path::new(path)), path);
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{ConfigError, Inputs};
+use super::{ConfigError, Inputs, trust};
 
 const PREFIX: &str = "UNLOCKD_";
 
@@ -32,7 +32,15 @@ pub(super) fn read_file(
             Err(cause) => Err(unreadable(&path, why_this, cause)),
         };
     }
-    for path in [inputs.cwd.join("unlockd.toml"), inputs.system_file.clone()] {
+    let of_cwd = inputs.cwd.join("unlockd.toml");
+    if let Ok(found) = std::fs::metadata(&of_cwd) {
+        match trust::distrust(&of_cwd, &found) {
+            Ok(None) => {}
+            Ok(Some(why)) => return Err(ConfigError::Untrusted { path: of_cwd, why }),
+            Err(cause) => return Err(unreadable(&of_cwd, "looked for by default", cause)),
+        }
+    }
+    for path in [of_cwd, inputs.system_file.clone()] {
         match std::fs::read_to_string(&path) {
             Ok(text) => return Ok(Some((path, text))),
             Err(cause) if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
