@@ -23,7 +23,7 @@ use crate::store::{StoreError, Tx, direct, items, jobs, requests, timeline};
 use crate::worker::doubt::unanswered::book_unanswered;
 use crate::worker::gate::{Gate, Permit};
 use crate::worker::read_again::{put_off, send_after_all};
-use crate::worker::submit::answer::record_failure;
+use crate::worker::submit::answer::{record_failure, say};
 use crate::worker::{Deps, Report, read_failure};
 
 /// Sends the call of a job whose intent is committed, and records its answer.
@@ -80,9 +80,7 @@ async fn record(
             deps.store.write_as_last_resort(move |connection| Box::pin(again.record(connection))).await;
         let kept =
             if saved.is_ok() { "it was recorded at the second try" } else { "it could not be recorded" };
-        eprintln!(
-            "unlockd: the call of job {job_id} was carried out and may be paid for, and {kept}: {error}"
-        );
+        say(&format!("the call of job {job_id} was carried out and may be paid for, and {kept}: {error}"));
     }
     recorded
 }

@@ -67,6 +67,18 @@ fn program() -> Vec<(String, String)> {
     files_of(|_| true).into_iter().map(|(path, code)| (below(path), code)).collect()
 }
 
+/// They panic when standard output or standard error is closed or full.
+#[test]
+fn nothing_is_printed_by_what_panics_without_a_reader() {
+    for (path, code) in
+        program().into_iter().filter(|(path, _)| !["build.rs", "fuzz.rs"].contains(&path.as_str()))
+    {
+        for word in ["println!", "print!(", "dbg!("] {
+            assert!(!code.contains(word), "{path} has {word}");
+        }
+    }
+}
+
 #[test]
 fn sql_and_its_driver_are_in_the_store_only() {
     for (path, code) in program().into_iter().filter(|(path, _)| !path.starts_with("store/")) {

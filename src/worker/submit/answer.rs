@@ -63,9 +63,15 @@ pub async fn record(
         let kept =
             if saved.is_ok() { "it was recorded at the second try" } else { "it could not be recorded" };
         // The credits are spent: the person who reads this can `unlockd adopt` the task.
-        eprintln!("unlockd: task {task_id} of job {job_id} was accepted and paid for, and {kept}: {error}");
+        say(&format!("task {task_id} of job {job_id} was accepted and paid for, and {kept}: {error}"));
     }
     recorded
+}
+
+/// Past the log, which may be filtered. Standard error may be closed or full, and that must not end the process here.
+pub(in crate::worker) fn say(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "unlockd: {text}");
 }
 
 fn accepted_task(submission: &Submission) -> Option<String> {
