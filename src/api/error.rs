@@ -64,6 +64,16 @@ impl fmt::Display for ApiError {
 }
 
 impl ApiError {
+    /// What the API does instead of answering, in a few words that may be shown to everybody.
+    pub fn in_short(&self) -> String {
+        match (self.failure, self.status) {
+            (Failure::NotSent, None) => "cannot be reached".to_owned(),
+            (_, None) => "gives no answer".to_owned(),
+            (_, Some(status @ 200..=299)) => format!("gives an answer that cannot be read (status {status})"),
+            (_, Some(status)) => format!("answers {status}"),
+        }
+    }
+
     fn meaning(&self) -> &'static str {
         match self.failure {
             Failure::NotSent => "was not sent",

@@ -12,7 +12,7 @@ use super::{Context, Failure, Outcome, open, show};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::domain::AccountId;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::store::{disk, lease};
 use crate::worker::gate::Key;
 use crate::worker::people::needs;
@@ -100,18 +100,23 @@ async fn database(findings: &mut Findings, config: &Config) -> Option<Store> {
     let is_new = !path.exists();
     let store = match open(config).await {
         Ok(store) => store,
+        Err(error @ StoreError::Schema { .. }) => {
+            findings.problem("database", error.to_string(), 4);
+            return None;
+        }
         Err(error) => {
             let fix = "make sure that the directory exists and is writable, and that the file is a database of this version";
             findings.fail("database", error.to_string(), fix, 1);
             return None;
         }
     };
-    // Opening checks the mode, WAL and synchronous=FULL, and brings the schema up to date.
+    // Opening checks the mode, WAL, synchronous=FULL and the schema.
     let made = if is_new { ", just created" } else { "" };
     let shown = path.display();
     let mode_of_file = mode(path);
     findings.ok("database", format!("{shown}{made}: opens, WAL, synchronous=FULL, mode {mode_of_file:04o}"));
-    if let Some(inbox) = &config.inbox.database {
+    if store.inbox_path() != store.path() {
+        let inbox = store.inbox_path();
         findings.ok("inbox", format!("{}: opens, mode {:04o}", inbox.display(), mode(inbox)));
     }
     space(findings, path);

@@ -1,25 +1,44 @@
 //! The database that a command works on.
 //!
-//! Only `run`, `demo` and `check` create one. Any other command ends with exit code 3 if there is none: if it
-//! created one in the wrong directory, no worker would ever see the pause or the request written there.
+//! Only `run`, `demo`, `check` and `migrate` make one, and only `run` and `migrate` change the schema of one that is
+//! there: under a worker of another version that would stop it. Any other command ends with exit code 3 if there is none: if it made
+//! one in the wrong directory, no worker would ever see the pause or the request written there.
 
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Failure;
+use crate::clock::Clock;
 use crate::config::Config;
+use crate::store::inbox::served::{self, Served};
+use crate::store::lease;
 use crate::store::{Store, StoreError};
 
-/// Opens the database of the configuration, and creates it if it is missing.
+/// Opens the database that the configuration names, and makes it when it is not there. One of an older schema
+/// stays as it is.
+pub(crate) async fn open_as_it_is(config: &Config) -> Result<Store, StoreError> {
+    Store::open_as_it_is(&config.database, config.inbox.database.as_deref()).await
+}
+
+/// The same, with the inbox that the last worker has noted.
+pub(crate) async fn open_noted(config: &Config) -> Result<Store, StoreError> {
+    let (inbox, _) = inbox(config).await;
+    Store::open_as_it_is(&config.database, inbox.as_deref()).await
+}
+
+/// The same, and its schema must be this version's.
 pub(crate) async fn open(config: &Config) -> Result<Store, StoreError> {
-    Store::open(&config.database, config.inbox.database.as_deref()).await
+    let store = open_noted(config).await?;
+    store.expect_current().await?;
+    Ok(store)
 }
 
 /// Opens the database, and creates none.
 pub(crate) async fn existing(config: &Config) -> Result<Store, Failure> {
-    for path in [Some(&config.database), config.inbox.database.as_ref()].into_iter().flatten() {
+    let (inbox, differs) = inbox(config).await;
+    for path in [Some(&config.database), inbox.as_ref()].into_iter().flatten() {
         let found = match std::fs::metadata(path) {
             Ok(found) => found,
             Err(error) => return Err(not_found(path, &error, config)),
@@ -28,7 +47,35 @@ pub(crate) async fn existing(config: &Config) -> Result<Store, Failure> {
             return Err(anyhow::Error::msg(denied(path, &found)).into());
         }
     }
-    Ok(open(config).await?)
+    let store = Store::open_existing(&config.database, inbox.as_deref()).await?;
+    match differs {
+        Some(served) if lease::read(&store).await?.is_alive(Clock::real().now()) => Err(another(&served)),
+        _ => Ok(store),
+    }
+}
+
+/// The file of the inbox, if it has one of its own: as configured, or else as the last worker has noted. With it what
+/// that worker serves, when the configuration names another one.
+async fn inbox(config: &Config) -> (Option<PathBuf>, Option<Served>) {
+    let configured = config.inbox.database.clone();
+    match (served::read(&config.database).await, configured) {
+        // The service alone may know it, by a variable of its unit.
+        (Some(Served::Own(path)), None) if path.exists() => (Some(path), None),
+        (Some(served), configured) if !served.is(configured.as_deref()) => (configured, Some(served)),
+        (_, configured) => (configured, None),
+    }
+}
+
+/// A row that is written elsewhere would never be taken.
+fn another(served: &Served) -> Failure {
+    let serves = match served {
+        Served::Shared => "the inbox table of the database itself".to_owned(),
+        Served::Own(path) => format!("the inbox {}", path.display()),
+    };
+    Failure::refused(format!(
+        "the worker that is running serves {serves}, and this command is configured for another one (inbox.database), \
+         so nothing was done: use the worker's configuration (--config FILE), or restart the worker with this one"
+    ))
 }
 
 fn not_found(path: &Path, error: &io::Error, config: &Config) -> Failure {

@@ -1,21 +1,23 @@
-//! A person's decisions: `approve`, `cancel`, `pause`, `resume`, `resolve`.
+//! What a person decides: `approve`, `pause`, `resume`; `cancel` and `resolve` have files of their own.
 //!
-//! Each prints what it covers and what it changed; none asks for confirmation. A decision that does not
-//! fit the present state changes nothing, and the error names that state.
+//! Each prints what it covers and what it changed. Only what may spend asks for confirmation
+//! ([`super::confirm`]). A decision that does not fit the present state changes nothing, and the error names
+//! that state.
 
 use std::io::Write;
 
 use serde_json::{Value, json};
 
+use super::confirm::Question;
 use super::show::{self, plural};
 use super::{Context, Failure, Outcome, account, existing};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::job::{Doubt, State};
-use crate::domain::{AccountId, Credits, JobId, RequestId};
+use crate::domain::request_state::State;
+use crate::domain::{AccountId, Credits, RequestId};
 use crate::store::accounts as store_accounts;
-use crate::store::jobs;
 use crate::store::report::Time;
+use crate::store::report::requests::Request;
 use crate::worker::ladder;
 use crate::worker::people::decide::{self, Refusal};
 use crate::worker::people::pause::{self, Resumed};
@@ -30,57 +32,65 @@ pub(super) struct Decision {
     json: bool,
 }
 
-fn say(json: bool, value: serde_json::Value, text: &str) -> Outcome {
+#[derive(clap::Args)]
+pub(super) struct Approval {
+    #[command(flatten)]
+    of: Decision,
+    /// The figure that you saw, in credits; required when nobody can be asked in a terminal
+    #[arg(long, value_name = "N", value_parser = figure)]
+    credits: Option<Credits>,
+}
+
+/// The value of `--credits`.
+pub(super) fn figure(text: &str) -> Result<Credits, &'static str> {
+    Credits::typed(text).ok_or("must be a whole number of credits, such as 1800")
+}
+
+pub(super) fn say(json: bool, value: serde_json::Value, text: &str) -> Outcome {
     if json {
         return Ok(show::json(&value)?);
     }
     Ok(writeln!(std::io::stdout(), "{text}")?)
 }
 
-pub(super) async fn approve(context: Context, args: Decision) -> Outcome {
+pub(super) async fn approve(context: Context, Approval { of, credits }: Approval) -> Outcome {
     let config = context.load()?;
     let store = existing(&config).await?;
-    let request = super::requests::find(&store, args.id).await?;
-    let (id, quote) = (RequestId(args.id), Credits(request.quoted_credits.unwrap_or_default()));
-    decide::approve(&store, id, quote, Clock::real().now()).await.map_err(refused)?;
-    let text = format!("request {id}: approved up to {quote} credits\nnext: unlockd request {id}");
-    say(args.json, json!({"id": id, "status": "accepted", "approved_credits": quote}), &text)
+    let request = super::requests::find(&store, of.id).await?;
+    let (id, quote) = (RequestId(of.id), Credits(request.quoted_credits.unwrap_or_default()));
+    let shown = match request.status == State::AwaitingApproval.name() {
+        true => question(&request, quote).answer(credits, &store, &config).await?,
+        // Refused below, in the words of every other place.
+        false => quote,
+    };
+    decide::approve(&store, id, shown, Clock::real().now()).await.map_err(refused)?;
+    let text = format!("request {id}: approved up to {shown} credits\nnext: unlockd request {id}");
+    say(of.json, json!({"id": id, "status": "accepted", "approved_credits": shown}), &text)
+}
+
+fn question(request: &Request, quote: Credits) -> Question<'_> {
+    let (id, committed) = (request.id, Credits(request.committed_credits));
+    let mut about = vec![format!("request {id}: up to {quote} credits ({})", request.action)];
+    if committed > Credits::ZERO {
+        about.push(format!("  of that, may be spent    {committed} credits"));
+    }
+    about.extend(request.reason.clone().map(|reason| format!("  {reason}")));
+    Question {
+        command: format!("`unlockd approve {id}`"),
+        about,
+        account: &request.account,
+        figure: quote,
+        cost: quote - committed,
+    }
 }
 
 /// Exit code 3: it does not exist; 4: refused in the present state; 1: the database failed.
-fn refused(refusal: Refusal) -> Failure {
+pub(super) fn refused(refusal: Refusal) -> Failure {
     match refusal {
         Refusal::Missing { .. } => Failure::missing(refusal.to_string()),
         Refusal::Store(error) => error.into(),
         _ => Failure::refused(refusal.to_string()),
     }
-}
-
-pub(super) async fn cancel(context: Context, args: Decision) -> Outcome {
-    let config = context.load()?;
-    let store = existing(&config).await?;
-    super::requests::find(&store, args.id).await?;
-    let (id, now) = (RequestId(args.id), Clock::real().now());
-    let accounts: Vec<AccountId> = config.accounts.keys().map(AccountId::trusted).collect();
-    let cancelled = decide::cancel(&store, &accounts, id, now).await.map_err(refused)?;
-    let after = super::requests::find(&store, args.id).await?;
-    let contacts = plural(cancelled.contacts as i64, "contact");
-    let text = if cancelled.contacts == 0 && !after.is_finished() {
-        format!(
-            "request {id}: all contacts were sent already and are followed to the end (they may be charged); calls \
-             found to have failed are not resent"
-        )
-    } else if after.is_finished() {
-        format!("request {id} is {}: {contacts} not sent; nothing more is bought for it", after.status)
-    } else {
-        let sent = after.pending;
-        format!(
-            "request {id}: {contacts} not sent; {sent} sent before are followed to the end (they may be charged)"
-        )
-    };
-    let value =
-        json!({"id": id, "status": after.status, "cancelled": cancelled.contacts, "pending": after.pending});
-    say(args.json, value, &text)
 }
 
 #[derive(clap::Args)]
@@ -192,73 +202,4 @@ fn told(account: &AccountId, resumed: &Resumed) -> (Value, String) {
         "expired_jobs": resumed.expired_jobs,
     });
     (value, format!("account {account}: {}", did.join("; ")))
-}
-
-#[derive(clap::Args)]
-#[command(
-    group = clap::ArgGroup::new("decision").required(true),
-    after_help = "\
-Examples:
-  unlockd job 41                  the evidence
-  unlockd resolve 41 --resubmit   the call had no effect: send it again
-  unlockd resolve 41 --write-off  give it up: nothing is sent again
-
-If --resubmit is wrong, a contact may be paid for twice. If --write-off is wrong, a paid contact is lost."
-)]
-pub(super) struct Resolve {
-    /// The job's id
-    #[arg(value_name = "JOB")]
-    id: i64,
-    /// The call had no effect: send it again, after a precheck
-    #[arg(long, group = "decision")]
-    resubmit: bool,
-    /// Give the job up: its contacts get the outcome lost, its credits stay booked as possibly spent
-    #[arg(long, group = "decision")]
-    write_off: bool,
-    /// For programs: a JSON object
-    #[arg(long)]
-    json: bool,
-}
-
-pub(super) async fn resolve(context: Context, args: Resolve) -> Outcome {
-    let config = context.load()?;
-    let store = existing(&config).await?;
-    let Some(job) = jobs::read(store.readers(), JobId(args.id)).await? else {
-        return Err(super::jobs::missing(&store, args.id).await?);
-    };
-    let id = args.id;
-    match &job.state {
-        State::InDoubt { doubt: Doubt::Looking | Doubt::NeedsDecision } => {}
-        State::InDoubt { doubt: Doubt::CarriedOut } => {
-            return Err(Failure::refused(format!(
-                "job {id} took effect and its credits are spent; unlockd reads its contacts from their profiles, so \
-                 there is nothing to decide"
-            )));
-        }
-        state => {
-            return Err(Failure::refused(format!(
-                "job {id} is {state} and not in doubt, so there is nothing to decide; nothing was changed; see: unlockd job {id}"
-            )));
-        }
-    }
-    let evidence = job.evidence.clone().unwrap_or_else(|| "not checked yet".to_owned());
-    let (cost, contacts) = (job.cost.unwrap_or_default(), plural(i64::from(job.contacts), "contact"));
-    let now = Clock::real().now();
-    let (state, meaning) = if args.resubmit {
-        decide::resubmit(&store, job, now).await.map_err(refused)?;
-        let meaning = format!(
-            "{contacts} will be sent again, after a precheck; the {cost} credits held for it are free again. \
-             If the first call took effect after all, they may be spent twice."
-        );
-        ("queued", meaning)
-    } else {
-        decide::write_off(&store, job, now).await?;
-        let meaning = format!(
-            "{contacts} lost, and never sent again for these requests; {cost} credits stay booked as possibly spent. \
-             The next settlement says unknown, unless the balance shows the charge"
-        );
-        ("lost", meaning)
-    };
-    let value = json!({"id": id, "state": state, "evidence": evidence, "cost": cost});
-    say(args.json, value, &format!("job {id} is {state}: {meaning}\nthe evidence was: {evidence}"))
 }

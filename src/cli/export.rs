@@ -15,8 +15,8 @@ use crate::clock::Clock;
 use crate::domain::outcome::Outcome as ContactOutcome;
 use crate::domain::{Millis, PersonnelId};
 use crate::store::Store;
-use crate::store::report::direct;
 use crate::store::report::export::{self, Contact, Wanted};
+use crate::store::report::{direct, requests};
 
 /// Contacts in one read.
 const AT_ONCE: u32 = 2_000;
@@ -48,6 +48,7 @@ enum Format {
 #[command(after_help = "\
 Examples:
   unlockd export --request 12 --outcome delivered -o leads.csv
+  unlockd export --reference crm-export-17
   unlockd export --format jsonl --since 24h
   unlockd export --personnel 789
 
@@ -67,6 +68,9 @@ pub(super) struct Args {
     /// Only of this request
     #[arg(long, value_name = "ID")]
     request: Option<i64>,
+    /// Only of the requests with exactly this reference
+    #[arg(long, value_name = "R", conflicts_with = "request")]
+    reference: Option<String>,
     /// Only this person, in every request: all values stored about one person
     #[arg(long, value_name = "ID", value_parser = personnel)]
     personnel: Option<PersonnelId>,
@@ -112,8 +116,12 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
             super::say(&format!("request {id} has no contacts: use --format jsonl"));
         }
     }
+    let requests = match (&args.reference, args.request) {
+        (Some(reference), _) => of_reference(&store, reference).await?,
+        (None, request) => vec![request],
+    };
     let wanted = Wanted {
-        request_id: args.request,
+        request_id: None,
         since: args.since.map(|since| match since {
             Since::At(at) => at,
             Since::Ago { ms } => Clock::real().now().plus(-ms),
@@ -125,7 +133,8 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
         Some(path) if path.as_os_str() != "-" => {
             let whole = WholeFile::begin(path, &config)?;
             let mut out = BufWriter::new(whole.writer()?);
-            let count = write_all(&store, &wanted, Form { format, escapes: false }, &mut out).await?;
+            let form = Form { format, escapes: false };
+            let count = write_all(&store, &requests, &wanted, form, &mut out).await?;
             out.flush()?;
             whole.finish()?;
             super::say(&format!("{} written to {}", super::show::plural(count, "contact"), path.display()));
@@ -133,11 +142,20 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
         _ => {
             let escapes = std::io::stdout().is_terminal();
             let mut out = BufWriter::new(std::io::stdout());
-            write_all(&store, &wanted, Form { format, escapes }, &mut out).await?;
+            write_all(&store, &requests, &wanted, Form { format, escapes }, &mut out).await?;
             out.flush()?;
         }
     }
     Ok(())
+}
+
+/// The requests with a reference; exit code 3 when there is none.
+async fn of_reference(store: &Store, reference: &str) -> Result<Vec<Option<i64>>, Failure> {
+    let ids = requests::ids_of_reference(store, reference, false).await?;
+    if ids.is_empty() && requests::untaken_of_reference(store, reference).await?.is_empty() {
+        return Err(super::requests::no_reference(reference));
+    }
+    Ok(ids.into_iter().map(Some).collect())
 }
 
 /// The format, and whether to escape.
@@ -148,10 +166,34 @@ struct Form {
     escapes: bool,
 }
 
-async fn write_all(store: &Store, wanted: &Wanted, form: Form, out: &mut impl Write) -> Result<i64, Failure> {
+/// Writes what is wanted of each of the `requests`; `None` stands for all of them. Returns how many.
+async fn write_all(
+    store: &Store,
+    requests: &[Option<i64>],
+    wanted: &Wanted,
+    form: Form,
+    out: &mut impl Write,
+) -> Result<i64, Failure> {
     if form.format == Format::Csv {
         csv_line(out, &COLUMNS.map(Some), form.escapes)?;
     }
+    let of = |request_id: &Option<i64>| Wanted { request_id: *request_id, ..wanted.clone() };
+    let mut count = 0;
+    for request in requests {
+        count += write_contacts(store, &of(request), form, out).await?;
+    }
+    for request in requests.iter().filter(|_| form.format == Format::Jsonl) {
+        count += write_direct(store, &of(request), form.escapes, out).await?;
+    }
+    Ok(count)
+}
+
+async fn write_contacts(
+    store: &Store,
+    wanted: &Wanted,
+    form: Form,
+    out: &mut impl Write,
+) -> Result<i64, Failure> {
     let (mut last, mut count) = (0, 0);
     loop {
         let page = export::page(store, wanted, last, AT_ONCE).await?;
@@ -166,12 +208,8 @@ async fn write_all(store: &Store, wanted: &Wanted, form: Form, out: &mut impl Wr
         out.flush()?;
         match page.last() {
             Some(contact) => last = contact.item_id,
-            None => break,
+            None => return Ok(count),
         }
-    }
-    match form.format {
-        Format::Csv => Ok(count),
-        Format::Jsonl => Ok(count + write_direct(store, wanted, form.escapes, out).await?),
     }
 }
 

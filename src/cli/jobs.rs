@@ -147,7 +147,11 @@ pub(super) fn write(out: &mut impl Write, whole: &WholeJob) -> io::Result<()> {
     )?;
     if job.is_decidable() {
         let id = job.id;
-        writeln!(out, "  to decide: unlockd resolve {id} --resubmit, or unlockd resolve {id} --write-off")?;
+        let cost = job.cost.unwrap_or_default();
+        writeln!(
+            out,
+            "  to decide: unlockd resolve {id} --resubmit --credits {cost}, or unlockd resolve {id} --write-off"
+        )?;
     }
     attempt_table(out, &whole.attempts)?;
     let ledger =

@@ -8,8 +8,10 @@ mod account;
 mod arguments;
 mod backup;
 mod bars;
+mod cancel;
 mod check;
 mod columns;
+mod confirm;
 mod database;
 mod decide;
 mod demo;
@@ -21,12 +23,14 @@ mod formula;
 mod health;
 mod ids;
 mod jobs;
+mod migrate;
 mod packaging;
 mod personnel;
 mod plan;
 mod purge;
 mod reload;
 mod requests;
+mod resolve;
 mod run;
 mod sandbox;
 mod show;
@@ -41,7 +45,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-pub(crate) use self::database::{existing, open};
+pub(crate) use self::database::{existing, open, open_as_it_is, open_noted};
 use crate::config::{self, Config, Inputs, Overrides};
 use crate::store::StoreError;
 
@@ -98,14 +102,18 @@ enum Command {
     /// Show why a request is not finished, and what would unblock it
     Explain(explain::Args),
     /// Approve the cost of a request that waits for approval
-    #[command(after_help = "Example:\n  unlockd approve 12")]
-    Approve(decide::Decision),
+    #[command(
+        after_help = "Examples:\n  unlockd approve 12                 shows the cost, and asks to type it\n  \
+                      unlockd approve 12 --credits 1800  for programs: the figure that was shown\n\n\
+                      When the request would cost another figure by now, nothing is approved (exit code 4)."
+    )]
+    Approve(decide::Approval),
     /// Cancel the contacts of a request that were not sent yet
     #[command(
-        after_help = "Example:\n  unlockd cancel 12\n\nContacts already sent are followed to the end (they may be charged); \
+        after_help = "Examples:\n  unlockd cancel 12\n  unlockd cancel --reference crm-export-17\n\nContacts already sent are followed to the end (they may be charged); \
                       calls found to have failed are not resent."
     )]
-    Cancel(decide::Decision),
+    Cancel(cancel::Args),
     /// Stop buying; running tasks are still polled and settled
     #[command(after_help = "Examples:\n  unlockd pause --account default\n  unlockd pause --all")]
     Pause(decide::OfAccount),
@@ -113,7 +121,7 @@ enum Command {
     #[command(after_help = "Examples:\n  unlockd resume --account default\n  unlockd resume --all")]
     Resume(decide::OfAccount),
     /// Decide on a job in doubt: its answer was lost, and checking did not help
-    Resolve(decide::Resolve),
+    Resolve(resolve::Resolve),
     /// Fetch, record and show the balance
     Balance(account::BalanceArgs),
     /// List settlements: credits expected, credits spent, verdict
@@ -124,6 +132,8 @@ enum Command {
     Purge(purge::Args),
     /// Copy the database; the worker may keep running
     Backup(backup::Args),
+    /// Bring the database to this version's schema; stop the worker first
+    Migrate(migrate::Args),
     /// Check that everything is in place, with a suggested fix for each problem
     Check(check::Args),
     /// Exit 0 if the daemon runs and is healthy: for container health checks
@@ -161,9 +171,10 @@ impl Failure {
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Failure {
         let error = error.into();
-        // Another program changed the row first, so nothing was changed here.
-        let stale = matches!(error.downcast_ref(), Some(StoreError::Stale { .. }));
-        Failure { code: if stale { 4 } else { 1 }, error }
+        // Another program changed the row first, or the schema is not this version's: nothing was changed here.
+        let refused =
+            matches!(error.downcast_ref(), Some(StoreError::Stale { .. } | StoreError::Schema { .. }));
+        Failure { code: if refused { 4 } else { 1 }, error }
     }
 }
 
@@ -243,15 +254,16 @@ fn run_command(command: Command, context: Context) -> Outcome {
         Command::Explain(args) => block_on(explain::run(context, args)),
         Command::Plan(args) => block_on(plan::run(context, args)),
         Command::Approve(args) => block_on(decide::approve(context, args)),
-        Command::Cancel(args) => block_on(decide::cancel(context, args)),
+        Command::Cancel(args) => block_on(cancel::run(context, args)),
         Command::Pause(args) => block_on(decide::pause(context, args)),
         Command::Resume(args) => block_on(decide::resume(context, args)),
-        Command::Resolve(args) => block_on(decide::resolve(context, args)),
+        Command::Resolve(args) => block_on(resolve::run(context, args)),
         Command::Balance(args) => block_on(account::balance(context, args)),
         Command::Audit(args) => block_on(account::audit(context, args)),
         Command::Export(args) => block_on(export::run(context, args)),
         Command::Purge(args) => block_on(purge::run(context, args)),
         Command::Backup(args) => block_on(backup::run(context, args)),
+        Command::Migrate(args) => block_on(migrate::run(context, args)),
         Command::Check(args) => block_on(check::run(context, args)),
         Command::Health(args) => block_on(health::run(context, args)),
         Command::Completions(args) => packaging::completions(&args),

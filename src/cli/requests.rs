@@ -13,15 +13,20 @@ use crate::domain::request_state::State;
 use crate::store::Store;
 use crate::store::report::direct::ActionResult;
 use crate::store::report::jobs::Job;
-use crate::store::report::requests::{Entry, Request};
+use crate::store::report::requests::{Entry, Filter, Request};
 use crate::store::report::{OutcomeCount, direct, jobs, requests};
 
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  unlockd requests --status awaiting_approval")]
+#[command(
+    after_help = "Examples:\n  unlockd requests --status awaiting_approval\n  unlockd requests --reference crm-export-17"
+)]
 pub(super) struct Listed {
     /// Only those with this status
     #[arg(long, value_name = "S", value_parser = PossibleValuesParser::new(State::NAMES))]
     status: Option<String>,
+    /// Only those with exactly this reference
+    #[arg(long, value_name = "R")]
+    reference: Option<String>,
     /// At most this many, the newest
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: u32,
@@ -33,8 +38,10 @@ pub(super) struct Listed {
 pub(super) async fn list(context: Context, args: Listed) -> Outcome {
     let config = context.load()?;
     let store = existing(&config).await?;
-    let rows = requests::list(&store, args.status.as_deref(), args.limit).await?;
+    let filter = Filter { status: args.status.as_deref(), reference: args.reference.as_deref() };
+    let rows = requests::list(&store, filter, args.limit).await?;
     let empty = match args.status {
+        _ if args.reference.is_some() => "no request has this reference, or not this status".to_owned(),
         Some(status) => format!("no request has the status {status}"),
         None => "no requests yet; enqueue one: unlockd enqueue --event 139574 789 790".to_owned(),
     };
@@ -124,6 +131,12 @@ pub(super) async fn find(store: &Store, id: i64) -> Result<Request, Failure> {
         Some(newest) => format!("there is no request {id}; the newest is {newest}; see: unlockd requests"),
         None => format!("there is no request {id}, and no other yet; enqueue one: unlockd enqueue 789 790"),
     }))
+}
+
+/// No request has the reference.
+pub(super) fn no_reference(reference: &str) -> Failure {
+    let reference = show::plain(reference);
+    Failure::missing(format!("there is no request with the reference {reference}; see: unlockd requests"))
 }
 
 /// The result of a direct action in a few lines; `export` has all of it.

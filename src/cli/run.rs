@@ -7,14 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Context, Failure, Outcome, open};
+use super::{Context, Failure, Outcome, open_as_it_is};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{self, Site};
 use crate::logs::{self, LogHandle};
+use crate::store::inbox::served;
 use crate::store::lease::{self, Lease};
+use crate::store::schema::Schema;
 use crate::store::{Store, StoreError};
 use crate::worker::Deps;
 use crate::worker::people::pause;
@@ -39,13 +42,19 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let log = logs::init(&config.log);
     let stop = Signals::default();
     stop_on_signals(&stop)?;
-    let store = open(&config).await?;
-    let clock = Clock::real();
+    let (store, clock) = (open_as_it_is(&config).await?, Clock::real());
+    let taken = match store.schema().await? {
+        Schema::Current => None,
+        schema => match upgrade(&store, &clock, &stop, schema).await? {
+            Some(lease) => Some(lease),
+            None => return Ok(()),
+        },
+    };
     let site = Site::open(&store, clock.clone(), config.clone(), stop.clone()).await?;
     // Before the lease is taken: a process on standby also answers.
     let serving = config.http.address().map(|listen| tokio::spawn(http::serve(site.clone(), listen)));
     let daemon = Daemon { context, log, config, store, clock, site, stop: stop.clone() };
-    let ended = daemon.run(args.until_idle).await;
+    let ended = daemon.run(taken, args.until_idle).await;
     stop.stop();
     if let Some(serving) = serving {
         // The server limits its own shutdown time.
@@ -65,8 +74,15 @@ struct Daemon {
 }
 
 impl Daemon {
-    async fn run(self, until_idle: bool) -> Outcome {
-        let Some(lease) = wait_for_lease(&self.store, &self.clock, &self.stop).await? else { return Ok(()) };
+    /// `taken`: the lease, when it was needed for an upgrade.
+    async fn run(self, taken: Option<Lease>, until_idle: bool) -> Outcome {
+        let lease = match taken {
+            Some(lease) => Some(lease),
+            None => wait_for_lease(&self.store, &self.clock, &self.stop).await?,
+        };
+        let Some(lease) = lease else { return Ok(()) };
+        // A standby of an older version may find that the one it takes over from was newer.
+        self.store.expect_current().await?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), database = %self.config.database.display(),
             base_url = self.config.api.base_url, "started; database lock acquired");
         let deps = Arc::new(Deps::new(self.store, self.clock, lease.token, self.config).await?);
@@ -79,9 +95,10 @@ impl Daemon {
             pause::distrust_restored(&deps.store, deps.accounts(), deps.clock.now()).await?;
         }
         lease.note(&deps.store).await?;
+        served::record(&deps.store).await?;
         self.site.set_worker(deps.clone());
         let ended = work(self.context, self.log, deps, lease, self.stop, until_idle).await;
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        let _ = sd_notify::notify(&[NotifyState::Stopping]);
         match ended.context("the database failed; nothing more was spent")? {
             End::WaitsForPerson(waits) => Err(Failure::refused(format!(
                 "everything left waits for a person:\n  {}",
@@ -106,7 +123,7 @@ async fn work(
     let (store, clock) = (deps.store.clone(), deps.clock.clone());
     let renewing = tokio::spawn(keep_lease(deps.clone(), lease, signals.clone()));
     let reloading = tokio::spawn(super::reload::watch(context, log, deps.clone(), signals.clone()));
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
     let ended = driver::run(deps, signals.clone(), until_idle).await;
     signals.stop();
     reloading.abort();
@@ -124,6 +141,36 @@ async fn work(
     }
 }
 
+/// Brings an older database to this version's schema, once this process is its one worker: a worker of the older
+/// version that still runs could not record what it pays for. `None`: told to stop.
+async fn upgrade(
+    store: &Store,
+    clock: &Clock,
+    signals: &Signals,
+    schema: Schema,
+) -> Result<Option<Lease>, StoreError> {
+    tracing::info!(?schema, "the database has an older schema; it is upgraded under the database lock");
+    let Some(lease) = wait_for_lease(store, clock, signals).await? else { return Ok(None) };
+    migrate(store).await?;
+    tracing::info!("the database has this version's schema now");
+    Ok(Some(lease))
+}
+
+/// Upgrades, and asks systemd for patience meanwhile: a large database takes its time.
+async fn migrate(store: &Store) -> Result<(), StoreError> {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    let migrating = store.migrate();
+    tokio::pin!(migrating);
+    loop {
+        let _ = sd_notify::notify(&[NotifyState::ExtendTimeoutUsec(4 * PATIENCE.as_micros() as u32)]);
+        let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+        tokio::select! {
+            done = &mut migrating => return done,
+            () = tokio::time::sleep(PATIENCE) => {}
+        }
+    }
+}
+
 /// Waits until this process is the one worker of its database; `None` when it was told to stop.
 async fn wait_for_lease(
     store: &Store,
@@ -133,12 +180,21 @@ async fn wait_for_lease(
     let mut told = false;
     loop {
         match lease::try_take(store, clock.now()).await? {
-            Ok(lease) => return Ok(Some(lease)),
+            Ok(lease) => {
+                if told {
+                    let _ = sd_notify::notify(&[NotifyState::Status("working")]);
+                }
+                return Ok(Some(lease));
+            }
             Err(holder) if !told => {
                 tracing::warn!(pid = holder.pid, "another worker has this database; waiting to take over");
+                // A standby that waits has started well: else systemd would stop it after its start timeout.
+                let status = format!("standby: worker {} has the database", holder.pid);
+                let _ = sd_notify::notify(&[NotifyState::Ready]);
+                let _ = sd_notify::notify(&[NotifyState::Status(&status)]);
                 told = true;
             }
-            Err(_) => {}
+            Err(_) => drop(sd_notify::notify(&[NotifyState::Watchdog])),
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
@@ -171,7 +227,7 @@ async fn keep_lease(deps: Arc<Deps>, mut lease: Lease, signals: Signals) -> Resu
 /// Tells systemd that the worker lives, but not while a pass hangs: then systemd starts it again.
 fn feed_watchdog(deps: &Deps) {
     match deps.heartbeat.stalled(deps.config().api.timeout) {
-        None => drop(sd_notify::notify(&[sd_notify::NotifyState::Watchdog])),
+        None => drop(sd_notify::notify(&[NotifyState::Watchdog])),
         Some(stalled) => {
             let seconds = deps.clock.now().since(stalled.since) / 1_000;
             tracing::error!(

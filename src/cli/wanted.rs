@@ -103,6 +103,14 @@ impl Wanted {
 
     /// Reads the ids and checks the row as the worker will.
     pub(super) fn understand(self, config: &Config) -> Result<Understood, Failure> {
+        if self.approve && !config.credits.approve_from_inbox {
+            return Err(Failure::refused(
+                "--approve is not possible here: the configuration ignores approvals in rows \
+                 (credits.approve_from_inbox = false). Enqueue without it, then: unlockd approve ID --credits N. \
+                 Nothing was written and nothing is bought"
+                    .to_owned(),
+            ));
+        }
         let (action, event_id, query) = self.what();
         let ids::Collected { ids, lists } = match action.channel() {
             Some(_) => {

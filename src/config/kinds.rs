@@ -170,6 +170,18 @@ impl Kind<String> for Listen {
     }
 }
 
+/// Names of hosts, perhaps none.
+pub(super) struct Hosts;
+
+impl Kind<Vec<String>> for Hosts {
+    fn read(value: &Value) -> Result<Vec<String>, String> {
+        const FORM: &str =
+            "must be a list of host names without a port, such as [\"unlockd\", \"unlockd.example.com\"]";
+        let items = value.as_array().ok_or(FORM)?;
+        items.iter().map(|item| rules::host(text(item)?).ok_or_else(|| FORM.to_owned())).collect()
+    }
+}
+
 pub(super) struct LogLevel;
 
 impl Kind<String> for LogLevel {

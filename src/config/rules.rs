@@ -88,6 +88,22 @@ pub(super) fn listen(text: &str) -> Result<Option<SocketAddr>, String> {
     })
 }
 
+/// The name of a host, or an address, in small letters. No pattern: a name that anybody can register under it would
+/// let every page of that name in.
+pub(super) fn host(text: &str) -> Option<String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let is_name = |name: &str| {
+        (1..=253).contains(&name.len())
+            && name.chars().all(fits)
+            && name.split('.').all(|label| (1..=63).contains(&label.len()))
+    };
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    match bare.parse::<IpAddr>() {
+        Ok(address) => Some(address.to_string()),
+        Err(_) => is_name(text).then(|| text.to_ascii_lowercase()),
+    }
+}
+
 pub(super) fn account_name(name: &str) -> Result<(), String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if (1..=64).contains(&name.len()) && name.chars().all(fits) {
@@ -263,6 +279,34 @@ mod tests {
         }
         for text in ["", " ", "inof", "info,unlockd", "unlockd=loud", "info,,debug", "warn, sqlx=off"] {
             assert!(log_level(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_without_a_port() {
+        for (text, kept) in [
+            ("unlockd", "unlockd"),
+            ("Unlockd.Example.COM", "unlockd.example.com"),
+            ("unlockd_worker", "unlockd_worker"),
+            ("192.0.2.7", "192.0.2.7"),
+            ("[2001:db8::1]", "2001:db8::1"),
+        ] {
+            assert_eq!(host(text).as_deref(), Some(kept), "{text}");
+        }
+        for text in [
+            "",
+            "*",
+            "*.example.com",
+            "unlockd:8787",
+            "http://unlockd",
+            "a b",
+            "a..b",
+            ".a",
+            "a.",
+            "a/b",
+            "a@b",
+        ] {
+            assert_eq!(host(text), None, "{text}");
         }
     }
 

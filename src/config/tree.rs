@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::kinds::{
-    ApiKey, BaseUrl, Cost, FilePath, Is, Length, Listen, LogLevel, Steps, WebhookUrl, Whole, Word,
+    ApiKey, BaseUrl, Cost, FilePath, Hosts, Is, Length, Listen, LogLevel, Steps, WebhookUrl, Whole, Word,
 };
 use super::rules;
 
@@ -118,6 +118,7 @@ pub struct Submit {
 pub struct Credits {
     #[serde(with = "Is::<Amount>")]
     pub approve_above: i64,
+    pub approve_from_inbox: bool,
     #[serde(with = "Is::<Amount>")]
     pub min_balance: i64,
     #[serde(default, with = "Is::<Option<Amount>>")]
@@ -159,6 +160,9 @@ pub struct Http {
     pub listen: String,
     #[serde(default, with = "Is::<Option<FilePath>>")]
     pub token_file: Option<PathBuf>,
+    /// Without ports.
+    #[serde(with = "Is::<Hosts>")]
+    pub allowed_hosts: Vec<String>,
 }
 
 impl Http {
@@ -192,6 +196,8 @@ impl fmt::Debug for Notify {
 pub struct Retention {
     #[serde(default, with = "Is::<Option<Length>>")]
     pub contacts: Option<Duration>,
+    #[serde(default, with = "Is::<Option<Length>>")]
+    pub history: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]

@@ -34,6 +34,16 @@ impl Credits {
         self.clamp(Credits(-Credits::MOST.0), Credits::MOST)
     }
 
+    /// The amount that a person typed; signs between digits do not count. Only ever compared with a figure
+    /// that was shown, so a decimal point that is taken for such a sign confirms nothing.
+    pub fn typed(text: &str) -> Option<Credits> {
+        let groups =
+            |char: &char| char.is_whitespace() || matches!(char, ',' | '.' | '\'' | '_' | '\u{2019}');
+        let digits: String = text.chars().filter(|char| !groups(char)).collect();
+        let is_number = !digits.is_empty() && digits.chars().all(|char| char.is_ascii_digit());
+        digits.parse().ok().filter(|_| is_number).map(Credits)
+    }
+
     /// This price for `count` contacts; saturates instead of wrapping.
     pub fn times(self, count: usize) -> Credits {
         Credits(self.0.saturating_mul(i64::try_from(count).unwrap_or(i64::MAX)))

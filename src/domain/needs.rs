@@ -36,6 +36,37 @@ pub struct Parked {
     pub jobs: u64,
     pub oldest: Option<JobId>,
     pub items: u64,
+    /// What the first of it lacks, as far as that is known.
+    pub lack: Option<Lack>,
+}
+
+/// What something costs at least, and what is free for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lack {
+    pub cost: Credits,
+    pub free: Credits,
+    /// The API itself refused it for lack of credits (402).
+    pub refused: bool,
+}
+
+impl Lack {
+    /// The amount that is missing, and who says so.
+    pub fn words(self) -> String {
+        let Lack { cost, free, refused } = self;
+        match (cost > free, refused) {
+            (true, false) => {
+                format!("{} more credits are needed ({cost} at least, and {free} are free)", cost - free)
+            }
+            (true, true) => format!(
+                "{} more credits are needed ({cost} at least, and {free} are free); the API refused it (402)",
+                cost - free
+            ),
+            (false, true) => {
+                format!("the API refused {cost} credits (402), although {free} are free by the last balance")
+            }
+            (false, false) => format!("{cost} credits are needed, and {free} are free by the last balance"),
+        }
+    }
 }
 
 impl Parked {
@@ -172,7 +203,8 @@ impl Need {
                 "account {account} is not configured, so what it has under way is neither polled nor settled"
             ),
             Need::Credits { account, work } => {
-                format!("{} for credits; nothing of that was bought", work.waits(account))
+                let lack = work.lack.map(|lack| format!(": {}", lack.words())).unwrap_or_default();
+                format!("{} for credits{lack}; nothing of that was bought", work.waits(account))
             }
             Need::Budget { account, work } => {
                 format!("{} for credits: more than credits.daily_limit leaves for today", work.waits(account))
@@ -194,12 +226,15 @@ impl Need {
     /// The next step, with the command where there is one.
     pub fn to_do(&self) -> String {
         match self {
-            Need::Decision { job, .. } => {
-                format!("look at the evidence (unlockd job {job}), then unlockd resolve {job} --resubmit or --write-off")
-            }
-            Need::Approval { request, .. } => {
-                format!("unlockd approve {request}, or unlockd cancel {request}")
-            }
+            Need::Decision { job, credits, .. } => format!(
+                "look at the evidence (unlockd job {job}), then unlockd resolve {job} --resubmit --credits {} or \
+                 unlockd resolve {job} --write-off",
+                credits.0
+            ),
+            Need::Approval { request, credits, .. } => format!(
+                "unlockd approve {request} --credits {}, or unlockd cancel {request}",
+                credits.0
+            ),
             Need::KeyRefused { account, why, .. } if why.is_forbidden() => format!(
                 "check the subscription of the key's owner at Lensmor, then: unlockd resume --account {account}"
             ),
@@ -254,7 +289,7 @@ mod tests {
 
     fn each() -> Vec<Need> {
         let account = || AccountId::trusted("crm");
-        let work = Parked { jobs: 1, oldest: Some(JobId(4)), items: 0 };
+        let work = Parked { jobs: 1, oldest: Some(JobId(4)), ..Parked::default() };
         vec![
             Need::Decision { account: account(), job: JobId(3), credits: Credits(45) },
             Need::Approval { account: account(), request: RequestId(7), credits: Credits(1_500) },
@@ -317,13 +352,23 @@ mod tests {
     #[test]
     fn what_waits_is_counted_in_jobs_and_in_items() {
         let waits = |jobs, oldest: Option<i64>, items| {
-            Parked { jobs, oldest: oldest.map(JobId), items }.waits(&AccountId::trusted("crm"))
+            Parked { jobs, oldest: oldest.map(JobId), items, lack: None }.waits(&AccountId::trusted("crm"))
         };
         assert_eq!(waits(1, Some(4), 0), "job 4 of account crm waits");
         assert_eq!(waits(3, Some(4), 0), "3 jobs of account crm (the oldest is job 4) wait");
         assert_eq!(waits(1, Some(4), 12), "job 4 of account crm (12 items are not sent either) waits");
         assert_eq!(waits(3, Some(4), 1), "job 4 and 2 more of account crm (1 item is not sent either) waits");
         assert_eq!(waits(0, None, 12), "account crm (12 items are not sent) waits");
+    }
+
+    #[test]
+    fn the_amount_that_is_missing_is_named_with_who_says_so() {
+        let words = |cost, free, refused| Lack { cost: Credits(cost), free: Credits(free), refused }.words();
+        let missing = words(1_500, 20, false);
+        assert_eq!(missing, "1,480 more credits are needed (1,500 at least, and 20 are free)");
+        assert!(words(1_500, -730, true).starts_with("2,230 more credits are needed"));
+        assert!(words(1_500, 20, true).ends_with("the API refused it (402)"));
+        assert!(words(15, 20, true).contains("refused 15 credits (402), although 20 are free"));
     }
 
     #[test]

@@ -1,41 +1,60 @@
-//! Limits on connections: the number of open ones, one minute without data, and one minute for a whole
-//! request (head and body), even if its bytes arrive slowly.
+//! Limits on connections, so that slow or many clients keep nobody from `/healthz` and `/metrics`.
+//!
+//! A head must be whole within 5 s, and an answer must begin within a minute of it. When all places are taken, the
+//! connection that has waited longest for a request makes room for a new one: a probe, which sends its request at
+//! once, is let in however many others wait. Requests for health and metrics have places of their own, since the
+//! others have fewer places than there are connections ([`MOST_PAGES`]).
 //!
 //! Each open connection costs a file descriptor, which the database and the API need too.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, Sleep};
 
 /// A person's browser keeps six open, and a scraper one.
-const MOST_CONNECTIONS: usize = 64;
+const MOST_CONNECTIONS: usize = 128;
+
+/// Requests, other than those for health and metrics, that are answered at the same time.
+pub(super) const MOST_PAGES: usize = 64;
 
 /// Longer than any pause between two refreshes of the page.
 const IDLE_FOR: Duration = Duration::from_secs(60);
 
-/// From the first byte of a request to the first of its answer. A browser sends all of it at once; only "Read
-/// now" takes longer, since it calls the API.
-const REQUEST_WITHIN: Duration = Duration::from_secs(60);
+/// From the connection, or the first byte of a later request, to the end of its head. Clients send it at once.
+const HEAD_WITHIN: Duration = Duration::from_secs(5);
+
+/// From the end of a request's head to the first byte of its answer. What may take a while is "Read now", which
+/// asks the API.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Copy)]
+struct Limits {
+    connections: usize,
+    head_within: Duration,
+    answer_within: Duration,
+}
 
 pub(super) struct BoundedListener {
     listener: TcpListener,
-    places: Arc<Semaphore>,
-    request_within: Duration,
+    room: Arc<Room>,
+    limits: Limits,
 }
 
 impl BoundedListener {
     pub(super) fn new(listener: TcpListener) -> BoundedListener {
-        let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-        BoundedListener { listener, places, request_within: REQUEST_WITHIN }
+        let limits =
+            Limits { connections: MOST_CONNECTIONS, head_within: HEAD_WITHIN, answer_within: ANSWER_WITHIN };
+        BoundedListener { listener, room: Arc::default(), limits }
     }
 }
 
@@ -45,18 +64,11 @@ impl Listener for BoundedListener {
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         loop {
-            // Never closed, so a place is always granted in the end.
-            let Ok(place) = self.places.clone().acquire_owned().await else { std::future::pending().await };
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
-                    let connection = Connection {
-                        stream,
-                        deadline: Box::pin(tokio::time::sleep(IDLE_FOR)),
-                        request_within: self.request_within,
-                        is_asked: false,
-                        _place: place,
-                    };
-                    return (connection, peer);
+                    let (id, ended) = self.room.enter(self.limits.connections).await;
+                    let seat = Seat { room: self.room.clone(), id };
+                    return (Connection::new(stream, seat, ended, self.limits), peer);
                 }
                 // No file descriptor is free, or the peer was gone before it was accepted.
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -69,29 +81,144 @@ impl Listener for BoundedListener {
     }
 }
 
-/// A connection that ends at its deadline: for the next request, or for the answer to the present one.
+/// The connections that are open.
+#[derive(Default)]
+struct Room {
+    open: Mutex<Open>,
+    left: Notify,
+}
+
+#[derive(Default)]
+struct Open {
+    next: u64,
+    connections: BTreeMap<u64, Entry>,
+}
+
+struct Entry {
+    /// Since when it waits for the whole head of a request; `None` while one is answered.
+    waits_since: Option<Instant>,
+    /// Dropped to end the connection.
+    _end: oneshot::Sender<()>,
+}
+
+impl Room {
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place, if need be that of the connection that has waited longest. The receiver tells when it is lost.
+    async fn enter(&self, most: usize) -> (u64, oneshot::Receiver<()>) {
+        loop {
+            let left = self.left.notified();
+            if let Some(entered) = self.open().enter(most) {
+                return entered;
+            }
+            left.await;
+        }
+    }
+}
+
+impl Open {
+    fn enter(&mut self, most: usize) -> Option<(u64, oneshot::Receiver<()>)> {
+        if self.connections.len() >= most {
+            let waiting = self.connections.iter().filter_map(|(id, entry)| Some((entry.waits_since?, *id)));
+            let (_, longest) = waiting.min()?;
+            self.connections.remove(&longest);
+        }
+        let (end, ended) = oneshot::channel();
+        self.next += 1;
+        self.connections.insert(self.next, Entry { waits_since: Some(Instant::now()), _end: end });
+        Some((self.next, ended))
+    }
+}
+
+/// A place in the room, until it is dropped.
+struct Seat {
+    room: Arc<Room>,
+    id: u64,
+}
+
+impl Seat {
+    fn waits(&self, since: Option<Instant>) {
+        if let Some(entry) = self.room.open().connections.get_mut(&self.id) {
+            entry.waits_since = since;
+        }
+        self.room.left.notify_one();
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.room.open().connections.remove(&self.id);
+        self.room.left.notify_one();
+    }
+}
+
+/// Where a connection is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Nothing of the next request was read.
+    Idle,
+    /// A part of its head was read; these are the last bytes.
+    Head(u32),
+    /// Its head is whole, and nothing of its answer is written.
+    Asked,
+}
+
+/// A connection that ends at its deadline, or when another one needs its place.
 pub(super) struct Connection {
     stream: TcpStream,
+    seat: Seat,
+    ended: oneshot::Receiver<()>,
     deadline: Pin<Box<Sleep>>,
-    request_within: Duration,
-    /// A request has begun, and no byte of its answer is written.
-    is_asked: bool,
-    _place: OwnedSemaphorePermit,
+    limits: Limits,
+    stage: Stage,
 }
 
 impl Connection {
-    /// Only the first byte of a request extends the deadline; later ones do not.
-    fn has_read(&mut self) {
-        if !self.is_asked {
-            self.is_asked = true;
-            self.deadline.as_mut().reset(Instant::now() + self.request_within);
-        }
+    fn new(stream: TcpStream, seat: Seat, ended: oneshot::Receiver<()>, limits: Limits) -> Connection {
+        // The first head is due at once: a client connects in order to ask.
+        let deadline = Box::pin(tokio::time::sleep(limits.head_within));
+        Connection { stream, seat, ended, deadline, limits, stage: Stage::Head(0) }
+    }
+
+    fn has_read(&mut self, bytes: &[u8]) {
+        let last = match self.stage {
+            Stage::Asked => return,
+            Stage::Idle if bytes.is_empty() => return,
+            // Only its first byte gives a request time; those after it do not.
+            Stage::Idle => {
+                self.deadline.as_mut().reset(Instant::now() + self.limits.head_within);
+                0
+            }
+            Stage::Head(last) => last,
+        };
+        self.stage = match end_of_head(last, bytes) {
+            Ok(last) => Stage::Head(last),
+            Err(HeadIsWhole) => {
+                self.seat.waits(None);
+                self.deadline.as_mut().reset(Instant::now() + self.limits.answer_within);
+                Stage::Asked
+            }
+        };
     }
 
     fn has_written(&mut self) {
-        self.is_asked = false;
+        self.stage = Stage::Idle;
+        self.seat.waits(Some(Instant::now()));
         self.deadline.as_mut().reset(Instant::now() + IDLE_FOR);
     }
+}
+
+struct HeadIsWhole;
+
+/// Looks for the empty line after `last`, the bytes before; returns the last bytes when there is none.
+fn end_of_head(last: u32, bytes: &[u8]) -> Result<u32, HeadIsWhole> {
+    bytes.iter().try_fold(last, |last, byte| {
+        let last = last << 8 | u32::from(*byte);
+        let is_empty_line = last == 0x0d0a_0d0a || last & 0xffff == 0x0a0a || last & 0x00ff_ffff == 0x0a_0d0a;
+        if is_empty_line { Err(HeadIsWhole) } else { Ok(last) }
+    })
 }
 
 impl AsyncRead for Connection {
@@ -100,11 +227,14 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         if let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(context, buffer) {
-            self.has_read();
+            self.has_read(buffer.filled().get(before..).unwrap_or_default());
             return Poll::Ready(read);
         }
-        ready!(self.deadline.as_mut().poll(context));
+        if Pin::new(&mut self.ended).poll(context).is_pending() {
+            ready!(self.deadline.as_mut().poll(context));
+        }
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -141,8 +271,9 @@ mod tests {
     async fn open(places: usize) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
-        let places = Arc::new(Semaphore::new(places));
-        let door = BoundedListener { listener, places, request_within: Duration::from_millis(300) };
+        let within = Duration::from_millis(300);
+        let limits = Limits { connections: places, head_within: within, answer_within: within };
+        let door = BoundedListener { listener, room: Arc::default(), limits };
         let router = Router::new().route("/", get(|| async { "here" }).post(|body: String| async { body }));
         tokio::spawn(async move { axum::serve(door, router).await });
         address
@@ -172,6 +303,22 @@ mod tests {
         answer
     }
 
+    #[test]
+    fn the_end_of_a_head_is_seen_however_its_bytes_arrive() {
+        for head in ["GET / HTTP/1.1\r\na: b\r\n\r\n", "GET / HTTP/1.1\n\n", "GET / HTTP/1.1\n\r\n"] {
+            for size in 1..=head.len() {
+                let mut pieces = head.as_bytes().chunks(size);
+                let all = pieces.try_fold(0, end_of_head);
+                assert!(all.is_err(), "{head:?} in pieces of {size}");
+                let (but_one, _) = head.as_bytes().split_at(head.len() - 1);
+                assert!(
+                    but_one.chunks(size).try_fold(0, end_of_head).is_ok(),
+                    "{head:?} in pieces of {size}"
+                );
+            }
+        }
+    }
+
     #[tokio::test]
     async fn a_request_that_trickles_in_is_cut_off_and_others_are_served_meanwhile() {
         let head = "GET / HTTP/1.1\r\nhost: localhost\r\nx-slow: ";
@@ -185,6 +332,20 @@ mod tests {
             let cut = tokio::time::timeout(Duration::from_secs(30), slow).await;
             cut.expect("cut off, and not waited for").expect("no panic");
         }
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_longest_for_a_request_makes_room() {
+        let address = open(3).await;
+        let mut silent = Vec::new();
+        for _ in 0..20 {
+            silent.push(TcpStream::connect(address).await.expect("let in"));
+        }
+        assert!(ask(address).await.ends_with("here"));
+        // The first ones were cut off at once, and not at their deadline.
+        let mut byte = [0];
+        let ended = tokio::time::timeout(Duration::from_millis(200), silent[0].read(&mut byte)).await;
+        assert!(matches!(ended, Ok(Ok(0) | Err(_))), "{ended:?}");
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! The actions of a signed-in person on the page: decisions, and revealing a value.
 //!
-//! Each must come from our own page, in a signed-in session, with a valid ticket. Then the same code as
+//! Each must come from our own page, in a signed-in session, with its proof and a valid ticket. Then the same code as
 //! on the command line carries it out, so both refuse the same decisions.
 
 use std::sync::Arc;
@@ -29,6 +29,9 @@ pub(super) struct Pressed {
     ticket: String,
     /// The amount typed next to a button that may spend.
     credits: Option<String>,
+    /// The session's second secret, which no cookie carries; or the token instead.
+    proof: Option<String>,
+    token: Option<String>,
 }
 
 type PressedForm = Result<Form<Pressed>, FormRejection>;
@@ -90,6 +93,8 @@ fn pressed(look: &Look<'_>, headers: &HeaderMap, form: PressedForm) -> Result<(S
     }
     let session = look.visitor.session().ok_or(Refused::NotSignedIn)?;
     let Form(pressed) = form.map_err(|_| Refused::NotUnderstood)?;
+    let proofs = (pressed.proof.as_deref(), pressed.token.as_deref());
+    look.site.sessions.confirms(session, proofs, look.now).map_err(Refused::NotProven)?;
     Ok((session, pressed))
 }
 
@@ -99,14 +104,8 @@ fn typed_right(act: &Act, pressed: &Pressed) -> Result<(), Refused> {
         Act::Resubmit { cost, .. } => *cost,
         _ => return Ok(()),
     };
-    let typed = pressed.credits.iter().flat_map(|typed| typed.chars());
-    let typed: String = typed.filter(|char| !is_grouping(*char)).collect();
-    if typed.parse() == Ok(expected) { Ok(()) } else { Err(Refused::AnotherFigure(expected)) }
-}
-
-/// Characters that people write between digits.
-fn is_grouping(char: char) -> bool {
-    char.is_whitespace() || matches!(char, ',' | '.' | '\'' | '_' | '\u{2019}')
+    let typed = pressed.credits.as_deref().and_then(Credits::typed);
+    if typed == Some(Credits(expected)) { Ok(()) } else { Err(Refused::AnotherFigure(expected)) }
 }
 
 struct Done {
@@ -133,7 +132,7 @@ async fn carry_out(look: &Look<'_>, act: &Act) -> Result<Done, Refused> {
         }
         Act::Resubmit { job, version, cost } => {
             let row = unchanged(look, *job, *version).await?;
-            decide::resubmit(store, row, now).await?;
+            decide::resubmit(store, row, Credits(*cost), now).await?;
             let notice =
                 format!("Job {job} is sent again after a precheck, for up to {} credits.", number(*cost));
             Ok(Done { notice, then: format!("/jobs/{job}") })

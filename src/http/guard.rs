@@ -32,7 +32,7 @@ const HEADERS: [(HeaderName, &str); 7] = [
 
 /// Refuses requests that no route may get, and adds the security headers to every answer.
 pub(super) async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
-    let mut response = match judge(&request, site.address()) {
+    let mut response = match judge(&request, site.address(), &site.config.http.allowed_hosts) {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     };
@@ -42,7 +42,16 @@ pub(super) async fn guard(State(site): State<Arc<Site>>, request: Request, next:
     response
 }
 
-/// Why no route may get a request.
+/// Answers a request for a page, if there is a place for it: those for health and metrics need none.
+pub(super) async fn page_place(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
+    let Ok(_place) = site.pages.try_acquire() else {
+        let text = "too many requests at the same time; try again\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], text).into_response();
+    };
+    next.run(request).await
+}
+
+/// Why no route may see a request.
 enum Refusal {
     ForeignHost,
     Method,
@@ -52,7 +61,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         match self {
             Refusal::ForeignHost => {
-                let text = "this server answers to its own address and to localhost only\n";
+                let text = "this server answers to its own address, to localhost and to the names in http.allowed_hosts only\n";
                 (StatusCode::FORBIDDEN, text).into_response()
             }
             Refusal::Method => {
@@ -63,9 +72,9 @@ impl IntoResponse for Refusal {
     }
 }
 
-fn judge(request: &Request, address: Option<SocketAddr>) -> Result<(), Refusal> {
+fn judge(request: &Request, address: Option<SocketAddr>, allowed: &[String]) -> Result<(), Refusal> {
     let address = address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
-    if !names_us(request.headers(), request.uri(), address.ip()) {
+    if !names_us(request.headers(), request.uri(), (address.ip(), allowed)) {
         return Err(Refusal::ForeignHost);
     }
     if ![Method::GET, Method::HEAD, Method::POST].contains(request.method()) {
@@ -74,25 +83,32 @@ fn judge(request: &Request, address: Option<SocketAddr>) -> Result<(), Refusal> 
     Ok(())
 }
 
-/// Whether a request is meant for this server: it has one `Host`, and both this and the authority in the
-/// target (if there is one) are ours.
-fn names_us(headers: &HeaderMap, uri: &Uri, listen: IpAddr) -> bool {
+/// Whether a request is meant for this server: one `Host`, and it and the target's own authority,
+/// if there is one, are ours.
+fn names_us(headers: &HeaderMap, uri: &Uri, (listen, allowed): (IpAddr, &[String])) -> bool {
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
     let Some(host) = host.to_str().ok().and_then(|text| text.parse::<Authority>().ok()) else { return false };
-    is_ours(&host, listen) && uri.authority().is_none_or(|target| is_ours(target, listen))
+    let is_ours = |host: &Authority| is_ours(host, listen, allowed);
+    is_ours(&host) && uri.authority().is_none_or(is_ours)
 }
 
-/// A loopback name, or the listen address. With `0.0.0.0` every address is ours: an address, unlike a name,
-/// cannot be rebound. The port is ignored, since tunnels change it.
-fn is_ours(host: &Authority, listen: IpAddr) -> bool {
-    // The parser accepts user names; no honest client sends one.
+/// A loopback name, the listen address, or one of the names in `allowed`. Of all addresses (`0.0.0.0`) each is ours: an address,
+/// other than a name, cannot be rebound. The port is left out, since tunnels change it.
+fn is_ours(host: &Authority, listen: IpAddr, allowed: &[String]) -> bool {
+    // The parser takes user names; no honest client sends one.
     if host.as_str().contains('@') {
         return false;
     }
+    let is_allowed = |name: &str| allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(name));
     match address_of(host.host()) {
-        Some(address) => address.is_loopback() || address == listen || listen.is_unspecified(),
-        None => host.host().eq_ignore_ascii_case("localhost"),
+        Some(address) => {
+            address.is_loopback()
+                || address == listen
+                || listen.is_unspecified()
+                || is_allowed(&address.to_string())
+        }
+        None => host.host().eq_ignore_ascii_case("localhost") || is_allowed(host.host()),
     }
 }
 
@@ -128,18 +144,30 @@ mod tests {
     fn ours(host: &str, listen: &str) -> bool {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_str(host).expect("a header"));
-        names_us(&headers, &Uri::from_static("/"), listen.parse().expect("an address"))
+        let allowed = ["unlockd.example".to_owned(), "192.0.2.99".to_owned()];
+        names_us(&headers, &Uri::from_static("/"), (listen.parse().expect("an address"), &allowed))
     }
 
     #[test]
     fn only_loopback_names_and_the_listen_address_are_ours() {
-        for host in
-            ["localhost", "LOCALHOST:8787", "127.0.0.1:8787", "127.9.9.9", "[::1]:8787", "192.0.2.7:9000"]
-        {
+        for host in [
+            "localhost",
+            "LOCALHOST:8787",
+            "127.0.0.1:8787",
+            "127.9.9.9",
+            "[::1]:8787",
+            "192.0.2.7:9000",
+            "unlockd.example",
+            "Unlockd.Example:8787",
+            "192.0.2.99",
+        ] {
             assert!(ours(host, "192.0.2.7"), "{host}");
         }
         for host in [
             "evil.example",
+            "x.unlockd.example",
+            "unlockd.example.evil.example",
+            "unlockd.example@evil.example",
             "localhost.evil.example",
             "127.0.0.1.evil.example",
             "192.0.2.8",
@@ -158,7 +186,7 @@ mod tests {
     #[test]
     fn two_hosts_or_a_foreign_target_are_refused() {
         let mut headers = HeaderMap::new();
-        let listen = IpAddr::from([127, 0, 0, 1]);
+        let listen: (IpAddr, &[String]) = (IpAddr::from([127, 0, 0, 1]), &[]);
         assert!(!names_us(&headers, &Uri::from_static("/"), listen), "no Host");
         headers.append(header::HOST, HeaderValue::from_static("localhost"));
         assert!(!names_us(&headers, &Uri::from_static("http://evil.example/"), listen));

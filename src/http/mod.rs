@@ -28,6 +28,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -63,6 +64,8 @@ pub struct Site {
     signals: Signals,
     sessions: Sessions,
     tickets: Tickets,
+    /// Places for requests other than those for health and metrics.
+    pages: Semaphore,
     started_at: Millis,
 }
 
@@ -80,6 +83,7 @@ impl Site {
             clock,
             sessions: Sessions::new(config.http.token_file.clone()),
             tickets: Tickets::new(),
+            pages: Semaphore::new(connections::MOST_PAGES),
             config,
             address: OnceLock::new(),
             worker: OnceLock::new(),
@@ -169,10 +173,11 @@ pub fn router(site: Arc<Site>) -> Router {
         .route("/assets/page.css", get(assets::styles))
         .route("/assets/page.js", get(assets::script))
         .route("/assets/icon.svg", get(assets::icon))
+        .fallback(page::not_found)
+        .layer(axum::middleware::from_fn_with_state(site.clone(), guard::page_place))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::answer))
-        .fallback(page::not_found)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(axum::middleware::from_fn_with_state(site.clone(), guard::guard))
         .with_state(site)

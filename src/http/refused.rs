@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::page::{self, Look, number};
+use super::session::SignInError;
 use super::ticket::TicketError;
 use crate::store::StoreError;
 use crate::worker::people::decide;
@@ -15,6 +16,8 @@ use crate::worker::people::decide;
 pub(super) enum Refused {
     NotOurPage,
     NotSignedIn,
+    /// The form has neither the session's proof nor the token.
+    NotProven(SignInError),
     NotUnderstood,
     /// The typed amount is not the one that was shown, which is given here.
     AnotherFigure(i64),
@@ -45,6 +48,14 @@ impl Refused {
                 "Sign in first",
                 "You are not signed in, or your session has ended".to_owned(),
             ),
+            Refused::NotProven(error) => {
+                let status = match error {
+                    SignInError::LockedOut { .. } => StatusCode::TOO_MANY_REQUESTS,
+                    _ => StatusCode::FORBIDDEN,
+                };
+                let what = format!("A decision needs more than the cookie of your session: {error}");
+                (status, "Confirm with the token", what)
+            }
             Refused::NotUnderstood => {
                 (StatusCode::BAD_REQUEST, "Not understood", "The form was not understood".to_owned())
             }

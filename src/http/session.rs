@@ -1,8 +1,13 @@
 //! Sessions: who may see personal data and decide.
 //!
-//! The holder of the token opens a session: 256 random bits in a cookie that no script can read and that no
-//! other site can make a browser send. It is only in memory, and ends after twelve hours, with the process,
-//! or when the token file has another token. The file is read at each use, so a change takes effect at once.
+//! A session is 256 random bits in a cookie that no script can read and no other site makes a
+//! browser send. It lives in memory, ends after twelve hours, with the process, or when the token
+//! file holds another token. The file is read at each use, so a change takes effect at once.
+//!
+//! Cookies know no ports: a server of another user of this machine, on another port of 127.0.0.1, may be sent this
+//! one's. So a decision needs a second secret of the session, its proof, that no cookie carries: the browser is told
+//! it once, behind the `#` of the address after the sign-in, and its script keeps it where only pages of this very
+//! port can read it. Without the script, the person types the token.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
@@ -74,15 +79,25 @@ pub(super) enum SignInError {
     BadToken(String),
     #[error("wrong token")]
     Wrong,
+    #[error("type the token to confirm, or sign in again")]
+    Unproven,
     #[error("too many wrong tokens: nobody can sign in for {minutes} min; the command line works")]
     LockedOut { minutes: i64 },
+}
+
+/// A session that was opened.
+pub(super) struct Opened {
+    pub(super) cookie: String,
+    pub(super) proof: String,
 }
 
 struct Session {
     began_at: Millis,
     /// The digest of the token it was opened with.
     token: [u8; 32],
-    /// A message for the next page.
+    /// The digest of its proof.
+    proof: [u8; 32],
+    /// What to say on the next page.
     notice: Option<String>,
 }
 
@@ -131,30 +146,38 @@ impl Sessions {
         if valid { Visitor::SignedIn(id) } else { Visitor::Stranger }
     }
 
-    /// Opens a session if the token is right; returns the value for the cookie.
-    pub(super) fn sign_in(&self, given: &str, now: Millis) -> Result<String, SignInError> {
+    /// Opens a session if the token is right; returns the value for the cookie, and the proof.
+    pub(super) fn sign_in(&self, given: &str, now: Millis) -> Result<Opened, SignInError> {
         let token = self.token()?;
         let mut known = self.known();
-        while known.misses.front().is_some_and(|at| now.since(*at) >= MISSES_COUNT_FOR_MS) {
-            known.misses.pop_front();
-        }
-        // Before the comparison, so that a right token gets the same answer as a wrong one.
-        if let (true, Some(first)) = (known.misses.len() >= MOST_MISSES, known.misses.front()) {
-            let left_ms = MISSES_COUNT_FOR_MS - now.since(*first);
-            return Err(SignInError::LockedOut { minutes: left_ms.div_euclid(60_000) + 1 });
-        }
-        let expected = digest(token.expose_secret());
-        // Compares digests, so that not even the length of the token can be measured.
-        if !bool::from(digest(given.trim()).ct_eq(&expected)) {
-            known.misses.push_back(now);
-            return Err(SignInError::Wrong);
-        }
-        known.misses.clear();
-        let value = random_text();
-        let session = Session { began_at: now, token: expected, notice: None };
+        let expected = known.compare(given, &token, now)?;
+        let (cookie, proof) = (random_text(), random_text());
+        let session = Session { began_at: now, token: expected, proof: digest(&proof), notice: None };
         known.make_room(now);
-        known.sessions.insert(SessionId(digest(&value)), session);
-        Ok(value)
+        known.sessions.insert(SessionId(digest(&cookie)), session);
+        Ok(Opened { cookie, proof })
+    }
+
+    /// Whether a form comes from whoever signed in, and not only with the cookie: it holds the session's proof, or
+    /// the token.
+    pub(super) fn confirms(
+        &self,
+        id: SessionId,
+        (proof, token): (Option<&str>, Option<&str>),
+        now: Millis,
+    ) -> Result<(), SignInError> {
+        let expected = self.token()?;
+        let mut known = self.known();
+        let proven = known
+            .sessions
+            .get(&id)
+            .zip(proof)
+            .is_some_and(|(session, proof)| bool::from(session.proof.ct_eq(&digest(proof))));
+        match token {
+            _ if proven => Ok(()),
+            Some(token) if !token.is_empty() => known.compare(token, &expected, now).map(drop),
+            _ => Err(SignInError::Unproven),
+        }
     }
 
     pub(super) fn sign_out(&self, id: SessionId) {
@@ -175,6 +198,26 @@ impl Sessions {
 }
 
 impl Known {
+    /// The digest of the token, if `given` is the token. Wrong ones are counted.
+    fn compare(&mut self, given: &str, token: &SecretString, now: Millis) -> Result<[u8; 32], SignInError> {
+        while self.misses.front().is_some_and(|at| now.since(*at) >= MISSES_COUNT_FOR_MS) {
+            self.misses.pop_front();
+        }
+        // Before the comparison, so that the answer to a right token is the same as to a wrong one.
+        if let (true, Some(first)) = (self.misses.len() >= MOST_MISSES, self.misses.front()) {
+            let left_ms = MISSES_COUNT_FOR_MS - now.since(*first);
+            return Err(SignInError::LockedOut { minutes: left_ms.div_euclid(60_000) + 1 });
+        }
+        let expected = digest(token.expose_secret());
+        // Of digests, so that not even the length shows in the time it takes.
+        if !bool::from(digest(given.trim()).ct_eq(&expected)) {
+            self.misses.push_back(now);
+            return Err(SignInError::Wrong);
+        }
+        self.misses.clear();
+        Ok(expected)
+    }
+
     fn make_room(&mut self, now: Millis) {
         self.sessions.retain(|_, session| now.since(session.began_at) < SESSION_MS);
         if self.sessions.len() >= MOST_SESSIONS {

@@ -36,9 +36,11 @@ pub(super) async fn sign_in(
     let Ok(Form(given)) = given else { return Refused::NotUnderstood.page(&look) };
     let is_private = guard::is_loopback(&headers);
     match site.sessions.sign_in(&given.token, look.now) {
-        Ok(value) => {
+        Ok(opened) => {
             tracing::info!("sign-in to the status page");
-            with_cookie(&site, Some(&value), !is_private)
+            // Browsers send nothing behind the # to anybody; the script keeps it and takes it out of the address.
+            let then = format!("/#proof={}", opened.proof);
+            with_cookie(&site, Some(&opened.cookie), !is_private, &then)
         }
         Err(error) => {
             tracing::warn!(%error, "failed sign-in to the status page");
@@ -60,12 +62,12 @@ pub(super) async fn sign_out(State(site): State<Arc<Site>>, headers: HeaderMap) 
     if let Some(session) = look.visitor.session() {
         site.sessions.sign_out(session);
     }
-    with_cookie(&site, None, !guard::is_loopback(&headers))
+    with_cookie(&site, None, !guard::is_loopback(&headers), "/")
 }
 
-fn with_cookie(site: &Site, value: Option<&str>, secure: bool) -> Response {
+fn with_cookie(site: &Site, value: Option<&str>, secure: bool, then: &str) -> Response {
     let cookie = set_cookie(value, site.port(), secure);
-    let mut response = Redirect::to("/").into_response();
+    let mut response = Redirect::to(then).into_response();
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }

@@ -23,6 +23,10 @@ pub struct AccountRow {
     waits_for: Option<String>,
     /// Since when its items that are in no job wait: see [`AccountRow::waits_for`].
     pub waits_since: Option<i64>,
+    /// The API does not answer as it should: since when, with which answer, and when it is tried next.
+    pub trouble_since: Option<i64>,
+    pub trouble_answer: Option<String>,
+    pub trouble_next_at: Option<i64>,
     rate_limit: Option<i64>,
     rate_window_ms: Option<i64>,
     rate_remaining: Option<i64>,
@@ -59,7 +63,7 @@ impl AccountRow {
 pub async fn read(executor: impl Into<On<'_>>, account: &AccountId) -> Result<AccountRow, StoreError> {
     let row = sql::query_as(
         "select paused_at, key_refused_at, refused_key, refused_status, refused_error_key, resumed_at, restored_at, waits_for,
-                waits_since, rate_limit, rate_window_ms, rate_remaining,
+                waits_since, trouble_since, trouble_answer, trouble_next_at, rate_limit, rate_window_ms, rate_remaining,
                 rate_resets_at, blocked_until
          from accounts where account = $1",
     )
@@ -177,6 +181,34 @@ pub async fn unblock(connection: &mut Tx, account: &AccountId) -> Result<(), Sto
         .bind(account.as_str())
         .execute(connection)
         .await?;
+    Ok(())
+}
+
+/// The API does not answer as it should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    pub since: Millis,
+    /// What it does instead: "answers 503".
+    pub answer: String,
+    pub next_at: Millis,
+}
+
+/// Notes that the API is in trouble, or that it answers again (`None`).
+pub async fn set_trouble(
+    connection: &mut Tx,
+    account: &AccountId,
+    trouble: Option<&Trouble>,
+) -> Result<(), StoreError> {
+    ensure(connection, account).await?;
+    sql::query(
+        "update accounts set trouble_since = $2, trouble_answer = $3, trouble_next_at = $4 where account = $1",
+    )
+    .bind(account.as_str())
+    .bind(trouble.map(|trouble| trouble.since.0))
+    .bind(trouble.map(|trouble| trouble.answer.as_str()))
+    .bind(trouble.map(|trouble| trouble.next_at.0))
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

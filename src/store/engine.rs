@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use crate::domain::Millis;
 use crate::store::backup::BackupError;
 use crate::store::lease::{HeldBy, Lease};
+use crate::store::schema::Schema;
 use crate::store::{Reads, Store, StoreError, Tx};
 
 /// The tables that a transaction writes: the inbox may be a separate database.
@@ -23,8 +24,14 @@ pub(in crate::store) enum Tables {
 }
 
 pub(in crate::store) trait Engine: Send + Sync {
-    /// Runs `work` in a transaction, alone or together with other waiting work. The work gives its caller the
-    /// result once it is on disk.
+    /// The schema that the database has.
+    fn schema(&self) -> BoxFuture<'_, Result<Schema, StoreError>>;
+
+    /// Brings the database to this version's schema.
+    fn migrate(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Runs `work` in a transaction, alone or with what waits at the same time. The work tells its own caller,
+    /// once it is on disk.
     fn write(&self, tables: Tables, work: Work) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// The same on a new connection, after the writer has failed and the ballast file was deleted.

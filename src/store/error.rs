@@ -28,6 +28,9 @@ pub enum StoreError {
     /// The database could not be opened or prepared.
     #[error("cannot open the database {path}, so nothing was done or bought: {problem}")]
     Open { path: String, problem: String },
+    /// The schema is not this version's, and may not be changed here.
+    #[error("the database {path} cannot be used by this unlockd, and nothing was done or bought: {problem}")]
+    Schema { path: String, problem: String },
     /// The writer has stopped after an earlier error.
     #[error(
         "the database writer has stopped after an earlier error, so nothing more is bought: start again when its cause is fixed"

@@ -16,6 +16,7 @@
 //! - [`credits`]: holds, charges, prices, balances and settlements. [`direct`]: results of events and searches.
 //! - [`accounts`]: pause, key, rate limit. [`address`]: the rate limit of all of them.
 //!   [`outbox`]: messages for `notify.url`. [`timeline`]. [`report`]: everything that people read.
+//! - [`history`]: what is old and may go.
 //! - [`lease`] (one worker for one database), [`disk`], [`backup`], [`erase`]: each calls the engine.
 //! - [`sqlite`]: the engine: files, the writer, and everything about SQLite that is not SQL.
 
@@ -28,6 +29,7 @@ pub mod disk;
 mod engine;
 pub mod erase;
 mod error;
+pub mod history;
 pub mod inbox;
 pub mod items;
 pub mod jobs;
@@ -35,6 +37,7 @@ pub mod lease;
 pub mod outbox;
 pub mod report;
 pub mod requests;
+pub mod schema;
 mod sql;
 pub mod sqlite;
 pub mod timeline;
@@ -47,6 +50,7 @@ use futures_util::future::BoxFuture;
 
 use crate::metrics::Metrics;
 use engine::{Engine, Tables};
+use schema::{Opening, Schema};
 use sqlite::Sqlite;
 
 pub use error::StoreError;
@@ -67,19 +71,56 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens or creates the database at `path`; `inbox` is the file of the inbox table if that is a separate
-    /// one.
+    /// Opens, or creates, the database at `path`, and brings it to this version's schema; `inbox` is the file of
+    /// the inbox table when it is to have one of its own. For whoever knows that no worker uses the database.
     pub async fn open(path: &Path, inbox: Option<&Path>) -> Result<Store, StoreError> {
-        Store::open_with(path, inbox, READERS).await
+        Store::open_as(path, inbox, Opening::Migrate, READERS).await
     }
 
-    /// The same, with `count` connections for reading; with one, no read overtakes another.
+    /// Opens the database, or creates it, and leaves an older schema as it is: see [`Store::schema`].
+    pub async fn open_as_it_is(path: &Path, inbox: Option<&Path>) -> Result<Store, StoreError> {
+        Store::open_as(path, inbox, Opening::Keep, READERS).await
+    }
+
+    /// Opens the database, and neither creates it nor changes its schema.
+    pub async fn open_existing(path: &Path, inbox: Option<&Path>) -> Result<Store, StoreError> {
+        Store::open_as(path, inbox, Opening::Existing, READERS).await
+    }
+
+    /// As [`Store::open`], with so many connections to read; with one, reads never overtake each other.
     pub async fn open_with(path: &Path, inbox: Option<&Path>, count: u32) -> Result<Store, StoreError> {
+        Store::open_as(path, inbox, Opening::Migrate, count).await
+    }
+
+    async fn open_as(
+        path: &Path,
+        inbox: Option<&Path>,
+        opening: Opening,
+        count: u32,
+    ) -> Result<Store, StoreError> {
         let metrics = Metrics::default();
         let (path, inbox_path) = (path.to_owned(), inbox.unwrap_or(path).to_owned());
-        let engine = Arc::new(Sqlite::open(&path, &inbox_path, &metrics).await?);
+        let engine = Arc::new(Sqlite::open(&path, &inbox_path, opening, &metrics).await?);
         let (readers, inbox_readers) = engine.connect_readers(count).await?;
         Ok(Store { engine, readers, inbox_readers, path, inbox_path, metrics })
+    }
+
+    /// The schema of the database; of two files, what one of them lacks.
+    pub async fn schema(&self) -> Result<Schema, StoreError> {
+        self.engine.schema().await
+    }
+
+    /// An error when the schema is not this version's.
+    pub async fn expect_current(&self) -> Result<(), StoreError> {
+        match self.schema().await?.problem() {
+            None => Ok(()),
+            Some(problem) => Err(StoreError::Schema { path: self.path.display().to_string(), problem }),
+        }
+    }
+
+    /// Brings the database to this version's schema. Only under the lease, or while no worker has it.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        self.engine.migrate().await
     }
 
     /// Runs `work` in a write transaction; returns once it is on disk.

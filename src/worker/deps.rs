@@ -136,6 +136,15 @@ impl Deps {
         self.gates.keys().cloned().collect()
     }
 
+    /// The accounts whose rows are taken: those that are served, and those that the configuration has named since
+    /// the start. Rows of these wait; a refusal would be final.
+    pub fn known_accounts(&self) -> Vec<AccountId> {
+        let configured = self.config().accounts.keys().map(AccountId::trusted).collect::<Vec<_>>();
+        let mut known = self.accounts();
+        known.extend(configured.into_iter().filter(|account| !self.gates.contains_key(account)));
+        known
+    }
+
     /// When to poll, and when to give up.
     pub fn ladder(&self) -> Ladder {
         ladder(&self.config())

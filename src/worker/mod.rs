@@ -11,7 +11,7 @@
 //! - [`doubt`] checks whether a POST whose answer was lost took effect.
 //! - [`direct`] is what differs for event unlocks and searches. [`balance`] reads the balance, [`settle`]
 //!   compares it with what was expected.
-//! - [`notify`] sends webhooks, [`erase`] removes old values.
+//! - [`notify`] sends webhooks, [`erase`] removes old values, [`history`] old timelines and requests.
 //! - [`people`]: what people may do to the rows, and what they are shown. [`run`]: the process around the
 //!   passes.
 
@@ -22,6 +22,7 @@ pub mod direct;
 pub mod doubt;
 pub mod erase;
 pub mod gate;
+pub mod history;
 pub mod intake;
 pub mod notify;
 pub mod people;

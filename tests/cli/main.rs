@@ -3,8 +3,14 @@
 //! Each test has a real database in its own directory, the sandbox in this process, and `run --until-idle` if
 //! a worker is needed. The environment is empty, so no configuration of the machine takes part.
 
+mod approvals;
+mod files;
+mod inbox;
 mod personnel;
+mod references;
 mod terminal;
+mod trouble;
+mod upgrade;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -270,7 +276,7 @@ async fn waiting_ends_with_the_request_and_says_how() {
     let done = town.ok(&["enqueue", "789", "--wait"]);
     assert!(done.out.contains("request 1: done: 1 delivered"), "{}", done.out);
     let awaits = town.run(&["enqueue", "--phones", "789", "788", "--wait"]).with_code(4);
-    assert!(awaits.err.contains("unlockd approve 2"), "{}", awaits.err);
+    assert!(awaits.err.contains("unlockd approve 2 --credits 300"), "{}", awaits.err);
     let rejected = town.run(&["enqueue", "801", "--max-credits", "1", "--wait"]).with_code(1);
     assert!(rejected.err.contains("max_credits is 1"), "{}", rejected.err);
 }
@@ -788,8 +794,10 @@ async fn an_approved_request_is_bought_and_a_cancelled_one_is_not() {
     town.run(&["run", "--until-idle"]).with_code(4);
     let explained = town.explain(1);
     assert_eq!(strings(&explained["waits"], "reason"), ["awaiting_approval"]);
-    assert!(explained["waits"][0]["unblock"].as_str().expect("text").contains("unlockd approve 1"));
-    assert!(town.ok(&["approve", "1"]).out.contains("15 credits"));
+    assert!(
+        explained["waits"][0]["unblock"].as_str().expect("text").contains("unlockd approve 1 --credits 15")
+    );
+    assert!(town.ok(&["approve", "1", "--credits", "15"]).out.contains("15 credits"));
     assert_eq!(town.ok(&["cancel", "2", "--json"]).json()["cancelled"], 1);
     town.work();
     assert_eq!(
@@ -903,7 +911,13 @@ async fn a_job_in_doubt_is_sent_again_when_a_person_says_so() {
     assert_eq!(explained["waits"][0]["reason"], "looking");
     assert!(!explained["waits"][0]["next_try_at"].is_null());
     assert_eq!(town.request(1)["committed_credits"], 30);
-    let said = town.ok(&["resolve", "1", "--resubmit"]);
+    let unnamed = town.run(&["resolve", "1", "--resubmit"]).with_code(2).err;
+    assert!(unnamed.contains("--credits N is missing"), "{unnamed}");
+    let other = town.run(&["resolve", "1", "--resubmit", "--credits", "15"]).with_code(4).err;
+    assert!(other.contains("30 credits by now, and 15 were confirmed"), "{other}");
+    assert_eq!(town.job(1)["state"], "in_doubt", "nothing was changed");
+    town.run(&["resolve", "1", "--write-off", "--credits", "30"]).with_code(2);
+    let said = town.ok(&["resolve", "1", "--resubmit", "--credits", "30"]);
     assert!(said.out.contains("30 credits") && said.out.contains("evidence"), "{}", said.out);
     assert_eq!((&town.job(1)["state"], &town.request(1)["committed_credits"]), (&"queued".into(), &0.into()));
     town.work();
@@ -920,7 +934,7 @@ async fn what_is_cancelled_while_in_doubt_is_not_sent_again_on_any_command() {
     town.job_in_doubt();
     let said = town.ok(&["cancel", "1"]);
     assert!(said.out.contains("calls found to have failed are not resent"), "{}", said.out);
-    let refused = town.run(&["resolve", "1", "--resubmit"]).with_code(4);
+    let refused = town.run(&["resolve", "1", "--resubmit", "--credits", "30"]).with_code(4);
     assert!(refused.err.contains("was cancelled"), "{}", refused.err);
     assert_eq!(town.job(1)["state"], "in_doubt", "nothing was changed");
     town.ok(&["resolve", "1", "--write-off"]);

@@ -15,7 +15,7 @@ use unlockd::sandbox::Options;
 use super::{Town, careful_town, program, strings, town, town_with};
 
 /// The program in a terminal of 80 x 24.
-struct Terminal {
+pub(super) struct Terminal {
     child: Child,
     /// The keyboard: bytes written here are keys.
     keys: File,
@@ -26,7 +26,7 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn start(town: &Town, arguments: &[&str], env: &[(&str, &str)]) -> Terminal {
+    pub(super) fn start(town: &Town, arguments: &[&str], env: &[(&str, &str)]) -> Terminal {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo terminal");
         grantpt(&master).expect("granted");
         unlockpt(&master).expect("unlocked");
@@ -54,7 +54,7 @@ impl Terminal {
 
     /// Waits until the program has written this.
     #[track_caller]
-    fn await_text(&mut self, text: &str) {
+    pub(super) fn await_text(&mut self, text: &str) {
         while !self.seen.contains(text) {
             match self.output.recv_timeout(Duration::from_secs(20)) {
                 Ok(bytes) => self.seen.push_str(&String::from_utf8_lossy(&bytes)),
@@ -63,8 +63,13 @@ impl Terminal {
         }
     }
 
-    fn press(&mut self, keys: &str) {
+    pub(super) fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).expect("the terminal is there");
+    }
+
+    /// Waits for the end of a command that takes no keys; its exit code.
+    pub(super) fn code(&mut self) -> Option<i32> {
+        self.child.wait().expect("it ends").code()
     }
 
     fn tell_to_stop(&self) {

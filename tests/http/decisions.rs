@@ -9,7 +9,7 @@ use unlockd::sandbox::Billing;
 use unlockd::worker::run::driver;
 use unlockd::worker::run::signals::Signals;
 
-use crate::place::{Answer, Place, read};
+use crate::place::{Answer, Place, TOKEN, read};
 use crate::support::Setup;
 
 /// Each request of more than one contact awaits approval.
@@ -183,6 +183,41 @@ async fn a_post_without_a_session_is_refused() {
     place.post("/session/end", &[]).await;
     refused(&place.press(&page, "approve-1", Some("45")).await, 403);
     assert_untouched(&mut place, id).await;
+    place.end().await;
+}
+
+/// A server of another user of this machine is sent the cookie: cookies know no ports.
+#[tokio::test]
+async fn the_cookie_alone_decides_nothing_and_reveals_nothing() {
+    let (mut place, id) = with_request().await;
+    let free = place.town.insert(None, &["301"]).await;
+    place.town.finish().await;
+    let proof = place.proof.take().expect("signed in");
+    let (page, of_free) = (place.get("/").await, place.get(&format!("/requests/{free}")).await);
+    assert!(!page.text.contains(&proof), "no page says it");
+    let ticket = page.ticket("approve-1");
+    for more in [vec![], vec![("proof", "")], vec![("token", "")], vec![("proof", &proof[1..])]] {
+        let form = [vec![("ticket", ticket.as_str()), ("credits", "45")], more].concat();
+        let answer = place.post("/decisions", &form).await;
+        refused(&answer, 403);
+        assert!(answer.shows("type the token to confirm"), "{}", answer.words());
+    }
+    refused(&place.press(&of_free, "reveal-4", None).await, 403);
+    // Guessing the token here counts as guessing it at the sign-in.
+    for _ in 0..10 {
+        refused(
+            &place.post("/decisions", &[("ticket", &ticket), ("credits", "45"), ("token", "x")]).await,
+            403,
+        );
+    }
+    let right = [("ticket", ticket.as_str()), ("credits", "45"), ("token", TOKEN)];
+    refused(&place.post("/decisions", &right).await, 429);
+    place.town.settle().await;
+    assert_eq!((place.town.status(id).await.as_str(), place.town.posts().len()), ("awaiting_approval", 1));
+    // Without a script the person types the token.
+    place.town.clock.advance(Duration::from_secs(10 * 60));
+    assert_eq!(place.post("/decisions", &right).await.status, 303);
+    place.town.finish_all().await;
     place.end().await;
 }
 
@@ -371,7 +406,7 @@ async fn a_browser_that_goes_away_leaves_no_call_half_done() {
     let page = place.get("/").await;
     place.town.fault("slow=500ms@balance");
     let (ticket, cookie) = (page.ticket("read-balance-default"), place.cookie.clone().expect("signed in"));
-    let body = format!("ticket={ticket}");
+    let body = format!("ticket={ticket}&proof={}", place.proof.clone().expect("signed in"));
     let request = format!(
         "POST /decisions HTTP/1.1\r\nhost: localhost\r\nsec-fetch-site: same-origin\r\ncookie: {cookie}\r\n\
          content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{body}",

@@ -3,6 +3,7 @@
 use reqwest::Method;
 
 use crate::place::{Place, read};
+use crate::support::Setup;
 
 const PATHS: [&str; 4] = ["/healthz", "/readyz", "/metrics", "/no/such/page"];
 
@@ -19,6 +20,27 @@ async fn a_foreign_host_is_refused_on_every_route() {
         for host in ["localhost", "localhost:9999", "[::1]:8787", "127.0.0.1"] {
             let answer = read(place.request(Method::GET, path).header("host", host)).await;
             assert_ne!(answer.status, 403, "{path} of {host}");
+        }
+    }
+    place.end().await;
+}
+
+/// Prometheus by service name, a reverse proxy.
+#[tokio::test]
+async fn a_host_that_the_configuration_names_is_served() {
+    let place =
+        Place::of(Setup::default().config("HTTP__ALLOWED_HOSTS", r#"["unlockd", "Page.example"]"#)).await;
+    for (host, status) in [
+        ("unlockd:8787", 200),
+        ("page.EXAMPLE", 200),
+        ("localhost", 200),
+        ("other", 403),
+        ("x.unlockd", 403),
+        ("unlockd.evil.example", 403),
+    ] {
+        for path in ["/healthz", "/metrics"] {
+            let answer = read(place.request(Method::GET, path).header("host", host)).await;
+            assert_eq!(answer.status, status, "{path} of {host}");
         }
     }
     place.end().await;

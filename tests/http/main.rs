@@ -6,6 +6,7 @@ mod health;
 mod pages;
 mod place;
 mod session;
+mod trouble;
 // Shared with tests/it, which uses the rest.
 #[allow(dead_code)]
 #[path = "../it/support/mod.rs"]

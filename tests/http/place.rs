@@ -18,6 +18,8 @@ pub(crate) struct Place {
     pub(crate) town: Town,
     /// The cookie of the person who is signed in.
     pub(crate) cookie: Option<String>,
+    /// What that person's browser keeps beside the cookie.
+    pub(crate) proof: Option<String>,
     token: Option<tempfile::TempDir>,
     pub(crate) address: SocketAddr,
     pub(crate) signals: Signals,
@@ -101,6 +103,7 @@ impl Place {
         let answer = self.post("/session", &[("token", TOKEN)]).await;
         assert_eq!(answer.status, 303, "{}", answer.text);
         self.cookie = answer.header("set-cookie").split(';').next().map(str::to_owned);
+        self.proof = answer.header("location").strip_prefix("/#proof=").map(str::to_owned);
     }
 
     pub(crate) async fn of(setup: Setup) -> Place {
@@ -127,7 +130,7 @@ impl Place {
         // Redirects are checked by the tests, so they are not followed; no proxy is used.
         let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
         let client = client.build().expect("a client");
-        Place { town, cookie: None, token: None, address, signals, server, client }
+        Place { town, cookie: None, proof: None, token: None, address, signals, server, client }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -151,6 +154,9 @@ impl Place {
     pub(crate) fn form(&self, path: &str, form: &[(&str, &str)]) -> RequestBuilder {
         let mut url = reqwest::Url::parse("http://localhost/").expect("a URL");
         url.query_pairs_mut().extend_pairs(form);
+        // As the script of the page puts it in.
+        let proof = self.proof.iter().filter(|_| ["/decisions", "/reveal"].contains(&path));
+        url.query_pairs_mut().extend_pairs(proof.map(|proof| ("proof", proof)));
         let body = url.query().unwrap_or_default().to_owned();
         self.request(Method::POST, path)
             .header("content-type", "application/x-www-form-urlencoded")

@@ -184,3 +184,22 @@ async fn a_resume_lifts_a_retry_after_of_a_day_also_over_a_restart() {
     assert_eq!(resume(&town).await.waited_until, None);
     town.check().await;
 }
+
+#[tokio::test]
+async fn a_row_for_an_account_that_was_added_after_the_start_waits_and_is_never_refused() {
+    let mut town = Town::new().await;
+    let early = town.insert_row("account, personnel_ids, dedupe_key", "'emea', '[101]', 'k'").await;
+    town.settle().await;
+    assert_eq!(town.status(early).await, "rejected", "nothing names it");
+    // The file names it from now on: a row that comes by the same key is a row like any other.
+    town.configure("ACCOUNTS__EMEA__API_KEY", "uak_test_2").await;
+    let row = town.insert_row("account, personnel_ids, dedupe_key", "'emea', '[101]', 'k'").await;
+    let other = town.insert(None, &["201"]).await;
+    town.tick(60_000).await;
+    assert_eq!((town.status(row).await, town.status(other).await), ("accepted".into(), "done".into()));
+    town.restart().await;
+    town.finish_all().await;
+    assert_eq!(town.status(row).await, "done");
+    assert_eq!(town.outcome(row, "101").await.0, "delivered");
+    town.check().await;
+}

@@ -480,3 +480,28 @@ async fn profiles_that_are_not_shown_prove_nothing() {
         town.check().await;
     }
 }
+
+#[tokio::test]
+async fn a_resubmission_never_goes_out_for_more_than_a_person_confirmed() {
+    let mut town = Setup::default().config("SUBMIT__DECIDE_AFTER", "1h").build().await;
+    town.fault("lost-request@unlock");
+    let request = town.insert(None, &["101", "102"]).await;
+    town.settle().await;
+    assert_eq!(town.job_state(1).await, "in_doubt (looking)");
+    // 30 credits are confirmed. By the time it goes out it costs 40, far below credits.approve_above.
+    town.sandbox.set_price(Channel::Email, 20);
+    let company = town.insert(None, &["103"]).await;
+    town.resubmit(1).await;
+    town.tick(60_000).await;
+    assert_eq!(
+        (town.status(request).await, town.status(company).await),
+        ("awaiting_approval".into(), "done".into())
+    );
+    assert_eq!(town.number("select quoted_credits from requests where id = 1").await, 40);
+    assert_eq!(town.posts().iter().map(Town::sent).collect::<Vec<_>>()[1..], [["103"]]);
+    town.approve(request).await;
+    town.finish_all().await;
+    assert_eq!((town.status(request).await, town.sandbox.accounting().charged_total), ("done".into(), 60));
+    town.allowed.price_differs = true;
+    town.check().await;
+}

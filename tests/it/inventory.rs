@@ -10,7 +10,8 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
     (
         "accounts",
         "account paused_at key_refused_at refused_key refused_status refused_error_key resumed_at restored_at waits_for waits_since \
-                  rate_limit rate_window_ms rate_remaining rate_resets_at blocked_until",
+                  rate_limit rate_window_ms rate_remaining rate_resets_at blocked_until \
+                  trouble_since trouble_answer trouble_next_at",
     ),
     (
         "attempts",
@@ -40,10 +41,10 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
         "jobs",
         "id account action event_id task_id state state_reason poll_count next_poll_at created_at submitted_at \
               finished_at version adopted contacts due_at failures looks no_effect_looks evidence doubt_since \
-              parked_balance price lowest_price cost window_id divided_from",
+              parked_balance price lowest_price cost confirmed_credits window_id divided_from",
     ),
     ("ledger", "id at account job_id entry credits"),
-    ("outbox", "id message_id type at data state attempts due_at ended_at"),
+    ("outbox", "id message_id type at state attempts due_at ended_at"),
     ("outbox_is_open", "id"),
     ("prices", "account action credits seen_at"),
     ("recent_calls", "id account sent_at"),
@@ -51,8 +52,10 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
     (
         "requests",
         "id account action event_id task_id query max_pages max_credits approved_credits quoted_credits \
-                  committed_credits status reason row_digest inbox_is_behind created_at taken_at finished_at",
+                  committed_credits status reason row_digest inbox_is_behind created_at taken_at finished_at \
+                  removed_at",
     ),
+    ("served_inbox", "id path"),
     (
         "windows",
         "id account opened_at closed_at opening_snapshot closing_snapshot jobs expected_min expected_max \

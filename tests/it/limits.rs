@@ -99,7 +99,9 @@ async fn the_balance_is_never_taken_below_the_floor() {
         .await;
     town.insert(None, &refs(&good_ids(101, 6))).await;
     let End::WaitsForPerson(waits) = town.finish().await else { panic!("{}", town.dump().await) };
-    assert!(waits[0].contains("waits for credits"), "{waits:?}");
+    assert!(waits[0].contains("waits for credits: "), "{waits:?}");
+    let missing = "5 more credits are needed (15 at least, and 10 are free)";
+    assert!(waits[0].contains(missing), "{waits:?}");
     assert_eq!(town.sandbox.accounting().balance, 60);
     town.check().await;
 }

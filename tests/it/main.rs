@@ -19,6 +19,7 @@ mod editions;
 mod erase;
 mod errors;
 mod evidence;
+mod history;
 mod input;
 mod inventory;
 mod journey;

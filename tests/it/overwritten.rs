@@ -166,3 +166,34 @@ async fn what_others_write_into_the_workers_columns_gives_way_to_the_truth() {
     assert_eq!((noted, town.posts().len()), (9, 1));
     town.check().await;
 }
+
+#[tokio::test]
+async fn where_rows_may_not_approve_neither_a_new_row_nor_one_that_waits_does() {
+    for inbox_apart in [false, true] {
+        let setup = asking().config("CREDITS__APPROVE_FROM_INBOX", "false");
+        let mut town = Setup { inbox_apart, ..setup }.build().await;
+        let row = town.insert_row("personnel_ids, approved", "'[101]', 1").await;
+        let other = town.insert(None, &["102"]).await;
+        town.tick(60_000).await;
+        let (status, reason) = town.inbox(row).await;
+        assert_eq!(status, "awaiting_approval");
+        assert!(reason.expect("a reason").contains("credits.approve_from_inbox = false"));
+        town.user("update inbox set approved = 1").await;
+        town.tick(60_000).await;
+        assert_eq!(town.shown(other).await, (0, 15));
+        assert!(town.posts().is_empty());
+        // What a person approves elsewhere is bought.
+        town.approve(row).await;
+        town.tick(60_000).await;
+        assert_eq!(
+            (town.status(row).await, town.status(other).await),
+            ("done".into(), "awaiting_approval".into())
+        );
+        // The key is live.
+        town.configure("CREDITS__APPROVE_FROM_INBOX", "true").await;
+        town.user(format!("update inbox set approved = 1 where id = {other}")).await;
+        town.finish_all().await;
+        assert_eq!(town.status(other).await, "done");
+        town.check().await;
+    }
+}

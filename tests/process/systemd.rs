@@ -63,3 +63,23 @@ async fn the_watchdog_is_not_fed_while_a_pass_hangs() {
     worker.kill().expect("the worker is there");
     worker.wait().expect("it is dead");
 }
+
+/// Else systemd stops it after its start timeout, or its watchdog kills it, again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_is_ready_and_feeds_the_watchdog_while_it_waits() {
+    let town = Town::new(hostile()).await;
+    let mut active = town.start();
+    town.until("select count(*) from worker_lease where token = 2", 1).await;
+    let socket = UnixDatagram::bind(town.path("notify")).expect("a socket");
+    let mut standby = town.start_notifying(&town.path("notify"), None);
+    tokio::task::block_in_place(|| {
+        assert_eq!(told(&socket, "READY=1", Duration::from_secs(20)), ["READY=1"], "{}", town.log());
+        let then = told(&socket, "WATCHDOG=1", Duration::from_secs(20));
+        let status = format!("STATUS=standby: worker {} has the database", active.id());
+        assert_eq!(then, [status.as_str(), "WATCHDOG=1"], "{}", town.log());
+        signal(&standby, Signal::TERM);
+        assert!(wait(&mut standby, Duration::from_secs(10)).success());
+    });
+    active.kill().expect("the active worker is there");
+    active.wait().expect("it is dead");
+}

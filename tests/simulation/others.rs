@@ -187,7 +187,7 @@ impl Run {
         assert_eq!(job.state, State::InDoubt { doubt: Doubt::NeedsDecision });
         let (now, resubmit) = (self.clock.now(), self.rng.bool());
         let decided = if resubmit {
-            decide::resubmit(&self.outside, job.clone(), now).await
+            decide::resubmit(&self.outside, job.clone(), job.cost.unwrap_or_default(), now).await
         } else {
             decide::write_off(&self.outside, job.clone(), now).await.map_err(Refusal::from)
         };

@@ -6,12 +6,12 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::domain::{self, Action, Credits, Layers, Millis};
-use crate::store::lease;
 use crate::store::report::accounts::{Account, Limits};
 use crate::store::report::jobs::OpenJob;
 use crate::store::report::requests::Request;
 use crate::store::report::{self, Time, accounts, jobs, requests};
 use crate::store::{Store, StoreError};
+use crate::store::{disk, lease};
 use crate::worker::people::needs;
 
 use super::super::show::{grouped, plural};
@@ -26,6 +26,8 @@ pub(super) struct Model {
     pub(super) at: Option<Time>,
     pub(super) worker: Worker,
     pub(super) accounts: Vec<Account>,
+    /// Nothing is bought while there may be no room to record it.
+    pub(super) disk_is_full: bool,
     /// Rows of the inbox that no worker has taken.
     pub(super) inbox_new: i64,
     pub(super) needs: Vec<Need>,
@@ -81,6 +83,7 @@ pub(super) async fn read(store: &Store, config: &Config, now: Millis) -> Result<
             started_at: Some(Time(lease.started_at)).filter(|at| at.0 > 0),
             seen_at: Some(Time(lease.renewed_at)).filter(|at| at.0 > 0),
         },
+        disk_is_full: disk::free_bytes(store).is_ok_and(|free| free < disk::NEEDED_BYTES),
         inbox_new: work.inbox,
         open_requests: work.open_requests,
         open_jobs: work.open_jobs,
@@ -181,9 +184,7 @@ impl Model {
         if doubtful > 0 {
             parts.push(format!("{} in doubt", plural(doubtful, "job")));
         }
-        if self.accounts.iter().any(|account| account.blocked_until.is_some()) {
-            parts.push("the API asked to wait".to_owned());
-        }
+        parts.extend(self.obstacle());
         if parts.is_empty() {
             parts.push(
                 if self.open_requests + self.inbox_new > 0 { "working" } else { "all is done" }.to_owned(),
@@ -195,11 +196,25 @@ impl Model {
         parts.join(", ")
     }
 
+    /// What keeps calls from going out, although nobody has to do something; the first of it.
+    fn obstacle(&self) -> Option<String> {
+        let now = self.at.map_or(Millis(0), |at| Millis(at.0));
+        if self.disk_is_full {
+            return Some("the disk is full: nothing is bought".to_owned());
+        }
+        let of = |account: &Account| Some((account.account.clone(), account.api_trouble.clone()?));
+        if let Some((account, trouble)) = self.accounts.iter().find_map(of) {
+            let named = if self.accounts.len() > 1 { format!(" ({account})") } else { String::new() };
+            return Some(format!("{}{named}, {}", trouble.what(), trouble.next_try(now)));
+        }
+        let blocked = self.accounts.iter().find_map(|account| account.blocked_until);
+        blocked.map(|until| format!("the API asked to wait until {until}"))
+    }
+
     /// Whether there is no problem.
     pub(super) fn is_well(&self) -> bool {
         let in_doubt = self.jobs.iter().any(|open| open.job.state == "in_doubt");
-        let blocked = self.accounts.iter().any(|account| account.blocked_until.is_some());
-        self.worker.running && self.needs.is_empty() && !in_doubt && !blocked
+        self.worker.running && self.needs.is_empty() && !in_doubt && self.obstacle().is_none()
     }
 }
 
@@ -295,7 +310,7 @@ pub(super) mod tests {
         for open in &model.jobs {
             let crate::store::report::jobs::Job { id, account: name, state, state_reason, cost, .. } =
                 &open.job;
-            let work = Parked { jobs: 1, oldest: Some(domain::JobId(*id)), items: 0 };
+            let work = Parked { jobs: 1, oldest: Some(domain::JobId(*id)), ..Parked::default() };
             match (state.as_str(), state_reason.as_deref()) {
                 ("in_doubt", Some("needs_decision")) => list.push(Needed::Decision {
                     account: account(name),

@@ -8,7 +8,8 @@ fn another(path: &str) -> &'static str {
     match path {
         "api.base_url" => "http://localhost:1",
         "api.call_source" => "agent",
-        "inbox.watch" | "submit.precheck" => "false",
+        "inbox.watch" | "submit.precheck" | "credits.approve_from_inbox" => "false",
+        "http.allowed_hosts" => "[\"unlockd\"]",
         "polling.steps" => "[\"1s\"]",
         "http.listen" => "127.0.0.1:1",
         "notify.url" => "https://example.com/",

@@ -1,7 +1,30 @@
+// Keeps the proof of the session, which the address holds after the sign-in, and puts it into every form in
+// place of the field for the token. Storage, unlike cookies, is not shared with other ports of this machine.
+//
 // Keeps the page fresh: fetches it again and swaps its main part. Does nothing while the tab is hidden,
 // while the user types or selects text, or while refresh is paused. Everything works without this file.
 "use strict";
 (() => {
+  const PROOF = "unlockd-proof";
+  const given = /^#proof=([0-9a-f]+)$/.exec(location.hash);
+  if (given) {
+    localStorage.setItem(PROOF, given[1]);
+    history.replaceState(null, "", location.pathname + location.search);
+  }
+  const prove = (part) => {
+    const proof = localStorage.getItem(PROOF);
+    if (!proof) return;
+    part.querySelectorAll("form .proof").forEach((field) => {
+      const hidden = document.createElement("input");
+      Object.assign(hidden, { type: "hidden", name: "proof", value: proof });
+      field.replaceWith(hidden);
+    });
+  };
+  prove(document);
+  document.addEventListener("submit", (event) => {
+    if (new URL(event.target.action).pathname === "/session/end") localStorage.removeItem(PROOF);
+  });
+
   const EVERY_MS = 5000;
   const live = document.getElementById("live");
   if (!live) return;
@@ -26,6 +49,7 @@
     const focused = old.contains(document.activeElement) ? document.activeElement : null;
     const href = focused && focused.getAttribute("href");
     const id = focused && focused.id;
+    prove(fresh);
     old.replaceWith(fresh);
     open.forEach((one) => one && document.getElementById(one)?.setAttribute("open", ""));
     fresh.querySelectorAll(".scroll").forEach((one, at) => { one.scrollLeft = scrolled[at] || 0; });

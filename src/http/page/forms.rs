@@ -1,4 +1,5 @@
-//! Buttons: each says what it does, works once, and only for the figures on the screen.
+//! Buttons: each says what it does, and works once, for the figures on the screen. Each form is confirmed by more
+//! than the cookie: see [`crate::http::session`].
 
 use maud::{Markup, html};
 
@@ -13,6 +14,10 @@ fn form(look: &Look<'_>, act: Act, action: &str, inside: Markup) -> Markup {
     html! {
         form method="post" action=(action) {
             input type="hidden" name="ticket" value=(ticket);
+            // The script puts the session's proof in its place; without the script the token is typed.
+            div .proof {
+                label { "Token " input name="token" type="password" required autocomplete="current-password" size="9"; }
+            }
             (inside)
         }
     }

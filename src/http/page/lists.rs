@@ -9,7 +9,7 @@ use crate::domain::{job, request_state};
 use crate::store::StoreError;
 use crate::store::report::direct::Summary;
 use crate::store::report::jobs::{Job, OpenJob};
-use crate::store::report::requests::Request;
+use crate::store::report::requests::{Filter, Request};
 use crate::store::report::{OutcomeCount, jobs as job_reports, requests as request_reports};
 
 /// Rows of a list.
@@ -52,7 +52,7 @@ fn reference(look: &Look<'_>, request: &Request) -> Markup {
 /// The newest requests, of one status or of all.
 pub(super) async fn requests(look: &Look<'_>, wanted: &Wanted) -> Result<Page, StoreError> {
     let status = wanted.status.as_deref().filter(|status| request_state::State::NAMES.contains(status));
-    let rows = request_reports::list(&look.site.store, status, ROWS).await?;
+    let rows = request_reports::list(&look.site.store, Filter { status, ..Filter::default() }, ROWS).await?;
     let body = html! {
         h1 { "Requests" @if let Some(status) = status { ": " (state(status)) } }
         (filters("/requests", "status", &request_state::State::NAMES, status))

@@ -183,13 +183,23 @@ fn parked(look: &Look<'_>, need: &Need, work: Parked, account: &Account) -> Mark
                     "Spent today: " (number(account.spent_today)) " of " (known(account.daily_limit))
                     ". Wait for the next UTC day, or raise credits.daily_limit."
                 } @else {
-                    "Free to spend: " (known(account.free)) ". Top up: unlockd reads the balance again by itself. "
+                    @match work.lack {
+                        Some(lack) => { (sentence_case(&lack.words())) ". " }
+                        None => { "Free to spend: " (known(account.free)) ". " }
+                    }
+                    "Top up: unlockd reads the balance again by itself. "
                     "Meanwhile it sends smaller jobs that fit."
                 }
             }
             (forms::button(look, Act::TryAgain { account: name.clone() }, &format!("resume-for-{name}-{}", need.reason()), "Try again now"))
         }
     }
+}
+
+/// With a capital at its beginning.
+fn sentence_case(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 /// How many are waiting, in a few words.

@@ -6,7 +6,7 @@ use super::lists::Ended;
 use super::needs::{self, Listed};
 use super::words::{ago, known, number, plural, span, state, visible};
 use super::{Look, Page, Spot, Wanted, drawings, forms, lists, session, status};
-use crate::domain::{AccountId, Credits};
+use crate::domain::{AccountId, Credits, Millis};
 use crate::http::health;
 use crate::http::ticket::Act;
 use crate::store::StoreError;
@@ -91,7 +91,7 @@ async fn read(look: &Look<'_>) -> Result<Facts, StoreError> {
 
 pub(super) async fn page(look: &Look<'_>, wanted: &Wanted) -> Result<Page, StoreError> {
     let facts = read(look).await?;
-    let (class, mark, sentence) = sentence(&facts);
+    let (class, mark, sentence) = sentence(&facts, look.now);
     let over_time = drawings::section(look, wanted.span.as_deref()).await?;
     let body = html! {
         h1 #health .(class) { span .mark aria-hidden="true" { (mark) } " " (sentence) }
@@ -118,7 +118,7 @@ pub(super) async fn page(look: &Look<'_>, wanted: &Wanted) -> Result<Page, Store
 }
 
 /// The health in plain words; the mark says it without colour.
-fn sentence(facts: &Facts) -> (&'static str, &'static str, String) {
+fn sentence(facts: &Facts, now: Millis) -> (&'static str, &'static str, String) {
     let open: i64 = facts.jobs_by_state.iter().map(|count| count.count).sum();
     let goes_on = match open {
         0 => "nothing is running".to_owned(),
@@ -127,6 +127,22 @@ fn sentence(facts: &Facts) -> (&'static str, &'static str, String) {
     };
     if !facts.problems.is_empty() {
         return ("bad", "\u{2715}", "Problem: purchases may be stopped.".to_owned());
+    }
+    let trouble = facts.accounts.iter().find_map(|(account, _)| account.api_trouble.as_ref());
+    if let Some(trouble) = trouble {
+        let needs = match facts.needs.total() {
+            0 => String::new(),
+            1 => " One thing needs you.".to_owned(),
+            needs => format!(" {needs} things need you."),
+        };
+        let what = visible(&trouble.what());
+        let sentence = format!("Nothing new is sent: {what}, {}.{needs}", trouble.next_try(now));
+        return ("attention", "!", sentence);
+    }
+    if let Some(until) = facts.accounts.iter().find_map(|(account, _)| account.blocked_until)
+        && facts.needs.total() == 0
+    {
+        return ("attention", "!", format!("The API asked to wait until {until}; {goes_on}."));
     }
     match facts.needs.total() {
         0 if open == 0 => ("good", "\u{2713}", "All is well, and nothing is left to do.".to_owned()),

@@ -57,6 +57,9 @@ pub(super) fn section<'f>(look: &Look<'_>, accounts: impl Iterator<Item = &'f Ac
                             "; the API asked to wait until " (moment(at, look.now)) ", no action is needed"
                         }
                         "."
+                        @if let Some(trouble) = &account.api_trouble {
+                            " " strong { (visible(&trouble.what())) } ", " (trouble.next_try(look.now)) "."
+                        }
                         @if let Some(fingerprint) = fingerprint(look, name) {
                             " Key " code { (fingerprint) } "."
                         }

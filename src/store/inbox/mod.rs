@@ -6,6 +6,7 @@
 
 mod enqueue;
 pub mod overrides;
+pub mod served;
 
 use crate::store::{Store, StoreError, Tx, sql};
 use serde_json::json;

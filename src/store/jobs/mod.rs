@@ -45,6 +45,8 @@ pub struct Job {
     /// The price of its cheapest contact.
     pub lowest_price: Option<Credits>,
     pub cost: Option<Credits>,
+    /// The cost that a person confirmed when the job was to be sent again: it never goes out for more.
+    pub confirmed_credits: Option<Credits>,
     pub window_id: Option<i64>,
     /// It is a part of this job's call, which was refused and divided; the first part names itself.
     pub divided_from: Option<JobId>,
@@ -178,7 +180,8 @@ pub async fn save(connection: &mut Tx, job: &Job) -> Result<(), StoreError> {
         "update jobs set task_id = $3, state = $4, state_reason = $5, poll_count = $6, next_poll_at = $7,
                 submitted_at = $8, finished_at = $9, contacts = $10, due_at = $11, failures = $12, looks = $13,
                 no_effect_looks = $14, evidence = $15, doubt_since = $16, parked_balance = $17, price = $18,
-                cost = $19, window_id = $20, lowest_price = $21, divided_from = $22, version = version + 1
+                cost = $19, window_id = $20, lowest_price = $21, divided_from = $22, confirmed_credits = $23,
+                version = version + 1
          where id = $1 and version = $2",
     )
     .bind(job.id.0)
@@ -203,6 +206,7 @@ pub async fn save(connection: &mut Tx, job: &Job) -> Result<(), StoreError> {
     .bind(job.window_id)
     .bind(job.lowest_price.map(|credits| credits.0))
     .bind(job.divided_from.map(|id| id.0))
+    .bind(job.confirmed_credits.map(|credits| credits.0))
     .execute(connection)
     .await?;
     exactly_one(result, "the job")

@@ -5,6 +5,7 @@ use serde::{Serialize, Serializer};
 use crate::domain::credits::Purse;
 use crate::domain::job::WaitReason;
 use crate::domain::{Credits, Millis};
+use crate::store::accounts::AccountRow;
 use crate::store::credits::ledger;
 use crate::store::report::{AccountWork, Time};
 use crate::store::{Store, StoreError, accounts, address, sql};
@@ -50,12 +51,47 @@ pub struct Account {
     #[serde(serialize_with = "word")]
     pub waits_for: Option<WaitReason>,
     pub waits_since: Option<Time>,
+    /// The API does not answer as it should.
+    pub api_trouble: Option<ApiTrouble>,
     /// Expired jobs: a resume polls them again.
     pub expired_jobs: i64,
 }
 
 fn word<S: Serializer>(reason: &Option<WaitReason>, serializer: S) -> Result<S::Ok, S::Error> {
     reason.map(WaitReason::as_str).serialize(serializer)
+}
+
+/// The API does not answer as it should, so nothing new is sent: the same words in every place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ApiTrouble {
+    pub since: Time,
+    /// What it does instead of answering: "answers 503".
+    pub answer: String,
+    pub next_try_at: Time,
+}
+
+impl ApiTrouble {
+    /// From the account's row; `None` while the API answers.
+    pub fn of(row: &AccountRow) -> Option<ApiTrouble> {
+        Some(ApiTrouble {
+            since: Time(row.trouble_since?),
+            answer: row.trouble_answer.clone()?,
+            next_try_at: Time(row.trouble_next_at?),
+        })
+    }
+
+    /// "the API answers 503 since ...".
+    pub fn what(&self) -> String {
+        format!("the API {} since {}", self.answer, self.since)
+    }
+
+    /// When it is tried next.
+    pub fn next_try(&self, now: Millis) -> String {
+        match self.next_try_at.0 > now.0 {
+            true => format!("next try at {}", self.next_try_at),
+            false => "it is tried again with the next call".to_owned(),
+        }
+    }
 }
 
 /// Reads an account, whose row was read with its work.
@@ -69,6 +105,7 @@ pub async fn read(
     let blocked_until = rate.blocked_until().max(address::held_until(store.readers()).await?);
     let purse = ledger::purse(store.readers(), account, now).await?;
     let purse = purse.map(|purse| Purse { min_balance: limits.min_balance, ..purse });
+    let api_trouble = ApiTrouble::of(row);
     let (in_doubt, expired_jobs): (i64, i64) = sql::query_as(
         "select (select cast(coalesce(sum(cost), 0) as bigint) from jobs where state = 'in_doubt' and account = $1
                    and state_reason <> 'carried_out'),
@@ -96,6 +133,7 @@ pub async fn read(
         refused_key: row.refused_key.clone(),
         waits_since: row.waits_since.map(Time),
         key_refused_at: row.key_refused_at.map(Time),
+        api_trouble,
         expired_jobs,
     })
 }

@@ -112,7 +112,10 @@ pub async fn page(
 ) -> Result<Vec<ActionResult>, StoreError> {
     let page = match wanted.request_id {
         Some(_) => sql::query_as::<Row>(select_results!("and a.request_id = $4 limit $5")),
-        None => sql::query_as(select_results!("order by a.request_id limit $4")),
+        None => sql::query_as(select_results!(
+            "and not exists (select 1 from requests r where r.id = a.request_id and r.removed_at is not null) \
+             order by a.request_id limit $4"
+        )),
     };
     let page = page.bind(after).bind(wanted.since.map(|at| at.0)).bind(wanted.outcomes.as_deref());
     let page = match wanted.request_id {

@@ -103,14 +103,15 @@ async fn page_of_all(
     let (mut found, mut after, newest) = (Vec::new(), item_id, newest.unwrap_or_default());
     while found.len() < limit as usize && after < newest {
         let up_to = after.saturating_add(IDS_AT_ONCE);
-        let page: Vec<Contact> = sql::query_as(select_contacts!("and i.id <= $4 order by i.id limit $5"))
-            .bind(after)
-            .bind(wanted.since.map(|at| at.0))
-            .bind(wanted.outcomes.as_deref())
-            .bind(up_to)
-            .bind(limit - found.len() as u32)
-            .fetch_all(store.readers())
-            .await?;
+        let page: Vec<Contact> =
+            sql::query_as(select_contacts!("and r.removed_at is null and i.id <= $4 order by i.id limit $5"))
+                .bind(after)
+                .bind(wanted.since.map(|at| at.0))
+                .bind(wanted.outcomes.as_deref())
+                .bind(up_to)
+                .bind(limit - found.len() as u32)
+                .fetch_all(store.readers())
+                .await?;
         found.extend(page);
         after = up_to;
     }

@@ -118,28 +118,45 @@ macro_rules! select_rows {
     };
 }
 
-/// The newest requests, newest first; with `status`, only those with that status.
-pub async fn list(store: &Store, status: Option<&str>, limit: u32) -> Result<Vec<Request>, StoreError> {
-    // Open requests and ended requests each have an index.
-    let newest = match status {
-        None => sql::query_as(select_requests!("order by id desc limit $1")),
-        Some(status) => {
+/// Which requests are wanted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Filter<'a> {
+    pub status: Option<&'a str>,
+    /// The caller's own words, exactly.
+    pub reference: Option<&'a str>,
+}
+
+/// The newest requests, newest first.
+pub async fn list(store: &Store, filter: Filter<'_>, limit: u32) -> Result<Vec<Request>, StoreError> {
+    let Filter { status, reference } = filter;
+    // Open ones and ended ones have each an index.
+    let newest = match (reference, status) {
+        (None, None) => sql::query_as(select_requests!("where removed_at is null order by id desc limit $1")),
+        (Some(reference), status) => sql::query_as(select_requests!(
+            "where reference = $1 and ($2 is null or status = $2) and removed_at is null order by id desc limit $3"
+        ))
+        .bind(reference)
+        .bind(status),
+        (None, Some(status)) => {
             sql::query_as(select_requests!(
             "where id in (select id from (select id from requests where status = $1 and finished_at is null
                                           order by id desc limit $2) as open_ones
                           union all
                           select id from (select id from requests where status = $1 and finished_at is not null
-                                          order by id desc limit $2) as ended)
+                                            and removed_at is null order by id desc limit $2) as ended)
              order by id desc limit $2"
         )).bind(status)
         }
     };
     let mut requests: Vec<Request> = newest.bind(limit).fetch_all(store.readers()).await?;
     if status.is_none_or(|status| status == "new") {
-        let new: Vec<NewRow> = sql::query_as(select_rows!("where status = 'new' order by id desc limit $1"))
-            .bind(limit)
-            .fetch_all(&store.inbox_readers)
-            .await?;
+        let new: Vec<NewRow> = sql::query_as(select_rows!(
+            "where status = 'new' and ($1 is null or reference = $1) order by id desc limit $2"
+        ))
+        .bind(reference)
+        .bind(limit)
+        .fetch_all(&store.inbox_readers)
+        .await?;
         let ids: Vec<i64> = new.iter().map(|row| row.id).collect();
         // Taken, but the inbox does not show it yet.
         let taken = crate::store::requests::taken_before(store.readers(), &ids).await?;
@@ -152,7 +169,27 @@ pub async fn list(store: &Store, status: Option<&str>, limit: u32) -> Result<Vec
     Ok(requests)
 }
 
-/// Accepted, unfinished requests, oldest first; those that wait for a person come first.
+/// The ids of the requests with this reference that were taken, the oldest first; those of which something is open
+/// when `open` says so.
+pub async fn ids_of_reference(store: &Store, reference: &str, open: bool) -> Result<Vec<i64>, StoreError> {
+    Ok(sql::query_scalar(
+        "select id from requests where reference = $1 and ($2 = 0 or finished_at is null) order by id",
+    )
+    .bind(reference)
+    .bind(i64::from(open))
+    .fetch_all(store.readers())
+    .await?)
+}
+
+/// The ids of the rows with this reference that were not taken yet.
+pub async fn untaken_of_reference(store: &Store, reference: &str) -> Result<Vec<i64>, StoreError> {
+    Ok(sql::query_scalar("select id from inbox where status = 'new' and reference = $1 order by id")
+        .bind(reference)
+        .fetch_all(&store.inbox_readers)
+        .await?)
+}
+
+/// Requests that are not finished and were taken, oldest first; those that wait for a person before all.
 pub async fn open(store: &Store, limit: u32) -> Result<Vec<Request>, StoreError> {
     Ok(sql::query_as(select_requests!(
         "where finished_at is null order by status <> 'awaiting_approval', id limit $1"
@@ -165,7 +202,7 @@ pub async fn open(store: &Store, limit: u32) -> Result<Vec<Request>, StoreError>
 /// The requests that ended last, newest first.
 pub async fn ended(store: &Store, limit: u32) -> Result<Vec<Request>, StoreError> {
     Ok(sql::query_as(select_requests!(
-        "where finished_at is not null order by finished_at desc, id desc limit $1"
+        "where finished_at is not null and removed_at is null order by finished_at desc, id desc limit $1"
     ))
     .bind(limit)
     .fetch_all(store.readers())
@@ -177,7 +214,13 @@ pub async fn read(store: &Store, id: i64) -> Result<Option<Request>, StoreError>
     let taken: Option<Request> =
         sql::query_as(select_requests!("where id = $1")).bind(id).fetch_optional(store.readers()).await?;
     if taken.is_some() {
-        return Ok(taken);
+        let is_removed: bool = sql::query_scalar(
+            "select exists (select 1 from requests where id = $1 and removed_at is not null)",
+        )
+        .bind(id)
+        .fetch_one(store.readers())
+        .await?;
+        return Ok(taken.filter(|_| !is_removed));
     }
     let row: Option<NewRow> =
         sql::query_as(select_rows!("where id = $1")).bind(id).fetch_optional(&store.inbox_readers).await?;

@@ -1,6 +1,6 @@
-//! SQLite, as an `Engine`: `open` (files, pragmas, migrations), `writer` (one connection, group commit),
-//! [`lease`] (one worker for one database), `disk` (reserved space), `backup`, [`erase`]; and the SQL that is
-//! special to it: [`dialect`] and `pairs`.
+//! SQLite, as an `Engine`: `open` (files, pragmas), `part` (the schema of each file), `writer` (one connection, group commit), [`lease`]
+//! (one worker for one database), `disk` (room for what was paid for), `backup`, [`erase`]; and the words that it
+//! says otherwise: [`dialect`] and `pairs`.
 
 mod backup;
 pub mod dialect;
@@ -9,19 +9,23 @@ pub mod erase;
 pub mod lease;
 mod open;
 pub(in crate::store) mod pairs;
+mod part;
 mod writer;
 
 use std::path::{Path, PathBuf};
 
 use futures_util::future::BoxFuture;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use crate::domain::Millis;
 use crate::metrics::Metrics;
 use crate::store::backup::BackupError;
 use crate::store::engine::{Engine, Tables, Work};
 use crate::store::lease::{HeldBy, Lease};
+use crate::store::schema::{Opening, Schema};
 use crate::store::{Reads, Store, StoreError};
-use open::{inbox_migrations, migrate, prepare, state_migrations};
+use open::prepare;
+use part::Part;
 use writer::Writer;
 
 /// A database file, and its inbox: in the same file, or in a separate one.
@@ -33,31 +37,62 @@ pub(in crate::store) struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens, or creates, the files, and brings them to the newest schema.
+    /// Opens the files; what it may do to them is said by `opening`.
     pub(in crate::store) async fn open(
         path: &Path,
         inbox_path: &Path,
+        opening: Opening,
         metrics: &Metrics,
     ) -> Result<Sqlite, StoreError> {
-        let shared = inbox_path == path;
-        let mut connection = prepare(path, 0o600).await?;
-        migrate(path, &mut connection, state_migrations()).await?;
-        if shared {
-            migrate(path, &mut connection, inbox_migrations()).await?;
-        }
-        let state = Writer::start(connection, metrics.clone());
-        let inbox = if shared {
-            state.clone()
-        } else {
-            let mut connection = prepare(inbox_path, 0o660).await?;
-            migrate(inbox_path, &mut connection, inbox_migrations()).await?;
-            Writer::start(connection, metrics.clone())
+        let (state, inbox) = Part::of(path, inbox_path);
+        let state = Writer::start(state.open(opening).await?, metrics.clone());
+        let inbox = match inbox {
+            None => state.clone(),
+            Some(part) => Writer::start(part.open(opening).await?, metrics.clone()),
         };
         Ok(Sqlite { state, inbox, path: path.to_owned(), inbox_path: inbox_path.to_owned() })
     }
+
+    /// The files of which the database consists.
+    fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+        let (state, inbox) = Part::of(&self.path, &self.inbox_path);
+        std::iter::once(state).chain(inbox)
+    }
+}
+
+/// The inbox that the worker of this file has noted: a path, or `None` for its own table. Nothing when no worker has,
+/// or the file cannot be read as such.
+pub(in crate::store) async fn served_inbox(path: &Path) -> Option<Option<String>> {
+    let reading = open::options(path).read_only(true).disable_statement_logging();
+    let mut connection = SqliteConnection::connect_with(&reading).await.ok()?;
+    let noted = sqlx::query_scalar("select path from served_inbox where id = 1");
+    let noted = noted.fetch_optional(&mut connection).await.ok()?;
+    let _ = connection.close().await;
+    noted
 }
 
 impl Engine for Sqlite {
+    fn schema(&self) -> BoxFuture<'_, Result<Schema, StoreError>> {
+        Box::pin(async move {
+            for part in self.parts() {
+                let found = part.schema(&mut part.connect().await?).await?;
+                if found != Schema::Current {
+                    return Ok(found);
+                }
+            }
+            Ok(Schema::Current)
+        })
+    }
+
+    fn migrate(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            for part in self.parts() {
+                part.migrate(&mut part.connect().await?).await?;
+            }
+            Ok(())
+        })
+    }
+
     fn write(&self, tables: Tables, work: Work) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(match tables {
             Tables::State => self.state.run(work),
@@ -67,7 +102,9 @@ impl Engine for Sqlite {
 
     fn write_as_last_resort(&self, work: Work) -> BoxFuture<'_, Result<(), StoreError>> {
         disk::drop_ballast(&self.path);
-        Box::pin(async move { self.state.successor(prepare(&self.path, 0o600).await?).run(work).await })
+        Box::pin(
+            async move { self.state.successor(prepare(&self.path, 0o600, false).await?).run(work).await },
+        )
     }
 
     fn is_quiet(&self) -> bool {

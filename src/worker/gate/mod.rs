@@ -114,7 +114,7 @@ impl Gate {
             rate,
             in_flight: 0,
             usage: Usage::default(),
-            trouble: Setback::default(),
+            trouble: Setback::before_start(row.trouble_since.map(Millis)),
             balance: Setback::default(),
             ahead_ms: None,
             turns: Turns::default(),
@@ -258,6 +258,16 @@ impl Gate {
         if let Some(address) = lesson.address {
             self.store
                 .write(move |connection| Box::pin(async move { address::save(connection, &address).await }))
+                .await?;
+        }
+        if let Some(trouble) = lesson.trouble {
+            let account = self.account.clone();
+            self.store
+                .write(move |connection| {
+                    Box::pin(
+                        async move { accounts::set_trouble(connection, &account, trouble.as_ref()).await },
+                    )
+                })
                 .await?;
         }
         match lesson.refused {

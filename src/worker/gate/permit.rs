@@ -7,7 +7,7 @@
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
-use crate::api::{Answer, Caller};
+use crate::api::{Answer, ApiError, Caller};
 use crate::domain::address::Address;
 use crate::domain::failure::{Failure, Refusal};
 use crate::domain::key_retry::{RefusedKey, Why};
@@ -16,6 +16,7 @@ use crate::domain::turns::Class;
 use crate::domain::{EventId, JobId, Millis, pacing};
 use crate::failpoint::{self, Place};
 use crate::store::StoreError;
+use crate::store::accounts::Trouble;
 use crate::worker::gate::host::Calls;
 use crate::worker::gate::{Gate, Key, Knowledge};
 use crate::worker::run::heartbeat;
@@ -30,6 +31,8 @@ pub struct Lesson {
     pub(super) address: Option<Address>,
     /// `Some(Some(…))`: the key that was refused. `Some(None)`: no key is refused any more.
     pub(super) refused: Option<Option<RefusedKey>>,
+    /// That the API is in trouble, or that it is over.
+    pub(super) trouble: Option<Option<Trouble>>,
 }
 
 /// The right to make one call. If it is dropped unused, the call stays counted: that may waste one call, and
@@ -106,14 +109,14 @@ impl Permit<'_> {
             None => None,
         };
         let is_read = answer.result.as_ref().is_err_and(|error| !error.paid);
-        note_trouble(&mut knowledge, failure, is_read, now);
+        let trouble = note_trouble(&mut knowledge, answer.result.as_ref().err(), is_read, now);
         let address = pause_ms.and_then(|pause_ms| {
             let limited = is_limited(failure).then_some((answer.rate, self.entered_at));
             pause(&mut of_all, &mut knowledge.rate, limited, (pause_ms, now))
         });
         of_all.measure(&self.gate.account, &knowledge.rate);
         let told = answer.rate.is_some() || pause_ms.is_some();
-        Lesson { rate: told.then(|| knowledge.rate.clone()), address, refused }
+        Lesson { rate: told.then(|| knowledge.rate.clone()), address, refused, trouble }
     }
 }
 
@@ -212,15 +215,27 @@ fn asked_to_pause_ms(retry_after_ms: Option<i64>, failure: Option<Failure>) -> O
         .then(|| pacing::rate_limit_pause_ms(retry_after_ms, PAUSE_WITHOUT_RETRY_AFTER_MS))
 }
 
-fn note_trouble(knowledge: &mut Knowledge, failure: Option<Failure>, is_read: bool, now: Millis) {
-    match failure {
-        // The rate limit names its own time.
-        Some(Failure::Refused(Refusal::RateLimited { .. })) => {}
+/// Learns about the health of the API; what is to be kept of that.
+fn note_trouble(
+    knowledge: &mut Knowledge,
+    error: Option<&ApiError>,
+    is_read: bool,
+    now: Millis,
+) -> Option<Option<Trouble>> {
+    let was_on = knowledge.trouble.since.is_some();
+    match error.map(|error| error.failure) {
+        // The rate limit says when to go on.
+        Some(Failure::Refused(Refusal::RateLimited { .. })) => return None,
         Some(Failure::NotSent | Failure::Unknown) => knowledge.trouble.failed(now),
         // These make no sense for a read. A read is repeated, as after a lost answer.
         Some(Failure::Refused(Refusal::PaymentRequired | Refusal::Conflict)) if is_read => {
             knowledge.trouble.failed(now);
         }
         Some(Failure::Refused(_)) | None => knowledge.trouble.over(),
+    }
+    let (since, answer) = (knowledge.trouble.since, error.map(ApiError::in_short));
+    match since.zip(answer) {
+        Some((since, answer)) => Some(Some(Trouble { since, answer, next_at: knowledge.trouble.until })),
+        None => was_on.then_some(None),
     }
 }

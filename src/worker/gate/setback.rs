@@ -6,18 +6,27 @@ use crate::domain::{Millis, pacing};
 const FIRST_PAUSE_MS: i64 = 1_000;
 const LONGEST_PAUSE_MS: i64 = 60_000;
 
-/// Something that keeps failing, and how often it has. Only in memory: a restart tries again at once.
+/// What keeps failing, as far as it does. How long to wait is only in memory: a restart
+/// tries again at once.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Setback {
     failures: u32,
-    /// No new try before this moment.
+    /// When the first of them was, also before a restart.
+    pub(super) since: Option<Millis>,
+    /// Not to be tried before this moment.
     pub(super) until: Millis,
 }
 
 impl Setback {
-    /// Notes one more failure.
+    /// What an earlier process met, and may be over: it is tried at once.
+    pub(super) fn before_start(since: Option<Millis>) -> Setback {
+        Setback { since, ..Setback::default() }
+    }
+
+    /// It failed once more.
     pub(super) fn failed(&mut self, now: Millis) {
         self.failures = self.failures.saturating_add(1);
+        self.since.get_or_insert(now);
         let pause_ms =
             pacing::retry_delay_ms(self.failures, FIRST_PAUSE_MS, LONGEST_PAUSE_MS, fastrand::f64());
         self.until = now.plus(pause_ms);

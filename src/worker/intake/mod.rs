@@ -64,7 +64,7 @@ pub async fn take_forgotten(deps: &Deps) -> Result<usize, StoreError> {
 /// forgotten.
 pub(in crate::worker) async fn end_untaken(deps: &Deps, written: &[&Written]) -> Result<(), StoreError> {
     let ids: Vec<i64> = written.iter().map(|row| row.id).collect();
-    let accounts = deps.accounts();
+    let accounts = deps.known_accounts();
     let mut ended = Vec::with_capacity(ids.len());
     for row in inbox::rows(&deps.store, &ids).await? {
         if written.iter().any(|written| written.id == row.id && written.says("cancelled")) {
@@ -85,7 +85,7 @@ async fn take(deps: &Deps, rows: Vec<InboxRow>, now: Millis) -> Result<(), Store
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
     let before: HashMap<i64, String> =
         requests::taken_before(deps.store.readers(), &ids).await?.into_iter().collect();
-    let accounts = deps.accounts();
+    let accounts = deps.known_accounts();
     let mut taken = Vec::with_capacity(rows.len());
     let mut adopted = HashSet::new();
     for row in rows {
@@ -98,9 +98,12 @@ async fn take(deps: &Deps, rows: Vec<InboxRow>, now: Millis) -> Result<(), Store
                 inbox::reject(&deps.store, row.id, reason, now).await?;
             }
             None => {
-                let wish = request::parse(&raw(&row), &accounts);
-                // Two rows may name the same task. The second one waits for the next chunk, which finds the
-                // job of the first.
+                let mut wish = request::parse(&raw(&row), &accounts);
+                if let Ok(request) = &mut wish {
+                    request.approved &= deps.config().credits.approve_from_inbox;
+                }
+                // Two rows may name one task. The second one waits for the next chunk, which finds
+                // the job that follows it.
                 if adopts(&wish).is_none_or(|task| adopted.insert(task)) {
                     taken.push(Taken { row, digest, wish });
                 }

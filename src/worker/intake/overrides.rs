@@ -1,10 +1,10 @@
 //! Changes of other programs to rows that were taken.
 //!
-//! A person may approve in the table where the cost is shown: `approved = 1` over a row that awaits approval
-//! approves the quote that the row shows, as `unlockd approve` does. A program that may write the inbox may
-//! also insert approved rows, so this grants no new right. It covers no later quote: the worker shows a new
-//! quote with `approved = 0`. Writing `status = 'cancelled'` over a row cancels it. The worker overwrites all
-//! other changes to its columns.
+//! A person may approve where the cost is shown: `approved = 1` over a row that awaits approval covers
+//! the quote that the row shows, as `unlockd approve` does. Whoever may write the inbox may insert
+//! approved rows as well, so this opens nothing; `credits.approve_from_inbox = false` forbids both. It covers no later figure: the row is shown a new quote
+//! with `approved = 0`. And who writes `cancelled` over a row does not want it bought, so that cancels. All
+//! else in the worker's columns is the worker's: what somebody writes there gives way to the truth.
 
 use crate::domain::request_state::State;
 use crate::domain::{Credits, RequestId};
@@ -36,6 +36,7 @@ pub(in crate::worker) async fn run(deps: &Deps) -> Result<usize, StoreError> {
 /// Applies the change to one row. False: there is no request of the row.
 async fn apply(deps: &Deps, row: Written) -> Result<bool, StoreError> {
     let (id, now) = (RequestId(row.id), deps.clock.now());
+    let hears_approvals = deps.config().credits.approve_from_inbox;
     deps.store
         .write(move |connection| {
             Box::pin(async move {
@@ -47,6 +48,12 @@ async fn apply(deps: &Deps, row: Written) -> Result<bool, StoreError> {
                     let detail = "status = 'cancelled' was written over its row";
                     timeline::of_request(&mut *connection, now, id, "row_cancelled", detail).await?;
                     unsent::cancel(&mut *connection, id, now).await?;
+                } else if request.state == State::AwaitingApproval
+                    && approves(&row, quote)
+                    && !hears_approvals
+                {
+                    let detail = "approved = 1 was written over its row, which credits.approve_from_inbox = false ignores";
+                    timeline::of_request(&mut *connection, now, id, "row_approval_ignored", detail).await?;
                 } else if request.state == State::AwaitingApproval && approves(&row, quote) {
                     let detail =
                         format!("approved = 1 was written over its row, which showed {quote} credits");

@@ -121,10 +121,17 @@ fn quoted(
             Ok(NewRequest { approved_credits: approved, ..request })
         }
         Approval::Needed => {
+            // What the row says counts only where the configuration lets it.
+            let ignored = if taken.row.approved == 1 {
+                " (approved = 1 is ignored in rows: credits.approve_from_inbox = false)"
+            } else {
+                ""
+            };
             let reason = format!(
-                "would cost up to {quote} credits, more than credits.approve_above = {}; \
-                 nothing was bought: unlockd approve {id}, or cancel {id}",
+                "would cost up to {quote} credits, more than credits.approve_above = {}{ignored}; \
+                 nothing was bought: unlockd approve {id} --credits {figure}, or cancel {id}",
                 approve_above.0,
+                figure = quote.0,
                 id = taken.row.id
             );
             let (event, items) = (Event::ApprovalNeeded, item::State::Unapproved { seen: None });

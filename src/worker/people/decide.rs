@@ -41,6 +41,12 @@ pub enum Refusal {
          bought: look at it again and confirm the new figure"
     )]
     AnotherQuote { id: RequestId, shown: Credits, quoted: Credits },
+    /// So is a resubmission to the cost.
+    #[error(
+        "job {job} may cost {cost} credits by now, and {shown} were confirmed; nothing was changed and nothing is sent \
+         again: look at it again and confirm the new figure"
+    )]
+    AnotherCost { job: JobId, shown: Credits, cost: Credits },
     #[error("request {id} is {status} already; nothing was changed")]
     Finished { id: RequestId, status: String },
     #[error(
@@ -164,13 +170,17 @@ async fn cancel_untaken(
     Ok(won.then(|| Cancelled { contacts, status: State::Cancelled.name().to_owned() }))
 }
 
-/// A person says that a submission in doubt had no effect: it is submitted again in the normal way, precheck
-/// included.
-pub async fn resubmit(store: &Store, mut job: Job, now: Millis) -> Result<(), Refusal> {
-    let id = job.id;
+/// A person says that a submission in doubt took no effect: it takes the normal way once more,
+/// precheck included. `shown` is the cost that the person saw: when it would cost more by the time it is
+/// sent, its requests wait for an approval instead.
+pub async fn resubmit(store: &Store, mut job: Job, shown: Credits, now: Millis) -> Result<(), Refusal> {
+    let (id, cost) = (job.id, job.cost.unwrap_or_default());
+    if cost != shown {
+        return Err(Refusal::AnotherCost { job: id, shown, cost });
+    }
     job.apply(Event::Resubmit, now)?;
-    job.due_at = None;
-    // Only the balance shows the cost of a lost search: it counts as paid unless the balance stayed the same.
+    (job.due_at, job.confirmed_credits) = (None, Some(shown));
+    // Only the balance can tell what a lost search has cost; unless it stayed as it was, that counts.
     let paid = job.action.is_search() && job.no_effect_looks == 0;
     store
         .write(move |connection| {

@@ -7,15 +7,17 @@
 
 use crate::config::Config;
 use crate::domain::job::WaitReason;
-use crate::domain::needs::{Need, Parked};
+use crate::domain::needs::{Lack, Need, Parked};
 use crate::domain::{AccountId, Action, Millis, credits, pacing};
 use crate::store::accounts::AccountRow;
 use crate::store::credits::ledger;
 use crate::store::jobs::facts;
+use crate::store::report::accounts::ApiTrouble;
 use crate::store::report::requests::Request;
 use crate::store::report::{Time, jobs, metrics, plural};
 use crate::store::{Store, StoreError, accounts};
 use crate::worker::balance::with_limits;
+use crate::worker::people::lack;
 use crate::worker::people::wait::{Wait, contacts};
 use crate::worker::submit::facts::OLDER;
 use crate::worker::{ladder, least_price};
@@ -53,9 +55,18 @@ pub(in crate::worker) async fn waiting(
     }
     if let Some(reason) = lacks {
         let since = row.waits_since.map(Time).or(request.taken_at);
-        return Ok(Wait { since, ..lacking(account, count, reason) });
+        let lack = match reason {
+            WaitReason::InsufficientCredits => lack::of(store, config, &account, None).await?,
+            _ => None,
+        };
+        return Ok(Wait { since, ..lacking(account, (count, lack), reason) });
     }
     let blank = Wait { since: request.taken_at, ..Wait::default() };
+    if let Some(trouble) = ApiTrouble::of(row) {
+        let what = format!("{subject} not sent yet: {}", trouble.what());
+        let next_try_at = Some(trouble.next_try_at);
+        return Ok(Wait { reason: "waiting".to_owned(), what, next_try_at, ..blank });
+    }
     Ok(match tasks_running(store, config, &account, now).await? {
         Some(tasks) => Wait {
             reason: "tasks_running".to_owned(),
@@ -86,8 +97,8 @@ async fn lacks(
 }
 
 /// Uses the same words as every other place that reports this.
-fn lacking(account: AccountId, count: i64, reason: WaitReason) -> Wait {
-    let work = Parked { items: count.unsigned_abs(), ..Parked::default() };
+fn lacking(account: AccountId, (count, lack): (i64, Option<Lack>), reason: WaitReason) -> Wait {
+    let work = Parked { items: count.unsigned_abs(), lack, ..Parked::default() };
     Wait::for_person(&match reason {
         WaitReason::InvalidApiKey => Need::NoKey { account },
         WaitReason::Budget => Need::Budget { account, work },

@@ -4,7 +4,7 @@
 //! a polled job waits for its task. For a job in doubt it also shows the evidence and the possible cost.
 
 use crate::domain::job::{Doubt, WaitReason};
-use crate::domain::needs::{Need, Parked};
+use crate::domain::needs::{Lack, Need, Parked};
 use crate::domain::{AccountId, Action, Credits, JobId};
 use crate::store::report::jobs::Job;
 use crate::store::report::{Time, plural, requests};
@@ -16,12 +16,13 @@ pub(in crate::worker) async fn job_wait(
     job: &Job,
     paused: Option<Time>,
     (key_refused, busy): (bool, Option<&str>),
+    lack: Option<Lack>,
 ) -> Result<Wait, StoreError> {
     let (id, account) = (job.id, &job.account);
     let blank = Wait { job_id: Some(id), reason: job.state.clone(), ..Wait::default() };
     Ok(match (job.state.as_str(), job.state_reason.as_deref()) {
         ("queued", Some(reason)) => {
-            queued(job, reason, requests::last_event(store, None, Some(id), "waits").await?)
+            queued(job, reason, lack, requests::last_event(store, None, Some(id), "waits").await?)
         }
         ("queued", None) if paused.is_some() => Wait {
             reason: "paused".to_owned(),
@@ -64,7 +65,7 @@ fn size(job: &Job) -> String {
     }
 }
 
-fn queued(job: &Job, reason: &str, since: Option<Time>) -> Wait {
+fn queued(job: &Job, reason: &str, lack: Option<Lack>, since: Option<Time>) -> Wait {
     let (id, account) = (job.id, &job.account);
     let wait = Wait {
         job_id: Some(id),
@@ -74,7 +75,7 @@ fn queued(job: &Job, reason: &str, since: Option<Time>) -> Wait {
         ..Wait::default()
     };
     let name = AccountId::trusted(account.clone());
-    let work = Parked { jobs: 1, oldest: Some(JobId(id)), items: 0 };
+    let work = Parked { jobs: 1, oldest: Some(JobId(id)), items: 0, lack };
     let since = wait.since;
     let Some(known) = WaitReason::parse(reason) else {
         // An unknown reason is shown as its own word.
@@ -113,7 +114,8 @@ fn in_doubt(job: &Job, reason: Option<&str>, key_refused: bool) -> Wait {
         needs_person: key_refused,
         ..Wait::default()
     };
-    let decide = format!("unlockd resolve {id} --resubmit, or unlockd resolve {id} --write-off");
+    let decide =
+        format!("unlockd resolve {id} --resubmit --credits {}, or unlockd resolve {id} --write-off", cost.0);
     match reason.and_then(Doubt::parse) {
         Some(Doubt::NeedsDecision) => {
             let account = AccountId::trusted(job.account.clone());

@@ -6,6 +6,7 @@ pub mod decide;
 pub mod explain;
 mod item_waits;
 pub mod job_waits;
+mod lack;
 pub mod needs;
 pub mod pause;
 pub mod wait;

@@ -7,6 +7,7 @@ use crate::domain::{AccountId, Credits, JobId, Millis, RequestId};
 use crate::store::report::{AccountWork, needs as rows};
 use crate::store::{Store, StoreError, report};
 use crate::worker::Deps;
+use crate::worker::people::lack;
 
 /// The unfinished work of each configured account.
 pub async fn works(store: &Store, config: &Config) -> Result<Vec<AccountWork>, StoreError> {
@@ -36,7 +37,7 @@ pub async fn read(
     }));
     list.extend(unconfigured(store, config).await?);
     for work in works {
-        not_listed += of_account(store, work, has_key(&work.account), &mut list).await?;
+        not_listed += of_account((store, config), work, has_key(&work.account), &mut list).await?;
     }
     Ok(Needs::new(list, not_listed))
 }
@@ -57,7 +58,7 @@ pub async fn of_worker(deps: &Deps, works: &[AccountWork]) -> Result<Needs, Stor
 
 /// What needs a person for one account. Returns how many needs are not listed.
 async fn of_account(
-    store: &Store,
+    (store, config): (&Store, &Config),
     work: &AccountWork,
     has_key: bool,
     list: &mut Vec<Need>,
@@ -75,6 +76,8 @@ async fn of_account(
         let Some(parked) = parked(work, reason) else { continue };
         match reason {
             WaitReason::InsufficientCredits => {
+                let lack = lack::of(store, config, account, parked.oldest).await?;
+                let parked = Parked { lack, ..parked };
                 list.push(Need::Credits { account: account.clone(), work: parked });
             }
             WaitReason::Budget => list.push(Need::Budget { account: account.clone(), work: parked }),
@@ -109,7 +112,7 @@ fn parked(work: &AccountWork, reason: WaitReason) -> Option<Parked> {
     let group = work.queued.iter().find(|group| group.waits_for == Some(reason));
     let items = if work.items_wait_for() == Some(reason) { count(work.waiting) } else { 0 };
     let jobs = group.map_or(0, |group| count(group.jobs));
-    (jobs + items > 0).then(|| Parked { jobs, oldest: group.map(|group| group.oldest), items })
+    (jobs + items > 0).then(|| Parked { jobs, oldest: group.map(|group| group.oldest), items, lack: None })
 }
 
 fn left_out(list: &[rows::Open], total: i64) -> u64 {

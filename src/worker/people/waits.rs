@@ -3,14 +3,18 @@
 
 use crate::config::Config;
 use crate::domain::needs::Need;
-use crate::domain::{AccountId, Credits, Millis, RequestId, pacing};
+use crate::domain::rate::Permission;
+use crate::domain::{AccountId, Credits, JobId, Millis, RequestId, pacing};
 use crate::store::accounts::AccountRow;
+use crate::store::disk;
+use crate::store::report::accounts::ApiTrouble;
 use crate::store::report::jobs::Job;
 use crate::store::report::requests::{self, OpenItems, Request};
 use crate::store::report::{Time, jobs};
 use crate::store::{Store, StoreError, accounts, address};
 use crate::worker::people::item_waits::{tasks_running, waiting};
 use crate::worker::people::job_waits::job_wait;
+use crate::worker::people::lack;
 use crate::worker::people::wait::{Wait, contacts};
 
 /// A wait for a person to approve the cost.
@@ -71,22 +75,36 @@ async fn held_up(
     if let Some(need) = pause.filter(|_| row.is_paused_by_restore()) {
         waits.push(Wait::for_person(&need));
     }
-    waits.extend(rate_limit(store, &account, &row, now).await?);
+    let asked_to_wait = rate_limit(store, &account, &row, now).await?;
+    let may_be_used_up = asked_to_wait.is_none();
+    waits.extend(asked_to_wait);
+    let trouble = ApiTrouble::of(&row);
     if items.waiting > 0 {
         waits.push(waiting(store, config, request, (items.waiting, &row), now).await?);
     }
-    let busy = match open.iter().any(|job| job.state == "queued") {
-        true => tasks_running(store, config, &account, now).await?,
-        false => None,
+    let busy = match (&trouble, open.iter().any(|job| job.state == "queued")) {
+        (Some(trouble), true) => Some(trouble.what()),
+        (None, true) => tasks_running(store, config, &account, now).await?,
+        (_, false) => None,
     };
     for job in &open {
-        waits.push(job_wait(store, job, paused, (row.refused_key.is_some(), busy.as_deref())).await?);
+        let lack = match job.state_reason.as_deref() {
+            Some("insufficient_credits") => lack::of(store, config, &account, Some(JobId(job.id))).await?,
+            _ => None,
+        };
+        let held_up = (row.refused_key.is_some(), busy.as_deref());
+        waits.push(job_wait(store, job, paused, held_up, lack).await?);
     }
     waits.extend(profiles(&items, config, row.refused_key.is_some()));
+    if may_be_used_up {
+        waits.extend(calls_used_up((store, config), &account, now).await?);
+    }
+    waits.extend(trouble.as_ref().map(api_trouble));
+    waits.extend(full_disk(store));
     Ok(waits)
 }
 
-/// That the API asked to wait, this account or every account of this machine.
+/// The API asked to wait, this account or every account of this machine.
 async fn rate_limit(
     store: &Store,
     account: &AccountId,
@@ -111,7 +129,51 @@ async fn rate_limit(
     }))
 }
 
-/// Contacts whose profile is read: those that are unlocked, and those whose state is not known yet.
+/// This window's calls are used up.
+async fn calls_used_up(
+    (store, config): (&Store, &Config),
+    account: &AccountId,
+    now: Millis,
+) -> Result<Option<Wait>, StoreError> {
+    let rate = accounts::read_rate(store.readers(), account, config.rate_limit.per_minute).await?;
+    let Permission::At(until) = rate.permission(now) else { return Ok(None) };
+    Ok(Some(Wait {
+        reason: "rate_limit".to_owned(),
+        what: "the calls of this minute are used up (rate limit); no action is needed".to_owned(),
+        next_try_at: Some(until.into()),
+        ..Wait::default()
+    }))
+}
+
+fn api_trouble(trouble: &ApiTrouble) -> Wait {
+    Wait {
+        reason: "api_trouble".to_owned(),
+        what: format!(
+            "{}; nothing new is sent before it answers again, and nothing is lost; no action is needed",
+            trouble.what()
+        ),
+        since: Some(trouble.since),
+        next_try_at: Some(trouble.next_try_at),
+        ..Wait::default()
+    }
+}
+
+/// Nothing is bought while there may be no room to record it.
+fn full_disk(store: &Store) -> Option<Wait> {
+    let free = disk::free_bytes(store).ok().filter(|free| *free < disk::NEEDED_BYTES)?;
+    Some(Wait {
+        reason: "disk_full".to_owned(),
+        what: format!(
+            "the disk has {free} bytes free; nothing is bought below {}, and what was bought is still recorded",
+            disk::NEEDED_BYTES
+        ),
+        unblock: Some("make room: it goes on by itself".to_owned()),
+        needs_person: true,
+        ..Wait::default()
+    })
+}
+
+/// Contacts whose profile is read: those that are unlocked, and those of which nobody knows yet.
 fn profiles(items: &OpenItems, config: &Config, key_refused: bool) -> Vec<Wait> {
     let mut waits = Vec::new();
     if items.reading > 0 {

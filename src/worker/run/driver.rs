@@ -18,7 +18,7 @@ pub use crate::worker::run::idle::End;
 use crate::worker::run::idle::watch_for_idle;
 use crate::worker::run::signals::{Signals, is_stopping, sleep};
 use crate::worker::submit::answer;
-use crate::worker::{Deps, Report, erase, intake, notify, poll, profile, settle, submit};
+use crate::worker::{Deps, Report, erase, history, intake, notify, poll, profile, settle, submit};
 
 /// The passes of an account, in the order in which a request meets them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,6 +216,7 @@ async fn run_erase(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, Sto
     let mut woken = never.subscribe();
     while !signals.is_stopping() {
         let report = erase::run(&deps, || is_stopping(&signals)).await?;
+        let report = report.no_later_than(history::run(&deps, || is_stopping(&signals)).await?);
         sleep(&deps, &signals, &mut woken, report.next_at).await;
     }
     Ok(None)

@@ -66,8 +66,12 @@ fn ready(deps: &Deps, rows: &Rows) -> Option<Ready> {
         failures: job.failures,
         is_sorted: deps.sortings().contains_key(&(job.id, job.version)),
         // A direct action is one call and one job: other items cannot join it. Nor can they join
-        // a part of a refused call, which must show which of its own contacts are refused.
-        has_company: rows.has_company && job.channel().is_some() && job.divided_from.is_none(),
+        // a part of a refused call, which must show which of its own contacts are refused, or a job whose
+        // cost a person has confirmed.
+        has_company: rows.has_company
+            && job.channel().is_some()
+            && job.divided_from.is_none()
+            && job.confirmed_credits.is_none(),
     })
 }
 

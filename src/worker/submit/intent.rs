@@ -53,8 +53,10 @@ pub(in crate::worker) async fn commit_intent(
     deps.store
         .write(move |connection| {
             Box::pin(async move {
-                let covered = (price, approve_above);
-                if !still_wanted(&mut *connection, &mut job, &chargeable, covered, now).await? {
+                // A person who sent it again has confirmed a figure, and no higher one.
+                let beyond = job.confirmed_credits.is_some_and(|confirmed| attempt.cost > confirmed);
+                let bounds = Bounds { price, approve_above, beyond };
+                if !still_wanted(&mut *connection, &mut job, &chargeable, bounds, now).await? {
                     return Ok(Intent::Changed);
                 }
                 let purse = ledger::purse(&mut *connection, &job.account, now).await?;
@@ -86,13 +88,23 @@ pub(in crate::worker) async fn commit_intent(
         .await
 }
 
-/// Whether the facts behind the decision are still true: prechecks take time, and meanwhile a person may have
-/// paused, contacts may have left, or an approval may not cover the price any more.
+/// What a batch may cost without asking a person.
+#[derive(Clone, Copy)]
+struct Bounds {
+    /// Of one contact.
+    price: Credits,
+    approve_above: Credits,
+    /// It costs more than a person confirmed for the job.
+    beyond: bool,
+}
+
+/// Whether everything that the job was decided on still holds: prechecks take their time, and a
+/// person may have paused, contacts may have left, an approval may not cover the price any more.
 async fn still_wanted(
     connection: &mut Tx,
     job: &mut Job,
     chargeable: &[PersonnelId],
-    (price, approve_above): (Credits, Credits),
+    bounds: Bounds,
     now: Millis,
 ) -> Result<bool, StoreError> {
     if accounts::is_paused(&mut *connection, &job.account).await? {
@@ -104,7 +116,7 @@ async fn still_wanted(
     }
     let unwanted = unsent::leave_unwanted(&mut *connection, job.id, now).await?;
     let shares = requests::shares(&mut *connection, job.id).await?;
-    let parted = part_with_uncovered(&mut *connection, &shares, price, approve_above, now).await?;
+    let parted = part_with_uncovered(&mut *connection, &shares, bounds, now).await?;
     if unwanted == 0 && parted == 0 && !shares.is_empty() {
         return Ok(true);
     }
@@ -125,8 +137,7 @@ async fn still_wanted(
 async fn part_with_uncovered(
     connection: &mut Tx,
     shares: &[requests::Share],
-    price: Credits,
-    approve_above: Credits,
+    Bounds { price, approve_above, beyond }: Bounds,
     now: Millis,
 ) -> Result<usize, StoreError> {
     let mut parted = 0;
@@ -135,14 +146,15 @@ async fn part_with_uncovered(
         let (max_credits, approved) = (share.max_credits.map(Credits), share.approved_credits.map(Credits));
         let id = RequestId(share.request_id);
         match credits::approval(quote, approve_above, max_credits, approved) {
-            Approval::NotNeeded => continue,
-            Approval::Needed => {
-                // A person is asked once about everything that is left, not about each batch.
+            Approval::NotNeeded if !beyond => continue,
+            Approval::NotNeeded | Approval::Needed => {
+                // A person is asked about all that is left, not about each batch.
                 let unsent = unsent::unsent(&mut *connection, id).await? as usize;
                 let quote = Credits(share.committed_credits) + price.times(unsent);
                 let reason = format!(
                     "would now cost up to {quote} credits, more than was approved; nothing more was bought: \
-                     unlockd approve {id}, or cancel {id}"
+                     unlockd approve {id} --credits {figure}, or cancel {id}",
+                    figure = quote.0
                 );
                 unsent::ask_again(&mut *connection, id, quote, &reason, now).await?;
             }

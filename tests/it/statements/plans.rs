@@ -32,7 +32,7 @@ const SMALL: [&str; 10] = [
 ];
 
 /// Partial indexes that grow with history. All others cover only open or rare rows.
-const GROWING: [&str; 12] = [
+const GROWING: [&str; 16] = [
     "contact_values_to_erase",
     "items_by_job",
     "jobs_ended_by_state",
@@ -42,14 +42,24 @@ const GROWING: [&str; 12] = [
     "outbox_ended",
     "request_events_by_job",
     "request_events_by_request",
+    "requests_by_reference",
     "requests_by_task",
     "requests_ended",
     "requests_ended_by_status",
+    "requests_to_remove",
+    "windows_by_closing",
+    "windows_by_opening",
 ];
 
 /// Exceptions: the file, a part of the statement, and the reason.
-const MAY: [(&str, &str, &str); 11] = [
-    ("credits/balances.rs", "insert into balance_snapshots", "runs only while a foreign key is broken"),
+const MAY: [(&str, &str, &str); 13] = [
+    ("history.rs", "select id from request_events where id > $1 order by id limit 1", "the next one"),
+    (
+        "history.rs",
+        "delete from request_events where id between",
+        "so many ids; the newest one is the end of the key",
+    ),
+    ("history.rs", "select r.id from requests r", "the oldest few; the newest one is the end of the key"),
     ("report/export.rs", "select max(id) from items", "the end of the primary key, not a search"),
     ("report/jobs.rs", "select max(id) from jobs", "the end of the primary key, not a search"),
     ("report/requests.rs", "select max(id) from", "the end of the primary key, not a search"),
@@ -60,7 +70,7 @@ const MAY: [(&str, &str, &str); 11] = [
     ),
     (
         "report/requests.rs",
-        "from requests order by id desc limit $1",
+        "from requests where removed_at is null order by id desc limit $1",
         "the newest few, at the end of the primary key",
     ),
     ("sqlite/lease.rs", "from request_events order by id desc limit 1", "the newest one"),
@@ -220,7 +230,7 @@ fn too_long<'a>(
         let vague = ["account=?", "action=?", "state=?", "status=?", "entry=?", "finished_at>?"];
         match (how, index) {
             _ if !names.contains(table) => false,
-            ("SCAN", Some("requests_ended")) => !stops,
+            ("SCAN", Some("requests_ended" | "requests_to_remove")) => !stops,
             ("SCAN", Some(index)) => !is_open(index),
             ("SCAN", None) => true,
             ("SEARCH", _) if !step.contains(" USING ") || step.contains("AUTOMATIC") => true,
@@ -270,7 +280,7 @@ async fn no_statement_reads_a_table_that_grows_from_end_to_end() {
     }
     assert!(long.is_empty(), "{}", long.join("\n"));
     // An exception that is not needed any more must be removed.
-    assert_eq!(excused, 2 * 12);
+    assert_eq!(excused, 2 * 14);
 }
 
 #[tokio::test]

@@ -61,7 +61,8 @@ impl Town {
     /// A person says that a job in doubt had no effect.
     pub(crate) async fn resubmit(&mut self, job: i64) {
         let job = self.read_job(job).await;
-        decide::resubmit(self.store(), job, self.clock.now()).await.expect("decided");
+        let cost = job.cost.unwrap_or_default();
+        decide::resubmit(self.store(), job, cost, self.clock.now()).await.expect("decided");
     }
 
     /// A person gives a job in doubt up.

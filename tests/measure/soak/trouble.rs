@@ -76,13 +76,13 @@ pub(super) async fn rotate_key(place: &Place, random: &mut Rng) {
 
 /// Decides on every job that waits for a person, by the vendor's own books. Returns how many.
 pub(super) async fn decide(place: &Place, connection: &mut SqliteConnection) -> u32 {
-    let jobs: Vec<i64> = sqlx::query_scalar(
-        "select id from jobs where state = 'in_doubt' and state_reason = 'needs_decision'",
+    let jobs: Vec<(i64, i64)> = sqlx::query_as(
+        "select id, coalesce(cost, 0) from jobs where state = 'in_doubt' and state_reason = 'needs_decision'",
     )
     .fetch_all(&mut *connection)
     .await
     .expect("jobs");
-    for job in &jobs {
+    for (job, cost) in &jobs {
         let ids: Vec<String> = sqlx::query_scalar("select request_id from attempts where job_id = ?1")
             .bind(job)
             .fetch_all(&mut *connection)
@@ -93,9 +93,13 @@ pub(super) async fn decide(place: &Place, connection: &mut SqliteConnection) -> 
             place.sandbox.journal().iter().any(|call| {
                 call.carried_out && call.request_id.as_ref().is_some_and(|id| attempts.contains(id))
             });
-        let decision = if carried_out { "--write-off" } else { "--resubmit" };
+        let decision = match carried_out {
+            true => "--write-off".to_owned(),
+            false => format!("--resubmit --credits {cost}"),
+        };
         let mut command = place.command();
-        let status = command.args(["resolve", &job.to_string(), decision]).status().expect("it runs");
+        command.args(["resolve", &job.to_string()]).args(decision.split(' '));
+        let status = command.status().expect("it runs");
         assert!(status.success(), "resolve {job} {decision}: {status}");
     }
     jobs.len() as u32

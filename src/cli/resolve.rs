@@ -1,0 +1,94 @@
+//! `resolve`: a person's decision on a job whose submission stayed in doubt.
+
+use serde_json::json;
+
+use super::confirm::Question;
+use super::decide::{figure, refused, say};
+use super::show::plural;
+use super::{Context, Failure, Outcome, existing};
+use crate::clock::Clock;
+use crate::domain::job::{Doubt, State};
+use crate::domain::{Credits, JobId};
+use crate::store::jobs;
+use crate::worker::people::decide;
+
+#[derive(clap::Args)]
+#[command(
+    group = clap::ArgGroup::new("decision").required(true),
+    after_help = "\
+Examples:
+  unlockd job 41                               the evidence
+  unlockd resolve 41 --resubmit                the call had no effect: send it again; asks to type the cost
+  unlockd resolve 41 --resubmit --credits 180  the same for programs: the cost that was shown
+  unlockd resolve 41 --write-off               give it up: nothing is sent again
+
+If --resubmit is wrong, a contact may be paid for twice. If --write-off is wrong, a paid contact is lost."
+)]
+pub(super) struct Resolve {
+    /// The job's id
+    #[arg(value_name = "JOB")]
+    id: i64,
+    /// The call had no effect: send it again, after a precheck
+    #[arg(long, group = "decision")]
+    resubmit: bool,
+    /// With --resubmit: the cost that you saw, in credits; required when nobody can be asked in a terminal
+    #[arg(long, value_name = "N", value_parser = figure, conflicts_with = "write_off")]
+    credits: Option<Credits>,
+    /// Give the job up: its contacts get the outcome lost, its credits stay booked as possibly spent
+    #[arg(long, group = "decision")]
+    write_off: bool,
+    /// For programs: a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(context: Context, args: Resolve) -> Outcome {
+    let config = context.load()?;
+    let store = existing(&config).await?;
+    let Some(job) = jobs::read(store.readers(), JobId(args.id)).await? else {
+        return Err(super::jobs::missing(&store, args.id).await?);
+    };
+    let id = args.id;
+    match &job.state {
+        State::InDoubt { doubt: Doubt::Looking | Doubt::NeedsDecision } => {}
+        State::InDoubt { doubt: Doubt::CarriedOut } => {
+            return Err(Failure::refused(format!(
+                "job {id} took effect and its credits are spent; unlockd reads its contacts from their profiles, so \
+                 there is nothing to decide"
+            )));
+        }
+        state => {
+            return Err(Failure::refused(format!(
+                "job {id} is {state} and not in doubt, so there is nothing to decide; nothing was changed; see: unlockd job {id}"
+            )));
+        }
+    }
+    let evidence = job.evidence.clone().unwrap_or_else(|| "not checked yet".to_owned());
+    let (cost, contacts) = (job.cost.unwrap_or_default(), plural(i64::from(job.contacts), "contact"));
+    let (state, meaning) = if args.resubmit {
+        let about = vec![
+            format!("job {id}: {contacts} to be sent again, for up to {cost} credits"),
+            format!("  the evidence             {evidence}"),
+            "  If the first call took effect after all, they may be spent twice.".to_owned(),
+        ];
+        let command = format!("`unlockd resolve {id} --resubmit`");
+        let account = job.account.to_string();
+        let question = Question { command, about, account: &account, figure: cost, cost };
+        let shown = question.answer(args.credits, &store, &config).await?;
+        decide::resubmit(&store, job, shown, Clock::real().now()).await.map_err(refused)?;
+        let meaning = format!(
+            "{contacts} will be sent again, after a precheck; the {cost} credits held for it are free again. \
+             If the first call took effect after all, they may be spent twice."
+        );
+        ("queued", meaning)
+    } else {
+        decide::write_off(&store, job, Clock::real().now()).await?;
+        let meaning = format!(
+            "{contacts} lost, and never sent again for these requests; {cost} credits stay booked as possibly spent. \
+             The next settlement says unknown, unless the balance shows the charge"
+        );
+        ("lost", meaning)
+    };
+    let value = json!({"id": id, "state": state, "evidence": evidence, "cost": cost});
+    say(args.json, value, &format!("job {id} is {state}: {meaning}\nthe evidence was: {evidence}"))
+}

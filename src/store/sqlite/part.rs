@@ -1,0 +1,144 @@
+//! One file of a database, and its schema: which one it has, and how it is brought to this version's.
+//!
+//! State and inbox keep their steps apart, and may share one file and so one table of applied steps.
+
+use std::path::Path;
+
+use sqlx::SqliteConnection;
+use sqlx::migrate::Migrator;
+
+use crate::store::StoreError;
+use crate::store::schema::{Opening, Schema};
+use crate::store::sqlite::open::{open_error, prepare};
+
+fn state_migrations() -> Migrator {
+    sqlx::migrate!("migrations/state")
+}
+
+fn inbox_migrations() -> Migrator {
+    sqlx::migrate!("migrations/inbox")
+}
+
+/// A file, its mode, and what belongs in it.
+pub(super) struct Part<'a> {
+    path: &'a Path,
+    mode: u32,
+    has_state: bool,
+    has_inbox: bool,
+}
+
+impl<'a> Part<'a> {
+    /// The file of the state, and the one of the inbox when that is another.
+    pub(super) fn of(path: &'a Path, inbox_path: &'a Path) -> (Part<'a>, Option<Part<'a>>) {
+        let is_shared = path == inbox_path;
+        let state = Part { path, mode: 0o600, has_state: true, has_inbox: is_shared };
+        let inbox = Part { path: inbox_path, mode: 0o660, has_state: false, has_inbox: true };
+        (state, (!is_shared).then_some(inbox))
+    }
+
+    pub(super) async fn connect(&self) -> Result<SqliteConnection, StoreError> {
+        prepare(self.path, self.mode, false).await
+    }
+
+    /// Opens it; what that may do to it is said by `opening`.
+    pub(super) async fn open(&self, opening: Opening) -> Result<SqliteConnection, StoreError> {
+        let mut connection = prepare(self.path, self.mode, opening != Opening::Existing).await?;
+        let found = self.schema(&mut connection).await?;
+        let migrates = match (opening, found) {
+            (_, Schema::Newer { .. }) | (Opening::Existing, Schema::Empty | Schema::Older { .. }) => {
+                let problem = found.problem().unwrap_or_default();
+                return Err(StoreError::Schema { path: self.path.display().to_string(), problem });
+            }
+            (_, Schema::Current) | (Opening::Keep, Schema::Older { .. }) => false,
+            // Nobody can be using what has no tables.
+            (Opening::Migrate, _) | (Opening::Keep, Schema::Empty) => true,
+        };
+        if migrates {
+            self.migrate(&mut connection).await?;
+        }
+        Ok(connection)
+    }
+
+    fn migrations(&self) -> Vec<Migrator> {
+        let state = self.has_state.then(state_migrations);
+        state.into_iter().chain(self.has_inbox.then(inbox_migrations)).collect()
+    }
+
+    pub(super) async fn schema(&self, connection: &mut SqliteConnection) -> Result<Schema, StoreError> {
+        let has_table: bool = sqlx::query_scalar(
+            "select exists (select 1 from sqlite_master where type = 'table' and name = '_sqlx_migrations')",
+        )
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(|error| open_error(self.path, error))?;
+        if !has_table {
+            return Ok(Schema::Empty);
+        }
+        let applied: Vec<i64> = sqlx::query_scalar("select version from _sqlx_migrations order by version")
+            .fetch_all(connection)
+            .await
+            .map_err(|error| open_error(self.path, error))?;
+        let versions = |migrator: &Migrator| migrator.iter().map(|step| step.version).collect::<Vec<_>>();
+        // A file may hold steps of the other part, from the time when it held both.
+        let known = [versions(&state_migrations()), versions(&inbox_migrations())].concat();
+        let needed: Vec<i64> = self.migrations().iter().flat_map(versions).collect();
+        let newest = |steps: &[i64]| steps.iter().max().copied().unwrap_or_default();
+        let (at, needs) = (newest(&applied), newest(&needed));
+        Ok(match applied.iter().rev().find(|step| !known.contains(step)) {
+            Some(unknown) => Schema::Newer { at: *unknown, needs },
+            None if needed.iter().any(|step| applied.contains(step)) => {
+                match needed.iter().all(|step| applied.contains(step)) {
+                    true => Schema::Current,
+                    false => Schema::Older { at, needs },
+                }
+            }
+            None => Schema::Empty,
+        })
+    }
+
+    /// Brings it to this version's schema.
+    pub(super) async fn migrate(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        // A step may make a table anew that others refer to; whether they still do is looked at after.
+        self.foreign_keys(connection, false).await?;
+        for migrations in self.migrations() {
+            apply(migrations, connection).await.map_err(|error| open_error(self.path, error))?;
+        }
+        self.foreign_keys(connection, true).await?;
+        let broken: i64 = sqlx::query_scalar("select count(*) from pragma_foreign_key_check")
+            .fetch_one(connection)
+            .await
+            .map_err(|error| open_error(self.path, error))?;
+        match broken {
+            0 => Ok(()),
+            _ => {
+                let problem = format!("{broken} rows refer to rows that are not there; restore a backup");
+                Err(open_error(self.path, problem))
+            }
+        }
+    }
+
+    async fn foreign_keys(&self, connection: &mut SqliteConnection, on: bool) -> Result<(), StoreError> {
+        let pragma = if on { "pragma foreign_keys = on" } else { "pragma foreign_keys = off" };
+        sqlx::query(pragma).execute(connection).await.map_err(|error| open_error(self.path, error))?;
+        Ok(())
+    }
+}
+
+async fn apply(
+    mut migrations: Migrator,
+    connection: &mut SqliteConnection,
+) -> Result<(), sqlx::migrate::MigrateError> {
+    // The steps of the other part are not missing.
+    migrations.set_ignore_missing(true);
+    // Two programs may bring one file up to date at the same moment. The slower one finds a step done
+    // that it was about to do, and then perhaps the next one: at most twice for each step, since a step is
+    // two commits, the second one of which notes how long it took.
+    let mut outcome = migrations.run_direct(None, connection, false).await;
+    for _ in migrations.iter().chain(migrations.iter()) {
+        if outcome.is_ok() {
+            break;
+        }
+        outcome = migrations.run_direct(None, connection, false).await;
+    }
+    outcome
+}

@@ -1,0 +1,82 @@
+//! Removes history older than `retention.history`, in steps of one transaction each.
+//!
+//! What is removed and what stays is said in [`crate::store::history`].
+
+use std::time::Duration;
+
+use crate::domain::{Millis, pacing};
+use crate::store::{StoreError, disk, history};
+use crate::worker::Deps;
+
+/// Rows removed in one transaction: few enough that another pass waits only briefly.
+const AT_ONCE: u32 = 250;
+
+/// Limits of the pause between two runs, in milliseconds. The pause is 1/24 of the retention time.
+const SHORTEST_PAUSE_MS: i64 = 60_000;
+const LONGEST_PAUSE_MS: i64 = 3_600_000;
+
+/// What a run removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    pub requests: u64,
+    pub events: u64,
+    pub snapshots: u64,
+}
+
+/// Removes what is old enough; returns when to run next, `None` without `retention.history`. Calls `stopping` before
+/// each step.
+pub async fn run(deps: &Deps, stopping: impl Fn() -> bool) -> Result<Option<Millis>, StoreError> {
+    let Some(keep) = deps.config().retention.history else { return Ok(None) };
+    let now = deps.clock.now();
+    // Removing needs room in the log, and a write without room ends the worker.
+    let no_room = || disk::free_bytes(&deps.store).is_ok_and(|free| free < disk::NEEDED_BYTES);
+    let removed = remove(deps, keep, || stopping() || no_room()).await?;
+    if removed != Removed::default() {
+        let Removed { requests, events, snapshots } = removed;
+        tracing::info!(requests, events, snapshots, "removed history that was kept long enough");
+    }
+    let pause_ms = (pacing::duration_ms(keep) / 24).clamp(SHORTEST_PAUSE_MS, LONGEST_PAUSE_MS);
+    Ok(Some(now.plus(pause_ms)))
+}
+
+async fn remove(deps: &Deps, keep: Duration, stopping: impl Fn() -> bool) -> Result<Removed, StoreError> {
+    let now = deps.clock.now();
+    let before = now.plus(-pacing::duration_ms(keep));
+    let mut removed = Removed::default();
+    while !stopping() {
+        let step = deps
+            .store
+            .write(move |connection| {
+                Box::pin(async move { history::remove_requests(connection, before, AT_ONCE, now).await })
+            })
+            .await?;
+        removed.requests += step;
+        if step == 0 {
+            break;
+        }
+    }
+    let mut cursor = Some(0);
+    while let Some(from) = cursor.filter(|_| !stopping()) {
+        let (events, next) = deps
+            .store
+            .write(move |connection| {
+                Box::pin(async move { history::remove_events(connection, from, before).await })
+            })
+            .await?;
+        removed.events += events;
+        cursor = next;
+    }
+    while !stopping() {
+        let step = deps
+            .store
+            .write(move |connection| {
+                Box::pin(async move { history::remove_snapshots(connection, before, AT_ONCE).await })
+            })
+            .await?;
+        removed.snapshots += step;
+        if step == 0 {
+            break;
+        }
+    }
+    Ok(removed)
+}
