@@ -131,6 +131,26 @@ async fn a_429_to_a_key_that_has_calls_left_lowers_the_limit_of_the_address_and_
     town.check().await;
 }
 
+/// Too few tasks would run until a poll happens to come: the length decides how many can be polled.
+#[tokio::test]
+async fn the_length_of_a_window_shows_when_it_has_ended_although_as_many_tasks_run_as_may() {
+    let setup = Setup::default().config(KEY, "uak_test_2@other");
+    let setup = setup.sandbox(|options| {
+        (options.rate_limit, options.rate_window) = (20, Duration::from_secs(10));
+        options.task_seconds = 60.0;
+    });
+    let mut town = setup.build().await;
+    ask_by_turns(&mut town, 101..121).await;
+    town.tick(14_000).await;
+    assert_eq!(town.number("select min(rate_window_ms) + max(rate_window_ms) from accounts").await, 20_000);
+    town.tick(2_000).await;
+    let running = town.number("select count(*) from jobs where state = 'polling'").await;
+    assert!(running > 12, "{running}");
+    town.finish_all().await;
+    assert_eq!(turned_away(&town), 0);
+    town.check().await;
+}
+
 #[tokio::test]
 async fn a_retry_after_that_one_account_is_told_holds_that_account_only() {
     let mut town = Setup::default().config(KEY, "uak_test_2@other").build().await;

@@ -11,7 +11,7 @@ use crate::domain::window::{HEADER_ERROR_MS, window_of};
 impl Rate {
     /// When one call may be sent after the end of the window that the API named, even if our own count allows
     /// none: its answer names the next window, and so shows how long a window is.
-    pub(super) fn first_of_next_window(&self) -> Option<Millis> {
+    pub fn first_of_next_window(&self) -> Option<Millis> {
         let (ended, newest) = (self.last_reset?, self.sent.back()?);
         let first = ended.plus(HEADER_ERROR_MS);
         (*newest < ended).then_some(first)
@@ -84,7 +84,13 @@ impl Rate {
         if let Some(last) = last {
             let distance = resets_at.since(last);
             if distance >= 1_000 && distance + HEADER_ERROR_MS < self.window_ms {
-                self.window_ms = window_of(distance);
+                // A window that opens with a call ends that much later than the one before it: by the time until
+                // the call came, and by the error of the first end. What is left of it is nearer the truth.
+                let of_left = window_of(headers.left_ms);
+                let is_first = headers.remaining.saturating_add(1) >= headers.limit;
+                let is_next = distance <= of_left + 2 * HEADER_ERROR_MS;
+                self.window_ms =
+                    if is_first && is_next { of_left.min(window_of(distance)) } else { window_of(distance) };
             }
         }
     }
@@ -126,6 +132,22 @@ mod tests {
         assert_eq!(rate.permission(Millis(12_060)), Permission::At(Millis(60_601)), "and not another");
         rate.learn(told(60, 59, 22_050, 12_060), 0, Millis(12_060));
         assert_eq!((rate.window_ms(), rate.permission(Millis(12_070))), (10_000, Permission::Now));
+    }
+
+    /// The API gives whole seconds, and the window opens with the call that looks for it.
+    #[test]
+    fn the_time_until_a_window_is_opened_is_not_taken_for_a_part_of_it() {
+        let mut rate = Rate::new(20);
+        rate.book(Millis(300));
+        rate.learn(told(20, 19, 11_300, 300), 0, Millis(300));
+        rate.book(Millis(13_350));
+        rate.learn(told(20, 19, 24_350, 13_350), 0, Millis(13_350));
+        assert_eq!(rate.window_ms(), 10_000, "the ends are 13 s apart");
+        // Windows of 20 s by the clock: a first call that comes late in one shows less of it.
+        let mut rate = Rate::new(20);
+        rate.learn(told(20, 10, 20_000, 5_000), 0, Millis(5_000));
+        rate.learn(told(20, 19, 40_000, 24_000), 0, Millis(24_000));
+        assert_eq!(rate.window_ms(), 20_000);
     }
 
     #[test]

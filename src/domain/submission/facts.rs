@@ -20,6 +20,8 @@ pub struct Facts {
     pub no_balance_until: Millis,
     /// As many tasks run as the rate limit can poll.
     pub tasks_are_full: bool,
+    /// When one task more may run, to see how long a window of the rate limit is.
+    pub next_window_at: Option<Millis>,
     /// `None`: no balance was ever read.
     pub purse: Option<Purse>,
     /// A balance was read that a settlement can start from.
@@ -177,7 +179,8 @@ impl Facts {
         let work = self.ready.map(|job| job.due_at).into_iter().chain(self.waits_by_itself()).min();
         let work_at = work.filter(|_| self.has_usable_key && !self.is_paused && !self.tasks_are_full);
         let work_at = work_at.map(|at| at.max(self.trouble_until).max(self.read_at()));
-        [conflict_at, next_day, work_at, self.look_for_credits_at()]
+        let next_window = self.next_window_at.filter(|_| self.tasks_are_full);
+        [conflict_at, next_day, work_at, self.look_for_credits_at(), next_window]
             .into_iter()
             .flatten()
             .filter(|at| *at > self.now)

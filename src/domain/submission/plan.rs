@@ -191,6 +191,7 @@ mod tests {
             trouble_until: Millis(0),
             no_balance_until: Millis(0),
             tasks_are_full: false,
+            next_window_at: None,
             purse: Some(purse(1_000)),
             has_opening: true,
             batch_size: 100,

@@ -206,7 +206,16 @@ impl Gate {
         let (part, window_ms) = self.host.calls().part(self.clock.now());
         let of_part = pacing::tasks_in_flight(part, window_ms, ladder);
         let knowledge = self.knowledge();
-        pacing::tasks_in_flight(knowledge.rate.limit(), knowledge.rate.window_ms(), ladder).min(of_part)
+        let tasks =
+            pacing::tasks_in_flight(knowledge.rate.limit(), knowledge.rate.window_ms(), ladder).min(of_part);
+        // One more may be sent when a window has ended unseen: its answer shows how long windows are.
+        let ended = knowledge.rate.first_of_next_window().is_some_and(|at| at <= self.clock.now());
+        tasks.saturating_add(u32::from(ended))
+    }
+
+    /// When one task more may be sent, since the window has ended and no call has seen the next one.
+    pub fn next_window_at(&self) -> Option<Millis> {
+        self.knowledge().rate.first_of_next_window()
     }
 
     /// Asks for permission to make a call now.

@@ -33,6 +33,7 @@ pub(in crate::worker) async fn read(
         trouble_until: gate.trouble_until(),
         no_balance_until: gate.no_balance_until(),
         tasks_are_full: taken >= gate.tasks_in_flight(&ladder),
+        next_window_at: gate.next_window_at(),
         purse: rows.purse.map(|purse| with_limits(purse, &config)),
         has_opening: rows.has_opening,
         batch_size: gate
