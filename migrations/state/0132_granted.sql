@@ -16,7 +16,7 @@ select account,
        strftime('%Y-%m-%dT%H:%M:%fZ', opened_at / 1000.0, 'unixepoch') as opened_at,
        strftime('%Y-%m-%dT%H:%M:%fZ', closed_at / 1000.0, 'unixepoch') as closed_at,
        jobs, expected_min, expected_max, balance_before, balance_after, spent,
-       iif(lapsed = 1, 'lapsed', verdict) as verdict
+       iif(lapsed = 1, 'lapsed', verdict) as verdict, owner
 from windows
 where closed_at is not null;
 

@@ -18,10 +18,11 @@ use crate::domain::AccountId;
 use crate::domain::credits::Balance;
 use crate::domain::credits::Purse;
 use crate::domain::failure::{Failure as CallFailure, Refusal};
+use crate::store::report::accounts::with_owner;
 use crate::store::report::{self, Time};
 use crate::store::{Store, accounts};
 use crate::worker::balance::{Asked, ask_balance, purse};
-use crate::worker::{Deps, SetupError};
+use crate::worker::{Deps, NO_LEASE, SetupError};
 
 /// The named account; otherwise exit code 3 and a list of the configured accounts.
 pub(super) fn named(config: &Config, account: &str) -> Result<AccountId, Failure> {
@@ -37,7 +38,6 @@ pub(super) fn named(config: &Config, account: &str) -> Result<AccountId, Failure
 
 /// Everything that a call needs. Without a lease: the command line writes like any other program.
 pub(super) async fn deps(store: Store, config: &Config) -> Result<Deps, SetupError> {
-    const NO_LEASE: i64 = 0;
     Deps::new(store, Clock::real(), NO_LEASE, Arc::new(config.clone())).await
 }
 
@@ -191,9 +191,10 @@ pub(super) async fn balance(context: Context, args: BalanceArgs) -> Outcome {
 Example:
   unlockd audit
 
-Jobs that overlap in time share one settlement, since their charges cannot be separated.")]
+Jobs that overlap in time share one settlement, since their charges cannot be separated. So do the accounts of one
+owner (accounts.NAME.owner), since they spend from one pool.")]
 pub(super) struct AuditArgs {
-    /// Only this account
+    /// Only this account, with the others of its owner
     #[arg(long, value_name = "A")]
     account: Option<String>,
     /// For programs: a JSON array
@@ -204,7 +205,10 @@ pub(super) struct AuditArgs {
 pub(super) async fn audit(context: Context, args: AuditArgs) -> Outcome {
     let config = context.load()?;
     let mut audits = report::audits(&existing(&config).await?).await?;
-    audits.retain(|audit| args.account.as_ref().is_none_or(|account| *account == audit.account));
+    audits.retain(|audit| {
+        let is_of = |account: &String| *account == audit.account || config.owner_of(account) == audit.owner;
+        args.account.as_ref().is_none_or(is_of)
+    });
     // An account that was removed from the configuration keeps its settlements.
     if let (Some(account), true) = (&args.account, audits.is_empty()) {
         named(&config, account)?;
@@ -230,7 +234,7 @@ pub(super) const AUDIT: Columns<9> = Columns {
 
 pub(super) fn audit_cells(audit: &report::Audit) -> [String; 9] {
     [
-        audit.account.clone(),
+        with_owner(&audit.account, &audit.owner),
         audit.opened_at.to_string(),
         audit.closed_at.to_string(),
         audit.jobs.to_string(),

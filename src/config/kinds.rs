@@ -144,6 +144,18 @@ impl Kind<SecretString> for ApiKey {
     }
 }
 
+/// The name of an owner: of the form that accounts have.
+pub(super) struct Name;
+
+impl Kind<String> for Name {
+    fn read(value: &Value) -> Result<String, String> {
+        let text = text(value)?;
+        rules::account_name(text)
+            .map(|()| text.to_owned())
+            .map_err(|_| "must be a name of 1 to 64 letters, digits, \"_\" or \"-\"".to_owned())
+    }
+}
+
 pub(super) struct BaseUrl;
 
 impl Kind<String> for BaseUrl {

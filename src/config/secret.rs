@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     fn account(api_key_file: &Path) -> Account {
-        Account { api_key: None, api_key_file: Some(api_key_file.to_owned()) }
+        Account { api_key: None, api_key_file: Some(api_key_file.to_owned()), owner: None }
     }
 
     fn file_with(content: &[u8], mode: u32) -> (tempfile::TempDir, PathBuf) {

@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::kinds::{
-    ApiKey, BaseUrl, Cost, FilePath, Hosts, Is, Length, Listen, LogLevel, Steps, WebhookUrl, Whole, Word,
+    ApiKey, BaseUrl, Cost, FilePath, Hosts, Is, Length, Listen, LogLevel, Name, Steps, WebhookUrl, Whole, Word,
 };
 use super::rules;
 
@@ -39,6 +39,13 @@ pub struct Config {
     /// Not a key: the file that was read, if any; it is the one to watch.
     #[serde(skip)]
     pub origin: Option<PathBuf>,
+}
+
+impl Config {
+    /// Whose credits an account spends.
+    pub fn owner_of<'a>(&'a self, account: &'a str) -> &'a str {
+        self.accounts.get(account).and_then(|account| account.owner.as_deref()).unwrap_or(account)
+    }
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -70,7 +77,7 @@ impl CallSource {
     }
 }
 
-/// At most one of the two is set; [`read_key`](super::read_key) reads it.
+/// At most one of the two keys is set; [`read_key`](super::read_key) reads whichever it is.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Account {
@@ -78,6 +85,9 @@ pub struct Account {
     pub api_key: Option<SecretString>,
     #[serde(with = "Is::<Option<FilePath>>")]
     pub api_key_file: Option<PathBuf>,
+    /// `None`: an owner of the account's name.
+    #[serde(with = "Is::<Option<Name>>")]
+    pub owner: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]

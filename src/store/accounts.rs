@@ -1,5 +1,7 @@
 //! The facts about an account that survive a restart: pause, refused key, rate limit.
 
+use std::collections::BTreeMap;
+
 use crate::store::{On, Reads, StoreError, Tx, sql};
 use sqlx::FromRow;
 
@@ -27,6 +29,8 @@ pub struct AccountRow {
     pub trouble_since: Option<i64>,
     pub trouble_answer: Option<String>,
     pub trouble_next_at: Option<i64>,
+    /// Whose credits it spends; `None`: it has no row yet.
+    pub owner: Option<String>,
     rate_limit: Option<i64>,
     rate_window_ms: Option<i64>,
     rate_remaining: Option<i64>,
@@ -63,7 +67,7 @@ impl AccountRow {
 pub async fn read(executor: impl Into<On<'_>>, account: &AccountId) -> Result<AccountRow, StoreError> {
     let row = sql::query_as(
         "select paused_at, key_refused_at, refused_key, refused_status, refused_error_key, resumed_at, restored_at, waits_for,
-                waits_since, trouble_since, trouble_answer, trouble_next_at, rate_limit, rate_window_ms, rate_remaining,
+                waits_since, trouble_since, trouble_answer, trouble_next_at, owner, rate_limit, rate_window_ms, rate_remaining,
                 rate_resets_at, blocked_until
          from accounts where account = $1",
     )
@@ -81,6 +85,40 @@ pub async fn is_paused(connection: &mut Tx, account: &AccountId) -> Result<bool,
     .bind(account.as_str())
     .fetch_one(connection)
     .await?)
+}
+
+/// The accounts of an account's owner, itself included, in the order of their names.
+pub async fn members(readers: &Reads, account: &AccountId) -> Result<Vec<AccountId>, StoreError> {
+    let names: Vec<String> = sql::query_scalar("select member from pools where account = $1 order by member")
+        .bind(account.as_str())
+        .fetch_all(readers)
+        .await?;
+    Ok(names.into_iter().map(AccountId::trusted).collect())
+}
+
+/// The owner of each account.
+pub async fn owners(readers: &Reads) -> Result<BTreeMap<AccountId, String>, StoreError> {
+    let rows: Vec<(String, String)> =
+        sql::query_as("select account, owner from accounts where owner is not null")
+            .fetch_all(readers)
+            .await?;
+    Ok(rows.into_iter().map(|(account, owner)| (AccountId::trusted(account), owner)).collect())
+}
+
+/// Gives an account to an owner, unless an open settlement of another one has a job of it. Whether it is the owner's now.
+pub async fn set_owner(tx: &mut Tx, account: &AccountId, owner: &str) -> Result<bool, StoreError> {
+    ensure(tx, account).await?;
+    let done = sql::query(
+        "update accounts set owner = $2
+         where account = $1
+           and not exists (select 1 from windows w where w.closed_at is null and w.owner <> $2
+                             and exists (select 1 from jobs j where j.window_id = w.id and j.account = $1))",
+    )
+    .bind(account.as_str())
+    .bind(owner)
+    .execute(tx)
+    .await?;
+    Ok(done.rows_affected() > 0)
 }
 
 async fn ensure(connection: &mut Tx, account: &AccountId) -> Result<(), StoreError> {

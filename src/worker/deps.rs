@@ -18,6 +18,7 @@ use crate::worker::doubt::evidence::PartialLook;
 use crate::worker::gate::host::Host;
 use crate::worker::gate::{Gate, Key};
 use crate::worker::notify;
+use crate::worker::owners;
 use crate::worker::run::heartbeat::Heartbeat;
 
 /// Everything a pass needs.
@@ -44,6 +45,9 @@ pub struct Deps {
     /// Lists from which values are read. Lost on a restart, and then read again.
     lists: Mutex<HashMap<(AccountId, Action), Lists>>,
 }
+
+/// The token of whoever has no lease: the command line writes as any other program.
+pub const NO_LEASE: i64 = 0;
 
 /// Why the worker could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +84,7 @@ impl Deps {
         config: Arc<Config>,
         client: Client,
     ) -> Result<Deps, SetupError> {
+        owners::take_configured(&store, &config, lease_token != NO_LEASE, true).await?;
         let host = Host::open(client, config.rate_limit.per_address, store.readers()).await?;
         let mut gates = BTreeMap::new();
         for (name, account) in &config.accounts {
@@ -128,6 +133,9 @@ impl Deps {
             let account = config.accounts.get(id.as_str());
             gate.set_key(account.and_then(|account| read_key(id, account))).await?;
         }
+        let old = self.config();
+        let is_news = config.accounts.keys().any(|name| config.owner_of(name) != old.owner_of(name));
+        owners::take_configured(&self.store, &config, true, is_news).await?;
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
         Ok(())
     }

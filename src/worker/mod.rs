@@ -11,6 +11,7 @@
 //! - [`doubt`] checks whether a POST whose answer was lost took effect.
 //! - [`direct`] is what differs for event unlocks and searches. [`balance`] reads the balance, [`settle`]
 //!   compares it with what was expected.
+//! - `owners`: which accounts share one pool of credits.
 //! - [`notify`] sends webhooks, [`erase`] removes old values, [`history`] old timelines and requests.
 //! - [`people`]: what people may do to the rows, and what they are shown. [`run`]: the process around the
 //!   passes.
@@ -25,6 +26,7 @@ pub mod gate;
 pub mod history;
 pub mod intake;
 pub mod notify;
+mod owners;
 pub mod people;
 pub mod poll;
 pub mod profile;
@@ -41,7 +43,7 @@ use crate::domain::failure::{self, ReadFailure};
 use crate::domain::pacing;
 
 use deps::least_price;
-pub use deps::{Deps, SetupError};
+pub use deps::{Deps, NO_LEASE, SetupError};
 pub(crate) use deps::{ladder, price};
 pub use report::Report;
 

@@ -13,9 +13,10 @@ use crate::store::credits::settlements::Window;
 use crate::store::credits::{balances, settlements};
 use crate::store::items::waiting;
 use crate::store::jobs::due;
-use crate::store::{StoreError, Tx};
+use crate::store::{StoreError, Tx, accounts};
 use crate::worker::balance::{Asked, ask_balance, read_balance};
 use crate::worker::gate::Gate;
+use crate::worker::owners;
 use crate::worker::{Deps, Report};
 
 /// Settles the account's window when it is time, and tries a refused key again.
@@ -27,10 +28,17 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
             Asked::Recorded(_) | Asked::NoKey | Asked::Failed(_) => Report::did(1),
         });
     }
+    if owners::change(&deps.store, &deps.config(), account).await? {
+        return Ok(Report::did(1));
+    }
     Ok(settle(deps, gate, account).await?.no_later_than(gate.key_try_at()))
 }
 
 async fn settle(deps: &Deps, gate: &Gate, account: &AccountId) -> Result<Report, StoreError> {
+    let members = accounts::members(deps.store.readers(), account).await?;
+    if !settles(deps, account, &members) {
+        return Ok(Report::idle());
+    }
     if settlements::has_running(deps.store.readers(), account).await? {
         return Ok(Report::idle());
     }
@@ -43,7 +51,7 @@ async fn settle(deps: &Deps, gate: &Gate, account: &AccountId) -> Result<Report,
             .await?;
         return Ok(Report::did(1));
     }
-    if window.running > 0 || more_to_send(deps, account).await? {
+    if window.running > 0 || more_to_send(deps, &members).await? {
         return Ok(Report::idle());
     }
     let last = balances::last_snapshot(deps.store.readers(), account).await?;
@@ -76,15 +84,32 @@ async fn open_window(deps: &Deps, account: &AccountId) -> Result<Option<Window>,
         .await
 }
 
-/// Whether another submission will follow without a person.
-async fn more_to_send(deps: &Deps, account: &AccountId) -> Result<bool, StoreError> {
-    let row = crate::store::accounts::read(deps.store.readers(), account).await?;
-    if row.paused_at.is_some() || !deps.gates[account].has_usable_key() {
-        return Ok(false);
+/// Whether it is this account that settles for its owner: the first one with a usable key, and one is enough.
+fn settles(deps: &Deps, account: &AccountId, members: &[AccountId]) -> bool {
+    let gates = || members.iter().filter_map(|member| deps.gates.get(member));
+    let first = gates().find(|gate| gate.has_usable_key()).or_else(|| gates().next());
+    first.is_none_or(|gate| gate.account == *account)
+}
+
+/// Whether an account of the owner is about to submit something without a person's help. While one of them changes its
+/// owner, none is.
+async fn more_to_send(deps: &Deps, members: &[AccountId]) -> Result<bool, StoreError> {
+    let readers = deps.store.readers();
+    for account in members {
+        let row = accounts::read(readers, account).await?;
+        if owners::is_changing(&deps.config(), row.owner.as_deref(), members) {
+            return Ok(false);
+        }
+        let has_usable_key = deps.gates.get(account).is_some_and(Gate::has_usable_key);
+        if row.paused_at.is_some() || !has_usable_key {
+            continue;
+        }
+        let ready = due::ready(readers, account, deps.clock.now()).await?.is_some();
+        if ready || row.waits_for().is_none() && waiting::any(readers, account).await? {
+            return Ok(true);
+        }
     }
-    let ready = due::ready(deps.store.readers(), account, deps.clock.now()).await?.is_some();
-    let items = row.waits_for().is_none() && waiting::any(deps.store.readers(), account).await?;
-    Ok(ready || items)
+    Ok(false)
 }
 
 async fn close(deps: &Deps, account: &AccountId, closing: Snapshot) -> Result<Report, StoreError> {

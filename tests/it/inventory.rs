@@ -11,7 +11,7 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
         "accounts",
         "account paused_at key_refused_at refused_key refused_status refused_error_key resumed_at restored_at waits_for waits_since \
                   rate_limit rate_window_ms rate_remaining rate_resets_at blocked_until \
-                  trouble_since trouble_answer trouble_next_at",
+                  trouble_since trouble_answer trouble_next_at owner",
     ),
     (
         "attempts",
@@ -22,7 +22,7 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
     (
         "balance_snapshots",
         "id account taken_at cause total subscription addon gift asked_at subscription_amount addon_amount \
-                  gift_amount reset_at addon_expire_at",
+                  gift_amount reset_at addon_expire_at owner",
     ),
     ("contact_values", "id item_id is_erased stored_at"),
     (
@@ -59,7 +59,7 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
     (
         "windows",
         "id account opened_at closed_at opening_snapshot closing_snapshot jobs expected_min expected_max \
-                 balance_before balance_after spent verdict lapsed",
+                 balance_before balance_after spent verdict lapsed owner",
     ),
     ("direct_results", "item_id request_id credits_used result at"),
     ("figures", "name account label value"),

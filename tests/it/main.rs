@@ -29,6 +29,7 @@ mod metrics;
 mod odd_answers;
 mod outcomes;
 mod overwritten;
+mod owners;
 mod person_search;
 mod privacy;
 mod settlement;

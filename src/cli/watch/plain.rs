@@ -66,7 +66,7 @@ pub(super) fn block(model: &Model) -> String {
 }
 
 fn account(account: &Account) -> String {
-    let name = plain(&account.account);
+    let name = plain(&account.title());
     let mut parts = vec![match (account.balance, account.free) {
         (Some(balance), Some(free)) => format!("balance {balance}, free {free}"),
         _ => "balance not read yet".to_owned(),

@@ -58,7 +58,7 @@ fn a_key_that_is_not_live_keeps_its_value_and_differs_at_each_look() {
 #[test]
 fn an_account_that_comes_or_goes_is_a_live_change() {
     let (without, with) = (place("").load(), place("[accounts.crm]").load());
-    let keys = ["accounts.crm.api_key", "accounts.crm.api_key_file"];
+    let keys = ["accounts.crm.api_key", "accounts.crm.api_key_file", "accounts.crm.owner"];
     assert_eq!(
         (changes(&without, &with).live, changes(&with, &without).live),
         (keys.map(String::from).into(), keys.map(String::from).into())

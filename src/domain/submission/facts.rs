@@ -14,6 +14,8 @@ pub struct Facts {
     pub now: Millis,
     pub has_usable_key: bool,
     pub is_paused: bool,
+    /// Another account of the same owner has a paid call under way, or changes its owner.
+    pub is_owner_busy: bool,
     /// New work waits until this time because the API is unhealthy.
     pub trouble_until: Millis,
     /// The balance is not read before this time, because the last read failed.
@@ -103,7 +105,8 @@ impl Ready {
 impl Facts {
     /// Whether nothing at all may be bought now.
     pub(super) fn is_held_up(&self) -> bool {
-        !self.has_usable_key || self.is_paused || self.trouble_until > self.now || self.tasks_are_full
+        let is_barred = !self.has_usable_key || self.is_paused || self.is_owner_busy;
+        is_barred || self.trouble_until > self.now || self.tasks_are_full
     }
 
     /// What is missing to spend `cost`.
@@ -177,7 +180,9 @@ impl Facts {
             || waits_for(self) == Some(WaitReason::Budget);
         let next_day = of_day.then(|| self.now.start_of_day().plus(86_400_000));
         let work = self.ready.map(|job| job.due_at).into_iter().chain(self.waits_by_itself()).min();
-        let work_at = work.filter(|_| self.has_usable_key && !self.is_paused && !self.tasks_are_full);
+        let work_at = work.filter(|_| {
+            self.has_usable_key && !self.is_paused && !self.is_owner_busy && !self.tasks_are_full
+        });
         let work_at = work_at.map(|at| at.max(self.trouble_until).max(self.read_at()));
         let next_window = self.next_window_at.filter(|_| self.tasks_are_full);
         [conflict_at, next_day, work_at, self.look_for_credits_at(), next_window]

@@ -188,6 +188,7 @@ mod tests {
             now: NOW,
             has_usable_key: true,
             is_paused: false,
+            is_owner_busy: false,
             trouble_until: Millis(0),
             no_balance_until: Millis(0),
             tasks_are_full: false,

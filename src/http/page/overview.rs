@@ -157,7 +157,7 @@ fn money(look: &Look<'_>, account: &Account, doubt: InDoubt, is_named: bool) -> 
     let id = format!("money-{}", account.account);
     html! {
         section .money aria-label=(format!("Credits of account {}", visible(&account.account))) id=(id) {
-            @if is_named { h2 { "Account " (visible(&account.account)) } }
+            @if is_named { h2 { "Account " (visible(&account.title())) } }
             dl .strip {
                 div .lead {
                     dt { "Free to spend" }

@@ -6,7 +6,7 @@ use super::words::{known, moment, number, plural, state, visible};
 use super::{Look, forms};
 use crate::domain::AccountId;
 use crate::http::ticket::Act;
-use crate::store::report::accounts::Account;
+use crate::store::report::accounts::{Account, with_owner};
 use crate::store::report::overview::Settlement;
 
 /// The last settlements, if there are any.
@@ -24,7 +24,7 @@ pub(super) fn settlements(look: &Look<'_>, settlements: &[Settlement]) -> Markup
                         } }
                         tbody { @for one in settlements { tr {
                             th scope="row" { (moment(one.closed_at, look.now)) }
-                            td { (visible(&one.account)) }
+                            td { (visible(&with_owner(&one.account, &one.owner))) }
                             td .n { (number(one.jobs)) }
                             td .n { @if one.expected_min == one.expected_max { (number(one.expected_max)) }
                                     @else { (number(one.expected_min)) " to " (number(one.expected_max)) } }
@@ -49,7 +49,7 @@ pub(super) fn section<'f>(look: &Look<'_>, accounts: impl Iterator<Item = &'f Ac
                 @let name = &account.account;
                 div .account {
                     p {
-                        strong { (visible(name)) } ": "
+                        strong { (visible(&account.title())) } ": "
                         @if account.paused_at.is_some() { "paused" } @else if account.refused_key.is_some() { "key refused" }
                         @else { "in service" }
                         ". Rate limit: " (account.rate_used) " of " (account.rate_limit) " calls used in this window"

@@ -27,8 +27,9 @@ pub async fn add_snapshot(
 ) -> Result<i64, StoreError> {
     Ok(sql::query_scalar(
         "insert into balance_snapshots (account, taken_at, cause, total, subscription, addon, gift, asked_at,
-                subscription_amount, addon_amount, gift_amount, reset_at, addon_expire_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) returning id",
+                subscription_amount, addon_amount, gift_amount, reset_at, addon_expire_at, owner)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
+                 coalesce((select owner from accounts where account = $1), $1)) returning id",
     )
     .bind(account.as_str())
     .bind(taken_at.0)
@@ -54,7 +55,8 @@ pub async fn snapshot_at(
     moment: Millis,
 ) -> Result<Option<i64>, StoreError> {
     Ok(sql::query_scalar(
-        "select id from balance_snapshots where account = $1 and taken_at <= $2 order by id desc limit 1",
+        "select id from balance_snapshots
+         where owner = (select owner from accounts where account = $1) and taken_at <= $2 order by id desc limit 1",
     )
     .bind(account.as_str())
     .bind(moment.0)
@@ -72,7 +74,8 @@ pub async fn granted_between(
     let rows: Vec<GrantedRow> = sql::query_as(
         "select min(taken_at) as first_at, max(taken_at) as last_at, subscription_amount, addon_amount, gift_amount,
                 reset_at, addon_expire_at
-         from balance_snapshots where account = $1 and id between $2 and $3
+         from balance_snapshots
+         where owner = (select owner from accounts where account = $1) and id between $2 and $3
          group by 3, 4, 5, 6, 7",
     )
     .bind(account.as_str())
@@ -111,11 +114,30 @@ struct GrantedRow {
 /// The newest balance of an account.
 pub async fn last_snapshot(readers: &Reads, account: &AccountId) -> Result<Option<Snapshot>, StoreError> {
     Ok(sql::query_as(
-        "select id, total, asked_at, taken_at from balance_snapshots where account = $1 order by id desc limit 1",
+        "select id, total, asked_at, taken_at from balance_snapshots
+         where owner = (select owner from accounts where account = $1) order by id desc limit 1",
     )
     .bind(account.as_str())
     .fetch_optional(readers)
     .await?)
+}
+
+/// The newest balances that an account's own key has read, oldest first.
+pub async fn read_by(readers: &Reads, account: &AccountId) -> Result<Vec<(Millis, Balance)>, StoreError> {
+    let mut rows: Vec<(i64, i64, i64, i64, i64)> = sql::query_as(
+        "select taken_at, total, subscription, addon, gift from balance_snapshots
+         where owner = (select owner from accounts where account = $1) and account = $1 order by id desc limit 50",
+    )
+    .bind(account.as_str())
+    .fetch_all(readers)
+    .await?;
+    rows.reverse();
+    Ok(rows.into_iter().map(balance).collect())
+}
+
+fn balance((taken_at, total, subscription, addon, gift): (i64, i64, i64, i64, i64)) -> (Millis, Balance) {
+    let [total, subscription, addon, gift] = [total, subscription, addon, gift].map(Credits);
+    (Millis(taken_at), Balance { total, subscription, addon, gift, granted: Granted::default() })
 }
 
 /// The newest balance of an account, with its parts.
@@ -124,14 +146,11 @@ pub async fn last_balance(
     account: &AccountId,
 ) -> Result<Option<(Millis, Balance)>, StoreError> {
     let row: Option<(i64, i64, i64, i64, i64)> = sql::query_as(
-        "select taken_at, total, subscription, addon, gift from balance_snapshots where account = $1
-         order by id desc limit 1",
+        "select taken_at, total, subscription, addon, gift from balance_snapshots
+         where owner = (select owner from accounts where account = $1) order by id desc limit 1",
     )
     .bind(account.as_str())
     .fetch_optional(readers)
     .await?;
-    Ok(row.map(|(taken_at, total, subscription, addon, gift)| {
-        let [total, subscription, addon, gift] = [total, subscription, addon, gift].map(Credits);
-        (Millis(taken_at), Balance { total, subscription, addon, gift, granted: Granted::default() })
-    }))
+    Ok(row.map(balance))
 }

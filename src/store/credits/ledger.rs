@@ -16,14 +16,18 @@ pub async fn purse(
     let row: Option<(i64, i64, i64, i64, i64)> = sql::query_as(
         "select s.total, s.asked_at,
                 (select cast(coalesce(sum(credits), 0) as bigint) from ledger
-                 where entry = 'charge' and account = $1 and at >= s.asked_at),
+                 where entry = 'charge' and account in (select member from pools where account = $1)
+                   and at >= s.asked_at),
                 (select cast(coalesce(sum(l.credits), 0) as bigint) from ledger l
                  where l.entry <> 'charge' and l.job_id in
-                     (select id from jobs where state = 'submitting' and account = $1
-                      union all select id from jobs where state = 'in_doubt' and account = $1)),
+                     (select id from jobs where state = 'submitting' and account in (select member from pools where account = $1)
+                      union all select id from jobs where state = 'in_doubt'
+                                  and account in (select member from pools where account = $1))),
                 (select cast(coalesce(sum(credits), 0) as bigint) from ledger
-                 where entry = 'charge' and account = $1 and at >= $2)
-         from balance_snapshots s where s.account = $1 order by s.id desc limit 1",
+                 where entry = 'charge' and account in (select member from pools where account = $1)
+                   and at >= $2)
+         from balance_snapshots s where s.owner = (select owner from accounts where account = $1)
+         order by s.id desc limit 1",
     )
     .bind(account.as_str())
     .bind(now.start_of_day().0)
@@ -50,10 +54,12 @@ pub async fn opening_balance(
 ) -> Result<Option<Credits>, StoreError> {
     let credits: Option<i64> = sql::query_scalar(
         "select s.total - (select cast(coalesce(sum(l.credits), 0) as bigint) from ledger l
-                           where l.entry = 'charge' and l.account = $1 and l.at >= s.taken_at
+                           where l.entry = 'charge' and l.at >= s.taken_at
+                             and l.account in (select member from pools where account = $1)
                              and exists (select 1 from attempts a
                                          where a.job_id = l.job_id and a.started_at >= s.taken_at))
-         from balance_snapshots s where s.account = $1 order by s.id desc limit 1",
+         from balance_snapshots s where s.owner = (select owner from accounts where account = $1)
+         order by s.id desc limit 1",
     )
     .bind(account.as_str())
     .fetch_optional(connection)
@@ -68,7 +74,9 @@ pub async fn seen_price(
     action: Action,
 ) -> Result<Option<Credits>, StoreError> {
     let credits: Option<i64> =
-        sql::query_scalar("select credits from prices where account = $1 and action = $2")
+        sql::query_scalar("select credits from prices where account in (select member from pools where account = $1) and action = $2
+         order by seen_at desc limit 1",
+    )
             .bind(account.as_str())
             .bind(action.as_str())
             .fetch_optional(readers)
@@ -78,10 +86,13 @@ pub async fn seen_price(
 
 /// The last seen prices of all actions.
 pub async fn seen_prices(readers: &Reads, account: &AccountId) -> Result<Vec<(Action, Credits)>, StoreError> {
-    let rows: Vec<(String, i64)> = sql::query_as("select action, credits from prices where account = $1")
-        .bind(account.as_str())
-        .fetch_all(readers)
-        .await?;
+    let rows: Vec<(String, i64)> = sql::query_as(
+        "select action, credits from prices where account in (select member from pools where account = $1)
+         order by seen_at desc",
+    )
+    .bind(account.as_str())
+    .fetch_all(readers)
+    .await?;
     let known = |(action, credits): (String, i64)| Some((Action::parse(&action)?, Credits(credits)));
     Ok(rows.into_iter().filter_map(known).collect())
 }

@@ -12,18 +12,21 @@ use crate::store::{Reads, StoreError, Tx, sql};
 
 /// The account's open window. If there is none, opens one with the newest balance.
 pub async fn open_window(connection: &mut Tx, account: &AccountId, now: Millis) -> Result<i64, StoreError> {
-    let open: Option<i64> =
-        sql::query_scalar("select id from windows where account = $1 and closed_at is null")
-            .bind(account.as_str())
-            .fetch_optional(&mut *connection)
-            .await?;
+    let open: Option<i64> = sql::query_scalar(
+        "select id from windows where owner = (select owner from accounts where account = $1)
+           and closed_at is null",
+    )
+    .bind(account.as_str())
+    .fetch_optional(&mut *connection)
+    .await?;
     if let Some(id) = open {
         return Ok(id);
     }
     Ok(sql::query_scalar(
-        "insert into windows (account, opened_at, opening_snapshot, balance_before)
-         values ($1, $2, (select max(id) from balance_snapshots where account = $1),
-                 (select total from balance_snapshots where account = $1 order by id desc limit 1))
+        "insert into windows (account, owner, opened_at, opening_snapshot, balance_before)
+         select $1, o.owner, $2, (select max(id) from balance_snapshots where owner = o.owner),
+                (select total from balance_snapshots where owner = o.owner order by id desc limit 1)
+         from (select coalesce((select owner from accounts where account = $1), $1) as owner) as o
          returning id",
     )
     .bind(account.as_str())
@@ -38,9 +41,11 @@ pub async fn has_opening(readers: &Reads, account: &AccountId) -> Result<bool, S
     Ok(sql::query_scalar(
         "with newest as (select closed_at,
                                 greatest(coalesce(opening_snapshot, 0), coalesce(closing_snapshot, 0)) as snapshot
-                         from windows where account = $1 order by id desc limit 1)
+                         from windows where owner = (select owner from accounts where account = $1)
+                         order by id desc limit 1)
          select exists (select 1 from newest where closed_at is null)
-             or exists (select 1 from balance_snapshots where account = $1 and cause = 'before_submission'
+             or exists (select 1 from balance_snapshots
+                        where owner = (select owner from accounts where account = $1) and cause = 'before_submission'
                           and id > coalesce((select snapshot from newest), 0))",
     )
     .bind(account.as_str())
@@ -52,9 +57,12 @@ pub async fn has_opening(readers: &Reads, account: &AccountId) -> Result<bool, S
 /// the number of jobs does not matter.
 pub async fn has_running(readers: &Reads, account: &AccountId) -> Result<bool, StoreError> {
     Ok(sql::query_scalar(
-        "select exists (select 1 from jobs where state = 'polling' and account = $1 and adopted = 0)
-             or exists (select 1 from jobs where state = 'submitting' and account = $1)
-             or exists (select 1 from jobs where state = 'in_doubt' and account = $1
+        "select exists (select 1 from jobs where state = 'polling' and adopted = 0
+                          and account in (select member from pools where account = $1))
+             or exists (select 1 from jobs where state = 'submitting'
+                          and account in (select member from pools where account = $1))
+             or exists (select 1 from jobs where state = 'in_doubt'
+                          and account in (select member from pools where account = $1)
                           and state_reason <> 'needs_decision')",
     )
     .bind(account.as_str())
@@ -87,7 +95,7 @@ pub async fn read_window(connection: &mut Tx, account: &AccountId) -> Result<Opt
                 count(*) filter (where j.state = 'in_doubt' and j.state_reason = 'needs_decision') as undecided,
                 count(j.id) as jobs, max(j.finished_at) as last_end
          from windows w left join jobs j on j.window_id = w.id
-         where w.account = $1 and w.closed_at is null group by w.id",
+         where w.owner = (select owner from accounts where account = $1) and w.closed_at is null group by w.id",
     )
     .bind(account.as_str())
     .fetch_optional(connection)
@@ -99,7 +107,9 @@ pub async fn read_window(connection: &mut Tx, account: &AccountId) -> Result<Opt
 pub async fn end_by_now(connection: &mut Tx, account: &AccountId, now: Millis) -> Result<(), StoreError> {
     sql::query(
         "update jobs set finished_at = $2
-         where window_id = (select id from windows where account = $1 and closed_at is null) and finished_at > $2",
+         where window_id = (select id from windows where owner = (select owner from accounts where account = $1)
+                              and closed_at is null)
+           and finished_at > $2",
     )
     .bind(account.as_str())
     .bind(now.0)
@@ -201,12 +211,12 @@ pub async fn charged_by_others(
 ) -> Result<(Credits, Credits), StoreError> {
     let (unlocked, charged, held): (i64, i64, i64) = sql::query_as(
         "with opening as (select asked_at, taken_at from balance_snapshots
-                          where account = $1 and taken_at <= $3 order by id desc limit 1),
+                          where owner = (select owner from accounts where account = $1) and taken_at <= $3 order by id desc limit 1),
               others as (select j.id, coalesce(j.lowest_price, j.price, 0) as price, o.asked_at,
                                 coalesce((select max(a.started_at) from attempts a where a.job_id = j.id), 0)
                                     >= o.taken_at as is_later
                          from jobs j, opening o
-                         where j.window_id = (select window_id from jobs where id = $2) and j.account = $1
+                         where j.window_id = (select window_id from jobs where id = $2)
                            and j.id <> $2 and (j.finished_at is null or j.finished_at >= o.asked_at))
          select cast(coalesce(sum(case when is_later then least(charged, price * unlocked) end), 0) as bigint),
                 cast(coalesce(sum(charged), 0) as bigint), cast(coalesce(sum(held), 0) as bigint)

@@ -14,13 +14,16 @@ use crate::store::accounts::{self, AccountRow};
 use crate::store::credits::{ledger, settlements};
 use crate::store::items::waiting::{self, Kind};
 use crate::store::jobs::{Job, due};
-use crate::store::{Reads, StoreError, sql};
+use crate::store::{On, Reads, StoreError, sql};
 
 /// All facts that were read.
 pub struct Facts {
     pub account: AccountRow,
     pub purse: Option<Purse>,
     pub has_opening: bool,
+    /// The accounts of the owner, and whether a paid call of one of them is under way.
+    pub members: Vec<AccountId>,
+    pub is_owner_buying: bool,
     pub emptied: Option<JobId>,
     pub ready: Option<Job>,
     /// Whether items wait that may go into one call with `ready`.
@@ -61,6 +64,8 @@ pub async fn read(
     Ok(Facts {
         purse: ledger::purse(readers, account, now).await?,
         has_opening: settlements::has_opening(readers, account).await?,
+        members: accounts::members(readers, account).await?,
+        is_owner_buying: is_owner_buying(readers, account).await?,
         emptied: due::emptied(readers, account).await?,
         claimed: claimed(readers, account).await?,
         parked: parked(readers, account).await?,
@@ -71,6 +76,18 @@ pub async fn read(
         ready,
         has_company,
     })
+}
+
+/// Whether a paid call of an account of the same owner is under way. The API refuses a second one with
+/// `CREDIT_OPERATION_IN_PROGRESS`.
+pub async fn is_owner_buying(on: impl Into<On<'_>>, account: &AccountId) -> Result<bool, StoreError> {
+    Ok(sql::query_scalar(
+        "select exists (select 1 from jobs where state = 'submitting'
+                          and account in (select member from pools where account = $1))",
+    )
+    .bind(account.as_str())
+    .fetch_one(on)
+    .await?)
 }
 
 async fn claimed(readers: &Reads, account: &AccountId) -> Result<Vec<(Action, u32)>, StoreError> {

@@ -22,6 +22,8 @@ pub struct Limits {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Account {
     pub account: String,
+    /// Whose credits it spends: the account's own name, unless several accounts share a pool.
+    pub owner: String,
     /// The last balance read; `None`: none was read yet.
     pub balance: Option<i64>,
     pub balance_at: Option<Time>,
@@ -55,6 +57,18 @@ pub struct Account {
     pub api_trouble: Option<ApiTrouble>,
     /// Expired jobs: a resume polls them again.
     pub expired_jobs: i64,
+}
+
+impl Account {
+    /// The account's name, with its owner if that is another one.
+    pub fn title(&self) -> String {
+        with_owner(&self.account, &self.owner)
+    }
+}
+
+/// The name of an account, with its owner if that has another name: the one way in which people see owners.
+pub fn with_owner(account: &str, owner: &str) -> String {
+    if account == owner { account.to_owned() } else { format!("{account} (owner {owner})") }
 }
 
 fn word<S: Serializer>(reason: &Option<WaitReason>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -115,6 +129,7 @@ pub async fn read(
     .fetch_one(store.readers())
     .await?;
     Ok(Account {
+        owner: row.owner.clone().unwrap_or_else(|| account.to_string()),
         account: account.to_string(),
         balance: purse.map(|purse| purse.balance.0),
         balance_at: purse.map(|purse| purse.balance_at.into()),

@@ -73,7 +73,8 @@ pub async fn accounts_at_work(store: &Store) -> Result<Vec<AccountId>, StoreErro
         "select account from requests where finished_at is null
          union select account from jobs where state = 'queued' union select account from jobs where state = 'submitting'
          union select account from jobs where state = 'in_doubt' union select account from jobs where state = 'polling'
-         union select account from windows where closed_at is null",
+         union select account from windows where closed_at is null
+           and not exists (select 1 from accounts where owner = windows.owner and account <> windows.account)",
     )
     .fetch_all(store.readers())
     .await?;
@@ -138,7 +139,8 @@ pub async fn account_work(store: &Store, account: &AccountId) -> Result<AccountW
                 + (select count(*) from jobs where state = 'submitting' and account = $1)
                 + (select count(*) from jobs where state = 'in_doubt' and account = $1 and state_reason <> $2)
                 + (select count(*) from items where state = 'reading' and account = $1)
-                + (select count(*) from windows where account = $1 and closed_at is null),
+                + (select count(*) from windows where closed_at is null
+                     and owner = (select owner from accounts where account = $1)),
                 (select count(*) from items where state = 'waiting' and account = $1),
                 (select count(*) from jobs where state = 'in_doubt' and account = $1 and state_reason = $2)",
     )
@@ -208,7 +210,9 @@ pub async fn demo_outcomes(store: &Store) -> Result<Vec<ContactOutcome>, StoreEr
 /// A settlement.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow, serde::Serialize)]
 pub struct Audit {
+    /// The account that bought first; the settlement is over all accounts of its owner.
     pub account: String,
+    pub owner: String,
     pub opened_at: Time,
     pub closed_at: Time,
     pub jobs: i64,
@@ -223,8 +227,8 @@ pub struct Audit {
 /// All settlements, oldest first.
 pub async fn audits(store: &Store) -> Result<Vec<Audit>, StoreError> {
     Ok(sql::query_as(
-        "select account, opened_at, closed_at, jobs, expected_min, expected_max, balance_before, balance_after,
-                spent,
+        "select account, coalesce(owner, account) as owner, opened_at, closed_at, jobs, expected_min, expected_max,
+                balance_before, balance_after, spent,
                 case when lapsed = 1 then 'lapsed' else verdict end as verdict
          from windows where closed_at is not null order by closed_at",
     )
@@ -235,7 +239,8 @@ pub async fn audits(store: &Store) -> Result<Vec<Audit>, StoreError> {
 /// The settlements that jobs were part of, oldest first.
 pub async fn audits_of(store: &Store, jobs: &[i64]) -> Result<Vec<Audit>, StoreError> {
     Ok(sql::query_as(
-        "select account, opened_at, closed_at, jobs, expected_min, expected_max, balance_before, balance_after, spent,
+        "select account, coalesce(owner, account) as owner, opened_at, closed_at, jobs, expected_min, expected_max,
+                balance_before, balance_after, spent,
                 case when lapsed = 1 then 'lapsed' else verdict end as verdict
          from windows
          where closed_at is not null

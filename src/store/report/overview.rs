@@ -76,7 +76,8 @@ pub async fn balances(
     limit: u32,
 ) -> Result<Vec<(Time, i64)>, StoreError> {
     let mut newest_first: Vec<(Time, i64)> = sql::query_as(
-        "select taken_at, total from (select taken_at, total, id from balance_snapshots where account = $1
+        "select taken_at, total from (select taken_at, total, id from balance_snapshots
+                                      where owner = (select owner from accounts where account = $1)
                                       order by id desc limit $3) as newest
          where taken_at >= $2 order by id desc",
     )
@@ -93,6 +94,7 @@ pub async fn balances(
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Settlement {
     pub account: String,
+    pub owner: String,
     pub opened_at: Time,
     pub closed_at: Time,
     pub jobs: i64,
@@ -105,7 +107,7 @@ pub struct Settlement {
 /// The last settlements, newest first.
 pub async fn settlements(store: &Store, limit: u32) -> Result<Vec<Settlement>, StoreError> {
     Ok(sql::query_as(
-        "select account, opened_at, closed_at, jobs, expected_min, expected_max, spent,
+        "select account, coalesce(owner, account) as owner, opened_at, closed_at, jobs, expected_min, expected_max, spent,
                 case when lapsed = 1 then 'lapsed' else verdict end as verdict
          from windows where closed_at is not null order by id desc limit $1",
     )

@@ -78,6 +78,7 @@ async fn held_up(
     let asked_to_wait = rate_limit(store, &account, &row, now).await?;
     let may_be_used_up = asked_to_wait.is_none();
     waits.extend(asked_to_wait);
+    waits.extend(new_owner(config, &account, &row));
     let trouble = ApiTrouble::of(&row);
     if items.waiting > 0 {
         waits.push(waiting(store, config, request, (items.waiting, &row), now).await?);
@@ -104,7 +105,21 @@ async fn held_up(
     Ok(waits)
 }
 
-/// The API asked to wait, this account or every account of this machine.
+/// That the account gets another owner, and the open settlement is closed first.
+fn new_owner(config: &Config, account: &AccountId, row: &AccountRow) -> Option<Wait> {
+    let (before, owner) = (row.owner.as_ref()?, config.owner_of(account.as_str()));
+    let is_configured = config.accounts.contains_key(account.as_str());
+    (is_configured && before != owner).then(|| Wait {
+        reason: "owner_changes".to_owned(),
+        what: format!(
+            "account {account} gets the owner {owner}: nothing new is sent before the open settlement of {before} is \
+             closed, which its running tasks delay; no action is needed"
+        ),
+        ..Wait::default()
+    })
+}
+
+/// That the API asked to wait, this account or every account of this machine.
 async fn rate_limit(
     store: &Store,
     account: &AccountId,

@@ -7,6 +7,7 @@ use crate::store::accounts::AccountRow;
 use crate::store::jobs::facts::{self, Facts as Rows, Older};
 use crate::worker::balance::with_limits;
 use crate::worker::gate::Gate;
+use crate::worker::owners;
 use crate::worker::{Deps, least_price};
 
 /// The tasks that are polled more rarely.
@@ -30,6 +31,8 @@ pub(in crate::worker) async fn read(
         now,
         has_usable_key: gate.has_usable_key(),
         is_paused: rows.account.paused_at.is_some(),
+        is_owner_busy: rows.is_owner_buying
+            || owners::is_changing(&config, rows.account.owner.as_deref(), &rows.members),
         trouble_until: gate.trouble_until(),
         no_balance_until: gate.no_balance_until(),
         tasks_are_full: taken >= gate.tasks_in_flight(&ladder),

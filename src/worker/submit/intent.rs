@@ -14,6 +14,7 @@ use crate::store::credits::{booking, ledger};
 use crate::store::jobs::Job;
 use crate::store::jobs::attempts;
 use crate::store::jobs::attempts::Attempt;
+use crate::store::jobs::facts;
 use crate::store::requests::unsent;
 use crate::store::{StoreError, Tx, accounts, jobs, requests, timeline};
 use crate::worker::Deps;
@@ -57,6 +58,10 @@ pub(in crate::worker) async fn commit_intent(
                 let beyond = job.confirmed_credits.is_some_and(|confirmed| attempt.cost > confirmed);
                 let bounds = Bounds { price, approve_above, beyond };
                 if !still_wanted(&mut *connection, &mut job, &chargeable, bounds, now).await? {
+                    return Ok(Intent::Changed);
+                }
+                // One at a time for an owner, whose other keys have passes of their own.
+                if facts::is_owner_buying(&mut *connection, &job.account).await? {
                     return Ok(Intent::Changed);
                 }
                 let purse = ledger::purse(&mut *connection, &job.account, now).await?;

@@ -5,7 +5,8 @@
 //! come between any two steps. The intent is committed before the POST, and its possible cost is held; a job
 //! found in `submitting` at start is in doubt, and never simply sent again.
 //!
-//! One submission at a time for each account: so free credits are never counted twice.
+//! One submission at a time for each account, and one paid call at a time for each owner: so free credits are never
+//! counted twice.
 
 pub mod answer;
 pub mod batch;

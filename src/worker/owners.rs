@@ -1,0 +1,77 @@
+//! Which accounts belong to one owner, and so share one pool of credits.
+//!
+//! The configuration says it (`accounts.NAME.owner`), and the database keeps it: every figure about credits is
+//! counted over the accounts of an owner. A settlement never mixes two owners. So an account changes its owner only
+//! when no open settlement has a job of it; until then the accounts of its old owner send nothing new, and the
+//! settlement closes when the running tasks have ended.
+
+use crate::config::Config;
+use crate::domain::AccountId;
+use crate::store::{Store, StoreError, accounts};
+
+/// Makes the owners in the database those of the configuration, as far as open settlements allow. `is_worker`: the
+/// command line, whose environment may differ from the worker's, only adds accounts that are new. `is_news`: what has to
+/// wait was not said before.
+pub(in crate::worker) async fn take_configured(
+    store: &Store,
+    config: &Config,
+    is_worker: bool,
+    is_news: bool,
+) -> Result<(), StoreError> {
+    let known = accounts::owners(store.readers()).await?;
+    let is_known = |account: &AccountId, owner: &str| match known.get(account) {
+        Some(known) => known == owner || !is_worker,
+        None => false,
+    };
+    for name in config.accounts.keys() {
+        let (account, owner) = (AccountId::trusted(name.clone()), config.owner_of(name).to_owned());
+        if is_known(&account, &owner) {
+            continue;
+        }
+        let before = known.get(&account).cloned();
+        let (of, to) = (account.clone(), owner.clone());
+        let changed =
+            store.write(move |tx| Box::pin(async move { accounts::set_owner(tx, &of, &to).await })).await?;
+        let Some(before) = before else { continue };
+        match changed {
+            true => {
+                tracing::info!(account = %account, before, owner, "the account belongs to another owner now")
+            }
+            false if is_news => tracing::warn!(account = %account, before, owner,
+                "the account gets its new owner when its open settlement is closed; until then the accounts of the \
+                 owner before send nothing new"),
+            false => {}
+        }
+    }
+    Ok(())
+}
+
+/// Takes the configured owner of an account when its open settlement has been closed. Whether it changed.
+pub(in crate::worker) async fn change(
+    store: &Store,
+    config: &Config,
+    account: &AccountId,
+) -> Result<bool, StoreError> {
+    if !config.accounts.contains_key(account.as_str()) {
+        return Ok(false);
+    }
+    let owner = config.owner_of(account.as_str()).to_owned();
+    let row = accounts::read(store.readers(), account).await?;
+    if row.owner.as_ref() == Some(&owner) {
+        return Ok(false);
+    }
+    let of = account.clone();
+    let to = owner.clone();
+    let changed =
+        store.write(move |tx| Box::pin(async move { accounts::set_owner(tx, &of, &to).await })).await?;
+    if changed {
+        tracing::info!(account = %account, before = row.owner, owner, "the account belongs to another owner now");
+    }
+    Ok(changed)
+}
+
+/// Whether an account of this owner is to get another one, and waits for the open settlement.
+pub(in crate::worker) fn is_changing(config: &Config, owner: Option<&str>, members: &[AccountId]) -> bool {
+    let configured = members.iter().filter(|account| config.accounts.contains_key(account.as_str()));
+    configured.into_iter().any(|account| Some(config.owner_of(account.as_str())) != owner)
+}
