@@ -12,6 +12,8 @@ use super::{Context, Failure, Outcome, open, show};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::domain::AccountId;
+use crate::domain::one_pool::looks_like_one_pool;
+use crate::store::credits::balances;
 use crate::store::{Store, StoreError};
 use crate::store::{disk, lease};
 use crate::worker::gate::Key;
@@ -61,7 +63,10 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
             webhook(&mut findings, &config);
             match (store, args.offline) {
                 (_, true) => {}
-                (Some(store), false) => api(&mut findings, &config, store, &usable).await?,
+                (Some(store), false) => {
+                    api(&mut findings, &config, store.clone(), &usable).await?;
+                    owners(&mut findings, &config, &store, &usable).await;
+                }
                 (None, false) => findings.problem(
                     "api",
                     "not checked: a call is recorded in the database first, and the database failed",
@@ -248,6 +253,30 @@ async fn api(
         }
     }
     Ok(())
+}
+
+/// Accounts of different owners whose balances are equal and move together: floors and limits would count twice.
+async fn owners(findings: &mut Findings, config: &Config, store: &Store, usable: &[AccountId]) {
+    let mut read = Vec::new();
+    for account in usable {
+        match balances::read_by(store.readers(), account).await {
+            Ok(balances) => read.push((account.as_str(), balances)),
+            Err(error) => return findings.problem("owners", error.to_string(), 1),
+        }
+    }
+    for (index, (account, balances)) in read.iter().enumerate() {
+        for (other, other_balances) in &read[index + 1..] {
+            let owner = config.owner_of(account);
+            if owner == config.owner_of(other) || !looks_like_one_pool(balances, other_balances) {
+                continue;
+            }
+            let detail = format!(
+                "{account} and {other} look like keys of one Lensmor user: their balances are equal and move together, \
+                 but limits and audits count them apart"
+            );
+            findings.warn("owners", detail, format!("if they are: accounts.{other}.owner = \"{owner}\""));
+        }
+    }
 }
 
 /// The daily limit counts UTC days by our clock, and people compare our times with the vendor's.

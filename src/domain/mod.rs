@@ -20,7 +20,8 @@
 //! - [`sorting`] finds the contacts that need not be paid for.
 //! - [`direct`] is about the actions without contacts; [`listing`] reads an event's people page by page.
 //! - [`booking`] says what each result means in credits, and [`reconcile`] compares credits expected with
-//!   credits gone, unless granted credits lapsed in between ([`granted`]).
+//!   credits gone, unless granted credits lapsed in between ([`granted`]). [`one_pool`] notices two accounts of one
+//!   owner.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod address;
@@ -42,6 +43,7 @@ pub mod layers;
 pub mod listing;
 pub mod moves;
 pub mod needs;
+pub mod one_pool;
 pub mod outcome;
 pub mod pacing;
 pub mod profile_wait;

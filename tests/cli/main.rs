@@ -1071,6 +1071,26 @@ async fn a_run_until_idle_tries_to_tell_others_before_it_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn check_warns_about_two_accounts_that_look_like_one_owners() {
+    // Keys without an owner in their name belong to one.
+    let town = town_with(Options::default(), "[accounts.second]\napi_key = \"uak_test_2\"\n").await;
+    let warned = |said: &Said| {
+        let found =
+            said.json().as_array().expect("an array").iter().find(|one| one["check"] == "owners").cloned();
+        found.map(|found| found.to_string())
+    };
+    assert_eq!(warned(&town.run(&["check", "--json"])), None, "equal balances alone are no sign");
+    town.sandbox.spend(15);
+    let found = warned(&town.run(&["check", "--json"])).expect("they moved together");
+    assert!(found.contains("accounts.second.owner"), "{found}");
+    let config = town.dir.path().join("unlockd.toml");
+    let text = std::fs::read_to_string(&config).expect("there");
+    let said = text.replace("\"uak_test_2\"", "\"uak_test_2\"\nowner = \"default\"");
+    std::fs::write(&config, said).expect("written");
+    assert_eq!(warned(&town.run(&["check", "--json"])), None, "it is said now");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn check_names_what_is_wrong_and_never_shows_a_key() {
     let town = town().await;
     let said = town.run(&["check"]).with_code(2);

@@ -1,0 +1,64 @@
+//! Whether two accounts look like one owner's: their balances are equal, and move together.
+//!
+//! Two owners may have the same balance by chance, for example both the same plan and nothing spent yet. That all four
+//! figures are equal at two different balances is no chance any more.
+
+use std::collections::BTreeSet;
+
+use super::credits::Balance;
+use super::ids::Millis;
+
+/// Balances read within this time of each other are compared, in milliseconds.
+const TOGETHER_MS: i64 = 300_000;
+
+/// Different balances that two accounts must have in common.
+const FEWEST_IN_COMMON: usize = 2;
+
+/// Whether the balances that were read of two accounts look like those of one pool. Oldest first.
+pub fn looks_like_one_pool(one: &[(Millis, Balance)], other: &[(Millis, Balance)]) -> bool {
+    let (Some((_, last)), Some((_, other_last))) = (one.last(), other.last()) else { return false };
+    if last != other_last {
+        return false;
+    }
+    let apart_ms = |one: Millis, other: Millis| one.since(other).max(other.since(one));
+    let is_common = |(at, balance): &&(Millis, Balance)| {
+        other.iter().any(|(other_at, seen)| seen == balance && apart_ms(*at, *other_at) <= TOGETHER_MS)
+    };
+    let figures = |balance: &Balance| {
+        [balance.total, balance.subscription, balance.addon, balance.gift].map(|credits| credits.0)
+    };
+    let common: BTreeSet<[i64; 4]> =
+        one.iter().filter(is_common).map(|(_, balance)| figures(balance)).collect();
+    common.len() >= FEWEST_IN_COMMON
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Credits;
+
+    fn read(balances: &[(i64, i64)]) -> Vec<(Millis, Balance)> {
+        let balance = |total| {
+            let [total, subscription, addon, gift] = [total, total, 0, 0].map(Credits);
+            Balance { total, subscription, addon, gift }
+        };
+        balances.iter().map(|(minute, total)| (Millis(minute * 60_000), balance(*total))).collect()
+    }
+
+    #[test]
+    fn balances_that_are_equal_and_move_together_are_one_pools() {
+        let is_one = |one: &[_], other: &[_]| looks_like_one_pool(&read(one), &read(other));
+        assert!(is_one(&[(0, 100), (9, 85)], &[(1, 100), (10, 85)]));
+        assert!(!is_one(&[(0, 100), (9, 100)], &[(1, 100), (10, 100)]), "nothing has moved yet");
+        assert!(!is_one(&[(0, 100), (9, 85)], &[(1, 100), (10, 70)]), "they part");
+        assert!(!is_one(&[(0, 100), (90, 85)], &[(30, 100), (90, 85)]), "only one of them at one time");
+        assert!(!is_one(&[], &[(1, 100), (10, 85)]));
+    }
+
+    #[test]
+    fn every_figure_counts() {
+        let (one, mut other) = (read(&[(0, 100), (9, 85)]), read(&[(0, 100), (9, 85)]));
+        other[0].1.gift = Credits(1);
+        assert!(!looks_like_one_pool(&one, &other));
+    }
+}
