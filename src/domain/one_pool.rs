@@ -36,11 +36,12 @@ pub fn looks_like_one_pool(one: &[(Millis, Balance)], other: &[(Millis, Balance)
 mod tests {
     use super::*;
     use crate::domain::Credits;
+    use crate::domain::granted::Granted;
 
     fn read(balances: &[(i64, i64)]) -> Vec<(Millis, Balance)> {
         let balance = |total| {
             let [total, subscription, addon, gift] = [total, total, 0, 0].map(Credits);
-            Balance { total, subscription, addon, gift }
+            Balance { total, subscription, addon, gift, granted: Granted::default() }
         };
         balances.iter().map(|(minute, total)| (Millis(minute * 60_000), balance(*total))).collect()
     }
