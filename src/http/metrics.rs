@@ -232,10 +232,6 @@ fn show_needs(scrape: &Scrape, views: &[View], needs: &Needs) {
 }
 
 fn show_credits(scrape: &Scrape, views: &[View]) {
-    let owners =
-        views.iter().filter_map(|view| Some(([view.account.clone(), view.work.row.owner.clone()?], 1)));
-    let help = "Always 1. Accounts with the same owner share one pool: each shows its balance, and their sum is wrong.";
-    scrape.gauges(("unlockd_account_info", help), ["account", "owner"], owners);
     let balance =
         views.iter().filter_map(|view| Some((view, view.balance?.1))).flat_map(|(view, balance)| {
             view.labelled([
