@@ -189,9 +189,9 @@ impl Calls {
         }
     }
 
-    /// A person says that the key may be used again.
+    /// A person says that the key may be used again, and that no Retry-After of it is waited for.
     pub(crate) fn trust_the_key(&self) {
-        self.lock().shut.values_mut().for_each(|shut| shut.refused_or_tried_ms = None);
+        self.lock().shut.values_mut().for_each(|shut| *shut = Shut::default());
     }
 
     /// Calls that were made although their worker had been told to wait, or that its key is refused.
