@@ -5,6 +5,10 @@
 //! the balance is spending, by whomever; where an amount fell, or a reset that was announced has passed, it proves
 //! nothing.
 //!
+//! A balance that did *not* fall proves even less: credits that came in may hide a charge of the same size.
+//! [`may_hide_spending`] is strict for that reason. Example: 30 credits are charged to the subscription, and 30 are
+//! bought as an add-on. The total is the same as before.
+//!
 //! Source: the vendor's balance page (`subscriptionAmount`, `addonAmount`, `giftAmount`, `resetAt`, `addonExpireAt`);
 //! that a spend leaves the amounts alone is read from it, and not said in so many words.
 
@@ -30,6 +34,15 @@ pub struct Seen {
     pub granted: Granted,
 }
 
+/// One reading of the balance: what is left, and what was granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    pub seen: Seen,
+    pub total: Credits,
+    /// Left of the subscription, of the add-ons and of the gifts.
+    pub parts: [Credits; 3],
+}
+
 /// What became of the credits that were granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -52,6 +65,31 @@ pub fn change(seen: &[Seen]) -> Change {
         () if changes.contains(&Change::Grew) => Change::Grew,
         () => Change::Unchanged,
     }
+}
+
+/// Whether credits that came in between these readings, oldest first, may hide that others were spent. Then a
+/// balance that did not fall is no sign that nothing was bought.
+///
+/// `refunds`: credits that other jobs may have got back in between, at most. Any other rise is unexplained.
+pub fn may_hide_spending(readings: &[Reading], refunds: Credits) -> bool {
+    let seen: Vec<Seen> = readings.iter().map(|reading| reading.seen).collect();
+    if change(&seen) != Change::Unchanged {
+        return true;
+    }
+    let ends = readings.first().zip(readings.last());
+    let neighbours = readings.windows(2).map(|pair| (&pair[0], &pair[1]));
+    let has_moved = neighbours.chain(ends).any(|(before, after)| {
+        // Unlike for a settlement, an amount or a moment that is said for the first time counts as well.
+        before.seen.granted != after.seen.granted || has_exchanged(before, after)
+    });
+    let rises = readings.windows(2).map(|pair| (pair[1].total - pair[0].total).max(Credits::ZERO));
+    has_moved || rises.fold(Credits::ZERO, |sum, rise| sum + rise) > refunds
+}
+
+/// Whether one part fell while another rose. Spending never does that.
+fn has_exchanged(before: &Reading, after: &Reading) -> bool {
+    let parts = || before.parts.iter().zip(&after.parts);
+    parts().any(|(before, after)| after > before) && parts().any(|(before, after)| after < before)
 }
 
 fn between(before: &Seen, after: &Seen) -> Change {
@@ -124,6 +162,61 @@ mod tests {
         let rolling = |day: i64| Granted { reset_at: Some(Millis((day + 30) * DAY)), ..granted() };
         let seen: Vec<Seen> = (1..9).map(|day| at(day, rolling(day))).collect();
         assert_eq!(change(&seen), Change::Unchanged);
+    }
+
+    fn reading(day: i64, granted: Granted, parts: [i64; 3]) -> Reading {
+        Reading { seen: at(day, granted), total: Credits(parts.iter().sum()), parts: parts.map(Credits) }
+    }
+
+    /// 30 credits are charged to a subscription of 10,000 before the second reading, and hidden in these ways.
+    #[test]
+    fn credits_that_came_in_may_hide_that_others_were_spent() {
+        let all = || granted();
+        let addon = Granted { addon: Some(Credits(10_030)), ..granted() };
+        let gift = Granted { gift: Some(Credits(80)), ..granted() };
+        let renewed = Granted { reset_at: Some(Millis(50 * DAY)), ..granted() };
+        let a_minute = Granted { reset_at: Some(Millis(30 * DAY + 1)), ..granted() };
+        let longer = Granted { addon_expire_at: Some(Millis(200 * DAY)), ..granted() };
+        let none = Granted { addon_expire_at: None, ..granted() };
+        let table = [
+            ("nothing was spent", all(), [10_000, 0, 0], false),
+            ("it was spent, and is seen", all(), [9_970, 0, 0], false),
+            ("from two parts", all(), [9_990, -20, 0], false),
+            ("an add-on was bought", addon, [9_970, 30, 0], true),
+            ("a gift came", gift, [9_970, 0, 30], true),
+            ("the period was renewed", renewed, [10_000, 0, 0], true),
+            ("the reset moved a little", a_minute, [10_000, 0, 0], true),
+            ("another add-on expires last", longer, [10_000, 0, 0], true),
+            ("no add-on expires any more", none, [10_000, 0, 0], true),
+            ("nothing is said of what was granted", Granted::default(), [10_000, 0, 0], true),
+            ("one part fell, another rose", all(), [9_970, 0, 30], true),
+            ("it rose, for an unknown reason", all(), [10_030, 0, 0], true),
+        ];
+        for (name, after, parts, expected) in table {
+            let readings = [reading(1, granted(), [10_000, 0, 0]), reading(2, after, parts)];
+            assert_eq!(may_hide_spending(&readings, Credits::ZERO), expected, "{name}");
+        }
+        let silent = |day| reading(day, Granted::default(), [10_000, 0, 0]);
+        assert!(!may_hide_spending(&[silent(1), silent(2)], Credits::ZERO), "never said, and unchanged");
+        assert!(!may_hide_spending(&[silent(1)], Credits::ZERO));
+        assert!(!may_hide_spending(&[], Credits::ZERO));
+    }
+
+    #[test]
+    fn what_came_in_between_two_of_many_readings_counts() {
+        let left = |day, total| reading(day, granted(), [total, 0, 0]);
+        let back_again = [left(1, 10_000), left(2, 9_970), left(3, 10_000)];
+        assert!(may_hide_spending(&back_again, Credits::ZERO));
+        assert!(may_hide_spending(&back_again, Credits(29)));
+        assert!(!may_hide_spending(&back_again, Credits(30)), "another job may have got them back");
+        let passing = [
+            left(1, 10_000),
+            reading(2, Granted { gift: Some(Credits(80)), ..granted() }, [9_970, 0, 0]),
+            left(3, 9_970),
+        ];
+        assert!(may_hide_spending(&passing, Credits(99)), "an amount that moved there and back");
+        let slowly = [left(1, 10_000), left(2, 9_970), reading(3, granted(), [9_970, 0, 30])];
+        assert!(may_hide_spending(&slowly, Credits(99)), "from the first to the last");
     }
 
     #[test]

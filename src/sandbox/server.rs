@@ -105,6 +105,16 @@ impl Sandbox {
         self.with_world(|world, now_ms| world.credits.buy(credits, now_ms));
     }
 
+    /// Grants credits that do not expire: they go to the gift pool.
+    pub fn give(&self, credits: i64) {
+        self.with_world(|world, _| world.credits.give(credits));
+    }
+
+    /// Ends the subscription's period before its time, and grants the next one.
+    pub fn renew(&self) {
+        self.with_world(|world, now_ms| world.credits.renew(now_ms));
+    }
+
     /// Another user spends from the shared pool, at most what is left.
     pub fn spend(&self, credits: i64) {
         self.with_world(|world, _| world.credits.spend(credits));

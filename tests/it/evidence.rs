@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use unlockd::sandbox::Channel;
+use serde_json::{Value, json};
+use unlockd::sandbox::{Billing, Channel};
 
-use crate::support::{Setup, good_ids, refs};
+use crate::support::relay::{Altered, Exchange};
+use crate::support::{Setup, Town, good_ids, refs};
 
 #[tokio::test]
 async fn prechecks_carry_our_job_as_trace_id_and_paid_calls_do_not() {
@@ -86,4 +88,76 @@ async fn a_doubt_never_takes_a_lapse_for_an_effect() {
     assert!(town.outcomes(request).await.values().all(|outcome| outcome == "delivered"));
     assert_eq!(town.sandbox.accounting().charged_total, 30, "the colleague's is read");
     town.check().await;
+}
+
+/// As costly as it gets: every repeated POST is charged again.
+fn hostile() -> Setup {
+    Setup::default().config("API__TIMEOUT", "400ms").sandbox(|options| options.billing = Billing::Repeats)
+}
+
+/// The answer with some of its fields changed.
+fn with(exchange: &Exchange, change: impl FnOnce(&mut Value)) -> Option<Altered> {
+    let mut answer = exchange.answer.clone();
+    change(&mut answer);
+    Altered::new(exchange.status, answer.to_string())
+}
+
+/// Nobody was sent again, a person is asked, and the balance is not called evidence.
+async fn a_person_is_asked(mut town: Town, name: &str) {
+    town.finish().await;
+    assert_eq!(town.job_state(1).await, "in_doubt (needs_decision)", "{name}");
+    assert_eq!(town.posts().len(), 1, "{name}: it was paid for, and sent again");
+    let evidence: (String,) = town.one("select evidence from jobs").await;
+    assert!(evidence.0.contains("so the balance proves nothing"), "{name}: {}", evidence.0);
+    town.check().await;
+}
+
+/// Found by a stranger: both contacts fail, so that profiles stay locked and the precheck would sell them again. Only
+/// the balance tells that they were charged, and as much comes in as they cost.
+#[tokio::test]
+async fn credits_that_come_in_never_hide_a_charge() {
+    for name in ["an add-on", "a gift", "a renewal", "an add-on before the second check"] {
+        let mut town = hostile().build().await;
+        town.fault("lost-answer@unlock");
+        town.insert(None, &["197", "297"]).await;
+        town.settle().await;
+        town.tick(5_000).await;
+        assert_eq!(town.job_state(1).await, "in_doubt (looking)");
+        match name {
+            "an add-on" => town.sandbox.top_up(30),
+            "a gift" => town.sandbox.give(30),
+            "a renewal" => town.sandbox.renew(),
+            _ => {
+                town.tick(40_000).await;
+                town.sandbox.top_up(30);
+            }
+        }
+        a_person_is_asked(town, name).await;
+    }
+}
+
+/// The same, by an API that does not say what was granted: one part of the balance fell while another rose.
+#[tokio::test]
+async fn a_part_that_rose_while_another_fell_hides_a_charge_even_without_amounts() {
+    for name in ["gift", "addon"] {
+        let mut town = hostile().recorded().build().await;
+        town.change(|exchange| {
+            let is_balance = exchange.path.ends_with("/credits/balance");
+            let amounts = ["totalAmount", "subscriptionAmount", "addonAmount", "giftAmount"];
+            is_balance.then(|| {
+                with(exchange, |answer| {
+                    let fields = answer.as_object_mut().expect("a balance");
+                    fields.retain(|field, _| !amounts.contains(&field.as_str()) && !field.ends_with("At"));
+                })
+            })?
+        });
+        town.fault("lost-answer@unlock");
+        town.insert(None, &["197", "297"]).await;
+        town.settle().await;
+        match name {
+            "gift" => town.sandbox.give(30),
+            _ => town.sandbox.top_up(30),
+        }
+        a_person_is_asked(town, name).await;
+    }
 }

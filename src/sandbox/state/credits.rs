@@ -184,6 +184,18 @@ impl Credits {
         self.subscription += credits;
     }
 
+    /// Grants credits that do not expire.
+    pub(in crate::sandbox) fn give(&mut self, credits: i64) {
+        self.granted.gift += credits;
+        self.gift += credits;
+    }
+
+    /// Ends the subscription's period now: what was left of it is gone, and the next one is granted.
+    pub(in crate::sandbox) fn renew(&mut self, now_ms: i64) {
+        self.reset_ms = now_ms;
+        self.settle(now_ms);
+    }
+
     /// Buys an add-on.
     pub(in crate::sandbox) fn buy(&mut self, credits: i64, now_ms: i64) {
         if credits > 0 {

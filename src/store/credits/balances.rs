@@ -4,7 +4,7 @@ use crate::store::{On, Reads, StoreError, Tx, sql};
 use sqlx::FromRow;
 
 use crate::domain::credits::Balance;
-use crate::domain::granted::{Granted, Seen};
+use crate::domain::granted::{Granted, Reading, Seen};
 use crate::domain::{AccountId, Credits, Millis};
 
 /// A recorded balance.
@@ -98,6 +98,56 @@ pub async fn granted_between(
         .collect();
     seen.sort_by_key(|seen| seen.at);
     Ok(seen)
+}
+
+/// The balances of an account from one to another with their parts, in the order in which they were asked for.
+pub async fn readings_between(
+    readers: &Reads,
+    account: &AccountId,
+    (from, to): (i64, i64),
+) -> Result<Vec<Reading>, StoreError> {
+    let rows: Vec<ReadingRow> = sql::query_as(
+        "select taken_at, total, subscription, addon, gift, subscription_amount, addon_amount, gift_amount,
+                reset_at, addon_expire_at
+         from balance_snapshots where account = $1 and id between $2 and $3 order by asked_at, id",
+    )
+    .bind(account.as_str())
+    .bind(from)
+    .bind(to)
+    .fetch_all(readers)
+    .await?;
+    Ok(rows.into_iter().map(ReadingRow::reading).collect())
+}
+
+#[derive(FromRow)]
+struct ReadingRow {
+    taken_at: i64,
+    total: i64,
+    subscription: i64,
+    addon: i64,
+    gift: i64,
+    subscription_amount: Option<i64>,
+    addon_amount: Option<i64>,
+    gift_amount: Option<i64>,
+    reset_at: Option<i64>,
+    addon_expire_at: Option<i64>,
+}
+
+impl ReadingRow {
+    fn reading(self) -> Reading {
+        let granted = Granted {
+            subscription: self.subscription_amount.map(Credits),
+            addon: self.addon_amount.map(Credits),
+            gift: self.gift_amount.map(Credits),
+            reset_at: self.reset_at.map(Millis),
+            addon_expire_at: self.addon_expire_at.map(Millis),
+        };
+        Reading {
+            seen: Seen { at: Millis(self.taken_at), granted },
+            total: Credits(self.total),
+            parts: [self.subscription, self.addon, self.gift].map(Credits),
+        }
+    }
 }
 
 #[derive(FromRow)]

@@ -3,7 +3,7 @@
 use crate::api::ApiError;
 use crate::domain::doubt::Gone;
 use crate::domain::failure::ReadFailure;
-use crate::domain::granted::{self, Change};
+use crate::domain::granted;
 use crate::domain::outcome::Access;
 use crate::domain::{Credits, Millis};
 use crate::store::credits::balances::{self, Snapshot};
@@ -49,12 +49,6 @@ pub(super) async fn gone(store: &Store, job: &Job, snapshot: &Snapshot) -> Resul
     let Some((started_at, Some(before))) = attempts::last_attempt(readers, job.id).await? else {
         return Ok(Gone::NotKnown);
     };
-    if let Some(opening) = balances::snapshot_at(readers, &job.account, started_at).await? {
-        let seen = balances::granted_between(readers, &job.account, (opening, snapshot.id)).await?;
-        if granted::change(&seen) != Change::Unchanged {
-            return Ok(Gone::Moved);
-        }
-    }
     let (account, job_id) = (job.account.clone(), job.id);
     let (least, most) = store
         .write(move |connection| {
@@ -63,6 +57,13 @@ pub(super) async fn gone(store: &Store, job: &Job, snapshot: &Snapshot) -> Resul
             )
         })
         .await?;
+    if let Some(opening) = balances::snapshot_at(readers, &job.account, started_at).await? {
+        let readings = balances::readings_between(readers, &job.account, (opening, snapshot.id)).await?;
+        // What the others were charged at most, and at least: they may have got back the difference.
+        if granted::may_hide_spending(&readings, most - least) {
+            return Ok(Gone::Moved);
+        }
+    }
     let gone = before - Credits(snapshot.total);
     Ok(Gone::Unexplained(gone - most, gone - least))
 }
