@@ -260,11 +260,11 @@ impl ProfileBody {
         // A missing word must not count as `locked`: that would be evidence that nothing was bought.
         let word = |text: String| Access::from_word(Some(&text.trim().to_ascii_lowercase()));
         let (access, text) = match channel {
-            Channel::Email => (self.contact_unlock_status.map_or(Access::Unclear, word), self.email),
+            Channel::Email => (self.contact_unlock_status.map_or(Access::Missing, word), self.email),
             Channel::Phone => {
                 let access = match self.phone_unlock_status {
-                    None => Access::Unclear,
-                    Some(None) => Access::from_word(None),
+                    None => Access::Missing,
+                    Some(None) => Access::NotSaid,
                     Some(Some(text)) => word(text),
                 };
                 (access, self.phone)
@@ -543,9 +543,9 @@ mod tests {
             "sourceType":["exhibitor"],"email":null,"phone":null,"contactUnlockStatus":"locked",
             "phoneUnlockStatus":null}"#;
         let company = Some("Acme".to_owned());
-        let locked = Ok(ProfileView { access: Access::Locked, value: None, company });
-        assert_eq!(read(documented, Channel::Email), locked);
-        assert_eq!(read(documented, Channel::Phone), locked);
+        let view = |access| Ok(ProfileView { access, value: None, company: company.clone() });
+        assert_eq!(read(documented, Channel::Email), view(Access::Locked));
+        assert_eq!(read(documented, Channel::Phone), view(Access::NotSaid));
 
         let open = r#"{"id":"789","email":"jane@acme.example","phone":"+1 415 555 0100",
             "contactUnlockStatus":"UNLOCKED","phoneUnlockStatus":"processing"}"#;
@@ -561,10 +561,10 @@ mod tests {
     fn a_missing_word_is_no_proof_that_a_contact_is_locked() {
         for body in [r#"{"id":"789"}"#, r#"{"id":"789","contactUnlockStatus":null}"#] {
             let view = profile(body.as_bytes(), Channel::Email, &contact("789")).expect("readable");
-            assert_eq!(view.access, Access::Unclear);
+            assert_eq!(view.access, Access::Missing);
         }
         let view = profile(br#"{"id":"789"}"#, Channel::Phone, &contact("789")).expect("readable");
-        assert_eq!(view.access, Access::Unclear);
+        assert_eq!(view.access, Access::Missing);
         for bad in [r#"{"id":"790","contactUnlockStatus":"locked"}"#, r#"{"contactUnlockStatus":"locked"}"#] {
             assert!(profile(bad.as_bytes(), Channel::Email, &contact("789")).is_err(), "{bad}");
         }

@@ -10,6 +10,7 @@
 
 use super::credits::Credits;
 use super::ids::Millis;
+use super::outcome::Access;
 
 /// The evidence of one check. A part is `None` if it could not be read or did not help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,11 +20,54 @@ pub struct Look {
     /// Credits gone since before the submission that the account's other jobs do not explain: at least and at
     /// most.
     pub unexplained: Option<(Credits, Credits)>,
-    /// Profiles that were read, and how many of them were not locked.
-    pub profiles_read: u32,
-    pub profiles_open: u32,
-    /// Those that say `failed`: an unlock was tried once, by us or by somebody else, so they speak for neither.
-    pub profiles_failed: u32,
+    pub profiles: Profiles,
+}
+
+/// The profiles that were read, by what they say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Profiles {
+    pub locked: u32,
+    pub unlocked: u32,
+    /// Being unlocked, by us or by somebody else, or in a state that nobody documented.
+    pub under_way: u32,
+    /// An unlock was tried once, by us or by somebody else, so they speak for neither.
+    pub failed: u32,
+    /// They say nothing. The vendor documents that for phones that nobody unlocked, and also that it proves no
+    /// lock. So they speak for neither, and a precheck has to.
+    pub silent: u32,
+}
+
+impl Profiles {
+    /// Counts one more profile.
+    pub fn add(&mut self, access: Access) {
+        let count = match access {
+            Access::Locked => &mut self.locked,
+            Access::Unlocked => &mut self.unlocked,
+            Access::InProgress | Access::Unclear => &mut self.under_way,
+            Access::Failed => &mut self.failed,
+            Access::NotSaid | Access::Missing => &mut self.silent,
+        };
+        *count += 1;
+    }
+
+    pub fn read(&self) -> u32 {
+        self.locked + self.unlocked + self.under_way + self.failed + self.silent
+    }
+
+    fn in_words(&self) -> String {
+        let mut words = format!("{} of {} sampled profiles are unlocked", self.unlocked, self.read());
+        let others =
+            [(self.under_way, "being unlocked"), (self.failed, "failed"), (self.silent, "without a status")];
+        for (count, what) in others.into_iter().filter(|(count, _)| *count > 0) {
+            words.push_str(&format!(", {count} {what}"));
+        }
+        words
+    }
+
+    /// Those that show that somebody unlocks, or has unlocked.
+    fn open(&self) -> u32 {
+        self.unlocked + self.under_way
+    }
 }
 
 /// What left the balance since before a submission.
@@ -35,13 +79,15 @@ pub enum Gone {
     Moved,
     /// No balance was read before.
     NotKnown,
+    /// The balance cannot be read now.
+    NotRead,
 }
 
 impl Gone {
     pub fn unexplained(self) -> Option<(Credits, Credits)> {
         match self {
             Gone::Unexplained(least, most) => Some((least, most)),
-            Gone::Moved | Gone::NotKnown => None,
+            Gone::Moved | Gone::NotKnown | Gone::NotRead => None,
         }
     }
 }
@@ -63,7 +109,7 @@ pub fn read_look(look: &Look, cost: Credits) -> Sign {
     if took_no_effect(look, cost) {
         return Sign::NoEffect;
     }
-    let all_open = look.profiles_read > 0 && look.profiles_open == look.profiles_read;
+    let all_open = look.profiles.read() > 0 && look.profiles.open() == look.profiles.read();
     if (look.quote.is_none() && all_open) || charge_explains_it(look, cost) {
         return Sign::TookEffect;
     }
@@ -76,7 +122,15 @@ pub fn read_look(look: &Look, cost: Credits) -> Sign {
 /// later. So if more is left to charge than is gone, there was no task. Contacts that are unlocked anyway
 /// were unlocked by another program or person, and the next precheck removes them before the batch is sent
 /// again. A balance that has grown could hide any charge, and proves nothing.
+///
+/// A contact that is being unlocked may be ours, and be charged when its task ends. And a precheck that would charge
+/// for a contact which is unlocked does not see what happened; it may not see a task of ours either.
 fn took_no_effect(look: &Look, cost: Credits) -> bool {
+    let profiles = &look.profiles;
+    let is_blind = look.quote.is_some_and(|quote| quote >= cost) && profiles.unlocked > 0;
+    if profiles.under_way > 0 || is_blind {
+        return false;
+    }
     match (look.quote, look.unexplained) {
         (_, Some((_, most))) if most < Credits::ZERO => false,
         // Less left to charge, and credits certainly gone: this looks like a charge that a smaller top-up
@@ -84,8 +138,7 @@ fn took_no_effect(look: &Look, cost: Credits) -> bool {
         (Some(quote), Some((least, _))) if quote < cost && least > Credits::ZERO => false,
         (Some(quote), Some((_, most))) => quote > most,
         (None, Some((_, most))) => {
-            let all_locked = look.profiles_open == 0 && look.profiles_failed == 0;
-            most == Credits::ZERO && look.profiles_read > 0 && all_locked
+            most == Credits::ZERO && profiles.locked > 0 && profiles.locked == profiles.read()
         }
         (_, None) => false,
     }
@@ -97,10 +150,11 @@ fn took_no_effect(look: &Look, cost: Credits) -> bool {
 fn charge_explains_it(look: &Look, cost: Credits) -> bool {
     let Some((least, most)) = look.unexplained else { return false };
     // A contact that can never be charged also makes the quote smaller, so profiles must agree.
-    let none_read = look.profiles_read == 0 && look.quote.is_some_and(|quote| quote < cost);
-    let some_open = look.profiles_open > 0 || none_read;
+    let none_read = look.profiles.read() == 0 && look.quote.is_some_and(|quote| quote < cost);
+    let some_open = look.profiles.open() > 0 || none_read;
     let all_gone = least >= cost && some_open;
-    let part_gone = look.quote.is_some_and(|quote| quote <= least) && most <= cost && look.profiles_open > 0;
+    let part_gone =
+        look.quote.is_some_and(|quote| quote <= least) && most <= cost && look.profiles.open() > 0;
     all_gone || part_gone
 }
 
@@ -119,19 +173,14 @@ pub fn in_words(look: &Look, gone: Gone, cost: Credits, sign: Sign) -> String {
         }
         Gone::Moved => "credits were granted or lapsed meanwhile, so the balance proves nothing".to_owned(),
         Gone::NotKnown => "no balance from before".to_owned(),
+        Gone::NotRead => "the balance cannot be read".to_owned(),
     };
-    let failed = match look.profiles_failed {
-        0 => String::new(),
-        failed => format!(", {failed} failed"),
-    };
-    let profiles =
-        format!("{} of {} sampled profiles are unlocked{failed}", look.profiles_open, look.profiles_read);
     let meaning = match sign {
         Sign::TookEffect => "it took effect",
         Sign::NoEffect => "no sign of an effect",
         Sign::Unclear => "not clear",
     };
-    format!("{meaning}: {quote}; {balance}; {profiles}")
+    format!("{meaning}: {quote}; {balance}; {}", look.profiles.in_words())
 }
 
 /// The conclusion of a check of an event whose unlock was not answered.
@@ -276,24 +325,66 @@ mod tests {
         Look {
             quote: quote.map(Credits),
             unexplained: unexplained.map(|(least, most)| (Credits(least), Credits(most))),
-            profiles_read: read,
-            profiles_open: open,
-            profiles_failed: 0,
+            profiles: Profiles { locked: read - open, unlocked: open, ..Profiles::default() },
+        }
+    }
+
+    fn with(profiles: Profiles, quote: Option<i64>, unexplained: Option<(i64, i64)>) -> Look {
+        Look { profiles, ..look(quote, unexplained, 0, 0) }
+    }
+
+    #[test]
+    fn a_profile_that_says_failed_or_nothing_speaks_for_neither() {
+        let neither = [
+            Profiles { failed: 3, ..Profiles::default() },
+            Profiles { silent: 3, ..Profiles::default() },
+            Profiles { silent: 1, locked: 2, ..Profiles::default() },
+        ];
+        for profiles in neither {
+            let said = |quote, unexplained| read_look(&with(profiles, quote, unexplained), COST);
+            assert_eq!(said(None, Some((0, 0))), Sign::Unclear, "{profiles:?}");
+            assert_eq!(said(None, Some((1_500, 1_500))), Sign::Unclear, "{profiles:?}");
+            assert_eq!(said(Some(1_500), Some((0, 0))), Sign::NoEffect, "the precheck tells: {profiles:?}");
+            assert_eq!(said(Some(1_500), None), Sign::Unclear, "{profiles:?}");
         }
     }
 
     #[test]
-    fn a_profile_that_says_failed_speaks_for_neither() {
-        let failed = |quote, unexplained| Look { profiles_failed: 3, ..look(quote, unexplained, 0, 3) };
-        assert_eq!(read_look(&failed(None, Some((0, 0))), COST), Sign::Unclear);
-        assert_eq!(read_look(&failed(None, Some((1_500, 1_500))), COST), Sign::Unclear);
-        assert_eq!(read_look(&failed(Some(1_500), Some((0, 0))), COST), Sign::NoEffect, "the precheck tells");
+    fn a_profile_that_says_under_way_is_never_evidence_of_no_effect() {
+        for locked in [0, 2] {
+            let profiles = Profiles { under_way: 1, locked, ..Profiles::default() };
+            for quote in [None, Some(1_485), Some(1_500), Some(9_000)] {
+                for unexplained in [None, Some((0, 0)), Some((0, 15)), Some((1_500, 1_500))] {
+                    let sign = read_look(&with(profiles, quote, unexplained), COST);
+                    assert_ne!(sign, Sign::NoEffect, "{quote:?} {unexplained:?} {locked}");
+                }
+            }
+        }
+        let all = Profiles { under_way: 3, ..Profiles::default() };
+        assert_eq!(
+            read_look(&with(all, Some(1_500), Some((0, 0))), COST),
+            Sign::Unclear,
+            "charged at its end"
+        );
+        assert_eq!(read_look(&with(all, Some(1_500), Some((1_500, 1_500))), COST), Sign::TookEffect);
+        assert_eq!(read_look(&with(all, None, None), COST), Sign::TookEffect);
+    }
+
+    #[test]
+    fn each_word_of_a_profile_counts_once() {
+        let mut profiles = Profiles::default();
+        let words = ["locked", "unlocked", "ready", "processing", "unlocking", "unheard_of", "failed"];
+        words.into_iter().for_each(|word| profiles.add(Access::from_word(Some(word))));
+        profiles.add(Access::from_word(None));
+        profiles.add(Access::Missing);
+        let expected = Profiles { locked: 1, unlocked: 2, under_way: 3, failed: 1, silent: 2 };
+        assert_eq!((profiles, profiles.read()), (expected, 9));
     }
 
     #[test]
     fn a_balance_over_a_lapse_is_as_good_as_none() {
         assert_eq!(Gone::Unexplained(Credits(1), Credits(2)).unexplained(), Some((Credits(1), Credits(2))));
-        assert_eq!([Gone::Moved, Gone::NotKnown].map(Gone::unexplained), [None, None]);
+        assert_eq!([Gone::Moved, Gone::NotKnown, Gone::NotRead].map(Gone::unexplained), [None; 3]);
     }
 
     #[test]
@@ -330,6 +421,7 @@ mod tests {
             ),
             ("full price, balance not read", look(Some(1_500), None, 0, 3), Sign::Unclear),
             ("others may explain the charge", look(Some(1_500), Some((0, 1_500)), 0, 3), Sign::Unclear),
+            ("full price, and one is unlocked", look(Some(1_500), Some((0, 0)), 1, 3), Sign::Unclear),
             ("no precheck, all sampled open", look(None, Some((1_500, 1_500)), 3, 3), Sign::TookEffect),
             ("no precheck, all locked, nothing gone", look(None, Some((0, 0)), 0, 3), Sign::NoEffect),
             ("no precheck, one open, nothing gone", look(None, Some((0, 0)), 1, 3), Sign::Unclear),

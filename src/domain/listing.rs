@@ -144,10 +144,10 @@ impl Person {
     /// The access to email and phone, in words for people.
     pub fn access_in_words(&self) -> String {
         let word = |channel| match self.access(channel) {
-            Access::Locked | Access::Failed => "locked",
+            Access::Locked | Access::NotSaid | Access::Failed => "locked",
             Access::InProgress => "being unlocked",
             Access::Unlocked => "unlocked",
-            Access::Unclear => "unclear",
+            Access::Unclear | Access::Missing => "unclear",
         };
         match (word(Channel::Email), word(Channel::Phone)) {
             (email, phone) if email == phone => email.to_owned(),

@@ -106,26 +106,36 @@ pub struct ProfileView {
 }
 
 /// Whether this key has access to a contact's value. The vendor documents only `locked` for emails, and
-/// `ready`, `processing`, `failed` for phones.
+/// `ready`, `processing`, `failed` or null for phones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     Locked,
+    /// The documented null. A phone that nobody unlocked has it, but the vendor says that it proves no lock.
+    NotSaid,
     InProgress,
     Unlocked,
     Failed,
     /// An undocumented word.
     Unclear,
+    /// No word, where one is documented.
+    Missing,
 }
 
 impl Access {
     pub fn from_word(word: Option<&str>) -> Access {
         match word {
-            None | Some("locked") => Access::Locked,
+            None => Access::NotSaid,
+            Some("locked") => Access::Locked,
             Some("pending" | "processing" | "unlocking") => Access::InProgress,
             Some("unlocked" | "ready") => Access::Unlocked,
             Some("failed") => Access::Failed,
             Some(_) => Access::Unclear,
         }
+    }
+
+    /// Whether the value counts as locked for all decisions but one: whether a paid call took effect.
+    pub fn is_locked(self) -> bool {
+        matches!(self, Access::Locked | Access::NotSaid)
     }
 }
 
@@ -141,13 +151,15 @@ pub enum ProfileReading {
 /// read once more, since the value may come later than the status.
 pub fn read_profile(view: &ProfileView, looks: u32) -> ProfileReading {
     match (view.access, &view.value) {
-        (Access::Locked, _) => ProfileReading::NotYet,
+        (Access::Locked | Access::NotSaid, _) => ProfileReading::NotYet,
         (_, Some(value)) => {
             ProfileReading::Ended(Outcome::Delivered { value: value.clone(), source: Source::Profile })
         }
         (Access::Unlocked, None) if looks >= 1 => ProfileReading::Ended(Outcome::NoValue),
         (Access::Failed, None) => ProfileReading::Ended(Outcome::Failed { error_code: None }),
-        (Access::Unlocked | Access::InProgress | Access::Unclear, None) => ProfileReading::NotYet,
+        (Access::Unlocked | Access::InProgress | Access::Unclear | Access::Missing, None) => {
+            ProfileReading::NotYet
+        }
     }
 }
 

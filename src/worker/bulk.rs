@@ -213,9 +213,9 @@ async fn take(
         let mut all = deps.lists();
         let lists = all.entry(key.clone()).or_default();
         lists.companies.note(view.company.as_deref());
-        let ended = match view.access {
-            Access::Locked => None,
-            _ => judge(deps, &contact, view, now),
+        let ended = match view.access.is_locked() {
+            true => None,
+            false => judge(deps, &contact, view, now),
         };
         match ended {
             Some(outcome @ Outcome::Delivered { .. }) => {

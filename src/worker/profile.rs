@@ -6,7 +6,7 @@
 
 use crate::api::{Caller, Subject};
 use crate::domain::failure::ReadFailure;
-use crate::domain::outcome::{Access, Outcome};
+use crate::domain::outcome::Outcome;
 use crate::domain::profile_wait::{self, Limits, Locked, Verdict};
 use crate::domain::sorting::Quote;
 use crate::domain::turns::Class;
@@ -67,7 +67,7 @@ async fn read(deps: &Deps, gate: &Gate, contact: ToRead) -> Result<Report, Store
         bulk::note_company(deps, &gate.account, contact.action, view.company.as_deref());
     }
     let ended = match answer {
-        Ok(view) if contact.why.is_set_aside() && view.access == Access::Locked => {
+        Ok(view) if contact.why.is_set_aside() && view.access.is_locked() => {
             return locked_aside(deps, gate, &contact).await;
         }
         Ok(view) => judge(deps, &contact, &view, now),

@@ -2,7 +2,7 @@
 //! or the contact or event is sent to be bought after all.
 
 use crate::domain::job::{Doubt, Event, State};
-use crate::domain::outcome::{self, Access, Outcome, ProfileReading, ProfileView};
+use crate::domain::outcome::{self, Outcome, ProfileReading, ProfileView};
 use crate::domain::{Millis, pacing};
 use crate::store::items::reading::{self, ToRead};
 use crate::store::jobs::Job;
@@ -15,9 +15,9 @@ pub(super) fn judge(deps: &Deps, contact: &ToRead, view: &ProfileView, now: Mill
     if let ProfileReading::Ended(outcome) = outcome::read_profile(view, contact.reads) {
         return Some(outcome);
     }
-    let patience_ms = match view.access {
-        Access::Locked => deps.patience().decide_after_ms,
-        _ => pacing::duration_ms(deps.config().polling.give_up_after),
+    let patience_ms = match view.access.is_locked() {
+        true => deps.patience().decide_after_ms,
+        false => pacing::duration_ms(deps.config().polling.give_up_after),
     };
     (now.since(contact.since) >= patience_ms).then_some(Outcome::Unresolved)
 }

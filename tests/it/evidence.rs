@@ -161,3 +161,55 @@ async fn a_part_that_rose_while_another_fell_hides_a_charge_even_without_amounts
         a_person_is_asked(town, name).await;
     }
 }
+
+/// Found by a stranger: charged when the task ends, by an API whose precheck does not see running tasks. Only the
+/// profiles tell.
+#[tokio::test]
+async fn a_profile_that_says_under_way_is_not_sent_again() {
+    let ways = [
+        ("unlock_contact_emails", "contactUnlockStatus", "unlocking"),
+        ("unlock_contact_emails", "contactUnlockStatus", "unheard_of"),
+        ("unlock_contact_phones", "phoneUnlockStatus", "processing"),
+    ];
+    for (action, field, word) in ways {
+        let mut town = hostile()
+            .recorded()
+            .sandbox(|options| options.charge_lag = std::time::Duration::from_secs(400))
+            .build()
+            .await;
+        town.change(move |exchange| {
+            let is_locked =
+                exchange.answer.get(field).is_some_and(|word| *word == json!("locked") || word.is_null());
+            (exchange.path.contains("/personnel/profile") && is_locked)
+                .then(|| with(exchange, |answer| answer[field] = json!(word)))?
+        });
+        town.fault("lost-answer@unlock");
+        town.fault("lost-answer@unlock-phone");
+        let request = town.insert_row("action, personnel_ids", &format!("'{action}', '[101, 102]'")).await;
+        town.finish_all().await;
+        assert_eq!(town.posts().len(), 1, "{word}");
+        assert!(town.outcomes(request).await.values().all(|outcome| outcome == "delivered"), "{word}");
+        town.check().await;
+    }
+}
+
+/// The documented null of a phone that nobody unlocked must not keep a job in doubt.
+#[tokio::test]
+async fn phones_whose_state_is_null_are_sent_again_if_the_precheck_agrees() {
+    for has_precheck in [true, false] {
+        let mut town = hostile().build().await;
+        town.fault("lost-request@unlock-phone");
+        if !has_precheck {
+            town.fault("always:status=400@precheck");
+        }
+        let phones = ("action, personnel_ids", "'unlock_contact_phones', '[101, 102]'");
+        let request = town.insert_row(phones.0, phones.1).await;
+        town.finish().await;
+        let (posts, state) = if has_precheck { (2, "completed") } else { (1, "in_doubt (needs_decision)") };
+        assert_eq!((town.posts().len(), town.job_state(1).await.as_str()), (posts, state));
+        if has_precheck {
+            assert_eq!(town.outcome(request, "102").await.0, "delivered");
+        }
+        town.check().await;
+    }
+}

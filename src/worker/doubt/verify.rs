@@ -5,10 +5,9 @@
 //! normally, precheck included. If few calls are left, one check may take several runs.
 
 use crate::api::{Caller, Subject};
-use crate::domain::doubt::{self, Gone, Look, Sign, Verdict};
+use crate::domain::doubt::{self, Gone, Look, Profiles, Sign, Verdict};
 use crate::domain::item::Why;
 use crate::domain::job::{Doubt, Event, State};
-use crate::domain::outcome::Access;
 use crate::domain::sorting::Quote;
 use crate::domain::turns::Class;
 use crate::domain::{AccountId, Channel, Credits, Millis, PersonnelId};
@@ -75,15 +74,9 @@ async fn look(deps: &Deps, gate: &Gate, job: &Job, channel: Channel) -> Result<R
         }
         Step::Complete(gone) => {
             deps.looks().remove(&(job.id, job.version));
-            let shown: Vec<Access> = partial.sampled.into_iter().flatten().collect();
-            let count = |of: fn(Access) -> bool| shown.iter().filter(|access| of(**access)).count() as u32;
-            let look = Look {
-                quote: partial.quote.flatten(),
-                unexplained: gone.unexplained(),
-                profiles_read: shown.len() as u32,
-                profiles_open: count(|access| !matches!(access, Access::Locked | Access::Failed)),
-                profiles_failed: count(|access| access == Access::Failed),
-            };
+            let mut profiles = Profiles::default();
+            partial.sampled.into_iter().flatten().for_each(|access| profiles.add(access));
+            let look = Look { quote: partial.quote.flatten(), unexplained: gone.unexplained(), profiles };
             weigh(deps, job.clone(), &look, gone).await
         }
     }

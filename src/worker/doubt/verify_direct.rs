@@ -179,7 +179,7 @@ async fn look_at_search(deps: &Deps, mut job: Job, gone: Gone) -> Result<Report,
         Gone::Moved => {
             "credits were granted or lapsed meanwhile, so the balance proves nothing".to_owned()
         }
-        Gone::NotKnown => "no balance from before: nothing can be said".to_owned(),
+        Gone::NotKnown | Gone::NotRead => "no balance from before: nothing can be said".to_owned(),
     };
     let name = match verdict {
         Verdict::LookAgainAt(at) => {
