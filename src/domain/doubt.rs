@@ -301,10 +301,14 @@ pub fn weigh(
         Sign::NoEffect if no_effect_in_a_row >= LOOKS_TO_PROVE_NO_EFFECT && long_enough => {
             Verdict::NotCarriedOut
         }
-        _ if now.since(since) >= patience.decide_after_ms && looks >= LOOKS_TO_PROVE_NO_EFFECT => {
+        // A proof that has begun takes two more checks at most, and no person.
+        Sign::NoEffect => Verdict::LookAgainAt(now.plus(pause_ms(looks, patience))),
+        Sign::Unclear
+            if now.since(since) >= patience.decide_after_ms && looks >= LOOKS_TO_PROVE_NO_EFFECT =>
+        {
             Verdict::NeedsDecision
         }
-        _ => Verdict::LookAgainAt(now.plus(pause_ms(looks, patience))),
+        Sign::Unclear => Verdict::LookAgainAt(now.plus(pause_ms(looks, patience))),
     }
 }
 
@@ -479,6 +483,14 @@ mod tests {
         let verdict = |looks| weigh(Sign::Unclear, 0, looks, Millis(0), Millis(900_000), PATIENCE);
         assert_eq!(verdict(3), Verdict::NeedsDecision);
         assert!(matches!(verdict(2), Verdict::LookAgainAt(_)), "an API that was down is no evidence");
+    }
+
+    /// As after an outage: the first check that can be read is late.
+    #[test]
+    fn a_proof_that_has_begun_is_completed_before_a_person_is_asked() {
+        let verdict = |row| weigh(Sign::NoEffect, row, 3 + row, Millis(0), Millis(3_600_000), PATIENCE);
+        assert!(matches!([1, 2].map(verdict), [Verdict::LookAgainAt(_), Verdict::LookAgainAt(_)]));
+        assert_eq!(verdict(3), Verdict::NotCarriedOut);
     }
 
     #[test]

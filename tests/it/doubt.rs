@@ -325,6 +325,53 @@ async fn looks_that_cannot_be_read_prove_nothing() {
     town.check().await;
 }
 
+/// Found by a stranger: no profile was read for three minutes, and nobody was asked in time.
+#[tokio::test]
+async fn a_question_that_fails_delays_no_other_and_no_decision() {
+    let mut town = hostile().build().await;
+    town.fault("lost-answer@unlock");
+    let request = town.insert(None, &["101", "102"]).await;
+    town.settle().await;
+    town.fault("always:status=500@precheck");
+    town.finish_all().await;
+    assert_eq!(town.outcome(request, "102").await, ("delivered".into(), Some("profile".into())));
+    let waited_ms = town.calls("/profile")[0].at_ms - town.posts()[0].at_ms;
+    assert!(waited_ms <= 35_000, "the first profile was read after {waited_ms} ms");
+    town.check().await;
+
+    for failing in [&["precheck", "profile"][..], &["precheck", "balance"], &["balance"]] {
+        let mut town = hostile().build().await;
+        town.fault("lost-request@unlock");
+        town.insert(None, &["101", "102"]).await;
+        town.settle().await;
+        failing.iter().for_each(|endpoint| town.fault(&format!("always:status=500@{endpoint}")));
+        let since = town.clock.now();
+        town.tick(1_800_000).await;
+        assert_eq!(town.job_state(1).await, "in_doubt (needs_decision)", "{failing:?}");
+        let asked_at = town.number("select max(at) from request_events where event = 'stayed_unclear'").await;
+        let waited_ms = asked_at - since.0;
+        assert!((900_000..1_500_000).contains(&waited_ms), "{failing:?}: asked after {waited_ms} ms");
+        assert_eq!(town.posts().len(), 1, "{failing:?}");
+        town.check().await;
+    }
+}
+
+/// Nothing can be said while the whole API is down, however long that takes.
+#[tokio::test]
+async fn an_api_that_is_down_for_longer_than_the_decision_takes_asks_nobody() {
+    let mut town = hostile().build().await;
+    town.fault("lost-request@unlock");
+    let request = town.insert(None, &["101"]).await;
+    town.settle().await;
+    town.fault("always:status=503");
+    town.tick(3_600_000).await;
+    assert_eq!(town.job_state(1).await, "in_doubt (looking)");
+    town.sandbox.clear_faults();
+    town.finish_all().await;
+    assert_eq!((town.posts().len(), town.outcome(request, "101").await.0.as_str()), (2, "delivered"));
+    town.check().await;
+}
+
 #[tokio::test]
 async fn contacts_that_the_task_skipped_do_not_hide_that_it_was_charged() {
     let mut town =

@@ -12,10 +12,6 @@ use crate::store::jobs::{Job, attempts};
 use crate::store::{Store, StoreError};
 use crate::worker::read_failure;
 
-/// A question that failed this often in a row is left out of a check: an endpoint that never answers must not
-/// keep a job in doubt for ever. The balance is never left out, so no check ends while the whole API is down.
-const TRIES: u32 = 5;
-
 /// A check that is not complete yet. Lost on a restart, which costs only a few free calls.
 #[derive(Clone, Debug, Default)]
 pub(in crate::worker) struct PartialLook {
@@ -25,21 +21,26 @@ pub(in crate::worker) struct PartialLook {
     pub(super) quote: Option<Option<Credits>>,
     /// `None`: the API does not show this profile.
     pub(super) sampled: Vec<Option<Access>>,
-    /// How often in a row the present question failed.
-    pub(super) failed: u32,
+    /// Whether a question was left out because it failed.
+    pub(super) has_gaps: bool,
 }
 
 impl PartialLook {
-    /// Counts a failure. True: this check continues without the question.
+    /// True: this check continues without the question, so that an endpoint that fails delays no other
+    /// evidence. The next check asks it again.
     pub(super) fn gives_up_on(&mut self, error: &ApiError) -> bool {
         match read_failure(error) {
             ReadFailure::Gone => true,
             ReadFailure::TryAgain => {
-                self.failed += 1;
-                self.failed >= TRIES
+                self.has_gaps = true;
+                true
             }
             ReadFailure::WaitForRateLimit { .. } | ReadFailure::StopAccount => false,
         }
+    }
+
+    pub(super) fn has_evidence(&self) -> bool {
+        self.quote.flatten().is_some() || self.sampled.iter().any(Option::is_some)
     }
 }
 

@@ -108,9 +108,29 @@ async fn gather(
     let last = balances::last_snapshot(deps.store.readers(), &job.account).await?;
     let fresh = last.filter(|snapshot| Millis(snapshot.asked_at) >= partial.started_at);
     match fresh {
-        None => Ok(Step::Report(read_balance(deps, gate, "in_doubt").await?)),
+        None => {
+            let report = read_balance(deps, gate, "in_doubt").await?;
+            Ok(match gate.no_balance_until() > deps.clock.now() {
+                true => without_balance(deps, job, partial, report),
+                false => Step::Report(report),
+            })
+        }
         Some(snapshot) => Ok(Step::Complete(gone(&deps.store, job, &snapshot).await?)),
     }
+}
+
+/// The balance cannot be read. It is waited for until a person would be asked anyway. If other questions failed,
+/// too, the whole API may be down, which proves nothing: they are all asked again.
+fn without_balance(deps: &Deps, job: &Job, partial: &mut PartialLook, report: Report) -> Step {
+    let now = deps.clock.now();
+    let waited_ms = now.since(job.doubt_since.unwrap_or(now));
+    if waited_ms >= deps.patience().decide_after_ms && partial.has_evidence() {
+        return Step::Complete(Gone::NotRead);
+    }
+    if partial.has_gaps {
+        *partial = PartialLook::default();
+    }
+    Step::Report(report)
 }
 
 /// Spreads the sample over the batch: first, middle, last.
@@ -143,7 +163,6 @@ async fn ask_precheck(
         Err(error) if partial.gives_up_on(&error) => None,
         Err(_) => return Ok(Step::Report(after_failed_read(deps, gate))),
     });
-    partial.failed = 0;
     Ok(Step::Report(Report::did(1)))
 }
 
@@ -166,7 +185,6 @@ async fn sample(
         Err(_) => return Ok(Step::Report(after_failed_read(deps, gate))),
     };
     partial.sampled.push(access);
-    partial.failed = 0;
     Ok(Step::Report(Report::did(1)))
 }
 
