@@ -18,7 +18,7 @@ use super::endpoint::{Endpoint, REQUEST_ID};
 use super::error::{self, ApiError};
 use super::fields::Fields;
 use super::json::if_readable;
-use super::wire::named_task;
+use super::wire::{named_task, names_task};
 use crate::domain::TaskId;
 use crate::domain::failure::{Failure, Refusal};
 
@@ -112,8 +112,7 @@ pub(super) fn describe(
 }
 
 /// The limit that `LEAD_SELECTION_LIMIT_EXCEEDED` tells in its details.
-fn most_contacts(fields: &Fields<'_>) -> Option<NonZeroU16> {
-    let details = fields.last(&["details"]).and_then(|raw| Fields::read(raw.get().as_bytes()).ok())?;
+fn most_contacts(fields: &Fields<'_>, details: &Fields<'_>) -> Option<NonZeroU16> {
     let is_limit = fields.text(&["errorKey"]).as_deref() == Some(TOO_MANY_CONTACTS);
     is_limit.then(|| if_readable(details.last(&["limit"]))).flatten()
 }
@@ -135,15 +134,16 @@ pub(super) struct ErrorBody {
 impl ErrorBody {
     fn read(bytes: &[u8]) -> Option<ErrorBody> {
         let fields = Fields::read(bytes).ok()?;
+        let details = fields.last(&["details"]).and_then(|raw| Fields::read(raw.get().as_bytes()).ok());
         let word = |names: &[&str]| fields.text(names).filter(|text| !text.is_empty());
         Some(ErrorBody {
             code: if_readable(fields.last(&["code", "statusCode"])),
             message: word(&["message"]),
             error_key: word(&["errorKey"]),
             trace_id: word(&["traceId"]),
-            task_id: named_task(&fields),
-            most_contacts: most_contacts(&fields),
-            names_task: super::wire::names_task(&fields),
+            task_id: named_task(&fields).or_else(|| details.as_ref().and_then(named_task)),
+            most_contacts: details.as_ref().and_then(|details| most_contacts(&fields, details)),
+            names_task: names_task(&fields) || details.as_ref().is_some_and(names_task),
             has_error: fields.last(&["error"]).is_some(),
         })
     }
@@ -320,6 +320,8 @@ mod tests {
             (400, r#"{"errorKey":"INVALID_REQUEST","taskId":321}"#),
             (200, r#"{"code":400,"message":"m","errorKey":"X","job_id":"321"}"#),
             (504, r#"{"task_id":"321"}"#),
+            (409, r#"{"code":409,"errorKey":"STATE_CONFLICT","traceId":"t","details":{"task_id":"321"}}"#),
+            (409, r#"{"errorKey":"STATE_CONFLICT","task_id":null,"details":{"jobId":321,"limit":1}}"#),
         ] {
             let (failure, error) = classify(PAID, status, Some(body.as_bytes()), None).expect("an error");
             assert_eq!(failure, Failure::Unknown, "{body}");

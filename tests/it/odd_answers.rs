@@ -103,12 +103,16 @@ async fn whatever_success_names_the_task_it_is_followed() {
 /// A conflict, or a gateway that gave up waiting, after the API has carried it out.
 #[tokio::test]
 async fn a_task_that_an_error_names_is_followed_when_it_is_theirs() {
-    for (status, key) in [(504, None), (409, Some("STATE_CONFLICT"))] {
+    let conflict = Some("STATE_CONFLICT");
+    for (status, key, in_details) in [(504, None, false), (409, conflict, false), (409, conflict, true)] {
         let mut town = town().await;
         town.change(move |exchange| {
             let id = exchange.answer["task_id"].clone();
-            let body =
-                json!({ "code": status, "message": "m", "errorKey": key, "traceId": key, "task_id": id });
+            let mut body = json!({ "code": status, "message": "m", "errorKey": key, "traceId": key });
+            match in_details {
+                true => body["details"] = json!({ "task_id": id }),
+                false => body["task_id"] = id,
+            }
             is_unlock(exchange).then(|| Altered::new(status, body.to_string())).flatten()
         });
         let request = town.insert(None, &["101", "102"]).await;
