@@ -37,6 +37,8 @@ pub struct ApiError {
     pub most_contacts: Option<NonZeroU16>,
     /// The problem: the API's text, scrubbed, or ours if the answer was broken.
     pub message: Option<Box<str>>,
+    /// Whether the answer names a figure of credits that makes no sense: nothing may be bought on it.
+    pub absurd: bool,
     /// Whether the call was a paid POST, so that a lost answer may have cost credits.
     pub paid: bool,
     #[source]
@@ -208,6 +210,7 @@ mod tests {
             task_id: None,
             most_contacts: None,
             message: None,
+            absurd: false,
             paid: true,
             source: None,
         };

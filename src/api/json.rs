@@ -8,6 +8,9 @@ use serde_json::value::RawValue;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Broken(pub(super) String);
 
+/// The problem with a figure of credits that no account can have and no call can cost.
+pub(super) const ABSURD: &str = "a figure of credits makes no sense";
+
 pub(super) fn broken<T>(reason: &str) -> Result<T, Broken> {
     Err(Broken(reason.to_owned()))
 }

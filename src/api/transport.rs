@@ -16,7 +16,7 @@ use super::classify::{classify, describe};
 use super::endpoint::{Endpoint, REQUEST_ID};
 use super::error::ApiError;
 use super::gate::Gate;
-use super::json::Broken;
+use super::json::{ABSURD, Broken};
 use super::line::{Line, Unanswered};
 use super::{Answer, Caller, encoding, headers};
 use crate::domain::failure::Failure;
@@ -223,6 +223,7 @@ impl ApiError {
             task_id: None,
             most_contacts: None,
             message: None,
+            absurd: false,
             paid: endpoint.paid,
             source: None,
         }
@@ -243,6 +244,7 @@ impl Exchange<'_> {
         let result = body.and_then(|bytes| {
             read(&bytes).map_err(|Broken(reason)| ApiError {
                 status,
+                absurd: reason == ABSURD,
                 message: Some(reason.into()),
                 ..ApiError::new(endpoint, Failure::Unknown)
             })

@@ -14,7 +14,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::fields::{Fields, without_mark};
-use super::json::{Broken, Id, broken, describe, if_readable, is_object};
+use super::json::{ABSURD, Broken, Id, broken, describe, if_readable, is_object};
 use crate::domain::credits::Balance;
 use crate::domain::division::{Skipped, Submission};
 use crate::domain::granted::Granted;
@@ -88,9 +88,15 @@ pub(super) fn credits(value: &Value) -> Result<Credits, Broken> {
         _ => return broken("a figure is not a number of credits"),
     };
     if credits.is_absurd() {
-        return broken("a figure of credits makes no sense");
+        return broken(ABSURD);
     }
     Ok(credits)
+}
+
+/// Whether a number cannot be a price: it is below zero, or larger than any sum of credits.
+fn is_absurd(value: &Value) -> bool {
+    let too_large = |number: f64| number > Credits::MOST.0 as f64;
+    value.as_f64().is_some_and(|number| number < 0.0 || too_large(number))
 }
 
 // ---- precheck ------------------------------------------------------------------------------
@@ -109,10 +115,10 @@ pub(super) fn quote(bytes: &[u8]) -> Result<Quote, Broken> {
     let body: PrecheckBody = parse(bytes)?;
     let flag = |value: &Option<Value>| value.as_ref().and_then(Value::as_bool);
     let reason = body.reason_code.as_ref().and_then(Value::as_str).unwrap_or_default();
-    let credits = body.credits.as_ref().and_then(Value::as_i64).filter(|credits| *credits > 0).map(Credits);
-    if credits.is_some_and(Credits::is_absurd) {
-        return broken("a figure of credits makes no sense");
+    if body.credits.as_ref().is_some_and(is_absurd) {
+        return broken(ABSURD);
     }
+    let credits = body.credits.as_ref().and_then(Value::as_i64).filter(|credits| *credits > 0).map(Credits);
     let refused = flag(&body.allowed) == Some(false);
     Ok(match (flag(&body.should_charge), reason, credits) {
         (Some(false), "already_unlocked", _) => Quote::NothingToPay,
@@ -385,7 +391,6 @@ mod tests {
                 None,
             ),
             (r#"{"allowed":true,"should_charge":false,"credits":0,"reason_code":"ok"}"#, None),
-            (r#"{"allowed":true,"should_charge":true,"credits":-15,"reason_code":"ok"}"#, None),
             (r#"{"allowed":true,"should_charge":true,"credits":"15","reason_code":"ok"}"#, None),
             (r#"{"allowed":true,"should_charge":true,"credits":15,"reason_code":"brand_new"}"#, Some(15)),
             (r#"{"should_charge":false,"reason_code":["already_unlocked"]}"#, None),
@@ -417,10 +422,13 @@ mod tests {
         assert_eq!(reason(&refused("jane@acme.example")), Quote::Refused("no known reason"));
         let odd = r#"{"allowed":true,"should_charge":false,"credits":0,"reason_code":"jane@acme.example"}"#;
         assert_eq!(reason(odd), Quote::Unhelpful("no known reason"));
-        let absurd =
-            r#"{"allowed":true,"should_charge":true,"credits":9223372036854775807,"reason_code":"ok"}"#;
-        for bad in ["", "[]", "true", "<html>", "[true,true,15,\"ok\"]", absurd] {
-            assert!(quote(bad.as_bytes()).is_err(), "{bad}");
+        for bad in ["", "[]", "true", "<html>", "[true,true,15,\"ok\"]"] {
+            assert!(quote(bad.as_bytes()).is_err_and(|Broken(reason)| reason != ABSURD), "{bad}");
+        }
+        for absurd in ["9223372036854775807", "1180591620717411303424", "1e300", "-15", "-9e99"] {
+            let body =
+                format!(r#"{{"allowed":true,"should_charge":true,"credits":{absurd},"reason_code":"ok"}}"#);
+            assert_eq!(quote(body.as_bytes()), broken(ABSURD), "{absurd}");
         }
     }
 

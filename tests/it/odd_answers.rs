@@ -148,6 +148,29 @@ async fn a_task_that_an_error_names_is_not_followed_when_it_is_not_theirs() {
     }
 }
 
+/// Found by a stranger: it counted as no answer, and the list price was paid.
+#[tokio::test]
+async fn nothing_is_bought_on_a_precheck_whose_figure_makes_no_sense() {
+    for figure in [json!(i64::MAX), json!(1e300), json!(-15)] {
+        let mut town = town().await;
+        let odd = figure.clone();
+        town.change(move |exchange| {
+            let mut answer = exchange.answer.clone();
+            answer["credits"] = odd.clone();
+            exchange.path.ends_with("/precheck").then(|| Altered::new(200, answer.to_string())).flatten()
+        });
+        let request = town.insert(None, &["101", "102"]).await;
+        town.tick(600_000).await;
+        assert_eq!(town.posts().len(), 0, "{figure}");
+        let asked = town.calls("/precheck").len();
+        assert!((4..=100).contains(&asked), "{figure}: {asked} prechecks in ten minutes");
+        town.change(|_| None);
+        town.finish_all().await;
+        assert_eq!(town.outcome(request, "102").await.0, "delivered", "{figure}");
+        town.check().await;
+    }
+}
+
 /// No person acts: a temporary 401 costs minutes, and a permanent one is tried three times.
 #[tokio::test]
 async fn a_key_that_was_refused_once_is_tried_again_after_1_5_and_30_minutes() {

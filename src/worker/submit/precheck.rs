@@ -85,7 +85,8 @@ pub(in crate::worker) async fn sort(
             Ok(quote) => take(&mut sorting, quote, (job, &wish), must_ask),
             Err(error) => match read_failure(&error) {
                 ReadFailure::Gone => sorting.answer(Quote::Unhelpful("refused")),
-                ReadFailure::TryAgain if sorting.failed() >= tries => {
+                // A figure that makes no sense is no reason to pay the list price: something is wrong there.
+                ReadFailure::TryAgain if !error.absurd && sorting.failed() >= tries => {
                     sorting.answer(Quote::Unhelpful("no answer"))
                 }
                 _ => return Ok(later(deps, key, sorting, after_failed_read(deps, gate))),
