@@ -109,7 +109,7 @@ pub async fn readings_between(
     let rows: Vec<ReadingRow> = sql::query_as(
         "select taken_at, total, subscription, addon, gift, subscription_amount, addon_amount, gift_amount,
                 reset_at, addon_expire_at
-         from balance_snapshots where account = $1 and id between $2 and $3 order by asked_at, id",
+         from balance_snapshots where owner = (select owner from accounts where account = $1) and id between $2 and $3 order by asked_at, id",
     )
     .bind(account.as_str())
     .bind(from)
