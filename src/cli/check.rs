@@ -14,6 +14,7 @@ use crate::config::{self, Config};
 use crate::domain::AccountId;
 use crate::domain::one_pool::looks_like_one_pool;
 use crate::store::credits::balances;
+use crate::store::inbox::{self, fault};
 use crate::store::{Store, StoreError};
 use crate::store::{disk, lease};
 use crate::worker::gate::Key;
@@ -120,10 +121,7 @@ async fn database(findings: &mut Findings, config: &Config) -> Option<Store> {
     let shown = path.display();
     let mode_of_file = mode(path);
     findings.ok("database", format!("{shown}{made}: opens, WAL, synchronous=FULL, mode {mode_of_file:04o}"));
-    if store.inbox_path() != store.path() {
-        let inbox = store.inbox_path();
-        findings.ok("inbox", format!("{}: opens, mode {:04o}", inbox.display(), mode(inbox)));
-    }
+    inbox(findings, &store).await;
     space(findings, path);
     match lease::read(&store).await {
         Ok(row) if row.is_alive(Clock::real().now()) => {
@@ -133,6 +131,28 @@ async fn database(findings: &mut Findings, config: &Config) -> Option<Store> {
         Err(error) => findings.problem("worker", error.to_string(), 1),
     }
     Some(store)
+}
+
+/// An inbox with a file of its own, and what the worker has noted about it.
+async fn inbox(findings: &mut Findings, store: &Store) {
+    const FIX: &str =
+        "repair the file, or put a copy back: intake goes on by itself, and nothing else waits for it";
+    let faults = fault::read(store).await.unwrap_or_default();
+    let path = store.inbox_path();
+    match inbox::probe(store).await {
+        Err(error) => findings.fail("inbox", error.to_string(), FIX, 1),
+        Ok(_) if store.has_inbox_file() => {
+            findings.ok("inbox", format!("{}: opens, mode {:04o}", path.display(), mode(path)));
+        }
+        Ok(_) => {}
+    }
+    for fault in faults {
+        findings.warn(
+            "inbox",
+            fault.what(),
+            "look at the triggers and programs that use it; it is tried again",
+        );
+    }
 }
 
 fn space(findings: &mut Findings, path: &Path) {

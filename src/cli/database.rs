@@ -38,14 +38,13 @@ pub(crate) async fn open(config: &Config) -> Result<Store, StoreError> {
 /// Opens the database, and creates none.
 pub(crate) async fn existing(config: &Config) -> Result<Store, Failure> {
     let (inbox, differs) = inbox(config).await;
-    for path in [Some(&config.database), inbox.as_ref()].into_iter().flatten() {
-        let found = match std::fs::metadata(path) {
-            Ok(found) => found,
-            Err(error) => return Err(not_found(path, &error, config)),
-        };
-        if File::open(path).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied) {
-            return Err(anyhow::Error::msg(denied(path, &found)).into());
-        }
+    let path = &config.database;
+    let found = match std::fs::metadata(path) {
+        Ok(found) => found,
+        Err(error) => return Err(not_found(path, &error, config)),
+    };
+    if File::open(path).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied) {
+        return Err(anyhow::Error::msg(denied(path, &found)).into());
     }
     let store = Store::open_existing(&config.database, inbox.as_deref()).await?;
     match differs {

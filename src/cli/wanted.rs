@@ -174,6 +174,7 @@ fn raw(row: &Enqueue) -> RawRow {
         approved: row.approved.into(),
         reference: row.reference.clone(),
         dedupe_key: row.dedupe_key.clone(),
+        too_long: None,
     }
 }
 

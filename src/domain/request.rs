@@ -27,6 +27,29 @@ pub struct RawRow {
     pub approved: i64,
     pub reference: Option<String>,
     pub dedupe_key: Option<String>,
+    /// A column that is so long that it was not read, and the characters that it may hold.
+    pub too_long: Option<(&'static str, usize)>,
+}
+
+/// The highest id of a row. SQLite counts on from the highest id, up to 2^63 - 1, after which it takes no row any
+/// more; and JavaScript reads no number above this one exactly.
+pub const LARGEST_ID: i64 = (1 << 53) - 1;
+
+/// Each text column, and the characters above which it is not read. (A list of ids also ends at 100,000 ids.)
+const LONGEST_READ: [(&str, usize); 8] = [
+    ("account", 250),
+    ("action", 250),
+    ("event_id", 1_000),
+    ("personnel_ids", 2_097_152),
+    ("task_id", 1_000),
+    ("query", 200),
+    ("reference", LONGEST_REFERENCE),
+    ("dedupe_key", LONGEST_DEDUPE_KEY),
+];
+
+/// A text column and its longest text.
+pub fn long_column(name: &str) -> Option<(&'static str, usize)> {
+    LONGEST_READ.into_iter().find(|(column, _)| *column == name)
 }
 
 /// Characters allowed in a reference, which is copied to every result.
@@ -91,6 +114,10 @@ pub enum Rejection {
     BadEventId,
     #[error("{column} holds more than {most} characters: shorten it")]
     TooLong { column: &'static str, most: usize },
+    #[error(
+        "id {id} is above {LARGEST_ID}: nothing was bought, and the row is kept as id -{id}; insert it again without an id"
+    )]
+    IdTooLarge { id: i64 },
     #[error("{column} was bound as a floating-point number and lost digits: bind it as text")]
     DigitsLost { column: &'static str },
     #[error("event_id is missing: {action} needs it")]
@@ -141,6 +168,9 @@ pub enum Rejection {
 
 /// Reads a row. `accounts` are the configured accounts.
 pub fn parse(row: &RawRow, accounts: &[AccountId]) -> Result<UnlockRequest, Rejection> {
+    if let Some((column, most)) = row.too_long {
+        return Err(Rejection::TooLong { column, most });
+    }
     let account = accounts
         .iter()
         .find(|account| account.as_str() == row.account)
@@ -366,6 +396,10 @@ mod tests {
             (row("null"), "null"),
             (row("[]"), "empty"),
             (row("[\"x\",\"y\"]"), "none of the 2"),
+            (
+                RawRow { too_long: long_column("action"), ..base.clone() },
+                "action holds more than 250 characters",
+            ),
             (RawRow { account: "acme".into(), ..base.clone() }, "default, emea"),
             (RawRow { action: "steal_emails".into(), ..base.clone() }, "unlock_contact_phones"),
             (RawRow { event_id: Some("a/b".into()), ..base.clone() }, "event_id"),

@@ -73,6 +73,11 @@ pub async fn render(store: &Store, worker: Option<&Deps>) -> Result<String, Stor
 fn whole(scrape: &Scrape, waiting: &Waiting) {
     let one = |name, help, value| scrape.gauges((name, help), [], [([], value)]);
     one("unlockd_inbox_rows", "Rows of the inbox that were not taken yet.", waiting.inbox);
+    one(
+        "unlockd_inbox_faults",
+        "Parts of the inbox work that cannot go on: taking rows, showing statuses.",
+        waiting.inbox_faults,
+    );
     one("unlockd_requests_open", "Requests that are not finished.", waiting.requests_open);
     one("unlockd_approvals_waiting", "Requests that wait for a person's approval.", waiting.approvals);
     one(

@@ -43,8 +43,14 @@ pub(in crate::store) trait Engine: Send + Sync {
     /// New connections for reading: of the state, and of the inbox.
     fn connect_readers(&self, count: u32) -> BoxFuture<'_, Result<(Reads, Reads), StoreError>>;
 
-    /// Numbers that change when another program commits to the state or the inbox.
-    fn changes(&self) -> BoxFuture<'_, Result<(i64, i64), StoreError>>;
+    /// A number that changes when another program commits to the state.
+    fn changes(&self) -> BoxFuture<'_, Result<i64, StoreError>>;
+
+    /// The same for an inbox with a file of its own. Also tells whether that file can be used.
+    fn inbox_changes(&self) -> BoxFuture<'_, Result<i64, StoreError>>;
+
+    /// From now on this process may bring the inbox file to this version's schema.
+    fn migrate_inbox(&self);
 
     /// Tries once to become the only worker of the database. The lease also keeps the timeline's mark.
     fn take_lease<'a>(

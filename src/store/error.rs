@@ -4,6 +4,8 @@
 //! except a lost race ends the process ([`StoreError::is_fatal`]), and the next start continues from what is
 //! on disk.
 
+use std::path::Path;
+
 use crate::store::sql::Changed;
 
 /// An error of the store.
@@ -31,6 +33,9 @@ pub enum StoreError {
     /// The schema is not this version's, and may not be changed here.
     #[error("the database {path} cannot be used by this unlockd, and nothing was done or bought: {problem}")]
     Schema { path: String, problem: String },
+    /// The inbox cannot be read, or written: intake waits for it, and nothing else does.
+    #[error("the inbox {path} cannot be used: {problem}")]
+    Inbox { path: String, problem: String },
     /// The writer has stopped after an earlier error.
     #[error(
         "the database writer has stopped after an earlier error, so nothing more is bought: start again when its cause is fixed"
@@ -50,7 +55,21 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the process must stop spending and end.
     pub fn is_fatal(&self) -> bool {
-        !matches!(self, StoreError::Stale { .. })
+        !matches!(self, StoreError::Stale { .. } | StoreError::Inbox { .. })
+    }
+
+    /// An error while the inbox was written. Another program's trigger may have failed; so may the disk, which
+    /// ends the process unless the inbox has a file of its own.
+    pub(super) fn of_inbox(self, path: &Path, is_own_file: bool) -> StoreError {
+        match self {
+            StoreError::Database { source, .. } if is_own_file || is_by_trigger(&source) => {
+                StoreError::Inbox { path: path.display().to_string(), problem: words(&source) }
+            }
+            StoreError::Inbox { problem, .. } => {
+                StoreError::Inbox { path: path.display().to_string(), problem }
+            }
+            other => other,
+        }
     }
 }
 
@@ -60,11 +79,36 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
+/// Whether the error can come from a trigger: a failed statement or rule, or one that was interrupted.
+fn is_by_trigger(error: &sqlx::Error) -> bool {
+    const ERROR: i64 = 1;
+    const INTERRUPT: i64 = 9;
+    const TOO_BIG: i64 = 18;
+    const CONSTRAINT: i64 = 19;
+    const MISMATCH: i64 = 20;
+    code(error).is_some_and(|code| [ERROR, INTERRUPT, TOO_BIG, CONSTRAINT, MISMATCH].contains(&code))
+}
+
+/// The error in words. Not the text that a trigger raises: it may hold anything, a person's data too.
+pub(super) fn words(error: &sqlx::Error) -> String {
+    const RAISED: &str = "1811";
+    let Some(found) = error.as_database_error() else { return error.to_string() };
+    match found.code().as_deref() {
+        Some(RAISED) => "a trigger of another program refuses what the worker writes".to_owned(),
+        _ => found.message().chars().filter(|char| !char.is_control()).take(200).collect(),
+    }
+}
+
+/// SQLite's code of the error, without its details.
+fn code(error: &sqlx::Error) -> Option<i64> {
+    let code = error.as_database_error().and_then(|error| error.code())?;
+    code.parse::<i64>().ok().map(|code| code & 0xff)
+}
+
 /// Whether the error only means that another connection holds the lock.
 pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     const SQLITE_BUSY: i64 = 5;
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.and_then(|code| code.parse::<i64>().ok()).is_some_and(|code| code & 0xff == SQLITE_BUSY)
+    code(error) == Some(SQLITE_BUSY)
 }
 
 /// A guarded statement must have changed exactly one row.

@@ -102,6 +102,10 @@ impl Store {
         let (path, inbox_path) = (path.to_owned(), inbox.unwrap_or(path).to_owned());
         let engine = Arc::new(Sqlite::open(&path, &inbox_path, opening, &metrics).await?);
         let (readers, inbox_readers) = engine.connect_readers(count).await?;
+        if opening != Opening::Existing {
+            // Makes the file. What is wrong with it, intake finds out and says.
+            let _ = engine.inbox_changes().await;
+        }
         Ok(Store { engine, readers, inbox_readers, path, inbox_path, metrics })
     }
 
@@ -138,7 +142,12 @@ impl Store {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
-        self.write_tables(Tables::Inbox, work).await
+        let (path, is_own_file) = (self.inbox_path.clone(), self.has_inbox_file());
+        self.write_tables(Tables::Inbox, move |connection| {
+            let writing = work(connection);
+            Box::pin(async move { writing.await.map_err(|error| error.of_inbox(&path, is_own_file)) })
+        })
+        .await
     }
 
     async fn write_tables<T, F>(&self, tables: Tables, work: F) -> Result<T, StoreError>
@@ -189,6 +198,11 @@ impl Store {
     /// The database file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether the inbox has a file of its own.
+    pub fn has_inbox_file(&self) -> bool {
+        self.inbox_path != self.path
     }
 
     /// The file of the inbox table: the database itself unless configured otherwise.

@@ -8,10 +8,10 @@
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
-use futures_util::stream::BoxStream;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, Decode, FromRow, SqlSafeStr, SqlStr, Sqlite, Type};
 
+use crate::store::StoreError;
 use crate::store::sqlite::dialect;
 use crate::store::tx::{Connection, On, Pool, Reads, Tx};
 
@@ -56,15 +56,18 @@ impl<T: Bind> Bind for Option<T> {
 }
 
 /// A row that every engine can read.
-pub(in crate::store) trait Row: for<'r> FromRow<'r, SqliteRow> + Send + Unpin {}
-impl<T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin> Row for T {}
+pub(in crate::store) trait Row:
+    for<'r> FromRow<'r, SqliteRow> + Send + Unpin + 'static
+{
+}
+impl<T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin + 'static> Row for T {}
 
 /// A column that every engine can read.
 pub(in crate::store) trait Column:
-    for<'r> Decode<'r, Sqlite> + Type<Sqlite> + Send + Unpin
+    for<'r> Decode<'r, Sqlite> + Type<Sqlite> + Send + Unpin + 'static
 {
 }
-impl<T: for<'r> Decode<'r, Sqlite> + Type<Sqlite> + Send + Unpin> Column for T {}
+impl<T: for<'r> Decode<'r, Sqlite> + Type<Sqlite> + Send + Unpin + 'static> Column for T {}
 
 /// A statement whose rows are read as `R`.
 pub(in crate::store) struct Statement<R> {
@@ -88,6 +91,28 @@ pub(in crate::store) fn query_scalar<C: Column>(text: &'static str) -> Scalars<C
     Scalars(Statement { text, values: Vec::new(), rows: PhantomData })
 }
 
+/// Why a statement failed. Callers turn it into a [`StoreError`].
+#[derive(Debug)]
+pub(in crate::store) struct Failed(StoreError);
+
+impl From<sqlx::Error> for Failed {
+    fn from(source: sqlx::Error) -> Failed {
+        Failed(source.into())
+    }
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Failed {
+        Failed(error)
+    }
+}
+
+impl From<Failed> for StoreError {
+    fn from(Failed(error): Failed) -> StoreError {
+        error
+    }
+}
+
 /// The number of rows that a statement has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Changed(u64);
@@ -104,6 +129,13 @@ macro_rules! run {
         match $on.into() {
             On::Tx(Tx(Connection::Sqlite(connection))) => $statement.$sqlite()?.$verb(connection).await,
             On::Reads(Reads(Pool::Sqlite(pool))) => $statement.$sqlite()?.$verb(pool).await,
+            On::Reads(Reads(Pool::InboxFile(file))) => {
+                let statement = $statement.$sqlite()?;
+                return file
+                    .read(move |connection| Box::pin(async move { statement.$verb(connection).await }))
+                    .await
+                    .map_err(Failed);
+            }
         }
     };
 }
@@ -140,8 +172,11 @@ impl Statement<()> {
         Ok(sqlx::query_with(sqlite_text(self.text), sqlite_values(self.values)?))
     }
 
-    pub(in crate::store) async fn execute(self, on: impl Into<On<'_>>) -> Result<Changed, sqlx::Error> {
-        let done = run!(self, on, sqlite, execute)?;
+    pub(in crate::store) async fn execute(self, on: impl Into<On<'_>>) -> Result<Changed, Failed> {
+        let done = match on.into() {
+            On::Tx(Tx(Connection::Sqlite(connection))) => self.sqlite()?.execute(connection).await?,
+            On::Reads(_) => panic!("a read changes nothing"),
+        };
         Ok(Changed(done.rows_affected()))
     }
 }
@@ -151,32 +186,16 @@ impl<R: Row> Statement<R> {
         Ok(sqlx::query_as_with(sqlite_text(self.text), sqlite_values(self.values)?))
     }
 
-    pub(in crate::store) async fn fetch_all(self, on: impl Into<On<'_>>) -> Result<Vec<R>, sqlx::Error> {
-        run!(self, on, sqlite_rows, fetch_all)
+    pub(in crate::store) async fn fetch_all(self, on: impl Into<On<'_>>) -> Result<Vec<R>, Failed> {
+        Ok(run!(self, on, sqlite_rows, fetch_all)?)
     }
 
-    pub(in crate::store) async fn fetch_one(self, on: impl Into<On<'_>>) -> Result<R, sqlx::Error> {
-        run!(self, on, sqlite_rows, fetch_one)
+    pub(in crate::store) async fn fetch_one(self, on: impl Into<On<'_>>) -> Result<R, Failed> {
+        Ok(run!(self, on, sqlite_rows, fetch_one)?)
     }
 
-    pub(in crate::store) async fn fetch_optional(
-        self,
-        on: impl Into<On<'_>>,
-    ) -> Result<Option<R>, sqlx::Error> {
-        run!(self, on, sqlite_rows, fetch_optional)
-    }
-
-    /// The rows one by one, so that a caller can stop early.
-    pub(in crate::store) fn fetch<'c>(
-        self,
-        reads: &'c Reads,
-    ) -> Result<BoxStream<'c, Result<R, sqlx::Error>>, sqlx::Error>
-    where
-        R: 'c,
-    {
-        match &reads.0 {
-            Pool::Sqlite(pool) => Ok(self.sqlite_rows()?.fetch(pool)),
-        }
+    pub(in crate::store) async fn fetch_optional(self, on: impl Into<On<'_>>) -> Result<Option<R>, Failed> {
+        Ok(run!(self, on, sqlite_rows, fetch_optional)?)
     }
 }
 
@@ -188,18 +207,15 @@ impl<C: Column> Scalars<C> {
         Scalars(self.0.bind(value))
     }
 
-    pub(in crate::store) async fn fetch_all(self, on: impl Into<On<'_>>) -> Result<Vec<C>, sqlx::Error> {
+    pub(in crate::store) async fn fetch_all(self, on: impl Into<On<'_>>) -> Result<Vec<C>, Failed> {
         Ok(self.0.fetch_all(on).await?.into_iter().map(|(column,)| column).collect())
     }
 
-    pub(in crate::store) async fn fetch_one(self, on: impl Into<On<'_>>) -> Result<C, sqlx::Error> {
+    pub(in crate::store) async fn fetch_one(self, on: impl Into<On<'_>>) -> Result<C, Failed> {
         Ok(self.0.fetch_one(on).await?.0)
     }
 
-    pub(in crate::store) async fn fetch_optional(
-        self,
-        on: impl Into<On<'_>>,
-    ) -> Result<Option<C>, sqlx::Error> {
+    pub(in crate::store) async fn fetch_optional(self, on: impl Into<On<'_>>) -> Result<Option<C>, Failed> {
         Ok(self.0.fetch_optional(on).await?.map(|(column,)| column))
     }
 }

@@ -3,7 +3,11 @@
 //! No code outside of the store names a driver. Each of the two is an enum of the engines, so the compiler
 //! lists every place that a second engine must fill.
 
+use std::sync::Arc;
+
 use sqlx::{SqliteConnection, SqlitePool};
+
+use crate::store::sqlite::inbox_file::InboxFile;
 
 /// Inside a write transaction: see [`super::Store::write`].
 pub struct Tx(pub(in crate::store) Connection);
@@ -29,19 +33,25 @@ pub struct Reads(pub(in crate::store) Pool);
 #[derive(Clone)]
 pub(in crate::store) enum Pool {
     Sqlite(SqlitePool),
+    /// The inbox in a file of its own.
+    InboxFile(Arc<InboxFile>),
 }
 
 impl Reads {
-    /// The driver's pool: for work that is not a statement of the store, and for tests.
+    /// The driver's pool: for work that is not a statement of the store, and for tests. Not for an inbox file.
     pub fn sqlite(&self) -> &SqlitePool {
-        let Pool::Sqlite(pool) = &self.0;
-        pool
+        match &self.0 {
+            Pool::Sqlite(pool) => pool,
+            Pool::InboxFile(_) => panic!("an inbox file is read by statements of the store only"),
+        }
     }
 
     /// Whether no statement is running.
     pub(in crate::store) fn is_quiet(&self) -> bool {
-        let pool = self.sqlite();
-        pool.num_idle() == pool.size() as usize
+        match &self.0 {
+            Pool::Sqlite(pool) => pool.num_idle() == pool.size() as usize,
+            Pool::InboxFile(file) => file.is_quiet(),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use crate::worker::bulk::Lists;
 use crate::worker::doubt::evidence::PartialLook;
 use crate::worker::gate::host::Host;
 use crate::worker::gate::{Gate, Key};
+use crate::worker::intake::availability::Availability;
 use crate::worker::notify;
 use crate::worker::owners;
 use crate::worker::run::heartbeat::Heartbeat;
@@ -44,6 +45,8 @@ pub struct Deps {
     looks: Mutex<HashMap<(JobId, i64), PartialLook>>,
     /// Lists from which values are read. Lost on a restart, and then read again.
     lists: Mutex<HashMap<(AccountId, Action), Lists>>,
+    /// Whether the inbox can be read and written.
+    availability: Mutex<Availability>,
 }
 
 /// The token of whoever has no lease: the command line writes as any other program.
@@ -116,6 +119,7 @@ impl Deps {
             looked_up: Mutex::default(),
             looks: Mutex::default(),
             lists: Mutex::default(),
+            availability: Mutex::default(),
         })
     }
 
@@ -184,6 +188,10 @@ impl Deps {
         &self,
     ) -> std::sync::MutexGuard<'_, HashMap<(AccountId, Action), i64>> {
         self.looked_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(in crate::worker) fn availability(&self) -> std::sync::MutexGuard<'_, Availability> {
+        self.availability.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(in crate::worker) fn looks(&self) -> std::sync::MutexGuard<'_, HashMap<(JobId, i64), PartialLook>> {

@@ -30,6 +30,7 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
         "id account action event_id task_id query max_pages max_credits approved created_at status reason \
                quoted_credits finished_at",
     ),
+    ("inbox_faults", "part since cause next_try_at"),
     ("inbox_worker", "is_writing"),
     ("inbox_written", "id was times"),
     (

@@ -20,6 +20,7 @@ mod erase;
 mod errors;
 mod evidence;
 mod history;
+mod inbox;
 mod input;
 mod inventory;
 mod journey;

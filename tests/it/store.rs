@@ -290,9 +290,9 @@ async fn an_older_status_that_is_shown_late_does_not_stay_in_the_inbox() {
 #[tokio::test]
 async fn what_other_programs_commit_is_noticed() {
     let mut town = Setup { inbox_apart: true, ..Setup::default() }.build().await;
-    let before = inbox::data_version(town.store()).await.expect("readable");
+    let before = inbox::probe(town.store()).await.expect("readable");
     town.user("insert into inbox (personnel_ids) values ('[101]')").await;
-    let after_insert = inbox::data_version(town.store()).await.expect("readable");
+    let after_insert = inbox::probe(town.store()).await.expect("readable");
     assert_ne!(before, after_insert);
     town.finish_all().await;
     town.check().await;

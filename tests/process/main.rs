@@ -6,6 +6,7 @@
 
 mod disk;
 mod errors;
+mod inbox_file;
 #[path = "../shared/invariants.rs"]
 mod invariants;
 mod kills;

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::domain::{self, Action, Credits, Layers, Millis};
+use crate::store::inbox::fault::Fault;
 use crate::store::report::accounts::{Account, Limits};
 use crate::store::report::jobs::OpenJob;
 use crate::store::report::requests::Request;
@@ -30,6 +31,8 @@ pub(super) struct Model {
     pub(super) disk_is_full: bool,
     /// Rows of the inbox that no worker has taken.
     pub(super) inbox_new: i64,
+    /// Why the inbox cannot be read or written.
+    pub(super) inbox_faults: Vec<Fault>,
     pub(super) needs: Vec<Need>,
     /// The full count: the list is bounded.
     pub(super) needs_total: u64,
@@ -85,6 +88,7 @@ pub(super) async fn read(store: &Store, config: &Config, now: Millis) -> Result<
         },
         disk_is_full: disk::free_bytes(store).is_ok_and(|free| free < disk::NEEDED_BYTES),
         inbox_new: work.inbox,
+        inbox_faults: work.inbox_faults,
         open_requests: work.open_requests,
         open_jobs: work.open_jobs,
         requests: requests::open(store, AT_MOST).await?,
@@ -201,6 +205,9 @@ impl Model {
         let now = self.at.map_or(Millis(0), |at| Millis(at.0));
         if self.disk_is_full {
             return Some("the disk is full: nothing is bought".to_owned());
+        }
+        if let Some(fault) = self.inbox_faults.first() {
+            return Some(fault.what());
         }
         let of = |account: &Account| Some((account.account.clone(), account.api_trouble.clone()?));
         if let Some((account, trouble)) = self.accounts.iter().find_map(of) {

@@ -27,6 +27,9 @@ pub(super) fn block(model: &Model) -> String {
     if more > 0 {
         let _ = writeln!(text, "needs you: {more} more");
     }
+    for fault in &model.inbox_faults {
+        let _ = writeln!(text, "{}", plain(&fault.what()));
+    }
     if model.inbox_new > 0 {
         let _ = writeln!(text, "inbox: {} new", model.inbox_new);
     }

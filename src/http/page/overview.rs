@@ -11,6 +11,7 @@ use crate::http::health;
 use crate::http::ticket::Act;
 use crate::store::StoreError;
 use crate::store::disk;
+use crate::store::inbox::fault::{self, Fault, Part};
 use crate::store::report::AccountWork;
 use crate::store::report::accounts::{self, Account, Limits};
 use crate::store::report::jobs::OpenJob;
@@ -27,6 +28,8 @@ const SETTLEMENTS_AT_MOST: u32 = 5;
 /// Everything that the overview shows, read at one moment.
 struct Facts {
     problems: Vec<String>,
+    /// Why the inbox cannot be read or written: only intake waits.
+    inbox: Vec<Fault>,
     accounts: Vec<(Account, InDoubt)>,
     needs: Listed,
     requests_by_status: Vec<StateCount>,
@@ -78,6 +81,7 @@ async fn read(look: &Look<'_>) -> Result<Facts, StoreError> {
     running.truncate(RUNNING_AT_MOST as usize);
     Ok(Facts {
         problems: health::problems(look.site).await,
+        inbox: fault::read(store).await?,
         accounts: with_doubt,
         needs,
         requests_by_status: overview::open_requests(store).await?,
@@ -97,6 +101,9 @@ pub(super) async fn page(look: &Look<'_>, wanted: &Wanted) -> Result<Page, Store
         h1 #health .(class) { span .mark aria-hidden="true" { (mark) } " " (sentence) }
         @if !facts.problems.is_empty() {
             ul .problems { @for problem in &facts.problems { li { (visible(problem)) } } }
+        }
+        @if !facts.inbox.is_empty() {
+            ul .problems { @for fault in &facts.inbox { li { (visible(&fault.what())) } } }
         }
         @for (account, doubt) in &facts.accounts {
             (money(look, account, *doubt, facts.accounts.len() > 1))
@@ -127,6 +134,10 @@ fn sentence(facts: &Facts, now: Millis) -> (&'static str, &'static str, String) 
     };
     if !facts.problems.is_empty() {
         return ("bad", "\u{2715}", "Problem: purchases may be stopped.".to_owned());
+    }
+    if let Some(fault) = facts.inbox.iter().find(|fault| fault.is_of(Part::Intake)) {
+        let sentence = format!("No new rows are taken: inbox unavailable since {}; {goes_on}.", fault.since);
+        return ("attention", "!", sentence);
     }
     let trouble = facts.accounts.iter().find_map(|(account, _)| account.api_trouble.as_ref());
     if let Some(trouble) = trouble {

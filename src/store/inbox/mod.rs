@@ -5,18 +5,21 @@
 //! the inbox until it is up to date.
 
 mod enqueue;
+pub mod fault;
 pub mod overrides;
 pub mod served;
+mod show;
 
-use crate::store::{Store, StoreError, Tx, sql};
 use serde_json::json;
 use sqlx::FromRow;
 
+use crate::store::sqlite::pairs;
+use crate::store::{Store, StoreError, sql};
+
 pub use self::enqueue::{Enqueue, find_dedupe_key, insert};
+pub use self::show::{Behind, CaughtUp, behind, bring_up, catch_up, reject};
 use crate::domain::Millis;
-use crate::domain::request::RawRow;
-use crate::domain::request_state::{self, Event, State};
-use crate::store::inbox::overrides::by_worker;
+use crate::domain::request::{self, LARGEST_ID, RawRow};
 
 /// A new row, read as bytes: any program may have written anything into it.
 #[derive(Clone, Debug, FromRow)]
@@ -28,13 +31,14 @@ pub struct InboxRow {
     personnel_ids: Option<Vec<u8>>,
     task_id: Option<Vec<u8>>,
     query: Option<Vec<u8>>,
-    /// Cut off one character above the allowed length.
     reference: Option<Vec<u8>>,
     dedupe_key: Option<Vec<u8>>,
     pub max_pages: i64,
     pub max_credits: Option<i64>,
     pub approved: i64,
     pub created_at: i64,
+    /// The first column that is too long to be read.
+    too_long: Option<String>,
 }
 
 macro_rules! text_columns {
@@ -48,12 +52,6 @@ macro_rules! text_columns {
 
 impl InboxRow {
     text_columns!(account, action, event_id, personnel_ids, task_id, query, reference, dedupe_key);
-
-    /// How much memory the row takes, roughly.
-    pub fn size(&self) -> usize {
-        let long = [&self.personnel_ids, &self.reference, &self.query];
-        200 + long.into_iter().flatten().map(Vec::len).sum::<usize>()
-    }
 }
 
 impl From<&InboxRow> for RawRow {
@@ -70,39 +68,117 @@ impl From<&InboxRow> for RawRow {
             approved: row.approved,
             reference: row.reference(),
             dedupe_key: row.dedupe_key(),
+            too_long: row.too_long.as_deref().and_then(request::long_column),
         }
     }
 }
 
+// The length of a value is asked for before it is read: it may be of any size. In bytes, four for each character
+// that `domain::request` allows.
 macro_rules! select_rows {
     ($rest:literal) => {
         concat!(
-            "select id, bytes_of(account) as account, bytes_of(action) as action, \
-             bytes_of(event_id) as event_id, bytes_of(personnel_ids) as personnel_ids, \
-             bytes_of(task_id) as task_id, bytes_of(query) as query, \
-             bytes_of(substr(reference, 1, 1001)) as reference, \
-             bytes_of(substr(dedupe_key, 1, 201)) as dedupe_key, max_pages, max_credits, approved, created_at from inbox ",
+            "select id, \
+             case when octet_length(account) <= 1000 then bytes_of(account) end as account, \
+             case when octet_length(action) <= 1000 then bytes_of(action) end as action, \
+             case when octet_length(event_id) <= 4000 then bytes_of(event_id) end as event_id, \
+             case when octet_length(personnel_ids) <= 8388608 then bytes_of(personnel_ids) end as personnel_ids, \
+             case when octet_length(task_id) <= 4000 then bytes_of(task_id) end as task_id, \
+             case when octet_length(query) <= 800 then bytes_of(query) end as query, \
+             case when octet_length(reference) <= 4000 then bytes_of(reference) end as reference, \
+             case when octet_length(dedupe_key) <= 800 then bytes_of(dedupe_key) end as dedupe_key, \
+             cast(max_pages as bigint) as max_pages, cast(max_credits as bigint) as max_credits, \
+             cast(approved as bigint) as approved, cast(created_at as bigint) as created_at, \
+             case when octet_length(account) > 1000 then 'account' \
+             when octet_length(action) > 1000 then 'action' \
+             when octet_length(event_id) > 4000 then 'event_id' \
+             when octet_length(personnel_ids) > 8388608 then 'personnel_ids' \
+             when octet_length(task_id) > 4000 then 'task_id' \
+             when octet_length(query) > 800 then 'query' \
+             when octet_length(reference) > 4000 then 'reference' \
+             when octet_length(dedupe_key) > 800 then 'dedupe_key' end as too_long \
+             from inbox ",
             $rest
         )
     };
 }
 
-/// New rows in the order of their ids: at most `limit`, and not more than about `bytes` of content (but at
-/// least one row).
-pub async fn new_rows(store: &Store, limit: u32, bytes: usize) -> Result<Vec<InboxRow>, StoreError> {
-    use futures_util::TryStreamExt;
-    let mut stream = sql::query_as::<InboxRow>(select_rows!("where status = 'new' order by id limit $1"))
+/// New rows above `after` in the order of their ids: at most `limit`, and not more than about `bytes` of content (but
+/// at least one row).
+pub async fn new_rows(
+    store: &Store,
+    after: i64,
+    limit: u32,
+    bytes: usize,
+) -> Result<Vec<InboxRow>, StoreError> {
+    let sizes: Vec<(i64, i64)> = sql::query_as(
+        "select id, case when octet_length(personnel_ids) <= 8388608 then octet_length(personnel_ids) else 0 end as size
+         from inbox where status = 'new' and id > $1 order by id limit $2",
+    )
+    .bind(after)
+    .bind(limit)
+    .fetch_all(&store.inbox_readers)
+    .await?;
+    let mut size = 0;
+    let chunk = sizes.iter().take_while(|(_, row)| {
+        let fits = size < bytes;
+        size += 200 + usize::try_from(*row).unwrap_or_default();
+        fits
+    });
+    let Some((last, _)) = chunk.last() else { return Ok(Vec::new()) };
+    Ok(sql::query_as(select_rows!("where status = 'new' and id > $1 and id <= $2 order by id limit $3"))
+        .bind(after)
+        .bind(*last)
         .bind(limit)
-        .fetch(&store.inbox_readers)?;
-    let (mut rows, mut size) = (Vec::new(), 0);
-    while let Some(row) = stream.try_next().await? {
-        size += row.size();
-        rows.push(row);
-        if size >= bytes {
-            break;
-        }
+        .fetch_all(&store.inbox_readers)
+        .await?)
+}
+
+/// How many rows were not taken, and when the first of them was written. Nothing while the inbox cannot be read.
+pub async fn untaken(store: &Store) -> Result<(i64, Option<i64>), StoreError> {
+    if fault::read(store).await?.iter().any(|fault| fault.is_of(fault::Part::Intake)) {
+        return Ok((0, None));
     }
-    Ok(rows)
+    let counted = sql::query_as(
+        "select (select count(*) from inbox where status = 'new'),
+                (select created_at from inbox where status = 'new' order by id limit 1)",
+    )
+    .fetch_one(&store.inbox_readers)
+    .await
+    .map_err(StoreError::from);
+    match counted {
+        Err(StoreError::Inbox { .. }) => Ok((0, None)),
+        counted => counted,
+    }
+}
+
+/// Gives new rows ids above `floor`, the highest id of a request, also in a file that was made anew; and takes away
+/// what a row with an id above the bound leaves behind. SQLite gives no id above the highest one in the table, so
+/// such a row gets its id with a minus sign, once it has shown `rejected` until `before`. True: one still waits.
+pub async fn keep_counter(store: &Store, floor: i64, before: Millis) -> Result<bool, StoreError> {
+    let largest = LARGEST_ID;
+    let (seq, highest): (i64, i64) =
+        sql::query_as(pairs::READ_COUNTER).fetch_one(&store.inbox_readers).await?;
+    if seq >= floor && seq.max(highest) <= largest {
+        return Ok(false);
+    }
+    let highest: i64 = store
+        .write_inbox(move |connection| {
+            Box::pin(async move {
+                sql::query(
+                    "update inbox set id = -id where id > $1 and status <> 'new' and finished_at <= $2",
+                )
+                .bind(largest)
+                .bind(before.0)
+                .execute(&mut *connection)
+                .await?;
+                sql::query(pairs::INSERT_COUNTER).bind(floor).execute(&mut *connection).await?;
+                sql::query(pairs::SET_COUNTER).bind(floor).bind(largest).execute(&mut *connection).await?;
+                Ok(sql::query_scalar("select coalesce(max(id), 0) from inbox").fetch_one(connection).await?)
+            })
+        })
+        .await?;
+    Ok(highest > largest)
 }
 
 /// A row that was not taken yet, or `None`.
@@ -115,10 +191,12 @@ pub async fn new_row(store: &Store, id: i64) -> Result<Option<InboxRow>, StoreEr
 
 /// The status that a row shows, or `None`.
 pub async fn status(store: &Store, id: i64) -> Result<Option<String>, StoreError> {
-    Ok(sql::query_scalar("select status from inbox where id = $1")
-        .bind(id)
-        .fetch_optional(&store.inbox_readers)
-        .await?)
+    Ok(sql::query_scalar(
+        "select case when octet_length(status) <= 100 then status else 'new' end from inbox where id = $1",
+    )
+    .bind(id)
+    .fetch_optional(&store.inbox_readers)
+    .await?)
 }
 
 /// Rows that the inbox shows as taken and not finished, but whose request does not exist: the state was
@@ -144,114 +222,12 @@ pub async fn rows(store: &Store, ids: &[i64]) -> Result<Vec<InboxRow>, StoreErro
         .await?)
 }
 
-/// The news of a request that the inbox does not show yet.
-#[derive(Debug, FromRow)]
-pub struct Behind {
-    pub id: i64,
-    status: String,
-    reason: Option<String>,
-    quoted_credits: i64,
-    finished_at: Option<i64>,
-}
-
-/// Brings the inbox up to date for up to `limit` requests; returns how many there were.
-pub async fn catch_up(store: &Store, limit: u32) -> Result<usize, StoreError> {
-    let behind = behind(store, limit).await?;
-    if !behind.is_empty() {
-        bring_up(store, &behind).await?;
-    }
-    Ok(behind.len())
-}
-
-/// Up to `limit` requests whose status the inbox does not show yet.
-pub async fn behind(store: &Store, limit: u32) -> Result<Vec<Behind>, StoreError> {
-    Ok(sql::query_as(
-        "select id, status, reason, quoted_credits, finished_at from requests where inbox_is_behind = 1
-         order by id limit $1",
-    )
-    .bind(limit)
-    .fetch_all(store.readers())
-    .await?)
-}
-
-/// Writes their news into the inbox. Afterwards each is marked as behind or not by its present state: it may
-/// have changed since it was read, and another process may already have shown that change.
-pub async fn bring_up(store: &Store, behind: &[Behind]) -> Result<(), StoreError> {
-    let rows: Vec<_> = behind
-        .iter()
-        .map(|row| {
-            let resets_approval = i64::from(row.status == State::AwaitingApproval.name());
-            json!([row.id, row.status, row.reason, row.quoted_credits, row.finished_at, resets_approval])
-        })
-        .collect();
-    let rows = json!(rows).to_string();
-    let for_inbox = rows.clone();
-    store.write_inbox(move |connection| Box::pin(show(connection, for_inbox))).await?;
-    store
-        .write(move |connection| {
-            Box::pin(async move {
-                sql::query(
-                    "update requests
-                     set inbox_is_behind = case when requests.status <> shown.status
-                                                  or requests.quoted_credits <> shown.quote then 1 else 0 end
-                     from (select json_number(value, 0) as id, json_text(value, 1) as status,
-                                  json_number(value, 3) as quote from json_rows($1)) as shown
-                     where requests.id = shown.id",
-                )
-                .bind(rows)
-                .execute(connection)
-                .await?;
-                Ok(())
-            })
-        })
-        .await
-}
-
-/// An approval covers only the quote that the row showed, so a row with a higher quote becomes not approved.
-/// A rejected row frees its dedupe key, so that a corrected row can use the same key.
-async fn show(connection: &mut Tx, rows: String) -> Result<(), StoreError> {
-    by_worker(&mut *connection, true).await?;
-    sql::query(
-        "update inbox set status = shown.status, reason = shown.reason, quoted_credits = shown.quoted_credits,
-                finished_at = shown.finished_at,
-                dedupe_key = case shown.status when 'rejected' then null else inbox.dedupe_key end,
-                approved = case when shown.resets_approval = 1 then 0 else inbox.approved end
-         from (select json_number(value, 0) as id, json_text(value, 1) as status, json_text(value, 2) as reason,
-                      json_number(value, 3) as quoted_credits, json_number(value, 4) as finished_at,
-                      json_number(value, 5) as resets_approval
-               from json_rows($1)) as shown
-         where inbox.id = shown.id and inbox.id not in (select id from inbox_written)",
-    )
-    .bind(rows)
-    .execute(&mut *connection)
-    .await?;
-    by_worker(connection, false).await
-}
-
-/// Rejects a row that cannot become a request, because another request has its id.
-pub async fn reject(store: &Store, id: i64, reason: String, now: Millis) -> Result<(), StoreError> {
-    let rejected = request_state::next(State::New, Event::Refused)?;
-    store
-        .write_inbox(move |connection| {
-            Box::pin(async move {
-                by_worker(&mut *connection, true).await?;
-                sql::query(
-                    "update inbox set status = $4, reason = $2, finished_at = $3, dedupe_key = null
-                     where id = $1 and status = 'new'",
-                )
-                .bind(id)
-                .bind(reason)
-                .bind(now.0)
-                .bind(rejected.name())
-                .execute(&mut *connection)
-                .await?;
-                by_worker(connection, false).await
-            })
-        })
-        .await
-}
-
-/// A number that changes when another program commits to the inbox or the state.
-pub async fn data_version(store: &Store) -> Result<(i64, i64), StoreError> {
+/// A number that changes when another program commits to the state, and to an inbox in the same file.
+pub async fn state_version(store: &Store) -> Result<i64, StoreError> {
     store.engine.changes().await
+}
+
+/// The same for an inbox with a file of its own. An error if that file cannot be used.
+pub async fn probe(store: &Store) -> Result<i64, StoreError> {
+    store.engine.inbox_changes().await
 }

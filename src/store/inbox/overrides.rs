@@ -35,7 +35,8 @@ impl Written {
 /// Rows that other programs have changed and that were not processed yet, at most `limit`.
 pub async fn by_others(store: &Store, limit: u32) -> Result<Vec<Written>, StoreError> {
     Ok(sql::query_as(
-        "select w.id, w.was, w.times, i.status, i.approved, i.quoted_credits
+        "select w.id, case when octet_length(w.was) <= 100 then w.was else 'new' end as was, w.times,
+                case when octet_length(i.status) <= 100 then i.status end as status, i.approved, i.quoted_credits
          from inbox_written w left join inbox i on i.id = w.id order by w.id limit $1",
     )
     .bind(limit)

@@ -10,7 +10,7 @@ use sqlx::FromRow;
 use crate::domain::credits::Purse;
 use crate::domain::{AccountId, Millis};
 use crate::store::credits::ledger;
-use crate::store::{Store, StoreError, disk, sql};
+use crate::store::{Store, StoreError, disk, inbox, sql};
 
 /// A figure over the whole history.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
@@ -31,6 +31,8 @@ pub async fn figures(store: &Store) -> Result<Vec<Figure>, StoreError> {
 pub struct Waiting {
     pub inbox: i64,
     pub inbox_oldest: Option<i64>,
+    /// Parts of the work with the inbox that wait: intake, statuses.
+    pub inbox_faults: i64,
     pub approvals: i64,
     pub requests_open: i64,
     pub notifications: i64,
@@ -39,12 +41,8 @@ pub struct Waiting {
 
 /// Counts the waiting work.
 pub async fn waiting(store: &Store) -> Result<Waiting, StoreError> {
-    let (inbox, inbox_oldest): (i64, Option<i64>) = sql::query_as(
-        "select (select count(*) from inbox where status = 'new'),
-                (select created_at from inbox where status = 'new' order by id limit 1)",
-    )
-    .fetch_one(&store.inbox_readers)
-    .await?;
+    let (inbox, inbox_oldest) = inbox::untaken(store).await?;
+    let inbox_faults = inbox::fault::read(store).await?.len() as i64;
     let (requests_open, approvals): (i64, i64) = sql::query_as(
         "select count(*), count(*) filter (where status = 'awaiting_approval') from requests where finished_at is null",
     )
@@ -54,7 +52,15 @@ pub async fn waiting(store: &Store) -> Result<Waiting, StoreError> {
         sql::query_as("select count(*), min(at) from outbox where state = 'waiting'")
             .fetch_one(store.readers())
             .await?;
-    Ok(Waiting { inbox, inbox_oldest, approvals, requests_open, notifications, notifications_oldest })
+    Ok(Waiting {
+        inbox,
+        inbox_oldest,
+        inbox_faults,
+        approvals,
+        requests_open,
+        notifications,
+        notifications_oldest,
+    })
 }
 
 /// Open work of one account.

@@ -16,7 +16,8 @@ use sqlx::FromRow;
 use crate::domain::AccountId;
 use crate::domain::job::{Doubt, EndedBy, WaitReason};
 use crate::store::accounts::AccountRow;
-use crate::store::{Store, StoreError, sql};
+use crate::store::inbox::fault::Fault;
+use crate::store::{Store, StoreError, inbox, sql};
 pub use needs::Queued;
 pub use time::Time;
 
@@ -25,6 +26,8 @@ pub use time::Time;
 pub struct OpenWork {
     /// New rows of the inbox.
     pub inbox: i64,
+    /// Why it cannot be read or written.
+    pub inbox_faults: Vec<Fault>,
     /// Requests whose status the inbox does not show yet.
     pub inbox_behind: i64,
     pub open_requests: i64,
@@ -36,6 +39,7 @@ pub struct OpenWork {
 impl OpenWork {
     pub fn nothing(&self) -> bool {
         self.inbox == 0
+            && self.inbox_faults.is_empty()
             && self.inbox_behind == 0
             && self.open_requests == 0
             && self.open_jobs == 0
@@ -45,9 +49,8 @@ impl OpenWork {
 
 /// Counts the unfinished work.
 pub async fn open_work(store: &Store) -> Result<OpenWork, StoreError> {
-    let inbox: i64 = sql::query_scalar("select count(*) from inbox where status = 'new'")
-        .fetch_one(&store.inbox_readers)
-        .await?;
+    let (inbox, _) = inbox::untaken(store).await?;
+    let inbox_faults = inbox::fault::read(store).await?;
     let (inbox_behind, open_requests, open_jobs, open_windows): (i64, i64, i64, i64) = sql::query_as(
         "select (select count(*) from requests where inbox_is_behind = 1),
                 (select count(*) from requests where finished_at is null),
@@ -64,7 +67,15 @@ pub async fn open_work(store: &Store) -> Result<OpenWork, StoreError> {
     )
     .fetch_all(store.readers())
     .await?;
-    Ok(OpenWork { inbox, inbox_behind, open_requests, open_jobs, open_windows, awaiting_approval })
+    Ok(OpenWork {
+        inbox,
+        inbox_faults,
+        inbox_behind,
+        open_requests,
+        open_jobs,
+        open_windows,
+        awaiting_approval,
+    })
 }
 
 /// The accounts with unfinished work.

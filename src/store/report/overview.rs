@@ -5,7 +5,7 @@ use sqlx::FromRow;
 
 use crate::domain::{AccountId, Millis};
 use crate::store::report::Time;
-use crate::store::{Store, StoreError, sql};
+use crate::store::{Store, StoreError, inbox, sql};
 
 /// The number of rows in a state.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
@@ -36,9 +36,7 @@ pub async fn open_requests(store: &Store) -> Result<Vec<StateCount>, StoreError>
     )
     .fetch_all(store.readers())
     .await?;
-    let new: i64 = sql::query_scalar("select count(*) from inbox where status = 'new'")
-        .fetch_one(&store.inbox_readers)
-        .await?;
+    let (new, _) = inbox::untaken(store).await?;
     if new > 0 {
         counts.insert(0, StateCount { state: "new".to_owned(), count: new });
     }

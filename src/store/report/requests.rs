@@ -64,8 +64,8 @@ macro_rules! select_requests {
 #[derive(FromRow)]
 struct NewRow {
     id: i64,
-    account: Vec<u8>,
-    action: Vec<u8>,
+    account: Option<Vec<u8>>,
+    action: Option<Vec<u8>>,
     event_id: Option<Vec<u8>>,
     task_id: Option<Vec<u8>>,
     query: Option<Vec<u8>>,
@@ -83,8 +83,8 @@ impl From<NewRow> for Request {
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Request {
             id: row.id,
-            account: text(row.account),
-            action: text(row.action),
+            account: row.account.map(text).unwrap_or_default(),
+            action: row.action.map(text).unwrap_or_default(),
             event_id: row.event_id.map(text),
             task_id: row.task_id.map(text),
             query: row.query.map(text),
@@ -109,9 +109,14 @@ impl From<NewRow> for Request {
 macro_rules! select_rows {
     ($rest:literal) => {
         concat!(
-            "select id, bytes_of(account) as account, bytes_of(action) as action, \
-             bytes_of(event_id) as event_id, bytes_of(task_id) as task_id, bytes_of(query) as query, \
-             max_pages, bytes_of(reference) as reference, max_credits, status, reason, created_at, finished_at \
+            "select id, \
+             case when octet_length(account) <= 1000 then bytes_of(account) end as account, \
+             case when octet_length(action) <= 1000 then bytes_of(action) end as action, \
+             case when octet_length(event_id) <= 4000 then bytes_of(event_id) end as event_id, \
+             case when octet_length(task_id) <= 4000 then bytes_of(task_id) end as task_id, \
+             case when octet_length(query) <= 800 then bytes_of(query) end as query, max_pages, \
+             case when octet_length(reference) <= 4000 then bytes_of(reference) end as reference, max_credits, \
+             status, case when octet_length(reason) <= 4000 then reason end as reason, created_at, finished_at \
              from inbox ",
             $rest
         )
@@ -150,13 +155,19 @@ pub async fn list(store: &Store, filter: Filter<'_>, limit: u32) -> Result<Vec<R
     };
     let mut requests: Vec<Request> = newest.bind(limit).fetch_all(store.readers()).await?;
     if status.is_none_or(|status| status == "new") {
-        let new: Vec<NewRow> = sql::query_as(select_rows!(
+        let new: Result<Vec<NewRow>, _> = sql::query_as(select_rows!(
             "where status = 'new' and ($1 is null or reference = $1) order by id desc limit $2"
         ))
         .bind(reference)
         .bind(limit)
         .fetch_all(&store.inbox_readers)
-        .await?;
+        .await
+        .map_err(StoreError::from);
+        let new = match new {
+            // The worker says what is wrong with it.
+            Err(StoreError::Inbox { .. }) => Vec::new(),
+            new => new?,
+        };
         let ids: Vec<i64> = new.iter().map(|row| row.id).collect();
         // Taken, but the inbox does not show it yet.
         let taken = crate::store::requests::taken_before(store.readers(), &ids).await?;

@@ -158,6 +158,14 @@ pub async fn shares(connection: &mut Tx, job_id: JobId) -> Result<Vec<Share>, St
     .await?)
 }
 
+/// The highest id of a request, up to `most`; 0 if there is none.
+pub async fn highest_id(readers: &Reads, most: i64) -> Result<i64, StoreError> {
+    Ok(sql::query_scalar("select coalesce(max(id), 0) from requests where id <= $1")
+        .bind(most)
+        .fetch_one(readers)
+        .await?)
+}
+
 /// Makes the worker write a request's status into the inbox again.
 pub async fn show_again(connection: &mut Tx, request_id: RequestId) -> Result<(), StoreError> {
     sql::query("update requests set inbox_is_behind = 1 where id = $1")

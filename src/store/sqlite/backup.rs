@@ -12,7 +12,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use crate::store::backup::BackupError;
 use crate::store::sqlite::Sqlite;
-use crate::store::sqlite::open::options;
+use crate::store::sqlite::open::{inbox_options, options};
 
 /// See [`crate::store::backup::copy`].
 pub(super) async fn copy(sqlite: &Sqlite, from: &Path, to: &Path, force: bool) -> Result<u64, BackupError> {
@@ -20,7 +20,9 @@ pub(super) async fn copy(sqlite: &Sqlite, from: &Path, to: &Path, force: bool) -
     let mut partial = to.as_os_str().to_owned();
     partial.push(format!(".partial-{}", std::process::id()));
     let partial = PathBuf::from(partial);
-    let copied = copy_and_check(from, &partial).await;
+    let is_inbox_file = sqlite.inbox.is_some() && from == sqlite.inbox_path;
+    let reading = if is_inbox_file { inbox_options(from) } else { options(from).read_only(true) };
+    let copied = copy_and_check(&reading, from, &partial).await;
     let named = copied.and_then(|bytes| give_name(&partial, to, force).map(|()| bytes));
     // Removes the partial file, unless it was renamed.
     let _ = std::fs::remove_file(&partial);
@@ -67,14 +69,18 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-async fn copy_and_check(from: &Path, partial: &Path) -> Result<u64, BackupError> {
+async fn copy_and_check(
+    reading: &SqliteConnectOptions,
+    from: &Path,
+    partial: &Path,
+) -> Result<u64, BackupError> {
     use std::os::unix::fs::OpenOptionsExt;
     let failed = |source| BackupError::File { path: partial.to_owned(), source };
     let database = |source| BackupError::Database { path: from.to_owned(), source };
     // Created before SQLite opens it, so that other users can never read it.
     let file =
         File::options().read(true).write(true).create_new(true).mode(0o600).open(partial).map_err(failed)?;
-    let mut connection = options(from).read_only(true).connect().await.map_err(database)?;
+    let mut connection = reading.connect().await.map_err(database)?;
     let copied = sqlx::query("vacuum into $1")
         .bind(partial.to_string_lossy().into_owned())
         .execute(&mut connection)

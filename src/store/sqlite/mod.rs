@@ -6,6 +6,8 @@ mod backup;
 pub mod dialect;
 mod disk;
 pub mod erase;
+pub(in crate::store) mod inbox_file;
+mod inbox_table;
 pub mod lease;
 mod open;
 pub(in crate::store) mod pairs;
@@ -13,6 +15,7 @@ mod part;
 mod writer;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
@@ -23,7 +26,9 @@ use crate::store::backup::BackupError;
 use crate::store::engine::{Engine, Tables, Work};
 use crate::store::lease::{HeldBy, Lease};
 use crate::store::schema::{Opening, Schema};
+use crate::store::tx::Pool;
 use crate::store::{Reads, Store, StoreError};
+use inbox_file::InboxFile;
 use open::prepare;
 use part::Part;
 use writer::Writer;
@@ -31,7 +36,8 @@ use writer::Writer;
 /// A database file, and its inbox: in the same file, or in a separate one.
 pub(in crate::store) struct Sqlite {
     state: Writer,
-    inbox: Writer,
+    /// The inbox, if it has a file of its own.
+    inbox: Option<Arc<InboxFile>>,
     path: PathBuf,
     inbox_path: PathBuf,
 }
@@ -46,17 +52,14 @@ impl Sqlite {
     ) -> Result<Sqlite, StoreError> {
         let (state, inbox) = Part::of(path, inbox_path);
         let state = Writer::start(state.open(opening).await?, metrics.clone());
-        let inbox = match inbox {
-            None => state.clone(),
-            Some(part) => Writer::start(part.open(opening).await?, metrics.clone()),
-        };
+        // Opened when it is first needed: what is wrong with it holds up intake only.
+        let inbox = inbox.map(|_| Arc::new(InboxFile::new(inbox_path, opening)));
         Ok(Sqlite { state, inbox, path: path.to_owned(), inbox_path: inbox_path.to_owned() })
     }
 
-    /// The files of which the database consists.
-    fn parts(&self) -> impl Iterator<Item = Part<'_>> {
-        let (state, inbox) = Part::of(&self.path, &self.inbox_path);
-        std::iter::once(state).chain(inbox)
+    /// The file of the state, which holds the inbox as well if that has no file of its own.
+    fn part(&self) -> Part<'_> {
+        Part::of(&self.path, &self.inbox_path).0
     }
 }
 
@@ -74,29 +77,27 @@ pub(in crate::store) async fn served_inbox(path: &Path) -> Option<Option<String>
 impl Engine for Sqlite {
     fn schema(&self) -> BoxFuture<'_, Result<Schema, StoreError>> {
         Box::pin(async move {
-            for part in self.parts() {
-                let found = part.schema(&mut part.connect().await?).await?;
-                if found != Schema::Current {
-                    return Ok(found);
-                }
-            }
-            Ok(Schema::Current)
+            let part = self.part();
+            part.schema(&mut part.connect().await?).await
         })
     }
 
     fn migrate(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            for part in self.parts() {
-                part.migrate(&mut part.connect().await?).await?;
-            }
+            let part = self.part();
+            part.migrate(&mut part.connect().await?).await?;
+            self.migrate_inbox();
             Ok(())
         })
     }
 
     fn write(&self, tables: Tables, work: Work) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(match tables {
-            Tables::State => self.state.run(work),
-            Tables::Inbox => self.inbox.run(work),
+        Box::pin(async move {
+            match (tables, &self.inbox) {
+                (Tables::State, _) => self.state.run(work).await,
+                (Tables::Inbox, None) => self.state.run_alone(work).await,
+                (Tables::Inbox, Some(file)) => file.run(work).await,
+            }
         })
     }
 
@@ -108,22 +109,37 @@ impl Engine for Sqlite {
     }
 
     fn is_quiet(&self) -> bool {
-        self.state.is_quiet() && self.inbox.is_quiet()
+        self.state.is_quiet() && self.inbox.as_ref().is_none_or(|file| file.is_quiet())
     }
 
     fn connect_readers(&self, count: u32) -> BoxFuture<'_, Result<(Reads, Reads), StoreError>> {
         Box::pin(async move {
             let state = open::readers(&self.path, count).await?;
-            let inbox = match self.path == self.inbox_path {
-                true => state.clone(),
-                false => open::readers(&self.inbox_path, count).await?,
+            let inbox = match &self.inbox {
+                None => state.clone(),
+                Some(file) => Reads(Pool::InboxFile(Arc::new(file.again()))),
             };
             Ok((state, inbox))
         })
     }
 
-    fn changes(&self) -> BoxFuture<'_, Result<(i64, i64), StoreError>> {
-        Box::pin(async move { Ok((self.state.data_version().await?, self.inbox.data_version().await?)) })
+    fn changes(&self) -> BoxFuture<'_, Result<i64, StoreError>> {
+        Box::pin(self.state.data_version())
+    }
+
+    fn inbox_changes(&self) -> BoxFuture<'_, Result<i64, StoreError>> {
+        Box::pin(async move {
+            match &self.inbox {
+                None => Ok(0),
+                Some(file) => file.data_version().await,
+            }
+        })
+    }
+
+    fn migrate_inbox(&self) {
+        if let Some(file) = &self.inbox {
+            file.migrate_when_needed();
+        }
     }
 
     fn take_lease<'a>(
@@ -131,7 +147,13 @@ impl Engine for Sqlite {
         store: &'a Store,
         now: Millis,
     ) -> BoxFuture<'a, Result<Result<Lease, HeldBy>, StoreError>> {
-        Box::pin(lease::try_take(store, &self.state, now))
+        Box::pin(async move {
+            let taken = lease::try_take(store, &self.state, now).await?;
+            if taken.is_ok() {
+                self.migrate_inbox();
+            }
+            Ok(taken)
+        })
     }
 
     fn free_bytes(&self) -> Result<u64, StoreError> {

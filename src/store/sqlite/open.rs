@@ -6,8 +6,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, SqliteConnection};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use crate::store::StoreError;
 use crate::store::error::is_busy;
@@ -28,20 +30,32 @@ pub(in crate::store) async fn prepare(
     mode: u32,
     makes: bool,
 ) -> Result<SqliteConnection, StoreError> {
+    check_file(path, mode, makes)?;
+    let mut connection = connect(&options(path)).await.map_err(|error| open_error(path, error))?;
+    verify(path, &mut connection).await?;
+    Ok(connection)
+}
+
+/// Makes the file if `makes` says so. It must be a file, and let in no more people than `mode`.
+pub(super) fn check_file(path: &Path, mode: u32, makes: bool) -> Result<(), StoreError> {
     use std::os::unix::fs::PermissionsExt;
     if makes {
         make(path, mode).map_err(|error| open_error(path, error))?;
     }
-    let found = std::fs::metadata(path).map_err(|error| open_error(path, error))?.permissions().mode();
-    if found & 0o777 & !mode != 0 {
-        let path_text = path.display();
-        let problem =
-            format!("its mode is {:o}, which lets others in; run: chmod {mode:o} {path_text}", found & 0o777);
-        return Err(open_error(path, problem));
+    let found = std::fs::metadata(path).map_err(|error| open_error(path, error))?;
+    if !found.is_file() {
+        return Err(open_error(path, "it is not a file, so nothing can be stored in it; move it away"));
     }
-    let mut connection = connect_patiently(path).await.map_err(|error| open_error(path, error))?;
-    verify(path, &mut connection).await?;
-    Ok(connection)
+    let has = found.permissions().mode() & 0o777;
+    match has & !mode {
+        0 => Ok(()),
+        _ => {
+            let path_text = path.display();
+            let problem =
+                format!("its mode is {has:o}, which lets others in; run: chmod {mode:o} {path_text}");
+            Err(open_error(path, problem))
+        }
+    }
 }
 
 fn make(path: &Path, mode: u32) -> std::io::Result<()> {
@@ -58,10 +72,10 @@ fn make(path: &Path, mode: u32) -> std::io::Result<()> {
 const CONNECT_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// SQLite does not use its busy timeout while another program switches a new file to WAL.
-async fn connect_patiently(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, sqlx::Error> {
     let mut left = BUSY_TIMEOUT;
     loop {
-        match SqliteConnection::connect_with(&options(path)).await {
+        match SqliteConnection::connect_with(options).await {
             Err(error) if is_busy(&error) && !left.is_zero() => {
                 tokio::time::sleep(CONNECT_AGAIN_AFTER).await;
                 left = left.saturating_sub(CONNECT_AGAIN_AFTER);
@@ -83,6 +97,25 @@ pub(in crate::store) fn options(path: &Path) -> SqliteConnectOptions {
         .pragma("secure_delete", "on")
         // Limits the size of a WAL that a long reader has made grow.
         .pragma("journal_size_limit", "67108864")
+}
+
+/// The options for an inbox file of its own: see [`super::inbox_file`]. Exclusive from the first access on, so that a
+/// file in WAL mode is not mapped into memory.
+pub(in crate::store) fn inbox_options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .locking_mode(SqliteLockingMode::Exclusive)
+        .journal_mode(SqliteJournalMode::Truncate)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(false)
+        .busy_timeout(BUSY_TIMEOUT)
+        // Its schema is written by others: no function with side effects runs in it.
+        .pragma("trusted_schema", "off")
+        .pragma("cell_size_check", "on")
+        .pragma("mmap_size", "0")
+        .pragma("temp_store", "memory")
+        .pragma("secure_delete", "on")
+        .disable_statement_logging()
 }
 
 /// Durability is not configurable: with NORMAL a power cut can lose the intent of a POST that was sent.

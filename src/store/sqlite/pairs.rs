@@ -26,3 +26,18 @@ pub(in crate::store) const ERASE_OF_PERSON: &str = "update contact_values
      set is_erased = 1, value = replace(hex(zeroblob(length(cast(value as blob)))), '00', '-')
      where id in (select v.id from items i join contact_values v on v.item_id = i.id
                   where i.personnel_id = $1 and v.is_erased = 0 limit $2)";
+
+/// The counter of ids, and the highest id; each engine keeps its counter in its own place.
+pub(in crate::store) const READ_COUNTER: &str = "select
+       coalesce((select seq from sqlite_sequence where name = 'inbox'), 0) as seq,
+       coalesce((select max(id) from inbox), 0) as highest";
+
+/// The same.
+pub(in crate::store) const INSERT_COUNTER: &str = "insert into sqlite_sequence (name, seq)
+     select 'inbox', $1 where not exists (select 1 from sqlite_sequence where name = 'inbox')";
+
+/// The same. Not above the bound `$2`, and not below `$1` and what is in use.
+pub(in crate::store) const SET_COUNTER: &str = "update sqlite_sequence
+     set seq = max($1, case when seq <= $2 then seq else 0 end,
+                   coalesce((select max(id) from inbox where id <= $2), 0))
+     where name = 'inbox'";

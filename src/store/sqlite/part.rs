@@ -4,12 +4,12 @@
 
 use std::path::Path;
 
-use sqlx::SqliteConnection;
 use sqlx::migrate::Migrator;
+use sqlx::{Connection, SqliteConnection};
 
 use crate::store::StoreError;
 use crate::store::schema::{Opening, Schema};
-use crate::store::sqlite::open::{open_error, prepare};
+use crate::store::sqlite::open::{check_file, inbox_options, open_error, prepare};
 
 fn state_migrations() -> Migrator {
     sqlx::migrate!("migrations/state")
@@ -32,12 +32,24 @@ impl<'a> Part<'a> {
     pub(super) fn of(path: &'a Path, inbox_path: &'a Path) -> (Part<'a>, Option<Part<'a>>) {
         let is_shared = path == inbox_path;
         let state = Part { path, mode: 0o600, has_state: true, has_inbox: is_shared };
-        let inbox = Part { path: inbox_path, mode: 0o660, has_state: false, has_inbox: true };
-        (state, (!is_shared).then_some(inbox))
+        (state, (!is_shared).then(|| Part::inbox(inbox_path)))
+    }
+
+    /// The inbox in a file of its own.
+    pub(super) fn inbox(path: &'a Path) -> Part<'a> {
+        Part { path, mode: 0o660, has_state: false, has_inbox: true }
     }
 
     pub(super) async fn connect(&self) -> Result<SqliteConnection, StoreError> {
         prepare(self.path, self.mode, false).await
+    }
+
+    /// Opens the file of an inbox; its tables are not looked at.
+    pub(super) async fn connect_inbox(&self, makes: bool) -> Result<SqliteConnection, StoreError> {
+        check_file(self.path, self.mode, makes)?;
+        // One try: it waits for a lock by itself, and the caller tries again.
+        let opened = SqliteConnection::connect_with(&inbox_options(self.path)).await;
+        opened.map_err(|source| StoreError::Database { step: "open", source })
     }
 
     /// Opens it; what that may do to it is said by `opening`.
@@ -74,10 +86,11 @@ impl<'a> Part<'a> {
         if !has_table {
             return Ok(Schema::Empty);
         }
-        let applied: Vec<i64> = sqlx::query_scalar("select version from _sqlx_migrations order by version")
-            .fetch_all(connection)
-            .await
-            .map_err(|error| open_error(self.path, error))?;
+        let applied: Vec<i64> =
+            sqlx::query_scalar("select version from _sqlx_migrations order by version limit 1000")
+                .fetch_all(connection)
+                .await
+                .map_err(|error| open_error(self.path, error))?;
         let versions = |migrator: &Migrator| migrator.iter().map(|step| step.version).collect::<Vec<_>>();
         // A file may hold steps of the other part, from the time when it held both.
         let known = [versions(&state_migrations()), versions(&inbox_migrations())].concat();

@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use sqlx::{Connection as _, Executor, SqliteConnection};
 use tokio::sync::mpsc;
@@ -19,6 +20,7 @@ use crate::failpoint::{self, Place};
 use crate::metrics::Metrics;
 use crate::store::engine::{self, Completion, Work};
 use crate::store::error::{StoreError, is_busy};
+use crate::store::sqlite::inbox_file;
 use crate::store::tx::{Connection, Tx};
 
 /// Most closures in one transaction: limits how long the first one waits for the last.
@@ -27,12 +29,22 @@ const MOST_IN_ONE_COMMIT: usize = 64;
 /// A handle to the writer task; cheap to clone.
 #[derive(Clone)]
 pub(in crate::store) struct Writer {
-    queue: mpsc::Sender<Work>,
+    queue: mpsc::Sender<Queued>,
     fence: Arc<AtomicI64>,
     metrics: Metrics,
     /// Writes whose caller has no result yet.
     unfinished: Arc<AtomicUsize>,
 }
+
+/// Work that waits for its transaction.
+struct Queued {
+    work: Work,
+    /// In a transaction of its own: it may fail, and undo all of it, by what another program has written.
+    is_alone: bool,
+}
+
+/// The longest work that is alone: no other write gets in meanwhile.
+const LONGEST_ALONE: Duration = Duration::from_secs(5);
 
 /// No lease: the command line writes like any other program, with a guard on each row.
 const UNFENCED: i64 = -1;
@@ -76,6 +88,15 @@ impl Writer {
 
     /// Takes `work` into a transaction. It tells its own caller once it is on disk.
     pub(in crate::store) async fn run(&self, work: Work) -> Result<(), StoreError> {
+        self.take(work, false).await
+    }
+
+    /// The same, in a transaction of its own and with a time limit: for what runs other programs' triggers.
+    pub(in crate::store) async fn run_alone(&self, work: Work) -> Result<(), StoreError> {
+        self.take(work, true).await
+    }
+
+    async fn take(&self, work: Work, is_alone: bool) -> Result<(), StoreError> {
         let unfinished = self.unfinished.clone();
         unfinished.fetch_add(1, Ordering::SeqCst);
         let counted: Work = Box::new(move |tx| {
@@ -88,20 +109,37 @@ impl Writer {
                 Completion { keep, fatal, tell }
             })
         });
-        self.queue.send(counted).await.map_err(|_| StoreError::Stopped)
+        self.queue.send(Queued { work: counted, is_alone }).await.map_err(|_| StoreError::Stopped)
     }
 }
 
-async fn serve(mut tx: Tx, mut works: mpsc::Receiver<Work>, fence: Arc<AtomicI64>, metrics: Metrics) {
-    while let Some(first) = works.recv().await {
-        let mut batch = vec![first];
-        while batch.len() < MOST_IN_ONE_COMMIT {
-            match works.try_recv() {
-                Ok(work) => batch.push(work),
-                Err(_) => break,
+async fn serve(mut tx: Tx, mut works: mpsc::Receiver<Queued>, fence: Arc<AtomicI64>, metrics: Metrics) {
+    let mut next: Option<Queued> = None;
+    loop {
+        let first = match next.take() {
+            Some(first) => first,
+            None => match works.recv().await {
+                Some(first) => first,
+                None => break,
+            },
+        };
+        let written = if first.is_alone {
+            commit_alone(&mut tx, first.work, &fence, &metrics).await
+        } else {
+            let mut batch = vec![first.work];
+            while batch.len() < MOST_IN_ONE_COMMIT {
+                match works.try_recv() {
+                    Ok(queued) if queued.is_alone => {
+                        next = Some(queued);
+                        break;
+                    }
+                    Ok(queued) => batch.push(queued.work),
+                    Err(_) => break,
+                }
             }
-        }
-        if commit_together(&mut tx, batch, &fence, &metrics).await.is_err() {
+            commit_together(&mut tx, batch, &fence, &metrics).await
+        };
+        if written.is_err() {
             tracing::error!("the database failed; nothing more is written or sent by this process");
             // Dropping the receiver gives every waiting caller `Stopped`.
             return;
@@ -110,6 +148,41 @@ async fn serve(mut tx: Tx, mut works: mpsc::Receiver<Work>, fence: Arc<AtomicI64
     // Makes the file smaller; even if it fails, every commit is safe already.
     let Tx(Connection::Sqlite(connection)) = tx;
     let _ = connection.close().await;
+}
+
+/// Err: the writer must stop. Work that fails here undoes only itself, also when a trigger has ended the
+/// transaction (`raise(rollback)`).
+async fn commit_alone(tx: &mut Tx, work: Work, fence: &AtomicI64, metrics: &Metrics) -> Result<(), ()> {
+    if let Err(error) = begin(tx.sqlite(), fence, metrics).await {
+        metrics.database_failed("begin");
+        (work(Err(error)).await.tell)(Ok(()));
+        return Err(());
+    }
+    let stop = Arc::default();
+    inbox_file::limit(tx.sqlite(), &stop).await.map_err(|_| ())?;
+    let completion = {
+        let mut running = work(Ok(&mut *tx));
+        match tokio::time::timeout(LONGEST_ALONE, &mut running).await {
+            Ok(completion) => completion,
+            Err(_) => {
+                stop.store(true, Ordering::SeqCst);
+                running.await
+            }
+        }
+    };
+    tx.sqlite().lock_handle().await.map_err(|_| ())?.remove_progress_handler();
+    if completion.keep {
+        let committed = commit(tx.sqlite(), metrics).await.map_err(Some);
+        if committed.is_err() {
+            metrics.database_failed("commit");
+        }
+        return finish(vec![completion], committed);
+    }
+    // Fails if there is no transaction any more.
+    let _ = tx.sqlite().execute("rollback").await;
+    let is_fatal = completion.fatal;
+    (completion.tell)(Ok(()));
+    if is_fatal { Err(()) } else { Ok(()) }
 }
 
 /// Err: the writer must stop.

@@ -5,6 +5,7 @@
 //! that was taken but not marked so is recognised. [`crate::worker::intake::quote`] decides about a row, and
 //! [`crate::worker::intake::taken`] builds its request.
 
+pub(in crate::worker) mod availability;
 pub mod overrides;
 pub mod quote;
 pub mod taken;
@@ -14,7 +15,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use crate::domain::item;
 use crate::domain::request::{self, Rejection, UnlockRequest, Wish};
 use crate::domain::request_state::State;
-use crate::domain::{AccountId, Action, Channel, Millis, PersonnelId, RequestId, TaskId};
+use crate::domain::{AccountId, Action, Channel, Millis, PersonnelId, RequestId, TaskId, pacing};
+use crate::store::inbox::fault::Part;
 use crate::store::inbox::overrides::Written;
 use crate::store::inbox::{self, InboxRow};
 use crate::store::items::waiting;
@@ -22,6 +24,7 @@ use crate::store::requests::NewRequest;
 use crate::store::{StoreError, Tx, items, jobs, requests};
 use crate::worker::intake::quote::{decide, known};
 use crate::worker::intake::taken::{Taken, cancelled, digest, raw, rejected};
+use crate::worker::run::heartbeat;
 use crate::worker::{Deps, Report};
 
 /// Rows in one transaction: enough to share its cost, few enough not to delay a poll.
@@ -29,23 +32,97 @@ const ROWS_AT_ONCE: u32 = 4_000;
 /// Content in one transaction, in bytes: limits memory if rows are huge.
 const BYTES_AT_ONCE: usize = 8 << 20;
 
-/// Takes a chunk of new rows and brings the inbox up to date.
+/// A row with an id above the bound shows `rejected` for this long before its id changes.
+const SHOWN_MS: i64 = 250;
+
+/// Takes a chunk of new rows and brings the inbox up to date. What is wrong with the inbox holds up nothing else: see
+/// [`availability`].
 pub async fn run(deps: &Deps) -> Result<Report, StoreError> {
-    let config = deps.config();
-    let mut did = overrides::run(deps).await?;
-    did += inbox::catch_up(&deps.store, 2 * ROWS_AT_ONCE).await?;
-    let now = deps.clock.now();
-    if config.inbox.watch {
-        let rows = inbox::new_rows(&deps.store, ROWS_AT_ONCE, BYTES_AT_ONCE).await?;
-        did += rows.len();
-        take(deps, rows, now).await?;
+    if let Some(at) = availability::next_try(deps, Part::Intake).await? {
+        return Ok(Report::at(at));
     }
-    let interval = crate::domain::pacing::duration_ms(config.inbox.interval);
-    Ok(Report { did, next_at: Some(now.plus(interval)) })
+    if let Err(StoreError::Inbox { problem, .. }) = inbox::probe(&deps.store).await {
+        return Ok(Report::at(availability::failed(deps, Part::Intake, &problem).await?));
+    }
+    let mut did = 0;
+    if availability::next_try(deps, Part::Status).await?.is_none() {
+        heartbeat::beat();
+        did += bring_up_to_date(deps).await?;
+    }
+    heartbeat::beat();
+    let interval = pacing::duration_ms(deps.config().inbox.interval);
+    let mut next_at = deps.clock.now().plus(interval);
+    match take_new(deps).await {
+        Ok((taken, soon)) => {
+            did += taken;
+            if soon {
+                next_at = next_at.min(deps.clock.now().plus(SHOWN_MS));
+            }
+            availability::works(deps, Part::Intake).await?;
+        }
+        Err(StoreError::Inbox { problem, .. }) => {
+            next_at = availability::failed(deps, Part::Intake, &problem).await?;
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(Report { did, next_at: Some(next_at) })
+}
+
+/// Applies other programs' changes, and shows the news of requests.
+async fn bring_up_to_date(deps: &Deps) -> Result<usize, StoreError> {
+    let (mut did, mut wrong) = (0, None);
+    match overrides::run(deps).await {
+        Ok(count) => did += count,
+        Err(StoreError::Inbox { problem, .. }) => wrong = Some(problem),
+        Err(error) => return Err(error),
+    }
+    let caught_up = inbox::catch_up(&deps.store, 2 * ROWS_AT_ONCE).await?;
+    did += caught_up.shown;
+    if let Some(StoreError::Inbox { problem, .. }) = caught_up.problem {
+        wrong = Some(problem);
+    }
+    match wrong {
+        None => availability::works(deps, Part::Status).await?,
+        Some(problem) => drop(availability::failed(deps, Part::Status, &problem).await?),
+    }
+    Ok(did)
+}
+
+/// Takes a chunk of new rows; returns how many, and whether a row's id is still to be changed.
+async fn take_new(deps: &Deps) -> Result<(usize, bool), StoreError> {
+    if !deps.config().inbox.watch {
+        return Ok((0, false));
+    }
+    let now = deps.clock.now();
+    let after = availability::taken_up_to(deps);
+    let rows = inbox::new_rows(&deps.store, after, ROWS_AT_ONCE, BYTES_AT_ONCE).await?;
+    let (taken, last) = (rows.len(), rows.last().map(|row| row.id));
+    take(deps, rows, now).await?;
+    if let Some(last) = last.filter(|_| availability::shows_old(deps)) {
+        availability::note_taken(deps, last);
+    }
+    let floor = requests::highest_id(deps.store.readers(), request::LARGEST_ID).await?;
+    let before = Millis(now.0 - SHOWN_MS);
+    let soon = match inbox::keep_counter(&deps.store, floor, before).await {
+        Err(StoreError::Inbox { problem, .. }) => {
+            availability::failed(deps, Part::Status, &problem).await?;
+            false
+        }
+        kept => kept?,
+    };
+    Ok((taken, soon))
 }
 
 /// At start: takes rows again that an older, restored database does not know.
 pub async fn take_forgotten(deps: &Deps) -> Result<usize, StoreError> {
+    match take_forgotten_rows(deps).await {
+        // Intake finds out and says so. An older copy is noticed at the next start.
+        Err(StoreError::Inbox { .. }) => Ok(0),
+        taken => taken,
+    }
+}
+
+async fn take_forgotten_rows(deps: &Deps) -> Result<usize, StoreError> {
     overrides::run(deps).await?;
     let rows = inbox::forgotten_rows(&deps.store).await?;
     let count = rows.len();
@@ -93,9 +170,9 @@ async fn take(deps: &Deps, rows: Vec<InboxRow>, now: Millis) -> Result<(), Store
         match before.get(&row.id) {
             // Taken before a crash, but not shown yet: the request updates the inbox row.
             Some(known) if *known == digest => show_again(deps, row.id).await?,
-            Some(_) => {
-                let reason = Rejection::IdTaken { id: row.id }.to_string();
-                inbox::reject(&deps.store, row.id, reason, now).await?;
+            Some(_) => refuse(deps, row.id, &Rejection::IdTaken { id: row.id }, now).await?,
+            None if row.id > request::LARGEST_ID => {
+                refuse(deps, row.id, &Rejection::IdTooLarge { id: row.id }, now).await?;
             }
             None => {
                 let mut wish = request::parse(&raw(&row), &accounts);
@@ -116,6 +193,16 @@ async fn take(deps: &Deps, rows: Vec<InboxRow>, now: Millis) -> Result<(), Store
         new.push(decide(deps, taken, &known).await?);
     }
     record(deps, new, &taken, now).await
+}
+
+/// Rejects a row for which there is no request. If the inbox cannot be written, it is tried again.
+async fn refuse(deps: &Deps, id: i64, why: &Rejection, now: Millis) -> Result<(), StoreError> {
+    match inbox::reject(&deps.store, id, why.to_string(), now).await {
+        Err(StoreError::Inbox { problem, .. }) => {
+            availability::failed(deps, Part::Status, &problem).await.map(drop)
+        }
+        rejected => rejected,
+    }
 }
 
 /// The task that a row wants to adopt.

@@ -67,12 +67,12 @@ pub enum Refusal {
 /// Approves the quote of a request that awaits approval. `shown` is the quote that the person saw: an
 /// approval never covers another figure.
 pub async fn approve(store: &Store, id: RequestId, shown: Credits, now: Millis) -> Result<(), Refusal> {
-    let row = inbox::status(store, id.0).await?;
+    let (row, unread) = row_status(store, id).await?;
     store
         .write(move |connection| {
             Box::pin(async move {
                 let Some(request) = requests::state_and_quote(&mut *connection, id).await? else {
-                    return Ok(Err(no_request(id, row)));
+                    return unread.map_or_else(|| Ok(Err(no_request(id, row))), Err);
                 };
                 // A program wrote `cancelled` over the row, and the worker has not applied it yet.
                 if let Some(status) = row.filter(|status| status == State::Cancelled.name()) {
@@ -89,6 +89,19 @@ pub async fn approve(store: &Store, id: RequestId, shown: Credits, now: Millis) 
             })
         })
         .await?
+}
+
+/// The status that the row shows. While the inbox cannot be read, a person still decides about requests that were taken;
+/// the error is for those that were not.
+async fn row_status(
+    store: &Store,
+    id: RequestId,
+) -> Result<(Option<String>, Option<StoreError>), StoreError> {
+    match inbox::status(store, id.0).await {
+        Ok(row) => Ok((row, None)),
+        Err(error @ StoreError::Inbox { .. }) => Ok((None, Some(error))),
+        Err(error) => Err(error),
+    }
 }
 
 /// The refusal when there is no request; `row` is the status in the inbox, if the row exists.
@@ -121,12 +134,12 @@ pub async fn cancel(
     if let Some(cancelled) = cancel_untaken(store, accounts, id, now).await? {
         return Ok(cancelled);
     }
-    let row = inbox::status(store, id.0).await?;
+    let (row, unread) = row_status(store, id).await?;
     store
         .write(move |connection| {
             Box::pin(async move {
                 let Some(request) = requests::state_and_quote(&mut *connection, id).await? else {
-                    return Ok(Err(no_request(id, row)));
+                    return unread.map_or_else(|| Ok(Err(no_request(id, row))), Err);
                 };
                 if request.state.is_end() {
                     return Ok(Err(Refusal::Finished { id, status: request.state.name().to_owned() }));
@@ -151,7 +164,11 @@ async fn cancel_untaken(
     id: RequestId,
     now: Millis,
 ) -> Result<Option<Cancelled>, StoreError> {
-    let Some(row) = inbox::new_row(store, id.0).await? else { return Ok(None) };
+    let row = match inbox::new_row(store, id.0).await {
+        Err(StoreError::Inbox { .. }) => return Ok(None),
+        row => row?,
+    };
+    let Some(row) = row else { return Ok(None) };
     let request = taken::cancelled(row, accounts).map_err(StoreError::from)?;
     let contacts = request.items.len() as u64;
     let won = store
@@ -166,7 +183,11 @@ async fn cancel_untaken(
     // Only this row: the news about other rows may be old by the time it is written.
     let mut behind = inbox::behind(store, 10_000).await?;
     behind.retain(|row| row.id == id.0);
-    inbox::bring_up(store, &behind).await?;
+    match inbox::bring_up(store, &behind).await {
+        // The worker shows it later.
+        Ok(()) | Err(StoreError::Inbox { .. }) => {}
+        Err(error) => return Err(error),
+    }
     Ok(won.then(|| Cancelled { contacts, status: State::Cancelled.name().to_owned() }))
 }
 

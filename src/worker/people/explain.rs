@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::domain::Millis;
+use crate::store::inbox::fault::{self, Fault};
 use crate::store::lease;
 use crate::store::report::requests::{self, Request};
 use crate::store::report::{OutcomeCount, Time};
@@ -79,5 +80,20 @@ pub async fn of(
         "awaiting_approval" => vec![waits::approval(store, request).await?],
         _ => waits::accepted(store, config, request, now).await?,
     };
+    explained.waits.extend(fault::read(store).await?.iter().map(inbox_fault));
     Ok(explained)
+}
+
+/// The inbox cannot be used: its rows are not taken, or show an old status.
+fn inbox_fault(fault: &Fault) -> Wait {
+    Wait {
+        reason: "inbox_unavailable".to_owned(),
+        what: fault.what(),
+        since: Some(fault.since),
+        next_try_at: Some(fault.next_try_at),
+        unblock: Some(
+            "repair the inbox, or what another program does to it: it goes on by itself".to_owned(),
+        ),
+        ..Wait::default()
+    }
 }

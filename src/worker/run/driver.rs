@@ -176,11 +176,11 @@ async fn run_pass(
 /// Intake also notices what other programs (the command line among them) have written.
 async fn run_intake(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
     let mut woken = signals.wake.subscribe();
-    let mut version = inbox::data_version(&deps.store).await?;
+    let mut version = inbox::state_version(&deps.store).await?;
     while !signals.is_stopping() {
         heartbeat::beat();
         woken.borrow_and_update();
-        let now_version = inbox::data_version(&deps.store).await?;
+        let now_version = inbox::state_version(&deps.store).await?;
         let report = intake::run(&deps).await?;
         if report.did > 0 || now_version != version {
             version = now_version;

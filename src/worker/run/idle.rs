@@ -5,8 +5,10 @@
 
 use std::sync::Arc;
 
+use crate::domain::Millis;
 use crate::domain::job::{EndedBy, WaitReason};
 use crate::domain::needs::Need;
+use crate::store::inbox::fault::Fault;
 use crate::store::report::AccountWork;
 use crate::store::{StoreError, report};
 use crate::worker::people::needs;
@@ -23,6 +25,9 @@ pub enum End {
     /// Everything left waits for a person: for what, in words.
     WaitsForPerson(Vec<String>),
 }
+
+/// How long a fault of the inbox lasts before a person is asked.
+const FAULT_LASTS_MS: i64 = 30_000;
 
 /// A wait for a person counts only after a while without any change of a row: a pass may be about to end that
 /// wait.
@@ -57,8 +62,13 @@ pub async fn idle(deps: &Deps) -> Result<Option<End>, StoreError> {
         return Ok(Some(End::Idle));
     }
     let config = deps.config();
-    let mut running = open.inbox > 0 && config.inbox.watch;
-    running |= open.inbox_behind > 0;
+    // A fault of the inbox that lasts is a matter for a person.
+    let lasts = |fault: &&Fault| deps.clock.now().since(Millis(fault.since.0)) > FAULT_LASTS_MS;
+    let faults: Vec<&Fault> = open.inbox_faults.iter().filter(lasts).collect();
+    // Rows that were taken may still show `new` then.
+    let mut running = open.inbox > 0 && config.inbox.watch && faults.is_empty();
+    running |= open.inbox_behind > 0 && faults.is_empty();
+    running |= open.inbox_faults.len() > faults.len();
     let works = needs::works(&deps.store, &config).await?;
     for work in &works {
         let Some(gate) = deps.gates.get(&work.account) else { continue };
@@ -72,7 +82,9 @@ pub async fn idle(deps: &Deps) -> Result<Option<End>, StoreError> {
     let needs = needs::of_worker(deps, &works).await?;
     let waits: Vec<Need> = needs.list.into_iter().filter(Need::holds_up_work).collect();
     // An open request may be in none of the lists above: then its next step is about to come.
-    Ok((!running && !waits.is_empty()).then(|| End::WaitsForPerson(waits.iter().map(sentence).collect())))
+    let waits: Vec<String> =
+        waits.iter().map(sentence).chain(faults.iter().map(|fault| fault.what())).collect();
+    Ok((!running && !waits.is_empty()).then_some(End::WaitsForPerson(waits)))
 }
 
 /// Whether something is about to be sent. Ignores the key: the gate knows more about it than the rows.

@@ -18,10 +18,11 @@ const ROWS: u64 = 1_000_000;
 const OPEN_ROWS: u64 = 1_000;
 
 /// A few rows for each account, or for each call of the last minutes.
-const SMALL: [&str; 10] = [
+const SMALL: [&str; 11] = [
     "accounts",
     "address_limit",
     "figures",
+    "inbox_faults",
     "inbox_worker",
     "inbox_written",
     "outbox_is_open",
@@ -52,7 +53,7 @@ const GROWING: [&str; 16] = [
 ];
 
 /// Exceptions: the file, a part of the statement, and the reason.
-const MAY: [(&str, &str, &str); 13] = [
+const MAY: [(&str, &str, &str); 18] = [
     ("history.rs", "select id from request_events where id > $1 order by id limit 1", "the next one"),
     (
         "history.rs",
@@ -60,6 +61,19 @@ const MAY: [(&str, &str, &str); 13] = [
         "so many ids; the newest one is the end of the key",
     ),
     ("history.rs", "select r.id from requests r", "the oldest few; the newest one is the end of the key"),
+    (
+        "requests/mod.rs",
+        "select coalesce(max(id), 0) from requests where id <=",
+        "the end of the primary key",
+    ),
+    ("inbox/mod.rs", "update inbox set id = -id where id >", "rows above the bound only"),
+    ("inbox/mod.rs", "select coalesce(max(id), 0) from inbox", "the end of the primary key"),
+    ("sqlite/pairs.rs", "update sqlite_sequence", "the end of the primary key"),
+    (
+        "sqlite/pairs.rs",
+        "select seq from sqlite_sequence where name = 'inbox'), 0) as seq",
+        "the end of the primary key",
+    ),
     ("report/export.rs", "select max(id) from items", "the end of the primary key, not a search"),
     ("report/jobs.rs", "select max(id) from jobs", "the end of the primary key, not a search"),
     ("report/requests.rs", "select max(id) from", "the end of the primary key, not a search"),
@@ -280,7 +294,7 @@ async fn no_statement_reads_a_table_that_grows_from_end_to_end() {
     }
     assert!(long.is_empty(), "{}", long.join("\n"));
     // An exception that is not needed any more must be removed.
-    assert_eq!(excused, 2 * 14);
+    assert_eq!(excused, 2 * 19);
 }
 
 #[tokio::test]

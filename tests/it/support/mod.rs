@@ -156,6 +156,11 @@ impl Town {
         self.dir.path().join("unlockd.db")
     }
 
+    /// The user's program opens the inbox again: another file has its name.
+    pub(crate) async fn connect_user_again(&mut self) {
+        self.user = connect(self.store().inbox_path().to_owned()).await;
+    }
+
     // ---- the worker ------------------------------------------------------------------------
 
     /// Another configuration takes effect, as after SIGHUP.

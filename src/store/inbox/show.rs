@@ -1,0 +1,152 @@
+//! Shows the news of requests in the inbox: status, reason, quote.
+//!
+//! A trigger of another program may refuse it, for all rows or for some. What cannot be shown is tried again.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use sqlx::FromRow;
+
+use crate::domain::Millis;
+use crate::domain::request_state::{self, Event, State};
+use crate::store::inbox::overrides::by_worker;
+use crate::store::{Store, StoreError, Tx, sql};
+
+/// The news of a request that the inbox does not show yet.
+#[derive(Debug, FromRow)]
+pub struct Behind {
+    pub id: i64,
+    status: String,
+    reason: Option<String>,
+    quoted_credits: i64,
+    finished_at: Option<i64>,
+}
+
+/// How far the inbox was brought up to date.
+#[derive(Debug, Default)]
+pub struct CaughtUp {
+    /// Requests whose news it shows now.
+    pub shown: usize,
+    /// Why it does not show the others.
+    pub problem: Option<StoreError>,
+}
+
+/// Parts in which news is shown when it cannot be shown at once: a trigger may fail for one row only.
+const PARTS: usize = 32;
+/// How long those tries may take.
+const TRIES_TAKE: Duration = Duration::from_secs(4);
+
+/// Brings the inbox up to date for up to `limit` requests.
+pub async fn catch_up(store: &Store, limit: u32) -> Result<CaughtUp, StoreError> {
+    let behind = behind(store, limit).await?;
+    if behind.is_empty() {
+        return Ok(CaughtUp::default());
+    }
+    let problem = match bring_up(store, &behind).await {
+        Ok(()) => return Ok(CaughtUp { shown: behind.len(), problem: None }),
+        Err(problem @ StoreError::Inbox { .. }) => problem,
+        Err(error) => return Err(error),
+    };
+    let (mut shown, began) = (0, Instant::now());
+    if behind.len() > 1 {
+        for part in behind.chunks(behind.len().div_ceil(PARTS)) {
+            if began.elapsed() > TRIES_TAKE {
+                break;
+            }
+            match bring_up(store, part).await {
+                Ok(()) => shown += part.len(),
+                Err(StoreError::Inbox { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(CaughtUp { shown, problem: Some(problem) })
+}
+
+/// Up to `limit` requests whose status the inbox does not show yet.
+pub async fn behind(store: &Store, limit: u32) -> Result<Vec<Behind>, StoreError> {
+    Ok(sql::query_as(
+        "select id, status, reason, quoted_credits, finished_at from requests where inbox_is_behind = 1
+         order by id limit $1",
+    )
+    .bind(limit)
+    .fetch_all(store.readers())
+    .await?)
+}
+
+/// Writes their news into the inbox. Afterwards each is marked as behind or not by its present state: it may
+/// have changed since it was read, and another process may already have shown that change.
+pub async fn bring_up(store: &Store, behind: &[Behind]) -> Result<(), StoreError> {
+    let rows: Vec<_> = behind
+        .iter()
+        .map(|row| {
+            let resets_approval = i64::from(row.status == State::AwaitingApproval.name());
+            json!([row.id, row.status, row.reason, row.quoted_credits, row.finished_at, resets_approval])
+        })
+        .collect();
+    let rows = json!(rows).to_string();
+    let for_inbox = rows.clone();
+    store.write_inbox(move |connection| Box::pin(show(connection, for_inbox))).await?;
+    store
+        .write(move |connection| {
+            Box::pin(async move {
+                sql::query(
+                    "update requests
+                     set inbox_is_behind = case when requests.status <> shown.status
+                                                  or requests.quoted_credits <> shown.quote then 1 else 0 end
+                     from (select json_number(value, 0) as id, json_text(value, 1) as status,
+                                  json_number(value, 3) as quote from json_rows($1)) as shown
+                     where requests.id = shown.id",
+                )
+                .bind(rows)
+                .execute(connection)
+                .await?;
+                Ok(())
+            })
+        })
+        .await
+}
+
+/// An approval covers only the quote that the row showed, so a row with a higher quote becomes not approved.
+/// A rejected row frees its dedupe key, so that a corrected row can use the same key.
+async fn show(connection: &mut Tx, rows: String) -> Result<(), StoreError> {
+    by_worker(&mut *connection, true).await?;
+    sql::query(
+        "update inbox set status = shown.status, reason = shown.reason, quoted_credits = shown.quoted_credits,
+                finished_at = shown.finished_at,
+                dedupe_key = case shown.status when 'rejected' then null else inbox.dedupe_key end,
+                approved = case when shown.resets_approval = 1 then 0 else inbox.approved end
+         from (select json_number(value, 0) as id, json_text(value, 1) as status, json_text(value, 2) as reason,
+                      json_number(value, 3) as quoted_credits, json_number(value, 4) as finished_at,
+                      json_number(value, 5) as resets_approval
+               from json_rows($1)) as shown
+         where inbox.id = shown.id and inbox.id not in (select id from inbox_written)",
+    )
+    .bind(rows)
+    .execute(&mut *connection)
+    .await?;
+    by_worker(connection, false).await
+}
+
+/// Rejects a row that cannot become a request, because another request has its id.
+pub async fn reject(store: &Store, id: i64, reason: String, now: Millis) -> Result<(), StoreError> {
+    let rejected = request_state::next(State::New, Event::Refused)?;
+    store
+        .write_inbox(move |connection| {
+            Box::pin(async move {
+                by_worker(&mut *connection, true).await?;
+                sql::query(
+                    "update inbox set status = $4, reason = $2, finished_at = $3, dedupe_key = null
+                     where id = $1 and status = 'new'",
+                )
+                .bind(id)
+                .bind(reason)
+                .bind(now.0)
+                .bind(rejected.name())
+                .execute(&mut *connection)
+                .await?;
+                by_worker(connection, false).await
+            })
+        })
+        .await
+}

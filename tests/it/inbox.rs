@@ -1,0 +1,115 @@
+//! What other programs do to the inbox costs intake, or the status that it shows, and nothing else.
+
+use crate::support::{Setup, Town};
+
+impl Town {
+    /// Statuses of the inbox cannot be written, as noted for people.
+    async fn causes(&mut self) -> Vec<(String, String)> {
+        self.all("select part, cause from inbox_faults order by part").await
+    }
+
+    async fn delivered(&mut self) -> i64 {
+        self.number("select count(*) from contact_outcomes where outcome = 'delivered'").await
+    }
+}
+
+#[tokio::test]
+async fn a_trigger_that_fails_delays_what_the_table_shows_and_nothing_else() {
+    for inbox_apart in [false, true] {
+        for raise in ["raise(abort, 'jane@acme.example')", "raise(rollback, 'no')", "count(*) from missing"] {
+            let mut town = Setup { inbox_apart, ..Setup::default() }.build().await;
+            town.user(format!("create trigger boom before update on inbox begin select {raise}; end")).await;
+            let row = town.insert(None, &["101", "102"]).await;
+            town.tick(60_000).await;
+            let second = town.insert(None, &["103"]).await;
+            town.tick(60_000).await;
+            assert_eq!(town.delivered().await, 3, "{raise}");
+            assert_eq!(town.status(row).await, "new", "{raise}");
+            let causes = town.causes().await;
+            assert_eq!(causes.len(), 1, "{causes:?}");
+            assert!(causes[0].0 == "status" && !causes[0].1.contains("jane"), "{causes:?}");
+            town.user("drop trigger boom").await;
+            town.tick(20_000).await;
+            assert_eq!((town.status(row).await, town.status(second).await), ("done".into(), "done".into()));
+            assert_eq!(town.causes().await, []);
+            town.check().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_trigger_that_fails_for_one_row_delays_that_row_only() {
+    let mut town = Setup { inbox_apart: true, ..Setup::default() }.build().await;
+    town.user(
+        "create trigger boom before update on inbox when new.id = 2 begin select raise(abort, 'no'); end",
+    )
+    .await;
+    for id in ["101", "102", "103", "104"] {
+        town.insert(None, &[id]).await;
+    }
+    town.tick(120_000).await;
+    assert_eq!((town.status(1).await, town.status(3).await), ("done".into(), "done".into()));
+    assert_eq!((town.status(4).await, town.status(2).await), ("done".into(), "new".into()));
+    town.user("drop trigger boom").await;
+    town.tick(20_000).await;
+    assert_eq!(town.status(2).await, "done");
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_row_with_the_largest_id_is_rejected_and_other_programs_can_insert_again() {
+    for inbox_apart in [false, true] {
+        let mut town = Setup { inbox_apart, ..Setup::default() }.build().await;
+        town.insert(None, &["101"]).await;
+        town.insert_row("id, personnel_ids", "9223372036854775807, '[\"102\"]'").await;
+        town.settle().await;
+        assert_eq!(town.status(i64::MAX).await, "rejected", "it shows the reason under its id first");
+        town.tick(2_000).await;
+        assert_eq!(town.status(-i64::MAX).await, "rejected", "it is kept");
+        assert_eq!(town.insert(None, &["103"]).await, 2, "the counter goes on");
+        town.finish_all().await;
+        assert_eq!(town.delivered().await, 2);
+        assert_eq!(town.number("select count(*) from requests").await, 2, "nothing is bought for it");
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn an_inbox_file_that_was_made_anew_goes_on_above_the_highest_id() {
+    let mut town = Setup { inbox_apart: true, ..Setup::default() }.build().await;
+    for id in ["101", "102", "103"] {
+        town.insert(None, &[id]).await;
+    }
+    town.finish_all().await;
+    std::fs::remove_file(town.store().inbox_path()).expect("removed");
+    town.tick(5_000).await;
+    town.connect_user_again().await;
+    assert_eq!(town.insert(None, &["104"]).await, 4);
+    town.finish_all().await;
+    assert_eq!(town.delivered().await, 4);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_value_that_is_too_long_is_rejected_unread() {
+    let mut town = Setup { inbox_apart: true, ..Setup::default() }.build().await;
+    let long =
+        ["account", "action", "event_id", "personnel_ids", "task_id", "query", "reference", "dedupe_key"];
+    for column in long {
+        // Zero bytes: SQLite makes them, and the test holds no text of this length.
+        let value = "cast(zeroblob(9000000) as text)";
+        let values =
+            if column == "personnel_ids" { value.to_owned() } else { format!("'[\"101\"]', {value}") };
+        let columns =
+            if column == "personnel_ids" { column.to_owned() } else { format!("personnel_ids, {column}") };
+        let row = town.insert_row(&columns, &values).await;
+        town.settle().await;
+        assert_eq!(town.status(row).await, "rejected", "{column}");
+        let (reason,): (String,) = town.one(&format!("select reason from requests where id = {row}")).await;
+        assert!(reason.contains(column) && reason.contains("shorten it"), "{reason}");
+        let length =
+            town.number("select max(coalesce(length(reference), 0) + length(action)) from requests").await;
+        assert!(length < 2_000, "{length} characters were kept");
+    }
+    town.check().await;
+}
