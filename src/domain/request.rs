@@ -382,10 +382,17 @@ mod tests {
         assert_eq!(contacts.invalid, ["x", "null", "1.5", "-2", "{\"id\":3}", "[4]", "", "true"]);
     }
 
+    fn assert_reasons(cases: Vec<(RawRow, &str)>) {
+        for (row, expected) in cases {
+            let reason = parse(&row, &accounts()).expect_err(expected).to_string();
+            assert!(reason.contains(expected), "{reason:?} should mention {expected:?}");
+        }
+    }
+
     #[test]
-    fn a_row_that_makes_no_sense_gets_a_reason() {
+    fn personnel_ids_that_are_no_list_get_a_reason() {
         let base = row(r#"["1"]"#);
-        let cases: Vec<(RawRow, &str)> = vec![
+        assert_reasons(vec![
             (RawRow { personnel_ids: None, ..base.clone() }, "is missing"),
             (row("789,790"), "not JSON"),
             (row(""), "not JSON"),
@@ -396,6 +403,13 @@ mod tests {
             (row("null"), "null"),
             (row("[]"), "empty"),
             (row("[\"x\",\"y\"]"), "none of the 2"),
+        ]);
+    }
+
+    #[test]
+    fn a_row_that_makes_no_sense_gets_a_reason() {
+        let base = row(r#"["1"]"#);
+        assert_reasons(vec![
             (
                 RawRow { too_long: long_column("action"), ..base.clone() },
                 "action holds more than 250 characters",
@@ -441,11 +455,7 @@ mod tests {
                 },
                 "max_pages",
             ),
-        ];
-        for (row, expected) in cases {
-            let reason = parse(&row, &accounts()).expect_err(expected).to_string();
-            assert!(reason.contains(expected), "{reason:?} should mention {expected:?}");
-        }
+        ]);
     }
 
     #[test]

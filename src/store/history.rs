@@ -60,7 +60,7 @@ pub async fn remove_events(
 pub async fn remove_snapshots(connection: &mut Tx, before: Millis, limit: u32) -> Result<u64, StoreError> {
     let ids: Vec<i64> = sql::query_scalar(
         "select s.id from balance_snapshots s
-         where s.taken_at < $1 and s.id < (select max(n.id) from balance_snapshots n where n.account = s.account)
+         where s.taken_at < $1 and s.id < (select max(n.id) from balance_snapshots n where n.owner = s.owner)
          order by s.taken_at limit $2",
     )
     .bind(before.0)
@@ -75,7 +75,7 @@ pub async fn remove_snapshots(connection: &mut Tx, before: Millis, limit: u32) -
     sql::query(
         "update windows set opening_snapshot = null
          where opening_snapshot in (select value from json_ids($1)) and closed_at is not null
-           and exists (select 1 from windows n where n.account = windows.account and n.id > windows.id)",
+           and exists (select 1 from windows n where n.owner = windows.owner and n.id > windows.id)",
     )
     .bind(ids.as_str())
     .execute(&mut *connection)
@@ -83,7 +83,7 @@ pub async fn remove_snapshots(connection: &mut Tx, before: Millis, limit: u32) -
     sql::query(
         "update windows set closing_snapshot = null
          where closing_snapshot in (select value from json_ids($1)) and closed_at is not null
-           and exists (select 1 from windows n where n.account = windows.account and n.id > windows.id)",
+           and exists (select 1 from windows n where n.owner = windows.owner and n.id > windows.id)",
     )
     .bind(ids.as_str())
     .execute(&mut *connection)
