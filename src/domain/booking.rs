@@ -75,6 +75,8 @@ pub enum Settles {
 pub struct Booking {
     /// Reserved before the submission goes out.
     pub hold: Credits,
+    /// Released now of what is held.
+    pub release: Credits,
     /// Whether everything that is held for the job is released.
     pub release_hold: bool,
     /// Charged now, in addition to earlier charges of the job.
@@ -181,6 +183,13 @@ impl Books {
         Booking { release_hold: true, charge: self.cost, ..Booking::default() }
     }
 
+    /// While a submission is in doubt, this many of its contacts turn out to be unlocked, and their values are kept.
+    /// Their part of its cost is charged, whoever unlocked them; the rest stays held.
+    pub fn shown(&self, contacts: usize) -> Booking {
+        let part = self.price.times(contacts).min(self.cost);
+        Booking { release: part, charge: part, ..Booking::default() }
+    }
+
     /// It had no effect: it was not sent, it was refused, evidence proves it, or a person says so.
     pub fn took_no_effect(&self) -> Booking {
         let settles = match self.charged == Credits::ZERO {
@@ -258,6 +267,16 @@ mod tests {
             payers: vec![payer(1, 2), payer(2, 1)],
             ..Books::default()
         }
+    }
+
+    #[test]
+    fn what_is_shown_of_a_lost_submission_is_charged_and_the_rest_stays_held() {
+        let part = |contacts| {
+            let booked = books().shown(contacts);
+            (booked.release, booked.charge, booked.release_hold, booked.shares)
+        };
+        assert_eq!(part(2), (Credits(30), Credits(30), false, vec![]));
+        assert_eq!(part(9), (Credits(45), Credits(45), false, vec![]), "no more than was held");
     }
 
     fn lost_before() -> Books {

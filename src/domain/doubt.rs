@@ -21,6 +21,8 @@ pub struct Look {
     /// most.
     pub unexplained: Option<(Credits, Credits)>,
     pub profiles: Profiles,
+    /// Whether the values of all contacts were read from profiles: nothing is left that could be bought.
+    pub all_shown: bool,
 }
 
 /// The profiles that were read, by what they say.
@@ -110,7 +112,7 @@ pub fn read_look(look: &Look, cost: Credits) -> Sign {
         return Sign::NoEffect;
     }
     let all_open = look.profiles.read() > 0 && look.profiles.open() == look.profiles.read();
-    if (look.quote.is_none() && all_open) || charge_explains_it(look, cost) {
+    if look.all_shown || (look.quote.is_none() && all_open) || charge_explains_it(look, cost) {
         return Sign::TookEffect;
     }
     Sign::Unclear
@@ -303,13 +305,14 @@ pub fn weigh(
         }
         // A proof that has begun takes two more checks at most, and no person.
         Sign::NoEffect => Verdict::LookAgainAt(now.plus(pause_ms(looks, patience))),
-        Sign::Unclear
-            if now.since(since) >= patience.decide_after_ms && looks >= LOOKS_TO_PROVE_NO_EFFECT =>
-        {
-            Verdict::NeedsDecision
-        }
+        Sign::Unclear if asks_a_person(looks, since, now, patience) => Verdict::NeedsDecision,
         Sign::Unclear => Verdict::LookAgainAt(now.plus(pause_ms(looks, patience))),
     }
+}
+
+/// Whether a person is asked if check number `looks`, which ends now, does not settle it.
+pub fn asks_a_person(looks: u32, since: Millis, now: Millis, patience: Patience) -> bool {
+    now.since(since) >= patience.decide_after_ms && looks >= LOOKS_TO_PROVE_NO_EFFECT
 }
 
 /// Checks again after 1, 2, 4, … times the first wait, but not so late that the decision would be delayed.
@@ -330,6 +333,7 @@ mod tests {
             quote: quote.map(Credits),
             unexplained: unexplained.map(|(least, most)| (Credits(least), Credits(most))),
             profiles: Profiles { locked: read - open, unlocked: open, ..Profiles::default() },
+            all_shown: false,
         }
     }
 
@@ -372,6 +376,13 @@ mod tests {
         );
         assert_eq!(read_look(&with(all, Some(1_500), Some((1_500, 1_500))), COST), Sign::TookEffect);
         assert_eq!(read_look(&with(all, None, None), COST), Sign::TookEffect);
+    }
+
+    #[test]
+    fn a_submission_of_which_every_value_was_read_leaves_nothing_to_decide() {
+        let shown = |quote, unexplained| Look { all_shown: true, ..look(quote, unexplained, 2, 2) };
+        assert_eq!(read_look(&shown(Some(1_500), None), COST), Sign::TookEffect, "whatever the rest says");
+        assert_eq!(read_look(&shown(Some(15), Some((0, 0))), COST), Sign::NoEffect, "it was somebody else");
     }
 
     #[test]

@@ -193,6 +193,52 @@ async fn a_profile_that_says_under_way_is_not_sent_again() {
     }
 }
 
+/// Found by a stranger: both were `lost` after the job was given up, though their values could be read for free.
+#[tokio::test]
+async fn values_that_profiles_show_are_delivered_before_a_person_is_asked() {
+    let good = good_ids(101, 6);
+    let ids: Vec<&str> = refs(&good).into_iter().chain(["197"]).collect();
+    let mut town = hostile().build().await;
+    town.fault("lost-answer@unlock");
+    let request = town.insert(None, &ids).await;
+    town.settle().await;
+    town.sandbox.give(100);
+    town.finish().await;
+    assert_eq!(town.job_state(1).await, "in_doubt (needs_decision)");
+    let read = ("delivered".to_owned(), Some("profile".to_owned()));
+    for id in &good {
+        assert_eq!(town.outcome(request, id).await, read, "{id}");
+    }
+    assert_eq!(town.outcome(request, "197").await.0, "pending");
+    let booked = "select sum(credits) from ledger where entry = 'charge'";
+    assert_eq!(town.number(booked).await, 90, "the rest is held");
+    town.write_off(1).await;
+    town.finish_all().await;
+    assert_eq!(town.outcome(request, "101").await, read);
+    assert_eq!(town.outcome(request, "197").await.0, "lost");
+    assert_eq!((town.posts().len(), town.number(booked).await), (1, 105));
+    town.check().await;
+}
+
+/// As much as the batch costs comes in, and the precheck does not see that all of it is unlocked.
+#[tokio::test]
+async fn a_batch_of_which_every_value_was_read_leaves_nothing_to_decide() {
+    let mut town = hostile().recorded().build().await;
+    town.change(|exchange| {
+        let is_precheck = exchange.path.ends_with("/precheck");
+        let price = json!({ "allowed": true, "should_charge": true, "credits": 30, "reason_code": "ok" });
+        is_precheck.then(|| Altered::new(200, price.to_string()))?
+    });
+    town.fault("lost-answer@unlock");
+    let request = town.insert(None, &["101", "102"]).await;
+    town.settle().await;
+    town.sandbox.give(30);
+    town.finish_all().await;
+    assert!(town.outcomes(request).await.values().all(|outcome| outcome == "delivered"));
+    assert_eq!(town.posts().len(), 1);
+    town.check().await;
+}
+
 /// The documented null of a phone that nobody unlocked must not keep a job in doubt.
 #[tokio::test]
 async fn phones_whose_state_is_null_are_sent_again_if_the_precheck_agrees() {

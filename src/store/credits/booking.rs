@@ -62,6 +62,9 @@ pub async fn write(
     if booking.hold > Credits::ZERO {
         add(&mut *connection, job, "hold", booking.hold.bookable(), now).await?;
     }
+    if booking.release > Credits::ZERO {
+        add(&mut *connection, job, "release", Credits(-booking.release.bookable().0), now).await?;
+    }
     if booking.release_hold {
         release(&mut *connection, job, now).await?;
     }

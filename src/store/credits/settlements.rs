@@ -213,14 +213,16 @@ pub async fn charged_by_others(
         "with opening as (select asked_at, taken_at from balance_snapshots
                           where owner = (select owner from accounts where account = $1) and taken_at <= $3 order by id desc limit 1),
               others as (select j.id, coalesce(j.lowest_price, j.price, 0) as price, o.asked_at,
+                                -- What a job whose effect is not known brought, others may have unlocked.
+                                (j.state <> 'lost' and j.state_reason is distinct from 'needs_decision') as is_known,
                                 coalesce((select max(a.started_at) from attempts a where a.job_id = j.id), 0)
                                     >= o.taken_at as is_later
                          from jobs j, opening o
                          where j.window_id = (select window_id from jobs where id = $2)
                            and j.id <> $2 and (j.finished_at is null or j.finished_at >= o.asked_at))
-         select cast(coalesce(sum(case when is_later then least(charged, price * unlocked) end), 0) as bigint),
+         select cast(coalesce(sum(case when is_later and is_known then least(charged, price * unlocked) end), 0) as bigint),
                 cast(coalesce(sum(charged), 0) as bigint), cast(coalesce(sum(held), 0) as bigint)
-         from (select price, is_later,
+         from (select price, is_later, is_known,
                       (select count(distinct i.personnel_id) from items i
                        where i.job_id = others.id
                          and i.outcome in (select value from json_words($4))) as unlocked,

@@ -4,8 +4,8 @@ use crate::api::ApiError;
 use crate::domain::doubt::Gone;
 use crate::domain::failure::ReadFailure;
 use crate::domain::granted;
-use crate::domain::outcome::Access;
-use crate::domain::{Credits, Millis};
+use crate::domain::outcome::{self, Outcome, ProfileReading, ProfileView};
+use crate::domain::{Credits, Millis, PersonnelId};
 use crate::store::credits::balances::{self, Snapshot};
 use crate::store::credits::settlements;
 use crate::store::jobs::{Job, attempts};
@@ -20,7 +20,7 @@ pub(in crate::worker) struct PartialLook {
     pub(super) asked_task: bool,
     pub(super) quote: Option<Option<Credits>>,
     /// `None`: the API does not show this profile.
-    pub(super) sampled: Vec<Option<Access>>,
+    pub(super) sampled: Vec<(PersonnelId, Option<ProfileView>)>,
     /// Whether a question was left out because it failed.
     pub(super) has_gaps: bool,
 }
@@ -40,7 +40,26 @@ impl PartialLook {
     }
 
     pub(super) fn has_evidence(&self) -> bool {
-        self.quote.flatten().is_some() || self.sampled.iter().any(Option::is_some)
+        self.quote.flatten().is_some() || self.views().next().is_some()
+    }
+
+    pub(super) fn views(&self) -> impl Iterator<Item = &ProfileView> {
+        self.sampled.iter().filter_map(|(_, view)| view.as_ref())
+    }
+
+    /// The contacts whose values the profiles have shown.
+    pub(super) fn shown(&self) -> Vec<(PersonnelId, Outcome)> {
+        let delivered =
+            |(personnel_id, view): &(PersonnelId, Option<ProfileView>)| match outcome::read_profile(
+                view.as_ref()?,
+                0,
+            ) {
+                ProfileReading::Ended(outcome @ Outcome::Delivered { .. }) => {
+                    Some((personnel_id.clone(), outcome))
+                }
+                _ => None,
+            };
+        self.sampled.iter().filter_map(delivered).collect()
     }
 }
 

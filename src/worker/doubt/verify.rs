@@ -8,13 +8,14 @@ use crate::api::{Caller, Subject};
 use crate::domain::doubt::{self, Gone, Look, Profiles, Sign, Verdict};
 use crate::domain::item::Why;
 use crate::domain::job::{Doubt, Event, State};
+use crate::domain::outcome::{Access, Outcome};
 use crate::domain::sorting::Quote;
 use crate::domain::turns::Class;
 use crate::domain::{AccountId, Channel, Credits, Millis, PersonnelId};
 use crate::store::credits::{balances, booking};
 use crate::store::items::reading;
 use crate::store::jobs::{Job, due};
-use crate::store::{StoreError, jobs, timeline};
+use crate::store::{StoreError, Tx, items, jobs, requests, timeline};
 use crate::worker::balance::{after_failed_read, read_balance};
 use crate::worker::doubt::evidence::{PartialLook, gone};
 use crate::worker::doubt::named_task;
@@ -75,9 +76,15 @@ async fn look(deps: &Deps, gate: &Gate, job: &Job, channel: Channel) -> Result<R
         Step::Complete(gone) => {
             deps.looks().remove(&(job.id, job.version));
             let mut profiles = Profiles::default();
-            partial.sampled.into_iter().flatten().for_each(|access| profiles.add(access));
-            let look = Look { quote: partial.quote.flatten(), unexplained: gone.unexplained(), profiles };
-            weigh(deps, job.clone(), &look, gone).await
+            partial.views().for_each(|view| profiles.add(view.access));
+            let shown = partial.shown();
+            let look = Look {
+                quote: partial.quote.flatten(),
+                unexplained: gone.unexplained(),
+                profiles,
+                all_shown: shown.len() >= job.contacts as usize,
+            };
+            weigh(deps, job.clone(), (&look, gone), shown).await
         }
     }
 }
@@ -101,7 +108,7 @@ async fn gather(
     if partial.quote.is_none() {
         return ask_precheck(deps, gate, (job, channel), &contacts, partial).await;
     }
-    if let Some(personnel_id) = next_sample(&contacts, partial.sampled.len()) {
+    if let Some(personnel_id) = next_sample(&contacts, partial.sampled.len(), reads_all(deps, job, partial)) {
         return sample(deps, gate, (job, channel), personnel_id, partial).await;
     }
     // Reads the balance last: it must not be older than the other evidence.
@@ -133,13 +140,25 @@ fn without_balance(deps: &Deps, job: &Job, partial: &mut PartialLook, report: Re
     Step::Report(report)
 }
 
-/// Spreads the sample over the batch: first, middle, last.
-fn next_sample(contacts: &[PersonnelId], taken: usize) -> Option<&PersonnelId> {
+/// Whether every profile is read: a person is about to be asked, who may give the job up, and some values can be
+/// read for free.
+fn reads_all(deps: &Deps, job: &Job, partial: &PartialLook) -> bool {
+    let now = deps.clock.now();
+    let since = job.doubt_since.unwrap_or(now);
+    let is_open = partial.views().any(|view| view.access == Access::Unlocked);
+    is_open && doubt::asks_a_person(job.looks + 1, since, now, deps.patience())
+}
+
+/// Spreads the sample over the batch: first, middle, last; then the others, if all are wanted.
+fn next_sample(contacts: &[PersonnelId], taken: usize, all: bool) -> Option<&PersonnelId> {
     let wanted = SAMPLE.min(contacts.len());
-    if taken >= wanted {
-        return None;
+    let place = |number: usize| number * (contacts.len() - 1) / (wanted - 1).max(1);
+    if taken < wanted {
+        return contacts.get(place(taken));
     }
-    contacts.get(taken * (contacts.len() - 1) / (wanted - 1).max(1))
+    let is_other = |at: &usize| !(0..wanted).any(|number| place(number) == *at);
+    let mut others = (0..contacts.len()).filter(is_other);
+    all.then(|| others.nth(taken - wanted)).flatten().and_then(|at| contacts.get(at))
 }
 
 async fn ask_precheck(
@@ -178,17 +197,22 @@ async fn sample(
         Ok(answer) => answer,
         Err(report) => return Ok(Step::Report(report)),
     };
-    let access = match answer {
-        Ok(view) => Some(view.access),
+    let view = match answer {
+        Ok(view) => Some(view),
         // A profile that is not shown does not prove that nothing was unlocked.
         Err(error) if partial.gives_up_on(&error) => None,
         Err(_) => return Ok(Step::Report(after_failed_read(deps, gate))),
     };
-    partial.sampled.push(access);
+    partial.sampled.push((personnel_id.clone(), view));
     Ok(Step::Report(Report::did(1)))
 }
 
-async fn weigh(deps: &Deps, mut job: Job, look: &Look, gone: Gone) -> Result<Report, StoreError> {
+async fn weigh(
+    deps: &Deps,
+    mut job: Job,
+    (look, gone): (&Look, Gone),
+    shown: Vec<(PersonnelId, Outcome)>,
+) -> Result<Report, StoreError> {
     let now = deps.clock.now();
     let cost = job.cost.unwrap_or_default();
     let sign = doubt::read_look(look, cost);
@@ -225,7 +249,8 @@ async fn weigh(deps: &Deps, mut job: Job, look: &Look, gone: Gone) -> Result<Rep
                     Verdict::NotCarriedOut => {
                         take_back(&mut *connection, &mut job, now).await?;
                     }
-                    Verdict::LookAgainAt(_) | Verdict::NeedsDecision => {}
+                    Verdict::NeedsDecision => keep_shown(&mut *connection, &mut job, &shown, now).await?,
+                    Verdict::LookAgainAt(_) => {}
                 }
                 jobs::save(&mut *connection, &job).await?;
                 timeline::of_job(connection, now, job.id, name, &evidence).await
@@ -233,4 +258,23 @@ async fn weigh(deps: &Deps, mut job: Job, look: &Look, gone: Gone) -> Result<Rep
         })
         .await?;
     Ok(Report::did(1))
+}
+
+/// A person is asked about the job. The values that can be read for free are delivered whatever is decided; the
+/// decision is about the other contacts.
+async fn keep_shown(
+    connection: &mut Tx,
+    job: &mut Job,
+    shown: &[(PersonnelId, Outcome)],
+    now: Millis,
+) -> Result<(), StoreError> {
+    if shown.is_empty() {
+        return Ok(());
+    }
+    let booked = booking::read(&mut *connection, job).await?.shown(shown.len());
+    booking::write(&mut *connection, job, &booked, now).await?;
+    job.cost = job.cost.map(|cost| cost - booked.charge);
+    job.contacts = job.contacts.saturating_sub(shown.len() as u32);
+    items::finish(&mut *connection, job.id, job.event_id.as_ref(), shown, now).await?;
+    requests::finish_complete_of_job(connection, job.id, now).await
 }
