@@ -40,7 +40,7 @@ async fn out_of_a_terminal_an_approval_must_name_its_figure() {
     }
     for figure in ["14", "16", "0", "1,500"] {
         let other = town.run(&["approve", "1", "--credits", figure]).with_code(4).err;
-        assert!(other.contains("may cost 15 credits by now"), "{figure}: {other}");
+        assert!(other.contains("may cost 15 credits now"), "{figure}: {other}");
     }
     assert_eq!(
         (status(&town, 1).as_str(), town.sandbox.accounting().charged_total),
@@ -59,7 +59,7 @@ async fn a_quote_that_has_grown_since_it_was_seen_is_refused_and_nothing_is_spen
     let seen = town.request(1)["quoted_credits"].to_string();
     meddle(&town, "update requests set quoted_credits = 400 where id = 1").await;
     let refused = town.run(&["approve", "1", "--credits", &seen]).with_code(4).err;
-    assert!(refused.contains("400 credits by now, and 15 were confirmed"), "{refused}");
+    assert!(refused.contains("400 credits now, but 15 were confirmed"), "{refused}");
     town.run(&["run", "--until-idle"]).with_code(4);
     assert_eq!(
         (status(&town, 1).as_str(), town.sandbox.accounting().charged_total),
@@ -73,7 +73,7 @@ async fn in_a_terminal_an_approval_shows_the_cost_and_asks_to_type_it() {
     for (typed, code, said) in [
         ("\r", 4, "no figure was typed"),
         ("yes\r", 4, "no figure was typed"),
-        ("150\r", 4, "may cost 15 credits by now, and 150 were confirmed"),
+        ("150\r", 4, "may cost 15 credits now, but 150 were confirmed"),
         ("\x04", 4, "no figure was typed"),
         ("15\r", 0, "approved up to 15 credits"),
     ] {
@@ -97,7 +97,7 @@ async fn a_quote_that_grows_while_the_question_stands_there_is_refused() {
     terminal.await_text("type 15 and Enter");
     meddle(&town, "update requests set quoted_credits = 400 where id = 1").await;
     terminal.press("15\r");
-    terminal.await_text("may cost 400 credits by now, and 15 were confirmed");
+    terminal.await_text("may cost 400 credits now, but 15 were confirmed");
     assert_eq!((terminal.code(), status(&town, 1).as_str()), (Some(4), "awaiting_approval"));
 }
 

@@ -43,7 +43,7 @@ pub enum Refusal {
     AnotherQuote { id: RequestId, shown: Credits, quoted: Credits },
     /// So is a resubmission to the cost.
     #[error(
-        "job {job} may cost {cost} credits by now, and {shown} were confirmed; nothing was changed and nothing is sent \
+        "job {job} may cost {cost} credits now, but {shown} were confirmed; nothing was changed and nothing is sent \
          again: look at it again and confirm the new figure"
     )]
     AnotherCost { job: JobId, shown: Credits, cost: Credits },
