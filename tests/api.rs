@@ -712,7 +712,7 @@ async fn a_precheck_names_contacts_event_and_call_source() {
     assert_eq!(quote.expect("a quote"), unlockd::domain::sorting::Quote::Costs(unlockd::domain::Credits(30)));
     let seen = peer.next().await;
     assert!(seen.head.starts_with("POST /external/actions/precheck HTTP/1.1\r\n"));
-    let expected = r#"{"action_type":"unlock_contact_emails","call_source":"agent","params":{"personnel_ids":["789","790"],"event_id":"139574"}}"#;
+    let expected = r#"{"action_type":"unlock_contact_emails","call_source":"agent","params":{"personnel_ids":["789","790"],"event_id":"139574"},"trace_id":"41"}"#;
     assert_eq!(String::from_utf8(seen.body).expect("utf-8"), expected);
 }
 
