@@ -2,7 +2,7 @@
 //! took effect although their answer was lost.
 //!
 //! Reading is free, but each profile costs one call of the rate limit, so lists are read instead wherever that is
-//! fewer calls ([`bulk`](super::bulk)). A contact whose unlock is still running is read again with growing pauses.
+//! fewer calls ([`bulk`]). A contact whose unlock is still running is read again with growing pauses.
 
 use crate::api::{Caller, Subject};
 use crate::domain::failure::ReadFailure;

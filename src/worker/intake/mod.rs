@@ -36,7 +36,7 @@ const BYTES_AT_ONCE: usize = 8 << 20;
 const SHOWN_MS: i64 = 250;
 
 /// Takes a chunk of new rows and brings the inbox up to date. What is wrong with the inbox holds up nothing else: see
-/// [`availability`].
+/// `availability`.
 pub async fn run(deps: &Deps) -> Result<Report, StoreError> {
     if let Some(at) = availability::next_try(deps, Part::Intake).await? {
         return Ok(Report::at(at));

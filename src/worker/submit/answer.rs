@@ -1,7 +1,7 @@
 //! Records the result of a paid POST in one transaction.
 //!
 //! Accepted: the task id, the charge, the contacts that were skipped. Refused: by the error matrix; the call is
-//! divided if some of its contacts may be the reason ([`divide`]). No readable answer: in doubt, with the
+//! divided if some of its contacts may be the reason (`divide`). No readable answer: in doubt, with the
 //! credits still held; the verify pass checks what happened. If the database fails here, the task id is printed
 //! to standard error as a last resort.
 
