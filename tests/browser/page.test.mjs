@@ -176,9 +176,9 @@ fact("everything_works_without_script", NO_SCRIPT, async (visitor, page) => {
   await visitor.goUntil("/", `article.need:has-text("Decide on")`);
   const need = page.locator("article.need", { hasText: "Decide on" });
   await need.locator("summary").click();
-  const writeOff = need.getByRole("button", { name: "Write off" });
+  const writeOff = page.getByRole("button", { name: "Write off" });
   await confirm(need.locator("form", { has: writeOff }));
-  await writeOff.click();
+  await need.locator(writeOff).click();
   await page.locator("#notice").waitFor();
   await visitor.goUntil(`/requests/${search}`, `h1:has-text("done")`);
 
