@@ -58,7 +58,8 @@ pub async fn any(readers: &Reads, account: &AccountId) -> Result<bool, StoreErro
         .await?)
 }
 
-/// Whether base access to an event is on its way: asked for and not settled yet, or bought since this moment.
+/// Whether base access to an event is on its way: asked for, approved if need be, and not settled yet, or bought
+/// since this moment. What a person may never approve is not waited for: nobody would see the wait.
 pub async fn base_is_coming(
     readers: &Reads,
     account: &AccountId,
@@ -68,7 +69,7 @@ pub async fn base_is_coming(
     Ok(sql::query_scalar(
         "select exists (select 1 from items
              where personnel_id = $2 and account = $1 and action in (select value from json_words($3))
-               and (state <> 'done' or (outcome = 'delivered' and resolved_at >= $4)))",
+               and (state not in ('done', 'unapproved') or (outcome = 'delivered' and resolved_at >= $4)))",
     )
     .bind(account.as_str())
     .bind(event_id.as_str())
