@@ -255,8 +255,11 @@ impl Calls {
         let bytes = axum::body::to_bytes(Body::new(body), usize::MAX).now_or_never();
         match bytes.expect("the body is in memory") {
             Ok(bytes) => {
-                let sent = (call.request_id.clone(), self.clock.now().0);
-                self.lock().sent_ms.push(sent);
+                // A call without a body cannot be withheld once it is made.
+                if !bytes.is_empty() {
+                    let sent = (call.request_id.clone(), self.clock.now().0);
+                    self.lock().sent_ms.push(sent);
+                }
                 let body = String::from_utf8_lossy(&bytes);
                 call.what.push_str(body.split_once("personnel_ids").map_or("", |(_, ids)| ids));
                 call.stage = Stage::Underway(Request::from_parts(head, bytes));
