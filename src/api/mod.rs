@@ -44,7 +44,7 @@ pub use self::error::{ApiBuildError, ApiError};
 use self::gate::Gate;
 use self::line::Line;
 pub use self::line::{Carried, Lost, Wire};
-use self::transport::{Call, exchange};
+use self::transport::{Call, Exchange, exchange};
 use crate::domain::bulk::{List, ListPage};
 use crate::domain::credits::Balance;
 use crate::domain::direct::{Direct, PersonnelPage};
@@ -168,10 +168,7 @@ impl Client {
     /// Asks what something would cost. Free, and only advice: an answer without a clear result is
     /// [`Quote::Unhelpful`].
     pub async fn precheck(&self, caller: Caller<'_>, now: Millis, subject: Subject<'_>) -> Answer<Quote> {
-        let url = self.url(&["external", "actions", "precheck"]);
-        let body = body::precheck_body(subject, self.call_source, (caller.job_id, caller.event_id));
-        let call = Call { body: Some(body.into()), ..call(PRECHECK, url, caller, now) };
-        exchange(&self.reads, call).await.conclude(wire::quote, |_| None)
+        self.ask_precheck(caller, now, subject).await.conclude(wire::quote, |_| None)
     }
 
     /// Asks which layers of an event are open, by the precheck of their unlock. Free.
@@ -182,12 +179,15 @@ impl Client {
         layers: Layers,
         event_id: &EventId,
     ) -> Answer<OpenLayers> {
-        let url = self.url(&["external", "actions", "precheck"]);
         let event = Direct::Event { layers, event_id: event_id.clone() };
-        let body =
-            body::precheck_body(Subject::Direct(&event), self.call_source, (caller.job_id, caller.event_id));
-        let call = Call { body: Some(body.into()), ..call(PRECHECK, url, caller, now) };
-        exchange(&self.reads, call).await.conclude(|bytes| wire::open_layers(bytes, layers), |_| None)
+        let answer = self.ask_precheck(caller, now, Subject::Direct(&event)).await;
+        answer.conclude(|bytes| wire::open_layers(bytes, layers), |_| None)
+    }
+
+    async fn ask_precheck<'a>(&self, caller: Caller<'a>, now: Millis, subject: Subject<'_>) -> Exchange<'a> {
+        let url = self.url(&["external", "actions", "precheck"]);
+        let body = body::precheck_body(subject, self.call_source, (caller.job_id, caller.event_id));
+        exchange(&self.reads, Call { body: Some(body.into()), ..call(PRECHECK, url, caller, now) }).await
     }
 
     /// Reads a task. Free. An answer about another task is an error.
