@@ -204,7 +204,7 @@ pub async fn discard_window(connection: &mut Tx, window_id: i64) -> Result<(), S
 /// counts for the most but not for the least, since counting too much for others would hide a charge of ours.
 /// What [`crate::store::credits::ledger::opening_balance`] has already taken off does not count at all.
 pub async fn charged_by_others(
-    connection: &mut Tx,
+    readers: &Reads,
     account: &AccountId,
     job_id: JobId,
     since: Millis,
@@ -237,7 +237,7 @@ pub async fn charged_by_others(
     .bind(job_id.0)
     .bind(since.0)
     .bind(json!(Set::Unlocked.words()).to_string())
-    .fetch_one(connection)
+    .fetch_one(readers)
     .await?;
     Ok((Credits(unlocked), Credits(charged + held)))
 }

@@ -9,7 +9,7 @@ use crate::domain::{Credits, Millis, PersonnelId};
 use crate::store::credits::balances::{self, Snapshot};
 use crate::store::credits::settlements;
 use crate::store::jobs::{Job, attempts};
-use crate::store::{Store, StoreError};
+use crate::store::{Reads, StoreError};
 use crate::worker::read_failure;
 
 /// A check that is not complete yet. Lost on a restart, which costs only a few free calls.
@@ -64,19 +64,11 @@ impl PartialLook {
 }
 
 /// What left the balance since before the submission, up to this snapshot.
-pub(super) async fn gone(store: &Store, job: &Job, snapshot: &Snapshot) -> Result<Gone, StoreError> {
-    let readers = store.readers();
+pub(super) async fn gone(readers: &Reads, job: &Job, snapshot: &Snapshot) -> Result<Gone, StoreError> {
     let Some((started_at, Some(before))) = attempts::last_attempt(readers, job.id).await? else {
         return Ok(Gone::NotKnown);
     };
-    let (account, job_id) = (job.account.clone(), job.id);
-    let (least, most) = store
-        .write(move |connection| {
-            Box::pin(
-                async move { settlements::charged_by_others(connection, &account, job_id, started_at).await },
-            )
-        })
-        .await?;
+    let (least, most) = settlements::charged_by_others(readers, &job.account, job.id, started_at).await?;
     if let Some(opening) = balances::snapshot_at(readers, &job.account, started_at).await? {
         let readings = balances::readings_between(readers, &job.account, (opening, snapshot.id)).await?;
         // What the others were charged at most, and at least: they may have got back the difference.

@@ -122,7 +122,7 @@ async fn gather(
                 false => Step::Report(report),
             })
         }
-        Some(snapshot) => Ok(Step::Complete(gone(&deps.store, job, &snapshot).await?)),
+        Some(snapshot) => Ok(Step::Complete(gone(deps.store.readers(), job, &snapshot).await?)),
     }
 }
 

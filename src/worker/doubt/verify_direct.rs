@@ -38,7 +38,7 @@ pub(in crate::worker) async fn look(deps: &Deps, gate: &Gate, job: &Job) -> Resu
     let Some(snapshot) = last.filter(|snapshot| Millis(snapshot.asked_at) >= due) else {
         return read_balance(deps, gate, "in_doubt").await;
     };
-    let gone = gone(&deps.store, job, &snapshot).await?;
+    let gone = gone(deps.store.readers(), job, &snapshot).await?;
     match direct::wish(deps.store.readers(), job.id).await? {
         Some(Direct::Event { layers, event_id }) => {
             look_at_event(deps, gate, job.clone(), (layers, &event_id), gone.unexplained()).await
