@@ -1,6 +1,18 @@
 //! Everything that people read: counts, lists and details. Nothing here decides, and only [`export`] reads
 //! emails or phones.
 
+/// Closed settlements, with the verdict that people read: the column has no word for `lapsed`.
+macro_rules! select_settlements {
+    ($rest:literal) => {
+        concat!(
+            "select account, coalesce(owner, account) as owner, opened_at, closed_at, jobs, expected_min, expected_max, \
+             balance_before, balance_after, spent, case when lapsed = 1 then 'lapsed' else verdict end as verdict \
+             from windows where closed_at is not null ",
+            $rest
+        )
+    };
+}
+
 pub mod accounts;
 pub mod direct;
 pub mod export;
@@ -237,26 +249,15 @@ pub struct Audit {
 
 /// All settlements, oldest first.
 pub async fn audits(store: &Store) -> Result<Vec<Audit>, StoreError> {
-    Ok(sql::query_as(
-        "select account, coalesce(owner, account) as owner, opened_at, closed_at, jobs, expected_min, expected_max,
-                balance_before, balance_after, spent,
-                case when lapsed = 1 then 'lapsed' else verdict end as verdict
-         from windows where closed_at is not null order by closed_at",
-    )
-    .fetch_all(store.readers())
-    .await?)
+    Ok(sql::query_as(select_settlements!("order by closed_at")).fetch_all(store.readers()).await?)
 }
 
 /// The settlements that jobs were part of, oldest first.
 pub async fn audits_of(store: &Store, jobs: &[i64]) -> Result<Vec<Audit>, StoreError> {
     Ok(sql::query_as(
-        "select account, coalesce(owner, account) as owner, opened_at, closed_at, jobs, expected_min, expected_max,
-                balance_before, balance_after, spent,
-                case when lapsed = 1 then 'lapsed' else verdict end as verdict
-         from windows
-         where closed_at is not null
-           and id in (select window_id from jobs where id in (select value from json_ids($1)))
-         order by closed_at",
+        select_settlements!(
+            "and id in (select window_id from jobs where id in (select value from json_ids($1))) order by closed_at"
+        ),
     )
     .bind(serde_json::json!(jobs).to_string())
     .fetch_all(store.readers())

@@ -104,12 +104,8 @@ pub struct Settlement {
 
 /// The last settlements, newest first.
 pub async fn settlements(store: &Store, limit: u32) -> Result<Vec<Settlement>, StoreError> {
-    Ok(sql::query_as(
-        "select account, coalesce(owner, account) as owner, opened_at, closed_at, jobs, expected_min, expected_max, spent,
-                case when lapsed = 1 then 'lapsed' else verdict end as verdict
-         from windows where closed_at is not null order by id desc limit $1",
-    )
-    .bind(limit)
-    .fetch_all(store.readers())
-    .await?)
+    Ok(sql::query_as(select_settlements!("order by id desc limit $1"))
+        .bind(limit)
+        .fetch_all(store.readers())
+        .await?)
 }
