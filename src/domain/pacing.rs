@@ -15,6 +15,15 @@ use backoff::{ExponentialBackoff, backoff::Backoff};
 
 use super::ids::Millis;
 
+/// Limits of the pause between two runs that remove what was kept long enough, in milliseconds.
+pub const SHORTEST_RETENTION_PAUSE_MS: i64 = 60_000;
+const LONGEST_RETENTION_PAUSE_MS: i64 = 3_600_000;
+
+/// The pause between two such runs: 1/24 of the time that it is kept.
+pub fn retention_pause_ms(keep: Duration) -> i64 {
+    (duration_ms(keep) / 24).clamp(SHORTEST_RETENTION_PAUSE_MS, LONGEST_RETENTION_PAUSE_MS)
+}
+
 /// The waits before each poll, and when to give up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ladder {

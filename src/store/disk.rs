@@ -10,6 +10,11 @@ pub fn free_bytes(store: &Store) -> Result<u64, StoreError> {
     store.engine.free_bytes()
 }
 
+/// Whether less is free than a purchase needs. Unknown counts as enough: what needs the answer goes on.
+pub fn is_nearly_full(store: &Store) -> bool {
+    free_bytes(store).is_ok_and(|free| free < NEEDED_BYTES)
+}
+
 /// Creates the ballast file, if there is space for it. Returns whether it exists.
 pub fn lay_ballast(store: &Store) -> bool {
     store.engine.lay_ballast()

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use crate::domain::pacing;
+use crate::domain::pacing::{self, SHORTEST_RETENTION_PAUSE_MS};
 use crate::store::disk;
 use crate::store::erase::{self, Which};
 use crate::store::{Store, StoreError};
@@ -18,10 +18,6 @@ use crate::worker::{Deps, Report};
 
 /// Values erased in one transaction: few enough that another pass waits only briefly.
 pub const VALUES_AT_ONCE: u32 = 250;
-
-/// Limits of the pause between two runs, in milliseconds. The pause is 1/24 of the retention time.
-const SHORTEST_PAUSE_MS: i64 = 60_000;
-const LONGEST_PAUSE_MS: i64 = 3_600_000;
 
 /// Attempts to empty the log in one run, and the pause between them. Most readers have ended by then.
 const ATTEMPTS: u32 = 10;
@@ -42,24 +38,23 @@ pub async fn run(deps: &Deps, stopping: impl Fn() -> bool) -> Result<Report, Sto
         return Ok(if emptied {
             Report::idle()
         } else {
-            Report::at(deps.clock.now().plus(SHORTEST_PAUSE_MS))
+            Report::at(deps.clock.now().plus(SHORTEST_RETENTION_PAUSE_MS))
         });
     };
-    let (now, keep_ms) = (deps.clock.now(), pacing::duration_ms(keep));
-    let which = Which::DeliveredBefore(now.plus(-keep_ms));
+    let now = deps.clock.now();
+    let which = Which::DeliveredBefore(now.plus(-pacing::duration_ms(keep)));
     // Erasing needs space in the log, and a write without space ends the worker.
-    let no_room = || disk::free_bytes(&deps.store).is_ok_and(|free| free < disk::NEEDED_BYTES);
-    let erased = values(&deps.store, &which, || stopping() || no_room()).await?;
+    let erased = values(&deps.store, &which, || stopping() || disk::is_nearly_full(&deps.store)).await?;
     if erased.values > 0 {
         tracing::info!(values = erased.values, "erased emails and phones that were kept long enough");
     }
-    let mut pause_ms = SHORTEST_PAUSE_MS;
+    let mut pause_ms = SHORTEST_RETENTION_PAUSE_MS;
     if !erased.complete {
         if !stopping() {
             tracing::warn!("the disk is nearly full: emails and phones that are due wait to be erased");
         }
     } else if empty_log(&deps.store).await? {
-        pause_ms = (keep_ms / 24).clamp(SHORTEST_PAUSE_MS, LONGEST_PAUSE_MS);
+        pause_ms = pacing::retention_pause_ms(keep);
     } else {
         tracing::warn!("the write-ahead log is in use and may still hold erased values; it is emptied later");
     }

@@ -11,10 +11,6 @@ use crate::worker::Deps;
 /// Rows removed in one transaction: few enough that another pass waits only briefly.
 const AT_ONCE: u32 = 250;
 
-/// Limits of the pause between two runs, in milliseconds. The pause is 1/24 of the retention time.
-const SHORTEST_PAUSE_MS: i64 = 60_000;
-const LONGEST_PAUSE_MS: i64 = 3_600_000;
-
 /// What a run removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
@@ -29,14 +25,12 @@ pub async fn run(deps: &Deps, stopping: impl Fn() -> bool) -> Result<Option<Mill
     let Some(keep) = deps.config().retention.history else { return Ok(None) };
     let now = deps.clock.now();
     // Removing needs room in the log, and a write without room ends the worker.
-    let no_room = || disk::free_bytes(&deps.store).is_ok_and(|free| free < disk::NEEDED_BYTES);
-    let removed = remove(deps, keep, || stopping() || no_room()).await?;
+    let removed = remove(deps, keep, || stopping() || disk::is_nearly_full(&deps.store)).await?;
     if removed != Removed::default() {
         let Removed { requests, events, snapshots } = removed;
         tracing::info!(requests, events, snapshots, "removed history that was kept long enough");
     }
-    let pause_ms = (pacing::duration_ms(keep) / 24).clamp(SHORTEST_PAUSE_MS, LONGEST_PAUSE_MS);
-    Ok(Some(now.plus(pause_ms)))
+    Ok(Some(now.plus(pacing::retention_pause_ms(keep))))
 }
 
 async fn remove(deps: &Deps, keep: Duration, stopping: impl Fn() -> bool) -> Result<Removed, StoreError> {

@@ -86,7 +86,7 @@ pub(super) async fn read(store: &Store, config: &Config, now: Millis) -> Result<
             started_at: Some(Time(lease.started_at)).filter(|at| at.0 > 0),
             seen_at: Some(Time(lease.renewed_at)).filter(|at| at.0 > 0),
         },
-        disk_is_full: disk::free_bytes(store).is_ok_and(|free| free < disk::NEEDED_BYTES),
+        disk_is_full: disk::is_nearly_full(store),
         inbox_new: work.inbox,
         inbox_faults: work.inbox_faults,
         open_requests: work.open_requests,
