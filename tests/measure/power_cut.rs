@@ -7,8 +7,7 @@
 //! images a worker continues, and nothing may be paid for twice. Creation and names of files count as
 //! durable, and one write is not torn.
 //!
-//! `UNLOCKD_WITHOUT=synchronous cargo bench --profile dev --bench measure -- power-cut` disables the sync,
-//! and must fail.
+//! With `tests/controls/synchronous.patch` applied, which disables the sync, it must fail.
 
 mod trace;
 
@@ -87,8 +86,6 @@ async fn traced(place: &Place) -> Vec<Operation> {
     let calls = "trace=openat,close,pwrite64,ftruncate,fsync,fdatasync,sendto,write,writev";
     let mut command = place.traced(&trace, &[calls]);
     command.args(["run", "--until-idle"]);
-    // The negative control must reach the worker, which has no other environment.
-    command.envs(std::env::vars().filter(|(name, _)| name == "UNLOCKD_WITHOUT"));
     let status = until_idle(command).await;
     assert!(status.success(), "{status}\n{}", place.log());
     assert_paid_once(place, "the traced run").await;
