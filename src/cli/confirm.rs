@@ -58,7 +58,7 @@ impl Question<'_> {
         let mut line = String::new();
         io::stdin().read_line(&mut line)?;
         match Credits::typed(&line) {
-            // Another figure may have been typed on purpose: whoever decides refuses it.
+            // Another figure may have been typed on purpose: the decision itself refuses it.
             Some(typed) => Ok(typed),
             None => Err(Failure::refused(
                 "no figure was typed: nothing was changed, and nothing is bought".to_owned(),

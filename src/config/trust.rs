@@ -1,6 +1,6 @@
 //! Whether the `unlockd.toml` of the working directory may be read: it names the server that gets the API key.
 //!
-//! Whoever changes into a folder of somebody else, as root perhaps, has not chosen that file. A file that was named
+//! A person who changes into a folder of somebody else, as root perhaps, has not chosen that file. A file that was named
 //! (`--config`, `UNLOCKD_CONFIG`) was chosen, and is not looked at here.
 
 use std::fs::Metadata;

@@ -184,7 +184,7 @@ impl Books {
     }
 
     /// While a submission is in doubt, this many of its contacts turn out to be unlocked, and their values are kept.
-    /// Their part of its cost is charged, whoever unlocked them; the rest stays held.
+    /// Their part of its cost is charged, even if somebody else unlocked them; the rest stays held.
     pub fn shown(&self, contacts: usize) -> Booking {
         let part = self.price.times(contacts).min(self.cost);
         Booking { release: part, charge: part, ..Booking::default() }

@@ -158,7 +158,7 @@ impl Sessions {
         Ok(Opened { cookie, proof })
     }
 
-    /// Whether a form comes from whoever signed in, and not only with the cookie: it holds the session's proof, or
+    /// Whether a form comes from the person who signed in, and not only with the cookie: it holds the session's proof, or
     /// the token.
     pub(super) fn confirms(
         &self,

@@ -72,7 +72,7 @@ pub struct Store {
 
 impl Store {
     /// Opens, or creates, the database at `path`, and brings it to this version's schema; `inbox` is the file of
-    /// the inbox table when it is to have one of its own. For whoever knows that no worker uses the database.
+    /// the inbox table when it is to have one of its own. For a caller that knows that no worker uses the database.
     pub async fn open(path: &Path, inbox: Option<&Path>) -> Result<Store, StoreError> {
         Store::open_as(path, inbox, Opening::Migrate, READERS).await
     }

@@ -49,7 +49,7 @@ pub struct Deps {
     availability: Mutex<Availability>,
 }
 
-/// The token of whoever has no lease: the command line writes as any other program.
+/// The token without a lease: the command line writes as any other program.
 pub const NO_LEASE: i64 = 0;
 
 /// Why the worker could not be set up.

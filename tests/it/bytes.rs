@@ -29,7 +29,7 @@ fn found(database: &Path) -> BTreeMap<u64, usize> {
         let bytes = std::fs::read(format!("{}{suffix}", database.display())).unwrap_or_default();
         for (at, _) in bytes.windows(7).enumerate().filter(|(_, window)| window == b"needle-") {
             let digits = bytes.get(at + 7..at + 13).and_then(|digits| std::str::from_utf8(digits).ok());
-            // Any part of a value is one too many, whoever it belongs to.
+            // Any part of a value is one too many, whatever contact it belongs to.
             let id = digits.and_then(|digits| digits.parse().ok()).unwrap_or(u64::MAX);
             *found.entry(id).or_default() += 1;
         }

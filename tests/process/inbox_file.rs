@@ -188,7 +188,7 @@ async fn a_hurt_inbox_file_costs_intake_only_until_it_is_whole_again() {
     worker.wait().expect("dead");
 }
 
-/// The index of a log is mapped into memory, and whoever cuts it off kills who reads it.
+/// The index of a log is mapped into memory: a program that cuts it off kills those that read it.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_file_of_the_inbox_is_mapped_into_memory() {
     let town = town().await;
