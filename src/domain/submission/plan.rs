@@ -111,12 +111,18 @@ fn held_up(facts: &Facts) -> Plan {
     }
 }
 
+/// A job that was refused for now lets others go first until it is overdue by this. Without a limit, a steady
+/// stream of new requests would keep it waiting for ever.
+const GIVES_WAY_MS: i64 = 10_000;
+
 /// The job whose turn it is, or a new one. A job that was refused for now keeps its contacts, and does not
-/// delay others.
+/// delay others for long.
 fn buy(facts: &Facts) -> Plan {
     let ready = facts.ready.filter(|job| job.due_at <= facts.now);
     match (ready, form(facts)) {
-        (Some(job), _) if job.failures == 0 => submit(facts, &job),
+        (Some(job), _) if job.failures == 0 || job.due_at.plus(GIVES_WAY_MS) <= facts.now => {
+            submit(facts, &job)
+        }
         (_, Some(step)) => step,
         (Some(job), None) => submit(facts, &job),
         (None, None) => Plan::Rest(facts.rest_until()),
@@ -285,6 +291,22 @@ mod tests {
         for (what, facts, expected) in table {
             assert_eq!(plan(&facts), expected, "{what}");
         }
+    }
+
+    #[test]
+    fn a_refused_job_lets_others_go_first_for_a_while_only() {
+        let refused = |overdue_ms: i64| Facts {
+            ready: ready(3).map(|job| Ready { failures: 1, due_at: NOW.plus(-overdue_ms), ..job }),
+            waiting: vec![emails()],
+            ..facts()
+        };
+        assert_eq!(plan(&refused(GIVES_WAY_MS - 1)), form(EMAILS, 66));
+        assert_eq!(plan(&refused(GIVES_WAY_MS)), Plan::Submit(JobId(7)));
+        assert_eq!(
+            plan(&Facts { waiting: vec![], ..refused(0) }),
+            Plan::Submit(JobId(7)),
+            "nobody else waits"
+        );
     }
 
     #[test]
