@@ -100,9 +100,6 @@ pub struct RefusedCall<'a> {
     pub error_key: Option<&'a str>,
     /// The most contacts of one call, if that was the reason.
     pub most_contacts: Option<u32>,
-    /// An earlier submission of the job was never answered. Its contacts stay together: what it may have bought
-    /// is known of the job, not of each contact.
-    pub has_unanswered: bool,
     /// Of the calls that one refused call was divided into: those of one contact that were refused, and those that
     /// were accepted.
     pub refused_alone: u32,
@@ -114,7 +111,7 @@ pub fn after_refusal(call: RefusedCall<'_>) -> Vec<usize> {
     let contacts = call.contacts;
     let is_hopeless = call.accepted == 0 && call.refused_alone >= REFUSED_ALONE_SHOW_IT;
     let is_of_the_call = call.error_key.is_some_and(|key| NOT_ABOUT_CONTACTS.contains(&key));
-    if contacts < 2 || call.has_unanswered || is_hopeless || is_of_the_call {
+    if contacts < 2 || is_hopeless || is_of_the_call {
         return Vec::new();
     }
     let most = call.most_contacts.map(|most| most as usize).filter(|most| (1..contacts).contains(most));
@@ -160,9 +157,8 @@ mod tests {
     #[test]
     fn what_is_no_matter_of_single_contacts_is_not_divided() {
         let event = RefusedCall { error_key: Some("EVENT_NOT_FOUND"), ..refused(100) };
-        let unanswered = RefusedCall { has_unanswered: true, ..refused(100) };
         let hopeless = RefusedCall { refused_alone: 8, ..refused(100) };
-        for call in [event, unanswered, hopeless] {
+        for call in [event, hopeless] {
             assert_eq!(after_refusal(call), [0; 0], "{call:?}");
         }
         let mixed = RefusedCall { refused_alone: 80, accepted: 1, ..refused(100) };

@@ -131,6 +131,22 @@ async fn a_call_whose_effect_is_not_known_is_never_divided() {
     }
 }
 
+/// A call that was lost is proven to have had no effect before it is made again; then a refusal divides it.
+#[tokio::test]
+async fn a_call_that_was_lost_before_is_divided_like_any_other() {
+    let mut town = Town::new().await;
+    let ids = good_ids(1_000, 20);
+    town.fault("lost-request@unlock");
+    town.fault(&format!("always:refuse-id={}@unlock", ids[5]));
+    let request = town.insert(None, &refs(&ids)).await;
+    town.finish_all().await;
+    let outcomes = town.outcomes(request).await;
+    assert_eq!(outcomes[&ids[5]], "rejected");
+    assert_eq!((bought(&town).0.len(), outcomes.len()), (19, 20), "the others are bought, each once");
+    assert!(charged(&mut town).await >= 19 * 15);
+    town.check().await;
+}
+
 #[tokio::test]
 async fn a_worker_that_dies_between_the_parts_goes_on_with_them() {
     let mut town = Town::new().await;

@@ -3,7 +3,8 @@
 //! Only a call that certainly took no effect comes here. Its hold is released and nobody pays for it, as for
 //! any call without effect; then the first part stays in the job, and the others become new jobs, all queued. They
 //! are sent under an intent of their own. What a precheck said a moment ago holds for them, so that a division
-//! costs no prechecks. How a call is divided, and when it is not, is decided by [`crate::domain::division`].
+//! costs no prechecks. If an earlier call of the job was lost and then proven to have had no effect, what it might have
+//! cost stays with the first part. How a call is divided, and when it is not, is decided by [`crate::domain::division`].
 
 use crate::api::ApiError;
 use crate::domain::division::{RefusedCall, after_refusal};
@@ -52,7 +53,6 @@ pub(super) async fn divide(
                     contacts: contacts.len(),
                     error_key: error_key.as_deref(),
                     most_contacts,
-                    has_unanswered: attempts::unanswered(&mut *tx, job.id).await? > 0,
                     refused_alone,
                     accepted,
                 });
