@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use unlockd::domain::AccountId;
+use unlockd::sandbox::Billing;
 use unlockd::store::StoreError;
 use unlockd::worker::run::driver::End;
 use unlockd::worker::{Deps, intake, submit};
@@ -62,6 +63,28 @@ async fn two_keys_of_one_owner_never_have_paid_posts_in_flight_together() {
 async fn keys_of_different_owners_buy_in_parallel() {
     let setup = Setup::default().config("ACCOUNTS__SECOND__API_KEY", "uak_test_2@other");
     assert_eq!(paid_calls_at_once(setup).await, 2);
+}
+
+/// An unlocked contact belongs to the owner: his other keys see its value.
+#[tokio::test]
+async fn what_one_account_of_an_owner_has_or_is_buying_is_not_bought_by_another() {
+    // At the same time, and when the value is stored already.
+    for is_stored in [false, true] {
+        let mut town = two_keys(true).sandbox(|options| options.billing = Billing::Repeats).build().await;
+        let first = insert(&mut town, "default", "[101, 102]").await;
+        if is_stored {
+            town.finish_all().await;
+        }
+        let second = insert(&mut town, "second", "[101, 102, 103]").await;
+        town.finish_all().await;
+        for (request, ids) in [(first, vec!["101", "102"]), (second, vec!["101", "102", "103"])] {
+            for id in ids {
+                assert_eq!(town.outcome(request, id).await.0, "delivered", "{id} of request {request}");
+            }
+        }
+        assert_eq!(town.sandbox.accounting().charged_total, 45, "stored: {is_stored}");
+        town.check().await;
+    }
 }
 
 #[tokio::test]

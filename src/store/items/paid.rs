@@ -1,4 +1,5 @@
 //! Contacts that need not be bought, or only after a precheck: already stored, being bought, or paid for before.
+//! A contact belongs to the owner of a key, so all accounts of that owner are looked at.
 
 use serde_json::json;
 
@@ -12,11 +13,12 @@ use crate::store::{Reads, StoreError, sql};
 pub async fn paid_before(readers: &Reads, job_id: JobId) -> Result<bool, StoreError> {
     Ok(sql::query_scalar(
         "select exists (select 1 from items i join items had
-             on had.personnel_id = i.personnel_id and had.account = i.account and had.action = i.action
+             on had.personnel_id = i.personnel_id and had.action = i.action
+             and had.account in (select member from pools where account = i.account)
          where i.job_id = $1 and i.state = 'assigned'
            and (exists (select 1 from contact_values v where v.item_id = had.id and v.is_erased = 1)
              or exists (select 1 from ledger l where l.job_id = had.job_id and l.entry = 'charge')
-             or exists (select 1 from attempts a where a.job_id = had.job_id and a.result = 'unknown')))",
+             or exists (select 1 from attempts sent where sent.job_id = had.job_id and sent.result = 'unknown')))",
     )
     .bind(job_id.0)
     .fetch_one(readers)
@@ -32,11 +34,12 @@ pub async fn by_another_job(
 ) -> Result<bool, StoreError> {
     Ok(sql::query_scalar(
         "select exists (select 1 from items had
-             where had.personnel_id = $3 and had.account = $1 and had.action = $2 and had.job_id <> $4
+             where had.personnel_id = $3 and had.account in (select member from pools where account = $1)
+               and had.action = $2 and had.job_id <> $4
                and had.outcome not in (select value from json_words($5))
                and (exists (select 1 from contact_values v where v.item_id = had.id)
                  or exists (select 1 from ledger l where l.job_id = had.job_id and l.entry = 'charge')
-                 or exists (select 1 from attempts a where a.job_id = had.job_id and a.result = 'unknown')))",
+                 or exists (select 1 from attempts sent where sent.job_id = had.job_id and sent.result = 'unknown')))",
     )
     .bind(account.as_str())
     .bind(action.as_str())
@@ -58,7 +61,8 @@ pub async fn paid_without_value(
 ) -> Result<Vec<PersonnelId>, StoreError> {
     let ids: Vec<String> = sql::query_scalar(
         "select distinct personnel_id from items
-         where personnel_id in (select value from json_words($3)) and account = $1 and action = $2
+         where personnel_id in (select value from json_words($3)) and action = $2
+           and account in (select member from pools where account = $1)
            and outcome in (select value from json_words($5)) and resolved_at > $4
            and exists (select 1 from ledger l where l.job_id = items.job_id and l.entry = 'charge')",
     )
@@ -89,7 +93,8 @@ pub async fn had_or_in_flight(
 ) -> Result<Vec<Known>, StoreError> {
     Ok(sql::query_as(
         "select personnel_id, count(*) filter (where state = 'done') = 0 as in_flight from items
-         where personnel_id in (select value from json_words($3)) and account = $1 and action = $2
+         where personnel_id in (select value from json_words($3)) and action = $2
+           and account in (select member from pools where account = $1)
            and (state in ('assigned', 'reading')
                 or exists (select 1 from contact_values v where v.item_id = items.id and v.is_erased = 0))
          group by personnel_id",

@@ -169,7 +169,7 @@ pub async fn serve_from_store(
          select w.id, had.value, $4
          from (select i.personnel_id, max(v.value) as value
                from items i join contact_values v on v.item_id = i.id and v.is_erased = 0
-               where i.account = $1 and i.action = $2
+               where i.account in (select member from pools where account = $1) and i.action = $2
                  and i.personnel_id in (select value from json_words($3))
                group by i.personnel_id) as had
          cross join items w
@@ -200,7 +200,8 @@ pub async fn serve_from_store(
     Ok(json!(requests).to_string())
 }
 
-/// Lets waiting items join the running job of the same contact; returns how many.
+/// Lets waiting items join the running job of the same contact; returns how many. A job of another account of the
+/// owner only if its call was made: otherwise it may wait for what does not concern this account, such as a pause.
 pub async fn join_in_flight(
     connection: &mut Tx,
     account: &AccountId,
@@ -209,8 +210,9 @@ pub async fn join_in_flight(
     now: Millis,
 ) -> Result<usize, StoreError> {
     let rows = sql::query_as(select_items!(
-        "where account = $1 and action = $2 and state in ('assigned', 'reading')
-           and personnel_id in (select value from json_words($3))"
+        "where personnel_id in (select value from json_words($3)) and action = $2 and state in ('assigned', 'reading')
+           and account in (select member from pools where account = $1)
+           and (account = $1 or exists (select 1 from jobs j where j.id = items.job_id and j.state <> 'queued'))"
     ))
     .bind(account.as_str())
     .bind(action.as_str())
