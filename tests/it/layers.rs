@@ -45,6 +45,27 @@ fn posts(town: &Town, path: &str) -> usize {
     town.calls(path).iter().filter(|call| call.method == "POST").count()
 }
 
+/// What is still locked is known when the precheck has said it, so a row is not rejected before.
+#[tokio::test]
+async fn full_access_costs_what_is_still_locked_and_at_most_max_credits() {
+    for (is_open, outcome, charged) in [(true, "unlocked", 3_000), (false, "rejected", 0)] {
+        let mut town = Town::new().await;
+        if is_open {
+            town.sandbox.mark_event_unlocked("7");
+        }
+        let columns = "action, event_id, max_credits, approved";
+        let request = town.insert_row(columns, "'unlock_event_full_access', '7', 3000, 1").await;
+        town.finish_all().await;
+        assert_eq!(result(&mut town, request).await.0, outcome);
+        let (quoted, reason): (i64, Option<String>) =
+            town.one("select quoted_credits, reason from inbox where id = 1").await;
+        assert_eq!(quoted, 3_000);
+        assert_eq!(reason.is_some_and(|reason| reason.contains("max_credits")), !is_open);
+        credits_are_exact(&mut town, charged, outcome).await;
+        town.check().await;
+    }
+}
+
 #[tokio::test]
 async fn visitors_are_bought_and_confirmed_by_a_precheck() {
     let mut town = Town::new().await;

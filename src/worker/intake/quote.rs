@@ -98,7 +98,12 @@ pub(crate) fn estimate(
     price: Credits,
     approve_above: Credits,
 ) -> Estimate {
-    let quote = price.times(new);
+    let list = price.times(new);
+    // Full access costs what is still locked, which only the precheck knows, and never more than `max_credits`.
+    let quote = match (request.action, request.max_credits) {
+        (Action::UnlockEventFullAccess, Some(most)) => list.min(most),
+        _ => list,
+    };
     let approved = request.approved.then_some(quote);
     let approval = credits::approval(quote, approve_above, request.max_credits, approved);
     Estimate { quote, approval }
