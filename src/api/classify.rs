@@ -23,7 +23,7 @@ use crate::domain::TaskId;
 use crate::domain::failure::{Failure, Refusal};
 
 /// The error keys of the two limits that both use the number 429.
-const SLOT_TAKEN: &str = "USER_CONCURRENCY_LIMIT_EXCEEDED";
+pub(crate) const SLOT_TAKEN: &str = "USER_CONCURRENCY_LIMIT_EXCEEDED";
 const RATE_LIMITED: &str = "RATE_LIMIT_EXCEEDED";
 
 /// The key of a submission with more contacts than the API allows.

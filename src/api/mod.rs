@@ -55,6 +55,7 @@ use crate::domain::rate::RateHeaders;
 use crate::domain::sorting::Quote;
 use crate::domain::task::TaskView;
 use crate::domain::{AccountId, Channel, EventId, JobId, Layers, Millis, PersonnelId, TaskId};
+pub(crate) use classify::SLOT_TAKEN;
 
 /// A connection that takes longer than this is given up, whatever the overall timeout is.
 const LONGEST_CONNECT: Duration = Duration::from_secs(10);

@@ -293,6 +293,14 @@ async fn a_search_that_waits_for_its_slot_holds_up_nobody_else() {
     town.finish_all().await;
     assert_eq!(town.outcome(emails, "101").await.0, "delivered");
     assert_eq!(town.status(search).await, "done");
+    town.fault("5x:200-error=429:USER_CONCURRENCY_LIMIT_EXCEEDED@search");
+    let next = town.insert_row("action, query", "'search_exhibitor_events', 'Beta'").await;
+    while town.number("select count(*) from attempts where error_key is not null").await < 4 {
+        town.tick(1_000).await;
+    }
+    let waits = town.explained(next).await.waits;
+    assert!(waits[0].what.contains("another search of this key's owner is under way"), "{}", waits[0].what);
+    town.finish_all().await;
     let limited = town.number("select count(*) from accounts where blocked_until is not null").await;
     assert_eq!(limited, 0, "it is no rate limit");
     town.check().await;

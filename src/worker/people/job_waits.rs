@@ -3,10 +3,11 @@
 //! A queued job waits to be sent, or for credits, a key or a person; a job in doubt waits for a check or a person;
 //! a polled job waits for its task. For a job in doubt it also shows the evidence and the possible cost.
 
+use crate::api::SLOT_TAKEN;
 use crate::domain::job::{Doubt, WaitReason};
 use crate::domain::needs::{Lack, Need, Parked};
 use crate::domain::{AccountId, Action, Credits, JobId};
-use crate::store::report::jobs::Job;
+use crate::store::report::jobs::{self, Job};
 use crate::store::report::{Time, plural, requests};
 use crate::store::{Store, StoreError};
 use crate::worker::people::wait::Wait;
@@ -35,7 +36,10 @@ pub(in crate::worker) async fn job_wait(
         ("queued", None) => Wait {
             what: match busy {
                 Some(tasks) => format!("job {id}{} is not sent yet: {tasks}", size(job)),
-                None => format!("job {id}{} is ready; it is sent next", size(job)),
+                None => match last_refusal(store, id).await? {
+                    Some(refusal) => format!("job {id}{} is sent again: {refusal}", size(job)),
+                    None => format!("job {id}{} is ready; it is sent next", size(job)),
+                },
             },
             since: Some(job.created_at),
             next_try_at: job.due_at,
@@ -56,6 +60,22 @@ pub(in crate::worker) async fn job_wait(
         },
         _ => Wait { what: format!("job {id} is being sent"), since: job.submitted_at, ..blank },
     })
+}
+
+/// Why the last call of a job that is queued had no effect.
+async fn last_refusal(store: &Store, id: i64) -> Result<Option<String>, StoreError> {
+    let attempts = jobs::attempts(store, id).await?;
+    let Some(last) = attempts.last().filter(|last| last.result.as_deref() == Some("refused")) else {
+        return Ok(None);
+    };
+    let status = last.status.map(|status| format!("status {status}"));
+    let words = [status, last.error_key.clone()].into_iter().flatten().collect::<Vec<_>>().join(", ");
+    Ok(Some(match last.error_key.as_deref() {
+        Some(SLOT_TAKEN) => {
+            format!("another search of this key's owner is under way ({words}), and nothing was charged")
+        }
+        _ => format!("its last call was refused ({words}), and nothing was charged"),
+    }))
 }
 
 fn size(job: &Job) -> String {

@@ -137,7 +137,7 @@ async fn rate_limit(
     };
     Ok(Some(Wait {
         reason: "rate_limit".to_owned(),
-        what: format!("the API asked {who} to wait; no action is needed"),
+        what: format!("the API asked {who} to wait (Retry-After); no action is needed"),
         next_try_at: Some(until.into()),
         unblock,
         ..Wait::default()
