@@ -8,12 +8,12 @@ use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
 
-use super::arguments::{length_ms, personnel};
+use super::arguments::{When, personnel, when};
 use super::whole_file::WholeFile;
 use super::{Context, Failure, Outcome, existing, formula, show};
 use crate::clock::Clock;
+use crate::domain::PersonnelId;
 use crate::domain::outcome::Outcome as ContactOutcome;
-use crate::domain::{Millis, PersonnelId};
 use crate::store::Store;
 use crate::store::report::export::{self, Contact, Wanted};
 use crate::store::report::{direct, requests};
@@ -75,8 +75,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "ID", value_parser = personnel)]
     personnel: Option<PersonnelId>,
     /// Only results settled since a time (2026-11-21T08:00:00Z), a day (2026-11-21), or a duration ago (24h, 7d)
-    #[arg(long, value_name = "WHEN", value_parser = parse_since)]
-    since: Option<Since>,
+    #[arg(long, value_name = "WHEN", value_parser = when)]
+    since: Option<When>,
     /// Only these outcomes; may be given several times
     #[arg(long = "outcome", value_name = "O", value_parser = PossibleValuesParser::new(
         ContactOutcome::NAMES.into_iter().chain(ContactOutcome::DIRECT_NAMES)))]
@@ -84,26 +84,6 @@ pub(super) struct Args {
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Since {
-    At(Millis),
-    Ago { ms: i64 },
-}
-
-fn parse_since(text: &str) -> Result<Since, String> {
-    if let Ok(at) = text.parse::<jiff::Timestamp>() {
-        return Ok(Since::At(Millis(at.as_millisecond())));
-    }
-    if let Ok(day) = text.parse::<jiff::civil::Date>()
-        && let Ok(start) = day.to_zoned(jiff::tz::TimeZone::UTC)
-    {
-        return Ok(Since::At(Millis(start.timestamp().as_millisecond())));
-    }
-    length_ms(text).map(|ms| Since::Ago { ms }).ok_or_else(|| {
-        "write a time such as 2026-11-21T08:00:00Z, a day such as 2026-11-21, or 90m, 24h, 7d".to_owned()
-    })
 }
 
 pub(super) async fn run(context: Context, args: Args) -> Outcome {
@@ -122,10 +102,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     };
     let wanted = Wanted {
         request_id: None,
-        since: args.since.map(|since| match since {
-            Since::At(at) => at,
-            Since::Ago { ms } => Clock::real().now().plus(-ms),
-        }),
+        since: args.since.map(|since| since.from(Clock::real().now())),
         personnel_id: args.personnel.clone(),
         outcomes: (!args.outcomes.is_empty()).then(|| serde_json::json!(args.outcomes).to_string()),
     };
@@ -270,22 +247,4 @@ pub(super) fn csv_line(out: &mut impl Write, cells: &[Option<&str>], escapes: bo
     });
     line.write_record(cells).map_err(std::io::Error::from)?;
     out.write_all(&line.into_inner().map_err(|error| error.into_error())?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn since_is_a_time_a_day_or_so_long_ago() {
-        let at = Since::At(Millis(1_795_000_000_000));
-        assert_eq!(parse_since("2026-11-18T11:06:40Z"), Ok(at));
-        assert_eq!(parse_since("2026-11-18T12:06:40+01:00"), Ok(at));
-        assert_eq!(parse_since("1970-01-02"), Ok(Since::At(Millis(86_400_000))));
-        assert_eq!(parse_since("24h"), Ok(Since::Ago { ms: 86_400_000 }));
-        assert_eq!(parse_since("7d"), Ok(Since::Ago { ms: 7 * 86_400_000 }));
-        for bad in ["", "h", "24", "-3h", "yesterday", "24x", "é"] {
-            assert!(parse_since(bad).is_err(), "{bad:?}");
-        }
-    }
 }

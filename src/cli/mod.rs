@@ -34,6 +34,7 @@ mod resolve;
 mod run;
 mod sandbox;
 mod show;
+mod spend;
 mod wait;
 mod wanted;
 mod watch;
@@ -126,6 +127,10 @@ enum Command {
     Balance(account::BalanceArgs),
     /// List settlements: credits expected, credits spent, verdict
     Audit(account::AuditArgs),
+    /// Show where the credits went: by day, account, action, reference
+    Spend(spend::SpendArgs),
+    /// List what was paid for and brought no value, for the vendor's support
+    Claims(spend::ClaimsArgs),
     /// Export delivered contacts and failures, as CSV or JSON Lines
     Export(export::Args),
     /// Erase emails and phones, by age or of one person; outcomes are kept
@@ -260,6 +265,8 @@ fn run_command(command: Command, context: Context) -> Outcome {
         Command::Resolve(args) => block_on(resolve::run(context, args)),
         Command::Balance(args) => block_on(account::balance(context, args)),
         Command::Audit(args) => block_on(account::audit(context, args)),
+        Command::Spend(args) => block_on(spend::spend(context, args)),
+        Command::Claims(args) => block_on(spend::claims(context, args)),
         Command::Export(args) => block_on(export::run(context, args)),
         Command::Purge(args) => block_on(purge::run(context, args)),
         Command::Backup(args) => block_on(backup::run(context, args)),

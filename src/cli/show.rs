@@ -17,8 +17,14 @@ use crate::store::report::{OutcomeCount, requests::Entry};
 /// One JSON document, on lines of its own.
 pub(super) fn json(value: &impl Serialize) -> io::Result<()> {
     let mut out = io::stdout().lock();
+    let escapes = out.is_terminal();
+    json_to(&mut out, value, escapes)
+}
+
+/// The same, to any writer. For a terminal it is escaped; it is the same document.
+pub(super) fn json_to(out: &mut impl Write, value: &impl Serialize, escapes: bool) -> io::Result<()> {
     let text = serde_json::to_string_pretty(value)?;
-    writeln!(out, "{}", if out.is_terminal() { escaped(&text) } else { text })
+    writeln!(out, "{}", if escapes { escaped(&text) } else { text })
 }
 
 /// One JSON document on one line. For a terminal it is escaped; it is the same document.

@@ -58,6 +58,23 @@ pub fn divide(amount: Credits, payers: &[Payer]) -> Vec<(RequestId, Credits)> {
     shares
 }
 
+/// Credits that a request pays, and for how many contacts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paid {
+    pub request_id: RequestId,
+    pub contacts: usize,
+    pub credits: Credits,
+}
+
+/// What each request pays of a charge.
+fn paid(charge: Credits, payers: &[Payer]) -> Vec<Paid> {
+    let shares = divide(charge, payers).into_iter().zip(payers);
+    shares
+        .map(|((request_id, credits), payer)| Paid { request_id, contacts: payer.contacts, credits })
+        .filter(|paid| paid.credits > Credits::ZERO)
+        .collect()
+}
+
 /// The settlement that a job belongs to from now on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Settles {
@@ -81,6 +98,8 @@ pub struct Booking {
     pub release_hold: bool,
     /// Charged now, in addition to earlier charges of the job.
     pub charge: Credits,
+    /// What the requests pay of that charge. Less than the charge if it cannot be said who pays.
+    pub paid: Vec<Paid>,
     /// Change of each request's possible cost; negative if it becomes less.
     pub shares: Vec<(RequestId, Credits)>,
     pub settles: Settles,
@@ -147,9 +166,11 @@ impl Books {
             true => charge + self.price.times(unlocked),
             false => charge,
         };
+        let found_for = payers_of_the_rest(paying, accepted.payers);
         Booking {
             release_hold: true,
             charge: charge + found.charge,
+            paid: [paid(charge, accepted.payers), paid(found.charge, &found_for)].concat(),
             shares: self.shares_become(divide(shared, paying)),
             settles: found.settles,
             ..Booking::default()
@@ -180,14 +201,15 @@ impl Books {
     /// Evidence shows that the submission took effect, or no evidence will ever show that it did not (a
     /// person gave it up, or sends it again although it may have been charged). The whole cost counts.
     pub fn carried_out(&self) -> Booking {
-        Booking { release_hold: true, charge: self.cost, ..Booking::default() }
+        let paid = paid(self.cost, &self.payers);
+        Booking { release_hold: true, charge: self.cost, paid, ..Booking::default() }
     }
 
-    /// While a submission is in doubt, this many of its contacts turn out to be unlocked, and their values are kept.
+    /// While a submission is in doubt, some of its contacts turn out to be unlocked, and their values are kept.
     /// Their part of its cost is charged, even if somebody else unlocked them; the rest stays held.
-    pub fn shown(&self, contacts: usize) -> Booking {
-        let part = self.price.times(contacts).min(self.cost);
-        Booking { release: part, charge: part, ..Booking::default() }
+    pub fn shown(&self, shown: &[Payer]) -> Booking {
+        let part = self.price.times(contacts(shown)).min(self.cost);
+        Booking { release: part, charge: part, paid: paid(part, shown), ..Booking::default() }
     }
 
     /// It had no effect: it was not sent, it was refused, evidence proves it, or a person says so.
@@ -214,7 +236,7 @@ impl Books {
             false => Settles::Unchanged,
         };
         let shares = divide(self.price.times(contacts(unlocked)), unlocked);
-        Booking { charge: unbooked, shares, settles, ..Booking::default() }
+        Booking { charge: unbooked, paid: paid(unbooked, unlocked), shares, settles, ..Booking::default() }
     }
 
     /// The highest cost of this many of the contacts: each contact left out costs at least the lowest price.
@@ -228,7 +250,8 @@ impl Books {
 
     fn ended_with(&self, charge: Credits) -> Booking {
         let shares = self.shares_become(divide(charge, &self.payers));
-        Booking { release_hold: true, charge, shares, ..Booking::default() }
+        let paid = paid(charge, &self.payers);
+        Booking { release_hold: true, charge, paid, shares, ..Booking::default() }
     }
 
     /// The change from the shares committed by the intent to these shares.
@@ -272,7 +295,8 @@ mod tests {
     #[test]
     fn what_is_shown_of_a_lost_submission_is_charged_and_the_rest_stays_held() {
         let part = |contacts| {
-            let booked = books().shown(contacts);
+            let booked = books().shown(&[payer(1, contacts)]);
+            assert_eq!(paid_sum(&booked), booked.charge);
             (booked.release, booked.charge, booked.release_hold, booked.shares)
         };
         assert_eq!(part(2), (Credits(30), Credits(30), false, vec![]));
@@ -324,6 +348,21 @@ mod tests {
             assert_eq!((booking.hold, booking.release_hold), (Credits(hold), release_hold), "{name}");
             assert_eq!((booking.charge, booking.shares), (Credits(charge), shares), "{name}");
         }
+    }
+
+    /// Contacts that the lost submission unlocked are paid for by those who asked for them.
+    #[test]
+    fn each_request_pays_for_its_own_contacts() {
+        let paid = |request_id, contacts, credits| Paid {
+            request_id: RequestId(request_id),
+            contacts,
+            credits: Credits(credits),
+        };
+        let (one, both) = ([payer(1, 1)], [payer(1, 1), payer(2, 1)]);
+        assert_eq!(books().carried_out().paid, [paid(1, 2, 30), paid(2, 1, 15)]);
+        assert_eq!(accepted(&books(), &one, &both).paid, [paid(1, 1, 15)]);
+        assert_eq!(accepted(&lost_before(), &one, &both).paid, [paid(1, 1, 15), paid(2, 1, 60)]);
+        assert_eq!(lost_before().found_after_all(&[]).paid, [], "nobody can be named");
     }
 
     #[test]
@@ -425,6 +464,10 @@ mod tests {
         }
     }
 
+    fn paid_sum(booking: &Booking) -> Credits {
+        booking.paid.iter().map(|paid| paid.credits).sum()
+    }
+
     fn sum(shares: &[(RequestId, Credits)]) -> Credits {
         shares.iter().map(|(_, credits)| *credits).sum()
     }
@@ -477,6 +520,7 @@ mod tests {
                 prop_assert!(end.release_hold && end.hold == Credits::ZERO);
                 prop_assert!(end.charge <= sent.hold);
                 prop_assert_eq!(sum(&sent.shares) + sum(&end.shares), end.charge);
+                prop_assert_eq!(paid_sum(&end), end.charge);
             }
             // The charge that the API names may be above the hold.
             let end = books.answered(Credits(used));

@@ -27,6 +27,7 @@
 pub mod address;
 pub mod booking;
 pub mod bulk;
+pub mod claims;
 pub mod credits;
 pub mod direct;
 pub mod division;

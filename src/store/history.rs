@@ -55,6 +55,17 @@ pub async fn remove_events(
     Ok((removed.rows_affected(), Some(last)))
 }
 
+/// Removes the oldest rows of `contact_changes` before a time. Returns how many; 0: there are no older ones.
+pub async fn remove_changes(connection: &mut Tx, before: Millis, limit: u32) -> Result<u64, StoreError> {
+    let removed =
+        sql::query("delete from changes where at < $1 and seq <= (select min(seq) from changes) + $2")
+            .bind(before.0)
+            .bind(limit)
+            .execute(connection)
+            .await?;
+    Ok(removed.rows_affected())
+}
+
 /// Removes balance snapshots before a time, but for each account's newest and those of its last settlement. Returns
 /// how many.
 pub async fn remove_snapshots(connection: &mut Tx, before: Millis, limit: u32) -> Result<u64, StoreError> {

@@ -17,6 +17,7 @@ pub struct Removed {
     pub requests: u64,
     pub events: u64,
     pub snapshots: u64,
+    pub changes: u64,
 }
 
 /// Removes what is old enough; returns when to run next, `None` without `retention.history`. Calls `stopping` before
@@ -27,8 +28,8 @@ pub async fn run(deps: &Deps, stopping: impl Fn() -> bool) -> Result<Option<Mill
     // Removing needs room in the log, and a write without room ends the worker.
     let removed = remove(deps, keep, || stopping() || disk::is_nearly_full(&deps.store)).await?;
     if removed != Removed::default() {
-        let Removed { requests, events, snapshots } = removed;
-        tracing::info!(requests, events, snapshots, "removed history that was kept long enough");
+        let Removed { requests, events, snapshots, changes } = removed;
+        tracing::info!(requests, events, snapshots, changes, "removed history that was kept long enough");
     }
     Ok(Some(now.plus(pacing::retention_pause_ms(keep))))
 }
@@ -68,6 +69,18 @@ async fn remove(deps: &Deps, keep: Duration, stopping: impl Fn() -> bool) -> Res
             })
             .await?;
         removed.snapshots += step;
+        if step == 0 {
+            break;
+        }
+    }
+    while !stopping() {
+        let step = deps
+            .store
+            .write(move |connection| {
+                Box::pin(async move { history::remove_changes(connection, before, AT_ONCE).await })
+            })
+            .await?;
+        removed.changes += step;
         if step == 0 {
             break;
         }

@@ -8,6 +8,7 @@ mod files;
 mod inbox;
 mod personnel;
 mod references;
+mod spend;
 mod terminal;
 mod trouble;
 mod upgrade;

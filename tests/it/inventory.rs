@@ -24,6 +24,8 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
         "id account taken_at cause total subscription addon gift asked_at subscription_amount addon_amount \
                   gift_amount reset_at addon_expire_at owner",
     ),
+    ("changes", "seq at item_id outcome source"),
+    ("charge_parts", "id ledger_id request_id contacts credits"),
     ("contact_values", "id item_id is_erased stored_at"),
     (
         "inbox",

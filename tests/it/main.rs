@@ -34,6 +34,7 @@ mod owners;
 mod person_search;
 mod privacy;
 mod settlement;
+mod spend;
 mod statements;
 mod store;
 mod submission;

@@ -112,6 +112,8 @@ impl Evidence<'_> {
         self.no_replaced_worker_sends().await?;
         self.the_limit_is_kept()?;
         self.holds_are_released().await?;
+        self.charges_are_divided_exactly().await?;
+        self.changes_tell_every_outcome().await?;
         self.every_attempt_has_an_end().await?;
         self.windows_fit_their_jobs().await?;
         self.the_file_is_sound().await?;
@@ -279,6 +281,32 @@ impl Evidence<'_> {
             )
             .await;
         none("I10 holds of a job that was decided are released", &wrong)
+    }
+
+    async fn charges_are_divided_exactly(&mut self) -> Checked {
+        let wrong: Vec<(i64, i64, i64)> = self
+            .all(
+                "select l.id, l.credits, coalesce(sum(p.credits), 0) as parts
+                 from ledger l left join charge_parts p on p.ledger_id = l.id
+                 where l.entry = 'charge' group by l.id having parts <> l.credits",
+            )
+            .await;
+        none("I10 the parts of each charge sum to it", &wrong)
+    }
+
+    /// The last change of a contact says what became of it, unless `retention.history` has removed it.
+    async fn changes_tell_every_outcome(&mut self) -> Checked {
+        let wrong: Vec<(i64, String)> = self
+            .all(
+                "select i.id, i.outcome from items i
+                 where i.action in ('unlock_contact_emails', 'unlock_contact_phones') and i.outcome <> 'pending'
+                   and i.outcome is not (select outcome from changes c where c.item_id = i.id
+                                         order by seq desc limit 1)
+                   and (exists (select 1 from changes c where c.item_id = i.id)
+                        or (select min(seq) from changes) = 1)",
+            )
+            .await;
+        none("I10 the last change of each contact is its outcome", &wrong)
     }
 
     async fn every_attempt_has_an_end(&mut self) -> Checked {

@@ -69,7 +69,8 @@ pub async fn write(
         release(&mut *connection, job, now).await?;
     }
     if booking.charge > Credits::ZERO {
-        add(&mut *connection, job, "charge", booking.charge.bookable(), now).await?;
+        let entry = add(&mut *connection, job, "charge", booking.charge.bookable(), now).await?;
+        add_payers(&mut *connection, entry, booking).await?;
     }
     add_to_shares(connection, &booking.shares).await
 }
@@ -85,7 +86,8 @@ async fn release(connection: &mut Tx, job: &Job, now: Millis) -> Result<(), Stor
     if held == 0 {
         return Ok(());
     }
-    add(connection, job, "release", Credits(-held), now).await
+    add(connection, job, "release", Credits(-held), now).await?;
+    Ok(())
 }
 
 /// The credits charged to a job so far.
@@ -105,15 +107,40 @@ async fn add(
     entry: &str,
     credits: Credits,
     now: Millis,
-) -> Result<(), StoreError> {
-    sql::query("insert into ledger (at, account, job_id, entry, credits) values ($1, $2, $3, $4, $5)")
-        .bind(now.0)
-        .bind(job.account.as_str())
-        .bind(job.id.0)
-        .bind(entry)
-        .bind(credits.0)
-        .execute(connection)
-        .await?;
+) -> Result<i64, StoreError> {
+    Ok(sql::query_scalar(
+        "insert into ledger (at, account, job_id, entry, credits) values ($1, $2, $3, $4, $5) returning id",
+    )
+    .bind(now.0)
+    .bind(job.account.as_str())
+    .bind(job.id.0)
+    .bind(entry)
+    .bind(credits.0)
+    .fetch_one(connection)
+    .await?)
+}
+
+/// Writes which requests pay a charge. What nobody can be named for is written without a request, so that the
+/// parts sum to the charge.
+async fn add_payers(connection: &mut Tx, entry: i64, booking: &Booking) -> Result<(), StoreError> {
+    let mut left = booking.charge.bookable();
+    let mut parts = Vec::with_capacity(booking.paid.len() + 1);
+    for paid in &booking.paid {
+        let credits = paid.credits.bookable().min(left);
+        left = left - credits;
+        parts.push((Some(paid.request_id), paid.contacts, credits));
+    }
+    if left > Credits::ZERO {
+        parts.push((None, 0, left));
+    }
+    sql::query(
+        "insert into charge_parts (ledger_id, request_id, contacts, credits)
+         select $1, json_number(value, 0), json_number(value, 1), json_number(value, 2) from json_rows($2)",
+    )
+    .bind(entry)
+    .bind(json!(parts).to_string())
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

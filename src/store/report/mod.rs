@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod needs;
 pub mod overview;
 pub mod requests;
+pub mod spend;
 mod time;
 
 use sqlx::FromRow;

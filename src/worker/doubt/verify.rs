@@ -5,6 +5,7 @@
 //! normally, precheck included. If few calls are left, one check may take several runs.
 
 use crate::api::{Caller, Subject};
+use crate::domain::booking::payers_of_the_rest;
 use crate::domain::doubt::{self, Gone, Look, Profiles, Sign, Verdict};
 use crate::domain::item::Why;
 use crate::domain::job::{Doubt, Event, State};
@@ -271,10 +272,12 @@ async fn keep_shown(
     if shown.is_empty() {
         return Ok(());
     }
-    let booked = booking::read(&mut *connection, job).await?.shown(shown.len());
+    let books = booking::read(&mut *connection, job).await?;
+    items::finish(&mut *connection, job.id, job.event_id.as_ref(), shown, now).await?;
+    let rest = booking::payers(&mut *connection, job.id).await?;
+    let booked = books.shown(&payers_of_the_rest(&books.payers, &rest));
     booking::write(&mut *connection, job, &booked, now).await?;
     job.cost = job.cost.map(|cost| cost - booked.charge);
     job.contacts = job.contacts.saturating_sub(shown.len() as u32);
-    items::finish(&mut *connection, job.id, job.event_id.as_ref(), shown, now).await?;
     requests::finish_complete_of_job(connection, job.id, now).await
 }

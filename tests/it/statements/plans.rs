@@ -53,7 +53,8 @@ const GROWING: [&str; 16] = [
 ];
 
 /// Exceptions: the file, a part of the statement, and the reason.
-const MAY: [(&str, &str, &str); 18] = [
+const MAY: [(&str, &str, &str); 19] = [
+    ("history.rs", "delete from changes where", "the oldest few; the oldest one is the start of the key"),
     ("history.rs", "select id from request_events where id > $1 order by id limit 1", "the next one"),
     (
         "history.rs",
@@ -294,7 +295,7 @@ async fn no_statement_reads_a_table_that_grows_from_end_to_end() {
     }
     assert!(long.is_empty(), "{}", long.join("\n"));
     // An exception that is not needed any more must be removed.
-    assert_eq!(excused, 2 * 19);
+    assert_eq!(excused, 2 * 20);
 }
 
 #[tokio::test]

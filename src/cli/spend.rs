@@ -1,0 +1,310 @@
+//! `unlockd spend` and `unlockd claims`: where the credits went, and what they bought nothing for.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::account::named;
+use super::arguments::{When, when};
+use super::export::csv_line;
+use super::show::{self, Columns};
+use super::whole_file::WholeFile;
+use super::{Context, Outcome, existing};
+use crate::clock::Clock;
+use crate::domain::claims::{Settled, finding};
+use crate::domain::{Action, Credits, Millis};
+use crate::store::report::Time;
+use crate::store::report::spend::{self, By, Spent, Unfulfilled};
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Column {
+    Day,
+    Account,
+    Action,
+    Reference,
+}
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  unlockd spend
+  unlockd spend --by reference --since 30d
+  unlockd spend --by day,account,action --since 2026-11-01 --until 2026-11-30 --json
+
+The credits are those that were booked: at most what was spent. unlockd audit compares them with the balance.
+A job that several requests share is divided between them. Days are UTC; a day named with --until is counted whole.")]
+pub(super) struct SpendArgs {
+    /// What to sum by: day, account, action, reference, in any combination
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "day,account")]
+    by: Vec<Column>,
+    #[command(flatten)]
+    time: Period,
+    /// For programs: a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+struct Period {
+    /// Only this account
+    #[arg(long, value_name = "A")]
+    account: Option<String>,
+    /// Only from a time (2026-11-21T08:00:00Z), a day (2026-11-21), or a duration ago (24h, 30d)
+    #[arg(long, value_name = "WHEN", value_parser = when)]
+    since: Option<When>,
+    /// Only until then
+    #[arg(long, value_name = "WHEN", value_parser = when)]
+    until: Option<When>,
+}
+
+impl Period {
+    fn bounds(&self) -> (Millis, Millis) {
+        let now = Clock::real().now();
+        let since = self.since.map_or(Millis(0), |since| since.from(now));
+        (since, self.until.map_or(Millis(i64::MAX), |until| until.until(now)))
+    }
+
+    fn is_of(&self, account: &str) -> bool {
+        self.account.as_deref().is_none_or(|wanted| wanted == account)
+    }
+}
+
+pub(super) async fn spend(context: Context, args: SpendArgs) -> Outcome {
+    let config = context.load()?;
+    let store = existing(&config).await?;
+    let by = |column| args.by.contains(&column);
+    let shown = By {
+        day: by(Column::Day),
+        account: by(Column::Account),
+        action: by(Column::Action),
+        reference: by(Column::Reference),
+    };
+    let (since, until) = args.time.bounds();
+    let summed = spend::spent(&store, args.time.account.as_deref(), shown, since, until).await?;
+    if let (Some(account), true) = (&args.time.account, summed.is_empty()) {
+        named(&config, account)?;
+    }
+    if args.json {
+        return Ok(show::json(&summed.iter().map(|spent| as_json(spent, shown)).collect::<Vec<_>>())?);
+    }
+    let rows: Vec<_> = summed.iter().map(cells).collect();
+    show::table(&mut io::stdout().lock(), &SPEND, rows, "no credits were booked in this time")?;
+    if summed.len() > 1 {
+        let sum: i64 = summed.iter().map(|spent| spent.credits).sum();
+        writeln!(io::stdout(), "{} credits in all", show::grouped(sum))?;
+    }
+    Ok(())
+}
+
+const SPEND: Columns<7> = Columns {
+    names: ["day", "account", "action", "reference", "jobs", "contacts", "credits"],
+    may_go: &["jobs", "contacts"],
+};
+
+fn cells(spent: &Spent) -> [String; 7] {
+    [
+        show::cell(&spent.day.map(day)),
+        show::cell(&spent.account),
+        show::cell(&spent.action),
+        show::cell(&spent.reference),
+        spent.jobs.to_string(),
+        spent.contacts.to_string(),
+        show::grouped(spent.credits),
+    ]
+}
+
+/// Only the columns that are summed by: another one has no single value.
+fn as_json(spent: &Spent, by: By) -> Value {
+    let columns = [
+        (by.day, "day", json!(spent.day.map(day))),
+        (by.account, "account", json!(spent.account)),
+        (by.action, "action", json!(spent.action)),
+        (by.reference, "reference", json!(spent.reference)),
+        (true, "jobs", json!(spent.jobs)),
+        (true, "contacts", json!(spent.contacts)),
+        (true, "credits", json!(spent.credits)),
+    ];
+    let shown = columns.into_iter().filter(|(is_shown, _, _)| *is_shown);
+    Value::Object(shown.map(|(_, name, value)| (name.to_owned(), value)).collect::<Map<_, _>>())
+}
+
+/// A UTC day as in the views.
+fn day(days: i64) -> String {
+    Time(days * 86_400_000).to_string().chars().take("2026-11-21".len()).collect()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Csv,
+    Json,
+}
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  unlockd claims --since 30d -o claims.csv
+  unlockd claims --json
+
+One line for each contact that a job was charged for and that brought no value, with what the vendor's support needs
+to find it. `credits` is its price, at most. `balance` is what the settlement shows: charged (the credits left the
+balance), not_charged (they did not), partly (some of the settlement's contacts were charged, but not all), unclear
+(the balance could not be read, or credits lapsed), open (not settled yet).")]
+pub(super) struct ClaimsArgs {
+    /// Output format
+    #[arg(long, value_enum, default_value_t = Format::Csv)]
+    format: Format,
+    /// JSON, as --format json
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+    #[command(flatten)]
+    time: Period,
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// What was paid for and brought no value, as a support desk needs it.
+#[derive(Serialize)]
+struct Claim {
+    account: String,
+    action: String,
+    personnel_id: Option<String>,
+    event_id: Option<String>,
+    request_id: i64,
+    reference: Option<String>,
+    job_id: i64,
+    task_id: Option<String>,
+    trace_id: Option<String>,
+    /// Our X-Request-ID of the paid call.
+    x_request_id: Option<String>,
+    submitted_at: Option<Time>,
+    credits: i64,
+    outcome: String,
+    error_code: Option<String>,
+    balance: &'static str,
+    expected_min: Option<i64>,
+    expected_max: Option<i64>,
+    spent: Option<i64>,
+}
+
+const CLAIM: [&str; 18] = [
+    "account",
+    "action",
+    "personnel_id",
+    "event_id",
+    "request_id",
+    "reference",
+    "job_id",
+    "task_id",
+    "trace_id",
+    "x_request_id",
+    "submitted_at",
+    "credits",
+    "outcome",
+    "error_code",
+    "balance",
+    "expected_min",
+    "expected_max",
+    "spent",
+];
+
+pub(super) async fn claims(context: Context, args: ClaimsArgs) -> Outcome {
+    let config = context.load()?;
+    let store = existing(&config).await?;
+    let (since, until) = args.time.bounds();
+    let unfulfilled = spend::unfulfilled(&store, since, until).await?;
+    if let (Some(account), true) = (&args.time.account, unfulfilled.is_empty()) {
+        named(&config, account)?;
+    }
+    let is_wanted = |item: &Unfulfilled| args.time.is_of(&item.account);
+    let claims: Vec<Claim> = unfulfilled.into_iter().filter(is_wanted).map(Claim::from).collect();
+    let format = if args.json { Format::Json } else { args.format };
+    match &args.output {
+        Some(path) if path.as_os_str() != "-" => {
+            let whole = WholeFile::begin(path, &config)?;
+            let mut out = io::BufWriter::new(whole.writer()?);
+            write_claims(&mut out, &claims, format, false)?;
+            out.flush()?;
+            whole.finish()?;
+            let count = show::plural(claims.len() as i64, "claim");
+            super::say(&format!("{count} written to {}", path.display()));
+        }
+        _ => {
+            let escapes = io::stdout().is_terminal();
+            write_claims(&mut io::BufWriter::new(io::stdout()), &claims, format, escapes)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_claims(out: &mut impl Write, claims: &[Claim], format: Format, escapes: bool) -> io::Result<()> {
+    if format == Format::Json {
+        show::json_to(out, &claims, escapes)?;
+        return out.flush();
+    }
+    csv_line(out, &CLAIM.map(Some), escapes)?;
+    for claim in claims {
+        let cells = claim.cells();
+        csv_line(out, &cells.each_ref().map(Option::as_deref), escapes)?;
+    }
+    out.flush()
+}
+
+impl From<Unfulfilled> for Claim {
+    fn from(item: Unfulfilled) -> Claim {
+        let settled = item.closed_at.map(|_| Settled {
+            expected_min: Credits(item.expected_min.unwrap_or_default()),
+            expected_max: Credits(item.expected_max.unwrap_or_default()),
+            spent: item.spent.filter(|_| item.lapsed != Some(true)).map(Credits),
+        });
+        let action = Action::parse(&item.action);
+        Claim {
+            personnel_id: action.and_then(Action::channel).map(|_| item.personnel_id),
+            balance: finding(settled, item.outcome == "no_value").as_str(),
+            account: item.account,
+            action: item.action,
+            event_id: item.event_id,
+            request_id: item.request_id,
+            reference: item.reference,
+            job_id: item.job_id,
+            task_id: item.task_id,
+            trace_id: item.trace_id,
+            x_request_id: item.call_id,
+            submitted_at: item.submitted_at.map(Time),
+            credits: item.credits,
+            outcome: item.outcome,
+            error_code: item.error_code,
+            expected_min: item.expected_min,
+            expected_max: item.expected_max,
+            spent: item.spent,
+        }
+    }
+}
+
+impl Claim {
+    fn cells(&self) -> [Option<String>; 18] {
+        [
+            Some(self.account.clone()),
+            Some(self.action.clone()),
+            self.personnel_id.clone(),
+            self.event_id.clone(),
+            Some(self.request_id.to_string()),
+            self.reference.clone(),
+            Some(self.job_id.to_string()),
+            self.task_id.clone(),
+            self.trace_id.clone(),
+            self.x_request_id.clone(),
+            self.submitted_at.map(|at| at.to_string()),
+            Some(self.credits.to_string()),
+            Some(self.outcome.clone()),
+            self.error_code.clone(),
+            Some(self.balance.to_owned()),
+            self.expected_min.map(|credits| credits.to_string()),
+            self.expected_max.map(|credits| credits.to_string()),
+            self.spent.map(|credits| credits.to_string()),
+        ]
+    }
+}

@@ -1,0 +1,114 @@
+//! Where the credits went: charges by day, account, action and reference, and what they bought nothing for.
+
+use sqlx::FromRow;
+
+use crate::domain::Millis;
+use crate::store::{Store, StoreError, sql};
+
+/// By what charges are summed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct By {
+    pub day: bool,
+    pub account: bool,
+    pub action: bool,
+    pub reference: bool,
+}
+
+/// Charges that agree in everything they are summed by.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct Spent {
+    /// Days since 1970.
+    pub day: Option<i64>,
+    pub account: Option<String>,
+    pub action: Option<String>,
+    pub reference: Option<String>,
+    pub jobs: i64,
+    pub contacts: i64,
+    pub credits: i64,
+}
+
+/// The charges from `since` until before `until`, in the order of their columns.
+pub async fn spent(
+    store: &Store,
+    account: Option<&str>,
+    by: By,
+    since: Millis,
+    until: Millis,
+) -> Result<Vec<Spent>, StoreError> {
+    Ok(sql::query_as(
+        "select case when $1 = 1 then l.at / 86400000 end as day, case when $2 = 1 then l.account end as account,
+                case when $3 = 1 then j.action end as action, case when $4 = 1 then r.reference end as reference,
+                count(distinct l.job_id) as jobs,
+                cast(sum(case when j.action in ('unlock_contact_emails', 'unlock_contact_phones')
+                         then p.contacts else 0 end) as bigint) as contacts,
+                cast(sum(p.credits) as bigint) as credits
+         from ledger l
+         join charge_parts p on p.ledger_id = l.id
+         join jobs j on j.id = l.job_id
+         left join requests r on r.id = p.request_id
+         where l.entry = 'charge' and l.at >= $5 and l.at < $6 and ($7 is null or l.account = $7)
+         group by 1, 2, 3, 4 order by 1, 2, 3, 4",
+    )
+    .bind(by.day)
+    .bind(by.account)
+    .bind(by.action)
+    .bind(by.reference)
+    .bind(since.0)
+    .bind(until.0)
+    .bind(account)
+    .fetch_all(store.readers())
+    .await?)
+}
+
+/// A contact, or another paid action, that a job was charged for and that brought no value.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct Unfulfilled {
+    pub item_id: i64,
+    pub request_id: i64,
+    pub reference: Option<String>,
+    pub account: String,
+    pub action: String,
+    pub event_id: Option<String>,
+    pub personnel_id: String,
+    pub outcome: String,
+    pub error_code: Option<String>,
+    pub job_id: i64,
+    pub task_id: Option<String>,
+    pub trace_id: Option<String>,
+    pub call_id: Option<String>,
+    pub submitted_at: Option<i64>,
+    pub credits: i64,
+    pub closed_at: Option<i64>,
+    pub expected_min: Option<i64>,
+    pub expected_max: Option<i64>,
+    pub spent: Option<i64>,
+    pub lapsed: Option<bool>,
+}
+
+/// What was charged from `since` until before `until` and brought no value, by time.
+pub async fn unfulfilled(
+    store: &Store,
+    since: Millis,
+    until: Millis,
+) -> Result<Vec<Unfulfilled>, StoreError> {
+    Ok(sql::query_as(
+        "select i.id as item_id, i.request_id, r.reference, i.account, i.action, i.event_id, i.personnel_id, i.outcome,
+                i.error_code, j.id as job_id, j.task_id, a.trace_id, a.request_id as call_id, j.submitted_at,
+                least(coalesce(j.price, 0), charged.credits) as credits,
+                w.closed_at, w.expected_min, w.expected_max, w.spent, w.lapsed = 1 as lapsed
+         from (select job_id, min(at) as at, cast(sum(credits) as bigint) as credits from ledger
+               where entry = 'charge' and at >= $1 and at < $2 and credits > 0 group by job_id) as charged
+         join jobs j on j.id = charged.job_id
+         join items i on i.job_id = j.id
+         join requests r on r.id = i.request_id
+         left join windows w on w.id = j.window_id
+         left join attempts a on a.id = (select max(id) from attempts
+                                         where job_id = j.id and result in ('accepted', 'unknown'))
+         where i.outcome in ('no_value', 'failed', 'unresolved', 'not_returned', 'lost', 'expired')
+         order by charged.at, i.id",
+    )
+    .bind(since.0)
+    .bind(until.0)
+    .fetch_all(store.readers())
+    .await?)
+}
