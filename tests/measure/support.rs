@@ -67,6 +67,12 @@ impl Place {
         Worker { child: self.command().arg("run").spawn().expect("the worker starts"), since: Instant::now() }
     }
 
+    /// Its standard error is a pipe that nobody reads.
+    pub(crate) fn start_with_a_stuck_log(&self) -> Worker {
+        let child = self.command().arg("run").stderr(Stdio::piped()).spawn().expect("the worker starts");
+        Worker { child, since: Instant::now() }
+    }
+
     fn log_file(&self) -> std::fs::File {
         std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("a log")
     }

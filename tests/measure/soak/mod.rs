@@ -3,11 +3,12 @@
 //! The sandbox is hostile: it charges every repeated POST again, so a contact that is paid for twice shows.
 //! The load is bounded, the random numbers have a seed. Each cycle ends with a calm third without kills (the
 //! faults continue), since a process that never lives ten seconds cannot show a leak. Every minute the
-//! invariants are checked while everything runs. After the last cycle the faults end, and every request must
+//! invariants are checked while everything runs, and every minute something of an ordinary day happens. After the last cycle the faults end, and every request must
 //! finish. The first violation ends the soak and keeps the database.
 
 mod check;
 mod draw;
+mod ordinary;
 mod polls;
 mod trouble;
 
@@ -22,10 +23,11 @@ use unlockd::sandbox::{Billing, Options};
 use crate::support::{Place, Worker, flag, text};
 use check::Checker;
 use draw::Sample;
+use ordinary::Ordinary;
 use polls::Polls;
 
-/// Short steps, so that an hour holds many runs. Contacts are erased after five minutes, as with a retention
-/// in production; the history of requests and jobs is kept by design.
+/// Short steps, so that an hour holds many runs. Contacts are erased and history is removed after five minutes, as
+/// with a retention in production; jobs, and contacts that were sent, are kept by design.
 const CONFIG: &str = "\
 timeout = \"3s\"
 [inbox]
@@ -40,12 +42,16 @@ decide_after = \"20s\"
 approve_above = 1000000
 [retention]
 contacts = \"5m\"
+history = \"5m\"
 [http]
 listen = \"\"
 [log]
 level = \"debug\"
 ";
 const KEY_FILE: &str = "[accounts.default]\napi_key_file = \"key\"\n";
+
+/// Whatever arrives.
+const MOST_MEMORY_MB: f64 = 150.0;
 
 const TICK: Duration = Duration::from_millis(20);
 const CYCLES: f64 = 6.0;
@@ -63,6 +69,7 @@ struct Plan {
     kill_every: f64,
     fault_every: f64,
     request_every: f64,
+    ordinary_every: f64,
     out: PathBuf,
 }
 
@@ -74,6 +81,7 @@ impl Plan {
             kill_every: flag(arguments, "--kill-every", 4.0),
             fault_every: flag(arguments, "--fault-every", 4.0),
             request_every: flag(arguments, "--request-every", 1.0),
+            ordinary_every: flag(arguments, "--ordinary-every", 60.0),
             out: text(arguments, "--out").unwrap_or_else(|| "target/soak".to_owned()).into(),
         }
     }
@@ -96,6 +104,8 @@ struct Counts {
     stops: u32,
     faults: u32,
     keys: u32,
+    /// What an ordinary day brings.
+    ordinary: usize,
     /// Jobs that a person had to decide on.
     decisions: u32,
     requests: u32,
@@ -170,6 +180,7 @@ impl Soak {
     async fn trouble_and_load(&mut self) -> Result<(), String> {
         let (mut kill, mut fault, mut request) = (2.0, 0.0, 0.0);
         let (mut sample, mut measure, mut minute, mut key) = (0.0, 0.0, 60.0, 97.0);
+        let mut ordinary = self.pause(self.plan.ordinary_every);
         while self.since.elapsed() < self.plan.length {
             tokio::time::sleep(TICK).await;
             let now = self.seconds();
@@ -194,6 +205,10 @@ impl Soak {
                 key = now + 97.0;
                 trouble::rotate_key(&self.place, &mut self.random).await;
                 self.counts.keys += 1;
+            }
+            if now >= ordinary {
+                self.ordinary().await?;
+                ordinary = self.seconds() + self.pause(self.plan.ordinary_every);
             }
             if now >= minute {
                 minute += 60.0;
@@ -220,6 +235,25 @@ impl Soak {
             .await
             .expect("a row is inserted");
         self.counts.requests += 1;
+    }
+
+    /// One thing of an ordinary day, after which the worker must still be there.
+    async fn ordinary(&mut self) -> Result<(), String> {
+        let what = Ordinary::ALL[self.counts.ordinary % Ordinary::ALL.len()];
+        self.counts.ordinary += 1;
+        if what == Ordinary::StuckLog {
+            let _ = self.worker.child.kill();
+            let _ = self.worker.child.wait();
+            self.worker = self.place.start_with_a_stuck_log();
+        }
+        ordinary::happen(what, &self.place, &mut self.connection, &mut self.random).await;
+        let peak = self.worker.memory_mb("VmHWM");
+        println!("{:.0} s: {what:?}; peak of memory so far {peak:.0} MB", self.seconds());
+        // A build without optimisation uses more.
+        if peak > MOST_MEMORY_MB && !cfg!(debug_assertions) {
+            return Err(format!("{peak:.0} MB of memory, more than {MOST_MEMORY_MB} MB"));
+        }
+        self.keep_alive()
     }
 
     /// Kills, stops or pauses the worker; a third of the kills wait for a submission under way.
@@ -353,7 +387,7 @@ impl Soak {
         let (contacts, credits) = self.checker.charged(&self.place.sandbox);
         println!(
             "soak: {:.0} s, seed {}: {} kills ({} with a submission under way), {} stops, {} pauses, {} faults, \
-             {} new keys, {} decisions by a person; {} requests, {contacts} contacts and {credits} credits charged; {}",
+             {} new keys, {} ordinary events, {} decisions by a person; {} requests, {contacts} contacts and {credits} credits charged; {}",
             self.seconds(),
             self.plan.seed,
             counts.kills,
@@ -362,6 +396,7 @@ impl Soak {
             counts.pauses,
             counts.faults,
             counts.keys,
+            counts.ordinary,
             counts.decisions,
             counts.requests,
             match &held {
