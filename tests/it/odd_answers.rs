@@ -148,6 +148,51 @@ async fn a_task_that_an_error_names_is_not_followed_when_it_is_not_theirs() {
     }
 }
 
+/// The second call is answered with the task of the first one, whether it was carried out or not: what became of it
+/// is settled by reading, also when the two jobs belong to two keys of one owner.
+#[tokio::test]
+async fn one_task_in_answer_to_two_posts_is_followed_by_the_first_job_only() {
+    for (is_carried_out, account) in [(true, "default"), (false, "default"), (true, "second")] {
+        let mut town = Setup::default()
+            .recorded()
+            .config("ACCOUNTS__DEFAULT__OWNER", "acme")
+            .config("ACCOUNTS__SECOND__API_KEY", "uak_test_2")
+            .config("ACCOUNTS__SECOND__OWNER", "acme")
+            .build()
+            .await;
+        let first = town.insert(None, &["101"]).await;
+        town.settle().await;
+        town.tick(100).await;
+        let theirs: String = town.one::<(String,)>("select task_id from jobs").await.0;
+        if !is_carried_out {
+            town.fault("status=503@unlock");
+        }
+        let (answer, mut left) = (json!({ "status": "accepted", "task_id": theirs }).to_string(), 1);
+        town.change(move |exchange| {
+            left -= i32::from(is_unlock(exchange));
+            (is_unlock(exchange) && left >= 0).then(|| Altered::new(201, answer.clone())).flatten()
+        });
+        let row = format!("'{account}', '[102, 103]'");
+        let second = town.insert_row("account, personnel_ids", &row).await;
+        town.finish_all().await;
+        let source = if is_carried_out { "profile" } else { "task" };
+        for (request, id, source) in
+            [(first, "101", "task"), (second, "102", source), (second, "103", source)]
+        {
+            let outcome = ("delivered".into(), Some(source.into()));
+            assert_eq!(town.outcome(request, id).await, outcome, "{id} {is_carried_out} {account}");
+        }
+        let said: String = town
+            .one::<(String,)>("select detail from request_events where job_id = 2 and event = 'answer_lost'")
+            .await
+            .0;
+        assert_eq!(said, format!("the answer names task {theirs}, which job 1 already has"));
+        assert_eq!(town.posts().len(), if is_carried_out { 2 } else { 3 });
+        assert_eq!(town.sandbox.accounting().charged_total, 45);
+        town.check().await;
+    }
+}
+
 /// Found by a stranger: it counted as no answer, and the list price was paid.
 #[tokio::test]
 async fn nothing_is_bought_on_a_precheck_whose_figure_makes_no_sense() {

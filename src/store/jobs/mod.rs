@@ -9,7 +9,7 @@ pub mod due;
 pub mod facts;
 pub(in crate::store) mod job_row;
 
-use crate::store::{Reads, StoreError, Tx, sql};
+use crate::store::{On, Reads, StoreError, Tx, sql};
 
 use crate::domain::job::{self, Doubt, Event, State};
 use crate::domain::{AccountId, Action, Channel, Credits, EventId, JobId, Millis, PersonnelId, TaskId};
@@ -72,6 +72,15 @@ impl Job {
         Ok(())
     }
 
+    /// Its paid call was sent, or may have been, and no answer to it can be used: in doubt, first looked up at
+    /// `first_look`.
+    pub fn answer_lost(&mut self, first_look: Millis, now: Millis) -> Result<(), StoreError> {
+        self.apply(Event::AnswerLost, now)?;
+        (self.looks, self.no_effect_looks, self.evidence) = (0, 0, None);
+        self.due_at = Some(first_look);
+        Ok(())
+    }
+
     /// The job, no longer parked.
     pub fn released(mut self, now: Millis) -> Result<Job, StoreError> {
         self.apply(Event::Released, now)?;
@@ -109,17 +118,26 @@ pub async fn following(
     Ok(id.map(JobId))
 }
 
-/// Whether another job already has this task.
-pub async fn is_of_another(readers: &Reads, job: &Job, task_id: &TaskId) -> Result<bool, StoreError> {
-    Ok(sql::query_scalar(
-        "select exists (select 1 from jobs where task_id = $1 and account = $2 and action = $3 and id <> $4)",
+/// The other job of the same owner that has this task, if there is one. A task belongs to one paid call. A job in
+/// doubt has none yet: an error named the task, which is no more than evidence.
+pub async fn with_task(
+    on: impl Into<On<'_>>,
+    job: &Job,
+    task_id: &TaskId,
+) -> Result<Option<JobId>, StoreError> {
+    let id: Option<i64> = sql::query_scalar(
+        "select id from jobs
+         where task_id = $1 and action = $3 and id <> $4 and state <> 'in_doubt'
+           and (account = $2 or account in (select member from pools where account = $2))
+         order by id limit 1",
     )
     .bind(task_id.as_str())
     .bind(job.account.as_str())
     .bind(job.action.as_str())
     .bind(job.id.0)
-    .fetch_one(readers)
-    .await?)
+    .fetch_optional(on)
+    .await?;
+    Ok(id.map(JobId))
 }
 
 /// Writes a new queued job and returns it.

@@ -31,7 +31,8 @@ pub(super) async fn ask(
     };
     let is_theirs = match answer {
         Ok(view) => {
-            task::is_of(&view, contacts) && !jobs::is_of_another(deps.store.readers(), job, task_id).await?
+            task::is_of(&view, contacts)
+                && jobs::with_task(deps.store.readers(), job, task_id).await?.is_none()
         }
         Err(error) if partial.gives_up_on(&error) => false,
         Err(_) => return Ok(after_failed_read(deps, gate)),

@@ -10,10 +10,10 @@ use crate::domain::booking::Accepted as Taken;
 use crate::domain::division::{self, Division, Submission};
 use crate::domain::failure::{self, Failure, SubmissionFailure};
 use crate::domain::item::Why;
-use crate::domain::job::{Event, WaitReason};
+use crate::domain::job::{Event, State, WaitReason};
 use crate::domain::outcome::Outcome;
 use crate::domain::sorting::Sorting;
-use crate::domain::{Credits, Millis, PersonnelId};
+use crate::domain::{Credits, JobId, Millis, PersonnelId};
 use crate::store::credits::{balances, booking};
 use crate::store::items::reading;
 use crate::store::jobs::Job;
@@ -51,13 +51,13 @@ pub async fn record(
             return record_failure(deps, gate, job, error, now).await;
         }
     };
-    let (job_id, task_id) = (job.id, accepted_task(submission));
+    let (job_id, task_id, account) = (job.id, accepted_task(submission), job.account.clone());
     let accepted =
         Accepted { status: answer.status, ..Accepted::new(deps, job, &sorting.chargeable, submission, now)? };
-    deps.store.metrics().attempt_ended(accepted.result);
+    let result = accepted.result;
     let again = accepted.clone();
     let recorded = deps.store.write(move |connection| Box::pin(accepted.record(connection))).await;
-    if let (Err(error), Some(task_id)) = (&recorded, task_id) {
+    if let (Err(error), Some(task_id)) = (&recorded, &task_id) {
         let saved =
             deps.store.write_as_last_resort(move |connection| Box::pin(again.record(connection))).await;
         let kept =
@@ -65,7 +65,20 @@ pub async fn record(
         // The credits are spent: the person who reads this can `unlockd adopt` the task.
         say(&format!("task {task_id} of job {job_id} was accepted and paid for, and {kept}: {error}"));
     }
-    recorded
+    let has_task = recorded?;
+    if let HasTask::Another(other) = has_task {
+        tracing::warn!(job_id = job_id.0, account = %account, task_id, other_job_id = other.0,
+            "the API answered with the task of another job; whether this call was charged is being looked up");
+    }
+    deps.store.metrics().attempt_ended(if has_task == HasTask::Own { result } else { "unknown" });
+    Ok(())
+}
+
+/// Whether the task that an answer named is the job's own, or another job of the owner has it already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HasTask {
+    Own,
+    Another(JobId),
 }
 
 /// Past the log, which may be filtered. Standard error may be closed or full, and that must not end the process here.
@@ -85,6 +98,8 @@ fn accepted_task(submission: &Submission) -> Option<String> {
 #[derive(Clone)]
 struct Accepted {
     job: Job,
+    /// The same job in doubt: for an answer that names the task of another job.
+    in_doubt: Job,
     division: Division,
     result: &'static str,
     /// The status of the answer.
@@ -102,6 +117,8 @@ impl Accepted {
         now: Millis,
     ) -> Result<Accepted, StoreError> {
         let division = division::divide(sent, submission);
+        let mut in_doubt = job.clone();
+        in_doubt.answer_lost(now.plus(deps.patience().verify_after_ms), now)?;
         let (result, detail) = match submission {
             Submission::Accepted { task_id, .. } => {
                 let next_poll_at = deps.ladder().next_poll(0, now);
@@ -116,12 +133,19 @@ impl Accepted {
         job.submitted_at = Some(now);
         job.failures = 0;
         job.contacts = division.accepted.len() as u32;
-        Ok(Accepted { job, division, result, status: None, detail, now })
+        Ok(Accepted { job, in_doubt, division, result, status: None, detail, now })
     }
 
     /// Task id, charge, and the outcomes of the contacts that were skipped.
-    async fn record(self, connection: &mut Tx) -> Result<(), StoreError> {
-        let Accepted { mut job, division, result, status, detail, now } = self;
+    async fn record(self, connection: &mut Tx) -> Result<HasTask, StoreError> {
+        if let State::Polling { task_id, .. } = &self.job.state
+            && let Some(other) = jobs::with_task(&mut *connection, &self.job, task_id).await?
+        {
+            let detail = format!("the answer names task {task_id}, which job {other} already has");
+            self.record_doubt(connection, &detail).await?;
+            return Ok(HasTask::Another(other));
+        }
+        let Accepted { mut job, division, result, status, detail, now, .. } = self;
         let books = booking::read(&mut *connection, &job).await?;
         items::finish(&mut *connection, job.id, job.event_id.as_ref(), &division.ended, now).await?;
         let payers_with_unlocked = booking::payers(&mut *connection, job.id).await?;
@@ -135,7 +159,18 @@ impl Accepted {
         attempts::end_attempt(&mut *connection, job.id, &end, now).await?;
         jobs::save(&mut *connection, &job).await?;
         timeline::of_job(&mut *connection, now, job.id, result, &detail).await?;
-        requests::finish_complete_of_job(connection, job.id, now).await
+        requests::finish_complete_of_job(connection, job.id, now).await?;
+        Ok(HasTask::Own)
+    }
+
+    /// The answer names the task of another job: that task will not bring these contacts, so nothing in the
+    /// answer is believed, and the credits stay held.
+    async fn record_doubt(&self, connection: &mut Tx, detail: &str) -> Result<(), StoreError> {
+        let (job, now) = (&self.in_doubt, self.now);
+        let end = AttemptEnd { result: "unknown", status: self.status, ..AttemptEnd::default() };
+        attempts::end_attempt(&mut *connection, job.id, &end, now).await?;
+        jobs::save(&mut *connection, job).await?;
+        timeline::of_job(connection, now, job.id, Event::AnswerLost.name(), detail).await
     }
 }
 
@@ -150,13 +185,13 @@ pub(in crate::worker) async fn record_failure(
     let end = failed_attempt(error);
     deps.store.metrics().attempt_ended(end.result);
     let event = event_of(meaning);
-    job.apply(event.clone(), now)?;
+    if event != Event::AnswerLost {
+        job.apply(event.clone(), now)?;
+    }
     let took_no_effect = meaning != SubmissionFailure::Doubt;
     match meaning {
         SubmissionFailure::Doubt => {
-            let first_look = now.plus(deps.patience().verify_after_ms);
-            (job.looks, job.no_effect_looks, job.evidence) = (0, 0, None);
-            job.due_at = Some(first_look);
+            job.answer_lost(now.plus(deps.patience().verify_after_ms), now)?;
             // Evidence: the first check reads this task.
             job.task_id = error.task_id.as_deref().cloned();
         }
@@ -241,9 +276,7 @@ pub async fn doubt_unfinished(deps: &Deps) -> Result<usize, StoreError> {
     let unfinished = due::submitting(deps.store.readers()).await?;
     let (count, now) = (unfinished.len(), deps.clock.now());
     for mut job in unfinished {
-        job.apply(Event::AnswerLost, now)?;
-        (job.looks, job.no_effect_looks, job.evidence) = (0, 0, None);
-        job.due_at = Some(now.plus(deps.patience().verify_after_ms));
+        job.answer_lost(now.plus(deps.patience().verify_after_ms), now)?;
         let end = AttemptEnd { result: "unknown", ..AttemptEnd::default() };
         deps.store.metrics().attempt_ended(end.result);
         tracing::warn!(job_id = job.id.0, account = %job.account,
