@@ -78,6 +78,7 @@ async fn balance(
         per_minute: config.rate_limit.per_minute,
         min_balance: Credits(config.credits.min_balance),
         daily_limit: config.credits.daily_limit.map(Credits),
+        monthly_limit: config.credits.monthly_limit.map(Credits),
     };
     let now = Clock::real().now();
     let work = account_work(store, &AccountId::trusted(account)).await?;

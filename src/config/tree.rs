@@ -134,6 +134,8 @@ pub struct Credits {
     pub min_balance: i64,
     #[serde(default, with = "Is::<Option<Amount>>")]
     pub daily_limit: Option<i64>,
+    #[serde(default, with = "Is::<Option<Amount>>")]
+    pub monthly_limit: Option<i64>,
     pub price: Price,
 }
 

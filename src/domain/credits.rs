@@ -180,14 +180,33 @@ pub struct Purse {
     pub min_balance: Credits,
     /// `credits.daily_limit`
     pub daily_limit: Option<Credits>,
-    /// Charged in this UTC day.
-    pub charged_today: Credits,
+    /// `credits.monthly_limit`
+    pub monthly_limit: Option<Credits>,
+    /// Booked in this UTC day, and what left the balance beyond what was booked.
+    pub spent_today: Credits,
+    /// The same in this UTC month.
+    pub spent_this_month: Credits,
 }
 
 impl Purse {
     /// Free to spend: the balance less later charges, holds and the configured minimum.
     pub fn available(&self) -> Credits {
         self.balance - self.charged_since - self.held - self.min_balance
+    }
+
+    /// The lower of the two limits: no submission may cost more, whatever the day.
+    pub fn lowest_limit(&self) -> Option<Credits> {
+        self.daily_limit.into_iter().chain(self.monthly_limit).min()
+    }
+
+    /// What the daily limit leaves; `None`: there is no such limit.
+    pub fn left_today(&self) -> Option<Credits> {
+        Some(self.daily_limit? - self.spent_today - self.held)
+    }
+
+    /// What the monthly limit leaves; `None`: there is no such limit.
+    pub fn left_this_month(&self) -> Option<Credits> {
+        Some(self.monthly_limit? - self.spent_this_month - self.held)
     }
 }
 
@@ -203,10 +222,10 @@ pub enum Admission {
 /// The age from which a balance no longer allows a submission, in milliseconds.
 pub const BALANCE_IS_STALE_AFTER_MS: i64 = 60_000;
 
-/// How many contacts one submission may have, so that the limit of a whole day pays for it. At least one: a
-/// contact that costs more than a day's limit is then shown as waiting for that limit.
-pub fn most_in_a_day(price: Credits, daily_limit: Credits) -> u32 {
-    let most = daily_limit.0.checked_div(price.0).unwrap_or(i64::MAX);
+/// How many contacts one submission may have, so that the limit of a whole day, or month, pays for it. At least
+/// one: a contact that costs more than the limit is then shown as waiting for it.
+pub fn most_within(price: Credits, limit: Credits) -> u32 {
+    let most = limit.0.checked_div(price.0).unwrap_or(i64::MAX);
     u32::try_from(most.max(1)).unwrap_or(u32::MAX)
 }
 
@@ -230,7 +249,8 @@ pub fn is_fresh(purse: &Purse, now: Millis) -> bool {
 
 /// What is missing for a submission that may cost `cost`, by the last known figures, even old ones.
 pub fn lacks(cost: Credits, purse: &Purse) -> Option<WaitReason> {
-    if purse.daily_limit.is_some_and(|limit| purse.charged_today + purse.held + cost > limit) {
+    let left = purse.left_today().into_iter().chain(purse.left_this_month()).min();
+    if left.is_some_and(|left| cost > left) {
         Some(WaitReason::Budget)
     } else if cost > purse.available() {
         Some(WaitReason::InsufficientCredits)
@@ -271,13 +291,15 @@ mod tests {
             held: Credits(200),
             min_balance: Credits(100),
             daily_limit: None,
-            charged_today: Credits(5_000),
+            monthly_limit: None,
+            spent_today: Credits(5_000),
+            spent_this_month: Credits(9_000),
         }
     }
 
     #[test]
     fn a_submission_is_no_larger_than_a_day_pays_for() {
-        let most = |price, limit| most_in_a_day(Credits(price), Credits(limit));
+        let most = |price, limit| most_within(Credits(price), Credits(limit));
         assert_eq!([most(15, 1_000), most(15, 15), most(15, 14), most(0, 10)], [66, 1, 1, u32::MAX]);
     }
 
@@ -299,10 +321,19 @@ mod tests {
     }
 
     #[test]
-    fn the_daily_limit_counts_charges_and_holds() {
-        let limited = Purse { daily_limit: Some(Credits(5_300)), ..purse() };
-        assert_eq!(admit(Credits(100), Some(&limited), Millis(2_000)), Admission::Go);
-        assert_eq!(admit(Credits(101), Some(&limited), Millis(2_000)), Admission::Wait(WaitReason::Budget));
+    fn the_limits_of_a_day_and_of_a_month_count_charges_and_holds() {
+        let of_day = Purse { daily_limit: Some(Credits(5_300)), ..purse() };
+        let of_month = Purse { monthly_limit: Some(Credits(9_300)), ..purse() };
+        let both = Purse { daily_limit: Some(Credits(6_000)), ..of_month };
+        for limited in [of_day, of_month, both] {
+            assert_eq!(admit(Credits(100), Some(&limited), Millis(2_000)), Admission::Go);
+            let budget = Admission::Wait(WaitReason::Budget);
+            assert_eq!(admit(Credits(101), Some(&limited), Millis(2_000)), budget);
+        }
+        assert_eq!(
+            [purse(), of_day, both].map(|purse| purse.lowest_limit().map(|limit| limit.0)),
+            [None, Some(5_300), Some(6_000)]
+        );
     }
 
     #[test]

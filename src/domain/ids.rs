@@ -23,6 +23,8 @@ pub struct JobId(pub i64);
 #[serde(transparent)]
 pub struct Millis(pub i64);
 
+const DAY_MS: i64 = 86_400_000;
+
 impl Millis {
     /// The moment `ms` milliseconds later; saturates instead of wrapping.
     pub fn plus(self, ms: i64) -> Millis {
@@ -36,8 +38,20 @@ impl Millis {
 
     /// The start of this moment's UTC day: the daily limit counts from there.
     pub fn start_of_day(self) -> Millis {
-        const DAY_MS: i64 = 86_400_000;
-        Millis(self.0 - self.0.rem_euclid(DAY_MS))
+        Millis(self.0.saturating_sub(self.0.rem_euclid(DAY_MS)))
+    }
+
+    /// The start of this moment's UTC month: the monthly limit counts from there.
+    pub fn start_of_month(self) -> Millis {
+        // Years begin in March here, so that the day that some of them have more comes last.
+        let days = self.0.div_euclid(DAY_MS);
+        let since_march_0000 = days.saturating_add(719_468);
+        let of_era = since_march_0000.rem_euclid(146_097);
+        let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+        let of_year = of_era - (365 * year + year / 4 - year / 100);
+        let month = (5 * of_year + 2) / 153;
+        let of_month = of_year - (153 * month + 2) / 5;
+        Millis((days - of_month).saturating_mul(DAY_MS))
     }
 }
 
@@ -383,5 +397,23 @@ mod tests {
         assert_eq!(Millis(i64::MAX).plus(1), Millis(i64::MAX));
         assert_eq!(Millis(5).since(Millis(9)), 0);
         assert_eq!(Millis(86_400_001).start_of_day(), Millis(86_400_000));
+    }
+
+    #[test]
+    fn a_month_begins_at_midnight_utc_of_its_first_day() {
+        // 1 January 1970, 29 February 2024, 31 December 2026, 1 March 2100 (no leap year).
+        for (within, start) in [
+            (0, 0),
+            (1_709_251_199_999, 1_706_745_600_000),
+            (1_709_251_200_000, 1_709_251_200_000),
+            (1_798_761_599_999, 1_796_083_200_000),
+            (4_107_542_400_000, 4_107_542_400_000),
+            (4_107_542_399_999, 4_105_123_200_000),
+            (-1, -2_678_400_000),
+        ] {
+            assert_eq!(Millis(within).start_of_month(), Millis(start), "{within}");
+        }
+        assert!(Millis(i64::MAX).start_of_month() > Millis(4_107_542_400_000));
+        assert!(Millis(i64::MIN).start_of_month() < Millis(0));
     }
 }

@@ -15,6 +15,8 @@ use super::granted::Change;
 pub struct JobCharge {
     /// Its booked charge: the most that was paid.
     pub charge: Credits,
+    /// The contacts that it was charged for; for a direct action, 0.
+    pub contacts: usize,
     /// Contacts that were unlocked: certainly paid for, if they are among those that were charged.
     pub unlocked: usize,
     /// The expected price of one contact; the mean if there are several.
@@ -98,6 +100,19 @@ pub fn audit(jobs: &[JobCharge], before: Option<Credits>, after: Option<Credits>
     Settlement { expected_min, expected_max, spent, verdict }
 }
 
+/// Whether the API charged more than it had said: more left the balance than all charges, and a whole price for
+/// each contact explains it. Spending of others can look the same, so once proves nothing.
+pub fn exceeds_price(jobs: &[JobCharge], settlement: &Settlement) -> bool {
+    let Some(spent) = settlement.spent.filter(|_| settlement.verdict == Verdict::Overspent) else {
+        return false;
+    };
+    let is_whole = |units: usize| i64::try_from(units.max(1)).is_ok_and(|units| spent.0 % units == 0);
+    let accepted: usize = jobs.iter().map(|job| job.contacts.max(1)).sum();
+    let unlocked: usize = jobs.iter().map(|job| job.unlocked).sum();
+    let is_charged = jobs.iter().any(|job| job.charge > Credits::ZERO);
+    is_charged && !jobs.iter().any(|job| job.unknown) && (is_whole(accepted) || is_whole(unlocked))
+}
+
 /// The price of one contact that a window shows, if it differs from the expected one: the whole number that
 /// explains the spending when the expected price does not.
 ///
@@ -137,7 +152,14 @@ mod tests {
 
     fn job(unlocked: usize, accepted: usize) -> JobCharge {
         let price = Credits(15);
-        JobCharge { charge: price.times(accepted), unlocked, price, lowest_price: price, unknown: false }
+        JobCharge {
+            charge: price.times(accepted),
+            contacts: accepted,
+            unlocked,
+            price,
+            lowest_price: price,
+            unknown: false,
+        }
     }
 
     fn verdict(jobs: &[JobCharge], spent: i64) -> Verdict {
@@ -176,8 +198,14 @@ mod tests {
     #[test]
     fn contacts_at_two_prices_match_when_all_of_the_charge_is_gone() {
         let charge = Credits(25);
-        let two =
-            JobCharge { charge, unlocked: 2, price: Credits(13), lowest_price: Credits(10), unknown: false };
+        let two = JobCharge {
+            charge,
+            contacts: 2,
+            unlocked: 2,
+            price: Credits(13),
+            lowest_price: Credits(10),
+            unknown: false,
+        };
         let table = [
             (25, Verdict::Matched),
             (26, Verdict::Overspent),
@@ -201,6 +229,7 @@ mod tests {
         };
         let other = JobCharge {
             charge: Credits(20),
+            contacts: 1,
             unlocked: 1,
             price: Credits(20),
             lowest_price: Credits(20),
@@ -250,6 +279,29 @@ mod tests {
     }
 
     #[test]
+    fn a_price_is_exceeded_when_a_whole_price_for_each_contact_explains_what_left_the_balance() {
+        let exceeds = |jobs: &[JobCharge], spent| {
+            exceeds_price(jobs, &audit(jobs, Some(Credits(10_000)), Some(Credits(10_000 - spent))))
+        };
+        let quoted_1 = |contacts| JobCharge {
+            charge: Credits(1),
+            price: Credits(1),
+            lowest_price: Credits(1),
+            ..job(contacts, contacts)
+        };
+        assert!(exceeds(&[quoted_1(3)], 45), "1 credit was quoted for all three");
+        assert!(exceeds(&[quoted_1(3), quoted_1(1)], 60));
+        assert!(exceeds(&[job(8, 10)], 168), "21 for each that was unlocked");
+        assert!(!exceeds(&[job(8, 10)], 150), "as expected");
+        assert!(!exceeds(&[job(8, 10)], 157), "somebody else");
+        assert!(!exceeds(&[job(0, 0)], 20), "nothing was bought");
+        let written_off = JobCharge { unknown: true, ..job(10, 10) };
+        assert!(!exceeds(&[written_off], 200));
+        let lapsed = audit(&[job(3, 3)], Some(Credits(100)), Some(Credits(40))).with(Change::Lapsed);
+        assert!(!exceeds_price(&[job(3, 3)], &lapsed));
+    }
+
+    #[test]
     fn jobs_that_cannot_be_compared_show_no_price() {
         let elsewhere = JobCharge { price: Credits(20), lowest_price: Credits(20), ..job(5, 5) };
         assert_eq!(shown_by(&[job(10, 10), elsewhere], 300), None, "two prices");
@@ -270,6 +322,7 @@ mod tests {
             let count = contacts.len() as i64;
             let job = JobCharge {
                 charge: Credits(charge),
+                contacts: contacts.len(),
                 unlocked: contacts.iter().filter(|(_, failed, _)| !failed).count(),
                 price: Credits((charge + count - 1) / count),
                 lowest_price: Credits(contacts.iter().map(|(price, _, _)| *price).min().unwrap_or_default()),

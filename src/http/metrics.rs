@@ -196,10 +196,12 @@ fn show_open(scrape: &Scrape, views: &[View]) {
     let help = "Since when the oldest submission is in doubt; absent when there is none.";
     scrape.moments(("unlockd_in_doubt_oldest_timestamp_seconds", help), ["account"], oldest);
     let paused = views.iter().flat_map(|view| {
-        let by_restore = view.work.row.is_paused_by_restore();
+        let row = &view.work.row;
+        let (by_restore, by_price) = (row.is_paused_by_restore(), row.overcharged().is_some());
         let others = [
-            ("person", view.work.row.paused_at.is_some() && !by_restore),
+            ("person", row.paused_at.is_some() && !by_restore && !by_price),
             ("restored", by_restore),
+            ("overcharged", by_price),
             ("no_api_key", !view.has_key),
         ];
         let waits = WaitReason::ALL.into_iter().filter_map(|reason| {
@@ -259,11 +261,12 @@ fn show_credits(scrape: &Scrape, views: &[View]) {
         "Credits free to spend: balance minus charges, holds and credits.min_balance.",
     );
     scrape.gauges(free, ["account"], purses().map(|(view, purse)| view.sample(purse.available().0)));
-    let left = purses().filter_map(|(view, purse)| {
-        Some(view.sample(purse.daily_limit?.0 - purse.charged_today.0 - purse.held.0))
-    });
+    let of_day = purses().filter_map(|(view, purse)| Some(view.sample(purse.left_today()?.0)));
     let help = "Credits that credits.daily_limit still allows today; absent without a limit.";
-    scrape.gauges(("unlockd_daily_limit_remaining", help), ["account"], left);
+    scrape.gauges(("unlockd_daily_limit_remaining", help), ["account"], of_day);
+    let of_month = purses().filter_map(|(view, purse)| Some(view.sample(purse.left_this_month()?.0)));
+    let help = "Credits that credits.monthly_limit still allows this month; absent without a limit.";
+    scrape.gauges(("unlockd_monthly_limit_remaining", help), ["account"], of_month);
 }
 
 fn show_api(scrape: &Scrape, views: &[View]) {

@@ -8,7 +8,7 @@ use sqlx::FromRow;
 use crate::domain::job::WaitReason;
 use crate::domain::key_retry::{RefusedKey, Why};
 use crate::domain::rate::Rate;
-use crate::domain::{AccountId, Millis};
+use crate::domain::{AccountId, Credits, Millis};
 
 /// An account's row; an account without a row has the defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq, FromRow)]
@@ -22,6 +22,10 @@ pub struct AccountRow {
     pub resumed_at: Option<i64>,
     /// When the worker found that the database is an older copy that replaced a newer one.
     pub restored_at: Option<i64>,
+    /// When the worker paused it because a price was exceeded, and the last settlement that showed it.
+    pub overcharged_at: Option<i64>,
+    overcharged_expected: Option<i64>,
+    overcharged_spent: Option<i64>,
     waits_for: Option<String>,
     /// Since when its items that are in no job wait: see [`AccountRow::waits_for`].
     pub waits_since: Option<i64>,
@@ -50,6 +54,13 @@ impl AccountRow {
         self.paused_at.is_some() && self.paused_at == self.restored_at
     }
 
+    /// What was expected at most and what left the balance, if it is paused because a price was exceeded.
+    pub fn overcharged(&self) -> Option<(Credits, Credits)> {
+        let is_reason = self.paused_at.is_some() && self.paused_at == self.overcharged_at;
+        let figures = self.overcharged_expected.zip(self.overcharged_spent);
+        figures.filter(|_| is_reason).map(|(expected, spent)| (Credits(expected), Credits(spent)))
+    }
+
     /// The key that the API has refused, and why.
     pub fn refused(&self) -> Option<RefusedKey> {
         Some(RefusedKey {
@@ -67,7 +78,7 @@ impl AccountRow {
 pub async fn read(executor: impl Into<On<'_>>, account: &AccountId) -> Result<AccountRow, StoreError> {
     let row = sql::query_as(
         "select paused_at, key_refused_at, refused_key, refused_status, refused_error_key, resumed_at, restored_at, waits_for,
-                waits_since, trouble_since, trouble_answer, trouble_next_at, owner, rate_limit, rate_window_ms, rate_remaining,
+                overcharged_at, overcharged_expected, overcharged_spent, waits_since, trouble_since, trouble_answer, trouble_next_at, owner, rate_limit, rate_window_ms, rate_remaining,
                 rate_resets_at, blocked_until
          from accounts where account = $1",
     )

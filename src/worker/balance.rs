@@ -11,7 +11,7 @@ use crate::store::credits::{balances, ledger};
 use crate::worker::gate::{Called, Gate};
 use crate::worker::{Deps, Report, retry_at};
 
-/// The account's purse, with the configured floor and daily limit.
+/// The account's purse, with the configured floor and limits.
 pub(crate) async fn purse(deps: &Deps, account: &AccountId) -> Result<Option<Purse>, StoreError> {
     let config = deps.config();
     let purse = ledger::purse(deps.store.readers(), account, deps.clock.now()).await?;
@@ -22,6 +22,7 @@ pub(crate) fn with_limits(purse: Purse, config: &Config) -> Purse {
     Purse {
         min_balance: Credits(config.credits.min_balance),
         daily_limit: config.credits.daily_limit.map(Credits),
+        monthly_limit: config.credits.monthly_limit.map(Credits),
         ..purse
     }
 }

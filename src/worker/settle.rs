@@ -8,6 +8,7 @@ use crate::domain::granted::{self, Seen};
 use crate::domain::reconcile::{self, JobCharge, Settlement, Verdict};
 use crate::domain::{AccountId, Action, Credits, Layers, Millis};
 use crate::store::credits::balances::Snapshot;
+use crate::store::credits::exceeded;
 use crate::store::credits::ledger;
 use crate::store::credits::settlements::Window;
 use crate::store::credits::{balances, settlements};
@@ -140,15 +141,52 @@ async fn close(deps: &Deps, account: &AccountId, closing: Snapshot) -> Result<Re
                     .await?;
                 let other_price = other_price(&charges, &settlement, &estimates);
                 if let Some((action, price)) = other_price {
-                    ledger::keep_price(connection, &of_account, action, price, now).await?;
+                    ledger::keep_price(&mut *connection, &of_account, action, price, now).await?;
                 }
-                Ok(Some((window, other_price, settlement)))
+                let is_stopped = judge_price(connection, &of_account, (&charges, &settlement), now).await?;
+                Ok(Some((window, other_price, settlement, is_stopped)))
             })
         })
         .await?;
-    let Some((window, other_price, settlement)) = closed else { return Ok(Report::did(1)) };
+    let Some((window, other_price, settlement, is_stopped)) = closed else { return Ok(Report::did(1)) };
     tell(account, &window, other_price, &settlement);
+    if is_stopped {
+        tracing::error!(account = %account, expected_max = settlement.expected_max.0,
+            spent = settlement.spent.unwrap_or_default().0,
+            "the API charged more than it had said, twice in succession: nothing new is sent for this owner until a \
+             person resumes its accounts");
+    }
     Ok(Report::did(1))
+}
+
+/// Settlements in succession in which the price of an action was exceeded: after so many the owner's accounts stop.
+const EXCEEDED_UNTIL_STOPPED: i64 = 2;
+
+/// Counts the settlement against the price of its action, if it holds only one action. Whether the owner's accounts
+/// were stopped for it.
+async fn judge_price(
+    tx: &mut Tx,
+    account: &AccountId,
+    (charges, settlement): (&[(Action, JobCharge)], &Settlement),
+    now: Millis,
+) -> Result<bool, StoreError> {
+    let Some((action, _)) =
+        charges.first().filter(|(first, _)| charges.iter().all(|(other, _)| other == first))
+    else {
+        return Ok(false);
+    };
+    let jobs: Vec<JobCharge> = charges.iter().map(|(_, charge)| *charge).collect();
+    if reconcile::exceeds_price(&jobs, settlement) {
+        let is_stopped = exceeded::count(&mut *tx, account, *action).await? >= EXCEEDED_UNTIL_STOPPED;
+        if is_stopped {
+            exceeded::pause_owner(tx, account, settlement, now).await?;
+        }
+        return Ok(is_stopped);
+    }
+    if settlement.verdict == Verdict::Matched {
+        exceeded::forget(tx, account, *action).await?;
+    }
+    Ok(false)
 }
 
 /// What was said about granted credits from the balance before a window to the one after it.

@@ -35,6 +35,7 @@ mod person_search;
 mod privacy;
 mod settlement;
 mod spend;
+mod spending;
 mod statements;
 mod store;
 mod submission;

@@ -77,6 +77,7 @@ pub(super) async fn read(store: &Store, config: &Config, now: Millis) -> Result<
         per_minute: config.rate_limit.per_minute,
         min_balance: Credits(config.credits.min_balance),
         daily_limit: config.credits.daily_limit.map(Credits),
+        monthly_limit: config.credits.monthly_limit.map(Credits),
     };
     let mut model = Model {
         at: Some(now.into()),
@@ -141,7 +142,7 @@ fn short(need: &domain::needs::Need, model: &Model) -> String {
 /// What to do in the live view: which key.
 fn keys(need: &domain::needs::Need) -> String {
     use domain::needs::Need::{
-        Approval, Budget, Credits, Decision, Expired, KeyRefused, NoKey, NotConfigured, Paused,
+        Approval, Budget, Credits, Decision, Expired, KeyRefused, NoKey, NotConfigured, Overcharged, Paused,
     };
     match need {
         Decision { job, .. } => format!("Enter; unlockd resolve {job}"),
@@ -151,7 +152,8 @@ fn keys(need: &domain::needs::Need) -> String {
         NoKey { .. } => "put a key there".to_owned(),
         NotConfigured { .. } => "configure it again".to_owned(),
         Credits { .. } => "top up, or r resumes".to_owned(),
-        Budget { .. } => "raise it, or wait a day".to_owned(),
+        Budget { limits, .. } => format!("raise it, or wait a {}", limits.period()),
+        Overcharged { .. } => "unlockd audit, then r resumes".to_owned(),
         Paused { .. } => "r resumes".to_owned(),
         Expired { .. } => "r polls again".to_owned(),
     }

@@ -59,6 +59,10 @@ pub(super) fn account(account: &Account, model: &Model, palette: Palette) -> [Li
     money.push(Span::raw(format!("  held {}", grouped(account.held))));
     let limit = account.daily_limit.map(|limit| format!(" of {}", grouped(limit))).unwrap_or_default();
     money.push(Span::raw(format!("  today {}{limit}", grouped(account.spent_today))));
+    if let Some(limit) = account.monthly_limit {
+        let spent = grouped(account.spent_this_month);
+        money.push(Span::raw(format!("  this month {spent} of {}", grouped(limit))));
+    }
     let (used, limit) = (i64::from(account.rate_used), i64::from(account.rate_limit));
     let mut calls = vec![
         Span::raw(format!("{:9}", "calls")),

@@ -47,9 +47,13 @@ pub(super) fn is_live(key: &str) -> bool {
 /// A change that waits for a restart is not forgotten when a live key changes.
 #[test]
 fn a_key_that_is_not_live_keeps_its_value_and_differs_at_each_look() {
-    let (running, new) = (place("").load(), place("submit.batch_size = 7\ncredits.min_balance = 7").load());
+    let (running, new) = (
+        place("").load(),
+        place("submit.batch_size = 7\ncredits.min_balance = 7\ncredits.monthly_limit = 8").load(),
+    );
     let now = in_force(&running, new.clone());
     assert_eq!((now.submit.batch_size, now.credits.min_balance), (100, 7));
+    assert_eq!(now.credits.monthly_limit, Some(8), "live");
     assert_eq!(now.origin, new.origin);
     let again = changes(&now, &new);
     assert_eq!((again.live, again.needs_restart), (vec![], vec!["submit.batch_size".to_owned()]));

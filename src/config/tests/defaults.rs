@@ -22,6 +22,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!((c.submit.batch_size, c.submit.precheck), (100, true));
     assert_eq!((c.submit.verify_after, c.submit.decide_after), (s(30), s(15 * 60)));
     assert_eq!((c.credits.approve_above, c.credits.min_balance, c.credits.daily_limit), (1500, 0, None));
+    assert_eq!(c.credits.monthly_limit, None);
     let p = &c.credits.price;
     assert_eq!((p.email, p.phone, p.search), (15, 150, 50));
     assert_eq!((p.event, p.visitors, p.full_access), (2000, 3000, 5000));

@@ -32,6 +32,7 @@ api.base_url = 'https://u:canary@example.com' -> api.base_url FILE: must not con
 polling.steps = [] -> polling.steps = [] FILE: must be a list of at least one duration, such as ["3s", "5s", "10s"]
 credits.approve_above = -1 -> credits.approve_above = -1 FILE: must be 0 or more
 credits.daily_limit = -1 -> credits.daily_limit = -1 FILE: must be 0 or more
+credits.monthly_limit = -1 -> credits.monthly_limit = -1 FILE: must be 0 or more
 credits.price.email = 0 -> credits.price.email = 0 FILE: must be between 1 and 1000000000
 rate_limit.per_minute = 100001 -> rate_limit.per_minute = 100001 FILE: must be between 1 and 100000
 http.listen = '0.0.0.0:80' -> http.listen = "0.0.0.0:80" FILE: is not a loopback address, so others can reach it: set http.token_file too, or listen on 127.0.0.1

@@ -9,13 +9,15 @@ use super::ids::{AccountId, JobId, RequestId};
 use super::key_retry::{RefusedKey, Why};
 use super::{Credits, Millis};
 
-pub use parked::{Lack, Parked};
+pub use parked::{Lack, Limits, Parked};
 
 /// Something that needs a person, in the order in which it is shown: first what may have cost credits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
     /// The checks have not settled whether a paid call took effect.
     Decision { account: AccountId, job: JobId, credits: Credits },
+    /// The balance showed twice in succession that the API charges more than it says: nothing new is sent.
+    Overcharged { account: AccountId, since: Millis, expected: Credits, spent: Credits, waiting: u64 },
     /// A request whose cost is not approved yet.
     Approval { account: AccountId, request: RequestId, credits: Credits },
     /// The API refused the account's key, or refused its owner.
@@ -26,8 +28,8 @@ pub enum Need {
     NotConfigured { account: AccountId },
     /// Work waits for credits.
     Credits { account: AccountId, work: Parked },
-    /// Work waits because `credits.daily_limit` is used up.
-    Budget { account: AccountId, work: Parked },
+    /// Work waits because a limit of ours is used up.
+    Budget { account: AccountId, work: Parked, limits: Limits },
     /// Nothing new is sent: a person paused the account, or the database is an older copy.
     Paused { account: AccountId, since: Millis, restored: bool, waiting: u64 },
     /// Jobs whose task did not end in time. They delay nothing.
@@ -36,8 +38,9 @@ pub enum Need {
 
 impl Need {
     /// Every word of [`Need::reason`], in the order in which they are shown.
-    pub const REASONS: [&str; 9] = [
+    pub const REASONS: [&str; 10] = [
         "needs_decision",
+        "overcharged",
         "awaiting_approval",
         "invalid_api_key",
         "no_api_key",
@@ -56,6 +59,7 @@ impl Need {
     pub fn reason(&self) -> &'static str {
         match self {
             Need::Decision { .. } => "needs_decision",
+            Need::Overcharged { .. } => "overcharged",
             Need::Approval { .. } => "awaiting_approval",
             Need::KeyRefused { .. } => "invalid_api_key",
             Need::NoKey { .. } => "no_api_key",
@@ -70,6 +74,7 @@ impl Need {
     pub fn account(&self) -> &AccountId {
         match self {
             Need::Decision { account, .. }
+            | Need::Overcharged { account, .. }
             | Need::Approval { account, .. }
             | Need::KeyRefused { account, .. }
             | Need::NoKey { account }
@@ -102,6 +107,7 @@ impl Need {
     pub fn credits(&self) -> Option<Credits> {
         match self {
             Need::Decision { credits, .. } | Need::Approval { credits, .. } => Some(*credits),
+            Need::Overcharged { spent, .. } => Some(*spent),
             _ => None,
         }
     }
@@ -109,14 +115,18 @@ impl Need {
     /// Since when, if that is known here.
     pub fn since(&self) -> Option<Millis> {
         match self {
-            Need::KeyRefused { since, .. } | Need::Paused { since, .. } => Some(*since),
+            Need::KeyRefused { since, .. } | Need::Paused { since, .. } | Need::Overcharged { since, .. } => {
+                Some(*since)
+            }
             _ => None,
         }
     }
 
     /// Whether unfinished work waits for it.
     pub fn holds_up_work(&self) -> bool {
-        !matches!(self, Need::Expired { .. } | Need::Paused { waiting: 0, .. })
+        let none_waits =
+            matches!(self, Need::Paused { waiting: 0, .. } | Need::Overcharged { waiting: 0, .. });
+        !none_waits && !matches!(self, Need::Expired { .. })
     }
 
     /// What it is, and its consequence for the credits.
@@ -124,6 +134,10 @@ impl Need {
         match self {
             Need::Decision { job, credits, .. } => format!(
                 "job {job} is in doubt: it was sent and the answer was lost; up to {credits} credits may be spent"
+            ),
+            Need::Overcharged { account, expected, spent, .. } => format!(
+                "account {account} is paused: the API charged more than it said, twice in succession (last {spent} \
+                 credits for work of {expected} at most)"
             ),
             Need::Approval { request, credits, .. } => format!(
                 "request {request} awaits approval of up to {credits} credits; nothing of that was bought"
@@ -145,8 +159,8 @@ impl Need {
                 let lack = work.lack.map(|lack| format!(": {}", lack.words())).unwrap_or_default();
                 format!("{} for credits{lack}; nothing of that was bought", work.waits(account))
             }
-            Need::Budget { account, work } => {
-                format!("{} for credits: more than credits.daily_limit leaves for today", work.waits(account))
+            Need::Budget { account, work, limits } => {
+                format!("{} for credits: more than {}", work.waits(account), limits.leave())
             }
             Need::Paused { account, restored: true, .. } => format!(
                 "account {account} is paused: the database is an older copy, and no precheck can tell what was \
@@ -170,10 +184,13 @@ impl Need {
                  unlockd resolve {job} --write-off",
                 credits.0
             ),
-            Need::Approval { request, credits, .. } => format!(
-                "unlockd approve {request} --credits {}, or unlockd cancel {request}",
-                credits.0
+            Need::Overcharged { account, .. } => format!(
+                "compare with the credit history at Lensmor (unlockd audit); if the price is right, set it in \
+                 credits.price, then: unlockd resume --account {account}"
             ),
+            Need::Approval { request, credits, .. } => {
+                format!("unlockd approve {request} --credits {}, or unlockd cancel {request}", credits.0)
+            }
             Need::KeyRefused { account, why, .. } if why.is_forbidden() => format!(
                 "check the subscription of the key's owner at Lensmor, then: unlockd resume --account {account}"
             ),
@@ -188,16 +205,19 @@ impl Need {
             Need::Credits { account, .. } => format!(
                 "top up (the balance is read again by itself), or try now: unlockd resume --account {account}"
             ),
-            Need::Budget { .. } => {
-                "wait for the next UTC day, or raise credits.daily_limit if one job costs more than a day's limit"
-                    .to_owned()
-            }
+            Need::Budget { limits, .. } => format!(
+                "wait for the next UTC {0}, or raise {1} if one job costs more than the limit of a {0}",
+                limits.period(),
+                limits.keys()
+            ),
             Need::Paused { account, restored: true, .. } => format!(
                 "make sure that no other worker uses another copy, look at `unlockd requests`, then: \
                  unlockd resume --account {account}"
             ),
             Need::Paused { account, .. } => format!("unlockd resume --account {account}"),
-            Need::Expired { account, .. } => format!("to poll them again: unlockd resume --account {account}"),
+            Need::Expired { account, .. } => {
+                format!("to poll them again: unlockd resume --account {account}")
+            }
         }
     }
 }
@@ -231,6 +251,13 @@ mod tests {
         let work = Parked { jobs: 1, oldest: Some(JobId(4)), ..Parked::default() };
         vec![
             Need::Decision { account: account(), job: JobId(3), credits: Credits(45) },
+            Need::Overcharged {
+                account: account(),
+                since: Millis(4),
+                expected: Credits(1),
+                spent: Credits(15),
+                waiting: 1,
+            },
             Need::Approval { account: account(), request: RequestId(7), credits: Credits(1_500) },
             Need::KeyRefused {
                 account: account(),
@@ -241,7 +268,7 @@ mod tests {
             Need::NoKey { account: account() },
             Need::NotConfigured { account: account() },
             Need::Credits { account: account(), work },
-            Need::Budget { account: account(), work: Parked { jobs: 3, ..work } },
+            Need::Budget { account: account(), work: Parked { jobs: 3, ..work }, limits: Limits::Day },
             Need::Paused { account: account(), since: Millis(6), restored: false, waiting: 2 },
             Need::Expired { account: account(), jobs: 2 },
         ]
@@ -254,7 +281,7 @@ mod tests {
         let needs = Needs::new(list, 22);
         let reasons: Vec<&str> = needs.list.iter().map(Need::reason).collect();
         assert_eq!(reasons, Need::REASONS);
-        assert_eq!((needs.total, needs.more_than(5), needs.more_than(50)), (31, 26, 22));
+        assert_eq!((needs.total, needs.more_than(5), needs.more_than(50)), (32, 27, 22));
     }
 
     #[test]
@@ -308,6 +335,26 @@ mod tests {
         assert!(words(1_500, -730, true).starts_with("2,230 more credits are needed"));
         assert!(words(1_500, 20, true).ends_with("the API refused it (402)"));
         assert!(words(15, 20, true).contains("refused 15 credits (402), although 20 are free"));
+    }
+
+    #[test]
+    fn a_limit_is_told_by_its_key_and_its_period() {
+        let budget = |limits| {
+            let need = Need::Budget { account: AccountId::trusted("crm"), work: Parked::default(), limits };
+            (need.what(), need.to_do())
+        };
+        let (what, to_do) = budget(Limits::Day);
+        assert!(what.ends_with("more than credits.daily_limit leaves for today"), "{what}");
+        assert!(to_do.starts_with("wait for the next UTC day, or raise credits.daily_limit if"), "{to_do}");
+        let (what, to_do) = budget(Limits::of(false, true));
+        assert!(what.ends_with("more than credits.monthly_limit leaves for this month"), "{what}");
+        assert!(
+            to_do.starts_with("wait for the next UTC month, or raise credits.monthly_limit if"),
+            "{to_do}"
+        );
+        let (what, to_do) = budget(Limits::of(true, true));
+        assert!(what.ends_with("more than credits.daily_limit or credits.monthly_limit leaves"), "{what}");
+        assert!(to_do.contains("the next UTC day or month, or raise"), "{to_do}");
     }
 
     #[test]

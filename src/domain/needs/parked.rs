@@ -67,3 +67,48 @@ impl Parked {
         }
     }
 }
+
+/// The limits of ours that are configured: one of them is used up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Limits {
+    #[default]
+    Day,
+    Month,
+    Both,
+}
+
+impl Limits {
+    /// By whether `credits.daily_limit` and `credits.monthly_limit` are set.
+    pub fn of(daily: bool, monthly: bool) -> Limits {
+        match (daily, monthly) {
+            (true, true) => Limits::Both,
+            (false, true) => Limits::Month,
+            (_, false) => Limits::Day,
+        }
+    }
+
+    /// What has to pass.
+    pub fn period(self) -> &'static str {
+        match self {
+            Limits::Day => "day",
+            Limits::Month => "month",
+            Limits::Both => "day or month",
+        }
+    }
+
+    pub(super) fn keys(self) -> &'static str {
+        match self {
+            Limits::Day => "credits.daily_limit",
+            Limits::Month => "credits.monthly_limit",
+            Limits::Both => "credits.daily_limit or credits.monthly_limit",
+        }
+    }
+
+    pub(super) fn leave(self) -> String {
+        match self {
+            Limits::Day => format!("{} leaves for today", self.keys()),
+            Limits::Month => format!("{} leaves for this month", self.keys()),
+            Limits::Both => format!("{} leaves", self.keys()),
+        }
+    }
+}

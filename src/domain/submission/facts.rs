@@ -130,20 +130,20 @@ impl Facts {
         job.waits_for == WaitReason::InsufficientCredits && job.refused_at.is_some_and(|at| !grew(at))
     }
 
-    /// Whether the balance covers it, without regard to the daily limit.
+    /// Whether the balance covers it, without regard to the limits of a day and a month.
     pub(super) fn is_covered(&self, cost: Credits, job: Option<JobId>) -> bool {
         !self.is_refused(cost, job) && self.purse.is_some_and(|purse| cost <= purse.available())
     }
 
-    pub(super) fn is_within_day(&self, cost: Credits) -> bool {
+    pub(super) fn is_within_limits(&self, cost: Credits) -> bool {
         let lacks = self.purse.map(|purse| credits::lacks(cost, &purse));
         lacks.is_some_and(|reason| reason != Some(WaitReason::Budget))
     }
 
-    /// The most contacts in one batch: a batch that a day's limit cannot pay would wait for ever.
+    /// The most contacts in one batch: a batch that the limit of a whole day or month cannot pay would wait for ever.
     pub(super) fn most(&self, price: Credits) -> u32 {
-        let limit = self.purse.and_then(|purse| purse.daily_limit);
-        limit.map_or(self.batch_size, |limit| self.batch_size.min(credits::most_in_a_day(price, limit)))
+        let limit = self.purse.and_then(|purse| purse.lowest_limit());
+        limit.map_or(self.batch_size, |limit| self.batch_size.min(credits::most_within(price, limit)))
     }
 
     /// How many contacts at this price can be bought now.
@@ -178,6 +178,7 @@ impl Facts {
         let conflict_at = conflicts.map(|job| job.due_at.max(self.no_balance_until)).min();
         let of_day = self.parked.iter().any(|job| job.waits_for == WaitReason::Budget)
             || waits_for(self) == Some(WaitReason::Budget);
+        // A new month begins with a new day, too.
         let next_day = of_day.then(|| self.now.start_of_day().plus(86_400_000));
         let work = self.ready.map(|job| job.due_at).into_iter().chain(self.waits_by_itself()).min();
         let work_at = work.filter(|_| {

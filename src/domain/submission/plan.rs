@@ -89,7 +89,7 @@ fn of_parked(facts: &Facts) -> Option<Plan> {
                 false if facts.may_read_balance() => return Some(Plan::ReadBalance(Cause::Conflict)),
                 false => false,
             },
-            WaitReason::Budget => facts.is_within_day(job.cost + facts.claimed),
+            WaitReason::Budget => facts.is_within_limits(job.cost + facts.claimed),
             WaitReason::InsufficientCredits => {
                 let grew = |balance| job.refused_at.is_none_or(|at| balance > at);
                 balance.is_some_and(grew) && facts.is_covered(job.cost + facts.claimed, Some(job.id))
@@ -184,7 +184,9 @@ mod tests {
             held: Credits::ZERO,
             min_balance: Credits::ZERO,
             daily_limit: None,
-            charged_today: Credits::ZERO,
+            monthly_limit: None,
+            spent_today: Credits::ZERO,
+            spent_this_month: Credits::ZERO,
         }
     }
 
@@ -358,7 +360,7 @@ mod tests {
         let no_key = Facts { has_usable_key: false, waiting: waiting(), ..facts() };
         let paused = Facts { is_paused: true, waiting: waiting(), ..facts() };
         let poor = Facts { purse: Some(purse(14)), waiting: waiting(), ..facts() };
-        let spent = Purse { daily_limit: Some(Credits(45)), charged_today: Credits(31), ..purse(1_000) };
+        let spent = Purse { daily_limit: Some(Credits(45)), spent_today: Credits(31), ..purse(1_000) };
         let spent = Facts { purse: Some(spent), waiting: waiting(), ..facts() };
         let full = Facts { tasks_are_full: true, waiting: waiting(), ..facts() };
         let trouble = Facts { trouble_until: NOW.plus(700), waiting: waiting(), ..facts() };

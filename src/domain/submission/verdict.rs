@@ -92,7 +92,9 @@ mod tests {
             held: Credits::ZERO,
             min_balance: Credits::ZERO,
             daily_limit: None,
-            charged_today: Credits::ZERO,
+            monthly_limit: None,
+            spent_today: Credits::ZERO,
+            spent_this_month: Credits::ZERO,
         }
     }
 

@@ -80,7 +80,7 @@ async fn article(
             Some(Article::Parked { need: need.clone(), work: *work, account })
         }
         (Need::KeyRefused { .. }, _) => Some(Article::Key { need: need.clone() }),
-        (Need::Paused { .. }, _) => Some(Article::Paused { need: need.clone() }),
+        (Need::Paused { .. } | Need::Overcharged { .. }, _) => Some(Article::Paused { need: need.clone() }),
         (need, _) => Some(Article::Plain { need: need.clone() }),
     })
 }
@@ -172,7 +172,7 @@ fn parked(look: &Look<'_>, need: &Need, work: Parked, account: &Account) -> Mark
             h3 {
                 "Account " (visible(name)) ": "
                 (waiting(work))
-                @if of_day { " for the next day" } @else { " for credits" }
+                @if let Need::Budget { limits, .. } = need { " for the next " (limits.period()) } @else { " for credits" }
             }
             p {
                 @if let Some(oldest) = work.oldest {
@@ -180,8 +180,13 @@ fn parked(look: &Look<'_>, need: &Need, work: Parked, account: &Account) -> Mark
                 }
                 "Nothing of that was bought. "
                 @if of_day {
-                    "Spent today: " (number(account.spent_today)) " of " (known(account.daily_limit))
-                    ". Wait for the next UTC day, or raise credits.daily_limit."
+                    @if let Some(limit) = account.daily_limit {
+                        "Spent today: " (number(account.spent_today)) " of " (number(limit)) ". "
+                    }
+                    @if let Some(limit) = account.monthly_limit {
+                        "Spent this month: " (number(account.spent_this_month)) " of " (number(limit)) ". "
+                    }
+                    (sentence_case(&need.to_do())) "."
                 } @else {
                     @match work.lack {
                         Some(lack) => { (sentence_case(&lack.words())) ". " }
@@ -236,7 +241,11 @@ fn key_refused(look: &Look<'_>, need: &Need) -> Markup {
 
 fn paused(look: &Look<'_>, need: &Need) -> Markup {
     let name = need.account().as_str();
-    let Need::Paused { since, restored, waiting, .. } = need else { return html! {} };
+    let (since, waiting) = match need {
+        Need::Paused { since, waiting, .. } | Need::Overcharged { since, waiting, .. } => (since, waiting),
+        _ => return html! {},
+    };
+    let by_worker = matches!(need, Need::Paused { restored: true, .. } | Need::Overcharged { .. });
     html! {
         article .need #(format!("paused-{name}-need")) {
             h3 { "Account " (visible(name)) " is paused" }
@@ -244,7 +253,7 @@ fn paused(look: &Look<'_>, need: &Need) -> Markup {
                 "Since " (moment((*since).into(), look.now)) " nothing new is sent: " (waiting)
                 " contacts or jobs are waiting. Running tasks are still polled and settled."
             }
-            @if *restored {
+            @if by_worker {
                 p { (visible(&need.what())) ". " (visible(&need.to_do())) "." }
             }
             (forms::button(look, Act::Resume { account: name.to_owned() }, &format!("resume-{name}"), "Continue submitting"))

@@ -50,6 +50,7 @@ pub(super) async fn read_accounts(
         per_minute: config.rate_limit.per_minute,
         min_balance: Credits(config.credits.min_balance),
         daily_limit: config.credits.daily_limit.map(Credits),
+        monthly_limit: config.credits.monthly_limit.map(Credits),
     };
     let mut found = Vec::new();
     for work in works {
@@ -191,6 +192,12 @@ fn money(look: &Look<'_>, account: &Account, doubt: InDoubt, is_named: bool) -> 
                         Some(limit) => { "of " (number(limit)) " a day" },
                         None => "since 00:00 UTC",
                     } } }
+                }
+                @if let Some(limit) = account.monthly_limit {
+                    div {
+                        dt { "Spent this month" }
+                        dd { (number(account.spent_this_month)) small { "of " (number(limit)) " a month" } }
+                    }
                 }
                 div .doubt[doubt.jobs > 0] {
                     dt { "In doubt" }

@@ -1,47 +1,92 @@
 //! The credits that the ledger leaves free to spend, and the prices that the API last named.
 //! [`crate::store::credits::booking`] writes the ledger's entries.
 
+use sqlx::FromRow;
+
 use crate::store::{On, Reads, StoreError, Tx, sql};
 
 use crate::domain::credits::Purse;
 use crate::domain::{AccountId, Action, Credits, Millis};
 
 /// The credits free to spend on an account; `None` if no balance was ever read. The caller fills in the
-/// configured floor and daily limit.
+/// configured floor and limits.
+///
+/// What was spent in a day or month counts what was booked, and what left the balance beyond that: by the
+/// settlements that closed in it, and by the open one as far as the last balance shows it. Nothing is taken from an
+/// open one in which granted credits changed: only its settlement tells a lapse from spending.
 pub async fn purse(
     on: impl Into<On<'_>>,
     account: &AccountId,
     now: Millis,
 ) -> Result<Option<Purse>, StoreError> {
-    let row: Option<(i64, i64, i64, i64, i64)> = sql::query_as(
-        "select s.total, s.asked_at,
-                (select cast(coalesce(sum(credits), 0) as bigint) from ledger
-                 where entry = 'charge' and account in (select member from pools where account = $1)
-                   and at >= s.asked_at),
+    let row: Option<PurseRow> = sql::query_as(
+        "with members as (select member from pools where account = $1),
+              pool as (select owner from accounts where account = $1),
+              last as (select * from balance_snapshots where owner = (select owner from pool) order by id desc limit 1),
+              charges as (select at, credits from ledger
+                          where entry = 'charge' and account in (select member from members))
+         select last.total, last.asked_at,
+                (select cast(coalesce(sum(credits), 0) as bigint) from charges where at >= last.asked_at) as charged_since,
                 (select cast(coalesce(sum(l.credits), 0) as bigint) from ledger l
                  where l.entry <> 'charge' and l.job_id in
-                     (select id from jobs where state = 'submitting' and account in (select member from pools where account = $1)
+                     (select id from jobs where state = 'submitting' and account in (select member from members)
                       union all select id from jobs where state = 'in_doubt'
-                                  and account in (select member from pools where account = $1))),
-                (select cast(coalesce(sum(credits), 0) as bigint) from ledger
-                 where entry = 'charge' and account in (select member from pools where account = $1)
-                   and at >= $2)
-         from balance_snapshots s where s.owner = (select owner from accounts where account = $1)
-         order by s.id desc limit 1",
+                                  and account in (select member from members))) as held,
+                (select cast(coalesce(sum(credits), 0) as bigint) from charges where at >= $2) as booked_today,
+                (select cast(coalesce(sum(credits), 0) as bigint) from charges where at >= $3) as booked_this_month,
+                (select cast(coalesce(sum(spent - expected_max), 0) as bigint) from windows
+                 where owner = (select owner from pool) and verdict = 'overspent' and closed_at >= $2) as beyond_today,
+                (select cast(coalesce(sum(spent - expected_max), 0) as bigint) from windows
+                 where owner = (select owner from pool) and verdict = 'overspent' and closed_at >= $3)
+                    as beyond_this_month,
+                (select w.balance_before - last.total
+                        - (select cast(coalesce(sum(credits), 0) as bigint) from charges where at >= w.opened_at)
+                 from windows w join balance_snapshots o on o.id = w.opening_snapshot
+                 where w.owner = (select owner from pool) and w.closed_at is null
+                   and o.subscription_amount is not distinct from last.subscription_amount
+                   and o.addon_amount is not distinct from last.addon_amount
+                   and o.gift_amount is not distinct from last.gift_amount) as beyond_open
+         from last",
     )
     .bind(account.as_str())
     .bind(now.start_of_day().0)
+    .bind(now.start_of_month().0)
     .fetch_optional(on)
     .await?;
-    Ok(row.map(|(total, asked_at, charged_since, held, charged_today)| Purse {
-        balance: Credits(total),
-        balance_at: Millis(asked_at),
-        charged_since: Credits(charged_since),
-        held: Credits(held),
-        min_balance: Credits::ZERO,
-        daily_limit: None,
-        charged_today: Credits(charged_today),
-    }))
+    Ok(row.map(PurseRow::purse))
+}
+
+#[derive(FromRow)]
+struct PurseRow {
+    total: i64,
+    asked_at: i64,
+    charged_since: i64,
+    held: i64,
+    booked_today: i64,
+    booked_this_month: i64,
+    /// What left the balance beyond the most that was booked, by settlements that closed.
+    beyond_today: i64,
+    beyond_this_month: i64,
+    /// The same of the open one, before what is held; negative: not all that is booked has left yet.
+    beyond_open: Option<i64>,
+}
+
+impl PurseRow {
+    fn purse(self) -> Purse {
+        let beyond_open =
+            (Credits(self.beyond_open.unwrap_or_default()) - Credits(self.held)).max(Credits::ZERO);
+        Purse {
+            balance: Credits(self.total),
+            balance_at: Millis(self.asked_at),
+            charged_since: Credits(self.charged_since),
+            held: Credits(self.held),
+            min_balance: Credits::ZERO,
+            daily_limit: None,
+            monthly_limit: None,
+            spent_today: Credits(self.booked_today) + Credits(self.beyond_today) + beyond_open,
+            spent_this_month: Credits(self.booked_this_month) + Credits(self.beyond_this_month) + beyond_open,
+        }
+    }
 }
 
 /// The balance before a submission, as evidence for what leaves it later: the last balance read, less what

@@ -4,5 +4,6 @@
 
 pub mod balances;
 pub mod booking;
+pub mod exceeded;
 pub mod ledger;
 pub mod settlements;

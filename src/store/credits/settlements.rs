@@ -123,8 +123,8 @@ pub async fn charges_of_window(
     connection: &mut Tx,
     window_id: i64,
 ) -> Result<Vec<(Action, JobCharge)>, StoreError> {
-    let rows: Vec<(String, i64, i64, i64, i64, bool)> = sql::query_as(
-        "select j.action, coalesce(j.price, 0), coalesce(j.lowest_price, j.price, 0),
+    let rows: Vec<(String, i64, i64, i64, i64, i64, bool)> = sql::query_as(
+        "select j.action, j.contacts, coalesce(j.price, 0), coalesce(j.lowest_price, j.price, 0),
                 (select count(distinct i.personnel_id) from items i
                  where i.job_id = j.id and j.state <> 'lost'
                    and ((i.outcome in (select value from json_words($2)) and i.source is distinct from 'profile')
@@ -143,10 +143,11 @@ pub async fn charges_of_window(
     .await?;
     Ok(rows
         .into_iter()
-        .filter_map(|(action, price, lowest_price, unlocked, charge, unknown)| {
+        .filter_map(|(action, contacts, price, lowest_price, unlocked, charge, unknown)| {
             let [charge, price, lowest_price] = [charge, price, lowest_price].map(Credits);
-            let unlocked = usize::try_from(unlocked).unwrap_or(0);
-            Some((Action::parse(&action)?, JobCharge { charge, unlocked, price, lowest_price, unknown }))
+            let [contacts, unlocked] = [contacts, unlocked].map(|count| usize::try_from(count).unwrap_or(0));
+            let charge = JobCharge { charge, contacts, unlocked, price, lowest_price, unknown };
+            Some((Action::parse(&action)?, charge))
         })
         .collect())
 }

@@ -16,6 +16,7 @@ pub struct Limits {
     pub per_minute: u32,
     pub min_balance: Credits,
     pub daily_limit: Option<Credits>,
+    pub monthly_limit: Option<Credits>,
 }
 
 /// An account at one moment. All amounts are credits.
@@ -31,9 +32,12 @@ pub struct Account {
     pub held: i64,
     /// Free to spend: the balance without later charges, holds and the configured minimum.
     pub free: Option<i64>,
-    /// Charged in this UTC day.
+    /// Booked in this UTC day, and what left the balance beyond that.
     pub spent_today: i64,
     pub daily_limit: Option<i64>,
+    /// The same in this UTC month.
+    pub spent_this_month: i64,
+    pub monthly_limit: Option<i64>,
     /// Possibly spent: the cost of submissions in doubt.
     pub in_doubt: i64,
     /// Calls used in the current window, and calls allowed in it.
@@ -135,8 +139,10 @@ pub async fn read(
         balance_at: purse.map(|purse| purse.balance_at.into()),
         held: purse.map_or(0, |purse| purse.held.0),
         free: purse.map(|purse| purse.available().0),
-        spent_today: purse.map_or(0, |purse| purse.charged_today.0),
+        spent_today: purse.map_or(0, |purse| purse.spent_today.0),
         daily_limit: limits.daily_limit.map(|credits| credits.0),
+        spent_this_month: purse.map_or(0, |purse| purse.spent_this_month.0),
+        monthly_limit: limits.monthly_limit.map(|credits| credits.0),
         in_doubt,
         rate_used: rate.used(now),
         rate_limit: rate.limit(),

@@ -7,7 +7,7 @@
 
 use crate::config::Config;
 use crate::domain::job::WaitReason;
-use crate::domain::needs::{Lack, Need, Parked};
+use crate::domain::needs::{Lack, Limits, Need, Parked};
 use crate::domain::{AccountId, Action, Millis, credits, pacing};
 use crate::store::accounts::AccountRow;
 use crate::store::credits::ledger;
@@ -18,6 +18,7 @@ use crate::store::report::{Time, jobs, metrics, plural};
 use crate::store::{Store, StoreError, accounts};
 use crate::worker::balance::with_limits;
 use crate::worker::people::lack;
+use crate::worker::people::needs::limits;
 use crate::worker::people::wait::{Wait, contacts};
 use crate::worker::submit::facts::OLDER;
 use crate::worker::{ladder, least_price};
@@ -59,7 +60,7 @@ pub(in crate::worker) async fn waiting(
             WaitReason::InsufficientCredits => lack::of(store, config, &account, None).await?,
             _ => None,
         };
-        return Ok(Wait { since, ..lacking(account, (count, lack), reason) });
+        return Ok(Wait { since, ..lacking(account, (count, lack), (reason, limits(config))) });
     }
     let blank = Wait { since: request.taken_at, ..Wait::default() };
     if let Some(trouble) = ApiTrouble::of(row) {
@@ -97,11 +98,15 @@ async fn lacks(
 }
 
 /// Uses the same words as every other place that reports this.
-fn lacking(account: AccountId, (count, lack): (i64, Option<Lack>), reason: WaitReason) -> Wait {
+fn lacking(
+    account: AccountId,
+    (count, lack): (i64, Option<Lack>),
+    (reason, limits): (WaitReason, Limits),
+) -> Wait {
     let work = Parked { items: count.unsigned_abs(), lack, ..Parked::default() };
     Wait::for_person(&match reason {
         WaitReason::InvalidApiKey => Need::NoKey { account },
-        WaitReason::Budget => Need::Budget { account, work },
+        WaitReason::Budget => Need::Budget { account, work, limits },
         WaitReason::InsufficientCredits | WaitReason::Conflict => Need::Credits { account, work },
     })
 }

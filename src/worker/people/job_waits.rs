@@ -5,7 +5,7 @@
 
 use crate::api::SLOT_TAKEN;
 use crate::domain::job::{Doubt, WaitReason};
-use crate::domain::needs::{Lack, Need, Parked};
+use crate::domain::needs::{Lack, Limits, Need, Parked};
 use crate::domain::{AccountId, Action, Credits, JobId};
 use crate::store::report::jobs::{self, Job};
 use crate::store::report::{Time, plural, requests};
@@ -17,13 +17,13 @@ pub(in crate::worker) async fn job_wait(
     job: &Job,
     paused: Option<Time>,
     (key_refused, busy): (bool, Option<&str>),
-    lack: Option<Lack>,
+    (lack, limits): (Option<Lack>, Limits),
 ) -> Result<Wait, StoreError> {
     let (id, account) = (job.id, &job.account);
     let blank = Wait { job_id: Some(id), reason: job.state.clone(), ..Wait::default() };
     Ok(match (job.state.as_str(), job.state_reason.as_deref()) {
         ("queued", Some(reason)) => {
-            queued(job, reason, lack, requests::last_event(store, None, Some(id), "waits").await?)
+            queued(job, reason, (lack, limits), requests::last_event(store, None, Some(id), "waits").await?)
         }
         ("queued", None) if paused.is_some() => Wait {
             reason: "paused".to_owned(),
@@ -85,7 +85,7 @@ fn size(job: &Job) -> String {
     }
 }
 
-fn queued(job: &Job, reason: &str, lack: Option<Lack>, since: Option<Time>) -> Wait {
+fn queued(job: &Job, reason: &str, (lack, limits): (Option<Lack>, Limits), since: Option<Time>) -> Wait {
     let (id, account) = (job.id, &job.account);
     let wait = Wait {
         job_id: Some(id),
@@ -105,7 +105,9 @@ fn queued(job: &Job, reason: &str, lack: Option<Lack>, since: Option<Time>) -> W
         WaitReason::InsufficientCredits => {
             Wait { since, ..Wait::for_person(&Need::Credits { account: name, work }) }
         }
-        WaitReason::Budget => Wait { since, ..Wait::for_person(&Need::Budget { account: name, work }) },
+        WaitReason::Budget => {
+            Wait { since, ..Wait::for_person(&Need::Budget { account: name, work, limits }) }
+        }
         WaitReason::InvalidApiKey => Wait {
             what: format!("job {id} waits for a key that the API accepts for account {account}"),
             unblock: Some("put a valid key in the configuration: unlockd check".to_owned()),

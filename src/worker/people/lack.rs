@@ -16,7 +16,7 @@ pub(in crate::worker) async fn of(
     account: &AccountId,
     job: Option<JobId>,
 ) -> Result<Option<Lack>, StoreError> {
-    // What of it was charged today does not matter here, so that no day's charges are added up.
+    // What was spent today does not matter here, so that no charges are added up.
     let Some(purse) = metrics::purse(store, account, Millis(i64::MAX)).await? else { return Ok(None) };
     let free = with_limits(purse, config).available();
     let asked = match job {

@@ -2,8 +2,9 @@
 
 use crate::config::Config;
 use crate::domain::job::WaitReason;
-use crate::domain::needs::{Need, Needs, Parked};
+use crate::domain::needs::{Limits, Need, Needs, Parked};
 use crate::domain::{AccountId, Credits, JobId, Millis, RequestId};
+use crate::store::accounts::AccountRow;
 use crate::store::report::{AccountWork, needs as rows};
 use crate::store::{Store, StoreError, report};
 use crate::worker::Deps;
@@ -80,7 +81,10 @@ async fn of_account(
                 let parked = Parked { lack, ..parked };
                 list.push(Need::Credits { account: account.clone(), work: parked });
             }
-            WaitReason::Budget => list.push(Need::Budget { account: account.clone(), work: parked }),
+            WaitReason::Budget => {
+                let limits = limits(config);
+                list.push(Need::Budget { account: account.clone(), work: parked, limits });
+            }
             WaitReason::InvalidApiKey => lacks_key = true,
             // The worker ends it.
             WaitReason::Conflict => {}
@@ -92,19 +96,26 @@ async fn of_account(
     } else if lacks_key {
         list.push(Need::NoKey { account: account.clone() });
     }
-    if let Some(since) = row.paused_at {
-        list.push(Need::Paused {
-            account: account.clone(),
-            since: Millis(since),
-            restored: row.is_paused_by_restore(),
-            waiting: count(work.to_send()),
-        });
-    }
+    list.extend(pause(account, row, count(work.to_send())));
     let expired = rows::expired(store, account).await?;
     if expired > 0 {
         list.push(Need::Expired { account: account.clone(), jobs: count(expired) });
     }
     Ok(not_listed)
+}
+
+/// Why the account is paused, if it is. `waiting`: how many jobs and items wait for its end.
+pub(in crate::worker) fn pause(account: &AccountId, row: &AccountRow, waiting: u64) -> Option<Need> {
+    let (account, since) = (account.clone(), Millis(row.paused_at?));
+    Some(match row.overcharged() {
+        Some((expected, spent)) => Need::Overcharged { account, since, expected, spent, waiting },
+        None => Need::Paused { account, since, restored: row.is_paused_by_restore(), waiting },
+    })
+}
+
+/// The limits that are configured, for a need that is about them.
+pub(in crate::worker) fn limits(config: &Config) -> Limits {
+    Limits::of(config.credits.daily_limit.is_some(), config.credits.monthly_limit.is_some())
 }
 
 /// The work of an account that waits for one reason, if there is any.

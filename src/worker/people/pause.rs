@@ -8,6 +8,7 @@
 use crate::domain::job::Event;
 use crate::domain::pacing::Ladder;
 use crate::domain::{AccountId, Millis};
+use crate::store::credits::exceeded;
 use crate::store::jobs::due;
 use crate::store::{Store, StoreError, accounts, items, jobs, requests, timeline};
 
@@ -123,6 +124,7 @@ async fn go_on(
                 let vouched = lifts_pause && before.is_paused_by_restore();
                 if lifts_pause {
                     accounts::set_paused(&mut *connection, &account, None).await?;
+                    exceeded::forget_all(&mut *connection, &account).await?;
                 }
                 if waited_until.is_some() {
                     accounts::unblock(&mut *connection, &account).await?;

@@ -14,8 +14,8 @@ use crate::store::report::{Time, jobs};
 use crate::store::{Store, StoreError, accounts, address};
 use crate::worker::people::item_waits::{tasks_running, waiting};
 use crate::worker::people::job_waits::job_wait;
-use crate::worker::people::lack;
 use crate::worker::people::wait::{Wait, contacts};
+use crate::worker::people::{lack, needs};
 
 /// A wait for a person to approve the cost.
 pub async fn approval(store: &Store, request: &Request) -> Result<Wait, StoreError> {
@@ -62,17 +62,13 @@ async fn held_up(
         .filter(|job| job.finished_at.is_none())
         .collect();
     let paused = row.paused_at.map(Time);
-    let pause = row.paused_at.map(|since| Need::Paused {
-        account: account.clone(),
-        since: Millis(since),
-        restored: row.is_paused_by_restore(),
-        waiting: 0,
-    });
     let mut waits = Vec::new();
     if let Some(refused) = row.refused() {
         waits.push(Wait::for_person(&Need::key_refused(account.clone(), refused)));
     }
-    if let Some(need) = pause.filter(|_| row.is_paused_by_restore()) {
+    // A pause that a person made is told with what waits for it.
+    let paused_by_worker = row.is_paused_by_restore() || row.overcharged().is_some();
+    if let Some(need) = needs::pause(&account, &row, 0).filter(|_| paused_by_worker) {
         waits.push(Wait::for_person(&need));
     }
     let asked_to_wait = rate_limit(store, &account, &row, now).await?;
@@ -94,7 +90,7 @@ async fn held_up(
             _ => None,
         };
         let held_up = (row.refused_key.is_some(), busy.as_deref());
-        waits.push(job_wait(store, job, paused, held_up, lack).await?);
+        waits.push(job_wait(store, job, paused, held_up, (lack, needs::limits(config))).await?);
     }
     waits.extend(profiles(&items, config, row.refused_key.is_some()));
     if may_be_used_up {

@@ -18,9 +18,10 @@ const ROWS: u64 = 1_000_000;
 const OPEN_ROWS: u64 = 1_000;
 
 /// A few rows for each account, or for each call of the last minutes.
-const SMALL: [&str; 11] = [
+const SMALL: [&str; 12] = [
     "accounts",
     "address_limit",
+    "exceeded_prices",
     "figures",
     "inbox_faults",
     "inbox_worker",
