@@ -100,9 +100,13 @@ pub enum Reading {
     },
 }
 
-/// How long a task may stay running although no item is open, in milliseconds. In that time a value may still
-/// follow its status, and a failed item may be tried again.
+/// How long a task may stay running although no item is open, in milliseconds: in that time a value may still
+/// follow its status.
 pub const OPEN_FOR_MS: i64 = 60_000;
+
+/// The same where the items without a value have failed, which is a final status: the API may try them again at
+/// once, and not much later.
+pub const FAILED_FOR_MS: i64 = 10_000;
 
 /// Reads a task that has run for `running_ms`. `asked` holds the contacts of the job. For an adopted task
 /// whose contacts are not known it is `None`, and every contact that the task names is accepted.
@@ -152,7 +156,7 @@ fn has_ended_unsaid(
     let may_change = |outcome: &Outcome| match outcome {
         Outcome::Delivered { .. } => false,
         // A status other than running means that the vendor does not work on it any more.
-        Outcome::Failed { .. } => status == TaskStatus::Running,
+        Outcome::Failed { .. } => status == TaskStatus::Running && running_ms < FAILED_FOR_MS,
         _ => true,
     };
     // If the task's contacts are not known, it may name more later.
@@ -331,7 +335,8 @@ mod tests {
             ("processing", vec![&one, &two], Some(0)),
             ("done", vec![&one, &two], Some(0)),
             ("done", vec![&one, &failed], Some(0)),
-            ("processing", vec![&one, &failed], Some(OPEN_FOR_MS)),
+            ("processing", vec![&one, &failed], Some(FAILED_FOR_MS)),
+            ("processing", vec![&failed], None),
             ("processing", vec![&one, &bare], Some(OPEN_FOR_MS)),
             ("done", vec![&one, &bare], Some(OPEN_FOR_MS)),
             ("done", vec![&one, &open], None),
@@ -344,7 +349,9 @@ mod tests {
             let asked = ["1", "2"].map(id).into();
             let after = |ms| matches!(read(&view, Some(&asked), ms), Reading::Ended { failed: false, .. });
             assert_eq!(after(OPEN_FOR_MS), ends_after.is_some(), "{word}: {view:?}");
-            assert_eq!(after(0), ends_after == Some(0), "{word}: {view:?}");
+            for ms in [0, FAILED_FOR_MS - 1, FAILED_FOR_MS, OPEN_FOR_MS - 1] {
+                assert_eq!(after(ms), ends_after.is_some_and(|after| ms >= after), "{word} {ms}: {view:?}");
+            }
         }
     }
 
