@@ -59,8 +59,8 @@ pub(super) fn classify(
         true => Some(ErrorBody::behind_success(body?)?),
         false => body.and_then(ErrorBody::of_error_status),
     };
-    // For a read these two statuses are enough: stopping or slowing down is never wrong.
-    let status_suffices = !endpoint.paid && (status == 401 || status == 429);
+    // For a read this status is enough: slowing down is never wrong. A gateway's 401 says nothing about the key.
+    let status_suffices = !endpoint.paid && status == 429;
     let said = match &error {
         // An answer that names a task: the task may have been charged, even if the answer also reports an
         // error.
@@ -247,7 +247,7 @@ mod tests {
             "default backend - 404",
             "",
         ];
-        for status in [400, 402, 403, 404, 409, 422] {
+        for status in [400, 401, 402, 403, 404, 409, 422] {
             let refused = Failure::Refused(Refusal::from_status(status, None).expect("in the matrix"));
             for endpoint in [PAID, READ] {
                 for body in own {

@@ -38,9 +38,13 @@ fn altered(exchange: &Exchange, alter: impl FnOnce(&mut Value)) -> Option<Altere
 
 #[tokio::test]
 async fn a_gateways_refusal_of_a_poll_is_asked_again_at_any_time() {
-    for (status, body) in
-        [(404, NO_ROUTE), (400, "<html>Bad Request</html>"), (403, "<html>Forbidden</html>")]
-    {
+    for (status, body) in [
+        (404, NO_ROUTE),
+        (400, "<html>Bad Request</html>"),
+        (401, "<html>Unauthorized</html>"),
+        (401, NO_ROUTE),
+        (403, "<html>Forbidden</html>"),
+    ] {
         let mut town = town().await;
         let mut left = 12;
         town.change(move |exchange| {
@@ -50,6 +54,7 @@ async fn a_gateways_refusal_of_a_poll_is_asked_again_at_any_time() {
         let request = town.insert(None, &["101"]).await;
         town.finish_all().await;
         assert_eq!(town.outcome(request, "101").await.0, "delivered", "{status}");
+        assert_eq!(town.number("select count(*) from accounts where refused_key is not null").await, 0);
         town.check().await;
     }
 }
@@ -57,9 +62,12 @@ async fn a_gateways_refusal_of_a_poll_is_asked_again_at_any_time() {
 /// The API has carried it out, but a gateway in front of it says otherwise.
 #[tokio::test]
 async fn a_gateways_refusal_of_a_paid_post_is_in_doubt_and_settled_by_reading() {
-    for (status, body) in
-        [(404, NO_ROUTE), (400, "<html>Bad Request</html>"), (403, "<html>Forbidden</html>")]
-    {
+    for (status, body) in [
+        (404, NO_ROUTE),
+        (400, "<html>Bad Request</html>"),
+        (401, "<html>Unauthorized</html>"),
+        (403, "<html>Forbidden</html>"),
+    ] {
         let mut town = town().await;
         town.change(move |exchange| is_unlock(exchange).then(|| Altered::new(status, body)).flatten());
         let request = town.insert(None, &["101", "102"]).await;
@@ -250,10 +258,17 @@ async fn a_task_that_calls_itself_running_for_ever_has_ended_when_nothing_of_it_
         });
         // 197 fails.
         let request = town.insert(None, &["101", "197"]).await;
+        // The task ends after 12 s; its third poll comes after 18 s.
+        town.tick(18_000).await;
+        assert_eq!(
+            town.job_state(1).await,
+            if word == "CANCELED" { "failed" } else { "completed" },
+            "{word}"
+        );
         town.finish_all().await;
         let outcomes = town.outcomes(request).await;
         assert_eq!((outcomes["101"].as_str(), outcomes["197"].as_str()), ("delivered", "failed"), "{word}");
-        assert!(town.calls("-tasks/").len() < 15, "{word}");
+        assert_eq!(town.calls("-tasks/").len(), 3, "{word}");
         town.check().await;
     }
 }
