@@ -2,8 +2,30 @@
 
 use unlockd::sandbox::Channel;
 use unlockd::store::credits::settlements;
+use unlockd::worker::run::driver::End;
 
+use crate::support::relay::Altered;
 use crate::support::{Setup, Town, good_ids, refs};
+
+/// `run --until-idle` would never end while the API does not show the balance.
+#[tokio::test]
+async fn a_settlement_whose_balance_cannot_be_read_is_not_waited_for_and_settled_by_the_next_run() {
+    let mut town = Setup::default().recorded().build().await;
+    let request = town.insert(None, &["101"]).await;
+    town.settle().await;
+    town.change(|exchange| exchange.path.ends_with("/balance").then(|| Altered::new(500, "{}")).flatten());
+    let started = town.clock.now();
+    assert_eq!(town.finish().await, End::Idle);
+    let waited_ms = town.clock.now().since(started);
+    assert!((120_000..300_000).contains(&waited_ms), "{waited_ms}");
+    assert_eq!(town.outcome(request, "101").await.0, "delivered");
+    assert_eq!(town.number("select count(*) from windows where closed_at is null").await, 1);
+    town.change(|_| None);
+    town.restart().await;
+    town.finish_all().await;
+    assert_eq!(town.verdicts().await, [(15, "matched".to_owned())]);
+    town.check().await;
+}
 
 #[tokio::test]
 async fn jobs_that_overlap_are_settled_together_and_later_ones_apart() {

@@ -51,12 +51,15 @@ pub struct OpenWork {
 
 impl OpenWork {
     pub fn nothing(&self) -> bool {
+        self.nothing_but_settlements() && self.open_windows == 0
+    }
+
+    pub fn nothing_but_settlements(&self) -> bool {
         self.inbox == 0
             && self.inbox_faults.is_empty()
             && self.inbox_behind == 0
             && self.open_requests == 0
             && self.open_jobs == 0
-            && self.open_windows == 0
     }
 }
 
@@ -110,8 +113,10 @@ pub async fn accounts_at_work(store: &Store) -> Result<Vec<AccountId>, StoreErro
 pub struct AccountWork {
     pub account: AccountId,
     pub row: AccountRow,
-    /// Running tasks, checks, profile reads and settlements.
+    /// Running tasks, checks and profile reads.
     running: i64,
+    /// Open settlements of its owner.
+    pub unsettled: i64,
     /// Items that are in no job.
     pub waiting: i64,
     pub queued: Vec<Queued>,
@@ -131,7 +136,7 @@ impl AccountWork {
             || self.queued.iter().any(|group| group.waits_for == Some(reason))
     }
 
-    /// Whether something continues without a person.
+    /// Whether something continues without a person, apart from a settlement.
     pub fn is_running(&self) -> bool {
         self.running > 0 || self.queued_until(|end| end == Some(EndedBy::Worker)) > 0
     }
@@ -147,7 +152,7 @@ impl AccountWork {
     }
 
     pub fn any(&self) -> bool {
-        self.running > 0 || self.waiting > 0 || !self.queued.is_empty() || self.undecided > 0
+        self.running + self.unsettled > 0 || self.waiting > 0 || !self.queued.is_empty() || self.undecided > 0
     }
 
     fn queued_until(&self, is_wanted: impl Fn(Option<EndedBy>) -> bool) -> i64 {
@@ -158,12 +163,12 @@ impl AccountWork {
 
 /// Counts the unfinished work of one account.
 pub async fn account_work(store: &Store, account: &AccountId) -> Result<AccountWork, StoreError> {
-    let (running, waiting, undecided): (i64, i64, i64) = sql::query_as(
+    let (running, unsettled, waiting, undecided): (i64, i64, i64, i64) = sql::query_as(
         "select (select count(*) from jobs where state = 'polling' and account = $1)
                 + (select count(*) from jobs where state = 'submitting' and account = $1)
                 + (select count(*) from jobs where state = 'in_doubt' and account = $1 and state_reason <> $2)
-                + (select count(*) from items where state = 'reading' and account = $1)
-                + (select count(*) from windows where closed_at is null
+                + (select count(*) from items where state = 'reading' and account = $1),
+                (select count(*) from windows where closed_at is null
                      and owner = (select owner from accounts where account = $1)),
                 (select count(*) from items where state = 'waiting' and account = $1),
                 (select count(*) from jobs where state = 'in_doubt' and account = $1 and state_reason = $2)",
@@ -174,7 +179,7 @@ pub async fn account_work(store: &Store, account: &AccountId) -> Result<AccountW
     .await?;
     let row = super::accounts::read(store.readers(), account).await?;
     let queued = needs::queued(store, account).await?;
-    Ok(AccountWork { account: account.clone(), row, running, waiting, queued, undecided })
+    Ok(AccountWork { account: account.clone(), row, running, unsettled, waiting, queued, undecided })
 }
 
 /// A count by outcome.

@@ -164,6 +164,11 @@ impl Gate {
         self.knowledge().balance.until
     }
 
+    /// Since when no read of the balance succeeds, as far as this process has tried.
+    pub fn no_balance_since(&self) -> Option<Millis> {
+        self.knowledge().balance.since
+    }
+
     /// Learns whether the balance could be read. A refused read does not mean that the API is unhealthy, so
     /// nothing else would slow down the retries.
     pub fn note_balance(&self, is_read: bool) {

@@ -1,7 +1,8 @@
 //! Whether anything is left that the worker can do by itself, for `run --until-idle`.
 //!
 //! Either nothing is left, or everything left waits for a person; then each wait is listed with what ends it. The
-//! worker continues while it can still do something, a call is in flight, or a message is not delivered yet.
+//! worker continues while it can still do something, a call is in flight, or a message is not delivered yet. A
+//! settlement whose balance cannot be read is not waited for: it stays open, and the next run settles it.
 
 use std::sync::Arc;
 
@@ -28,6 +29,9 @@ pub enum End {
 
 /// How long a fault of the inbox lasts before a person is asked.
 const FAULT_LASTS_MS: i64 = 30_000;
+
+/// How long reads of the balance fail before a settlement is not waited for: some eight of them.
+const NO_BALANCE_LASTS_MS: i64 = 120_000;
 
 /// A wait for a person counts only after a while without any change of a row: a pass may be about to end that
 /// wait.
@@ -70,6 +74,7 @@ pub async fn idle(deps: &Deps) -> Result<Option<End>, StoreError> {
     running |= open.inbox_behind > 0 && faults.is_empty();
     running |= open.inbox_faults.len() > faults.len();
     let works = needs::works(&deps.store, &config).await?;
+    let stuck = without_balance(deps, &works);
     for work in &works {
         let Some(gate) = deps.gates.get(&work.account) else { continue };
         // Without a valid key no work of an account continues.
@@ -77,6 +82,7 @@ pub async fn idle(deps: &Deps) -> Result<Option<End>, StoreError> {
             continue;
         }
         // A call in flight may end a wait.
+        running |= work.unsettled > 0 && !stuck.contains(&work.row.owner.as_deref());
         running |= work.is_running() || gate.is_calling() || moves(work);
     }
     let needs = needs::of_worker(deps, &works).await?;
@@ -84,7 +90,26 @@ pub async fn idle(deps: &Deps) -> Result<Option<End>, StoreError> {
     // An open request may be in none of the lists above: then its next step is about to come.
     let waits: Vec<String> =
         waits.iter().map(sentence).chain(faults.iter().map(|fault| fault.what())).collect();
-    Ok((!running && !waits.is_empty()).then_some(End::WaitsForPerson(waits)))
+    if running {
+        return Ok(None);
+    }
+    if waits.is_empty() && !stuck.is_empty() && open.nothing_but_settlements() {
+        tracing::warn!(
+            "the last settlement stays open, since the balance cannot be read; the next run settles it"
+        );
+        return Ok(Some(End::Idle));
+    }
+    Ok((!waits.is_empty()).then_some(End::WaitsForPerson(waits)))
+}
+
+/// The owners whose settlement waits for a balance that cannot be read. One of their keys settles for all of them.
+fn without_balance<'a>(deps: &Deps, works: &'a [AccountWork]) -> Vec<Option<&'a str>> {
+    let now = deps.clock.now();
+    let is_stuck = |work: &&AccountWork| {
+        let since = deps.gates.get(&work.account).and_then(|gate| gate.no_balance_since());
+        work.unsettled > 0 && since.is_some_and(|since| now.since(since) >= NO_BALANCE_LASTS_MS)
+    };
+    works.iter().filter(is_stuck).map(|work| work.row.owner.as_deref()).collect()
 }
 
 /// Whether something is about to be sent. Ignores the key: the gate knows more about it than the rows.
