@@ -84,7 +84,8 @@ pub(super) async fn run(context: Context, args: Resolve) -> Outcome {
     } else {
         decide::write_off(&store, job, Clock::real().now()).await?;
         let meaning = format!(
-            "{contacts} lost, and never sent again for these requests; {cost} credits stay booked as possibly spent. \
+            "{contacts} given up, and never sent again for these requests: what their profiles show is still \
+             delivered, the rest is lost; {cost} credits stay booked as possibly spent. \
              The next settlement says unknown, unless the balance shows the charge"
         );
         ("lost", meaning)

@@ -75,6 +75,7 @@ async fn read(deps: &Deps, gate: &Gate, contact: ToRead) -> Result<Report, Store
             ReadFailure::Gone if contact.why.is_set_aside() => {
                 return gone_aside(deps, gate, &contact, channel).await;
             }
+            ReadFailure::Gone if contact.is_given_up => Some(Outcome::Lost),
             ReadFailure::Gone => Some(Outcome::Missing),
             ReadFailure::TryAgain => {
                 let again = gate.trouble_until().max(now.plus(1_000));

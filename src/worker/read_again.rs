@@ -12,14 +12,22 @@ use crate::worker::{Deps, Report};
 /// The outcome, or `None` to read again. A contact that stays locked was not unlocked after all (its item in
 /// the task failed); an unlock that is running gets as much time as a task.
 pub(super) fn judge(deps: &Deps, contact: &ToRead, view: &ProfileView, now: Millis) -> Option<Outcome> {
-    if let ProfileReading::Ended(outcome) = outcome::read_profile(view, contact.reads) {
-        return Some(outcome);
+    let ended = match outcome::read_profile(view, contact.reads) {
+        ProfileReading::Ended(outcome) => Some(outcome),
+        _ => None,
+    };
+    if contact.is_given_up && view.access.is_locked() {
+        return Some(Outcome::Lost);
+    }
+    if ended.is_some() {
+        return ended;
     }
     let patience_ms = match view.access.is_locked() {
         true => deps.patience().decide_after_ms,
         false => pacing::duration_ms(deps.config().polling.give_up_after),
     };
-    (now.since(contact.since) >= patience_ms).then_some(Outcome::Unresolved)
+    let in_the_end = if contact.is_given_up { Outcome::Lost } else { Outcome::Unresolved };
+    (now.since(contact.since) >= patience_ms).then_some(in_the_end)
 }
 
 /// The precheck was wrong about a contact, or meant other contacts of its group.

@@ -292,6 +292,34 @@ async fn a_contact_whose_unlock_under_way_failed_is_bought_after_all() {
     town.check().await;
 }
 
+/// Nobody had read the profiles when it was given up: the values that they show are delivered, whether the call was
+/// carried out for all, for some, or for none.
+#[tokio::test]
+async fn what_is_written_off_before_it_was_looked_up_is_read_before_it_is_lost() {
+    for (fault, outcomes) in
+        [("lost-answer=reset@unlock", ["delivered", "failed"]), ("status=503@unlock", ["lost"; 2])]
+    {
+        let mut town = Town::new().await;
+        town.fault(fault);
+        // 197 fails.
+        let request = town.insert(None, &["101", "197"]).await;
+        town.settle().await;
+        assert_eq!(town.job_state(1).await, "in_doubt (looking)");
+        town.write_off(1).await;
+        assert_eq!(town.job_state(1).await, "lost");
+        if fault.starts_with("lost") {
+            // The task runs: what is asked about once more meanwhile is bought anew, and asked about first.
+            town.tick(15_000).await;
+        }
+        town.finish_all().await;
+        let read = [town.outcome(request, "101").await.0, town.outcome(request, "197").await.0];
+        assert_eq!(read[0], outcomes[0], "{fault}");
+        assert!(read[1] == outcomes[1] || read[1] == "lost", "{fault}: {read:?}");
+        assert_eq!((town.posts().len(), town.status(request).await.as_str()), (1, "done"));
+        town.check().await;
+    }
+}
+
 /// Found in review: they were sent again without the precheck that the command announces.
 #[tokio::test]
 async fn contacts_that_were_seen_locked_before_a_lost_submission_are_asked_about_again() {

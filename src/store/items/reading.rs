@@ -24,6 +24,8 @@ pub struct ToRead {
     pub since: Millis,
     /// When its profile is read next.
     pub read_at: Millis,
+    /// A person gave up its job: only what the profile shows now counts.
+    pub is_given_up: bool,
 }
 
 /// Moves contacts of a job to reading, each with its reason: their value is in the profile, or soon will be.
@@ -166,9 +168,10 @@ pub async fn due_after(
     Ok(usize::try_from(contacts).unwrap_or_default())
 }
 
-type ToReadRow = (String, String, i64, i64, i64, String, i64);
+type ToReadRow = (String, String, i64, i64, i64, String, i64, bool);
 
-fn to_read((personnel_id, action, job_id, reads, since, reason, read_at): ToReadRow) -> Option<ToRead> {
+fn to_read(row: ToReadRow) -> Option<ToRead> {
+    let (personnel_id, action, job_id, reads, since, reason, read_at, is_given_up) = row;
     Some(ToRead {
         personnel_id: PersonnelId::trusted(personnel_id),
         action: Action::parse(&action)?,
@@ -177,6 +180,7 @@ fn to_read((personnel_id, action, job_id, reads, since, reason, read_at): ToRead
         why: why(&reason)?,
         since: Millis(since),
         read_at: Millis(read_at),
+        is_given_up,
     })
 }
 
@@ -188,7 +192,8 @@ pub async fn waited_for(
     contacts: &[PersonnelId],
 ) -> Result<Vec<ToRead>, StoreError> {
     let rows: Vec<ToReadRow> = sql::query_as(
-        "select personnel_id, action, job_id, min(reads), min(reason_since), min(state_reason), min(read_at)
+        "select personnel_id, action, job_id, min(reads), min(reason_since), min(state_reason), min(read_at),
+                exists (select 1 from jobs where id = items.job_id and state = 'lost')
          from items
          where personnel_id in (select value from json_words($3)) and account = $1 and action = $2
            and state = 'reading'
@@ -210,7 +215,8 @@ pub async fn due_reads(
     limit: u32,
 ) -> Result<Vec<ToRead>, StoreError> {
     let rows: Vec<ToReadRow> = sql::query_as(
-        "select personnel_id, action, job_id, min(reads), min(reason_since), min(state_reason), min(read_at)
+        "select personnel_id, action, job_id, min(reads), min(reason_since), min(state_reason), min(read_at),
+                exists (select 1 from jobs where id = items.job_id and state = 'lost')
          from items
          where state = 'reading' and account = $1 and read_at <= $2
          group by personnel_id, action, job_id order by min(read_at), min(id) limit $3",

@@ -212,7 +212,9 @@ pub async fn join_in_flight(
     let rows = sql::query_as(select_items!(
         "where personnel_id in (select value from json_words($3)) and action = $2 and state in ('assigned', 'reading')
            and account in (select member from pools where account = $1)
-           and (account = $1 or exists (select 1 from jobs j where j.id = items.job_id and j.state <> 'queued'))"
+           and (account = $1 or exists (select 1 from jobs j where j.id = items.job_id and j.state <> 'queued'))
+           -- What is read after a person gave up its job is bought anew.
+           and not exists (select 1 from jobs where id = items.job_id and state = 'lost')"
     ))
     .bind(account.as_str())
     .bind(action.as_str())

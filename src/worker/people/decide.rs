@@ -6,11 +6,13 @@
 //! and the worker notices it by the database's version. The command line, `watch` and the page all use this
 //! code, so they refuse the same decisions in the same words.
 
-use crate::domain::job::Event;
+use crate::domain::item::Why;
+use crate::domain::job::{Doubt, Event, State as JobState};
 use crate::domain::outcome::Outcome;
 use crate::domain::request_state::State;
 use crate::domain::{AccountId, Credits, JobId, Millis, RequestId};
 use crate::store::credits::booking;
+use crate::store::items::reading;
 use crate::store::jobs::Job;
 use crate::store::requests::{StateAndQuote, unsent};
 use crate::store::{Store, StoreError, inbox, items, jobs, requests, timeline};
@@ -222,8 +224,11 @@ pub async fn resubmit(store: &Store, mut job: Job, shown: Credits, now: Millis) 
         .await?
 }
 
-/// A person gives up a submission in doubt. Its possible cost stays booked, since its effect is not known.
+/// A person gives up a submission in doubt. Its possible cost stays booked, since its effect is not known. While it
+/// is still being looked up, nobody has read all its profiles: the worker reads them first, and only what they do
+/// not show is lost.
 pub async fn write_off(store: &Store, mut job: Job, now: Millis) -> Result<(), StoreError> {
+    let reads_first = job.channel().is_some() && job.state == JobState::InDoubt { doubt: Doubt::Looking };
     job.apply(Event::WrittenOff, now)?;
     job.due_at = None;
     let cost = job.cost.unwrap_or(Credits::ZERO);
@@ -233,7 +238,12 @@ pub async fn write_off(store: &Store, mut job: Job, now: Millis) -> Result<(), S
                 let books = booking::read(&mut *connection, &job).await?;
                 booking::write(&mut *connection, &mut job, &books.carried_out(), now).await?;
                 let event_id = job.event_id.as_ref();
-                items::finish_all(&mut *connection, job.id, event_id, &Outcome::Lost, now).await?;
+                match reads_first {
+                    true => reading::all_to_reading(&mut *connection, job.id, Why::LostAnswer, now).await?,
+                    false => {
+                        items::finish_all(&mut *connection, job.id, event_id, &Outcome::Lost, now).await?;
+                    }
+                }
                 jobs::save(&mut *connection, &job).await?;
                 let detail = format!("a person gave it up; {cost} credits stay booked as perhaps spent");
                 timeline::of_job(&mut *connection, now, job.id, "written_off", &detail).await?;
