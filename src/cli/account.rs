@@ -55,7 +55,7 @@ pub(super) async fn fresh_balance(
     cause: &'static str,
 ) -> Result<Fresh, Failure> {
     key_of(&deps.config(), account)?;
-    let balance = match ask_balance(deps, &deps.gates[account], cause).await? {
+    let balance = match ask_balance(deps, &deps.gate(account), cause).await? {
         Asked::Recorded(balance) => balance,
         Asked::At(at) => {
             let at = Time::from(at);

@@ -267,7 +267,7 @@ async fn api(
                 let (total, available) = (balance.total, purse.available());
                 let text = format!("{} answers; balance {total}, available {available}", config.api.base_url);
                 findings.ok(check, text);
-                clock(findings, account, deps.gates[account].ahead_ms());
+                clock(findings, account, deps.gate(account).ahead_ms());
             }
             Err(failure) => findings.problem(check, format!("{:#}", failure.error), 1),
         }

@@ -17,7 +17,6 @@ use tokio::sync::mpsc;
 
 use super::Context;
 use crate::config::{self, Config};
-use crate::domain::AccountId;
 use crate::domain::needs::Need;
 use crate::logs::LogHandle;
 use crate::worker::Deps;
@@ -127,7 +126,7 @@ async fn reload(
     for key in &changes.live {
         tracing::info!(key, "changed in the configuration and now in force");
     }
-    about_accounts(deps, &new, &mut wrong).await;
+    about_accounts(deps, (&old, &new), &mut wrong).await;
     if old.log.level != new.log.level
         && let Err(error) = log.set_level(&new.log.level)
     {
@@ -143,10 +142,17 @@ async fn reload(
     wrong
 }
 
-/// Accounts are opened at the start only, and finish their running work: reports what needs a restart.
-async fn about_accounts(deps: &Deps, new: &Config, wrong: &mut BTreeSet<String>) {
-    for name in new.accounts.keys().filter(|name| !deps.gates.contains_key(&AccountId::trusted(*name))) {
-        wrong.insert(format!("account {name} is new in the configuration and is used after the next start"));
+/// Says which accounts are served from now on, and which are not.
+async fn about_accounts(deps: &Deps, (old, new): (&Config, &Config), wrong: &mut BTreeSet<String>) {
+    for account in new.accounts.keys().filter(|name| !old.accounts.contains_key(*name)) {
+        tracing::info!(account, "the configuration names a new account; it is served from now on");
+    }
+    for account in old.accounts.keys().filter(|name| !new.accounts.contains_key(*name)) {
+        tracing::warn!(
+            account,
+            "the configuration does not name this account any more: nothing more is bought with it, its rows wait, and \
+             what it has running is polled to its end"
+        );
     }
     match needs::unconfigured(&deps.store, new).await {
         Ok(unconfigured) => wrong.extend(unconfigured.iter().map(Need::what)),

@@ -54,7 +54,7 @@ pub async fn render(store: &Store, worker: Option<&Deps>) -> Result<String, Stor
         history(&scrape, deps, &figures::figures(store).await?);
         let works = needs::works(store, &deps.config()).await?;
         let mut views = Vec::new();
-        for (account, gate) in &deps.gates {
+        for (account, gate) in &deps.gates() {
             let work = match works.iter().find(|work| work.account == *account) {
                 Some(work) => work.clone(),
                 None => account_work(store, account).await?,
@@ -99,9 +99,10 @@ fn whole(scrape: &Scrape, waiting: &Waiting) {
 }
 
 fn history(scrape: &Scrape, deps: &Deps, figures: &[Figure]) {
-    let accounts = || deps.gates.keys().map(ToString::to_string);
+    let gates = deps.gates();
+    let accounts = || gates.keys().map(ToString::to_string);
     // Accounts that were removed from the configuration keep their history in the database, but not here.
-    let is_known = |figure: &&Figure| deps.gates.contains_key(&AccountId::trusted(figure.account.clone()));
+    let is_known = |figure: &&Figure| gates.contains_key(&AccountId::trusted(figure.account.clone()));
     let of = |name: &'static str| figures.iter().filter(is_known).filter(move |figure| figure.name == name);
     let by_label = |name, labels: &[&str]| {
         let mut samples: BTreeMap<[String; 2], i64> = accounts()

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use tokio::sync::watch;
+
 use crate::api::{Client, Settings};
 use crate::clock::Clock;
 use crate::config::{self, Config};
@@ -27,7 +29,11 @@ pub struct Deps {
     pub store: Store,
     pub clock: Clock,
     pub lease_token: i64,
-    pub gates: BTreeMap<AccountId, Gate>,
+    /// One for each account that the configuration has named since the start. None is taken out again: what an
+    /// account has running when the configuration drops it is still polled and settled.
+    gates: RwLock<BTreeMap<AccountId, Arc<Gate>>>,
+    /// Tells the driver that an account was added.
+    added: watch::Sender<()>,
     /// What all gates share.
     host: Host,
     pub heartbeat: Arc<Heartbeat>,
@@ -92,18 +98,11 @@ impl Deps {
         let mut gates = BTreeMap::new();
         for (name, account) in &config.accounts {
             let id = AccountId::trusted(name.clone());
-            let key = read_key(&id, account);
-            let gate = Gate::open(
-                id.clone(),
-                host.clone(),
-                None,
-                config.rate_limit.per_minute,
-                store.clone(),
-                clock.clone(),
-            )
-            .await?;
-            gate.set_key(key).await?;
-            gates.insert(id, gate);
+            let per_minute = config.rate_limit.per_minute;
+            let gate =
+                Gate::open(id.clone(), host.clone(), None, per_minute, store.clone(), clock.clone()).await?;
+            gate.set_key(read_key(&id, account)).await?;
+            gates.insert(id, Arc::new(gate));
         }
         let notifier = notify::Notifier::new(&config.notify)?;
         Ok(Deps {
@@ -112,7 +111,8 @@ impl Deps {
             store,
             clock,
             lease_token,
-            gates,
+            gates: RwLock::new(gates),
+            added: watch::Sender::new(()),
             host,
             config: RwLock::new(config),
             sortings: Mutex::default(),
@@ -128,33 +128,59 @@ impl Deps {
         self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Replaces the configuration, keys included: an account that it no longer names has no key. A new
-    /// account needs a restart; the caller says so.
+    /// Replaces the configuration, keys included. A new account is served from now on; one that it no longer names
+    /// keeps its last key for what it has running, and buys nothing.
     pub async fn reconfigure(&self, config: Arc<Config>) -> Result<(), StoreError> {
         self.host.set_per_address(config.rate_limit.per_address);
-        for (id, gate) in &self.gates {
-            gate.set_per_minute(config.rate_limit.per_minute);
-            let account = config.accounts.get(id.as_str());
-            gate.set_key(account.and_then(|account| read_key(id, account))).await?;
-        }
         let old = self.config();
         let is_news = config.accounts.keys().any(|name| config.owner_of(name) != old.owner_of(name));
+        // First: no call of a new account is without its owner.
         owners::take_configured(&self.store, &config, true, is_news).await?;
+        let (per_minute, gates) = (config.rate_limit.per_minute, self.gates());
+        gates.values().for_each(|gate| gate.set_per_minute(per_minute));
+        let mut new = Vec::new();
+        for (name, account) in &config.accounts {
+            let id = AccountId::trusted(name.clone());
+            let key = read_key(&id, account);
+            if let Some(gate) = gates.get(&id) {
+                gate.set_key(key).await?;
+                continue;
+            }
+            let (store, clock) = (self.store.clone(), self.clock.clone());
+            let gate = Gate::open(id.clone(), self.host.clone(), None, per_minute, store, clock).await?;
+            gate.set_key(key).await?;
+            new.push((id, Arc::new(gate)));
+        }
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        if !new.is_empty() {
+            self.gates.write().unwrap_or_else(PoisonError::into_inner).extend(new);
+            self.added.send_replace(());
+        }
         Ok(())
     }
 
-    pub fn accounts(&self) -> Vec<AccountId> {
-        self.gates.keys().cloned().collect()
+    /// The gates of all accounts that the configuration has named since the start.
+    pub fn gates(&self) -> BTreeMap<AccountId, Arc<Gate>> {
+        self.gates.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The accounts whose rows are taken: those that are served, and those that the configuration has named since
-    /// the start. Rows of these wait; a refusal would be final.
-    pub fn known_accounts(&self) -> Vec<AccountId> {
-        let configured = self.config().accounts.keys().map(AccountId::trusted).collect::<Vec<_>>();
-        let mut known = self.accounts();
-        known.extend(configured.into_iter().filter(|account| !self.gates.contains_key(account)));
-        known
+    /// The gate of an account.
+    ///
+    /// # Panics
+    /// If the configuration never named the account: passes run for accounts with a gate only.
+    pub fn gate(&self, account: &AccountId) -> Arc<Gate> {
+        let gates = self.gates.read().unwrap_or_else(PoisonError::into_inner);
+        gates.get(account).cloned().expect("every account that is served has a gate")
+    }
+
+    /// The accounts that the configuration has named since the start. Their rows are taken: a refusal would be final.
+    pub fn accounts(&self) -> Vec<AccountId> {
+        self.gates.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    /// Changes when an account was added.
+    pub(in crate::worker) fn added(&self) -> watch::Receiver<()> {
+        self.added.subscribe()
     }
 
     /// When to poll, and when to give up.

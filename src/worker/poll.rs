@@ -30,7 +30,7 @@ const IN_FLIGHT: usize = 2;
 
 /// Polls the jobs that are due.
 pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
-    let gate = &deps.gates[account];
+    let gate = &*deps.gate(account);
     let now = deps.clock.now();
     let next = due::next_poll(deps.store.readers(), account).await?;
     if next.is_none_or(|at| at > now) || !gate.has_usable_key() {

@@ -26,7 +26,7 @@ const AT_ONCE: u32 = 8;
 
 /// Reads the profiles that are due.
 pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
-    let gate = &deps.gates[account];
+    let gate = &*deps.gate(account);
     if !gate.has_usable_key() {
         return Ok(Report::idle());
     }

@@ -22,7 +22,7 @@ use crate::worker::{Deps, Report};
 
 /// Settles the account's window when it is time, and tries a refused key again.
 pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
-    let gate = &deps.gates[account];
+    let gate = &*deps.gate(account);
     if gate.key_try_at().is_some_and(|at| at <= deps.clock.now()) {
         return Ok(match ask_balance(deps, gate, "key_check").await? {
             Asked::At(at) => Report::at(at),
@@ -87,7 +87,8 @@ async fn open_window(deps: &Deps, account: &AccountId) -> Result<Option<Window>,
 
 /// Whether it is this account that settles for its owner: the first one with a usable key, and one is enough.
 fn settles(deps: &Deps, account: &AccountId, members: &[AccountId]) -> bool {
-    let gates = || members.iter().filter_map(|member| deps.gates.get(member));
+    let gates = deps.gates();
+    let gates = || members.iter().filter_map(|member| gates.get(member));
     let first = gates().find(|gate| gate.has_usable_key()).or_else(|| gates().next());
     first.is_none_or(|gate| gate.account == *account)
 }
@@ -101,8 +102,8 @@ async fn more_to_send(deps: &Deps, members: &[AccountId]) -> Result<bool, StoreE
         if owners::is_changing(&deps.config(), row.owner.as_deref(), members) {
             return Ok(false);
         }
-        let has_usable_key = deps.gates.get(account).is_some_and(Gate::has_usable_key);
-        if row.paused_at.is_some() || !has_usable_key {
+        let is_served = deps.config().accounts.contains_key(account.as_str());
+        if row.paused_at.is_some() || !is_served || !deps.gate(account).has_usable_key() {
             continue;
         }
         let ready = due::ready(readers, account, deps.clock.now()).await?.is_some();

@@ -225,7 +225,7 @@ async fn a_job_without_an_item_ends_without_a_post() {
     assert_eq!(town.job_state(1).await, "completed");
     assert_eq!(town.timeline(1).await, [""; 0], "no intent was committed");
     assert_eq!(COMPANIES.outcome(&mut town, request).await, "found");
-    assert!(!town.deps().gates[&town.deps().accounts()[0]].is_calling(), "its permit is given back");
+    assert!(!town.deps().gate(&town.deps().accounts()[0]).is_calling(), "its permit is given back");
     credits_are_exact(&mut town, 50, "one search").await;
     town.check().await;
 }

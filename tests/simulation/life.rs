@@ -140,7 +140,7 @@ impl Life {
     /// Waits until the pass is woken (false), or certainly does not wait for the database (true).
     async fn waits_outside(&self, index: usize, calls: &Calls) -> bool {
         let bell = &self.passes[index].bell;
-        let gate_is_full = || self.deps.gates.values().all(|gate| gate.is_full());
+        let gate_is_full = || self.deps.gates().values().all(|gate| gate.is_full());
         if index != POLL && calls.holds(self.number, index) {
             // It makes one call at a time.
             return true;

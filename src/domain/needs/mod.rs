@@ -153,7 +153,8 @@ impl Need {
                 format!("account {account} has no key: nothing is sent or polled")
             }
             Need::NotConfigured { account } => format!(
-                "account {account} is not configured, so what it has under way is neither polled nor settled"
+                "account {account} is not configured: nothing more is bought with it, and its rows wait; what it has running is \
+                 polled only until the worker's next start"
             ),
             Need::Credits { account, work } => {
                 let lack = work.lack.map(|lack| format!(": {}", lack.words())).unwrap_or_default();
@@ -199,8 +200,7 @@ impl Need {
             ),
             Need::NoKey { .. } => "put a key in the configuration (unlockd check)".to_owned(),
             Need::NotConfigured { account } => format!(
-                "configure [accounts.{account}] again and restart the worker; what was not sent can be cancelled: \
-                 unlockd cancel ID"
+                "configure [accounts.{account}] again; what was not sent can be cancelled: unlockd cancel ID"
             ),
             Need::Credits { account, .. } => format!(
                 "top up (the balance is read again by itself), or try now: unlockd resume --account {account}"

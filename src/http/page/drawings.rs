@@ -79,7 +79,7 @@ struct Used {
 }
 
 fn usage(look: &Look<'_>, account: &AccountId) -> Option<Used> {
-    let (calls, limit, window_ms) = look.site.worker()?.gates.get(account)?.usage();
+    let (calls, limit, window_ms) = look.site.worker()?.gates().get(account)?.usage();
     let allowed = f64::from(limit) * STEP_MS as f64 / window_ms.max(1) as f64;
     Some(Used { calls, allowed, limit, window_ms })
 }

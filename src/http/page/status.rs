@@ -83,6 +83,6 @@ pub(super) fn section<'f>(look: &Look<'_>, accounts: impl Iterator<Item = &'f Ac
 
 /// The part of an account's key that may be shown.
 fn fingerprint(look: &Look<'_>, account: &str) -> Option<String> {
-    let gates = &look.site.worker()?.gates;
+    let gates = look.site.worker()?.gates();
     gates.get(&AccountId::trusted(account)).and_then(|gate| gate.key_fingerprint())
 }

@@ -141,6 +141,11 @@ impl AccountWork {
         self.running > 0 || self.queued_until(|end| end == Some(EndedBy::Worker)) > 0
     }
 
+    /// Whether a call or a task of it is not finished.
+    pub fn has_running(&self) -> bool {
+        self.running > 0
+    }
+
     /// Queued jobs that wait only for their turn, or for a key.
     pub fn ready(&self) -> i64 {
         self.queued_until(|end| matches!(end, None | Some(EndedBy::Key)))

@@ -30,7 +30,7 @@ const SAMPLE: usize = 3;
 
 /// Checks the in-doubt jobs that are due.
 pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
-    let gate = &deps.gates[account];
+    let gate = &*deps.gate(account);
     if !gate.has_usable_key() {
         return Ok(Report::idle());
     }

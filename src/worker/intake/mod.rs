@@ -141,7 +141,7 @@ async fn take_forgotten_rows(deps: &Deps) -> Result<usize, StoreError> {
 /// forgotten.
 pub(in crate::worker) async fn end_untaken(deps: &Deps, written: &[&Written]) -> Result<(), StoreError> {
     let ids: Vec<i64> = written.iter().map(|row| row.id).collect();
-    let accounts = deps.known_accounts();
+    let accounts = deps.accounts();
     let mut ended = Vec::with_capacity(ids.len());
     for row in inbox::rows(&deps.store, &ids).await? {
         if written.iter().any(|written| written.id == row.id && written.says("cancelled")) {
@@ -162,7 +162,7 @@ async fn take(deps: &Deps, rows: Vec<InboxRow>, now: Millis) -> Result<(), Store
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
     let before: HashMap<i64, String> =
         requests::taken_before(deps.store.readers(), &ids).await?.into_iter().collect();
-    let accounts = deps.known_accounts();
+    let accounts = deps.accounts();
     let mut taken = Vec::with_capacity(rows.len());
     let mut adopted = HashSet::new();
     for row in rows {

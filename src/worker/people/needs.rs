@@ -53,7 +53,8 @@ pub async fn unconfigured(store: &Store, config: &Config) -> Result<Vec<Need>, S
 
 /// The same inside a running worker, which knows its keys.
 pub async fn of_worker(deps: &Deps, works: &[AccountWork]) -> Result<Needs, StoreError> {
-    let has_key = |account: &AccountId| deps.gates.get(account).is_some_and(|gate| gate.has_key());
+    let gates = deps.gates();
+    let has_key = |account: &AccountId| gates.get(account).is_some_and(|gate| gate.has_key());
     read(&deps.store, &deps.config(), works, has_key).await
 }
 

@@ -4,6 +4,7 @@
 //! until the time that the pass named or until a row changes. A wake-up carries no data. A database error
 //! ends the whole worker: nothing more is spent, and the next start continues from what is on disk.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -69,16 +70,11 @@ pub async fn recover(deps: &Deps) -> Result<(), StoreError> {
 /// Runs the worker. `until_idle`: ends when nothing is left to do, or only a person can continue.
 pub async fn run(deps: Arc<Deps>, signals: Signals, until_idle: bool) -> Result<End, StoreError> {
     recover(&deps).await?;
-    let mut passes: JoinSet<Result<Option<End>, StoreError>> = JoinSet::new();
+    let mut passes = Passes::new();
     let beats = || deps.heartbeat.clone();
     passes.spawn(beats().follow("intake".to_owned(), run_intake(deps.clone(), signals.clone())));
-    for account in deps.accounts() {
-        for pass in Pass::ALL {
-            let name = format!("{} of {account}", pass.name());
-            let work = run_pass(deps.clone(), signals.clone(), pass, account.clone());
-            passes.spawn(beats().follow(name, work));
-        }
-    }
+    let (mut added, mut served) = (deps.added(), BTreeSet::new());
+    serve_new(&deps, &signals, &mut served, &mut passes);
     if notify::is_wanted(&deps) {
         passes.spawn(beats().follow("notify".to_owned(), run_notify(deps.clone(), signals.clone())));
     }
@@ -88,7 +84,15 @@ pub async fn run(deps: Arc<Deps>, signals: Signals, until_idle: bool) -> Result<
         passes.spawn(beats().follow("erase".to_owned(), run_erase(deps.clone(), signals.clone())));
     }
     let mut end = End::Stopped;
-    while let Some(ended) = passes.join_next().await {
+    loop {
+        let ended = tokio::select! {
+            ended = passes.join_next() => ended,
+            _ = added.changed() => {
+                serve_new(&deps, &signals, &mut served, &mut passes);
+                continue;
+            }
+        };
+        let Some(ended) = ended else { return Ok(end) };
         let ended = ended.unwrap_or_else(|panic| {
             tracing::error!(problem = %panic, "a pass panicked; stopping");
             Err(StoreError::Stopped)
@@ -110,12 +114,24 @@ pub async fn run(deps: Arc<Deps>, signals: Signals, until_idle: bool) -> Result<
             return Ok(end);
         }
     }
-    Ok(end)
+}
+
+type Passes = JoinSet<Result<Option<End>, StoreError>>;
+
+/// Starts the passes of the accounts that have none yet.
+fn serve_new(deps: &Arc<Deps>, signals: &Signals, served: &mut BTreeSet<AccountId>, passes: &mut Passes) {
+    for account in deps.accounts().into_iter().filter(|account| served.insert(account.clone())) {
+        for pass in Pass::ALL {
+            let name = format!("{} of {account}", pass.name());
+            let work = run_pass(deps.clone(), signals.clone(), pass, account.clone());
+            passes.spawn(deps.heartbeat.clone().follow(name, work));
+        }
+    }
 }
 
 /// Lets calls in flight end, for a bounded time. A call that is cut off is in doubt at the next start, which
 /// is safe.
-async fn wind_down(mut passes: JoinSet<Result<Option<End>, StoreError>>) -> Result<(), StoreError> {
+async fn wind_down(mut passes: Passes) -> Result<(), StoreError> {
     let all = async {
         let mut first = None;
         while let Some(ended) = passes.join_next().await {

@@ -75,8 +75,13 @@ pub async fn idle(deps: &Deps) -> Result<Option<End>, StoreError> {
     running |= open.inbox_faults.len() > faults.len();
     let works = needs::works(&deps.store, &config).await?;
     let stuck = without_balance(deps, &works);
+    // What an account has running when the configuration drops it is polled to its end.
+    for account in deps.accounts().iter().filter(|account| !config.accounts.contains_key(account.as_str())) {
+        let work = report::account_work(&deps.store, account).await?;
+        running |= work.has_running() && deps.gate(account).has_usable_key();
+    }
     for work in &works {
-        let Some(gate) = deps.gates.get(&work.account) else { continue };
+        let gate = deps.gate(&work.account);
         // Without a valid key no work of an account continues.
         if !gate.has_usable_key() && work.any() {
             continue;

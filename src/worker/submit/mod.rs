@@ -45,7 +45,11 @@ const LONGEST_PAUSE_BEFORE_SENDING_MS: i64 = 2_000;
 
 /// Takes the next step of the account's next submission.
 pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
-    let gate = &deps.gates[account];
+    let gate = &*deps.gate(account);
+    // Its rows wait, and its running tasks are polled to their end.
+    if !deps.config().accounts.contains_key(account.as_str()) {
+        return Ok(Report::idle());
+    }
     let Some((facts, row)) = facts::read(deps, gate).await? else { return Ok(Report::did(1)) };
     note_wait(deps, account, &row, submission::waits_for(&facts)).await?;
     let report = match submission::plan(&facts) {
