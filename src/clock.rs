@@ -1,8 +1,9 @@
 //! The only file that reads the time.
 //!
 //! The real clock reads the wall clock once and then follows the system's boot clock, which continues during
-//! suspend and does not jump when the time is set: so polls come neither early nor late. A test clock moves
-//! only on command.
+//! suspend and does not jump when the time is set: so polls come neither early nor late. When the wall clock was set
+//! (a machine without a battery, a person), [`Clock::step_ms`] shows by how much, and [`Clock::follow`] takes that
+//! over. A test clock moves only on command.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -10,37 +11,73 @@ use std::time::Duration;
 
 use crate::domain::Millis;
 
-/// Tells the time; cheap to clone.
+/// A smaller difference between the two clocks is not followed: a leap second, a reading that took long.
+pub const LEAST_STEP_MS: i64 = 10_000;
+
+/// Tells the time; cheap to clone, and all clones follow together.
 #[derive(Clone, Debug)]
-pub enum Clock {
-    Real { anchor_ms: i64, boot_ms: i64 },
-    Test(Arc<AtomicI64>),
+pub struct Clock {
+    /// What the boot clock lacks to the time.
+    offset_ms: Arc<AtomicI64>,
+    source: Source,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    System,
+    /// Its boot clock, and what its wall clock is ahead of the time that the clock tells.
+    Test {
+        boot_ms: Arc<AtomicI64>,
+        set_by_ms: Arc<AtomicI64>,
+    },
 }
 
 impl Clock {
     /// The real clock.
     pub fn real() -> Clock {
-        let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Clock::Real { anchor_ms: crate::domain::pacing::duration_ms(wall), boot_ms: boot_ms() }
+        Clock { offset_ms: Arc::new(AtomicI64::new(wall_ms() - boot_ms())), source: Source::System }
     }
 
     /// A clock that stands at the real time until it is moved.
     pub fn test() -> Clock {
-        Clock::Test(Arc::new(AtomicI64::new(Clock::real().now().0)))
+        Clock::test_at(Clock::real().now())
+    }
+
+    /// A clock that stands at this time until it is moved.
+    pub fn test_at(now: Millis) -> Clock {
+        let source = Source::Test { boot_ms: Arc::new(AtomicI64::new(now.0)), set_by_ms: Arc::default() };
+        Clock { offset_ms: Arc::default(), source }
     }
 
     pub fn now(&self) -> Millis {
-        match self {
-            Clock::Real { anchor_ms, boot_ms: since } => Millis(anchor_ms + (boot_ms() - since)),
-            Clock::Test(now) => Millis(now.load(Ordering::SeqCst)),
-        }
+        Millis(self.steady_ms() + self.offset_ms.load(Ordering::SeqCst))
     }
 
     /// Milliseconds that never go back, suspend included: shows how long the process was stopped.
     pub fn steady_ms(&self) -> i64 {
-        match self {
-            Clock::Real { .. } => boot_ms(),
-            Clock::Test(_) => self.now().0,
+        match &self.source {
+            Source::System => boot_ms(),
+            Source::Test { boot_ms, .. } => boot_ms.load(Ordering::SeqCst),
+        }
+    }
+
+    /// How far the wall clock was set ahead of this clock, or back (negative), in milliseconds; 0 for less than
+    /// [`LEAST_STEP_MS`].
+    pub fn step_ms(&self) -> i64 {
+        let step_ms = match &self.source {
+            Source::System => wall_ms() - self.now().0,
+            Source::Test { set_by_ms, .. } => set_by_ms.load(Ordering::SeqCst),
+        };
+        if step_ms.abs() < LEAST_STEP_MS { 0 } else { step_ms }
+    }
+
+    /// Takes over the wall clock's time if it was set. Times that were read before and times that are read now cannot
+    /// be compared: the caller's passes must have ended.
+    pub fn follow(&self) {
+        let step_ms = self.step_ms();
+        self.offset_ms.fetch_add(step_ms, Ordering::SeqCst);
+        if let Source::Test { set_by_ms, .. } = &self.source {
+            set_by_ms.fetch_sub(step_ms, Ordering::SeqCst);
         }
     }
 
@@ -49,17 +86,67 @@ impl Clock {
     /// # Panics
     /// On the real clock: only a bug in the program can move it.
     pub fn advance(&self, by: Duration) {
-        match self {
-            Clock::Real { .. } => panic!("the real clock cannot be moved"),
-            Clock::Test(now) => {
-                now.fetch_add(crate::domain::pacing::duration_ms(by), Ordering::SeqCst);
+        match &self.source {
+            Source::System => panic!("the real clock cannot be moved"),
+            Source::Test { boot_ms, .. } => {
+                boot_ms.fetch_add(crate::domain::pacing::duration_ms(by), Ordering::SeqCst);
             }
         }
     }
+
+    /// Sets a test clock's wall clock ahead, or back.
+    ///
+    /// # Panics
+    /// On the real clock.
+    pub fn set_by(&self, ms: i64) {
+        match &self.source {
+            Source::System => panic!("the real clock cannot be moved"),
+            Source::Test { set_by_ms, .. } => drop(set_by_ms.fetch_add(ms, Ordering::SeqCst)),
+        }
+    }
+}
+
+/// The wall clock, in milliseconds since the Unix epoch.
+fn wall_ms() -> i64 {
+    let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    crate::domain::pacing::duration_ms(wall) + set_by_a_test()
+}
+
+/// What a test has set the wall clock of this process by: the seconds in the file of `UNLOCKD_FAIL_CLOCK`.
+#[cfg(debug_assertions)]
+fn set_by_a_test() -> i64 {
+    let text = std::env::var_os("UNLOCKD_FAIL_CLOCK").and_then(|file| std::fs::read_to_string(file).ok());
+    text.and_then(|text| text.trim().parse::<i64>().ok()).unwrap_or_default() * 1_000
+}
+
+#[cfg(not(debug_assertions))]
+fn set_by_a_test() -> i64 {
+    0
 }
 
 /// Milliseconds since boot, suspend included.
 fn boot_ms() -> i64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     time.tv_sec * 1_000 + time.tv_nsec / 1_000_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_is_followed_on_command_by_all_clones() {
+        let clock = Clock::test_at(Millis(1_000_000));
+        let other = clock.clone();
+        for set_by_ms in [3_600_000, -7_200_000] {
+            let before = clock.now();
+            clock.set_by(set_by_ms);
+            assert_eq!((clock.now(), clock.step_ms()), (before, set_by_ms), "schedules do not jump");
+            clock.follow();
+            assert_eq!((other.now(), other.step_ms()), (before.plus(set_by_ms), 0));
+        }
+        clock.set_by(LEAST_STEP_MS - 1);
+        assert_eq!(clock.step_ms(), 0, "not worth a word");
+        assert_eq!(Clock::real().step_ms(), 0);
+    }
 }

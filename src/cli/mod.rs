@@ -186,6 +186,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 pub(crate) type Outcome = Result<(), Failure>;
 
 /// Everything a command needs of the global options.
+#[derive(Clone)]
 pub(crate) struct Context {
     config: Option<PathBuf>,
     database: Option<PathBuf>,

@@ -19,10 +19,10 @@ use crate::store::inbox::served;
 use crate::store::lease::{self, Lease};
 use crate::store::schema::Schema;
 use crate::store::{Store, StoreError};
-use crate::worker::Deps;
 use crate::worker::people::pause;
 use crate::worker::run::driver::{self, End};
 use crate::worker::run::signals::Signals;
+use crate::worker::{Deps, SetupError};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -96,8 +96,8 @@ impl Daemon {
         }
         lease.note(&deps.store).await?;
         served::record(&deps.store).await?;
-        self.site.set_worker(deps.clone());
-        let ended = work(self.context, self.log, deps, lease, self.stop, until_idle).await;
+        let life = Life { context: self.context, log: self.log, site: self.site, signals: self.stop };
+        let ended = life.work(deps, lease, until_idle).await;
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
         match ended.context("the database failed; nothing more was spent")? {
             End::WaitsForPerson(waits) => Err(Failure::refused(format!(
@@ -112,33 +112,73 @@ impl Daemon {
     }
 }
 
-async fn work(
+/// What lasts as long as the process works.
+struct Life {
     context: Context,
     log: LogHandle,
-    deps: Arc<Deps>,
-    lease: Lease,
+    site: Arc<Site>,
     signals: Signals,
-    until_idle: bool,
-) -> Result<End, StoreError> {
-    let (store, clock) = (deps.store.clone(), deps.clock.clone());
-    let renewing = tokio::spawn(keep_lease(deps.clone(), lease, signals.clone()));
-    let reloading = tokio::spawn(super::reload::watch(context, log, deps.clone(), signals.clone()));
-    let _ = sd_notify::notify(&[NotifyState::Ready]);
-    let ended = driver::run(deps, signals.clone(), until_idle).await;
-    signals.stop();
-    reloading.abort();
-    // A lost lease is why the passes ended; it explains more than their own error.
-    match (renewing.await, ended) {
-        (Ok(Err(error)), Ok(_) | Err(StoreError::Stopped)) => Err(error),
-        (Ok(Ok(lease)), ended) => {
-            if ended.is_ok() {
+}
+
+impl Life {
+    /// Works until it is told to stop, or idle. When the wall clock was set, the passes end and start again by the new
+    /// time, as after a restart: times of before cannot be compared with it.
+    async fn work(self, mut deps: Arc<Deps>, mut lease: Lease, until_idle: bool) -> Result<End, SetupError> {
+        let (store, clock) = (deps.store.clone(), deps.clock.clone());
+        loop {
+            self.site.set_worker(deps.clone());
+            let (ended, back) = self.until_clock_is_set(deps.clone(), lease, until_idle).await?;
+            lease = back;
+            let step_ms = clock.step_ms();
+            if self.signals.is_stopping() || ended != End::Stopped || step_ms == 0 {
                 lease.note(&store).await?;
                 lease.release(&store, clock.now()).await?;
+                return Ok(ended);
             }
-            ended
+            tracing::warn!(
+                seconds = step_ms / 1_000,
+                "the clock of this machine was set; going on by its new time"
+            );
+            clock.follow();
+            lease.renew(&store, clock.now()).await?;
+            deps = Arc::new(Deps::new(store.clone(), clock.clone(), lease.token, deps.config()).await?);
         }
-        (_, ended) => ended,
     }
+
+    /// Runs the passes until the process is to stop, or the wall clock was set.
+    async fn until_clock_is_set(
+        &self,
+        deps: Arc<Deps>,
+        lease: Lease,
+        until_idle: bool,
+    ) -> Result<(End, Lease), StoreError> {
+        let signals = self.signals.of_a_part();
+        let renewing = tokio::spawn(keep_lease(deps.clone(), lease, signals.clone()));
+        let reload =
+            super::reload::watch(self.context.clone(), self.log.clone(), deps.clone(), signals.clone());
+        let reloading = tokio::spawn(reload);
+        let watching = tokio::spawn(watch_clock(deps.clock.clone(), signals.clone()));
+        let _ = sd_notify::notify(&[NotifyState::Ready]);
+        let ended = driver::run(deps, signals.clone(), until_idle).await;
+        signals.stop();
+        reloading.abort();
+        watching.abort();
+        // A lost lease is why the passes ended; it explains more than their own error.
+        match (renewing.await, ended) {
+            (Ok(Err(error)), Ok(_) | Err(StoreError::Stopped)) => Err(error),
+            (Ok(Ok(lease)), Ok(ended)) => Ok((ended, lease)),
+            (_, Err(error)) => Err(error),
+            (_, Ok(_)) => Err(StoreError::Stopped),
+        }
+    }
+}
+
+/// Ends this part of the process's life when the wall clock was set.
+async fn watch_clock(clock: Clock, signals: Signals) {
+    while clock.step_ms() == 0 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    signals.stop();
 }
 
 /// Brings an older database to this version's schema, once this process is its one worker: a worker of the older
@@ -177,8 +217,21 @@ async fn wait_for_lease(
     clock: &Clock,
     signals: &Signals,
 ) -> Result<Option<Lease>, StoreError> {
-    let mut told = false;
+    let (mut told, mut not_before_ms) = (false, i64::MIN);
     loop {
+        if clock.step_ms() != 0 {
+            // The holder follows, too; until it has renewed its lease by the new time, the lease looks old, or of the
+            // future, while its holder lives.
+            clock.follow();
+            not_before_ms = clock.steady_ms() + lease::EXPIRES_AFTER_MS;
+        }
+        if clock.steady_ms() < not_before_ms {
+            let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(1)) => continue,
+                () = signals.stopping() => return Ok(None),
+            }
+        }
         match lease::try_take(store, clock.now()).await? {
             Ok(lease) => {
                 if told {

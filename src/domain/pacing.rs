@@ -14,6 +14,7 @@ use std::time::Duration;
 use backoff::{ExponentialBackoff, backoff::Backoff};
 
 use super::ids::Millis;
+use super::profile_wait;
 
 /// Limits of the pause between two runs that remove what was kept long enough, in milliseconds.
 pub const SHORTEST_RETENTION_PAUSE_MS: i64 = 60_000;
@@ -141,6 +142,31 @@ pub fn rate_limit_pause_ms(retry_after_ms: Option<i64>, without_ms: i64) -> i64 
         // "0" or less: not now, but soon.
         Some(_) => 1_000,
         None => without_ms,
+    }
+}
+
+/// The longest waits that the worker ever stores, in milliseconds: a time further ahead was written by a clock that
+/// was set back since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LongestWaits {
+    pub poll_ms: i64,
+    pub look_ms: i64,
+    pub read_ms: i64,
+    pub retry_after_ms: i64,
+    pub message_ms: i64,
+}
+
+impl LongestWaits {
+    /// `decide_after_ms`: no check of a job in doubt waits for longer.
+    pub fn new(ladder: &Ladder, decide_after_ms: i64) -> LongestWaits {
+        let slowest = SLOWER[SLOWER.len() - 1].step_ms;
+        LongestWaits {
+            poll_ms: ladder.steps_ms.iter().copied().fold(slowest, i64::max),
+            look_ms: decide_after_ms.max(slowest),
+            read_ms: profile_wait::pause_ms(u32::MAX),
+            retry_after_ms: LONGEST_RETRY_AFTER_MS,
+            message_ms: redelivery_delay_ms(REDELIVER_AFTER_S.len() as u32, 1.0).unwrap_or_default(),
+        }
     }
 }
 

@@ -219,7 +219,7 @@ async fn read_balance(look: &Look<'_>, account: &str) -> Result<Done, Refused> {
     let Some(gate) = deps.gates().remove(&AccountId::trusted(account)) else {
         return Err(Refused::Changed("There is no such account any more".to_owned()));
     };
-    let notice = match balance::ask_balance(deps, &gate, "page").await? {
+    let notice = match balance::ask_balance(&deps, &gate, "page").await? {
         Asked::Recorded(balance) => format!("Account {account} has {} credits.", number(balance.total.0)),
         Asked::At(_) => "The rate limit allows no call at this moment; try again in a minute.".to_owned(),
         Asked::NoKey => format!("Account {account} has no key that the API accepts."),

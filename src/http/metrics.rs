@@ -31,7 +31,7 @@ use crate::worker::{Deps, balance};
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(super) async fn answer(State(site): State<Arc<Site>>) -> Response {
-    match render(&site.store, site.worker().map(Arc::as_ref)).await {
+    match render(&site.store, site.worker().as_deref()).await {
         Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Err(error) => super::unreadable(&error),
     }

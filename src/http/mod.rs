@@ -19,7 +19,7 @@ mod sign_in;
 mod ticket;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -59,7 +59,7 @@ pub struct Site {
     /// The address of the listener; it differs from the configured one if that has port 0.
     address: OnceLock<SocketAddr>,
     /// Not set until this process has the database.
-    worker: OnceLock<Arc<Deps>>,
+    worker: RwLock<Option<Arc<Deps>>>,
     /// Wakes the worker after a decision, and says when to stop.
     signals: Signals,
     sessions: Sessions,
@@ -86,14 +86,14 @@ impl Site {
             pages: Semaphore::new(connections::MOST_PAGES),
             config,
             address: OnceLock::new(),
-            worker: OnceLock::new(),
+            worker: RwLock::default(),
             signals,
         }))
     }
 
     /// From now on this process has the database.
     pub fn set_worker(&self, deps: Arc<Deps>) {
-        let _ = self.worker.set(deps);
+        *self.worker.write().unwrap_or_else(PoisonError::into_inner) = Some(deps);
     }
 
     /// The address where it listens, once it does.
@@ -101,8 +101,8 @@ impl Site {
         self.address.get().copied()
     }
 
-    fn worker(&self) -> Option<&Arc<Deps>> {
-        self.worker.get()
+    fn worker(&self) -> Option<Arc<Deps>> {
+        self.worker.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The present configuration.

@@ -16,12 +16,13 @@
 //! - [`credits`]: holds, charges, prices, balances and settlements. [`direct`]: results of events and searches.
 //! - [`accounts`]: pause, key, rate limit. [`address`]: the rate limit of all of them.
 //!   [`outbox`]: messages for `notify.url`. [`timeline`]. [`report`]: everything that people read.
-//! - [`history`]: what is old and may go.
+//! - [`history`]: what is old and may go. [`ahead`]: times that lie further ahead than any wait.
 //! - [`lease`] (one worker for one database), [`disk`], [`backup`], [`erase`]: each calls the engine.
 //! - [`sqlite`]: the engine: files, the writer, and everything about SQLite that is not SQL.
 
 pub mod accounts;
 pub mod address;
+pub mod ahead;
 pub mod backup;
 pub mod credits;
 pub mod direct;

@@ -221,6 +221,9 @@ async fn an_account_that_is_added_while_the_worker_runs_is_served_at_once() {
     town.finish_all().await;
     assert_eq!((town.status(row).await, town.status(other).await), ("done".into(), "done".into()));
     assert_eq!(town.outcome(row, "101").await.0, "delivered");
-    assert_eq!(town.number("select count(*) from accounts where account = 'emea' and owner = 'emea'").await, 1);
+    assert_eq!(
+        town.number("select count(*) from accounts where account = 'emea' and owner = 'emea'").await,
+        1
+    );
     town.check().await;
 }

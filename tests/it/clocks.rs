@@ -103,3 +103,50 @@ async fn a_balance_of_the_future_settles_nothing() {
     assert_eq!(town.verdicts().await, [(30, "matched".to_owned())]);
     town.check().await;
 }
+
+#[tokio::test]
+async fn times_further_ahead_than_any_wait_are_cut_at_the_start() {
+    let mut town = Town::new().await;
+    let running = town.insert(Some("1"), &["102"]).await;
+    town.settle().await;
+    town.fault("lost-answer@unlock");
+    let doubtful = town.insert(Some("2"), &["101"]).await;
+    town.settle().await;
+    town.kill();
+    // Written by a clock that was years ahead, as were the balance and the calls.
+    let ten_years = 10 * 365 * 24 * HOUR_MS;
+    for (table, column) in [
+        ("jobs where state = 'polling'", "next_poll_at"),
+        ("jobs where state = 'in_doubt'", "due_at"),
+        ("accounts", "blocked_until"),
+        ("accounts", "rate_resets_at"),
+        ("recent_calls", "sent_at"),
+        ("balance_snapshots", "taken_at"),
+    ] {
+        let (table, condition) = table.split_once(" where ").unwrap_or((table, "true"));
+        let ahead = town.clock.now().plus(ten_years).0;
+        town.meddle(&format!("update {table} set {column} = {ahead} where {condition}")).await.expect("set");
+    }
+    town.start().await;
+    let (now, longest) = (town.clock.now().0, 24 * HOUR_MS);
+    assert_eq!(
+        town.number(&format!("select count(*) from accounts where blocked_until > {now} + {longest}")).await,
+        0
+    );
+    assert_eq!(town.number("select count(*) from accounts where blocked_until is not null").await, 1);
+    assert!(
+        town.number(&format!("select next_poll_at - {now} from jobs where state = 'polling'")).await
+            <= 300_000
+    );
+    assert!(
+        town.number(&format!("select due_at - {now} from jobs where state = 'in_doubt'")).await <= 900_000
+    );
+    assert_eq!(town.number(&format!("select count(*) from recent_calls where sent_at > {now}")).await, 0);
+    resume(&town, 0).await;
+    town.finish_all().await;
+    for (request, id) in [(doubtful, "101"), (running, "102")] {
+        assert_eq!(town.outcome(request, id).await.0, "delivered");
+    }
+    assert!(town.clock.now().0 - now < HOUR_MS, "nothing waited for its time");
+    town.check().await;
+}

@@ -74,6 +74,11 @@ impl Town {
         self.home.join(name)
     }
 
+    /// The file with the seconds that the processes' wall clock was set by; none: it is right.
+    pub(crate) fn clock(&self) -> PathBuf {
+        self.folder.path().join("clock")
+    }
+
     fn log_path(&self) -> PathBuf {
         self.folder.path().join("log")
     }
@@ -86,6 +91,7 @@ impl Town {
             .env_clear()
             .env("PATH", std::env::var("PATH").unwrap_or_default())
             .env("LENSMOR_API_KEY", "uak_process_test")
+            .env("UNLOCKD_FAIL_CLOCK", self.clock())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);

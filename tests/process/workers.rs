@@ -173,6 +173,59 @@ async fn a_broken_edit_changes_nothing_and_a_good_one_takes_effect_without_a_res
 /// Editors and orchestrators replace a file in several steps, and the worker may see any of them: without a
 /// file the built-in defaults would approve what this one holds back.
 #[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_is_added_to_the_file_is_served_without_a_restart() {
+    let town = Town::new(hostile()).await;
+    let mut worker = town.start();
+    town.until("select count(*) from worker_lease where token = 2", 1).await;
+    let text = std::fs::read_to_string(town.path("unlockd.toml")).expect("the configuration");
+    let more = format!("{text}\n[accounts.emea]\napi_key = \"uak_process_test_2\"\n");
+    std::fs::write(town.path("unlockd.toml"), &more).expect("written");
+    town.until_logged("the configuration names a new account").await;
+    sqlx::query("insert into inbox (account, personnel_ids) values ('emea', '[100, 101]')")
+        .execute(&mut town.connect().await)
+        .await
+        .expect("a row is inserted");
+    town.until("select count(*) from inbox where status = 'done'", 1).await;
+    std::fs::write(town.path("unlockd.toml"), &text).expect("written");
+    town.until_logged("does not name this account any more").await;
+    assert!(!town.log().contains("next start"), "{}", town.log());
+    worker.kill().expect("the worker is there");
+    worker.wait().expect("it is dead");
+    town.assert_paid_once_and_delivered(100..102, "an account added").await;
+}
+
+/// A machine without a battery gets its time from the network; a person sets it back by mistake.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_set_while_the_worker_runs_is_followed_and_the_lease_does_not_change_hands() {
+    let town = Town::new(hostile()).await;
+    let (mut worker, mut standby) = (town.start(), town.start());
+    town.until_logged("another worker has this database").await;
+    let hour_ms = |ahead: i64| {
+        let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+        wall.as_millis() as i64 / 3_600_000 + ahead
+    };
+    for (round, ahead) in [-5, 3].into_iter().enumerate() {
+        std::fs::write(town.clock(), format!("{}", ahead * 3_600)).expect("written");
+        let since = std::time::Instant::now();
+        while (town.number("select renewed_at / 3600000 from worker_lease").await - hour_ms(ahead)).abs() > 1
+        {
+            assert!(since.elapsed() < Duration::from_secs(40), "not followed\n{}", town.log());
+        }
+        assert_eq!(town.health(), Some(0), "{}", town.log());
+        let first = 100 + 10 * round as u32;
+        town.insert(first..first + 10).await;
+        let done = round as i64 + 1;
+        town.until("select count(*) from inbox where status = 'done'", done).await;
+    }
+    assert_eq!(town.number("select token from worker_lease").await, 2, "{}", town.log());
+    for process in [&mut worker, &mut standby] {
+        process.kill().expect("it is there");
+        process.wait().expect("it is dead");
+    }
+    town.assert_paid_once_and_delivered(100..120, "a clock that was set").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_configuration_file_that_is_gone_or_empty_lifts_no_limit() {
     let town = Town::new(hostile()).await;
     let (file, away) = (town.path("unlockd.toml"), town.path("unlockd.toml~"));

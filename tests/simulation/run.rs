@@ -13,6 +13,7 @@ use sqlx::SqliteConnection;
 use unlockd::api::{Client, Settings};
 use unlockd::clock::Clock;
 use unlockd::config::Config;
+use unlockd::domain::Millis;
 use unlockd::sandbox::{self, Sandbox};
 use unlockd::store::lease;
 use unlockd::store::{Store, StoreError};
@@ -84,7 +85,7 @@ impl Run {
     pub(crate) async fn new(seed: u64, home: PathBuf, loud: bool) -> Run {
         let mut rng = Rng::with_seed(seed);
         fastrand::seed(rng.u64(..));
-        let clock = Clock::Test(Arc::new(std::sync::atomic::AtomicI64::new(START_MS)));
+        let clock = Clock::test_at(Millis(START_MS));
         let profile = Profile {
             steps: rng.u32(60..260),
             faults: [0, 5, 20, 40][rng.usize(..4)],

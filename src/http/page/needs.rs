@@ -51,7 +51,7 @@ pub(super) async fn read(
     accounts: &[Account],
 ) -> Result<Listed, StoreError> {
     let needs = match look.site.worker() {
-        Some(deps) => needs::of_worker(deps, works).await?,
+        Some(deps) => needs::of_worker(&deps, works).await?,
         None => needs::read(&look.site.store, &look.site.config(), works, |_| true).await?,
     };
     let mut articles = Vec::new();

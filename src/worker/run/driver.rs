@@ -11,8 +11,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::domain::AccountId;
-use crate::store::disk;
+use crate::domain::pacing::LongestWaits;
 use crate::store::{StoreError, inbox};
+use crate::store::{ahead, disk};
 use crate::worker::doubt::verify;
 use crate::worker::run::heartbeat;
 pub use crate::worker::run::idle::End;
@@ -63,6 +64,14 @@ pub async fn recover(deps: &Deps) -> Result<(), StoreError> {
     // First: the repairs below may already cause messages.
     notify::begin(deps).await?;
     answer::doubt_unfinished(deps).await?;
+    let longest = LongestWaits::new(&deps.ladder(), deps.patience().decide_after_ms);
+    let cut = ahead::cut(&deps.store, longest, deps.clock.now()).await?;
+    if cut > 0 {
+        tracing::warn!(
+            rows = cut,
+            "the clock was set back: times further ahead than any wait are cut to the longest one"
+        );
+    }
     intake::take_forgotten(deps).await?;
     Ok(())
 }

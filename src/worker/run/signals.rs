@@ -17,11 +17,17 @@ use crate::worker::run::heartbeat;
 pub struct Signals {
     pub(in crate::worker) wake: Arc<watch::Sender<u64>>,
     stop: Arc<watch::Sender<bool>>,
+    /// Those of the process, if these are of a part of its life: its stop ends that part, too.
+    above: Option<Arc<Signals>>,
 }
 
 impl Default for Signals {
     fn default() -> Signals {
-        Signals { wake: Arc::new(watch::Sender::new(0)), stop: Arc::new(watch::Sender::new(false)) }
+        Signals {
+            wake: Arc::new(watch::Sender::new(0)),
+            stop: Arc::new(watch::Sender::new(false)),
+            above: None,
+        }
     }
 }
 
@@ -37,14 +43,28 @@ impl Signals {
     }
 
     pub fn is_stopping(&self) -> bool {
-        *self.stop.borrow()
+        *self.stop.borrow() || self.above.as_ref().is_some_and(|above| above.is_stopping())
+    }
+
+    /// Signals that can stop the passes alone, and are stopped with these. Wake-ups are the same.
+    pub fn of_a_part(&self) -> Signals {
+        let above = Some(Arc::new(self.clone()));
+        Signals { wake: self.wake.clone(), stop: Arc::new(watch::Sender::new(false)), above }
     }
 
     /// Resolves when the worker is to stop.
     pub async fn stopping(&self) {
         let mut stop = self.stop.subscribe();
-        // The sender lives as long as self.
-        let _ = stop.wait_for(|stop| *stop).await;
+        // The senders live as long as self.
+        let Some(above) = &self.above else {
+            let _ = stop.wait_for(|stop| *stop).await;
+            return;
+        };
+        let mut above = above.stop.subscribe();
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => {}
+            _ = above.wait_for(|stop| *stop) => {}
+        }
     }
 }
 
