@@ -42,7 +42,8 @@ pub(super) struct Args {
     /// --locked is about phones instead of emails
     #[arg(long, requires = "locked")]
     phones: bool,
-    /// Passed on to the API as it is; may be given several times
+    /// A filter of the API: exhibitor_id, department, level, search_query (name or job title) or sourceType; may be
+    /// given several times
     #[arg(long = "filter", value_name = "KEY=VALUE", value_parser = parse_filter)]
     filters: Vec<(String, String)>,
     /// People on a page, 1 to 50
@@ -63,15 +64,18 @@ pub(super) struct Args {
     account: String,
 }
 
-/// A filter must not change the paging.
+/// The API's filters. What it does with another one is not known: if it ignored that, the list would be of everybody.
+const FILTERS: [&str; 5] = ["exhibitor_id", "department", "level", "search_query", "sourceType"];
+
+/// One of the API's filters; none changes the paging.
 fn parse_filter(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE, such as title=VP")?;
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE, such as level=VP")?;
     match key {
-        "" => Err("write KEY=VALUE, such as title=VP".to_owned()),
         "event_id" => Err("the event is given with --event".to_owned()),
         "page" => Err("all pages are read".to_owned()),
         "pageSize" => Err("the size of a page is given with --page-size".to_owned()),
-        _ => Ok((key.to_owned(), value.to_owned())),
+        _ if FILTERS.contains(&key) => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("the API has these filters: {}", FILTERS.join(", "))),
     }
 }
 

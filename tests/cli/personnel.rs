@@ -137,18 +137,29 @@ async fn a_locked_event_shows_a_preview_and_what_all_of_it_would_cost() {
 #[tokio::test(flavor = "multi_thread")]
 async fn filters_are_passed_on_and_cannot_undo_the_paging() {
     let town = town().await;
-    let filters =
-        ["--filter", "title=VP of Sales", "--filter", "tag=a&b", "--filter", "tag=", "--page-size", "2"];
+    let filters = [
+        "--filter",
+        "search_query=VP of Sales",
+        "--filter",
+        "level=a&b",
+        "--filter",
+        "level=",
+        "--page-size",
+        "2",
+    ];
     town.ok(&asked(&filters));
     let paths: Vec<String> = pages_asked(&town).into_iter().map(|call| call.path).collect();
     assert_eq!(
         paths.first().expect("a call"),
-        "/external/personnel/list?event_id=139250&page=1&pageSize=2&title=VP+of+Sales&tag=a%26b&tag="
+        "/external/personnel/list?event_id=139250&page=1&pageSize=2&search_query=VP+of+Sales&level=a%26b&level="
     );
     assert_eq!(paths.len(), 2, "a preview is page 1; the next is empty");
     for bad in ["page=2", "pageSize=1", "event_id=1", "=x", "title"] {
         town.run(&["personnel", "--event", EVENT, "--filter", bad]).with_code(2);
     }
+    // If the API ignored a filter that it does not have, everybody would be listed, and then bought.
+    let refused = town.run(&["personnel", "--event", EVENT, "--filter", "title=VP"]).with_code(2).err;
+    assert!(refused.contains("exhibitor_id, department, level, search_query, sourceType"), "{refused}");
     town.run(&asked(&["--page-size", "51"])).with_code(2);
     town.run(&["personnel", "--event", "a/b"]).with_code(2);
     assert_eq!(pages_asked(&town).len(), 2);
