@@ -21,7 +21,7 @@ use crate::store::report::{direct, requests};
 /// Contacts in one read.
 const AT_ONCE: u32 = 2_000;
 
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 15] = [
     "request_id",
     "reference",
     "account",
@@ -36,6 +36,7 @@ const COLUMNS: [&str; 14] = [
     "job_id",
     "task_id",
     "resolved_at",
+    "obtained_at",
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -215,7 +216,8 @@ async fn write_direct(
 
 fn csv_contact(out: &mut impl Write, contact: &Contact, escapes: bool) -> std::io::Result<()> {
     let (request_id, job_id) = (contact.request_id.to_string(), contact.job_id.map(|id| id.to_string()));
-    let resolved_at = contact.resolved_at.map(|at| at.to_string());
+    let [resolved_at, obtained_at] =
+        [contact.resolved_at, contact.obtained_at].map(|at| at.map(|at| at.to_string()));
     csv_line(
         out,
         &[
@@ -233,6 +235,7 @@ fn csv_contact(out: &mut impl Write, contact: &Contact, escapes: bool) -> std::i
             job_id.as_deref(),
             contact.task_id.as_deref(),
             resolved_at.as_deref(),
+            obtained_at.as_deref(),
         ],
         escapes,
     )

@@ -488,7 +488,7 @@ const JOBS: &str = "id account action event_id task_id state state_reason poll_c
 const AUDIT: &str = "account opened_at closed_at jobs expected_min expected_max balance_before balance_after spent \
                      verdict";
 const OUTCOMES: &str = "request_id reference account action event_id personnel_id outcome email phone error_code \
-                        source job_id task_id resolved_at";
+                        source job_id task_id resolved_at obtained_at";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn json_has_the_names_of_the_contract() {
@@ -659,7 +659,7 @@ async fn an_export_neutralises_formulas_and_is_for_its_owner_only() {
     assert_eq!(
         lines.next(),
         Some(
-            "request_id,reference,account,action,event_id,personnel_id,outcome,email,phone,error_code,source,job_id,task_id,resolved_at"
+            "request_id,reference,account,action,event_id,personnel_id,outcome,email,phone,error_code,source,job_id,task_id,resolved_at,obtained_at"
         )
     );
     assert!(lines.all(|line| line.starts_with("1,\"'=HYPERLINK(\"\"x\"\")\",")), "{csv}");

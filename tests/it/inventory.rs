@@ -40,7 +40,7 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
     (
         "items",
         "id request_id account action event_id state state_reason reason_since job_id outcome error_code source \
-               read_at reads resolved_at",
+               read_at reads resolved_at obtained_at",
     ),
     (
         "jobs",
@@ -50,7 +50,7 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
     ),
     ("ledger", "id at account job_id entry credits"),
     ("outbox", "id message_id type at state attempts due_at ended_at"),
-    ("outbox_is_open", "id"),
+    ("outbox_is_open", "id events"),
     ("prices", "account action credits seen_at"),
     ("recent_calls", "id account sent_at"),
     ("request_events", "id at request_id job_id event detail"),

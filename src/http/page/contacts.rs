@@ -83,7 +83,10 @@ fn table(look: &Look<'_>, request: i64, rows: &[Contact], revealed: Option<i64>)
                     th scope="row" { (visible(&row.personnel_id)) }
                     td { (state(&row.outcome)) }
                     td { (value(look, request, row, revealed)) }
-                    td { @if let Some(source) = &row.source { (source) } }
+                    td {
+                        @if let Some(source) = &row.source { (source) }
+                        @if let (Some("store"), Some(at)) = (row.source.as_deref(), row.obtained_at) { ", read " (moment(at, look.now)) }
+                    }
                     td { @if let Some(code) = &row.error_code { (visible(code)) } }
                     td .n { @if let Some(job) = row.job_id { a href=(format!("/jobs/{job}")) { (job) } } }
                     td { @if let Some(at) = row.resolved_at { (moment(at, look.now)) } }

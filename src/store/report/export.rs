@@ -29,6 +29,8 @@ pub struct Contact {
     pub job_id: Option<i64>,
     pub task_id: Option<String>,
     pub resolved_at: Option<Time>,
+    /// When the value was read; earlier than `resolved_at` where this database had it.
+    pub obtained_at: Option<Time>,
 }
 
 /// Which contacts are wanted.
@@ -52,7 +54,8 @@ macro_rules! select_contacts {
             "select i.id as item_id, i.request_id, r.reference, i.account, i.action, i.event_id, i.personnel_id, \
              i.outcome, case when i.action = 'unlock_contact_emails' then v.value end as email, \
              case when i.action = 'unlock_contact_phones' then v.value end as phone, \
-             i.error_code, i.source, i.job_id, j.task_id, i.resolved_at \
+             i.error_code, i.source, i.job_id, j.task_id, i.resolved_at, \
+             case when i.outcome = 'delivered' then coalesce(i.obtained_at, i.resolved_at) end as obtained_at \
              from items i join requests r on r.id = i.request_id left join jobs j on j.id = i.job_id \
              left join contact_values v on v.item_id = i.id and v.is_erased = 0 \
              where i.action in ('unlock_contact_emails', 'unlock_contact_phones') and i.id > $1 \
