@@ -5,6 +5,8 @@
 
 #[path = "api/paid_get.rs"]
 mod paid_get;
+#[path = "api/proxy.rs"]
+mod proxy;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -188,7 +190,12 @@ impl Desk {
 }
 
 fn client_within(base: &str, timeout: Duration) -> Client {
-    Client::new(&Settings { base_url: base.to_owned(), call_source: "agent", timeout }).expect("a client")
+    client_by(base, timeout, None)
+}
+
+fn client_by(base: &str, timeout: Duration, proxy: Option<String>) -> Client {
+    let settings = Settings { base_url: base.to_owned(), call_source: "agent", timeout, proxy };
+    Client::new(&settings).expect("a client")
 }
 
 fn client(base: &str) -> Client {
@@ -720,7 +727,7 @@ async fn a_precheck_names_contacts_event_and_call_source() {
 fn a_base_url_that_would_give_the_key_away_is_refused() {
     let build = |base: &str| {
         let base_url = base.to_owned();
-        Client::new(&Settings { base_url, call_source: "api", timeout: Duration::from_secs(1) })
+        Client::new(&Settings { base_url, call_source: "api", timeout: Duration::from_secs(1), proxy: None })
     };
     for base in ["http://platform.example", "http://10.0.0.1:80", "http://127.0.0.1.evil.example"] {
         assert!(matches!(build(base), Err(ApiBuildError::NotLoopback)), "{base}");

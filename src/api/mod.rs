@@ -92,6 +92,8 @@ pub struct Settings {
     pub call_source: &'static str,
     /// `api.timeout`: one whole call, from the name lookup to the last byte of the answer.
     pub timeout: Duration,
+    /// `api.proxy`: `http://host:port`. Only asked for tunnels, and only for a base URL with https.
+    pub proxy: Option<String>,
 }
 
 /// Who makes the call and why: logged, never sent (except the key and the request id).
@@ -148,8 +150,8 @@ impl Client {
         let build =
             |builder: reqwest::ClientBuilder| builder.build().map(Line::new).map_err(ApiBuildError::Client);
         Ok(Client {
-            reads: build(http(settings, &base))?,
-            payments: build(http(settings, &base).pool_max_idle_per_host(0))?,
+            reads: build(http(settings, &base)?)?,
+            payments: build(http(settings, &base)?.pool_max_idle_per_host(0))?,
             call_source: settings.call_source,
             base,
         })
@@ -339,8 +341,8 @@ fn is_loopback(url: &Url) -> bool {
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
-fn http(settings: &Settings, base: &Url) -> reqwest::ClientBuilder {
-    let builder = reqwest::Client::builder()
+fn http(settings: &Settings, base: &Url) -> Result<reqwest::ClientBuilder, ApiBuildError> {
+    let mut builder = reqwest::Client::builder()
         .user_agent(concat!("unlockd/", env!("CARGO_PKG_VERSION")))
         .timeout(settings.timeout)
         .connect_timeout(settings.timeout.min(LONGEST_CONNECT))
@@ -351,10 +353,14 @@ fn http(settings: &Settings, base: &Url) -> reqwest::ClientBuilder {
         .http1_only()
         // A proxy from `http_proxy` in the environment would get the key.
         .no_proxy();
-    if base.scheme() == "https" {
+    if let Some(proxy) = &settings.proxy {
+        // `https`: only what goes by CONNECT. Plain http through a proxy would show it the key.
+        builder = builder.proxy(reqwest::Proxy::https(proxy).map_err(ApiBuildError::Client)?);
+    }
+    Ok(if base.scheme() == "https" {
         builder.https_only(true)
     } else {
         // Plain http (loopback) needs no certificates, and must work where none are installed.
         builder.tls_certs_only(std::iter::empty())
-    }
+    })
 }

@@ -164,6 +164,27 @@ impl Kind<String> for BaseUrl {
     }
 }
 
+pub(super) struct ProxyUrl;
+
+impl Kind<String> for ProxyUrl {
+    fn read(value: &Value) -> Result<String, String> {
+        rules::proxy_url(text(value)?)
+    }
+}
+
+/// Types of messages to `notify.url`.
+pub(super) struct Messages;
+
+impl Kind<Vec<String>> for Messages {
+    fn read(value: &Value) -> Result<Vec<String>, String> {
+        let known = rules::MESSAGES;
+        let form = || format!("must be a list of: {}", known.map(|name| format!("\"{name}\"")).join(", "));
+        let items = value.as_array().ok_or_else(form)?;
+        let names = items.iter().map(|item| text(item).ok().filter(|name| known.contains(name)));
+        names.map(|name| name.map(str::to_owned).ok_or_else(form)).collect()
+    }
+}
+
 pub(super) struct WebhookUrl;
 
 impl Kind<String> for WebhookUrl {

@@ -139,6 +139,11 @@ impl Reader {
             let remedy = "is not a loopback address, so others can reach it: set http.token_file too, or listen on 127.0.0.1";
             problems.push(self.problem(&split("http.listen"), remedy.to_owned()));
         }
+        if config.notify.url.as_deref().is_some_and(rules::is_open_http) && !config.notify.allow_http {
+            let remedy = "would send messages, with ids and references, unencrypted over the network: use https://, or \
+                          set notify.allow_http = true";
+            problems.push(self.problem(&split("notify.url"), remedy.to_owned()));
+        }
         if config.notify.url.is_some() && !is_set("notify.secret_file") {
             let remedy = "needs notify.secret_file, a file with the secret that signs each message";
             problems.push(self.problem(&split("notify.url"), remedy.to_owned()));
@@ -201,7 +206,11 @@ fn shown(key: &str, value: &Value) -> Option<String> {
     let text = match value {
         _ if is_secret => return None,
         Value::String(_, text) if key.ends_with("_file") && looks_like_a_secret(text) => return None,
-        Value::String(_, text) if key == "api.base_url" && text.contains(['@', '?']) => return None,
+        Value::String(_, text)
+            if ["api.base_url", "api.proxy"].contains(&key) && text.contains(['@', '?']) =>
+        {
+            return None;
+        }
         Value::String(_, text) => format!("{text:?}"),
         Value::Bool(_, yes) => yes.to_string(),
         Value::Array(_, items) => {

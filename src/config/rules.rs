@@ -49,18 +49,56 @@ pub(super) fn base_url(text: &str) -> Result<String, String> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
+/// https or http: [`is_open_http`] says whether `notify.allow_http` is needed.
 pub(super) fn webhook_url(text: &str) -> Result<String, String> {
-    safe_url(text).map(|url| url.as_str().to_owned())
+    let url = url(
+        text,
+        "must be an https:// address, or http:// to a loopback host (127.0.0.1, [::1], localhost)",
+    )?;
+    Ok(url.as_str().to_owned())
+}
+
+/// Whether messages to this address cross a network unencrypted.
+pub(super) fn is_open_http(text: &str) -> bool {
+    Url::parse(text)
+        .is_ok_and(|url| url.scheme() == "http" && !is_loopback(url.host_str().unwrap_or_default()))
+}
+
+/// Types of messages, in the order of the contract.
+pub(super) const MESSAGES: [&str; 5] =
+    ["request.finished", "request.awaiting_approval", "job.in_doubt", "account.paused", "contact.resolved"];
+
+/// A proxy that is asked for a tunnel (CONNECT): it sees the name of the API's host, and no call.
+pub(super) fn proxy_url(text: &str) -> Result<String, String> {
+    const FORM: &str = "must be http://host:port, without user, path or query";
+    let url = Url::parse(text).map_err(|_| FORM.to_owned())?;
+    let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    let is_anonymous = url.username().is_empty() && url.password().is_none();
+    let is_clean = !text.chars().any(|c| c.is_whitespace() || c.is_control());
+    match (url.host_str(), url.port_or_known_default()) {
+        (Some(host), Some(port)) if url.scheme() == "http" && is_bare && is_anonymous && is_clean => {
+            Ok(format!("http://{host}:{port}"))
+        }
+        _ => Err(FORM.to_owned()),
+    }
 }
 
 /// https, or http on this machine: nothing crosses a network unencrypted.
 fn safe_url(text: &str) -> Result<Url, String> {
     const FORM: &str =
         "must be an https:// address, or http:// to a loopback host (127.0.0.1, [::1], localhost)";
-    let url = Url::parse(text).map_err(|_| FORM.to_owned())?;
+    let url = url(text, FORM)?;
+    match is_open_http(text) {
+        false => Ok(url),
+        true => Err(FORM.to_owned()),
+    }
+}
+
+fn url(text: &str, form: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|_| form.to_owned())?;
     // Url accepts blanks and line breaks, but they are always a mistake.
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err(FORM.to_owned());
+        return Err(form.to_owned());
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("must not contain a user name or password".to_owned());
@@ -68,8 +106,8 @@ fn safe_url(text: &str) -> Result<Url, String> {
     let host = url.host_str().unwrap_or_default();
     match url.scheme() {
         "https" if !host.is_empty() => Ok(url),
-        "http" if is_loopback(host) => Ok(url),
-        _ => Err(FORM.to_owned()),
+        "http" if !host.is_empty() => Ok(url),
+        _ => Err(form.to_owned()),
     }
 }
 
@@ -227,6 +265,40 @@ mod tests {
             let error = length(text).unwrap_err();
             assert!(error.contains(said), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_proxy_is_a_host_and_a_port() {
+        assert_eq!(
+            proxy_url("http://proxy.example.com:3128/"),
+            Ok("http://proxy.example.com:3128".to_owned())
+        );
+        assert_eq!(proxy_url("http://[::1]:80"), Ok("http://[::1]:80".to_owned()));
+        for text in [
+            "proxy:3128",
+            "https://proxy:3128",
+            "http://u@proxy:1",
+            "http://proxy:1/x",
+            "http://proxy:1?x",
+            "",
+        ] {
+            assert!(proxy_url(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn messages_to_another_machine_by_plain_http_are_noticed() {
+        for (text, open) in [
+            ("https://hooks.example.com/x", false),
+            ("http://127.0.0.1:9/x", false),
+            ("http://localhost/x", false),
+            ("http://10.0.0.7/x", true),
+            ("http://hooks.internal/x", true),
+        ] {
+            assert!(webhook_url(text).is_ok(), "{text}");
+            assert_eq!(is_open_http(text), open, "{text}");
+        }
+        assert!(webhook_url("ftp://127.0.0.1/x").is_err());
     }
 
     #[test]

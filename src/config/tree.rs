@@ -12,8 +12,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::kinds::{
-    ApiKey, BaseUrl, Cost, FilePath, Hosts, Is, Length, Listen, LogLevel, Name, Steps, WebhookUrl, Whole,
-    Word,
+    ApiKey, BaseUrl, Cost, FilePath, Hosts, Is, Length, Listen, LogLevel, Messages, Name, ProxyUrl, Steps,
+    WebhookUrl, Whole, Word,
 };
 use super::rules;
 
@@ -59,6 +59,9 @@ pub struct Api {
     pub call_source: CallSource,
     #[serde(with = "Is::<Length>")]
     pub timeout: Duration,
+    /// `http://host:port`.
+    #[serde(default, with = "Is::<Option<ProxyUrl>>")]
+    pub proxy: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -192,6 +195,9 @@ pub struct Notify {
     pub url: Option<String>,
     #[serde(default, with = "Is::<Option<FilePath>>")]
     pub secret_file: Option<PathBuf>,
+    #[serde(with = "Is::<Messages>")]
+    pub events: Vec<String>,
+    pub allow_http: bool,
 }
 
 /// Many receivers have their secret in the path of the address, so it is not shown.
@@ -200,6 +206,8 @@ impl fmt::Debug for Notify {
         f.debug_struct("Notify")
             .field("url", &self.url.as_ref().map(|_| "[REDACTED]"))
             .field("secret_file", &self.secret_file)
+            .field("events", &self.events)
+            .field("allow_http", &self.allow_http)
             .finish()
     }
 }

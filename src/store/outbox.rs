@@ -25,11 +25,15 @@ pub struct Message {
     pub attempts: u32,
 }
 
-/// Starts writing messages.
-pub async fn open(connection: &mut Tx) -> Result<(), StoreError> {
-    sql::query("insert into outbox_is_open (id) values (1) on conflict do nothing")
-        .execute(connection)
-        .await?;
+/// Starts writing messages of these types.
+pub async fn open(connection: &mut Tx, events: &[String]) -> Result<(), StoreError> {
+    sql::query(
+        "insert into outbox_is_open (id, events) values (1, $1)
+         on conflict (id) do update set events = excluded.events",
+    )
+    .bind(serde_json::json!(events).to_string())
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

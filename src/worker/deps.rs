@@ -80,6 +80,7 @@ impl Deps {
             base_url: config.api.base_url.clone(),
             call_source: config.api.call_source.as_str(),
             timeout: config.api.timeout,
+            proxy: config.api.proxy.clone(),
         };
         let client = Client::new(&settings)?;
         Deps::with_client(store, clock, lease_token, config, client).await

@@ -146,7 +146,11 @@ pub fn is_wanted(deps: &Deps) -> bool {
 /// is configured later gets no old messages.
 pub async fn begin(deps: &Deps) -> Result<(), StoreError> {
     if is_wanted(deps) {
-        return deps.store.write(|connection| Box::pin(outbox::open(connection))).await;
+        let events = deps.config().notify.events.clone();
+        let open = deps
+            .store
+            .write(move |connection| Box::pin(async move { outbox::open(connection, &events).await }));
+        return open.await;
     }
     close(&deps.store, deps.clock.now()).await
 }

@@ -318,3 +318,29 @@ async fn messages_are_forgotten_a_week_after_their_end() {
     assert_eq!(told.states().await, [("delivered".to_owned(), 2)], "the innocent one");
     told.town.check().await;
 }
+
+#[tokio::test]
+async fn only_the_messages_that_are_named_are_sent_and_one_for_each_contact_if_that_is_named() {
+    let setup = Setup::default().config("NOTIFY__EVENTS", "[\"contact.resolved\", \"account.paused\"]");
+    let mut told = told(setup).await;
+    told.town.insert_row("personnel_ids, reference", "'[101, 197, \"x y\"]', 'call Anna'").await;
+    told.town.finish_all().await;
+    told.deliver().await;
+    assert!(told.of("request.finished").is_empty());
+    let mut contacts = told.of("contact.resolved");
+    contacts.sort_by_key(|contact| contact["personnel_id"].to_string());
+    let outcomes: Vec<&Value> = contacts.iter().map(|contact| &contact["outcome"]).collect();
+    assert_eq!(outcomes, ["delivered", "failed", "invalid"]);
+    let first = json!({"request_id": 1, "reference": "call Anna", "account": "default", "action": "unlock_contact_emails",
+        "event_id": null, "personnel_id": "101", "outcome": "delivered", "source": "task"});
+    assert_eq!(contacts[0], first, "ids and words only, no value");
+    assert!(told.receiver.all().iter().all(|message| !message.body.contains('@')), "no email");
+    // The next start takes what the configuration names by then.
+    told.town.set_env("NOTIFY__EVENTS", "[\"request.finished\"]");
+    told.town.restart().await;
+    told.town.insert(None, &["102"]).await;
+    told.town.finish_all().await;
+    told.deliver().await;
+    assert_eq!((told.of("contact.resolved").len(), told.of("request.finished").len()), (3, 1));
+    told.town.check().await;
+}

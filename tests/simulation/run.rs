@@ -104,6 +104,7 @@ impl Run {
             base_url: config.api.base_url.clone(),
             call_source: "api",
             timeout: config.api.timeout,
+            proxy: None,
         };
         let client = Client::new(&settings).expect("a client").over(Arc::new(calls.clone()));
         let crash = Crash::watch();

@@ -28,7 +28,11 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!((p.event, p.visitors, p.full_access), (2000, 3000, 5000));
     assert_eq!((c.rate_limit.per_minute, c.rate_limit.per_address), (120, 600));
     assert_eq!((c.http.listen.as_str(), c.http.token_file), ("127.0.0.1:8787", None));
-    assert_eq!((c.notify.url, c.notify.secret_file), (None, None));
+    assert_eq!((c.notify.url, c.notify.secret_file, c.notify.allow_http), (None, None, false));
+    let all_but_contacts =
+        ["request.finished", "request.awaiting_approval", "job.in_doubt", "account.paused"];
+    assert_eq!(c.notify.events, all_but_contacts);
+    assert_eq!(c.api.proxy, None);
     assert_eq!(c.retention.contacts, None);
     assert_eq!((c.log.format, c.log.level.as_str()), (LogFormat::Auto, "info"));
 }

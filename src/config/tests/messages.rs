@@ -36,6 +36,9 @@ credits.monthly_limit = -1 -> credits.monthly_limit = -1 FILE: must be 0 or more
 credits.price.email = 0 -> credits.price.email = 0 FILE: must be between 1 and 1000000000
 rate_limit.per_minute = 100001 -> rate_limit.per_minute = 100001 FILE: must be between 1 and 100000
 http.listen = '0.0.0.0:80' -> http.listen = "0.0.0.0:80" FILE: is not a loopback address, so others can reach it: set http.token_file too, or listen on 127.0.0.1
+api.proxy = 'socks5://proxy:1080' -> api.proxy = "socks5://proxy:1080" FILE: must be http://host:port, without user, path or query
+api.proxy = 'http://u:canary@proxy:3128' -> api.proxy FILE: must be http://host:port, without user, path or query
+notify.events = ['request.done'] -> notify.events = ["request.done"] FILE: must be a list of: "request.finished", "request.awaiting_approval", "job.in_doubt", "account.paused", "contact.resolved"
 notify.url = 'https://example.com/canary' -> notify.url FILE: needs notify.secret_file, a file with the secret that signs each message
 log.format = 'xml' -> log.format = "xml" FILE: must be "auto", "pretty" or "json"
 submit = 5 -> submit FILE: is a table of keys, not a value
