@@ -31,7 +31,7 @@ use crate::worker::{Deps, balance};
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(super) async fn answer(State(site): State<Arc<Site>>) -> Response {
-    match render(&site.store, site.worker().as_deref()).await {
+    match render(&site.store, site.worker().as_deref(), site.started_at).await {
         Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Err(error) => super::unreadable(&error),
     }
@@ -39,10 +39,12 @@ pub(super) async fn answer(State(site): State<Arc<Site>>) -> Response {
 
 /// All present figures. A process without `worker` is on standby, and leaves the figures to the one that has
 /// the database.
-pub async fn render(store: &Store, worker: Option<&Deps>) -> Result<String, StoreError> {
+pub async fn render(store: &Store, worker: Option<&Deps>, started_at: Millis) -> Result<String, StoreError> {
     let scrape = Scrape::default();
     let version = [env!("CARGO_PKG_VERSION").to_owned()];
     scrape.gauges(("unlockd_build_info", "The running version; always 1."), ["version"], [(version, 1)]);
+    let started = ("unlockd_started_timestamp_seconds", "When this process started.");
+    scrape.moments(started, [], [([], started_at)]);
     let active = ("unlockd_active", "1: this process has the database; 0: it is on standby.");
     scrape.gauges(active, [], [([], i64::from(worker.is_some()))]);
     if let Some(deps) = worker {

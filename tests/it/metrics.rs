@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use unlockd::domain::Millis;
 use unlockd::http::metrics::render;
 
 use crate::support::{Setup, Town};
@@ -26,7 +27,7 @@ fn samples(text: &str) -> Vec<Sample> {
 }
 
 async fn scrape(town: &Town) -> String {
-    render(town.store(), Some(town.deps())).await.expect("readable")
+    render(town.store(), Some(town.deps()), Millis(0)).await.expect("readable")
 }
 
 #[track_caller]
@@ -141,7 +142,7 @@ async fn the_number_of_series_does_not_grow_with_the_work() {
 #[tokio::test]
 async fn a_process_that_waits_to_take_over_shows_no_figures_of_the_database() {
     let town = eventful().await;
-    let text = render(town.store(), None).await.expect("readable");
+    let text = render(town.store(), None, Millis(0)).await.expect("readable");
     assert_eq!(value(&text, "unlockd_active"), 0.0);
     assert!(!text.contains("unlockd_jobs") && !text.contains("unlockd_credits"), "{text}");
     town.check().await;
