@@ -1,4 +1,5 @@
-//! The facts about an account that survive a restart: pause, refused key, rate limit.
+//! The facts about an account that survive a restart: pause, refused key, trouble. Its rate limit is in
+//! [`super::rate`].
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,6 @@ use sqlx::FromRow;
 
 use crate::domain::job::WaitReason;
 use crate::domain::key_retry::{RefusedKey, Why};
-use crate::domain::rate::Rate;
 use crate::domain::{AccountId, Credits, Millis};
 
 /// An account's row; an account without a row has the defaults.
@@ -35,10 +35,10 @@ pub struct AccountRow {
     pub trouble_next_at: Option<i64>,
     /// Whose credits it spends; `None`: it has no row yet.
     pub owner: Option<String>,
-    rate_limit: Option<i64>,
-    rate_window_ms: Option<i64>,
-    rate_remaining: Option<i64>,
-    rate_resets_at: Option<i64>,
+    pub(super) rate_limit: Option<i64>,
+    pub(super) rate_window_ms: Option<i64>,
+    pub(super) rate_remaining: Option<i64>,
+    pub(super) rate_resets_at: Option<i64>,
     /// No call with its key before this moment (`Retry-After`).
     pub blocked_until: Option<i64>,
 }
@@ -132,7 +132,7 @@ pub async fn set_owner(tx: &mut Tx, account: &AccountId, owner: &str) -> Result<
     Ok(done.rows_affected() > 0)
 }
 
-async fn ensure(connection: &mut Tx, account: &AccountId) -> Result<(), StoreError> {
+pub(super) async fn ensure(connection: &mut Tx, account: &AccountId) -> Result<(), StoreError> {
     sql::query("insert into accounts (account) values ($1) on conflict do nothing")
         .bind(account.as_str())
         .execute(connection)
@@ -224,15 +224,6 @@ pub async fn set_refused_key(
     Ok(())
 }
 
-/// Forgets a `Retry-After`, since a person says so.
-pub async fn unblock(connection: &mut Tx, account: &AccountId) -> Result<(), StoreError> {
-    sql::query("update accounts set blocked_until = null where account = $1")
-        .bind(account.as_str())
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
 /// The API does not answer as it should.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
@@ -256,65 +247,6 @@ pub async fn set_trouble(
     .bind(trouble.map(|trouble| trouble.since.0))
     .bind(trouble.map(|trouble| trouble.answer.as_str()))
     .bind(trouble.map(|trouble| trouble.next_at.0))
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Restores the rate limit that was last learned.
-pub async fn read_rate(readers: &Reads, account: &AccountId, per_minute: u32) -> Result<Rate, StoreError> {
-    let row = read(readers, account).await?;
-    let sent: Vec<i64> =
-        sql::query_scalar("select sent_at from recent_calls where account = $1 order by sent_at")
-            .bind(account.as_str())
-            .fetch_all(readers)
-            .await?;
-    let whole = |number: Option<i64>| number.and_then(|number| u32::try_from(number).ok());
-    Ok(Rate::restored(
-        whole(row.rate_limit).unwrap_or(per_minute),
-        row.rate_window_ms.unwrap_or(crate::domain::rate::DOCUMENTED_WINDOW_MS),
-        sent.into_iter().map(Millis),
-        whole(row.rate_remaining).zip(row.rate_resets_at.map(Millis)),
-        row.blocked_until.map(Millis),
-    )
-    .with_configured(per_minute))
-}
-
-/// Records a call before it is sent, and forgets calls older than two windows.
-pub async fn book_call(
-    connection: &mut Tx,
-    account: &AccountId,
-    sent_at: Millis,
-    window_ms: i64,
-) -> Result<(), StoreError> {
-    sql::query("delete from recent_calls where account = $1 and sent_at <= $2")
-        .bind(account.as_str())
-        .bind(sent_at.plus(-2 * window_ms).0)
-        .execute(&mut *connection)
-        .await?;
-    sql::query("insert into recent_calls (account, sent_at) values ($1, $2)")
-        .bind(account.as_str())
-        .bind(sent_at.0)
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-/// Stores what was learned about the rate limit. A later `Retry-After` that another process received stays:
-/// this process knows only its own.
-pub async fn save_rate(connection: &mut Tx, account: &AccountId, rate: &Rate) -> Result<(), StoreError> {
-    ensure(connection, account).await?;
-    sql::query(
-        "update accounts set rate_limit = $2, rate_window_ms = $3, rate_remaining = $4, rate_resets_at = $5,
-                blocked_until = nullif(greatest(coalesce(blocked_until, 0), coalesce($6, 0)), 0)
-         where account = $1",
-    )
-    .bind(account.as_str())
-    .bind(i64::from(rate.limit()))
-    .bind(rate.window_ms())
-    .bind(rate.remaining().map(|(remaining, _)| i64::from(remaining)))
-    .bind(rate.remaining().map(|(_, resets_at)| resets_at.0))
-    .bind(rate.blocked_until().map(|until| until.0))
     .execute(connection)
     .await?;
     Ok(())

@@ -36,6 +36,7 @@ pub mod items;
 pub mod jobs;
 pub mod lease;
 pub mod outbox;
+pub mod rate;
 pub mod report;
 pub mod requests;
 pub mod schema;

@@ -9,7 +9,7 @@ use unlockd::domain::{AccountId, Credits, JobId, Millis, RequestId};
 use unlockd::store::credits::booking;
 use unlockd::store::lease;
 use unlockd::store::requests::unsent;
-use unlockd::store::{Store, StoreError, accounts, inbox, jobs};
+use unlockd::store::{Store, StoreError, accounts, inbox, jobs, rate};
 use unlockd::worker::people::decide::{self, Refusal};
 
 use crate::support::{Setup, Town};
@@ -114,7 +114,7 @@ async fn an_account_never_changes_with_another() {
         .write(move |c| {
             Box::pin(async move {
                 for account in &accounts {
-                    accounts::book_call(&mut *c, account, now, 60_000).await?;
+                    rate::book_call(&mut *c, account, now, 60_000).await?;
                     accounts::set_paused(&mut *c, account, None).await?;
                 }
                 accounts::set_paused(&mut *c, &accounts[0], Some(now)).await?;
@@ -124,7 +124,7 @@ async fn an_account_never_changes_with_another() {
                     Some(&RefusedKey { fingerprint: "abcd".to_owned(), at: now, why: Why::default() }),
                 )
                 .await?;
-                accounts::book_call(c, &accounts[0], now.plus(150_000), 60_000).await
+                rate::book_call(c, &accounts[0], now.plus(150_000), 60_000).await
             })
         })
         .await

@@ -8,7 +8,7 @@ use crate::domain::{Credits, Millis};
 use crate::store::accounts::AccountRow;
 use crate::store::credits::ledger;
 use crate::store::report::{AccountWork, Time};
-use crate::store::{Store, StoreError, accounts, address, sql};
+use crate::store::{Store, StoreError, address, rate, sql};
 
 /// The configured limits that an account's figures depend on.
 #[derive(Clone, Copy, Debug)]
@@ -119,7 +119,7 @@ pub async fn read(
     limits: Limits,
     now: Millis,
 ) -> Result<Account, StoreError> {
-    let rate = accounts::read_rate(store.readers(), account, limits.per_minute).await?;
+    let rate = rate::read_rate(store.readers(), account, limits.per_minute).await?;
     let blocked_until = rate.blocked_until().max(address::held_until(store.readers()).await?);
     let purse = ledger::purse(store.readers(), account, now).await?;
     let purse = purse.map(|purse| Purse { min_balance: limits.min_balance, ..purse });

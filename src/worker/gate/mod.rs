@@ -8,11 +8,12 @@
 //! At most two calls are in flight, so that a refused key is noticed after at most one more call;
 //! at 120 calls a minute two are plenty.
 //!
-//! Its files: `call` (a whole free call), `permit` (one call, and what its answer says), `key` (only a key
-//! that was not refused is used), `setback` (failures in a row), [`host`] (the calls of all accounts
-//! together).
+//! Its files: `call` (a whole free call), `entry` (whether a call may be made now), `permit` (one call, and what
+//! its answer says), `key` (only a key that was not refused is used), `setback` (failures in a row), [`host`]
+//! (the calls of all accounts together).
 
 mod call;
+mod entry;
 pub mod host;
 
 mod key;
@@ -22,23 +23,19 @@ mod setback;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
-use uuid::Uuid;
 
 use crate::api::Client;
 use crate::clock::Clock;
 use crate::domain::key_retry::RefusedKey;
 use crate::domain::pacing::{self, Ladder};
-use crate::domain::rate::{Permission, Rate};
+use crate::domain::rate::Rate;
 use crate::domain::turns::{Class, Turns};
 use crate::domain::usage::Usage;
 use crate::domain::{AccountId, Millis};
-use crate::failpoint::{self, Place};
-use crate::store::{Store, StoreError, accounts, address};
-use crate::worker::gate::host::{Calls, Host};
-use crate::worker::run::heartbeat;
+use crate::store::{Store, StoreError, accounts, address, rate};
+use crate::worker::gate::host::Host;
 pub use call::Called;
-use key::{due_again, usable};
-use permit::InFlight;
+pub use entry::Entry;
 use setback::Setback;
 
 pub use key::Key;
@@ -81,15 +78,6 @@ pub struct Gate {
     knowledge: Mutex<Knowledge>,
 }
 
-/// May a call be made now?
-pub enum Entry<'a> {
-    Open(Permit<'a>),
-    /// No call before this moment.
-    At(Millis),
-    /// No call until the account's key changes.
-    NoKey,
-}
-
 impl Gate {
     /// Opens a gate with what was known before the restart.
     pub async fn open(
@@ -100,7 +88,7 @@ impl Gate {
         store: Store,
         clock: Clock,
     ) -> Result<Gate, StoreError> {
-        let rate = accounts::read_rate(store.readers(), &account, per_minute).await?;
+        let rate = rate::read_rate(store.readers(), &account, per_minute).await?;
         let row = accounts::read(store.readers(), &account).await?;
         let resumed_at = row.resumed_at;
         let refused = row.refused();
@@ -223,49 +211,13 @@ impl Gate {
         self.knowledge().rate.first_of_next_window()
     }
 
-    /// Asks for permission to make a call now.
-    pub async fn enter(&self, class: Class) -> Result<Entry<'_>, StoreError> {
-        heartbeat::beat();
-        // Every call ends by its timeout, so this wait is bounded.
-        let slot = self.slots.clone().acquire_owned().await.map_err(|_| StoreError::Stopped)?;
-        let now = self.clock.now();
-        let (key, window_ms, in_flight) = {
-            let (mut of_all, mut knowledge) = (self.host.calls(), self.knowledge());
-            let Some(key) = usable(&knowledge).or_else(|| due_again(&knowledge, class, now)).cloned() else {
-                return Ok(Entry::NoKey);
-            };
-            of_all.measure(&self.account, &knowledge.rate);
-            if let Permission::At(at) = permission(&mut knowledge, &of_all, class, now) {
-                return Ok(Entry::At(at));
-            }
-            of_all.book(&self.account, &knowledge.rate, now);
-            knowledge.rate.book(now);
-            knowledge.usage.note(now);
-            if usable(&knowledge).is_none() {
-                knowledge.key_tried_at = Some(now);
-            }
-            knowledge.in_flight += 1;
-            (key, knowledge.rate.window_ms(), InFlight(self))
-        };
-        let account = self.account.clone();
-        self.store
-            .write(move |connection| {
-                Box::pin(async move { accounts::book_call(connection, &account, now, window_ms).await })
-            })
-            .await?;
-        heartbeat::beat();
-        failpoint::pass(Place::BeforeCall);
-        let (gate, request_id) = (self, Uuid::new_v4());
-        Ok(Entry::Open(Permit { gate, class, key, request_id, entered_at: now, in_flight, _slot: slot }))
-    }
-
     /// Stores in the database what a call's answer said.
     pub async fn keep(&self, lesson: Lesson) -> Result<(), StoreError> {
-        if let Some(rate) = lesson.rate {
+        if let Some(learned) = lesson.rate {
             let account = self.account.clone();
             self.store
                 .write(move |connection| {
-                    Box::pin(async move { accounts::save_rate(connection, &account, &rate).await })
+                    Box::pin(async move { rate::save_rate(connection, &account, &learned).await })
                 })
                 .await?;
         }
@@ -289,30 +241,4 @@ impl Gate {
             None => Ok(()),
         }
     }
-}
-
-/// How long a free call is kept for a class that was refused one, in milliseconds: long enough for its pass
-/// to wake up.
-const EXPECTED_FOR_MS: i64 = 100;
-
-/// Whether the rate limit has a call left, and whether it is this class's turn.
-fn permission(knowledge: &mut Knowledge, of_all: &Calls, class: Class, now: Millis) -> Permission {
-    let index = class as usize;
-    let own = knowledge.rate.permission(now);
-    let own = knowledge.rate.poll_may_go(class, now).map_or(own, |poll| own.min(poll));
-    let allowed = own.max(of_all.address.permission(now));
-    if let Permission::At(at) = allowed {
-        knowledge.expected[index] = at.plus(EXPECTED_FOR_MS);
-        return Permission::At(at);
-    }
-    let wants = |other: &Class| *other == class || knowledge.expected[*other as usize] > now;
-    let competing: Vec<Class> = Class::ALL.into_iter().filter(wants).collect();
-    if knowledge.turns.next(&competing) != Some(class) {
-        let soon = now.plus(5);
-        knowledge.expected[index] = soon.plus(EXPECTED_FOR_MS);
-        return Permission::At(soon);
-    }
-    knowledge.turns.take(class, &competing);
-    knowledge.expected[index] = Millis(0);
-    Permission::Now
 }

@@ -15,7 +15,7 @@ use crate::store::jobs::facts;
 use crate::store::report::accounts::ApiTrouble;
 use crate::store::report::requests::Request;
 use crate::store::report::{Time, jobs, metrics, plural};
-use crate::store::{Store, StoreError, accounts};
+use crate::store::{Store, StoreError, rate};
 use crate::worker::balance::with_limits;
 use crate::worker::people::lack;
 use crate::worker::people::needs::limits;
@@ -120,7 +120,7 @@ pub(in crate::worker) async fn tasks_running(
     now: Millis,
 ) -> Result<Option<String>, StoreError> {
     let ladder = ladder(config);
-    let rate = accounts::read_rate(store.readers(), account, config.rate_limit.per_minute).await?;
+    let rate = rate::read_rate(store.readers(), account, config.rate_limit.per_minute).await?;
     let places = pacing::tasks_in_flight(rate.limit(), rate.window_ms(), &ladder);
     let by_age = facts::polled(store.readers(), account, OLDER, now).await?;
     if pacing::places_taken(by_age, &ladder) < places {

@@ -10,7 +10,7 @@ use crate::domain::pacing::Ladder;
 use crate::domain::{AccountId, Millis};
 use crate::store::credits::exceeded;
 use crate::store::jobs::due;
-use crate::store::{Store, StoreError, accounts, items, jobs, requests, timeline};
+use crate::store::{Store, StoreError, accounts, items, jobs, rate, requests, timeline};
 
 /// Stops submitting on an account; polling and settling continue. If it was already paused, returns since
 /// when.
@@ -127,7 +127,7 @@ async fn go_on(
                     exceeded::forget_all(&mut *connection, &account).await?;
                 }
                 if waited_until.is_some() {
-                    accounts::unblock(&mut *connection, &account).await?;
+                    rate::unblock(&mut *connection, &account).await?;
                 }
                 if vouched {
                     accounts::set_restored(&mut *connection, &account, None).await?;

@@ -11,7 +11,7 @@ use crate::store::report::accounts::ApiTrouble;
 use crate::store::report::jobs::Job;
 use crate::store::report::requests::{self, OpenItems, Request};
 use crate::store::report::{Time, jobs};
-use crate::store::{Store, StoreError, accounts, address};
+use crate::store::{Store, StoreError, accounts, address, rate};
 use crate::worker::people::item_waits::{tasks_running, waiting};
 use crate::worker::people::job_waits::job_wait;
 use crate::worker::people::wait::{Wait, contacts};
@@ -146,7 +146,7 @@ async fn calls_used_up(
     account: &AccountId,
     now: Millis,
 ) -> Result<Option<Wait>, StoreError> {
-    let rate = accounts::read_rate(store.readers(), account, config.rate_limit.per_minute).await?;
+    let rate = rate::read_rate(store.readers(), account, config.rate_limit.per_minute).await?;
     let Permission::At(until) = rate.permission(now) else { return Ok(None) };
     Ok(Some(Wait {
         reason: "rate_limit".to_owned(),

@@ -111,7 +111,7 @@ pub async fn idle(deps: &Deps) -> Result<Option<End>, StoreError> {
 fn without_balance<'a>(deps: &Deps, works: &'a [AccountWork]) -> Vec<Option<&'a str>> {
     let now = deps.clock.now();
     let is_stuck = |work: &&AccountWork| {
-        let since = deps.gates.get(&work.account).and_then(|gate| gate.no_balance_since());
+        let since = deps.gate(&work.account).no_balance_since();
         work.unsettled > 0 && since.is_some_and(|since| now.since(since) >= NO_BALANCE_LASTS_MS)
     };
     works.iter().filter(is_stuck).map(|work| work.row.owner.as_deref()).collect()
