@@ -103,10 +103,12 @@ pub fn places_taken(by_age: [u32; 3], ladder: &Ladder) -> u32 {
     u32::try_from(thousandths.sum::<u128>() / 1_000).unwrap_or(u32::MAX)
 }
 
-/// How many tasks may run so that the limit allows to poll each of them on the last step. More tasks would
-/// only delay the polls of all, and meanwhile waiting contacts gather into full batches.
-pub fn tasks_in_flight(limit: u32, window_ms: i64, ladder: &Ladder) -> u32 {
-    let polls_in_a_step = i64::from(limit).saturating_mul(ladder.last_step_ms()) / window_ms.max(1);
+/// How many tasks may run so that the limit allows to poll each of them on the last step, which begins at the
+/// answer of the poll before: `latency_ms` after that was sent. More tasks would only delay the polls of all, and
+/// meanwhile waiting contacts gather into full batches.
+pub fn tasks_in_flight(limit: u32, window_ms: i64, latency_ms: i64, ladder: &Ladder) -> u32 {
+    let between_polls_ms = ladder.last_step_ms().saturating_add(latency_ms);
+    let polls_in_a_step = i64::from(limit).saturating_mul(between_polls_ms) / window_ms.max(1);
     u32::try_from(polls_in_a_step).unwrap_or(u32::MAX).max(1)
 }
 
@@ -211,9 +213,10 @@ mod tests {
 
     #[test]
     fn twenty_tasks_may_be_alive_at_120_calls_a_minute() {
-        assert_eq!(tasks_in_flight(120, 60_000, &ladder()), 20);
-        assert_eq!(tasks_in_flight(60, 10_000, &ladder()), 60);
-        assert_eq!(tasks_in_flight(1, 60_000, &ladder()), 1, "never none");
+        assert_eq!(tasks_in_flight(120, 60_000, 0, &ladder()), 20);
+        assert_eq!(tasks_in_flight(60, 10_000, 0, &ladder()), 60);
+        assert_eq!(tasks_in_flight(1, 60_000, 0, &ladder()), 1, "never none");
+        assert_eq!(tasks_in_flight(120, 60_000, 5_000, &ladder()), 30, "each is polled every 15 s");
     }
 
     #[test]

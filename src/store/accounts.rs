@@ -39,6 +39,7 @@ pub struct AccountRow {
     pub(super) rate_window_ms: Option<i64>,
     pub(super) rate_remaining: Option<i64>,
     pub(super) rate_resets_at: Option<i64>,
+    pub(super) latency_ms: Option<i64>,
     /// No call with its key before this moment (`Retry-After`).
     pub blocked_until: Option<i64>,
 }
@@ -79,7 +80,7 @@ pub async fn read(executor: impl Into<On<'_>>, account: &AccountId) -> Result<Ac
     let row = sql::query_as(
         "select paused_at, key_refused_at, refused_key, refused_status, refused_error_key, resumed_at, restored_at, waits_for,
                 overcharged_at, overcharged_expected, overcharged_spent, waits_since, trouble_since, trouble_answer, trouble_next_at, owner, rate_limit, rate_window_ms, rate_remaining,
-                rate_resets_at, blocked_until
+                rate_resets_at, blocked_until, latency_ms
          from accounts where account = $1",
     )
     .bind(account.as_str())

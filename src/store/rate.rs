@@ -21,7 +21,8 @@ pub async fn read_rate(readers: &Reads, account: &AccountId, per_minute: u32) ->
         whole(row.rate_remaining).zip(row.rate_resets_at.map(Millis)),
         row.blocked_until.map(Millis),
     )
-    .with_configured(per_minute))
+    .with_configured(per_minute)
+    .with_latency(row.latency_ms.unwrap_or_default()))
 }
 
 /// Records a call before it is sent, and forgets calls older than two windows.
@@ -50,6 +51,7 @@ pub async fn save_rate(connection: &mut Tx, account: &AccountId, rate: &Rate) ->
     ensure(connection, account).await?;
     sql::query(
         "update accounts set rate_limit = $2, rate_window_ms = $3, rate_remaining = $4, rate_resets_at = $5,
+                latency_ms = $7,
                 blocked_until = nullif(greatest(coalesce(blocked_until, 0), coalesce($6, 0)), 0)
          where account = $1",
     )
@@ -59,6 +61,7 @@ pub async fn save_rate(connection: &mut Tx, account: &AccountId, rate: &Rate) ->
     .bind(rate.remaining().map(|(remaining, _)| i64::from(remaining)))
     .bind(rate.remaining().map(|(_, resets_at)| resets_at.0))
     .bind(rate.blocked_until().map(|until| until.0))
+    .bind(rate.latency_ms())
     .execute(connection)
     .await?;
     Ok(())

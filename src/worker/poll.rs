@@ -13,6 +13,7 @@ use crate::api::ApiError;
 use crate::domain::failure::{self, ReadFailure};
 use crate::domain::job::{Event, State};
 use crate::domain::outcome::Outcome;
+use crate::domain::rate::FEWEST_IN_FLIGHT;
 use crate::domain::task::{self, Reading, TaskView};
 use crate::domain::turns::Class;
 use crate::domain::{AccountId, Millis, PersonnelId};
@@ -23,10 +24,8 @@ use crate::worker::gate::{Entry, Gate};
 use crate::worker::task_end::{give_up, gone, record_end};
 use crate::worker::{Deps, Report, retry_at};
 
-/// Rows read at once; the rate limit allows far fewer polls a second.
-const AT_ONCE: u32 = 64;
-/// Polls in flight at most; the gate may allow fewer.
-const IN_FLIGHT: usize = 2;
+/// Rows read at once while the API answers quickly; the rate limit allows far fewer polls a second.
+const AT_ONCE: usize = 64;
 
 /// Polls the jobs that are due.
 pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
@@ -36,18 +35,20 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
     if next.is_none_or(|at| at > now) || !gate.has_usable_key() {
         return Ok(next.map_or(Report::idle(), |at| Report::at(at.max(now.plus(1)))).unless_closed(gate));
     }
-    let due = due::to_poll(deps.store.readers(), account, now, AT_ONCE).await?;
+    let in_flight = gate.worth_in_flight();
+    // The others hear of a run's results at its end, so with slow answers one run is one call long.
+    let at_once = if in_flight > FEWEST_IN_FLIGHT { in_flight } else { AT_ONCE };
+    let due = due::to_poll(deps.store.readers(), account, now, at_once as u32).await?;
     // A resume gives the tasks their full time again.
     let resumed_at = accounts::read(deps.store.readers(), account).await?.resumed_at.map(Millis);
     let reports: Vec<Result<Report, StoreError>> = futures_util::stream::iter(due)
         .map(|job| poll(deps, gate, job, resumed_at))
-        .buffered(IN_FLIGHT)
+        .buffer_unordered(in_flight)
         .collect()
         .await;
     let mut report = Report::idle();
     for one in reports {
-        let one = one?;
-        report = Report { did: report.did + one.did, ..report.no_later_than(one.next_at) };
+        report = report.and(one?);
     }
     Ok(report)
 }

@@ -4,6 +4,8 @@
 //! Reading is free, but each profile costs one call of the rate limit, so lists are read instead wherever that is
 //! fewer calls ([`bulk`]). A contact whose unlock is still running is read again with growing pauses.
 
+use futures_util::StreamExt;
+
 use crate::api::{Caller, Subject};
 use crate::domain::failure::ReadFailure;
 use crate::domain::outcome::Outcome;
@@ -21,8 +23,8 @@ use crate::worker::read_again::{end_if_read, judge, put_off, send_after_all};
 use crate::worker::submit::precheck::{PRECHECK_TRIES, paid_without_value};
 use crate::worker::{Deps, Report, bulk, direct, read_failure};
 
-/// Profiles in one run; other work gets its turn in between.
-const AT_ONCE: u32 = 8;
+/// Profiles in one run while the API answers quickly; other work gets its turn in between.
+const AT_ONCE: usize = 8;
 
 /// Reads the profiles that are due.
 pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
@@ -41,14 +43,19 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
     if let Some(report) = bulk::run(deps, gate, now).await? {
         return Ok(report);
     }
-    let mut did = 0;
-    for contact in reading::due_reads(deps.store.readers(), account, now, AT_ONCE).await? {
-        match read(deps, gate, contact).await? {
-            Report { did: 0, next_at } => return Ok(Report { did, next_at }),
-            one => did += one.did,
-        }
+    let in_flight = gate.worth_in_flight();
+    let at_once = AT_ONCE.max(in_flight) as u32;
+    let due = reading::due_reads(deps.store.readers(), account, now, at_once).await?;
+    let reports: Vec<Result<Report, StoreError>> = futures_util::stream::iter(due)
+        .map(|contact| read(deps, gate, contact))
+        .buffer_unordered(in_flight)
+        .collect()
+        .await;
+    let mut report = Report::idle();
+    for one in reports {
+        report = report.and(one?);
     }
-    Ok(Report::did(did))
+    Ok(report)
 }
 
 async fn read(deps: &Deps, gate: &Gate, contact: ToRead) -> Result<Report, StoreError> {

@@ -24,6 +24,11 @@ impl Report {
         Report { did: 0, next_at: Some(next_at) }
     }
 
+    /// What two parts of a run did, and the earlier of their next times.
+    pub fn and(self, other: Report) -> Report {
+        Report { did: self.did + other.did, ..self.no_later_than(other.next_at) }
+    }
+
     /// This report, with a next run not later than `next_at`.
     pub fn no_later_than(self, next_at: Option<Millis>) -> Report {
         let earliest = [self.next_at, next_at].into_iter().flatten().min();

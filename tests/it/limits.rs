@@ -1,7 +1,11 @@
 //! Limits of credits and calls: what must not be spent, and what must not be sent.
 
-use unlockd::domain::{Credits, RequestId};
+use std::time::{Duration, Instant};
+
+use unlockd::domain::rate::Rate;
+use unlockd::domain::{AccountId, Credits, RequestId};
 use unlockd::sandbox::Channel;
+use unlockd::store::rate;
 use unlockd::store::requests::unsent;
 use unlockd::worker::run::driver::End;
 
@@ -369,5 +373,50 @@ async fn a_balance_is_read_before_the_first_submission_of_each_busy_stretch() {
     assert_eq!(town.outcome(second, "102").await.0, "delivered");
     let verdicts = [(15, "matched".to_owned()), (15, "matched".to_owned())];
     assert_eq!(town.verdicts().await, verdicts, "what others spent in between is in no stretch");
+    town.check().await;
+}
+
+/// A worker that knows from before its start that an answer takes five seconds.
+async fn with_slow_answers(town: &mut Town) {
+    let (account, slow) = (AccountId::trusted("default"), Rate::new(120).with_latency(5_000));
+    let kept =
+        town.store().write(move |tx| Box::pin(async move { rate::save_rate(tx, &account, &slow).await }));
+    kept.await.expect("kept");
+    town.restart().await;
+}
+
+/// One after the other they would take five seconds, and two at a time half of that.
+const SIDE_BY_SIDE: Duration = Duration::from_millis(2_000);
+
+#[tokio::test]
+async fn slow_polls_are_in_flight_side_by_side() {
+    let mut town = Setup::default().config("SUBMIT__BATCH_SIZE", "1").build().await;
+    let request = town.insert(None, &refs(&good_ids(101, 10))).await;
+    town.settle().await;
+    assert_eq!(town.number("select count(*) from jobs where state = 'polling'").await, 10);
+    with_slow_answers(&mut town).await;
+    town.fault("10x:slow=500ms@poll");
+    let since = Instant::now();
+    town.tick(3_000).await;
+    assert!(since.elapsed() < SIDE_BY_SIDE, "{:?}", since.elapsed());
+    assert_eq!(town.calls("/unlock-tasks/").len(), 10);
+    town.finish_all().await;
+    assert_eq!(town.status(request).await, "done");
+    town.check().await;
+}
+
+#[tokio::test]
+async fn slow_profiles_are_read_side_by_side() {
+    let mut town = Town::new().await;
+    with_slow_answers(&mut town).await;
+    town.fault("10x:slow=500ms@profile");
+    let unlocked: Vec<String> = (1..=10).map(|hundred| format!("{hundred}93")).collect();
+    let request = town.insert(None, &refs(&unlocked)).await;
+    let since = Instant::now();
+    town.settle().await;
+    assert!(since.elapsed() < SIDE_BY_SIDE, "{:?}", since.elapsed());
+    assert_eq!(town.calls("/profile").len(), 10);
+    town.finish_all().await;
+    assert_eq!((town.status(request).await, town.posts().len()), ("done".to_owned(), 0));
     town.check().await;
 }

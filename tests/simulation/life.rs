@@ -20,6 +20,8 @@ use crate::crash::Crash;
 pub(crate) const PASSES: [&str; 7] = ["intake", "submit", "poll", "verify", "read", "settle", "erase"];
 pub(crate) const INTAKE: usize = 0;
 const POLL: usize = 2;
+/// The passes that make several calls at a time.
+const SEVERAL: [usize; 2] = [POLL, 4];
 const ERASE: usize = 6;
 
 /// Remembers that a pass was woken.
@@ -141,11 +143,11 @@ impl Life {
     async fn waits_outside(&self, index: usize, calls: &Calls) -> bool {
         let bell = &self.passes[index].bell;
         let gate_is_full = || self.deps.gates().values().all(|gate| gate.is_full());
-        if index != POLL && calls.holds(self.number, index) {
+        if !SEVERAL.contains(&index) && calls.holds(self.number, index) {
             // It makes one call at a time.
             return true;
         }
-        if [INTAKE, ERASE].contains(&index) || index != POLL && !gate_is_full() {
+        if [INTAKE, ERASE].contains(&index) || !SEVERAL.contains(&index) && !gate_is_full() {
             // Then it can only wait for the database: these passes make no calls, and the others make none
             // while there is free space to be read.
             std::future::poll_fn(|context| {

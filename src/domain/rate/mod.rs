@@ -12,6 +12,7 @@
 //! "when available"; 429 carries `Retry-After`).
 
 mod headers;
+mod in_flight;
 mod refusals;
 
 use std::collections::VecDeque;
@@ -19,6 +20,7 @@ use std::collections::VecDeque;
 use super::ids::Millis;
 use super::turns::Class;
 pub use super::window::{DOCUMENTED_WINDOW_MS, RateHeaders};
+pub use in_flight::{FEWEST_IN_FLIGHT, MOST_IN_FLIGHT};
 pub(super) use refusals::FEWEST_IN_A_BURST;
 use refusals::LOWERED_FOR_MS;
 
@@ -45,6 +47,8 @@ pub struct Rate {
     lowered_at: Option<Millis>,
     /// Calls up to this time led to a 429, and prove nothing more.
     burst_after: Millis,
+    /// How long an answer takes; 0: not known.
+    latency_ms: i64,
 }
 
 /// May a call be sent now? A later variant is stricter.
@@ -69,6 +73,7 @@ impl Rate {
             told: None,
             lowered_at: None,
             burst_after: Millis(i64::MIN),
+            latency_ms: 0,
         }
     }
 

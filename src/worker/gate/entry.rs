@@ -54,6 +54,10 @@ impl Gate {
             })
             .await?;
         heartbeat::beat();
+        // Another call's answer came while this one was being recorded. It stays counted, which wastes one call.
+        if let Some(until) = self.blocked_until().filter(|until| *until > self.clock.now()) {
+            return Ok(Entry::At(until));
+        }
         failpoint::pass(Place::BeforeCall);
         let (gate, request_id) = (self, Uuid::new_v4());
         Ok(Entry::Open(Permit { gate, class, key, request_id, entered_at: now, in_flight, _slot: slot }))

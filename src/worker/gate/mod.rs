@@ -5,8 +5,9 @@
 //! allowed. A call is recorded in the database before it is sent, so that a crash loop cannot exceed the
 //! limit. No pass sleeps here: the driver waits.
 //!
-//! At most two calls are in flight, so that a refused key is noticed after at most one more call;
-//! at 120 calls a minute two are plenty.
+//! As many free calls are in flight as the limit needs with the answers that the API gives: two while it answers
+//! quickly, so that a refused key is noticed after at most one more call, and more while it is slow
+//! ([`Gate::worth_in_flight`]). Paid calls go out one at a time.
 //!
 //! Its files: `call` (a whole free call), `entry` (whether a call may be made now), `permit` (one call, and what
 //! its answer says), `key` (only a key that was not refused is used), `setback` (failures in a row), [`host`]
@@ -28,7 +29,7 @@ use crate::api::Client;
 use crate::clock::Clock;
 use crate::domain::key_retry::RefusedKey;
 use crate::domain::pacing::{self, Ladder};
-use crate::domain::rate::Rate;
+use crate::domain::rate::{MOST_IN_FLIGHT, Rate};
 use crate::domain::turns::{Class, Turns};
 use crate::domain::usage::Usage;
 use crate::domain::{AccountId, Millis};
@@ -40,8 +41,6 @@ use setback::Setback;
 
 pub use key::Key;
 pub use permit::{Lesson, Permit};
-
-const CALLS_IN_FLIGHT: usize = 2;
 
 /// What the gate knows in memory; the database has the same, for the next start.
 struct Knowledge {
@@ -110,7 +109,7 @@ impl Gate {
             expected: Default::default(),
         };
         store.metrics().account_opened(&account);
-        let slots = Arc::new(Semaphore::new(CALLS_IN_FLIGHT));
+        let slots = Arc::new(Semaphore::new(MOST_IN_FLIGHT));
         let client = host.client.clone();
         Ok(Gate { account, client, host, store, clock, slots, knowledge: Mutex::new(knowledge) })
     }
@@ -194,15 +193,21 @@ impl Gate {
         of_all.max(self.knowledge().rate.blocked_until())
     }
 
+    /// How many free calls a pass may have in flight.
+    pub fn worth_in_flight(&self) -> usize {
+        let part = self.host.calls().part(self.clock.now());
+        self.knowledge().rate.worth_in_flight(part)
+    }
+
     /// How many tasks may run at once with these poll steps.
     pub fn tasks_in_flight(&self, ladder: &Ladder) -> u32 {
         let (part, window_ms) = self.host.calls().part(self.clock.now());
-        let of_part = pacing::tasks_in_flight(part, window_ms, ladder);
         let knowledge = self.knowledge();
-        let tasks =
-            pacing::tasks_in_flight(knowledge.rate.limit(), knowledge.rate.window_ms(), ladder).min(of_part);
+        let (rate, latency_ms) = (&knowledge.rate, knowledge.rate.latency_ms());
+        let of_part = pacing::tasks_in_flight(part, window_ms, latency_ms, ladder);
+        let tasks = pacing::tasks_in_flight(rate.limit(), rate.window_ms(), latency_ms, ladder).min(of_part);
         // One more may be sent when a window has ended unseen: its answer shows how long windows are.
-        let ended = knowledge.rate.first_of_next_window().is_some_and(|at| at <= self.clock.now());
+        let ended = rate.first_of_next_window().is_some_and(|at| at <= self.clock.now());
         tasks.saturating_add(u32::from(ended))
     }
 

@@ -92,6 +92,9 @@ impl Permit<'_> {
         let (mut of_all, mut knowledge) = (self.gate.host.calls(), self.gate.knowledge());
         let in_flight = knowledge.in_flight;
         knowledge.ahead_ms = answer.ahead_ms.or(knowledge.ahead_ms);
+        if answer.status.is_some() {
+            knowledge.rate.answered_in(now.since(self.entered_at));
+        }
         if let Some(headers) = answer.rate {
             knowledge.rate.learn(headers, in_flight, now);
             knowledge.rate.told_to(self.class);
