@@ -40,6 +40,7 @@ pub struct AccountRow {
     pub(super) rate_remaining: Option<i64>,
     pub(super) rate_resets_at: Option<i64>,
     pub(super) latency_ms: Option<i64>,
+    most_contacts: Option<i64>,
     /// No call with its key before this moment (`Retry-After`).
     pub blocked_until: Option<i64>,
 }
@@ -48,6 +49,11 @@ impl AccountRow {
     /// Why its items that are in no job wait.
     pub fn waits_for(&self) -> Option<WaitReason> {
         self.waits_for.as_deref().and_then(WaitReason::parse)
+    }
+
+    /// The most contacts of one call, if the API has said so.
+    pub fn most_contacts(&self) -> Option<u32> {
+        self.most_contacts.and_then(|most| u32::try_from(most).ok()).filter(|most| *most > 0)
     }
 
     /// True if it is paused because the database was restored; false if a person paused it.
@@ -80,7 +86,7 @@ pub async fn read(executor: impl Into<On<'_>>, account: &AccountId) -> Result<Ac
     let row = sql::query_as(
         "select paused_at, key_refused_at, refused_key, refused_status, refused_error_key, resumed_at, restored_at, waits_for,
                 overcharged_at, overcharged_expected, overcharged_spent, waits_since, trouble_since, trouble_answer, trouble_next_at, owner, rate_limit, rate_window_ms, rate_remaining,
-                rate_resets_at, blocked_until, latency_ms
+                rate_resets_at, blocked_until, latency_ms, most_contacts
          from accounts where account = $1",
     )
     .bind(account.as_str())
@@ -222,6 +228,21 @@ pub async fn set_refused_key(
     .bind(refused.and_then(|refused| refused.why.error_key.as_deref()))
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Notes the most contacts of one call, as the API has said.
+pub async fn set_most_contacts(
+    connection: &mut Tx,
+    account: &AccountId,
+    most: u32,
+) -> Result<(), StoreError> {
+    ensure(connection, account).await?;
+    sql::query("update accounts set most_contacts = $2 where account = $1")
+        .bind(account.as_str())
+        .bind(i64::from(most))
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

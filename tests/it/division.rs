@@ -92,9 +92,9 @@ async fn a_refusal_that_is_about_the_event_is_not_divided() {
     town.check().await;
 }
 
-/// The vendor's 422 tells the most contacts of a call; the next batches are no larger.
+/// The vendor's 422 tells the most contacts of a call; the next batches are no larger, also after a restart.
 #[tokio::test]
-async fn a_limit_that_the_api_names_divides_the_call_and_is_learned() {
+async fn a_limit_that_the_api_names_divides_the_call_and_is_kept() {
     let mut town = Setup::default().recorded().build().await;
     town.fault("error=422:LEAD_SELECTION_LIMIT_EXCEEDED@unlock");
     town.change(|exchange| {
@@ -105,6 +105,7 @@ async fn a_limit_that_the_api_names_divides_the_call_and_is_learned() {
     let ids = good_ids(1_000, 145);
     let first = town.insert(None, &refs(&ids[..100])).await;
     town.finish_all().await;
+    town.restart().await;
     let second = town.insert(None, &refs(&ids[100..])).await;
     town.finish_all().await;
     for request in [first, second] {

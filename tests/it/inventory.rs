@@ -12,7 +12,7 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
         "account paused_at key_refused_at refused_key refused_status refused_error_key resumed_at restored_at waits_for waits_since \
                   rate_limit rate_window_ms rate_remaining rate_resets_at blocked_until \
                   trouble_since trouble_answer trouble_next_at owner overcharged_at overcharged_expected \
-                  overcharged_spent latency_ms",
+                  overcharged_spent latency_ms most_contacts",
     ),
     ("exceeded_prices", "owner action times"),
     (

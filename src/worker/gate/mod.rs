@@ -61,7 +61,7 @@ struct Knowledge {
     /// How far the API's clock was ahead of ours at the last dated answer, in milliseconds.
     ahead_ms: Option<i64>,
     turns: Turns,
-    /// The most contacts of one call, if the API has said so since the start.
+    /// The most contacts of one call, if the API has said so.
     most_contacts: Option<u32>,
     /// For each class that was refused a call: until when it may come back first.
     expected: [Millis; Class::ALL.len()],
@@ -105,7 +105,7 @@ impl Gate {
             balance: Setback::default(),
             ahead_ms: None,
             turns: Turns::default(),
-            most_contacts: None,
+            most_contacts: row.most_contacts(),
             expected: Default::default(),
         };
         store.metrics().account_opened(&account);
@@ -172,14 +172,18 @@ impl Gate {
         (knowledge.rate.limit(), knowledge.rate.left(now))
     }
 
-    /// The most contacts of one call, if the API has said so since the start.
+    /// The most contacts of one call, if the API has said so.
     pub fn most_contacts(&self) -> Option<u32> {
         self.knowledge().most_contacts
     }
 
-    /// Learns that the API refused a call with more contacts than this.
-    pub fn learn_most_contacts(&self, most: u32) {
-        self.knowledge().most_contacts = Some(most.max(1));
+    /// Learns that the API refused a call with more contacts than this. Kept, since each refusal costs a call.
+    pub async fn learn_most_contacts(&self, most: u32) -> Result<(), StoreError> {
+        let (account, most) = (self.account.clone(), most.max(1));
+        self.knowledge().most_contacts = Some(most);
+        self.store
+            .write(move |tx| Box::pin(async move { accounts::set_most_contacts(tx, &account, most).await }))
+            .await
     }
 
     /// How far the API's clock was ahead of ours at the last dated answer, in milliseconds.

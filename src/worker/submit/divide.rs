@@ -38,7 +38,7 @@ pub(super) async fn divide(
 ) -> Result<bool, StoreError> {
     let most_contacts = refused.error.most_contacts.map(|most| u32::from(most.get()));
     if let Some(most) = most_contacts {
-        gate.learn_most_contacts(most);
+        gate.learn_most_contacts(most).await?;
     }
     let (job, end, detail) = (refused.job.clone(), refused.end.clone(), refused.detail.to_owned());
     let contacts = refused.sorting.chargeable.clone();
