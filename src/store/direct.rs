@@ -9,7 +9,7 @@ use crate::store::{Reads, StoreError, Tx, sql};
 use crate::domain::direct::Direct;
 use crate::domain::item::{Event, State};
 use crate::domain::outcome::{Kind, Source};
-use crate::domain::{AccountId, Action, Credits, EventId, JobId, Millis};
+use crate::domain::{Action, Credits, EventId, JobId, Millis};
 use crate::store::items::item_row::{items, select_items};
 use crate::store::items::moves::{Moved, move_all, save};
 use crate::store::sqlite::pairs;
@@ -36,21 +36,17 @@ pub async fn wish(readers: &Reads, job_id: JobId) -> Result<Option<Direct>, Stor
     Ok(Some(Direct::Search { action, query, page }))
 }
 
-/// Puts the oldest waiting page of a search into a job.
-pub async fn assign_oldest_page(
+/// Puts a waiting page of a search into a job.
+pub async fn assign_page(
     connection: &mut Tx,
-    account: &AccountId,
-    action: Action,
+    item: i64,
     job_id: JobId,
     now: Millis,
 ) -> Result<(), StoreError> {
-    let rows = sql::query_as(select_items!(
-        "where state = 'waiting' and account = $1 and action = $2 order by id limit 1"
-    ))
-    .bind(account.as_str())
-    .bind(action.as_str())
-    .fetch_all(&mut *connection)
-    .await?;
+    let rows = sql::query_as(select_items!("where id = $1 and state = 'waiting'"))
+        .bind(item)
+        .fetch_all(&mut *connection)
+        .await?;
     move_all(connection, &items(rows)?, Event::Batched { job_id }, now).await
 }
 

@@ -12,6 +12,7 @@ use crate::domain::credits::Prices;
 use crate::domain::doubt::Patience;
 use crate::domain::pacing::{self, Ladder};
 use crate::domain::sorting::Sorting;
+use crate::domain::submission::Turn;
 use crate::domain::{AccountId, Action, Credits, JobId};
 use crate::store::credits::ledger;
 use crate::store::{Store, StoreError};
@@ -46,6 +47,8 @@ pub struct Deps {
     /// The newest waiting item that was already compared with stored and running contacts. Lost on a restart;
     /// then the comparison is made again.
     looked_up: Mutex<HashMap<(AccountId, Action), i64>>,
+    /// For each account whose turn the next batch is. Lost on a restart; then the turns begin anew.
+    batch_turns: Mutex<HashMap<AccountId, BatchTurn>>,
     /// Unfinished checks of in-doubt jobs, by job and version: what was seen before a submission says nothing
     /// about a later one.
     looks: Mutex<HashMap<(JobId, i64), PartialLook>>,
@@ -53,6 +56,14 @@ pub struct Deps {
     lists: Mutex<HashMap<(AccountId, Action), Lists>>,
     /// Whether the inbox can be read and written.
     availability: Mutex<Availability>,
+}
+
+/// Whose turn the next batch of an account is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::worker) struct BatchTurn {
+    pub turn: Turn,
+    /// The newest item of the request that led a batch last: the next request comes after it.
+    pub led_up_to: i64,
 }
 
 /// The token without a lease: the command line writes as any other program.
@@ -118,6 +129,7 @@ impl Deps {
             config: RwLock::new(config),
             sortings: Mutex::default(),
             looked_up: Mutex::default(),
+            batch_turns: Mutex::default(),
             looks: Mutex::default(),
             lists: Mutex::default(),
             availability: Mutex::default(),
@@ -209,6 +221,10 @@ impl Deps {
 
     pub(in crate::worker) fn sortings(&self) -> std::sync::MutexGuard<'_, HashMap<(JobId, i64), Sorting>> {
         self.sortings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(in crate::worker) fn batch_turns(&self) -> std::sync::MutexGuard<'_, HashMap<AccountId, BatchTurn>> {
+        self.batch_turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(in crate::worker) fn looked_up(

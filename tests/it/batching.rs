@@ -82,3 +82,58 @@ async fn a_contact_that_moves_up_while_others_join_is_looked_up_too() {
     assert_eq!(sent, ["101", "102", "106", "105", "103"]);
     town.check().await;
 }
+
+/// A large request of event 7 in batches of ten, the first of which was sent; then a small request of another event or
+/// action. The batches that were sent before it.
+async fn batches_before(columns: &str, small: &str, contact: &str) -> usize {
+    let mut town = Setup::default().config("SUBMIT__BATCH_SIZE", "10").build().await;
+    let large = town.insert(Some("7"), &refs(&good_ids(1_000, 100))).await;
+    town.step_until_called("/contacts/unlock").await;
+    let (sent, small) = (town.posts().len(), town.insert_row(columns, small).await);
+    town.finish_all().await;
+    let posts: Vec<Vec<String>> = town.posts().iter().map(Town::sent).collect();
+    let bought = posts.iter().position(|ids| ids.iter().any(|id| id == contact)).expect("it is bought");
+    assert_eq!((town.status(large).await, town.status(small).await), ("done".into(), "done".into()));
+    town.check().await;
+    bought - sent
+}
+
+#[tokio::test]
+async fn a_small_request_is_bought_after_at_most_two_batches_of_a_large_one() {
+    let before = batches_before("event_id, personnel_ids", "'8', '[20101, 20102]'", "20101").await;
+    assert!(before <= 2, "{before} batches went first");
+    let phones = "'unlock_contact_phones', '8', '[20101]'";
+    let before = batches_before("action, event_id, personnel_ids", phones, "20101").await;
+    assert!(before <= 2, "{before} batches went first");
+}
+
+#[tokio::test]
+async fn a_small_request_of_the_same_event_travels_along_in_a_full_batch() {
+    let mut town = Setup::default().config("SUBMIT__BATCH_SIZE", "10").build().await;
+    town.insert(Some("7"), &refs(&good_ids(1_000, 89))).await;
+    town.step_until_called("/contacts/unlock").await;
+    town.insert(Some("7"), &["20101"]).await;
+    town.finish_all().await;
+    let sizes: Vec<usize> = town.posts().iter().map(|post| Town::sent(post).len()).collect();
+    assert_eq!(sizes, [10; 9]);
+    let posts: Vec<Vec<String>> = town.posts().iter().map(Town::sent).collect();
+    let along = posts.iter().position(|ids| ids.contains(&"20101".to_owned())).expect("it is bought");
+    assert!(along <= 3, "batch {along}");
+    town.check().await;
+}
+
+/// Small requests that keep coming do not hold up a large one for ever, nor a large one those behind it.
+#[tokio::test]
+async fn every_other_batch_goes_to_the_request_that_has_waited_longest() {
+    let mut town = Setup::default().config("SUBMIT__BATCH_SIZE", "10").build().await;
+    town.insert(Some("7"), &refs(&good_ids(1_000, 50))).await;
+    town.insert(Some("8"), &refs(&good_ids(3_000, 50))).await;
+    for number in 0..6 {
+        town.insert(Some(&format!("9{number}")), &[&format!("{}01", 200 + number)]).await;
+    }
+    town.finish_all().await;
+    let posts: Vec<Vec<String>> = town.posts().iter().map(Town::sent).collect();
+    let of_first = |ids: &[String]| ids[0].len() == 4 && ids[0].starts_with('1');
+    assert!(posts[..9].iter().step_by(2).all(|ids| of_first(ids)), "{posts:?}");
+    town.check().await;
+}

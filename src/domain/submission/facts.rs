@@ -40,6 +40,8 @@ pub struct Facts {
     pub parked: Vec<Parked>,
     /// The items that are in no job: one entry for each of their actions.
     pub waiting: Vec<Waiting>,
+    /// Whose turn the next batch is.
+    pub turn: Turn,
 }
 
 /// A queued job that waits only for its turn.
@@ -71,13 +73,33 @@ pub struct Parked {
     pub due_at: Millis,
 }
 
+/// Whose turn a batch is. Batches are led alternately by the oldest item and, in turn, by the next request. So a
+/// small request is not sent behind all batches of a large one, and nobody is passed over for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Turn {
+    #[default]
+    OfTheOldest,
+    OfTheNextRequest,
+}
+
+impl Turn {
+    pub fn other(self) -> Turn {
+        match self {
+            Turn::OfTheOldest => Turn::OfTheNextRequest,
+            Turn::OfTheNextRequest => Turn::OfTheOldest,
+        }
+    }
+}
+
 /// Items of one action that are in no job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waiting {
     pub action: Action,
     pub price: Credits,
-    /// The oldest item: it decides the order of the actions.
+    /// The oldest item.
     pub oldest: i64,
+    /// The oldest item of the requests that come after the one that led a batch last.
+    pub next: Option<i64>,
     /// Whether each of them was compared with stored and running contacts.
     pub is_looked_up: bool,
 }

@@ -9,6 +9,6 @@ mod facts;
 mod plan;
 mod verdict;
 
-pub use facts::{Facts, Parked, Ready, Waiting, waits_for};
+pub use facts::{Facts, Parked, Ready, Turn, Waiting, waits_for};
 pub use plan::{Cause, Plan, plan};
 pub use verdict::{Circumstances, NO_BASE_ACCESS, Verdict, after_precheck};

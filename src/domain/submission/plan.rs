@@ -1,6 +1,6 @@
 //! The next step of an account's submissions.
 
-use super::facts::{Facts, Ready, Waiting};
+use super::facts::{Facts, Ready, Turn, Waiting};
 use crate::domain::credits::{self, Admission, Credits};
 use crate::domain::ids::{Action, JobId, Millis};
 use crate::domain::job::WaitReason;
@@ -20,10 +20,11 @@ pub enum Plan {
         job: JobId,
         most: u32,
     },
-    /// Make a job of the oldest waiting items of this action, with at most `most` contacts. The free credits
-    /// pay for `fit` of them.
+    /// Make a job of waiting items of this action, with at most `most` contacts: those of the request of the item
+    /// `lead`, then others that may go into the same call. The free credits pay for `fits` of them.
     Form {
         action: Action,
+        lead: i64,
         most: u32,
         fits: u32,
     },
@@ -146,14 +147,21 @@ fn submit(facts: &Facts, job: &Ready) -> Plan {
     }
 }
 
-/// A new job from the oldest items of which at least one can be bought.
+/// A new job from the items whose turn it is, and of which at least one can be bought.
 fn form(facts: &Facts) -> Option<Plan> {
     let can_be_bought = |waiting: &&Waiting| facts.lacks(waiting.price).is_none();
-    let waiting = facts.waiting.iter().filter(can_be_bought).min_by_key(|waiting| waiting.oldest)?;
+    let all = facts.waiting.iter().filter(can_be_bought);
+    let next = all.clone().filter_map(|waiting| Some((waiting.next?, waiting))).min_by_key(|(lead, _)| *lead);
+    let oldest = all.map(|waiting| (waiting.oldest, waiting)).min_by_key(|(lead, _)| *lead);
+    let (lead, waiting) = match facts.turn {
+        Turn::OfTheNextRequest => next.or(oldest)?,
+        Turn::OfTheOldest => oldest?,
+    };
     let is_fresh = credits::admit(waiting.price, facts.purse.as_ref(), facts.now) == Admission::Go;
     Some(match is_fresh && facts.has_opening {
         true => Plan::Form {
             action: waiting.action,
+            lead,
             most: facts.most(waiting.price),
             fits: facts.fits(waiting.price),
         },
@@ -209,6 +217,7 @@ mod tests {
             claimed: Credits::ZERO,
             parked: vec![],
             waiting: vec![],
+            turn: Turn::OfTheOldest,
         }
     }
 
@@ -233,16 +242,16 @@ mod tests {
 
     fn emails() -> Waiting {
         let action = Action::UnlockContactEmails;
-        Waiting { action, price: Credits(15), oldest: 9, is_looked_up: true }
+        Waiting { action, price: Credits(15), oldest: 9, next: None, is_looked_up: true }
     }
 
     fn phones() -> Waiting {
         let action = Action::UnlockContactPhones;
-        Waiting { action, price: Credits(150), oldest: 3, is_looked_up: true }
+        Waiting { action, price: Credits(150), oldest: 3, next: None, is_looked_up: true }
     }
 
     fn form(action: Action, fits: u32) -> Plan {
-        Plan::Form { action, most: 100, fits }
+        Plan::Form { action, lead: 9, most: 100, fits }
     }
 
     const EMAILS: Action = Action::UnlockContactEmails;
@@ -399,6 +408,27 @@ mod tests {
     }
 
     #[test]
+    fn batches_are_led_in_turn_by_the_oldest_item_and_by_the_next_request() {
+        let leads = |turn, next: [Option<i64>; 2]| {
+            let waiting = [phones(), emails()].into_iter().zip(next);
+            let waiting = waiting.map(|(waiting, next)| Waiting { next, ..waiting }).collect();
+            match plan(&Facts { turn, waiting, purse: Some(purse(1_000)), ..facts() }) {
+                Plan::Form { lead, action, .. } => (lead, action),
+                other => panic!("{other:?}"),
+            }
+        };
+        let (dear, cheap) = (Action::UnlockContactPhones, EMAILS);
+        assert_eq!(leads(Turn::OfTheOldest, [Some(70), Some(60)]), (3, dear));
+        assert_eq!(leads(Turn::OfTheNextRequest, [Some(70), Some(60)]), (60, cheap));
+        assert_eq!(leads(Turn::OfTheNextRequest, [Some(70), None]), (70, dear));
+        assert_eq!(leads(Turn::OfTheNextRequest, [None, None]), (3, dear), "the circle begins anew");
+        let poor = Facts { turn: Turn::OfTheNextRequest, purse: Some(purse(60)), ..facts() };
+        let waiting = vec![Waiting { next: Some(50), ..phones() }, emails()];
+        let formed = plan(&Facts { waiting, ..poor });
+        assert_eq!(formed, Plan::Form { action: EMAILS, lead: 9, most: 100, fits: 4 }, "it can be paid");
+    }
+
+    #[test]
     fn no_more_is_released_than_the_balance_pays_for() {
         let waits = vec![parked(1, WaitReason::InsufficientCredits, 600)];
         let facts = Facts { parked: waits, ready: ready(40), claimed: Credits(600), ..facts() };
@@ -434,6 +464,6 @@ mod tests {
     fn a_days_limit_makes_batches_smaller() {
         let limited = Purse { daily_limit: Some(Credits(45)), ..purse(1_000) };
         let facts = Facts { purse: Some(limited), waiting: vec![emails()], ..facts() };
-        assert_eq!(plan(&facts), Plan::Form { action: EMAILS, most: 3, fits: 3 });
+        assert_eq!(plan(&facts), Plan::Form { action: EMAILS, lead: 9, most: 3, fits: 3 });
     }
 }

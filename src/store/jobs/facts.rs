@@ -49,11 +49,12 @@ pub struct Parked {
     pub due_at: Option<Millis>,
 }
 
-/// Reads all facts.
+/// Reads all facts. `led_up_to`: the newest item of the request that led a batch last.
 pub async fn read(
     readers: &Reads,
     account: &AccountId,
     older: Older,
+    led_up_to: i64,
     now: Millis,
 ) -> Result<Facts, StoreError> {
     let ready = due::ready(readers, account, now).await?;
@@ -69,7 +70,7 @@ pub async fn read(
         emptied: due::emptied(readers, account).await?,
         claimed: claimed(readers, account).await?,
         parked: parked(readers, account).await?,
-        waiting: waiting::kinds(readers, account).await?,
+        waiting: waiting::kinds(readers, account, led_up_to).await?,
         prices: ledger::seen_prices(readers, account).await?,
         polled: polled(readers, account, older, now).await?,
         account: accounts::read(readers, account).await?,

@@ -25,7 +25,7 @@ pub(in crate::worker) async fn of(
             (job.action, job.price, units, job.parked_balance.is_some())
         }),
         None => {
-            let kinds = waiting::kinds(store.readers(), account).await?;
+            let kinds = waiting::kinds(store.readers(), account, 0).await?;
             kinds.iter().min_by_key(|kind| kind.oldest).map(|kind| (kind.action, None, 1, false))
         }
     };

@@ -1,42 +1,48 @@
 //! Waiting items → a batch.
 //!
-//! Contacts with the same account, action and event may go into one call; the oldest item decides the group.
+//! Contacts with the same account, action and event may go into one call. One request leads the batch and decides the
+//! group: in turn the one with the oldest item, and the next one ([`Turn`]); others fill it up.
 //! Stored contacts are served from this database, and contacts being bought are joined; only the rest goes
 //! into the batch. A batch that was not sent yet is filled up first.
 
 use std::collections::HashSet;
 
+use crate::domain::submission::Turn;
 use crate::domain::{AccountId, Action, Millis, PersonnelId};
 use crate::store::items::paid;
-use crate::store::items::waiting::{self, Group};
+use crate::store::items::waiting::{self, Group, Lead};
 use crate::store::jobs::{Job, due};
 use crate::store::{StoreError, Tx, direct, jobs, requests};
+use crate::worker::deps::BatchTurn;
 use crate::worker::{Deps, Report};
 
-/// Puts the oldest waiting items of an action into a new job. Contacts beyond `fits` join a job of their
+/// Puts waiting items of an action into a new job, first those of the request of the item `lead`. Contacts beyond `fits` join a job of their
 /// group that already waits for credits, so that one call buys all of them later.
 pub(in crate::worker) async fn form(
     deps: &Deps,
     account: &AccountId,
-    action: Action,
+    (action, lead): (Action, i64),
     (most, fits): (u32, u32),
 ) -> Result<Report, StoreError> {
-    let (account, now) = (account.clone(), deps.clock.now());
-    deps.store
+    let (of, account, now) = (account, account.clone(), deps.clock.now());
+    let led = deps
+        .store
         .write(move |tx| {
             Box::pin(async move {
-                let Some(group) = waiting::oldest_group(&mut *tx, &account, action).await? else {
-                    return Ok(());
+                let Some(lead) = waiting::lead(&mut *tx, action, lead).await? else {
+                    return Ok(None);
                 };
+                let (group, led_up_to) = (&lead.group, lead.last);
                 if action.channel().is_none() {
-                    return form_direct(tx, &account, &group, now).await;
+                    form_direct(tx, &account, &lead, now).await?;
+                    return Ok(Some(led_up_to));
                 }
-                let contacts = to_buy(&mut *tx, &account, &group, most, now).await?;
+                let contacts = to_buy(&mut *tx, &account, group, Some(&lead), most, now).await?;
                 if contacts.is_empty() {
-                    return Ok(());
+                    return Ok(None);
                 }
                 let waits = match contacts.len() > fits as usize {
-                    true => due::waiting_with_room(&mut *tx, &account, &group, most).await?,
+                    true => due::waiting_with_room(&mut *tx, &account, group, most).await?,
                     false => None,
                 };
                 let job = match waits {
@@ -46,11 +52,26 @@ pub(in crate::worker) async fn form(
                         jobs::insert_queued(&mut *tx, &account, action, event_id, now).await?
                     }
                 };
-                add(tx, job, contacts, most, now).await
+                add(tx, job, contacts, most, now).await?;
+                Ok(Some(led_up_to))
             })
         })
         .await?;
+    if let Some(led_up_to) = led {
+        deps.batch_turns().entry(of.clone()).or_default().was_taken(led_up_to);
+    }
     Ok(Report::did(1))
+}
+
+impl BatchTurn {
+    /// A batch was formed whose leading request has waiting items up to this one.
+    fn was_taken(&mut self, led_up_to: i64) {
+        self.led_up_to = match self.turn {
+            Turn::OfTheNextRequest => led_up_to,
+            Turn::OfTheOldest => led_up_to.max(self.led_up_to),
+        };
+        self.turn = self.turn.other();
+    }
 }
 
 /// Puts waiting items of its group into a job that was not sent yet.
@@ -60,7 +81,7 @@ pub(in crate::worker) async fn fill(deps: &Deps, job: Job, most: u32) -> Result<
         .write(move |tx| {
             Box::pin(async move {
                 let group = Group { action: job.action, event_id: job.event_id.clone() };
-                let contacts = to_buy(&mut *tx, &job.account, &group, most, now).await?;
+                let contacts = to_buy(&mut *tx, &job.account, &group, None, most, now).await?;
                 match contacts.is_empty() {
                     true => Ok(()),
                     false => add(tx, job, contacts, most, now).await,
@@ -76,15 +97,34 @@ async fn to_buy(
     tx: &mut Tx,
     account: &AccountId,
     group: &Group,
+    lead: Option<&Lead>,
     most: u32,
     now: Millis,
 ) -> Result<Vec<PersonnelId>, StoreError> {
-    let waiting = waiting::waiting_contacts(&mut *tx, account, group, 2 * most).await?;
+    let waiting = in_turn(&mut *tx, account, group, lead, 2 * most).await?;
     serve_contacts(&mut *tx, account, group.action, &waiting, now).await?;
-    let mut contacts = waiting::waiting_contacts(&mut *tx, account, group, 2 * most).await?;
+    let mut contacts = in_turn(&mut *tx, account, group, lead, 2 * most).await?;
     // Items that came into reach meanwhile were not compared above: they may be stored, or being bought.
     let mut looked_up: HashSet<PersonnelId> = waiting.into_iter().collect();
     contacts.retain(|id| looked_up.remove(id));
+    Ok(contacts)
+}
+
+/// Waiting contacts of a group: those of the request that leads, then the oldest.
+async fn in_turn(
+    tx: &mut Tx,
+    account: &AccountId,
+    group: &Group,
+    lead: Option<&Lead>,
+    limit: u32,
+) -> Result<Vec<PersonnelId>, StoreError> {
+    let mut contacts = match lead {
+        Some(lead) => waiting::contacts_of_lead(&mut *tx, account, lead, limit).await?,
+        None => Vec::new(),
+    };
+    if contacts.len() < limit as usize {
+        contacts.extend(waiting::waiting_contacts(tx, account, group, limit).await?);
+    }
     Ok(contacts)
 }
 
@@ -117,16 +157,16 @@ async fn add(
 }
 
 /// Makes a job of one paid call of a direct action. Other requests for an event that is being bought join it.
-async fn form_direct(tx: &mut Tx, account: &AccountId, group: &Group, now: Millis) -> Result<(), StoreError> {
-    let action = group.action;
-    let event_id = group.event_id.as_ref().filter(|_| !action.is_search());
+async fn form_direct(tx: &mut Tx, account: &AccountId, lead: &Lead, now: Millis) -> Result<(), StoreError> {
+    let action = lead.group.action;
+    let event_id = lead.group.event_id.as_ref().filter(|_| !action.is_search());
     let event: Vec<PersonnelId> = event_id.iter().map(|id| PersonnelId::trusted(id.as_str())).collect();
     if waiting::join_in_flight(&mut *tx, account, action, &event, now).await? > 0 {
         return Ok(());
     }
     let mut job = jobs::insert_queued(&mut *tx, account, action, event_id, now).await?;
     if action.is_search() {
-        direct::assign_oldest_page(&mut *tx, account, action, job.id, now).await?;
+        direct::assign_page(&mut *tx, lead.first, job.id, now).await?;
     } else {
         waiting::assign(&mut *tx, account, action, &event, job.id, now).await?;
     }

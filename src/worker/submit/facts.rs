@@ -21,7 +21,8 @@ pub(in crate::worker) async fn read(
     gate: &Gate,
 ) -> Result<Option<(Facts, AccountRow)>, StoreError> {
     let (now, config, ladder) = (deps.clock.now(), deps.config(), deps.ladder());
-    let rows = facts::read(deps.store.readers(), &gate.account, OLDER, now).await?;
+    let batch_turn = deps.batch_turns().get(&gate.account).copied().unwrap_or_default();
+    let rows = facts::read(deps.store.readers(), &gate.account, OLDER, batch_turn.led_up_to, now).await?;
     // `unlockd resume` is another process: it writes the resume into the row.
     if gate.apply_resume(&rows.account) {
         return Ok(None);
@@ -47,6 +48,7 @@ pub(in crate::worker) async fn read(
         claimed: claimed(deps, &rows),
         parked: parked(deps, &rows),
         waiting: waiting(deps, gate, &rows),
+        turn: batch_turn.turn,
     };
     Ok(Some((facts, rows.account)))
 }
@@ -106,6 +108,7 @@ fn waiting(deps: &Deps, gate: &Gate, rows: &Rows) -> Vec<Waiting> {
         action: kind.action,
         price: price(deps, rows, kind.action),
         oldest: kind.oldest,
+        next: kind.next,
         // Pages of a search are never stored already.
         is_looked_up: kind.action.is_search() || of(kind.action) >= kind.newest,
     });

@@ -58,7 +58,9 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
         Plan::Release(job) => parked::release(deps, read(deps, job).await?).await?,
         Plan::ReadBalance(cause) => read_balance(deps, gate, cause.as_str()).await?,
         Plan::Fill { job, most } => batch::fill(deps, read(deps, job).await?, most).await?,
-        Plan::Form { action, most, fits } => batch::form(deps, account, action, (most, fits)).await?,
+        Plan::Form { action, lead, most, fits } => {
+            batch::form(deps, account, (action, lead), (most, fits)).await?
+        }
         Plan::Serve(action) => batch::serve(deps, account, action).await?,
         Plan::Park(job, reason) => park(deps, &read(deps, job).await?, reason, (None, None)).await?,
         Plan::Submit(job) => {
