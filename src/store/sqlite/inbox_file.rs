@@ -16,7 +16,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use sqlx::{Executor, SqliteConnection};
+use sqlx::SqliteConnection;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -24,6 +24,7 @@ use crate::store::StoreError;
 use crate::store::engine::{Completion, Work};
 use crate::store::error::{is_busy, words};
 use crate::store::schema::{Opening, Schema};
+use crate::store::sqlite::inbox_connection::{Open, limit};
 use crate::store::sqlite::inbox_table;
 use crate::store::sqlite::part::Part;
 use crate::store::tx::{Connection, Tx};
@@ -32,8 +33,6 @@ use crate::store::tx::{Connection, Tx};
 const LONGEST: Duration = Duration::from_secs(8);
 /// How soon an interrupted statement must end.
 const INTERRUPTED_WITHIN: Duration = Duration::from_secs(1);
-/// Steps of SQLite's virtual machine between two looks at the time limit.
-const STEPS: i32 = 10_000;
 
 /// The file, and the connection to it while it is usable.
 pub(in crate::store) struct InboxFile {
@@ -44,14 +43,6 @@ pub(in crate::store) struct InboxFile {
     slot: Mutex<Option<Open>>,
     unfinished: AtomicUsize,
     opened: AtomicI64,
-}
-
-/// A connection, and what is known about its file.
-struct Open {
-    tx: Tx,
-    file: (u64, u64),
-    /// The version of the schema that was found right.
-    schema: Option<i64>,
 }
 
 /// Interrupts the statement that runs when its caller goes away.
@@ -256,46 +247,6 @@ impl Drop for Finished<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
-}
-
-impl Open {
-    async fn transaction<T, F>(&mut self, begin: &'static str, work: F) -> Result<T, StoreError>
-    where
-        T: Send,
-        F: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send,
-    {
-        self.tx.sqlite().execute("pragma locking_mode = exclusive").await?;
-        self.tx.sqlite().execute(begin).await?;
-        let version: i64 = sqlx::query_scalar("pragma schema_version").fetch_one(self.tx.sqlite()).await?;
-        if self.schema != Some(version) {
-            if let Some(problem) = inbox_table::problem(self.tx.sqlite()).await? {
-                return Err(StoreError::Inbox { path: String::new(), problem });
-            }
-            self.schema = Some(version);
-        }
-        let result = work(&mut self.tx).await?;
-        self.tx.sqlite().execute("commit").await?;
-        Ok(result)
-    }
-
-    /// Gives the lock back: the last statement reads the file, and only then the lock goes.
-    async fn give_back(&mut self) -> Result<(), StoreError> {
-        self.tx
-            .sqlite()
-            .execute("pragma journal_mode = truncate; pragma locking_mode = normal; pragma schema_version")
-            .await?;
-        Ok(())
-    }
-}
-
-/// The handler interrupts the statement that runs once `stop` is set.
-pub(super) async fn limit(
-    connection: &mut SqliteConnection,
-    stop: &Arc<AtomicBool>,
-) -> Result<(), StoreError> {
-    let stop = stop.clone();
-    connection.lock_handle().await?.set_progress_handler(STEPS, move || !stop.load(Ordering::SeqCst));
-    Ok(())
 }
 
 /// Which file has this name now.

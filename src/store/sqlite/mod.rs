@@ -6,6 +6,7 @@ mod backup;
 pub mod dialect;
 mod disk;
 pub mod erase;
+mod inbox_connection;
 pub(in crate::store) mod inbox_file;
 mod inbox_table;
 pub mod lease;

@@ -20,7 +20,7 @@ use crate::failpoint::{self, Place};
 use crate::metrics::Metrics;
 use crate::store::engine::{self, Completion, Work};
 use crate::store::error::{StoreError, is_busy};
-use crate::store::sqlite::inbox_file;
+use crate::store::sqlite::inbox_connection;
 use crate::store::tx::{Connection, Tx};
 
 /// Most closures in one transaction: limits how long the first one waits for the last.
@@ -159,7 +159,7 @@ async fn commit_alone(tx: &mut Tx, work: Work, fence: &AtomicI64, metrics: &Metr
         return Err(());
     }
     let stop = Arc::default();
-    inbox_file::limit(tx.sqlite(), &stop).await.map_err(|_| ())?;
+    inbox_connection::limit(tx.sqlite(), &stop).await.map_err(|_| ())?;
     let completion = {
         let mut running = work(Ok(&mut *tx));
         match tokio::time::timeout(LONGEST_ALONE, &mut running).await {

@@ -2,27 +2,25 @@
 //!
 //! Rows are taken in chunks and written with statements that work on sets. An invalid row is rejected with a
 //! reason and never stops the rows behind it. Taking is idempotent: the request has the row's id, so a row
-//! that was taken but not marked so is recognised. [`crate::worker::intake::quote`] decides about a row, and
-//! [`crate::worker::intake::taken`] builds its request.
+//! that was taken but not marked so is recognised. [`crate::worker::intake::quote`] decides about a row,
+//! [`crate::worker::intake::taken`] builds its request, and `record` writes it.
 
 pub(in crate::worker) mod availability;
 pub mod overrides;
 pub mod quote;
+mod record;
 pub mod taken;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
-use crate::domain::item;
 use crate::domain::request::{self, Rejection, UnlockRequest, Wish};
-use crate::domain::request_state::State;
-use crate::domain::{AccountId, Action, Channel, Millis, PersonnelId, RequestId, TaskId, pacing};
+use crate::domain::{AccountId, Action, Millis, RequestId, TaskId, pacing};
 use crate::store::inbox::fault::Part;
 use crate::store::inbox::overrides::Written;
 use crate::store::inbox::{self, InboxRow};
-use crate::store::items::waiting;
-use crate::store::requests::NewRequest;
-use crate::store::{StoreError, Tx, items, jobs, requests};
+use crate::store::{StoreError, requests};
 use crate::worker::intake::quote::{decide, known};
+use crate::worker::intake::record::record;
 use crate::worker::intake::taken::{Taken, cancelled, digest, raw, rejected};
 use crate::worker::run::heartbeat;
 use crate::worker::{Deps, Report};
@@ -216,88 +214,4 @@ fn adopts(wish: &Result<UnlockRequest, Rejection>) -> Option<(AccountId, Action,
 
 async fn show_again(deps: &Deps, id: i64) -> Result<(), StoreError> {
     deps.store.write(move |connection| Box::pin(requests::show_again(connection, RequestId(id)))).await
-}
-
-/// A task to follow for a request.
-struct Adoption {
-    request: UnlockRequest,
-    request_id: RequestId,
-    channel: Channel,
-    task_id: TaskId,
-    contacts: Vec<PersonnelId>,
-}
-
-async fn record(deps: &Deps, new: Vec<NewRequest>, taken: &[Taken], now: Millis) -> Result<(), StoreError> {
-    let mut adoptions = Vec::new();
-    let mut served: BTreeSet<(AccountId, Channel)> = BTreeSet::new();
-    for (request, taken) in new.iter().zip(taken) {
-        let Ok(parsed) = &taken.wish else { continue };
-        match &parsed.wish {
-            Wish::Adopt { channel, task_id, contacts } if request.state == State::Accepted => {
-                adoptions.push(Adoption {
-                    request: parsed.clone(),
-                    request_id: request.id,
-                    channel: *channel,
-                    task_id: task_id.clone(),
-                    contacts: contacts.valid.clone(),
-                });
-            }
-            Wish::Contacts { channel, .. } => {
-                served.insert((parsed.account.clone(), *channel));
-            }
-            _ => {}
-        }
-    }
-    let contacts = served
-        .into_iter()
-        .map(|(account, channel)| {
-            let own = new.iter().filter(|request| {
-                request.account == account.as_str() && request.action == channel.action().as_str()
-            });
-            let waiting = own
-                .flat_map(|request| &request.items)
-                .filter(|item| matches!(item.state, item::State::Waiting { .. }));
-            let ids: BTreeSet<PersonnelId> =
-                waiting.map(|item| PersonnelId::trusted(item.personnel_id.clone())).collect();
-            (account, channel, ids.into_iter().collect::<Vec<_>>())
-        })
-        .collect::<Vec<_>>();
-    let first_poll = deps.ladder().next_poll(0, now);
-    deps.store
-        .write(move |connection| {
-            Box::pin(async move {
-                requests::insert(&mut *connection, &new, now).await?;
-                for adoption in adoptions {
-                    adopt(&mut *connection, &adoption, first_poll, now).await?;
-                }
-                for (account, channel, ids) in contacts {
-                    let done =
-                        waiting::serve_from_store(&mut *connection, &account, channel, &ids, now).await?;
-                    waiting::join_in_flight(&mut *connection, &account, channel.action(), &ids, now).await?;
-                    requests::finish_complete(&mut *connection, &done, now).await?;
-                }
-                Ok(())
-            })
-        })
-        .await
-}
-
-async fn adopt(
-    connection: &mut Tx,
-    adoption: &Adoption,
-    first_poll: Millis,
-    now: Millis,
-) -> Result<(), StoreError> {
-    let request = &adoption.request;
-    let job_id = jobs::insert_adopted(
-        &mut *connection,
-        (&request.account, request.event_id.as_ref()),
-        adoption.channel,
-        &adoption.task_id,
-        first_poll,
-        now,
-    )
-    .await?;
-    items::add_named(&mut *connection, job_id, adoption.request_id, &adoption.contacts).await?;
-    crate::store::timeline::of_job(connection, now, job_id, "adopted", "").await
 }
