@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_price_is_exceeded_when_a_whole_price_for_each_contact_explains_what_left_the_balance() {
-        let exceeds = |jobs: &[JobCharge], spent| {
+        let exceeds = |jobs: &[JobCharge], spent: i64| {
             exceeds_price(jobs, &audit(jobs, Some(Credits(10_000)), Some(Credits(10_000 - spent))))
         };
         let quoted_1 = |contacts| JobCharge {

@@ -85,7 +85,9 @@ async fn a_price_that_is_exceeded_twice_in_succession_stops_the_account_until_a_
     assert_eq!(town.sandbox.accounting().charged_total, 30);
     let explained = town.explained(third).await;
     assert!(explained.waits.iter().any(|wait| wait.reason == "overcharged" && wait.needs_person));
-    let metrics = unlockd::http::metrics::render(town.store(), Some(town.deps())).await.expect("readable");
+    let metrics = unlockd::http::metrics::render(town.store(), Some(town.deps()), town.clock.now())
+        .await
+        .expect("readable");
     for line in [
         "unlockd_needs_person{account=\"default\",reason=\"overcharged\"} 1",
         "unlockd_paused{account=\"default\",reason=\"overcharged\"} 1",
