@@ -73,11 +73,20 @@ pub(crate) async fn ask_balance(deps: &Deps, gate: &Gate, cause: &'static str) -
     gate.note_balance(answer.is_ok());
     match answer {
         Ok(balance) => {
-            let (account, taken_at) = (gate.account.clone(), deps.clock.now());
+            let (account, key, taken_at) = (gate.account.clone(), gate.key_fingerprint(), deps.clock.now());
             deps.store
                 .write(move |connection| {
                     Box::pin(async move {
-                        balances::add_snapshot(connection, &account, balance, cause, asked_at, taken_at).await
+                        let id = balances::add_snapshot(
+                            &mut *connection,
+                            &account,
+                            balance,
+                            cause,
+                            asked_at,
+                            taken_at,
+                        )
+                        .await?;
+                        balances::note_key(connection, id, key.as_deref()).await
                     })
                 })
                 .await?;

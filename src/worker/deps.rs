@@ -15,7 +15,7 @@ use crate::domain::sorting::Sorting;
 use crate::domain::submission::Turn;
 use crate::domain::{AccountId, Action, Credits, JobId};
 use crate::store::credits::ledger;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, accounts};
 use crate::worker::bulk::Lists;
 use crate::worker::doubt::evidence::PartialLook;
 use crate::worker::gate::host::Host;
@@ -151,12 +151,17 @@ impl Deps {
         owners::take_configured(&self.store, &config, true, is_news).await?;
         let (per_minute, gates) = (config.rate_limit.per_minute, self.gates());
         gates.values().for_each(|gate| gate.set_per_minute(per_minute));
+        let owners = accounts::owners(self.store.readers()).await?;
         let mut new = Vec::new();
         for (name, account) in &config.accounts {
             let id = AccountId::trusted(name.clone());
             let key = read_key(&id, account);
             if let Some(gate) = gates.get(&id) {
-                gate.set_key(key).await?;
+                // Its running tasks and its balance are those of the owner before, whom another key may not belong to.
+                let waits = owners::waits_for_owner(&config, &id, owners.get(&id).map(String::as_str));
+                if !(waits && gate.has_usable_key()) {
+                    gate.set_key(key).await?;
+                }
                 continue;
             }
             let (store, clock) = (self.store.clone(), self.clock.clone());
@@ -175,6 +180,22 @@ impl Deps {
     /// The gates of all accounts that the configuration has named since the start.
     pub fn gates(&self) -> BTreeMap<AccountId, Arc<Gate>> {
         self.gates.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Gives an account its configured key.
+    pub(in crate::worker) async fn take_key(&self, gate: &Gate) -> Result<(), StoreError> {
+        gate.set_key(self.configured_key(gate)).await
+    }
+
+    fn configured_key(&self, gate: &Gate) -> Option<Key> {
+        let config = self.config();
+        let account = config.accounts.get(gate.account.as_str());
+        account.and_then(|account| read_key(&gate.account, account))
+    }
+
+    /// Whether the configuration has another key for an account than the one that it uses.
+    pub(in crate::worker) fn has_other_key(&self, gate: &Gate) -> bool {
+        self.configured_key(gate).map(|key| key.fingerprint) != gate.key_fingerprint()
     }
 
     /// The gate of an account.

@@ -3,7 +3,8 @@
 //! The configuration says it (`accounts.NAME.owner`), and the database keeps it: every figure about credits is
 //! counted over the accounts of an owner. A settlement never mixes two owners. So an account changes its owner only
 //! when no open settlement has a job of it; until then the accounts of its old owner send nothing new, and the
-//! settlement closes when the running tasks have ended.
+//! settlement closes when the running tasks have ended. Until then the account goes on with the key that it had, as
+//! long as the API takes it: another key may belong to another pool.
 
 use crate::config::Config;
 use crate::domain::AccountId;
@@ -68,6 +69,12 @@ pub(in crate::worker) async fn change(
         tracing::info!(account = %account, before = row.owner, owner, "the account belongs to another owner now");
     }
     Ok(changed)
+}
+
+/// Whether an account is to get another owner than the one that it has.
+pub(in crate::worker) fn waits_for_owner(config: &Config, account: &AccountId, owner: Option<&str>) -> bool {
+    let is_configured = config.accounts.contains_key(account.as_str());
+    is_configured && owner.is_some_and(|owner| owner != config.owner_of(account.as_str()))
 }
 
 /// Whether an account of this owner is to get another one, and waits for the open settlement.

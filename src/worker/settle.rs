@@ -30,6 +30,12 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
         });
     }
     if owners::change(&deps.store, &deps.config(), account).await? {
+        deps.take_key(gate).await?;
+        return Ok(Report::did(1));
+    }
+    // The API does not take the old key any more.
+    if !gate.has_usable_key() && waits_for_owner(deps, account).await? && deps.has_other_key(gate) {
+        deps.take_key(gate).await?;
         return Ok(Report::did(1));
     }
     Ok(settle(deps, gate, account).await?.no_later_than(gate.key_try_at()))
@@ -37,7 +43,8 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
 
 async fn settle(deps: &Deps, gate: &Gate, account: &AccountId) -> Result<Report, StoreError> {
     let members = accounts::members(deps.store.readers(), account).await?;
-    if !settles(deps, account, &members) {
+    let owner = accounts::read(deps.store.readers(), account).await?.owner;
+    if !settles(deps, account, &members, owner.as_deref()) {
         return Ok(Report::idle());
     }
     if settlements::has_running(deps.store.readers(), account).await? {
@@ -55,14 +62,33 @@ async fn settle(deps: &Deps, gate: &Gate, account: &AccountId) -> Result<Report,
     if window.running > 0 || more_to_send(deps, &members).await? {
         return Ok(Report::idle());
     }
+    if is_of_another_key(deps, gate, &window).await? {
+        return close(deps, account, None).await;
+    }
     let last = balances::last_snapshot(deps.store.readers(), account).await?;
     let after_the_end = last.filter(|snapshot| closes(&window, snapshot, deps.clock.now()));
     match after_the_end {
-        Some(snapshot) => close(deps, account, snapshot).await,
+        Some(snapshot) => close(deps, account, Some(snapshot)).await,
         None if !gate.has_usable_key() => Ok(Report::idle()),
         None if gate.trouble_until() > deps.clock.now() => Ok(Report::at(gate.trouble_until())),
         None => read_balance(deps, gate, "settlement").await,
     }
+}
+
+/// Whether the account gets another owner, and has another key than the one that read the balance before the
+/// window: what this key reads may be the balance of another pool.
+async fn is_of_another_key(deps: &Deps, gate: &Gate, window: &Window) -> Result<bool, StoreError> {
+    let Some(opening) = window.opening_snapshot else { return Ok(false) };
+    if !waits_for_owner(deps, &gate.account).await? {
+        return Ok(false);
+    }
+    let read_with = balances::read_with(deps.store.readers(), opening).await?;
+    Ok(read_with.is_some_and(|key| Some(key) != gate.key_fingerprint()))
+}
+
+async fn waits_for_owner(deps: &Deps, account: &AccountId) -> Result<bool, StoreError> {
+    let row = accounts::read(deps.store.readers(), account).await?;
+    Ok(owners::waits_for_owner(&deps.config(), account, row.owner.as_deref()))
 }
 
 /// Whether a balance includes all charges of a window. The balance that opened it never does, even if a call
@@ -85,12 +111,14 @@ async fn open_window(deps: &Deps, account: &AccountId) -> Result<Option<Window>,
         .await
 }
 
-/// Whether it is this account that settles for its owner: the first one with a usable key, and one is enough.
-fn settles(deps: &Deps, account: &AccountId, members: &[AccountId]) -> bool {
-    let gates = deps.gates();
+/// Whether it is this account that settles for its owner: the first one with a usable key, and one is enough. One
+/// that gets another owner comes last.
+fn settles(deps: &Deps, account: &AccountId, members: &[AccountId], owner: Option<&str>) -> bool {
+    let (config, gates) = (deps.config(), deps.gates());
     let gates = || members.iter().filter_map(|member| gates.get(member));
-    let first = gates().find(|gate| gate.has_usable_key()).or_else(|| gates().next());
-    first.is_none_or(|gate| gate.account == *account)
+    let usable = gates().filter(|gate| gate.has_usable_key());
+    let first = usable.min_by_key(|gate| owners::waits_for_owner(&config, &gate.account, owner));
+    first.or_else(|| gates().next()).is_none_or(|gate| gate.account == *account)
 }
 
 /// Whether an account of the owner is about to submit something without a person's help. While one of them changes its
@@ -114,7 +142,8 @@ async fn more_to_send(deps: &Deps, members: &[AccountId]) -> Result<bool, StoreE
     Ok(false)
 }
 
-async fn close(deps: &Deps, account: &AccountId, closing: Snapshot) -> Result<Report, StoreError> {
+/// Closes the account's window with this balance; without one its verdict is `unknown`.
+async fn close(deps: &Deps, account: &AccountId, closing: Option<Snapshot>) -> Result<Report, StoreError> {
     let now = deps.clock.now();
     let of_account = account.clone();
     let mut estimates = Vec::with_capacity(Action::ALL.len());
@@ -129,16 +158,17 @@ async fn close(deps: &Deps, account: &AccountId, closing: Snapshot) -> Result<Re
                 let Some(window) = settlements::read_window(&mut *connection, &of_account).await? else {
                     return Ok(None);
                 };
-                if window.running > 0 || !closes(&window, &closing, now) {
+                if window.running > 0 || closing.is_some_and(|closing| !closes(&window, &closing, now)) {
                     return Ok(None);
                 }
                 let charges = settlements::charges_of_window(&mut *connection, window.id).await?;
                 let jobs: Vec<JobCharge> = charges.iter().map(|(_, charge)| *charge).collect();
-                let (before, after) = (window.balance_before.map(Credits), Some(Credits(closing.total)));
-                let change =
-                    granted::change(&granted_in(&mut *connection, &of_account, &window, closing.id).await?);
+                let (before, after) =
+                    (window.balance_before.map(Credits), closing.map(|closing| Credits(closing.total)));
+                let seen = granted_in(&mut *connection, &of_account, &window, closing).await?;
+                let change = granted::change(&seen);
                 let settlement = reconcile::audit(&jobs, before, after).with(change);
-                settlements::close_window(&mut *connection, &window, Some(&closing), &settlement, now)
+                settlements::close_window(&mut *connection, &window, closing.as_ref(), &settlement, now)
                     .await?;
                 let other_price = other_price(&charges, &settlement, &estimates);
                 if let Some((action, price)) = other_price {
@@ -195,10 +225,10 @@ async fn granted_in(
     tx: &mut Tx,
     account: &AccountId,
     window: &Window,
-    closing: i64,
+    closing: Option<Snapshot>,
 ) -> Result<Vec<Seen>, StoreError> {
-    match window.opening_snapshot {
-        Some(opening) => balances::granted_between(tx, account, (opening, closing)).await,
+    match window.opening_snapshot.zip(closing) {
+        Some((opening, closing)) => balances::granted_between(tx, account, (opening, closing.id)).await,
         None => Ok(Vec::new()),
     }
 }
@@ -240,6 +270,9 @@ fn tell(
     if settlement.verdict == Verdict::Matched {
         tracing::info!(account = %account, spent = spent.0, jobs = window.jobs, opened_at = opened_at.0,
             "settled: the balance matches");
+    } else if settlement.spent.is_none() {
+        tracing::warn!(account = %account, expected_max = settlement.expected_max.0, jobs = window.jobs,
+            "settled without a balance: the account has the key of another owner, so what was spent is not known");
     } else if settlement.verdict == Verdict::Lapsed {
         tracing::info!(account = %account, verdict = settlement.verdict.as_str(), spent = spent.0,
             expected_max = settlement.expected_max.0, jobs = window.jobs,

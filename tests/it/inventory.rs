@@ -24,7 +24,7 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
     (
         "balance_snapshots",
         "id account taken_at cause total subscription addon gift asked_at subscription_amount addon_amount \
-                  gift_amount reset_at addon_expire_at owner",
+                  gift_amount reset_at addon_expire_at owner read_with",
     ),
     ("changes", "seq at item_id outcome source"),
     ("charge_parts", "id ledger_id request_id contacts credits"),

@@ -175,6 +175,44 @@ async fn an_account_changes_its_owner_when_its_open_settlement_is_closed() {
     town.check().await;
 }
 
+/// The new key reads another pool: while the worker runs, the account keeps its old key until it is settled; after a
+/// restart only the new key is known, and the settlement says that nothing is known.
+#[tokio::test]
+async fn an_owner_and_a_key_that_change_together_do_not_settle_with_the_new_keys_balance() {
+    for restarts in [false, true] {
+        let mut town = two_keys(false).build().await;
+        let first = insert(&mut town, "default", "[101]").await;
+        town.tick(10_000).await;
+        town.settle().await;
+        if restarts {
+            // Its task ends before, and only the settlement is open.
+            town.fault("always:status=500@balance");
+            town.tick(60_000).await;
+            assert_eq!(town.job_state(1).await, "completed");
+        }
+        town.configure("ACCOUNTS__DEFAULT__OWNER", "acme").await;
+        town.configure("LENSMOR_API_KEY", "uak_test_3@other").await;
+        if restarts {
+            town.restart().await;
+        }
+        town.finish_all().await;
+        assert_eq!(town.outcome(first, "101").await.0, "delivered");
+        let audits: Vec<(String, Option<i64>, String)> =
+            town.all("select owner, spent, verdict from credit_audit").await;
+        let expected = if restarts { (None, "unknown") } else { (Some(15), "matched") };
+        assert_eq!(audits, [("default".to_owned(), expected.0, expected.1.to_owned())]);
+        let second = insert(&mut town, "default", "[102]").await;
+        town.tick(1_000).await;
+        if !restarts {
+            town.finish_all().await;
+            assert_eq!(town.outcome(second, "102").await.0, "delivered");
+            let audits: Vec<(String, i64)> = town.all("select owner, spent from credit_audit").await;
+            assert_eq!(audits, [("default".to_owned(), 15), ("acme".to_owned(), 15)]);
+        }
+        town.check().await;
+    }
+}
+
 #[tokio::test]
 async fn an_owner_goes_on_with_the_key_that_works() {
     let mut town = two_keys(true).build().await;

@@ -16,6 +16,26 @@ pub struct Snapshot {
     pub taken_at: i64,
 }
 
+/// Notes with which key a balance was read, as far as a key may be shown.
+pub async fn note_key(connection: &mut Tx, snapshot: i64, key: Option<&str>) -> Result<(), StoreError> {
+    sql::query("update balance_snapshots set read_with = $2 where id = $1")
+        .bind(snapshot)
+        .bind(key)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The key with which a balance was read; `None` where an older version read it.
+pub async fn read_with(readers: &Reads, snapshot: i64) -> Result<Option<String>, StoreError> {
+    let key: Option<Option<String>> =
+        sql::query_scalar("select read_with from balance_snapshots where id = $1")
+            .bind(snapshot)
+            .fetch_optional(readers)
+            .await?;
+    Ok(key.flatten())
+}
+
 /// Records a balance.
 pub async fn add_snapshot(
     connection: &mut Tx,
