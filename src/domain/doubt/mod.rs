@@ -8,9 +8,12 @@
 //!
 //! The costly mistake is to send again what was paid for, so any unclear evidence counts against sending.
 
+mod evidence;
+
 use super::credits::Credits;
 use super::ids::Millis;
-use super::outcome::Access;
+
+pub use evidence::{Gone, Profiles};
 
 /// The evidence of one check. A part is `None` if it could not be read or did not help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,75 +26,6 @@ pub struct Look {
     pub profiles: Profiles,
     /// Whether the values of all contacts were read from profiles: nothing is left that could be bought.
     pub all_shown: bool,
-}
-
-/// The profiles that were read, by what they say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Profiles {
-    pub locked: u32,
-    pub unlocked: u32,
-    /// Being unlocked, by us or by somebody else, or in a state that nobody documented.
-    pub under_way: u32,
-    /// An unlock was tried once, by us or by somebody else, so they speak for neither.
-    pub failed: u32,
-    /// They say nothing. The vendor documents that for phones that nobody unlocked, and also that it proves no
-    /// lock. So they speak for neither, and a precheck has to.
-    pub silent: u32,
-}
-
-impl Profiles {
-    /// Counts one more profile.
-    pub fn add(&mut self, access: Access) {
-        let count = match access {
-            Access::Locked => &mut self.locked,
-            Access::Unlocked => &mut self.unlocked,
-            Access::InProgress | Access::Unclear => &mut self.under_way,
-            Access::Failed => &mut self.failed,
-            Access::NotSaid | Access::Missing => &mut self.silent,
-        };
-        *count += 1;
-    }
-
-    pub fn read(&self) -> u32 {
-        self.locked + self.unlocked + self.under_way + self.failed + self.silent
-    }
-
-    fn in_words(&self) -> String {
-        let mut words = format!("{} of {} sampled profiles are unlocked", self.unlocked, self.read());
-        let others =
-            [(self.under_way, "being unlocked"), (self.failed, "failed"), (self.silent, "without a status")];
-        for (count, what) in others.into_iter().filter(|(count, _)| *count > 0) {
-            words.push_str(&format!(", {count} {what}"));
-        }
-        words
-    }
-
-    /// Those that show that somebody unlocks, or has unlocked.
-    fn open(&self) -> u32 {
-        self.unlocked + self.under_way
-    }
-}
-
-/// What left the balance since before a submission.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gone {
-    /// Credits that the account's other jobs do not explain: at least and at most.
-    Unexplained(Credits, Credits),
-    /// Credits were granted or have lapsed in between: what is gone, or is not, proves nothing.
-    Moved,
-    /// No balance was read before.
-    NotKnown,
-    /// The balance cannot be read now.
-    NotRead,
-}
-
-impl Gone {
-    pub fn unexplained(self) -> Option<(Credits, Credits)> {
-        match self {
-            Gone::Unexplained(least, most) => Some((least, most)),
-            Gone::Moved | Gone::NotKnown | Gone::NotRead => None,
-        }
-    }
 }
 
 /// What one check says on its own.
@@ -323,6 +257,7 @@ fn pause_ms(looks: u32, patience: Patience) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::outcome::Access;
     use super::*;
 
     const COST: Credits = Credits(1_500);
