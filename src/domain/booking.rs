@@ -112,8 +112,6 @@ pub struct Books {
     pub cost: Credits,
     /// The price of one contact, rounded up.
     pub price: Credits,
-    /// The lowest price of one contact; below `price` if a precheck named two prices.
-    pub lowest_price: Credits,
     /// Charges so far, for earlier submissions of the job.
     pub charged: Credits,
     /// How many of its submissions were never answered. Searches do not count here: the person who decided
@@ -129,11 +127,27 @@ pub struct Books {
 /// What the API accepted of a submission, and what its answer shows about earlier ones.
 #[derive(Clone, Copy, Debug)]
 pub struct Accepted<'a> {
+    /// What they cost, by the request that pays: each contact at its own price.
+    pub costs: &'a [(RequestId, Credits)],
     /// The requests that pay for the contacts that the API took into the task.
     pub payers: &'a [Payer],
     /// The same, plus those for contacts that are already unlocked or being unlocked. An earlier submission
     /// of the job, never answered, may have unlocked them.
     pub payers_with_unlocked: &'a [Payer],
+}
+
+impl Accepted<'_> {
+    /// What each request pays of the charge for the contacts that the API took.
+    fn paid(&self) -> Vec<Paid> {
+        let contacts_of = |request_id| {
+            let own = self.payers.iter().filter(|payer| payer.request_id == request_id);
+            own.map(|payer| payer.contacts).sum()
+        };
+        let costs = self.costs.iter().filter(|(_, credits)| *credits > Credits::ZERO);
+        costs
+            .map(|&(request_id, credits)| Paid { request_id, contacts: contacts_of(request_id), credits })
+            .collect()
+    }
 }
 
 impl Books {
@@ -156,22 +170,22 @@ impl Books {
     /// took is charged. But if an earlier submission was never answered and some contacts are already
     /// unlocked, that submission may have been charged, too ([`Books::found_after_all`]).
     pub fn accepted(&self, accepted: Accepted<'_>) -> Booking {
-        let charge = self.cost_of(contacts(accepted.payers));
+        let charge: Credits = accepted.costs.iter().map(|(_, credits)| *credits).sum();
         let unlocked = contacts(accepted.payers_with_unlocked) - contacts(accepted.payers);
         let (paying, found) = match unlocked > 0 && self.unanswered > Credits::ZERO {
             true => (accepted.payers_with_unlocked, self.found_after_all(&[])),
             false => (accepted.payers, Booking::default()),
         };
-        let shared = match contacts(paying) > contacts(accepted.payers) {
-            true => charge + self.price.times(unlocked),
-            false => charge,
+        let shares = match contacts(paying) > contacts(accepted.payers) {
+            true => divide(charge + self.price.times(unlocked), paying),
+            false => accepted.costs.to_vec(),
         };
         let found_for = payers_of_the_rest(paying, accepted.payers);
         Booking {
             release_hold: true,
             charge: charge + found.charge,
-            paid: [paid(charge, accepted.payers), paid(found.charge, &found_for)].concat(),
-            shares: self.shares_become(divide(shared, paying)),
+            paid: [accepted.paid(), paid(found.charge, &found_for)].concat(),
+            shares: self.shares_become(shares),
             settles: found.settles,
             ..Booking::default()
         }
@@ -239,15 +253,6 @@ impl Books {
         Booking { charge: unbooked, paid: paid(unbooked, unlocked), shares, settles, ..Booking::default() }
     }
 
-    /// The highest cost of this many of the contacts: each contact left out costs at least the lowest price.
-    fn cost_of(&self, accepted: usize) -> Credits {
-        if accepted == 0 {
-            return Credits::ZERO;
-        }
-        let left_out = contacts(&self.payers).saturating_sub(accepted);
-        (self.cost - self.lowest_price.times(left_out)).max(Credits::ZERO)
-    }
-
     fn ended_with(&self, charge: Credits) -> Booking {
         let shares = self.shares_become(divide(charge, &self.payers));
         let paid = paid(charge, &self.payers);
@@ -286,7 +291,6 @@ mod tests {
         Books {
             cost: Credits(45),
             price: Credits(15),
-            lowest_price: Credits(15),
             payers: vec![payer(1, 2), payer(2, 1)],
             ..Books::default()
         }
@@ -311,8 +315,11 @@ mod tests {
         (RequestId(request_id), Credits(credits))
     }
 
+    /// All contacts have the same price.
     fn accepted(books: &Books, payers: &[Payer], payers_with_unlocked: &[Payer]) -> Booking {
-        books.accepted(Accepted { payers, payers_with_unlocked })
+        let costs: Vec<_> =
+            payers.iter().map(|payer| (payer.request_id, books.price.times(payer.contacts))).collect();
+        books.accepted(Accepted { costs: &costs, payers, payers_with_unlocked })
     }
 
     /// Every possible result of a submission: held, released, charged, and the shares.
@@ -424,18 +431,24 @@ mod tests {
     }
 
     #[test]
-    fn of_two_prices_the_lower_one_is_left_out_and_the_sums_stay_exact() {
+    fn of_two_prices_that_of_the_accepted_contact_is_charged_and_the_sums_stay_exact() {
         let two = Books {
             cost: Credits(25),
             price: Credits(13),
-            lowest_price: Credits(10),
             payers: vec![payer(1, 1), payer(2, 1)],
             ..Books::default()
         };
         assert_eq!(two.sent().shares, [share(1, 12), share(2, 13)]);
         let one = [payer(2, 1)];
-        let booking = accepted(&two, &one, &one);
-        assert_eq!((booking.charge, booking.shares), (Credits(15), vec![share(1, -12), share(2, 2)]));
+        for (cost, change) in [(10, -3), (15, 2)] {
+            let costs = [share(2, cost)];
+            let taken = Accepted { costs: &costs, payers: &one, payers_with_unlocked: &one };
+            let booking = two.accepted(taken);
+            assert_eq!(
+                (booking.charge, booking.shares),
+                (Credits(cost), vec![share(1, -12), share(2, change)])
+            );
+        }
     }
 
     #[test]
@@ -444,7 +457,6 @@ mod tests {
         let absurd = Books {
             cost: most,
             price: most,
-            lowest_price: most,
             charged: Credits::ZERO,
             unanswered_calls: 1,
             unanswered: most,
@@ -480,13 +492,7 @@ mod tests {
             // One contact costs more than the others.
             let cost = lowest * contacts + more;
             let price = (cost + contacts - 1) / contacts;
-            Books {
-                cost: Credits(cost),
-                price: Credits(price),
-                lowest_price: Credits(lowest),
-                payers,
-                ..Books::default()
-            }
+            Books { cost: Credits(cost), price: Credits(price), payers, ..Books::default() }
         })
     }
 
@@ -527,26 +533,6 @@ mod tests {
             prop_assert!(end.release_hold);
             prop_assert_eq!(end.charge, Credits(used));
             prop_assert_eq!(sum(&sent.shares) + sum(&end.shares), end.charge);
-        }
-
-        #[test]
-        fn a_charge_covers_whichever_contacts_were_accepted(
-            prices in prop::collection::vec((1..100_i64, any::<bool>()), 1..20),
-        ) {
-            let total = |prices: &[(i64, bool)]| prices.iter().map(|(price, _)| price).sum::<i64>();
-            let (cost, count) = (total(&prices), prices.len());
-            let lowest = prices.iter().map(|(price, _)| *price).min().unwrap_or_default();
-            let books = Books {
-                cost: Credits(cost),
-                price: Credits((cost + count as i64 - 1) / count as i64),
-                lowest_price: Credits(lowest),
-                payers: vec![payer(1, count)],
-                ..Books::default()
-            };
-            let kept: Vec<_> = prices.iter().copied().filter(|(_, accepted)| *accepted).collect();
-            let payers = [payer(1, kept.len())];
-            let booking = accepted(&books, &payers, &payers);
-            prop_assert!(booking.charge >= Credits(total(&kept)) && booking.charge <= books.cost);
         }
     }
 }

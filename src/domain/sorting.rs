@@ -6,7 +6,7 @@
 //! profile would need a call for each contact. And a contact that is known to be unlocked is never sent, so
 //! even an API that charged twice could not charge for it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::credits::Credits;
 use super::ids::PersonnelId;
@@ -242,6 +242,11 @@ impl Sorting {
     pub fn price_each(&self) -> Credits {
         let contacts = self.chargeable.len().max(1) as i64;
         Credits(self.cost.0.saturating_add(contacts - 1) / contacts)
+    }
+
+    /// The price of each contact that is to be paid for.
+    pub fn prices(&self) -> BTreeMap<PersonnelId, Credits> {
+        self.chargeable.iter().cloned().zip(self.prices.iter().copied()).collect()
     }
 
     /// The price of the cheapest contact.

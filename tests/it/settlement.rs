@@ -134,6 +134,26 @@ async fn a_batch_with_two_prices_is_settled_by_its_charge() {
     town.check().await;
 }
 
+/// The mean of 10 and 15 is within both limits of 14, and the contact at 15 is not bought: its request has no more.
+#[tokio::test]
+async fn of_a_batch_with_two_prices_nobody_pays_more_than_their_own_limit() {
+    let mut town = Setup::default().sandbox(|options| options.rate_limit = 2).build().await;
+    town.allowed.price_differs = true;
+    let row = |id: u32| format!("'[{id}]', 14");
+    let first = town.insert_row("personnel_ids, max_credits", &row(101)).await;
+    let second = town.insert_row("personnel_ids, max_credits", &row(102)).await;
+    for price in [12, 10, 15, 12] {
+        town.sandbox.set_price(Channel::Email, price);
+        town.tick(60_000).await;
+    }
+    town.sandbox.set_price(Channel::Email, 10);
+    town.finish_all().await;
+    let outcomes = [town.outcome(first, "101").await.0, town.outcome(second, "102").await.0];
+    assert_eq!(outcomes, ["delivered", "rejected"]);
+    assert_eq!(town.number("select sum(credits) from ledger where entry = 'charge'").await, 10);
+    town.check().await;
+}
+
 /// A call of an older version at two prices: nothing says which one applied, so neither counts as certain.
 #[tokio::test]
 async fn calls_from_before_the_lowest_price_was_kept_have_one_that_is_never_too_high() {

@@ -26,8 +26,6 @@ pub async fn read(connection: &mut Tx, job: &Job) -> Result<Books, StoreError> {
     Ok(Books {
         cost: job.cost.unwrap_or_default(),
         price,
-        // The mean price: approvals are checked against it, and a charge may not exceed the approval.
-        lowest_price: price,
         charged: charged(&mut *connection, job.id).await?,
         unanswered_calls,
         unanswered,

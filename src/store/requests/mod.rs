@@ -5,12 +5,14 @@ pub(in crate::store) mod rejections;
 pub mod state;
 pub mod unsent;
 
+use std::collections::BTreeMap;
+
 use crate::store::{Reads, StoreError, Tx, sql};
 use serde_json::json;
 use sqlx::FromRow;
 
 use crate::domain::request_state::State;
-use crate::domain::{Credits, JobId, Millis, RequestId, item, outcome};
+use crate::domain::{Credits, JobId, Millis, PersonnelId, RequestId, item, outcome};
 
 pub use state::{StateAndQuote, finish_complete, finish_complete_of_job, reopen_of_job, state_and_quote};
 
@@ -156,6 +158,29 @@ pub async fn shares(connection: &mut Tx, job_id: JobId) -> Result<Vec<Share>, St
     .bind(job_id.0)
     .fetch_all(connection)
     .await?)
+}
+
+/// What the present contacts of a job cost, by the request that pays: each at its own price.
+pub async fn costs(
+    connection: &mut Tx,
+    job_id: JobId,
+    prices: &BTreeMap<PersonnelId, Credits>,
+) -> Result<Vec<(RequestId, Credits)>, StoreError> {
+    let rows: Vec<(i64, String)> = sql::query_as(
+        "select i.request_id, i.personnel_id
+         from (select min(id) as id from items where job_id = $1 and state = 'assigned' group by personnel_id) as payer
+         join items i on i.id = payer.id",
+    )
+    .bind(job_id.0)
+    .fetch_all(connection)
+    .await?;
+    let mut costs = BTreeMap::new();
+    for (request_id, personnel_id) in rows {
+        let price = prices.get(&PersonnelId::trusted(personnel_id)).copied().unwrap_or_default();
+        let cost = costs.entry(request_id).or_insert(Credits::ZERO);
+        *cost = *cost + price;
+    }
+    Ok(costs.into_iter().map(|(request_id, cost)| (RequestId(request_id), cost)).collect())
 }
 
 /// The highest id of a request, up to `most`; 0 if there is none.

@@ -5,6 +5,8 @@
 //! credits still held; the verify pass checks what happened. If the database fails here, the task id is printed
 //! to standard error as a last resort.
 
+use std::collections::BTreeMap;
+
 use crate::api::{Answer, ApiError};
 use crate::domain::booking::Accepted as Taken;
 use crate::domain::division::{self, Division, Submission};
@@ -52,8 +54,7 @@ pub async fn record(
         }
     };
     let (job_id, task_id, account) = (job.id, accepted_task(submission), job.account.clone());
-    let accepted =
-        Accepted { status: answer.status, ..Accepted::new(deps, job, &sorting.chargeable, submission, now)? };
+    let accepted = Accepted { status: answer.status, ..Accepted::new(deps, job, sorting, submission, now)? };
     let result = accepted.result;
     let again = accepted.clone();
     let recorded = deps.store.write(move |connection| Box::pin(accepted.record(connection))).await;
@@ -74,8 +75,8 @@ pub async fn record(
     Ok(())
 }
 
-/// Whether the task that an answer named is the job's own, or another job of the owner has it already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whose the task is that an answer named: the job's own, or that of another job, which has it already.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum HasTask {
     Own,
     Another(JobId),
@@ -101,6 +102,8 @@ struct Accepted {
     /// The same job in doubt: for an answer that names the task of another job.
     in_doubt: Job,
     division: Division,
+    /// The price of each contact that was sent.
+    prices: BTreeMap<PersonnelId, Credits>,
     result: &'static str,
     /// The status of the answer.
     status: Option<u16>,
@@ -112,11 +115,12 @@ impl Accepted {
     fn new(
         deps: &Deps,
         mut job: Job,
-        sent: &[PersonnelId],
+        sorting: &Sorting,
         submission: &Submission,
         now: Millis,
     ) -> Result<Accepted, StoreError> {
-        let division = division::divide(sent, submission);
+        let division = division::divide(&sorting.chargeable, submission);
+        let prices = sorting.prices();
         let mut in_doubt = job.clone();
         in_doubt.answer_lost(now.plus(deps.patience().verify_after_ms), now)?;
         let (result, detail) = match submission {
@@ -133,7 +137,7 @@ impl Accepted {
         job.submitted_at = Some(now);
         job.failures = 0;
         job.contacts = division.accepted.len() as u32;
-        Ok(Accepted { job, in_doubt, division, result, status: None, detail, now })
+        Ok(Accepted { job, in_doubt, division, prices, result, status: None, detail, now })
     }
 
     /// Task id, charge, and the outcomes of the contacts that were skipped.
@@ -145,7 +149,7 @@ impl Accepted {
             self.record_doubt(connection, &detail).await?;
             return Ok(HasTask::Another(other));
         }
-        let Accepted { mut job, division, result, status, detail, now, .. } = self;
+        let Accepted { mut job, division, prices, result, status, detail, now, .. } = self;
         let books = booking::read(&mut *connection, &job).await?;
         items::finish(&mut *connection, job.id, job.event_id.as_ref(), &division.ended, now).await?;
         let payers_with_unlocked = booking::payers(&mut *connection, job.id).await?;
@@ -153,7 +157,8 @@ impl Accepted {
             division.read_from_profile.iter().map(|id| (id.clone(), Why::Skipped)).collect();
         reading::to_reading(&mut *connection, job.id, &skipped, now).await?;
         let payers = booking::payers(&mut *connection, job.id).await?;
-        let accepted = Taken { payers: &payers, payers_with_unlocked: &payers_with_unlocked };
+        let costs = requests::costs(&mut *connection, job.id, &prices).await?;
+        let accepted = Taken { costs: &costs, payers: &payers, payers_with_unlocked: &payers_with_unlocked };
         booking::write(&mut *connection, &mut job, &books.accepted(accepted), now).await?;
         let end = AttemptEnd { result, status, ..AttemptEnd::default() };
         attempts::end_attempt(&mut *connection, job.id, &end, now).await?;
@@ -163,8 +168,7 @@ impl Accepted {
         Ok(HasTask::Own)
     }
 
-    /// The answer names the task of another job: that task will not bring these contacts, so nothing in the
-    /// answer is believed, and the credits stay held.
+    /// The answer names the task of another job: nothing in it is believed, and the credits stay held.
     async fn record_doubt(&self, connection: &mut Tx, detail: &str) -> Result<(), StoreError> {
         let (job, now) = (&self.in_doubt, self.now);
         let end = AttemptEnd { result: "unknown", status: self.status, ..AttemptEnd::default() };

@@ -5,6 +5,8 @@
 //! or `max_credits` no longer covers the price leaves the batch. From here on the possible cost of the call is
 //! held, so nothing else can spend it.
 
+use std::collections::BTreeMap;
+
 use crate::domain::credits::{self, Admission, Approval};
 use crate::domain::item;
 use crate::domain::job::Event;
@@ -40,6 +42,7 @@ pub(in crate::worker) async fn commit_intent(
 ) -> Result<Intent, StoreError> {
     let now = deps.clock.now();
     let (price, lowest_price) = (sorting.price_each(), sorting.lowest_price());
+    let prices = sorting.prices();
     let approve_above = Credits(deps.config().credits.approve_above);
     let mut attempt = Attempt {
         request_id: permit.request_id.to_string(),
@@ -56,7 +59,7 @@ pub(in crate::worker) async fn commit_intent(
             Box::pin(async move {
                 // A person who sent it again has confirmed a figure, and no higher one.
                 let beyond = job.confirmed_credits.is_some_and(|confirmed| attempt.cost > confirmed);
-                let bounds = Bounds { price, approve_above, beyond };
+                let bounds = Bounds { price, prices: &prices, approve_above, beyond };
                 if !still_wanted(&mut *connection, &mut job, &chargeable, bounds, now).await? {
                     return Ok(Intent::Changed);
                 }
@@ -95,9 +98,11 @@ pub(in crate::worker) async fn commit_intent(
 
 /// What a batch may cost without asking a person.
 #[derive(Clone, Copy)]
-struct Bounds {
-    /// Of one contact.
+struct Bounds<'a> {
+    /// Of one contact; the mean if there are several prices, by which the call is booked until it is answered.
     price: Credits,
+    /// Of each contact.
+    prices: &'a BTreeMap<PersonnelId, Credits>,
     approve_above: Credits,
     /// It costs more than a person confirmed for the job.
     beyond: bool,
@@ -109,7 +114,7 @@ async fn still_wanted(
     connection: &mut Tx,
     job: &mut Job,
     chargeable: &[PersonnelId],
-    bounds: Bounds,
+    bounds: Bounds<'_>,
     now: Millis,
 ) -> Result<bool, StoreError> {
     if accounts::is_paused(&mut *connection, &job.account).await? {
@@ -121,7 +126,8 @@ async fn still_wanted(
     }
     let unwanted = unsent::leave_unwanted(&mut *connection, job.id, now).await?;
     let shares = requests::shares(&mut *connection, job.id).await?;
-    let parted = part_with_uncovered(&mut *connection, &shares, bounds, now).await?;
+    let costs = requests::costs(&mut *connection, job.id, bounds.prices).await?;
+    let parted = part_with_uncovered(&mut *connection, (&shares, &costs), bounds, now).await?;
     if unwanted == 0 && parted == 0 && !shares.is_empty() {
         return Ok(true);
     }
@@ -141,13 +147,15 @@ async fn still_wanted(
 /// how many.
 async fn part_with_uncovered(
     connection: &mut Tx,
-    shares: &[requests::Share],
-    Bounds { price, approve_above, beyond }: Bounds,
+    (shares, costs): (&[requests::Share], &[(RequestId, Credits)]),
+    Bounds { price, approve_above, beyond, .. }: Bounds<'_>,
     now: Millis,
 ) -> Result<usize, StoreError> {
     let mut parted = 0;
     for share in shares {
-        let quote = Credits(share.committed_credits) + price.times(share.contacts as usize);
+        let own = costs.iter().find(|(id, _)| id.0 == share.request_id).map(|(_, cost)| *cost);
+        let cost = price.times(share.contacts as usize).max(own.unwrap_or_default());
+        let quote = Credits(share.committed_credits) + cost;
         let (max_credits, approved) = (share.max_credits.map(Credits), share.approved_credits.map(Credits));
         let id = RequestId(share.request_id);
         match credits::approval(quote, approve_above, max_credits, approved) {
