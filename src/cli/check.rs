@@ -11,8 +11,8 @@ use super::findings::{Findings, tell};
 use super::{Context, Failure, Outcome, open, show};
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::domain::AccountId;
 use crate::domain::one_pool::looks_like_one_pool;
+use crate::domain::{AccountId, natural};
 use crate::store::credits::balances;
 use crate::store::inbox::{self, fault};
 use crate::store::{Store, StoreError};
@@ -208,7 +208,9 @@ async fn http(findings: &mut Findings, config: &Config, store: Option<&Store>) {
 fn keys(findings: &mut Findings, config: &Config) -> Vec<AccountId> {
     let mut usable = Vec::new();
     let several = config.accounts.len() > 1;
-    for (name, account) in &config.accounts {
+    let mut accounts: Vec<_> = config.accounts.iter().collect();
+    accounts.sort_by(|(one, _), (other, _)| natural::compare(one, other));
+    for (name, account) in accounts {
         let (id, check) = (AccountId::trusted(name.clone()), format!("key of {name}"));
         match config::read_key(account) {
             Ok(Some(secret)) => {

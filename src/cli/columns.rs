@@ -17,6 +17,23 @@ pub(super) fn clipped(text: &str, columns: usize) -> &str {
     end.map_or(text, |(at, _)| &text[..at])
 }
 
+/// The text, or as many whole words of it as fit, with a sign that there is more.
+pub(super) fn fit(text: &str, columns: usize) -> String {
+    if width_of(text) <= columns {
+        return text.to_owned();
+    }
+    let room = clipped(text, columns.saturating_sub(1));
+    let is_between_words = text[room.len()..].starts_with(' ');
+    let words = if is_between_words { room } else { room.rfind(' ').map_or("", |at| &room[..at]) };
+    // A single long word, such as a reference: its beginning says more than nothing. A figure is never cut.
+    let cut = if words.trim().is_empty() && !text.contains(|char: char| char.is_ascii_digit()) {
+        room
+    } else {
+        words
+    };
+    if columns == 0 { String::new() } else { format!("{}\u{2026}", cut.trim_end()) }
+}
+
 /// A line in pieces of at most `width`, cut between words if possible; the later pieces are indented like the
 /// first.
 pub(super) fn wrapped(line: &str, width: usize) -> Vec<String> {

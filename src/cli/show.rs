@@ -9,7 +9,7 @@ use std::io::{self, IsTerminal, Write};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 
-pub(super) use super::columns::{clipped, width_of, wrapped};
+pub(super) use super::columns::{clipped, fit, width_of, wrapped};
 use crate::domain::Credits;
 pub(super) use crate::store::report::plural;
 use crate::store::report::{OutcomeCount, requests::Entry};

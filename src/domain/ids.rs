@@ -4,9 +4,12 @@
 //! [`ContactValue`] is the only type that holds an email or a phone number; it has no `Display` and its
 //! `Debug` shows nothing, so neither can reach a log line by accident.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use super::natural;
 
 /// A request: one row of the inbox table; both have the same id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -69,9 +72,22 @@ integer_display!(RequestId, JobId, Millis);
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
         pub struct $name(String);
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &$name) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        /// The order in which people expect names: `client-2` before `client-10`.
+        impl Ord for $name {
+            fn cmp(&self, other: &$name) -> Ordering {
+                natural::compare(&self.0, &other.0)
+            }
+        }
 
         impl $name {
             /// The id as the API writes it.

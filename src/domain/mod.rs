@@ -43,6 +43,7 @@ pub mod key_retry;
 pub mod layers;
 pub mod listing;
 pub mod moves;
+pub mod natural;
 pub mod needs;
 pub mod one_pool;
 pub mod outcome;

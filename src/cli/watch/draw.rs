@@ -1,6 +1,6 @@
 //! Draws the view with ratatui. Pure: a [`View`] in, cells out.
 //!
-//! For 80 x 24 and larger. Nothing depends on colour alone: important things are also in words or bold, so
+//! For 60 x 15 and larger; a narrow screen shows less, and no figure in part. Nothing depends on colour alone: important things are also in words or bold, so
 //! the view works with `NO_COLOR`.
 
 use ratatui::Frame;
@@ -9,29 +9,39 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Row, Table, TableState};
 
-use super::super::show::{grouped, plain, width_of};
+use super::super::show::{clipped, fit, grouped, plain, width_of, wrapped};
 use super::model::Model;
 use super::rows::{BAR, Palette, account, ago, ended_row, job_row, need_row, request_row};
 use super::view::{Mode, Part, View};
 
-/// Accounts that are shown; needs are listed for all of them.
+/// Accounts that are shown, those that need something first; needs are listed for all of them.
 const ACCOUNTS: usize = 3;
+
+/// Lines of the screen for each account that is shown.
+const LINES_FOR_ACCOUNT: usize = 8;
 
 /// Draws everything.
 pub(super) fn draw(frame: &mut Frame, view: &View, palette: Palette) {
     let is_reading = matches!(view.mode, Mode::Reading { .. });
-    let accounts = if is_reading { 0 } else { view.model.accounts.len().min(ACCOUNTS) as u16 };
-    let foot = if is_reading || view.mode == Mode::Looking { 1 } else { 2 };
+    let (width, height) = (usize::from(frame.area().width), usize::from(frame.area().height));
+    let fitting = (height / LINES_FOR_ACCOUNT).clamp(1, ACCOUNTS);
+    let shown = if is_reading { 0 } else { view.model.accounts.len().min(fitting) };
+    let others = if is_reading { 0 } else { view.model.accounts.len() - shown };
+    let foot = foot_lines(view, palette, width);
     let [title, money, body, bottom] = Layout::vertical([
         Constraint::Length(1),
-        Constraint::Length(accounts * 2),
+        Constraint::Length((shown * 2 + others.min(1)) as u16),
         Constraint::Fill(1),
-        Constraint::Length(foot),
+        Constraint::Length(foot.len() as u16),
     ])
     .areas(frame.area());
     draw_title(frame, title, &view.model, palette);
-    let shown = view.model.accounts.iter().take(usize::from(accounts));
-    let lines: Vec<Line> = shown.flat_map(|shown| account(shown, &view.model, palette)).collect();
+    let shown = view.model.accounts.iter().take(shown);
+    let lines = shown.flat_map(|shown| account(shown, &view.model, palette));
+    let mut lines: Vec<Line> = lines.map(|line| fitted(line, width)).collect();
+    if others > 0 {
+        lines.push(Line::styled(format!("{others} more accounts"), palette.quiet()));
+    }
     frame.render_widget(Paragraph::new(lines), money);
     match &view.mode {
         Mode::Reading { title, lines, scroll, .. } => {
@@ -39,7 +49,18 @@ pub(super) fn draw(frame: &mut Frame, view: &View, palette: Palette) {
         }
         _ => draw_parts(frame, body, view, palette),
     }
-    frame.render_widget(Paragraph::new(foot_lines(view, palette)), bottom);
+    frame.render_widget(Paragraph::new(foot), bottom);
+}
+
+/// The pieces of a line that fit as a whole: half a figure would be another figure.
+fn fitted(line: Line<'static>, width: usize) -> Line<'static> {
+    let mut used = 0;
+    let fits = |span: &Span| {
+        let fits = used + span.width() <= width;
+        used += if fits { span.width() } else { 0 };
+        fits
+    };
+    Line::from(line.spans.into_iter().filter(fits).collect::<Vec<_>>())
 }
 
 /// Columns and rows for a detail view: all but the title, its heading and the keys.
@@ -59,13 +80,16 @@ fn draw_title(frame: &mut Frame, area: Rect, model: &Model, palette: Palette) {
     };
     let clock = model.at.map(|at| at.to_string()).unwrap_or_default();
     let clock = clock.get(11..19).unwrap_or_default();
-    let right = if up.is_empty() { format!("{clock} UTC") } else { format!("{up}  {clock} UTC") };
+    let (health, room) = (model.health(), usize::from(area.width));
+    let left = width_of("unlockd  ") + width_of(&health);
+    let (whole, clock) = (format!("{up}  {clock} UTC"), format!("{clock} UTC"));
+    let rights = if up.is_empty() { vec![clock] } else { vec![whole, clock] };
+    let right = rights.into_iter().find(|right| left + 2 + width_of(right) <= room).unwrap_or_default();
+    let health = fit(&health, room.saturating_sub(width_of("unlockd  ")));
     let [left, corner] =
         Layout::horizontal([Constraint::Fill(1), Constraint::Length(right.len() as u16)]).areas(area);
-    let sentence = [
-        Span::styled("unlockd  ", Style::new().add_modifier(Modifier::BOLD)),
-        Span::styled(model.health(), style),
-    ];
+    let sentence =
+        [Span::styled("unlockd  ", Style::new().add_modifier(Modifier::BOLD)), Span::styled(health, style)];
     frame.render_widget(Paragraph::new(Line::from(sentence.to_vec())), left);
     frame.render_widget(Paragraph::new(Span::styled(right, palette.quiet())), corner);
 }
@@ -80,7 +104,8 @@ fn draw_parts(frame: &mut Frame, area: Rect, view: &View, palette: Palette) {
             continue;
         }
         let [head, rows] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(areas[at]);
-        frame.render_widget(Paragraph::new(heading(part, model, head.width, palette)), head);
+        let hidden = counts[at].saturating_sub(usize::from(rows.height));
+        frame.render_widget(Paragraph::new(heading(part, model, hidden, (head.width, palette))), head);
         if counts[at] == 0 {
             frame.render_widget(Paragraph::new(Span::styled(empty(part), palette.quiet())), rows);
             continue;
@@ -121,10 +146,15 @@ fn share(height: u16, counts: [usize; 4]) -> [u16; 4] {
     given
 }
 
-fn heading(part: Part, model: &Model, width: u16, palette: Palette) -> Line<'static> {
+/// `hidden`: rows of the part that do not fit on the screen.
+fn heading(part: Part, model: &Model, hidden: usize, (width, palette): (u16, Palette)) -> Line<'static> {
     let (title, style) = match part {
         Part::Needs if model.needs.is_empty() => ("Needs you".to_owned(), palette.good()),
-        Part::Needs => (format!("Needs you ({})", model.needs_total), palette.attention()),
+        Part::Needs => {
+            let more = hidden as u64 + model.needs_total.saturating_sub(model.needs.len() as u64);
+            let more = if more > 0 { format!(", {more} more below") } else { String::new() };
+            (format!("Needs you ({}{more})", model.needs_total), palette.attention())
+        }
         Part::Requests => {
             let new = if model.inbox_new > 0 {
                 format!(", {} new in the inbox", model.inbox_new)
@@ -160,22 +190,67 @@ fn empty(part: Part) -> &'static str {
 
 fn table(part: Part, model: &Model, width: u16, palette: Palette) -> Table<'static> {
     let bar_width = if width >= 110 { 2 * BAR } else { BAR };
+    let width = usize::from(width);
     match part {
-        Part::Needs => columns(model.needs.iter().map(|need| need_row(need, palette)), 0),
-        Part::Requests => columns(model.requests.iter().map(|row| request_row(row, bar_width, palette)), 5),
-        Part::Jobs => columns(model.jobs.iter().map(|row| job_row(row, model, bar_width, palette)), 5),
-        Part::Ended => columns(model.ended.iter().map(|row| ended_row(row, model, palette)), 4),
+        Part::Needs => {
+            columns(model.needs.iter().map(|need| need_row(need, palette).to_vec()), 0, &[1], width)
+        }
+        Part::Requests => {
+            let rows = model.requests.iter().map(|row| request_row(row, bar_width, palette).to_vec());
+            columns(rows, 5, &[2, 5], width)
+        }
+        Part::Jobs => {
+            let rows = model.jobs.iter().map(|row| job_row(row, model, bar_width, palette).to_vec());
+            columns(rows, 5, &[2, 5], width)
+        }
+        Part::Ended => {
+            columns(model.ended.iter().map(|row| ended_row(row, model, palette).to_vec()), 4, &[4], width)
+        }
     }
 }
 
-/// A table whose columns are as wide as their content; `greedy` gets the rest.
-fn columns<const N: usize>(rows: impl Iterator<Item = [Span<'static>; N]>, greedy: usize) -> Table<'static> {
-    let rows: Vec<[Span; N]> = rows.collect();
-    let widths: [Constraint; N] = std::array::from_fn(|at| {
-        let widest = rows.iter().map(|row| row[at].width()).max().unwrap_or(0);
-        if at == greedy { Constraint::Fill(1) } else { Constraint::Length(widest as u16) }
-    });
-    Table::new(rows.into_iter().map(Row::new), widths)
+/// What the column that gets the rest should have at least, if its content is as wide.
+const LEAST_GREEDY: usize = 12;
+
+/// A table whose columns are as wide as their content; `greedy` gets the rest, cut between words. Where that is too
+/// little, columns of `may_go` are left out, the first one first: half a figure would be another figure.
+fn columns(
+    rows: impl Iterator<Item = Vec<Span<'static>>>,
+    greedy: usize,
+    may_go: &[usize],
+    width: usize,
+) -> Table<'static> {
+    const GAP: usize = 2;
+    let mut rows: Vec<Vec<Span>> = rows.collect();
+    let mut kept: Vec<usize> = (0..rows.first().map_or(0, Vec::len)).collect();
+    let widest = |rows: &[Vec<Span>], at: usize| rows.iter().map(|row| row[at].width()).max().unwrap_or(0);
+    let fixed = |rows: &[Vec<Span>], kept: &[usize]| {
+        let columns = kept.iter().filter(|at| **at != greedy).map(|at| widest(rows, *at) + GAP);
+        columns.sum::<usize>()
+    };
+    let all_of_it = if may_go.contains(&greedy) { LEAST_GREEDY } else { usize::MAX };
+    for leaves in may_go {
+        let least = if kept.contains(&greedy) { widest(&rows, greedy).min(all_of_it) } else { 0 };
+        if fixed(&rows, &kept) + least <= width {
+            break;
+        }
+        kept.retain(|at| at != leaves);
+    }
+    let rest = width.saturating_sub(fixed(&rows, &kept));
+    for row in &mut rows {
+        let text = fit(&row[greedy].content, rest);
+        row[greedy].content = text.into();
+    }
+    let widths: Vec<Constraint> = kept
+        .iter()
+        .map(|at| match *at == greedy {
+            true => Constraint::Fill(1),
+            false => Constraint::Length(widest(&rows, *at) as u16),
+        })
+        .collect();
+    let rows =
+        rows.into_iter().map(|row| Row::new(kept.iter().map(|at| row[*at].clone()).collect::<Vec<_>>()));
+    Table::new(rows.collect::<Vec<_>>(), widths)
 }
 
 fn draw_reading(frame: &mut Frame, area: Rect, title: &str, lines: &[String], palette: Palette) {
@@ -185,7 +260,26 @@ fn draw_reading(frame: &mut Frame, area: Rect, title: &str, lines: &[String], pa
     frame.render_widget(Paragraph::new(lines), text);
 }
 
-fn foot_lines(view: &View, palette: Palette) -> Vec<Line<'static>> {
+/// The question and the keys, in as many lines as they need.
+fn foot_lines(view: &View, palette: Palette, width: usize) -> Vec<Line<'static>> {
+    let lines = foot_texts(view, palette, width).into_iter();
+    let pieces = |line: Line<'static>| {
+        let text: String = line.spans.iter().map(|span| span.content.as_ref()).collect();
+        wrapped(&text, width)
+            .into_iter()
+            .map(move |piece| Line::styled(piece, line.style))
+            .collect::<Vec<_>>()
+    };
+    lines.flat_map(pieces).collect()
+}
+
+/// The keys, and the fewer ones of a narrow screen.
+const KEYS: [&str; 2] = [
+    "↑↓ move  Tab section  Enter open  a approve  c cancel  p pause  r resume  q quit",
+    "↑↓ Tab Enter  a approve  c cancel  p pause  r resume  q quit",
+];
+
+fn foot_texts(view: &View, palette: Palette, width: usize) -> Vec<Line<'static>> {
     let attention = palette.attention();
     match &view.mode {
         Mode::Approving { id, quote, typed } => {
@@ -226,10 +320,10 @@ fn foot_lines(view: &View, palette: Palette) -> Vec<Line<'static>> {
         Mode::Reading { .. } => vec![Line::styled("↑↓ scroll  Esc back  Ctrl-C quit", palette.quiet())],
         Mode::Looking => vec![match &view.note {
             Some(note) => Line::styled(note.clone(), attention),
-            None => Line::styled(
-                "↑↓ move  Tab section  Enter open  a approve  c cancel  p pause  r resume  q quit",
-                palette.quiet(),
-            ),
+            None => {
+                let keys = KEYS.into_iter().find(|keys| width_of(keys) <= width).unwrap_or(KEYS[1]);
+                Line::styled(clipped(keys, width.max(1)), palette.quiet())
+            }
         }],
     }
 }
@@ -279,9 +373,9 @@ mod tests {
             "held 1,845",
             "today 7,245",
             "41 of 120",
-            "job 4: answer lost, 1,500 credits may be spent",
+            "job 4: 1,500 credits may be spent, its answer was lost",
             "Enter; unlockd resolve 4",
-            "request 2: 40 contacts, at most 600 credits",
+            "request 2: at most 600 credits, 40 contacts",
             "a approves, c cancels",
             "awaiting approval",
             "IN DOUBT",
@@ -354,6 +448,69 @@ mod tests {
         let mut view = busy();
         view.model.requests[1].reference = Some("\x1b[31mred\n".to_owned());
         assert!(text(&view).contains("\\x1b[31mred"), "{}", text(&view));
+    }
+
+    /// A figure of the screen is one of those that are shown, never a part of one.
+    #[test]
+    fn at_sixty_by_fifteen_no_figure_is_cut_and_the_title_does_not_overlap() {
+        let mut requests = vec![request(12, "awaiting_approval"), request(1, "accepted")];
+        requests[0].quoted_credits = Some(180);
+        (requests[1].contacts, requests[1].committed_credits) = (100_000, 1_234_567);
+        let jobs = vec![job(4, "in_doubt", Some("needs_decision")), job(5, "polling", None)];
+        let mut model = model(requests, jobs);
+        let mut view = View::new({
+            model.worker.pid = 48_213;
+            model.accounts[0].balance = Some(1_234_567);
+            model
+        });
+        for code in [None, Some(KeyCode::Char('j')), Some(KeyCode::Char('a'))] {
+            if let Some(code) = code {
+                view.key(KeyEvent::from(code));
+            }
+            let screen = lines(&drawn(&view, 60, 15, true));
+            let text = screen.join("\n");
+            assert!(screen[0].starts_with("unlockd  2 things need you, 1 job in doubt"), "{text}");
+            assert!(screen[0].trim_end().ends_with("UTC"), "{text}");
+            assert!(text.contains("at most 180 credits") && text.contains("1,234,567"), "{text}");
+            let digits = |char: char| char.is_ascii_digit() || char == ',';
+            let wide: Vec<String> = lines(&drawn(&view, 200, 50, true));
+            let whole: Vec<String> = wide
+                .iter()
+                .flat_map(|line| line.split(|char| !digits(char)).map(str::to_owned).collect::<Vec<_>>())
+                .collect();
+            for figure in screen.iter().flat_map(|line| line.split(|char| !digits(char))) {
+                assert!(
+                    whole.iter().any(|one| one.trim_matches(',') == figure.trim_matches(',')),
+                    "{figure}\n{text}"
+                );
+            }
+        }
+        let text = lines(&drawn(&view, 60, 15, true)).join(" ");
+        assert!(text.contains("free now 890, after at least 710"), "{text}");
+    }
+
+    #[test]
+    fn thirty_accounts_show_the_first_and_say_how_many_there_are() {
+        let mut view = busy();
+        let first = view.model.accounts[0].clone();
+        view.model.accounts = (0..30)
+            .map(|at| {
+                let account = format!("client-{at}");
+                crate::store::report::accounts::Account {
+                    account: account.clone(),
+                    owner: account,
+                    ..first.clone()
+                }
+            })
+            .collect();
+        let text = lines(&drawn(&view, 80, 24, true)).join("\n");
+        assert!(text.contains("client-2") && text.contains("27 more accounts"), "{text}");
+        view.model.needs = (0..45).map(|_| view.model.needs[0].clone()).collect();
+        view.model.needs_total = 45;
+        let text = lines(&drawn(&view, 80, 24, true)).join("\n");
+        let rows = text.matches("its answer was lost").count();
+        assert!(text.contains(&format!("Needs you (45, {} more below)", 45 - rows)), "{text}");
+        assert!(text.contains("45 things need you"), "{text}");
     }
 
     #[test]

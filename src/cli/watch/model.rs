@@ -103,6 +103,7 @@ pub(super) async fn read(store: &Store, config: &Config, now: Millis) -> Result<
     }
     // Only the worker knows which keys it has; its rows show when one is missing.
     let needs = needs::read(store, config, &works, |_| true).await?;
+    needs::urgent_first(&mut model.accounts, &needs.list);
     model.needs_total = needs.total;
     model.needs = needs.list.iter().map(|need| Need::new(need, &model)).collect();
     Ok(model)
@@ -128,12 +129,12 @@ fn short(need: &domain::needs::Need, model: &Model) -> String {
     use domain::needs::Need::{Approval, Decision};
     match need {
         Decision { job, credits, .. } => {
-            format!("job {job}: answer lost, {} credits may be spent", grouped(credits.0))
+            format!("job {job}: {} credits may be spent, its answer was lost", grouped(credits.0))
         }
         Approval { request: id, credits, .. } => {
             let row = model.requests.iter().find(|request| request.id == id.0);
             let about = row.map_or_else(|| "see the page".to_owned(), asked_for);
-            format!("request {id}: {about}, at most {} credits", grouped(credits.0))
+            format!("request {id}: at most {} credits, {about}", grouped(credits.0))
         }
         need => need.what(),
     }

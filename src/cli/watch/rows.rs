@@ -46,7 +46,7 @@ impl Palette {
 /// The credits and the gauge of the rate limit: two lines.
 pub(super) fn account(account: &Account, model: &Model, palette: Palette) -> [Line<'static>; 2] {
     let bold = Style::new().add_modifier(Modifier::BOLD);
-    let mut money = vec![Span::styled(format!("{:9}", short(&plain(&account.title()), 24)), bold)];
+    let mut money = vec![Span::styled(format!("{:8} ", short(&plain(&account.title()), 24)), bold)];
     match (account.balance, account.balance_at) {
         (Some(balance), Some(at)) => {
             money.push(Span::raw(format!("balance {} ({} ago)", grouped(balance), ago(at, model))));

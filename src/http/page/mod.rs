@@ -7,6 +7,7 @@
 mod contacts;
 mod doubt;
 mod drawings;
+mod fleet;
 mod forms;
 mod job;
 mod lists;

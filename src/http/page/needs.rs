@@ -37,6 +37,11 @@ impl Listed {
     pub(super) fn total(&self) -> u64 {
         self.needs.total
     }
+
+    /// Puts the accounts first that need something.
+    pub(super) fn sort(&self, accounts: &mut [Account]) {
+        needs::urgent_first(accounts, &self.needs.list);
+    }
 }
 
 /// The unfinished work of each configured account.

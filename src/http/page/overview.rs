@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::lists::Ended;
 use super::needs::{self, Listed};
 use super::words::{ago, known, number, plural, span, state, visible};
-use super::{Look, Page, Spot, Wanted, drawings, forms, lists, session, status};
+use super::{Look, Page, Spot, Wanted, drawings, fleet, forms, lists, session, status};
 use crate::domain::{AccountId, Credits, Millis};
 use crate::http::health;
 use crate::http::ticket::Act;
@@ -24,6 +24,8 @@ const RUNNING_AT_MOST: u32 = 15;
 /// Rows of ended work.
 const ENDED_AT_MOST: u32 = 10;
 const SETTLEMENTS_AT_MOST: u32 = 5;
+/// Accounts that have a block of figures each; more are rows of a table.
+const MOST_BLOCKS: usize = 3;
 
 /// Everything that the overview shows, read at one moment.
 struct Facts {
@@ -62,8 +64,9 @@ pub(super) async fn read_accounts(
 async fn read(look: &Look<'_>) -> Result<Facts, StoreError> {
     let store = &look.site.store;
     let works = needs::works(look).await?;
-    let accounts = read_accounts(look, &works).await?;
+    let mut accounts = read_accounts(look, &works).await?;
     let needs = needs::read(look, &works, &accounts).await?;
+    needs.sort(&mut accounts);
     let mut with_doubt = Vec::new();
     for account in accounts {
         let doubt = overview::in_doubt(store, &AccountId::trusted(account.account.clone())).await?;
@@ -97,7 +100,9 @@ async fn read(look: &Look<'_>) -> Result<Facts, StoreError> {
 pub(super) async fn page(look: &Look<'_>, wanted: &Wanted) -> Result<Page, StoreError> {
     let facts = read(look).await?;
     let (class, mark, sentence) = sentence(&facts, look.now);
-    let over_time = drawings::section(look, wanted.span.as_deref()).await?;
+    let over_time =
+        drawings::section(look, facts.accounts.iter().map(|(account, _)| account), wanted.span.as_deref())
+            .await?;
     let body = html! {
         h1 #health .(class) { span .mark aria-hidden="true" { (mark) } " " (sentence) }
         @if !facts.problems.is_empty() {
@@ -106,11 +111,15 @@ pub(super) async fn page(look: &Look<'_>, wanted: &Wanted) -> Result<Page, Store
         @if !facts.inbox.is_empty() {
             ul .problems { @for fault in &facts.inbox { li { (visible(&fault.what())) } } }
         }
-        @for (account, doubt) in &facts.accounts {
-            (money(look, account, *doubt, facts.accounts.len() > 1))
-        }
         (session::why_read_only(look))
         (needs::section(look, &facts.needs))
+        @if facts.accounts.len() > MOST_BLOCKS {
+            (fleet::section(look, &facts.accounts))
+        } @else {
+            @for (account, doubt) in &facts.accounts {
+                (money(look, account, *doubt, facts.accounts.len() > 1))
+            }
+        }
         (running(look, &facts))
         (ended(look, &facts))
         (over_time)

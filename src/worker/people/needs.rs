@@ -1,22 +1,37 @@
 //! Reads everything that needs a person, for every place that shows it; see [`domain::needs`](crate::domain::needs).
 
+use std::collections::BTreeSet;
+
 use crate::config::Config;
 use crate::domain::job::WaitReason;
 use crate::domain::needs::{Limits, Need, Needs, Parked};
 use crate::domain::{AccountId, Credits, JobId, Millis, RequestId};
 use crate::store::accounts::AccountRow;
+use crate::store::report::accounts::Account;
 use crate::store::report::{AccountWork, needs as rows};
 use crate::store::{Store, StoreError, report};
 use crate::worker::Deps;
 use crate::worker::people::lack;
 
-/// The unfinished work of each configured account.
+/// The unfinished work of each configured account, in the order in which people expect their names.
 pub async fn works(store: &Store, config: &Config) -> Result<Vec<AccountWork>, StoreError> {
-    let mut works = Vec::new();
-    for name in config.accounts.keys() {
-        works.push(report::account_work(store, &AccountId::trusted(name.clone())).await?);
+    let accounts: BTreeSet<AccountId> = config.accounts.keys().map(AccountId::trusted).collect();
+    let mut works = Vec::with_capacity(accounts.len());
+    for account in &accounts {
+        works.push(report::account_work(store, account).await?);
     }
     Ok(works)
+}
+
+/// Puts the accounts first for which something is in the list, or that cannot go on by themselves now.
+pub fn urgent_first(accounts: &mut [Account], list: &[Need]) {
+    let is_named = |account: &Account| list.iter().any(|need| need.account().as_str() == account.account);
+    accounts.sort_by_key(|account| {
+        (
+            !is_named(account),
+            account.api_trouble.is_none() && account.blocked_until.is_none() && account.in_doubt == 0,
+        )
+    });
 }
 
 /// Everything that needs a person. `works` is that of each configured account: most readers show it, too.
