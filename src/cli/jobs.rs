@@ -12,7 +12,7 @@ use super::{Context, Failure, Outcome, existing};
 use crate::domain::job;
 use crate::store::Store;
 use crate::store::report::jobs::{Attempt, Job, LedgerLine};
-use crate::store::report::requests::Entry;
+use crate::store::report::progress::Entry;
 use crate::store::report::{OutcomeCount, jobs};
 
 #[derive(clap::Args)]

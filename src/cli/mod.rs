@@ -35,6 +35,7 @@ mod run;
 mod sandbox;
 mod show;
 mod spend;
+mod standby;
 mod wait;
 mod wanted;
 mod watch;

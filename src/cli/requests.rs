@@ -13,7 +13,8 @@ use crate::domain::request_state::State;
 use crate::store::Store;
 use crate::store::report::direct::ActionResult;
 use crate::store::report::jobs::Job;
-use crate::store::report::requests::{Entry, Filter, Request};
+use crate::store::report::progress::{self, Entry};
+use crate::store::report::requests::{Filter, Request};
 use crate::store::report::{OutcomeCount, direct, jobs, requests};
 
 #[derive(clap::Args)]
@@ -118,7 +119,7 @@ pub(super) async fn whole(store: &Store, id: i64) -> Result<WholeRequest, Failur
         outcomes: requests::outcomes(store, id).await?,
         result: direct::read(store, id).await?,
         jobs: jobs::of_request(store, id).await?,
-        timeline: requests::timeline(store, id).await?,
+        timeline: progress::timeline(store, id).await?,
     })
 }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 pub(super) use super::columns::{clipped, fit, width_of, wrapped};
 use crate::domain::Credits;
 pub(super) use crate::store::report::plural;
-use crate::store::report::{OutcomeCount, requests::Entry};
+use crate::store::report::{OutcomeCount, progress::Entry};
 
 /// One JSON document, on lines of its own.
 pub(super) fn json(value: &impl Serialize) -> io::Result<()> {

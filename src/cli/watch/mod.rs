@@ -6,6 +6,7 @@
 //! a plain block whenever something changes.
 
 mod draw;
+mod foot;
 mod model;
 mod plain;
 mod rows;

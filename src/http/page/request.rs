@@ -8,7 +8,8 @@ use super::{Look, Page, Spot, Wanted, contacts, forms, lists, needs, overview, s
 use crate::http::ticket::Act;
 use crate::store::StoreError;
 use crate::store::report::direct::{self, Summary};
-use crate::store::report::requests::{Entry, Request};
+use crate::store::report::progress::{self, Entry};
+use crate::store::report::requests::Request;
 use crate::store::report::{jobs, requests};
 use crate::worker::people::explain::{self, Explanation};
 
@@ -35,7 +36,7 @@ pub(super) async fn page(
         None => contacts::section(look, id, &explained.outcomes, wanted, revealed).await?,
     };
     let jobs = jobs::of_request(store, id).await?;
-    let timeline = requests::timeline(store, id).await?;
+    let timeline = progress::timeline(store, id).await?;
     let body = html! {
         h1 { "Request " (id) ": " (state(&request.status)) }
         @if request.taken_at.is_some() && request.contacts > 0 && has_contacts(&request.action) {

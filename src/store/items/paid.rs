@@ -5,8 +5,9 @@ use serde_json::json;
 
 use crate::domain::outcome::Set;
 use crate::domain::{AccountId, Action, JobId, Millis, PersonnelId};
+use crate::store::items::item_row::Item;
 use crate::store::items::json_ids;
-use crate::store::{Reads, StoreError, sql};
+use crate::store::{Reads, StoreError, Tx, sql};
 
 /// Whether a job has a contact that was, or may have been, paid for before: its value was erased, or it was
 /// in a job that was charged or never answered (the job's own lost submissions included).
@@ -104,4 +105,25 @@ pub async fn had_or_in_flight(
     .bind(contacts_json)
     .fetch_all(readers)
     .await?)
+}
+
+/// Notes when the values that these items are about to be served with were read.
+pub(in crate::store) async fn note_obtained(connection: &mut Tx, served: &[Item]) -> Result<(), StoreError> {
+    if served.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<i64> = served.iter().map(|item| item.id).collect();
+    sql::query(
+        "update items set obtained_at =
+             (select coalesce(had.obtained_at, had.resolved_at) as at
+              from items had join contact_values v on v.item_id = had.id and v.is_erased = 0
+              where had.personnel_id = items.personnel_id and had.account = items.account
+                and had.action = items.action and had.outcome = 'delivered'
+              order by at desc limit 1)
+         where id in (select value from json_ids($1))",
+    )
+    .bind(json!(ids).to_string())
+    .execute(connection)
+    .await?;
+    Ok(())
 }

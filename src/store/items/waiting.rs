@@ -13,8 +13,8 @@ use crate::domain::item::{Event, State};
 use crate::domain::outcome::Source;
 use crate::domain::{AccountId, Action, Channel, EventId, JobId, Layers, Millis, PersonnelId};
 use crate::store::items::item_row::{Item, items, select_items};
-use crate::store::items::json_ids;
 use crate::store::items::moves::{Moved, move_all, save};
+use crate::store::items::{json_ids, paid};
 
 /// The common values of a batch: items with the same ones may go into one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,27 +198,6 @@ pub async fn waiting_contacts(
     Ok(ids.into_iter().map(PersonnelId::trusted).collect())
 }
 
-/// Notes when the values that these items are about to be served with were read.
-async fn note_obtained(connection: &mut Tx, served: &[Item]) -> Result<(), StoreError> {
-    if served.is_empty() {
-        return Ok(());
-    }
-    let ids: Vec<i64> = served.iter().map(|item| item.id).collect();
-    sql::query(
-        "update items set obtained_at =
-             (select coalesce(had.obtained_at, had.resolved_at) as at
-              from items had join contact_values v on v.item_id = had.id and v.is_erased = 0
-              where had.personnel_id = items.personnel_id and had.account = items.account
-                and had.action = items.action and had.outcome = 'delivered'
-              order by at desc limit 1)
-         where id in (select value from json_ids($1))",
-    )
-    .bind(json!(ids).to_string())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
 /// Settles waiting items whose value is already in this database. Returns their requests, as JSON.
 pub async fn serve_from_store(
     connection: &mut Tx,
@@ -254,7 +233,7 @@ pub async fn serve_from_store(
     .fetch_all(&mut *connection)
     .await?;
     let served = items(rows)?;
-    note_obtained(&mut *connection, &served).await?;
+    paid::note_obtained(&mut *connection, &served).await?;
     let moved: Vec<Moved> = served
         .iter()
         .map(|item| Ok(Moved::new(item, Event::Served)?.with_source(Some(Source::Store))))

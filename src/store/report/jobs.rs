@@ -5,7 +5,7 @@ use sqlx::FromRow;
 
 use crate::domain::AccountId;
 use crate::domain::job::{Doubt, WaitReason};
-use crate::store::report::requests::Entry;
+use crate::store::report::progress::Entry;
 use crate::store::report::{OutcomeCount, Time};
 use crate::store::{Store, StoreError, sql};
 

@@ -20,6 +20,7 @@ pub mod jobs;
 pub mod metrics;
 pub mod needs;
 pub mod overview;
+pub mod progress;
 pub mod requests;
 pub mod spend;
 mod time;

@@ -8,7 +8,7 @@ use crate::domain::job::{Doubt, WaitReason};
 use crate::domain::needs::{Lack, Limits, Need, Parked};
 use crate::domain::{AccountId, Action, Credits, JobId};
 use crate::store::report::jobs::{self, Job};
-use crate::store::report::{Time, plural, requests};
+use crate::store::report::{Time, plural, progress};
 use crate::store::{Store, StoreError};
 use crate::worker::people::wait::Wait;
 
@@ -23,7 +23,7 @@ pub(in crate::worker) async fn job_wait(
     let blank = Wait { job_id: Some(id), reason: job.state.clone(), ..Wait::default() };
     Ok(match (job.state.as_str(), job.state_reason.as_deref()) {
         ("queued", Some(reason)) => {
-            queued(job, reason, (lack, limits), requests::last_event(store, None, Some(id), "waits").await?)
+            queued(job, reason, (lack, limits), progress::last_event(store, None, Some(id), "waits").await?)
         }
         ("queued", None) if paused.is_some() => Wait {
             reason: "paused".to_owned(),

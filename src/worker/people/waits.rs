@@ -9,7 +9,8 @@ use crate::store::accounts::AccountRow;
 use crate::store::disk;
 use crate::store::report::accounts::ApiTrouble;
 use crate::store::report::jobs::Job;
-use crate::store::report::requests::{self, OpenItems, Request};
+use crate::store::report::progress::{self, OpenItems};
+use crate::store::report::requests::Request;
 use crate::store::report::{Time, jobs};
 use crate::store::{Store, StoreError, accounts, address, rate};
 use crate::worker::people::item_waits::{tasks_running, waiting};
@@ -24,7 +25,7 @@ pub async fn approval(store: &Store, request: &Request) -> Result<Wait, StoreErr
         request: RequestId(request.id),
         credits: Credits(request.quoted_credits.unwrap_or_default()),
     };
-    let since = requests::last_event(store, Some(request.id), None, "awaiting_approval").await?;
+    let since = progress::last_event(store, Some(request.id), None, "awaiting_approval").await?;
     Ok(Wait { since, ..Wait::for_person(&need) })
 }
 
@@ -55,7 +56,7 @@ async fn held_up(
 ) -> Result<Vec<Wait>, StoreError> {
     let account = AccountId::trusted(request.account.clone());
     let row = accounts::read(store.readers(), &account).await?;
-    let items = requests::open_items(store, request.id).await?;
+    let items = progress::open_items(store, request.id).await?;
     let open: Vec<Job> = jobs::of_request(store, request.id)
         .await?
         .into_iter()

@@ -1,0 +1,107 @@
+//! The accounts: their keys, what the API says to each, and whether two of them spend from one pool.
+
+use super::super::account::{Fresh, deps, fresh_balance, no_key};
+use super::super::findings::Findings;
+use super::super::{Failure, show};
+use crate::config::{self, Config};
+use crate::domain::one_pool::looks_like_one_pool;
+use crate::domain::{AccountId, natural};
+use crate::store::Store;
+use crate::store::credits::balances;
+use crate::worker::gate::Key;
+use crate::worker::people::needs;
+
+/// A larger difference between the clocks is reported. The API's `Date` has whole seconds, and a call takes time.
+const CLOCKS_APART_MS: i64 = 30_000;
+
+/// Returns the accounts with a key that can be read.
+pub(super) fn keys(findings: &mut Findings, config: &Config) -> Vec<AccountId> {
+    let mut usable = Vec::new();
+    let several = config.accounts.len() > 1;
+    let mut accounts: Vec<_> = config.accounts.iter().collect();
+    accounts.sort_by(|(one, _), (other, _)| natural::compare(one, other));
+    for (name, account) in accounts {
+        let (id, check) = (AccountId::trusted(name.clone()), format!("key of {name}"));
+        match config::read_key(account) {
+            Ok(Some(secret)) => {
+                findings.ok(check, format!("readable, fingerprint {}", Key::new(secret).fingerprint));
+                usable.push(id);
+            }
+            Ok(None) if several && name == "default" => findings.ok(check, "none; the account is not used"),
+            Ok(None) => findings.problem(check, no_key(&id), 2),
+            Err(error) => findings.problem(check, error.to_string(), 2),
+        }
+    }
+    usable
+}
+
+/// Accounts that were removed from the configuration while they had unfinished work.
+pub(super) async fn unconfigured(findings: &mut Findings, config: &Config, store: &Store) {
+    match needs::unconfigured(store, config).await {
+        Ok(unconfigured) => {
+            for need in &unconfigured {
+                findings.fail(format!("account {}", need.account()), need.what(), need.to_do(), 2);
+            }
+        }
+        Err(error) => findings.problem("accounts", error.to_string(), 1),
+    }
+}
+
+pub(super) async fn api(
+    findings: &mut Findings,
+    config: &Config,
+    store: Store,
+    usable: &[AccountId],
+) -> Result<(), Failure> {
+    let deps = deps(store, config).await?;
+    for account in usable {
+        let check = format!("api as {account}");
+        match fresh_balance(&deps, account, "check").await {
+            Ok(Fresh { balance, purse, .. }) => {
+                let (total, available) = (balance.total, purse.available());
+                let text = format!("{} answers; balance {total}, available {available}", config.api.base_url);
+                findings.ok(check, text);
+                clock(findings, account, deps.gate(account).ahead_ms());
+            }
+            Err(failure) => findings.problem(check, format!("{:#}", failure.error), 1),
+        }
+    }
+    Ok(())
+}
+
+/// Accounts of different owners whose balances are equal and move together: floors and limits would count twice.
+pub(super) async fn owners(findings: &mut Findings, config: &Config, store: &Store, usable: &[AccountId]) {
+    let mut read = Vec::new();
+    for account in usable {
+        match balances::read_by(store.readers(), account).await {
+            Ok(balances) => read.push((account.as_str(), balances)),
+            Err(error) => return findings.problem("owners", error.to_string(), 1),
+        }
+    }
+    for (index, (account, balances)) in read.iter().enumerate() {
+        for (other, other_balances) in &read[index + 1..] {
+            let owner = config.owner_of(account);
+            if owner == config.owner_of(other) || !looks_like_one_pool(balances, other_balances) {
+                continue;
+            }
+            let detail = format!(
+                "{account} and {other} look like keys of one Lensmor user: their balances are equal and move together, \
+                 but limits and audits count them apart"
+            );
+            findings.warn("owners", detail, format!("if they are: accounts.{other}.owner = \"{owner}\""));
+        }
+    }
+}
+
+/// The daily limit counts UTC days by our clock, and people compare our times with the vendor's.
+fn clock(findings: &mut Findings, account: &AccountId, ahead_ms: Option<i64>) {
+    let Some(ahead_ms) = ahead_ms else { return };
+    let check = format!("clock by {account}");
+    let apart = show::span(ahead_ms.abs());
+    if ahead_ms.abs() < CLOCKS_APART_MS {
+        return findings.ok(check, "within a few seconds of the API's");
+    }
+    let direction = if ahead_ms > 0 { "behind" } else { "ahead of" };
+    let detail = format!("this machine's clock is {apart} {direction} the API's");
+    findings.warn(check, detail, "set it by the network: timedatectl set-ntp true");
+}

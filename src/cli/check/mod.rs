@@ -1,0 +1,168 @@
+//! `unlockd check`: is everything in place? One line for each item, with a fix for each problem.
+//!
+//! Costs no credits: the one call it makes for each account reads the balance. Never shows a key,
+//! only its fingerprint.
+
+mod accounts;
+mod network;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::findings::{Findings, tell};
+use super::{Context, Outcome, open};
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::store::inbox::{self, fault};
+use crate::store::{Store, StoreError};
+use crate::store::{disk, lease};
+
+/// Below this the disk is about to be full.
+const LEAST_FREE_BYTES: u64 = 256 << 20;
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  unlockd check
+  unlockd check --offline --json
+
+Costs no credits: it reads the balance of each account, and nothing else.
+Exit code 0: all is well, or there are warnings; 2: the configuration is wrong, or a key is missing or
+cannot be read; 1: another problem, such as a key that the API refuses.")]
+pub(super) struct Args {
+    /// Make no call
+    #[arg(long)]
+    offline: bool,
+    /// For programs: a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(context: Context, args: Args) -> Outcome {
+    let mut findings = Findings::default();
+    match config::load(&context.inputs()) {
+        Err(error) => findings.problem("configuration", error.to_string(), 2),
+        Ok(config) => {
+            let origin = match &config.origin {
+                Some(file) => format!("read from {}", file.display()),
+                None => "no file: defaults and environment".to_owned(),
+            };
+            findings.ok("configuration", origin);
+            config_mode(&mut findings, &config);
+            let store = database(&mut findings, &config).await;
+            let usable = accounts::keys(&mut findings, &config);
+            if let Some(store) = &store {
+                accounts::unconfigured(&mut findings, &config, store).await;
+            }
+            network::http(&mut findings, &config, store.as_ref()).await;
+            network::webhook(&mut findings, &config);
+            match (store, args.offline) {
+                (_, true) => {}
+                (Some(store), false) => {
+                    accounts::api(&mut findings, &config, store.clone(), &usable).await?;
+                    accounts::owners(&mut findings, &config, &store, &usable).await;
+                }
+                (None, false) => findings.problem(
+                    "api",
+                    "not checked: a call is recorded in the database first, and the database failed",
+                    1,
+                ),
+            }
+        }
+    }
+    tell(&findings.0, args.json)
+}
+
+/// A configuration file that holds a key is as secret as the key.
+fn config_mode(findings: &mut Findings, config: &Config) {
+    let Some(path) = &config.origin else { return };
+    let holds_key = config.accounts.values().any(|account| account.api_key.is_some());
+    if holds_key
+        && std::env::var_os("LENSMOR_API_KEY").is_none_or(|key| key.is_empty())
+        && mode(path) & 0o077 != 0
+    {
+        let path = path.display();
+        let detail = format!("{path} holds an API key, and other users can read it");
+        findings.warn(
+            "file modes",
+            detail,
+            format!("chmod 600 {path}, or name a key file: accounts.NAME.api_key_file"),
+        );
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).map(|found| found.permissions().mode() & 0o777).unwrap_or_default()
+}
+
+async fn database(findings: &mut Findings, config: &Config) -> Option<Store> {
+    let path = &config.database;
+    let is_new = !path.exists();
+    let store = match open(config).await {
+        Ok(store) => store,
+        Err(error @ StoreError::Schema { .. }) => {
+            findings.problem("database", error.to_string(), 4);
+            return None;
+        }
+        Err(error) => {
+            let fix = "make sure that the directory exists and is writable, and that the file is a database of this version";
+            findings.fail("database", error.to_string(), fix, 1);
+            return None;
+        }
+    };
+    // Opening checks the mode, WAL, synchronous=FULL and the schema.
+    let made = if is_new { ", just created" } else { "" };
+    let shown = path.display();
+    let mode_of_file = mode(path);
+    findings.ok("database", format!("{shown}{made}: opens, WAL, synchronous=FULL, mode {mode_of_file:04o}"));
+    inbox(findings, &store).await;
+    space(findings, path);
+    match lease::read(&store).await {
+        Ok(row) if row.is_alive(Clock::real().now()) => {
+            findings.ok("worker", format!("running, process {}", row.pid));
+        }
+        Ok(_) => findings.warn("worker", "none is running, so nothing is bought", "unlockd run"),
+        Err(error) => findings.problem("worker", error.to_string(), 1),
+    }
+    Some(store)
+}
+
+/// An inbox with a file of its own, and what the worker has noted about it.
+async fn inbox(findings: &mut Findings, store: &Store) {
+    const FIX: &str =
+        "repair the file, or put a copy back: intake goes on by itself, and nothing else waits for it";
+    let faults = fault::read(store).await.unwrap_or_default();
+    let path = store.inbox_path();
+    match inbox::probe(store).await {
+        Err(error) => findings.fail("inbox", error.to_string(), FIX, 1),
+        Ok(_) if store.has_inbox_file() => {
+            findings.ok("inbox", format!("{}: opens, mode {:04o}", path.display(), mode(path)));
+        }
+        Ok(_) => {}
+    }
+    for fault in faults {
+        findings.warn(
+            "inbox",
+            fault.what(),
+            "look at the triggers and programs that use it; it is tried again",
+        );
+    }
+}
+
+fn space(findings: &mut Findings, path: &Path) {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let shown = directory.display();
+    let found = match rustix::fs::statvfs(directory) {
+        Ok(found) => found,
+        Err(error) => return findings.problem("disk", format!("{shown}: {error}"), 1),
+    };
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    let text = format!("{} MiB free in {shown}", free >> 20);
+    if free < disk::NEEDED_BYTES {
+        findings.fail("disk", format!("{text}: too little, so nothing is bought"), "make room", 1);
+    } else if free < LEAST_FREE_BYTES {
+        findings.warn("disk", text, "make room: a full disk stops the worker");
+    } else {
+        findings.ok("disk", text);
+    }
+}

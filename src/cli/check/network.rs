@@ -1,0 +1,56 @@
+//! The status page and the receiver of messages.
+
+use super::super::findings::Findings;
+use super::super::show;
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::store::{Store, lease};
+
+/// The status page's address and token.
+pub(super) async fn http(findings: &mut Findings, config: &Config, store: Option<&Store>) {
+    let Some(listen) = config.http.address() else {
+        return findings.ok("http", "off (http.listen is empty)");
+    };
+    let buttons = match &config.http.token_file {
+        None => "; without http.token_file it shows counts and has no buttons".to_owned(),
+        Some(path) => match config::read_token(path) {
+            Ok(_) => format!("; the token in {} is readable", path.display()),
+            Err(error) => return findings.problem("http", error.to_string(), 2),
+        },
+    };
+    let is_alive = match store {
+        Some(store) => lease::read(store).await.is_ok_and(|row| row.is_alive(Clock::real().now())),
+        None => false,
+    };
+    let answers = tokio::net::TcpStream::connect(listen).await.is_ok();
+    match (is_alive, answers) {
+        (true, true) => findings.ok("http", format!("something answers at {listen}{buttons}")),
+        (true, false) => {
+            let detail = format!("a worker is running, but nothing answers at {listen}");
+            findings.warn("http", detail, "see the worker's log for the reason");
+        }
+        (false, true) => {
+            let detail = format!("another program listens at {listen}, so the status page cannot");
+            findings.warn("http", detail, "choose another http.listen, or stop that program");
+        }
+        (false, false) => findings.ok("http", format!("{listen} is free{buttons}")),
+    }
+}
+
+/// Sends nothing: the receiver would take a test message for a real one.
+pub(super) fn webhook(findings: &mut Findings, config: &Config) {
+    let (Some(url), Some(secret_file)) = (&config.notify.url, &config.notify.secret_file) else { return };
+    // The path may be a secret of the receiver's.
+    let host = reqwest::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    let host = host.unwrap_or_default();
+    match config::read_signing_secrets(secret_file) {
+        Ok(secrets) => {
+            let signed = show::plural(secrets.len() as i64, "secret");
+            findings.ok(
+                "webhook",
+                format!("messages go to {host}, signed with {signed}; no test message is sent"),
+            );
+        }
+        Err(error) => findings.problem("webhook", error.to_string(), 2),
+    }
+}

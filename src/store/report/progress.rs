@@ -1,0 +1,84 @@
+//! What a request waits for, and what has happened to it: its timeline, and its open items.
+
+use serde::Serialize;
+use sqlx::FromRow;
+
+use crate::store::report::Time;
+use crate::store::{Store, StoreError, sql};
+
+/// An entry of the timeline.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize)]
+pub struct Entry {
+    pub at: Time,
+    pub request_id: Option<i64>,
+    pub job_id: Option<i64>,
+    pub event: String,
+    pub detail: Option<String>,
+}
+
+/// The timeline of a request and of the jobs that had its contacts, in order.
+pub async fn timeline(store: &Store, id: i64) -> Result<Vec<Entry>, StoreError> {
+    Ok(sql::query_as(
+        "select at, request_id, job_id, event, detail from request_events
+         where request_id = $1
+            or job_id in (select job_id from items where request_id = $1 and job_id is not null
+                          union select j.id from jobs j join requests r
+                          on r.task_id = j.task_id and r.account = j.account and r.action = j.action
+                          where r.id = $1)
+         order by at, id",
+    )
+    .bind(id)
+    .fetch_all(store.readers())
+    .await?)
+}
+
+/// The open items of a request that are in no task.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct OpenItems {
+    /// Items that will go into a batch.
+    pub waiting: i64,
+    /// Items whose profile will be read.
+    pub reading: i64,
+    pub next_read_at: Option<Time>,
+    /// Items that a precheck reports as being unlocked; not included in the items to read.
+    pub unlocking: i64,
+    /// The start of the oldest of these waits.
+    pub unlocking_since: Option<Time>,
+    pub next_unlocking_read_at: Option<Time>,
+}
+
+/// Counts the open items of a request that are in no task.
+pub async fn open_items(store: &Store, id: i64) -> Result<OpenItems, StoreError> {
+    Ok(sql::query_as(
+        "select count(*) filter (where state = 'waiting') as waiting,
+                count(*) filter (where state = 'reading' and not unlocking) as reading,
+                min(read_at) filter (where not unlocking) as next_read_at,
+                count(*) filter (where unlocking) as unlocking,
+                min(reason_since) filter (where unlocking) as unlocking_since,
+                min(read_at) filter (where unlocking) as next_unlocking_read_at
+         from (select state, read_at, reason_since,
+                      state = 'reading' and state_reason = 'unlocking' as unlocking
+               from items where request_id = $1 and state <> 'done') as open_items",
+    )
+    .bind(id)
+    .fetch_one(store.readers())
+    .await?)
+}
+
+/// When an event last happened to a request, or to a job.
+pub async fn last_event(
+    store: &Store,
+    request_id: Option<i64>,
+    job_id: Option<i64>,
+    event: &str,
+) -> Result<Option<Time>, StoreError> {
+    Ok(sql::query_scalar(
+        "select max(at) from request_events
+         where (request_id = $1 or job_id = $2) and event = $3",
+    )
+    .bind(request_id)
+    .bind(job_id)
+    .bind(event)
+    .fetch_one(store.readers())
+    .await?)
+}
