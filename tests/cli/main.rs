@@ -1130,6 +1130,43 @@ async fn check_names_what_is_wrong_and_never_shows_a_key() {
     assert_eq!(town.sandbox.accounting().charged_total, 0);
 }
 
+/// `sudo unlockd check` beside the service: the shell has neither its key nor its environment.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_missing_in_this_shell_is_no_problem_of_a_worker_that_runs() {
+    let town = town().await;
+    let daemon = town.daemon();
+    town.until("it runs", || town.run(&["health"]).code == 0);
+    let config = town.dir.path().join("unlockd.toml");
+    let text = std::fs::read_to_string(&config).expect("there").replace("api_key = \"uak_test\"", "");
+    std::fs::write(town.dir.path().join("other.toml"), text.replace("[accounts.spare]", ""))
+        .expect("written");
+    let beside: &[&str] = &["--config", "other.toml", "check", "--offline"];
+    let checked = town.run(beside).with_code(0).out;
+    assert!(checked.contains("the running worker (process ") && !checked.contains("no API key"), "{checked}");
+    drop(daemon);
+    town.until("it has ended", || town.run(&["health"]).code == 1);
+    let checked = town.run(beside).with_code(2).out;
+    assert!(checked.contains("no API key"), "{checked}");
+}
+
+#[test]
+fn a_proxy_of_the_environment_is_named_and_not_used() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let check = |proxy: &str| {
+        let config =
+            format!("[http]\nlisten = \"\"\n[api]\n{proxy}\n[accounts.default]\napi_key = \"uak_test\"\n");
+        std::fs::write(dir.path().join("unlockd.toml"), config).expect("written");
+        let mut command = program(dir.path());
+        command.args(["check", "--offline"]).env("HTTPS_PROXY", "http://user:canary@10.0.0.1:3128");
+        said(command.output().expect("it starts")).with_code(0).out
+    };
+    let checked = check("");
+    assert!(checked.contains("HTTPS_PROXY, which unlockd does not use"), "{checked}");
+    assert!(!checked.contains("canary"), "{checked}");
+    let checked = check("proxy = \"http://proxy.example.com:3128\"");
+    assert!(checked.contains("a tunnel (CONNECT) of http://proxy.example.com:3128"), "{checked}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn work_of_an_account_that_is_not_configured_any_more_is_named() {
     let town = town().await;

@@ -153,7 +153,7 @@ async fn filters_are_passed_on_and_cannot_undo_the_paging() {
         paths.first().expect("a call"),
         "/external/personnel/list?event_id=139250&page=1&pageSize=2&search_query=VP+of+Sales&level=a%26b&level="
     );
-    assert_eq!(paths.len(), 2, "a preview is page 1; the next is empty");
+    assert_eq!(paths.len(), 1, "nobody has such a level");
     for bad in ["page=2", "pageSize=1", "event_id=1", "=x", "title"] {
         town.run(&["personnel", "--event", EVENT, "--filter", bad]).with_code(2);
     }
@@ -162,7 +162,7 @@ async fn filters_are_passed_on_and_cannot_undo_the_paging() {
     assert!(refused.contains("exhibitor_id, department, level, search_query, sourceType"), "{refused}");
     town.run(&asked(&["--page-size", "51"])).with_code(2);
     town.run(&["personnel", "--event", "a/b"]).with_code(2);
-    assert_eq!(pages_asked(&town).len(), 2);
+    assert_eq!(pages_asked(&town).len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -156,7 +156,7 @@ async fn out_of_a_terminal_watch_prints_a_block_for_each_change() {
     for fact in [
         "no worker is running",
         "balance not read yet",
-        "needs you: request 1: 1 contact, at most 15 credits",
+        "needs you: request 1: at most 15 credits, 1 contact",
     ] {
         assert!(once.contains(fact), "{fact}: {once}");
     }

@@ -18,6 +18,24 @@ async fn prune(town: &Town) {
     history::run(town.deps(), || false).await.expect("removed");
 }
 
+/// `fresh`: a request whose contact was bought; contact 101 was bought 91 days before.
+async fn copies_tell_when_their_value_was_read(town: &mut Town, fresh: i64) {
+    let stubs = "select count(*) from contact_outcomes where request_id <= 2";
+    assert_eq!(town.number(stubs).await, 0, "what was removed is in no view");
+    // A reader who keeps the newest by `obtained_at` is not misled by a copy.
+    let age = "select cast(julianday(resolved_at) - julianday(obtained_at) as integer) from contact_outcomes
+               where personnel_id = '101'";
+    assert_eq!(town.number(age).await, 91);
+    let third = town.insert(None, &["101"]).await;
+    town.finish().await;
+    let of_copy = format!("{age} and request_id = {third}");
+    assert_eq!(town.number(&of_copy).await, 91, "a copy of a copy");
+    let fresh_one = format!(
+        "select count(*) from contact_outcomes where request_id = {fresh} and obtained_at = resolved_at"
+    );
+    assert_eq!(town.number(&fresh_one).await, 1);
+}
+
 #[tokio::test]
 async fn old_requests_timelines_and_snapshots_go_and_nothing_is_bought_twice() {
     let setup = Setup::default().config("RETENTION__HISTORY", "90d").config("CREDITS__APPROVE_ABOVE", "1000");
@@ -68,20 +86,7 @@ async fn old_requests_timelines_and_snapshots_go_and_nothing_is_bought_twice() {
     assert_eq!(town.status(again).await, "done");
     assert_eq!(town.outcome(again, "101").await, ("delivered".to_owned(), Some("store".to_owned())));
     assert_eq!(town.posts().len(), posts);
-    let stubs = "select count(*) from contact_outcomes where request_id <= 2";
-    assert_eq!(town.number(stubs).await, 0, "what was removed is in no view");
-    // A reader who keeps the newest by `obtained_at` is not misled by a copy.
-    let age = "select cast(julianday(resolved_at) - julianday(obtained_at) as integer) from contact_outcomes
-               where personnel_id = '101'";
-    assert_eq!(town.number(age).await, 91);
-    let third = town.insert(None, &["101"]).await;
-    town.finish().await;
-    let of_copy = format!("{age} and request_id = {third}");
-    assert_eq!(town.number(&of_copy).await, 91, "a copy of a copy");
-    let fresh_one = format!(
-        "select count(*) from contact_outcomes where request_id = {fresh} and obtained_at = resolved_at"
-    );
-    assert_eq!(town.number(&fresh_one).await, 1);
+    copies_tell_when_their_value_was_read(&mut town, fresh).await;
     // The next start knows its own database.
     town.restart().await;
     town.cancel(waits).await;

@@ -3,19 +3,26 @@
 use super::super::account::{Fresh, deps, fresh_balance, no_key};
 use super::super::findings::Findings;
 use super::super::{Failure, show};
+use crate::clock::Clock;
 use crate::config::{self, Config};
+use crate::domain::job::WaitReason;
 use crate::domain::one_pool::looks_like_one_pool;
 use crate::domain::{AccountId, natural};
-use crate::store::Store;
 use crate::store::credits::balances;
+use crate::store::{Store, accounts, lease};
 use crate::worker::gate::Key;
 use crate::worker::people::needs;
 
 /// A larger difference between the clocks is reported. The API's `Date` has whole seconds, and a call takes time.
 const CLOCKS_APART_MS: i64 = 30_000;
 
-/// Returns the accounts with a key that can be read.
-pub(super) fn keys(findings: &mut Findings, config: &Config) -> Vec<AccountId> {
+/// Returns the accounts with a key that can be read. A worker that runs has its own environment, so a key that is missing
+/// here is no problem of it, unless its rows show that it lacks one.
+pub(super) async fn keys(findings: &mut Findings, config: &Config, store: Option<&Store>) -> Vec<AccountId> {
+    let worker = match store {
+        Some(store) => lease::read(store).await.ok().filter(|row| row.is_alive(Clock::real().now())),
+        None => None,
+    };
     let mut usable = Vec::new();
     let several = config.accounts.len() > 1;
     let mut accounts: Vec<_> = config.accounts.iter().collect();
@@ -28,11 +35,30 @@ pub(super) fn keys(findings: &mut Findings, config: &Config) -> Vec<AccountId> {
                 usable.push(id);
             }
             Ok(None) if several && name == "default" => findings.ok(check, "none; the account is not used"),
-            Ok(None) => findings.problem(check, no_key(&id), 2),
+            Ok(None) => match (worker, store) {
+                (Some(worker), Some(store)) if !lacks_key(store, &id).await => {
+                    let detail = format!(
+                        "none in this environment; the running worker (process {}) has its own, and shows no lack of it",
+                        worker.pid
+                    );
+                    findings.ok(check, detail);
+                }
+                _ => findings.problem(check, no_key(&id), 2),
+            },
+            Err(error) if worker.is_some() => {
+                let fix = "run this command as the worker's user to check its key";
+                findings.warn(check, format!("not readable here: {error}"), fix);
+            }
             Err(error) => findings.problem(check, error.to_string(), 2),
         }
     }
     usable
+}
+
+/// Whether the worker's rows show that an account has work and no key that may be used.
+async fn lacks_key(store: &Store, account: &AccountId) -> bool {
+    let row = accounts::read(store.readers(), account).await;
+    row.is_ok_and(|row| row.waits_for() == Some(WaitReason::InvalidApiKey) || row.refused_key.is_some())
 }
 
 /// Accounts that were removed from the configuration while they had unfinished work.

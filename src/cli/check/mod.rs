@@ -50,12 +50,13 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
             findings.ok("configuration", origin);
             config_mode(&mut findings, &config);
             let store = database(&mut findings, &config).await;
-            let usable = accounts::keys(&mut findings, &config);
+            let usable = accounts::keys(&mut findings, &config, store.as_ref()).await;
             if let Some(store) = &store {
                 accounts::unconfigured(&mut findings, &config, store).await;
             }
             network::http(&mut findings, &config, store.as_ref()).await;
             network::webhook(&mut findings, &config);
+            network::proxy(&mut findings, &config);
             match (store, args.offline) {
                 (_, true) => {}
                 (Some(store), false) => {

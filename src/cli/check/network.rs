@@ -54,3 +54,27 @@ pub(super) fn webhook(findings: &mut Findings, config: &Config) {
         Err(error) => findings.problem("webhook", error.to_string(), 2),
     }
 }
+
+/// Variables that other programs take a proxy from.
+const PROXY_VARIABLES: [&str; 6] =
+    ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
+
+/// A proxy is used only if the configuration names it: one of the environment could be meant for another program.
+pub(super) fn proxy(findings: &mut Findings, config: &Config) {
+    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let set: Vec<&str> = PROXY_VARIABLES.into_iter().filter(is_set).collect();
+    match (&config.api.proxy, set.is_empty()) {
+        (None, true) => {}
+        (Some(proxy), _) => {
+            findings.ok("proxy", format!("calls to the API go through a tunnel (CONNECT) of {proxy}"));
+        }
+        (None, false) => findings.warn(
+            "proxy",
+            format!(
+                "the environment sets {}, which unlockd does not use: calls go out directly",
+                set.join(", ")
+            ),
+            "if calls need a proxy: api.proxy = \"http://host:port\" in the configuration",
+        ),
+    }
+}
