@@ -5,6 +5,7 @@
 //! removing what is left of erased values. There is one engine: [`crate::store::sqlite::Sqlite`]. Each engine
 //! has its own way to open.
 
+use std::io;
 use std::path::Path;
 
 use futures_util::future::BoxFuture;
@@ -14,6 +15,7 @@ use crate::domain::Millis;
 use crate::store::backup::BackupError;
 use crate::store::lease::{HeldBy, Lease};
 use crate::store::schema::Schema;
+use crate::store::sqlite::writes::Writes;
 use crate::store::{Reads, Store, StoreError, Tx};
 
 /// The tables that a transaction writes: the inbox may be a separate database.
@@ -48,6 +50,9 @@ pub(in crate::store) trait Engine: Send + Sync {
 
     /// The same for an inbox with a file of its own. Also tells whether that file can be used.
     fn inbox_changes(&self) -> BoxFuture<'_, Result<i64, StoreError>>;
+
+    /// Tells when anybody writes the inbox.
+    fn watch_inbox(&self) -> io::Result<Writes>;
 
     /// From now on this process may bring the inbox file to this version's schema.
     fn migrate_inbox(&self);

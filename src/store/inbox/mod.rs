@@ -18,6 +18,7 @@ use crate::store::{Store, StoreError, sql};
 
 pub use self::enqueue::{Enqueue, find_dedupe_key, insert};
 pub use self::show::{Behind, CaughtUp, behind, bring_up, catch_up, reject};
+pub use crate::store::sqlite::writes::Writes;
 use crate::domain::Millis;
 use crate::domain::request::{self, LARGEST_ID, RawRow};
 
@@ -230,4 +231,9 @@ pub async fn state_version(store: &Store) -> Result<i64, StoreError> {
 /// The same for an inbox with a file of its own. An error if that file cannot be used.
 pub async fn probe(store: &Store) -> Result<i64, StoreError> {
     store.engine.inbox_changes().await
+}
+
+/// Tells when anybody writes the inbox.
+pub fn watch(store: &Store) -> std::io::Result<Writes> {
+    store.engine.watch_inbox()
 }

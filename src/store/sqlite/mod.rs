@@ -14,7 +14,9 @@ mod open;
 pub(in crate::store) mod pairs;
 mod part;
 mod writer;
+pub(in crate::store) mod writes;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -33,6 +35,7 @@ use inbox_file::InboxFile;
 use open::prepare;
 use part::Part;
 use writer::Writer;
+use writes::Writes;
 
 /// A database file, and its inbox: in the same file, or in a separate one.
 pub(in crate::store) struct Sqlite {
@@ -135,6 +138,10 @@ impl Engine for Sqlite {
                 Some(file) => file.data_version().await,
             }
         })
+    }
+
+    fn watch_inbox(&self) -> io::Result<Writes> {
+        Writes::of(&self.inbox_path)
     }
 
     fn migrate_inbox(&self) {

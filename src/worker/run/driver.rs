@@ -198,10 +198,16 @@ async fn run_pass(
     Ok(None)
 }
 
+/// The run that follows a write of another program sees what it committed. One more follows after this, in case the
+/// commit took longer.
+const AGAIN_MS: i64 = 20;
+
 /// Intake also notices what other programs (the command line among them) have written.
 async fn run_intake(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
     let mut woken = signals.wake.subscribe();
+    let mut writes = inbox::watch(&deps.store).inspect_err(not_watched).ok();
     let mut version = inbox::state_version(&deps.store).await?;
+    let mut is_written = false;
     while !signals.is_stopping() {
         heartbeat::beat();
         woken.borrow_and_update();
@@ -212,10 +218,30 @@ async fn run_intake(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, St
             signals.wake();
         }
         if report.did == 0 {
-            sleep(&deps, &signals, &mut woken, report.next_at).await;
+            let again = std::mem::take(&mut is_written).then(|| deps.clock.now().plus(AGAIN_MS));
+            tokio::select! {
+                _ = sleep(&deps, &signals, &mut woken, report.no_later_than(again).next_at) => {}
+                () = written(&mut writes) => is_written = true,
+            }
         }
     }
     Ok(None)
+}
+
+/// Resolves when the file of the inbox is written. Without a watch, never: then `inbox.interval` decides.
+async fn written(writes: &mut Option<inbox::Writes>) {
+    if let Some(watched) = writes {
+        match watched.next().await {
+            Ok(()) => return,
+            Err(problem) => not_watched(&problem),
+        }
+        *writes = None;
+    }
+    std::future::pending().await
+}
+
+fn not_watched(problem: &std::io::Error) {
+    tracing::warn!(%problem, "the inbox cannot be watched; new rows are seen every inbox.interval");
 }
 
 /// A stop does not wait for the receiver: unconfirmed messages are delivered again at the next start.
