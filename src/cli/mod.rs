@@ -42,7 +42,7 @@ mod watch;
 mod whole_file;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -178,9 +178,13 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Failure {
         let error = error.into();
         // Another program changed the row first, or the schema is not this version's: nothing was changed here.
-        let refused =
-            matches!(error.downcast_ref(), Some(StoreError::Stale { .. } | StoreError::Schema { .. }));
-        Failure { code: if refused { 4 } else { 1 }, error }
+        let code = match error.downcast_ref() {
+            Some(StoreError::Stale { .. } | StoreError::Schema { .. }) => 4,
+            // An inbox file of its own; only a worker makes one.
+            Some(StoreError::Inbox { path, .. }) if !Path::new(path).exists() => 3,
+            _ => 1,
+        };
+        Failure { code, error }
     }
 }
 

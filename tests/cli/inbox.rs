@@ -51,3 +51,15 @@ async fn an_inbox_that_is_configured_anew_counts_once_its_worker_runs() {
     assert!(done.out.contains("1 delivered"), "{}", done.out);
     drop(second);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inbox_file_that_is_missing_is_a_missing_thing() {
+    let town = town().await;
+    town.ok(&["run", "--until-idle"]);
+    let mut command = program(town.dir.path());
+    command.args(["enqueue", "788"]).env("UNLOCKD_INBOX__DATABASE", "missing.db");
+    let told = said(command.output().expect("it starts"));
+    assert_eq!(told.code, 3, "{}", told.err);
+    assert!(told.err.contains("missing.db"), "{}", told.err);
+    assert!(!town.dir.path().join("missing.db").exists(), "the command makes none");
+}
