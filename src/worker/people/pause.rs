@@ -9,7 +9,7 @@ use crate::domain::job::Event;
 use crate::domain::pacing::Ladder;
 use crate::domain::{AccountId, Millis};
 use crate::store::credits::exceeded;
-use crate::store::jobs::due;
+use crate::store::jobs::{Job, due};
 use crate::store::{Store, StoreError, accounts, items, jobs, rate, requests, timeline};
 
 /// Stops submitting on an account; polling and settling continue. If it was already paused, returns since
@@ -106,11 +106,11 @@ async fn go_on(
     now: Millis,
 ) -> Result<Resumed, StoreError> {
     let (account, next_poll_at) = (account.clone(), ladder.next_poll(0, now));
-    store
+    let expired = due::expired(store.readers(), &account).await?;
+    let resumed = store
         .write(move |connection| {
             Box::pin(async move {
                 let before = accounts::read(&mut *connection, &account).await?;
-                let expired = due::expired(&mut *connection, &account).await?;
                 let parked = due::waiting_for_credits(&mut *connection, &account).await?;
                 let waited_until =
                     before.blocked_until.map(Millis).filter(|until| lifts_pause && *until > now);
@@ -118,7 +118,7 @@ async fn go_on(
                     waited_until,
                     was_paused: before.paused_at.is_some(),
                     key_was_refused: before.refused_key.is_some(),
-                    expired_jobs: expired.len(),
+                    expired_jobs: 0,
                     parked_jobs: parked.len(),
                 };
                 let vouched = lifts_pause && before.is_paused_by_restore();
@@ -137,17 +137,40 @@ async fn go_on(
                 for job in parked {
                     jobs::save(&mut *connection, &job.released(now)?).await?;
                 }
-                for mut job in expired {
-                    let Some(task_id) = job.task_id.clone() else { continue };
-                    job.apply(Event::Resumed { task_id, next_poll_at }, now)?;
-                    job.failures = 0;
-                    jobs::save(&mut *connection, &job).await?;
-                    items::revive_expired(&mut *connection, job.id, now).await?;
-                    requests::reopen_of_job(&mut *connection, job.id, now).await?;
-                    timeline::of_job(&mut *connection, now, job.id, "resumed", "its task is polled again")
-                        .await?;
-                }
                 Ok(resumed)
+            })
+        })
+        .await?;
+    let mut expired_jobs = 0;
+    // A transaction for each: together they would keep the write lock from the worker.
+    for job in expired {
+        match poll_again(store, job, next_poll_at, now).await {
+            // Another program has resumed it at the same moment.
+            Err(StoreError::Stale { .. }) => {}
+            polled => expired_jobs += usize::from(polled?),
+        }
+    }
+    Ok(Resumed { expired_jobs, ..resumed })
+}
+
+/// Polls the task of an expired job again. False: it has none.
+async fn poll_again(
+    store: &Store,
+    mut job: Job,
+    next_poll_at: Millis,
+    now: Millis,
+) -> Result<bool, StoreError> {
+    let Some(task_id) = job.task_id.clone() else { return Ok(false) };
+    job.apply(Event::Resumed { task_id, next_poll_at }, now)?;
+    job.failures = 0;
+    store
+        .write(move |connection| {
+            Box::pin(async move {
+                jobs::save(&mut *connection, &job).await?;
+                items::revive_expired(&mut *connection, job.id, now).await?;
+                requests::reopen_of_job(&mut *connection, job.id, now).await?;
+                timeline::of_job(connection, now, job.id, "resumed", "its task is polled again").await?;
+                Ok(true)
             })
         })
         .await
