@@ -117,8 +117,8 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
 
 async fn plan(config: &Config, store: &Store, understood: &Understood) -> Result<Plan, super::Failure> {
     let (request, contacts) = (&understood.request, understood.contacts());
-    let json = serde_json::json!(contacts.valid).to_string();
-    let found = paid::had_or_in_flight(store.readers(), &request.account, request.action, json).await?;
+    let (account, action) = (&request.account, request.action);
+    let found = paid::had_or_in_flight(store.readers(), account, action, &contacts.valid).await?;
     let known: HashMap<_, _> = found.into_iter().map(|known| (known.personnel_id, known.in_flight)).collect();
     let price = price(store, config, &request.account, request.action).await?;
     let approve_above = Credits(config.credits.approve_above);

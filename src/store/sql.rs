@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
+use serde::{Serialize, Serializer};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, Decode, FromRow, SqlSafeStr, SqlStr, Sqlite, Type};
 
@@ -197,6 +198,20 @@ impl<R: Row> Statement<R> {
     pub(in crate::store) async fn fetch_optional(self, on: impl Into<On<'_>>) -> Result<Option<R>, Failed> {
         Ok(run!(self, on, sqlite_rows, fetch_optional)?)
     }
+}
+
+/// Values for a statement that works on a set. Written directly: a tree of JSON values takes many times the memory.
+pub(in crate::store) fn to_json(values: &impl Serialize) -> String {
+    serde_json::to_string(values).expect("numbers and texts can be written as JSON")
+}
+
+/// The same for pairs of a number and a text, as one object whose keys may be repeated.
+pub(in crate::store) fn to_json_pairs(pairs: &[(i64, &str)]) -> String {
+    let mut written = Vec::new();
+    serde_json::Serializer::new(&mut written)
+        .collect_map(pairs.iter().copied())
+        .expect("numbers and texts can be written as JSON");
+    String::from_utf8(written).expect("JSON is UTF-8")
 }
 
 /// A statement whose rows have one column, read as `C`.

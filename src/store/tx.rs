@@ -5,8 +5,10 @@
 
 use std::sync::Arc;
 
-use sqlx::{SqliteConnection, SqlitePool};
+use futures_util::future::BoxFuture;
+use sqlx::{Executor, SqliteConnection, SqlitePool};
 
+use crate::store::StoreError;
 use crate::store::sqlite::inbox_file::InboxFile;
 
 /// Inside a write transaction: see [`super::Store::write`].
@@ -22,6 +24,21 @@ impl Tx {
     pub fn sqlite(&mut self) -> &mut SqliteConnection {
         let Connection::Sqlite(connection) = &mut self.0;
         connection
+    }
+
+    /// Runs work that may fail. False: it has, and only its own writes are undone.
+    pub(in crate::store) async fn attempt<F>(&mut self, work: F) -> Result<bool, StoreError>
+    where
+        F: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<(), StoreError>> + Send,
+    {
+        self.sqlite().execute("savepoint attempt").await?;
+        let result = work(self).await;
+        let end = if result.is_ok() { "release attempt" } else { "rollback to attempt; release attempt" };
+        self.sqlite().execute(end).await?;
+        if let Err(problem) = &result {
+            tracing::debug!(%problem, "part of a transaction was undone");
+        }
+        Ok(result.is_ok())
     }
 }
 

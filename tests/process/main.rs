@@ -10,6 +10,7 @@ mod inbox_file;
 #[path = "../shared/invariants.rs"]
 mod invariants;
 mod kills;
+mod memory;
 mod pickup;
 mod restore;
 mod stops;

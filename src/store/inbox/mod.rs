@@ -10,17 +10,18 @@ pub mod overrides;
 pub mod served;
 mod show;
 
-use serde_json::json;
 use sqlx::FromRow;
 
 use crate::store::sqlite::pairs;
 use crate::store::{Store, StoreError, sql};
 
 pub use self::enqueue::{Enqueue, find_dedupe_key, insert};
-pub use self::show::{Behind, CaughtUp, behind, bring_up, catch_up, reject};
-pub use crate::store::sqlite::writes::Writes;
+pub use self::show::{
+    Behind, CaughtUp, behind, bring_up, catch_up, has_other_triggers, reject, show_at_once,
+};
 use crate::domain::Millis;
 use crate::domain::request::{self, LARGEST_ID, RawRow};
+pub use crate::store::sqlite::writes::Writes;
 
 /// A new row, read as bytes: any program may have written anything into it.
 #[derive(Clone, Debug, FromRow)]
@@ -110,29 +111,27 @@ pub async fn new_rows(
     store: &Store,
     after: i64,
     limit: u32,
-    bytes: usize,
+    bytes: u32,
 ) -> Result<Vec<InboxRow>, StoreError> {
-    let sizes: Vec<(i64, i64)> = sql::query_as(
-        "select id, case when octet_length(personnel_ids) <= 8388608 then octet_length(personnel_ids) else 0 end as size
-         from inbox where status = 'new' and id > $1 order by id limit $2",
-    )
+    Ok(sql::query_as(select_rows!(
+        "where id in (
+             select id from (
+                 select id, cast(sum(size) over (order by id) as bigint) - size as above from (
+                     select id, 100 + least(coalesce(octet_length(personnel_ids), 0), 8388608)
+                                + least(coalesce(octet_length(reference), 0), 4000)
+                                + least(coalesce(octet_length(event_id), 0), 4000)
+                                + least(coalesce(octet_length(task_id), 0), 4000)
+                                + least(coalesce(octet_length(query), 0), 800)
+                                + least(coalesce(octet_length(dedupe_key), 0), 800) as size
+                     from inbox where status = 'new' and id > $1 order by id limit $2) as sizes) as sums
+             where above < $3)
+         order by id"
+    ))
     .bind(after)
     .bind(limit)
+    .bind(bytes)
     .fetch_all(&store.inbox_readers)
-    .await?;
-    let mut size = 0;
-    let chunk = sizes.iter().take_while(|(_, row)| {
-        let fits = size < bytes;
-        size += 200 + usize::try_from(*row).unwrap_or_default();
-        fits
-    });
-    let Some((last, _)) = chunk.last() else { return Ok(Vec::new()) };
-    Ok(sql::query_as(select_rows!("where status = 'new' and id > $1 and id <= $2 order by id limit $3"))
-        .bind(after)
-        .bind(*last)
-        .bind(limit)
-        .fetch_all(&store.inbox_readers)
-        .await?)
+    .await?)
 }
 
 /// How many rows were not taken, and when the first of them was written. Nothing while the inbox cannot be read.
@@ -201,24 +200,44 @@ pub async fn status(store: &Store, id: i64) -> Result<Option<String>, StoreError
 }
 
 /// Rows that the inbox shows as taken and not finished, but whose request does not exist: the state was
-/// restored from a backup that is older than the inbox.
-pub async fn forgotten_rows(store: &Store) -> Result<Vec<InboxRow>, StoreError> {
-    let ids: Vec<i64> =
-        sql::query_scalar("select id from inbox where status in ('accepted', 'awaiting_approval')")
-            .fetch_all(&store.inbox_readers)
-            .await?;
+/// restored from a backup that is older than the inbox. Their ids, those of about `limit` open rows above `after` at
+/// once; and where to go on, `None` at the end.
+pub async fn forgotten_ids(
+    store: &Store,
+    after: i64,
+    limit: u32,
+) -> Result<(Vec<i64>, Option<i64>), StoreError> {
+    if !store.has_inbox_file() {
+        let missing: Vec<i64> = sql::query_scalar(
+            "select id from inbox where status in ('accepted', 'awaiting_approval') and id > $1
+               and not exists (select 1 from requests where requests.id = inbox.id) order by id limit $2",
+        )
+        .bind(after)
+        .bind(limit)
+        .fetch_all(store.readers())
+        .await?;
+        let last = missing.last().copied();
+        return Ok((missing, last));
+    }
+    let ids: Vec<i64> = sql::query_scalar(
+        "select id from inbox where status in ('accepted', 'awaiting_approval') and id > $1 order by id limit $2",
+    )
+    .bind(after)
+    .bind(limit)
+    .fetch_all(&store.inbox_readers)
+    .await?;
     let missing: Vec<i64> =
         sql::query_scalar("select value from json_ids($1) as taken where not exists (select 1 from requests where id = taken.value)")
-            .bind(json!(ids).to_string())
+            .bind(sql::to_json(&ids))
             .fetch_all(store.readers())
             .await?;
-    rows(store, &missing).await
+    Ok((missing, ids.last().copied()))
 }
 
 /// The rows with these ids.
 pub async fn rows(store: &Store, ids: &[i64]) -> Result<Vec<InboxRow>, StoreError> {
     Ok(sql::query_as(select_rows!("where id in (select value from json_ids($1)) order by id"))
-        .bind(json!(ids).to_string())
+        .bind(sql::to_json(&ids))
         .fetch_all(&store.inbox_readers)
         .await?)
 }

@@ -4,12 +4,12 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use sqlx::FromRow;
 
 use crate::domain::Millis;
 use crate::domain::request_state::{self, Event, State};
 use crate::store::inbox::overrides::by_worker;
+use crate::store::sqlite::pairs;
 use crate::store::{Store, StoreError, Tx, sql};
 
 /// The news of a request that the inbox does not show yet.
@@ -81,10 +81,10 @@ pub async fn bring_up(store: &Store, behind: &[Behind]) -> Result<(), StoreError
         .iter()
         .map(|row| {
             let resets_approval = i64::from(row.status == State::AwaitingApproval.name());
-            json!([row.id, row.status, row.reason, row.quoted_credits, row.finished_at, resets_approval])
+            (row.id, &row.status, &row.reason, row.quoted_credits, row.finished_at, resets_approval)
         })
         .collect();
-    let rows = json!(rows).to_string();
+    let rows = sql::to_json(&rows);
     let for_inbox = rows.clone();
     store.write_inbox(move |connection| Box::pin(show(connection, for_inbox))).await?;
     store
@@ -126,6 +126,45 @@ async fn show(connection: &mut Tx, rows: String) -> Result<(), StoreError> {
     .execute(&mut *connection)
     .await?;
     by_worker(connection, false).await
+}
+
+/// Shows requests in the transaction that writes them, where the inbox is in the same file. False: it could not be
+/// done, and nothing of it was; the worker shows them later.
+///
+/// Not where another program has a trigger on the inbox: it may end the whole transaction, or never end.
+pub async fn show_at_once(connection: &mut Tx, ids: &[i64]) -> Result<bool, StoreError> {
+    let ids = sql::to_json(&ids);
+    connection.attempt(move |connection| Box::pin(show_requests(connection, ids))).await
+}
+
+/// Whether another program has a trigger on the inbox.
+pub async fn has_other_triggers(connection: &mut Tx) -> Result<bool, StoreError> {
+    Ok(sql::query_scalar(pairs::HAS_OTHER_TRIGGERS).fetch_one(connection).await?)
+}
+
+async fn show_requests(connection: &mut Tx, ids: String) -> Result<(), StoreError> {
+    by_worker(&mut *connection, true).await?;
+    sql::query(
+        "update inbox set status = r.status, reason = r.reason, quoted_credits = r.quoted_credits,
+                finished_at = r.finished_at,
+                dedupe_key = case r.status when 'rejected' then null else inbox.dedupe_key end,
+                approved = case r.status when 'awaiting_approval' then 0 else inbox.approved end
+         from requests r
+         where r.id in (select value from json_ids($1)) and inbox.id = r.id
+           and inbox.id not in (select id from inbox_written)",
+    )
+    .bind(&ids)
+    .execute(&mut *connection)
+    .await?;
+    by_worker(&mut *connection, false).await?;
+    sql::query(
+        "update requests set inbox_is_behind = 1
+         where id in (select id from inbox_written) and id in (select value from json_ids($1))",
+    )
+    .bind(ids)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Rejects a row that cannot become a request, because another request has its id.

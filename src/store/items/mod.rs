@@ -23,7 +23,7 @@ use crate::store::items::item_row::{items, select_items};
 use crate::store::items::moves::{Moved, move_all, save};
 
 pub(in crate::store) fn json_ids(ids: &[PersonnelId]) -> String {
-    json!(ids).to_string()
+    sql::to_json(&ids)
 }
 
 /// Records the outcomes of a job's contacts. An outcome that is valid only for this event settles only items

@@ -12,6 +12,9 @@ use crate::store::error::exactly;
 use crate::store::items::item_row::Item;
 use crate::store::{StoreError, Tx, sql};
 
+/// Items in one statement: a request may have many, and memory is limited.
+const AT_ONCE: usize = 5_000;
+
 /// An item that changes, with the values that came with its outcome.
 pub(in crate::store) struct Moved {
     id: i64,
@@ -74,9 +77,13 @@ pub(in crate::store) async fn save(
     moved: &[Moved],
     now: Millis,
 ) -> Result<(), StoreError> {
-    if moved.is_empty() {
-        return Ok(());
+    for part in moved.chunks(AT_ONCE) {
+        save_part(&mut *connection, part, now).await?;
     }
+    Ok(())
+}
+
+async fn save_part(connection: &mut Tx, moved: &[Moved], now: Millis) -> Result<(), StoreError> {
     let rows: Vec<_> = moved.iter().map(|one| one.row(now)).collect();
     let result = sql::query(
         "with moved as materialized (

@@ -1,6 +1,7 @@
 //! Contacts that need not be bought, or only after a precheck: already stored, being bought, or paid for before.
 //! A contact belongs to the owner of a key, so all accounts of that owner are looked at.
 
+use serde::Serialize;
 use serde_json::json;
 
 use crate::domain::outcome::Set;
@@ -90,7 +91,7 @@ pub async fn had_or_in_flight(
     readers: &Reads,
     account: &AccountId,
     action: Action,
-    contacts_json: String,
+    contacts: &[impl Serialize],
 ) -> Result<Vec<Known>, StoreError> {
     Ok(sql::query_as(
         "select personnel_id, count(*) filter (where state = 'done') = 0 as in_flight from items
@@ -102,7 +103,7 @@ pub async fn had_or_in_flight(
     )
     .bind(account.as_str())
     .bind(action.as_str())
-    .bind(contacts_json)
+    .bind(sql::to_json(&contacts))
     .fetch_all(readers)
     .await?)
 }

@@ -7,11 +7,13 @@
 use std::borrow::Cow;
 
 /// Our function, and SQLite's expression, with the arguments as `{0}` and `{1}`.
-const WORDS: [(&str, &str); 8] = [
+const WORDS: [(&str, &str); 9] = [
     // Rows with one column `value`: the numbers, the texts or the arrays of a JSON array.
     ("json_ids", "json_each({0})"),
     ("json_words", "json_each({0})"),
     ("json_rows", "json_each({0})"),
+    // Rows with the columns `key` and `value`, both text: the members of a JSON object, whose keys may be repeated.
+    ("json_pairs", "json_each({0})"),
     // One element of an array, counted from 0, as a number or as a text.
     ("json_number", "({0}->>{1})"),
     ("json_text", "({0}->>{1})"),

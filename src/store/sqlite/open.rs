@@ -92,6 +92,8 @@ pub(in crate::store) fn options(path: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
+        // Rows come from another thread, and each full buffer is two switches between the threads.
+        .row_buffer_size(1_000)
         // SQLite's temporary files may hold values, and a read-only container has no place for files.
         .pragma("temp_store", "memory")
         .pragma("secure_delete", "on")

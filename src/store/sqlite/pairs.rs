@@ -41,3 +41,8 @@ pub(in crate::store) const SET_COUNTER: &str = "update sqlite_sequence
      set seq = max($1, case when seq <= $2 then seq else 0 end,
                    coalesce((select max(id) from inbox where id <= $2), 0))
      where name = 'inbox'";
+
+/// Each engine keeps its triggers in its own place. Those of ours are named.
+pub(in crate::store) const HAS_OTHER_TRIGGERS: &str = "select exists (
+     select 1 from sqlite_schema where type = 'trigger' and lower(tbl_name) = 'inbox'
+       and name not in ('inbox_row_inserted', 'inbox_row_written'))";

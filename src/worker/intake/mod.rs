@@ -19,16 +19,19 @@ use crate::store::inbox::fault::Part;
 use crate::store::inbox::overrides::Written;
 use crate::store::inbox::{self, InboxRow};
 use crate::store::{StoreError, requests};
-use crate::worker::intake::quote::{decide, known};
-use crate::worker::intake::record::record;
+use crate::worker::intake::quote::{decide, had, known};
+use crate::worker::intake::record::{Decided, record};
 use crate::worker::intake::taken::{Taken, cancelled, digest, raw, rejected};
 use crate::worker::run::heartbeat;
 use crate::worker::{Deps, Report};
 
 /// Rows in one transaction: enough to share its cost, few enough not to delay a poll.
 const ROWS_AT_ONCE: u32 = 4_000;
-/// Content in one transaction, in bytes: limits memory if rows are huge.
-const BYTES_AT_ONCE: usize = 8 << 20;
+/// Content in one transaction, in bytes: limits memory if rows are huge. An id takes about a hundred times the memory
+/// of its text while its row is taken.
+const BYTES_AT_ONCE: u32 = 1 << 20;
+/// Rows that are taken again in one transaction, of any size.
+const FORGOTTEN_AT_ONCE: usize = 8;
 
 /// A row with an id above the bound shows `rejected` for this long before its id changes.
 const SHOWN_MS: i64 = 250;
@@ -122,14 +125,22 @@ pub async fn take_forgotten(deps: &Deps) -> Result<usize, StoreError> {
 
 async fn take_forgotten_rows(deps: &Deps) -> Result<usize, StoreError> {
     overrides::run(deps).await?;
-    let rows = inbox::forgotten_rows(&deps.store).await?;
-    let count = rows.len();
+    let (mut count, mut after) = (0, i64::MIN);
+    loop {
+        let (ids, last) = inbox::forgotten_ids(&deps.store, after, ROWS_AT_ONCE).await?;
+        for part in ids.chunks(FORGOTTEN_AT_ONCE) {
+            heartbeat::beat();
+            let rows = inbox::rows(&deps.store, part).await?;
+            count += rows.len();
+            take(deps, rows, deps.clock.now()).await?;
+        }
+        match last {
+            Some(last) => after = last,
+            None => break,
+        }
+    }
     if count > 0 {
-        tracing::warn!(
-            rows = count,
-            "the database is older than the inbox; taking its unfinished rows again"
-        );
-        take(deps, rows, deps.clock.now()).await?;
+        tracing::warn!(rows = count, "the database was older than the inbox; took its unfinished rows again");
     }
     Ok(count)
 }
@@ -150,7 +161,8 @@ pub(in crate::worker) async fn end_untaken(deps: &Deps, written: &[&Written]) ->
         let taken = Taken { row, digest, wish };
         ended.push(rejected(&taken, &request::named(&raw(&taken.row)), &Rejection::StatusGiven)?);
     }
-    record(deps, ended, &[], deps.clock.now()).await
+    let new = ended.into_iter().map(Decided::without_task).collect();
+    record(deps, new, Vec::new(), deps.clock.now()).await
 }
 
 async fn take(deps: &Deps, rows: Vec<InboxRow>, now: Millis) -> Result<(), StoreError> {
@@ -187,10 +199,12 @@ async fn take(deps: &Deps, rows: Vec<InboxRow>, now: Millis) -> Result<(), Store
     }
     let known = known(deps, &taken).await?;
     let mut new = Vec::with_capacity(taken.len());
-    for taken in &taken {
-        new.push(decide(deps, taken, &known).await?);
+    // Each row is dropped as soon as its request is there: both may be large.
+    for taken in taken {
+        let request = decide(deps, &taken, &known).await?;
+        new.push(Decided::of(request, taken));
     }
-    record(deps, new, &taken, now).await
+    record(deps, new, had(known), now).await
 }
 
 /// Rejects a row for which there is no request. If the inbox cannot be written, it is tried again.

@@ -27,6 +27,20 @@ pub(in crate::worker) struct Known {
 
 pub(in crate::worker) type KnownByKind = HashMap<(AccountId, Action), Known>;
 
+/// Contacts in one statement: limits its memory.
+pub(super) const CONTACTS_AT_ONCE: usize = 5_000;
+
+/// The contacts that need not be bought, by account and action.
+pub(super) fn had(known: KnownByKind) -> Vec<(AccountId, Action, Vec<PersonnelId>)> {
+    let sorted = |had: HashSet<String>| {
+        let mut had: Vec<_> = had.into_iter().map(PersonnelId::trusted).collect();
+        had.sort_unstable();
+        had
+    };
+    let by_kind = known.into_iter().map(|((account, action), known)| (account, action, sorted(known.had)));
+    by_kind.filter(|(_, _, had)| !had.is_empty()).collect()
+}
+
 pub(in crate::worker) async fn known(deps: &Deps, taken: &[Taken]) -> Result<KnownByKind, StoreError> {
     let mut asked: HashMap<(AccountId, Action), Vec<&str>> = HashMap::new();
     for request in taken.iter().filter_map(|taken| taken.wish.as_ref().ok()) {
@@ -37,9 +51,11 @@ pub(in crate::worker) async fn known(deps: &Deps, taken: &[Taken]) -> Result<Kno
     }
     let mut known = KnownByKind::new();
     for ((account, action), ids) in asked {
-        let json = serde_json::json!(ids).to_string();
-        let had = paid::had_or_in_flight(deps.store.readers(), &account, action, json).await?;
-        let had = had.into_iter().map(|contact| contact.personnel_id).collect();
+        let mut had = HashSet::new();
+        for part in ids.chunks(CONTACTS_AT_ONCE) {
+            let found = paid::had_or_in_flight(deps.store.readers(), &account, action, part).await?;
+            had.extend(found.into_iter().map(|contact| contact.personnel_id));
+        }
         let price = deps.price(&account, action).await?;
         known.insert((account, action), Known { had, price });
     }

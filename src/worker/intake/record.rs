@@ -1,19 +1,17 @@
 //! Writes the requests of taken rows, with everything that follows at once, in one transaction.
 
-use std::collections::BTreeSet;
-
-use crate::domain::item;
 use crate::domain::request::{UnlockRequest, Wish};
 use crate::domain::request_state::State;
-use crate::domain::{AccountId, Channel, Millis, PersonnelId, RequestId, TaskId};
+use crate::domain::{AccountId, Action, Channel, Millis, PersonnelId, RequestId, TaskId};
 use crate::store::items::waiting;
 use crate::store::requests::NewRequest;
-use crate::store::{StoreError, Tx, items, jobs, requests};
+use crate::store::{StoreError, Tx, inbox, items, jobs, requests};
 use crate::worker::Deps;
+use crate::worker::intake::quote::CONTACTS_AT_ONCE;
 use crate::worker::intake::taken::Taken;
 
 /// A task to follow for a request.
-struct Adoption {
+pub(super) struct Adoption {
     request: UnlockRequest,
     request_id: RequestId,
     channel: Channel,
@@ -21,64 +19,84 @@ struct Adoption {
     contacts: Vec<PersonnelId>,
 }
 
+/// A request to be written, and the task that it adopts.
+pub(super) struct Decided {
+    request: NewRequest,
+    adoption: Option<Adoption>,
+}
+
+impl Decided {
+    pub(super) fn without_task(request: NewRequest) -> Decided {
+        Decided { request, adoption: None }
+    }
+
+    pub(super) fn of(request: NewRequest, taken: Taken) -> Decided {
+        let adoption = match (request.state, taken.wish) {
+            (State::Accepted, Ok(parsed)) => adoption(request.id, parsed),
+            _ => None,
+        };
+        Decided { request, adoption }
+    }
+}
+
+fn adoption(request_id: RequestId, request: UnlockRequest) -> Option<Adoption> {
+    let Wish::Adopt { channel, task_id, contacts } = &request.wish else { return None };
+    let (channel, task_id, contacts) = (*channel, task_id.clone(), contacts.valid.clone());
+    Some(Adoption { request, request_id, channel, task_id, contacts })
+}
+
+/// Writes requests. `had`: contacts of theirs that need not be bought.
 pub(super) async fn record(
     deps: &Deps,
-    new: Vec<NewRequest>,
-    taken: &[Taken],
+    decided: Vec<Decided>,
+    had: Vec<(AccountId, Action, Vec<PersonnelId>)>,
     now: Millis,
 ) -> Result<(), StoreError> {
-    let mut adoptions = Vec::new();
-    let mut served: BTreeSet<(AccountId, Channel)> = BTreeSet::new();
-    for (request, taken) in new.iter().zip(taken) {
-        let Ok(parsed) = &taken.wish else { continue };
-        match &parsed.wish {
-            Wish::Adopt { channel, task_id, contacts } if request.state == State::Accepted => {
-                adoptions.push(Adoption {
-                    request: parsed.clone(),
-                    request_id: request.id,
-                    channel: *channel,
-                    task_id: task_id.clone(),
-                    contacts: contacts.valid.clone(),
-                });
-            }
-            Wish::Contacts { channel, .. } => {
-                served.insert((parsed.account.clone(), *channel));
-            }
-            _ => {}
-        }
+    let (mut new, mut adoptions) = (Vec::with_capacity(decided.len()), Vec::new());
+    for one in decided {
+        new.push(one.request);
+        adoptions.extend(one.adoption);
     }
-    let contacts = served
-        .into_iter()
-        .map(|(account, channel)| {
-            let own = new.iter().filter(|request| {
-                request.account == account.as_str() && request.action == channel.action().as_str()
-            });
-            let waiting = own
-                .flat_map(|request| &request.items)
-                .filter(|item| matches!(item.state, item::State::Waiting { .. }));
-            let ids: BTreeSet<PersonnelId> =
-                waiting.map(|item| PersonnelId::trusted(item.personnel_id.clone())).collect();
-            (account, channel, ids.into_iter().collect::<Vec<_>>())
-        })
-        .collect::<Vec<_>>();
     let first_poll = deps.ladder().next_poll(0, now);
+    let may_show = !deps.store.has_inbox_file();
     deps.store
         .write(move |connection| {
             Box::pin(async move {
-                requests::insert(&mut *connection, &new, now).await?;
+                // What fails in another program's trigger delays the inbox only, so it has a transaction of its own.
+                let shows = may_show && !inbox::has_other_triggers(&mut *connection).await?;
+                let ids = requests::insert(&mut *connection, &new, !shows, now).await?;
+                drop(new);
                 for adoption in adoptions {
                     adopt(&mut *connection, &adoption, first_poll, now).await?;
                 }
-                for (account, channel, ids) in contacts {
-                    let done =
-                        waiting::serve_from_store(&mut *connection, &account, channel, &ids, now).await?;
-                    waiting::join_in_flight(&mut *connection, &account, channel.action(), &ids, now).await?;
-                    requests::finish_complete(&mut *connection, &done, now).await?;
+                for (account, action, contacts) in &had {
+                    serve(&mut *connection, account, *action, contacts, now).await?;
+                }
+                if shows && !inbox::show_at_once(&mut *connection, &ids).await? {
+                    requests::show_later(connection, &ids).await?;
                 }
                 Ok(())
             })
         })
         .await
+}
+
+/// Serves stored contacts, and lets those that are being bought join. Contacts that became either a moment ago are
+/// found before they are put into a batch.
+async fn serve(
+    connection: &mut Tx,
+    account: &AccountId,
+    action: Action,
+    contacts: &[PersonnelId],
+    now: Millis,
+) -> Result<(), StoreError> {
+    let Some(channel) = action.channel() else { return Ok(()) };
+    for part in contacts.chunks(CONTACTS_AT_ONCE) {
+        let done = waiting::serve_from_store(&mut *connection, account, channel, part, now).await?;
+        waiting::join_in_flight(&mut *connection, account, action, part, now).await?;
+        requests::finish_complete(&mut *connection, &done, now).await?;
+    }
+    Ok(())
 }
 
 async fn adopt(

@@ -175,11 +175,9 @@ async fn cancel_untaken(
     let contacts = request.items.len() as u64;
     let won = store
         .write(move |connection| {
-            Box::pin(async move {
-                let is_first = requests::state_and_quote(&mut *connection, id).await?.is_none();
-                requests::insert(connection, &[request], now).await?;
-                Ok(is_first)
-            })
+            Box::pin(
+                async move { Ok(!requests::insert(connection, &[request], true, now).await?.is_empty()) },
+            )
         })
         .await?;
     // Only this row: the news about other rows may be old by the time it is written.

@@ -189,8 +189,7 @@ pub(in crate::worker) async fn serve(
     let readers = deps.store.readers();
     let found = waiting::contacts_above(readers, account, action, above, LOOK_UP_AT_ONCE).await?;
     let Some((contacts, last)) = found else { return Ok(Report::did(1)) };
-    let json = serde_json::json!(contacts).to_string();
-    let known = paid::had_or_in_flight(readers, account, action, json).await?;
+    let known = paid::had_or_in_flight(readers, account, action, &contacts).await?;
     if !known.is_empty() {
         let known: Vec<_> = known.into_iter().map(|known| PersonnelId::trusted(known.personnel_id)).collect();
         let (account, now) = (account.clone(), deps.clock.now());

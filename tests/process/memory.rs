@@ -1,0 +1,50 @@
+//! Memory is limited by a constant, whatever arrives in the inbox.
+
+use std::time::{Duration, Instant};
+
+use sqlx::Executor;
+use unlockd::sandbox::Options;
+
+use crate::support::Town;
+
+/// A debug build takes more than the program that is shipped.
+const MOST_MIB: u64 = 150;
+
+/// The most memory that a process has used.
+fn peak_mib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1_024
+}
+
+/// One row of 100,000 ids, many rows of 250 ids in one transaction, texts of 200 MB: each took more than 200 MiB.
+#[tokio::test]
+async fn whatever_arrives_memory_has_a_bound() {
+    let town = Town::new(Options::default()).await;
+    let mut inbox = town.connect().await;
+    inbox.execute("update accounts set paused_at = 1").await.expect("paused");
+    let mut worker = town.start();
+    for arrives in [
+        "insert into inbox (event_id, personnel_ids, approved)
+         with recursive n(i) as (select 1000000 union all select i + 1 from n where i < 1099999)
+         select '139574', json_group_array(cast(i as text)), 1 from n",
+        "insert into inbox (event_id, personnel_ids, approved)
+         with recursive n(i) as (select 2000000 union all select i + 1 from n where i < 2099999)
+         select '139574', json_group_array(cast(i as text)), 1 from n group by i / 250",
+        "insert into inbox (personnel_ids, reference) values ('[1]', hex(zeroblob(100000000)))",
+        "insert into inbox (personnel_ids) values (hex(zeroblob(100000000)))",
+    ] {
+        inbox.execute(arrives).await.expect("inserted");
+    }
+    let began = Instant::now();
+    while town.number("select count(*) from inbox where status = 'new'").await > 0 {
+        assert!(began.elapsed() < Duration::from_secs(120), "not taken:\n{}", town.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let peak = peak_mib(worker.id());
+    worker.kill().expect("it runs");
+    worker.wait().expect("it ends");
+    assert_eq!(town.number("select count(*) from items where state = 'waiting'").await, 200_000);
+    assert_eq!(town.number("select count(*) from inbox where status = 'rejected'").await, 2);
+    assert!(peak <= MOST_MIB, "{peak} MiB");
+}
