@@ -35,7 +35,7 @@ async fn killed_after_the_api_carried_out_any_of_its_calls() {
         let killed = town.killed_when_silent(200_000).await;
         town.sandbox.clear_faults();
         if !killed {
-            assert!(call > 8, "only {call} calls");
+            assert!(call > 6, "only {call} calls");
             return ends_well(town, request, "without a crash").await;
         }
         town.start().await;
@@ -86,7 +86,7 @@ async fn started_again_from_the_copy_made_after_any_pass() {
         town.tick(1_000).await;
     }
     town.finish_all().await;
-    assert!(copies.len() > 5, "{} copies", copies.len());
+    assert!(copies.len() >= 5, "{} copies", copies.len());
     // Contacts without a value may be bought again with a database that never knew of them.
     town.allowed.charged_again = vec!["190".to_owned()];
     for (number, copy) in copies.iter().enumerate() {

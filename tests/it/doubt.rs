@@ -552,7 +552,7 @@ async fn a_contact_that_was_paid_for_without_value_and_stays_locked_is_bought_ag
 /// because of another one is sent.
 #[tokio::test]
 async fn a_contact_whose_profile_is_gone_is_asked_about_alone_before_it_is_sent() {
-    let mut town = hostile().build().await;
+    let mut town = hostile().config("SUBMIT__BATCH_SIZE", "1").build().await;
     town.fault("always:status=404@profile");
     let ids = ["193", "191", "194", "101"];
     let request = town.insert(None, &ids).await;

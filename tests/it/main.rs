@@ -32,6 +32,7 @@ mod outcomes;
 mod overwritten;
 mod owners;
 mod person_search;
+mod prechecks;
 mod privacy;
 mod settlement;
 mod spend;

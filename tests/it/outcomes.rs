@@ -96,7 +96,7 @@ async fn a_huge_answer_to_a_poll_is_not_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn what_was_unlocked_before_is_read_from_its_profile_and_never_sent() {
+async fn what_somebody_else_has_unlocked_is_read_and_costs_nothing() {
     let mut town = Town::new().await;
     town.sandbox.mark_unlocked("102", Channel::Email);
     let request = town.insert(None, &["101", "102", "193"]).await;
@@ -104,8 +104,22 @@ async fn what_was_unlocked_before_is_read_from_its_profile_and_never_sent() {
     for id in ["102", "193"] {
         assert_eq!(town.outcome(request, id).await, ("delivered".into(), Some("profile".into())), "{id}");
     }
-    assert_eq!(town.posts().iter().map(Town::sent).collect::<Vec<_>>(), [["101"]]);
+    // The API skips the two.
+    assert_eq!(town.posts().iter().map(Town::sent).collect::<Vec<_>>(), [["101", "102", "193"]]);
     assert_eq!(town.verdicts().await, [(15, "matched".to_owned())]);
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_batch_of_which_everything_was_unlocked_before_is_read_and_never_sent() {
+    let mut town = Town::new().await;
+    town.sandbox.mark_unlocked("102", Channel::Email);
+    let request = town.insert(None, &["102", "193"]).await;
+    town.finish_all().await;
+    for id in ["102", "193"] {
+        assert_eq!(town.outcome(request, id).await, ("delivered".into(), Some("profile".into())), "{id}");
+    }
+    assert_eq!((town.posts().len(), town.sandbox.accounting().charged_total), (0, 0));
     town.check().await;
 }
 

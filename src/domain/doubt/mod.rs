@@ -60,10 +60,13 @@ pub fn read_look(look: &Look, cost: Credits) -> Sign {
 /// again. A balance that has grown could hide any charge, and proves nothing.
 ///
 /// A contact that is being unlocked may be ours, and be charged when its task ends. And a precheck that would charge
-/// for a contact which is unlocked does not see what happened; it may not see a task of ours either.
+/// for a contact which is unlocked does not see what happened; it may not see a task of ours either. That shows when
+/// it charges for all of them, or when no profile that was read is locked.
 fn took_no_effect(look: &Look, cost: Credits) -> bool {
     let profiles = &look.profiles;
-    let is_blind = look.quote.is_some_and(|quote| quote >= cost) && profiles.unlocked > 0;
+    let charges_for_all =
+        look.quote.is_some_and(|quote| quote >= cost) || (profiles.locked == 0 && !look.all_shown);
+    let is_blind = charges_for_all && profiles.unlocked > 0;
     if profiles.under_way > 0 || is_blind {
         return false;
     }

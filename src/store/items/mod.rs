@@ -6,6 +6,7 @@
 //! profile is read in [`reading`].
 
 pub(in crate::store) mod item_row;
+pub mod lead;
 pub(in crate::store) mod moves;
 pub mod paid;
 pub mod reading;

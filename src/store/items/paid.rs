@@ -10,21 +10,22 @@ use crate::store::items::item_row::Item;
 use crate::store::items::json_ids;
 use crate::store::{Reads, StoreError, Tx, sql};
 
-/// Whether a job has a contact that was, or may have been, paid for before: its value was erased, or it was
-/// in a job that was charged or never answered (the job's own lost submissions included).
-pub async fn paid_before(readers: &Reads, job_id: JobId) -> Result<bool, StoreError> {
-    Ok(sql::query_scalar(
-        "select exists (select 1 from items i join items had
+/// The contacts of a job that were, or may have been, paid for before: the value was erased, or the contact was in a
+/// job that was charged or never answered (the job's own lost submissions included).
+pub async fn paid_before(readers: &Reads, job_id: JobId) -> Result<Vec<PersonnelId>, StoreError> {
+    let ids: Vec<String> = sql::query_scalar(
+        "select distinct i.personnel_id from items i join items had
              on had.personnel_id = i.personnel_id and had.action = i.action
              and had.account in (select member from pools where account = i.account)
          where i.job_id = $1 and i.state = 'assigned'
            and (exists (select 1 from contact_values v where v.item_id = had.id and v.is_erased = 1)
              or exists (select 1 from ledger l where l.job_id = had.job_id and l.entry = 'charge')
-             or exists (select 1 from attempts sent where sent.job_id = had.job_id and sent.result = 'unknown')))",
+             or exists (select 1 from attempts sent where sent.job_id = had.job_id and sent.result = 'unknown'))",
     )
     .bind(job_id.0)
-    .fetch_one(readers)
-    .await?)
+    .fetch_all(readers)
+    .await?;
+    Ok(ids.into_iter().map(PersonnelId::trusted).collect())
 }
 
 /// Whether another job was charged for a contact, may have been charged, or delivered its value.

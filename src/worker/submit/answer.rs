@@ -119,7 +119,8 @@ impl Accepted {
         submission: &Submission,
         now: Millis,
     ) -> Result<Accepted, StoreError> {
-        let division = division::divide(&sorting.chargeable, submission);
+        let sent = &sorting.chargeable;
+        let division = division::divide(sent, submission);
         let prices = sorting.prices();
         let mut in_doubt = job.clone();
         in_doubt.answer_lost(now.plus(deps.patience().verify_after_ms), now)?;
@@ -127,7 +128,15 @@ impl Accepted {
             Submission::Accepted { task_id, .. } => {
                 let next_poll_at = deps.ladder().next_poll(0, now);
                 job.apply(Event::TaskAccepted { task_id: task_id.clone(), next_poll_at }, now)?;
-                ("accepted", format!("task {task_id}, {} contacts accepted", division.accepted.len()))
+                let (taken, quoted) =
+                    (division.accepted.len(), sent.len().saturating_sub(sorting.unlocked_elsewhere));
+                let mut detail = format!("task {task_id}, {taken} contacts accepted");
+                if taken > quoted {
+                    tracing::warn!(job_id = job.id.0, account = %job.account, taken, quoted,
+                        "the API takes more contacts than its precheck would charge for; the price of all of them is booked");
+                    detail.push_str(&format!(", {quoted} by the precheck"));
+                }
+                ("accepted", detail)
             }
             Submission::NothingChargeable { .. } => {
                 job.apply(Event::NothingChargeable, now)?;

@@ -9,15 +9,16 @@ use std::collections::HashSet;
 
 use crate::domain::submission::Turn;
 use crate::domain::{AccountId, Action, Millis, PersonnelId};
+use crate::store::items::lead::{self, Lead};
 use crate::store::items::paid;
-use crate::store::items::waiting::{self, Group, Lead};
+use crate::store::items::waiting::{self, Group};
 use crate::store::jobs::{Job, due};
 use crate::store::{StoreError, Tx, direct, jobs, requests};
 use crate::worker::deps::BatchTurn;
 use crate::worker::{Deps, Report};
 
-/// Puts waiting items of an action into a new job, first those of the request of the item `lead`. Contacts beyond `fits` join a job of their
-/// group that already waits for credits, so that one call buys all of them later.
+/// Puts waiting items of an action into a new job, first those of the request of the item `lead`. Contacts beyond
+/// `fits` join a job of their group that already waits for credits, so that one call buys all of them later.
 pub(in crate::worker) async fn form(
     deps: &Deps,
     account: &AccountId,
@@ -29,7 +30,7 @@ pub(in crate::worker) async fn form(
         .store
         .write(move |tx| {
             Box::pin(async move {
-                let Some(lead) = waiting::lead(&mut *tx, action, lead).await? else {
+                let Some(lead) = lead::lead_of(&mut *tx, action, lead).await? else {
                     return Ok(None);
                 };
                 let (group, led_up_to) = (&lead.group, lead.last);
@@ -119,7 +120,7 @@ async fn in_turn(
     limit: u32,
 ) -> Result<Vec<PersonnelId>, StoreError> {
     let mut contacts = match lead {
-        Some(lead) => waiting::contacts_of_lead(&mut *tx, account, lead, limit).await?,
+        Some(lead) => lead::contacts(&mut *tx, account, lead, limit).await?,
         None => Vec::new(),
     };
     if contacts.len() < limit as usize {

@@ -3,6 +3,8 @@
 //! `domain::sorting` holds the questions and the conclusions; this makes the calls, one at a time, and keeps
 //! a half-sorted batch until calls are free again.
 
+use std::collections::HashSet;
+
 use crate::api::{Caller, Subject};
 use crate::domain::booking::payers_of_the_rest;
 use crate::domain::direct::Direct;
@@ -42,15 +44,16 @@ pub(in crate::worker) async fn sort(
     price: Credits,
 ) -> Result<Sorted, StoreError> {
     let key = (job.id, job.version);
+    // A contact that was paid for and whose value is not stored, or that may have been bought after the
+    // restored copy was made, is not bought without a precheck.
+    let restored_at = accounts::read(deps.store.readers(), &job.account).await?.restored_at.map(Millis);
+    let paid_before = paid_before(deps, job).await?;
+    let (restored, is_paid) = (restored_at.is_some(), !paid_before.is_empty());
     let known = deps.sortings().get(&key).cloned();
     let mut sorting = match known {
         Some(sorting) => sorting,
-        None => start_sorting(deps, job, price).await?,
+        None => start_sorting(deps, job, price, (restored_at, &paid_before)).await?,
     };
-    // A contact that was paid for and whose value is not stored, or that may have been bought after the
-    // restored copy was made, is not bought without a precheck.
-    let restored = accounts::read(deps.store.readers(), &job.account).await?.restored_at.is_some();
-    let is_paid = job.channel().is_some() && paid::paid_before(deps.store.readers(), job.id).await?;
     let must_ask = restored || is_paid;
     let tries = if restored { PRECHECK_TRIES_RESTORED } else { PRECHECK_TRIES };
     // The vendor has no precheck for the search of companies: it answers `unsupported_action`.
@@ -95,7 +98,7 @@ pub(in crate::worker) async fn sort(
     }
     if is_paid && sorting.unhelpful().is_some() {
         // A contact that was paid for once is not bought because of a price list: its profile is read.
-        sorting.read_instead();
+        sorting.read_instead(&paid_before);
     }
     if is_paid && !sorting.chargeable.is_empty() {
         let paid_without_value =
@@ -104,6 +107,14 @@ pub(in crate::worker) async fn sort(
     }
     deps.sortings().insert(key, sorting.clone());
     Ok(Sorted::Done(sorting))
+}
+
+/// The contacts of a job that were, or may have been, paid for before; none of a direct action.
+async fn paid_before(deps: &Deps, job: &Job) -> Result<Vec<PersonnelId>, StoreError> {
+    match job.channel() {
+        Some(_) => paid::paid_before(deps.store.readers(), job.id).await,
+        None => Ok(vec![]),
+    }
 }
 
 /// Of these contacts, those whose charge may not show yet; see [`paid::paid_without_value`]. The time is the same
@@ -139,18 +150,27 @@ fn wants_page(wish: &Option<Direct>) -> bool {
 /// How long a profile that was read as locked needs no precheck, in milliseconds.
 const LOCKED_HOLDS_FOR_MS: i64 = 600_000;
 
-async fn start_sorting(deps: &Deps, job: &Job, price: Credits) -> Result<Sorting, StoreError> {
-    let restored_at = accounts::read(deps.store.readers(), &job.account).await?.restored_at;
+async fn start_sorting(
+    deps: &Deps,
+    job: &Job,
+    price: Credits,
+    (restored_at, paid_before): (Option<Millis>, &[PersonnelId]),
+) -> Result<Sorting, StoreError> {
     let sent = attempts::last_attempt(deps.store.readers(), job.id).await?;
     // A reading from before the last submission says nothing about that submission.
     let after_sending = sent.map_or(Millis(0), |(started_at, _)| started_at.plus(1));
-    let restored_at = Millis(restored_at.unwrap_or_default());
-    let since = deps.clock.now().plus(-LOCKED_HOLDS_FOR_MS).max(restored_at).max(after_sending);
+    let restored_since = restored_at.unwrap_or_default();
+    let since = deps.clock.now().plus(-LOCKED_HOLDS_FOR_MS).max(restored_since).max(after_sending);
     let locked = jobs::checked_contacts(deps.store.readers(), job.id, since).await?;
     let mut to_ask = jobs::contacts(deps.store.readers(), job.id).await?;
-    let known: std::collections::HashSet<&PersonnelId> = locked.iter().collect();
+    let known: HashSet<&PersonnelId> = locked.iter().collect();
     to_ask.retain(|id| !known.contains(id));
-    Ok(Sorting::new(to_ask, price).with_locked(locked))
+    if restored_at.is_some() {
+        return Ok(Sorting::new(to_ask, price).with_locked(locked));
+    }
+    let paid_before: HashSet<&PersonnelId> = paid_before.iter().collect();
+    let (paid, new) = to_ask.into_iter().partition(|id| paid_before.contains(id));
+    Ok(Sorting::new(vec![], price).with_paid(paid).with_new(new).with_locked(locked))
 }
 
 fn later(deps: &Deps, key: (crate::domain::JobId, i64), sorting: Sorting, report: Report) -> Sorted {

@@ -2,6 +2,7 @@
 
 use tempfile::TempDir;
 use unlockd::worker::doubt::verify;
+use unlockd::worker::people::pause;
 use unlockd::worker::run::driver;
 use unlockd::worker::{intake, poll, profile, settle, submit};
 
@@ -84,6 +85,9 @@ impl Town {
             std::fs::copy(copy.path().join(name), self.dir.path().join(name)).expect("copied");
         }
         self.start().await;
+        // As `unlockd run` does when the mark beside the database is newer.
+        let deps = self.deps();
+        pause::distrust_restored(&deps.store, deps.accounts(), deps.clock.now()).await.expect("noted");
         self.state = connect(self.database()).await;
         let inbox = self.store().inbox_path().to_owned();
         self.user = connect(inbox).await;

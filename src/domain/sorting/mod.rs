@@ -1,16 +1,26 @@
-//! Finds the contacts of a batch that need not be paid for, by asking what parts of it would cost.
+//! What a batch costs before it is paid for, and which of its contacts must not be sent.
 //!
-//! Before a paid batch goes out, a precheck says what it would cost. If that is less than the full price,
-//! some contacts are already unlocked (a restored database, or a person clicked in the vendor's app), but it
-//! does not say which. Halving the batch and asking again finds them with a few free calls; reading every
-//! profile would need a call for each contact. And a contact that is known to be unlocked is never sent, so
-//! even an API that charged twice could not charge for it.
+//! A precheck says what a batch would cost. If that is less than the full price, some contacts are already
+//! unlocked, but it does not say which. What follows depends on what this database knows ([`Manner`]):
+//!
+//! - It has never paid for them: a person clicked in the vendor's app, or a colleague bought them. The batch is
+//!   sent as it is. The API skips them, as documented, and names them in its answer. The figure shows how many
+//!   it will charge.
+//! - It has paid for them, or may have: they are never sent on a figure that leaves a doubt. They leave the
+//!   batch, and their profiles, or lists, show which are unlocked.
+//! - The database is an older copy, so nobody knows which of them it has paid for: halving the batch and asking
+//!   again finds those that are unlocked, and they are never sent.
+//!
+//! Example: 100 contacts at 15, for 1,425 credits. So 5 are unlocked already: the API is to take 95 into its task
+//! and skip 5. That took one precheck. 1,500 credits are held until the answer says so.
+
+mod answers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::credits::Credits;
-use super::ids::PersonnelId;
-use super::item::Why;
+use crate::domain::credits::Credits;
+use crate::domain::ids::PersonnelId;
+use crate::domain::item::Why;
 
 /// What a precheck says about a group of contacts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +42,24 @@ pub enum Quote {
     Unhelpful(&'static str),
 }
 
+/// How contacts are asked about that some figure leaves in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// Until it is clear of each one.
+    Halve,
+    /// Once. They are read unless all of them cost the full price.
+    Read,
+    /// Once. The API skips those that are unlocked.
+    Trust,
+}
+
+/// Contacts that are asked about together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Group {
+    manner: Manner,
+    contacts: Vec<PersonnelId>,
+}
+
 /// If some of this many contacts (or fewer) are being unlocked, each is prechecked alone: the others may cost
 /// nothing for another reason. A larger group is most likely a running batch, and not worth the calls.
 const SMALL_GROUP: usize = 8;
@@ -40,7 +68,9 @@ const SMALL_GROUP: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sorting {
     price: Credits,
-    open: Vec<Vec<PersonnelId>>,
+    open: Vec<Group>,
+    /// A contact was asked about alone to learn the price.
+    price_was_asked: bool,
     failed: u32,
     /// Why a precheck gave no answer, if that happened.
     unhelpful: Option<&'static str>,
@@ -54,6 +84,9 @@ pub struct Sorting {
     pub chargeable: Vec<PersonnelId>,
     /// The price of each, in the same order.
     prices: Vec<Credits>,
+    /// How many of them are unlocked already, by the figure of a precheck: the API skips these. Their price is in the
+    /// cost all the same, since nothing but the answer says that it does.
+    pub unlocked_elsewhere: usize,
     /// Already unlocked, or being unlocked: the value is in the profile.
     pub had: Vec<PersonnelId>,
     /// Those of `had` whose profile may still be locked, since they are being unlocked.
@@ -61,17 +94,22 @@ pub struct Sorting {
     /// Those of `had` that were paid for a short time ago and brought no value: their profile may be locked,
     /// too.
     pub paid_without_value: Vec<PersonnelId>,
-    /// The cost of the chargeable contacts; the API's own figures are used if it gave any.
+    /// The most that the chargeable contacts cost; the API's own prices are used if it gave any.
     pub cost: Credits,
 }
 
 impl Sorting {
-    /// Starts to sort `contacts`, with an expected price of `price` each.
+    /// Starts to sort `contacts`, with an expected price of `price` each: it becomes clear of each one whether it is
+    /// unlocked.
     pub fn new(contacts: Vec<PersonnelId>, price: Credits) -> Sorting {
-        let open = if contacts.is_empty() { vec![] } else { vec![contacts] };
+        Sorting::empty(price).with(Manner::Halve, contacts)
+    }
+
+    fn empty(price: Credits) -> Sorting {
         Sorting {
             price,
-            open,
+            open: vec![],
+            price_was_asked: false,
             failed: 0,
             unhelpful: None,
             too_little: false,
@@ -79,6 +117,7 @@ impl Sorting {
             refused: None,
             chargeable: vec![],
             prices: vec![],
+            unlocked_elsewhere: 0,
             had: vec![],
             unlocking: vec![],
             paid_without_value: vec![],
@@ -86,9 +125,26 @@ impl Sorting {
         }
     }
 
+    /// Adds contacts that were, or may have been, paid for before.
+    pub fn with_paid(self, contacts: Vec<PersonnelId>) -> Sorting {
+        self.with(Manner::Read, contacts)
+    }
+
+    /// Adds contacts that this database has never paid for.
+    pub fn with_new(self, contacts: Vec<PersonnelId>) -> Sorting {
+        self.with(Manner::Trust, contacts)
+    }
+
+    fn with(mut self, manner: Manner, contacts: Vec<PersonnelId>) -> Sorting {
+        if !contacts.is_empty() {
+            self.open.push(Group { manner, contacts });
+        }
+        self
+    }
+
     /// The next group to precheck; `None` when sorting is done.
     pub fn question(&self) -> Option<&[PersonnelId]> {
-        self.open.last().map(Vec::as_slice)
+        self.open.last().map(|group| group.contacts.as_slice())
     }
 
     /// Counts contacts as chargeable without a precheck: each profile was just read as locked.
@@ -108,7 +164,7 @@ impl Sorting {
     /// The same answers for some of the contacts that are to be paid for: what they cost was asked a moment ago.
     pub fn part(&self, contacts: &[PersonnelId]) -> Sorting {
         let wanted: BTreeSet<&PersonnelId> = contacts.iter().collect();
-        let mut part = Sorting { unhelpful: self.unhelpful, ..Sorting::new(vec![], self.price) };
+        let mut part = Sorting { unhelpful: self.unhelpful, ..Sorting::empty(self.price) };
         for (id, price) in self.chargeable.iter().zip(&self.prices).filter(|(id, _)| wanted.contains(id)) {
             part.charge(vec![id.clone()], *price);
         }
@@ -143,92 +199,42 @@ impl Sorting {
         self.refused.or(self.not_found.then_some("not_found"))
     }
 
-    /// All contacts leave the batch and are read from profiles; those that are locked come back.
-    pub fn read_instead(&mut self) {
-        self.had.append(&mut self.chargeable);
-        self.prices.clear();
-        self.cost = Credits::ZERO;
+    /// These contacts leave the batch and are read from profiles; those that are locked come back.
+    pub fn read_instead(&mut self, contacts: &[PersonnelId]) {
+        let left = self.take_out(contacts);
+        self.had.extend(left);
     }
 
-    /// Takes contacts out of the batch although they would be charged: each was charged a short time ago,
-    /// which may show late.
-    pub fn set_aside_paid_without_value(&mut self, contacts: &[PersonnelId]) {
+    /// Takes contacts out of those to be paid for.
+    fn take_out(&mut self, contacts: &[PersonnelId]) -> Vec<PersonnelId> {
+        let unwanted: BTreeSet<&PersonnelId> = contacts.iter().collect();
         let priced: Vec<_> = self.chargeable.drain(..).zip(self.prices.drain(..)).collect();
+        let mut left = Vec::new();
         for (id, price) in priced {
-            if contacts.contains(&id) {
-                self.had.push(id.clone());
-                self.paid_without_value.push(id);
+            if unwanted.contains(&id) {
+                left.push(id);
             } else {
                 self.chargeable.push(id);
                 self.prices.push(price);
             }
         }
         self.cost = self.prices.iter().copied().sum();
+        left
+    }
+
+    /// Takes contacts out of the batch although they would be charged: each was charged a short time ago,
+    /// which may show late.
+    pub fn set_aside_paid_without_value(&mut self, contacts: &[PersonnelId]) {
+        let left = self.take_out(contacts);
+        self.had.extend_from_slice(&left);
+        self.paid_without_value.extend(left);
     }
 
     /// Skips the precheck: everything is assumed to cost the expected price.
     pub fn ask_nothing(&mut self) {
         while let Some(group) = self.open.pop() {
-            self.charge(group, self.price);
+            self.charge(group.contacts, self.price);
         }
-    }
-
-    /// Takes the answer to [`Sorting::question`].
-    pub fn answer(&mut self, quote: Quote) {
-        let Some(mut group) = self.open.pop() else { return };
-        self.failed = 0;
-        let full = self.price.times(group.len());
-        match quote {
-            Quote::NothingToPay | Quote::Costs(Credits(0)) => self.had.append(&mut group),
-            Quote::BeingUnlocked if (2..=SMALL_GROUP).contains(&group.len()) => self.halve(group),
-            Quote::BeingUnlocked => {
-                self.unlocking.extend_from_slice(&group);
-                self.had.append(&mut group);
-            }
-            Quote::TooLittle(cost) => {
-                self.too_little = true;
-                self.open.push(group);
-                self.answer(Quote::Costs(cost));
-            }
-            // The API lists what is missing item by item, and charges nothing for it.
-            Quote::NotFound => {
-                self.not_found = true;
-                self.charge(group, self.price);
-            }
-            Quote::Refused(reason) => {
-                self.refused = Some(reason);
-                self.charge(group, self.price);
-            }
-            Quote::Costs(cost) if cost == full => self.charge(group, self.price),
-            Quote::Unhelpful(reason) => {
-                self.unhelpful = Some(reason);
-                self.charge(group, self.price);
-            }
-            // Only a single contact shows its price. For a group, a lower price and an unlocked contact look
-            // the same: 10 for two may be 5 each, or one at 10 and one already paid for.
-            Quote::Costs(cost) if group.len() == 1 => {
-                self.price = cost;
-                self.charge(group, cost);
-            }
-            Quote::Costs(_) => self.halve(group),
-        }
-    }
-
-    /// Handles `not_found` for contacts that may already be paid for: the answer is about the group, so the
-    /// group is halved. A single contact that is not found leaves the batch, and its profile is read.
-    pub fn answer_not_found_closely(&mut self) {
-        let Some(mut group) = self.open.pop() else { return };
-        self.failed = 0;
-        match group.len() {
-            1 => self.had.append(&mut group),
-            _ => self.halve(group),
-        }
-    }
-
-    fn halve(&mut self, mut group: Vec<PersonnelId>) {
-        let rest = group.split_off(group.len() / 2);
-        self.open.push(rest);
-        self.open.push(group);
     }
 
     fn charge(&mut self, mut group: Vec<PersonnelId>, price: Credits) {
@@ -275,6 +281,78 @@ mod tests {
     fn a_batch_at_full_price_takes_one_call() {
         let (sorting, calls) = sort(100, &BTreeSet::new());
         assert_eq!((sorting.chargeable.len(), sorting.cost, calls), (100, Credits(1_500), 1));
+    }
+
+    /// Sorts contacts that were never paid for here; they really cost `price`, while 15 is expected.
+    fn trust_at(price: i64, count: u32, unlocked: &[u32]) -> (Sorting, usize) {
+        let unlocked: BTreeSet<_> =
+            unlocked.iter().map(|number| PersonnelId::trusted(number.to_string())).collect();
+        let (mut sorting, mut calls) = (Sorting::new(vec![], Credits(15)).with_new(ids(0..count)), 0);
+        while let Some(group) = sorting.question() {
+            let chargeable = group.iter().filter(|id| !unlocked.contains(*id)).count();
+            calls += 1;
+            sorting.answer(Quote::Costs(Credits(price).times(chargeable)));
+        }
+        (sorting, calls)
+    }
+
+    #[test]
+    fn of_contacts_that_were_never_paid_for_the_figure_tells_how_many_are_charged() {
+        let numbers: Vec<u32> = (0..100).collect();
+        for unlocked in [0, 1, 3, 5, 10, 99] {
+            let (sorting, calls) = trust_at(15, 100, &numbers[..unlocked]);
+            assert_eq!((sorting.unlocked_elsewhere, calls), (unlocked, 1));
+            assert_eq!((sorting.chargeable.len(), sorting.had.len()), (100, 0), "{unlocked}");
+            assert_eq!((sorting.cost, sorting.price_each()), (Credits(1_500), Credits(15)), "{unlocked}");
+        }
+        let (sorting, calls) = trust_at(15, 100, &numbers);
+        assert_eq!((sorting.chargeable.len(), sorting.had.len(), calls), (0, 100, 1));
+    }
+
+    #[test]
+    fn another_price_is_learned_with_two_more_prechecks_at_most() {
+        for (price, unlocked) in
+            [(10, vec![]), (20, vec![]), (10, vec![3, 4]), (20, vec![6, 7]), (40, vec![2])]
+        {
+            let (sorting, calls) = trust_at(price, 100, &unlocked);
+            let left = sorting.chargeable.len();
+            assert_eq!(sorting.cost, Credits(price).times(left), "{price} {unlocked:?}");
+            assert_eq!(left - sorting.unlocked_elsewhere, 100 - unlocked.len(), "{price} {unlocked:?}");
+            assert!(calls <= 3, "{price} {unlocked:?}: {calls} calls");
+        }
+        let (sorting, calls) = trust_at(20, 100, &[0, 7]);
+        assert_eq!(
+            (sorting.cost, calls),
+            (Credits(1_960), 3),
+            "the one that was asked about alone is unlocked"
+        );
+        let mut sorting = Sorting::new(vec![], Credits(15)).with_new(ids(0..3));
+        [25, 10, 17].into_iter().for_each(|cost| sorting.answer(Quote::Costs(Credits(cost))));
+        assert_eq!(
+            (sorting.question(), sorting.cost, sorting.lowest_price()),
+            (None, Credits(27), Credits(8))
+        );
+    }
+
+    #[test]
+    fn contacts_that_may_be_paid_for_are_never_sent_on_a_figure_that_leaves_a_doubt() {
+        let ask = |quote| {
+            let mut sorting = Sorting::new(vec![], Credits(15)).with_paid(ids(0..3)).with_new(ids(3..9));
+            sorting.answer(Quote::Costs(Credits(75)));
+            match quote {
+                Quote::NotFound => sorting.answer_not_found_closely(),
+                quote => sorting.answer(quote),
+            }
+            assert_eq!(sorting.question(), None);
+            (sorting.had.len(), sorting.chargeable.len(), sorting.cost)
+        };
+        assert_eq!(ask(Quote::Costs(Credits(45))), (0, 9, Credits(135)), "none of them is unlocked");
+        for quote in [Quote::Costs(Credits(30)), Quote::NothingToPay, Quote::NotFound] {
+            assert_eq!(ask(quote), (3, 6, Credits(90)), "{quote:?}");
+        }
+        let mut dearer = Sorting::new(vec![], Credits(15)).with_paid(ids(0..3));
+        [60, 20, 40].into_iter().for_each(|cost| dearer.answer(Quote::Costs(Credits(cost))));
+        assert_eq!((dearer.chargeable.len(), dearer.cost, dearer.question()), (3, Credits(60), None));
     }
 
     #[test]
@@ -332,7 +410,7 @@ mod tests {
     fn what_is_read_instead_leaves_the_batch_and_costs_nothing() {
         let mut sorting = Sorting::new(ids(0..3), Credits(15));
         sorting.answer(Quote::Unhelpful("system_error"));
-        sorting.read_instead();
+        sorting.read_instead(&ids(0..3));
         assert_eq!((sorting.had, sorting.chargeable, sorting.cost), (ids(0..3), vec![], Credits::ZERO));
     }
 
@@ -366,7 +444,7 @@ mod tests {
             (Credits(15), Credits(15)),
             "the one at 10 has left"
         );
-        sorting.read_instead();
+        sorting.read_instead(&ids(0..2));
         assert_eq!((sorting.cost, sorting.price_each()), (Credits::ZERO, Credits::ZERO));
     }
 
