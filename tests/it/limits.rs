@@ -420,3 +420,20 @@ async fn slow_profiles_are_read_side_by_side() {
     assert_eq!((town.status(request).await, town.posts().len()), ("done".to_owned(), 0));
     town.check().await;
 }
+
+/// Paid calls go out one at a time; what the next one costs is asked for meanwhile.
+#[tokio::test]
+async fn the_next_batch_is_prechecked_while_a_slow_paid_call_is_in_flight() {
+    let mut town = Setup::default().config("SUBMIT__BATCH_SIZE", "1").build().await;
+    with_slow_answers(&mut town).await;
+    town.fault("slow=700ms@unlock");
+    let request = town.insert(None, &["101", "102"]).await;
+    town.settle().await;
+    let (prechecks, posts) = (town.calls("/precheck"), town.posts());
+    assert_eq!((prechecks.len(), posts.len()), (2, 2));
+    let between = prechecks[1].real_at.saturating_duration_since(posts[0].real_at);
+    assert!(between < Duration::from_millis(700), "{between:?}");
+    town.finish_all().await;
+    assert_eq!(town.status(request).await, "done");
+    town.check().await;
+}

@@ -8,6 +8,7 @@
 //! One submission at a time for each account, and one paid call at a time for each owner: so free credits are never
 //! counted twice.
 
+mod ahead;
 pub mod answer;
 pub mod batch;
 mod divide;
@@ -260,11 +261,20 @@ async fn send(deps: &Deps, gate: &Gate, job: &Job, sorting: Sorting) -> Result<R
         direct::buy(deps, gate, permit, (sending, wish, body), proceed).await?;
         return Ok(Report::did(1));
     };
-    let caller = permit.caller(Some(job.id), job.event_id.as_ref());
-    let answer = gate.client.submit_unlock(caller, permit.entered_at, channel, &body, proceed).await;
-    let lesson = permit.learn(&answer);
-    answer::record(deps, gate, sending, &sorting, &answer).await?;
-    gate.keep(lesson).await?;
+    let paid = async move {
+        let caller = permit.caller(Some(job.id), job.event_id.as_ref());
+        let answer = gate.client.submit_unlock(caller, permit.entered_at, channel, &body, proceed).await;
+        let lesson = permit.learn(&answer);
+        answer::record(deps, gate, sending, &sorting, &answer).await?;
+        gate.keep(lesson).await
+    };
+    let (paid, prepared) = tokio::join!(paid, ahead::prepare(deps, gate));
+    paid?;
+    // Somebody else has changed the next batch meanwhile: it is looked at again.
+    prepared.or_else(|error| match error {
+        StoreError::Stale { .. } => Ok(()),
+        other => Err(other),
+    })?;
     Ok(Report::did(1))
 }
 
