@@ -10,6 +10,7 @@ mod history;
 mod intake;
 mod live;
 mod naive;
+mod pace;
 mod power_cut;
 mod pressure;
 mod resume;
@@ -27,6 +28,9 @@ cargo bench --bench measure -- NAME
   pressure [--seconds N] [--foreign] [--kill] [--skew S] [--no-headers] [--accounts N] [--limit N] [--address-limit N]
                              sixty batches alive at 60 calls in 10 s for each of N keys, and 600 for the address: 429s,
                              allowance used, fullest window
+  slow [--latency MS] [--seconds N]
+                             share of 20 calls in 10 s that polls and profile reads use while an answer takes 2 or 5 s
+  prechecks [CONTACTS]       prechecks of a batch of which 0 to 10 are unlocked already, and calls a contact (5000)
   history [FINISHED]         CPU for each job with 1,000 and with 1,000,000 finished jobs
   export [CONTACTS]          export, backup and purge of many contacts: time and memory (1000000)
   lateness                   poll time minus due time without a rate limit
@@ -52,6 +56,8 @@ async fn main() {
         "resume" => resume::run(rest).await,
         "drain" => drain::run(rest).await,
         "pressure" => pressure::run(rest).await,
+        "slow" => pace::slow(rest).await,
+        "prechecks" => pace::prechecks(rest).await,
         "history" => history::run(rest).await,
         "export" => export::run(rest).await,
         "lateness" => live::lateness().await,
