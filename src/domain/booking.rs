@@ -317,8 +317,8 @@ mod tests {
 
     /// All contacts have the same price.
     fn accepted(books: &Books, payers: &[Payer], payers_with_unlocked: &[Payer]) -> Booking {
-        let costs: Vec<_> =
-            payers.iter().map(|payer| (payer.request_id, books.price.times(payer.contacts))).collect();
+        let part = books.cost.part(contacts(payers), contacts(&books.payers));
+        let costs = divide(part, payers);
         books.accepted(Accepted { costs: &costs, payers, payers_with_unlocked })
     }
 

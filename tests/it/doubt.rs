@@ -3,7 +3,6 @@
 use unlockd::sandbox::{Billing, Channel};
 use unlockd::worker::run::driver::End;
 
-use crate::support::relay::Altered;
 use crate::support::{Setup, Town, good_ids, refs};
 
 /// The worst case: every repeated POST is charged again.
@@ -290,33 +289,6 @@ async fn a_contact_whose_unlock_under_way_failed_is_bought_after_all() {
     assert_eq!(town.posts().len(), 2, "its first task has ended, and it is locked");
     assert_eq!(town.outcome(request, "197").await.0, "failed");
     town.allowed.charged_again.push("197".to_owned());
-    town.check().await;
-}
-
-/// `processing` is not "not unlocked": neither a balance nor a precheck that shows nothing of it allows a second call.
-#[tokio::test]
-async fn a_phone_that_is_being_processed_is_not_sent_again_whatever_else_shows_nothing() {
-    let setup = hostile().recorded().sandbox(|options| {
-        (options.task_seconds, options.charge_lag) = (600.0, std::time::Duration::from_secs(3_600));
-    });
-    let mut town = setup.build().await;
-    town.change(|exchange| {
-        let mut quote = exchange.answer.clone();
-        (quote["credits"], quote["should_charge"], quote["reason_code"]) =
-            (150.into(), true.into(), "ok".into());
-        exchange.path.ends_with("/precheck").then(|| Altered::new(200, quote.to_string())).flatten()
-    });
-    town.fault("lost-answer@unlock-phone");
-    let request = town.insert_row("action, personnel_ids", "'unlock_contact_phones', '[101]'").await;
-    town.tick(590_000).await;
-    let evidence: String = town.one::<(String,)>("select evidence from jobs").await.0;
-    assert!(evidence.contains("a precheck would charge 150 of 150"), "{evidence}");
-    assert!(evidence.contains("0 of 1 sampled profiles are unlocked, 1 being unlocked"), "{evidence}");
-    town.tick(1_200_000).await;
-    assert_eq!(town.posts().len(), 1);
-    assert_eq!(town.outcome(request, "101").await.0, "delivered");
-    town.tick(3_600_000).await;
-    town.finish_all().await;
     town.check().await;
 }
 

@@ -137,7 +137,8 @@ async fn a_batch_with_two_prices_is_settled_by_its_charge() {
 /// The mean of 10 and 15 is within both limits of 14, and the contact at 15 is not bought: its request has no more.
 #[tokio::test]
 async fn of_a_batch_with_two_prices_nobody_pays_more_than_their_own_limit() {
-    let mut town = Setup::default().sandbox(|options| options.rate_limit = 2).build().await;
+    let setup = Setup::default().config("CREDITS__PRICE__EMAIL", "13");
+    let mut town = setup.sandbox(|options| options.rate_limit = 2).build().await;
     town.allowed.price_differs = true;
     let row = |id: u32| format!("'[{id}]', 14");
     let first = town.insert_row("personnel_ids, max_credits", &row(101)).await;
