@@ -21,7 +21,7 @@ pub(crate) const PASSES: [&str; 7] = ["intake", "submit", "poll", "verify", "rea
 pub(crate) const INTAKE: usize = 0;
 const POLL: usize = 2;
 /// The passes that make several calls at a time.
-const SEVERAL: [usize; 2] = [POLL, 4];
+const SEVERAL: [usize; 3] = [1, POLL, 4];
 const ERASE: usize = 6;
 
 /// Remembers that a pass was woken.
