@@ -261,8 +261,8 @@ async fn a_contact_bought_without_success_can_be_bought_again() {
 }
 
 #[tokio::test]
-async fn what_is_unlocked_already_is_read_although_its_batch_is_rejected() {
-    let mut town = Town::new().await;
+async fn what_is_unlocked_already_is_read_although_others_of_its_request_are_rejected() {
+    let mut town = Setup::default().config("SUBMIT__BATCH_SIZE", "1").build().await;
     town.sandbox.mark_unlocked("101", unlockd::sandbox::Channel::Email);
     town.fault("2x:status=503@profile");
     town.fault("status=404@unlock");

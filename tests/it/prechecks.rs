@@ -94,6 +94,7 @@ async fn an_ordinary_list_takes_few_calls_for_each_contact() {
     let by_path = |part| town.calls(part).len();
     let parts =
         ["/precheck", "/contacts/unlock", "-tasks/", "/profile", "/list", "/contacts/search", "/balance"];
-    assert!(calls <= 30, "{calls} calls for 500 contacts: {:?} {:?}", parts, parts.map(by_path));
+    // With tasks of 26 s: a precheck, a POST and three polls for each hundred, and the values that are read.
+    assert!(calls <= 50, "{calls} calls for 500 contacts: {parts:?} {:?}", parts.map(by_path));
     town.check().await;
 }
