@@ -1,6 +1,7 @@
 -- Why: a receiver is told only of what notify.events names; the outcome of each contact is a message of its own, for
 -- receivers that want it. A message that is not wanted is not written. The table is made anew since its check names the
 -- types; its few rows are kept.
+-- As JSON. Null until the worker starts: all types of before.
 alter table outbox_is_open add column events text;
 
 create table outbox_kept as select * from outbox;
@@ -26,7 +27,7 @@ create index outbox_waiting on outbox (due_at) where state = 'waiting';
 create index outbox_ended on outbox (ended_at) where state <> 'waiting';
 
 create trigger outbox_wanted before insert on outbox
-when not exists (select 1 from outbox_is_open where instr(events, '"' || new.type || '"') > 0)
+when not exists (select 1 from outbox_is_open where coalesce(instr(events, '"' || new.type || '"'), 1) > 0)
 begin
     select raise(ignore);
 end;
