@@ -86,7 +86,7 @@ async fn started_again_from_the_copy_made_after_any_pass() {
         town.tick(1_000).await;
     }
     town.finish_all().await;
-    assert!(copies.len() >= 5, "{} copies", copies.len());
+    assert!(copies.len() > 3, "{} copies", copies.len());
     // Contacts without a value may be bought again with a database that never knew of them.
     town.allowed.charged_again = vec!["190".to_owned()];
     for (number, copy) in copies.iter().enumerate() {
