@@ -6,7 +6,7 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::show::plural;
-use super::wanted::{Wanted, contacts_action, differing, parse};
+use super::wanted::{Wanted, contacts_action, parse};
 use super::{Context, Failure, Outcome, existing, ids, show, wait};
 use crate::config::Config;
 use crate::domain::Layers;
@@ -137,7 +137,7 @@ async fn write(
                     "the row with this dedupe key was deleted meanwhile; nothing was written: try again"
                 )
             })?;
-            let differing = differing(&store, id, &row).await?;
+            let differing = inbox::differing(&store, id, &row).await?;
             if !differing.is_empty() {
                 return Err(Failure::refused(format!(
                     "request {id} has this dedupe key already, but differs in {}: nothing was written. Use another key, or \

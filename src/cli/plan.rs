@@ -3,7 +3,6 @@
 //! The row is read and estimated by the same functions as in the worker's intake, so the figures
 //! are those that `enqueue` would lead to. Only the balance is written, if it is read.
 
-use std::collections::HashMap;
 use std::io::Write;
 
 use serde::Serialize;
@@ -11,18 +10,16 @@ use serde::Serialize;
 use super::account::{deps, fresh_balance};
 use super::ids::List;
 use super::show::{self, grouped};
-use super::wanted::{Understood, Wanted, differing};
+use super::wanted::{Understood, Wanted};
 use super::{Context, Outcome, existing};
 use crate::config::Config;
 use crate::domain::Credits;
 use crate::domain::credits::Approval;
 use crate::store::credits::balances;
 use crate::store::inbox;
-use crate::store::items::paid;
 use crate::store::report::Time;
 use crate::store::{Store, accounts};
-use crate::worker::intake::quote;
-use crate::worker::price;
+use crate::worker::people::plan::figures;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -94,7 +91,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     if let (account, Some(dedupe_key)) = &key {
         plan.dedupe_request_id = inbox::find_dedupe_key(&store, account, dedupe_key).await?;
         if let Some(id) = plan.dedupe_request_id {
-            plan.dedupe_differs = differing(&store, id, &understood.row).await?;
+            plan.dedupe_differs = inbox::differing(&store, id, &understood.row).await?;
         }
     }
     let account = &understood.request.account;
@@ -117,23 +114,14 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
 
 async fn plan(config: &Config, store: &Store, understood: &Understood) -> Result<Plan, super::Failure> {
     let (request, contacts) = (&understood.request, understood.contacts());
-    let (account, action) = (&request.account, request.action);
-    let found = paid::had_or_in_flight(store.readers(), account, action, &contacts.valid).await?;
-    let known: HashMap<_, _> = found.into_iter().map(|known| (known.personnel_id, known.in_flight)).collect();
-    let price = price(store, config, &request.account, request.action).await?;
-    let approve_above = Credits(config.credits.approve_above);
-    let direct = request.action.channel().is_none();
-    let new = match direct {
-        true => request.wish.calls() as usize,
-        false => contacts.valid.iter().filter(|id| !known.contains_key(id.as_str())).count(),
-    };
-    let estimate = quote::estimate(request, new, price, approve_above);
-    let in_flight = known.values().filter(|in_flight| **in_flight).count();
-    let (status, reason) = match estimate.approval {
+    let figures = figures(config, store, request).await?;
+    let (status, reason) = match figures.approval {
         Approval::NotNeeded => ("accepted", None),
         Approval::Needed => {
-            let reason =
-                format!("more than credits.approve_above = {}; --approve confirms it", approve_above.0);
+            let reason = format!(
+                "more than credits.approve_above = {}; --approve confirms it",
+                config.credits.approve_above
+            );
             ("awaiting_approval", Some(reason))
         }
         Approval::OverMaxCredits => {
@@ -145,14 +133,14 @@ async fn plan(config: &Config, store: &Store, understood: &Understood) -> Result
         action: request.action.to_string(),
         event_id: request.event_id.as_ref().map(ToString::to_string),
         given: understood.given,
-        new,
-        already_had: known.len() - in_flight,
-        in_flight,
+        new: figures.new,
+        already_had: figures.already_had,
+        in_flight: figures.in_flight,
         repeated: understood.given - contacts.valid.len() - contacts.invalid.len(),
         invalid: contacts.invalid.len(),
-        batches: if direct { new } else { new.div_ceil(config.submit.batch_size.max(1) as usize) },
-        price,
-        quoted_credits: estimate.quote,
+        batches: figures.batches,
+        price: figures.price,
+        quoted_credits: figures.quote,
         status,
         reason,
         dedupe_request_id: None,

@@ -4,7 +4,6 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::account::named;
@@ -14,10 +13,9 @@ use super::show::{self, Columns};
 use super::whole_file::WholeFile;
 use super::{Context, Outcome, existing};
 use crate::clock::Clock;
-use crate::domain::claims::{Settled, finding};
-use crate::domain::{Action, Credits, Millis};
-use crate::store::report::Time;
-use crate::store::report::spend::{self, By, Spent, Unfulfilled};
+use crate::domain::Millis;
+use crate::store::report::spend::{self, By, Spent, Unfulfilled, day};
+use crate::worker::people::claims::Claim;
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Column {
@@ -131,11 +129,6 @@ fn as_json(spent: &Spent, by: By) -> Value {
     Value::Object(shown.map(|(_, name, value)| (name.to_owned(), value)).collect::<Map<_, _>>())
 }
 
-/// A UTC day as in the views.
-fn day(days: i64) -> String {
-    Time(days * 86_400_000).to_string().chars().take("2026-11-21".len()).collect()
-}
-
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     Csv,
@@ -164,30 +157,6 @@ pub(super) struct ClaimsArgs {
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-}
-
-/// What was paid for and brought no value, as a support desk needs it.
-#[derive(Serialize)]
-struct Claim {
-    account: String,
-    action: String,
-    personnel_id: Option<String>,
-    event_id: Option<String>,
-    request_id: i64,
-    reference: Option<String>,
-    job_id: i64,
-    task_id: Option<String>,
-    trace_id: Option<String>,
-    /// Our X-Request-ID of the paid call.
-    x_request_id: Option<String>,
-    submitted_at: Option<Time>,
-    credits: i64,
-    outcome: String,
-    error_code: Option<String>,
-    balance: &'static str,
-    expected_min: Option<i64>,
-    expected_max: Option<i64>,
-    spent: Option<i64>,
 }
 
 const CLAIM: [&str; 18] = [
@@ -247,64 +216,31 @@ fn write_claims(out: &mut impl Write, claims: &[Claim], format: Format, escapes:
     }
     csv_line(out, &CLAIM.map(Some), escapes)?;
     for claim in claims {
-        let cells = claim.cells();
+        let cells = claim_cells(claim);
         csv_line(out, &cells.each_ref().map(Option::as_deref), escapes)?;
     }
     out.flush()
 }
 
-impl From<Unfulfilled> for Claim {
-    fn from(item: Unfulfilled) -> Claim {
-        let settled = item.closed_at.map(|_| Settled {
-            expected_min: Credits(item.expected_min.unwrap_or_default()),
-            expected_max: Credits(item.expected_max.unwrap_or_default()),
-            spent: item.spent.filter(|_| item.lapsed != Some(true)).map(Credits),
-        });
-        let action = Action::parse(&item.action);
-        Claim {
-            personnel_id: action.and_then(Action::channel).map(|_| item.personnel_id),
-            balance: finding(settled, item.outcome == "no_value").as_str(),
-            account: item.account,
-            action: item.action,
-            event_id: item.event_id,
-            request_id: item.request_id,
-            reference: item.reference,
-            job_id: item.job_id,
-            task_id: item.task_id,
-            trace_id: item.trace_id,
-            x_request_id: item.call_id,
-            submitted_at: item.submitted_at.map(Time),
-            credits: item.credits,
-            outcome: item.outcome,
-            error_code: item.error_code,
-            expected_min: item.expected_min,
-            expected_max: item.expected_max,
-            spent: item.spent,
-        }
-    }
-}
-
-impl Claim {
-    fn cells(&self) -> [Option<String>; 18] {
-        [
-            Some(self.account.clone()),
-            Some(self.action.clone()),
-            self.personnel_id.clone(),
-            self.event_id.clone(),
-            Some(self.request_id.to_string()),
-            self.reference.clone(),
-            Some(self.job_id.to_string()),
-            self.task_id.clone(),
-            self.trace_id.clone(),
-            self.x_request_id.clone(),
-            self.submitted_at.map(|at| at.to_string()),
-            Some(self.credits.to_string()),
-            Some(self.outcome.clone()),
-            self.error_code.clone(),
-            Some(self.balance.to_owned()),
-            self.expected_min.map(|credits| credits.to_string()),
-            self.expected_max.map(|credits| credits.to_string()),
-            self.spent.map(|credits| credits.to_string()),
-        ]
-    }
+fn claim_cells(claim: &Claim) -> [Option<String>; 18] {
+    [
+        Some(claim.account.clone()),
+        Some(claim.action.clone()),
+        claim.personnel_id.clone(),
+        claim.event_id.clone(),
+        Some(claim.request_id.to_string()),
+        claim.reference.clone(),
+        Some(claim.job_id.to_string()),
+        claim.task_id.clone(),
+        claim.trace_id.clone(),
+        claim.x_request_id.clone(),
+        claim.submitted_at.map(|at| at.to_string()),
+        Some(claim.credits.to_string()),
+        Some(claim.outcome.clone()),
+        claim.error_code.clone(),
+        Some(claim.balance.to_owned()),
+        claim.expected_min.map(|credits| credits.to_string()),
+        claim.expected_max.map(|credits| credits.to_string()),
+        claim.spent.map(|credits| credits.to_string()),
+    ]
 }

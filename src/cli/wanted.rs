@@ -6,11 +6,9 @@ use std::path::PathBuf;
 
 use super::{Failure, account, ids};
 use crate::config::Config;
-use crate::domain::request::{self, Contacts, RawRow, UnlockRequest, Wish};
-use crate::domain::same_request::differing_columns;
+use crate::domain::request::{self, Contacts, RawRow, UnlockRequest};
 use crate::domain::{AccountId, Action};
-use crate::store::inbox::{self, Enqueue};
-use crate::store::{Store, StoreError};
+use crate::store::inbox::Enqueue;
 
 /// The options that ask for something else than contacts: one of them, and none of those about contacts.
 const WITHOUT_CONTACTS: &str = "without_contacts";
@@ -84,11 +82,7 @@ pub(super) struct Understood {
 
 impl Understood {
     pub(super) fn contacts(&self) -> &Contacts {
-        static NONE: Contacts = Contacts { valid: Vec::new(), invalid: Vec::new() };
-        match &self.request.wish {
-            Wish::Contacts { contacts, .. } | Wish::Adopt { contacts, .. } => contacts,
-            Wish::Event | Wish::Search { .. } => &NONE,
-        }
+        self.request.contacts()
     }
 }
 
@@ -160,41 +154,13 @@ pub(super) fn contacts_action(phones: bool) -> Action {
     if phones { Action::UnlockContactPhones } else { Action::UnlockContactEmails }
 }
 
-/// The row as the worker will read it.
-fn raw(row: &Enqueue) -> RawRow {
-    RawRow {
-        account: row.account.clone(),
-        action: row.action.clone(),
-        event_id: row.event_id.clone(),
-        personnel_ids: row.personnel_ids.clone(),
-        task_id: row.task_id.clone(),
-        query: row.query.clone(),
-        max_pages: i64::from(row.max_pages.unwrap_or(1)),
-        max_credits: row.max_credits,
-        approved: row.approved.into(),
-        reference: row.reference.clone(),
-        dedupe_key: row.dedupe_key.clone(),
-        too_long: None,
-    }
-}
-
-/// The columns in which the existing row differs from this one.
-pub(super) async fn differing(
-    store: &Store,
-    id: i64,
-    row: &Enqueue,
-) -> Result<Vec<&'static str>, StoreError> {
-    let there = inbox::rows(store, &[id]).await?;
-    Ok(there.first().map(|there| differing_columns(&RawRow::from(there), &raw(row))).unwrap_or_default())
-}
-
 pub(super) fn parse(row: &Enqueue, config: &Config) -> Result<UnlockRequest, Failure> {
     let accounts: Vec<AccountId> = config.accounts.keys().map(AccountId::trusted).collect();
     account::named(config, &row.account).map_err(|Failure { code, error }| Failure {
         code,
         error: anyhow::anyhow!("{error:#}\nNothing was written and nothing is bought."),
     })?;
-    request::parse(&raw(row), &accounts).map_err(|rejection| {
+    request::parse(&RawRow::from(row), &accounts).map_err(|rejection| {
         Failure::usage(anyhow::anyhow!("{rejection}\nNothing was written and nothing is bought."))
     })
 }

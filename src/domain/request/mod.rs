@@ -95,6 +95,15 @@ impl Wish {
 }
 
 impl UnlockRequest {
+    /// The contacts that it names; none for a direct action.
+    pub fn contacts(&self) -> &Contacts {
+        static NONE: Contacts = Contacts { valid: Vec::new(), invalid: Vec::new() };
+        match &self.wish {
+            Wish::Contacts { contacts, .. } | Wish::Adopt { contacts, .. } => contacts,
+            Wish::Event | Wish::Search { .. } => &NONE,
+        }
+    }
+
     /// The first call of a direct action as an item: the event's id, or the first page. Later pages are added
     /// when a page says that there is more.
     pub fn first_call(&self) -> Contacts {

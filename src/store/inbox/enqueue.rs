@@ -1,5 +1,7 @@
 //! Inbox rows that unlockd itself writes (`unlockd enqueue`, `unlockd adopt`).
 
+use crate::domain::request::RawRow;
+use crate::domain::same_request::differing_columns;
 use crate::store::{Store, StoreError, sql};
 
 /// A row that `unlockd enqueue`, `adopt` or `demo` writes.
@@ -17,6 +19,26 @@ pub struct Enqueue {
     pub dedupe_key: Option<String>,
     pub max_credits: Option<i64>,
     pub approved: bool,
+}
+
+/// The row as the worker will read it.
+impl From<&Enqueue> for RawRow {
+    fn from(row: &Enqueue) -> RawRow {
+        RawRow {
+            account: row.account.clone(),
+            action: row.action.clone(),
+            event_id: row.event_id.clone(),
+            personnel_ids: row.personnel_ids.clone(),
+            task_id: row.task_id.clone(),
+            query: row.query.clone(),
+            max_pages: i64::from(row.max_pages.unwrap_or(1)),
+            max_credits: row.max_credits,
+            approved: row.approved.into(),
+            reference: row.reference.clone(),
+            dedupe_key: row.dedupe_key.clone(),
+            too_long: None,
+        }
+    }
 }
 
 /// Writes an inbox row; `None` if its dedupe key exists already.
@@ -57,4 +79,13 @@ pub async fn find_dedupe_key(
         .bind(dedupe_key)
         .fetch_optional(&store.inbox_readers)
         .await?)
+}
+
+/// The columns in which the existing row differs from this one.
+pub async fn differing(store: &Store, id: i64, row: &Enqueue) -> Result<Vec<&'static str>, StoreError> {
+    let there = super::rows(store, &[id]).await?;
+    Ok(there
+        .first()
+        .map(|there| differing_columns(&RawRow::from(there), &RawRow::from(row)))
+        .unwrap_or_default())
 }

@@ -15,7 +15,7 @@ use sqlx::FromRow;
 use crate::store::sqlite::pairs;
 use crate::store::{Store, StoreError, sql};
 
-pub use self::enqueue::{Enqueue, find_dedupe_key, insert};
+pub use self::enqueue::{Enqueue, differing, find_dedupe_key, insert};
 pub use self::show::{
     Behind, CaughtUp, behind, bring_up, catch_up, has_other_triggers, reject, show_at_once,
 };

@@ -3,6 +3,7 @@
 use sqlx::FromRow;
 
 use crate::domain::Millis;
+use crate::store::report::Time;
 use crate::store::{Store, StoreError, sql};
 
 /// By what charges are summed.
@@ -25,6 +26,11 @@ pub struct Spent {
     pub jobs: i64,
     pub contacts: i64,
     pub credits: i64,
+}
+
+/// A UTC day as in the views.
+pub fn day(days: i64) -> String {
+    Time(days * 86_400_000).to_string().chars().take("2026-11-21".len()).collect()
 }
 
 /// The charges from `since` until before `until`, in the order of their columns.

@@ -1,7 +1,8 @@
 //! What people may do to requests and jobs ([`decide`], [`pause`]), and the texts for them: [`explain`] says why
 //! a request is not finished, from [`waits`] (its items) and [`job_waits`] (its jobs); [`needs`] lists what waits
-//! for a person.
+//! for a person. [`plan`] says what a request would cost, and [`claims`] what was paid for nothing.
 
+pub mod claims;
 pub mod decide;
 pub mod explain;
 mod item_waits;
@@ -9,5 +10,6 @@ pub mod job_waits;
 mod lack;
 pub mod needs;
 pub mod pause;
+pub mod plan;
 pub mod wait;
 pub mod waits;
