@@ -178,6 +178,7 @@ pub(super) fn write(out: &mut impl Write, whole: &WholeRequest) -> io::Result<()
             ("task_id", request.task_id.clone()),
             ("query", request.query.clone()),
             ("reference", request.reference.clone()),
+            ("caller", request.caller.clone()),
             ("quoted", request.quoted_credits.map(|credits| format!("{} credits at most", grouped(credits)))),
             ("approved", request.approved_credits.map(|credits| format!("{} credits", grouped(credits)))),
             ("may have cost", Some(format!("{} credits so far", grouped(request.committed_credits)))),

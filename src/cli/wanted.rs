@@ -126,6 +126,7 @@ impl Wanted {
             dedupe_key: self.dedupe_key,
             max_credits: self.max_credits,
             approved: self.approve,
+            ..Enqueue::default()
         };
         let request = parse(&row, config)?;
         row.event_id = request.event_id.as_ref().map(ToString::to_string);

@@ -23,6 +23,18 @@ pub fn differing_columns(one: &RawRow, other: &RawRow) -> Vec<&'static str> {
     columns.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
 }
 
+/// What a row asks for, as a text that is the same for the same request.
+pub fn content(row: &RawRow) -> String {
+    let id = |column: &Option<String>| {
+        let text = column.as_deref().map(str::trim).unwrap_or_default();
+        request::id_column(text, "").map_or_else(|_| text.to_owned(), |id| id.into_owned())
+    };
+    let contacts = format!("{:?}", contacts(row));
+    let query = row.query.as_deref().map(str::trim).unwrap_or_default();
+    let (event, task) = (id(&row.event_id), id(&row.task_id));
+    format!("{:?}", (&row.account, &row.action, event, contacts, task, query, row.max_pages))
+}
+
 /// The contacts as a set; a list that cannot be read equals only the same text.
 fn contacts(row: &RawRow) -> Result<BTreeSet<String>, &str> {
     let text = row.personnel_ids.as_deref().unwrap_or("[]");

@@ -39,6 +39,9 @@ pub(in crate::store) trait Engine: Send + Sync {
     /// The same on a new connection, after the writer has failed and the ballast file was deleted.
     fn write_as_last_resort(&self, work: Work) -> BoxFuture<'_, Result<(), StoreError>>;
 
+    /// Tells of each commit of this process to the state.
+    fn commits(&self) -> tokio::sync::watch::Receiver<u64>;
+
     /// Whether no write is waiting or running.
     fn is_quiet(&self) -> bool;
 

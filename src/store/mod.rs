@@ -16,7 +16,8 @@
 //! - [`credits`]: holds, charges, prices, balances and settlements. [`direct`]: results of events and searches.
 //! - [`accounts`]: pause, key, rate limit. [`address`]: the rate limit of all of them.
 //!   [`outbox`]: messages for `notify.url`. [`timeline`]. [`report`]: everything that people read.
-//! - [`history`]: what is old and may go. [`ahead`]: times that lie further ahead than any wait.
+//! - [`history`]: what is old and may go. [`ahead`]: times that lie further ahead than any wait. [`callers`]: what
+//!   callers of the HTTP API have asked for today.
 //! - [`lease`] (one worker for one database), [`disk`], [`backup`], [`erase`]: each calls the engine.
 //! - [`sqlite`]: the engine: files, the writer, and everything about SQLite that is not SQL.
 
@@ -24,6 +25,7 @@ pub mod accounts;
 pub mod address;
 pub mod ahead;
 pub mod backup;
+pub mod callers;
 pub mod credits;
 pub mod direct;
 pub mod disk;
@@ -184,6 +186,12 @@ impl Store {
     /// The read-only connections. A read sees the commits before its own start.
     pub fn readers(&self) -> &Reads {
         &self.readers
+    }
+
+    /// Changes with each commit of this process to the state; another process is noticed by
+    /// [`inbox::state_version`] only.
+    pub fn commits(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.engine.commits()
     }
 
     /// The counters of this process. They are here since all code that counts has the store, too.

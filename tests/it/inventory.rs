@@ -27,12 +27,13 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
                   gift_amount reset_at addon_expire_at owner read_with",
     ),
     ("changes", "seq at item_id outcome source"),
+    ("caller_credits", "id caller at credits"),
     ("charge_parts", "id ledger_id request_id contacts credits"),
     ("contact_values", "id item_id is_erased stored_at"),
     (
         "inbox",
         "id account action event_id task_id query max_pages max_credits approved created_at status reason \
-               quoted_credits finished_at",
+               quoted_credits finished_at caller needs_approval",
     ),
     ("inbox_faults", "part since cause next_try_at"),
     ("inbox_worker", "is_writing"),
@@ -58,7 +59,7 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
         "requests",
         "id account action event_id task_id query max_pages max_credits approved_credits quoted_credits \
                   committed_credits status reason row_digest inbox_is_behind created_at taken_at finished_at \
-                  removed_at",
+                  removed_at caller",
     ),
     ("served_inbox", "id path"),
     (

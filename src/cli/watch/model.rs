@@ -243,6 +243,7 @@ pub(super) mod tests {
             query: None,
             max_pages: 1,
             reference: Some(format!("crm-{id}")),
+            caller: None,
             max_credits: None,
             status: status.to_owned(),
             reason: None,

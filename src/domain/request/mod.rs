@@ -28,6 +28,8 @@ pub struct RawRow {
     pub max_pages: i64,
     pub max_credits: Option<i64>,
     pub approved: i64,
+    /// Anything but 0: it waits for a person, whatever it costs.
+    pub needs_approval: i64,
     pub reference: Option<String>,
     pub dedupe_key: Option<String>,
     /// A column that is so long that it was not read, and the characters that it may hold.
@@ -67,6 +69,7 @@ pub struct UnlockRequest {
     pub event_id: Option<EventId>,
     pub max_credits: Option<Credits>,
     pub approved: bool,
+    pub needs_approval: bool,
     pub wish: Wish,
 }
 
@@ -141,6 +144,7 @@ pub fn parse(row: &RawRow, accounts: &[AccountId]) -> Result<UnlockRequest, Reje
         action,
         max_credits: row.max_credits.map(Credits),
         approved: approved(row.approved)?,
+        needs_approval: row.needs_approval != 0,
         wish: wish(row, action, event_id.as_ref())?,
         event_id,
     };

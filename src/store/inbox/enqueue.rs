@@ -19,6 +19,10 @@ pub struct Enqueue {
     pub dedupe_key: Option<String>,
     pub max_credits: Option<i64>,
     pub approved: bool,
+    /// It waits for a person, whatever it costs.
+    pub needs_approval: bool,
+    /// The caller of the HTTP API that asks.
+    pub caller: Option<String>,
 }
 
 /// The row as the worker will read it.
@@ -34,6 +38,7 @@ impl From<&Enqueue> for RawRow {
             max_pages: i64::from(row.max_pages.unwrap_or(1)),
             max_credits: row.max_credits,
             approved: row.approved.into(),
+            needs_approval: row.needs_approval.into(),
             reference: row.reference.clone(),
             dedupe_key: row.dedupe_key.clone(),
             too_long: None,
@@ -47,8 +52,8 @@ pub async fn insert(store: &Store, row: Enqueue) -> Result<Option<i64>, StoreErr
             Box::pin(async move {
                 Ok(sql::query_scalar(
                     "insert into inbox (account, action, event_id, personnel_ids, task_id, reference, dedupe_key,
-                                        max_credits, approved, query, max_pages)
-                     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, coalesce($11, 1)) on conflict do nothing returning id",
+                                        max_credits, approved, query, max_pages, needs_approval, caller)
+                     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, coalesce($11, 1), $12, $13) on conflict do nothing returning id",
                 )
                 .bind(row.account)
                 .bind(row.action)
@@ -61,6 +66,8 @@ pub async fn insert(store: &Store, row: Enqueue) -> Result<Option<i64>, StoreErr
                 .bind(i64::from(row.approved))
                 .bind(row.query)
                 .bind(row.max_pages)
+                .bind(i64::from(row.needs_approval))
+                .bind(row.caller)
                 .fetch_optional(connection)
                 .await?)
             })

@@ -35,9 +35,11 @@ pub struct InboxRow {
     query: Option<Vec<u8>>,
     reference: Option<Vec<u8>>,
     dedupe_key: Option<Vec<u8>>,
+    caller: Option<Vec<u8>>,
     pub max_pages: i64,
     pub max_credits: Option<i64>,
     pub approved: i64,
+    pub needs_approval: i64,
     pub created_at: i64,
     /// The first column that is too long to be read.
     too_long: Option<String>,
@@ -53,7 +55,7 @@ macro_rules! text_columns {
 }
 
 impl InboxRow {
-    text_columns!(account, action, event_id, personnel_ids, task_id, query, reference, dedupe_key);
+    text_columns!(account, action, event_id, personnel_ids, task_id, query, reference, dedupe_key, caller);
 }
 
 impl From<&InboxRow> for RawRow {
@@ -68,6 +70,7 @@ impl From<&InboxRow> for RawRow {
             max_pages: row.max_pages,
             max_credits: row.max_credits,
             approved: row.approved,
+            needs_approval: row.needs_approval,
             reference: row.reference(),
             dedupe_key: row.dedupe_key(),
             too_long: row.too_long.as_deref().and_then(request::long_column),
@@ -89,6 +92,8 @@ macro_rules! select_rows {
              case when octet_length(query) <= 800 then bytes_of(query) end as query, \
              case when octet_length(reference) <= 4000 then bytes_of(reference) end as reference, \
              case when octet_length(dedupe_key) <= 800 then bytes_of(dedupe_key) end as dedupe_key, \
+             case when octet_length(caller) <= 256 then bytes_of(caller) end as caller, \
+             cast(needs_approval as bigint) as needs_approval, \
              cast(max_pages as bigint) as max_pages, cast(max_credits as bigint) as max_credits, \
              cast(approved as bigint) as approved, cast(created_at as bigint) as created_at, \
              case when octet_length(account) > 1000 then 'account' \

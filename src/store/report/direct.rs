@@ -23,7 +23,7 @@ struct Row {
 }
 
 /// A row of the view `action_results`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct ActionResult {
     pub request_id: i64,
     pub reference: Option<String>,
@@ -34,6 +34,7 @@ pub struct ActionResult {
     pub outcome: String,
     pub credits_used: Option<i64>,
     /// JSON, not a text that contains JSON.
+    #[schema(value_type = serde_json::Value)]
     pub result: Option<Box<RawValue>>,
     pub resolved_at: Option<String>,
 }

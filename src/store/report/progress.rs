@@ -7,7 +7,8 @@ use crate::store::report::Time;
 use crate::store::{Store, StoreError, sql};
 
 /// An entry of the timeline.
-#[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize, utoipa::ToSchema)]
+#[schema(as = Event)]
 pub struct Entry {
     pub at: Time,
     pub request_id: Option<i64>,
@@ -18,6 +19,16 @@ pub struct Entry {
 
 /// The timeline of a request and of the jobs that had its contacts, in order.
 pub async fn timeline(store: &Store, id: i64) -> Result<Vec<Entry>, StoreError> {
+    timeline_page(store, id, 0, u32::MAX).await
+}
+
+/// The same, without its first `skipped` entries and at most `limit` of them.
+pub async fn timeline_page(
+    store: &Store,
+    id: i64,
+    skipped: i64,
+    limit: u32,
+) -> Result<Vec<Entry>, StoreError> {
     Ok(sql::query_as(
         "select at, request_id, job_id, event, detail from request_events
          where request_id = $1
@@ -25,9 +36,11 @@ pub async fn timeline(store: &Store, id: i64) -> Result<Vec<Entry>, StoreError> 
                           union select j.id from jobs j join requests r
                           on r.task_id = j.task_id and r.account = j.account and r.action = j.action
                           where r.id = $1)
-         order by at, id",
+         order by at, id limit $2 offset $3",
     )
     .bind(id)
+    .bind(limit)
+    .bind(skipped)
     .fetch_all(store.readers())
     .await?)
 }

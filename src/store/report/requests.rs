@@ -8,7 +8,7 @@ use crate::store::report::{OutcomeCount, Time};
 use crate::store::{Store, StoreError, sql};
 
 /// A request with its progress, without its contacts.
-#[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize, utoipa::ToSchema)]
 pub struct Request {
     pub id: i64,
     pub account: String,
@@ -18,10 +18,12 @@ pub struct Request {
     pub query: Option<String>,
     pub max_pages: i64,
     pub reference: Option<String>,
+    /// The caller of the HTTP API that asked.
+    pub caller: Option<String>,
     pub max_credits: Option<i64>,
     pub status: String,
     pub reason: Option<String>,
-    /// `None`: not estimated yet.
+    /// Not there: not estimated yet.
     pub quoted_credits: Option<i64>,
     pub approved_credits: Option<i64>,
     /// The possible cost of its submissions so far.
@@ -49,7 +51,7 @@ impl Request {
 macro_rules! select_requests {
     ($rest:literal) => {
         concat!(
-            "select id, account, action, event_id, task_id, query, max_pages, reference, max_credits, status, reason, \
+            "select id, account, action, event_id, task_id, query, max_pages, reference, caller, max_credits, status, reason, \
              quoted_credits, approved_credits, committed_credits, \
              (select count(*) from items i where i.request_id = requests.id) as contacts, \
              (select count(*) from items i where i.request_id = requests.id and i.state <> 'done') as pending, \
@@ -71,6 +73,7 @@ struct NewRow {
     query: Option<Vec<u8>>,
     max_pages: i64,
     reference: Option<Vec<u8>>,
+    caller: Option<Vec<u8>>,
     max_credits: Option<i64>,
     status: String,
     reason: Option<String>,
@@ -90,6 +93,7 @@ impl From<NewRow> for Request {
             query: row.query.map(text),
             max_pages: row.max_pages,
             reference: row.reference.map(text),
+            caller: row.caller.map(text),
             max_credits: row.max_credits,
             status: row.status,
             reason: row.reason,
@@ -115,7 +119,8 @@ macro_rules! select_rows {
              case when octet_length(event_id) <= 4000 then bytes_of(event_id) end as event_id, \
              case when octet_length(task_id) <= 4000 then bytes_of(task_id) end as task_id, \
              case when octet_length(query) <= 800 then bytes_of(query) end as query, max_pages, \
-             case when octet_length(reference) <= 4000 then bytes_of(reference) end as reference, max_credits, \
+             case when octet_length(reference) <= 4000 then bytes_of(reference) end as reference, \
+             case when octet_length(caller) <= 256 then bytes_of(caller) end as caller, max_credits, \
              status, case when octet_length(reason) <= 4000 then reason end as reason, created_at, finished_at \
              from inbox ",
             $rest
@@ -177,6 +182,41 @@ pub async fn list(store: &Store, filter: Filter<'_>, limit: u32) -> Result<Vec<R
         requests.sort_by_key(|request| std::cmp::Reverse(request.id));
         requests.truncate(limit as usize);
     }
+    Ok(requests)
+}
+
+/// The requests with ids below `before`, newest first, of `accounts` (a JSON array; `None`: of all).
+pub async fn page(
+    store: &Store,
+    accounts: Option<&str>,
+    before: i64,
+    limit: u32,
+) -> Result<Vec<Request>, StoreError> {
+    let mut requests: Vec<Request> = sql::query_as(select_requests!(
+        "where id < $1 and removed_at is null and ($2 is null or account in (select value from json_words($2)))
+         order by id desc limit $3"
+    ))
+    .bind(before)
+    .bind(accounts)
+    .bind(limit)
+    .fetch_all(store.readers())
+    .await?;
+    let new: Vec<NewRow> = sql::query_as(select_rows!(
+        "where status = 'new' and id < $1 and ($2 is null or account in (select value from json_words($2)))
+         order by id desc limit $3"
+    ))
+    .bind(before)
+    .bind(accounts)
+    .bind(limit)
+    .fetch_all(&store.inbox_readers)
+    .await?;
+    let ids: Vec<i64> = new.iter().map(|row| row.id).collect();
+    // Taken, but the inbox does not show it yet.
+    let taken = crate::store::requests::taken_before(store.readers(), &ids).await?;
+    requests
+        .extend(new.into_iter().filter(|row| taken.iter().all(|(id, _)| *id != row.id)).map(Request::from));
+    requests.sort_by_key(|request| std::cmp::Reverse(request.id));
+    requests.truncate(limit as usize);
     Ok(requests)
 }
 

@@ -6,8 +6,9 @@ use serde::{Serialize, Serializer};
 
 use crate::domain::Millis;
 
-/// A column of milliseconds that is shown as text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, sqlx::Type)]
+/// A UTC time: a column of milliseconds that is shown as text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, sqlx::Type, utoipa::ToSchema)]
+#[schema(value_type = String, format = DateTime)]
 #[sqlx(transparent)]
 pub struct Time(pub i64);
 

@@ -34,6 +34,7 @@ pub async fn insert(
     for part in new.chunks(REQUESTS_AT_ONCE) {
         insert_requests(&mut *connection, part, inbox_is_behind, now).await?;
     }
+    name_callers(&mut *connection, &new).await?;
     insert_items(&mut *connection, &new, now).await?;
     let ids: Vec<i64> = new.iter().map(|request| request.id.0).collect();
     sql::query(
@@ -45,6 +46,24 @@ pub async fn insert(
     .execute(connection)
     .await?;
     Ok(ids)
+}
+
+/// Most rows have no caller, so these are written apart.
+async fn name_callers(connection: &mut Tx, requests: &[&NewRequest]) -> Result<(), StoreError> {
+    let callers: Vec<_> =
+        requests.iter().filter_map(|request| Some((request.id, request.caller.as_ref()?))).collect();
+    if callers.is_empty() {
+        return Ok(());
+    }
+    sql::query(
+        "update requests set caller = named.caller
+         from (select json_number(value, 0) as id, json_text(value, 1) as caller from json_rows($1)) as named
+         where requests.id = named.id",
+    )
+    .bind(sql::to_json(&callers))
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 async fn insert_requests(

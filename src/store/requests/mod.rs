@@ -35,6 +35,7 @@ pub struct NewRequest {
     pub state: State,
     pub reason: Option<String>,
     pub row_digest: String,
+    pub caller: Option<String>,
     pub created_at: i64,
     pub items: Vec<NewItem>,
 }

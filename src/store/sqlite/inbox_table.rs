@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::SqliteConnection;
 
 /// The columns that statements read or write, and their types.
-const COLUMNS: [(&str, &str); 17] = [
+const COLUMNS: [(&str, &str); 19] = [
     ("id", "integer"),
     ("account", "text"),
     ("action", "text"),
@@ -23,6 +23,8 @@ const COLUMNS: [(&str, &str); 17] = [
     ("reason", "text"),
     ("quoted_credits", "integer"),
     ("finished_at", "integer"),
+    ("caller", "text"),
+    ("needs_approval", "integer"),
 ];
 
 /// What is wrong with the tables, in words; `None`: nothing. Reads the schema only.

@@ -112,6 +112,10 @@ impl Engine for Sqlite {
         )
     }
 
+    fn commits(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.state.commits()
+    }
+
     fn is_quiet(&self) -> bool {
         self.state.is_quiet() && self.inbox.as_ref().is_none_or(|file| file.is_quiet())
     }

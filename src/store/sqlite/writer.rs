@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sqlx::{Connection as _, Executor, SqliteConnection};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::failpoint::{self, Place};
 use crate::metrics::Metrics;
@@ -32,6 +32,8 @@ pub(in crate::store) struct Writer {
     queue: mpsc::Sender<Queued>,
     fence: Arc<AtomicI64>,
     metrics: Metrics,
+    /// Counts the commits, for readers that wait for the next one.
+    commits: Arc<watch::Sender<u64>>,
     /// Writes whose caller has no result yet.
     unfinished: Arc<AtomicUsize>,
 }
@@ -54,8 +56,15 @@ impl Writer {
     pub(in crate::store) fn start(connection: SqliteConnection, metrics: Metrics) -> Writer {
         let (queue, works) = mpsc::channel(1_024);
         let fence = Arc::new(AtomicI64::new(UNFENCED));
-        tokio::spawn(serve(Tx(Connection::Sqlite(connection)), works, fence.clone(), metrics.clone()));
-        Writer { queue, fence, metrics, unfinished: Arc::default() }
+        let commits = Arc::new(watch::Sender::new(0));
+        let serving = serve(Tx(Connection::Sqlite(connection)), works, fence.clone(), metrics.clone());
+        tokio::spawn(serving);
+        Writer { queue, fence, metrics, commits, unfinished: Arc::default() }
+    }
+
+    /// Tells of each write that was committed.
+    pub(in crate::store) fn commits(&self) -> watch::Receiver<u64> {
+        self.commits.subscribe()
     }
 
     /// A new writer with the same fence, after this one has failed.
@@ -97,7 +106,7 @@ impl Writer {
     }
 
     async fn take(&self, work: Work, is_alone: bool) -> Result<(), StoreError> {
-        let unfinished = self.unfinished.clone();
+        let (unfinished, commits) = (self.unfinished.clone(), self.commits.clone());
         unfinished.fetch_add(1, Ordering::SeqCst);
         let counted: Work = Box::new(move |tx| {
             Box::pin(async move {
@@ -105,6 +114,7 @@ impl Writer {
                 let tell = Box::new(move |committed| {
                     unfinished.fetch_sub(1, Ordering::SeqCst);
                     tell(committed);
+                    commits.send_modify(|count| *count += 1);
                 });
                 Completion { keep, fatal, tell }
             })

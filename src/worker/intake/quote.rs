@@ -121,7 +121,10 @@ pub(crate) fn estimate(
         _ => list,
     };
     let approved = request.approved.then_some(quote);
-    let approval = credits::approval(quote, approve_above, request.max_credits, approved);
+    let approval = match credits::approval(quote, approve_above, request.max_credits, approved) {
+        Approval::NotNeeded if request.needs_approval && !request.approved => Approval::Needed,
+        approval => approval,
+    };
     Estimate { quote, approval }
 }
 
@@ -148,10 +151,13 @@ fn quoted(
             } else {
                 ""
             };
+            let why = match quote > approve_above {
+                true => format!("more than credits.approve_above = {}", approve_above.0),
+                false => "and who asked for it may only propose".to_owned(),
+            };
             let reason = format!(
-                "would cost up to {quote} credits, more than credits.approve_above = {}{ignored}; \
+                "would cost up to {quote} credits, {why}{ignored}; \
                  nothing was bought: unlockd approve {id} --credits {figure}, or cancel {id}",
-                approve_above.0,
                 figure = quote.0,
                 id = taken.row.id
             );

@@ -121,6 +121,7 @@ fn blank(taken: &Taken, event: Event) -> Result<NewRequest, IllegalMove> {
         state: request_state::next(State::New, event)?,
         reason: None,
         row_digest: taken.digest.clone(),
+        caller: row.caller(),
         created_at: row.created_at,
         items: vec![],
     })

@@ -8,7 +8,7 @@ use crate::store::report::Time;
 use crate::store::report::spend::Unfulfilled;
 
 /// What was paid for and brought no value, as a support desk needs it.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub struct Claim {
     pub account: String,
     pub action: String,

@@ -54,7 +54,7 @@ const GROWING: [&str; 16] = [
 ];
 
 /// Exceptions: the file, a part of the statement, and the reason.
-const MAY: [(&str, &str, &str); 19] = [
+const MAY: [(&str, &str, &str); 21] = [
     ("history.rs", "delete from changes where", "the oldest few; the oldest one is the start of the key"),
     ("history.rs", "select id from request_events where id > $1 order by id limit 1", "the next one"),
     (
@@ -75,6 +75,12 @@ const MAY: [(&str, &str, &str); 19] = [
         "sqlite/pairs.rs",
         "select seq from sqlite_sequence where name = 'inbox'), 0) as seq",
         "the end of the primary key",
+    ),
+    ("report/changes.rs", "select coalesce(max(seq), 0) from changes", "the end of the primary key"),
+    (
+        "report/requests.rs",
+        "from requests where id < $1 and removed_at is null",
+        "the next few of the primary key",
     ),
     ("report/export.rs", "select max(id) from items", "the end of the primary key, not a search"),
     ("report/jobs.rs", "select max(id) from jobs", "the end of the primary key, not a search"),
@@ -296,7 +302,7 @@ async fn no_statement_reads_a_table_that_grows_from_end_to_end() {
     }
     assert!(long.is_empty(), "{}", long.join("\n"));
     // An exception that is not needed any more must be removed.
-    assert_eq!(excused, 2 * 20);
+    assert_eq!(excused, 2 * 22);
 }
 
 #[tokio::test]
