@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serializer, de, de::DeserializeOwned, de:
 use sha2::{Digest, Sha256};
 
 use super::rules;
+use super::tree::Scope;
 
 /// A kind of value, stored as a `T`.
 pub(super) trait Kind<T: Debug> {
@@ -212,6 +213,35 @@ impl Kind<Vec<String>> for Hosts {
             "must be a list of host names without a port, such as [\"unlockd\", \"unlockd.example.com\"]";
         let items = value.as_array().ok_or(FORM)?;
         items.iter().map(|item| rules::host(text(item)?).ok_or_else(|| FORM.to_owned())).collect()
+    }
+}
+
+/// At least one word of what a token may do.
+pub(super) struct Scopes;
+
+impl Kind<Vec<Scope>> for Scopes {
+    fn read(value: &Value) -> Result<Vec<Scope>, String> {
+        let form = || {
+            let words = Scope::ALL.map(|scope| format!("{:?}", scope.as_str())).join(", ");
+            format!("must be a list of at least one of {words}")
+        };
+        let items = value.as_array().filter(|items| !items.is_empty()).ok_or_else(form)?;
+        let scope = |item: &Value| Scope::ALL.into_iter().find(|scope| item.as_str() == Some(scope.as_str()));
+        let mut scopes: Vec<Scope> = items.iter().map(scope).collect::<Option<_>>().ok_or_else(form)?;
+        scopes.sort_unstable();
+        scopes.dedup();
+        Ok(scopes)
+    }
+}
+
+/// At least one name of an account.
+pub(super) struct Names;
+
+impl Kind<Vec<String>> for Names {
+    fn read(value: &Value) -> Result<Vec<String>, String> {
+        const FORM: &str = "must be a list of at least one account, such as [\"default\"]";
+        let items = value.as_array().filter(|items| !items.is_empty()).ok_or(FORM)?;
+        items.iter().map(|item| Name::read(item).map_err(|_| FORM.to_owned())).collect()
     }
 }
 

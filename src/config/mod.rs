@@ -30,7 +30,7 @@ pub use rules::duration;
 pub use secret::{KeyError, read_key, read_signing_secrets, read_token};
 pub use tree::{
     Account, Api, CallSource, Config, Credits, Http, Inbox, Log, LogFormat, Notify, Polling, Price,
-    RateLimit, Retention, Submit,
+    RateLimit, Retention, Scope, Submit, Token,
 };
 
 /// The sources of a configuration.

@@ -132,6 +132,20 @@ impl Reader {
                 problems.push(self.problem(&key("api_key"), remedy));
             }
         }
+        for name in config.http.tokens.keys() {
+            let path = |key: &str| ["http", "tokens", name, key].map(str::to_owned);
+            let table = &path("")[..3];
+            if rules::account_name(name).is_err() {
+                let remedy = "the name of a token must be 1 to 64 letters, digits, \"_\" or \"-\"";
+                problems.push(Problem { shown: None, ..self.problem(table, remedy.to_owned()) });
+            }
+            for key in ["token_file", "scopes"].map(path) {
+                if find(&self.given, &key).is_none() {
+                    let remedy = "is missing: each token needs it".to_owned();
+                    problems.push(Problem { origin: self.origin(table), ..self.problem(&key, remedy) });
+                }
+            }
+        }
         let is_set = |path: &str| self.given_at(path).is_some_and(|value| value.as_str() != Some(""));
         if config.http.address().is_some_and(|address| !address.ip().is_loopback())
             && !is_set("http.token_file")
@@ -206,6 +220,9 @@ fn shown(key: &str, value: &Value) -> Option<String> {
     let text = match value {
         _ if is_secret => return None,
         Value::String(_, text) if key.ends_with("_file") && looks_like_a_secret(text) => return None,
+        Value::String(_, text) if key.starts_with("http.tokens.") && looks_like_a_secret(text) => {
+            return None;
+        }
         Value::String(_, text)
             if ["api.base_url", "api.proxy"].contains(&key) && text.contains(['@', '?']) =>
         {

@@ -14,8 +14,15 @@ pub(super) fn nearest(path: &str) -> Option<String> {
         _ => "default",
     };
     let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
+    let of_tokens = match path.split('.').collect::<Vec<_>>()[..] {
+        ["http", "tokens", name, ..] => ["token_file", "scopes", "accounts", "daily_credits"]
+            .map(|key| format!("http.tokens.{name}.{key}"))
+            .into(),
+        _ => vec![],
+    };
     let (distance, found) = keys()
         .iter()
+        .chain(&of_tokens)
         .map(|key| key.replace("accounts.default.", &format!("accounts.{account}.")))
         .map(|known| {
             // The right key in the wrong table is a better guess than any misspelling.
@@ -50,6 +57,7 @@ mod tests {
             ("batch_size", "submit.batch_size"),
             ("accounts.crm.apikey", "accounts.crm.api_key"),
             ("api_key", "accounts.default.api_key"),
+            ("http.tokens.crm.scope", "http.tokens.crm.scopes"),
             ("databse", "database"),
             ("log.levle", "log.level"),
         ] {

@@ -12,7 +12,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::kinds::{
-    ApiKey, BaseUrl, Cost, FilePath, Hosts, Is, Length, Listen, LogLevel, Messages, Name, ProxyUrl, Steps,
+    ApiKey, BaseUrl, Cost, FilePath, Hosts, Is, Length, Listen, LogLevel, Messages, Name, Names, ProxyUrl, Scopes,
+    Steps,
     WebhookUrl, Whole, Word,
 };
 use super::rules;
@@ -179,6 +180,56 @@ pub struct Http {
     /// Without ports.
     #[serde(with = "Is::<Hosts>")]
     pub allowed_hosts: Vec<String>,
+    /// Callers of the HTTP API, by name.
+    #[serde(default)]
+    pub tokens: BTreeMap<String, Token>,
+}
+
+/// What the holder of a token may do.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    /// This and the scopes are there: checked when everything is read, so that one mistake is one message.
+    #[serde(default, with = "Is::<FilePath>")]
+    pub token_file: PathBuf,
+    /// Never empty.
+    #[serde(default, with = "Is::<Scopes>")]
+    pub scopes: Vec<Scope>,
+    /// `None`: all accounts.
+    #[serde(default, with = "Is::<Option<Names>>")]
+    pub accounts: Option<Vec<String>>,
+    /// Credits that it may ask for and approve in a UTC day.
+    #[serde(default, with = "Is::<Option<Amount>>")]
+    pub daily_credits: Option<i64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Everything but emails and phones.
+    Read,
+    /// Emails and phones.
+    Values,
+    /// Requests that always wait for a person.
+    Propose,
+    /// Requests under the usual rules.
+    Enqueue,
+    /// Decides on requests, and writes approved ones.
+    Approve,
+}
+
+impl Scope {
+    pub const ALL: [Scope; 5] = [Scope::Read, Scope::Values, Scope::Propose, Scope::Enqueue, Scope::Approve];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scope::Read => "read",
+            Scope::Values => "values",
+            Scope::Propose => "propose",
+            Scope::Enqueue => "enqueue",
+            Scope::Approve => "approve",
+        }
+    }
 }
 
 impl Http {

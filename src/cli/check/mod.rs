@@ -55,6 +55,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
                 accounts::unconfigured(&mut findings, &config, store).await;
             }
             network::http(&mut findings, &config, store.as_ref()).await;
+            network::tokens(&mut findings, &config);
             network::webhook(&mut findings, &config);
             network::proxy(&mut findings, &config);
             match (store, args.offline) {

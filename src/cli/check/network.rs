@@ -78,3 +78,18 @@ pub(super) fn proxy(findings: &mut Findings, config: &Config) {
         ),
     }
 }
+
+/// The callers of the HTTP API: names and scopes, never a token.
+pub(super) fn tokens(findings: &mut Findings, config: &Config) {
+    for (name, token) in &config.http.tokens {
+        let scopes: Vec<&str> = token.scopes.iter().map(|scope| scope.as_str()).collect();
+        match config::read_token(&token.token_file) {
+            Ok(_) => findings.ok("token", format!("{name}: {}", scopes.join(", "))),
+            Err(error) => findings.problem("token", format!("{name}: {error}"), 2),
+        }
+        for account in token.accounts.iter().flatten().filter(|name| !config.accounts.contains_key(*name)) {
+            let detail = format!("{name}: the account {account} is not configured");
+            findings.warn("token", detail, format!("configure it, or correct http.tokens.{name}.accounts"));
+        }
+    }
+}

@@ -39,6 +39,13 @@ http.listen = '0.0.0.0:80' -> http.listen = "0.0.0.0:80" FILE: is not a loopback
 api.proxy = 'socks5://proxy:1080' -> api.proxy = "socks5://proxy:1080" FILE: must be http://host:port, without user, path or query
 api.proxy = 'http://u:canary@proxy:3128' -> api.proxy FILE: must be http://host:port, without user, path or query
 notify.events = ['request.done'] -> notify.events = ["request.done"] FILE: must be a list of: "request.finished", "request.awaiting_approval", "job.in_doubt", "account.paused", "contact.resolved"
+http.tokens.crm = { token_file = '/t', scopes = ['write'] } -> http.tokens.crm.scopes = ["write"] FILE: must be a list of at least one of "read", "values", "propose", "enqueue", "approve"
+http.tokens.crm = { token_file = '/t', scopes = [] } -> http.tokens.crm.scopes = [] FILE: must be a list of at least one of "read", "values", "propose", "enqueue", "approve"
+http.tokens.crm = { token_file = '/t', scopes = ['canary-0123456789'] } -> http.tokens.crm.scopes FILE: must be a list of at least one of "read", "values", "propose", "enqueue", "approve"
+http.tokens.crm = { token_file = '/t' } -> http.tokens.crm.scopes FILE: is missing: each token needs it
+http.tokens.crm = { token_file = '/t', scopes = ['read'], accounts = [] } -> http.tokens.crm.accounts = [] FILE: must be a list of at least one account, such as ["default"]
+http.tokens.crm = 'canary' -> http.tokens.crm FILE: is a table of keys, not a value
+http.tokens.'a b' = { token_file = '/t', scopes = ['read'] } -> http.tokens."a b" FILE: the name of a token must be 1 to 64 letters, digits, "_" or "-"
 notify.url = 'https://example.com/canary' -> notify.url FILE: needs notify.secret_file, a file with the secret that signs each message
 log.format = 'xml' -> log.format = "xml" FILE: must be "auto", "pretty" or "json"
 submit = 5 -> submit FILE: is a table of keys, not a value
