@@ -15,7 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::serve::Listener;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
@@ -33,15 +34,30 @@ const IDLE_FOR: Duration = Duration::from_secs(60);
 /// From the connection, or the first byte of a later request, to the end of its head. Clients send it at once.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
 
+/// Requests of the HTTP API that are answered at the same time, and those that wait for a change. With the pages
+/// they are fewer than the connections.
+pub(super) const MOST_CALLS: usize = 16;
+pub(super) const MOST_WAITING: usize = 32;
+
 /// From the end of a request's head to the first byte of its answer. What may take a while is "Read now", which
-/// asks the API.
-const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+/// asks the API, and a call that waits for a change, a minute at most.
+const ANSWER_WITHIN: Duration = Duration::from_secs(75);
 
 #[derive(Clone, Copy)]
 struct Limits {
     connections: usize,
     head_within: Duration,
     answer_within: Duration,
+}
+
+/// The address that a request comes from.
+#[derive(Clone, Copy)]
+pub(super) struct Peer(pub(super) SocketAddr);
+
+impl Connected<IncomingStream<'_, BoundedListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, BoundedListener>) -> Peer {
+        Peer(*stream.remote_addr())
+    }
 }
 
 pub(super) struct BoundedListener {

@@ -15,6 +15,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::Site;
+use super::api::Problem;
 
 /// For everything that browsers might take for a page. Styles and the script come from this server.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
@@ -34,6 +35,7 @@ const HEADERS: [(HeaderName, &str); 7] = [
 pub(super) async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
     let mut response = match judge(&request, site.address(), &site.config.http.allowed_hosts) {
         Ok(()) => next.run(request).await,
+        Err(Refusal::ForeignHost) if is_api(&request) => Problem::foreign_host(FOREIGN_HOST).into_response(),
         Err(refusal) => refusal.into_response(),
     };
     for (name, value) in HEADERS {
@@ -57,19 +59,24 @@ enum Refusal {
     Method,
 }
 
+const FOREIGN_HOST: &str =
+    "this server answers to its own address, to localhost and to the names in http.allowed_hosts only";
+
+const ALLOW: [(HeaderName, &str); 1] = [(header::ALLOW, "GET, HEAD, POST")];
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         match self {
-            Refusal::ForeignHost => {
-                let text = "this server answers to its own address, to localhost and to the names in http.allowed_hosts only\n";
-                (StatusCode::FORBIDDEN, text).into_response()
-            }
+            Refusal::ForeignHost => (StatusCode::FORBIDDEN, format!("{FOREIGN_HOST}\n")).into_response(),
             Refusal::Method => {
-                let allow = [(header::ALLOW, "GET, HEAD, POST")];
-                (StatusCode::METHOD_NOT_ALLOWED, allow, "method not allowed\n").into_response()
+                (StatusCode::METHOD_NOT_ALLOWED, ALLOW, "method not allowed\n").into_response()
             }
         }
     }
+}
+
+fn is_api(request: &Request) -> bool {
+    request.uri().path().starts_with("/api/")
 }
 
 fn judge(request: &Request, address: Option<SocketAddr>, allowed: &[String]) -> Result<(), Refusal> {
@@ -77,7 +84,8 @@ fn judge(request: &Request, address: Option<SocketAddr>, allowed: &[String]) -> 
     if !names_us(request.headers(), request.uri(), (address.ip(), allowed)) {
         return Err(Refusal::ForeignHost);
     }
-    if ![Method::GET, Method::HEAD, Method::POST].contains(request.method()) {
+    // The HTTP API says for each of its addresses which methods it has.
+    if !is_api(request) && ![Method::GET, Method::HEAD, Method::POST].contains(request.method()) {
         return Err(Refusal::Method);
     }
     Ok(())

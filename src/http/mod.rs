@@ -1,4 +1,4 @@
-//! The HTTP server at `http.listen`: health, metrics and the status page.
+//! The HTTP server at `http.listen`: health, metrics, the status page, and the HTTP API ([`api`]).
 //!
 //! It reads through its own connections, and showing a page never calls the API, so visitors never delay paid
 //! work. Only "Read now" calls it, for a signed-in person and through the gate. Every request passes one
@@ -6,6 +6,7 @@
 //! does not stop the worker: it is logged once and tried again, so a standby worker on the same host gets the
 //! port when it takes over.
 
+mod api;
 mod assets;
 mod connections;
 mod decide;
@@ -14,6 +15,7 @@ mod health;
 pub mod metrics;
 mod page;
 mod refused;
+mod seal;
 mod session;
 mod sign_in;
 mod ticket;
@@ -23,8 +25,8 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
@@ -64,8 +66,13 @@ pub struct Site {
     signals: Signals,
     sessions: Sessions,
     tickets: Tickets,
+    tokens: api::Tokens,
+    quotes: seal::Seal,
     /// Places for requests other than those for health and metrics.
     pages: Semaphore,
+    /// Places for calls of the HTTP API, and for those that wait for a change.
+    calls: Semaphore,
+    waiting: Semaphore,
     started_at: Millis,
 }
 
@@ -83,6 +90,10 @@ impl Site {
             clock,
             sessions: Sessions::new(config.http.token_file.clone()),
             tickets: Tickets::new(),
+            tokens: api::Tokens::new(config.http.tokens.clone()),
+            quotes: seal::Seal::new(),
+            calls: Semaphore::new(connections::MOST_CALLS),
+            waiting: Semaphore::new(connections::MOST_WAITING),
             pages: Semaphore::new(connections::MOST_PAGES),
             config,
             address: OnceLock::new(),
@@ -129,7 +140,8 @@ pub async fn serve(site: Arc<Site>, listen: SocketAddr) {
         let signals = signals.clone();
         async move { signals.stopping().await }
     };
-    let server = axum::serve(BoundedListener::new(bound), router(site)).with_graceful_shutdown(stop);
+    let service = router(site).into_make_service_with_connect_info::<connections::Peer>();
+    let server = axum::serve(BoundedListener::new(bound), service).with_graceful_shutdown(stop);
     let too_long = async {
         signals.stopping().await;
         tokio::time::sleep(STOP_WAITS_FOR).await;
@@ -173,14 +185,23 @@ pub fn router(site: Arc<Site>) -> Router {
         .route("/assets/page.css", get(assets::styles))
         .route("/assets/page.js", get(assets::script))
         .route("/assets/icon.svg", get(assets::icon))
-        .fallback(page::not_found)
+        .fallback(nowhere)
         .layer(axum::middleware::from_fn_with_state(site.clone(), guard::page_place))
+        .nest("/api/v1", api::router(&site))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::answer))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(axum::middleware::from_fn_with_state(site.clone(), guard::guard))
         .with_state(site)
+}
+
+/// There is nothing at the address: a page for people, a problem for programs.
+async fn nowhere(site: State<Arc<Site>>, uri: Uri, headers: HeaderMap) -> Response {
+    match uri.path().starts_with("/api/") {
+        true => api::nowhere().await.into_response(),
+        false => page::not_found(site, headers).await.into_response(),
+    }
 }
 
 /// The answer when the database cannot be read.

@@ -7,12 +7,9 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
 
+use super::seal::Seal;
 use super::session::{SessionId, random_text};
 use crate::domain::Millis;
 
@@ -85,22 +82,21 @@ pub(super) enum TicketError {
 
 /// Issues and checks tickets.
 pub(super) struct Tickets {
-    key: String,
+    seal: Seal,
     /// Used tickets, until they would have expired.
     used: Mutex<HashMap<String, Millis>>,
 }
 
 impl Tickets {
     pub(super) fn new() -> Tickets {
-        Tickets { key: random_text(), used: Mutex::default() }
+        Tickets { seal: Seal::new(), used: Mutex::default() }
     }
 
     /// A ticket for a form that is shown now.
     pub(super) fn issue(&self, session: SessionId, act: Act, now: Millis) -> String {
         let ticket = Ticket { act, nonce: random_text(), expires_at: now.plus(TICKET_MS).0 };
         let text = serde_json::to_string(&ticket).unwrap_or_default();
-        let seal = self.mac(session, &text).finalize().into_bytes();
-        format!("{}.{}", URL_SAFE_NO_PAD.encode(&text), URL_SAFE_NO_PAD.encode(seal))
+        self.seal.seal(session.bytes(), &text)
     }
 
     /// Reads a ticket without using it up.
@@ -120,16 +116,8 @@ impl Tickets {
     }
 
     fn open(&self, session: SessionId, ticket: &str, now: Millis) -> Result<Ticket, TicketError> {
-        let (text, seal) = ticket.split_once('.').ok_or(TicketError::Forged)?;
-        let decode = |part| URL_SAFE_NO_PAD.decode(part).map_err(|_| TicketError::Forged);
-        let text = String::from_utf8(decode(text)?).map_err(|_| TicketError::Forged)?;
-        self.mac(session, &text).verify_slice(&decode(seal)?).map_err(|_| TicketError::Forged)?;
+        let text = self.seal.open(session.bytes(), ticket).ok_or(TicketError::Forged)?;
         let ticket: Ticket = serde_json::from_str(&text).map_err(|_| TicketError::Forged)?;
         if now >= Millis(ticket.expires_at) { Err(TicketError::Expired) } else { Ok(ticket) }
-    }
-
-    fn mac(&self, session: SessionId, text: &str) -> Hmac<Sha256> {
-        let mac = Hmac::<Sha256>::new_from_slice(self.key.as_bytes());
-        mac.expect("any length of key will do").chain_update(session.bytes()).chain_update(text)
     }
 }

@@ -1,5 +1,6 @@
 //! The HTTP server over real sockets: a real database, a sandbox, and a clock that moves only on command.
 
+mod api;
 mod decisions;
 mod guard;
 mod health;

@@ -1,0 +1,241 @@
+//! Balance, spend and claims: the same figures as the commands of these names, of the caller's accounts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+
+use super::body::Asked;
+use super::caller::Caller;
+use super::lists::Part;
+use super::problem::Problem;
+use crate::config::Scope;
+use crate::domain::{Credits, Millis};
+use crate::http::Site;
+use crate::store::report::Time;
+use crate::store::report::accounts::{self, Limits};
+use crate::store::report::spend::{self, By, Spent, day};
+use crate::worker::people::claims::Claim;
+use crate::worker::people::needs;
+
+/// The credits of an account.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Balance {
+    account: String,
+    /// Whose credits it spends.
+    owner: String,
+    /// The last balance read; null: none was read yet.
+    balance: Option<i64>,
+    balance_at: Option<Time>,
+    /// Held for submissions without an answer.
+    held: i64,
+    /// Free to spend: without later charges, what is held, and credits.min_balance.
+    free: Option<i64>,
+    /// Charged in this UTC day.
+    spent_today: i64,
+    daily_limit: Option<i64>,
+    /// Possibly spent: the cost of submissions in doubt.
+    in_doubt: i64,
+    paused_at: Option<Time>,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Balances {
+    accounts: Vec<Balance>,
+}
+
+/// Shows the credits of each account
+///
+/// Makes no call: the balance is the last one that was read. Scope read.
+#[utoipa::path(get, path = "/balance", responses((status = 200, body = Balances)))]
+pub(super) async fn balance(
+    State(site): State<Arc<Site>>,
+    caller: Caller,
+) -> Result<Json<Balances>, Problem> {
+    caller.needs(&[Scope::Read])?;
+    let config = site.config();
+    let limits = Limits {
+        per_minute: config.rate_limit.per_minute,
+        min_balance: Credits(config.credits.min_balance),
+        daily_limit: config.credits.daily_limit.map(Credits),
+    };
+    let mut found = Vec::new();
+    for work in needs::works(&site.store, &config).await? {
+        if caller.may_use(work.account.as_str()) {
+            let account = accounts::read(&site.store, &work, limits, site.clock.now()).await?;
+            found.push(Balance {
+                account: account.account,
+                owner: account.owner,
+                balance: account.balance,
+                balance_at: account.balance_at,
+                held: account.held,
+                free: account.free,
+                spent_today: account.spent_today,
+                daily_limit: account.daily_limit,
+                in_doubt: account.in_doubt,
+                paused_at: account.paused_at,
+            });
+        }
+    }
+    Ok(Json(Balances { accounts: found }))
+}
+
+/// Which time, and what to sum by.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Sum {
+    /// Any of day, account, action, reference, with commas between them; day,account unless given
+    #[param(example = "day,account")]
+    by: Option<String>,
+    /// A UTC day (2026-11-21) or a time (2026-11-21T08:00:00Z)
+    since: Option<String>,
+    /// The same; a day is counted whole
+    until: Option<String>,
+}
+
+/// Credits booked. What it was not summed by is null.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Sums {
+    day: Option<String>,
+    account: Option<String>,
+    action: Option<String>,
+    reference: Option<String>,
+    jobs: i64,
+    contacts: i64,
+    credits: i64,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Spend {
+    spend: Vec<Sums>,
+}
+
+/// Says where the credits went
+///
+/// Scope read.
+#[utoipa::path(get, path = "/spend", params(Sum), responses((status = 200, body = Spend)))]
+pub(super) async fn spend(
+    State(site): State<Arc<Site>>,
+    caller: Caller,
+    Asked(sum): Asked<Sum>,
+) -> Result<Json<Spend>, Problem> {
+    caller.needs(&[Scope::Read])?;
+    let by = by(sum.by.as_deref().unwrap_or("day,account"))?;
+    let (since, until) = period(sum.since.as_deref(), sum.until.as_deref())?;
+    let mut summed: BTreeMap<_, Spent> = BTreeMap::new();
+    let accounts: Vec<Option<&str>> = match caller.accounts() {
+        None => vec![None],
+        Some(own) => own.iter().map(|account| Some(account.as_str())).collect(),
+    };
+    for account in accounts {
+        for row in spend::spent(&site.store, account, by, since, until).await? {
+            let key = (row.day, row.account.clone(), row.action.clone(), row.reference.clone());
+            match summed.get_mut(&key) {
+                None => drop(summed.insert(key, row)),
+                Some(sum) => {
+                    sum.jobs += row.jobs;
+                    sum.contacts += row.contacts;
+                    sum.credits += row.credits;
+                }
+            }
+        }
+    }
+    let spend = summed.into_values().map(|sum| Sums {
+        day: sum.day.map(day),
+        account: sum.account,
+        action: sum.action,
+        reference: sum.reference,
+        jobs: sum.jobs,
+        contacts: sum.contacts,
+        credits: sum.credits,
+    });
+    Ok(Json(Spend { spend: spend.collect() }))
+}
+
+fn by(words: &str) -> Result<By, Problem> {
+    let mut by = By::default();
+    for word in words.split(',') {
+        match word {
+            "day" => by.day = true,
+            "account" => by.account = true,
+            "action" => by.action = true,
+            "reference" => by.reference = true,
+            _ => {
+                let detail = "by must be any of day, account, action, reference, with commas between them";
+                return Err(Problem::malformed(detail));
+            }
+        }
+    }
+    Ok(by)
+}
+
+const DAY_MS: i64 = 86_400_000;
+
+fn period(since: Option<&str>, until: Option<&str>) -> Result<(Millis, Millis), Problem> {
+    let since = since.map_or(Some(Millis(0)), |text| moment(text, 0));
+    let until = until.map_or(Some(Millis(i64::MAX)), |text| moment(text, DAY_MS));
+    since.zip(until).ok_or_else(|| {
+        Problem::malformed("since and until must be a UTC day (2026-11-21) or a time (2026-11-21T08:00:00Z)")
+    })
+}
+
+/// A time, or the start of a UTC day and so much more.
+fn moment(text: &str, of_day: i64) -> Option<Millis> {
+    if let Ok(at) = text.parse::<jiff::Timestamp>() {
+        return Some(Millis(at.as_millisecond()));
+    }
+    let day = text.parse::<jiff::civil::Date>().ok().filter(|_| text.len() == "2026-11-21".len())?;
+    let start = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond();
+    Some(Millis(start.saturating_add(of_day)))
+}
+
+/// Which time, and which part of the list.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Of {
+    /// A UTC day (2026-11-21) or a time (2026-11-21T08:00:00Z)
+    since: Option<String>,
+    /// The same; a day is counted whole
+    until: Option<String>,
+    /// `next_cursor` of the page before
+    #[param(minimum = 0)]
+    cursor: Option<i64>,
+    /// Rows in one page, at most; 100 unless given
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Claims {
+    claims: Vec<Claim>,
+    /// Of the next page; null after the last one.
+    next_cursor: Option<i64>,
+}
+
+/// Lists what was paid for and brought no value
+///
+/// Scope read.
+#[utoipa::path(get, path = "/claims", params(Of), responses((status = 200, body = Claims)))]
+pub(super) async fn claims(
+    State(site): State<Arc<Site>>,
+    caller: Caller,
+    Asked(of): Asked<Of>,
+) -> Result<Json<Claims>, Problem> {
+    caller.needs(&[Scope::Read])?;
+    let (since, until) = period(of.since.as_deref(), of.until.as_deref())?;
+    let (cursor, limit) = Part { cursor: of.cursor, limit: of.limit }.checked()?;
+    let skipped = cursor.unwrap_or(0);
+    let found = spend::unfulfilled(&site.store, since, until).await?;
+    let own = found.into_iter().filter(|item| caller.may_use(&item.account));
+    let claims: Vec<Claim> = own
+        .skip(usize::try_from(skipped).unwrap_or(usize::MAX))
+        .take(limit as usize)
+        .map(Claim::from)
+        .collect();
+    let next_cursor = (claims.len() == limit as usize).then(|| skipped.saturating_add(i64::from(limit)));
+    Ok(Json(Claims { claims, next_cursor }))
+}
