@@ -12,9 +12,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::kinds::{
-    ApiKey, BaseUrl, Cost, FilePath, Hosts, Is, Length, Listen, LogLevel, Messages, Name, Names, ProxyUrl, Scopes,
-    Steps,
-    WebhookUrl, Whole, Word,
+    ApiKey, BaseUrl, Cost, FilePath, Hosts, Is, Length, Listen, LogLevel, Messages, Name, Names, ProxyUrl,
+    Scopes, Steps, WebhookUrl, Whole, Word,
 };
 use super::rules;
 

@@ -13,7 +13,8 @@ use crate::config::Scope;
 use crate::domain::outcome::Outcome;
 use crate::http::Site;
 use crate::store::report::export::{self, Wanted};
-use crate::store::report::requests::{self, Entry, Request};
+use crate::store::report::progress::{self, Entry};
+use crate::store::report::requests::{self, Request};
 use crate::store::report::{Time, direct};
 
 const LIMIT: u32 = 100;
@@ -191,7 +192,7 @@ pub(super) async fn events(
     visible(&site, &caller, id).await?;
     let (cursor, limit) = part.checked()?;
     let skipped = cursor.unwrap_or(0);
-    let events = requests::timeline_page(&site.store, id, skipped, limit).await?;
+    let events = progress::timeline_page(&site.store, id, skipped, limit).await?;
     let next_cursor = (events.len() == limit as usize).then(|| skipped.saturating_add(i64::from(limit)));
     Ok(Json(Events { events, next_cursor }))
 }

@@ -60,6 +60,7 @@ pub(super) async fn balance(
         per_minute: config.rate_limit.per_minute,
         min_balance: Credits(config.credits.min_balance),
         daily_limit: config.credits.daily_limit.map(Credits),
+        monthly_limit: config.credits.monthly_limit.map(Credits),
     };
     let mut found = Vec::new();
     for work in needs::works(&site.store, &config).await? {
