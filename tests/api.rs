@@ -384,7 +384,6 @@ async fn an_unreadable_refusal_of_a_paid_post_is_unknown() {
         assert_eq!(error(submit(&client).await).failure, Failure::Unknown, "{status} {body}");
         let read = error(poll(&client).await).failure;
         let expected = match status {
-            401 => Failure::Refused(Refusal::Unauthorized),
             429 => Failure::Refused(Refusal::RateLimited { retry_after_ms: None }),
             _ => Failure::Unknown,
         };
