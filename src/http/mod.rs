@@ -1,4 +1,4 @@
-//! The HTTP server at `http.listen`: health, metrics, the status page, and the HTTP API ([`api`]).
+//! The HTTP server at `http.listen`: health, metrics, the status page, and the HTTP API (`api`).
 //!
 //! It reads through its own connections, and showing a page never calls the API, so visitors never delay paid
 //! work. Only "Read now" calls it, for a signed-in person and through the gate. Every request passes one

@@ -1,7 +1,7 @@
 //! What a batch costs before it is paid for, and which of its contacts must not be sent.
 //!
 //! A precheck says what a batch would cost. If that is less than the full price, some contacts are already
-//! unlocked, but it does not say which. What follows depends on what this database knows ([`Manner`]):
+//! unlocked, but it does not say which. What follows depends on what this database knows (`Manner`):
 //!
 //! - It has never paid for them: a person clicked in the vendor's app, or a colleague bought them. The batch is
 //!   sent as it is. The API skips them, as documented, and names them in its answer. The figure shows how many
