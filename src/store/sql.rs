@@ -6,7 +6,9 @@
 //! ([`Row`]). Only this file and the modules of the engines call the driver.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
+use std::sync::{PoisonError, RwLock};
 
 use serde::{Serialize, Serializer};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -148,12 +150,18 @@ impl<R> Statement<R> {
     }
 }
 
-/// The text consists only of statements of the store.
+/// The text consists only of statements of the store. There is a limited number of them, so each is translated once.
 fn sqlite_text(text: &'static str) -> SqlStr {
-    match dialect::sqlite(text) {
+    static TRANSLATED: RwLock<BTreeMap<&'static str, SqlStr>> = RwLock::new(BTreeMap::new());
+    if let Some(known) = TRANSLATED.read().unwrap_or_else(PoisonError::into_inner).get(text) {
+        return known.clone();
+    }
+    let translated = match dialect::sqlite(text) {
         Cow::Borrowed(text) => text.into_sql_str(),
         Cow::Owned(text) => AssertSqlSafe(text).into_sql_str(),
-    }
+    };
+    TRANSLATED.write().unwrap_or_else(PoisonError::into_inner).insert(text, translated.clone());
+    translated
 }
 
 fn sqlite_values(values: Vec<Value>) -> Result<SqliteArguments, sqlx::Error> {

@@ -361,12 +361,14 @@ impl Evidence<'_> {
             .collect();
         let mut early = Vec::new();
         for poll in self.calls.iter().filter(|call| call.path.contains("-tasks/")) {
+            // A poll that was refused, or whose answer was lost by a crash or the network, does not count. One of a
+            // worker that died may arrive after one of its successor.
+            let heard = !self.allowed.unheard.contains(poll.request_id.as_deref().unwrap_or_default());
             let gap = last.get(&poll.path).map(|before| poll.at_ms - before);
-            if gap.is_some_and(|gap| gap < self.terms.shortest_step_ms) && !self.allowed.restored {
+            let is_early = gap.is_some_and(|gap| gap < self.terms.shortest_step_ms);
+            if is_early && heard && !self.allowed.restored {
                 early.push(format!("{} again after {gap:?} ms", poll.path));
             }
-            // A poll that was refused, or whose answer was lost by a crash or the network, does not count.
-            let heard = !self.allowed.unheard.contains(poll.request_id.as_deref().unwrap_or_default());
             if heard && poll.status == Some(200) && poll.fault.is_none() {
                 last.insert(poll.path.clone(), poll.at_ms);
             }
