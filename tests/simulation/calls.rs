@@ -59,9 +59,6 @@ struct Line {
     told: Vec<(u32, usize, Told)>,
     /// What each worker knows from its answers.
     shut: HashMap<u32, Shut>,
-    /// Passes that have not read their last answer yet. They get no other one before that: two answers at once would
-    /// be worked on side by side, and which statement ends first is up to the machine.
-    unread: HashSet<(u32, usize)>,
     /// Calls that were made although their worker knew that they were not allowed.
     too_early: Vec<String>,
 }
@@ -180,7 +177,6 @@ impl Calls {
     /// The pass has read every answer that it got: its worker knows their facts.
     pub(crate) fn heard(&self, life: u32, pass: usize) {
         let mut held = self.lock();
-        held.unread.remove(&(life, pass));
         for (_, _, told) in
             held.told.extract_if(.., |told| (told.0, told.1) == (life, pass)).collect::<Vec<_>>()
         {
@@ -208,7 +204,6 @@ impl Calls {
         let mut held = self.lock();
         let called = held.called.remove(&(life, pass)).unwrap_or_default();
         held.unheard.extend(called);
-        held.unread.remove(&(life, pass));
     }
 
     /// Calls whose answers were not read, or not recorded.
@@ -234,11 +229,9 @@ impl Calls {
             .any(|held| (held.life, held.pass) == (life, pass) && !held.reply.is_closed())
     }
 
-    /// Every call that may be moved on, oldest first.
+    /// Every waiting call, oldest first.
     pub(crate) fn ids(&self) -> Vec<u64> {
-        let held = self.lock();
-        let is_free = |call: &Held| !held.unread.contains(&(call.life, call.pass));
-        held.calls.iter().filter(|(_, call)| is_free(call)).map(|(id, _)| *id).collect()
+        self.lock().calls.keys().copied().collect()
     }
 
     /// How far a call is, and what it is.
@@ -324,9 +317,7 @@ impl Calls {
         for id in held.calls.keys().copied().collect::<Vec<_>>() {
             let call = held.calls.get_mut(&id).expect("just listed");
             let age = now - call.since_ms;
-            let pass = (call.life, call.pass);
-            if age >= patience_ms && !call.reply.is_closed() && held.unread.insert(pass) {
-                let call = held.calls.get_mut(&id).expect("just listed");
+            if age >= patience_ms && !call.reply.is_closed() {
                 ended.push(format!("{} timed out", call.what));
                 unheard.push(call.request_id.clone());
                 let (nobody, _) = oneshot::channel();
@@ -355,9 +346,6 @@ impl Calls {
     }
 
     fn answer(&self, call: Held, answer: Result<reqwest::Response, Lost>) {
-        if !call.reply.is_closed() {
-            self.lock().unread.insert((call.life, call.pass));
-        }
         let took = Duration::from_millis((self.clock.now().0 - call.since_ms).unsigned_abs());
         // Perhaps nobody waits any more.
         let _ = call.reply.send(Carried { answer, took });
