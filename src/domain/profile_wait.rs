@@ -26,9 +26,6 @@ pub struct Locked {
     pub reads: u32,
     /// It was paid for a short time ago: the charge, and the unlocked value, may show late.
     pub was_paid: bool,
-    /// It was paid for with a task that never ended by its own word (lost, expired): the API may still be at it, and no
-    /// precheck has said that it would cost anything. So it is not paid for again.
-    pub may_still_come: bool,
     /// The database is an older copy, so an unlock of ours may be running that it does not know.
     pub is_restored: bool,
 }
@@ -59,7 +56,7 @@ impl Locked {
     pub fn judge(self, limits: Limits, now: Millis) -> Verdict {
         let in_all_ms = now.since(self.since);
         let is_unlocking = self.why == Why::Unlocking;
-        if (is_unlocking || self.may_still_come) && in_all_ms >= limits.give_up_ms {
+        if is_unlocking && in_all_ms >= limits.give_up_ms {
             return Verdict::GiveUp;
         }
         let (waited_ms, patience_ms) = match is_unlocking {
@@ -67,7 +64,7 @@ impl Locked {
             true => (waited_ms(self.reads), limits.lag_ms.max(in_all_ms - waited_ms(self.reads))),
             false => (in_all_ms, if self.is_restored { limits.lag_ms } else { 0 }),
         };
-        match self.was_paid || self.may_still_come || waited_ms < patience_ms {
+        match self.was_paid || waited_ms < patience_ms {
             true => Verdict::LookAgain,
             false => Verdict::Send,
         }
@@ -81,7 +78,7 @@ mod tests {
     const LIMITS: Limits = Limits { lag_ms: 120_000, give_up_ms: 3_600_000 };
 
     fn locked(why: Why, reads: u32) -> Locked {
-        Locked { why, since: Millis(0), reads, was_paid: false, may_still_come: false, is_restored: false }
+        Locked { why, since: Millis(0), reads, was_paid: false, is_restored: false }
     }
 
     #[test]
@@ -100,13 +97,6 @@ mod tests {
         }
         let paid = Locked { was_paid: true, ..locked(Why::PaidBefore, 3) };
         assert_eq!(paid.judge(LIMITS, Millis(9_000_000)), Verdict::LookAgain);
-    }
-
-    #[test]
-    fn one_that_was_paid_for_with_a_task_without_end_is_never_sent_again() {
-        let lost = Locked { may_still_come: true, ..locked(Why::PaidBefore, 3) };
-        assert_eq!(lost.judge(LIMITS, Millis(3_599_999)), Verdict::LookAgain);
-        assert_eq!(lost.judge(LIMITS, Millis(3_600_000)), Verdict::GiveUp);
     }
 
     #[test]

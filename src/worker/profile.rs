@@ -111,13 +111,6 @@ async fn locked_aside(deps: &Deps, gate: &Gate, contact: &ToRead) -> Result<Repo
         since: contact.since,
         reads: contact.reads,
         was_paid: !paid_without_value.is_empty(),
-        may_still_come: paid::with_a_task_without_end(
-            deps.store.readers(),
-            (&gate.account, contact.action),
-            &contact.personnel_id,
-            contact.job_id,
-        )
-        .await?,
         is_restored: row.restored_at.is_some(),
     };
     let limits = Limits {

@@ -32,8 +32,6 @@ pub enum Set {
     Unlocked,
     /// If its job was charged, the contact may be unlocked, and its value may still come.
     WithoutValue,
-    /// Its task did not end by its own word: the API may still be at it.
-    WithoutEnd,
     /// The item is open again if its job's task is polled again.
     Resumable,
     /// The contact was not bought.
@@ -55,8 +53,8 @@ impl Kind {
             Kind::NoValue => &[Set::OfTask, Set::Unlocked, Set::WithoutValue],
             Kind::Failed | Kind::NotReturned => &[Set::OfTask],
             Kind::Unresolved => &[Set::OfTask, Set::WithoutValue, Set::Resumable],
-            Kind::Lost => &[Set::WithoutValue, Set::WithoutEnd],
-            Kind::Expired => &[Set::WithoutValue, Set::WithoutEnd, Set::Resumable],
+            Kind::Lost => &[Set::WithoutValue],
+            Kind::Expired => &[Set::WithoutValue, Set::Resumable],
             Kind::Invalid | Kind::Missing | Kind::Unlinked | Kind::Rejected | Kind::Cancelled => {
                 &[Set::NotBought]
             }

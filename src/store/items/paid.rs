@@ -79,29 +79,6 @@ pub async fn paid_without_value(
     Ok(ids.into_iter().map(PersonnelId::trusted).collect())
 }
 
-/// Whether another job was charged for a contact, and its task did not end by its own word.
-pub async fn with_a_task_without_end(
-    readers: &Reads,
-    (account, action): (&AccountId, Action),
-    personnel_id: &PersonnelId,
-    job_id: JobId,
-) -> Result<bool, StoreError> {
-    Ok(sql::query_scalar(
-        "select exists (select 1 from items had
-             where had.personnel_id = $3 and had.account in (select member from pools where account = $1)
-               and had.action = $2 and had.job_id <> $4
-               and had.outcome in (select value from json_words($5))
-               and exists (select 1 from ledger l where l.job_id = had.job_id and l.entry = 'charge'))",
-    )
-    .bind(account.as_str())
-    .bind(action.as_str())
-    .bind(personnel_id.as_str())
-    .bind(job_id.0)
-    .bind(json!(Set::WithoutEnd.words()).to_string())
-    .fetch_one(readers)
-    .await?)
-}
-
 /// A contact that need not be bought.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Known {
