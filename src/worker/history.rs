@@ -4,8 +4,10 @@
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+
 use crate::domain::{Millis, pacing};
-use crate::store::{StoreError, disk, history};
+use crate::store::{StoreError, Tx, disk, history};
 use crate::worker::Deps;
 
 /// Rows removed in one transaction: few enough that another pass waits only briefly.
@@ -38,18 +40,9 @@ async fn remove(deps: &Deps, keep: Duration, stopping: impl Fn() -> bool) -> Res
     let now = deps.clock.now();
     let before = now.plus(-pacing::duration_ms(keep));
     let mut removed = Removed::default();
-    while !stopping() {
-        let step = deps
-            .store
-            .write(move |connection| {
-                Box::pin(async move { history::remove_requests(connection, before, AT_ONCE, now).await })
-            })
+    removed.requests =
+        until_none(deps, &stopping, move |tx| Box::pin(history::remove_requests(tx, before, AT_ONCE, now)))
             .await?;
-        removed.requests += step;
-        if step == 0 {
-            break;
-        }
-    }
     let mut cursor = Some(0);
     while let Some(from) = cursor.filter(|_| !stopping()) {
         let (events, next) = deps
@@ -61,28 +54,24 @@ async fn remove(deps: &Deps, keep: Duration, stopping: impl Fn() -> bool) -> Res
         removed.events += events;
         cursor = next;
     }
-    while !stopping() {
-        let step = deps
-            .store
-            .write(move |connection| {
-                Box::pin(async move { history::remove_snapshots(connection, before, AT_ONCE).await })
-            })
+    removed.snapshots =
+        until_none(deps, &stopping, move |tx| Box::pin(history::remove_snapshots(tx, before, AT_ONCE)))
             .await?;
-        removed.snapshots += step;
-        if step == 0 {
-            break;
-        }
-    }
+    removed.changes =
+        until_none(deps, &stopping, move |tx| Box::pin(history::remove_changes(tx, before, AT_ONCE))).await?;
+    Ok(removed)
+}
+
+/// Repeats a step, in a transaction of its own each time, until it removes nothing more. Returns how much it removed.
+async fn until_none<F>(deps: &Deps, stopping: &impl Fn() -> bool, step: F) -> Result<u64, StoreError>
+where
+    F: for<'c> Fn(&'c mut Tx) -> BoxFuture<'c, Result<u64, StoreError>> + Copy + Send + 'static,
+{
+    let mut removed = 0;
     while !stopping() {
-        let step = deps
-            .store
-            .write(move |connection| {
-                Box::pin(async move { history::remove_changes(connection, before, AT_ONCE).await })
-            })
-            .await?;
-        removed.changes += step;
-        if step == 0 {
-            break;
+        match deps.store.write(step).await? {
+            0 => break,
+            some => removed += some,
         }
     }
     Ok(removed)
