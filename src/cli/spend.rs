@@ -14,7 +14,7 @@ use super::whole_file::WholeFile;
 use super::{Context, Outcome, existing};
 use crate::clock::Clock;
 use crate::domain::Millis;
-use crate::store::report::spend::{self, By, Spent, Unfulfilled, day};
+use crate::store::report::spend::{self, By, Spent, day};
 use crate::worker::people::claims::Claim;
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -65,8 +65,9 @@ impl Period {
         (since, self.until.map_or(Millis(i64::MAX), |until| until.until(now)))
     }
 
-    fn is_of(&self, account: &str) -> bool {
-        self.account.as_deref().is_none_or(|wanted| wanted == account)
+    /// The account, as a JSON array for a statement.
+    fn accounts(&self) -> Option<String> {
+        self.account.as_ref().map(|account| json!([account]).to_string())
     }
 }
 
@@ -80,8 +81,8 @@ pub(super) async fn spend(context: Context, args: SpendArgs) -> Outcome {
         action: by(Column::Action),
         reference: by(Column::Reference),
     };
-    let (since, until) = args.time.bounds();
-    let summed = spend::spent(&store, args.time.account.as_deref(), shown, since, until).await?;
+    let accounts = args.time.accounts();
+    let summed = spend::spent(&store, accounts.as_deref(), shown, args.time.bounds()).await?;
     if let (Some(account), true) = (&args.time.account, summed.is_empty()) {
         named(&config, account)?;
     }
@@ -183,13 +184,13 @@ const CLAIM: [&str; 18] = [
 pub(super) async fn claims(context: Context, args: ClaimsArgs) -> Outcome {
     let config = context.load()?;
     let store = existing(&config).await?;
-    let (since, until) = args.time.bounds();
-    let unfulfilled = spend::unfulfilled(&store, since, until).await?;
+    let accounts = args.time.accounts();
+    let unfulfilled =
+        spend::unfulfilled(&store, accounts.as_deref(), args.time.bounds(), (0, u32::MAX)).await?;
     if let (Some(account), true) = (&args.time.account, unfulfilled.is_empty()) {
         named(&config, account)?;
     }
-    let is_wanted = |item: &Unfulfilled| args.time.is_of(&item.account);
-    let claims: Vec<Claim> = unfulfilled.into_iter().filter(is_wanted).map(Claim::from).collect();
+    let claims: Vec<Claim> = unfulfilled.into_iter().map(Claim::from).collect();
     let format = if args.json { Format::Json } else { args.format };
     match &args.output {
         Some(path) if path.as_os_str() != "-" => {

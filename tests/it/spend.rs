@@ -33,15 +33,15 @@ async fn a_job_of_two_requests_is_divided_by_their_contacts_and_the_parts_sum_to
     let tomorrow = Millis(town.number("select max(at) from ledger").await).plus(1);
     let store = town.store();
     let by = By { day: true, account: true, action: true, reference: true };
-    let apart = spent(store, None, by, EVER.0, EVER.1).await.expect("read");
+    let apart = spent(store, None, by, EVER).await.expect("read");
     assert_eq!(apart.iter().map(|spent| spent.credits).collect::<Vec<_>>(), [45, 15]);
-    let together = spent(store, Some("default"), By::default(), EVER.0, EVER.1).await.expect("read");
+    let together = spent(store, Some(r#"["default"]"#), By::default(), EVER).await.expect("read");
     assert_eq!(
         (together[0].jobs, together[0].contacts, together[0].credits),
         (1, 4, 60),
         "one job, counted once"
     );
-    assert!(spent(store, None, by, tomorrow, EVER.1).await.expect("read").is_empty());
+    assert!(spent(store, None, by, (tomorrow, EVER.1)).await.expect("read").is_empty());
     town.check().await;
 }
 
@@ -50,7 +50,7 @@ async fn what_is_lost_is_paid_for_by_those_who_asked_and_can_be_claimed() {
     let mut town = Setup::default().sandbox(|options| options.refund_failed = false).build().await;
     town.insert_row("personnel_ids, reference", "'[101, 190, 197]', 'list A'").await;
     town.finish_all().await;
-    let claims = unfulfilled(town.store(), EVER.0, EVER.1).await.expect("read");
+    let claims = unfulfilled(town.store(), None, EVER, (0, 100)).await.expect("read");
     let found: Vec<_> =
         claims.iter().map(|claim| (claim.personnel_id.as_str(), claim.outcome.as_str())).collect();
     assert_eq!(found, [("190", "not_returned"), ("197", "failed")]);

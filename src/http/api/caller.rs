@@ -142,12 +142,7 @@ impl Caller {
         self.accounts.as_ref().is_none_or(|accounts| accounts.iter().any(|own| own == account))
     }
 
-    /// The accounts that it is held to.
-    pub(super) fn accounts(&self) -> Option<&[String]> {
-        self.accounts.as_deref()
-    }
-
-    /// The same, as a JSON array for a statement.
+    /// The accounts that it is held to, as a JSON array for a statement.
     pub(super) fn accounts_json(&self) -> Option<String> {
         self.accounts.as_ref().map(|accounts| serde_json::json!(accounts).to_string())
     }

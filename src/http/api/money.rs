@@ -1,6 +1,5 @@
 //! Balance, spend and claims: the same figures as the commands of these names, of the caller's accounts.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -16,7 +15,7 @@ use crate::domain::{Credits, Millis};
 use crate::http::Site;
 use crate::store::report::Time;
 use crate::store::report::accounts::{self, Limits};
-use crate::store::report::spend::{self, By, Spent, day};
+use crate::store::report::spend::{self, By, day};
 use crate::worker::people::claims::Claim;
 use crate::worker::people::needs;
 
@@ -125,26 +124,10 @@ pub(super) async fn spend(
 ) -> Result<Json<Spend>, Problem> {
     caller.needs(&[Scope::Read])?;
     let by = by(sum.by.as_deref().unwrap_or("day,account"))?;
-    let (since, until) = period(sum.since.as_deref(), sum.until.as_deref())?;
-    let mut summed: BTreeMap<_, Spent> = BTreeMap::new();
-    let accounts: Vec<Option<&str>> = match caller.accounts() {
-        None => vec![None],
-        Some(own) => own.iter().map(|account| Some(account.as_str())).collect(),
-    };
-    for account in accounts {
-        for row in spend::spent(&site.store, account, by, since, until).await? {
-            let key = (row.day, row.account.clone(), row.action.clone(), row.reference.clone());
-            match summed.get_mut(&key) {
-                None => drop(summed.insert(key, row)),
-                Some(sum) => {
-                    sum.jobs += row.jobs;
-                    sum.contacts += row.contacts;
-                    sum.credits += row.credits;
-                }
-            }
-        }
-    }
-    let spend = summed.into_values().map(|sum| Sums {
+    let period = period(sum.since.as_deref(), sum.until.as_deref())?;
+    let accounts = caller.accounts_json();
+    let summed = spend::spent(&site.store, accounts.as_deref(), by, period).await?;
+    let spend = summed.into_iter().map(|sum| Sums {
         day: sum.day.map(day),
         account: sum.account,
         action: sum.action,
@@ -227,16 +210,12 @@ pub(super) async fn claims(
     Asked(of): Asked<Of>,
 ) -> Result<Json<Claims>, Problem> {
     caller.needs(&[Scope::Read])?;
-    let (since, until) = period(of.since.as_deref(), of.until.as_deref())?;
+    let period = period(of.since.as_deref(), of.until.as_deref())?;
     let (cursor, limit) = Part { cursor: of.cursor, limit: of.limit }.checked()?;
     let skipped = cursor.unwrap_or(0);
-    let found = spend::unfulfilled(&site.store, since, until).await?;
-    let own = found.into_iter().filter(|item| caller.may_use(&item.account));
-    let claims: Vec<Claim> = own
-        .skip(usize::try_from(skipped).unwrap_or(usize::MAX))
-        .take(limit as usize)
-        .map(Claim::from)
-        .collect();
+    let accounts = caller.accounts_json();
+    let found = spend::unfulfilled(&site.store, accounts.as_deref(), period, (skipped, limit)).await?;
+    let claims: Vec<Claim> = found.into_iter().map(Claim::from).collect();
     let next_cursor = (claims.len() == limit as usize).then(|| skipped.saturating_add(i64::from(limit)));
     Ok(Json(Claims { claims, next_cursor }))
 }

@@ -33,13 +33,13 @@ pub fn day(days: i64) -> String {
     Time(days * 86_400_000).to_string().chars().take("2026-11-21".len()).collect()
 }
 
-/// The charges from `since` until before `until`, in the order of their columns.
+/// The charges from `since` until before `until`, of `accounts` (a JSON array; `None`: of all), in the order of their
+/// columns.
 pub async fn spent(
     store: &Store,
-    account: Option<&str>,
+    accounts: Option<&str>,
     by: By,
-    since: Millis,
-    until: Millis,
+    (since, until): (Millis, Millis),
 ) -> Result<Vec<Spent>, StoreError> {
     Ok(sql::query_as(
         "select case when $1 = 1 then l.at / 86400000 end as day, case when $2 = 1 then l.account end as account,
@@ -52,7 +52,8 @@ pub async fn spent(
          join charge_parts p on p.ledger_id = l.id
          join jobs j on j.id = l.job_id
          left join requests r on r.id = p.request_id
-         where l.entry = 'charge' and l.at >= $5 and l.at < $6 and ($7 is null or l.account = $7)
+         where l.entry = 'charge' and l.at >= $5 and l.at < $6
+           and ($7 is null or l.account in (select value from json_words($7)))
          group by 1, 2, 3, 4 order by 1, 2, 3, 4",
     )
     .bind(by.day)
@@ -61,7 +62,7 @@ pub async fn spent(
     .bind(by.reference)
     .bind(since.0)
     .bind(until.0)
-    .bind(account)
+    .bind(accounts)
     .fetch_all(store.readers())
     .await?)
 }
@@ -91,11 +92,13 @@ pub struct Unfulfilled {
     pub lapsed: Option<bool>,
 }
 
-/// What was charged from `since` until before `until` and brought no value, by time.
+/// What was charged from `since` until before `until` and brought no value, of `accounts` (a JSON array; `None`: of
+/// all), by time: without the first `skipped`, at most `limit`.
 pub async fn unfulfilled(
     store: &Store,
-    since: Millis,
-    until: Millis,
+    accounts: Option<&str>,
+    (since, until): (Millis, Millis),
+    (skipped, limit): (i64, u32),
 ) -> Result<Vec<Unfulfilled>, StoreError> {
     Ok(sql::query_as(
         "select i.id as item_id, i.request_id, r.reference, i.account, i.action, i.event_id, i.personnel_id, i.outcome,
@@ -111,10 +114,14 @@ pub async fn unfulfilled(
          left join attempts a on a.id = (select max(id) from attempts
                                          where job_id = j.id and result in ('accepted', 'unknown'))
          where i.outcome in ('no_value', 'failed', 'unresolved', 'not_returned', 'lost', 'expired')
-         order by charged.at, i.id",
+           and ($3 is null or i.account in (select value from json_words($3)))
+         order by charged.at, i.id limit $4 offset $5",
     )
     .bind(since.0)
     .bind(until.0)
+    .bind(accounts)
+    .bind(limit)
+    .bind(skipped)
     .fetch_all(store.readers())
     .await?)
 }
