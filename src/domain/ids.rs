@@ -26,7 +26,8 @@ pub struct JobId(pub i64);
 #[serde(transparent)]
 pub struct Millis(pub i64);
 
-const DAY_MS: i64 = 86_400_000;
+/// Of a UTC day.
+pub const DAY_MS: i64 = 86_400_000;
 
 impl Millis {
     /// The moment `ms` milliseconds later; saturates instead of wrapping.
@@ -46,15 +47,13 @@ impl Millis {
 
     /// The start of this moment's UTC month: the monthly limit counts from there.
     pub fn start_of_month(self) -> Millis {
-        // Years begin in March here, so that the day that some of them have more comes last.
-        let days = self.0.div_euclid(DAY_MS);
-        let since_march_0000 = days.saturating_add(719_468);
-        let of_era = since_march_0000.rem_euclid(146_097);
-        let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-        let of_year = of_era - (365 * year + year / 4 - year / 100);
-        let month = (5 * of_year + 2) / 153;
-        let of_month = of_year - (153 * month + 2) / 5;
-        Millis((days - of_month).saturating_mul(DAY_MS))
+        let first_day =
+            |at: jiff::Timestamp| at.to_zoned(jiff::tz::TimeZone::UTC).first_of_month()?.start_of_day();
+        match jiff::Timestamp::from_millisecond(self.0).and_then(first_day) {
+            Ok(start) => Millis(start.timestamp().as_millisecond()),
+            // The calendar ends before the numbers do.
+            Err(_) => self.start_of_day(),
+        }
     }
 }
 

@@ -42,6 +42,7 @@ pub mod job;
 pub mod key_retry;
 pub mod layers;
 pub mod listing;
+pub mod moment;
 pub mod moves;
 pub mod natural;
 pub mod needs;

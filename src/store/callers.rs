@@ -6,14 +6,6 @@
 use crate::domain::{Credits, Millis};
 use crate::store::{Store, StoreError, sql};
 
-const DAY_MS: i64 = 86_400_000;
-
-/// The start of the UTC day, and of the next one.
-pub fn day_of(now: Millis) -> (Millis, Millis) {
-    let start = now.0.div_euclid(DAY_MS) * DAY_MS;
-    (Millis(start), Millis(start + DAY_MS))
-}
-
 /// The result of a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reserved {
@@ -31,7 +23,7 @@ pub async fn reserve(
     credits: Credits,
     now: Millis,
 ) -> Result<Reserved, StoreError> {
-    let (caller, (today, _)) = (caller.to_owned(), day_of(now));
+    let (caller, today) = (caller.to_owned(), now.start_of_day());
     // A statement that fails would end the process.
     let credits = credits.max(Credits::ZERO);
     store

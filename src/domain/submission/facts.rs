@@ -2,7 +2,7 @@
 //! the rest, and when that changes with time alone.
 
 use crate::domain::credits::{self, Credits, Purse};
-use crate::domain::ids::{Action, JobId, Millis};
+use crate::domain::ids::{Action, DAY_MS, JobId, Millis};
 use crate::domain::job::WaitReason;
 
 /// While something waits for credits the balance is read this often, in milliseconds.
@@ -201,7 +201,7 @@ impl Facts {
         let of_day = self.parked.iter().any(|job| job.waits_for == WaitReason::Budget)
             || waits_for(self) == Some(WaitReason::Budget);
         // A new month begins with a new day, too.
-        let next_day = of_day.then(|| self.now.start_of_day().plus(86_400_000));
+        let next_day = of_day.then(|| self.now.start_of_day().plus(DAY_MS));
         let work = self.ready.map(|job| job.due_at).into_iter().chain(self.waits_by_itself()).min();
         let work_at = work.filter(|_| {
             self.has_usable_key && !self.is_paused && !self.is_owner_busy && !self.tasks_are_full

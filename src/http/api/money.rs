@@ -11,6 +11,7 @@ use super::caller::Caller;
 use super::lists::Part;
 use super::problem::Problem;
 use crate::config::Scope;
+use crate::domain::moment::Moment;
 use crate::domain::{Credits, Millis};
 use crate::http::Site;
 use crate::store::report::Time;
@@ -156,24 +157,18 @@ fn by(words: &str) -> Result<By, Problem> {
     Ok(by)
 }
 
-const DAY_MS: i64 = 86_400_000;
-
 fn period(since: Option<&str>, until: Option<&str>) -> Result<(Millis, Millis), Problem> {
-    let since = since.map_or(Some(Millis(0)), |text| moment(text, 0));
-    let until = until.map_or(Some(Millis(i64::MAX)), |text| moment(text, DAY_MS));
+    let since = since.map_or(Some(Millis(0)), |text| Some(moment(text)?.start()));
+    let until = until.map_or(Some(Millis(i64::MAX)), |text| Some(moment(text)?.end()));
     since.zip(until).ok_or_else(|| {
         Problem::malformed("since and until must be a UTC day (2026-11-21) or a time (2026-11-21T08:00:00Z)")
     })
 }
 
-/// A time, or the start of a UTC day and so much more.
-fn moment(text: &str, of_day: i64) -> Option<Millis> {
-    if let Ok(at) = text.parse::<jiff::Timestamp>() {
-        return Some(Millis(at.as_millisecond()));
-    }
-    let day = text.parse::<jiff::civil::Date>().ok().filter(|_| text.len() == "2026-11-21".len())?;
-    let start = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond();
-    Some(Millis(start.saturating_add(of_day)))
+/// A day is written as a day: a time without a zone is none.
+fn moment(text: &str) -> Option<Moment> {
+    let is_day = text.len() == "2026-11-21".len();
+    Moment::parse(text).filter(|moment| is_day || matches!(moment, Moment::At(_)))
 }
 
 /// Which time, and which part of the list.

@@ -14,10 +14,11 @@ use super::problem::Problem;
 use super::wanted::{NewRequest, Understood};
 use crate::config::Scope;
 use crate::domain::credits::Approval;
+use crate::domain::ids::DAY_MS;
 use crate::domain::request::Wish;
 use crate::domain::{Credits, Millis};
 use crate::http::Site;
-use crate::store::callers::{self, Reserved, day_of};
+use crate::store::callers::{self, Reserved};
 use crate::store::inbox;
 use crate::store::report::Time;
 use crate::store::report::requests::Request;
@@ -131,7 +132,7 @@ pub(super) async fn reserve(site: &Site, caller: &Caller, credits: Credits) -> R
     match callers::reserve(&site.store, &caller.name, limit, credits, now).await? {
         Reserved::Yes(id) => Ok(Some(id)),
         Reserved::Over { left } => {
-            let tomorrow = Time::from(day_of(now).1);
+            let tomorrow = Time::from(now.start_of_day().plus(DAY_MS));
             Err(Problem::over_daily_credits(format!(
                 "this is quoted at {credits} credits, and the token {} may ask for {left} more until {tomorrow} \
                  (http.tokens.{}.daily_credits = {limit})",

@@ -6,13 +6,13 @@ use maud::{Markup, html};
 
 use super::Look;
 use super::words::{number, visible};
+use crate::domain::ids::DAY_MS;
 use crate::domain::usage::{STEP_MS, STEPS};
 use crate::domain::{AccountId, Millis};
 use crate::store::StoreError;
 use crate::store::report::accounts::Account;
 use crate::store::report::{Time, overview};
 
-const DAY_MS: i64 = 86_400_000;
 const WIDTH: i64 = 600;
 const HEIGHT: i64 = 120;
 

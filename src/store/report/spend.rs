@@ -3,6 +3,7 @@
 use sqlx::FromRow;
 
 use crate::domain::Millis;
+use crate::domain::ids::DAY_MS;
 use crate::store::report::Time;
 use crate::store::{Store, StoreError, sql};
 
@@ -30,7 +31,7 @@ pub struct Spent {
 
 /// A UTC day as in the views.
 pub fn day(days: i64) -> String {
-    Time(days * 86_400_000).to_string().chars().take("2026-11-21".len()).collect()
+    Time(days * DAY_MS).to_string().chars().take("2026-11-21".len()).collect()
 }
 
 /// The charges from `since` until before `until`, of `accounts` (a JSON array; `None`: of all), in the order of their
