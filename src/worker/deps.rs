@@ -110,11 +110,9 @@ impl Deps {
         let mut gates = BTreeMap::new();
         for (name, account) in &config.accounts {
             let id = AccountId::trusted(name.clone());
-            let per_minute = config.rate_limit.per_minute;
-            let gate =
-                Gate::open(id.clone(), host.clone(), None, per_minute, store.clone(), clock.clone()).await?;
-            gate.set_key(read_key(&id, account)).await?;
-            gates.insert(id, Arc::new(gate));
+            let key = read_key(&id, account);
+            let gate = open_gate(&id, key, (&host, config.rate_limit.per_minute), &store, &clock).await?;
+            gates.insert(id, gate);
         }
         let notifier = notify::Notifier::new(&config.notify)?;
         Ok(Deps {
@@ -164,10 +162,8 @@ impl Deps {
                 }
                 continue;
             }
-            let (store, clock) = (self.store.clone(), self.clock.clone());
-            let gate = Gate::open(id.clone(), self.host.clone(), None, per_minute, store, clock).await?;
-            gate.set_key(key).await?;
-            new.push((id, Arc::new(gate)));
+            let gate = open_gate(&id, key, (&self.host, per_minute), &self.store, &self.clock).await?;
+            new.push((id, gate));
         }
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
         if !new.is_empty() {
@@ -265,6 +261,19 @@ impl Deps {
     pub(in crate::worker) fn lists(&self) -> std::sync::MutexGuard<'_, HashMap<(AccountId, Action), Lists>> {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The gate of an account, with its key.
+async fn open_gate(
+    id: &AccountId,
+    key: Option<Key>,
+    (host, per_minute): (&Host, u32),
+    store: &Store,
+    clock: &Clock,
+) -> Result<Arc<Gate>, StoreError> {
+    let gate = Gate::open(id.clone(), host.clone(), None, per_minute, store.clone(), clock.clone()).await?;
+    gate.set_key(key).await?;
+    Ok(Arc::new(gate))
 }
 
 /// The configured poll steps, and when to give up.
