@@ -173,15 +173,25 @@ pub async fn list(store: &Store, filter: Filter<'_>, limit: u32) -> Result<Vec<R
             Err(StoreError::Inbox { .. }) => Vec::new(),
             new => new?,
         };
-        let ids: Vec<i64> = new.iter().map(|row| row.id).collect();
-        // Taken, but the inbox does not show it yet.
-        let taken = crate::store::requests::taken_before(store.readers(), &ids).await?;
-        requests.extend(
-            new.into_iter().filter(|row| taken.iter().all(|(id, _)| *id != row.id)).map(Request::from),
-        );
-        requests.sort_by_key(|request| std::cmp::Reverse(request.id));
-        requests.truncate(limit as usize);
+        requests = with_new(store, requests, new, limit).await?;
     }
+    Ok(requests)
+}
+
+/// The newest of these requests and of the rows that no worker has taken, newest first.
+async fn with_new(
+    store: &Store,
+    mut requests: Vec<Request>,
+    new: Vec<NewRow>,
+    limit: u32,
+) -> Result<Vec<Request>, StoreError> {
+    let ids: Vec<i64> = new.iter().map(|row| row.id).collect();
+    // Taken, but the inbox does not show it yet.
+    let taken = crate::store::requests::taken_before(store.readers(), &ids).await?;
+    requests
+        .extend(new.into_iter().filter(|row| taken.iter().all(|(id, _)| *id != row.id)).map(Request::from));
+    requests.sort_by_key(|request| std::cmp::Reverse(request.id));
+    requests.truncate(limit as usize);
     Ok(requests)
 }
 
@@ -192,7 +202,7 @@ pub async fn page(
     before: i64,
     limit: u32,
 ) -> Result<Vec<Request>, StoreError> {
-    let mut requests: Vec<Request> = sql::query_as(select_requests!(
+    let requests: Vec<Request> = sql::query_as(select_requests!(
         "where id < $1 and removed_at is null and ($2 is null or account in (select value from json_words($2)))
          order by id desc limit $3"
     ))
@@ -210,14 +220,7 @@ pub async fn page(
     .bind(limit)
     .fetch_all(&store.inbox_readers)
     .await?;
-    let ids: Vec<i64> = new.iter().map(|row| row.id).collect();
-    // Taken, but the inbox does not show it yet.
-    let taken = crate::store::requests::taken_before(store.readers(), &ids).await?;
-    requests
-        .extend(new.into_iter().filter(|row| taken.iter().all(|(id, _)| *id != row.id)).map(Request::from));
-    requests.sort_by_key(|request| std::cmp::Reverse(request.id));
-    requests.truncate(limit as usize);
-    Ok(requests)
+    with_new(store, requests, new, limit).await
 }
 
 /// The ids of the requests with this reference that were taken, the oldest first; those of which something is open
