@@ -83,6 +83,8 @@ async fn what_one_account_of_an_owner_has_or_is_buying_is_not_bought_by_another(
             }
         }
         assert_eq!(town.sandbox.accounting().charged_total, 45, "stored: {is_stored}");
+        let undated = "select count(*) from items where source = 'store' and obtained_at is null";
+        assert_eq!(town.number(undated).await, 0, "stored: {is_stored}");
         town.check().await;
     }
 }

@@ -119,8 +119,9 @@ pub(in crate::store) async fn note_obtained(connection: &mut Tx, served: &[Item]
         "update items set obtained_at =
              (select coalesce(had.obtained_at, had.resolved_at) as at
               from items had join contact_values v on v.item_id = had.id and v.is_erased = 0
-              where had.personnel_id = items.personnel_id and had.account = items.account
-                and had.action = items.action and had.outcome = 'delivered'
+              where had.personnel_id = items.personnel_id and had.action = items.action
+                and had.account in (select member from pools where account = items.account)
+                and had.outcome = 'delivered'
               order by at desc limit 1)
          where id in (select value from json_ids($1))",
     )
