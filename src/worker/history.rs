@@ -39,11 +39,10 @@ pub async fn run(deps: &Deps, stopping: impl Fn() -> bool) -> Result<Option<Mill
 async fn remove(deps: &Deps, keep: Duration, stopping: impl Fn() -> bool) -> Result<Removed, StoreError> {
     let now = deps.clock.now();
     let before = now.plus(-pacing::duration_ms(keep));
-    let mut removed = Removed::default();
-    removed.requests =
+    let requests =
         until_none(deps, &stopping, move |tx| Box::pin(history::remove_requests(tx, before, AT_ONCE, now)))
             .await?;
-    let mut cursor = Some(0);
+    let (mut removed_events, mut cursor) = (0, Some(0));
     while let Some(from) = cursor.filter(|_| !stopping()) {
         let (events, next) = deps
             .store
@@ -51,15 +50,15 @@ async fn remove(deps: &Deps, keep: Duration, stopping: impl Fn() -> bool) -> Res
                 Box::pin(async move { history::remove_events(connection, from, before).await })
             })
             .await?;
-        removed.events += events;
+        removed_events += events;
         cursor = next;
     }
-    removed.snapshots =
+    let snapshots =
         until_none(deps, &stopping, move |tx| Box::pin(history::remove_snapshots(tx, before, AT_ONCE)))
             .await?;
-    removed.changes =
+    let changes =
         until_none(deps, &stopping, move |tx| Box::pin(history::remove_changes(tx, before, AT_ONCE))).await?;
-    Ok(removed)
+    Ok(Removed { requests, events: removed_events, snapshots, changes })
 }
 
 /// Repeats a step, in a transaction of its own each time, until it removes nothing more. Returns how much it removed.
