@@ -8,8 +8,9 @@ use std::{fmt, iter::Sum, ops};
 
 use serde::{Deserialize, Serialize};
 
+use super::action::Action;
 use super::granted::Granted;
-use super::ids::{Action, Millis};
+use super::ids::Millis;
 use super::job::WaitReason;
 
 /// An amount of credits. Whole numbers; negative only as a difference.

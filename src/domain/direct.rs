@@ -11,8 +11,9 @@
 
 use serde_json::value::RawValue;
 
+use super::action::{Action, Layers};
 use super::credits::{Balance, Credits};
-use super::ids::{Action, EventId, Layers, PersonnelId};
+use super::ids::{EventId, PersonnelId};
 
 /// Results on one page of a search: the most that the API allows, since a call costs the same for any size.
 pub const PAGE_SIZE: u32 = 100;

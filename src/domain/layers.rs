@@ -5,8 +5,8 @@
 
 use serde_json::json;
 
+use super::action::Layers;
 use super::direct::EventAccess;
-use super::ids::Layers;
 
 /// What a precheck shows of an event. `None`: it does not say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

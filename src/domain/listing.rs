@@ -9,8 +9,9 @@
 
 use std::collections::BTreeSet;
 
+use super::action::Channel;
 use super::direct::{EventAccess, Person, PersonnelPage};
-use super::ids::{Channel, PersonnelId};
+use super::ids::PersonnelId;
 use super::outcome::Access;
 
 /// Half a million people on pages of 50, and an hour and a half of the usual rate limit.

@@ -24,10 +24,12 @@
 //!   owner.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod action;
 pub mod address;
 pub mod booking;
 pub mod bulk;
 pub mod claims;
+pub mod contact_value;
 pub mod credits;
 pub mod direct;
 pub mod division;
@@ -64,7 +66,7 @@ pub mod usage;
 pub mod window;
 mod words;
 
+pub use action::{Action, Channel, Layers};
+pub use contact_value::ContactValue;
 pub use credits::Credits;
-pub use ids::{
-    AccountId, Action, Channel, ContactValue, EventId, JobId, Layers, Millis, PersonnelId, RequestId, TaskId,
-};
+pub use ids::{AccountId, EventId, JobId, Millis, PersonnelId, RequestId, TaskId};

@@ -7,7 +7,7 @@ mod kind;
 
 pub use kind::{Kind, PENDING, Set};
 
-use super::ids::ContactValue;
+use super::contact_value::ContactValue;
 
 /// The outcome of an item. The words are those of `contact_outcomes.outcome`; `pending` means that there is
 /// none yet.
@@ -165,7 +165,7 @@ pub fn read_profile(view: &ProfileView, looks: u32) -> ProfileReading {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ids::Channel;
+    use super::super::action::Channel;
     use super::*;
 
     fn email(text: &str) -> Option<ContactValue> {

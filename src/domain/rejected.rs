@@ -1,7 +1,7 @@
 //! The reason for a finished request with nothing but rejections, in words for its inbox row.
 
 use super::Credits;
-use super::ids::Action;
+use super::action::Action;
 
 /// What is known about a request whose items were all rejected after it had been taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

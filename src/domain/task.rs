@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::ids::{ContactValue, PersonnelId};
+use super::contact_value::ContactValue;
+use super::ids::PersonnelId;
 use super::outcome::{Outcome, Source};
 
 /// A task as the API shows it.
@@ -207,7 +208,7 @@ fn weight(outcome: &Outcome) -> u8 {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::ids::Channel;
+    use super::super::action::Channel;
     use super::*;
 
     fn id(text: &str) -> PersonnelId {

@@ -8,10 +8,11 @@ mod rejection;
 
 use std::borrow::Cow;
 
+use super::action::{Action, Channel};
 use super::credits::Credits;
 use super::id_list;
 use super::id_text::{self, Number, Point};
-use super::ids::{AccountId, Action, Channel, EventId, PersonnelId, TaskId};
+use super::ids::{AccountId, EventId, PersonnelId, TaskId};
 
 pub use super::id_list::Contacts;
 pub use rejection::Rejection;

@@ -1,9 +1,10 @@
 //! Why a row of the inbox is invalid, in words that say what would be right.
 
 use super::{LARGEST_ID, whose};
+use crate::domain::action::Action;
 use crate::domain::credits::Credits;
 use crate::domain::id_list::Unreadable;
-use crate::domain::ids::{Action, TaskId};
+use crate::domain::ids::TaskId;
 
 /// Why a row is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,8 +1,9 @@
 //! The facts for the next step, and simple conclusions from them: what may be bought now, what is missing for
 //! the rest, and when that changes with time alone.
 
+use crate::domain::action::Action;
 use crate::domain::credits::{self, Credits, Purse};
-use crate::domain::ids::{Action, DAY_MS, JobId, Millis};
+use crate::domain::ids::{DAY_MS, JobId, Millis};
 use crate::domain::job::WaitReason;
 
 /// While something waits for credits the balance is read this often, in milliseconds.

@@ -1,8 +1,9 @@
 //! The next step of an account's submissions.
 
 use super::facts::{Facts, Ready, Turn, Waiting};
+use crate::domain::action::Action;
 use crate::domain::credits::{self, Admission, Credits};
-use crate::domain::ids::{Action, JobId, Millis};
+use crate::domain::ids::{JobId, Millis};
 use crate::domain::job::WaitReason;
 
 /// The next step.

@@ -1,7 +1,8 @@
 //! The next step of a job whose contacts a precheck has sorted.
 
+use crate::domain::action::Action;
 use crate::domain::credits::{self, Admission, Credits, Purse};
-use crate::domain::ids::{Action, Millis};
+use crate::domain::ids::Millis;
 use crate::domain::job::WaitReason;
 use crate::domain::sorting::Sorting;
 
