@@ -4,9 +4,8 @@
 //! decides or keeps state. [`ApiError`] distinguishes calls that were certainly not sent, calls that the API
 //! refused, and calls that may have taken effect.
 //!
-//! Inside: `body` builds the JSON that is sent, and `gate` guards that of a paid POST. `purchases` has the paid
-//! calls that answer with their result. `transport` sends a
-//! call over its `line`; `headers` reads the rate limit, `encoding` unpacks, and `classify` reads error
+//! Inside: `connect` says how the server is reached. `body` builds the JSON that is sent, and `gate` guards that of a
+//! paid POST. `purchases` has the paid calls that answer with their result. `transport` sends a call over its `line`; `headers` reads the rate limit, `encoding` unpacks, and `classify` reads error
 //! answers. `wire`, `task`, `people` and `direct` read the JSON of the other answers, with the help of `fields` and
 //! `json`.
 //! `error` holds what may be logged.
@@ -15,6 +14,7 @@
 
 mod body;
 mod classify;
+mod connect;
 mod direct;
 mod encoding;
 mod endpoint;
@@ -39,6 +39,8 @@ use reqwest::{Method, Url};
 use secrecy::SecretString;
 
 pub use self::body::{Subject, UnlockBody, direct_body, unlock_body};
+pub use self::connect::Settings;
+use self::connect::{base_url, http};
 use self::endpoint::Endpoint;
 pub use self::error::{ApiBuildError, ApiError};
 use self::gate::Gate;
@@ -56,9 +58,6 @@ use crate::domain::sorting::Quote;
 use crate::domain::task::TaskView;
 use crate::domain::{AccountId, Channel, EventId, JobId, Layers, Millis, PersonnelId, TaskId};
 pub(crate) use classify::SLOT_TAKEN;
-
-/// A connection that takes longer than this is given up, whatever the overall timeout is.
-const LONGEST_CONNECT: Duration = Duration::from_secs(10);
 
 const BALANCE: Endpoint =
     Endpoint { name: "GET /external/credits/balance", method: &Method::GET, paid: false };
@@ -82,19 +81,6 @@ const PERSONNEL: Endpoint =
     Endpoint { name: "GET /external/personnel/list", method: &Method::GET, paid: false };
 const CONTACTS: Endpoint =
     Endpoint { name: "GET /external/contacts/search", method: &Method::GET, paid: false };
-
-/// The settings for reaching the API.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// `api.base_url`: `https://HOST`, or `http://` with a loopback address.
-    pub base_url: String,
-    /// `api.call_source`: `api` or `agent`.
-    pub call_source: &'static str,
-    /// `api.timeout`: one whole call, from the name lookup to the last byte of the answer.
-    pub timeout: Duration,
-    /// `api.proxy`: `http://host:port`. Only asked for tunnels, and only for a base URL with https.
-    pub proxy: Option<String>,
-}
 
 /// Who makes the call and why: logged, never sent (except the key and the request id).
 #[derive(Clone, Copy, Debug)]
@@ -319,48 +305,4 @@ impl Client {
 /// A call without a body.
 fn call(endpoint: Endpoint, url: Url, caller: Caller<'_>, now: Millis) -> Call<'_> {
     Call { endpoint, url, caller, now, task_id: None, call_source: None, body: None, gate: None }
-}
-
-fn base_url(text: &str) -> Result<Url, ApiBuildError> {
-    let url = Url::parse(text).map_err(|_| ApiBuildError::BaseUrl)?;
-    let plain = url.username().is_empty()
-        && url.password().is_none()
-        && url.query().is_none()
-        && url.fragment().is_none();
-    match url.scheme() {
-        "https" if plain => Ok(url),
-        "http" if plain && is_loopback(&url) => Ok(url),
-        "http" if plain => Err(ApiBuildError::NotLoopback),
-        _ => Err(ApiBuildError::BaseUrl),
-    }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-}
-
-fn http(settings: &Settings, base: &Url) -> Result<reqwest::ClientBuilder, ApiBuildError> {
-    let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("unlockd/", env!("CARGO_PKG_VERSION")))
-        .timeout(settings.timeout)
-        .connect_timeout(settings.timeout.min(LONGEST_CONNECT))
-        // A redirected POST would be sent twice, and a redirected key would go to another server.
-        .redirect(reqwest::redirect::Policy::none())
-        // By default some requests are sent again if the server closes the connection early.
-        .retry(reqwest::retry::never())
-        .http1_only()
-        // A proxy from `http_proxy` in the environment would get the key.
-        .no_proxy();
-    if let Some(proxy) = &settings.proxy {
-        // `https`: only what goes by CONNECT. Plain http through a proxy would show it the key.
-        builder = builder.proxy(reqwest::Proxy::https(proxy).map_err(ApiBuildError::Client)?);
-    }
-    Ok(if base.scheme() == "https" {
-        builder.https_only(true)
-    } else {
-        // Plain http (loopback) needs no certificates, and must work where none are installed.
-        builder.tls_certs_only(std::iter::empty())
-    })
 }
