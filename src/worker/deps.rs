@@ -14,7 +14,6 @@ use crate::domain::pacing::{self, Ladder};
 use crate::domain::sorting::Sorting;
 use crate::domain::submission::Turn;
 use crate::domain::{AccountId, Action, Credits, JobId};
-use crate::store::credits::ledger;
 use crate::store::{Store, StoreError, accounts};
 use crate::worker::bulk::Lists;
 use crate::worker::doubt::evidence::PartialLook;
@@ -23,6 +22,7 @@ use crate::worker::gate::{Gate, Key};
 use crate::worker::intake::availability::Availability;
 use crate::worker::notify;
 use crate::worker::owners;
+use crate::worker::prices::{price, prices};
 use crate::worker::run::heartbeat::Heartbeat;
 
 /// Everything a pass needs.
@@ -279,38 +279,6 @@ async fn open_gate(
 /// The configured poll steps, and when to give up.
 pub(crate) fn ladder(config: &Config) -> Ladder {
     Ladder::new(&config.polling.steps, config.polling.give_up_after)
-}
-
-/// The price of one unit of an action: as last seen, else as configured.
-pub(crate) async fn price(
-    store: &Store,
-    config: &Config,
-    account: &AccountId,
-    action: Action,
-) -> Result<Credits, StoreError> {
-    let seen = ledger::seen_price(store.readers(), account, action).await?;
-    Ok(seen.unwrap_or_else(|| prices(config).of(action)))
-}
-
-/// The prices as configured.
-fn prices(config: &Config) -> Prices {
-    let price = &config.credits.price;
-    Prices {
-        email: Credits(price.email),
-        phone: Credits(price.phone),
-        event: Credits(price.event),
-        visitors: Credits(price.visitors),
-        full_access: Credits(price.full_access),
-        search: Credits(price.search),
-    }
-}
-
-/// What one unit of an action costs at least, as configured. Only a precheck shows that it costs less than its price.
-pub(in crate::worker) fn least_price(config: &Config, action: Action) -> Credits {
-    match config.submit.precheck {
-        true => prices(config).least(action),
-        false => prices(config).of(action),
-    }
 }
 
 fn read_key(id: &AccountId, account: &config::Account) -> Option<Key> {

@@ -29,6 +29,7 @@ pub mod notify;
 mod owners;
 pub mod people;
 pub mod poll;
+mod prices;
 pub mod profile;
 mod read_again;
 mod report;
@@ -42,9 +43,10 @@ use crate::domain::Millis;
 use crate::domain::failure::{self, ReadFailure};
 use crate::domain::pacing;
 
-use deps::least_price;
+pub(crate) use deps::ladder;
 pub use deps::{Deps, NO_LEASE, SetupError};
-pub(crate) use deps::{ladder, price};
+use prices::least_price;
+pub(crate) use prices::price;
 pub use report::Report;
 
 /// When to retry something that failed `failures` times in a row.

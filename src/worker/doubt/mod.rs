@@ -2,10 +2,12 @@
 //! checking first.
 //!
 //! [`verify`] checks contacts (`named_task` first, if an error named a task), and [`verify_direct`] events
-//! and searches; both use `evidence`. [`unanswered`] books a lost submission that took effect after all.
+//! and searches; both use `evidence`. [`unanswered`] releases the hold of a lost submission, or books its cost if it
+//! took effect after all. [`unfinished`] puts the calls in doubt that were being sent when the last process ended.
 
 pub(in crate::worker) mod evidence;
 mod named_task;
 pub mod unanswered;
+pub mod unfinished;
 pub mod verify;
 pub mod verify_direct;

@@ -14,12 +14,11 @@ use crate::domain::AccountId;
 use crate::domain::pacing::LongestWaits;
 use crate::store::{StoreError, inbox};
 use crate::store::{ahead, disk};
-use crate::worker::doubt::verify;
+use crate::worker::doubt::{unfinished, verify};
 use crate::worker::run::heartbeat;
 pub use crate::worker::run::idle::End;
 use crate::worker::run::idle::watch_for_idle;
 use crate::worker::run::signals::{Signals, is_stopping, sleep};
-use crate::worker::submit::answer;
 use crate::worker::{Deps, Report, erase, history, intake, notify, poll, profile, settle, submit};
 
 /// The passes of an account, in the order in which a request meets them.
@@ -63,7 +62,7 @@ pub async fn recover(deps: &Deps) -> Result<(), StoreError> {
     }
     // First: the repairs below may already cause messages.
     notify::begin(deps).await?;
-    answer::doubt_unfinished(deps).await?;
+    unfinished::doubt_unfinished(deps).await?;
     let longest = LongestWaits::new(&deps.ladder(), deps.patience().decide_after_ms);
     let cut = ahead::cut(&deps.store, longest, deps.clock.now()).await?;
     if cut > 0 {

@@ -19,8 +19,8 @@ use crate::domain::{Credits, JobId, Millis, PersonnelId};
 use crate::store::credits::{balances, booking};
 use crate::store::items::reading;
 use crate::store::jobs::Job;
+use crate::store::jobs::attempts;
 use crate::store::jobs::attempts::AttemptEnd;
-use crate::store::jobs::{attempts, due};
 use crate::store::{StoreError, Tx, items, jobs, requests, timeline};
 use crate::worker::doubt::unanswered::book_unanswered;
 use crate::worker::gate::Gate;
@@ -282,28 +282,4 @@ fn detail(error: &ApiError) -> String {
         error.task_id.as_ref().map(|task_id| format!("names task {task_id}")),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
-}
-
-/// At start: a call that an earlier process was sending when it ended may have taken effect.
-pub async fn doubt_unfinished(deps: &Deps) -> Result<usize, StoreError> {
-    let unfinished = due::submitting(deps.store.readers()).await?;
-    let (count, now) = (unfinished.len(), deps.clock.now());
-    for mut job in unfinished {
-        job.answer_lost(now.plus(deps.patience().verify_after_ms), now)?;
-        let end = AttemptEnd { result: "unknown", ..AttemptEnd::default() };
-        deps.store.metrics().attempt_ended(end.result);
-        tracing::warn!(job_id = job.id.0, account = %job.account,
-            "the worker ended while this job was being sent; looking up whether it took effect");
-        deps.store
-            .write(move |connection| {
-                Box::pin(async move {
-                    attempts::end_attempt(&mut *connection, job.id, &end, now).await?;
-                    jobs::save(&mut *connection, &job).await?;
-                    let detail = "the worker ended while it was being sent";
-                    timeline::of_job(connection, now, job.id, "answer_lost", detail).await
-                })
-            })
-            .await?;
-    }
-    Ok(count)
 }
