@@ -98,7 +98,7 @@ pub enum Event {
     /// The intent to send is written; the POST follows.
     SendStarted,
     /// It cannot be sent now, and waits for something.
-    Held { waits_for: WaitReason },
+    Parked { waits_for: WaitReason },
     /// The thing that it waited for has come.
     Released,
     /// Every contact turned out to be already bought, or was cancelled with its request.
@@ -149,7 +149,9 @@ pub enum Event {
 pub fn next(state: &State, event: Event) -> Result<State, IllegalMove> {
     match (state, event) {
         (State::Queued { .. }, Event::SendStarted) => Ok(State::Submitting),
-        (State::Queued { .. }, Event::Held { waits_for }) => Ok(State::Queued { waits_for: Some(waits_for) }),
+        (State::Queued { .. }, Event::Parked { waits_for }) => {
+            Ok(State::Queued { waits_for: Some(waits_for) })
+        }
         (State::Queued { .. }, Event::Released) => Ok(State::Queued { waits_for: None }),
         (State::Queued { .. }, Event::NothingLeft) => Ok(State::Completed),
         (State::Queued { .. }, Event::Cancelled) => Ok(State::Cancelled),
@@ -259,7 +261,7 @@ impl Event {
     pub fn name(&self) -> &'static str {
         match self {
             Event::SendStarted => "send_started",
-            Event::Held { .. } => "held",
+            Event::Parked { .. } => "parked",
             Event::Released => "released",
             Event::NothingLeft => "nothing_left",
             Event::TaskAccepted { .. } => "task_accepted",
@@ -347,7 +349,7 @@ pub(super) mod tests {
         let (task_id, next_poll_at) = (TaskId::trusted("321"), Millis(9));
         vec![
             Event::SendStarted,
-            Event::Held { waits_for: WaitReason::Budget },
+            Event::Parked { waits_for: WaitReason::Budget },
             Event::Released,
             Event::NothingLeft,
             Event::TaskAccepted { task_id: task_id.clone(), next_poll_at },
@@ -393,13 +395,13 @@ pub(super) mod tests {
         println!("{table}");
         let expected = "\
 queued + send_started -> submitting
-queued + held -> queued (budget)
+queued + parked -> queued (budget)
 queued + released -> queued
 queued + nothing_left -> completed
 queued + refused -> rejected
 queued + cancelled -> cancelled
 queued (insufficient_credits) + send_started -> submitting
-queued (insufficient_credits) + held -> queued (budget)
+queued (insufficient_credits) + parked -> queued (budget)
 queued (insufficient_credits) + released -> queued
 queued (insufficient_credits) + nothing_left -> completed
 queued (insufficient_credits) + refused -> rejected

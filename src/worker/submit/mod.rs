@@ -159,7 +159,7 @@ async fn base_is_coming(deps: &Deps, job: &Job, sorting: &Sorting) -> Result<boo
 /// The job waits for another answer of its precheck, and holds up nobody else's.
 async fn ask_later(deps: &Deps, job: &Job) -> Result<Report, StoreError> {
     let (mut parked, now) = (job.clone(), deps.clock.now());
-    parked.apply(Event::Held { waits_for: WaitReason::Conflict }, now)?;
+    parked.apply(Event::Parked { waits_for: WaitReason::Conflict }, now)?;
     parked.failures += 1;
     parked.due_at = Some(retry_at(now, parked.failures));
     deps.sortings().remove(&(job.id, job.version));
@@ -211,7 +211,7 @@ async fn park(
     (price, refused_at): (Option<Credits>, Option<Credits>),
 ) -> Result<Report, StoreError> {
     let (mut parked, now) = (job.clone(), deps.clock.now());
-    parked.apply(Event::Held { waits_for }, now)?;
+    parked.apply(Event::Parked { waits_for }, now)?;
     (parked.due_at, parked.parked_balance, parked.price) = (Some(now), refused_at, price);
     deps.sortings().remove(&(job.id, job.version));
     deps.store
