@@ -2,32 +2,80 @@
 //!
 //! # Glossary
 //!
-//! One word for each thing, in code, SQL, logs and pages. The last column is the usual word elsewhere.
+//! The words of the code. SQL, logs, pages and commands use the same ones; the last column names the exceptions, and
+//! the usual word elsewhere.
 //!
-//! | term | meaning | usual word |
+//! | term | meaning | also called |
 //! | --- | --- | --- |
-//! | inbox | the table that other programs write requests to | queue, outbox of the caller |
+//! | inbox | the table that other programs write requests to | queue |
 //! | request | one row of the inbox that the worker took | order |
-//! | item | one contact of a request; for an event or a search, one paid call | line |
-//! | job | a batch of items that is bought with one paid call, and its task | batch job |
+//! | item | one contact of a request; for an event or a search, one paid call | order line |
+//! | job | a batch of items that is bought with one paid call, and its task | |
 //! | task | the API's work after a paid call; it has a `task_id` | remote job |
-//! | attempt | one paid call of a job: its intent is committed before it is sent | attempt |
-//! | intent | the record that a call is about to be sent, with its possible cost; committed before the call | write-ahead record |
-//! | in doubt | a paid call was, or may have been, sent, and no answer was read | unknown outcome |
-//! | hold | credits reserved for a call whose answer is not known | authorisation hold |
+//! | attempt | one paid call of a job; table `attempts` | submission, when one attempt is meant |
+//! | intent | the record that a paid call is about to be sent, and its possible cost; committed before the call | write-ahead record |
+//! | in doubt | a paid call was sent, or may have been, and no answer was read | unknown outcome |
+//! | hold | credits reserved for a paid call, from its intent until its effect is known | authorisation hold |
 //! | charge | credits booked as spent by a job | posting |
-//! | share | the part of a job's charge that one request pays | allocation |
-//! | park | a job waits for credits, a key, another day or the end of a conflict | park |
-//! | settlement | the comparison of credits expected with credits that left the balance | reconciliation |
+//! | paid | the part of a charge that one request pays; view `spend` | allocation |
+//! | share | what a request may have cost so far: it never exceeds `max_credits` or the approval | column `committed_credits` |
+//! | park | a queued job waits: for credits, a key, another day, or the end of a conflict | |
+//! | settlement | compares the credits that jobs were expected to cost with those that left the balance | reconciliation; command `audit`, view `credit_audit` |
+//! | window | the time that one settlement covers; of the rate limit: the time in which calls are counted | table `windows` |
 //! | precheck | the API's free answer to "what would this cost?" | quote, dry run |
-//! | profile | the API's data of one contact; shows a value that is already unlocked | record |
-//! | poll | one read of a task; the pauses before polls are 3, 5 and then 10 s | poll |
-//! | gate | the only way to the API for one account: key, rate limit, backoff | rate limiter, circuit breaker |
-//! | priority class | which kind of call goes first when few calls are left | priority class |
-//! | timeline | the append-only list of events of a request or a job | audit trail |
-//! | lease | the right to be the only worker of a database, with a token that each write checks | lease, fencing token |
+//! | profile | the API's data of one contact; it shows a value that is already unlocked | |
+//! | poll | one read of a task; the pauses before polls are 3, 5 and then 10 s | |
+//! | gate | the only way to the API for one account: key, rate limit, backoff | circuit breaker |
+//! | priority class | which kind of call goes first when few calls are left | code: `Class` |
+//! | timeline | the append-only list of what happened to a request or a job | table `request_events` |
+//! | lease | the right to be the only worker of a database; its token is checked in each transaction | fencing token |
 //! | need | something that waits for a person | action item |
-//! | account, owner, host | one API key; the user behind keys; a machine with one address | tenant |
+//! | account | one API key, with its rate limit and its pause | |
+//! | owner | the user behind one or several keys; they share one pool of credits | tenant |
+//! | address | the IP address of this machine, which has a rate limit of its own | code: `Host` |
+//!
+//! # Where each rule is
+//!
+//! Paths are below `src`; a name after a colon is the function or type to start from. The left file decides, and knows
+//! neither database nor network. The right one reads, calls and writes. A test checks that each of them exists.
+//!
+//! | question | decided in | carried out in |
+//! | --- | --- | --- |
+//! | is a row of the inbox valid? | `domain/request/mod.rs: parse` | `worker/intake/mod.rs: take` |
+//! | what if a program writes over a row that was taken? | | `worker/intake/overrides.rs: apply` |
+//! | must a person approve the cost? | `domain/credits.rs: approval` | `worker/intake/quote.rs: estimate`, again in `worker/submit/intent.rs: part_with_uncovered` |
+//! | what does an account send next; which batch? | `domain/submission/plan.rs: plan` | `worker/submit/mod.rs: run`, `worker/submit/batch.rs: form` |
+//! | may this be spent now (balance, limits)? | `domain/credits.rs: admit` | `worker/submit/intent.rs: commit_intent` |
+//! | which contacts must not be sent? | `domain/sorting/mod.rs: Sorting` | `worker/submit/precheck.rs: sort` |
+//! | what stops an account? | `domain/submission/facts.rs: is_held_up` | refused key: `worker/gate/permit.rs: refuse`; pause: `worker/people/pause.rs: pause`; price exceeded: `worker/settle.rs: judge_price`; older copy: `worker/submit/mod.rs: distrust`; full disk: `worker/submit/mod.rs: disk_is_full` |
+//! | when is a refused key tried again? | `domain/key_retry.rs: next_try` | `worker/settle.rs: run` |
+//! | what does a failed call mean? | `domain/failure.rs: submission` | `worker/submit/answer.rs: record_failure` |
+//! | how is a refused call divided? | `domain/division.rs: after_refusal` | `worker/submit/divide.rs: divide` |
+//! | what does an answer cost (a refused call: nothing)? | `domain/booking.rs: Books` | `store/credits/booking.rs: write`, the only code that books |
+//! | did a call take effect whose answer was lost? | `domain/doubt/mod.rs: weigh` | `worker/doubt/verify.rs: run`; events and searches: `worker/doubt/verify_direct.rs: look` |
+//! | what if a person resubmits or writes off? | `domain/booking.rs: carried_out` | `worker/people/decide.rs: write_off` |
+//! | when is a task polled, and given up? | `domain/pacing.rs: Ladder` | `worker/poll.rs: run` |
+//! | what if a task has ended, or the API does not know it? | `domain/task.rs: read`, `domain/failure.rs: poll` | `worker/task_end.rs: gone` |
+//! | how long is a profile waited for? | `domain/profile_wait.rs: judge` | `worker/profile.rs: locked_aside` |
+//! | list or profiles? | `domain/bulk.rs: Progress` | `worker/bulk.rs: run` |
+//! | which states may follow? | `domain/request_state.rs: next`, `domain/item.rs: next`, `domain/job.rs: next` | `store/requests/state.rs: save`, `store/items/moves.rs: save`, `store/jobs/mod.rs: save` |
+//! | when is a request done? | `domain/request_state.rs: Progress` | `store/requests/state.rs: finish_complete` |
+//! | did the balance fall as expected? | `domain/reconcile.rs: audit` | `worker/settle.rs: close` |
+//! | which price is learned, and which one counts? | `domain/reconcile.rs: price_shown` | `worker/settle.rs: other_price`, `worker/prices.rs: price` |
+//! | when may the next call go out? | `domain/rate/mod.rs: permission`, `domain/address.rs: permission` | `worker/gate/entry.rs: enter` |
+//! | where is `Retry-After` obeyed? | `domain/rate/mod.rs: block` (length: `domain/pacing.rs: rate_limit_pause_ms`) | `worker/gate/permit.rs: pause` |
+//! | which call goes first? | `domain/turns.rs: Turns` | `worker/gate/entry.rs: permission` |
+//! | what is shown as waiting for a person? | `domain/needs/mod.rs: Need` | `worker/people/needs.rs: read` |
+//! | why does a request wait? | | `worker/people/explain.rs: of` |
+//! | what keeps emails, phones and keys out of logs? | `domain/contact_value.rs: ContactValue` | `api/error.rs: scrub`, `config/secret.rs: read_key` |
+//! | how is a value erased? | | `worker/erase.rs: run`, `store/erase.rs: values`, `store/sqlite/erase.rs: empty_log` |
+//! | one worker only; is this database an older copy? | | `store/sqlite/lease.rs: try_take`, `store/sqlite/lease.rs: is_restored` |
+//! | when is a webhook sent again? | `domain/pacing.rs: redelivery_delay_ms` | `worker/notify.rs: deliver` |
+//! | what may a caller of the HTTP API do? | | `http/api/caller.rs: Caller` |
+//!
+//! To add something: an outcome is a line in `domain/outcome/kind.rs: Kind`, a reason to wait one in
+//! `domain/job.rs: WaitReason`, a configuration key one in `config/tree.rs: Config`; the compiler and the tests then name
+//! each place that has to know it.
 //!
 //! # The journey of one inbox row
 //!
@@ -57,9 +105,10 @@
 //! [`worker::erase`] removes old values, and [`store::backup`] copies the database.
 //!
 //! [`domain::request_state`], [`domain::item`] and [`domain::job`] own every state in between; [`store`] is the
-//! only module with SQL, [`clock`] the only one that reads the time, [`worker::gate`] the only way to the API.
+//! only module with SQL, [`clock`] tells the time to all of it, and [`worker::gate`] is the only way to the API.
 //! [`http`] shows it all to people and monitors, [`metrics`] counts events of this process. [`sandbox`]
-//! imitates the vendor and shares no code with the rest; [`failpoint`] lets tests kill the process at any step.
+//! imitates the vendor, with a clock of its own, and shares no code with the rest; [`failpoint`] lets tests kill the
+//! process at any step.
 
 pub mod api;
 pub mod cli;

@@ -191,3 +191,34 @@ fn the_visible_top_level_is_a_short_list() {
     ];
     assert_eq!(found, wanted);
 }
+
+/// The map on top of `src/lib.rs` sends people to files and names: each of them exists.
+#[test]
+fn the_map_of_the_code_names_what_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let map = std::fs::read_to_string(root.join("lib.rs")).expect("readable");
+    let quoted = map
+        .lines()
+        .filter(|line| line.starts_with("//!"))
+        .flat_map(|line| line.split('`').skip(1).step_by(2));
+    let places: Vec<(&str, &str)> = quoted
+        .filter_map(|text| match text.split_once(": ") {
+            Some((file, name)) => file.ends_with(".rs").then_some((file, name)),
+            None => text.ends_with(".rs").then_some((text, "")),
+        })
+        .collect();
+    assert!(places.len() > 50, "the map was not found: {places:?}");
+    for (file, name) in places {
+        let text = std::fs::read_to_string(root.join(file)).unwrap_or_else(|_| panic!("{file} is gone"));
+        let forms = [
+            format!("fn {name}("),
+            format!("fn {name}<"),
+            format!("struct {name} "),
+            format!("struct {name}<"),
+            format!("struct {name}("),
+            format!("enum {name} "),
+            format!("\n    {name} {{"),
+        ];
+        assert!(name.is_empty() || forms.iter().any(|form| text.contains(form)), "{file} has no {name}");
+    }
+}
