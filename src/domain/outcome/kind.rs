@@ -23,7 +23,7 @@ words! {
     }
 }
 
-/// A set of outcomes. A statement gets its words as a parameter, so they are listed only here.
+/// A set of outcomes. A statement gets its words as a parameter, so that a new outcome is added here and nowhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Set {
     /// A task ended with these.
@@ -32,6 +32,8 @@ pub enum Set {
     Unlocked,
     /// If its job was charged, the contact may be unlocked, and its value may still come.
     WithoutValue,
+    /// The contact was sent and brought no value: `unlockd claims` lists it if its job was charged.
+    Unfulfilled,
     /// The item is open again if its job's task is polled again.
     Resumable,
     /// The contact was not bought.
@@ -50,11 +52,11 @@ impl Kind {
     const fn sets(self) -> &'static [Set] {
         match self {
             Kind::Delivered => &[Set::OfTask, Set::Unlocked],
-            Kind::NoValue => &[Set::OfTask, Set::Unlocked, Set::WithoutValue],
-            Kind::Failed | Kind::NotReturned => &[Set::OfTask],
-            Kind::Unresolved => &[Set::OfTask, Set::WithoutValue, Set::Resumable],
-            Kind::Lost => &[Set::WithoutValue],
-            Kind::Expired => &[Set::WithoutValue, Set::Resumable],
+            Kind::NoValue => &[Set::OfTask, Set::Unlocked, Set::WithoutValue, Set::Unfulfilled],
+            Kind::Failed | Kind::NotReturned => &[Set::OfTask, Set::Unfulfilled],
+            Kind::Unresolved => &[Set::OfTask, Set::WithoutValue, Set::Unfulfilled, Set::Resumable],
+            Kind::Lost => &[Set::WithoutValue, Set::Unfulfilled],
+            Kind::Expired => &[Set::WithoutValue, Set::Unfulfilled, Set::Resumable],
             Kind::Invalid | Kind::Missing | Kind::Unlinked | Kind::Rejected | Kind::Cancelled => {
                 &[Set::NotBought]
             }
@@ -72,11 +74,13 @@ mod tests {
 
     #[test]
     fn the_sets_of_outcomes_are_these() {
-        let sets = [Set::OfTask, Set::Unlocked, Set::WithoutValue, Set::Resumable, Set::NotBought];
+        let sets =
+            [Set::OfTask, Set::Unlocked, Set::WithoutValue, Set::Unfulfilled, Set::Resumable, Set::NotBought];
         let words = [
             vec!["delivered", "no_value", "failed", "unresolved", "not_returned"],
             vec!["delivered", "no_value"],
             vec!["no_value", "unresolved", "lost", "expired"],
+            vec!["no_value", "failed", "unresolved", "not_returned", "lost", "expired"],
             vec!["unresolved", "expired"],
             vec!["invalid", "missing", "unlinked", "rejected", "cancelled"],
         ];

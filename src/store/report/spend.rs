@@ -1,9 +1,11 @@
 //! Where the credits went: charges by day, account, action and reference, and what they bought nothing for.
 
+use serde_json::json;
 use sqlx::FromRow;
 
 use crate::domain::Millis;
 use crate::domain::ids::DAY_MS;
+use crate::domain::outcome::Set;
 use crate::store::report::Time;
 use crate::store::{Store, StoreError, sql};
 
@@ -114,7 +116,7 @@ pub async fn unfulfilled(
          left join windows w on w.id = j.window_id
          left join attempts a on a.id = (select max(id) from attempts
                                          where job_id = j.id and result in ('accepted', 'unknown'))
-         where i.outcome in ('no_value', 'failed', 'unresolved', 'not_returned', 'lost', 'expired')
+         where i.outcome in (select value from json_words($6))
            and ($3 is null or i.account in (select value from json_words($3)))
          order by charged.at, i.id limit $4 offset $5",
     )
@@ -123,6 +125,7 @@ pub async fn unfulfilled(
     .bind(accounts)
     .bind(limit)
     .bind(skipped)
+    .bind(json!(Set::Unfulfilled.words()).to_string())
     .fetch_all(store.readers())
     .await?)
 }

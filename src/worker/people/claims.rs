@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::domain::claims::{Settled, finding};
+use crate::domain::outcome::Kind;
 use crate::domain::{Action, Credits};
 use crate::store::report::Time;
 use crate::store::report::spend::Unfulfilled;
@@ -41,7 +42,7 @@ impl From<Unfulfilled> for Claim {
         let action = Action::parse(&item.action);
         Claim {
             personnel_id: action.and_then(Action::channel).map(|_| item.personnel_id),
-            balance: finding(settled, item.outcome == "no_value").as_str(),
+            balance: finding(settled, item.outcome == Kind::NoValue.as_str()).as_str(),
             account: item.account,
             action: item.action,
             event_id: item.event_id,

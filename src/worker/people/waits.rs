@@ -2,6 +2,7 @@
 //! page.
 
 use crate::config::Config;
+use crate::domain::job::WaitReason;
 use crate::domain::needs::Need;
 use crate::domain::rate::Permission;
 use crate::domain::{AccountId, Credits, JobId, Millis, RequestId, pacing};
@@ -67,7 +68,7 @@ async fn held_up(
     if let Some(refused) = row.refused() {
         waits.push(Wait::for_person(&Need::key_refused(account.clone(), refused)));
     }
-    // A pause that a person made is told with what waits for it.
+    // If a person paused the account, each thing that waits says so itself.
     let paused_by_worker = row.is_paused_by_restore() || row.overcharged().is_some();
     if let Some(need) = needs::pause(&account, &row, 0).filter(|_| paused_by_worker) {
         waits.push(Wait::for_person(&need));
@@ -86,8 +87,10 @@ async fn held_up(
         (_, false) => None,
     };
     for job in &open {
-        let lack = match job.state_reason.as_deref() {
-            Some("insufficient_credits") => lack::of(store, config, &account, Some(JobId(job.id))).await?,
+        let lack = match job.state_reason.as_deref().and_then(WaitReason::parse) {
+            Some(WaitReason::InsufficientCredits) => {
+                lack::of(store, config, &account, Some(JobId(job.id))).await?
+            }
             _ => None,
         };
         let held_up = (row.refused_key.is_some(), busy.as_deref());
