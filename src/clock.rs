@@ -1,4 +1,6 @@
-//! The only file that reads the time.
+//! The time, for everything that decides or records something.
+//!
+//! Only log lines, timeouts of sockets and the sandbox read their own clocks.
 //!
 //! The real clock reads the wall clock once and then follows the system's boot clock, which continues during
 //! suspend and does not jump when the time is set: so polls come neither early nor late. When the wall clock was set

@@ -42,9 +42,10 @@
 //! | question | decided in | carried out in |
 //! | --- | --- | --- |
 //! | is a row of the inbox valid? | `domain/request/mod.rs: parse` | `worker/intake/mod.rs: take` |
+//! | which texts are an id (`789.0`, `="00789"`)? | `domain/id_text.rs: read` | `cli/ids/mod.rs` for files |
 //! | what if a program writes over a row that was taken? | | `worker/intake/overrides.rs: apply` |
 //! | must a person approve the cost? | `domain/credits.rs: approval` | `worker/intake/quote.rs: estimate`, again in `worker/submit/intent.rs: part_with_uncovered` |
-//! | what does an account send next; which batch? | `domain/submission/plan.rs: plan` | `worker/submit/mod.rs: run`, `worker/submit/batch.rs: form` |
+//! | what does an account send next; which batch, and how large? | `domain/submission/plan.rs: plan`, `domain/submission/facts.rs: most` | `worker/submit/mod.rs: run`, `worker/submit/batch.rs: form` |
 //! | may this be spent now (balance, limits)? | `domain/credits.rs: admit` | `worker/submit/intent.rs: commit_intent` |
 //! | which contacts must not be sent? | `domain/sorting/mod.rs: Sorting` | `worker/submit/precheck.rs: sort` |
 //! | what stops an account? | `domain/submission/facts.rs: is_held_up` | refused key: `worker/gate/permit.rs: refuse`; pause: `worker/people/pause.rs: pause`; price exceeded: `worker/settle.rs: judge_price`; older copy: `worker/submit/mod.rs: distrust`; full disk: `worker/submit/mod.rs: disk_is_full` |
@@ -54,8 +55,10 @@
 //! | what does an answer cost (a refused call: nothing)? | `domain/booking.rs: Books` | `store/credits/booking.rs: write`, the only code that books |
 //! | did a call take effect whose answer was lost? | `domain/doubt/mod.rs: weigh` | `worker/doubt/verify.rs: run`; events and searches: `worker/doubt/verify_direct.rs: look` |
 //! | what if a person resubmits or writes off? | `domain/booking.rs: carried_out` | `worker/people/decide.rs: write_off` |
+//! | what does a resume change? | | `worker/people/pause.rs: resume` |
 //! | when is a task polled, and given up? | `domain/pacing.rs: Ladder` | `worker/poll.rs: run` |
-//! | what if a task has ended, or the API does not know it? | `domain/task.rs: read`, `domain/failure.rs: poll` | `worker/task_end.rs: gone` |
+//! | what do a task's contacts get when it has ended? | `domain/task.rs: read` | `worker/task_end.rs: record_end` |
+//! | what if the API does not know a task (404)? | `domain/failure.rs: poll` | `worker/task_end.rs: gone` (its open contacts are lost) |
 //! | how long is a profile waited for? | `domain/profile_wait.rs: judge` | `worker/profile.rs: locked_aside` |
 //! | list or profiles? | `domain/bulk.rs: Progress` | `worker/bulk.rs: run` |
 //! | which states may follow? | `domain/request_state.rs: next`, `domain/item.rs: next`, `domain/job.rs: next` | `store/requests/state.rs: save`, `store/items/moves.rs: save`, `store/jobs/mod.rs: save` |

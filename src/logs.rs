@@ -9,7 +9,7 @@
 //! and much at `debug`, so they stay at `warn` unless a directive names them. The level can be changed while
 //! the program runs; the format cannot.
 //!
-//! Only this module and the clock read the time: a log line shows the time when it is made.
+//! A log line shows the time when it is made, which this module reads itself.
 
 mod queue;
 

@@ -142,7 +142,7 @@ pub(super) fn search_page(bytes: &[u8]) -> Result<SearchPage, Broken> {
     Ok(SearchPage { found: items.len(), has_more, items: raw.to_owned() })
 }
 
-/// Whether a page has an error beside, or instead of, its items. What it found is kept all the same.
+/// Whether a page has an error next to its items, or instead of them. The items are kept in both cases.
 fn says_error(fields: &Fields<'_>) -> bool {
     let has = |name: &str| match if_readable::<Value>(fields.last(&[name])) {
         None | Some(Value::Null | Value::Bool(false)) => false,

@@ -231,7 +231,7 @@ impl Client {
             .conclude(direct::personnel_page, |_| None)
     }
 
-    /// Reads a page of people with the values that are unlocked, as far as `channel` is concerned. Free.
+    /// Reads a page of people with their unlocked values of `channel`. Free.
     pub async fn people(
         &self,
         caller: Caller<'_>,

@@ -1,7 +1,7 @@
 //! Lists of people with the values that are unlocked: an event's people, and the contacts of a company.
 //!
-//! Read leniently, person by person: one that cannot be read is left out, and read from its profile. Values are
-//! taken here only for contacts that are waited for; `unlockd personnel` reads the same list without them.
+//! Each person is read separately. One that cannot be read is left out here, and read from its profile later. Values are
+//! kept only for contacts that are waited for; `unlockd personnel` reads the same list without values.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -32,7 +32,7 @@ struct PageState {
     max_accessible_page: Option<u64>,
 }
 
-/// Reads a page of either list, as far as `channel` is concerned.
+/// Reads a page of either list, with the values of `channel`.
 pub(super) fn page(bytes: &[u8], channel: Channel) -> Result<ListPage, Broken> {
     let fields = Fields::read(bytes)?;
     let number = |name| if_readable::<u64>(fields.last(&[name]));

@@ -1,8 +1,8 @@
 //! The paid calls that answer with their result: the unlocks of an event, and the searches.
 //!
-//! One search is a GET. Whatever passes for harmless to repeat elsewhere is not here: it goes over the line of the
-//! paid POSTs, which sends each request once, over a connection of its own, and follows no redirect; and it forbids
-//! caches on the way to answer in the vendor's place.
+//! One search is a GET, and it is paid all the same, so it must not be repeated as other GETs may be. It is sent like the
+//! paid POSTs: once, over a connection of its own, and without following redirects. Its headers forbid caches to answer
+//! instead of the vendor.
 
 use std::time::Duration;
 

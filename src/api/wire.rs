@@ -261,7 +261,7 @@ pub(super) fn profile(bytes: &[u8], channel: Channel, asked: &PersonnelId) -> Re
 }
 
 impl ProfileBody {
-    /// The person, as far as `channel` is concerned.
+    /// The person's data for `channel`.
     pub(super) fn view(self, channel: Channel) -> ProfileView {
         // A missing word must not count as `locked`: that would be evidence that nothing was bought.
         let word = |text: String| Access::from_word(Some(&text.trim().to_ascii_lowercase()));

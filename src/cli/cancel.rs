@@ -1,4 +1,4 @@
-//! `cancel`: what of a request was not sent yet is not sent; of one request, or of all with one reference.
+//! `cancel`: the contacts that were not sent yet are not bought; of one request, or of all with one reference.
 
 use std::io::Write;
 

@@ -1,7 +1,7 @@
 //! The figure that a person confirms: given as `--credits`, or typed in a terminal.
 //!
-//! A decision that may spend is bound to the figure that the person saw, so that a figure which has grown
-//! since then is never covered by it. Out of a terminal nobody can be asked, so the command line must name it.
+//! A decision that may spend covers the figure that the person saw, and no higher one. Without a terminal nobody can be
+//! asked, so the command line must name the figure.
 
 use std::io::{self, IsTerminal, Write};
 

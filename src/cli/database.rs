@@ -1,8 +1,8 @@
 //! The database that a command works on.
 //!
-//! Only `run`, `demo`, `check` and `migrate` make one, and only `run` and `migrate` change the schema of one that is
-//! there: under a worker of another version that would stop it. Any other command ends with exit code 3 if there is none: if it made
-//! one in the wrong directory, no worker would ever see the pause or the request written there.
+//! Only `run`, `demo`, `check` and `migrate` create it. Any other command ends with exit code 3 if there is none: a
+//! database in the wrong directory would take the pause or the request, and no worker would ever see it. Only `run` and
+//! `migrate` change an old schema, since that would stop a worker of another version that uses the database.
 
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};

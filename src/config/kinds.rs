@@ -23,7 +23,7 @@ pub(super) trait Kind<T: Debug> {
     }
 }
 
-/// Makes a [`Kind`] of the rule of a field: `#[serde(with = "Is::<KIND>")]`.
+/// Lets a field name the rule for its value: `#[serde(with = "Is::<KIND>")]`.
 pub(super) struct Is<K>(PhantomData<K>);
 
 impl<K> Is<K> {

@@ -1,7 +1,7 @@
 //! Whether the `unlockd.toml` of the working directory may be read: it names the server that gets the API key.
 //!
-//! A person who changes into a folder of somebody else, as root perhaps, has not chosen that file. A file that was named
-//! (`--config`, `UNLOCKD_CONFIG`) was chosen, and is not looked at here.
+//! A person who runs a command in somebody else's folder, perhaps as root, has not chosen that file. A file that was
+//! named (`--config`, `UNLOCKD_CONFIG`) was chosen, and is not checked here.
 
 use std::fs::Metadata;
 use std::io;

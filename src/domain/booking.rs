@@ -9,10 +9,12 @@
 //!
 //! - the *hold*, from the intent until the submission's result is known: after that the holds and releases of
 //!   a job sum to zero;
-//! - the *charge*, which settlements compare with the balance: never above the hold, unless the API itself
-//!   says what it charged;
-//! - the *shares*: the possible cost of each request so far, checked against its `max_credits` and approval.
-//!   The request that asked first for a contact pays for it.
+//! - the *charge*, which settlements compare with the balance: never above what was held for all calls of the job,
+//!   unless the API itself says what it charged;
+//! - the *shares*: what each request may have cost so far, checked against its `max_credits` and its approval. The
+//!   request that asked first for a contact pays for it.
+//!
+//! What each request pays of a charge is [`Paid`]. A share may be higher: a hold counts in it, too.
 //!
 //! Example: 3 contacts at 15. [`Books::sent`] holds 45 and adds 45 to the request's share. The API accepts 2
 //! of them: [`Books::accepted`] releases the hold, charges 30 and takes 15 off the share.
@@ -92,7 +94,7 @@ pub enum Settles {
 pub struct Booking {
     /// Reserved before the submission goes out.
     pub hold: Credits,
-    /// Released now of what is held.
+    /// The part of the hold that is released now.
     pub release: Credits,
     /// Whether everything that is held for the job is released.
     pub release_hold: bool,

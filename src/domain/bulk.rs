@@ -1,11 +1,11 @@
 //! Whether the values of contacts that are unlocked already are read from a list, or each from its profile.
 //!
-//! An event's people come 50 a call and a company's 100, with the values that this key's owner has unlocked; a
-//! profile is one call for one contact. Neither list takes ids, so a list is worth its calls only when the
-//! contacts that are wanted lie dense in it. Nobody knows that before its first page: that one is asked for when
-//! at least three contacts are wanted ([`FEWEST`]), and the next ones while the rest of the list is fewer calls
-//! than the profiles of what is still wanted ([`Progress::next`]). At worst a list costs as many calls as the
-//! profiles it was to save, whatever the API says about its length.
+//! A list of an event's people gives 50 of them in one call, and a list of a company's people 100, with the values that
+//! this key's owner has unlocked. A profile is one call for one contact. A list cannot be asked for certain ids, so it
+//! saves calls only if many of its people are wanted. Its first page shows that. It is read when at least three
+//! contacts are wanted ([`FEWEST`]); the next pages are read while the rest of the list is fewer calls than the
+//! profiles that are still wanted ([`Progress::next`]). So a list never costs more calls than the profiles that it
+//! replaces, even if the API gives a wrong length.
 //!
 //! Example: 300 contacts of one event of 320 people take 7 pages. Two contacts of it, or the 300 people of an
 //! event of 20,000, are read from profiles.
@@ -54,7 +54,7 @@ impl List {
     }
 }
 
-/// A person of a list, as far as one channel is concerned.
+/// A person of a list, with the data of one channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     pub personnel_id: PersonnelId,
@@ -84,15 +84,15 @@ pub struct Progress {
     wanted: usize,
     /// The people of the page before: a list that repeats itself has no more.
     previous: Vec<PersonnelId>,
-    /// The contacts that it is read for: those that were due at this moment, up to this item. Later ones are
-    /// worth a look of their own.
+    /// The contacts that it is read for: those that were due at this moment, up to this item. For later ones the list
+    /// may be read again.
     pub upto: (Millis, i64),
     /// How often in a row a page was not answered.
     pub failures: u32,
 }
 
 impl Progress {
-    /// Begins anew. How long the list was the last time is remembered.
+    /// Begins again from the first page, and remembers how long the list was.
     pub fn begin(&mut self) {
         *self = Progress { last: self.last, upto: self.upto, ..Progress::default() };
     }
@@ -162,8 +162,8 @@ impl Progress {
 
 /// For which companies the contacts work that were read so far.
 ///
-/// A contact's company is known only once it was read, so the others are taken to be alike: when half of those
-/// that were read work for one company, so may half of the rest, and its people are worth a search.
+/// A contact's company is known only after its profile was read. If half of the contacts that were read work for one
+/// company, then probably half of the others do, and a search for the company's people saves calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Companies {
     seen: usize,

@@ -12,7 +12,7 @@ pub enum Finding {
     Charged,
     /// The balance fell by the price of what was unlocked, and by no more.
     NotCharged,
-    /// Some contacts of the settlement were charged without being unlocked, but not all.
+    /// Of the contacts that were not unlocked, some were charged and some were not.
     Partly,
     /// The balance proves nothing: it could not be read, or credits lapsed.
     Unclear,

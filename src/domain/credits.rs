@@ -35,8 +35,8 @@ impl Credits {
         self.clamp(Credits(-Credits::MOST.0), Credits::MOST)
     }
 
-    /// The amount that a person typed; signs between digits do not count. Only ever compared with a figure
-    /// that was shown, so a decimal point that is taken for such a sign confirms nothing.
+    /// The amount that a person typed, without separators between its digits. It is only compared with a figure that was
+    /// shown, so a decimal point that is read as a separator confirms nothing.
     pub fn typed(text: &str) -> Option<Credits> {
         let groups =
             |char: &char| char.is_whitespace() || matches!(char, ',' | '.' | '\'' | '_' | '\u{2019}');
@@ -93,7 +93,7 @@ impl Sum for Credits {
     }
 }
 
-/// The price of one unit of each action: configured, or shown by a settlement.
+/// The configured price of one unit of each action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prices {
     pub email: Credits,
@@ -162,7 +162,7 @@ pub struct Balance {
     pub subscription: Credits,
     pub addon: Credits,
     pub gift: Credits,
-    /// What was granted, by the same sources, as far as it was said.
+    /// The granted amounts of the same sources, if the answer named them.
     pub granted: Granted,
 }
 
@@ -223,8 +223,8 @@ pub enum Admission {
 /// The age from which a balance no longer allows a submission, in milliseconds.
 pub const BALANCE_IS_STALE_AFTER_MS: i64 = 60_000;
 
-/// How many contacts one submission may have, so that the limit of a whole day, or month, pays for it. At least
-/// one: a contact that costs more than the limit is then shown as waiting for it.
+/// How many contacts one submission may have so that it costs at most the limit of a whole day or month. At least one:
+/// if even that costs more than the limit, it is shown as waiting for the limit.
 pub fn most_within(price: Credits, limit: Credits) -> u32 {
     let most = limit.0.checked_div(price.0).unwrap_or(i64::MAX);
     u32::try_from(most.max(1)).unwrap_or(u32::MAX)

@@ -85,11 +85,10 @@ pub fn divide(sent: &[PersonnelId], submission: &Submission) -> Division {
     division
 }
 
-/// An event that does not exist is no matter of the contacts.
+/// Errors about the whole call, such as an event that does not exist: other contacts would be refused, too.
 const NOT_ABOUT_CONTACTS: [&str; 1] = ["EVENT_NOT_FOUND"];
 
-/// So many contacts that were refused alone, and none that was accepted, show that the calls are not refused for
-/// their contacts.
+/// After this many contacts that were refused alone, and none that was accepted, the reason is not in the contacts.
 const REFUSED_ALONE_SHOW_IT: u32 = 8;
 
 /// A call that the API refused as a whole, with an answer of its own: it certainly took no effect.
@@ -106,7 +105,7 @@ pub struct RefusedCall<'a> {
     pub accepted: u32,
 }
 
-/// Into parts of which sizes a refused call is divided; none: it is rejected.
+/// The sizes of the parts into which a refused call is divided. Empty: it is rejected.
 pub fn after_refusal(call: RefusedCall<'_>) -> Vec<usize> {
     let contacts = call.contacts;
     let is_hopeless = call.accepted == 0 && call.refused_alone >= REFUSED_ALONE_SHOW_IT;

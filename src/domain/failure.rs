@@ -65,10 +65,11 @@ pub enum SubmissionFailure {
     TryAgain,
     /// It certainly had no effect; try again when the rate limit allows.
     WaitForRateLimit { retry_after_ms: Option<i64> },
-    /// The contacts cannot be bought this way: the job is rejected, and not retried.
+    /// The call cannot be carried out as it is. It is divided if some of its contacts may be the reason
+    /// ([`super::division::after_refusal`]); otherwise its job is rejected.
     Reject,
-    /// The key was refused, or lacks the right: the account stops until its key changes or a person resumes
-    /// it.
+    /// The key was refused, or its owner may not do this: the account stops. [`super::key_retry`] says when the key is
+    /// tried again; another key, or a person's resume, ends the stop at once.
     StopAccount,
     /// Not enough credits: the job is parked.
     Park,
@@ -100,7 +101,7 @@ pub enum ReadFailure {
     TryAgain,
     /// Read again when the rate limit allows.
     WaitForRateLimit { retry_after_ms: Option<i64> },
-    /// The key was refused: the account stops until its key changes.
+    /// The same as [`SubmissionFailure::StopAccount`].
     StopAccount,
     /// The thing does not exist for this key, or the question is invalid: do not ask again.
     Gone,

@@ -1,16 +1,16 @@
 //! Credits that were granted, and whether some of them lapsed between two readings of the balance.
 //!
-//! The balance falls by itself: an add-on expires, a subscription is granted anew and what was left of it is gone.
-//! A spend moves what is left and never what was granted. So between two readings with equal amounts a fall of
-//! the balance is spending, by whomever; where an amount fell, or a reset that was announced has passed, it proves
-//! nothing.
+//! The balance may fall although nobody spends: an add-on expires, or a subscription is renewed and the rest of the old
+//! one is gone. Spending changes what is left, and never the amounts that were granted. So if these amounts are equal in
+//! two readings, a fall of the balance is spending, ours or somebody else's. If one of them fell, or an announced reset
+//! has passed, the fall proves nothing.
 //!
 //! A balance that did *not* fall proves even less: credits that came in may hide a charge of the same size.
 //! [`may_hide_spending`] is strict for that reason. Example: 30 credits are charged to the subscription, and 30 are
 //! bought as an add-on. The total is the same as before.
 //!
 //! Source: the vendor's balance page (`subscriptionAmount`, `addonAmount`, `giftAmount`, `resetAt`, `addonExpireAt`);
-//! that a spend leaves the amounts alone is read from it, and not said in so many words.
+//! the page implies, and does not say, that spending leaves the granted amounts unchanged.
 
 use super::credits::Credits;
 use super::ids::Millis;
@@ -43,21 +43,22 @@ pub struct Reading {
     pub parts: [Credits; 3],
 }
 
-/// What became of the credits that were granted.
+/// What happened to the granted credits between two readings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// As far as is known, nothing.
     Unchanged,
     /// More were granted, and none lapsed.
     Grew,
-    /// Some lapsed, or were granted anew: the balance proves nothing.
+    /// Some lapsed, or a subscription was renewed: the balance proves nothing.
     Lapsed,
 }
 
-/// A moment that moves by more than the time that has passed, and this much, was set anew, in milliseconds.
+/// A reset time that moved by more than the time that has passed, and by more than this, was set again; in
+/// milliseconds.
 const JITTER_MS: i64 = 60_000;
 
-/// What became of them over these readings, oldest first.
+/// What happened to the granted credits over these readings, oldest first.
 pub fn change(seen: &[Seen]) -> Change {
     let changes: Vec<Change> = seen.windows(2).map(|pair| between(&pair[0], &pair[1])).collect();
     match () {

@@ -32,9 +32,9 @@ pub enum State {
     Lost,
     /// The task did not end within `polling.give_up_after`; `resume` polls it again.
     Expired,
-    /// The API refused the submission for good (400, 404, 422).
+    /// The API refused the submission for good (400, 404, 422), or its precheck did.
     Rejected,
-    /// Cancelled by a person before it was sent.
+    /// All its requests left it before it was sent.
     Cancelled,
 }
 
@@ -45,7 +45,7 @@ words! {
         InsufficientCredits = "insufficient_credits",
         /// The account's key was refused (401), or its owner has no subscription (403).
         InvalidApiKey = "invalid_api_key",
-        /// Our own limit (`credits.daily_limit`) is used up.
+        /// Our own limit (`credits.daily_limit` or `credits.monthly_limit`) is used up.
         Budget = "budget",
         /// The API reported a conflict (409); its state is read again first.
         Conflict = "conflict",
@@ -55,7 +55,7 @@ words! {
 /// What ends a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndedBy {
-    /// More credits, another day, or a person who wants to try again.
+    /// More credits, another day or month, or a person who wants to try again.
     Credits,
     /// Another key, or a person who says that the key is valid.
     Key,
@@ -73,7 +73,7 @@ impl WaitReason {
         }
     }
 
-    /// The words of the reasons that credits, or another day, end.
+    /// The words of the reasons that end with more credits, or on another day.
     pub fn for_credits() -> Vec<&'static str> {
         let reasons = WaitReason::ALL.into_iter().filter(|reason| reason.ended_by() == EndedBy::Credits);
         reasons.map(WaitReason::as_str).collect()
@@ -109,7 +109,7 @@ pub enum Event {
     NothingChargeable,
     /// The answer is the result: there is no task to poll.
     Delivered,
-    /// The API refused it finally.
+    /// The API, or its precheck, refused it for good.
     Refused,
     /// It certainly had no effect and is to be sent again, possibly after a wait.
     TookNoEffect { waits_for: Option<WaitReason> },
@@ -141,7 +141,7 @@ pub enum Event {
     GaveUp,
     /// A person wants an expired task to be polled again.
     Resumed { task_id: TaskId, next_poll_at: Millis },
-    /// A person cancelled it.
+    /// All its requests have left it, before it was sent.
     Cancelled,
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A 401 may be a temporary fault (a cache, a replica, a deployment of the vendor's), and perhaps no person
 //! is there to resume the account. So the same key is tried a few times with a free call, and then the
-//! account waits for a person or for another key.
+//! account waits for a person or for another key. After a 403 the key is not tried again: it is good, and its owner
+//! has to change something at the vendor first.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
-//! What is seen of an event's two layers: whether what an unlock opens is open.
+//! Which of an event's two layers are open, and what shows it.
 //!
-//! `semantics.accessMode` of an event's list speaks of the base alone. The visitor layer shows in the detail of a
-//! precheck only, which is free, too. Sources: the vendor's pages of the two unlocks and of the precheck.
+//! `semantics.accessMode` of an event's list is about the base only. The visitor layer is shown only in the detail of a
+//! precheck, which is free, too. Sources: the vendor's pages of the two unlocks and of the precheck.
 
 use serde_json::json;
 
@@ -17,7 +17,7 @@ pub struct OpenLayers {
     pub has_visitors: Option<bool>,
 }
 
-/// What a look at an event has shown of the layers that an unlock opens.
+/// What reading has shown about the layers that an unlock opens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shown {
     /// Whether all of them are open; `None`: it does not say.

@@ -20,8 +20,10 @@
 //! - [`sorting`] finds the contacts that need not be paid for.
 //! - [`direct`] is about the actions without contacts; [`listing`] reads an event's people page by page.
 //! - [`booking`] says what each result means in credits, and [`reconcile`] compares credits expected with
-//!   credits gone, unless granted credits lapsed in between ([`granted`]). [`one_pool`] notices two accounts of one
-//!   owner.
+//!   credits gone, unless granted credits lapsed in between ([`granted`]). [`claims`] says whether something that
+//!   brought no value was charged. [`one_pool`] notices two accounts of one owner.
+//! - [`key_retry`] says when a refused key is tried again, and [`needs`] lists what waits for a person.
+//! - [`action`], [`ids`], [`contact_value`] and [`layers`] are the types that all of them use.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod action;

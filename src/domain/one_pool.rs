@@ -1,7 +1,7 @@
 //! Whether two accounts look like one owner's: their balances are equal, and move together.
 //!
-//! Two owners may have the same balance by chance, for example both the same plan and nothing spent yet. That all four
-//! figures are equal at two different balances is no chance any more.
+//! Two owners may have the same balance by chance: for example the same plan, with nothing spent yet. If all four
+//! figures are equal at two different balances, it is no longer chance.
 
 use std::collections::BTreeSet;
 

@@ -21,7 +21,7 @@ fn waited_ms(reads: u32) -> i64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Locked {
     pub why: Why,
-    /// Since when its reason is true: `unlocking` counts from the first precheck that said it.
+    /// Since when its reason applies; for `unlocking` since the first precheck that said so.
     pub since: Millis,
     pub reads: u32,
     /// It was paid for a short time ago: the charge, and the unlocked value, may show late.

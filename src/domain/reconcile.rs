@@ -59,8 +59,8 @@ pub enum Verdict {
 }
 
 impl Settlement {
-    /// The same, when this became of the credits that were granted in between. A purchase of credits alone is told
-    /// as before: it hides spending, and makes up none.
+    /// The same settlement, given what happened to the granted credits meanwhile. If credits were only added, the
+    /// verdict stays: that may hide spending, and never looks like spending.
     pub fn with(self, change: Change) -> Settlement {
         match (change, self.spent) {
             (Change::Lapsed, Some(_)) => Settlement { verdict: Verdict::Lapsed, ..self },

@@ -165,7 +165,7 @@ fn has_ended_unsaid(
     is_settled || running_ms >= OPEN_FOR_MS
 }
 
-/// The outcome of each named contact, and the number of items for nobody who was asked for.
+/// The outcome of each named contact, and the number of items that name no contact of the job.
 fn named(view: &TaskView, asked: Option<&BTreeSet<PersonnelId>>) -> (BTreeMap<PersonnelId, Outcome>, usize) {
     let (mut named, mut foreign) = (BTreeMap::new(), 0);
     for item in view.items.iter().flatten() {

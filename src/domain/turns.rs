@@ -32,8 +32,8 @@ impl Class {
 
 /// Shares scarce calls between classes: by weight, the higher class first, and every class gets calls.
 ///
-/// The turns of each class are counted in units of its weight; the competing class that is furthest behind is
-/// next. A class that does not compete does not save up turns.
+/// The turns of a class are divided by its weight, and the competing class with the smallest result is next. A class that
+/// does not compete for a while gains no turns by that.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Turns {
     taken: [u64; Class::ALL.len()],

@@ -1,6 +1,7 @@
 //! Limits on connections, so that slow or many clients keep nobody from `/healthz` and `/metrics`.
 //!
-//! A head must be whole within 5 s, and an answer must begin within a minute of it. When all places are taken, the
+//! A head must be whole within 5 s, and an answer must begin within 75 s of it, which is longer than the longest poll of
+//! `GET /changes`. When all places are taken, the
 //! connection that has waited longest for a request makes room for a new one: a probe, which sends its request at
 //! once, is let in however many others wait. Requests for health and metrics have places of their own, since the
 //! others have fewer places than there are connections ([`MOST_PAGES`]).

@@ -4,10 +4,10 @@
 //! browser send. It lives in memory, ends after twelve hours, with the process, or when the token
 //! file holds another token. The file is read at each use, so a change takes effect at once.
 //!
-//! Cookies know no ports: a server of another user of this machine, on another port of 127.0.0.1, may be sent this
-//! one's. So a decision needs a second secret of the session, its proof, that no cookie carries: the browser is told
-//! it once, behind the `#` of the address after the sign-in, and its script keeps it where only pages of this very
-//! port can read it. Without the script, the person types the token.
+//! A browser sends a cookie to every port of a host, so a server of another user on another port of 127.0.0.1 may get
+//! this one's. So a decision needs a second secret, the session's proof, which is in no cookie. The browser gets it once,
+//! behind the `#` of the address after the sign-in, and the page's script keeps it where only pages of this port can
+//! read it. Without the script, the person types the token.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;

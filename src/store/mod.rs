@@ -14,7 +14,7 @@
 //!   not be bought.
 //! - [`jobs`]: remote tasks, which of them are due, and the attempts (the intent before each POST).
 //! - [`credits`]: holds, charges, prices, balances and settlements. [`direct`]: results of events and searches.
-//! - [`accounts`]: pause, key, rate limit. [`address`]: the rate limit of all of them.
+//! - [`accounts`]: pause, refused key, trouble. [`rate`]: the rate limit of each; [`address`]: that of all of them.
 //!   [`outbox`]: messages for `notify.url`. [`timeline`]. [`report`]: everything that people read.
 //! - [`history`]: what is old and may go. [`ahead`]: times that lie further ahead than any wait. [`callers`]: what
 //!   callers of the HTTP API have asked for today.
@@ -107,7 +107,7 @@ impl Store {
         let engine = Arc::new(Sqlite::open(&path, &inbox_path, opening, &metrics).await?);
         let (readers, inbox_readers) = engine.connect_readers(count).await?;
         if opening != Opening::Existing {
-            // Makes the file. What is wrong with it, intake finds out and says.
+            // Makes the file. If something is wrong with it, intake notices and reports it.
             let _ = engine.inbox_changes().await;
         }
         Ok(Store { engine, readers, inbox_readers, path, inbox_path, metrics })

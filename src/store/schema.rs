@@ -1,4 +1,4 @@
-//! Which schema a database has, beside the one that this version works on.
+//! Which schema a database has, compared with the one that this version needs.
 //!
 //! A schema changes under the lease only: by `unlockd run` once it has it, or by `unlockd migrate` while nobody
 //! has it. A worker of an older version that finds its tables changed could not record what it has paid for.

@@ -1,4 +1,4 @@
-//! Reads values of contacts that are unlocked already from lists, wherever that is fewer calls than their profiles.
+//! Reads the values of contacts that are unlocked already from lists, if that takes fewer calls than their profiles.
 //!
 //! Part of the [`profile`](super::profile) pass: each run asks for one page at most, and what no list gives is
 //! read from profiles as before. Whether a list is worth a page is decided by [`crate::domain::bulk`]; this
@@ -23,14 +23,14 @@ use crate::worker::{Deps, Report, read_failure};
 /// Items that are due, looked at in one run.
 const MOST_DUE: u32 = 2_000;
 
-/// Contacts of the same event that are about to be sorted by a precheck are waited for so long, in milliseconds,
-/// so that one reading of the list serves them all.
+/// If a precheck is about to find more contacts of the same event, the list waits for them for this long, in
+/// milliseconds, and is then read once for all of them.
 const MORE_COME_WITHIN_MS: i64 = 5_000;
 
-/// A page that is not answered so often in a row is done without: the profiles may be.
+/// After this many failed calls for a page in a row the list is given up, and the contacts are read from profiles.
 const TRIES: u32 = 3;
 
-/// Lists of one account and action that are read at most before nothing is waited for any more.
+/// The most lists of one account and action that are remembered at a time.
 const MOST_LISTS: usize = 200;
 
 /// What is known about the lists of one account and action. Lost on a restart, which only costs free calls.
@@ -54,7 +54,7 @@ impl Lists {
     }
 }
 
-/// Nothing is waited for any more: what was learned about lists is old by the next time.
+/// Forgets an account's lists, when no contact of it is read any more: they will have changed by the next time.
 pub(super) fn forget(deps: &Deps, account: &AccountId) {
     deps.lists().retain(|(of, _), _| of != account);
 }

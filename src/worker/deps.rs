@@ -41,13 +41,13 @@ pub struct Deps {
     /// Absent without `notify.url`.
     pub(in crate::worker) notifier: Option<notify::Notifier>,
     config: RwLock<Arc<Config>>,
-    /// Batches whose contacts prechecks are sorting, by job and version. Lost on a restart, and made again
-    /// with free calls.
+    /// What prechecks have said about the batch of a job so far, by job and version. A restart loses it, and the (free)
+    /// prechecks are made again.
     sortings: Mutex<HashMap<(JobId, i64), Sorting>>,
     /// The newest waiting item that was already compared with stored and running contacts. Lost on a restart;
     /// then the comparison is made again.
     looked_up: Mutex<HashMap<(AccountId, Action), i64>>,
-    /// For each account whose turn the next batch is. Lost on a restart; then the turns begin anew.
+    /// Which request leads an account's next batch. A restart loses it; then the turns begin again.
     batch_turns: Mutex<HashMap<AccountId, BatchTurn>>,
     /// Unfinished checks of in-doubt jobs, by job and version: what was seen before a submission says nothing
     /// about a later one.
@@ -155,7 +155,7 @@ impl Deps {
             let id = AccountId::trusted(name.clone());
             let key = read_key(&id, account);
             if let Some(gate) = gates.get(&id) {
-                // Its running tasks and its balance are those of the owner before, whom another key may not belong to.
+                // Its running tasks and its balance are those of its old owner. The new key may belong to another one.
                 let waits = owners::waits_for_owner(&config, &id, owners.get(&id).map(String::as_str));
                 if !(waits && gate.has_usable_key()) {
                     gate.set_key(key).await?;
@@ -203,7 +203,8 @@ impl Deps {
         gates.get(account).cloned().expect("every account that is served has a gate")
     }
 
-    /// The accounts that the configuration has named since the start. Their rows are taken: a refusal would be final.
+    /// The accounts that the configuration has named since the start. Rows of an account that was removed are still
+    /// taken, since a rejection would be final and the account may come back.
     pub fn accounts(&self) -> Vec<AccountId> {
         self.gates.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }

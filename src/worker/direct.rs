@@ -183,7 +183,7 @@ pub(super) async fn reject(deps: &Deps, mut job: Job, reason: &'static str) -> R
     Ok(Report::did(1))
 }
 
-/// The result of an event unlock without an answer: what is known without it.
+/// The result of an event unlock whose answer was lost, made from what is known without the answer.
 pub(super) fn unanswered_result(event_id: Option<&EventId>, credits_used: Credits) -> String {
     let id = event_id.map(EventId::as_str);
     serde_json::json!({
@@ -243,7 +243,7 @@ pub(super) async fn confirm(deps: &Deps, gate: &Gate, event: &ToRead) -> Result<
     let shown = match read_access(gate, Class::Background, job_id, (layers, &event_id)).await? {
         Read::Shown(shown) => shown,
         Read::Later(Some(report)) => return Ok(report),
-        // What never answers must not keep a request open for ever: the call's own answer said what it did.
+        // An endpoint that never answers must not keep the request open. The answer to the paid call is enough.
         Read::Later(None) if !patient => {
             return finish(deps, job_id, event_id, Shown::nothing(), deps.clock.now()).await;
         }

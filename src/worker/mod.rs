@@ -10,7 +10,8 @@
 //!   lists ([`bulk`]) where that is fewer calls.
 //! - [`doubt`] checks whether a POST whose answer was lost took effect.
 //! - [`direct`] is what differs for event unlocks and searches. [`balance`] reads the balance, [`settle`]
-//!   compares it with what was expected.
+//!   compares it with what was expected. `prices`: what one unit costs.
+//! - `task_end`: the end of a task; `read_again`: what follows from a profile.
 //! - `owners`: which accounts share one pool of credits.
 //! - [`notify`] sends webhooks, [`erase`] removes old values, [`history`] old timelines and requests.
 //! - [`people`]: what people may do to the rows, and what they are shown. [`run`]: the process around the

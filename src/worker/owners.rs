@@ -1,18 +1,20 @@
 //! Which accounts belong to one owner, and so share one pool of credits.
 //!
-//! The configuration says it (`accounts.NAME.owner`), and the database keeps it: every figure about credits is
-//! counted over the accounts of an owner. A settlement never mixes two owners. So an account changes its owner only
-//! when no open settlement has a job of it; until then the accounts of its old owner send nothing new, and the
-//! settlement closes when the running tasks have ended. Until then the account goes on with the key that it had, as
-//! long as the API takes it: another key may belong to another pool.
+//! The configuration names the owner (`accounts.NAME.owner`), and the database keeps it: every figure about credits is
+//! counted over all accounts of an owner.
+//!
+//! A settlement never mixes two owners. So an account changes its owner only when no open settlement has a job of it.
+//! Until then the accounts of its old owner send nothing new, so the settlement closes when the running tasks have
+//! ended. The account keeps its old key meanwhile, as long as the API accepts it: the new key may belong to another
+//! pool.
 
 use crate::config::Config;
 use crate::domain::AccountId;
 use crate::store::{Store, StoreError, accounts};
 
-/// Makes the owners in the database those of the configuration, as far as open settlements allow. `is_worker`: the
-/// command line, whose environment may differ from the worker's, only adds accounts that are new. `is_news`: what has to
-/// wait was not said before.
+/// Copies the owners from the configuration to the database; an account with an open settlement keeps its old one for
+/// now. `is_worker`: false for commands, whose environment may differ from the worker's; they only add new accounts.
+/// `is_news`: logs which accounts have to wait.
 pub(in crate::worker) async fn take_configured(
     store: &Store,
     config: &Config,

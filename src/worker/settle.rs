@@ -111,8 +111,8 @@ async fn open_window(deps: &Deps, account: &AccountId) -> Result<Option<Window>,
         .await
 }
 
-/// Whether it is this account that settles for its owner: the first one with a usable key, and one is enough. One
-/// that gets another owner comes last.
+/// Whether this account settles for its owner. One account does: the first with a usable key, and one that is about to
+/// get another owner only if there is no other.
 fn settles(deps: &Deps, account: &AccountId, members: &[AccountId], owner: Option<&str>) -> bool {
     let (config, gates) = (deps.config(), deps.gates());
     let gates = || members.iter().filter_map(|member| gates.get(member));

@@ -1,7 +1,7 @@
 //! Records that a task has ended, is gone, or is given up.
 //!
-//! State, outcomes and values are written in one transaction. Contacts delivered before the end stay
-//! delivered, whatever the last answer says.
+//! State, outcomes and values are written in one transaction. A contact that was delivered before the end stays
+//! delivered, even if the last answer contradicts that.
 
 use crate::api::ApiError;
 use crate::domain::job::Event;

@@ -16,8 +16,8 @@ use crate::worker::people::needs;
 /// A larger difference between the clocks is reported. The API's `Date` has whole seconds, and a call takes time.
 const CLOCKS_APART_MS: i64 = 30_000;
 
-/// Returns the accounts with a key that can be read. A worker that runs has its own environment, so a key that is missing
-/// here is no problem of it, unless its rows show that it lacks one.
+/// Returns the accounts with a key that can be read. A running worker has its own environment, so it may have a key that
+/// is missing here; its rows show whether it lacks one, too.
 pub(super) async fn keys(findings: &mut Findings, config: &Config, store: Option<&Store>) -> Vec<AccountId> {
     let worker = match store {
         Some(store) => lease::read(store).await.ok().filter(|row| row.is_alive(Clock::real().now())),

@@ -213,8 +213,9 @@ fn table(part: Part, model: &Model, width: u16, palette: Palette) -> Table<'stat
 /// What the column that gets the rest should have at least, if its content is as wide.
 const LEAST_GREEDY: usize = 12;
 
-/// A table whose columns are as wide as their content; `greedy` gets the rest, cut between words. Where that is too
-/// little, columns of `may_go` are left out, the first one first: half a figure would be another figure.
+/// A table whose columns are as wide as their content; the column `greedy` gets the rest and is cut between words. If
+/// there is too little room, columns of `may_go` are left out, beginning with its first. No figure is ever cut, since
+/// half a figure would be a wrong one.
 fn columns(
     rows: impl Iterator<Item = Vec<Span<'static>>>,
     greedy: usize,

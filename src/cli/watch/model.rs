@@ -203,7 +203,7 @@ impl Model {
         parts.join(", ")
     }
 
-    /// What keeps calls from going out, although nobody has to do something; the first of it.
+    /// The first thing that stops calls at present and ends without a person.
     fn obstacle(&self) -> Option<String> {
         let now = self.at.map_or(Millis(0), |at| Millis(at.0));
         if self.disk_is_full {

@@ -10,10 +10,10 @@ pub struct Profiles {
     pub unlocked: u32,
     /// Being unlocked, by us or by somebody else, or in a state that nobody documented.
     pub under_way: u32,
-    /// An unlock was tried once, by us or by somebody else, so they speak for neither.
+    /// An unlock was tried once, by us or by somebody else. They are evidence for neither side.
     pub failed: u32,
-    /// They say nothing. The vendor documents that for phones that nobody unlocked, and also that it proves no
-    /// lock. So they speak for neither, and a precheck has to.
+    /// They have no status. The vendor documents that for phones that nobody unlocked, and also says that it proves no
+    /// lock. They are evidence for neither side, so the precheck decides.
     pub silent: u32,
 }
 

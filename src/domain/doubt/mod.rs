@@ -83,9 +83,9 @@ fn took_no_effect(look: &Look, cost: Credits) -> bool {
     }
 }
 
-/// Whether a charge for this batch explains the missing credits: the whole cost is gone and part of the batch
-/// is unlocked; or a part of the cost is gone, at least as much as is no longer charged, and unlocked
-/// profiles confirm it.
+/// Whether a charge for this batch explains the missing credits: the whole cost is gone, and part of the batch is
+/// unlocked. Or a part of the cost is gone, at least as much as a precheck would still charge, and unlocked profiles
+/// confirm it.
 fn charge_explains_it(look: &Look, cost: Credits) -> bool {
     let Some((least, most)) = look.unexplained else { return false };
     // A contact that can never be charged also makes the quote smaller, so profiles must agree.

@@ -15,7 +15,8 @@ pub const FEWEST_IN_FLIGHT: usize = 2;
 /// connection.
 pub const MOST_IN_FLIGHT: usize = 64;
 
-/// An answer that takes longer says nothing about the next: the process or the network stood still, in milliseconds.
+/// The longest answer that is counted, in milliseconds. If one takes longer, the process or the network was stopped, and
+/// the next answer will not take as long.
 const LONGEST_ANSWER_MS: i64 = 60_000;
 
 impl Rate {

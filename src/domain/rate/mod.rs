@@ -1,10 +1,10 @@
 //! The rate limit of one account's key, as arithmetic: the calls sent, the figures of the API, and the time
 //! of the next call.
 //!
-//! Two counts are used together. Our own: never more calls than the limit in any period as long as the
-//! window, wherever the API's windows begin. And the API's: others may share the bucket, so
-//! `X-RateLimit-Remaining` and `-Reset` overrule our own count if they allow less. A `Retry-After` overrules
-//! both. Times of the API's clock are converted to ours with the answer's own `Date`.
+//! Two counts are used together. Our own count allows no more calls than the limit in any period as long as a
+//! window, since we do not know when the API's windows begin. The API's count includes the calls of others, so
+//! `X-RateLimit-Remaining` and `-Reset` decide if they allow less. A `Retry-After` is stronger than both. Times of the
+//! API's clock are converted to ours with the answer's own `Date`.
 //!
 //! The limit of the address that all keys call from is in [`super::address`].
 //!

@@ -11,8 +11,8 @@
 //! - The database is an older copy, so nobody knows which of them it has paid for: halving the batch and asking
 //!   again finds those that are unlocked, and they are never sent.
 //!
-//! Example: 100 contacts at 15, for 1,425 credits. So 5 are unlocked already: the API is to take 95 into its task
-//! and skip 5. That took one precheck. 1,500 credits are held until the answer says so.
+//! Example: a precheck says 1,425 credits for 100 contacts at 15. So 5 of them are unlocked already, and the API will
+//! take 95 into its task and skip 5. That took one precheck. 1,500 credits are held until the answer confirms it.
 
 mod answers;
 
@@ -42,14 +42,14 @@ pub enum Quote {
     Unhelpful(&'static str),
 }
 
-/// How contacts are asked about that some figure leaves in doubt.
+/// What happens to a group whose precheck names the price of fewer contacts, so that some of them are unlocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Manner {
-    /// Until it is clear of each one.
+    /// It is halved and asked about again, until each contact is clear.
     Halve,
-    /// Once. They are read unless all of them cost the full price.
+    /// All of them are read from profiles, and none is sent.
     Read,
-    /// Once. The API skips those that are unlocked.
+    /// All of them are sent. The API skips those that are unlocked.
     Trust,
 }
 
@@ -84,8 +84,8 @@ pub struct Sorting {
     pub chargeable: Vec<PersonnelId>,
     /// The price of each, in the same order.
     prices: Vec<Credits>,
-    /// How many of them are unlocked already, by the figure of a precheck: the API skips these. Their price is in the
-    /// cost all the same, since nothing but the answer says that it does.
+    /// How many of them are unlocked already, as the precheck's figure shows. The API skips these, but only its answer
+    /// proves that, so the cost includes their price.
     pub unlocked_elsewhere: usize,
     /// Already unlocked, or being unlocked: the value is in the profile.
     pub had: Vec<PersonnelId>,
@@ -99,8 +99,8 @@ pub struct Sorting {
 }
 
 impl Sorting {
-    /// Starts to sort `contacts`, with an expected price of `price` each: it becomes clear of each one whether it is
-    /// unlocked.
+    /// Starts to sort `contacts`, with an expected price of `price` each. Sorting ends when each of them is known to be
+    /// unlocked or not.
     pub fn new(contacts: Vec<PersonnelId>, price: Credits) -> Sorting {
         Sorting::empty(price).with(Manner::Halve, contacts)
     }

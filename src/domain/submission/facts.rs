@@ -74,8 +74,8 @@ pub struct Parked {
     pub due_at: Millis,
 }
 
-/// Whose turn a batch is. Batches are led alternately by the oldest item and, in turn, by the next request. So a
-/// small request is not sent behind all batches of a large one, and nobody is passed over for ever.
+/// Which request leads the next batch. One batch is led by the oldest item, and the next one by the next request, and
+/// so on alternately. So a small request does not wait for all batches of a large one, and every request gets a turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Turn {
     #[default]

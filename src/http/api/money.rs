@@ -97,7 +97,7 @@ pub(super) struct Sum {
     until: Option<String>,
 }
 
-/// Credits booked. What it was not summed by is null.
+/// Credits booked. A field that the sum does not use is null.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Sums {
     day: Option<String>,

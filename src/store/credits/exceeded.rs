@@ -32,7 +32,7 @@ pub async fn forget(connection: &mut Tx, account: &AccountId, action: Action) ->
     Ok(())
 }
 
-/// A person has looked: nothing of the account's owner counts any more.
+/// A person has resumed the account: earlier settlements of its owner no longer count.
 pub async fn forget_all(connection: &mut Tx, account: &AccountId) -> Result<(), StoreError> {
     sql::query(
         "delete from exceeded_prices where owner = coalesce((select owner from accounts where account = $1), $1)",

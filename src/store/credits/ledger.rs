@@ -1,4 +1,4 @@
-//! The credits that the ledger leaves free to spend, and the prices that the API last named.
+//! The credits that the ledger leaves free to spend, and the prices that settlements have shown.
 //! [`crate::store::credits::booking`] writes the ledger's entries.
 
 use sqlx::FromRow;
@@ -112,7 +112,7 @@ pub async fn opening_balance(
     Ok(credits.map(Credits))
 }
 
-/// The last price of an action that a settlement or a precheck showed.
+/// The last price of an action that a settlement showed.
 pub async fn seen_price(
     readers: &Reads,
     account: &AccountId,
@@ -142,7 +142,7 @@ pub async fn seen_prices(readers: &Reads, account: &AccountId) -> Result<Vec<(Ac
     Ok(rows.into_iter().filter_map(known).collect())
 }
 
-/// Stores a price that was seen, for estimates.
+/// Stores a price that a settlement showed, for estimates.
 pub async fn keep_price(
     connection: &mut Tx,
     account: &AccountId,

@@ -1,4 +1,4 @@
-//! Settlement windows: periods in which jobs of one account overlap.
+//! Settlements: each covers a window, in which jobs of one owner overlap. The table `windows`.
 
 use serde_json::json;
 use sqlx::FromRow;

@@ -114,7 +114,7 @@ pub struct Due {
     pub last_item: i64,
 }
 
-/// Of so many items that are due at most, the contacts of each action and event, longest due first.
+/// Of the items that are due (at most this many), the contacts of each action and event, longest due first.
 pub async fn due_by_event(
     readers: &Reads,
     account: &AccountId,

@@ -141,8 +141,8 @@ fn without_balance(deps: &Deps, job: &Job, partial: &mut PartialLook, report: Re
     Step::Report(report)
 }
 
-/// Whether every profile is read: a person is about to be asked, who may give the job up, and some values can be
-/// read for free.
+/// Whether to read every profile of the batch: a person is about to be asked and may give the job up, and some of its
+/// values can be read for free.
 fn reads_all(deps: &Deps, job: &Job, partial: &PartialLook) -> bool {
     let now = deps.clock.now();
     let since = job.doubt_since.unwrap_or(now);

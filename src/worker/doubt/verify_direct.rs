@@ -57,7 +57,7 @@ async fn look_at_event(
     let shown = match read_access(gate, Class::Verify, job.id, (layers, event_id)).await? {
         Read::Shown(shown) => shown,
         Read::Later(Some(report)) => return Ok(report),
-        // The balance was read: an API that is down ends no look, an endpoint that never answers does.
+        // The balance could be read, so the API works, and only this endpoint never answers.
         Read::Later(None) if is_long_in_doubt(deps, &job) => Shown::nothing(),
         Read::Later(None) => return Ok(after_failed_read(deps, gate)),
     };
@@ -195,7 +195,7 @@ async fn look_at_search(deps: &Deps, mut job: Job, gone: Gone) -> Result<Report,
     keep_look(deps, job, name, evidence, now).await
 }
 
-/// Keeps a look that has settled nothing.
+/// Records a check that has settled nothing.
 async fn keep_look(
     deps: &Deps,
     mut job: Job,

@@ -24,8 +24,8 @@ pub enum Called<T> {
 }
 
 impl<T> Called<T> {
-    /// The answer; or, if no call was made, when the pass runs next. Without a key the pass waits until the
-    /// key changes.
+    /// The answer; or, if no call was made, when the pass runs next. Without a usable key the pass waits until it is
+    /// woken.
     pub fn or_report(self) -> Result<Result<T, ApiError>, Report> {
         match self {
             Called::Answered { result, .. } => Ok(result),

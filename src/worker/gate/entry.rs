@@ -18,7 +18,7 @@ pub enum Entry<'a> {
     Open(Permit<'a>),
     /// No call before this moment.
     At(Millis),
-    /// No call until the account's key changes.
+    /// No call: the account has no key, or only one that was refused.
     NoKey,
 }
 

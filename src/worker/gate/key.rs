@@ -1,7 +1,8 @@
 //! A gate's key: only one that the API has not refused is used.
 //!
-//! A refused key is remembered by its fingerprint, also over a restart, and is not used until another
-//! key is configured or a person says that it is valid again. The key itself is never shown or stored.
+//! A refused key is remembered by its fingerprint, also over a restart. It is used again when a person says that it is
+//! valid, or when the API accepts it in one of the free calls that try it again ([`key_retry`]). Another key is used at
+//! once. The key itself is never shown or stored.
 
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};

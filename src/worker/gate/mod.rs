@@ -42,7 +42,8 @@ use setback::Setback;
 pub use key::Key;
 pub use permit::{Lesson, Permit};
 
-/// What the gate knows in memory; the database has the same, for the next start.
+/// What the gate knows. The database has what the next start needs of it: the limit, the calls of the last window, a
+/// refused key, trouble, and the most contacts of one call.
 struct Knowledge {
     key: Option<Key>,
     /// The key that was refused.

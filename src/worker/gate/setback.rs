@@ -6,8 +6,8 @@ use crate::domain::{Millis, pacing};
 const FIRST_PAUSE_MS: i64 = 1_000;
 const LONGEST_PAUSE_MS: i64 = 60_000;
 
-/// What keeps failing, as far as it does. How long to wait is only in memory: a restart
-/// tries again at once.
+/// How often something has failed in a row, and how long to wait. The wait is only in memory: a restart tries again at
+/// once.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Setback {
     failures: u32,
@@ -18,7 +18,7 @@ pub(super) struct Setback {
 }
 
 impl Setback {
-    /// What an earlier process met, and may be over: it is tried at once.
+    /// Failures that an earlier process saw. They may be over, so there is no wait.
     pub(super) fn before_start(since: Option<Millis>) -> Setback {
         Setback { since, ..Setback::default() }
     }

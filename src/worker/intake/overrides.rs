@@ -1,10 +1,11 @@
 //! Changes of other programs to rows that were taken.
 //!
-//! A person may approve where the cost is shown: `approved = 1` over a row that awaits approval covers
-//! the quote that the row shows, as `unlockd approve` does. A program that may write the inbox may insert
-//! approved rows as well, so this opens nothing; `credits.approve_from_inbox = false` forbids both. It covers no later figure: the row is shown a new quote
-//! with `approved = 0`. And who writes `cancelled` over a row does not want it bought, so that cancels. All
-//! else in the worker's columns is the worker's: what somebody writes there gives way to the truth.
+//! Two changes count. Writing `approved = 1` over a row that awaits approval approves the quote that the row shows, as
+//! `unlockd approve` does. It never covers a higher quote: with a new quote the worker writes `approved = 0`. A program
+//! that may write here could insert approved rows anyway, so this gives it no new right;
+//! `credits.approve_from_inbox = false` forbids both. Writing `status = 'cancelled'` cancels the request.
+//!
+//! Any other change to the worker's columns is overwritten with the worker's values.
 
 use crate::domain::request_state::State;
 use crate::domain::{Credits, RequestId};

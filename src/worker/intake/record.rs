@@ -62,7 +62,7 @@ pub(super) async fn record(
     deps.store
         .write(move |connection| {
             Box::pin(async move {
-                // What fails in another program's trigger delays the inbox only, so it has a transaction of its own.
+                // Another program's trigger may fail. That must delay the inbox only, so showing has a transaction of its own.
                 let shows = may_show && !inbox::has_other_triggers(&mut *connection).await?;
                 let ids = requests::insert(&mut *connection, &new, !shows, now).await?;
                 drop(new);

@@ -3,8 +3,8 @@
 //!
 //! Each decision is one guarded transaction, so it may happen between any two steps of a running worker: if
 //! the job has changed meanwhile, the result is `Stale` and nothing is written. A decision needs no lease,
-//! and the worker notices it by the database's version. The command line, `watch` and the page all use this
-//! code, so they refuse the same decisions in the same words.
+//! and the worker notices it by the database's version. The command line, `watch`, the page and the HTTP API all use
+//! this code, so they refuse the same decisions in the same words.
 
 use crate::domain::item::Why;
 use crate::domain::job::{Doubt, Event, State as JobState};

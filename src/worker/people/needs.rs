@@ -58,8 +58,8 @@ pub async fn read(
     Ok(Needs::new(list, not_listed))
 }
 
-/// Accounts with unfinished work that the configuration does not name (any more): their running tasks are neither
-/// polled nor settled, although they may be paid for.
+/// Accounts with unfinished work that the configuration does not name, or no longer names. What such an account has
+/// running may be paid for. A worker that started with the account polls it to its end; the next start does not.
 pub async fn unconfigured(store: &Store, config: &Config) -> Result<Vec<Need>, StoreError> {
     let mut accounts = report::accounts_at_work(store).await?;
     accounts.retain(|account| !config.accounts.contains_key(account.as_str()));

@@ -1,9 +1,11 @@
 //! Pauses and resumes an account.
 //!
-//! A pause stops purchases; tasks that were sent are still polled and settled. An older copy of the database is
-//! not trusted: unlockd pauses the account when no precheck can show whether something was bought since. A
-//! resume also retries jobs that wait for credits or a key, and polls expired jobs. Only a person's resume lifts
-//! a pause, or a `Retry-After` of the account's key.
+//! A pause stops purchases; tasks that were sent are still polled and settled. A person pauses an account, or unlockd
+//! does: when the database is an older copy and no precheck can show whether something was bought since, and when the
+//! API charged more than it had said twice in succession.
+//!
+//! Only a person's resume ends a pause. It also tries a refused key again, ends the wait for a `Retry-After` of the
+//! account's key early, retries jobs that wait for credits, and polls expired jobs.
 
 use crate::domain::job::Event;
 use crate::domain::pacing::Ladder;

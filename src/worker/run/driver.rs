@@ -197,8 +197,8 @@ async fn run_pass(
     Ok(None)
 }
 
-/// The run that follows a write of another program sees what it committed. One more follows after this, in case the
-/// commit took longer.
+/// When another program has written, intake runs at once, and once more after this pause, in milliseconds: the commit
+/// may have ended only after the first run.
 const AGAIN_MS: i64 = 20;
 
 /// Intake also notices what other programs (the command line among them) have written.

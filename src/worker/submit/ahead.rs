@@ -1,8 +1,7 @@
 //! Prepares the next batch while a paid call waits for its answer.
 //!
-//! Paid calls go out one at a time, so with slow answers the precheck of the next batch would only add to the wait.
-//! It is asked for meanwhile; nothing is sent here. The next run finds the batch sorted, and its intent checks
-//! everything once more.
+//! Paid calls go out one at a time. If answers are slow, the precheck of the next batch is made during the wait. Nothing
+//! is bought here: the next run finds the batch prechecked, and its intent checks everything once more.
 
 use crate::domain::rate::FEWEST_IN_FLIGHT;
 use crate::domain::submission::{Facts, Plan, plan};

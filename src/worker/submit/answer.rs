@@ -82,7 +82,8 @@ enum HasTask {
     Another(JobId),
 }
 
-/// Past the log, which may be filtered. Standard error may be closed or full, and that must not end the process here.
+/// Writes to standard error and not to the log, which may be filtered. If standard error is closed or full, that must not
+/// end the process here.
 pub(in crate::worker) fn say(text: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr(), "unlockd: {text}");

@@ -1,9 +1,11 @@
 //! Waiting items → a batch.
 //!
-//! Contacts with the same account, action and event may go into one call. One request leads the batch and decides the
-//! group: in turn the one with the oldest item, and the next one ([`Turn`]); others fill it up.
-//! Stored contacts are served from this database, and contacts being bought are joined; only the rest goes
-//! into the batch. A batch that was not sent yet is filled up first.
+//! Contacts with the same account, action and event may go into one call. One request leads the batch: its contacts go
+//! in first, and those of other requests fill the batch up. The leading request is alternately the one with the oldest
+//! item and the next one ([`Turn`]).
+//!
+//! A contact whose value is stored is served from this database. A contact that is being bought joins that job. Only the
+//! rest goes into the batch. A batch that was not sent yet is filled up before a new one is made.
 
 use std::collections::HashSet;
 

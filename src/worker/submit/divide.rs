@@ -1,10 +1,11 @@
-//! A call that the API refused as a whole: it is divided, and each part goes out as a job of its own.
+//! A call that the API refused as a whole: it is divided, and each part becomes a job of its own.
 //!
-//! Only a call that certainly took no effect comes here. Its hold is released and nobody pays for it, as for
-//! any call without effect; then the first part stays in the job, and the others become new jobs, all queued. They
-//! are sent under an intent of their own. What a precheck said a moment ago holds for them, so that a division
-//! costs no prechecks. If an earlier call of the job was lost and then proven to have had no effect, what it might have
-//! cost stays with the first part. How a call is divided, and when it is not, is decided by [`crate::domain::division`].
+//! Only a call that certainly had no effect comes here. Its hold is released and nobody pays for it. The first part
+//! stays in the job, and the others become new jobs. All of them are queued, and each is sent with an intent of its own.
+//! The last precheck still counts for them, so a division needs no new prechecks. If an earlier call of the job was lost
+//! and then proven to have had no effect, its possible cost stays with the first part.
+//!
+//! [`crate::domain::division`] decides whether a call is divided, and how.
 
 use crate::api::ApiError;
 use crate::domain::division::{RefusedCall, after_refusal};

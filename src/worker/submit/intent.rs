@@ -99,9 +99,9 @@ pub(in crate::worker) async fn commit_intent(
 /// What a batch may cost without asking a person.
 #[derive(Clone, Copy)]
 struct Bounds<'a> {
-    /// Of one contact; the mean if there are several prices, by which the call is booked until it is answered.
+    /// The price of one contact; if there are several prices, the mean. The call is booked with it until it is answered.
     price: Credits,
-    /// Of each contact.
+    /// The price of each contact.
     prices: &'a BTreeMap<PersonnelId, Credits>,
     approve_above: Credits,
     /// It costs more than a person confirmed for the job.
