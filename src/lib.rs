@@ -76,9 +76,10 @@
 //! | when is a webhook sent again? | `domain/pacing.rs: redelivery_delay_ms` | `worker/notify.rs: deliver` |
 //! | what may a caller of the HTTP API do? | | `http/api/caller.rs: Caller` |
 //!
-//! To add something: an outcome is a line in `domain/outcome/kind.rs: Kind`, a reason to wait one in
-//! `domain/job.rs: WaitReason`, a configuration key one in `config/tree.rs: Config`; the compiler and the tests then name
-//! each place that has to know it.
+//! To add an outcome, begin with `domain/outcome/kind.rs: Kind` and `domain/outcome.rs: Outcome`. For a reason to wait,
+//! begin with `domain/job.rs: WaitReason`; for a configuration key, with `config/tree.rs: Config`. The compiler and the
+//! tests then name each other place that has to know it. A new word in a column also needs a migration, since the column
+//! has a check.
 //!
 //! # The journey of one inbox row
 //!
