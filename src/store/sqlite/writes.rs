@@ -1,8 +1,8 @@
 //! Tells when a database file is written, by anybody: the kernel says so (inotify), so waiting for it costs nothing.
 //! Polling the file every few milliseconds costs half a percent of a core.
 //!
-//! It is only a hint: there is none if another machine writes the file. It comes when the file is written, which is
-//! before the commit is complete. A read at that moment waits for the lock of the program that commits.
+//! It is only a hint: a file that another machine writes gives none. It comes when the file is written, which is before
+//! the commit is complete; whoever then reads waits for the lock of the program that commits.
 
 use std::ffi::OsString;
 use std::io;
@@ -28,7 +28,7 @@ pub struct Writes {
 }
 
 impl Writes {
-    /// Watches the folder, since the file may be replaced.
+    /// Watches the folder, since a file may be made anew.
     pub(super) fn of(path: &Path) -> io::Result<Writes> {
         let events = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());

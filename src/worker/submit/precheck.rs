@@ -185,9 +185,9 @@ pub(in crate::worker) async fn set_aside(
     sorting: Sorting,
 ) -> Result<Report, StoreError> {
     let now = deps.clock.now();
-    // If no precheck answered, a request pays for a contact only after its profile has shown that it is unlocked.
+    // If no precheck answered, its request pays only after the profile has shown that it is unlocked.
     let (had, told) = (sorting.why_had(), sorting.unhelpful().is_none());
-    // Contacts that were paid for before and brought no value prove nothing about this job.
+    // Those that were paid for without value say nothing about the effect of this job.
     let (paid_without_value, unlocked) =
         (sorting.paid_without_value.len(), had.len() - sorting.paid_without_value.len());
     let (mut smaller, key) = (job.clone(), (job.id, job.version));
