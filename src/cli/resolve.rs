@@ -7,9 +7,11 @@ use super::decide::{figure, refused, say};
 use super::show::plural;
 use super::{Context, Failure, Outcome, existing};
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::domain::job::{Doubt, State};
 use crate::domain::{Credits, JobId};
-use crate::store::jobs;
+use crate::store::Store;
+use crate::store::jobs::{self, Job};
 use crate::worker::people::decide;
 
 #[derive(clap::Args)]
@@ -21,6 +23,9 @@ Examples:
   unlockd resolve 41 --resubmit                the call had no effect: send it again; asks to type the cost
   unlockd resolve 41 --resubmit --credits 180  the same for programs: the cost that was shown
   unlockd resolve 41 --write-off               give it up: nothing is sent again
+
+--resubmit for a job that has ended (lost, expired): its contacts that were paid for and brought nothing may be
+paid for once more, by the requests that wait for them.
 
 If --resubmit is wrong, a contact may be paid for twice. If --write-off is wrong, a paid contact is lost."
 )]
@@ -57,6 +62,9 @@ pub(super) async fn run(context: Context, args: Resolve) -> Outcome {
                  there is nothing to decide"
             )));
         }
+        state if args.resubmit && state.is_end() && job.channel().is_some() => {
+            return buy_again(&args, &store, &config, job).await;
+        }
         state => {
             return Err(Failure::refused(format!(
                 "job {id} is {state} and not in doubt, so there is nothing to decide; nothing was changed; see: unlockd job {id}"
@@ -92,4 +100,26 @@ pub(super) async fn run(context: Context, args: Resolve) -> Outcome {
     };
     let value = json!({"id": id, "state": state, "evidence": evidence, "cost": cost});
     say(args.json, value, &format!("job {id} is {state}: {meaning}\nthe evidence was: {evidence}"))
+}
+
+/// A job that has ended, and was charged for contacts without a value: they may be paid for once more.
+async fn buy_again(args: &Resolve, store: &Store, config: &Config, job: Job) -> Outcome {
+    let id = args.id;
+    let (contacts, cost) = decide::cost_again(store, &job).await?;
+    let contacts = plural(i64::try_from(contacts).unwrap_or(i64::MAX), "contact");
+    let state = job.state.name();
+    let about = vec![
+        format!("job {id} is {state} and was charged; {contacts} brought no value"),
+        format!("  to pay for them again costs up to {cost} credits, for each request that asks for them"),
+    ];
+    let command = format!("`unlockd resolve {id} --resubmit`");
+    let account = job.account.to_string();
+    let question = Question { command, about, account: &account, figure: cost, cost };
+    let shown = question.answer(args.credits, store, config).await?;
+    decide::buy_again(store, job, shown, Clock::real().now()).await.map_err(refused)?;
+    let text = format!(
+        "{contacts} of job {id} may be paid for once more: requests that wait for them buy them now, others when they \
+         are made"
+    );
+    say(args.json, json!({"id": id, "state": state, "cost": cost}), &text)
 }

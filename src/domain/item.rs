@@ -47,7 +47,7 @@ pub enum Why {
     AlreadyUnlocked,
     /// A precheck said that it is being unlocked.
     Unlocking,
-    /// It was paid for a short time ago and brought no value; the value may come late.
+    /// It was paid for before and brought no value: the value may come late, and it is not paid for again unread.
     PaidBefore,
     /// A submission skipped it, since it is unlocked or being unlocked.
     Skipped,

@@ -26,6 +26,11 @@ pub struct Locked {
     pub reads: u32,
     /// It was paid for a short time ago: the charge, and the unlocked value, may show late.
     pub was_paid: bool,
+    /// A job was charged for it and brought no value, and no person has said that it may be paid for once more.
+    pub brought_nothing: bool,
+    /// The profile gives no status. The vendor documents that for phones that nobody unlocked, and that it proves no
+    /// lock.
+    pub is_silent: bool,
     /// The database is an older copy, so an unlock of ours may be running that it does not know.
     pub is_restored: bool,
 }
@@ -43,9 +48,11 @@ pub struct Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     LookAgain,
+    /// That it is locked does not show that it may be paid for: it is sent only if a precheck names a price for it.
+    Ask,
     /// It is not unlocked: it is sent after all.
     Send,
-    /// It has been "being unlocked" for too long.
+    /// It was waited for too long.
     GiveUp,
 }
 
@@ -53,19 +60,26 @@ impl Locked {
     /// Whether to wait longer. A contact that is being unlocked is waited for as long again as it was before.
     /// Example: prechecks have said so for two minutes; if its profile stays locked for another two minutes,
     /// it is sent (after one more precheck).
+    ///
+    /// A contact that was paid for and brought nothing may still be at work in a task that the API has forgotten.
+    /// Example: job 1 was charged for contact 101, its task is gone (404), and no precheck answers. The profile stays
+    /// locked for a day; the contact is not paid for again, and ends `unresolved`.
     pub fn judge(self, limits: Limits, now: Millis) -> Verdict {
         let in_all_ms = now.since(self.since);
         let is_unlocking = self.why == Why::Unlocking;
-        if is_unlocking && in_all_ms >= limits.give_up_ms {
+        let proves_nothing = self.brought_nothing || self.is_silent;
+        if (is_unlocking || proves_nothing) && in_all_ms >= limits.give_up_ms {
             return Verdict::GiveUp;
         }
         let (waited_ms, patience_ms) = match is_unlocking {
             // `since` counts from the first precheck, so the number of reads shows how long this wait is.
             true => (waited_ms(self.reads), limits.lag_ms.max(in_all_ms - waited_ms(self.reads))),
-            false => (in_all_ms, if self.is_restored { limits.lag_ms } else { 0 }),
+            false => (in_all_ms, if self.is_restored || self.brought_nothing { limits.lag_ms } else { 0 }),
         };
         match self.was_paid || waited_ms < patience_ms {
             true => Verdict::LookAgain,
+            // One that is being unlocked is prechecked again in its next batch.
+            false if proves_nothing && !is_unlocking => Verdict::Ask,
             false => Verdict::Send,
         }
     }
@@ -78,7 +92,8 @@ mod tests {
     const LIMITS: Limits = Limits { lag_ms: 120_000, give_up_ms: 3_600_000 };
 
     fn locked(why: Why, reads: u32) -> Locked {
-        Locked { why, since: Millis(0), reads, was_paid: false, is_restored: false }
+        let (was_paid, brought_nothing, is_silent, is_restored) = (false, false, false, false);
+        Locked { why, since: Millis(0), reads, was_paid, brought_nothing, is_silent, is_restored }
     }
 
     #[test]
@@ -97,6 +112,24 @@ mod tests {
         }
         let paid = Locked { was_paid: true, ..locked(Why::PaidBefore, 3) };
         assert_eq!(paid.judge(LIMITS, Millis(9_000_000)), Verdict::LookAgain);
+    }
+
+    #[test]
+    fn one_that_was_paid_for_and_brought_nothing_is_sent_only_if_a_precheck_names_a_price() {
+        let lost = Locked { brought_nothing: true, ..locked(Why::PaidBefore, 3) };
+        let at = |ms| lost.judge(LIMITS, Millis(ms));
+        assert_eq!([at(0), at(119_999)], [Verdict::LookAgain; 2], "the charge may show late");
+        assert_eq!([at(120_000), at(3_599_999)], [Verdict::Ask; 2]);
+        assert_eq!(at(3_600_000), Verdict::GiveUp);
+        let unlocking = Locked { why: Why::Unlocking, reads: 5, ..lost };
+        assert_eq!(unlocking.judge(LIMITS, Millis(155_000)), Verdict::Send, "its next batch is prechecked");
+    }
+
+    #[test]
+    fn a_phone_without_a_status_is_sent_only_if_a_precheck_names_a_price() {
+        let silent = Locked { is_silent: true, ..locked(Why::AlreadyUnlocked, 0) };
+        assert_eq!(silent.judge(LIMITS, Millis(0)), Verdict::Ask);
+        assert_eq!(silent.judge(LIMITS, Millis(3_600_000)), Verdict::GiveUp);
     }
 
     #[test]

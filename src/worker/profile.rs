@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 
 use crate::api::{Caller, Subject};
 use crate::domain::failure::ReadFailure;
-use crate::domain::outcome::Outcome;
+use crate::domain::outcome::{Access, Outcome};
 use crate::domain::profile_wait::{self, Limits, Locked, Verdict};
 use crate::domain::sorting::Quote;
 use crate::domain::turns::Class;
@@ -75,7 +75,7 @@ async fn read(deps: &Deps, gate: &Gate, contact: ToRead) -> Result<Report, Store
     }
     let ended = match answer {
         Ok(view) if contact.why.is_set_aside() && view.access.is_locked() => {
-            return locked_aside(deps, gate, &contact).await;
+            return locked_aside(deps, gate, &contact, (channel, view.access)).await;
         }
         Ok(view) => judge(deps, &contact, &view, now),
         Err(error) => match read_failure(&error) {
@@ -101,16 +101,24 @@ async fn read(deps: &Deps, gate: &Gate, contact: ToRead) -> Result<Report, Store
 
 /// The profile of a contact that was set aside is locked: [`profile_wait`] decides whether the contact is
 /// sent after all.
-async fn locked_aside(deps: &Deps, gate: &Gate, contact: &ToRead) -> Result<Report, StoreError> {
-    let now = deps.clock.now();
+async fn locked_aside(
+    deps: &Deps,
+    gate: &Gate,
+    contact: &ToRead,
+    (channel, access): (Channel, Access),
+) -> Result<Report, StoreError> {
+    let (now, readers) = (deps.clock.now(), deps.store.readers());
     let contacts = std::slice::from_ref(&contact.personnel_id);
-    let paid_without_value = paid_without_value(deps, (&gate.account, contact.action), contacts).await?;
-    let row = accounts::read(deps.store.readers(), &gate.account).await?;
+    let paid_lately = paid_without_value(deps, (&gate.account, contact.action), contacts).await?;
+    let ever = paid::paid_without_value(readers, &gate.account, contact.action, contacts, Millis(0)).await?;
+    let row = accounts::read(readers, &gate.account).await?;
     let locked = Locked {
         why: contact.why,
         since: contact.since,
         reads: contact.reads,
-        was_paid: !paid_without_value.is_empty(),
+        was_paid: !paid_lately.is_empty(),
+        brought_nothing: !ever.is_empty(),
+        is_silent: access == Access::NotSaid,
         is_restored: row.restored_at.is_some(),
     };
     let limits = Limits {
@@ -120,6 +128,11 @@ async fn locked_aside(deps: &Deps, gate: &Gate, contact: &ToRead) -> Result<Repo
     match locked.judge(limits, now) {
         Verdict::GiveUp => finish(deps, contact, Outcome::Unresolved, now).await?,
         Verdict::LookAgain => look_again(deps, contact).await?,
+        Verdict::Ask => match ask_alone(deps, gate, contact, channel).await? {
+            Ok(quote) if quote.names_a_price() => return send_after_all(deps, contact, now).await,
+            Ok(_) => look_again(deps, contact).await?,
+            Err(report) => return Ok(report),
+        },
         Verdict::Send => return send_after_all(deps, contact, now).await,
     }
     Ok(Report::did(1))
@@ -145,11 +158,11 @@ async fn gone_aside(
     let is_paid = paid::by_another_job(readers, subject, &contact.personnel_id, job_id).await?;
     let sends = !is_paid
         && match ask_alone(deps, gate, contact, channel).await? {
-            Ok(Quote::Costs(_) | Quote::TooLittle(_)) => true,
-            Ok(Quote::NothingToPay | Quote::BeingUnlocked) => false,
+            Ok(quote) if quote.names_a_price() => true,
             Ok(Quote::NotFound | Quote::Refused(_) | Quote::Unhelpful(_)) => {
                 attempts::unanswered(readers, job_id).await? == 0
             }
+            Ok(_) => false,
             Err(report) => return Ok(report),
         };
     if sends {

@@ -31,6 +31,7 @@ mod odd_answers;
 mod outcomes;
 mod overwritten;
 mod owners;
+mod paid_before;
 mod person_search;
 mod prechecks;
 mod privacy;

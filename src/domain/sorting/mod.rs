@@ -42,6 +42,13 @@ pub enum Quote {
     Unhelpful(&'static str),
 }
 
+impl Quote {
+    /// Whether it would be charged, by the API's own word.
+    pub fn names_a_price(self) -> bool {
+        matches!(self, Quote::Costs(cost) | Quote::TooLittle(cost) if cost > Credits::ZERO)
+    }
+}
+
 /// What happens to a group whose precheck names the price of fewer contacts, so that some of them are unlocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Manner {

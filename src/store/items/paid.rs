@@ -6,8 +6,10 @@ use serde_json::json;
 
 use crate::domain::outcome::Set;
 use crate::domain::{AccountId, Action, JobId, Millis, PersonnelId};
+use crate::store::error::exactly_one;
 use crate::store::items::item_row::Item;
 use crate::store::items::json_ids;
+use crate::store::jobs::Job;
 use crate::store::{Reads, StoreError, Tx, sql};
 
 /// The contacts of a job that were, or may have been, paid for before: the value was erased, or the contact was in a
@@ -54,7 +56,7 @@ pub async fn by_another_job(
 }
 
 /// Of these contacts, those in a charged job that ended after `since` and delivered no value for them: the
-/// charge, and the unlocked value, may show late.
+/// charge, and the unlocked value, may show late. Without those that a person allowed to be paid for once more.
 pub async fn paid_without_value(
     readers: &Reads,
     account: &AccountId,
@@ -67,7 +69,8 @@ pub async fn paid_without_value(
          where personnel_id in (select value from json_words($3)) and action = $2
            and account in (select member from pools where account = $1)
            and outcome in (select value from json_words($5)) and resolved_at > $4
-           and exists (select 1 from ledger l where l.job_id = items.job_id and l.entry = 'charge')",
+           and exists (select 1 from ledger l where l.job_id = items.job_id and l.entry = 'charge')
+           and exists (select 1 from jobs j where j.id = items.job_id and j.bought_again_at is null)",
     )
     .bind(account.as_str())
     .bind(action.as_str())
@@ -77,6 +80,33 @@ pub async fn paid_without_value(
     .fetch_all(readers)
     .await?;
     Ok(ids.into_iter().map(PersonnelId::trusted).collect())
+}
+
+/// The contacts that a charged job brought no value for.
+pub async fn without_value_of(readers: &Reads, job_id: JobId) -> Result<Vec<PersonnelId>, StoreError> {
+    let ids: Vec<String> = sql::query_scalar(
+        "select distinct personnel_id from items
+         where job_id = $1 and outcome in (select value from json_words($2))
+           and exists (select 1 from ledger l where l.job_id = items.job_id and l.entry = 'charge')",
+    )
+    .bind(job_id.0)
+    .bind(json!(Set::WithoutValue.words()).to_string())
+    .fetch_all(readers)
+    .await?;
+    Ok(ids.into_iter().map(PersonnelId::trusted).collect())
+}
+
+/// The contacts of a job may be paid for once more, on a person's word.
+pub async fn allow_again(connection: &mut Tx, job: &Job, now: Millis) -> Result<(), StoreError> {
+    let result = sql::query(
+        "update jobs set bought_again_at = $3, version = version + 1 where id = $1 and version = $2",
+    )
+    .bind(job.id.0)
+    .bind(job.version)
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    exactly_one(result, "the job")
 }
 
 /// A contact that need not be bought.

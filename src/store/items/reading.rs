@@ -102,6 +102,25 @@ pub async fn read_again(
     move_all(connection, &waiting, Event::NotYet { read_at, was_read }, now).await
 }
 
+/// Those of these contacts that were paid for before, and wait, are read now.
+pub async fn read_paid_before_now(
+    connection: &mut Tx,
+    action: Action,
+    contacts: &[PersonnelId],
+    now: Millis,
+) -> Result<(), StoreError> {
+    let rows = sql::query_as(select_items!(
+        "where personnel_id in (select value from json_words($1)) and action = $2 and state = 'reading'
+           and state_reason = $3"
+    ))
+    .bind(json_ids(contacts))
+    .bind(action.as_str())
+    .bind(Why::PaidBefore.as_str())
+    .fetch_all(&mut *connection)
+    .await?;
+    move_all(connection, &items(rows)?, Event::NotYet { read_at: now, was_read: false }, now).await
+}
+
 /// Contacts of one action and event whose values are due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {

@@ -1,8 +1,11 @@
 //! What a request waits for, and what has happened to it: its timeline, and its open items.
 
 use serde::Serialize;
+use serde_json::json;
 use sqlx::FromRow;
 
+use crate::domain::item::Why;
+use crate::domain::outcome::Set;
 use crate::store::report::Time;
 use crate::store::{Store, StoreError, sql};
 
@@ -58,22 +61,42 @@ pub struct OpenItems {
     /// The start of the oldest of these waits.
     pub unlocking_since: Option<Time>,
     pub next_unlocking_read_at: Option<Time>,
+    /// Items whose contact was paid for before and brought nothing; not included in the items to read either.
+    pub paid_before: i64,
+    pub paid_before_since: Option<Time>,
+    pub next_paid_before_read_at: Option<Time>,
+    /// The last job that was charged for one of these contacts.
+    pub paid_before_job: Option<i64>,
 }
 
 /// Counts the open items of a request that are in no task.
 pub async fn open_items(store: &Store, id: i64) -> Result<OpenItems, StoreError> {
     Ok(sql::query_as(
         "select count(*) filter (where state = 'waiting') as waiting,
-                count(*) filter (where state = 'reading' and not unlocking) as reading,
-                min(read_at) filter (where not unlocking) as next_read_at,
+                count(*) filter (where state = 'reading' and not unlocking and not paid_before) as reading,
+                min(read_at) filter (where not unlocking and not paid_before) as next_read_at,
                 count(*) filter (where unlocking) as unlocking,
                 min(reason_since) filter (where unlocking) as unlocking_since,
-                min(read_at) filter (where unlocking) as next_unlocking_read_at
+                min(read_at) filter (where unlocking) as next_unlocking_read_at,
+                count(*) filter (where paid_before) as paid_before,
+                min(reason_since) filter (where paid_before) as paid_before_since,
+                min(read_at) filter (where paid_before) as next_paid_before_read_at,
+                max(paid_job) filter (where paid_before) as paid_before_job
          from (select state, read_at, reason_since,
-                      state = 'reading' and state_reason = 'unlocking' as unlocking
-               from items where request_id = $1 and state <> 'done') as open_items",
+                      state = 'reading' and state_reason = 'unlocking' as unlocking,
+                      state = 'reading' and state_reason = $2 as paid_before,
+                      case when state_reason = $2 then
+                          (select max(had.job_id) from items had
+                           where had.personnel_id = i.personnel_id and had.action = i.action
+                             and had.account in (select member from pools where account = i.account)
+                             and had.outcome in (select value from json_words($3))
+                             and exists (select 1 from ledger l where l.job_id = had.job_id and l.entry = 'charge'))
+                      end as paid_job
+               from items i where request_id = $1 and state <> 'done') as open_items",
     )
     .bind(id)
+    .bind(Why::PaidBefore.as_str())
+    .bind(json!(Set::WithoutValue.words()).to_string())
     .fetch_one(store.readers())
     .await?)
 }

@@ -12,7 +12,7 @@ use crate::domain::outcome::Outcome;
 use crate::domain::request_state::State;
 use crate::domain::{AccountId, Credits, JobId, Millis, RequestId};
 use crate::store::credits::booking;
-use crate::store::items::reading;
+use crate::store::items::{paid, reading};
 use crate::store::jobs::Job;
 use crate::store::requests::{StateAndQuote, unsent};
 use crate::store::{Store, StoreError, inbox, items, jobs, requests, timeline};
@@ -62,6 +62,12 @@ pub enum Refusal {
          to give it up: unlockd resolve {job} --write-off"
     )]
     Unwanted { job: JobId },
+    /// A job that has ended, of which no contact was paid for in vain.
+    #[error(
+        "job {job} has ended; it was not charged, or brought a value for each of its contacts, so there is nothing to \
+         buy again and nothing was changed; see: unlockd job {job}"
+    )]
+    NothingToBuyAgain { job: JobId },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -220,6 +226,40 @@ pub async fn resubmit(store: &Store, mut job: Job, shown: Credits, now: Millis) 
             })
         })
         .await?
+}
+
+/// What it costs at most to buy the contacts again that a job was charged for without a value: how many they are, and
+/// the credits.
+pub async fn cost_again(store: &Store, job: &Job) -> Result<(u64, Credits), StoreError> {
+    let contacts = paid::without_value_of(store.readers(), job.id).await?.len();
+    let (cost, of) = (job.cost.unwrap_or_default().0, i64::from(job.contacts.max(1)));
+    Ok((contacts as u64, Credits(cost.saturating_add(of - 1) / of).times(contacts)))
+}
+
+/// A person says that the task of a job that has ended brings nothing more: the contacts that it was charged for
+/// without a value may be paid for once more, by requests that wait for them or ask for them later. `shown` is the
+/// cost that the person saw. Returns how many contacts these are.
+pub async fn buy_again(store: &Store, job: Job, shown: Credits, now: Millis) -> Result<u64, Refusal> {
+    let (id, action) = (job.id, job.action);
+    let (contacts, cost) = cost_again(store, &job).await?;
+    if contacts == 0 || !job.state.is_end() {
+        return Err(Refusal::NothingToBuyAgain { job: id });
+    }
+    if cost != shown {
+        return Err(Refusal::AnotherCost { job: id, shown, cost });
+    }
+    let ids = paid::without_value_of(store.readers(), id).await?;
+    store
+        .write(move |tx| {
+            Box::pin(async move {
+                paid::allow_again(&mut *tx, &job, now).await?;
+                reading::read_paid_before_now(&mut *tx, action, &ids, now).await?;
+                let detail = format!("a person decided that {contacts} contacts may be paid for once more");
+                timeline::of_job(tx, now, id, "bought_again", &detail).await
+            })
+        })
+        .await?;
+    Ok(contacts)
 }
 
 /// A person gives up a submission in doubt. Its possible cost stays booked, since its effect is not known. While it

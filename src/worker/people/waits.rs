@@ -188,6 +188,32 @@ fn full_disk(store: &Store) -> Option<Wait> {
     })
 }
 
+/// Contacts that were paid for before and brought nothing.
+fn paid_before(items: &OpenItems, config: &Config, key_refused: bool) -> Option<Wait> {
+    let since = items.paid_before_since?;
+    let gives_up_at = Millis(since.0).plus(pacing::duration_ms(config.polling.give_up_after));
+    let (job, unblock) = match items.paid_before_job {
+        Some(job) => {
+            (format!(" in job {job}"), Some(format!("unlockd resolve {job} --resubmit, to pay again")))
+        }
+        None => (String::new(), None),
+    };
+    Some(Wait {
+        reason: "paid_before".to_owned(),
+        what: format!(
+            "{} not bought: paid for before{job} and nothing came. The task may still be at work, so the profile is \
+             read again; it is bought again when a precheck names a price, and is unresolved if nothing changes",
+            contacts(items.paid_before)
+        ),
+        since: Some(since),
+        next_try_at: items.next_paid_before_read_at,
+        gives_up_at: Some(Time(gives_up_at.0)),
+        unblock,
+        needs_person: key_refused,
+        job_id: items.paid_before_job,
+    })
+}
+
 /// Contacts whose profile is read: those that are unlocked, and those of which nobody knows yet.
 fn profiles(items: &OpenItems, config: &Config, key_refused: bool) -> Vec<Wait> {
     let mut waits = Vec::new();
@@ -200,6 +226,7 @@ fn profiles(items: &OpenItems, config: &Config, key_refused: bool) -> Vec<Wait> 
             ..Wait::default()
         });
     }
+    waits.extend(paid_before(items, config, key_refused));
     if items.unlocking > 0 {
         let give_up_ms = pacing::duration_ms(config.polling.give_up_after);
         waits.push(Wait {

@@ -9,6 +9,7 @@ use crate::api::{Caller, Subject};
 use crate::domain::booking::payers_of_the_rest;
 use crate::domain::direct::Direct;
 use crate::domain::failure::ReadFailure;
+use crate::domain::item::Why;
 use crate::domain::job::Event;
 use crate::domain::sorting::{Quote, Sorting};
 use crate::domain::turns::Class;
@@ -178,6 +179,18 @@ fn later(deps: &Deps, key: (crate::domain::JobId, i64), sorting: Sorting, report
     Sorted::Later(report)
 }
 
+/// Those that a job was charged for, and that brought no value, are read for that reason: a profile that stays locked
+/// does not send them.
+async fn name_paid_before(deps: &Deps, job: &Job, had: &mut [(PersonnelId, Why)]) -> Result<(), StoreError> {
+    let ids: Vec<PersonnelId> = had.iter().map(|(id, _)| id.clone()).collect();
+    let (readers, account) = (deps.store.readers(), &job.account);
+    let paid = paid::paid_without_value(readers, account, job.action, &ids, Millis(0)).await?;
+    let paid: HashSet<PersonnelId> = paid.into_iter().collect();
+    let is_paid = |(id, why): &&mut (PersonnelId, Why)| *why == Why::AlreadyUnlocked && paid.contains(id);
+    had.iter_mut().filter(is_paid).for_each(|(_, why)| *why = Why::PaidBefore);
+    Ok(())
+}
+
 /// Contacts that are already unlocked leave the batch; their values are read from their profiles.
 pub(in crate::worker) async fn set_aside(
     deps: &Deps,
@@ -186,7 +199,8 @@ pub(in crate::worker) async fn set_aside(
 ) -> Result<Report, StoreError> {
     let now = deps.clock.now();
     // If no precheck answered, its request pays only after the profile has shown that it is unlocked.
-    let (had, told) = (sorting.why_had(), sorting.unhelpful().is_none());
+    let (mut had, told) = (sorting.why_had(), sorting.unhelpful().is_none());
+    name_paid_before(deps, job, &mut had).await?;
     // Those that were paid for without value say nothing about the effect of this job.
     let (paid_without_value, unlocked) =
         (sorting.paid_without_value.len(), had.len() - sorting.paid_without_value.len());
@@ -217,7 +231,7 @@ pub(in crate::worker) async fn set_aside(
                 if paid_without_value > 0 {
                     let detail = format!(
                         "{paid_without_value} contacts were paid for a moment ago and brought nothing; one whose profile \
-                         stays locked is bought again"
+                         stays locked is bought again if a precheck names a price for it"
                     );
                     timeline::of_job(&mut *connection, now, job_id, "paid_in_vain", &detail).await?;
                 }
