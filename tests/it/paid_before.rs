@@ -71,3 +71,33 @@ async fn it_is_paid_for_again_when_a_person_says_so_for_the_cost_that_was_shown(
     assert!(town.timeline(1).await.contains(&"bought_again".to_owned()));
     town.check().await;
 }
+
+/// A phone's profile gives no status before it is ready. Here the precheck and the balance show an effect only after
+/// five minutes, longer than the three looks that prove no effect for an email take.
+#[tokio::test]
+async fn a_phone_without_a_status_is_not_sent_again_while_an_effect_may_show_late() {
+    let setup = Setup::default().sandbox(|options| {
+        options.billing = Billing::Repeats;
+        options.charge_lag = std::time::Duration::from_secs(300);
+    });
+    let mut town = setup.build().await;
+    town.fault("lost-answer=reset@unlock-phone");
+    let request = town.insert_row("action, personnel_ids", "'unlock_contact_phones', '[101]'").await;
+    town.finish_all().await;
+    assert_eq!(town.posts().len(), 1, "{}", town.dump().await);
+    assert_eq!(town.outcome(request, "101").await, ("delivered".into(), Some("profile".into())));
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_phone_whose_call_never_arrived_goes_out_again_without_a_person() {
+    let mut town = Setup::default().sandbox(|options| options.billing = Billing::Repeats).build().await;
+    town.fault("lost-request@unlock-phone");
+    let request = town.insert_row("action, personnel_ids", "'unlock_contact_phones', '[101]'").await;
+    town.tick(899_000).await;
+    assert_eq!(town.posts().len(), 1);
+    town.finish_all().await;
+    assert_eq!(town.posts().len(), 2);
+    assert_eq!(town.outcome(request, "101").await, ("delivered".into(), Some("task".into())));
+    town.check().await;
+}

@@ -33,7 +33,16 @@ pub struct Look {
 pub enum Sign {
     TookEffect,
     NoEffect,
+    /// The precheck and the balance show no effect, and no profile that was read says `locked`. So it is for phones: a
+    /// profile gives no status before one is ready. Both may show an effect late, so this has to hold for longer.
+    NoEffectInFigures,
     Unclear,
+}
+
+impl Sign {
+    pub fn is_no_effect(self) -> bool {
+        matches!(self, Sign::NoEffect | Sign::NoEffectInFigures)
+    }
 }
 
 /// Judges one check. `cost` is the highest possible charge of the whole submission: contacts that the task
@@ -43,7 +52,8 @@ pub fn read_look(look: &Look, cost: Credits) -> Sign {
         return Sign::TookEffect;
     }
     if took_no_effect(look, cost) {
-        return Sign::NoEffect;
+        let is_shown = look.profiles.locked > 0 || look.all_shown;
+        return if is_shown { Sign::NoEffect } else { Sign::NoEffectInFigures };
     }
     let all_open = look.profiles.read() > 0 && look.profiles.open() == look.profiles.read();
     if look.all_shown || (look.quote.is_none() && all_open) || charge_explains_it(look, cost) {
@@ -117,6 +127,7 @@ pub fn in_words(look: &Look, gone: Gone, cost: Credits, sign: Sign) -> String {
     let meaning = match sign {
         Sign::TookEffect => "it took effect",
         Sign::NoEffect => "no sign of an effect",
+        Sign::NoEffectInFigures => "no sign of an effect, and no profile confirms it",
         Sign::Unclear => "not clear",
     };
     format!("{meaning}: {quote}; {balance}; {}", look.profiles.in_words())
@@ -234,14 +245,18 @@ pub fn weigh(
     now: Millis,
     patience: Patience,
 ) -> Verdict {
-    let long_enough = now.since(since) >= patience.lag_ms();
+    let proof_ms = match sign {
+        Sign::NoEffectInFigures => patience.decide_after_ms.max(patience.lag_ms()),
+        _ => patience.lag_ms(),
+    };
+    let long_enough = now.since(since) >= proof_ms;
     match sign {
         Sign::TookEffect => Verdict::CarriedOut,
-        Sign::NoEffect if no_effect_in_a_row >= LOOKS_TO_PROVE_NO_EFFECT && long_enough => {
+        _ if sign.is_no_effect() && no_effect_in_a_row >= LOOKS_TO_PROVE_NO_EFFECT && long_enough => {
             Verdict::NotCarriedOut
         }
-        // A proof that has begun takes two more checks at most, and no person.
-        Sign::NoEffect => Verdict::LookAgainAt(now.plus(pause_ms(looks, patience))),
+        // A proof that has begun takes a few more checks, and no person.
+        Sign::NoEffect | Sign::NoEffectInFigures => Verdict::LookAgainAt(now.plus(pause_ms(looks, patience))),
         Sign::Unclear if asks_a_person(looks, since, now, patience) => Verdict::NeedsDecision,
         Sign::Unclear => Verdict::LookAgainAt(now.plus(pause_ms(looks, patience))),
     }
@@ -290,7 +305,11 @@ mod tests {
             let said = |quote, unexplained| read_look(&with(profiles, quote, unexplained), COST);
             assert_eq!(said(None, Some((0, 0))), Sign::Unclear, "{profiles:?}");
             assert_eq!(said(None, Some((1_500, 1_500))), Sign::Unclear, "{profiles:?}");
-            assert_eq!(said(Some(1_500), Some((0, 0))), Sign::NoEffect, "the precheck tells: {profiles:?}");
+            let by_figures = match profiles.locked {
+                0 => Sign::NoEffectInFigures,
+                _ => Sign::NoEffect,
+            };
+            assert_eq!(said(Some(1_500), Some((0, 0))), by_figures, "the precheck tells: {profiles:?}");
             assert_eq!(said(Some(1_500), None), Sign::Unclear, "{profiles:?}");
         }
     }
@@ -352,7 +371,7 @@ mod tests {
                 look(Some(1_500), Some((15, 15)), 0, 3),
                 Sign::NoEffect,
             ),
-            ("nothing gone, no profile read", look(Some(1_500), Some((0, 0)), 0, 0), Sign::NoEffect),
+            ("nothing gone, no profile read", look(Some(1_500), Some((0, 0)), 0, 0), Sign::NoEffectInFigures),
             ("exactly what is left is gone", look(Some(900), Some((0, 900)), 1, 3), Sign::Unclear),
             ("charged, no profile read", look(Some(900), Some((1_500, 1_500)), 0, 0), Sign::TookEffect),
             (
@@ -419,6 +438,17 @@ mod tests {
             }
         };
         assert_eq!((proven_at, looks), (Millis(120_000), 3));
+    }
+
+    /// Phones: nothing but the precheck and the balance tells, and both may show an effect late.
+    #[test]
+    fn without_a_locked_profile_the_proof_takes_as_long_as_a_person_would_be_waited_for() {
+        let figures = Sign::NoEffectInFigures;
+        let verdict = weigh(figures, 9, 9, Millis(0), Millis(899_999), PATIENCE);
+        assert!(matches!(verdict, Verdict::LookAgainAt(_)), "{verdict:?}");
+        assert_eq!(weigh(figures, 9, 9, Millis(0), Millis(900_000), PATIENCE), Verdict::NotCarriedOut);
+        let verdict = weigh(figures, 2, 9, Millis(0), Millis(900_000), PATIENCE);
+        assert!(matches!(verdict, Verdict::LookAgainAt(_)), "{verdict:?}");
     }
 
     #[test]

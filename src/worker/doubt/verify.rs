@@ -6,7 +6,7 @@
 
 use crate::api::{Caller, Subject};
 use crate::domain::booking::payers_of_the_rest;
-use crate::domain::doubt::{self, Gone, Look, Profiles, Sign, Verdict};
+use crate::domain::doubt::{self, Gone, Look, Profiles, Verdict};
 use crate::domain::item::Why;
 use crate::domain::job::{Doubt, Event, State};
 use crate::domain::outcome::{Access, Outcome};
@@ -218,7 +218,7 @@ async fn weigh(
     let cost = job.cost.unwrap_or_default();
     let sign = doubt::read_look(look, cost);
     job.looks += 1;
-    job.no_effect_looks = if sign == Sign::NoEffect { job.no_effect_looks + 1 } else { 0 };
+    job.no_effect_looks = if sign.is_no_effect() { job.no_effect_looks + 1 } else { 0 };
     let evidence = doubt::in_words(look, gone, cost, sign);
     job.evidence = Some(evidence.clone());
     let since = job.doubt_since.unwrap_or(now);
