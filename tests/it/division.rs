@@ -65,6 +65,21 @@ async fn several_bad_contacts_of_two_requests_are_found_and_each_request_pays_fo
     town.check().await;
 }
 
+/// The call is refused for 193 too, which somebody else has unlocked: its value is read for free.
+#[tokio::test]
+async fn a_contact_that_somebody_else_unlocked_is_read_although_its_call_is_refused() {
+    let mut town = Town::new().await;
+    for id in ["193", "1003"] {
+        town.fault(&format!("always:refuse-id={id}@unlock"));
+    }
+    let request = town.insert(Some("7"), &["101", "102", "193", "1003"]).await;
+    town.finish_all().await;
+    assert_eq!(town.outcome(request, "193").await, ("delivered".into(), Some("profile".into())));
+    assert_eq!(town.outcome(request, "1003").await.0, "rejected");
+    assert_eq!((bought(&town).0, charged(&mut town).await), (vec!["101".into(), "102".into()], 30));
+    town.check().await;
+}
+
 #[tokio::test]
 async fn when_every_contact_is_refused_nothing_is_bought_in_a_bounded_number_of_calls() {
     for (count, most) in [(2, 3), (20, 39), (100, 80)] {

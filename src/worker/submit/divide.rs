@@ -64,9 +64,13 @@ pub(super) async fn divide(
             })
         })
         .await?;
-    let mut sortings = deps.sortings();
-    for (key, contacts) in &divided {
-        sortings.insert(*key, refused.sorting.part(contacts));
+    // Each part is prechecked anew if some contacts are unlocked already, by somebody else: a call with nothing but these
+    // may be refused for that, and their values are read for free.
+    if refused.sorting.unlocked_elsewhere == 0 {
+        let mut sortings = deps.sortings();
+        for (key, contacts) in &divided {
+            sortings.insert(*key, refused.sorting.part(contacts));
+        }
     }
     Ok(!divided.is_empty())
 }
