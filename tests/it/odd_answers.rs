@@ -40,6 +40,8 @@ fn altered(exchange: &Exchange, alter: impl FnOnce(&mut Value)) -> Option<Altere
 async fn a_gateways_refusal_of_a_poll_is_asked_again_at_any_time() {
     for (status, body) in [
         (404, NO_ROUTE),
+        // A public report: a job that was just created, until its replica knows it.
+        (404, r#"{"success":false,"error":"Job not found"}"#),
         (400, "<html>Bad Request</html>"),
         (401, "<html>Unauthorized</html>"),
         (401, NO_ROUTE),
