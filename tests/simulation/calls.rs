@@ -22,6 +22,8 @@ use unlockd::api::{Carried, Lost, Wire};
 use unlockd::clock::Clock;
 use unlockd::sandbox::{Fault, Sandbox};
 
+use crate::life::account_of;
+
 /// How far a call is.
 enum Stage {
     Waiting(reqwest::Request),
@@ -51,16 +53,21 @@ struct Line {
     called: HashMap<(u32, usize), Vec<String>>,
     /// Calls whose answers were not read, or not recorded.
     unheard: HashSet<String>,
-    /// When each call was made.
-    made_ms: Vec<i64>,
+    /// When each call was made, and by which account.
+    made_ms: Vec<(usize, i64)>,
     /// When the body of each went out, by request id.
     sent_ms: Vec<(String, i64)>,
     /// Facts from answers that each pass of each worker has not read yet.
     told: Vec<(u32, usize, Told)>,
-    /// What each worker knows from its answers.
-    shut: HashMap<u32, Shut>,
+    /// What each worker knows from the answers to an account.
+    shut: HashMap<(u32, usize), Shut>,
+    /// Passes that have not read their last answer yet. They get no other one before that: two answers at once would
+    /// be worked on side by side, and which statement ends first is up to the machine.
+    unread: HashSet<(u32, usize)>,
     /// Calls that were made although their worker knew that they were not allowed.
     too_early: Vec<String>,
+    /// Paid calls that were made while another one of the same worker had no answer: all keys are one owner's.
+    paid_together: Vec<String>,
 }
 
 /// A fact from an answer about all later calls.
@@ -98,7 +105,16 @@ impl Shut {
     }
 }
 
+/// Whether a call may cost credits.
+pub(crate) fn is_paid(what: &str) -> bool {
+    what.starts_with("POST") && !what.contains("/precheck") || what.contains("/events/by-name")
+}
+
 impl Held {
+    fn is_paid_and_waited_for(&self) -> bool {
+        is_paid(&self.what) && !self.reply.is_closed()
+    }
+
     fn take_stage(&mut self) -> Stage {
         std::mem::replace(&mut self.stage, Stage::Answered(None))
     }
@@ -135,8 +151,13 @@ impl Wire for Calls {
         let since_ms = self.clock.now().0;
         let request_id = request.headers()["x-request-id"].to_str().expect("text").to_owned();
         held.called.entry((life, pass)).or_default().push(request_id.clone());
-        held.made_ms.push(since_ms);
-        if held.shut.get_mut(&life).is_some_and(|shut| shut.forbids(since_ms)) {
+        held.made_ms.push((account_of(pass), since_ms));
+        let other = held.calls.values().find(|other| other.life == life && other.is_paid_and_waited_for());
+        if let Some(other) = other.filter(|_| is_paid(&what)) {
+            let together = format!("{what} beside {} at {since_ms}", other.what);
+            held.paid_together.push(together);
+        }
+        if held.shut.get_mut(&(life, account_of(pass))).is_some_and(|shut| shut.forbids(since_ms)) {
             held.too_early.push(format!("{what} at {since_ms}"));
         }
         held.last += 1;
@@ -177,10 +198,11 @@ impl Calls {
     /// The pass has read every answer that it got: its worker knows their facts.
     pub(crate) fn heard(&self, life: u32, pass: usize) {
         let mut held = self.lock();
+        held.unread.remove(&(life, pass));
         for (_, _, told) in
             held.told.extract_if(.., |told| (told.0, told.1) == (life, pass)).collect::<Vec<_>>()
         {
-            let shut = held.shut.entry(life).or_default();
+            let shut = held.shut.entry((life, account_of(pass))).or_default();
             match told {
                 Told::Wait { until_ms } => shut.until_ms = shut.until_ms.max(until_ms),
                 Told::KeyRefused { at_ms } => shut.refused_or_tried_ms = Some(at_ms),
@@ -204,6 +226,7 @@ impl Calls {
         let mut held = self.lock();
         let called = held.called.remove(&(life, pass)).unwrap_or_default();
         held.unheard.extend(called);
+        held.unread.remove(&(life, pass));
     }
 
     /// Calls whose answers were not read, or not recorded.
@@ -216,8 +239,13 @@ impl Calls {
         self.lock().sent_ms.clone()
     }
 
-    /// When each call was made, in milliseconds. It may arrive much later.
-    pub(crate) fn made_ms(&self) -> Vec<i64> {
+    /// Paid calls of one owner that were made at the same time.
+    pub(crate) fn paid_together(&self) -> Vec<String> {
+        self.lock().paid_together.clone()
+    }
+
+    /// When each call was made, in milliseconds, and by which account. It may arrive much later.
+    pub(crate) fn made_ms(&self) -> Vec<(usize, i64)> {
         self.lock().made_ms.clone()
     }
 
@@ -229,9 +257,11 @@ impl Calls {
             .any(|held| (held.life, held.pass) == (life, pass) && !held.reply.is_closed())
     }
 
-    /// Every waiting call, oldest first.
+    /// Every call that may be moved on, oldest first.
     pub(crate) fn ids(&self) -> Vec<u64> {
-        self.lock().calls.keys().copied().collect()
+        let held = self.lock();
+        let is_free = |call: &Held| !held.unread.contains(&(call.life, call.pass));
+        held.calls.iter().filter(|(_, call)| is_free(call)).map(|(id, _)| *id).collect()
     }
 
     /// How far a call is, and what it is.
@@ -317,7 +347,9 @@ impl Calls {
         for id in held.calls.keys().copied().collect::<Vec<_>>() {
             let call = held.calls.get_mut(&id).expect("just listed");
             let age = now - call.since_ms;
-            if age >= patience_ms && !call.reply.is_closed() {
+            let pass = (call.life, call.pass);
+            if age >= patience_ms && !call.reply.is_closed() && held.unread.insert(pass) {
+                let call = held.calls.get_mut(&id).expect("just listed");
                 ended.push(format!("{} timed out", call.what));
                 unheard.push(call.request_id.clone());
                 let (nobody, _) = oneshot::channel();
@@ -346,6 +378,9 @@ impl Calls {
     }
 
     fn answer(&self, call: Held, answer: Result<reqwest::Response, Lost>) {
+        if !call.reply.is_closed() {
+            self.lock().unread.insert((call.life, call.pass));
+        }
         let took = Duration::from_millis((self.clock.now().0 - call.since_ms).unsigned_abs());
         // Perhaps nobody waits any more.
         let _ = call.reply.send(Carried { answer, took });

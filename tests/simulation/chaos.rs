@@ -5,7 +5,7 @@ use unlockd::sandbox::Fault;
 use unlockd::worker::run::driver::End;
 use unlockd::worker::run::idle;
 
-use crate::calls::At;
+use crate::calls::{At, is_paid};
 use crate::invariants::Checked;
 use crate::life::PASSES;
 use crate::run::Run;
@@ -83,9 +83,7 @@ impl Run {
     /// The worst moment to die is chosen more often: a paid call was sent, and its answer is not recorded.
     fn dies_while_paying(&mut self, id: u64) -> bool {
         let (at, what) = self.calls.look(id);
-        let paid =
-            what.starts_with("POST") && !what.contains("/precheck") || what.contains("/events/by-name");
-        paid && at != At::Waiting && self.profile.crashes > 0 && self.rng.u8(..8) == 0
+        is_paid(&what) && at != At::Waiting && self.profile.crashes > 0 && self.rng.u8(..8) == 0
     }
 
     /// The faults end; a person makes all open decisions; everything finishes.

@@ -17,12 +17,25 @@ use unlockd::worker::{Deps, Report, erase, intake, poll, profile, settle, submit
 use crate::calls::Calls;
 use crate::crash::Crash;
 
-pub(crate) const PASSES: [&str; 7] = ["intake", "submit", "poll", "verify", "read", "settle", "erase"];
+/// First those of the whole worker, then those of each account.
+pub(crate) const PASSES: [&str; OF_WORKER + 2 * OF_ACCOUNT] = [
+    "intake", "erase", "submit", "poll", "verify", "read", "settle", "submit 2", "poll 2", "verify 2",
+    "read 2", "settle 2",
+];
+const OF_WORKER: usize = 2;
+const OF_ACCOUNT: usize = 5;
 pub(crate) const INTAKE: usize = 0;
-const POLL: usize = 2;
-/// The passes that make several calls at a time.
-const SEVERAL: [usize; 3] = [1, POLL, 4];
-const ERASE: usize = 6;
+const ERASE: usize = 1;
+
+/// The account that a pass works for, by its place among all of them.
+pub(crate) fn account_of(pass: usize) -> usize {
+    pass.saturating_sub(OF_WORKER) / OF_ACCOUNT
+}
+
+/// Whether a pass makes several calls at a time: submit, poll and read.
+fn makes_several(pass: usize) -> bool {
+    pass >= OF_WORKER && [0, 1, 3].contains(&((pass - OF_WORKER) % OF_ACCOUNT))
+}
 
 /// Remembers that a pass was woken.
 #[derive(Default)]
@@ -59,14 +72,16 @@ pub(crate) enum Progress {
 pub(crate) struct Life {
     pub(crate) number: u32,
     pub(crate) deps: Arc<Deps>,
-    passes: [Pass; PASSES.len()],
+    passes: Vec<Pass>,
     // The lock on the file lives as long as this.
     _lease: Lease,
 }
 
 impl Life {
     pub(crate) fn new(number: u32, deps: Arc<Deps>, lease: Lease) -> Life {
-        let mut life = Life { number, deps, passes: Default::default(), _lease: lease };
+        let count = OF_WORKER + OF_ACCOUNT * deps.accounts().len();
+        let passes = (0..count).map(|_| Pass::default()).collect();
+        let mut life = Life { number, deps, passes, _lease: lease };
         life.wake();
         life
     }
@@ -84,7 +99,7 @@ impl Life {
             Some(_) => pass.bell.rang.load(Ordering::SeqCst),
             None => pass.awake || pass.next_at.is_some_and(|at| at <= now),
         };
-        (0..PASSES.len()).filter(|index| can(&self.passes[*index])).collect()
+        (0..self.passes.len()).filter(|index| can(&self.passes[*index])).collect()
     }
 
     /// When the next pass is due by time.
@@ -142,12 +157,13 @@ impl Life {
     /// Waits until the pass is woken (false), or certainly does not wait for the database (true).
     async fn waits_outside(&self, index: usize, calls: &Calls) -> bool {
         let bell = &self.passes[index].bell;
-        let gate_is_full = || self.deps.gates().values().all(|gate| gate.is_full());
-        if !SEVERAL.contains(&index) && calls.holds(self.number, index) {
+        let account = self.deps.accounts().swap_remove(account_of(index));
+        let gate_is_full = || self.deps.gate(&account).is_full();
+        if !makes_several(index) && calls.holds(self.number, index) {
             // It makes one call at a time.
             return true;
         }
-        if [INTAKE, ERASE].contains(&index) || !SEVERAL.contains(&index) && !gate_is_full() {
+        if [INTAKE, ERASE].contains(&index) || !makes_several(index) && !gate_is_full() {
             // Then it can only wait for the database: these passes make no calls, and the others make none
             // while there is free space to be read.
             std::future::poll_fn(|context| {
@@ -172,16 +188,15 @@ impl Life {
 
 fn begin(deps: Arc<Deps>, index: usize) -> BoxFuture<'static, Result<Report, StoreError>> {
     Box::pin(async move {
-        let account = deps.accounts().remove(0);
-        match index {
-            INTAKE => intake::run(&deps).await,
-            1 => submit::run(&deps, &account).await,
-            POLL => poll::run(&deps, &account).await,
-            3 => verify::run(&deps, &account).await,
-            4 => profile::run(&deps, &account).await,
-            5 => settle::run(&deps, &account).await,
-            ERASE => erase::run(&deps, || false).await,
-            other => unreachable!("there is no pass {other}"),
+        let account = deps.accounts().swap_remove(account_of(index));
+        match (index, index.saturating_sub(OF_WORKER) % OF_ACCOUNT) {
+            (INTAKE, _) => intake::run(&deps).await,
+            (ERASE, _) => erase::run(&deps, || false).await,
+            (_, 0) => submit::run(&deps, &account).await,
+            (_, 1) => poll::run(&deps, &account).await,
+            (_, 2) => verify::run(&deps, &account).await,
+            (_, 3) => profile::run(&deps, &account).await,
+            _ => settle::run(&deps, &account).await,
         }
     })
 }

@@ -40,6 +40,13 @@ impl Run {
         (100 * self.rng.u32(1..3) + fate).to_string()
     }
 
+    /// One of the accounts.
+    fn account(&mut self) -> AccountId {
+        let mut accounts = self.life.deps.accounts();
+        let which = if accounts.len() > 1 { self.rng.usize(..accounts.len()) } else { 0 };
+        accounts.swap_remove(which)
+    }
+
     fn event(&mut self) -> Option<&'static str> {
         [None, None, Some("7"), Some("7"), Some("8"), Some("500"), Some("999"), Some("404")]
             [self.rng.usize(..8)]
@@ -86,9 +93,11 @@ impl Run {
             "" => (None, None),
             _ => (task_id, Some(personnel_ids)),
         };
+        let account = self.account();
         let id: i64 = sqlx::query_scalar(
-            "insert into inbox (action, event_id, personnel_ids, task_id, max_credits, approved, created_at, query, max_pages)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) returning id",
+            "insert into inbox (action, event_id, personnel_ids, task_id, max_credits, approved, created_at, query, max_pages,
+                                account)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) returning id",
         )
         .bind(action)
         .bind(event)
@@ -99,13 +108,14 @@ impl Run {
         .bind(self.now())
         .bind(query)
         .bind(self.rng.i64(1..4))
+        .bind(account.as_str())
         .fetch_one(&mut self.user)
         .await
         .expect("the inbox takes it");
         self.outside_wrote = true;
         self.say(|| {
             let short: String = personnel_ids.as_deref().or(query).unwrap_or_default().chars().take(80).collect();
-            format!("user: row {id}: {action} {event:?} {short} task {task_id:?} max {max_credits:?} approved {approved}")
+            format!("user: row {id} of {account}: {action} {event:?} {short} task {task_id:?} max {max_credits:?} approved {approved}")
         });
     }
 
@@ -149,19 +159,20 @@ impl Run {
     }
 
     async fn pause(&mut self) {
-        let account = AccountId::trusted("default");
+        let account = self.account();
         pause::pause(&self.outside, &account, self.clock.now()).await.expect("noted");
         self.outside_wrote = true;
-        self.say(|| "person: pauses".to_owned());
+        self.say(|| format!("person: pauses {account}"));
     }
 
     async fn resume(&mut self) {
         let ladder = Ladder::new(&self.config.polling.steps, self.config.polling.give_up_after);
-        let account = AccountId::trusted("default");
-        let resumed = pause::resume(&self.outside, &account, &ladder, self.clock.now()).await;
+        for account in self.life.deps.accounts() {
+            let resumed = pause::resume(&self.outside, &account, &ladder, self.clock.now()).await;
+            self.say(|| format!("person: resumes {account}: {resumed:?}"));
+        }
         self.calls.trust_the_key();
         self.outside_wrote = true;
-        self.say(|| format!("person: resume: {resumed:?}"));
     }
 
     async fn undecided(&mut self) -> Vec<i64> {

@@ -48,6 +48,8 @@ pub(crate) struct Profile {
     pub(crate) others: u32,
     pub(crate) crashes: u32,
     pub(crate) inbox_apart: bool,
+    /// Accounts: keys of one owner, with one pool.
+    pub(crate) accounts: usize,
     pub(crate) erases: bool,
     /// The answer of one endpoint, from the first call to the last.
     pub(crate) always: Option<&'static str>,
@@ -92,6 +94,7 @@ impl Run {
             others: [3, 6, 12][rng.usize(..3)],
             crashes: [0, 1, 1, 2, 4][rng.usize(..5)],
             inbox_apart: rng.u8(..5) == 0,
+            accounts: 1 + usize::from(rng.u8(..3) == 0),
             erases: rng.u8(..6) == 0,
             always: ALWAYS.get(rng.usize(..16)).copied(),
         };

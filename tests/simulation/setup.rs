@@ -47,7 +47,13 @@ pub(crate) fn configure(rng: &mut Rng, folder: &Path, profile: &Profile) -> Conf
         ("UNLOCKD_POLLING__GIVE_UP_AFTER", "5m"),
         ("UNLOCKD_RATE_LIMIT__PER_MINUTE", "60"),
     ];
-    let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let second =
+        [("UNLOCKD_ACCOUNTS__SECOND__API_KEY", "uak_second"), ("UNLOCKD_ACCOUNTS__SECOND__OWNER", "default")];
+    let env = env
+        .iter()
+        .chain(second.iter().filter(|_| profile.accounts > 1))
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
     let inputs =
         Inputs { env, cwd: folder.to_owned(), system_file: folder.join("none"), ..Inputs::default() };
     let mut config = config::load(&inputs).unwrap_or_else(|error| panic!("{error}"));

@@ -38,6 +38,22 @@ pub(in crate::store) struct Writer {
     unfinished: Arc<AtomicUsize>,
 }
 
+/// Counts one write until its caller has a result, or will get none: a writer that stops drops what waits.
+struct Unfinished(Arc<AtomicUsize>);
+
+impl Unfinished {
+    fn one(count: &Arc<AtomicUsize>) -> Unfinished {
+        count.fetch_add(1, Ordering::SeqCst);
+        Unfinished(count.clone())
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// Work that waits for its transaction.
 struct Queued {
     work: Work,
@@ -106,13 +122,12 @@ impl Writer {
     }
 
     async fn take(&self, work: Work, is_alone: bool) -> Result<(), StoreError> {
-        let (unfinished, commits) = (self.unfinished.clone(), self.commits.clone());
-        unfinished.fetch_add(1, Ordering::SeqCst);
+        let (unfinished, commits) = (Unfinished::one(&self.unfinished), self.commits.clone());
         let counted: Work = Box::new(move |tx| {
             Box::pin(async move {
                 let Completion { keep, fatal, tell } = work(tx).await;
                 let tell = Box::new(move |committed| {
-                    unfinished.fetch_sub(1, Ordering::SeqCst);
+                    drop(unfinished);
                     tell(committed);
                     commits.send_modify(|count| *count += 1);
                 });
