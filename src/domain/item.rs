@@ -123,6 +123,9 @@ pub enum Event {
     StayedLocked { at: Millis },
     /// The outcome of its contact is valid for another event only: it needs a batch of its own.
     OtherEvent,
+    /// A call of another key of the same owner has named it since it was put into a job: it waits again, and what was
+    /// seen before that call says nothing more.
+    BoughtByAnother,
     /// It has an outcome.
     Settled { outcome: Kind },
     /// Its request was cancelled before it was sent.
@@ -166,6 +169,7 @@ pub fn next(state: State, event: Event) -> Result<State, IllegalMove> {
 
         (Assigned { seen, .. }, Event::OtherEvent) => Ok(Waiting { seen }),
         (Reading { .. }, Event::OtherEvent) => Ok(Waiting { seen: None }),
+        (Assigned { .. }, Event::BoughtByAnother) => Ok(Waiting { seen: None }),
         (Assigned { job_id, .. } | Reading { job_id, .. }, Event::Settled { outcome }) => {
             Ok(Done { job_id: Some(job_id), outcome })
         }
@@ -239,6 +243,7 @@ impl Event {
             Event::NotYet { .. } => "not_yet",
             Event::StayedLocked { .. } => "stayed_locked",
             Event::OtherEvent => "other_event",
+            Event::BoughtByAnother => "bought_by_another",
             Event::Settled { .. } => "settled",
             Event::Cancelled => "cancelled",
             Event::TooExpensive => "too_expensive",
@@ -295,6 +300,7 @@ pub(super) mod tests {
             Event::NotYet { read_at: Millis(400), was_read: true },
             Event::StayedLocked { at: Millis(500) },
             Event::OtherEvent,
+            Event::BoughtByAnother,
             Event::Settled { outcome: Kind::NoValue },
             Event::Cancelled,
             Event::TooExpensive,
@@ -366,6 +372,7 @@ assigned + to_read -> reading (skipped)
 assigned + to_read -> reading (lost_answer)
 assigned + to_read -> reading (event_unlocked)
 assigned + other_event -> waiting
+assigned + bought_by_another -> waiting
 assigned + settled -> done (no_value)
 assigned + cancelled -> done (cancelled)
 assigned + too_expensive -> done (rejected)
@@ -378,6 +385,7 @@ assigned (seen_locked) + to_read -> reading (skipped)
 assigned (seen_locked) + to_read -> reading (lost_answer)
 assigned (seen_locked) + to_read -> reading (event_unlocked)
 assigned (seen_locked) + other_event -> waiting (seen_locked)
+assigned (seen_locked) + bought_by_another -> waiting
 assigned (seen_locked) + settled -> done (no_value)
 assigned (seen_locked) + cancelled -> done (cancelled)
 assigned (seen_locked) + too_expensive -> done (rejected)
@@ -390,6 +398,7 @@ assigned (unlocking) + to_read -> reading (skipped)
 assigned (unlocking) + to_read -> reading (lost_answer)
 assigned (unlocking) + to_read -> reading (event_unlocked)
 assigned (unlocking) + other_event -> waiting (unlocking)
+assigned (unlocking) + bought_by_another -> waiting
 assigned (unlocking) + settled -> done (no_value)
 assigned (unlocking) + cancelled -> done (cancelled)
 assigned (unlocking) + too_expensive -> done (rejected)
@@ -477,6 +486,7 @@ done (unresolved) + resumed -> assigned
         let again = next(read(Why::PaidBefore, Millis(50)), locked);
         assert_eq!(again, Ok(State::Waiting { seen: Some(Seen::Locked(Millis(900))) }));
         assert_eq!(next(assigned, Event::OtherEvent), Ok(State::Waiting { seen: unlocking }));
+        assert_eq!(next(assigned, Event::BoughtByAnother), Ok(State::Waiting { seen: None }));
         assert_eq!(next(assigned, Event::ApprovalNeeded), Ok(State::Unapproved { seen: unlocking }));
     }
 

@@ -89,6 +89,30 @@ async fn what_one_account_of_an_owner_has_or_is_buying_is_not_bought_by_another(
     }
 }
 
+/// Found by the simulation, seed 161: each key had made its batch before the other one's was sent, and the precheck
+/// showed the purchase late. Paid twice.
+#[tokio::test]
+async fn what_another_key_has_bought_since_a_batch_was_made_leaves_the_batch() {
+    let setup = two_keys(true).sandbox(|options| {
+        options.billing = Billing::Repeats;
+        options.charge_lag = std::time::Duration::from_secs(40);
+    });
+    let mut town = setup.build().await;
+    // Its batch is made, and waits for the API.
+    town.fault("status=503@precheck");
+    let second = insert(&mut town, "second", "[101, 102]").await;
+    town.settle().await;
+    assert_eq!((town.posts().len(), town.number("select count(*) from jobs").await), (0, 1));
+    let first = insert(&mut town, "default", "[101]").await;
+    town.finish_all().await;
+    let sent: Vec<_> = town.posts().iter().map(Town::sent).collect();
+    assert_eq!(sent, [vec!["101"], vec!["102"]], "{}", town.dump().await);
+    for (request, id) in [(first, "101"), (second, "101"), (second, "102")] {
+        assert_eq!(town.outcome(request, id).await.0, "delivered", "{id} of request {request}");
+    }
+    town.check().await;
+}
+
 #[tokio::test]
 async fn one_settlement_and_one_audit_are_over_all_keys_of_an_owner() {
     for (is_said, expected) in [(true, vec![("acme".to_owned(), 45, "matched".to_owned())]), (false, vec![])]

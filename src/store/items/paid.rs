@@ -4,11 +4,13 @@
 use serde::Serialize;
 use serde_json::json;
 
+use crate::domain::item::Event;
 use crate::domain::outcome::Set;
 use crate::domain::{AccountId, Action, JobId, Millis, PersonnelId};
 use crate::store::error::exactly_one;
-use crate::store::items::item_row::Item;
+use crate::store::items::item_row::{Item, items, select_items};
 use crate::store::items::json_ids;
+use crate::store::items::moves::move_all;
 use crate::store::jobs::Job;
 use crate::store::{Reads, StoreError, Tx, sql};
 
@@ -107,6 +109,33 @@ pub async fn allow_again(connection: &mut Tx, job: &Job, now: Millis) -> Result<
     .execute(connection)
     .await?;
     exactly_one(result, "the job")
+}
+
+/// Puts back the items of a job whose contact a call of another account of the owner has named since the job was made:
+/// they join that call, are served with its value, or are asked about anew. A call that was refused or not sent had no
+/// effect. Returns how many items.
+pub async fn put_back_bought_by_another(
+    connection: &mut Tx,
+    job_id: JobId,
+    now: Millis,
+) -> Result<usize, StoreError> {
+    let rows = sql::query_as(select_items!(
+        "where job_id = $1 and state = 'assigned' and exists
+           (select 1 from items had
+            where had.personnel_id = items.personnel_id and had.action = items.action
+              and had.account <> items.account
+              and had.account in (select member from pools where account = items.account)
+              and exists (select 1 from attempts sent
+                          where sent.job_id = had.job_id
+                            and coalesce(sent.result, '') not in ('refused', 'not_sent')
+                            and sent.started_at >= (select created_at from jobs where id = $1)))"
+    ))
+    .bind(job_id.0)
+    .fetch_all(&mut *connection)
+    .await?;
+    let bought = items(rows)?;
+    move_all(connection, &bought, Event::BoughtByAnother, now).await?;
+    Ok(bought.len())
 }
 
 /// A contact that need not be bought.

@@ -13,6 +13,7 @@ use crate::domain::job::Event;
 use crate::domain::sorting::Sorting;
 use crate::domain::{Credits, Millis, PersonnelId, RequestId};
 use crate::store::credits::{booking, ledger};
+use crate::store::items::paid;
 use crate::store::jobs::Job;
 use crate::store::jobs::attempts;
 use crate::store::jobs::attempts::Attempt;
@@ -124,11 +125,16 @@ async fn still_wanted(
         jobs::save(connection, job).await?;
         return Ok(false);
     }
+    // Another key of the owner may have bought some since, and no precheck shows that at once.
+    let bought = match job.channel() {
+        Some(_) => paid::put_back_bought_by_another(&mut *connection, job.id, now).await?,
+        None => 0,
+    };
     let unwanted = unsent::leave_unwanted(&mut *connection, job.id, now).await?;
     let shares = requests::shares(&mut *connection, job.id).await?;
     let costs = requests::costs(&mut *connection, job.id, bounds.prices).await?;
     let parted = part_with_uncovered(&mut *connection, (&shares, &costs), bounds, now).await?;
-    if unwanted == 0 && parted == 0 && !shares.is_empty() {
+    if bought == 0 && unwanted == 0 && parted == 0 && !shares.is_empty() {
         return Ok(true);
     }
     let left = requests::shares(&mut *connection, job.id).await?;
