@@ -62,10 +62,11 @@ pub(super) async fn run(context: Context, args: Resolve) -> Outcome {
                  there is nothing to decide"
             )));
         }
-        state if args.resubmit && state.is_end() && job.channel().is_some() => {
-            return buy_again(&args, &store, &config, job).await;
-        }
         state => {
+            let again = decide::cost_again(&store, &job).await?;
+            if args.resubmit && state.is_end() && again.0 > 0 {
+                return buy_again(&args, &store, &config, (job, again)).await;
+            }
             return Err(Failure::refused(format!(
                 "job {id} is {state} and not in doubt, so there is nothing to decide; nothing was changed; see: unlockd job {id}"
             )));
@@ -103,9 +104,13 @@ pub(super) async fn run(context: Context, args: Resolve) -> Outcome {
 }
 
 /// A job that has ended, and was charged for contacts without a value: they may be paid for once more.
-async fn buy_again(args: &Resolve, store: &Store, config: &Config, job: Job) -> Outcome {
+async fn buy_again(
+    args: &Resolve,
+    store: &Store,
+    config: &Config,
+    (job, (contacts, cost)): (Job, (u64, Credits)),
+) -> Outcome {
     let id = args.id;
-    let (contacts, cost) = decide::cost_again(store, &job).await?;
     let contacts = plural(i64::try_from(contacts).unwrap_or(i64::MAX), "contact");
     let state = job.state.name();
     let about = vec![

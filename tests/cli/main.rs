@@ -958,6 +958,13 @@ async fn a_job_that_is_written_off_stays_booked_and_is_never_sent_again() {
     let submitted =
         town.sandbox.journal().iter().filter(|call| call.path.ends_with("/contacts/unlock")).count();
     assert_eq!(submitted, 1);
+    // Nobody pays for them again unread, unless a person says so, for the cost that was shown.
+    let unnamed = town.run(&["resolve", "1", "--resubmit"]).with_code(2).err;
+    assert!(unnamed.contains("--credits N is missing"), "{unnamed}");
+    let other = town.run(&["resolve", "1", "--resubmit", "--credits", "15"]).with_code(4).err;
+    assert!(other.contains("30 credits now, but 15 were confirmed"), "{other}");
+    let said = town.ok(&["resolve", "1", "--resubmit", "--credits", "30"]).out;
+    assert!(said.contains("2 contacts of job 1 may be paid for once more"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
