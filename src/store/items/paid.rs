@@ -72,7 +72,7 @@ pub async fn paid_without_value(
            and account in (select member from pools where account = $1)
            and outcome in (select value from json_words($5)) and resolved_at > $4
            and exists (select 1 from ledger l where l.job_id = items.job_id and l.entry = 'charge')
-           and exists (select 1 from jobs j where j.id = items.job_id and j.bought_again_at is null)",
+           and not exists (select 1 from jobs j where j.id = items.job_id and j.bought_again_at is not null)",
     )
     .bind(account.as_str())
     .bind(action.as_str())
