@@ -10,7 +10,7 @@
 //! [`StoreError::is_fatal`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use sqlx::{Connection as _, Executor, SqliteConnection};
@@ -34,24 +34,9 @@ pub(in crate::store) struct Writer {
     metrics: Metrics,
     /// Counts the commits, for readers that wait for the next one.
     commits: Arc<watch::Sender<u64>>,
-    /// Writes whose caller has no result yet.
-    unfinished: Arc<AtomicUsize>,
-}
-
-/// Counts one write until its caller has a result, or will get none: a writer that stops drops what waits.
-struct Unfinished(Arc<AtomicUsize>);
-
-impl Unfinished {
-    fn one(count: &Arc<AtomicUsize>) -> Unfinished {
-        count.fetch_add(1, Ordering::SeqCst);
-        Unfinished(count.clone())
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
+    /// Each write whose caller has no result yet holds a receiver, so that it counts no more when a writer that stops
+    /// drops it.
+    unfinished: Arc<watch::Sender<()>>,
 }
 
 /// Work that waits for its transaction.
@@ -75,7 +60,7 @@ impl Writer {
         let commits = Arc::new(watch::Sender::new(0));
         let serving = serve(Tx(Connection::Sqlite(connection)), works, fence.clone(), metrics.clone());
         tokio::spawn(serving);
-        Writer { queue, fence, metrics, commits, unfinished: Arc::default() }
+        Writer { queue, fence, metrics, commits, unfinished: Arc::new(watch::Sender::new(())) }
     }
 
     /// Tells of each write that was committed.
@@ -97,7 +82,7 @@ impl Writer {
 
     /// Whether no write is waiting or running.
     pub(in crate::store) fn is_quiet(&self) -> bool {
-        self.unfinished.load(Ordering::SeqCst) == 0
+        self.unfinished.receiver_count() == 0
     }
 
     /// A number that changes when another connection commits.
@@ -122,7 +107,7 @@ impl Writer {
     }
 
     async fn take(&self, work: Work, is_alone: bool) -> Result<(), StoreError> {
-        let (unfinished, commits) = (Unfinished::one(&self.unfinished), self.commits.clone());
+        let (unfinished, commits) = (self.unfinished.subscribe(), self.commits.clone());
         let counted: Work = Box::new(move |tx| {
             Box::pin(async move {
                 let Completion { keep, fatal, tell } = work(tx).await;
