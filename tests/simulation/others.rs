@@ -52,13 +52,16 @@ impl Run {
             [self.rng.usize(..8)]
     }
 
-    /// A task that a job has followed, or one that never existed.
-    async fn task(&mut self) -> String {
-        let mut known: Vec<String> =
-            sqlx::query_scalar("select distinct task_id from jobs where task_id is not null order by 1")
-                .fetch_all(self.outside.readers().sqlite())
-                .await
-                .expect("readable");
+    /// A task that a job of this account has followed, or one that never existed. Another key of its owner would follow it
+    /// on steps of its own.
+    async fn task(&mut self, account: &AccountId) -> String {
+        let mut known: Vec<String> = sqlx::query_scalar(
+            "select distinct task_id from jobs where task_id is not null and account = ?1 order by 1",
+        )
+        .bind(account.as_str())
+        .fetch_all(self.outside.readers().sqlite())
+        .await
+        .expect("readable");
         known.push("99".to_owned());
         known.swap_remove(self.rng.usize(..known.len()))
     }
@@ -82,7 +85,8 @@ impl Run {
             3..12 => (json!(ids).to_string(), "unlock_contact_phones"),
             _ => (json!(ids).to_string(), "unlock_contact_emails"),
         };
-        let task_id = if self.rng.u8(..15) == 0 { Some(self.task().await) } else { None };
+        let account = self.account();
+        let task_id = if self.rng.u8(..15) == 0 { Some(self.task(&account).await) } else { None };
         let max_credits = (self.rng.u8(..5) == 0).then(|| self.rng.i64(-1..200));
         let (mut event, approved) = (self.event(), i64::from(self.rng.u8(..3) == 0));
         if action.starts_with("search") {
@@ -93,7 +97,6 @@ impl Run {
             "" => (None, None),
             _ => (task_id, Some(personnel_ids)),
         };
-        let account = self.account();
         let id: i64 = sqlx::query_scalar(
             "insert into inbox (action, event_id, personnel_ids, task_id, max_credits, approved, created_at, query, max_pages,
                                 account)
