@@ -17,6 +17,33 @@ fn peak_mib(pid: u32) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1_024
 }
 
+/// SQLite would load it several times to write the row's status.
+#[tokio::test]
+async fn a_text_of_200_megabytes_is_rejected_and_never_loaded() {
+    let town = Town::new(Options::default()).await;
+    let mut inbox = town.connect().await;
+    let mut worker = town.start();
+    for column in ["personnel_ids", "reference", "event_id"] {
+        let insert = format!(
+            "insert into inbox (personnel_ids) values ('[789]'); update inbox set status = 'new', {column} = \
+                     cast(zeroblob(200000000) as text) where id = (select max(id) from inbox)"
+        );
+        inbox.execute("begin immediate").await.expect("begun");
+        inbox.execute(sqlx::AssertSqlSafe(insert)).await.expect("inserted");
+        inbox.execute("commit").await.expect("committed");
+    }
+    town.until("select count(*) from inbox where status = 'rejected' and reason like '%characters%'", 3)
+        .await;
+    let peak = peak_mib(worker.id());
+    worker.kill().expect("it runs");
+    worker.wait().expect("it ends");
+    assert_eq!(
+        town.number("select count(*) from inbox where octet_length(personnel_ids) > 1000000").await,
+        0
+    );
+    assert!(peak <= MOST_MIB, "{peak} MiB");
+}
+
 /// One row of 100,000 ids, and many rows of 250 ids in one transaction.
 #[tokio::test]
 async fn however_many_ids_arrive_memory_has_a_bound() {

@@ -9,6 +9,7 @@ pub mod fault;
 pub mod overrides;
 pub mod served;
 mod show;
+mod too_long;
 
 use sqlx::FromRow;
 

@@ -9,6 +9,7 @@ use sqlx::FromRow;
 use crate::domain::Millis;
 use crate::domain::request_state::{self, Event, State};
 use crate::store::inbox::overrides::by_worker;
+use crate::store::inbox::too_long;
 use crate::store::sqlite::pairs;
 use crate::store::{Store, StoreError, Tx, sql};
 
@@ -111,6 +112,7 @@ pub async fn bring_up(store: &Store, behind: &[Behind]) -> Result<(), StoreError
 /// A rejected row frees its dedupe key, so that a corrected row can use the same key.
 async fn show(connection: &mut Tx, rows: String) -> Result<(), StoreError> {
     by_worker(&mut *connection, true).await?;
+    too_long::take_out(&mut *connection, &rows).await?;
     sql::query(
         "update inbox set status = shown.status, reason = shown.reason, quoted_credits = shown.quoted_credits,
                 finished_at = shown.finished_at,
@@ -144,6 +146,16 @@ pub async fn has_other_triggers(connection: &mut Tx) -> Result<bool, StoreError>
 
 async fn show_requests(connection: &mut Tx, ids: String) -> Result<(), StoreError> {
     by_worker(&mut *connection, true).await?;
+    let ended: Vec<(i64, String)> = sql::query_as(
+        "select id, status from requests
+         where id in (select value from json_ids($1)) and status in ('rejected', 'cancelled')",
+    )
+    .bind(&ids)
+    .fetch_all(&mut *connection)
+    .await?;
+    if !ended.is_empty() {
+        too_long::take_out(&mut *connection, &sql::to_json(&ended)).await?;
+    }
     sql::query(
         "update inbox set status = r.status, reason = r.reason, quoted_credits = r.quoted_credits,
                 finished_at = r.finished_at,
