@@ -140,10 +140,20 @@ pub async fn set_owner(tx: &mut Tx, account: &AccountId, owner: &str) -> Result<
 }
 
 pub(super) async fn ensure(connection: &mut Tx, account: &AccountId) -> Result<(), StoreError> {
-    sql::query("insert into accounts (account) values ($1) on conflict do nothing")
-        .bind(account.as_str())
-        .execute(connection)
-        .await?;
+    // In an older copy of the database a new account may have bought something after the copy, as the others may.
+    sql::query(
+        "insert into accounts (account, restored_at) select $1, max(restored_at) from accounts
+         where true on conflict do nothing",
+    )
+    .bind(account.as_str())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Notes for all accounts, configured or not, that the database is an older copy.
+pub async fn distrust_all(connection: &mut Tx, now: Millis) -> Result<(), StoreError> {
+    sql::query("update accounts set restored_at = $1").bind(now.0).execute(connection).await?;
     Ok(())
 }
 

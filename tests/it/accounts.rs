@@ -55,6 +55,28 @@ async fn an_account_that_is_removed_buys_nothing_more_and_what_it_has_running_en
     town.check().await;
 }
 
+/// What an account bought after the copy was made is not in the copy, whenever the account is configured.
+#[tokio::test]
+async fn an_account_that_is_added_to_a_restored_database_is_prechecked_like_the_others() {
+    let setup = Setup::default().config("SUBMIT__PRECHECK", "false").config(KEY, "uak_test_2");
+    let mut town = setup.build().await;
+    town.insert_row("account, personnel_ids", "'second', '[101]'").await;
+    town.finish_all().await;
+    assert!(town.calls("precheck").is_empty(), "not asked for");
+    for (key, account) in [(KEY, "second"), ("ACCOUNTS__THIRD__API_KEY", "third")] {
+        town.unset_env(key);
+        town.restart().await;
+        town.distrust().await;
+        town.configure(key, "uak_test_2").await;
+        let before = town.calls("precheck").len();
+        let request = town.insert_row("account, personnel_ids", &format!("'{account}', '[301,302]'")).await;
+        town.finish_all().await;
+        assert_eq!(town.status(request).await, "done", "{account}");
+        assert!(town.calls("precheck").len() > before, "{account} was bought without a precheck");
+    }
+    town.check().await;
+}
+
 /// Requests of two accounts by turns, one contact each, each of an event of its own.
 async fn ask_by_turns(town: &mut Town, ids: std::ops::Range<u64>) {
     for id in ids.filter(|id| id % 100 < 90) {

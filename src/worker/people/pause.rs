@@ -41,7 +41,8 @@ pub async fn distrust_restored(
                 for account in &accounts {
                     accounts::set_restored(&mut *connection, account, Some(now)).await?;
                 }
-                Ok(())
+                // One that is not configured now may be so again while the worker runs.
+                accounts::distrust_all(connection, now).await
             })
         })
         .await
