@@ -10,6 +10,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
+
 use super::bars::{Bars, Progress};
 use super::show::{self, Columns};
 use super::{Context, Outcome, account, open};
@@ -93,10 +95,16 @@ struct Folder {
 }
 
 impl Folder {
-    fn create() -> std::io::Result<Folder> {
+    fn create() -> anyhow::Result<Folder> {
         use std::os::unix::fs::DirBuilderExt;
         let path = std::env::temp_dir().join(format!("unlockd-demo-{}", std::process::id()));
-        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
+        std::fs::DirBuilder::new().mode(0o700).create(&path).with_context(|| {
+            format!(
+                "cannot make the folder {} for the demo's database: name a writable one with TMPDIR=FOLDER, or give a \
+                 container with a read-only root a /tmp of its own (--tmpfs /tmp)",
+                path.display()
+            )
+        })?;
         Ok(Folder { path, kept: false })
     }
 

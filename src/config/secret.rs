@@ -5,9 +5,9 @@
 //! of the machine can read is refused, with the command that fixes it. Errors name the file, never its content.
 
 use std::{
-    fs::File,
+    fs::{File, Metadata},
     io::{self, Read},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -22,6 +22,18 @@ const LARGEST: u64 = 16 * 1024;
 pub enum KeyError {
     #[error("cannot read the {what} file {}: {cause}", shown(path))]
     Unreadable { what: &'static str, path: PathBuf, cause: io::Error },
+    #[error(
+        "the {what} file {} cannot be read by this process, which is user {user} (the file: mode {mode:04o}, owner {owner}): \
+         make that user its owner (chown {user}, chmod 0400), or run this as user {owner}",
+        shown(path)
+    )]
+    Denied { what: &'static str, path: PathBuf, user: u32, owner: u32, mode: u32 },
+    #[error(
+        "the {what} file {} is a directory (a container engine makes one when -v names a file that is missing: use --mount \
+         type=bind, which refuses that)",
+        shown(path)
+    )]
+    Directory { what: &'static str, path: PathBuf },
     #[error("the {what} file {} is not a regular file", shown(path))]
     NotAFile { what: &'static str, path: PathBuf },
     // The group may read it: service managers set 0400 or 0440.
@@ -90,10 +102,17 @@ fn read_file(
 ) -> Result<SecretString, KeyError> {
     let unreadable = |cause| KeyError::Unreadable { what, path: path.to_owned(), cause };
     // Checked before opening: opening a pipe would wait for its writer.
-    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+    let found = std::fs::metadata(path).map_err(unreadable)?;
+    if found.is_dir() {
+        return Err(KeyError::Directory { what, path: path.to_owned() });
+    }
+    if !found.is_file() {
         return Err(KeyError::NotAFile { what, path: path.to_owned() });
     }
-    let file = File::open(path).map_err(unreadable)?;
+    let file = File::open(path).map_err(|cause| match cause.kind() {
+        io::ErrorKind::PermissionDenied => denied(what, path, &found),
+        _ => unreadable(cause),
+    })?;
     let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o7777;
     if mode & 0o007 != 0 {
         return Err(KeyError::TooOpen { what, path: path.to_owned(), mode });
@@ -105,6 +124,12 @@ fn read_file(
     let secret = text.trim();
     rule(secret).map_err(bad)?;
     Ok(SecretString::from(secret))
+}
+
+/// Who is asked, and whose the file is: in a container or under a service manager neither is the person's own name.
+fn denied(what: &'static str, path: &Path, found: &Metadata) -> KeyError {
+    let user = rustix::process::geteuid().as_raw();
+    KeyError::Denied { what, path: path.to_owned(), user, owner: found.uid(), mode: found.mode() & 0o7777 }
 }
 
 #[cfg(test)]
@@ -196,7 +221,19 @@ mod tests {
         let missing = dir.path().join("missing");
         let said = read_key(&account(&missing)).unwrap_err().to_string();
         assert!(said.contains(&missing.display().to_string()), "{said}");
-        assert!(matches!(read_key(&account(dir.path())), Err(KeyError::NotAFile { .. })));
+        assert!(matches!(read_key(&account(dir.path())), Err(KeyError::Directory { .. })));
+        assert!(matches!(read_key(&account(Path::new("/dev/null"))), Err(KeyError::NotAFile { .. })));
+    }
+
+    #[test]
+    fn a_file_that_this_user_may_not_read_is_named_with_its_owner_its_mode_and_the_user() {
+        let (_dir, path) = file_with(b"lsk_canary", 0o400);
+        let found = fs::metadata(&path).unwrap();
+        let said = denied("API key", &path, &found).to_string();
+        let user = rustix::process::geteuid().as_raw();
+        for part in [format!("user {user}"), format!("mode 0400, owner {user}"), path.display().to_string()] {
+            assert!(said.contains(&part) && !said.contains("canary"), "{said}");
+        }
     }
 
     #[test]
