@@ -196,7 +196,8 @@ impl Need {
                 "check the subscription of the key's owner at Lensmor, then: unlockd resume --account {account}"
             ),
             Need::KeyRefused { account, .. } => format!(
-                "put a valid key in the configuration; if this key is valid again: unlockd resume --account {account}"
+                "put a valid key in place; it is used at once, but for a credential of systemd, which is copied at the \
+                 service's start (restart it); if this key is valid again: unlockd resume --account {account}"
             ),
             Need::NoKey { .. } => "put a key in the configuration (unlockd check)".to_owned(),
             Need::NotConfigured { account } => format!(

@@ -236,7 +236,8 @@ fn key_refused(look: &Look<'_>, need: &Need) -> Markup {
                 @if why.is_forbidden() {
                     "Check the subscription of the key's owner at Lensmor; then try this key again."
                 } @else {
-                    "Put a valid key into the configuration or its key file; the worker uses it at once."
+                    "Put a valid key into the configuration or its key file; the worker uses it at once. (A credential of systemd \
+                     is copied at the service's start: restart it.)"
                 }
             }
             (forms::button(look, Act::TryAgain { account: name.to_owned() }, &format!("retry-key-{name}"), "Try this key again"))
