@@ -46,6 +46,11 @@ pub(crate) async fn existing(config: &Config) -> Result<Store, Failure> {
     if File::open(path).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied) {
         return Err(anyhow::Error::msg(denied(path, &found)).into());
     }
+    if let (Some(Served::Own(served)), None) = (&differs, &inbox)
+        && !served.exists()
+    {
+        return Err(unmounted(served));
+    }
     let store = Store::open_existing(&config.database, inbox.as_deref()).await?;
     match differs {
         Some(served) if lease::read(&store).await?.is_alive(Clock::real().now()) => Err(another(&served)),
@@ -63,6 +68,15 @@ async fn inbox(config: &Config) -> (Option<PathBuf>, Option<Served>) {
         (Some(served), configured) if !served.is(configured.as_deref()) => (configured, Some(served)),
         (_, configured) => (configured, None),
     }
+}
+
+/// In a container, say, that lacks the volume of the inbox.
+fn unmounted(served: &Path) -> Failure {
+    Failure::missing(format!(
+        "the last worker of this database served the inbox {}, and there is no such file here, so nothing was done: use the \
+         worker's configuration and volumes, or start the worker with this configuration first",
+        served.display()
+    ))
 }
 
 /// A row that is written elsewhere would never be taken.

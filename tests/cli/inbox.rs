@@ -50,6 +50,11 @@ async fn an_inbox_that_is_configured_anew_counts_once_its_worker_runs() {
     let done = town.ok(&["enqueue", "789", "--wait"]);
     assert!(done.out.contains("1 delivered"), "{}", done.out);
     drop(second);
+    // As in a container without the volume of the inbox.
+    std::fs::remove_file(town.dir.path().join("second.db")).expect("removed");
+    let told = town.run(&["requests"]);
+    assert_eq!(told.code, 3, "{}", told.err);
+    assert!(told.err.contains("second.db") && told.err.contains("volumes"), "{}", told.err);
 }
 
 #[tokio::test(flavor = "multi_thread")]
