@@ -11,7 +11,7 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::standby::wait_for_lease;
-use super::{Context, Failure, Outcome, open_as_it_is};
+use super::{Context, Failure, Outcome, open_as_it_is, place};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{self, Site};
@@ -86,6 +86,9 @@ impl Daemon {
         self.store.expect_current().await?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), database = %self.config.database.display(),
             base_url = self.config.api.base_url, "started; database lock acquired");
+        for (problem, fix) in place::problems(&self.config.database) {
+            tracing::warn!(fix, "{problem}");
+        }
         let deps = Arc::new(Deps::new(self.store, self.clock, lease.token, self.config).await?);
         if lease.restored {
             tracing::warn!(
@@ -216,10 +219,17 @@ async fn migrate(store: &Store) -> Result<(), StoreError> {
 /// has taken over. Returns the lease: its lock must be held until the calls in flight have ended,
 /// or a successor would prevent this process from recording their answers.
 async fn keep_lease(deps: Arc<Deps>, mut lease: Lease, signals: Signals) -> Result<Lease, StoreError> {
+    let path = deps.store.path().to_owned();
+    let opened = place::identity(&path);
     loop {
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(lease::RENEW_EVERY_MS as u64)) => {}
             () = signals.stopping() => return Ok(lease),
+        }
+        if opened.is_some() && place::identity(&path) != opened {
+            // What is written now goes into a file that nobody will open again.
+            signals.stop();
+            return Err(StoreError::Replaced { path: path.display().to_string() });
         }
         let mut renewed = lease.renew(&deps.store, deps.clock.now()).await;
         if renewed.is_ok() {

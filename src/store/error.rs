@@ -30,6 +30,12 @@ pub enum StoreError {
     /// The database could not be opened or prepared.
     #[error("cannot open the database {path}, so nothing was done or bought: {problem}")]
     Open { path: String, problem: String },
+    /// The path names another file than the one that is open.
+    #[error(
+        "the database {path} was replaced or removed under this worker, so nothing more is bought: the next start takes the \
+         file that is there; stop the worker before a restore"
+    )]
+    Replaced { path: String },
     /// The schema is not this version's, and may not be changed here.
     #[error("the database {path} cannot be used by this unlockd, and nothing was done or bought: {problem}")]
     Schema { path: String, problem: String },

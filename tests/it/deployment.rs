@@ -38,6 +38,11 @@ fn commands_in_unit_image_and_compose_file_are_commands() {
     let (unit, dockerfile, compose) =
         (read("config/unlockd.service"), read("Dockerfile"), read("config/compose.yaml"));
     assert!(unit.contains("\nExecStart=/usr/bin/unlockd run\n"));
+    // A full disk for a minute is no reason to stay down, a mistake in the configuration is; no core has a key in it.
+    for line in ["Restart=on-failure", "StartLimitIntervalSec=0", "RestartPreventExitStatus=2", "LimitCORE=0"]
+    {
+        assert!(unit.lines().any(|found| found == line), "{line}");
+    }
     assert!(dockerfile.contains("CMD [\"run\"]") && dockerfile.contains("\nUSER 65532:65532\n"));
     let health = "[\"/usr/local/bin/unlockd\", \"health\"]";
     assert!(dockerfile.contains(&format!("    CMD {health}")));

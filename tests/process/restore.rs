@@ -193,3 +193,19 @@ impl Town {
         assert_eq!(delivered, 15, "{moment:?}\n{}", self.log());
     }
 }
+
+/// Otherwise it would go on writing into a file that nobody will open again.
+#[tokio::test]
+async fn a_database_that_is_replaced_under_the_worker_ends_it() {
+    let town = Town::new(hostile()).await;
+    let (code, said) = town.say(&["backup", "copy.db"]);
+    assert_eq!(code, Some(0), "{said}");
+    let mut worker = town.start();
+    town.until("select count(*) from worker_lease where token = 2", 1).await;
+    std::fs::rename(town.path("copy.db"), town.path("unlockd.db")).expect("replaced");
+    let end = tokio::task::spawn_blocking(move || wait(&mut worker, Duration::from_secs(30)))
+        .await
+        .expect("waited");
+    assert_eq!(end.code(), Some(1), "{}", town.log());
+    assert!(town.log().contains("was replaced or removed under this worker"), "{}", town.log());
+}

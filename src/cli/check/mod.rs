@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::findings::{Findings, tell};
-use super::{Context, Outcome, open};
+use super::{Context, Outcome, open, place};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::store::inbox::{self, fault};
@@ -117,6 +117,9 @@ async fn database(findings: &mut Findings, config: &Config) -> Option<Store> {
     let shown = path.display();
     let mode_of_file = mode(path);
     findings.ok("database", format!("{shown}{made}: opens, WAL, synchronous=FULL, mode {mode_of_file:04o}"));
+    for (what, fix) in place::problems(path) {
+        findings.fail("place", what, fix, 1);
+    }
     inbox(findings, &store).await;
     space(findings, path);
     match lease::read(&store).await {

@@ -36,7 +36,8 @@ pub(in crate::store) async fn prepare(
     Ok(connection)
 }
 
-/// Makes the file if `makes` says so. It must be a file, and let in no more people than `mode`.
+/// Makes the file if `makes` says so. It must be a file, and closed to the users that are neither its owner nor of its
+/// group: to open it to a group is an operator's decision.
 pub(super) fn check_file(path: &Path, mode: u32, makes: bool) -> Result<(), StoreError> {
     use std::os::unix::fs::PermissionsExt;
     if makes {
@@ -47,12 +48,13 @@ pub(super) fn check_file(path: &Path, mode: u32, makes: bool) -> Result<(), Stor
         return Err(open_error(path, "it is not a file, so nothing can be stored in it; move it away"));
     }
     let has = found.permissions().mode() & 0o777;
-    match has & !mode {
+    match has & 0o007 {
         0 => Ok(()),
         _ => {
             let path_text = path.display();
-            let problem =
-                format!("its mode is {has:o}, which lets others in; run: chmod {mode:o} {path_text}");
+            let problem = format!(
+                "its mode is {has:o}, which lets every user of this machine in; run: chmod {mode:o} {path_text}"
+            );
             Err(open_error(path, problem))
         }
     }
