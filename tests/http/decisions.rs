@@ -445,11 +445,17 @@ async fn the_running_worker_notices_a_decision_of_the_page() {
     let mut place = Place::signed_in(setup).await;
     place.town.insert(None, &["101", "102"]).await;
     place.town.settle().await;
+    let nonsense = place.town.insert_row("personnel_ids", "'nonsense'").await;
     let (deps, signals): (_, Signals) = (place.town.deps().clone(), place.signals.clone());
     let worker = tokio::spawn(driver::run(deps, signals, false));
     let page = place.get("/").await;
-    // By now the passes have found nothing to do, or are about to.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // Once this shows, the passes have found nothing else to do, or are about to.
+    let rejected = async {
+        while place.town.status(nonsense).await != "rejected" {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), rejected).await.expect("the worker has looked");
     assert_eq!(place.press(&page, "approve-1", Some("30")).await.status, 303);
     until(|| !place.town.posts().is_empty()).await;
     place.signals.stop();
