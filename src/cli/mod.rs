@@ -232,16 +232,8 @@ fn command() -> clap::Command {
         .mut_subcommand("sandbox", |command| command.help_template(HELP_WITH_RULES))
 }
 
-/// A core file would hold keys and contacts.
-fn leave_no_core() {
-    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
-    // Lowering a limit is always allowed.
-    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
-}
-
 /// Parses the command line and runs the command.
 pub fn main() -> ExitCode {
-    leave_no_core();
     let cli = match Cli::from_arg_matches(&command().get_matches()) {
         Ok(cli) => cli,
         Err(error) => error.exit(),

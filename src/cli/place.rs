@@ -1,7 +1,7 @@
 //! Where the database lies: on which file system, in whose folder, and whether it is still the file that was opened.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// File systems of other machines. SQLite's write-ahead log needs memory that all who open the file share.
 const REMOTE: [(u64, &str); 7] = [
@@ -46,8 +46,28 @@ pub(super) fn problems(database: &Path) -> Vec<(String, &'static str)> {
     found
 }
 
-/// Which file a path names now; `None` if there is none.
-pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
+/// The files of an open database, by their names: itself, and its write-ahead log, which SQLite keeps while it is open.
+pub(super) struct Opened {
+    files: Vec<(PathBuf, (u64, u64))>,
+}
+
+impl Opened {
+    pub(super) fn of(database: &Path) -> Opened {
+        let mut log = database.as_os_str().to_owned();
+        log.push("-wal");
+        let files = [database.to_owned(), PathBuf::from(log)];
+        Opened {
+            files: files.into_iter().filter_map(|file| Some((file.clone(), identity(&file)?))).collect(),
+        }
+    }
+
+    /// A name that is another file's by now, or nobody's.
+    pub(super) fn replaced(&self) -> Option<&Path> {
+        self.files.iter().find(|(path, was)| identity(path) != Some(*was)).map(|(path, _)| path.as_path())
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
     std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
@@ -75,15 +95,18 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_takes_the_place_of_another_has_another_identity() {
+    fn a_database_or_a_log_that_is_another_file_or_gone_is_noticed() {
         let dir = tempfile::tempdir().expect("a folder");
-        let (path, other) = (dir.path().join("a"), dir.path().join("b"));
-        std::fs::write(&path, "").expect("written");
-        let before = identity(&path);
-        std::fs::write(&other, "").expect("written");
-        std::fs::rename(&other, &path).expect("renamed");
-        assert!(before.is_some() && identity(&path).is_some() && identity(&path) != before);
-        std::fs::remove_file(&path).expect("removed");
-        assert_eq!(identity(&path), None);
+        let (database, log, other) = (dir.path().join("a"), dir.path().join("a-wal"), dir.path().join("b"));
+        for path in [&database, &log, &other] {
+            std::fs::write(path, "").expect("written");
+        }
+        let opened = Opened::of(&database);
+        assert_eq!(opened.replaced(), None);
+        std::fs::remove_file(&log).expect("removed");
+        assert_eq!(opened.replaced(), Some(log.as_path()));
+        std::fs::rename(&other, &database).expect("renamed");
+        assert_eq!(opened.replaced(), Some(database.as_path()));
+        assert_eq!(Opened::of(&other).replaced(), None, "no files of this machine");
     }
 }

@@ -157,7 +157,8 @@ impl Life {
         until_idle: bool,
     ) -> Result<(End, Lease), StoreError> {
         let signals = self.signals.of_a_part();
-        let renewing = tokio::spawn(keep_lease(deps.clone(), lease, signals.clone()));
+        let opened = place::Opened::of(deps.store.path());
+        let renewing = tokio::spawn(keep_lease(deps.clone(), lease, opened, signals.clone()));
         let reload =
             super::reload::watch(self.context.clone(), self.log.clone(), deps.clone(), signals.clone());
         let reloading = tokio::spawn(reload);
@@ -218,15 +219,18 @@ async fn migrate(store: &Store) -> Result<(), StoreError> {
 /// Renews the lease and feeds systemd's watchdog, until the worker stops. Stops it when another one
 /// has taken over. Returns the lease: its lock must be held until the calls in flight have ended,
 /// or a successor would prevent this process from recording their answers.
-async fn keep_lease(deps: Arc<Deps>, mut lease: Lease, signals: Signals) -> Result<Lease, StoreError> {
-    let path = deps.store.path().to_owned();
-    let opened = place::identity(&path);
+async fn keep_lease(
+    deps: Arc<Deps>,
+    mut lease: Lease,
+    opened: place::Opened,
+    signals: Signals,
+) -> Result<Lease, StoreError> {
     loop {
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(lease::RENEW_EVERY_MS as u64)) => {}
             () = signals.stopping() => return Ok(lease),
         }
-        if opened.is_some() && place::identity(&path) != opened {
+        if let Some(path) = opened.replaced() {
             // What is written now goes into a file that nobody will open again.
             signals.stop();
             return Err(StoreError::Replaced { path: path.display().to_string() });

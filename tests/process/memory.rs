@@ -72,3 +72,16 @@ async fn however_many_ids_arrive_memory_has_a_bound() {
     assert_eq!(town.number("select count(*) from items where state = 'waiting'").await, 200_000);
     assert!(peak <= MOST_MIB, "{peak} MiB");
 }
+
+/// Such a file would hold keys and contacts.
+#[tokio::test]
+async fn a_worker_leaves_no_core_file() {
+    let town = Town::new(Options::default()).await;
+    let mut worker = town.start();
+    town.until("select count(*) from worker_lease where token = 2", 1).await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", worker.id())).expect("it runs");
+    worker.kill().expect("it runs");
+    worker.wait().expect("it ends");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
+    assert!(core.split_whitespace().skip(4).take(2).eq(["0", "0"]), "{core}");
+}

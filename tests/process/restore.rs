@@ -195,17 +195,23 @@ impl Town {
 }
 
 /// Otherwise it would go on writing into a file that nobody will open again.
-#[tokio::test]
-async fn a_database_that_is_replaced_under_the_worker_ends_it() {
-    let town = Town::new(hostile()).await;
-    let (code, said) = town.say(&["backup", "copy.db"]);
-    assert_eq!(code, Some(0), "{said}");
-    let mut worker = town.start();
-    town.until("select count(*) from worker_lease where token = 2", 1).await;
-    std::fs::rename(town.path("copy.db"), town.path("unlockd.db")).expect("replaced");
-    let end = tokio::task::spawn_blocking(move || wait(&mut worker, Duration::from_secs(30)))
-        .await
-        .expect("waited");
-    assert_eq!(end.code(), Some(1), "{}", town.log());
-    assert!(town.log().contains("was replaced or removed under this worker"), "{}", town.log());
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_or_a_log_that_is_replaced_under_the_worker_ends_it() {
+    let hurt = async |how: fn(&Town)| {
+        let town = Town::new(hostile()).await;
+        let (code, said) = town.say(&["backup", "copy.db"]);
+        assert_eq!(code, Some(0), "{said}");
+        let mut worker = town.start();
+        // Once this is done, it works.
+        town.insert(100..101).await;
+        town.until("select count(*) from inbox where status = 'done'", 1).await;
+        how(&town);
+        let ended = tokio::task::spawn_blocking(move || wait(&mut worker, Duration::from_secs(30)));
+        assert_eq!(ended.await.expect("waited").code(), Some(1), "{}", town.log());
+        assert!(town.log().contains("was replaced or removed under this worker"), "{}", town.log());
+    };
+    tokio::join!(
+        hurt(|town| std::fs::rename(town.path("copy.db"), town.path("unlockd.db")).expect("replaced")),
+        hurt(|town| std::fs::remove_file(town.path("unlockd.db-wal")).expect("removed")),
+    );
 }
