@@ -38,7 +38,7 @@ fn the_defaults_are_those_of_the_contract() {
 }
 
 /// `default.toml` with its commented-out keys made real.
-fn defaults_uncommented() -> String {
+pub(super) fn defaults_uncommented() -> String {
     let is_key = |rest: &str| {
         let name = rest.split(" = ").next().unwrap_or_default();
         rest.contains(" = ") && name.chars().all(|c| c.is_ascii_lowercase() || c == '_')
@@ -51,7 +51,7 @@ fn defaults_uncommented() -> String {
 }
 
 /// Each key of `default.toml` with the comment above it.
-fn documented() -> Vec<(String, String)> {
+pub(super) fn documented() -> Vec<(String, String)> {
     let (mut group, mut comment, mut found) = (String::new(), String::new(), Vec::new());
     for line in defaults_uncommented().lines() {
         if let Some(name) = line.strip_prefix('[') {

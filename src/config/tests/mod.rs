@@ -3,6 +3,7 @@
 mod changes;
 mod defaults;
 mod messages;
+mod schema;
 mod secrets;
 
 use std::fs;
