@@ -26,6 +26,14 @@ impl Tx {
         connection
     }
 
+    /// Whether what is freed from now on is overwritten. A page that is overwritten inside a savepoint is kept in memory
+    /// until its end.
+    pub(in crate::store) async fn overwrite_freed(&mut self, overwrites: bool) -> Result<(), StoreError> {
+        let pragma = if overwrites { "pragma secure_delete = on" } else { "pragma secure_delete = fast" };
+        self.sqlite().execute(pragma).await?;
+        Ok(())
+    }
+
     /// Runs work that may fail. False: it has, and only its own writes are undone.
     pub(in crate::store) async fn attempt<F>(&mut self, work: F) -> Result<bool, StoreError>
     where

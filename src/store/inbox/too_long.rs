@@ -1,17 +1,22 @@
 //! Texts that are too long to be read: taken out of a row when the row is shown as ended.
 //!
 //! SQLite loads every text of a row that it writes, several times over. A row with a text of 200 MB would so take four
-//! times that memory for showing its status. A text that the statement replaces is not loaded.
+//! times that memory for showing its status. A text that the statement replaces is not loaded, and its pages are not
+//! overwritten: they hold no value of ours.
 
 use crate::store::{StoreError, Tx, sql};
 
 /// Takes such texts out of those of `rows` (as `json_rows`: id, status) that are rejected or cancelled. No other row can
 /// have one: it would have been rejected. The limits are those of `select_rows`.
 pub(super) async fn take_out(connection: &mut Tx, rows: &str) -> Result<(), StoreError> {
-    sql::query(
+    if !["rejected", "cancelled"].iter().any(|status| rows.contains(status)) {
+        return Ok(());
+    }
+    connection.overwrite_freed(false).await?;
+    let taken_out = sql::query(
         "update inbox set
-             account = case when octet_length(inbox.account) <= 1000 then inbox.account else '' end,
-             action = case when octet_length(inbox.action) <= 1000 then inbox.action else '' end,
+             account = coalesce(case when octet_length(inbox.account) <= 1000 then inbox.account end, ''),
+             action = coalesce(case when octet_length(inbox.action) <= 1000 then inbox.action end, ''),
              event_id = case when octet_length(inbox.event_id) <= 4000 then inbox.event_id end,
              personnel_ids = case when octet_length(inbox.personnel_ids) <= 8388608 then inbox.personnel_ids end,
              task_id = case when octet_length(inbox.task_id) <= 4000 then inbox.task_id end,
@@ -30,7 +35,9 @@ pub(super) async fn take_out(connection: &mut Tx, rows: &str) -> Result<(), Stor
                 or octet_length(inbox.dedupe_key) > 800)",
     )
     .bind(rows.to_owned())
-    .execute(connection)
-    .await?;
+    .execute(&mut *connection)
+    .await;
+    connection.overwrite_freed(true).await?;
+    taken_out?;
     Ok(())
 }
