@@ -1,4 +1,4 @@
-# unlockd in a container that holds nothing else: no shell, no libraries; user 65532, one volume.
+# unlockd in a container that holds nothing else but CA certificates: no shell, no libraries; user 65532, one volume.
 #
 #     docker build -t unlockd .
 #     docker run --rm --read-only --tmpfs /tmp unlockd demo           # no key, no credits
@@ -47,10 +47,11 @@ RUN touch src/main.rs src/lib.rs \
  && cargo build --release --locked --target "$host" \
  && install -D -m 0755 "target/$host/release/unlockd" /image/program/usr/local/bin/unlockd
 # /data, and /inbox for programs of other containers (--group-add 65532). A copy keeps the modes of what is in a folder, and
-# not its own, so the folders above them are copied.
+# not its own, so the folders above them are copied. The program reads the system's CA certificates.
 RUN install -d /image/program/etc /image/state \
  && install -d -m 0700 /image/state/data \
  && install -d -m 2770 /image/state/inbox \
+ && install -D -m 0644 /etc/ssl/certs/ca-certificates.crt /image/program/etc/ssl/certs/ca-certificates.crt \
  && echo 'hosts: files dns' >/image/program/etc/nsswitch.conf \
  && echo 'nonroot:x:65532:65532:unlockd:/data:/usr/sbin/nologin' >/image/program/etc/passwd \
  && echo 'nonroot:x:65532:' >/image/program/etc/group

@@ -74,7 +74,7 @@ fn settings(text: &str) -> BTreeMap<String, String> {
     text.match_indices("UNLOCKD_")
         .filter_map(|(at, _)| {
             let (name, rest) = text[at..].split_once(['=', ':'])?;
-            let value = rest.trim_start_matches(' ').split([' ', '\n']).next()?;
+            let value = rest.trim_start_matches(' ').split([' ', '\n']).next()?.trim_matches('\'');
             name.chars()
                 .all(|c| c.is_ascii_uppercase() || c == '_')
                 .then(|| (name.to_owned(), value.to_owned()))
@@ -84,7 +84,7 @@ fn settings(text: &str) -> BTreeMap<String, String> {
 
 #[test]
 fn settings_in_unit_image_and_compose_file_are_settings() {
-    for (file, least) in [("config/unlockd.service", 3), ("Dockerfile", 2), ("config/compose.yaml", 3)] {
+    for (file, least) in [("config/unlockd.service", 2), ("Dockerfile", 2), ("config/compose.yaml", 5)] {
         let env = settings(&read(file));
         assert!(env.len() >= least, "{file}: {env:?}");
         let folder = tempfile::tempdir().expect("a folder");
