@@ -26,7 +26,7 @@ use tracing::{
 };
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
-    filter::{LevelFilter, ParseError},
+    filter::{LevelFilter, ParseError, filter_fn},
     fmt::{
         FmtContext, FormatEvent, MakeWriter,
         format::{FormatFields, Writer},
@@ -42,6 +42,9 @@ use crate::config::{Log, LogFormat};
 use queue::Queue;
 
 const NOISY: [&str; 8] = ["hyper", "hyper_util", "reqwest", "rustls", "sqlx", "notify", "h2", "tower_http"];
+
+/// It writes whole messages, with the values in them.
+const SILENT: &str = "rmcp";
 
 /// Changes the level of a running program.
 #[derive(Clone)]
@@ -149,6 +152,7 @@ where
         layer.event_format(OneLine).boxed()
     };
     let handle = LogHandle { filter: handle, rust_log, lines: None };
+    let layer = layer.with_filter(filter_fn(|metadata| !metadata.target().starts_with(SILENT)));
     (tracing_subscriber::registry().with(filter).with(layer), handle, ignored)
 }
 

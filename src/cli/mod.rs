@@ -23,6 +23,7 @@ mod formula;
 mod health;
 mod ids;
 mod jobs;
+mod mcp;
 mod migrate;
 mod packaging;
 mod personnel;
@@ -45,6 +46,7 @@ mod whole_file;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -286,7 +288,11 @@ fn run_command(command: Command, context: Context) -> Outcome {
 }
 
 fn block_on(command: impl Future<Output = Outcome>) -> Outcome {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(command)
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let outcome = runtime.block_on(command);
+    // A read of standard input that nothing answers must not keep the process.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    outcome
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -179,6 +179,8 @@ pub(super) fn write(out: &mut impl Write, whole: &WholeRequest) -> io::Result<()
             ("query", request.query.clone()),
             ("reference", request.reference.clone()),
             ("caller", request.caller.clone()),
+            ("agent", request.agent.clone()),
+            ("what for", request.purpose.clone()),
             ("quoted", request.quoted_credits.map(|credits| format!("{} credits at most", grouped(credits)))),
             ("approved", request.approved_credits.map(|credits| format!("{} credits", grouped(credits)))),
             ("may have cost", Some(format!("{} credits so far", grouped(request.committed_credits)))),

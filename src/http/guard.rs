@@ -76,7 +76,7 @@ impl IntoResponse for Refusal {
 }
 
 fn is_api(request: &Request) -> bool {
-    request.uri().path().starts_with("/api/")
+    request.uri().path().starts_with("/api/") || request.uri().path() == "/mcp"
 }
 
 fn judge(request: &Request, address: Option<SocketAddr>, allowed: &[String]) -> Result<(), Refusal> {
@@ -118,6 +118,17 @@ fn is_ours(host: &Authority, listen: IpAddr, allowed: &[String]) -> bool {
         }
         None => host.host().eq_ignore_ascii_case("localhost") || is_allowed(host.host()),
     }
+}
+
+/// Whether an `Origin` is this server's, by the rules of the `Host`.
+pub(super) fn is_own_origin(origin: &HeaderValue, site: &Site) -> bool {
+    let listen = site.address().map_or(IpAddr::from([127, 0, 0, 1]), |address| address.ip());
+    let origin = origin.to_str().ok().and_then(|text| text.parse::<Uri>().ok());
+    let of_web = |uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https"));
+    origin
+        .filter(of_web)
+        .and_then(|uri| uri.authority().cloned())
+        .is_some_and(|authority| is_ours(&authority, listen, &site.config.http.allowed_hosts))
 }
 
 fn address_of(host: &str) -> Option<IpAddr> {

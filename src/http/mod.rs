@@ -12,6 +12,7 @@ mod connections;
 mod decide;
 mod guard;
 mod health;
+pub mod mcp;
 pub mod metrics;
 mod page;
 mod refused;
@@ -28,7 +29,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -121,6 +122,15 @@ impl Site {
         self.worker().map_or_else(|| self.config.clone(), |deps| deps.config())
     }
 
+    /// The page of a request, for a person on this machine; `None`: no page is served.
+    fn page_of(&self, request: i64) -> Option<String> {
+        let mut address = self.address().or_else(|| self.config.http.address())?;
+        if address.ip().is_unspecified() {
+            address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        }
+        Some(format!("http://{address}/requests/{request}"))
+    }
+
     fn port(&self) -> u16 {
         self.address().map_or(0, |address| address.port())
     }
@@ -188,6 +198,12 @@ pub fn router(site: Arc<Site>) -> Router {
         .fallback(nowhere)
         .layer(axum::middleware::from_fn_with_state(site.clone(), guard::page_place))
         .nest("/api/v1", api::router(&site))
+        .merge(
+            Router::new()
+                .route("/mcp", any(mcp::over_http))
+                .layer(axum::middleware::from_fn_with_state(site.clone(), api::place))
+                .layer(axum::middleware::from_fn_with_state(site.clone(), mcp::only_own_origin)),
+        )
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::answer))

@@ -145,7 +145,8 @@ pub async fn remove_requests(
     .execute(&mut *connection)
     .await?;
     sql::query(
-        "update requests set removed_at = $2, reference = null, query = null,
+        "update requests set removed_at = $2, reference = null, query = null, agent = null,
+                purpose = null,
                 reason = substr(reason, 1, 0)
          where id in (select value from json_ids($1))",
     )

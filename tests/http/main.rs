@@ -4,6 +4,7 @@ mod api;
 mod decisions;
 mod guard;
 mod health;
+mod mcp;
 mod pages;
 mod place;
 mod session;

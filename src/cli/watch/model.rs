@@ -244,6 +244,8 @@ pub(super) mod tests {
             max_pages: 1,
             reference: Some(format!("crm-{id}")),
             caller: None,
+            agent: None,
+            purpose: None,
             max_credits: None,
             status: status.to_owned(),
             reason: None,

@@ -14,7 +14,7 @@ use super::problem::Problem;
 use crate::http::Site;
 
 /// Room for 100,000 ids of 20 digits.
-const LARGEST_BODY: usize = 4 << 20;
+pub(in crate::http) const LARGEST_BODY: usize = 4 << 20;
 
 /// A JSON body without unknown fields.
 pub(super) struct Body<T>(pub(super) T);
@@ -54,7 +54,7 @@ fn is_too_long(error: &axum::Error) -> bool {
 }
 
 /// serde repeats a value of the wrong type: `invalid type: string "…", expected i64`.
-fn without_values(message: &str) -> String {
+pub(in crate::http) fn without_values(message: &str) -> String {
     let Some((what, rest)) = message.split_once(": ") else { return message.to_owned() };
     match rest.rsplit_once(", expected ") {
         Some((_, expected)) if what.starts_with("invalid") => format!("{what}: expected {expected}"),

@@ -27,7 +27,8 @@ const MISSES_COUNT_FOR_MS: i64 = 60_000;
 /// Addresses whose wrong tokens are counted; a new one replaces the one that was wrong longest ago.
 const MOST_ADDRESSES: usize = 1_000;
 
-/// The tokens of the configuration, and the limit on wrong ones.
+/// The token files, and the limit on wrong tokens.
+#[derive(Default)]
 pub(in crate::http) struct Tokens {
     tokens: BTreeMap<String, Token>,
     misses: Mutex<HashMap<IpAddr, VecDeque<Millis>>>,
@@ -35,11 +36,13 @@ pub(in crate::http) struct Tokens {
 
 /// The sender of a call.
 #[derive(Clone)]
-pub(super) struct Caller {
+pub(in crate::http) struct Caller {
     pub(super) name: String,
     scopes: Vec<Scope>,
     accounts: Option<Vec<String>>,
     pub(super) daily_credits: Option<Credits>,
+    /// The name of the agent that calls, if it is one.
+    pub(super) agent: Option<String>,
 }
 
 impl Tokens {
@@ -59,6 +62,7 @@ impl Tokens {
                 scopes: token.scopes.clone(),
                 accounts: token.accounts.clone(),
                 daily_credits: token.daily_credits.map(Credits),
+                agent: None,
             }),
             None => {
                 self.miss(peer, now);
@@ -129,7 +133,7 @@ impl Caller {
     }
 
     /// An error unless it has one of these scopes.
-    pub(super) fn needs(&self, any_of: &[Scope]) -> Result<(), Problem> {
+    pub(in crate::http) fn needs(&self, any_of: &[Scope]) -> Result<(), Problem> {
         if any_of.iter().any(|scope| self.has(*scope)) {
             return Ok(());
         }

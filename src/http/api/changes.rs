@@ -25,24 +25,24 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct From {
+pub(in crate::http) struct From {
     /// `next_after` of the answer before; 0 for all
     #[param(minimum = 0)]
-    after: Option<i64>,
+    pub(in crate::http) after: Option<i64>,
     /// Seconds to wait while there is none; 0 unless given
     #[param(minimum = 0, maximum = 60)]
-    wait: Option<u64>,
+    pub(in crate::http) wait: Option<u64>,
     /// Changes in one answer, at most; 100 unless given
     #[param(minimum = 1, maximum = 1000)]
-    limit: Option<u32>,
+    pub(in crate::http) limit: Option<u32>,
 }
 
 /// Changes in their order.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Changes {
-    changes: Vec<Change>,
+#[derive(Serialize, schemars::JsonSchema, utoipa::ToSchema)]
+pub(in crate::http) struct Changes {
+    pub(in crate::http) changes: Vec<Change>,
     /// Where to go on, also when there was none.
-    next_after: i64,
+    pub(in crate::http) next_after: i64,
 }
 
 /// Follows settled outcomes
@@ -54,6 +54,10 @@ pub(super) async fn changes(
     caller: Caller,
     Asked(from): Asked<From>,
 ) -> Result<Json<Changes>, Problem> {
+    Ok(Json(followed(&site, &caller, &from).await?))
+}
+
+pub(in crate::http) async fn followed(site: &Site, caller: &Caller, from: &From) -> Result<Changes, Problem> {
     caller.needs(&[Scope::Read])?;
     let limit = limit(from.limit)?;
     let mut after = from.after.unwrap_or(0);
@@ -79,12 +83,12 @@ pub(super) async fn changes(
                 _ => newest,
             };
             if !found.is_empty() {
-                return Ok(Json(Changes { changes: found, next_after: after }));
+                return Ok(Changes { changes: found, next_after: after });
             }
         }
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() || site.signals.is_stopping() {
-            return Ok(Json(Changes { changes: vec![], next_after: after }));
+            return Ok(Changes { changes: vec![], next_after: after });
         }
         tokio::select! {
             _ = commits.changed() => {}

@@ -24,13 +24,13 @@ const MOST: u32 = 1_000;
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Part {
+pub(in crate::http) struct Part {
     /// `next_cursor` of the page before
     #[param(minimum = 0)]
-    pub(super) cursor: Option<i64>,
+    pub(in crate::http) cursor: Option<i64>,
     /// Rows in one page, at most; 100 unless given
     #[param(minimum = 1, maximum = 1000)]
-    pub(super) limit: Option<u32>,
+    pub(in crate::http) limit: Option<u32>,
 }
 
 impl Part {
@@ -52,7 +52,7 @@ pub(super) fn limit(limit: Option<u32>) -> Result<u32, Problem> {
 }
 
 /// The request, if the caller may see it.
-pub(super) async fn visible(site: &Site, caller: &Caller, id: i64) -> Result<Request, Problem> {
+pub(in crate::http) async fn visible(site: &Site, caller: &Caller, id: i64) -> Result<Request, Problem> {
     let request = requests::read(&site.store, id).await?;
     request
         .filter(|request| caller.may_use(&request.account))
@@ -61,10 +61,10 @@ pub(super) async fn visible(site: &Site, caller: &Caller, id: i64) -> Result<Req
 
 /// Requests, newest first.
 #[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Requests {
-    requests: Vec<Request>,
+pub(in crate::http) struct Requests {
+    pub(in crate::http) requests: Vec<Request>,
     /// Of the next page; null after the last one.
-    next_cursor: Option<i64>,
+    pub(in crate::http) next_cursor: Option<i64>,
 }
 
 /// Lists requests, newest first
@@ -76,13 +76,17 @@ pub(super) async fn requests(
     caller: Caller,
     Asked(part): Asked<Part>,
 ) -> Result<Json<Requests>, Problem> {
+    Ok(Json(listed(&site, &caller, &part).await?))
+}
+
+pub(in crate::http) async fn listed(site: &Site, caller: &Caller, part: &Part) -> Result<Requests, Problem> {
     caller.needs(&[Scope::Read])?;
     let (cursor, limit) = part.checked()?;
     let before = cursor.unwrap_or(i64::MAX);
     let accounts = caller.accounts_json();
     let requests = requests::page(&site.store, accounts.as_deref(), before, limit).await?;
     let next_cursor = requests.last().filter(|_| requests.len() == limit as usize).map(|request| request.id);
-    Ok(Json(Requests { requests, next_cursor }))
+    Ok(Requests { requests, next_cursor })
 }
 
 /// Shows one request
@@ -99,8 +103,8 @@ pub(super) async fn request(
 }
 
 /// A contact of a request. `email` and `phone` are there with the scope values only.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Contact {
+#[derive(Serialize, schemars::JsonSchema, utoipa::ToSchema)]
+pub(in crate::http) struct Contact {
     request_id: i64,
     reference: Option<String>,
     account: String,
@@ -122,10 +126,10 @@ pub(super) struct Contact {
 
 /// Contacts, in the order in which they were asked for.
 #[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Contacts {
-    contacts: Vec<Contact>,
+pub(in crate::http) struct Contacts {
+    pub(in crate::http) contacts: Vec<Contact>,
     /// Of the next page; null after the last one.
-    next_cursor: Option<i64>,
+    pub(in crate::http) next_cursor: Option<i64>,
 }
 
 /// Lists the contacts of a request
@@ -139,8 +143,17 @@ pub(super) async fn contacts(
     Id(id): Id,
     Asked(part): Asked<Part>,
 ) -> Result<Json<Contacts>, Problem> {
+    Ok(Json(contacts_of(&site, &caller, id, &part).await?))
+}
+
+pub(in crate::http) async fn contacts_of(
+    site: &Site,
+    caller: &Caller,
+    id: i64,
+    part: &Part,
+) -> Result<Contacts, Problem> {
     caller.needs(&[Scope::Read, Scope::Values])?;
-    visible(&site, &caller, id).await?;
+    visible(site, caller, id).await?;
     let (cursor, limit) = part.checked()?;
     let wanted = Wanted {
         request_id: Some(id),
@@ -166,7 +179,7 @@ pub(super) async fn contacts(
         task_id: contact.task_id,
         resolved_at: contact.resolved_at,
     });
-    Ok(Json(Contacts { contacts: contacts.collect(), next_cursor }))
+    Ok(Contacts { contacts: contacts.collect(), next_cursor })
 }
 
 /// The timeline, oldest first.

@@ -6,7 +6,7 @@
 
 mod body;
 mod caller;
-mod changes;
+pub(super) mod changes;
 mod decide;
 mod lists;
 mod money;
@@ -30,8 +30,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Site;
-pub(super) use caller::Tokens;
+pub(super) use body::{LARGEST_BODY, without_values};
+pub(super) use caller::{Caller, Tokens};
 pub(super) use problem::Problem;
+pub(super) use wanted::NewRequest;
 
 /// How long a call waits for a place before it is refused.
 const PLACE_WITHIN: Duration = Duration::from_secs(5);
@@ -111,7 +113,7 @@ pub(super) async fn nowhere() -> Problem {
 }
 
 /// Answers a call when there is a place for it, which takes a moment at most: callers queue.
-async fn place(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
+pub(super) async fn place(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
     match tokio::time::timeout(PLACE_WITHIN, site.calls.acquire()).await {
         Ok(Ok(_place)) => next.run(request).await,
         _ => Problem::busy().into_response(),

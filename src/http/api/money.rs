@@ -21,24 +21,24 @@ use crate::worker::people::claims::Claim;
 use crate::worker::people::needs;
 
 /// The credits of an account.
-#[derive(Serialize, utoipa::ToSchema)]
-struct Balance {
-    account: String,
+#[derive(Serialize, schemars::JsonSchema, utoipa::ToSchema)]
+pub(in crate::http) struct Balance {
+    pub(in crate::http) account: String,
     /// Whose credits it spends.
-    owner: String,
+    pub(in crate::http) owner: String,
     /// The last balance read; null: none was read yet.
-    balance: Option<i64>,
-    balance_at: Option<Time>,
+    pub(in crate::http) balance: Option<i64>,
+    pub(in crate::http) balance_at: Option<Time>,
     /// Held for submissions without an answer.
-    held: i64,
+    pub(in crate::http) held: i64,
     /// Free to spend: without later charges, what is held, and credits.min_balance.
-    free: Option<i64>,
+    pub(in crate::http) free: Option<i64>,
     /// Charged in this UTC day.
-    spent_today: i64,
-    daily_limit: Option<i64>,
+    pub(in crate::http) spent_today: i64,
+    pub(in crate::http) daily_limit: Option<i64>,
     /// Possibly spent: the cost of submissions in doubt.
-    in_doubt: i64,
-    paused_at: Option<Time>,
+    pub(in crate::http) in_doubt: i64,
+    pub(in crate::http) paused_at: Option<Time>,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -54,6 +54,10 @@ pub(super) async fn balance(
     State(site): State<Arc<Site>>,
     caller: Caller,
 ) -> Result<Json<Balances>, Problem> {
+    Ok(Json(balances(&site, &caller).await?))
+}
+
+pub(in crate::http) async fn balances(site: &Site, caller: &Caller) -> Result<Balances, Problem> {
     caller.needs(&[Scope::Read])?;
     let config = site.config();
     let limits = Limits {
@@ -87,31 +91,31 @@ pub(super) async fn balance(
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Sum {
+pub(in crate::http) struct Sum {
     /// Any of day, account, action, reference, with commas between them; day,account unless given
     #[param(example = "day,account")]
-    by: Option<String>,
+    pub(in crate::http) by: Option<String>,
     /// A UTC day (2026-11-21) or a time (2026-11-21T08:00:00Z)
-    since: Option<String>,
+    pub(in crate::http) since: Option<String>,
     /// The same; a day is counted whole
-    until: Option<String>,
+    pub(in crate::http) until: Option<String>,
 }
 
 /// Credits booked. A field that the sum does not use is null.
-#[derive(Serialize, utoipa::ToSchema)]
-struct Sums {
-    day: Option<String>,
-    account: Option<String>,
-    action: Option<String>,
-    reference: Option<String>,
-    jobs: i64,
-    contacts: i64,
-    credits: i64,
+#[derive(Serialize, schemars::JsonSchema, utoipa::ToSchema)]
+pub(in crate::http) struct Sums {
+    pub(in crate::http) day: Option<String>,
+    pub(in crate::http) account: Option<String>,
+    pub(in crate::http) action: Option<String>,
+    pub(in crate::http) reference: Option<String>,
+    pub(in crate::http) jobs: i64,
+    pub(in crate::http) contacts: i64,
+    pub(in crate::http) credits: i64,
 }
 
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Spend {
-    spend: Vec<Sums>,
+#[derive(Serialize, schemars::JsonSchema, utoipa::ToSchema)]
+pub(in crate::http) struct Spend {
+    pub(in crate::http) spend: Vec<Sums>,
 }
 
 /// Says where the credits went
@@ -123,6 +127,10 @@ pub(super) async fn spend(
     caller: Caller,
     Asked(sum): Asked<Sum>,
 ) -> Result<Json<Spend>, Problem> {
+    Ok(Json(spent(&site, &caller, &sum).await?))
+}
+
+pub(in crate::http) async fn spent(site: &Site, caller: &Caller, sum: &Sum) -> Result<Spend, Problem> {
     caller.needs(&[Scope::Read])?;
     let by = by(sum.by.as_deref().unwrap_or("day,account"))?;
     let period = period(sum.since.as_deref(), sum.until.as_deref())?;
@@ -137,7 +145,7 @@ pub(super) async fn spend(
         contacts: sum.contacts,
         credits: sum.credits,
     });
-    Ok(Json(Spend { spend: spend.collect() }))
+    Ok(Spend { spend: spend.collect() })
 }
 
 fn by(words: &str) -> Result<By, Problem> {

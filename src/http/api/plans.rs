@@ -32,39 +32,39 @@ const SEALED_FOR: &[u8] = b"quote";
 
 /// What a request would do and cost. Nothing was written and nothing is spent.
 #[derive(Serialize, utoipa::ToSchema)]
-struct Plan {
-    account: String,
-    action: String,
-    event_id: Option<String>,
+pub(in crate::http) struct Plan {
+    pub(in crate::http) account: String,
+    pub(in crate::http) action: String,
+    pub(in crate::http) event_id: Option<String>,
     /// Ids as given.
-    given: usize,
+    pub(in crate::http) given: usize,
     /// To buy, at most.
-    new: usize,
+    pub(in crate::http) new: usize,
     /// This database has their value.
-    already_had: usize,
+    pub(in crate::http) already_had: usize,
     /// Being bought already in another request's task.
-    in_flight: usize,
+    pub(in crate::http) in_flight: usize,
     /// Given more than once.
-    repeated: usize,
+    pub(in crate::http) repeated: usize,
     /// Not valid as a contact's id.
-    invalid: usize,
-    batches: usize,
+    pub(in crate::http) invalid: usize,
+    pub(in crate::http) batches: usize,
     /// Of one contact, call or page.
-    price: i64,
+    pub(in crate::http) price: i64,
     /// What it would cost, at most.
-    quoted_credits: i64,
+    pub(in crate::http) quoted_credits: i64,
     /// What the request would be: `accepted`, `awaiting_approval` or `rejected`.
-    status: &'static str,
-    reason: Option<String>,
+    pub(in crate::http) status: &'static str,
+    pub(in crate::http) reason: Option<String>,
     /// Nothing is sent until a person resumes the account.
-    is_paused: bool,
+    pub(in crate::http) is_paused: bool,
     /// The last balance read.
-    balance: Option<i64>,
-    balance_at: Option<Time>,
-    balance_after: Option<i64>,
+    pub(in crate::http) balance: Option<i64>,
+    pub(in crate::http) balance_at: Option<Time>,
+    pub(in crate::http) balance_after: Option<i64>,
     /// Names this figure for these contents: `POST /requests/{id}/approve` takes it.
-    quote: String,
-    quote_expires_at: Time,
+    pub(in crate::http) quote: String,
+    pub(in crate::http) quote_expires_at: Time,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -83,9 +83,18 @@ pub(super) async fn plan(
     caller: Caller,
     Body(wanted): Body<NewRequest>,
 ) -> Result<Json<impl Serialize>, Problem> {
+    Ok(Json(planned(&site, &caller, wanted).await?))
+}
+
+/// The same for every caller.
+pub(in crate::http) async fn planned(
+    site: &Site,
+    caller: &Caller,
+    wanted: NewRequest,
+) -> Result<Plan, Problem> {
     caller.needs(&[Scope::Read, Scope::Propose, Scope::Enqueue])?;
     let config = site.config();
-    let understood = wanted.understand(&caller, None, &config)?;
+    let understood = wanted.understand(caller, None, &config)?;
     let Understood { row, request, given } = &understood;
     let figures = plan::figures(&config, &site.store, request).await?;
     let contacts = request.contacts();
@@ -100,7 +109,7 @@ pub(super) async fn plan(
     };
     let balance = balances::last_balance(site.store.readers(), &request.account).await?;
     let expires_at = site.clock.now().plus(QUOTE_MS);
-    Ok(Json(Plan {
+    Ok(Plan {
         account: request.account.to_string(),
         action: request.action.to_string(),
         event_id: row.event_id.clone(),
@@ -119,13 +128,14 @@ pub(super) async fn plan(
         balance: balance.as_ref().map(|(_, balance)| balance.total.0),
         balance_at: balance.as_ref().map(|(at, _)| Time::from(*at)),
         balance_after: balance.map(|(_, balance)| (balance.total - figures.quote).0),
-        quote: issue(&site, &RawRow::from(row), figures.quote, expires_at),
+        quote: issue(site, &RawRow::from(row), figures.quote, expires_at),
         quote_expires_at: expires_at.into(),
-    }))
+    })
 }
 
 fn why(Understood { row, .. }: &Understood, quote: Credits, approve_above: i64) -> String {
     match row.needs_approval && quote.0 <= approve_above {
+        true if row.agent.is_some() => "an agent proposes, and a person decides".to_owned(),
         true => "the token may only propose".to_owned(),
         false => format!("more than credits.approve_above = {approve_above}"),
     }

@@ -19,13 +19,13 @@ pub(in crate::http) struct Problem {
     #[schema(value_type = String, examples("urn:unlockd:problem:another-figure"))]
     r#type: String,
     #[schema(value_type = String)]
-    title: &'static str,
+    pub(in crate::http) title: &'static str,
     #[schema(minimum = 400, maximum = 599)]
     status: u16,
-    detail: String,
+    pub(in crate::http) detail: String,
     /// What it means for the credits.
     #[schema(value_type = String)]
-    credits: &'static str,
+    pub(in crate::http) credits: &'static str,
     /// Seconds after which it makes sense to ask again.
     #[serde(skip)]
     retry_after: Option<i64>,
@@ -70,7 +70,7 @@ impl Problem {
         Problem { challenge: Some("Bearer realm=\"unlockd\", error=\"insufficient_scope\""), ..problem }
     }
 
-    pub(super) fn forbidden(detail: impl Into<String>) -> Problem {
+    pub(in crate::http) fn forbidden(detail: impl Into<String>) -> Problem {
         Problem::new(StatusCode::FORBIDDEN, "not-allowed", "Not allowed", detail)
     }
 
@@ -106,7 +106,7 @@ impl Problem {
     }
 
     /// It can be read, and makes no sense.
-    pub(super) fn invalid(detail: impl Into<String>) -> Problem {
+    pub(in crate::http) fn invalid(detail: impl Into<String>) -> Problem {
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "Invalid request", detail)
     }
 
@@ -114,7 +114,7 @@ impl Problem {
         Problem::new(StatusCode::CONFLICT, name, title, detail)
     }
 
-    pub(super) fn busy() -> Problem {
+    pub(in crate::http) fn busy() -> Problem {
         let detail = "too many requests at the same time; try again";
         let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "Busy", detail);
         Problem { retry_after: Some(1), ..problem }

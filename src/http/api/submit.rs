@@ -44,6 +44,32 @@ pub(super) async fn request(
 ) -> Result<Response, Problem> {
     caller.needs(&[Scope::Propose, Scope::Enqueue])?;
     let key = idempotency_key(&headers)?;
+    match submitted(site, caller, wanted, key).await? {
+        Submitted { request, is_new: true, .. } => {
+            let location = [(header::LOCATION, format!("/api/v1/requests/{}", request.id))];
+            Ok((StatusCode::CREATED, location, Json(request)).into_response())
+        }
+        Submitted { request, .. } => Ok((StatusCode::OK, Json(request)).into_response()),
+    }
+}
+
+/// The request that a call has led to.
+pub(in crate::http) struct Submitted {
+    pub(in crate::http) request: Request,
+    /// False: it was written before, with this key.
+    pub(in crate::http) is_new: bool,
+    /// What it may cost, if it is new.
+    pub(in crate::http) quote: Option<i64>,
+}
+
+/// Writes the row. The same for every caller.
+pub(in crate::http) async fn submitted(
+    site: Arc<Site>,
+    caller: Caller,
+    wanted: NewRequest,
+    key: Option<String>,
+) -> Result<Submitted, Problem> {
+    caller.needs(&[Scope::Propose, Scope::Enqueue])?;
     let understood = wanted.understand(&caller, key, &site.config())?;
     // A task of its own: a caller that goes away does not stop it half way.
     let writing = tokio::spawn(async move { write(&site, &caller, understood).await });
@@ -64,10 +90,11 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     }
 }
 
-async fn write(site: &Site, caller: &Caller, understood: Understood) -> Result<Response, Problem> {
+async fn write(site: &Site, caller: &Caller, understood: Understood) -> Result<Submitted, Problem> {
+    let before_it = |request| Submitted { request, is_new: false, quote: None };
     let Understood { mut row, request, .. } = understood;
     if let Some(written) = before(site, &row).await? {
-        return Ok((StatusCode::OK, Json(written)).into_response());
+        return Ok(before_it(written));
     }
     let figures = plan::figures(&site.config(), &site.store, &request).await?;
     // Its cost may have fallen below the limit by the time a worker takes it: then it was not counted.
@@ -82,9 +109,8 @@ async fn write(site: &Site, caller: &Caller, understood: Understood) -> Result<R
             tracing::info!(caller = caller.name, request = id, "a request over the HTTP API");
             // The worker's connection does not notice writes of its own process.
             site.signals.wake();
-            let written = lists::visible(site, caller, id).await?;
-            let location = [(header::LOCATION, format!("/api/v1/requests/{id}"))];
-            Ok((StatusCode::CREATED, location, Json(written)).into_response())
+            let request = lists::visible(site, caller, id).await?;
+            Ok(Submitted { request, is_new: true, quote: Some(figures.quote.0) })
         }
         // Another call with this key was first.
         Ok(None) => {
@@ -94,7 +120,7 @@ async fn write(site: &Site, caller: &Caller, understood: Understood) -> Result<R
                 let detail = "the request with this key was removed at this moment: ask again";
                 Problem::conflict("changed", "Changed in the meantime", detail)
             })?;
-            Ok((StatusCode::OK, Json(written)).into_response())
+            Ok(before_it(written))
         }
         Err(error) => {
             // The row may be there after all when the commit failed: then the credits stay counted.

@@ -11,6 +11,9 @@ use crate::domain::request::{self, RawRow, UnlockRequest};
 use crate::domain::{AccountId, Action};
 use crate::store::inbox::Enqueue;
 
+/// Characters allowed in a purpose.
+const LONGEST_PURPOSE: usize = 1_000;
+
 /// An id of a contact: text, or a whole number.
 // For the description only: a row's own rules read the list.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -22,39 +25,42 @@ enum ContactId {
 }
 
 /// A request: the columns of the inbox table. What an action does not need is left out.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NewRequest {
+#[derive(Default, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::http) struct NewRequest {
     /// Who pays; `default` unless named.
     #[schema(max_length = 64, examples("default"))]
-    account: Option<String>,
+    pub(in crate::http) account: Option<String>,
     /// `unlock_contact_emails` unless named.
     #[schema(examples("unlock_contact_emails"))]
-    action: Option<String>,
+    pub(in crate::http) action: Option<String>,
     #[schema(max_length = 100, examples("139574"))]
-    event_id: Option<String>,
+    pub(in crate::http) event_id: Option<String>,
     /// Ids of contacts: texts, or whole numbers. 100,000 at most.
     // Raw: an id of 20 digits must not pass through a float.
     #[schema(value_type = Option<Vec<ContactId>>, max_items = 100_000)]
-    personnel_ids: Option<Box<RawValue>>,
+    pub(in crate::http) personnel_ids: Option<Box<RawValue>>,
     /// Follow this task instead of buying anything.
     #[schema(max_length = 128)]
     task_id: Option<String>,
     /// The name that a search looks for.
     #[schema(max_length = 200)]
-    query: Option<String>,
+    pub(in crate::http) query: Option<String>,
     /// Pages of a search to buy, at most; 1 unless given.
     #[schema(minimum = 1, maximum = 1000)]
-    max_pages: Option<u32>,
+    pub(in crate::http) max_pages: Option<u32>,
     /// Your own words, copied to every result.
     #[schema(max_length = 1000)]
-    reference: Option<String>,
+    pub(in crate::http) reference: Option<String>,
+    /// What it is for: the person who decides sees it.
+    #[schema(max_length = 1000)]
+    pub(in crate::http) purpose: Option<String>,
     /// The same as the header Idempotency-Key.
     #[schema(max_length = 200)]
-    dedupe_key: Option<String>,
+    pub(in crate::http) dedupe_key: Option<String>,
     /// Never spend more than this on the request.
     #[schema(minimum = 0)]
-    max_credits: Option<i64>,
+    pub(in crate::http) max_credits: Option<i64>,
     /// A person has confirmed the cost. Needs the scope approve.
     approved: Option<bool>,
 }
@@ -102,6 +108,10 @@ impl NewRequest {
             .as_ref()
             .and_then(|ids| serde_json::from_str::<Vec<&RawValue>>(ids).ok())
             .map_or(0, |ids| ids.len());
+        let purpose = self.purpose.filter(|text| !text.trim().is_empty());
+        if purpose.as_ref().is_some_and(|text| text.chars().nth(LONGEST_PURPOSE).is_some()) {
+            return Err(Problem::invalid(format!("purpose has more than {LONGEST_PURPOSE} characters")));
+        }
         let mut row = Enqueue {
             account,
             action: self.action.unwrap_or_else(|| Action::UnlockContactEmails.to_string()),
@@ -117,6 +127,8 @@ impl NewRequest {
             // Of who may only propose, everything waits for a person.
             needs_approval: !caller.has(Scope::Enqueue),
             caller: Some(caller.name.clone()),
+            agent: caller.agent.clone(),
+            purpose,
         };
         if row.needs_approval && row.task_id.is_some() {
             caller.needs(&[Scope::Enqueue])?;

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::askers;
 use super::drawings::bar;
 use super::words::{ago, brought, has_contacts, moment, number, plural, state, until, visible};
 use super::{Look, Page, Spot, Wanted};
@@ -61,7 +62,8 @@ pub(super) async fn requests(look: &Look<'_>, wanted: &Wanted) -> Result<Page, S
                 thead { tr {
                     th scope="col" { "Request" } th scope="col" { "Status" } th scope="col" { "Asks for" }
                     th scope="col" .n { "Contacts" } th scope="col" .n { "Delivered" } th scope="col" .n { "Open" }
-                    th scope="col" .n { "Quoted" } th scope="col" { "Reference" } th scope="col" { "Created" }
+                    th scope="col" .n { "Quoted" } th scope="col" { "Reference" } th scope="col" { "Asked by" }
+                    th scope="col" { "Created" }
                 } }
                 tbody { @for row in &rows { tr {
                     th scope="row" { a href=(format!("/requests/{}", row.id)) { (row.id) } }
@@ -73,6 +75,7 @@ pub(super) async fn requests(look: &Look<'_>, wanted: &Wanted) -> Result<Page, S
                     td .n { @if counted { (number(row.pending)) } }
                     td .n { @if let Some(quoted) = row.quoted_credits { (number(quoted)) } }
                     td { (reference(look, row)) }
+                    td { (askers::short(look, row)) }
                     td { @if let Some(at) = row.created_at { (moment(at, look.now)) } }
                 } } }
             }))

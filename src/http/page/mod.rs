@@ -4,6 +4,7 @@
 //! signing in, counts and credits are visible, but no contact's id or value, and no reference, since
 //! references are callers' own texts. All text is escaped, and nothing depends on colour alone.
 
+mod askers;
 mod contacts;
 mod doubt;
 mod drawings;

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::askers;
 use super::doubt::{self, Doubtful};
 use super::words::{ago, known, moment, number, plural, visible};
 use super::{Look, forms};
@@ -140,6 +141,7 @@ pub(super) fn approval(look: &Look<'_>, request: &Request, account: Option<&Acco
                     (number(rest)) ". " @if let Some(reason) = &request.reason { (visible(reason)) }
                 } @else { " Nothing of it was bought." }
             }
+            (askers::of(look, request))
             dl .figures {
                 div { dt { "Cost, at most" } dd { (number(rest)) } }
                 div { dt { "Balance now" } dd { (known(balance)) } }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::lists::Ended;
 use super::needs::{self, Listed};
 use super::words::{ago, known, number, plural, span, state, visible};
-use super::{Look, Page, Spot, Wanted, drawings, fleet, forms, lists, session, status};
+use super::{Look, Page, Spot, Wanted, askers, drawings, fleet, forms, lists, session, status};
 use crate::domain::{AccountId, Credits, Millis};
 use crate::http::health;
 use crate::http::ticket::Act;
@@ -125,6 +125,7 @@ pub(super) async fn page(look: &Look<'_>, wanted: &Wanted) -> Result<Page, Store
         (over_time)
         (status::settlements(look, &facts.settlements))
         (status::section(look, facts.accounts.iter().map(|(account, _)| account)))
+        (askers::tokens(look))
         (parts(look))
     };
     let title = match facts.needs.total() {

@@ -141,6 +141,10 @@ fn facts(look: &Look<'_>, request: &Request) -> Markup {
                 @if let Some(query) = own(&request.query) { dt { "Query" } dd { (query) } }
                 @if let Some(reference) = own(&request.reference) { dt { "Reference" } dd #reference { (reference) } }
                 @if let Some(caller) = own(&request.caller) { dt { "Asked for by" } dd #caller { (caller) } }
+                @if request.agent.is_some() {
+                    dt { "Asked for by an agent" } dd #agent { (own(&request.agent).unwrap_or_else(|| "yes".to_owned())) }
+                }
+                @if let Some(purpose) = own(&request.purpose) { dt { "What for" } dd #purpose { (purpose) } }
                 @if let Some(quoted) = request.quoted_credits { dt { "Quoted" } dd { (number(quoted)) " credits at most" } }
                 @if let Some(approved) = request.approved_credits { dt { "Approved" } dd #approved { (number(approved)) " credits" } }
                 dt { "May have cost" } dd { (number(request.committed_credits)) " credits so far" }

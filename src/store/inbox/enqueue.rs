@@ -23,6 +23,10 @@ pub struct Enqueue {
     pub needs_approval: bool,
     /// The caller of the HTTP API that asks.
     pub caller: Option<String>,
+    /// The agent that asks, by its own name.
+    pub agent: Option<String>,
+    /// What it is for, shown to the person who decides.
+    pub purpose: Option<String>,
 }
 
 /// The row as the worker will read it.
@@ -52,8 +56,10 @@ pub async fn insert(store: &Store, row: Enqueue) -> Result<Option<i64>, StoreErr
             Box::pin(async move {
                 Ok(sql::query_scalar(
                     "insert into inbox (account, action, event_id, personnel_ids, task_id, reference, dedupe_key,
-                                        max_credits, approved, query, max_pages, needs_approval, caller)
-                     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, coalesce($11, 1), $12, $13) on conflict do nothing returning id",
+                                        max_credits, approved, query, max_pages, needs_approval, caller,
+                                        agent, purpose)
+                     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, coalesce($11, 1), $12, $13, $14, $15)
+                     on conflict do nothing returning id",
                 )
                 .bind(row.account)
                 .bind(row.action)
@@ -68,6 +74,8 @@ pub async fn insert(store: &Store, row: Enqueue) -> Result<Option<i64>, StoreErr
                 .bind(row.max_pages)
                 .bind(i64::from(row.needs_approval))
                 .bind(row.caller)
+                .bind(row.agent)
+                .bind(row.purpose)
                 .fetch_optional(connection)
                 .await?)
             })

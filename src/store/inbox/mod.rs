@@ -37,6 +37,8 @@ pub struct InboxRow {
     reference: Option<Vec<u8>>,
     dedupe_key: Option<Vec<u8>>,
     caller: Option<Vec<u8>>,
+    agent: Option<Vec<u8>>,
+    purpose: Option<Vec<u8>>,
     pub max_pages: i64,
     pub max_credits: Option<i64>,
     pub approved: i64,
@@ -56,7 +58,19 @@ macro_rules! text_columns {
 }
 
 impl InboxRow {
-    text_columns!(account, action, event_id, personnel_ids, task_id, query, reference, dedupe_key, caller);
+    text_columns!(
+        account,
+        action,
+        event_id,
+        personnel_ids,
+        task_id,
+        query,
+        reference,
+        dedupe_key,
+        caller,
+        agent,
+        purpose
+    );
 }
 
 impl From<&InboxRow> for RawRow {
@@ -94,6 +108,8 @@ macro_rules! select_rows {
              case when octet_length(reference) <= 4000 then bytes_of(reference) end as reference, \
              case when octet_length(dedupe_key) <= 800 then bytes_of(dedupe_key) end as dedupe_key, \
              case when octet_length(caller) <= 256 then bytes_of(caller) end as caller, \
+             case when octet_length(agent) <= 256 then bytes_of(agent) end as agent, \
+             case when octet_length(purpose) <= 4000 then bytes_of(purpose) end as purpose, \
              cast(needs_approval as bigint) as needs_approval, \
              cast(max_pages as bigint) as max_pages, cast(max_credits as bigint) as max_credits, \
              cast(approved as bigint) as approved, cast(created_at as bigint) as created_at, \
@@ -125,6 +141,7 @@ pub async fn new_rows(
                  select id, cast(sum(size) over (order by id) as bigint) - size as above from (
                      select id, 100 + least(coalesce(octet_length(personnel_ids), 0), 8388608)
                                 + least(coalesce(octet_length(reference), 0), 4000)
+                                + least(coalesce(octet_length(purpose), 0), 4000)
                                 + least(coalesce(octet_length(event_id), 0), 4000)
                                 + least(coalesce(octet_length(task_id), 0), 4000)
                                 + least(coalesce(octet_length(query), 0), 800)

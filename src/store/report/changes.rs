@@ -6,7 +6,7 @@ use sqlx::FromRow;
 use crate::store::{Store, StoreError, sql};
 
 /// A row of the view `contact_changes`.
-#[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize, utoipa::ToSchema, schemars::JsonSchema)]
 #[schema(as = Change)]
 pub struct Change {
     /// A later change has a greater number.

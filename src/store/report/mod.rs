@@ -190,7 +190,7 @@ pub async fn account_work(store: &Store, account: &AccountId) -> Result<AccountW
 }
 
 /// A count by outcome.
-#[derive(Clone, Debug, PartialEq, Eq, FromRow, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, FromRow, serde::Serialize, schemars::JsonSchema)]
 pub struct OutcomeCount {
     pub outcome: String,
     pub source: Option<String>,

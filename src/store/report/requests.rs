@@ -8,7 +8,7 @@ use crate::store::report::{OutcomeCount, Time};
 use crate::store::{Store, StoreError, sql};
 
 /// A request with its progress, without its contacts.
-#[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize, utoipa::ToSchema, schemars::JsonSchema)]
 pub struct Request {
     pub id: i64,
     pub account: String,
@@ -20,6 +20,10 @@ pub struct Request {
     pub reference: Option<String>,
     /// The caller of the HTTP API that asked.
     pub caller: Option<String>,
+    /// The agent that asked, by its own name; null: no agent.
+    pub agent: Option<String>,
+    /// What it is for, in the words of who asked.
+    pub purpose: Option<String>,
     pub max_credits: Option<i64>,
     pub status: String,
     pub reason: Option<String>,
@@ -51,8 +55,8 @@ impl Request {
 macro_rules! select_requests {
     ($rest:literal) => {
         concat!(
-            "select id, account, action, event_id, task_id, query, max_pages, reference, caller, max_credits, status, reason, \
-             quoted_credits, approved_credits, committed_credits, \
+            "select id, account, action, event_id, task_id, query, max_pages, reference, caller, agent, purpose, \
+             max_credits, status, reason, quoted_credits, approved_credits, committed_credits, \
              (select count(*) from items i where i.request_id = requests.id) as contacts, \
              (select count(*) from items i where i.request_id = requests.id and i.state <> 'done') as pending, \
              (select count(*) from items i where i.request_id = requests.id and i.outcome = 'delivered') as delivered, \
@@ -74,6 +78,8 @@ struct NewRow {
     max_pages: i64,
     reference: Option<Vec<u8>>,
     caller: Option<Vec<u8>>,
+    agent: Option<Vec<u8>>,
+    purpose: Option<Vec<u8>>,
     max_credits: Option<i64>,
     status: String,
     reason: Option<String>,
@@ -94,6 +100,8 @@ impl From<NewRow> for Request {
             max_pages: row.max_pages,
             reference: row.reference.map(text),
             caller: row.caller.map(text),
+            agent: row.agent.map(text),
+            purpose: row.purpose.map(text),
             max_credits: row.max_credits,
             status: row.status,
             reason: row.reason,
@@ -120,7 +128,9 @@ macro_rules! select_rows {
              case when octet_length(task_id) <= 4000 then bytes_of(task_id) end as task_id, \
              case when octet_length(query) <= 800 then bytes_of(query) end as query, max_pages, \
              case when octet_length(reference) <= 4000 then bytes_of(reference) end as reference, \
-             case when octet_length(caller) <= 256 then bytes_of(caller) end as caller, max_credits, \
+             case when octet_length(caller) <= 256 then bytes_of(caller) end as caller, \
+             case when octet_length(agent) <= 256 then bytes_of(agent) end as agent, \
+             case when octet_length(purpose) <= 4000 then bytes_of(purpose) end as purpose, max_credits, \
              status, case when octet_length(reason) <= 4000 then reason end as reason, created_at, finished_at \
              from inbox ",
             $rest

@@ -7,10 +7,12 @@ use serde::{Serialize, Serializer};
 use crate::domain::Millis;
 
 /// A UTC time: a column of milliseconds that is shown as text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, sqlx::Type, utoipa::ToSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, sqlx::Type, utoipa::ToSchema, schemars::JsonSchema,
+)]
 #[schema(value_type = String, format = DateTime)]
 #[sqlx(transparent)]
-pub struct Time(pub i64);
+pub struct Time(#[schemars(with = "String")] pub i64);
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

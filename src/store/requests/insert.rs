@@ -34,7 +34,7 @@ pub async fn insert(
     for part in new.chunks(REQUESTS_AT_ONCE) {
         insert_requests(&mut *connection, part, inbox_is_behind, now).await?;
     }
-    name_callers(&mut *connection, &new).await?;
+    name_askers(&mut *connection, &new).await?;
     insert_items(&mut *connection, &new, now).await?;
     let ids: Vec<i64> = new.iter().map(|request| request.id.0).collect();
     sql::query(
@@ -48,19 +48,26 @@ pub async fn insert(
     Ok(ids)
 }
 
-/// Most rows have no caller, so these are written apart.
-async fn name_callers(connection: &mut Tx, requests: &[&NewRequest]) -> Result<(), StoreError> {
-    let callers: Vec<_> =
-        requests.iter().filter_map(|request| Some((request.id, request.caller.as_ref()?))).collect();
-    if callers.is_empty() {
+/// Who asks, and what for. Most rows do not say, so these are written apart.
+async fn name_askers(connection: &mut Tx, requests: &[&NewRequest]) -> Result<(), StoreError> {
+    let says = |request: &&&NewRequest| {
+        request.caller.is_some() || request.agent.is_some() || request.purpose.is_some()
+    };
+    let askers: Vec<_> = requests
+        .iter()
+        .filter(says)
+        .map(|request| (request.id, &request.caller, &request.agent, &request.purpose))
+        .collect();
+    if askers.is_empty() {
         return Ok(());
     }
     sql::query(
-        "update requests set caller = named.caller
-         from (select json_number(value, 0) as id, json_text(value, 1) as caller from json_rows($1)) as named
+        "update requests set caller = named.caller, agent = named.agent, purpose = named.purpose
+         from (select json_number(value, 0) as id, json_text(value, 1) as caller, json_text(value, 2) as agent,
+                      json_text(value, 3) as purpose from json_rows($1)) as named
          where requests.id = named.id",
     )
-    .bind(sql::to_json(&callers))
+    .bind(sql::to_json(&askers))
     .execute(connection)
     .await?;
     Ok(())

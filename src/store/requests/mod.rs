@@ -36,6 +36,8 @@ pub struct NewRequest {
     pub reason: Option<String>,
     pub row_digest: String,
     pub caller: Option<String>,
+    pub agent: Option<String>,
+    pub purpose: Option<String>,
     pub created_at: i64,
     pub items: Vec<NewItem>,
 }

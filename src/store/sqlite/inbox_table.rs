@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::SqliteConnection;
 
 /// The columns that statements read or write, and their types.
-const COLUMNS: [(&str, &str); 19] = [
+const COLUMNS: [(&str, &str); 21] = [
     ("id", "integer"),
     ("account", "text"),
     ("action", "text"),
@@ -25,6 +25,8 @@ const COLUMNS: [(&str, &str); 19] = [
     ("finished_at", "integer"),
     ("caller", "text"),
     ("needs_approval", "integer"),
+    ("agent", "text"),
+    ("purpose", "text"),
 ];
 
 /// What is wrong with the tables, in words; `None`: nothing. Reads the schema only.

@@ -122,6 +122,8 @@ fn blank(taken: &Taken, event: Event) -> Result<NewRequest, IllegalMove> {
         reason: None,
         row_digest: taken.digest.clone(),
         caller: row.caller(),
+        agent: row.agent(),
+        purpose: row.purpose(),
         created_at: row.created_at,
         items: vec![],
     })

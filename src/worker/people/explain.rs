@@ -15,7 +15,7 @@ use crate::worker::people::wait::Wait;
 use crate::worker::people::waits;
 
 /// Why a request is not finished, or how it ended.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub struct Explanation {
     pub id: i64,
     pub status: String,

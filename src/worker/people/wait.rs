@@ -6,7 +6,7 @@ use crate::domain::needs::Need;
 use crate::store::report::Time;
 
 /// One thing that a request waits for.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, schemars::JsonSchema)]
 pub struct Wait {
     /// A fixed word, for programs.
     pub reason: String,

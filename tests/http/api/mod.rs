@@ -9,7 +9,7 @@ mod scopes;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::place::{Answer, Place, read, write_token};
+use crate::place::{Answer, Place, TOKEN, read, write_token};
 use crate::support::Setup;
 
 /// A caller with these scopes; `more` are other keys of its table.
@@ -66,7 +66,17 @@ impl Api {
                 setup = setup.config(&key(name), value);
             }
         }
+        let page = folder.path().join("page");
+        write_token(&page, TOKEN);
+        setup = setup.config("HTTP__TOKEN_FILE", &page.display().to_string());
         Api { place: Place::of(setup).await, folder }
+    }
+
+    /// With a person who has signed in to the page.
+    pub(crate) async fn signed_in() -> Api {
+        let mut api = Api::new().await;
+        api.place.sign_in().await;
+        api
     }
 
     /// Lets the worker show what is decided, and checks the invariants.
