@@ -41,6 +41,7 @@ mod standby;
 mod wait;
 mod wanted;
 mod watch;
+mod webhooks;
 mod whole_file;
 
 use std::io::Write;
@@ -143,6 +144,10 @@ enum Command {
     Backup(backup::Args),
     /// Bring the database to this version's schema; stop the worker first
     Migrate(migrate::Args),
+    /// Deliver webhook messages once more
+    Webhooks(webhooks::Args),
+    /// Tools for an agent, by the Model Context Protocol: it proposes, a person approves
+    Mcp(mcp::Args),
     /// Check that everything is in place, with a suggested fix for each problem
     Check(check::Args),
     /// Exit 0 if the daemon runs and is healthy: for container health checks
@@ -280,6 +285,8 @@ fn run_command(command: Command, context: Context) -> Outcome {
         Command::Purge(args) => block_on(purge::run(context, args)),
         Command::Backup(args) => block_on(backup::run(context, args)),
         Command::Migrate(args) => block_on(migrate::run(context, args)),
+        Command::Webhooks(args) => block_on(webhooks::run(context, args)),
+        Command::Mcp(args) => block_on(mcp::run(context, args)),
         Command::Check(args) => block_on(check::run(context, args)),
         Command::Health(args) => block_on(health::run(context, args)),
         Command::Completions(args) => packaging::completions(&args),

@@ -6,6 +6,8 @@ use sqlx::FromRow;
 
 use crate::domain::Millis;
 
+/// A message that is to be delivered.
+const WAITING: &str = "waiting";
 /// How a message ends: it was delivered, or it is not tried again.
 const DELIVERED: &str = "delivered";
 const GIVEN_UP: &str = "given_up";
@@ -106,6 +108,41 @@ pub async fn retry(connection: &mut Tx, id: i64, due_at: Millis) -> Result<(), S
         .execute(connection)
         .await?;
     Ok(())
+}
+
+/// Whether messages are written: a receiver is configured, and has not said that it wants none.
+pub async fn is_open(readers: &Reads) -> Result<bool, StoreError> {
+    Ok(sql::query_scalar("select exists (select 1 from outbox_is_open)").fetch_one(readers).await?)
+}
+
+/// The highest id of a message.
+pub async fn newest(readers: &Reads) -> Result<i64, StoreError> {
+    Ok(sql::query_scalar("select coalesce(max(id), 0) from outbox").fetch_one(readers).await?)
+}
+
+/// Lets messages of changes since a time be delivered once more, those with ids in `(after, up_to]`, at most `limit`.
+/// Each keeps its `webhook-id`. Returns their ids.
+pub async fn replay(
+    connection: &mut Tx,
+    since: Millis,
+    (after, up_to): (i64, i64),
+    limit: u32,
+) -> Result<Vec<i64>, StoreError> {
+    let mut ids: Vec<i64> = sql::query_scalar(
+        "update outbox set state = $5, attempts = 0, due_at = 0, ended_at = null
+         where id in (select id from outbox where state <> 'waiting' and at >= $1 and id > $2 and id <= $3
+                      order by id limit $4)
+         returning id",
+    )
+    .bind(since.0)
+    .bind(after)
+    .bind(up_to)
+    .bind(limit)
+    .bind(WAITING)
+    .fetch_all(connection)
+    .await?;
+    ids.sort_unstable();
+    Ok(ids)
 }
 
 /// Whether messages that ended before this time are still stored.

@@ -234,6 +234,25 @@ async fn deliver(
     }
 }
 
+/// Messages in one transaction: a worker writes between two of them.
+const REPLAYED_AT_ONCE: u32 = 1_000;
+
+/// Lets the messages of changes since a time be delivered once more. Returns how many. A receiver tells those that it
+/// has by their `webhook-id`.
+pub async fn replay(store: &Store, since: Millis) -> Result<usize, StoreError> {
+    let (mut count, mut after) = (0, 0);
+    let up_to = outbox::newest(store.readers()).await?;
+    loop {
+        let replayed = store
+            .write(move |connection| {
+                Box::pin(outbox::replay(connection, since, (after, up_to), REPLAYED_AT_ONCE))
+            })
+            .await?;
+        let Some(last) = replayed.last() else { return Ok(count) };
+        (count, after) = (count + replayed.len(), *last);
+    }
+}
+
 async fn prune(deps: &Deps, now: Millis) -> Result<(), StoreError> {
     let before = now.plus(-KEPT_FOR_MS);
     if !outbox::has_ended(deps.store.readers(), before).await? {

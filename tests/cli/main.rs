@@ -3,6 +3,7 @@
 //! Each test has a real database in its own directory, the sandbox in this process, and `run --until-idle` if
 //! a worker is needed. The environment is empty, so no configuration of the machine takes part.
 
+mod agents;
 mod approvals;
 mod files;
 mod inbox;

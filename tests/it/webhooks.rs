@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use unlockd::worker::notify;
 
 use crate::support::receiver::{Answer, Received, Receiver};
-use crate::support::{Setup, Town};
+use crate::support::{Setup, Town, good_ids, refs};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const NEXT_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";

@@ -54,7 +54,7 @@ const GROWING: [&str; 16] = [
 ];
 
 /// Exceptions: the file, a part of the statement, and the reason.
-const MAY: [(&str, &str, &str); 21] = [
+const MAY: [(&str, &str, &str); 22] = [
     ("history.rs", "delete from changes where", "the oldest few; the oldest one is the start of the key"),
     ("history.rs", "select id from request_events where id > $1 order by id limit 1", "the next one"),
     (
@@ -76,6 +76,7 @@ const MAY: [(&str, &str, &str); 21] = [
         "select seq from sqlite_sequence where name = 'inbox'), 0) as seq",
         "the end of the primary key",
     ),
+    ("outbox.rs", "select coalesce(max(id), 0) from outbox", "the end of the primary key"),
     ("report/changes.rs", "select coalesce(max(seq), 0) from changes", "the end of the primary key"),
     (
         "report/requests.rs",
@@ -302,7 +303,7 @@ async fn no_statement_reads_a_table_that_grows_from_end_to_end() {
     }
     assert!(long.is_empty(), "{}", long.join("\n"));
     // An exception that is not needed any more must be removed.
-    assert_eq!(excused, 2 * 22);
+    assert_eq!(excused, 2 * 23);
 }
 
 #[tokio::test]
