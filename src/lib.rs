@@ -110,7 +110,8 @@
 //!
 //! [`domain::request_state`], [`domain::item`] and [`domain::job`] own every state in between; [`store`] is the
 //! only module with SQL, [`clock`] tells the time to all of it, and [`worker::gate`] is the only way to the API.
-//! [`http`] shows it all to people and monitors, [`metrics`] counts events of this process. [`sandbox`]
+//! [`http`] shows it all to people and monitors, and serves programs and agents elsewhere; [`worker::budget`] warns when much
+//! of a limit is spent. [`metrics`] counts events of this process. [`sandbox`]
 //! imitates the vendor, with a clock of its own, and shares no code with the rest; [`failpoint`] lets tests kill the
 //! process at any step.
 

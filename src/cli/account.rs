@@ -18,6 +18,7 @@ use crate::domain::AccountId;
 use crate::domain::credits::Balance;
 use crate::domain::credits::Purse;
 use crate::domain::failure::{Failure as CallFailure, Refusal};
+use crate::store::credits::warnings::{self, Told};
 use crate::store::report::accounts::with_owner;
 use crate::store::report::{self, Time};
 use crate::store::{Store, accounts};
@@ -149,6 +150,8 @@ struct Shown {
     /// Never to be spent: `credits.min_balance`.
     min_balance: i64,
     available: i64,
+    /// Parts of limits that are spent, and an hour that costs more than usual.
+    warnings: Vec<Told>,
 }
 
 pub(super) async fn balance(context: Context, args: BalanceArgs) -> Outcome {
@@ -166,6 +169,7 @@ pub(super) async fn balance(context: Context, args: BalanceArgs) -> Outcome {
         held: purse.held.0,
         min_balance: purse.min_balance.0,
         available: purse.available().0,
+        warnings: warnings::present(deps.store.readers(), deps.clock.now()).await?,
     };
     if args.json {
         return Ok(show::json(&shown)?);
@@ -183,6 +187,9 @@ pub(super) async fn balance(context: Context, args: BalanceArgs) -> Outcome {
             ("available", Some(grouped(shown.available))),
         ],
     )?;
+    for told in &shown.warnings {
+        writeln!(out, "  ! {}", show::plain(&told.what()))?;
+    }
     Ok(())
 }
 

@@ -65,8 +65,14 @@ pub(super) fn is_open_http(text: &str) -> bool {
 }
 
 /// Types of messages, in the order of the contract.
-pub(super) const MESSAGES: [&str; 5] =
-    ["request.finished", "request.awaiting_approval", "job.in_doubt", "account.paused", "contact.resolved"];
+pub(super) const MESSAGES: [&str; 6] = [
+    "request.finished",
+    "request.awaiting_approval",
+    "job.in_doubt",
+    "account.paused",
+    "budget.warning",
+    "contact.resolved",
+];
 
 /// A proxy that is asked for a tunnel (CONNECT): it sees the name of the API's host, and no call.
 pub(super) fn proxy_url(text: &str) -> Result<String, String> {

@@ -43,6 +43,11 @@ impl Millis {
         Millis(self.0.saturating_sub(self.0.rem_euclid(DAY_MS)))
     }
 
+    /// The start of this moment's hour.
+    pub fn start_of_hour(self) -> Millis {
+        Millis(self.0.saturating_sub(self.0.rem_euclid(3_600_000)))
+    }
+
     /// The start of this moment's UTC month: the monthly limit counts from there.
     pub fn start_of_month(self) -> Millis {
         let first_day =

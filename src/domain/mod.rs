@@ -29,6 +29,7 @@
 pub mod action;
 pub mod address;
 pub mod booking;
+pub mod budget;
 pub mod bulk;
 pub mod claims;
 pub mod contact_value;

@@ -15,7 +15,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use self::accounts::View;
-use super::Site;
+use super::{Site, budget};
 use crate::domain::reconcile::Verdict;
 use crate::domain::{AccountId, Millis, job};
 use crate::metrics::Scrape;
@@ -64,6 +64,7 @@ pub async fn render(store: &Store, worker: Option<&Deps>, started_at: Millis) ->
         accounts::show_open(&scrape, &views);
         accounts::show_needs(&scrape, &views, &needs::of_worker(deps, &works).await?);
         accounts::show_credits(&scrape, &views);
+        budget::show(&scrape, store, &deps.config(), deps.clock.now()).await?;
         accounts::show_api(&scrape, &views);
         show_room(&scrape, store)?;
     }

@@ -8,6 +8,7 @@
 
 mod api;
 mod assets;
+mod budget;
 mod connections;
 mod decide;
 mod guard;

@@ -4,7 +4,7 @@
 //! exceed the limit together. A crash in between leaves a row too many: the caller may ask for less, never for more.
 
 use crate::domain::{Credits, Millis};
-use crate::store::{Store, StoreError, sql};
+use crate::store::{Reads, Store, StoreError, sql};
 
 /// The result of a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,18 @@ pub async fn reserve(
             })
         })
         .await
+}
+
+/// What a caller has asked for or approved since a time.
+pub async fn used(readers: &Reads, caller: &str, since: Millis) -> Result<Credits, StoreError> {
+    let used: i64 = sql::query_scalar(
+        "select cast(coalesce(sum(credits), 0) as bigint) from caller_credits where caller = $1 and at >= $2",
+    )
+    .bind(caller)
+    .bind(since.0)
+    .fetch_one(readers)
+    .await?;
+    Ok(Credits(used))
 }
 
 /// Gives a reservation back: nothing was written or approved for it.

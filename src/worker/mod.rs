@@ -18,6 +18,7 @@
 //!   passes.
 
 pub mod balance;
+pub mod budget;
 pub mod bulk;
 mod deps;
 pub mod direct;

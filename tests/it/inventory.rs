@@ -26,6 +26,7 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
         "id account taken_at cause total subscription addon gift asked_at subscription_amount addon_amount \
                   gift_amount reset_at addon_expire_at owner read_with",
     ),
+    ("budget_warnings", "id subject limit_name period percent spent credits at"),
     ("changes", "seq at item_id outcome source"),
     ("caller_credits", "id caller at credits"),
     ("charge_parts", "id ledger_id request_id contacts credits"),

@@ -104,8 +104,20 @@ async fn names_and_labels_follow_the_conventions() {
         assert!(!known.iter().any(|suffix| name.ends_with(suffix)), "{name}");
         assert!(!name.contains("timestamp") || name.ends_with("_timestamp_seconds"), "{name}");
     }
-    let allowed =
-        ["account", "kind", "le", "operation", "outcome", "reason", "state", "status", "verdict", "version"];
+    let allowed = [
+        "account",
+        "kind",
+        "le",
+        "limit",
+        "operation",
+        "outcome",
+        "reason",
+        "state",
+        "status",
+        "subject",
+        "verdict",
+        "version",
+    ];
     for sample in samples(&text) {
         let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| sample.name.strip_suffix(end));
         let known = |name: &str| types.contains_key(name);
@@ -164,6 +176,7 @@ async fn scraped() -> BTreeSet<String> {
     let mut setup = Setup::default().sandbox(|options| options.balance = 3_000);
     setup.env.insert("UNLOCKD_CREDITS__APPROVE_ABOVE".to_owned(), "1000".to_owned());
     setup.env.insert("UNLOCKD_CREDITS__DAILY_LIMIT".to_owned(), "90000".to_owned());
+    setup.env.insert("UNLOCKD_CREDITS__MONTHLY_LIMIT".to_owned(), "900000".to_owned());
     let mut town = setup.build().await;
     town.insert(Some("7"), &["101", "102", "197"]).await;
     town.finish_all().await;

@@ -1,7 +1,9 @@
 //! Webhooks: delivered at least once, signed, with ids only, and never delaying paid work.
 
 use serde_json::{Value, json};
-use unlockd::worker::notify;
+use unlockd::domain::Millis;
+use unlockd::store::credits::warnings;
+use unlockd::worker::{budget, notify};
 
 use crate::support::receiver::{Answer, Received, Receiver};
 use crate::support::{Setup, Town, good_ids, refs};
@@ -342,5 +344,121 @@ async fn only_the_messages_that_are_named_are_sent_and_one_for_each_contact_if_t
     told.town.finish_all().await;
     told.deliver().await;
     assert_eq!((told.of("contact.resolved").len(), told.of("request.finished").len()), (3, 1));
+    told.town.check().await;
+}
+
+#[tokio::test]
+async fn a_replay_delivers_the_messages_of_a_time_once_more_with_their_ids() {
+    let mut told = told(Setup::default()).await;
+    told.town.insert_row("personnel_ids", "'[]'").await;
+    told.town.finish_all().await;
+    told.deliver().await;
+    let since = told.town.clock.now().plus(60_000);
+    told.town.tick(120_000).await;
+    told.town.insert_row("personnel_ids", "'[]'").await;
+    told.town.finish_all().await;
+    told.deliver().await;
+    assert_eq!(notify::replay(told.town.store(), since).await.expect("replayed"), 1);
+    told.deliver().await;
+    let all = told.receiver.all();
+    let ids: Vec<&str> = all.iter().map(|message| message.id()).collect();
+    assert_eq!((ids.len(), ids[1]), (3, ids[2]), "the second one again; not the innocent first");
+    assert_eq!(all[1].body, all[2].body);
+    assert!(all[2].is_signed_with(SECRET));
+    // Everything, twice: each once more and no more.
+    for _ in 0..2 {
+        assert_eq!(notify::replay(told.town.store(), Millis(0)).await.expect("replayed"), 2);
+        told.deliver().await;
+    }
+    assert_eq!(told.receiver.all().len(), 7);
+    assert_eq!(told.states().await, [("delivered".to_owned(), 1), ("delivered".to_owned(), 1)]);
+    told.town.check().await;
+}
+
+const HOUR: i64 = 3_600_000;
+
+/// Of the next hour or day, so that what follows is within it.
+fn at_the_start_of(told: &Told, period: i64) {
+    let left = period - told.town.clock.now().0 % period;
+    told.town.clock.advance(std::time::Duration::from_millis(left as u64));
+}
+
+#[tokio::test]
+async fn a_part_of_a_limit_is_told_once_in_its_period() {
+    let setup =
+        Setup::default().config("CREDITS__DAILY_LIMIT", "100").config("CREDITS__MONTHLY_LIMIT", "10000");
+    let mut told = told(setup).await;
+    at_the_start_of(&told, 24 * HOUR);
+    let warnings = |told: &Told| -> Vec<(String, i64, i64)> {
+        let text = |one: &Value, name: &str| one[name].as_str().expect("text").to_owned();
+        let number = |one: &Value, name: &str| one[name].as_i64().expect("a number");
+        let all = told.of("budget.warning");
+        all.iter().map(|one| (text(one, "limit"), number(one, "percent"), number(one, "spent"))).collect()
+    };
+    for (ids, expected) in [
+        (&["101", "102"][..], 0),
+        (&["103", "104"][..], 1),
+        (&["105"][..], 1),
+        (&["106"][..], 2),
+        // The limit parks what does not fit.
+        (&["107"][..], 2),
+    ] {
+        told.town.insert(None, ids).await;
+        told.town.settle().await;
+        for _ in 0..10 {
+            told.town.tick(5_000).await;
+        }
+        for _ in 0..2 {
+            budget::run(told.town.deps()).await.expect("the database is well");
+        }
+        told.deliver().await;
+        assert_eq!(warnings(&told).len(), expected, "{:?}", warnings(&told));
+    }
+    let daily = "daily_limit".to_owned();
+    assert_eq!(warnings(&told), [(daily.clone(), 50, 60), (daily.clone(), 80, 90)]);
+    assert_eq!(told.of("budget.warning")[0]["owner"], "default");
+    let balance =
+        warnings::present(told.town.store().readers(), told.town.clock.now()).await.expect("readable");
+    assert_eq!(balance.iter().map(|one| one.percent).collect::<Vec<_>>(), [80]);
+    // After a restart, and with another limit, and on the next day.
+    told.town.restart().await;
+    budget::run(told.town.deps()).await.expect("the database is well");
+    told.deliver().await;
+    assert_eq!(warnings(&told).len(), 2);
+    told.town.configure("CREDITS__DAILY_LIMIT", "200").await;
+    told.town.finish_all().await;
+    budget::run(told.town.deps()).await.expect("the database is well");
+    told.deliver().await;
+    assert_eq!(warnings(&told).last(), Some(&(daily, 50, 105)));
+    told.town.check().await;
+}
+
+#[tokio::test]
+async fn an_hour_that_costs_three_times_the_usual_is_told_once() {
+    let mut told = told(Setup::default()).await;
+    at_the_start_of(&told, HOUR);
+    let mut next = 101;
+    let mut buy = async |told: &mut Told, count: usize| {
+        let ids = good_ids(next, count);
+        next += 20;
+        told.town.insert(None, &refs(&ids)).await;
+        told.town.finish_all().await;
+        budget::run(told.town.deps()).await.expect("the database is well");
+        told.deliver().await;
+    };
+    for _ in 0..3 {
+        buy(&mut told, 2).await;
+        told.town.tick(HOUR).await;
+    }
+    buy(&mut told, 5).await;
+    assert!(told.of("budget.warning").is_empty(), "less than three times 30");
+    buy(&mut told, 1).await;
+    buy(&mut told, 1).await;
+    let all = told.of("budget.warning");
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert_eq!(
+        (&all[0]["limit"], &all[0]["spent"], &all[0]["credits"]),
+        (&json!("usual_hour"), &json!(90), &json!(90))
+    );
     told.town.check().await;
 }

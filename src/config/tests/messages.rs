@@ -38,7 +38,7 @@ rate_limit.per_minute = 100001 -> rate_limit.per_minute = 100001 FILE: must be b
 http.listen = '0.0.0.0:80' -> http.listen = "0.0.0.0:80" FILE: is not a loopback address, so others can reach it: set http.token_file too, or listen on 127.0.0.1
 api.proxy = 'socks5://proxy:1080' -> api.proxy = "socks5://proxy:1080" FILE: must be http://host:port, without user, path or query
 api.proxy = 'http://u:canary@proxy:3128' -> api.proxy FILE: must be http://host:port, without user, path or query
-notify.events = ['request.done'] -> notify.events = ["request.done"] FILE: must be a list of: "request.finished", "request.awaiting_approval", "job.in_doubt", "account.paused", "contact.resolved"
+notify.events = ['request.done'] -> notify.events = ["request.done"] FILE: must be a list of: "request.finished", "request.awaiting_approval", "job.in_doubt", "account.paused", "budget.warning", "contact.resolved"
 http.tokens.crm = { token_file = '/t', scopes = ['write'] } -> http.tokens.crm.scopes = ["write"] FILE: must be a list of at least one of "read", "values", "propose", "enqueue", "approve"
 http.tokens.crm = { token_file = '/t', scopes = [] } -> http.tokens.crm.scopes = [] FILE: must be a list of at least one of "read", "values", "propose", "enqueue", "approve"
 http.tokens.crm = { token_file = '/t', scopes = ['canary-0123456789'] } -> http.tokens.crm.scopes FILE: must be a list of at least one of "read", "values", "propose", "enqueue", "approve"

@@ -14,6 +14,7 @@ use crate::config::Scope;
 use crate::domain::moment::Moment;
 use crate::domain::{Credits, Millis};
 use crate::http::Site;
+use crate::store::credits::warnings::{self, Told};
 use crate::store::report::Time;
 use crate::store::report::accounts::{self, Limits};
 use crate::store::report::spend::{self, By, day};
@@ -41,9 +42,11 @@ pub(in crate::http) struct Balance {
     pub(in crate::http) paused_at: Option<Time>,
 }
 
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Balances {
-    accounts: Vec<Balance>,
+#[derive(Serialize, schemars::JsonSchema, utoipa::ToSchema)]
+pub(in crate::http) struct Balances {
+    pub(in crate::http) accounts: Vec<Balance>,
+    /// Parts of limits that are spent, and hours that cost more than usual: of the present day, month and hour.
+    pub(in crate::http) warnings: Vec<Told>,
 }
 
 /// Shows the credits of each account
@@ -84,7 +87,12 @@ pub(in crate::http) async fn balances(site: &Site, caller: &Caller) -> Result<Ba
             });
         }
     }
-    Ok(Json(Balances { accounts: found }))
+    let mut warnings = warnings::present(site.store.readers(), site.clock.now()).await?;
+    warnings.retain(|told| match told.is_of_token() {
+        true => told.subject == caller.name,
+        false => found.iter().any(|account| account.owner == told.subject),
+    });
+    Ok(Balances { accounts: found, warnings })
 }
 
 /// Which time, and what to sum by.

@@ -10,6 +10,7 @@ use crate::domain::{AccountId, Credits, Millis};
 use crate::http::health;
 use crate::http::ticket::Act;
 use crate::store::StoreError;
+use crate::store::credits::warnings::{self, Told};
 use crate::store::disk;
 use crate::store::inbox::fault::{self, Fault, Part};
 use crate::store::report::AccountWork;
@@ -40,6 +41,7 @@ struct Facts {
     jobs: Vec<OpenJob>,
     ended: Vec<(Request, Ended)>,
     settlements: Vec<Settlement>,
+    warnings: Vec<Told>,
 }
 
 /// Reads the accounts with their configured limits.
@@ -83,6 +85,9 @@ async fn read(look: &Look<'_>) -> Result<Facts, StoreError> {
     let mut running = requests::open(store, RUNNING_AT_MOST + 20).await?;
     running.retain(|request| request.status != "awaiting_approval");
     running.truncate(RUNNING_AT_MOST as usize);
+    let mut warnings = warnings::present(store.readers(), look.now).await?;
+    // Which callers there are is for those who are signed in.
+    warnings.retain(|told| look.is_trusted() || !told.is_of_token());
     Ok(Facts {
         problems: health::problems(look.site).await,
         inbox: fault::read(store).await?,
@@ -94,6 +99,7 @@ async fn read(look: &Look<'_>) -> Result<Facts, StoreError> {
         jobs: jobs::open(store, RUNNING_AT_MOST).await?,
         ended,
         settlements: overview::settlements(store, SETTLEMENTS_AT_MOST).await?,
+        warnings,
     })
 }
 
@@ -113,6 +119,9 @@ pub(super) async fn page(look: &Look<'_>, wanted: &Wanted) -> Result<Page, Store
         }
         (session::why_read_only(look))
         (needs::section(look, &facts.needs))
+        @if !facts.warnings.is_empty() {
+            ul #warnings .problems { @for told in &facts.warnings { li { (visible(&told.what())) } } }
+        }
         @if facts.accounts.len() > MOST_BLOCKS {
             (fleet::section(look, &facts.accounts))
         } @else {

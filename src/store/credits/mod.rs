@@ -7,3 +7,4 @@ pub mod booking;
 pub mod exceeded;
 pub mod ledger;
 pub mod settlements;
+pub mod warnings;

@@ -19,7 +19,7 @@ use crate::worker::run::heartbeat;
 pub use crate::worker::run::idle::End;
 use crate::worker::run::idle::watch_for_idle;
 use crate::worker::run::signals::{Signals, is_stopping, sleep};
-use crate::worker::{Deps, Report, erase, history, intake, notify, poll, profile, settle, submit};
+use crate::worker::{Deps, Report, budget, erase, history, intake, notify, poll, profile, settle, submit};
 
 /// The passes of an account, in the order in which a request meets them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +90,7 @@ pub async fn run(deps: Arc<Deps>, signals: Signals, until_idle: bool) -> Result<
         passes.spawn(beats().follow("idle".to_owned(), watch_for_idle(deps.clone(), signals.clone())));
     } else {
         passes.spawn(beats().follow("erase".to_owned(), run_erase(deps.clone(), signals.clone())));
+        passes.spawn(beats().follow("budget".to_owned(), run_budget(deps.clone(), signals.clone())));
     }
     let mut end = End::Stopped;
     loop {
@@ -267,6 +268,18 @@ async fn run_erase(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, Sto
     while !signals.is_stopping() {
         let report = erase::run(&deps, || is_stopping(&signals)).await?;
         let report = report.no_later_than(history::run(&deps, || is_stopping(&signals)).await?);
+        sleep(&deps, &signals, &mut woken, report.next_at).await;
+    }
+    Ok(None)
+}
+
+/// Rows do not wake it: a minute is soon enough for a warning.
+async fn run_budget(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
+    let never = watch::Sender::new(0);
+    let mut woken = never.subscribe();
+    while !signals.is_stopping() {
+        heartbeat::beat();
+        let report = budget::run(&deps).await?;
         sleep(&deps, &signals, &mut woken, report.next_at).await;
     }
     Ok(None)

@@ -14,7 +14,7 @@ use crate::store::report::AccountWork;
 use crate::store::{StoreError, report};
 use crate::worker::people::needs;
 use crate::worker::run::signals::{Signals, Woken, is_stopping, sleep};
-use crate::worker::{Deps, erase, notify};
+use crate::worker::{Deps, budget, erase, notify};
 
 /// How the worker ended without an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,11 @@ pub(in crate::worker) async fn watch_for_idle(
     let mut waited = false;
     while !signals.is_stopping() {
         woken.borrow_and_update();
-        match idle(&deps).await? {
+        let idle = idle(&deps).await?;
+        if idle.is_some() {
+            budget::run(&deps).await?;
+        }
+        match idle {
             Some(End::WaitsForPerson(_)) if !waited => {}
             Some(_) if notify::has_news(&deps).await? => {}
             Some(end) => {
