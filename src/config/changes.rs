@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{Config, Inbox, Log};
+use super::{Config, Http, Inbox, Log};
 
 /// The dotted keys that differ, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,6 +28,7 @@ pub fn in_force(running: &Config, new: Config) -> Config {
         polling: new.polling,
         credits: new.credits,
         rate_limit: new.rate_limit,
+        http: Http { tokens: new.http.tokens, ..running.http.clone() },
         log: Log { level: new.log.level, ..running.log.clone() },
         origin: new.origin,
         ..running.clone()

@@ -92,7 +92,7 @@ impl Site {
             clock,
             sessions: Sessions::new(config.http.token_file.clone()),
             tickets: Tickets::new(),
-            tokens: api::Tokens::new(config.http.tokens.clone()),
+            tokens: api::Tokens::default(),
             quotes: seal::Seal::new(),
             calls: Semaphore::new(connections::MOST_CALLS),
             waiting: Semaphore::new(connections::MOST_WAITING),

@@ -74,3 +74,18 @@ fn an_account_that_comes_or_goes_is_a_live_change() {
     assert_eq!(changes(&one, &two).live, ["accounts.a.api_key"]);
     assert!(changes(&one, &one.clone()).is_empty());
 }
+
+#[test]
+fn tokens_of_the_http_api_are_live_and_the_rest_of_its_table_is_not() {
+    let running = place("").load();
+    let tokens = "http.tokens.crm = { token_file = '/t', scopes = ['read'] }";
+    let new = place(&format!("http.allowed_hosts = ['unlockd']\n{tokens}")).load();
+    let now = in_force(&running, new.clone());
+    assert!(now.http.tokens.contains_key("crm") && now.http.allowed_hosts.is_empty());
+    let seen = changes(&running, &new);
+    assert_eq!(seen.needs_restart, ["http.allowed_hosts"]);
+    assert!(
+        !seen.live.is_empty() && seen.live.iter().all(|key| key.starts_with("http.tokens.crm.")),
+        "{seen:?}"
+    );
+}

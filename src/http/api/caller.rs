@@ -1,7 +1,7 @@
 //! Who calls: the tokens of `http.tokens`, and what the holder of each may do.
 //!
-//! The files are read with each call, so a token can be changed while the program runs. Wrong tokens are counted for
-//! each address: after too many of them no token from there is accepted for a while, the right one neither.
+//! A token can be changed while the program runs: its file is looked at with each call, and the configuration too.
+//! Wrong tokens are counted for each address: after too many of them no token from there is accepted for a while, the right one neither.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -11,12 +11,12 @@ use axum::extract::FromRequestParts;
 use axum::extract::connect_info::ConnectInfo;
 use axum::http::header::{self, HeaderMap};
 use axum::http::request::Parts;
-use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::problem::Problem;
-use crate::config::{self, Scope, Token};
+use super::token_files::TokenFiles;
+use crate::config::{Scope, Token};
 use crate::domain::{Credits, Millis};
 use crate::http::Site;
 use crate::http::connections::Peer;
@@ -30,7 +30,7 @@ const MOST_ADDRESSES: usize = 1_000;
 /// The token files, and the limit on wrong tokens.
 #[derive(Default)]
 pub(in crate::http) struct Tokens {
-    tokens: BTreeMap<String, Token>,
+    files: TokenFiles,
     misses: Mutex<HashMap<IpAddr, VecDeque<Millis>>>,
 }
 
@@ -46,17 +46,18 @@ pub(in crate::http) struct Caller {
 }
 
 impl Tokens {
-    pub(in crate::http) fn new(tokens: BTreeMap<String, Token>) -> Tokens {
-        Tokens { tokens, misses: Mutex::default() }
-    }
-
-    fn caller(&self, headers: &HeaderMap, peer: IpAddr, now: Millis) -> Result<Caller, Problem> {
+    fn caller(
+        &self,
+        tokens: &BTreeMap<String, Token>,
+        headers: &HeaderMap,
+        (peer, now): (IpAddr, Millis),
+    ) -> Result<Caller, Problem> {
         let given = bearer(headers).ok_or_else(Problem::no_token)?;
         let peer = network(peer);
         if let Some(seconds) = self.locked_out_for(peer, now) {
             return Err(Problem::locked_out(seconds));
         }
-        match self.holder(given) {
+        match self.holder(tokens, given, now) {
             Some((name, token)) => Ok(Caller {
                 name: name.clone(),
                 scopes: token.scopes.clone(),
@@ -73,18 +74,22 @@ impl Tokens {
     }
 
     /// All tokens are compared, as digests, so the time it takes says nothing about any of them.
-    fn holder(&self, given: &str) -> Option<(&String, &Token)> {
+    fn holder<'a>(
+        &self,
+        tokens: &'a BTreeMap<String, Token>,
+        given: &str,
+        now: Millis,
+    ) -> Option<(&'a String, &'a Token)> {
         let given: [u8; 32] = Sha256::digest(given.as_bytes()).into();
         let mut found = None;
-        for (name, token) in &self.tokens {
-            let expected = match config::read_token(&token.token_file) {
+        for (name, token) in tokens {
+            let expected = match self.files.digest(&token.token_file, now) {
                 Ok(expected) => expected,
                 Err(error) => {
                     tracing::error!(token = name, %error, "a token of the HTTP API cannot be used");
                     continue;
                 }
             };
-            let expected: [u8; 32] = Sha256::digest(expected.expose_secret().as_bytes()).into();
             if bool::from(given.ct_eq(&expected)) {
                 found = Some((name, token));
             }
@@ -128,7 +133,28 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 impl Caller {
-    pub(super) fn has(&self, scope: Scope) -> bool {
+    /// An agent on this machine, which may read the database: `unlockd mcp`.
+    pub(in crate::http) fn on_this_machine(shows_values: bool) -> Caller {
+        let values = shows_values.then_some(Scope::Values);
+        Caller {
+            name: "mcp".to_owned(),
+            scopes: [Scope::Read, Scope::Propose].into_iter().chain(values).collect(),
+            accounts: None,
+            daily_credits: None,
+            agent: None,
+        }
+    }
+
+    /// The same holder as an agent: whatever its token allows, it only reads and proposes.
+    pub(in crate::http) fn as_agent(&self, agent: String) -> Caller {
+        let may_ask = self.has(Scope::Enqueue) || self.has(Scope::Propose);
+        let mut scopes = self.scopes.clone();
+        scopes.retain(|scope| matches!(scope, Scope::Read | Scope::Values));
+        scopes.extend(may_ask.then_some(Scope::Propose));
+        Caller { scopes, agent: Some(agent), ..self.clone() }
+    }
+
+    pub(in crate::http) fn has(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope)
     }
 
@@ -158,6 +184,6 @@ impl FromRequestParts<Arc<Site>> for Caller {
     async fn from_request_parts(parts: &mut Parts, site: &Arc<Site>) -> Result<Caller, Problem> {
         let peer = parts.extensions.get::<ConnectInfo<Peer>>();
         let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(Peer(address))| address.ip());
-        site.tokens.caller(&parts.headers, peer, site.clock.now())
+        site.tokens.caller(&site.config().http.tokens, &parts.headers, (peer, site.clock.now()))
     }
 }

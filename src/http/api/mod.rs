@@ -8,11 +8,13 @@ mod body;
 mod caller;
 pub(super) mod changes;
 mod decide;
-mod lists;
-mod money;
-mod plans;
+mod etag;
+pub(super) mod lists;
+pub(super) mod money;
+pub(super) mod plans;
 mod problem;
-mod submit;
+pub(super) mod submit;
+mod token_files;
 mod wanted;
 
 use std::sync::Arc;
@@ -78,6 +80,11 @@ fn with_problems(mut api: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi 
         for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
             operation.responses.responses.insert("default".to_owned(), RefOr::T(problem()));
         }
+        if let Some(read) = &mut item.get {
+            let unchanged =
+                ResponseBuilder::new().description("Nothing has changed since the ETag in If-None-Match");
+            read.responses.responses.insert("304".to_owned(), RefOr::T(unchanged.build()));
+        }
     }
     api
 }
@@ -100,6 +107,7 @@ pub(super) fn router(site: &Arc<Site>) -> axum::Router<Arc<Site>> {
         OpenApiRouter::with_openapi(api).routes(routes!(changes::changes)).split_for_parts();
     let api = Arc::new(with_problems(with_changes));
     calls
+        .layer(axum::middleware::from_fn(etag::etag))
         .layer(axum::middleware::from_fn_with_state(site.clone(), place))
         .merge(waiting)
         .route("/openapi.json", get(async move || Json(api)))
