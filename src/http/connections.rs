@@ -23,8 +23,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, Sleep};
 
-/// A person's browser keeps six open, and a scraper one.
-const MOST_CONNECTIONS: usize = 128;
+/// A person's browser keeps six open, and a scraper one; two hundred callers of the HTTP API may come at once.
+const MOST_CONNECTIONS: usize = 256;
 
 /// Requests, other than those for health and metrics, that are answered at the same time.
 pub(super) const MOST_PAGES: usize = 64;

@@ -4,6 +4,7 @@
 //! itself. None checks a figure, since figures depend on the machine. Only `soak` can fail: when an invariant
 //! is violated.
 
+mod callers;
 mod drain;
 mod export;
 mod history;
@@ -31,6 +32,7 @@ cargo bench --bench measure -- NAME
   slow [--latency MS] [--seconds N]
                              share of 20 calls in 10 s that polls and profile reads use while an answer takes 2 or 5 s
   prechecks [CONTACTS]       prechecks of a batch of which 0 to 10 are unlocked already, and calls a contact (5000)
+  callers [N]                N callers of the HTTP API at once, each asking twice: time of an answer (200)
   history [FINISHED]         CPU for each job with 1,000 and with 1,000,000 finished jobs
   export [CONTACTS]          export, backup and purge of many contacts: time and memory (1000000)
   lateness                   poll time minus due time without a rate limit
@@ -58,6 +60,7 @@ async fn main() {
         "pressure" => pressure::run(rest).await,
         "slow" => pace::slow(rest).await,
         "prechecks" => pace::prechecks(rest).await,
+        "callers" => callers::run(rest).await,
         "history" => history::run(rest).await,
         "export" => export::run(rest).await,
         "lateness" => live::lateness().await,

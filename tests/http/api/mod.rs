@@ -1,5 +1,6 @@
 //! The HTTP API, with a token for each kind of caller.
 
+mod callers;
 mod calls;
 mod feed;
 mod limits;
