@@ -122,6 +122,8 @@ pub(in crate::http) struct Contact {
     job_id: Option<i64>,
     task_id: Option<String>,
     resolved_at: Option<Time>,
+    /// When the value was read; earlier than `resolved_at` for the source store. Keep the newest by this.
+    obtained_at: Option<Time>,
 }
 
 /// Contacts, in the order in which they were asked for.
@@ -178,6 +180,7 @@ pub(in crate::http) async fn contacts_of(
         job_id: contact.job_id,
         task_id: contact.task_id,
         resolved_at: contact.resolved_at,
+        obtained_at: contact.obtained_at,
     });
     Ok(Contacts { contacts: contacts.collect(), next_cursor })
 }
