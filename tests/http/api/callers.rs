@@ -77,82 +77,102 @@ async fn of_two_hundred_callers_at_once_each_request_exists_once_and_none_is_los
 
 const SCOPES: [&str; 5] = ["read", "values", "propose", "enqueue", "approve"];
 
+/// A token with some of the scopes, as bits, for one account, under 30 credits a day.
+struct Holder {
+    name: String,
+    set: u32,
+    account: &'static str,
+}
+
+impl Holder {
+    fn has(&self, scope: &str) -> bool {
+        SCOPES.iter().position(|one| *one == scope).is_some_and(|bit| self.set & (1 << bit) != 0)
+    }
+
+    fn configured(&self, setup: Setup, folder: &std::path::Path) -> Setup {
+        let file = folder.join(&self.name);
+        write_token(&file, &token(&self.name));
+        let scopes: Vec<&str> = SCOPES.into_iter().filter(|scope| self.has(scope)).collect();
+        let key = |key: &str| format!("HTTP__TOKENS__{}__{key}", self.name.to_uppercase());
+        setup
+            .config(&key("TOKEN_FILE"), &file.display().to_string())
+            .config(&key("SCOPES"), &json!(scopes).to_string())
+            .config(&key("ACCOUNTS"), &json!([self.account]).to_string())
+            .config(&key("DAILY_CREDITS"), "30")
+    }
+
+    /// Of a request of the account `default`, and of all lists.
+    async fn sees_no_more_than_it_may(&self, api: &Api, request: &Value) {
+        let (name, sees) = (&self.name, self.account == "default");
+        for path in ["", "/contacts", "/events"].map(|part| format!("/requests/{request}{part}")) {
+            let answer = api.get(name, &path).await;
+            let may = self.has("read") || (path.ends_with("contacts") && self.has("values"));
+            let expected = match (may, sees) {
+                (false, _) => 403,
+                (true, true) => 200,
+                (true, false) => 404,
+            };
+            assert_eq!(answer.status, expected, "{name} {path}: {}", answer.text);
+            let shows = path.ends_with("contacts") && self.has("values") && sees;
+            assert_eq!(answer.text.contains('@'), shows, "{name} {path}");
+        }
+        for path in ["/requests", "/changes", "/balance", "/spend?by=account", "/claims"] {
+            let answer = api.get(name, path).await;
+            assert_eq!(answer.status, if self.has("read") { 200 } else { 403 }, "{name} {path}");
+            assert!(sees || !answer.text.contains("\"default\""), "{name} {path}: {}", answer.text);
+            assert!(!answer.text.contains('@'), "{name} {path}");
+        }
+    }
+
+    /// Asks three times for 30 credits and approves what waits; returns how many of them go ahead.
+    async fn buys(&self, api: &mut Api, next: &mut u32) -> usize {
+        let (name, mut bought) = (&self.name, 0);
+        for _ in 0..3 {
+            let ids = [format!("{next}01"), format!("{next}02")];
+            *next += 1;
+            let body = json!({"account": self.account, "personnel_ids": ids});
+            let answer = api.post(name, "/requests", &body).await;
+            let may_ask = self.has("propose") || self.has("enqueue");
+            assert!(answer.status == 403 || (may_ask && answer.status == 201), "{name}: {}", answer.text);
+            api.place.town.settle().await;
+            if answer.status == 201 {
+                let id = ok(&answer, 201)["id"].clone();
+                let (status,): (String,) =
+                    api.place.town.one(&format!("select status from inbox where id = {id}")).await;
+                bought += usize::from(status != "awaiting_approval");
+                let figure = json!({"credits": 30});
+                let approved = api.post(name, &format!("/requests/{id}/approve"), &figure).await;
+                assert!(self.has("approve") || approved.status == 403, "{name}: {}", approved.text);
+                bought += usize::from(approved.status == 200);
+            }
+        }
+        bought
+    }
+}
+
 /// Every call with tokens of many combinations of scopes, for one account and for another: none sees or spends more than
-/// its scopes and its account allow.
+/// its scopes, its account and its day allow.
 #[tokio::test]
 async fn a_token_never_sees_or_spends_more_than_its_scopes() {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let mut setup = Setup::default().config("ACCOUNTS__OTHER__API_KEY", "key-of-the-other");
-    // Ten of the 31, by a step that has no common divisor with them.
-    let sets: Vec<u32> = (0..10).map(|step| 1 + (step * 7) % 31).collect();
-    let name = |set: u32, account: &str| format!("t{set}{account}");
-    for (set, account) in sets.iter().flat_map(|set| ["default", "other"].map(|account| (*set, account))) {
-        let (name, file) = (name(set, account), folder.path().join(name(set, account)));
-        write_token(&file, &token(&name));
-        let scopes: Vec<&str> = (0..5).filter(|bit| set & (1 << bit) != 0).map(|bit| SCOPES[bit]).collect();
-        let key = |key: &str| format!("HTTP__TOKENS__{}__{key}", name.to_uppercase());
-        setup = setup
-            .config(&key("TOKEN_FILE"), &file.display().to_string())
-            .config(&key("SCOPES"), &json!(scopes).to_string())
-            .config(&key("ACCOUNTS"), &json!([account]).to_string())
-            .config(&key("DAILY_CREDITS"), "30");
+    // Ten of the 31 combinations, by a step that has no common divisor with them.
+    let sets = (0..10).map(|step| 1 + (step * 7) % 31);
+    let of_set =
+        |set| ["default", "other"].map(|account| Holder { name: format!("t{set}{account}"), set, account });
+    let holders: Vec<Holder> = sets.flat_map(of_set).collect();
+    for holder in &holders {
+        setup = holder.configured(setup, folder.path());
     }
     let mut api = Api::of(setup).await;
     let first = ok(&api.post("all", "/requests", &wanted(&["101"])).await, 201)["id"].clone();
     api.place.town.finish_all().await;
     let mut next = 200;
-    for (set, account) in sets.iter().flat_map(|set| ["default", "other"].map(|account| (*set, account))) {
-        // Names are kept in lower case.
-        let name = name(set, account);
-        let has = |scope: &str| {
-            SCOPES.iter().position(|one| *one == scope).is_some_and(|bit| set & (1 << bit) != 0)
-        };
-        let sees = account == "default";
-        for path in ["", "/contacts", "/events"].map(|part| format!("/requests/{first}{part}")) {
-            let answer = api.get(&name, &path).await;
-            let may = has("read") || (path.ends_with("contacts") && has("values"));
-            let expected = if !may {
-                403
-            } else if sees {
-                200
-            } else {
-                404
-            };
-            assert_eq!(answer.status, expected, "{name} {path}: {}", answer.text);
-            let shows = path.ends_with("contacts") && has("values") && sees;
-            assert_eq!(answer.text.contains('@'), shows, "{name} {path}");
-        }
-        for path in ["/requests", "/changes", "/balance", "/spend?by=account", "/claims"] {
-            let answer = api.get(&name, path).await;
-            assert_eq!(answer.status, if has("read") { 200 } else { 403 }, "{name} {path}");
-            assert!(sees || !answer.text.contains("\"default\""), "{name} {path}: {}", answer.text);
-            assert!(!answer.text.contains('@'), "{name} {path}");
-        }
-        // Three of 30 credits each, under 30 a day: at most one goes ahead, and only with the scope enqueue.
-        let mut bought = 0;
-        for _ in 0..3 {
-            let ids = [format!("{next}01"), format!("{next}02")];
-            next += 1;
-            let body = json!({"account": account, "personnel_ids": ids});
-            let answer = api.post(&name, "/requests", &body).await;
-            let asked = if answer.status == 201 { ok(&answer, 201)["id"].as_i64() } else { None };
-            let may_ask = has("propose") || has("enqueue");
-            assert!(answer.status == 403 || (may_ask && answer.status == 201), "{name}: {}", answer.text);
-            api.place.town.settle().await;
-            if let Some(id) = asked {
-                let (status,): (String,) =
-                    api.place.town.one(&format!("select status from inbox where id = {id}")).await;
-                bought += usize::from(status != "awaiting_approval");
-                let approved =
-                    api.post(&name, &format!("/requests/{id}/approve"), &json!({"credits": 30})).await;
-                assert!(has("approve") || approved.status == 403, "{name}: {}", approved.text);
-                bought += usize::from(approved.status == 200);
-            }
-        }
-        assert!(
-            bought <= usize::from(has("enqueue") || (has("propose") && has("approve"))),
-            "{name}: {bought}"
-        );
+    for holder in &holders {
+        holder.sees_no_more_than_it_may(&api, &first).await;
+        let bought = holder.buys(&mut api, &mut next).await;
+        let may_buy = holder.has("enqueue") || (holder.has("propose") && holder.has("approve"));
+        assert!(bought <= usize::from(may_buy), "{}: {bought}", holder.name);
     }
     // What was only proposed still waits.
     api.place.town.finish().await;
