@@ -9,6 +9,7 @@ use crate::store::outbox;
 use crate::worker::notify;
 
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  unlockd webhooks replay --since 2h")]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
