@@ -10,16 +10,19 @@ const TOKEN: &str = "token-of-the-callers-bench";
 /// Each caller asks for something new, and then again with the same key.
 pub(crate) async fn run(arguments: &[String]) {
     let callers = number(arguments, 0, 200);
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let config = "[http]\nlisten = \"127.0.0.1:0\"\ntokens.many = { token_file = \"token\", scopes = [\"read\", \"enqueue\"] }\n\
                   [log]\nformat = \"json\"\n[inbox]\nwatch = false\n";
     let place = Place::new(unlimited(), config).await;
     let token = place.path("token");
     std::fs::write(&token, TOKEN).expect("written");
     std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600)).expect("set");
+    // The run that made the database has its lines there.
+    let before = place.log().len();
     let worker = place.start();
     let url = loop {
         assert!(worker.since.elapsed() < Duration::from_secs(30), "it does not start:\n{}", place.log());
-        let log = place.log();
+        let log = place.log().split_off(before);
         let found = log.lines().rev().find(|line| line.contains("the status page is served"));
         if let Some(url) =
             found.and_then(|line| line.split("\"url\":\"").nth(1)).and_then(|rest| rest.split('"').next())
@@ -28,8 +31,8 @@ pub(crate) async fn run(arguments: &[String]) {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
-    let one = |caller: u64, url: String| async move {
-        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let one = |caller: u64, url: String, client: reqwest::Client| async move {
         let mut took = Vec::new();
         for status in [201, 200] {
             let body = format!("{{\"personnel_ids\": [\"{}\"]}}", 1_000_000 + caller * 100);
@@ -45,7 +48,8 @@ pub(crate) async fn run(arguments: &[String]) {
         took
     };
     let began = Instant::now();
-    let asking: Vec<_> = (0..callers).map(|caller| tokio::spawn(one(caller, url.clone()))).collect();
+    let asking: Vec<_> =
+        (0..callers).map(|caller| tokio::spawn(one(caller, url.clone(), client.clone()))).collect();
     let mut took = Vec::new();
     for asked in asking {
         took.extend(asked.await.expect("it was answered"));
