@@ -12,7 +12,7 @@ use crate::domain::outcome::{Kind, Source};
 use crate::domain::{Action, Credits, EventId, JobId, Millis};
 use crate::store::items::item_row::{items, select_items};
 use crate::store::items::moves::{Moved, move_all, save};
-use crate::store::sqlite::pairs;
+use crate::store::pairs;
 
 /// What a job without contacts asks for; `None` if none of it is left to be sent.
 pub async fn wish(readers: &Reads, job_id: JobId) -> Result<Option<Direct>, StoreError> {

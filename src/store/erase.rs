@@ -3,7 +3,7 @@
 //! Each engine removes values from its files in its own way: see [`crate::store::sqlite::erase`].
 
 use crate::domain::{Millis, PersonnelId};
-use crate::store::sqlite::pairs;
+use crate::store::pairs;
 use crate::store::{Store, StoreError, Tx, sql};
 
 /// Which values are erased.

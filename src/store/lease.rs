@@ -1,11 +1,237 @@
-//! One worker for one database: see [`crate::store::sqlite::lease`].
+//! One worker for one database: a file lock and a lease row, since each covers a case that the other does
+//! not.
+//!
+//! The lock on `DATABASE.lock` ends with the process that holds it, even after kill -9, so a restart takes
+//! over at once. It does not end while its holder is only stopped (SIGSTOP, a frozen container), so the
+//! holder also renews a row, and another worker may take a row that was not renewed for [`EXPIRES_AFTER_MS`],
+//! even if the lock is held. Every takeover raises the row's token, which the writer checks in each
+//! transaction: a worker that was replaced finds out before its next write.
+//!
+//! The lock file also stores the newest timeline entry that its last worker saw ([`Lease::note`]). A database
+//! that is older than that, or that comes without the file although workers have used it, is an older copy or
+//! comes from another machine: [`Lease::restored`].
+
+use std::fs::{File, TryLockError};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use sqlx::FromRow;
 
 use crate::domain::Millis;
-use crate::store::{Store, StoreError};
+use crate::store::sqlite::open::open_error;
+use crate::store::writer::Writer;
+use crate::store::{Store, StoreError, sql};
 
-pub use crate::store::sqlite::lease::{EXPIRES_AFTER_MS, HeldBy, Lease, LeaseRow, RENEW_EVERY_MS, read};
+/// Age at which another worker may take an unrenewed lease, in milliseconds. With [`RENEW_EVERY_MS`] it keeps
+/// a takeover below the promised 30 s.
+pub const EXPIRES_AFTER_MS: i64 = 20_000;
+
+/// How often the holder renews its lease, in milliseconds.
+pub const RENEW_EVERY_MS: i64 = 5_000;
+
+/// The holder of a lease that was given back.
+const NOBODY: i64 = 0;
+
+/// The row of the lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
+pub struct LeaseRow {
+    pub token: i64,
+    pub pid: i64,
+    pub has_lock: bool,
+    pub renewed_at: i64,
+    /// When its holder took it.
+    pub started_at: i64,
+}
+
+impl LeaseRow {
+    /// Whether its last holder has not given it back.
+    pub fn is_held(&self) -> bool {
+        self.pid != NOBODY
+    }
+
+    /// Whether a worker has renewed it recently, and has not ended since.
+    pub fn is_alive(&self, now: Millis) -> bool {
+        self.is_held() && now.since(Millis(self.renewed_at)) < EXPIRES_AFTER_MS
+    }
+}
+
+/// The right to work on a database; it ends with the process.
+#[derive(Debug)]
+pub struct Lease {
+    pub token: i64,
+    /// The database is not the one that the last worker here left: it misses everything that was decided and
+    /// bought after the copy was made.
+    pub restored: bool,
+    // Kept open: the lock lasts as long as the file is open. `None` if the lock's holder is stopped.
+    lock: Option<File>,
+    lock_path: PathBuf,
+}
+
+/// Another process has the lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldBy {
+    pub pid: i64,
+}
+
+/// Tries to take the lease once; if it succeeds, `writer` checks it from then on.
+pub(in crate::store) async fn take(
+    store: &Store,
+    writer: &Writer,
+    now: Millis,
+) -> Result<Result<Lease, HeldBy>, StoreError> {
+    let lock_path = lock_path(store.path());
+    let lock = try_lock(&lock_path)?;
+    let row = read(store).await?;
+    let restored = match &lock {
+        Some(lock) => is_restored(lock, &row, store).await?,
+        None => false,
+    };
+    let expired = now.0 - row.renewed_at >= EXPIRES_AFTER_MS || row.renewed_at > now.0 + EXPIRES_AFTER_MS;
+    // We hold the lock, so a holder that had it is dead. A holder that never had it may be alive.
+    let holder_is_dead = lock.is_some() && row.has_lock;
+    if row.pid != NOBODY && !holder_is_dead && !expired {
+        return Ok(Err(HeldBy { pid: row.pid }));
+    }
+    if let (0, Some(lock)) = (row.token, &lock) {
+        // No worker had this database before. Written before the token rises, since later the token cannot
+        // show it.
+        write_note(lock, (0, 0))
+            .and_then(|()| lock.sync_all())
+            .map_err(|error| open_error(&lock_path, error))?;
+    }
+    let (pid, has_lock) = (i64::from(std::process::id()), lock.is_some());
+    let taken = store
+        .write(move |connection| {
+            Box::pin(async move {
+                let token: Option<i64> = sql::query_scalar(
+                    "update worker_lease set token = token + 1, pid = $2, has_lock = $3, renewed_at = $4, started_at = $4
+                     where id = 1 and token = $1 and renewed_at = $5 returning token",
+                )
+                .bind(row.token)
+                .bind(pid)
+                .bind(has_lock)
+                .bind(now.0)
+                .bind(row.renewed_at)
+                .fetch_optional(connection)
+                .await?;
+                Ok(token)
+            })
+        })
+        .await?;
+    match taken {
+        Some(token) => {
+            writer.fence(token);
+            Ok(Ok(Lease { token, restored, lock, lock_path }))
+        }
+        None => Ok(Err(HeldBy { pid: row.pid })),
+    }
+}
+
+impl Lease {
+    /// Gives the lease back, so that nobody takes this worker for a running one. Only after its last write:
+    /// the next worker may start at once.
+    pub async fn release(self, store: &Store, now: Millis) -> Result<(), StoreError> {
+        store
+            .write(move |connection| {
+                Box::pin(async move {
+                    sql::query("update worker_lease set pid = $1, renewed_at = $2 where id = 1")
+                        .bind(NOBODY)
+                        .bind(now.0)
+                        .execute(connection)
+                        .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// Renews the lease; `Fenced` if another worker has it now.
+    pub async fn renew(&mut self, store: &Store, now: Millis) -> Result<(), StoreError> {
+        if self.lock.is_none() {
+            self.lock = try_lock(&self.lock_path)?;
+        }
+        let has_lock = self.lock.is_some();
+        store
+            .write(move |connection| {
+                Box::pin(async move {
+                    sql::query("update worker_lease set renewed_at = $1, has_lock = $2 where id = 1")
+                        .bind(now.0)
+                        .bind(has_lock)
+                        .execute(connection)
+                        .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+}
+
+impl Lease {
+    /// Writes the newest timeline entry next to the database, for [`Lease::restored`] of the next worker.
+    pub async fn note(&self, store: &Store) -> Result<(), StoreError> {
+        let newest = newest_event(store).await?;
+        // A lost note only has the effect that an older copy is not noticed.
+        let noted = self.lock.as_ref().map_or(Ok(()), |lock| write_note(lock, newest));
+        noted.map_err(|error| open_error(&self.lock_path, error))
+    }
+}
+
+/// Whether the entry that was noted last is missing in the timeline, or replaced by another: decisions on an
+/// older copy make its timeline longer, but not equal.
+async fn is_restored(mut lock: &File, row: &LeaseRow, store: &Store) -> Result<bool, StoreError> {
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut lock, &mut text).ok();
+    let mut parts = text.split_whitespace().map(str::parse::<i64>);
+    let (Some(Ok(id)), Some(Ok(at))) = (parts.next(), parts.next()) else { return Ok(row.token > 0) };
+    let there: Option<i64> = sql::query_scalar("select at from request_events where id = $1")
+        .bind(id)
+        .fetch_optional(store.readers())
+        .await?;
+    Ok(id > 0 && there != Some(at))
+}
+
+/// Written in place and always with the same length, so that a crash leaves the old note or the new one.
+fn write_note(lock: &File, (id, at): (i64, i64)) -> std::io::Result<()> {
+    lock.write_all_at(format!("{id:020} {at:020}\n").as_bytes(), 0)
+}
+
+/// The id and time of the newest timeline entry.
+async fn newest_event(store: &Store) -> Result<(i64, i64), StoreError> {
+    let newest = sql::query_as("select id, at from request_events order by id desc limit 1");
+    Ok(newest.fetch_optional(store.readers()).await?.unwrap_or_default())
+}
 
 /// Tries to take the lease once.
 pub async fn try_take(store: &Store, now: Millis) -> Result<Result<Lease, HeldBy>, StoreError> {
     store.engine.take_lease(store, now).await
+}
+
+/// Reads the lease.
+pub async fn read(store: &Store) -> Result<LeaseRow, StoreError> {
+    Ok(sql::query_as("select token, pid, has_lock, renewed_at, started_at from worker_lease where id = 1")
+        .fetch_one(store.readers())
+        .await?)
+}
+
+fn lock_path(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(".lock");
+    PathBuf::from(name)
+}
+
+fn try_lock(path: &Path) -> Result<Option<File>, StoreError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| open_error(path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(open_error(path, error)),
+    }
 }

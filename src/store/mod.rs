@@ -38,6 +38,7 @@ pub mod items;
 pub mod jobs;
 pub mod lease;
 pub mod outbox;
+mod pairs;
 pub mod rate;
 pub mod report;
 pub mod requests;
@@ -46,6 +47,7 @@ mod sql;
 pub mod sqlite;
 pub mod timeline;
 mod tx;
+mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -13,7 +13,7 @@ mod too_long;
 
 use sqlx::FromRow;
 
-use crate::store::sqlite::pairs;
+use crate::store::pairs;
 use crate::store::{Store, StoreError, sql};
 
 pub use self::enqueue::{Enqueue, differing, find_dedupe_key, insert};

@@ -10,7 +10,7 @@ use crate::domain::Millis;
 use crate::domain::request_state::{self, Event, State};
 use crate::store::inbox::overrides::by_worker;
 use crate::store::inbox::too_long;
-use crate::store::sqlite::pairs;
+use crate::store::pairs;
 use crate::store::{Store, StoreError, Tx, sql};
 
 /// The news of a request that the inbox does not show yet.

@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use sqlx::FromRow;
 
+use crate::store::pairs;
 use crate::store::report::export::Wanted;
-use crate::store::sqlite::pairs;
 use crate::store::{Store, StoreError, sql};
 
 #[derive(FromRow)]

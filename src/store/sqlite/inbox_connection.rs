@@ -52,7 +52,7 @@ impl Open {
 }
 
 /// The handler interrupts the statement that runs once `stop` is set.
-pub(super) async fn limit(
+pub(in crate::store) async fn limit(
     connection: &mut SqliteConnection,
     stop: &Arc<AtomicBool>,
 ) -> Result<(), StoreError> {

@@ -1,19 +1,15 @@
-//! SQLite, as an `Engine`: `open` (files, pragmas), `part` (the schema of each file), `writer` (one connection, group commit), [`lease`]
-//! (one worker for one database), `disk` (room for what was paid for), `backup`, [`erase`]; and the words that it
-//! says otherwise: [`dialect`] and `pairs`.
+//! SQLite, as an `Engine`: `open` (files, pragmas), `part` (the schema of each file), `disk` (room for what was paid
+//! for), `backup`, [`erase`]; and the words that it says otherwise: [`dialect`].
 
 mod backup;
 pub mod dialect;
 mod disk;
 pub mod erase;
-mod inbox_connection;
+pub(in crate::store) mod inbox_connection;
 pub(in crate::store) mod inbox_file;
 mod inbox_table;
-pub mod lease;
-mod open;
-pub(in crate::store) mod pairs;
+pub(in crate::store) mod open;
 mod part;
-mod writer;
 pub(in crate::store) mod writes;
 
 use std::io;
@@ -30,11 +26,11 @@ use crate::store::engine::{Engine, Tables, Work};
 use crate::store::lease::{HeldBy, Lease};
 use crate::store::schema::{Opening, Schema};
 use crate::store::tx::Pool;
-use crate::store::{Reads, Store, StoreError};
+use crate::store::writer::Writer;
+use crate::store::{Reads, Store, StoreError, lease};
 use inbox_file::InboxFile;
 use open::prepare;
 use part::Part;
-use writer::Writer;
 use writes::Writes;
 
 /// A database file, and its inbox: in the same file, or in a separate one.
@@ -160,7 +156,7 @@ impl Engine for Sqlite {
         now: Millis,
     ) -> BoxFuture<'a, Result<Result<Lease, HeldBy>, StoreError>> {
         Box::pin(async move {
-            let taken = lease::try_take(store, &self.state, now).await?;
+            let taken = lease::take(store, &self.state, now).await?;
             if taken.is_ok() {
                 self.migrate_inbox();
             }

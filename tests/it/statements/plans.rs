@@ -70,9 +70,9 @@ const MAY: [(&str, &str, &str); 22] = [
     ),
     ("inbox/mod.rs", "update inbox set id = -id where id >", "rows above the bound only"),
     ("inbox/mod.rs", "select coalesce(max(id), 0) from inbox", "the end of the primary key"),
-    ("sqlite/pairs.rs", "update sqlite_sequence", "the end of the primary key"),
+    ("pairs.rs", "update sqlite_sequence", "the end of the primary key"),
     (
-        "sqlite/pairs.rs",
+        "pairs.rs",
         "select seq from sqlite_sequence where name = 'inbox'), 0) as seq",
         "the end of the primary key",
     ),
@@ -96,7 +96,7 @@ const MAY: [(&str, &str, &str); 22] = [
         "from requests where removed_at is null order by id desc limit $1",
         "the newest few, at the end of the primary key",
     ),
-    ("sqlite/lease.rs", "from request_events order by id desc limit 1", "the newest one"),
+    ("lease.rs", "from request_events order by id desc limit 1", "the newest one"),
     (
         "report/overview.rs",
         "from windows where closed_at is not null order by id desc limit $1",
