@@ -178,6 +178,8 @@ fn with_caps(directives: &str) -> String {
     for target in NOISY {
         let _ = write!(all, "{target}={cap},");
     }
+    // It quotes the line of a password file that it cannot read.
+    all += "sqlx_postgres::options::pgpass=off,";
     all + directives
 }
 

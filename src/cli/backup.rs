@@ -78,7 +78,7 @@ fn inbox_of(file: &Path) -> PathBuf {
 
 fn failure(error: BackupError) -> Failure {
     match error {
-        BackupError::Exists(_) | BackupError::InUse(_) | BackupError::Name(_) => {
+        BackupError::OnServer | BackupError::Exists(_) | BackupError::InUse(_) | BackupError::Name(_) => {
             Failure::refused(error.to_string())
         }
         other => other.into(),

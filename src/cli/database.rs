@@ -11,21 +11,22 @@ use std::path::{Path, PathBuf};
 
 use super::Failure;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, read_password};
 use crate::store::inbox::served::{self, Served};
 use crate::store::lease;
+use crate::store::place::Place;
 use crate::store::{Store, StoreError};
 
 /// Opens the database that the configuration names, and makes it when it is not there. One of an older schema
 /// stays as it is.
 pub(crate) async fn open_as_it_is(config: &Config) -> Result<Store, StoreError> {
-    Store::open_as_it_is(&config.database, config.inbox.database.as_deref()).await
+    Store::open_as_it_is(place(config)?, config.inbox.database.as_deref()).await
 }
 
 /// The same, with the inbox that the last worker has noted.
 pub(crate) async fn open_noted(config: &Config) -> Result<Store, StoreError> {
     let (inbox, _) = inbox(config).await;
-    Store::open_as_it_is(&config.database, inbox.as_deref()).await
+    Store::open_as_it_is(place(config)?, inbox.as_deref()).await
 }
 
 /// The same, and its schema must be this version's.
@@ -37,6 +38,9 @@ pub(crate) async fn open(config: &Config) -> Result<Store, StoreError> {
 
 /// Opens the database, and creates none.
 pub(crate) async fn existing(config: &Config) -> Result<Store, Failure> {
+    if Place::is_server(&config.database) {
+        return on_server(config).await;
+    }
     let (inbox, differs) = inbox(config).await;
     let path = &config.database;
     let found = match std::fs::metadata(path) {
@@ -56,6 +60,28 @@ pub(crate) async fn existing(config: &Config) -> Result<Store, Failure> {
         Some(served) if lease::read(&store).await?.is_alive(Clock::real().now()) => Err(another(&served)),
         _ => Ok(store),
     }
+}
+
+/// A database of a server: without our tables it is none yet.
+async fn on_server(config: &Config) -> Result<Store, Failure> {
+    let opened = Store::open_existing(place(config)?, config.inbox.database.as_deref()).await;
+    match opened {
+        Err(StoreError::NoTables { path }) => Err(Failure::missing(format!(
+            "there is no database of unlockd at {path}: createdb makes an empty one, and `unlockd run` its tables; this \
+             command makes nothing. Or name another one with --database URL or --config FILE"
+        ))),
+        opened => Ok(opened?),
+    }
+}
+
+/// Where the database is, with the password if it is in a file of its own.
+fn place(config: &Config) -> Result<Place, StoreError> {
+    let path = config.database.clone();
+    let password =
+        config.database_password_file.as_deref().map(read_password).transpose().map_err(|error| {
+            StoreError::Open { path: path.display().to_string(), problem: error.to_string() }
+        })?;
+    Ok(Place { path, password })
 }
 
 /// The file of the inbox, if it has one of its own: as configured, or else as the last worker has noted. With it what

@@ -7,7 +7,6 @@ use std::io::Write;
 
 use super::{Context, Outcome, existing};
 use crate::clock::Clock;
-use crate::domain::Millis;
 use crate::store::{disk, lease};
 
 #[derive(clap::Args)]
@@ -28,7 +27,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let store = existing(&config).await?;
     let row = lease::read(&store).await?;
     let now = Clock::real().now();
-    let silent_s = now.since(Millis(row.renewed_at)) / 1_000;
+    let silent_s = row.silent_ms(now) / 1_000;
     if !row.is_alive(now) {
         let database = config.database.display();
         let problem = match row.is_held() {
@@ -41,8 +40,8 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
         };
         return Err(anyhow::Error::msg(problem).into());
     }
-    let free = disk::free_bytes(&store)?;
-    if args.ready && free < disk::NEEDED_BYTES {
+    let free = disk::free_bytes(&store)?.filter(|free| *free < disk::NEEDED_BYTES);
+    if let (true, Some(free)) = (args.ready, free) {
         let message = format!(
             "the disk has {free} bytes free; nothing is bought below {}: make room",
             disk::NEEDED_BYTES

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{Context, Failure, Outcome, open_noted, show};
 use crate::clock::Clock;
 use crate::store::lease;
+use crate::store::place::Place;
 use crate::store::schema::Schema;
 
 #[derive(clap::Args)]
@@ -27,7 +28,8 @@ pub(super) struct Args {
 
 pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let config = context.load()?;
-    let is_new = !config.database.exists();
+    let is_file = !Place::is_server(&config.database);
+    let is_new = is_file && !config.database.exists();
     let store = open_noted(&config).await?;
     let before = store.schema().await?;
     if before != Schema::Current {

@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::domain::PersonnelId;
 use crate::store::Store;
 use crate::store::erase::{self as rows, Which};
+use crate::store::place::Place;
 use crate::worker::erase;
 
 #[derive(clap::Args)]
@@ -61,6 +62,13 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
         if to_come > 0 {
             let requests = plural(to_come, "unfinished request");
             writeln!(out, "{requests} may still deliver a value: repeat this command when done")?;
+        }
+        if Place::is_server(&config.database) {
+            writeln!(
+                out,
+                "PostgreSQL keeps copies that unlockd cannot reach: dead rows until vacuum has overwritten them, the \
+                 write-ahead log and its archive, standbys, backups. Let those expire by their own rules"
+            )?;
         }
     }
     if emptied {

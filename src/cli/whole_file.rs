@@ -126,7 +126,8 @@ fn own_files(config: &Config) -> Vec<PathBuf> {
         })
     });
     let keys = config.accounts.values().filter_map(|account| account.api_key_file.clone());
-    let secrets = [&config.origin, &config.http.token_file, &config.notify.secret_file];
+    let secrets =
+        [&config.origin, &config.http.token_file, &config.notify.secret_file, &config.database_password_file];
     of_databases.chain(keys).chain(secrets.into_iter().flatten().cloned()).collect()
 }
 

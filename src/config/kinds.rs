@@ -73,6 +73,17 @@ impl Kind<PathBuf> for FilePath {
     }
 }
 
+/// A path, or the URL of a database of PostgreSQL.
+pub(super) struct Database;
+
+impl Kind<PathBuf> for Database {
+    fn read(value: &Value) -> Result<PathBuf, String> {
+        let path = FilePath::read(value).map_err(|_| "must be the path of a file, or a postgres:// URL")?;
+        rules::database(&path.to_string_lossy())?;
+        Ok(path)
+    }
+}
+
 /// A duration longer than zero.
 pub(super) struct Length;
 

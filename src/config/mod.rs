@@ -27,7 +27,7 @@ use std::{fmt, path::PathBuf};
 pub use changes::{Changes, changes, in_force};
 pub use error::{ConfigError, Problem};
 pub use rules::duration;
-pub use secret::{KeyError, read_key, read_signing_secrets, read_token};
+pub use secret::{KeyError, read_key, read_password, read_signing_secrets, read_token};
 pub use tree::{
     Account, Api, CallSource, Config, Credits, Http, Inbox, Log, LogFormat, Notify, Polling, Price,
     RateLimit, Retention, Scope, Submit, Token,

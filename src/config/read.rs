@@ -146,6 +146,11 @@ impl Reader {
                 }
             }
         }
+        if rules::is_postgres(&config.database) && config.inbox.database.is_some() {
+            let remedy = "is for SQLite: on PostgreSQL the inbox is a table of the same database, to which other programs \
+                          get their own grants";
+            problems.push(self.problem(&split("inbox.database"), remedy.to_owned()));
+        }
         let is_set = |path: &str| self.given_at(path).is_some_and(|value| value.as_str() != Some(""));
         if config.http.address().is_some_and(|address| !address.ip().is_loopback())
             && !is_set("http.token_file")
@@ -228,6 +233,8 @@ fn shown(key: &str, value: &Value) -> Option<String> {
         {
             return None;
         }
+        // A password may stand in it, also where it is not expected.
+        Value::String(_, text) if key == "database" && text.contains("://") => return None,
         Value::String(_, text) => format!("{text:?}"),
         Value::Bool(_, yes) => yes.to_string(),
         Value::Array(_, items) => {

@@ -89,6 +89,48 @@ pub(super) fn proxy_url(text: &str) -> Result<String, String> {
     }
 }
 
+/// A path of a file, or a URL of PostgreSQL. A password would stand in logs, messages and lists of processes.
+pub(super) fn database(text: &str) -> Result<(), String> {
+    const PARAMETERS: [&str; 8] =
+        ["sslmode", "sslrootcert", "sslcert", "sslkey", "host", "port", "application_name", "options"];
+    let scheme = text.split("://").next().filter(|scheme| scheme.len() < text.len()).unwrap_or_default();
+    if !["postgres", "postgresql"].contains(&scheme.to_ascii_lowercase().as_str()) {
+        return Ok(());
+    }
+    let is_plain =
+        !text.chars().any(|c| c.is_whitespace() || c.is_control()) && scheme == scheme.to_lowercase();
+    let url = Url::parse(text).ok().filter(|_| is_plain).ok_or("must be postgres://user@host:5432/name")?;
+    let names: Vec<String> = url.query_pairs().map(|(name, _)| name.into_owned()).collect();
+    if url.password().is_some() || names.iter().any(|name| name.contains("pass")) {
+        return Err(
+            "must not contain the password: put it into a file and name that in database_password_file, or \
+                    use PGPASSWORD or PGPASSFILE"
+                .to_owned(),
+        );
+    }
+    if url.path().trim_matches('/').is_empty() {
+        return Err("must name a database: postgres://user@host:5432/name".to_owned());
+    }
+    match names.iter().find(|name| !PARAMETERS.contains(&name.as_str())) {
+        Some(_) => Err(format!("has a parameter that is not known; these are: {}", PARAMETERS.join(", "))),
+        None => Ok(()),
+    }
+}
+
+/// Whether the database is one of PostgreSQL.
+pub(super) fn is_postgres(database: &std::path::Path) -> bool {
+    let text = database.to_string_lossy();
+    text.starts_with("postgres://") || text.starts_with("postgresql://")
+}
+
+/// The password of a database's role: one line.
+pub(super) fn password(text: &str) -> Result<(), &'static str> {
+    match text.is_empty() || text.chars().any(char::is_control) {
+        true => Err("it must hold the password and nothing else"),
+        false => Ok(()),
+    }
+}
+
 /// https, or http on this machine: nothing crosses a network unencrypted.
 fn safe_url(text: &str) -> Result<Url, String> {
     const FORM: &str =
@@ -270,6 +312,32 @@ mod tests {
         ] {
             let error = length(text).unwrap_err();
             assert!(error.contains(said), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_database_is_a_path_or_a_url_without_a_password() {
+        for right in [
+            "unlockd.db",
+            "/var/lib/unlockd/a://b.db",
+            "postgres://unlockd@db.example.com/unlockd",
+            "postgresql://unlockd@[::1]:5433/unlockd?sslmode=verify-full&sslrootcert=/etc/ssl/ca.pem",
+            "postgres:///unlockd?host=/run/postgresql",
+        ] {
+            assert_eq!(database(right), Ok(()), "{right}");
+        }
+        for wrong in [
+            "postgres://unlockd:secret@db/unlockd",
+            "postgres://unlockd@db/unlockd?password=secret",
+            "postgres://unlockd@db/unlockd?sslpassword=secret",
+            "postgres://unlockd@db/unlockd?ssl=true",
+            "postgres://unlockd@db/",
+            "postgres://unlockd@db/a b",
+            "POSTGRES://unlockd@db/unlockd",
+            "postgres://",
+        ] {
+            let problem = database(wrong).expect_err(wrong);
+            assert!(!problem.contains("secret"), "{problem}");
         }
     }
 

@@ -82,6 +82,11 @@ pub fn read_key(account: &Account) -> Result<Option<SecretString>, KeyError> {
     Ok(Some(SecretString::from(key)))
 }
 
+/// The present password of the database's role.
+pub fn read_password(path: &Path) -> Result<SecretString, KeyError> {
+    read_file("database password", path, rules::password)
+}
+
 /// The present token of the status page.
 pub fn read_token(path: &Path) -> Result<SecretString, KeyError> {
     read_file("token", path, rules::token)

@@ -12,8 +12,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::kinds::{
-    ApiKey, BaseUrl, Cost, FilePath, Hosts, Is, Length, Listen, LogLevel, Messages, Name, Names, ProxyUrl,
-    Scopes, Steps, WebhookUrl, Whole, Word,
+    ApiKey, BaseUrl, Cost, Database, FilePath, Hosts, Is, Length, Listen, LogLevel, Messages, Name, Names,
+    ProxyUrl, Scopes, Steps, WebhookUrl, Whole, Word,
 };
 use super::rules;
 
@@ -23,8 +23,11 @@ type Amount = Whole<0, { i64::MAX }>;
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    #[serde(with = "Is::<FilePath>")]
+    /// A file of SQLite, or the URL of a database of PostgreSQL; never with a password, so it may be shown.
+    #[serde(with = "Is::<Database>")]
     pub database: PathBuf,
+    #[serde(default, with = "Is::<Option<FilePath>>")]
+    pub database_password_file: Option<PathBuf>,
     pub api: Api,
     /// By name; `default` is always there.
     pub accounts: BTreeMap<String, Account>,

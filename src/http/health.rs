@@ -53,7 +53,7 @@ pub(super) async fn problems(site: &Site) -> Vec<String> {
             .push(format!("scheduler: the pass {} has shown no sign of life for {seconds} s", stalled.pass));
     }
     match disk::free_bytes(&site.store) {
-        Ok(free) if free < disk::NEEDED_BYTES => {
+        Ok(Some(free)) if free < disk::NEEDED_BYTES => {
             problems.push(format!("disk: {free} bytes free; nothing is bought below {}", disk::NEEDED_BYTES))
         }
         Ok(_) => {}

@@ -19,6 +19,7 @@ use super::{Site, budget};
 use crate::domain::reconcile::Verdict;
 use crate::domain::{AccountId, Millis, job};
 use crate::metrics::Scrape;
+use crate::store::postgres::state;
 use crate::store::report::account_work;
 use crate::store::report::metrics::{self as figures, Figure, Waiting};
 use crate::store::{Store, StoreError};
@@ -66,7 +67,7 @@ pub async fn render(store: &Store, worker: Option<&Deps>, started_at: Millis) ->
         accounts::show_credits(&scrape, &views);
         budget::show(&scrape, store, &deps.config(), deps.clock.now()).await?;
         accounts::show_api(&scrape, &views);
-        show_room(&scrape, store)?;
+        show_room(&scrape, store).await?;
     }
     Ok(scrape.text(store.metrics()).expect("a text can always be written to"))
 }
@@ -142,17 +143,28 @@ fn history(scrape: &Scrape, deps: &Deps, figures: &[Figure]) {
     scrape.moments(ended, ["account"], moments("ended_at"));
 }
 
-fn show_room(scrape: &Scrape, store: &Store) -> Result<(), StoreError> {
-    let room = figures::room(store)?;
+async fn show_room(scrape: &Scrape, store: &Store) -> Result<(), StoreError> {
+    let room = figures::room(store).await?;
     let bytes = |name, help, value: u64| {
         scrape.gauges((name, help), [], [([], i64::try_from(value).unwrap_or(i64::MAX))]);
     };
-    bytes("unlockd_db_size_bytes", "Size of the database file.", room.database);
-    bytes("unlockd_db_wal_size_bytes", "Size of its write-ahead log.", room.log);
-    bytes(
-        "unlockd_state_free_bytes",
-        "Bytes free where the database is; nothing is bought below 8 MiB.",
-        room.free,
-    );
+    bytes("unlockd_db_size_bytes", "Size of the database.", room.database);
+    if let Some(log) = room.log {
+        bytes("unlockd_db_wal_size_bytes", "Size of its write-ahead log.", log);
+    }
+    if let Some(free) = room.free {
+        let help = "Bytes free where the database is; nothing is bought below 8 MiB.";
+        bytes("unlockd_state_free_bytes", help, free);
+    }
+    if let Some(server) = state::read(store).await? {
+        let version = [server.version];
+        scrape.gauges(
+            ("unlockd_postgres_info", "The server's version; always 1."),
+            ["version"],
+            [(version, 1)],
+        );
+        let help = "Connections to the database, of all programs.";
+        scrape.gauges(("unlockd_postgres_connections", help), [], [([], server.connections)]);
+    }
     Ok(())
 }

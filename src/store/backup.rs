@@ -9,6 +9,11 @@ use crate::store::Store;
 pub enum BackupError {
     #[error("{0} is there already; name another file, or say --force to replace it")]
     Exists(PathBuf),
+    #[error(
+        "a database on PostgreSQL is copied by the server's own tools: pg_dump --format=custom, or a base backup with the \
+         archived log (point-in-time recovery); both may run while the worker does"
+    )]
+    OnServer,
     #[error("{0} is the database itself or in use as one; name another file")]
     InUse(PathBuf),
     #[error("the name of the copy, {0:?}, is not valid UTF-8; name another file")]

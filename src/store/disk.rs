@@ -5,14 +5,14 @@ use crate::store::{Store, StoreError};
 /// No paid call is sent with less free space than this, in bytes: many times what its record needs.
 pub const NEEDED_BYTES: u64 = 8 << 20;
 
-/// Bytes free for this process on the disk of the database.
-pub fn free_bytes(store: &Store) -> Result<u64, StoreError> {
+/// Bytes free for this process on the disk of the database; `None`: only its server knows.
+pub fn free_bytes(store: &Store) -> Result<Option<u64>, StoreError> {
     store.engine.free_bytes()
 }
 
 /// Whether less is free than a purchase needs. Unknown counts as enough: what needs the answer goes on.
 pub fn is_nearly_full(store: &Store) -> bool {
-    free_bytes(store).is_ok_and(|free| free < NEEDED_BYTES)
+    matches!(free_bytes(store), Ok(Some(free)) if free < NEEDED_BYTES)
 }
 
 /// Creates the ballast file, if there is space for it. Returns whether it exists.

@@ -2,8 +2,8 @@
 //!
 //! SQL is one text for every engine (see [`crate::store::sql`]). Everything else is behind [`Engine`]: how a
 //! transaction begins and ends, who may write, what other programs have changed, disk space, copies, and
-//! removing what is left of erased values. There is one engine: [`crate::store::sqlite::Sqlite`]. Each engine
-//! has its own way to open.
+//! removing what is left of erased values. There are two engines:
+//! [`crate::store::sqlite::Sqlite`] and [`crate::store::postgres::Postgres`]. Each has its own way to open.
 
 use std::io;
 use std::path::Path;
@@ -13,9 +13,9 @@ use tokio::sync::oneshot;
 
 use crate::domain::Millis;
 use crate::store::backup::BackupError;
+use crate::store::inbox::Writes;
 use crate::store::lease::{HeldBy, Lease};
 use crate::store::schema::Schema;
-use crate::store::sqlite::writes::Writes;
 use crate::store::{Reads, Store, StoreError, Tx};
 
 /// The tables that a transaction writes: the inbox may be a separate database.
@@ -67,8 +67,11 @@ pub(in crate::store) trait Engine: Send + Sync {
         now: Millis,
     ) -> BoxFuture<'a, Result<Result<Lease, HeldBy>, StoreError>>;
 
-    /// Bytes free on the disk of the database.
-    fn free_bytes(&self) -> Result<u64, StoreError>;
+    /// Bytes free on the disk of the database; `None`: unknown.
+    fn free_bytes(&self) -> Result<Option<u64>, StoreError>;
+
+    /// The size of the database and of its log, in bytes. `None`: the log is the server's.
+    fn size(&self) -> BoxFuture<'_, Result<(u64, Option<u64>), StoreError>>;
 
     /// Reserves space for results that were paid for. Returns whether it is reserved.
     fn lay_ballast(&self) -> bool;

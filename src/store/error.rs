@@ -39,6 +39,9 @@ pub enum StoreError {
     /// The schema is not this version's, and may not be changed here.
     #[error("the database {path} cannot be used by this unlockd, and nothing was done or bought: {problem}")]
     Schema { path: String, problem: String },
+    /// There is a database, but none of our tables.
+    #[error("there are no tables of unlockd at {path}. They are made by: unlockd run, or unlockd migrate")]
+    NoTables { path: String },
     /// The inbox cannot be read, or written: intake waits for it, and nothing else does.
     #[error("the inbox {path} cannot be used: {problem}")]
     Inbox { path: String, problem: String },
@@ -47,7 +50,7 @@ pub enum StoreError {
         "the database writer has stopped after an earlier error, so nothing more is bought: start again when its cause is fixed"
     )]
     Stopped,
-    /// An error of SQLite: disk full, I/O error, corruption, read-only, or a broken rule.
+    /// An error of the database: disk full, connection lost, I/O error, corruption, read-only, or a broken rule.
     #[error(
         "database error while trying to {step}; nothing more is bought, and what is on the disk counts at the next start"
     )]
@@ -85,8 +88,14 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// Whether the error can come from a trigger: a failed statement or rule, or one that was interrupted.
+/// Whether the error can come from a trigger: a failed statement or rule, or one that was interrupted. On PostgreSQL
+/// also from another program's lock: anything that the server says, but for what is wrong with the server itself.
 fn is_by_trigger(error: &sqlx::Error) -> bool {
+    // Connection, transaction state, resources (a full disk), shutdown, system, internal.
+    const OF_THE_SERVER: [&str; 6] = ["08", "25", "53", "57P", "58", "XX"];
+    if let Some(state) = sql_state(error) {
+        return !OF_THE_SERVER.iter().any(|class| state.starts_with(class));
+    }
     const ERROR: i64 = 1;
     const INTERRUPT: i64 = 9;
     const TOO_BIG: i64 = 18;
@@ -99,15 +108,26 @@ fn is_by_trigger(error: &sqlx::Error) -> bool {
 pub(super) fn words(error: &sqlx::Error) -> String {
     const RAISED: &str = "1811";
     let Some(found) = error.as_database_error() else { return error.to_string() };
+    // The class of what is raised in PL/pgSQL.
+    let is_raised = sql_state(error).is_some_and(|state| state.starts_with("P0"));
     match found.code().as_deref() {
-        Some(RAISED) => "a trigger of another program refuses what the worker writes".to_owned(),
+        Some(code) if code == RAISED || is_raised => {
+            "a trigger of another program refuses what the worker writes".to_owned()
+        }
         _ => found.message().chars().filter(|char| !char.is_control()).take(200).collect(),
     }
 }
 
+/// PostgreSQL's code of the error.
+fn sql_state(error: &sqlx::Error) -> Option<String> {
+    let error = error.as_database_error()?.try_downcast_ref::<sqlx::postgres::PgDatabaseError>()?;
+    Some(error.code().to_owned())
+}
+
 /// SQLite's code of the error, without its details.
 fn code(error: &sqlx::Error) -> Option<i64> {
-    let code = error.as_database_error().and_then(|error| error.code())?;
+    let error = error.as_database_error()?.try_downcast_ref::<sqlx::sqlite::SqliteError>()?;
+    let code = sqlx::error::DatabaseError::code(error)?;
     code.parse::<i64>().ok().map(|code| code & 0xff)
 }
 

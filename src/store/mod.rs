@@ -1,4 +1,4 @@
-//! The database: the only module that contains SQL, and the only one that knows its engine.
+//! The database: the only module that contains SQL, and the only one that knows its engines.
 //!
 //! Opens the database and brings it to the newest schema, and offers two ways in: [`Store::write`] for
 //! everything that changes rows, and [`Store::readers`]. A statement is one text for every engine. There is
@@ -19,7 +19,7 @@
 //! - [`history`]: what is old and may go. [`ahead`]: times that lie further ahead than any wait. [`callers`]: what
 //!   callers of the HTTP API have asked for today.
 //! - [`lease`] (one worker for one database), [`disk`], [`backup`], [`erase`]: each calls the engine.
-//! - [`sqlite`]: the engine: files, the writer, and everything about SQLite that is not SQL.
+//! - [`sqlite`] and [`postgres`], the engines: everything about each that is not SQL. [`place`]: which one it is.
 
 pub mod accounts;
 pub mod address;
@@ -39,6 +39,8 @@ pub mod jobs;
 pub mod lease;
 pub mod outbox;
 mod pairs;
+pub mod place;
+pub mod postgres;
 pub mod rate;
 pub mod report;
 pub mod requests;
@@ -56,6 +58,8 @@ use futures_util::future::BoxFuture;
 
 use crate::metrics::Metrics;
 use engine::{Engine, Tables};
+use place::{Place, server_url};
+use postgres::Postgres;
 use schema::{Opening, Schema};
 use sqlite::Sqlite;
 
@@ -77,36 +81,44 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens, or creates, the database at `path`, and brings it to this version's schema; `inbox` is the file of
+    /// Opens, or creates, the database at `place`, and brings it to this version's schema; `inbox` is the file of
     /// the inbox table when it is to have one of its own. For a caller that knows that no worker uses the database.
-    pub async fn open(path: &Path, inbox: Option<&Path>) -> Result<Store, StoreError> {
-        Store::open_as(path, inbox, Opening::Migrate, READERS).await
+    pub async fn open(place: impl Into<Place>, inbox: Option<&Path>) -> Result<Store, StoreError> {
+        Store::open_as(place.into(), inbox, Opening::Migrate, READERS).await
     }
 
     /// Opens the database, or creates it, and leaves an older schema as it is: see [`Store::schema`].
-    pub async fn open_as_it_is(path: &Path, inbox: Option<&Path>) -> Result<Store, StoreError> {
-        Store::open_as(path, inbox, Opening::Keep, READERS).await
+    pub async fn open_as_it_is(place: impl Into<Place>, inbox: Option<&Path>) -> Result<Store, StoreError> {
+        Store::open_as(place.into(), inbox, Opening::Keep, READERS).await
     }
 
     /// Opens the database, and neither creates it nor changes its schema.
-    pub async fn open_existing(path: &Path, inbox: Option<&Path>) -> Result<Store, StoreError> {
-        Store::open_as(path, inbox, Opening::Existing, READERS).await
+    pub async fn open_existing(place: impl Into<Place>, inbox: Option<&Path>) -> Result<Store, StoreError> {
+        Store::open_as(place.into(), inbox, Opening::Existing, READERS).await
     }
 
     /// As [`Store::open`], with so many connections to read; with one, reads never overtake each other.
-    pub async fn open_with(path: &Path, inbox: Option<&Path>, count: u32) -> Result<Store, StoreError> {
-        Store::open_as(path, inbox, Opening::Migrate, count).await
+    pub async fn open_with(
+        place: impl Into<Place>,
+        inbox: Option<&Path>,
+        count: u32,
+    ) -> Result<Store, StoreError> {
+        Store::open_as(place.into(), inbox, Opening::Migrate, count).await
     }
 
     async fn open_as(
-        path: &Path,
+        place: Place,
         inbox: Option<&Path>,
         opening: Opening,
         count: u32,
     ) -> Result<Store, StoreError> {
         let metrics = Metrics::default();
-        let (path, inbox_path) = (path.to_owned(), inbox.unwrap_or(path).to_owned());
-        let engine = Arc::new(Sqlite::open(&path, &inbox_path, opening, &metrics).await?);
+        let path = place.path.clone();
+        let inbox_path = inbox.unwrap_or(&path).to_owned();
+        let engine: Arc<dyn Engine> = match server_url(&path) {
+            Some(_) => Arc::new(Postgres::open(&place, inbox, opening, &metrics).await?),
+            None => Arc::new(Sqlite::open(&path, &inbox_path, opening, &metrics).await?),
+        };
         let (readers, inbox_readers) = engine.connect_readers(count).await?;
         if opening != Opening::Existing {
             // Makes the file. If something is wrong with it, intake notices and reports it.
@@ -207,7 +219,7 @@ impl Store {
         self.engine.is_quiet() && self.readers.is_quiet() && self.inbox_readers.is_quiet()
     }
 
-    /// The database file.
+    /// The database: its file, or its URL on a PostgreSQL server, without a password.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -24,6 +24,7 @@ pub struct Message {
     pub at: i64,
     /// A JSON object.
     pub data: String,
+    #[sqlx(try_from = "i64")]
     pub attempts: u32,
 }
 

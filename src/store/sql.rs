@@ -11,10 +11,12 @@ use std::marker::PhantomData;
 use std::sync::{PoisonError, RwLock};
 
 use serde::{Serialize, Serializer};
+use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Arguments, AssertSqlSafe, Decode, FromRow, SqlSafeStr, SqlStr, Sqlite, Type};
+use sqlx::{Arguments, AssertSqlSafe, Decode, FromRow, Postgres, SqlSafeStr, SqlStr, Sqlite, Type};
 
 use crate::store::StoreError;
+use crate::store::postgres::limits::limited;
 use crate::store::sqlite::dialect;
 use crate::store::tx::{Connection, On, Pool, Reads, Tx};
 
@@ -60,38 +62,67 @@ impl<T: Bind> Bind for Option<T> {
 
 /// A row that every engine can read.
 pub(in crate::store) trait Row:
-    for<'r> FromRow<'r, SqliteRow> + Send + Unpin + 'static
+    for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin + 'static
 {
 }
-impl<T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin + 'static> Row for T {}
+impl<T> Row for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin + 'static
+{}
 
 /// A column that every engine can read.
 pub(in crate::store) trait Column:
-    for<'r> Decode<'r, Sqlite> + Type<Sqlite> + Send + Unpin + 'static
+    for<'r> Decode<'r, Sqlite>
+    + Type<Sqlite>
+    + for<'r> Decode<'r, Postgres>
+    + Type<Postgres>
+    + Send
+    + Unpin
+    + 'static
 {
 }
-impl<T: for<'r> Decode<'r, Sqlite> + Type<Sqlite> + Send + Unpin + 'static> Column for T {}
+impl<T> Column for T where
+    T: for<'r> Decode<'r, Sqlite>
+        + Type<Sqlite>
+        + for<'r> Decode<'r, Postgres>
+        + Type<Postgres>
+        + Send
+        + Unpin
+        + 'static
+{
+}
+
+/// What a statement says: one text for every engine, or one for each (see [`crate::store::pairs`]).
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct Text {
+    pub(in crate::store) sqlite: &'static str,
+    pub(in crate::store) postgres: &'static str,
+}
+
+impl From<&'static str> for Text {
+    fn from(text: &'static str) -> Text {
+        Text { sqlite: text, postgres: text }
+    }
+}
 
 /// A statement whose rows are read as `R`.
 pub(in crate::store) struct Statement<R> {
-    text: &'static str,
+    text: Text,
     values: Vec<Value>,
     rows: PhantomData<fn() -> R>,
 }
 
 /// A statement that returns nothing.
-pub(in crate::store) fn query(text: &'static str) -> Statement<()> {
-    Statement { text, values: Vec::new(), rows: PhantomData }
+pub(in crate::store) fn query(text: impl Into<Text>) -> Statement<()> {
+    Statement { text: text.into(), values: Vec::new(), rows: PhantomData }
 }
 
 /// A statement whose rows are read as `R`.
-pub(in crate::store) fn query_as<R: Row>(text: &'static str) -> Statement<R> {
-    Statement { text, values: Vec::new(), rows: PhantomData }
+pub(in crate::store) fn query_as<R: Row>(text: impl Into<Text>) -> Statement<R> {
+    Statement { text: text.into(), values: Vec::new(), rows: PhantomData }
 }
 
 /// A statement whose rows have one column.
-pub(in crate::store) fn query_scalar<C: Column>(text: &'static str) -> Scalars<C> {
-    Scalars(Statement { text, values: Vec::new(), rows: PhantomData })
+pub(in crate::store) fn query_scalar<C: Column>(text: impl Into<Text>) -> Scalars<C> {
+    Scalars(Statement { text: text.into(), values: Vec::new(), rows: PhantomData })
 }
 
 /// Why a statement failed. Callers turn it into a [`StoreError`].
@@ -128,12 +159,16 @@ impl Changed {
 
 /// Runs a statement with the driver of the engine behind a transaction or readers.
 macro_rules! run {
-    ($statement:expr, $on:expr, $sqlite:ident, $verb:ident) => {
+    ($statement:expr, $on:expr, $verb:ident) => {
         match $on.into() {
-            On::Tx(Tx(Connection::Sqlite(connection))) => $statement.$sqlite()?.$verb(connection).await,
-            On::Reads(Reads(Pool::Sqlite(pool))) => $statement.$sqlite()?.$verb(pool).await,
+            On::Tx(Tx(Connection::Sqlite(connection))) => $statement.sqlite_rows()?.$verb(connection).await,
+            On::Tx(Tx(Connection::Postgres(connection))) => {
+                limited($statement.postgres_rows()?.$verb(connection)).await
+            }
+            On::Reads(Reads(Pool::Sqlite(pool))) => $statement.sqlite_rows()?.$verb(pool).await,
+            On::Reads(Reads(Pool::Postgres(pool))) => limited($statement.postgres_rows()?.$verb(pool)).await,
             On::Reads(Reads(Pool::InboxFile(file))) => {
-                let statement = $statement.$sqlite()?;
+                let statement = $statement.sqlite_rows()?;
                 return file
                     .read(move |connection| Box::pin(async move { statement.$verb(connection).await }))
                     .await
@@ -176,35 +211,83 @@ fn sqlite_values(values: Vec<Value>) -> Result<SqliteArguments, sqlx::Error> {
     Ok(arguments)
 }
 
+/// A null has the type of the values that stand in its place: PostgreSQL prepares a statement for types.
+fn postgres_values(values: Vec<Value>) -> Result<PgArguments, sqlx::Error> {
+    let mut arguments = PgArguments::default();
+    for value in values {
+        match value {
+            Value::Integer(number) => arguments.add(number),
+            Value::Text(text) => arguments.add(text.map(without_nul)),
+        }
+        .map_err(sqlx::Error::Encode)?;
+    }
+    Ok(arguments)
+}
+
+/// No text of PostgreSQL can hold a NUL, nor can its JSON. Left out and not refused: it may stand in what was paid for.
+fn without_nul(text: String) -> String {
+    const ESCAPED: &str = "\\u0000";
+    let text = if text.contains('\0') { text.replace('\0', "") } else { text };
+    if !text.starts_with(['[', '{']) || !text.contains(ESCAPED) {
+        return text;
+    }
+    let (mut kept, mut rest) = (String::with_capacity(text.len()), text.as_str());
+    while let Some(at) = rest.find('\\') {
+        let escaped = rest[at..].strip_prefix(ESCAPED);
+        kept.push_str(&rest[..at]);
+        rest = escaped.unwrap_or(&rest[at..]);
+        if escaped.is_none() {
+            // A backslash and the sign that it escapes.
+            let end = rest.char_indices().nth(2).map_or(rest.len(), |(end, _)| end);
+            kept.push_str(&rest[..end]);
+            rest = &rest[end..];
+        }
+    }
+    kept + rest
+}
+
 impl Statement<()> {
     fn sqlite(self) -> Result<sqlx::query::Query<'static, Sqlite, SqliteArguments>, sqlx::Error> {
-        Ok(sqlx::query_with(sqlite_text(self.text), sqlite_values(self.values)?))
+        Ok(sqlx::query_with(sqlite_text(self.text.sqlite), sqlite_values(self.values)?))
+    }
+
+    fn postgres(self) -> Result<sqlx::query::Query<'static, Postgres, PgArguments>, sqlx::Error> {
+        Ok(sqlx::query_with(self.text.postgres, postgres_values(self.values)?))
     }
 
     pub(in crate::store) async fn execute(self, on: impl Into<On<'_>>) -> Result<Changed, Failed> {
-        let done = match on.into() {
-            On::Tx(Tx(Connection::Sqlite(connection))) => self.sqlite()?.execute(connection).await?,
+        let changed = match on.into() {
+            On::Tx(Tx(Connection::Sqlite(connection))) => {
+                self.sqlite()?.execute(connection).await?.rows_affected()
+            }
+            On::Tx(Tx(Connection::Postgres(connection))) => {
+                limited(self.postgres()?.execute(connection)).await?.rows_affected()
+            }
             On::Reads(_) => panic!("a read changes nothing"),
         };
-        Ok(Changed(done.rows_affected()))
+        Ok(Changed(changed))
     }
 }
 
 impl<R: Row> Statement<R> {
     fn sqlite_rows(self) -> Result<sqlx::query::QueryAs<'static, Sqlite, R, SqliteArguments>, sqlx::Error> {
-        Ok(sqlx::query_as_with(sqlite_text(self.text), sqlite_values(self.values)?))
+        Ok(sqlx::query_as_with(sqlite_text(self.text.sqlite), sqlite_values(self.values)?))
+    }
+
+    fn postgres_rows(self) -> Result<sqlx::query::QueryAs<'static, Postgres, R, PgArguments>, sqlx::Error> {
+        Ok(sqlx::query_as_with(self.text.postgres, postgres_values(self.values)?))
     }
 
     pub(in crate::store) async fn fetch_all(self, on: impl Into<On<'_>>) -> Result<Vec<R>, Failed> {
-        Ok(run!(self, on, sqlite_rows, fetch_all)?)
+        Ok(run!(self, on, fetch_all)?)
     }
 
     pub(in crate::store) async fn fetch_one(self, on: impl Into<On<'_>>) -> Result<R, Failed> {
-        Ok(run!(self, on, sqlite_rows, fetch_one)?)
+        Ok(run!(self, on, fetch_one)?)
     }
 
     pub(in crate::store) async fn fetch_optional(self, on: impl Into<On<'_>>) -> Result<Option<R>, Failed> {
-        Ok(run!(self, on, sqlite_rows, fetch_optional)?)
+        Ok(run!(self, on, fetch_optional)?)
     }
 }
 
@@ -240,5 +323,24 @@ impl<C: Column> Scalars<C> {
 
     pub(in crate::store) async fn fetch_optional(self, on: impl Into<On<'_>>) -> Result<Option<C>, Failed> {
         Ok(self.0.fetch_optional(on).await?.map(|(column,)| column))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn postgresql_gets_no_nul_and_everything_else() {
+        for (text, kept) in [
+            ("a\0b", "ab"),
+            (r#"["a\u0000b","c"]"#, r#"["ab","c"]"#),
+            // A backslash and the letters, not a NUL.
+            (r#"["a\\u0000b\n\u0000\""]"#, r#"["a\\u0000b\n\""]"#),
+            (r"a\u0000b", r"a\u0000b"),
+            (r#"{"\u00001":"\u0001é\\"}"#, r#"{"1":"\u0001é\\"}"#),
+        ] {
+            assert_eq!(without_nul(text.to_owned()), kept);
+        }
     }
 }

@@ -6,9 +6,10 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use sqlx::{Executor, SqliteConnection, SqlitePool};
+use sqlx::{Connection as _, Executor, PgConnection, PgPool, SqliteConnection, SqlitePool};
 
 use crate::store::StoreError;
+use crate::store::postgres::limits::limited;
 use crate::store::sqlite::inbox_file::InboxFile;
 
 /// Inside a write transaction: see [`super::Store::write`].
@@ -17,13 +18,39 @@ pub struct Tx(pub(in crate::store) Connection);
 /// The connection of a transaction, by engine.
 pub(in crate::store) enum Connection {
     Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Connection {
+    /// Runs a statement about the transaction itself, or several, one after the other.
+    pub(in crate::store) async fn run(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
+        match self {
+            Connection::Sqlite(connection) => connection.execute(text).await.map(drop),
+            Connection::Postgres(connection) => limited(connection.execute(text)).await.map(drop),
+        }
+    }
+
+    /// Tells the database that this connection ends. Every commit is safe without it.
+    pub(in crate::store) async fn close(self) {
+        let _ = match self {
+            Connection::Sqlite(connection) => connection.close().await,
+            Connection::Postgres(connection) => limited(connection.close()).await,
+        };
+    }
 }
 
 impl Tx {
     /// The driver's connection: for work that is not a statement of the store, and for tests.
     pub fn sqlite(&mut self) -> &mut SqliteConnection {
-        let Connection::Sqlite(connection) = &mut self.0;
-        connection
+        match &mut self.0 {
+            Connection::Sqlite(connection) => connection,
+            Connection::Postgres(_) => panic!("a transaction of PostgreSQL"),
+        }
+    }
+
+    /// Whether no other program can write at the same time.
+    pub(in crate::store) fn is_only_writer(&self) -> bool {
+        matches!(self.0, Connection::Sqlite(_))
     }
 
     /// Whether what is freed from now on is overwritten. A page that is overwritten inside a savepoint is kept in memory
@@ -39,10 +66,18 @@ impl Tx {
     where
         F: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<(), StoreError>> + Send,
     {
-        self.sqlite().execute("savepoint attempt").await?;
+        let (begin, keep) = match &self.0 {
+            Connection::Sqlite(_) => ("savepoint attempt", "release attempt"),
+            // Another program may have locked a row for long, and all other writes wait for this one.
+            Connection::Postgres(_) => (
+                "savepoint attempt; set local lock_timeout = '50ms'",
+                "release attempt; set local lock_timeout = '5s'",
+            ),
+        };
+        self.0.run(begin).await?;
         let result = work(self).await;
-        let end = if result.is_ok() { "release attempt" } else { "rollback to attempt; release attempt" };
-        self.sqlite().execute(end).await?;
+        let end = if result.is_ok() { keep } else { "rollback to attempt; release attempt" };
+        self.0.run(end).await?;
         if let Err(problem) = &result {
             tracing::debug!(%problem, "part of a transaction was undone");
         }
@@ -60,6 +95,7 @@ pub(in crate::store) enum Pool {
     Sqlite(SqlitePool),
     /// The inbox in a file of its own.
     InboxFile(Arc<InboxFile>),
+    Postgres(PgPool),
 }
 
 impl Reads {
@@ -68,6 +104,7 @@ impl Reads {
         match &self.0 {
             Pool::Sqlite(pool) => pool,
             Pool::InboxFile(_) => panic!("an inbox file is read by statements of the store only"),
+            Pool::Postgres(_) => panic!("reads of PostgreSQL"),
         }
     }
 
@@ -76,6 +113,7 @@ impl Reads {
         match &self.0 {
             Pool::Sqlite(pool) => pool.num_idle() == pool.size() as usize,
             Pool::InboxFile(file) => file.is_quiet(),
+            Pool::Postgres(pool) => pool.num_idle() == pool.size() as usize,
         }
     }
 }

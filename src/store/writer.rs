@@ -1,7 +1,7 @@
-//! The one writer of a database file: a task that owns the only connection that writes.
+//! The one writer of a database: a task that owns the only connection that writes.
 //!
-//! Every write is a closure that runs inside `BEGIN IMMEDIATE`, so it never has to upgrade a lock.
-//! Closures that wait at the same time share one transaction and one fsync (group commit), each in
+//! Every write is a closure that runs in a transaction that no other writer can be in at the same time: each engine
+//! takes its lock when it begins one. Closures that wait at the same time share one transaction and one fsync (group commit), each in
 //! a savepoint of its own; no caller gets a result before the commit. The task cannot be cancelled
 //! in the middle by a caller that goes away, which sqlx alone would not guarantee.
 //!
@@ -13,15 +13,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use sqlx::{Connection as _, Executor, SqliteConnection};
 use tokio::sync::{mpsc, watch};
 
 use crate::failpoint::{self, Place};
 use crate::metrics::Metrics;
-use crate::store::engine::{self, Completion, Work};
-use crate::store::error::{StoreError, is_busy};
-use crate::store::sqlite::inbox_connection;
+use crate::store::engine::{Completion, Work};
+use crate::store::error::StoreError;
 use crate::store::tx::{Connection, Tx};
+use crate::store::{postgres, sqlite};
 
 /// Most closures in one transaction: limits how long the first one waits for the last.
 const MOST_IN_ONE_COMMIT: usize = 64;
@@ -54,11 +53,11 @@ const UNFENCED: i64 = -1;
 
 impl Writer {
     /// Starts the task that owns `connection`.
-    pub(in crate::store) fn start(connection: SqliteConnection, metrics: Metrics) -> Writer {
+    pub(in crate::store) fn start(connection: Connection, metrics: Metrics) -> Writer {
         let (queue, works) = mpsc::channel(1_024);
         let fence = Arc::new(AtomicI64::new(UNFENCED));
         let commits = Arc::new(watch::Sender::new(0));
-        let serving = serve(Tx(Connection::Sqlite(connection)), works, fence.clone(), metrics.clone());
+        let serving = serve(Tx(connection), works, fence.clone(), metrics.clone());
         tokio::spawn(serving);
         Writer { queue, fence, metrics, commits, unfinished: Arc::new(watch::Sender::new(())) }
     }
@@ -69,7 +68,7 @@ impl Writer {
     }
 
     /// A new writer with the same fence, after this one has failed.
-    pub(in crate::store) fn successor(&self, connection: SqliteConnection) -> Writer {
+    pub(in crate::store) fn successor(&self, connection: Connection) -> Writer {
         let successor = Writer::start(connection, self.metrics.clone());
         successor.fence(self.fence.load(Ordering::SeqCst));
         successor
@@ -83,17 +82,6 @@ impl Writer {
     /// Whether no write is waiting or running.
     pub(in crate::store) fn is_quiet(&self) -> bool {
         self.unfinished.receiver_count() == 0
-    }
-
-    /// A number that changes when another connection commits.
-    pub(in crate::store) async fn data_version(&self) -> Result<i64, StoreError> {
-        let (work, told) = engine::work(|tx| {
-            Box::pin(
-                async move { Ok(sqlx::query_scalar("pragma data_version").fetch_one(tx.sqlite()).await?) },
-            )
-        });
-        self.run(work).await?;
-        told.await.map_err(|_| StoreError::Stopped)?
     }
 
     /// Takes `work` into a transaction. It tells its own caller once it is on disk.
@@ -156,40 +144,30 @@ async fn serve(mut tx: Tx, mut works: mpsc::Receiver<Queued>, fence: Arc<AtomicI
         }
     }
     // Makes the file smaller; even if it fails, every commit is safe already.
-    let Tx(Connection::Sqlite(connection)) = tx;
-    let _ = connection.close().await;
+    tx.0.close().await;
 }
 
 /// Err: the writer must stop. Work that fails here undoes only itself, also when a trigger has ended the
 /// transaction (`raise(rollback)`).
 async fn commit_alone(tx: &mut Tx, work: Work, fence: &AtomicI64, metrics: &Metrics) -> Result<(), ()> {
-    if let Err(error) = begin(tx.sqlite(), fence, metrics).await {
+    if let Err(error) = begin(tx, fence, metrics).await {
         metrics.database_failed("begin");
         (work(Err(error)).await.tell)(Ok(()));
         return Err(());
     }
-    let stop = Arc::default();
-    inbox_connection::limit(tx.sqlite(), &stop).await.map_err(|_| ())?;
-    let completion = {
-        let mut running = work(Ok(&mut *tx));
-        match tokio::time::timeout(LONGEST_ALONE, &mut running).await {
-            Ok(completion) => completion,
-            Err(_) => {
-                stop.store(true, Ordering::SeqCst);
-                running.await
-            }
-        }
-    };
-    tx.sqlite().lock_handle().await.map_err(|_| ())?.remove_progress_handler();
+    let completion = match &mut tx.0 {
+        Connection::Sqlite(_) => sqlite::transaction::run_alone(tx, work, LONGEST_ALONE).await,
+        Connection::Postgres(_) => postgres::transaction::run_alone(tx, work).await,
+    }?;
     if completion.keep {
-        let committed = commit(tx.sqlite(), metrics).await.map_err(Some);
+        let committed = commit(tx, metrics).await.map_err(Some);
         if committed.is_err() {
             metrics.database_failed("commit");
         }
         return finish(vec![completion], committed);
     }
     // Fails if there is no transaction any more.
-    let _ = tx.sqlite().execute("rollback").await;
+    let _ = tx.0.run("rollback").await;
     let is_fatal = completion.fatal;
     (completion.tell)(Ok(()));
     if is_fatal { Err(()) } else { Ok(()) }
@@ -202,7 +180,7 @@ async fn commit_together(
     fence: &AtomicI64,
     metrics: &Metrics,
 ) -> Result<(), ()> {
-    if let Err(error) = begin(tx.sqlite(), fence, metrics).await {
+    if let Err(error) = begin(tx, fence, metrics).await {
         metrics.database_failed("begin");
         // No work of the batch ran. The first caller gets the error; the others find that the writer has
         // stopped.
@@ -213,30 +191,34 @@ async fn commit_together(
     }
     let (mut completions, mut stop) = (Vec::with_capacity(batch.len()), false);
     for work in batch {
-        if tx.sqlite().execute("savepoint work").await.is_err() {
+        if tx.0.run("savepoint work").await.is_err() {
             stop = true;
             break;
         }
         let completion = work(Ok(&mut *tx)).await;
         let end = if completion.keep { "release work" } else { "rollback to work; release work" };
-        stop = tx.sqlite().execute(end).await.is_err() || completion.fatal;
+        stop = tx.0.run(end).await.is_err() || completion.fatal;
         completions.push(completion);
         if stop {
             break;
         }
     }
-    let committed = if stop { Err(None) } else { commit(tx.sqlite(), metrics).await.map_err(Some) };
+    let committed = if stop { Err(None) } else { commit(tx, metrics).await.map_err(Some) };
     if committed.is_err() {
         metrics.database_failed(if stop { "statement" } else { "commit" });
-        let _ = tx.sqlite().execute("rollback").await;
+        let _ = tx.0.run("rollback").await;
     }
     finish(completions, committed)
 }
 
-async fn commit(connection: &mut SqliteConnection, metrics: &Metrics) -> Result<(), sqlx::Error> {
+async fn commit(tx: &mut Tx, metrics: &Metrics) -> Result<(), sqlx::Error> {
+    let commit = match &tx.0 {
+        Connection::Sqlite(_) => "commit",
+        Connection::Postgres(_) => postgres::transaction::COMMIT,
+    };
     failpoint::pass(Place::BeforeCommit);
     let timer = metrics.time_commit();
-    connection.execute("commit").await?;
+    tx.0.run(commit).await?;
     timer.observe_duration();
     failpoint::pass(Place::AfterCommit);
     Ok(())
@@ -262,30 +244,10 @@ fn finish(completions: Vec<Completion>, committed: Result<(), Option<sqlx::Error
 }
 
 /// Begins, and waits as long as another program holds the lock: no work has started yet, so waiting is safe.
-async fn begin(
-    connection: &mut SqliteConnection,
-    fence: &AtomicI64,
-    metrics: &Metrics,
-) -> Result<(), StoreError> {
-    loop {
-        match connection.execute("begin immediate").await {
-            Ok(_) => break,
-            Err(error) if is_busy(&error) => {
-                metrics.database_failed("busy");
-                tracing::warn!("another program holds the database's write lock; waiting for it");
-            }
-            Err(source) => return Err(StoreError::Database { step: "begin a transaction", source }),
-        }
-    }
-    let expected = fence.load(Ordering::SeqCst);
-    if expected == UNFENCED {
-        return Ok(());
-    }
-    let token: Result<i64, _> =
-        sqlx::query_scalar("select token from worker_lease where id = 1").fetch_one(&mut *connection).await;
-    match token {
-        Ok(token) if token == expected => Ok(()),
-        Ok(_) => Err(StoreError::Fenced),
-        Err(source) => Err(StoreError::Database { step: "check the lease", source }),
+async fn begin(tx: &mut Tx, fence: &AtomicI64, metrics: &Metrics) -> Result<(), StoreError> {
+    let fence = Some(fence.load(Ordering::SeqCst)).filter(|token| *token != UNFENCED);
+    match &mut tx.0 {
+        Connection::Sqlite(connection) => sqlite::transaction::begin(connection, fence, metrics).await,
+        Connection::Postgres(connection) => postgres::transaction::begin(connection, fence, metrics).await,
     }
 }

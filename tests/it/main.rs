@@ -33,6 +33,9 @@ mod overwritten;
 mod owners;
 mod paid_before;
 mod person_search;
+#[path = "../shared/postgres.rs"]
+#[allow(dead_code, unreachable_pub, reason = "not every suite needs all of it")]
+mod postgres;
 mod prechecks;
 mod privacy;
 mod settlement;

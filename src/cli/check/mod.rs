@@ -5,6 +5,7 @@
 
 mod accounts;
 mod network;
+mod server;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -14,6 +15,7 @@ use super::{Context, Outcome, open, place};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::store::inbox::{self, fault};
+use crate::store::place::Place;
 use crate::store::{Store, StoreError};
 use crate::store::{disk, lease};
 
@@ -99,7 +101,8 @@ fn mode(path: &Path) -> u32 {
 
 async fn database(findings: &mut Findings, config: &Config) -> Option<Store> {
     let path = &config.database;
-    let is_new = !path.exists();
+    let is_on_server = Place::is_server(path);
+    let is_new = !is_on_server && !path.exists();
     let store = match open(config).await {
         Ok(store) => store,
         Err(error @ StoreError::Schema { .. }) => {
@@ -107,7 +110,14 @@ async fn database(findings: &mut Findings, config: &Config) -> Option<Store> {
             return None;
         }
         Err(error) => {
-            let fix = "make sure that the directory exists and is writable, and that the file is a database of this version";
+            let fix = match is_on_server {
+                true => {
+                    "make sure that the server runs, that it lets this role in, and that the role may make tables there"
+                }
+                false => {
+                    "make sure that the directory exists and is writable, and that the file is a database of this version"
+                }
+            };
             findings.fail("database", error.to_string(), fix, 1);
             return None;
         }
@@ -116,12 +126,20 @@ async fn database(findings: &mut Findings, config: &Config) -> Option<Store> {
     let made = if is_new { ", just created" } else { "" };
     let shown = path.display();
     let mode_of_file = mode(path);
-    findings.ok("database", format!("{shown}{made}: opens, WAL, synchronous=FULL, mode {mode_of_file:04o}"));
-    for (what, fix) in place::problems(path) {
-        findings.fail("place", what, fix, 1);
+    match is_on_server {
+        true => server::server(findings, &store).await,
+        false => {
+            findings
+                .ok("database", format!("{shown}{made}: opens, WAL, synchronous=FULL, mode {mode_of_file:04o}"));
+            for (what, fix) in place::problems(path) {
+                findings.fail("place", what, fix, 1);
+            }
+        }
     }
     inbox(findings, &store).await;
-    space(findings, path);
+    if !is_on_server {
+        space(findings, path);
+    }
     match lease::read(&store).await {
         Ok(row) if row.is_alive(Clock::real().now()) => {
             findings.ok("worker", format!("running, process {}", row.pid));

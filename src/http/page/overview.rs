@@ -13,6 +13,7 @@ use crate::store::StoreError;
 use crate::store::credits::warnings::{self, Told};
 use crate::store::disk;
 use crate::store::inbox::fault::{self, Fault, Part};
+use crate::store::place::Place;
 use crate::store::report::AccountWork;
 use crate::store::report::accounts::{self, Account, Limits};
 use crate::store::report::jobs::OpenJob;
@@ -285,12 +286,13 @@ fn ended(look: &Look<'_>, facts: &Facts) -> Markup {
 /// The machine: database size, free space and links, in one line.
 fn parts(look: &Look<'_>) -> Markup {
     let size = std::fs::metadata(look.site.store.path()).map(|file| file.len()).ok();
-    let free = disk::free_bytes(&look.site.store).ok();
+    let free = disk::free_bytes(&look.site.store).ok().flatten();
     // Rounded up: there is no database of 0 MB.
     let megabytes = |bytes: u64| number(bytes.div_ceil(1 << 20) as i64);
     html! {
         p .parts {
             "Up " (span(look.now.since(look.site.started_at)))
+            @if Place::is_server(look.site.store.path()) { " \u{00b7} database on PostgreSQL" }
             @if let Some(size) = size { " \u{00b7} database " (megabytes(size)) " MB" }
             @if let Some(free) = free { " \u{00b7} " (megabytes(free)) " MB free on its disk" }
             " \u{00b7} " a href="/metrics" { "metrics" } " \u{00b7} " a href="/readyz" { "readiness" }

@@ -14,6 +14,8 @@ mod too_long;
 use sqlx::FromRow;
 
 use crate::store::pairs;
+use crate::store::postgres::listen::Notices;
+use crate::store::sqlite::writes::FileWrites;
 use crate::store::{Store, StoreError, sql};
 
 pub use self::enqueue::{Enqueue, differing, find_dedupe_key, insert};
@@ -22,7 +24,6 @@ pub use self::show::{
 };
 use crate::domain::Millis;
 use crate::domain::request::{self, LARGEST_ID, RawRow};
-pub use crate::store::sqlite::writes::Writes;
 
 /// A new row, read as bytes: any program may have written anything into it.
 #[derive(Clone, Debug, FromRow)]
@@ -273,6 +274,23 @@ pub async fn state_version(store: &Store) -> Result<i64, StoreError> {
 /// The same for an inbox with a file of its own. An error if that file cannot be used.
 pub async fn probe(store: &Store) -> Result<i64, StoreError> {
     store.engine.inbox_changes().await
+}
+
+/// The writes of the inbox, as the engine tells them.
+#[derive(Debug)]
+pub enum Writes {
+    File(FileWrites),
+    Notices(Notices),
+}
+
+impl Writes {
+    /// Resolves when the inbox was written since the last call. May be dropped at any time.
+    pub async fn next(&mut self) -> std::io::Result<()> {
+        match self {
+            Writes::File(writes) => writes.next().await,
+            Writes::Notices(notices) => notices.next().await,
+        }
+    }
 }
 
 /// Tells when anybody writes the inbox.

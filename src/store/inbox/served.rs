@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::store::place::Place;
 use crate::store::{Store, StoreError, sql, sqlite};
 
 /// The inbox that a worker serves.
@@ -50,6 +51,9 @@ pub async fn record(store: &Store) -> Result<(), StoreError> {
 
 /// Reads what the last worker has noted, before the database is opened; `None`: none has.
 pub async fn read(database: &Path) -> Option<Served> {
+    if Place::is_server(database) {
+        return Some(Served::Shared);
+    }
     let path = sqlite::served_inbox(database).await?;
     Some(path.map_or(Served::Shared, |path| Served::Own(PathBuf::from(path))))
 }

@@ -44,7 +44,7 @@ pub async fn catch_up(store: &Store, limit: u32) -> Result<CaughtUp, StoreError>
         return Ok(CaughtUp::default());
     }
     let problem = match bring_up(store, &behind).await {
-        Ok(()) => return Ok(CaughtUp { shown: behind.len(), problem: None }),
+        Ok(shown) => return Ok(CaughtUp { shown, problem: locked(store, behind.len() - shown) }),
         Err(problem @ StoreError::Inbox { .. }) => problem,
         Err(error) => return Err(error),
     };
@@ -55,7 +55,7 @@ pub async fn catch_up(store: &Store, limit: u32) -> Result<CaughtUp, StoreError>
                 break;
             }
             match bring_up(store, part).await {
-                Ok(()) => shown += part.len(),
+                Ok(count) => shown += count,
                 Err(StoreError::Inbox { .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -77,7 +77,7 @@ pub async fn behind(store: &Store, limit: u32) -> Result<Vec<Behind>, StoreError
 
 /// Writes their news into the inbox. Afterwards each is marked as behind or not by its present state: it may
 /// have changed since it was read, and another process may already have shown that change.
-pub async fn bring_up(store: &Store, behind: &[Behind]) -> Result<(), StoreError> {
+pub async fn bring_up(store: &Store, behind: &[Behind]) -> Result<usize, StoreError> {
     let rows: Vec<_> = behind
         .iter()
         .map(|row| {
@@ -85,9 +85,12 @@ pub async fn bring_up(store: &Store, behind: &[Behind]) -> Result<(), StoreError
             (row.id, &row.status, &row.reason, row.quoted_credits, row.finished_at, resets_approval)
         })
         .collect();
+    let ids = behind.iter().map(|row| row.id).collect();
     let rows = sql::to_json(&rows);
     let for_inbox = rows.clone();
-    store.write_inbox(move |connection| Box::pin(show(connection, for_inbox))).await?;
+    let shown = store.write_inbox(move |connection| Box::pin(show(connection, ids, for_inbox))).await?;
+    let count = shown.len();
+    let shown = sql::to_json(&shown);
     store
         .write(move |connection| {
             Box::pin(async move {
@@ -97,12 +100,13 @@ pub async fn bring_up(store: &Store, behind: &[Behind]) -> Result<(), StoreError
                                                   or requests.quoted_credits <> shown.quote then 1 else 0 end
                      from (select json_number(value, 0) as id, json_text(value, 1) as status,
                                   json_number(value, 3) as quote from json_rows($1)) as shown
-                     where requests.id = shown.id",
+                     where requests.id = shown.id and requests.id in (select value from json_ids($2))",
                 )
                 .bind(rows)
+                .bind(shown)
                 .execute(connection)
                 .await?;
-                Ok(())
+                Ok(count)
             })
         })
         .await
@@ -110,7 +114,9 @@ pub async fn bring_up(store: &Store, behind: &[Behind]) -> Result<(), StoreError
 
 /// An approval covers only the quote that the row showed, so a row with a higher quote becomes not approved.
 /// A rejected row frees its dedupe key, so that a corrected row can use the same key.
-async fn show(connection: &mut Tx, rows: String) -> Result<(), StoreError> {
+/// Returns the rows that could be shown.
+async fn show(connection: &mut Tx, ids: Vec<i64>, rows: String) -> Result<Vec<i64>, StoreError> {
+    let ids = free_rows(&mut *connection, ids).await?;
     by_worker(&mut *connection, true).await?;
     too_long::take_out(&mut *connection, &rows).await?;
     sql::query(
@@ -122,12 +128,33 @@ async fn show(connection: &mut Tx, rows: String) -> Result<(), StoreError> {
                       json_number(value, 3) as quoted_credits, json_number(value, 4) as finished_at,
                       json_number(value, 5) as resets_approval
                from json_rows($1)) as shown
-         where inbox.id = shown.id and inbox.id not in (select id from inbox_written)",
+         where inbox.id = shown.id and inbox.id in (select value from json_ids($2))
+           and inbox.id not in (select id from inbox_written)",
     )
     .bind(rows)
+    .bind(sql::to_json(&ids))
     .execute(&mut *connection)
     .await?;
-    by_worker(connection, false).await
+    by_worker(connection, false).await?;
+    Ok(ids)
+}
+
+/// The rows that no other program is writing. Where others can write at the same time, they are locked first, in a
+/// statement of its own: the next one then sees what a program has written that was faster, also in `inbox_written`.
+async fn free_rows(connection: &mut Tx, ids: Vec<i64>) -> Result<Vec<i64>, StoreError> {
+    if connection.is_only_writer() {
+        return Ok(ids);
+    }
+    Ok(sql::query_scalar(pairs::LOCK_INBOX_ROWS).bind(sql::to_json(&ids)).fetch_all(connection).await?)
+}
+
+/// Rows that stay as they are for now.
+fn locked(store: &Store, count: usize) -> Option<StoreError> {
+    let problem = format!(
+        "another program has {count} of its rows locked: it has to end its transaction (COMMIT) before it waits for \
+         anything else"
+    );
+    (count > 0).then(|| StoreError::Inbox { path: store.inbox_path().display().to_string(), problem })
 }
 
 /// Shows requests in the transaction that writes them, where the inbox is in the same file. False: it could not be
@@ -135,7 +162,7 @@ async fn show(connection: &mut Tx, rows: String) -> Result<(), StoreError> {
 ///
 /// Not where another program has a trigger on the inbox: it may end the whole transaction, or never end.
 pub async fn show_at_once(connection: &mut Tx, ids: &[i64]) -> Result<bool, StoreError> {
-    let ids = sql::to_json(&ids);
+    let ids = ids.to_vec();
     connection.attempt(move |connection| Box::pin(show_requests(connection, ids))).await
 }
 
@@ -144,7 +171,16 @@ pub async fn has_other_triggers(connection: &mut Tx) -> Result<bool, StoreError>
     Ok(sql::query_scalar(pairs::HAS_OTHER_TRIGGERS).fetch_one(connection).await?)
 }
 
-async fn show_requests(connection: &mut Tx, ids: String) -> Result<(), StoreError> {
+async fn show_requests(connection: &mut Tx, all: Vec<i64>) -> Result<(), StoreError> {
+    let ids = free_rows(&mut *connection, all.clone()).await?;
+    if ids.len() < all.len() {
+        let locked: Vec<i64> = all.into_iter().filter(|id| !ids.contains(id)).collect();
+        sql::query("update requests set inbox_is_behind = 1 where id in (select value from json_ids($1))")
+            .bind(sql::to_json(&locked))
+            .execute(&mut *connection)
+            .await?;
+    }
+    let ids = sql::to_json(&ids);
     by_worker(&mut *connection, true).await?;
     let ended: Vec<(i64, String)> = sql::query_as(
         "select id, status from requests

@@ -72,10 +72,12 @@ pub async fn end_attempt(
 
 /// How many submissions of a job were never answered.
 pub async fn unanswered(executor: impl Into<On<'_>>, job_id: JobId) -> Result<u32, StoreError> {
-    Ok(sql::query_scalar("select count(*) from attempts where job_id = $1 and result = 'unknown'")
-        .bind(job_id.0)
-        .fetch_one(executor)
-        .await?)
+    let count: i64 =
+        sql::query_scalar("select count(*) from attempts where job_id = $1 and result = 'unknown'")
+            .bind(job_id.0)
+            .fetch_one(executor)
+            .await?;
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 /// The highest possible cost of a submission of the job that was never answered; 0: all were answered.

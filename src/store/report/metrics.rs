@@ -3,8 +3,6 @@
 //! Every statement uses a partial index over open rows, the newest row of an account, or the few rows of
 //! `figures`, which triggers update. So the cost of a scrape depends only on open work, not on the history.
 
-use std::path::{Path, PathBuf};
-
 use sqlx::FromRow;
 
 use crate::domain::credits::Purse;
@@ -92,15 +90,14 @@ pub async fn purse(store: &Store, account: &AccountId, now: Millis) -> Result<Op
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Room {
     pub database: u64,
-    pub log: u64,
-    pub free: u64,
+    /// Nothing when only a server knows.
+    pub log: Option<u64>,
+    /// The same.
+    pub free: Option<u64>,
 }
 
 /// The size of the database and its write-ahead log, and the free space on their disk.
-pub fn room(store: &Store) -> Result<Room, StoreError> {
-    // The log file may be missing at times.
-    let size = |path: &Path| std::fs::metadata(path).map(|found| found.len()).unwrap_or(0);
-    let mut log = store.path().as_os_str().to_owned();
-    log.push("-wal");
-    Ok(Room { database: size(store.path()), log: size(&PathBuf::from(log)), free: disk::free_bytes(store)? })
+pub async fn room(store: &Store) -> Result<Room, StoreError> {
+    let (database, log) = store.engine.size().await?;
+    Ok(Room { database, log, free: disk::free_bytes(store)? })
 }

@@ -20,13 +20,14 @@ use crate::store::requests::state::move_one;
 
 /// How many contacts of a request are not sent yet.
 pub async fn unsent(connection: &mut Tx, request_id: RequestId) -> Result<u32, StoreError> {
-    Ok(sql::query_scalar(
+    let count: i64 = sql::query_scalar(
         "select count(*) from items where request_id = $1 and (state in ('waiting', 'unapproved')
              or (state = 'assigned' and job_id in (select id from jobs where state = 'queued')))",
     )
     .bind(request_id.0)
     .fetch_one(connection)
-    .await?)
+    .await?;
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 /// Whether any contact of a request may still be sent: it was not sent yet, or its submission may turn out to

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 /// Our function, and SQLite's expression, with the arguments as `{0}` and `{1}`.
-const WORDS: [(&str, &str); 9] = [
+const WORDS: [(&str, &str); 10] = [
     // Rows with one column `value`: the numbers, the texts or the arrays of a JSON array.
     ("json_ids", "json_each({0})"),
     ("json_words", "json_each({0})"),
@@ -22,6 +22,8 @@ const WORDS: [(&str, &str); 9] = [
     // The larger of two values that are not null. (SQLite's `max` is null if one of them is.)
     ("greatest", "max({0}, {1})"),
     ("least", "min({0}, {1})"),
+    // The time by the clock that all writers share: the database's own, or on one machine the process's.
+    ("database_clock", "({0})"),
 ];
 
 /// Translates a statement of the store for SQLite.

@@ -22,6 +22,14 @@ pub(super) fn free_bytes(database: &Path) -> Result<u64, StoreError> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
+/// The size of the database, and of its write-ahead log, which may be missing at times.
+pub(super) fn size(database: &Path) -> (u64, u64) {
+    let size = |path: &Path| std::fs::metadata(path).map(|found| found.len()).unwrap_or(0);
+    let mut log = database.as_os_str().to_owned();
+    log.push("-wal");
+    (size(database), size(Path::new(&log)))
+}
+
 /// Creates the ballast file, if there is space for it. Returns whether it exists.
 pub(super) fn lay_ballast(database: &Path) -> bool {
     let path = ballast(database);

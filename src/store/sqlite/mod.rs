@@ -10,6 +10,7 @@ pub(in crate::store) mod inbox_file;
 mod inbox_table;
 pub(in crate::store) mod open;
 mod part;
+pub(in crate::store) mod transaction;
 pub(in crate::store) mod writes;
 
 use std::io;
@@ -17,21 +18,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use sqlx::{ConnectOptions, Connection as _, SqliteConnection};
 
 use crate::domain::Millis;
 use crate::metrics::Metrics;
 use crate::store::backup::BackupError;
 use crate::store::engine::{Engine, Tables, Work};
-use crate::store::lease::{HeldBy, Lease};
+use crate::store::inbox::Writes;
+use crate::store::lease::{HeldBy, Lease, LockFile};
 use crate::store::schema::{Opening, Schema};
-use crate::store::tx::Pool;
+use crate::store::tx::{Connection, Pool};
 use crate::store::writer::Writer;
 use crate::store::{Reads, Store, StoreError, lease};
 use inbox_file::InboxFile;
 use open::prepare;
 use part::Part;
-use writes::Writes;
+use writes::FileWrites;
 
 /// A database file, and its inbox: in the same file, or in a separate one.
 pub(in crate::store) struct Sqlite {
@@ -51,7 +53,7 @@ impl Sqlite {
         metrics: &Metrics,
     ) -> Result<Sqlite, StoreError> {
         let (state, inbox) = Part::of(path, inbox_path);
-        let state = Writer::start(state.open(opening).await?, metrics.clone());
+        let state = Writer::start(Connection::Sqlite(state.open(opening).await?), metrics.clone());
         // Opened when it is first needed: what is wrong with it holds up intake only.
         let inbox = inbox.map(|_| Arc::new(InboxFile::new(inbox_path, opening)));
         Ok(Sqlite { state, inbox, path: path.to_owned(), inbox_path: inbox_path.to_owned() })
@@ -103,9 +105,10 @@ impl Engine for Sqlite {
 
     fn write_as_last_resort(&self, work: Work) -> BoxFuture<'_, Result<(), StoreError>> {
         disk::drop_ballast(&self.path);
-        Box::pin(
-            async move { self.state.successor(prepare(&self.path, 0o600, false).await?).run(work).await },
-        )
+        Box::pin(async move {
+            let connection = Connection::Sqlite(prepare(&self.path, 0o600, false).await?);
+            self.state.successor(connection).run(work).await
+        })
     }
 
     fn commits(&self) -> tokio::sync::watch::Receiver<u64> {
@@ -128,7 +131,7 @@ impl Engine for Sqlite {
     }
 
     fn changes(&self) -> BoxFuture<'_, Result<i64, StoreError>> {
-        Box::pin(self.state.data_version())
+        Box::pin(transaction::data_version(&self.state))
     }
 
     fn inbox_changes(&self) -> BoxFuture<'_, Result<i64, StoreError>> {
@@ -141,7 +144,7 @@ impl Engine for Sqlite {
     }
 
     fn watch_inbox(&self) -> io::Result<Writes> {
-        Writes::of(&self.inbox_path)
+        FileWrites::of(&self.inbox_path).map(Writes::File)
     }
 
     fn migrate_inbox(&self) {
@@ -156,7 +159,8 @@ impl Engine for Sqlite {
         now: Millis,
     ) -> BoxFuture<'a, Result<Result<Lease, HeldBy>, StoreError>> {
         Box::pin(async move {
-            let taken = lease::take(store, &self.state, now).await?;
+            let lock = LockFile::beside(&self.path)?;
+            let taken = lease::take(store, &self.state, lock, now).await?;
             if taken.is_ok() {
                 self.migrate_inbox();
             }
@@ -164,8 +168,15 @@ impl Engine for Sqlite {
         })
     }
 
-    fn free_bytes(&self) -> Result<u64, StoreError> {
-        disk::free_bytes(&self.path)
+    fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
+        disk::free_bytes(&self.path).map(Some)
+    }
+
+    fn size(&self) -> BoxFuture<'_, Result<(u64, Option<u64>), StoreError>> {
+        Box::pin(async move {
+            let (database, log) = disk::size(&self.path);
+            Ok((database, Some(log)))
+        })
     }
 
     fn lay_ballast(&self) -> bool {

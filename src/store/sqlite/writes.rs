@@ -22,14 +22,14 @@ const BUFFER_BYTES: usize = 4_096;
 
 /// The writes of a database file, or of its log.
 #[derive(Debug)]
-pub struct Writes {
+pub struct FileWrites {
     events: AsyncFd<OwnedFd>,
     names: [OsString; 2],
 }
 
-impl Writes {
+impl FileWrites {
     /// Watches the folder, since a file may be made anew.
-    pub(super) fn of(path: &Path) -> io::Result<Writes> {
+    pub(super) fn of(path: &Path) -> io::Result<FileWrites> {
         let events = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         inotify::add_watch(
@@ -45,7 +45,7 @@ impl Writes {
             reason = "its successor is unsafe, for descriptors that are not owned; this one is"
         )]
         let events = AsyncFd::new(events)?;
-        Ok(Writes { events, names: [name, log] })
+        Ok(FileWrites { events, names: [name, log] })
     }
 
     /// Resolves when the file was written since the last call. May be dropped at any time.
@@ -89,7 +89,7 @@ mod tests {
     #[tokio::test]
     async fn a_write_to_the_file_or_its_log_is_told_and_none_to_another() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut writes = Writes::of(&folder.path().join("a.db")).expect("inotify");
+        let mut writes = FileWrites::of(&folder.path().join("a.db")).expect("inotify");
         std::fs::write(folder.path().join("b.db"), "b").expect("written");
         assert!(!writes.take().expect("readable"));
         for name in ["a.db", "a.db-wal", "a.db"] {

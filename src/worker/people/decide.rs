@@ -191,7 +191,7 @@ async fn cancel_untaken(
     behind.retain(|row| row.id == id.0);
     match inbox::bring_up(store, &behind).await {
         // The worker shows it later.
-        Ok(()) | Err(StoreError::Inbox { .. }) => {}
+        Ok(_) | Err(StoreError::Inbox { .. }) => {}
         Err(error) => return Err(error),
     }
     Ok(won.then(|| Cancelled { contacts, status: State::Cancelled.name().to_owned() }))

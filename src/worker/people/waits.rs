@@ -175,7 +175,7 @@ fn api_trouble(trouble: &ApiTrouble) -> Wait {
 
 /// Nothing is bought while there may be no room to record it.
 fn full_disk(store: &Store) -> Option<Wait> {
-    let free = disk::free_bytes(store).ok().filter(|free| *free < disk::NEEDED_BYTES)?;
+    let free = disk::free_bytes(store).ok().flatten().filter(|free| *free < disk::NEEDED_BYTES)?;
     Some(Wait {
         reason: "disk_full".to_owned(),
         what: format!(

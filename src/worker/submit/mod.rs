@@ -187,10 +187,9 @@ async fn distrust(deps: &Deps, gate: &Gate, job: &Job) -> Result<Report, StoreEr
 
 /// When to check again, if the disk has no space to record a purchase.
 fn disk_is_full(deps: &Deps, now: Millis) -> Result<Option<Report>, StoreError> {
-    let free = disk::free_bytes(&deps.store)?;
-    if free >= disk::NEEDED_BYTES {
+    let Some(free) = disk::free_bytes(&deps.store)?.filter(|free| *free < disk::NEEDED_BYTES) else {
         return Ok(None);
-    }
+    };
     tracing::error!(
         free_bytes = free,
         needed_bytes = disk::NEEDED_BYTES,

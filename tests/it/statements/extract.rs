@@ -8,7 +8,10 @@ use crate::architecture::sources;
 pub(crate) struct Statement {
     /// Its file, relative to `src/store`.
     pub(crate) file: String,
+    /// As SQLite gets it, before our words are translated.
     pub(crate) text: String,
+    /// As PostgreSQL gets it.
+    pub(crate) postgres: String,
 }
 
 impl Statement {
@@ -43,10 +46,13 @@ pub(crate) fn statements() -> Vec<Statement> {
             for (at, _) in code.match_indices(call) {
                 let call = &code[at..];
                 let argument = call[call.find('(').expect("a call") + 1..].trim_start();
+                if let Some(name) = argument.strip_prefix("pairs::") {
+                    let [text, postgres] = pair(name, &files).unwrap_or_else(|| panic!("{file}: {name:.60}"));
+                    found.push(Statement { file: "pairs.rs".to_owned(), text, postgres });
+                    continue;
+                }
                 let text = text(argument, file, &files).unwrap_or_else(|| panic!("{file}: {argument:.60}"));
-                let is_pair = argument.starts_with("pairs::");
-                let file = if is_pair { "pairs.rs" } else { file };
-                found.push(Statement { file: file.to_owned(), text });
+                found.push(Statement { file: file.to_owned(), postgres: text.clone(), text });
             }
         }
     }
@@ -56,12 +62,6 @@ pub(crate) fn statements() -> Vec<Statement> {
 fn text(argument: &str, file: &str, files: &[(String, String)]) -> Option<String> {
     if argument.starts_with('"') {
         return literal(argument);
-    }
-    if let Some(name) = argument.strip_prefix("pairs::") {
-        let name = name.split(|char: char| !(char.is_alphanumeric() || char == '_')).next()?;
-        let code = code_of("pairs.rs", files)?;
-        let declared = &code[code.find(&format!("const {name}: &str"))?..];
-        return literal(&declared[declared.find('"')?..]);
     }
     let (name, rest) = argument.split_once("!(")?;
     let declaration = format!("macro_rules! {name}");
@@ -74,6 +74,18 @@ fn text(argument: &str, file: &str, files: &[(String, String)]) -> Option<String
         .or_else(|| declaring().next())?;
     let declared = &code[code.find(&declaration)?..];
     Some(literal(&declared[declared.find('"')?..])? + &literal(rest.trim_start())?)
+}
+
+/// The two texts of a pair: SQLite's and PostgreSQL's.
+fn pair(name: &str, files: &[(String, String)]) -> Option<[String; 2]> {
+    let name = name.split(|char: char| !(char.is_alphanumeric() || char == '_')).next()?;
+    let code = code_of("pairs.rs", files)?;
+    let declared = &code[code.find(&format!("const {name}: Text"))?..];
+    let said = |field: &str| {
+        let declared = &declared[declared.find(field)?..];
+        literal(&declared[declared.find('"')?..])
+    };
+    Some([said("sqlite:")?, said("postgres:")?])
 }
 
 fn code_of<'a>(file: &str, files: &'a [(String, String)]) -> Option<&'a str> {

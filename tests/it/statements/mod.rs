@@ -1,7 +1,10 @@
 //! Every statement of the store: it fits the schema, uses only words that a second engine knows, too, and
 //! stays fast when the tables have grown.
 
-use sqlx::{AssertSqlSafe, Connection, Row as _, SqliteConnection};
+use sqlx::{
+    AssertSqlSafe, Column as _, Connection, Executor as _, PgConnection, Row as _, SqlSafeStr as _,
+    SqliteConnection, Statement as _, TypeInfo as _,
+};
 use unlockd::store::Store;
 use unlockd::store::sqlite::dialect::sqlite;
 
@@ -29,6 +32,53 @@ async fn every_statement_of_the_store_fits_the_schema() {
         let explained = sqlx::query(explain).fetch_all(&mut connection).await;
         let rows = explained.unwrap_or_else(|error| panic!("{error}\n{}", statement.text));
         assert!(!rows.is_empty() && !rows[0].is_empty(), "{}", statement.text);
+    }
+}
+
+/// Prepared, each says its types: a number is always a bigint, since the store reads it as one.
+#[tokio::test]
+async fn every_statement_of_the_store_fits_the_schema_of_postgresql() {
+    let Some(database) = crate::postgres::empty_database().await else { return };
+    drop(Store::open(database.url(), None).await.expect("opens"));
+    let mut connection = database.connect().await;
+    let mut wrong = String::new();
+    for statement in statements().iter().filter(|statement| !statement.file.starts_with("sqlite/")) {
+        if let Err(problem) = prepare(&mut connection, &statement.postgres).await {
+            wrong += &format!("{}: {problem}\n    {}\n", statement.file, statement.postgres);
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// The store says the type of each value; here PostgreSQL finds it, or has to be told.
+async fn prepare(connection: &mut PgConnection, text: &str) -> Result<(), String> {
+    let mut text = text.to_owned();
+    let prepared = loop {
+        match (&mut *connection).prepare(AssertSqlSafe(text.clone()).into_sql_str()).await {
+            Ok(prepared) => break prepared,
+            Err(error) => {
+                let problem = error.to_string();
+                let (_, value) = problem.split_once("data type of parameter ").ok_or(&problem)?;
+                let value = value.split(" ").next().unwrap_or_default();
+                let kind = if text.contains(&format!(">= {value}")) { "bigint" } else { "text" };
+                let told = text.replacen(
+                    &format!("{value} is null"),
+                    &format!("cast({value} as {kind}) is null"),
+                    1,
+                );
+                if told == text {
+                    return Err(problem);
+                }
+                text = told;
+            }
+        }
+    };
+    let columns = prepared.columns().iter().map(|column| (column.name(), column.type_info().name()));
+    let strange: Vec<_> =
+        columns.filter(|(_, kind)| !["INT8", "TEXT", "BOOL", "BYTEA"].contains(kind)).collect();
+    match strange.is_empty() {
+        true => Ok(()),
+        false => Err(format!("has the types {strange:?}")),
     }
 }
 

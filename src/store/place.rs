@@ -1,0 +1,32 @@
+//! Where a database is: a file of SQLite, or a database of a PostgreSQL server.
+
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+/// The value of the configuration's `database`, with the password if it is in a file of its own.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// A path, or a URL without a password: it may be shown.
+    pub path: PathBuf,
+    /// Only for PostgreSQL. Otherwise it comes from `PGPASSWORD` or `PGPASSFILE`.
+    pub password: Option<SecretString>,
+}
+
+impl Place {
+    /// Whether it is on a PostgreSQL server.
+    pub fn is_server(path: &Path) -> bool {
+        server_url(path).is_some()
+    }
+}
+
+impl<P: AsRef<Path> + ?Sized> From<&P> for Place {
+    fn from(path: &P) -> Place {
+        Place { path: path.as_ref().to_owned(), password: None }
+    }
+}
+
+/// The URL, if the path is one of PostgreSQL.
+pub(in crate::store) fn server_url(path: &Path) -> Option<&str> {
+    path.to_str().filter(|text| text.starts_with("postgres://") || text.starts_with("postgresql://"))
+}

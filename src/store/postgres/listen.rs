@@ -1,0 +1,59 @@
+//! Tells when anybody writes the inbox: its trigger notifies, and a connection of its own listens.
+//!
+//! It is only a hint: the inbox is looked at anyway, every `inbox.interval`. So a connection that is lost, or a pooler
+//! that cannot pass notifications on, costs latency and nothing else.
+
+use std::io;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use tokio::sync::watch;
+
+const CHANNEL: &str = "unlockd_inbox";
+/// Between two attempts to listen.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// The notifications. The connection ends with it.
+#[derive(Debug)]
+pub struct Notices(watch::Receiver<()>);
+
+impl Notices {
+    pub(super) fn of(options: &PgConnectOptions) -> Notices {
+        let (sender, receiver) = watch::channel(());
+        tokio::spawn(listen(options.clone(), sender));
+        Notices(receiver)
+    }
+
+    /// Resolves when the inbox was written since the last call. May be dropped at any time.
+    pub async fn next(&mut self) -> io::Result<()> {
+        self.0.changed().await.map_err(io::Error::other)
+    }
+}
+
+async fn listen(options: PgConnectOptions, sender: watch::Sender<()>) {
+    loop {
+        tokio::select! {
+            ended = listen_once(&options, &sender) => {
+                if let Err(problem) = ended {
+                    tracing::debug!(%problem, "the inbox cannot be listened to; new rows are seen every inbox.interval");
+                }
+            }
+            () = sender.closed() => return,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(AGAIN_AFTER) => {}
+            () = sender.closed() => return,
+        }
+    }
+}
+
+async fn listen_once(options: &PgConnectOptions, sender: &watch::Sender<()>) -> Result<(), sqlx::Error> {
+    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
+    let mut listener = PgListener::connect_with(&pool).await?;
+    listener.listen(CHANNEL).await?;
+    loop {
+        // What came while nobody listened, is in the table: after each new connection it is looked at, too.
+        sender.send_replace(());
+        listener.try_recv().await?;
+    }
+}

@@ -1,0 +1,245 @@
+//! PostgreSQL for tests: each test gets a database of its own, with this version's schema.
+//!
+//! `UNLOCKD_TEST_POSTGRES=postgres://…` names a server and a role that may create databases. Without it a server
+//! is started where PostgreSQL's programs are found, once for each test binary: in a temporary folder, by another user
+//! if this one is root (PostgreSQL refuses to run as root). It ends with this process, however that ends.
+//! Where there are no programs, [`database`] returns `None`, and says once what was skipped.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use tokio::sync::OnceCell;
+
+/// The oldest version that is supported.
+const OLDEST: u32 = 15;
+
+/// Starts a server in folder $1 on port $2 with the programs of $3, as user $4 and group $5 (empty: as this one), tells
+/// when it is ready, and ends it when the input ends: as soon as nothing holds the other end of the pipe.
+const SERVE: &str = r#"
+trap '' INT TERM HUP
+folder=$1 port=$2 programs=$3 user=$4 group=$5
+as="setpriv --pdeathsig=INT ${user:+--reuid=$user --regid=$group --clear-groups}"
+$as "$programs/initdb" --pgdata="$folder/data" --username=unlockd --auth=trust --encoding=UTF8 --locale=C \
+    --no-sync --no-instructions >"$folder/log" 2>&1 &&
+{
+    $as "$programs/postgres" -D "$folder/data" -p "$port" -k "$folder" -c listen_addresses=127.0.0.1 \
+        -c fsync=off -c full_page_writes=off -c max_connections=300 -c shared_buffers=64MB \
+        >>"$folder/log" 2>&1 </dev/null &
+    server=$!
+    until grep -q ready "$folder/data/postmaster.pid" 2>/dev/null; do
+        kill -0 "$server" 2>/dev/null || break
+        sleep 0.02
+    done
+    if kill -0 "$server" 2>/dev/null; then
+        echo ready
+        cat >/dev/null
+        kill -QUIT "$server"
+        wait "$server"
+        : >"$folder/log"
+    fi
+}
+cat "$folder/log" >&2
+exec rm -rf "$folder"
+"#;
+
+/// A server, and how it is reached.
+struct Server {
+    /// Without the name of a database.
+    url: String,
+    /// The server ends when this is closed: by the kernel, when this process is gone.
+    _running: Option<(Child, ChildStdin)>,
+}
+
+/// A database of a test's own; it is removed when it is dropped.
+pub(crate) struct Database {
+    name: String,
+    url: String,
+    server: &'static Server,
+}
+
+/// A new database with this version's schema. `None`: there is no PostgreSQL here.
+pub(crate) async fn database() -> Option<Database> {
+    static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+    let server = server()?;
+    let template = TEMPLATE.get_or_init(|| template(server)).await;
+    Some(create(server, template).await)
+}
+
+/// A new database without any tables.
+pub(crate) async fn empty_database() -> Option<Database> {
+    Some(create(server()?, "template0").await)
+}
+
+impl Database {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A new connection, as the owner of the tables.
+    pub(crate) async fn connect(&self) -> PgConnection {
+        connect(&self.url).await
+    }
+
+    /// A new connection that has taken on a role.
+    pub(crate) async fn connect_as(&self, role: &str) -> PgConnection {
+        let mut connection = self.connect().await;
+        let set = AssertSqlSafe(format!("set role {role}"));
+        connection.execute(set).await.expect("the role exists");
+        connection
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let (url, name) = (self.server.url.clone(), self.name.clone());
+        let remove = move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                // A server that is gone has no databases.
+                if let Ok(mut connection) = PgConnection::connect(&format!("{url}/postgres")).await {
+                    let drop = AssertSqlSafe(format!("drop database if exists {name} with (force)"));
+                    let _ = connection.execute(drop).await;
+                }
+            });
+        };
+        // A test's own runtime cannot wait here.
+        let _ = std::thread::spawn(remove).join();
+    }
+}
+
+/// Makes this version's schema: all of it or nothing.
+async fn migrate(connection: &mut PgConnection) {
+    let mut tx = connection.begin().await.expect("begins");
+    let mut steps = sqlx::migrate!("migrations/postgres");
+    steps.set_locking(false);
+    steps.run_direct(None, &mut *tx, false).await.expect("migrates");
+    tx.commit().await.expect("commits");
+}
+
+async fn template(server: &'static Server) -> String {
+    let template = create(server, "template0").await;
+    let mut connection = template.connect().await;
+    migrate(&mut connection).await;
+    // A database can be copied while nobody is connected with it.
+    connection.close().await.expect("closes");
+    let name = template.name.clone();
+    // It lasts as long as the server, or until its own name is made anew.
+    std::mem::forget(template);
+    name
+}
+
+async fn create(server: &'static Server, template: &str) -> Database {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("unlockd_test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let mut connection = connect(&format!("{}/postgres", server.url)).await;
+    let create = format!("create database {name} template {template} encoding 'UTF8'");
+    connection.execute(AssertSqlSafe(create)).await.expect("a role that may create databases");
+    Database { url: format!("{}/{name}", server.url), name, server }
+}
+
+async fn connect(url: &str) -> PgConnection {
+    PgConnection::connect(url).await.unwrap_or_else(|error| panic!("PostgreSQL at {url}: {error}"))
+}
+
+fn server() -> Option<&'static Server> {
+    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
+    let server = SERVER.get_or_init(|| match std::env::var("UNLOCKD_TEST_POSTGRES") {
+        Ok(url) => Some(Server { url: without_name(&url), _running: None }),
+        Err(_) => programs().map(|programs| start(&programs)),
+    });
+    if server.is_none() {
+        static SAID: OnceLock<()> = OnceLock::new();
+        SAID.get_or_init(|| {
+            // Not eprintln: what a test prints is shown only when it fails.
+            let said = writeln!(
+                std::io::stderr(),
+                "SKIPPED the tests on PostgreSQL: neither UNLOCKD_TEST_POSTGRES nor PostgreSQL's programs \
+                 (Debian: apt-get install postgresql)"
+            );
+            drop(said);
+        });
+    }
+    server.as_ref()
+}
+
+/// `postgres://user@host:port` of an address that may name a database.
+fn without_name(url: &str) -> String {
+    let after_scheme = url.find("://").map_or(0, |at| at + 3);
+    let end = url[after_scheme..].find('/').map_or(url.len(), |at| after_scheme + at);
+    url[..end].to_owned()
+}
+
+/// The folder with the programs of the newest version that is here.
+fn programs() -> Option<PathBuf> {
+    let has_programs = |folder: &PathBuf| folder.join("initdb").exists() && folder.join("postgres").exists();
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    // A link in the path leads to them.
+    let linked = |folder: PathBuf| Some(folder.join("initdb").canonicalize().ok()?.parent()?.to_owned());
+    let in_path = std::env::split_paths(&paths).filter_map(linked).find(has_programs);
+    let told = || {
+        let told = Command::new("pg_config").arg("--bindir").output().ok()?;
+        Some(PathBuf::from(String::from_utf8(told.stdout).ok()?.trim())).filter(has_programs)
+    };
+    // Debian's place for them.
+    let of_debian = || {
+        let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?.flatten();
+        let versions = versions.filter_map(|version| version.file_name().to_str()?.parse::<u32>().ok());
+        let newest = versions.filter(|version| *version >= OLDEST).max()?;
+        Some(PathBuf::from(format!("/usr/lib/postgresql/{newest}/bin"))).filter(has_programs)
+    };
+    in_path.or_else(told).or_else(of_debian)
+}
+
+fn start(programs: &Path) -> Server {
+    let folder = tempfile::Builder::new().prefix("unlockd-pg-").tempdir().expect("a folder").keep();
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).expect("ours");
+    let (mut user, mut group) = (String::new(), String::new());
+    if let Some((uid, gid)) = unprivileged() {
+        chown(&folder, Some(uid), Some(gid)).expect("root may give it away");
+        (user, group) = (uid.to_string(), gid.to_string());
+    }
+    // Free a moment ago. Nothing else here asks for a port by its number.
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+    let mut child = Command::new("sh")
+        .args(["-c", SERVE, "serve"])
+        .args([&folder, Path::new(&port.to_string()), programs, Path::new(&user), Path::new(&group)])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("a shell");
+    let running = child.stdin.take().expect("piped");
+    let mut told = String::new();
+    let _ = BufReader::new(child.stdout.take().expect("piped")).read_line(&mut told);
+    if told != "ready\n" {
+        drop(running);
+        let mut why = String::new();
+        let _ = child.stderr.take().expect("piped").read_to_string(&mut why);
+        panic!("PostgreSQL does not start: {why}");
+    }
+    Server { url: format!("postgres://unlockd@127.0.0.1:{port}"), _running: Some((child, running)) }
+}
+
+/// If we are root: user and group of one that is not.
+fn unprivileged() -> Option<(u32, u32)> {
+    if std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").ok()?) != 0 {
+        return None;
+    }
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    ["postgres", "nobody"].into_iter().find_map(|name| {
+        let mut fields =
+            users.lines().map(|line| line.split(':')).find(|line| line.clone().next() == Some(name))?;
+        Some((fields.nth(2)?.parse().ok()?, fields.next()?.parse().ok()?))
+    })
+}
