@@ -78,6 +78,9 @@ async fn killed_wherever_a_step_waits_again_and_again() {
 
 #[tokio::test]
 async fn started_again_from_the_copy_made_after_any_pass() {
+    if crate::support::is_on_postgres() {
+        return;
+    }
     let mut town = hostile().build().await;
     let request = town.insert(Some("7"), &IDS).await;
     let mut copies = Vec::new();
@@ -101,6 +104,9 @@ async fn started_again_from_the_copy_made_after_any_pass() {
 
 #[tokio::test]
 async fn a_restored_database_takes_accepted_inbox_rows_again_and_buys_nothing_twice() {
+    if crate::support::is_on_postgres() {
+        return;
+    }
     let mut setup = hostile();
     setup.inbox_apart = true;
     let mut town = setup.build().await;
@@ -119,6 +125,9 @@ async fn a_restored_database_takes_accepted_inbox_rows_again_and_buys_nothing_tw
 /// Only a precheck knows what was bought after the copy, so none is skipped.
 #[tokio::test]
 async fn a_restored_database_buys_nothing_without_a_precheck() {
+    if crate::support::is_on_postgres() {
+        return;
+    }
     let mut town = hostile().config("SUBMIT__PRECHECK", "false").build().await;
     let empty = town.copy();
     town.insert(None, &["101", "102"]).await;
@@ -139,6 +148,9 @@ async fn a_restored_database_buys_nothing_without_a_precheck() {
 
 #[tokio::test]
 async fn killed_between_the_two_files_of_an_inbox_apart() {
+    if crate::support::is_on_postgres() {
+        return;
+    }
     for polls in 1..40 {
         let mut setup = hostile();
         setup.inbox_apart = true;

@@ -12,6 +12,8 @@ mod bytes;
 mod clocks;
 mod contract;
 mod crash;
+#[path = "../shared/db.rs"]
+mod db;
 mod deployment;
 mod division;
 mod doubt;

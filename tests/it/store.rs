@@ -20,6 +20,9 @@ fn mode(path: &Path) -> u32 {
 
 #[tokio::test]
 async fn files_are_private_and_a_shared_inbox_is_open_to_its_group_only() {
+    if crate::support::is_on_postgres() {
+        return;
+    }
     let mut town = Setup { inbox_apart: true, ..Setup::default() }.build().await;
     town.insert(None, &["101"]).await;
     town.finish_all().await;
@@ -34,6 +37,9 @@ async fn files_are_private_and_a_shared_inbox_is_open_to_its_group_only() {
 
 #[tokio::test]
 async fn a_database_that_others_can_read_is_refused_with_the_fix() {
+    if crate::support::is_on_postgres() {
+        return;
+    }
     let mut town = Town::new().await;
     town.kill();
     let path = town.database();
@@ -48,6 +54,9 @@ async fn a_database_that_others_can_read_is_refused_with_the_fix() {
 
 #[tokio::test]
 async fn every_commit_is_synced() {
+    if crate::support::is_on_postgres() {
+        return;
+    }
     let town = Town::new().await;
     let (journal, synchronous): (String, i64) = town
         .store()
@@ -67,6 +76,9 @@ async fn every_commit_is_synced() {
 
 #[tokio::test]
 async fn the_schema_of_a_newer_program_is_refused() {
+    if crate::support::is_on_postgres() {
+        return;
+    }
     let mut town = Town::new().await;
     town.meddle(
         "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
@@ -230,6 +242,9 @@ async fn impossible_rows_are_refused() {
 
 #[tokio::test]
 async fn only_one_worker_works_and_a_replaced_one_cannot_write() {
+    if crate::support::is_on_postgres() {
+        return;
+    }
     let mut town = Town::new().await;
     let path = town.database();
     let second = Store::open(&path, None).await.expect("opens");
@@ -258,6 +273,9 @@ async fn only_one_worker_works_and_a_replaced_one_cannot_write() {
 
 #[tokio::test]
 async fn the_inbox_shows_what_became_of_a_row_even_when_a_crash_fell_in_between() {
+    if crate::support::is_on_postgres() {
+        return;
+    }
     let mut town = Setup { inbox_apart: true, ..Setup::default() }.build().await;
     let request = town.insert(None, &["101"]).await;
     let other = town.insert(None, &["201"]).await;
@@ -273,6 +291,9 @@ async fn the_inbox_shows_what_became_of_a_row_even_when_a_crash_fell_in_between(
 /// As when a command brings the inbox up to date at the same time as the worker.
 #[tokio::test]
 async fn an_older_status_that_is_shown_late_does_not_stay_in_the_inbox() {
+    if crate::support::is_on_postgres() {
+        return;
+    }
     let mut town = Setup { inbox_apart: true, ..Setup::default() }.build().await;
     let request = town.insert(None, &["101"]).await;
     let _ = unlockd::worker::intake::run(town.deps()).await.expect("well");
@@ -290,6 +311,9 @@ async fn an_older_status_that_is_shown_late_does_not_stay_in_the_inbox() {
 
 #[tokio::test]
 async fn what_other_programs_commit_is_noticed() {
+    if crate::support::is_on_postgres() {
+        return;
+    }
     let mut town = Setup { inbox_apart: true, ..Setup::default() }.build().await;
     let before = inbox::probe(town.store()).await.expect("readable");
     town.user("insert into inbox (personnel_ids) values ('[101]')").await;

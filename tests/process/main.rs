@@ -4,6 +4,8 @@
 //! charged twice. `UNLOCKD_TEST_REPEATS` (default 1) repeats the kill sweep; the figure in the README is from
 //! 20.
 
+#[path = "../shared/db.rs"]
+mod db;
 mod disk;
 mod errors;
 mod inbox_file;
@@ -12,6 +14,9 @@ mod invariants;
 mod kills;
 mod memory;
 mod pickup;
+#[path = "../shared/postgres.rs"]
+#[allow(dead_code, unreachable_pub, reason = "not every suite needs all of it")]
+mod postgres;
 mod restore;
 mod stops;
 mod support;

@@ -1,15 +1,17 @@
 //! A database in a temporary folder, a sandbox in this process, and workers as child processes.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{Connection, Row};
 use unlockd::sandbox::{self, Billing, Options, Sandbox};
 
+use crate::db::Db;
 use crate::invariants::{Allowed, Evidence, Terms};
+use crate::postgres::{self, Database};
 
 pub(crate) struct Town {
     folder: tempfile::TempDir,
@@ -17,6 +19,8 @@ pub(crate) struct Town {
     /// system.
     home: PathBuf,
     pub(crate) sandbox: Sandbox,
+    /// The database, when it is on a PostgreSQL server.
+    server: Option<Database>,
 }
 
 /// Short steps and no pacing of our own: a sweep over a hundred crashes takes a minute, and random kills hit
@@ -52,17 +56,41 @@ impl Town {
     pub(crate) async fn new(options: Options) -> Town {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let home = folder.path().to_owned();
-        Town::set_up(options, folder, home).await
+        let server = match std::env::var("UNLOCKD_TEST_ENGINE").is_ok_and(|engine| engine == "postgres") {
+            true => {
+                Some(postgres::database().await.expect("PostgreSQL's programs, or UNLOCKD_TEST_POSTGRES"))
+            }
+            false => None,
+        };
+        Town::set_up(options, folder, home, server).await
+    }
+
+    /// With the database on a PostgreSQL server; `None`: there is none here.
+    pub(crate) async fn on_server(options: Options) -> Option<Town> {
+        let server = postgres::database().await?;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let home = folder.path().to_owned();
+        Some(Town::set_up(options, folder, home, Some(server)).await)
     }
 
     pub(crate) async fn in_folder(options: Options, home: PathBuf) -> Town {
-        Town::set_up(options, tempfile::tempdir().expect("a temporary folder"), home).await
+        Town::set_up(options, tempfile::tempdir().expect("a temporary folder"), home, None).await
     }
 
-    async fn set_up(options: Options, folder: tempfile::TempDir, home: PathBuf) -> Town {
+    async fn set_up(
+        options: Options,
+        folder: tempfile::TempDir,
+        home: PathBuf,
+        server: Option<Database>,
+    ) -> Town {
         let sandbox = sandbox::start(options).await.expect("a free port");
-        let town = Town { folder, home, sandbox };
-        let config = format!("[api]\nbase_url = \"{}\"\ntimeout = \"3s\"\n{CONFIG}", town.sandbox.base_url());
+        let town = Town { folder, home, sandbox, server };
+        let database = town.server.as_ref().map(|server| format!("database = \"{}\"\n", server.url()));
+        let config = format!(
+            "{}[api]\nbase_url = \"{}\"\ntimeout = \"3s\"\n{CONFIG}",
+            database.unwrap_or_default(),
+            town.sandbox.base_url()
+        );
         std::fs::write(town.path("unlockd.toml"), config).expect("the configuration is written");
         // The schema exists before anybody inserts.
         let end = town.run_until_idle();
@@ -92,6 +120,7 @@ impl Town {
             .env("PATH", std::env::var("PATH").unwrap_or_default())
             .env("LENSMOR_API_KEY", "uak_process_test")
             .env("UNLOCKD_FAIL_CLOCK", self.clock())
+            .env("STATE_DIRECTORY", self.folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
@@ -155,6 +184,13 @@ impl Town {
             .expect("it opens")
     }
 
+    async fn db(&self) -> Db {
+        match &self.server {
+            Some(server) => Db::connect(Path::new(server.url())).await,
+            None => Db::Sqlite(self.connect().await),
+        }
+    }
+
     /// A connection that does not wait for locks.
     pub(crate) async fn connect_impatiently(&self) -> SqliteConnection {
         let options = SqliteConnectOptions::new().filename(self.path("unlockd.db"));
@@ -163,15 +199,13 @@ impl Town {
 
     pub(crate) async fn insert(&self, ids: std::ops::Range<u32>) {
         let ids: Vec<String> = ids.map(|id| id.to_string()).collect();
-        sqlx::query("insert into inbox (event_id, personnel_ids) values ('139574', ?1)")
-            .bind(serde_json::json!(ids).to_string())
-            .execute(&mut self.connect().await)
-            .await
-            .expect("a row is inserted");
+        let ids = serde_json::json!(ids);
+        let insert = format!("insert into inbox (event_id, personnel_ids) values ('139574', '{ids}')");
+        self.db().await.run(&insert).await.expect("a row is inserted");
     }
 
     pub(crate) async fn number(&self, sql: &'static str) -> i64 {
-        sqlx::query(sql).fetch_one(&mut self.connect().await).await.expect(sql).get(0)
+        self.db().await.one::<(i64,)>(sql).await.0
     }
 
     /// Waits until a query returns a number that the other process writes.
@@ -201,11 +235,9 @@ impl Town {
 
     /// Every contact of `ids` was paid for exactly once and is delivered; the books balance.
     pub(crate) async fn assert_paid_once_and_delivered(&self, ids: std::ops::Range<u32>, what: &str) {
-        let rows = sqlx::query("select personnel_id, outcome from contact_outcomes order by personnel_id")
-            .fetch_all(&mut self.connect().await)
-            .await
-            .expect("outcomes");
-        let outcomes: BTreeMap<String, String> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        let outcomes = "select personnel_id, outcome from contact_outcomes order by personnel_id";
+        let outcomes: Vec<(String, String)> = self.db().await.all(outcomes).await;
+        let outcomes: BTreeMap<String, String> = outcomes.into_iter().collect();
         let accounting = self.sandbox.accounting();
         for id in ids.clone() {
             let id = id.to_string();
@@ -228,7 +260,7 @@ impl Town {
     /// are left to the other tests.
     async fn check(&self, what: &str) {
         let evidence = Evidence {
-            state: &mut self.connect().await,
+            state: &mut self.db().await,
             calls: self.sandbox.journal(),
             accounting: self.sandbox.accounting(),
             allowed: &Allowed::default(),

@@ -8,6 +8,8 @@
 mod calls;
 mod chaos;
 mod crash;
+#[path = "../shared/db.rs"]
+mod db;
 #[path = "../shared/invariants.rs"]
 mod invariants;
 mod life;

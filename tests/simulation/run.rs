@@ -20,6 +20,7 @@ use unlockd::store::{Store, StoreError};
 
 use crate::calls::Calls;
 use crate::crash::{self, Crash};
+use crate::db::Db;
 use crate::invariants::{Allowed, Checked, none, what_is_under_way_is_held};
 use crate::life::{INTAKE, Life, PASSES, Progress};
 use crate::setup::{configure, connect, empty_database, live, others, place_in, vendor};
@@ -259,7 +260,7 @@ impl Run {
             // A worker that was stopped dies with the machine.
             self.replaced = None;
             place_in(&mut self.config, &self.folder, self.profile.inbox_apart);
-            what_is_under_way_is_held(&mut connect(&self.config.database).await).await?;
+            what_is_under_way_is_held(&mut Db::connect(&self.config.database).await).await?;
             self.plan_crash();
             self.life = self.start().await;
             self.calls.bury();

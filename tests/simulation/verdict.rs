@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use sqlx::SqliteConnection;
 use unlockd::sandbox::Channel;
 
+use crate::db::Db;
 use crate::invariants::{Checked, Evidence, Terms, Violation, none};
 use crate::run::{APPROVE_ABOVE, Run};
 use crate::setup::connect;
@@ -58,7 +59,7 @@ impl Run {
         self.allow_what_was_erased(&mut state).await;
         self.allowed.unheard = self.calls.unheard();
         let evidence = Evidence {
-            state: &mut state,
+            state: &mut Db::connect(&self.config.database).await,
             calls: self.sandbox.journal(),
             accounting: self.sandbox.accounting(),
             allowed: &self.allowed,

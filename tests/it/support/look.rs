@@ -2,27 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, FromRow};
 use unlockd::sandbox::{Call, Fault};
 use unlockd::store::report::requests;
 use unlockd::worker::people::explain::{self, Explanation};
 
 use super::{Town, invariants};
+use crate::db::Cells;
 
 impl Town {
-    pub(crate) async fn all<T>(&mut self, sql: &str) -> Vec<T>
-    where
-        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
-    {
-        sqlx::query_as(AssertSqlSafe(sql.to_owned())).fetch_all(&mut self.state).await.expect("readable")
+    pub(crate) async fn all<T: Cells>(&mut self, sql: &str) -> Vec<T> {
+        self.state.all(sql).await
     }
 
-    pub(crate) async fn one<T>(&mut self, sql: &str) -> T
-    where
-        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
-    {
-        sqlx::query_as(AssertSqlSafe(sql.to_owned())).fetch_one(&mut self.state).await.expect("one row")
+    pub(crate) async fn one<T: Cells>(&mut self, sql: &str) -> T {
+        self.state.one(sql).await
     }
 
     pub(crate) async fn number(&mut self, sql: &str) -> i64 {
@@ -46,8 +39,7 @@ impl Town {
 
     /// Status and reason of an inbox row.
     pub(crate) async fn inbox(&mut self, id: i64) -> (String, Option<String>) {
-        let sql = AssertSqlSafe(format!("select status, reason from inbox where id = {id}"));
-        sqlx::query_as(sql).fetch_one(&mut self.user).await.expect("the row")
+        self.user.one(&format!("select status, reason from inbox where id = {id}")).await
     }
 
     pub(crate) async fn status(&mut self, id: i64) -> String {
@@ -117,10 +109,7 @@ impl Town {
             .all("select request_id, state, outcome, count(*) from items group by 1, 2, 3 order by 1, 2, 3")
             .await;
         let inbox: Vec<(i64, String, Option<String>)> =
-            sqlx::query_as("select id, status, reason from inbox")
-                .fetch_all(&mut self.user)
-                .await
-                .expect("readable");
+            self.user.all("select id, status, reason from inbox").await;
         let calls = self.sandbox.journal();
         let last: Vec<_> = calls
             .iter()

@@ -23,8 +23,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tempfile::TempDir;
 use unlockd::clock::Clock;
 use unlockd::config::{self, Config, Inputs};
@@ -37,6 +35,8 @@ use unlockd::worker::run::driver::{self, End};
 use unlockd::worker::run::idle;
 use unlockd::worker::{Deps, poll, profile, settle, submit};
 
+use crate::db::Db;
+use crate::postgres::{self, Database};
 use invariants::Allowed;
 use relay::{Exchange, Relay};
 
@@ -99,9 +99,11 @@ pub(crate) struct Town {
     pub(crate) allowed: Allowed,
     life: Option<Life>,
     env: BTreeMap<String, String>,
-    user: SqliteConnection,
-    state: SqliteConnection,
+    user: Db,
+    state: Db,
     relay: Option<Relay>,
+    /// A database of its own on a PostgreSQL server, when the suite runs on that engine.
+    server: Option<Database>,
     checked: bool,
 }
 
@@ -114,7 +116,11 @@ impl Town {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let sandbox = sandbox::start(setup.sandbox).await.expect("a free port");
         let mut env = setup.env;
-        let database = dir.path().join("unlockd.db");
+        let server = on_server().await;
+        let database = match &server {
+            Some(server) => PathBuf::from(server.url()),
+            None => dir.path().join("unlockd.db"),
+        };
         env.insert("UNLOCKD_DATABASE".into(), database.display().to_string());
         let relay = match setup.recorded {
             true => Some(Relay::start(sandbox.base_url()).await),
@@ -122,7 +128,7 @@ impl Town {
         };
         let base_url = relay.as_ref().map_or_else(|| sandbox.base_url(), |relay| relay.base_url.clone());
         env.insert("UNLOCKD_API__BASE_URL".into(), base_url);
-        if setup.inbox_apart {
+        if setup.inbox_apart && server.is_none() {
             env.insert("UNLOCKD_INBOX__DATABASE".into(), dir.path().join("inbox.db").display().to_string());
         }
         let clock = Clock::test();
@@ -131,7 +137,19 @@ impl Town {
         let inbox = config.inbox.database.clone().unwrap_or_else(|| config.database.clone());
         let (user, state) = (connect(inbox).await, connect(config.database.clone()).await);
         let allowed = Allowed::default();
-        Town { dir, sandbox, clock, allowed, life: Some(life), env, user, state, relay, checked: false }
+        Town {
+            dir,
+            sandbox,
+            clock,
+            allowed,
+            life: Some(life),
+            env,
+            user,
+            state,
+            relay,
+            server,
+            checked: false,
+        }
     }
 
     pub(crate) fn deps(&self) -> &Arc<Deps> {
@@ -153,6 +171,7 @@ impl Town {
     }
 
     pub(crate) fn database(&self) -> PathBuf {
+        assert!(self.server.is_none(), "a test of a file");
         self.dir.path().join("unlockd.db")
     }
 
@@ -327,10 +346,21 @@ async fn live(config: &Config, clock: &Clock) -> Life {
     Life { deps: Arc::new(deps), _lease: lease }
 }
 
-async fn connect(path: PathBuf) -> SqliteConnection {
-    // The test's own statements are not logged.
-    let options = SqliteConnectOptions::new().filename(path).disable_statement_logging();
-    SqliteConnection::connect_with(&options).await.expect("opens")
+/// Whether the suite runs on PostgreSQL: `UNLOCKD_TEST_ENGINE=postgres`. A test that is about files of SQLite, or about
+/// its words, then ends at once.
+pub(crate) fn is_on_postgres() -> bool {
+    std::env::var("UNLOCKD_TEST_ENGINE").is_ok_and(|engine| engine == "postgres")
+}
+
+async fn on_server() -> Option<Database> {
+    match is_on_postgres() {
+        true => Some(postgres::database().await.expect("PostgreSQL's programs, or UNLOCKD_TEST_POSTGRES")),
+        false => None,
+    }
+}
+
+async fn connect(place: PathBuf) -> Db {
+    Db::connect(&place).await
 }
 
 /// `count` ids that will be delivered, from `from` on.

@@ -1,6 +1,5 @@
 //! Actions of users and their programs: plain SQL in the inbox, decisions, and changes to rows of the worker.
 
-use sqlx::AssertSqlSafe;
 use unlockd::domain::{Credits, JobId, RequestId};
 use unlockd::store::jobs::Job;
 use unlockd::store::requests::unsent;
@@ -12,31 +11,25 @@ use super::Town;
 impl Town {
     /// Plain SQL in the inbox, as a user's program would write it.
     pub(crate) async fn user(&mut self, sql: impl Into<String>) {
-        let sql = AssertSqlSafe(sql.into());
-        sqlx::raw_sql(sql).execute(&mut self.user).await.expect("the inbox takes it");
+        self.user.run(&sql.into()).await.expect("the inbox takes it");
     }
 
     /// A request for emails; returns its id.
     pub(crate) async fn insert(&mut self, event_id: Option<&str>, ids: &[&str]) -> i64 {
-        let ids = serde_json::json!(ids).to_string();
-        sqlx::query_scalar("insert into inbox (event_id, personnel_ids) values (?1, ?2) returning id")
-            .bind(event_id)
-            .bind(ids)
-            .fetch_one(&mut self.user)
-            .await
-            .expect("the inbox takes it")
+        let ids = serde_json::json!(ids).to_string().replace('\'', "''");
+        let event_id = event_id.map_or("null".to_owned(), |id| format!("'{id}'"));
+        self.insert_row("event_id, personnel_ids", &format!("{event_id}, '{ids}'")).await
     }
 
     /// A request with these columns and values (SQL); returns its id.
     pub(crate) async fn insert_row(&mut self, columns: &str, values: &str) -> i64 {
-        let sql = AssertSqlSafe(format!("insert into inbox ({columns}) values ({values}) returning id"));
-        sqlx::query_scalar(sql).fetch_one(&mut self.user).await.expect("the inbox takes it")
+        let sql = format!("insert into inbox ({columns}) values ({values}) returning id");
+        self.user.one::<(i64,)>(&sql).await.0
     }
 
     /// Changes the state directly.
     pub(crate) async fn meddle(&mut self, sql: &str) -> Result<u64, sqlx::Error> {
-        let done = sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut self.state).await?;
-        Ok(done.rows_affected())
+        self.state.run(sql).await
     }
 
     /// A person approves the quote of a request.
