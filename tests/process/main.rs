@@ -13,6 +13,7 @@ mod inbox_file;
 mod invariants;
 mod kills;
 mod memory;
+mod on_server;
 mod pickup;
 #[path = "../shared/postgres.rs"]
 #[allow(dead_code, unreachable_pub, reason = "not every suite needs all of it")]
