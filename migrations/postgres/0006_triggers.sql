@@ -52,9 +52,9 @@ end;
 -- transaction, with any number of writers.
 create function settle_items(settled bigint[]) returns void language plpgsql as $$
 begin
+    perform pg_advisory_xact_lock('changes'::regclass::oid::bigint);
     perform add_figure('items', i.account, i.outcome, count(*))
     from items i where i.id = any (settled) group by i.account, i.outcome;
-    perform pg_advisory_xact_lock('changes'::regclass::oid::bigint);
     insert into changes (at, item_id, outcome, source)
     select i.resolved_at, i.id, i.outcome, i.source from items i
     where i.id = any (settled) and i.action in ('unlock_contact_emails', 'unlock_contact_phones')
