@@ -152,8 +152,9 @@ pub async fn list(store: &Store, filter: Filter<'_>, limit: u32) -> Result<Vec<R
     // Open ones and ended ones have each an index.
     let newest = match (reference, status) {
         (None, None) => sql::query_as(select_requests!("where removed_at is null order by id desc limit $1")),
+        // By the length that fits into an index of PostgreSQL's; the whole text decides.
         (Some(reference), status) => sql::query_as(select_requests!(
-            "where reference = $1 and ($2 is null or status = $2) and removed_at is null order by id desc limit $3"
+            "where substr(reference, 1, 200) = substr($1, 1, 200) and reference = $1 and ($2 is null or status = $2) and removed_at is null order by id desc limit $3"
         ))
         .bind(reference)
         .bind(status),
@@ -237,7 +238,9 @@ pub async fn page(
 /// when `open` says so.
 pub async fn ids_of_reference(store: &Store, reference: &str, open: bool) -> Result<Vec<i64>, StoreError> {
     Ok(sql::query_scalar(
-        "select id from requests where reference = $1 and ($2 = 0 or finished_at is null) order by id",
+        "select id from requests
+         where substr(reference, 1, 200) = substr($1, 1, 200) and reference = $1 and ($2 = 0 or finished_at is null)
+         order by id",
     )
     .bind(reference)
     .bind(i64::from(open))
