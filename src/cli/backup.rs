@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{Context, Failure, Outcome, existing, show};
+use super::{Context, Failure, Outcome, existing_even_closed, show};
 use crate::store::backup::{self, BackupError};
 
 #[derive(clap::Args)]
@@ -42,7 +42,7 @@ struct Copied {
 
 pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let config = context.load()?;
-    let store = existing(&config).await?;
+    let store = existing_even_closed(&config).await?;
     let mut copies = vec![(store.path(), args.file.clone())];
     if store.inbox_path() != store.path() {
         // The inbox is copied last: after a restore, rows that only the inbox has are taken again, but

@@ -36,8 +36,15 @@ pub(crate) async fn open(config: &Config) -> Result<Store, StoreError> {
     Ok(store)
 }
 
-/// Opens the database, and creates none.
+/// Opens the database, and creates none. One that was copied to another is closed.
 pub(crate) async fn existing(config: &Config) -> Result<Store, Failure> {
+    let store = existing_even_closed(config).await?;
+    store.expect_current().await?;
+    Ok(store)
+}
+
+/// The same, for commands that read or erase what is there.
+pub(crate) async fn existing_even_closed(config: &Config) -> Result<Store, Failure> {
     if Place::is_server(&config.database) {
         return on_server(config).await;
     }
@@ -74,8 +81,14 @@ async fn on_server(config: &Config) -> Result<Store, Failure> {
     }
 }
 
+/// Where the database is, and the file of the inbox if it has one.
+pub(super) async fn parts(config: &Config) -> Result<(Place, Option<PathBuf>), StoreError> {
+    let (inbox, _) = inbox(config).await;
+    Ok((place(config)?, inbox))
+}
+
 /// Where the database is, with the password if it is in a file of its own.
-fn place(config: &Config) -> Result<Place, StoreError> {
+pub(super) fn place(config: &Config) -> Result<Place, StoreError> {
     let path = config.database.clone();
     let password =
         config.database_password_file.as_deref().map(read_password).transpose().map_err(|error| {

@@ -10,7 +10,7 @@ use clap::builder::PossibleValuesParser;
 
 use super::arguments::{When, personnel, when};
 use super::whole_file::WholeFile;
-use super::{Context, Failure, Outcome, existing, formula, show};
+use super::{Context, Failure, Outcome, existing_even_closed, formula, show};
 use crate::clock::Clock;
 use crate::domain::PersonnelId;
 use crate::domain::outcome::Outcome as ContactOutcome;
@@ -90,7 +90,7 @@ pub(super) struct Args {
 pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let config = context.load()?;
     let format = if args.json { Format::Jsonl } else { args.format };
-    let store = existing(&config).await?;
+    let store = existing_even_closed(&config).await?;
     if let Some(id) = args.request {
         let request = super::requests::find(&store, id).await?;
         if format == Format::Csv && request.is_direct() {

@@ -12,6 +12,7 @@ mod cancel;
 mod check;
 mod columns;
 mod confirm;
+mod copy;
 mod database;
 mod decide;
 mod demo;
@@ -51,7 +52,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-pub(crate) use self::database::{existing, open, open_as_it_is, open_noted};
+pub(crate) use self::database::{existing, existing_even_closed, open, open_as_it_is, open_noted};
 use crate::config::{self, Config, Inputs, Overrides};
 use crate::store::StoreError;
 
@@ -142,6 +143,8 @@ enum Command {
     Purge(purge::Args),
     /// Copy the database; the worker may keep running
     Backup(backup::Args),
+    /// Move everything to PostgreSQL, or back to SQLite; stop the worker first
+    Copy(copy::Args),
     /// Bring the database to this version's schema; stop the worker first
     Migrate(migrate::Args),
     /// Deliver webhook messages once more
@@ -284,6 +287,7 @@ fn run_command(command: Command, context: Context) -> Outcome {
         Command::Export(args) => block_on(export::run(context, args)),
         Command::Purge(args) => block_on(purge::run(context, args)),
         Command::Backup(args) => block_on(backup::run(context, args)),
+        Command::Copy(args) => block_on(copy::run(context, args)),
         Command::Migrate(args) => block_on(migrate::run(context, args)),
         Command::Webhooks(args) => block_on(webhooks::run(context, args)),
         Command::Mcp(args) => block_on(mcp::run(context, args)),

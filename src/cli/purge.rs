@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::arguments::{length_ms, personnel};
 use super::show::{self, plural};
-use super::{Context, Failure, Outcome, existing};
+use super::{Context, Failure, Outcome, existing_even_closed};
 use crate::clock::Clock;
 use crate::domain::PersonnelId;
 use crate::store::Store;
@@ -46,7 +46,7 @@ fn older_than(text: &str) -> Result<i64, String> {
 
 pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let config = context.load()?;
-    let store = existing(&config).await?;
+    let store = existing_even_closed(&config).await?;
     let which = match args.personnel {
         Some(id) => Which::Of(id),
         None => Which::DeliveredBefore(Clock::real().now().plus(-args.older_than.unwrap_or_default())),

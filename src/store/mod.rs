@@ -26,6 +26,7 @@ pub mod address;
 pub mod ahead;
 pub mod backup;
 pub mod callers;
+pub mod copy;
 pub mod credits;
 pub mod direct;
 pub mod disk;
@@ -132,12 +133,20 @@ impl Store {
         self.engine.schema().await
     }
 
-    /// An error when the schema is not this version's.
+    /// An error when the schema is not this version's, or when everything was copied to another database.
     pub async fn expect_current(&self) -> Result<(), StoreError> {
-        match self.schema().await?.problem() {
-            None => Ok(()),
-            Some(problem) => Err(StoreError::Schema { path: self.path.display().to_string(), problem }),
-        }
+        let problem = match self.schema().await?.problem() {
+            None => self.moved_to().await?.map(|target| {
+                format!("everything in it was copied to {target}, and it is closed: use that one (database, or --database)")
+            }),
+            problem => problem,
+        };
+        problem.map_or(Ok(()), |problem| Err(StoreError::Schema { path: self.path.display().to_string(), problem }))
+    }
+
+    /// Where everything in it was copied to, if it was; it is closed then.
+    pub async fn moved_to(&self) -> Result<Option<String>, StoreError> {
+        Ok(sql::query_scalar("select target from moved where id = 1").fetch_optional(&self.readers).await?)
     }
 
     /// Brings the database to this version's schema. Only under the lease, or while no worker has it.

@@ -3,6 +3,7 @@
 //! Without PostgreSQL these tests say that they were skipped.
 
 mod changes;
+mod copy;
 mod effects;
 mod roles;
 mod schema;

@@ -1,10 +1,11 @@
 //! PostgreSQL, as an `Engine`: `open` (the server, its version, the schema), `transaction` (how one begins and ends),
 //! `limits` (every wait has one), `listen` (who has written the inbox), `state` (what the server says of itself),
-//! `grants` (what other roles may do).
+//! `grants` (what other roles may do), `copy` (to and from the other engine).
 //!
 //! A lost connection ends the process, as a failed disk does on SQLite: the next start reads what is committed. Only
 //! the connection that listens is made again, since it costs no more than latency.
 
+pub(in crate::store) mod copy;
 pub mod grants;
 pub(in crate::store) mod limits;
 pub mod listen;

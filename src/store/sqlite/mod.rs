@@ -2,6 +2,7 @@
 //! for), `backup`, [`erase`]; and the words that it says otherwise: [`dialect`].
 
 mod backup;
+pub(in crate::store) mod copy;
 pub mod dialect;
 mod disk;
 pub mod erase;
