@@ -84,7 +84,13 @@ fn settings(text: &str) -> BTreeMap<String, String> {
 
 #[test]
 fn settings_in_unit_image_and_compose_file_are_settings() {
-    for (file, least) in [("config/unlockd.service", 2), ("Dockerfile", 2), ("config/compose.yaml", 5)] {
+    for (file, least) in [
+        ("config/unlockd.service", 2),
+        ("config/unlockd-postgres.conf", 2),
+        ("Dockerfile", 2),
+        ("config/compose.yaml", 5),
+        ("config/compose.postgres.yaml", 2),
+    ] {
         let env = settings(&read(file));
         assert!(env.len() >= least, "{file}: {env:?}");
         let folder = tempfile::tempdir().expect("a folder");
