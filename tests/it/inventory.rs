@@ -64,6 +64,7 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
                   removed_at caller",
     ),
     ("served_inbox", "id path"),
+    ("moved", "id target at"),
     (
         "windows",
         "id account opened_at closed_at opening_snapshot closing_snapshot jobs expected_min expected_max \
