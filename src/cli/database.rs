@@ -39,7 +39,7 @@ pub(crate) async fn open(config: &Config) -> Result<Store, StoreError> {
 /// Opens the database, and creates none. One that was copied to another is closed.
 pub(crate) async fn existing(config: &Config) -> Result<Store, Failure> {
     let store = existing_even_closed(config).await?;
-    store.expect_current().await?;
+    store.expect_open().await?;
     Ok(store)
 }
 

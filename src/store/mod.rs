@@ -135,13 +135,19 @@ impl Store {
 
     /// An error when the schema is not this version's, or when everything was copied to another database.
     pub async fn expect_current(&self) -> Result<(), StoreError> {
-        let problem = match self.schema().await?.problem() {
-            None => self.moved_to().await?.map(|target| {
-                format!("everything in it was copied to {target}, and it is closed: use that one (database, or --database)")
-            }),
-            problem => problem,
-        };
-        problem.map_or(Ok(()), |problem| Err(StoreError::Schema { path: self.path.display().to_string(), problem }))
+        match self.schema().await?.problem() {
+            None => self.expect_open().await,
+            Some(problem) => Err(StoreError::Schema { path: self.path.display().to_string(), problem }),
+        }
+    }
+
+    /// An error when everything was copied to another database: this one is closed.
+    pub async fn expect_open(&self) -> Result<(), StoreError> {
+        let Some(target) = self.moved_to().await? else { return Ok(()) };
+        let problem = format!(
+            "everything in it was copied to {target}, and it is closed: use that one (database, or --database)"
+        );
+        Err(StoreError::Schema { path: self.path.display().to_string(), problem })
     }
 
     /// Where everything in it was copied to, if it was; it is closed then.
