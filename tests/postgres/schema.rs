@@ -87,7 +87,10 @@ fn translated(name: &str, text: &str) -> String {
 
 /// Makes SQLite's tables and indexes in the schema `twin`.
 async fn make_twin(sqlite: &mut SqliteConnection, postgres: &mut PgConnection) {
-    postgres.execute("drop schema if exists twin cascade; create schema twin; set search_path = twin").await.expect("a new schema");
+    postgres
+        .execute("drop schema if exists twin cascade; create schema twin; set search_path = twin")
+        .await
+        .expect("a new schema");
     let mut left = made_by(sqlite, "table").await;
     // A table can refer to one that comes later.
     while !left.is_empty() {
