@@ -2,6 +2,7 @@
 
 use crate::cli::findings::Findings;
 use crate::store::Store;
+use crate::store::postgres::grants::{Role, grants};
 use crate::store::postgres::state::{self, ServerState};
 
 /// Connections that the worker, its page and a command need at the same time.
@@ -51,4 +52,17 @@ pub(super) async fn server(findings: &mut Findings, store: &Store) {
         "backup",
         "by the server's own tools: pg_dump, or a base backup and the archived log (point-in-time recovery)",
     );
+    other_roles(findings);
+}
+
+/// The statements that a person runs once, as the role that owns the tables.
+fn other_roles(findings: &mut Findings) {
+    for (role, name, purpose) in [
+        (Role::Producers, "unlockd_producers", "programs that enqueue, and decide about their own rows"),
+        (Role::Readers, "unlockd_readers", "programs that read, without emails, phones and results"),
+        (Role::Values, "unlockd_values", "programs that read those, too"),
+    ] {
+        let statements = grants(role, name, "public").join(" ");
+        findings.ok("grants", format!("for {purpose}: create role {name}; {statements}"));
+    }
 }
