@@ -78,7 +78,7 @@ pub(super) struct Database;
 
 impl Kind<PathBuf> for Database {
     fn read(value: &Value) -> Result<PathBuf, String> {
-        let path = FilePath::read(value).map_err(|_| "must be the path of a file, or a postgres:// URL")?;
+        let path = FilePath::read(value)?;
         rules::database(&path.to_string_lossy())?;
         Ok(path)
     }

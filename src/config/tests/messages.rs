@@ -24,7 +24,7 @@ submit.batch_size = 1.5 -> submit.batch_size = 1.5 FILE: must be a whole number,
 submit.precheck = 1 -> submit.precheck = 1 FILE: must be true or false
 submit.verify_after = '0s' -> submit.verify_after = "0s" FILE: must be longer than zero
 api.timeout = 30 -> api.timeout = 30 FILE: must be a duration with a unit (ms, s, m, h or d), such as "250ms", "3s", "5m", "24h" or "90d"
-database = '' -> database = "" FILE: must be the path of a file, or a postgres:// URL
+database = '' -> database = "" FILE: must be the path of a file
 database.path = 'x' -> database = a table FILE: must be a text in quotes
 api.call_source = 'web' -> api.call_source = "web" FILE: must be "api" or "agent"
 api.base_url = 'http://example.com' -> api.base_url = "http://example.com" FILE: must be an https:// address, or http:// to a loopback host (127.0.0.1, [::1], localhost)
