@@ -7,7 +7,7 @@ use crate::schema::sqlite;
 use crate::server;
 
 /// A history in which every trigger and every view has something to say.
-pub(crate) const HISTORY: [&str; 46] = [
+pub(crate) const HISTORY: [&str; 48] = [
     "insert into outbox_is_open (id, events) values (1, null)",
     "insert into accounts (account) values ('default'), ('second')",
     "insert into accounts (account, owner) values ('third', 'default')",
@@ -75,6 +75,9 @@ pub(crate) const HISTORY: [&str; 46] = [
     "update items set state = 'done', outcome = 'delivered', source = 'task', resolved_at = 80 where request_id in (3, 4)",
     "update requests set status = 'done', finished_at = 81 where id in (3, 4)",
     "update contact_values set is_erased = 1, value = '-------------' where item_id = 1",
+    "update outbox_is_open set events = null",
+    "insert into budget_warnings (subject, limit_name, period, percent, spent, credits, at)
+     values ('default', 'daily_limit', 1732665600000, 80, 850, 1000, 82), ('crm', 'token_daily_credits', 1732665600000, 50, 55, 100, 83)",
     "insert into inbox (personnel_ids, created_at) values ('[1]', 1), ('[2]', 1), ('[3]', 1)",
     "update inbox set status = 'cancelled', reason = 'by hand' where id in (2, 3)",
 ];

@@ -17,7 +17,7 @@ pub enum Role {
 
 /// The columns of a new row. Its id and `created_at` are given by the database, the rest is written by the worker.
 const OF_A_NEW_ROW: &str = "account, action, event_id, personnel_ids, task_id, query, max_pages, reference, dedupe_key, \
-     max_credits, approved, needs_approval, caller";
+     max_credits, approved, needs_approval, caller, agent, purpose";
 
 /// What readers see, and which columns of it.
 const READABLE: [(&str, &str); 8] = [
