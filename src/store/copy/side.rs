@@ -7,7 +7,7 @@ use crate::store::engine::Tables;
 
 /// The tables that are copied: each after those that it refers to. Left out is what tells of the database itself, or of
 /// its present worker (a test names these tables).
-pub(in crate::store) const COPIED: [(&str, Tables); 23] = [
+pub(in crate::store) const COPIED: [(&str, Tables); 24] = [
     ("accounts", Tables::State),
     ("address_limit", Tables::State),
     ("recent_calls", Tables::State),
@@ -25,6 +25,7 @@ pub(in crate::store) const COPIED: [(&str, Tables); 23] = [
     ("prices", Tables::State),
     ("exceeded_prices", Tables::State),
     ("caller_credits", Tables::State),
+    ("budget_warnings", Tables::State),
     ("figures", Tables::State),
     ("request_events", Tables::State),
     ("outbox_is_open", Tables::State),
