@@ -30,7 +30,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!((c.http.listen.as_str(), c.http.token_file), ("127.0.0.1:8787", None));
     assert_eq!((c.notify.url, c.notify.secret_file, c.notify.allow_http), (None, None, false));
     let all_but_contacts =
-        ["request.finished", "request.awaiting_approval", "job.in_doubt", "account.paused"];
+        ["request.finished", "request.awaiting_approval", "job.in_doubt", "account.paused", "budget.warning"];
     assert_eq!(c.notify.events, all_but_contacts);
     assert_eq!(c.api.proxy, None);
     assert_eq!(c.retention.contacts, None);
