@@ -9,6 +9,7 @@ mod calls;
 mod chaos;
 mod crash;
 #[path = "../shared/db.rs"]
+#[allow(dead_code, reason = "not every suite needs all of it")]
 mod db;
 #[path = "../shared/invariants.rs"]
 mod invariants;

@@ -23,7 +23,7 @@ use crate::crash::{self, Crash};
 use crate::db::Db;
 use crate::invariants::{Allowed, Checked, none, what_is_under_way_is_held};
 use crate::life::{INTAKE, Life, PASSES, Progress};
-use crate::setup::{configure, connect, empty_database, live, others, place_in, vendor};
+use crate::setup::{configure, empty_database, live, others, place_in, vendor};
 use crate::trace::Trace;
 
 /// 2026-03-01 23:30 UTC: a day ends in most runs.

@@ -129,8 +129,10 @@ async fn database(findings: &mut Findings, config: &Config) -> Option<Store> {
     match is_on_server {
         true => server::server(findings, &store).await,
         false => {
-            findings
-                .ok("database", format!("{shown}{made}: opens, WAL, synchronous=FULL, mode {mode_of_file:04o}"));
+            findings.ok(
+                "database",
+                format!("{shown}{made}: opens, WAL, synchronous=FULL, mode {mode_of_file:04o}"),
+            );
             for (what, fix) in place::problems(path) {
                 findings.fail("place", what, fix, 1);
             }
