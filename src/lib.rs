@@ -123,6 +123,7 @@ pub mod domain;
 pub mod failpoint;
 #[cfg(test)]
 mod fuzz;
+pub mod handbook;
 pub mod http;
 pub mod logs;
 pub mod metrics;

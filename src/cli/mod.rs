@@ -22,6 +22,7 @@ mod export;
 mod findings;
 mod formula;
 mod health;
+mod help;
 mod ids;
 mod jobs;
 mod mcp;
@@ -58,7 +59,7 @@ use crate::store::StoreError;
 
 /// Buys contact emails and phones through the Lensmor API, and never pays twice.
 #[derive(Parser)]
-#[command(name = "unlockd", version, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(name = "unlockd", version, max_term_width = 100, after_help = AFTER_HELP, disable_help_subcommand = true)]
 struct Cli {
     /// Configuration file [default: $UNLOCKD_CONFIG, ./unlockd.toml, /etc/unlockd/unlockd.toml]
     #[arg(long, global = true, help_heading = "Global options", value_name = "FILE")]
@@ -76,6 +77,9 @@ struct Cli {
 const AFTER_HELP: &str = "\
 Try it, without a key and without spending anything:
   unlockd demo
+
+The handbook, by topic:
+  unlockd help
 
 Exit codes: 0 done; 1 it failed; 2 wrong usage or configuration; 3 the thing named does not exist;
 4 refused in the present state.";
@@ -155,6 +159,8 @@ enum Command {
     Check(check::Args),
     /// Exit 0 if the daemon runs and is healthy: for container health checks
     Health(health::Args),
+    /// Show a topic of the handbook, or list the topics
+    Help(help::Args),
     /// Print a completion script for your shell
     Completions(packaging::Completions),
     /// Print the manual page, or write all of them into a directory
@@ -293,6 +299,7 @@ fn run_command(command: Command, context: Context) -> Outcome {
         Command::Mcp(args) => block_on(mcp::run(context, args)),
         Command::Check(args) => block_on(check::run(context, args)),
         Command::Health(args) => block_on(health::run(context, args)),
+        Command::Help(args) => help::help(&args),
         Command::Completions(args) => packaging::completions(&args),
         Command::Man(args) => packaging::man(&args),
     }

@@ -189,6 +189,8 @@ pub fn router(site: Arc<Site>) -> Router {
         .route("/requests/{id}", get(page::request))
         .route("/jobs", get(page::jobs))
         .route("/jobs/{id}", get(page::job))
+        .route("/help", get(page::help::contents))
+        .route("/help/{topic}", get(page::help::topic))
         .route("/session", get(sign_in::form).post(sign_in::sign_in))
         .route("/session/end", post(sign_in::sign_out))
         .route("/decisions", post(decide::decisions))

@@ -6,6 +6,7 @@
 mod agents;
 mod approvals;
 mod files;
+mod handbook;
 mod inbox;
 mod personnel;
 mod references;

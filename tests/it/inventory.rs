@@ -1,11 +1,10 @@
-//! The README's list of personal data, compared with the schema.
+//! The handbook's list of personal data, compared with the schema.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use crate::support::Town;
 
-/// Columns without personal data: a new column must be listed here or in the README.
+/// Columns without personal data: a new column must be listed here or in the handbook.
 const NOT_PERSONAL: &[(&str, &str)] = &[
     (
         "accounts",
@@ -77,10 +76,8 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
 
 /// `table.column` of each line of the inventory's table.
 fn inventory() -> BTreeSet<String> {
-    let readme =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("README");
-    let section = readme.split("\n## Personal data\n").nth(1).expect("the section").split("\n## ").next();
-    let cells = section.expect("its text").lines().filter_map(|line| line.strip_prefix("| `"));
+    let topic = unlockd::handbook::topic("personal-data").expect("there").text();
+    let cells = topic.lines().filter_map(|line| line.strip_prefix("| `"));
     cells
         .flat_map(|line| line.split('|').next().unwrap_or_default().split(',').collect::<Vec<_>>())
         .map(|name| name.trim().trim_matches('`').to_owned())
@@ -108,7 +105,7 @@ async fn every_column_is_in_the_inventory_or_known_to_hold_no_personal_data() {
     assert!(both.is_empty(), "both personal and not: {both:?}");
     listed.extend(personal);
     let missing: Vec<_> = columns.difference(&listed).collect();
-    assert!(missing.is_empty(), "neither in the README's inventory nor in NOT_PERSONAL: {missing:?}");
+    assert!(missing.is_empty(), "neither in the handbook's inventory nor in NOT_PERSONAL: {missing:?}");
     let gone: Vec<_> = listed.difference(&columns).collect();
     assert!(gone.is_empty(), "not in the schema: {gone:?}");
     town.check().await;

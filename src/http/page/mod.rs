@@ -10,6 +10,7 @@ mod doubt;
 mod drawings;
 mod fleet;
 mod forms;
+pub(super) mod help;
 mod job;
 mod lists;
 mod needs;
@@ -245,7 +246,8 @@ pub(super) fn whole(look: &Look<'_>, status: StatusCode, page: Page) -> Response
                     (page.body)
                 }
                 footer {
-                    "unlockd " (env!("CARGO_PKG_VERSION")) ". All times are UTC, all amounts credits."
+                    "unlockd " (env!("CARGO_PKG_VERSION")) ". All times are UTC, all amounts credits. "
+                    a href="/help" { "Handbook" }
                 }
             }
         }
