@@ -46,12 +46,35 @@ fn shown(topic: &Topic, is_terminal: bool) -> String {
     if is_terminal {
         let (width, _) = termimad::terminal_size();
         let skin = termimad::MadSkin::no_style();
-        text = skin.text(&text, Some(usize::from(width).min(WIDEST))).to_string();
+        text = skin.text(&in_whole_paragraphs(&text), Some(usize::from(width).min(WIDEST))).to_string();
     }
     if Cli::command().find_subcommand(topic.name).is_some() {
         text.push_str(&format!("\nFor the command: unlockd {} --help\n", topic.name));
     }
     text
+}
+
+/// The text with each paragraph and each point of a list on one line: the terminal's width divides them.
+fn in_whole_paragraphs(text: &str) -> String {
+    let (mut whole, mut is_code, mut is_open) = (String::new(), false, false);
+    for line in text.lines() {
+        let is_fence = line.starts_with("```");
+        let is_prose = !is_code && !is_fence && !line.is_empty() && !line.starts_with(['#', '|']);
+        let is_point =
+            |number: &str| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit());
+        let begins =
+            line.starts_with("- ") || line.split_once(". ").is_some_and(|(number, _)| is_point(number));
+        match is_open && is_prose && !begins {
+            true => whole.push(' '),
+            false if !whole.is_empty() => whole.push('\n'),
+            false => {}
+        }
+        whole.push_str(if is_prose { line.trim_start() } else { line });
+        is_open = is_prose;
+        is_code ^= is_fence;
+    }
+    whole.push('\n');
+    whole
 }
 
 /// The list of topics.
@@ -63,4 +86,17 @@ fn contents() -> String {
     }
     text.push_str("\nThe commands: unlockd --help, and unlockd help COMMAND\n");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_whole_paragraphs;
+
+    #[test]
+    fn a_paragraph_and_a_point_are_one_line_and_code_and_tables_stay() {
+        let text =
+            "# A\n\none\n2 two\n\n- a\n  b\n- c\n\n1. d\n   e\n\n| t |\n| - |\n\n```sh\nx\n  y\n```\nend\n";
+        let whole = "# A\n\none 2 two\n\n- a b\n- c\n\n1. d e\n\n| t |\n| - |\n\n```sh\nx\n  y\n```\nend\n";
+        assert_eq!(in_whole_paragraphs(text), whole);
+    }
 }
