@@ -72,7 +72,7 @@
 //! | why does a request wait? | | `worker/people/explain.rs: of` |
 //! | what keeps emails, phones and keys out of logs? | `domain/contact_value.rs: ContactValue` | `api/error.rs: scrub`, `config/secret.rs: read_key` |
 //! | how is a value erased? | | `worker/erase.rs: run`, `store/erase.rs: values`, `store/sqlite/erase.rs: empty_log` |
-//! | one worker only; is this database an older copy? | | `store/sqlite/lease.rs: try_take`, `store/sqlite/lease.rs: is_restored` |
+//! | one worker only; is this database an older copy? | | `store/lease.rs: try_take`, `store/lease.rs: is_ahead_of` |
 //! | when is a webhook sent again? | `domain/pacing.rs: redelivery_delay_ms` | `worker/notify.rs: deliver` |
 //! | what may a caller of the HTTP API do? | | `http/api/caller.rs: Caller` |
 //!
