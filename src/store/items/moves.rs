@@ -86,18 +86,18 @@ pub(in crate::store) async fn save(
 async fn save_part(connection: &mut Tx, moved: &[Moved], now: Millis) -> Result<(), StoreError> {
     let rows: Vec<_> = moved.iter().map(|one| one.row(now)).collect();
     let result = sql::query(
-        "with moved as materialized (
+        "with steps as materialized (
              select json_number(value, 0) as id, json_text(value, 1) as was, json_text(value, 2) as state,
                     json_text(value, 3) as state_reason, json_number(value, 4) as reason_since,
                     json_number(value, 5) as job_id, json_number(value, 6) as read_at, json_number(value, 7) as reads,
                     json_text(value, 8) as outcome, json_text(value, 9) as error_code, json_text(value, 10) as source,
                     json_number(value, 11) as resolved_at
              from json_rows($1))
-         update items set state = moved.state, state_reason = moved.state_reason, reason_since = moved.reason_since,
-                job_id = moved.job_id, read_at = moved.read_at, reads = moved.reads, outcome = moved.outcome,
-                error_code = moved.error_code, source = moved.source, resolved_at = moved.resolved_at
-         from moved
-         where items.id = moved.id and items.state = moved.was",
+         update items set state = steps.state, state_reason = steps.state_reason, reason_since = steps.reason_since,
+                job_id = steps.job_id, read_at = steps.read_at, reads = steps.reads, outcome = steps.outcome,
+                error_code = steps.error_code, source = steps.source, resolved_at = steps.resolved_at
+         from steps
+         where items.id = steps.id and items.state = steps.was",
     )
     .bind(json!(rows).to_string())
     .execute(connection)
