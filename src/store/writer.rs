@@ -243,6 +243,18 @@ fn finish(completions: Vec<Completion>, committed: Result<(), Option<sqlx::Error
     Err(())
 }
 
+/// The lease must still have the token that this process took it with; `token` was read in the transaction that begins.
+pub(in crate::store) fn check_lease(
+    token: Result<i64, sqlx::Error>,
+    expected: i64,
+) -> Result<(), StoreError> {
+    match token {
+        Ok(token) if token == expected => Ok(()),
+        Ok(_) => Err(StoreError::Fenced),
+        Err(source) => Err(StoreError::Database { step: "check the lease", source }),
+    }
+}
+
 /// Begins, and waits as long as another program holds the lock: no work has started yet, so waiting is safe.
 async fn begin(tx: &mut Tx, fence: &AtomicI64, metrics: &Metrics) -> Result<(), StoreError> {
     let fence = Some(fence.load(Ordering::SeqCst)).filter(|token| *token != UNFENCED);

@@ -16,6 +16,7 @@ use crate::store::engine::{Completion, Work};
 use crate::store::error::StoreError;
 use crate::store::postgres::limits::limited;
 use crate::store::tx::Tx;
+use crate::store::writer::check_lease;
 
 // In each transaction and not once for the session: behind a pooler the next transaction may be on another one.
 macro_rules! begin {
@@ -49,25 +50,21 @@ pub(in crate::store) async fn begin(
     metrics: &Metrics,
 ) -> Result<(), StoreError> {
     let text = if fence.is_some() { BEGIN } else { BEGIN_OUTSIDE };
-    let failed = |step| move |source| StoreError::Database { step, source };
+    let failed = |source| StoreError::Database { step: "begin a transaction", source };
     let rows = loop {
         match limited(sqlx::raw_sql(text).fetch_all(&mut *connection)).await {
             Ok(rows) => break rows,
             Err(error) if may_try_again(&error) => {
                 metrics.database_failed("busy");
                 tracing::warn!("another program holds the lock on the lease's row; waiting for it");
-                limited(connection.execute("rollback")).await.map_err(failed("begin a transaction"))?;
+                limited(connection.execute("rollback")).await.map_err(failed)?;
             }
-            Err(source) => return Err(failed("begin a transaction")(source)),
+            Err(source) => return Err(failed(source)),
         }
     };
     let Some(expected) = fence else { return Ok(()) };
     let row = rows.first().ok_or(sqlx::Error::RowNotFound);
-    match row.and_then(|row| row.try_get::<i64, _>(0)) {
-        Ok(token) if token == expected => Ok(()),
-        Ok(_) => Err(StoreError::Fenced),
-        Err(source) => Err(failed("check the lease")(source)),
-    }
+    check_lease(row.and_then(|row| row.try_get(0)), expected)
 }
 
 /// Serialization failure, deadlock, and a lock that was not free in time.

@@ -11,7 +11,7 @@ use crate::store::engine::{self, Completion, Work};
 use crate::store::error::{StoreError, is_busy};
 use crate::store::sqlite::inbox_connection;
 use crate::store::tx::Tx;
-use crate::store::writer::Writer;
+use crate::store::writer::{Writer, check_lease};
 
 /// Begins, and waits as long as another program holds the lock. `BEGIN IMMEDIATE`: it never has to upgrade a lock.
 pub(in crate::store) async fn begin(
@@ -30,13 +30,8 @@ pub(in crate::store) async fn begin(
         }
     }
     let Some(expected) = fence else { return Ok(()) };
-    let token: Result<i64, _> =
-        sqlx::query_scalar("select token from worker_lease where id = 1").fetch_one(&mut *connection).await;
-    match token {
-        Ok(token) if token == expected => Ok(()),
-        Ok(_) => Err(StoreError::Fenced),
-        Err(source) => Err(StoreError::Database { step: "check the lease", source }),
-    }
+    let token = sqlx::query_scalar("select token from worker_lease where id = 1");
+    check_lease(token.fetch_one(connection).await, expected)
 }
 
 /// Runs work that may run other programs' triggers: it is interrupted when the time is over. Err: the writer must
