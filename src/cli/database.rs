@@ -90,10 +90,12 @@ pub(super) async fn parts(config: &Config) -> Result<(Place, Option<PathBuf>), S
 /// Where the database is, with the password if it is in a file of its own.
 pub(super) fn place(config: &Config) -> Result<Place, StoreError> {
     let path = config.database.clone();
-    let password =
-        config.database_password_file.as_deref().map(read_password).transpose().map_err(|error| {
-            StoreError::Open { path: path.display().to_string(), problem: error.to_string() }
-        })?;
+    let password = config
+        .database_password_file
+        .as_deref()
+        .map(read_password)
+        .transpose()
+        .map_err(|error| StoreError::open(&path, error))?;
     Ok(Place { path, password })
 }
 

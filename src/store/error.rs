@@ -62,6 +62,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// A database, or what lies beside it, cannot be opened or prepared.
+    pub fn open(path: &Path, problem: impl ToString) -> StoreError {
+        StoreError::Open { path: path.display().to_string(), problem: problem.to_string() }
+    }
+
     /// Whether the process must stop spending and end.
     pub fn is_fatal(&self) -> bool {
         !matches!(self, StoreError::Stale { .. } | StoreError::Inbox { .. })

@@ -21,7 +21,6 @@ use std::path::{Path, PathBuf};
 use sqlx::FromRow;
 
 use crate::domain::Millis;
-use crate::store::sqlite::open::open_error;
 use crate::store::writer::Writer;
 use crate::store::{Store, StoreError, pairs, sql};
 
@@ -191,9 +190,7 @@ impl Lease {
             })
             .await
     }
-}
 
-impl Lease {
     /// Writes the newest timeline entry next to the database, for [`Lease::restored`] of the next worker.
     pub async fn note(&self, store: &Store) -> Result<(), StoreError> {
         // A lost note only has the effect that an older copy is not noticed.
@@ -215,7 +212,7 @@ impl LockFile {
     pub(in crate::store) fn of_server(path: PathBuf) -> LockFile {
         let locked = try_lock(&path).and_then(|file| match file {
             Some(file) => {
-                let host = host_of(&file).map_err(|error| open_error(&path, error))?;
+                let host = host_of(&file).map_err(|error| StoreError::open(&path, error))?;
                 Ok((Some(file), host))
             }
             None => Ok((None, String::new())),
@@ -255,7 +252,7 @@ impl LockFile {
     fn note(&self, newest: (i64, i64), syncs: bool) -> Result<(), StoreError> {
         let Some(file) = &self.file else { return Ok(()) };
         let noted = write_note(file, newest).and_then(|()| if syncs { file.sync_all() } else { Ok(()) });
-        noted.map_err(|error| open_error(&self.path, error))
+        noted.map_err(|error| StoreError::open(&self.path, error))
     }
 }
 
@@ -312,10 +309,10 @@ fn try_lock(path: &Path) -> Result<Option<File>, StoreError> {
         .write(true)
         .mode(0o600)
         .open(path)
-        .map_err(|error| open_error(path, error))?;
+        .map_err(|error| StoreError::open(path, error))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(open_error(path, error)),
+        Err(TryLockError::Error(error)) => Err(StoreError::open(path, error)),
     }
 }

@@ -55,7 +55,7 @@ impl Postgres {
         if inbox.is_some() {
             let problem = "on PostgreSQL the inbox is a table of the same database: remove inbox.database, and \
                            grant other programs only that table (unlockd check shows how)";
-            return Err(open::error(&path, problem));
+            return Err(StoreError::open(&path, problem));
         }
         let options = open::options(place)?;
         let connection = open::open(&options, &path, opening).await?;
@@ -70,7 +70,7 @@ impl Engine for Postgres {
         Box::pin(async move {
             open::schema(&mut *self.own.acquire().await?)
                 .await
-                .map_err(|error| open::error(&self.path, error))
+                .map_err(|error| StoreError::open(&self.path, error))
         })
     }
 

@@ -27,16 +27,12 @@ fn migrations() -> Migrator {
     sqlx::migrate!("migrations/postgres")
 }
 
-pub(super) fn error(path: &Path, problem: impl ToString) -> StoreError {
-    StoreError::Open { path: path.display().to_string(), problem: problem.to_string() }
-}
-
 /// How to connect. The options hold the password: they are never shown.
 pub(super) fn options(place: &Place) -> Result<PgConnectOptions, StoreError> {
     let url = server_url(&place.path).unwrap_or_default();
-    let options: PgConnectOptions = url
-        .parse()
-        .map_err(|_| error(&place.path, "it is not a URL such as postgres://user@host:5432/name"))?;
+    let options: PgConnectOptions = url.parse().map_err(|_| {
+        StoreError::open(&place.path, "it is not a URL such as postgres://user@host:5432/name")
+    })?;
     let options = match &place.password {
         Some(password) => options.password(password.expose_secret()),
         None => options,
@@ -52,7 +48,9 @@ pub(super) fn options(place: &Place) -> Result<PgConnectOptions, StoreError> {
 }
 
 pub(super) async fn connect(options: &PgConnectOptions, path: &Path) -> Result<PgConnection, StoreError> {
-    limited(PgConnection::connect_with(options)).await.map_err(|problem| error(path, explain(&problem)))
+    limited(PgConnection::connect_with(options))
+        .await
+        .map_err(|problem| StoreError::open(path, explain(&problem)))
 }
 
 const NO_DATABASE: &str = "3D000";
@@ -83,10 +81,10 @@ pub(super) async fn open(
         Err(problem) if opening == Opening::Existing && code(&problem).as_deref() == Some(NO_DATABASE) => {
             return Err(StoreError::NoTables { path: path.display().to_string() });
         }
-        connected => connected.map_err(|problem| error(path, explain(&problem)))?,
+        connected => connected.map_err(|problem| StoreError::open(path, explain(&problem)))?,
     };
     check(&mut connection, path).await?;
-    let found = schema(&mut connection).await.map_err(|problem| error(path, problem))?;
+    let found = schema(&mut connection).await.map_err(|problem| StoreError::open(path, problem))?;
     match (opening, found) {
         (Opening::Existing, Schema::Empty) => Err(StoreError::NoTables { path: path.display().to_string() }),
         (_, Schema::Newer { .. }) | (Opening::Existing, Schema::Older { .. }) => {
@@ -111,12 +109,18 @@ async fn check(connection: &mut PgConnection, path: &Path) -> Result<(), StoreEr
         "select current_setting('server_version_num')::integer, current_setting('server_version'), pg_is_in_recovery()",
     );
     let (number, version, is_standby): (i32, String, bool) =
-        limited(facts.fetch_one(connection)).await.map_err(|problem| error(path, problem))?;
+        limited(facts.fetch_one(connection)).await.map_err(|problem| StoreError::open(path, problem))?;
     if number < OLDEST {
-        return Err(error(path, format!("the server is PostgreSQL {version}; 15 or newer is needed")));
+        return Err(StoreError::open(
+            path,
+            format!("the server is PostgreSQL {version}; 15 or newer is needed"),
+        ));
     }
     if is_standby {
-        return Err(error(path, "this server is a standby, which cannot be written: name the primary"));
+        return Err(StoreError::open(
+            path,
+            "this server is a standby, which cannot be written: name the primary",
+        ));
     }
     Ok(())
 }
@@ -126,11 +130,11 @@ async fn sees_all_rows(connection: &mut PgConnection, path: &Path) -> Result<(),
     let is_filtered = sqlx::query_scalar("select row_security_active('inbox'::regclass)");
     match limited(is_filtered.fetch_one(connection)).await {
         Ok(false) => Ok(()),
-        Ok(true) => Err(error(
+        Ok(true) => Err(StoreError::open(
             path,
             "this role sees only its own rows of the inbox: connect as the role that made the tables",
         )),
-        Err(problem) => Err(error(path, problem)),
+        Err(problem) => Err(StoreError::open(path, problem)),
     }
 }
 
@@ -166,13 +170,13 @@ pub(super) async fn migrate(connection: &mut PgConnection, path: &Path) -> Resul
     };
     match tokio::time::timeout(MIGRATING_TAKES, migrating).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(problem)) => Err(error(
+        Ok(Err(problem)) => Err(StoreError::open(
             path,
             format!(
                 "{problem}. The tables are made by the role that connects: it needs CREATE on the schema"
             ),
         )),
-        Err(_) => Err(error(path, "another program has been changing its schema for an hour")),
+        Err(_) => Err(StoreError::open(path, "another program has been changing its schema for an hour")),
     }
 }
 
@@ -208,5 +212,5 @@ pub(super) async fn readers(
             })
         })
         .connect_with(options.clone());
-    limited(pool).await.map_err(|problem| error(path, explain(&problem)))
+    limited(pool).await.map_err(|problem| StoreError::open(path, explain(&problem)))
 }

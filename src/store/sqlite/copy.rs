@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, Row, SqliteConnection};
 use crate::store::StoreError;
 use crate::store::copy::side::{COPIED, Column, Side, Table};
 use crate::store::engine::Tables;
-use crate::store::sqlite::open::{open_error, prepare};
+use crate::store::sqlite::open::prepare;
 
 /// Tables whose rows get their ids from elsewhere.
 const WITHOUT_COUNTER: [&str; 5] =
@@ -46,7 +46,7 @@ impl SqliteSide {
     pub(in crate::store) async fn target(path: &Path) -> Result<SqliteSide, StoreError> {
         let mut state = prepare(path, 0o600, false).await?;
         begin(&mut state, path).await?;
-        let triggers = take_triggers(&mut state).await.map_err(|error| open_error(path, error))?;
+        let triggers = take_triggers(&mut state).await.map_err(|error| StoreError::open(path, error))?;
         Ok(SqliteSide { state, inbox: None, triggers })
     }
 
@@ -86,7 +86,7 @@ impl SqliteSide {
 }
 
 async fn begin(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
-    connection.execute("begin immediate").await.map(drop).map_err(|error| open_error(path, error))
+    connection.execute("begin immediate").await.map(drop).map_err(|error| StoreError::open(path, error))
 }
 
 /// Removes all triggers; returns the statements that make them again.

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use crate::store::StoreError;
 use crate::store::disk::NEEDED_BYTES;
-use crate::store::sqlite::open::open_error;
 
 /// Size of the ballast file, in bytes.
 const BALLAST_BYTES: usize = 4 << 20;
@@ -17,8 +16,8 @@ const BALLAST_BYTES: usize = 4 << 20;
 /// Bytes free for this process on the disk of the database.
 pub(super) fn free_bytes(database: &Path) -> Result<u64, StoreError> {
     let folder = database.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let stat =
-        rustix::fs::statvfs(folder.unwrap_or(Path::new("."))).map_err(|error| open_error(database, error))?;
+    let stat = rustix::fs::statvfs(folder.unwrap_or(Path::new(".")))
+        .map_err(|error| StoreError::open(database, error))?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 

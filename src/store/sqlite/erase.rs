@@ -16,7 +16,7 @@ use sqlx::{Connection, SqliteConnection};
 
 use crate::store::StoreError;
 use crate::store::error::is_busy;
-use crate::store::sqlite::open::{open_error, options};
+use crate::store::sqlite::open::options;
 
 /// How long an attempt waits for readers. It holds the write lock meanwhile, so writers wait, too.
 const WAIT_FOR_READERS: Duration = Duration::from_millis(20);
@@ -28,7 +28,7 @@ pub(super) async fn empty_log(path: &Path) -> Result<bool, StoreError> {
     let mut connection = match connected {
         Ok(connection) => connection,
         Err(error) if is_busy(&error) => return Ok(false),
-        Err(error) => return Err(open_error(path, error)),
+        Err(error) => return Err(StoreError::open(path, error)),
     };
     // Copies most of it while others may write, so that the exclusive part is short.
     checkpoint(&mut connection, "pragma wal_checkpoint(passive)").await?;

@@ -18,10 +18,6 @@ use crate::store::tx::{Pool, Reads};
 /// How long a statement waits for another program's lock before it says so.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-pub(in crate::store) fn open_error(path: &Path, problem: impl ToString) -> StoreError {
-    StoreError::Open { path: path.display().to_string(), problem: problem.to_string() }
-}
-
 /// Creates the file with its mode before SQLite sees it, so that it is never readable by others,
 /// not even for a moment; the WAL files take their mode from it. One that is missing is made only when
 /// `makes` says so.
@@ -31,7 +27,7 @@ pub(in crate::store) async fn prepare(
     makes: bool,
 ) -> Result<SqliteConnection, StoreError> {
     check_file(path, mode, makes)?;
-    let mut connection = connect(&options(path)).await.map_err(|error| open_error(path, error))?;
+    let mut connection = connect(&options(path)).await.map_err(|error| StoreError::open(path, error))?;
     verify(path, &mut connection).await?;
     Ok(connection)
 }
@@ -41,11 +37,11 @@ pub(in crate::store) async fn prepare(
 pub(super) fn check_file(path: &Path, mode: u32, makes: bool) -> Result<(), StoreError> {
     use std::os::unix::fs::PermissionsExt;
     if makes {
-        make(path, mode).map_err(|error| open_error(path, error))?;
+        make(path, mode).map_err(|error| StoreError::open(path, error))?;
     }
-    let found = std::fs::metadata(path).map_err(|error| open_error(path, error))?;
+    let found = std::fs::metadata(path).map_err(|error| StoreError::open(path, error))?;
     if !found.is_file() {
-        return Err(open_error(path, "it is not a file, so nothing can be stored in it; move it away"));
+        return Err(StoreError::open(path, "it is not a file, so nothing can be stored in it; move it away"));
     }
     let has = found.permissions().mode() & 0o777;
     match has & 0o007 {
@@ -55,7 +51,7 @@ pub(super) fn check_file(path: &Path, mode: u32, makes: bool) -> Result<(), Stor
             let problem = format!(
                 "its mode is {has:o}, which lets every user of this machine in; run: chmod {mode:o} {path_text}"
             );
-            Err(open_error(path, problem))
+            Err(StoreError::open(path, problem))
         }
     }
 }
@@ -129,14 +125,14 @@ async fn verify(path: &Path, connection: &mut SqliteConnection) -> Result<(), St
     let journal: String = sqlx::query_scalar("pragma journal_mode")
         .fetch_one(&mut *connection)
         .await
-        .map_err(|e| open_error(path, e))?;
+        .map_err(|e| StoreError::open(path, e))?;
     let synchronous: i64 = sqlx::query_scalar("pragma synchronous")
         .fetch_one(&mut *connection)
         .await
-        .map_err(|e| open_error(path, e))?;
+        .map_err(|e| StoreError::open(path, e))?;
     if journal != "wal" || synchronous != 2 {
         let problem = format!("needs WAL and synchronous=FULL, found {journal} and {synchronous}");
-        return Err(open_error(path, problem));
+        return Err(StoreError::open(path, problem));
     }
     Ok(())
 }
@@ -148,6 +144,6 @@ pub(in crate::store) async fn readers(path: &Path, count: u32) -> Result<Reads, 
         .max_lifetime(None)
         .connect_with(options(path).read_only(true))
         .await
-        .map_err(|error| open_error(path, error))?;
+        .map_err(|error| StoreError::open(path, error))?;
     Ok(Reads(Pool::Sqlite(pool)))
 }

@@ -9,7 +9,7 @@ use sqlx::{Connection, SqliteConnection};
 
 use crate::store::StoreError;
 use crate::store::schema::{Opening, Schema};
-use crate::store::sqlite::open::{check_file, inbox_options, open_error, prepare};
+use crate::store::sqlite::open::{check_file, inbox_options, prepare};
 
 fn state_migrations() -> Migrator {
     sqlx::migrate!("migrations/state")
@@ -82,7 +82,7 @@ impl<'a> Part<'a> {
         )
         .fetch_one(&mut *connection)
         .await
-        .map_err(|error| open_error(self.path, error))?;
+        .map_err(|error| StoreError::open(self.path, error))?;
         if !has_table {
             return Ok(Schema::Empty);
         }
@@ -90,7 +90,7 @@ impl<'a> Part<'a> {
             sqlx::query_scalar("select version from _sqlx_migrations order by version limit 1000")
                 .fetch_all(connection)
                 .await
-                .map_err(|error| open_error(self.path, error))?;
+                .map_err(|error| StoreError::open(self.path, error))?;
         let versions = |migrator: &Migrator| migrator.iter().map(|step| step.version).collect::<Vec<_>>();
         // A file may hold steps of the other part, from the time when it held both.
         let known = [versions(&state_migrations()), versions(&inbox_migrations())].concat();
@@ -114,25 +114,25 @@ impl<'a> Part<'a> {
         // A step may make a table anew that others refer to; whether they still do is looked at after.
         self.foreign_keys(connection, false).await?;
         for migrations in self.migrations() {
-            apply(migrations, connection).await.map_err(|error| open_error(self.path, error))?;
+            apply(migrations, connection).await.map_err(|error| StoreError::open(self.path, error))?;
         }
         self.foreign_keys(connection, true).await?;
         let broken: i64 = sqlx::query_scalar("select count(*) from pragma_foreign_key_check")
             .fetch_one(connection)
             .await
-            .map_err(|error| open_error(self.path, error))?;
+            .map_err(|error| StoreError::open(self.path, error))?;
         match broken {
             0 => Ok(()),
             _ => {
                 let problem = format!("{broken} rows refer to rows that are not there; restore a backup");
-                Err(open_error(self.path, problem))
+                Err(StoreError::open(self.path, problem))
             }
         }
     }
 
     async fn foreign_keys(&self, connection: &mut SqliteConnection, on: bool) -> Result<(), StoreError> {
         let pragma = if on { "pragma foreign_keys = on" } else { "pragma foreign_keys = off" };
-        sqlx::query(pragma).execute(connection).await.map_err(|error| open_error(self.path, error))?;
+        sqlx::query(pragma).execute(connection).await.map_err(|error| StoreError::open(self.path, error))?;
         Ok(())
     }
 }
