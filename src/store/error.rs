@@ -124,7 +124,7 @@ pub(super) fn words(error: &sqlx::Error) -> String {
 }
 
 /// PostgreSQL's code of the error.
-fn sql_state(error: &sqlx::Error) -> Option<String> {
+pub(in crate::store) fn sql_state(error: &sqlx::Error) -> Option<String> {
     let error = error.as_database_error()?.try_downcast_ref::<sqlx::postgres::PgDatabaseError>()?;
     Some(error.code().to_owned())
 }

@@ -17,6 +17,19 @@ pub enum Schema {
 }
 
 impl Schema {
+    /// Judges by the steps that a database has, those that this version knows, and those among them that it needs there.
+    pub(in crate::store) fn of(applied: &[i64], known: &[i64], needed: &[i64]) -> Schema {
+        let newest = |steps: &[i64]| steps.iter().max().copied().unwrap_or_default();
+        let (at, needs) = (newest(applied), newest(needed));
+        let has = |step: &i64| applied.contains(step);
+        match applied.iter().rev().find(|step| !known.contains(step)) {
+            Some(unknown) => Schema::Newer { at: *unknown, needs },
+            None if needed.iter().all(has) => Schema::Current,
+            None if needed.iter().any(has) => Schema::Older { at, needs },
+            None => Schema::Empty,
+        }
+    }
+
     /// What keeps this version from working on it, and what to do.
     pub(in crate::store) fn problem(self) -> Option<String> {
         Some(match self {

@@ -9,6 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 
 use crate::store::StoreError;
+use crate::store::error::sql_state;
 use crate::store::place::{Place, server_url};
 use crate::store::postgres::limits::limited;
 use crate::store::schema::{Opening, Schema};
@@ -55,13 +56,9 @@ pub(super) async fn connect(options: &PgConnectOptions, path: &Path) -> Result<P
 
 const NO_DATABASE: &str = "3D000";
 
-fn code(problem: &sqlx::Error) -> Option<String> {
-    problem.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned())
-}
-
 /// The error in words; the database's own errors say what they are about.
 fn explain(problem: &sqlx::Error) -> String {
-    match code(problem).as_deref() {
+    match sql_state(problem).as_deref() {
         Some(NO_DATABASE) => format!("{problem}. Make it first: createdb NAME"),
         Some("28P01" | "28000") => {
             format!("{problem}. The password comes from database_password_file, PGPASSWORD or PGPASSFILE")
@@ -78,7 +75,9 @@ pub(super) async fn open(
 ) -> Result<PgConnection, StoreError> {
     let connected = limited(PgConnection::connect_with(options)).await;
     let mut connection = match connected {
-        Err(problem) if opening == Opening::Existing && code(&problem).as_deref() == Some(NO_DATABASE) => {
+        Err(problem)
+            if opening == Opening::Existing && sql_state(&problem).as_deref() == Some(NO_DATABASE) =>
+        {
             return Err(StoreError::NoTables { path: path.display().to_string() });
         }
         connected => connected.map_err(|problem| StoreError::open(path, explain(&problem)))?,
@@ -148,14 +147,7 @@ pub(super) async fn schema(connection: &mut PgConnection) -> Result<Schema, sqlx
         sqlx::query_scalar("select version from _sqlx_migrations where success order by version limit 1000");
     let applied: Vec<i64> = limited(applied.fetch_all(connection)).await?;
     let needed: Vec<i64> = migrations().iter().map(|step| step.version).collect();
-    let newest = |steps: &[i64]| steps.iter().max().copied().unwrap_or_default();
-    let (at, needs) = (newest(&applied), newest(&needed));
-    Ok(match applied.iter().rev().find(|step| !needed.contains(step)) {
-        Some(unknown) => Schema::Newer { at: *unknown, needs },
-        None if applied.is_empty() => Schema::Empty,
-        None if needed.iter().all(|step| applied.contains(step)) => Schema::Current,
-        None => Schema::Older { at, needs },
-    })
+    Ok(Schema::of(&applied, &needed, &needed))
 }
 
 /// Brings the database to this version's schema, all or nothing. Of two programs that do it at the same time, one waits

@@ -13,7 +13,7 @@ use sqlx::{Executor, PgConnection, Row};
 
 use crate::metrics::Metrics;
 use crate::store::engine::{Completion, Work};
-use crate::store::error::StoreError;
+use crate::store::error::{StoreError, sql_state};
 use crate::store::postgres::limits::limited;
 use crate::store::tx::Tx;
 use crate::store::writer::check_lease;
@@ -69,8 +69,7 @@ pub(in crate::store) async fn begin(
 
 /// Serialization failure, deadlock, and a lock that was not free in time.
 fn may_try_again(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| ["40001", "40P01", "55P03"].contains(&code.as_ref()))
+    sql_state(error).is_some_and(|state| ["40001", "40P01", "55P03"].contains(&state.as_str()))
 }
 
 /// Runs work that may run other programs' triggers. Err: the writer must stop.

@@ -95,18 +95,7 @@ impl<'a> Part<'a> {
         // A file may hold steps of the other part, from the time when it held both.
         let known = [versions(&state_migrations()), versions(&inbox_migrations())].concat();
         let needed: Vec<i64> = self.migrations().iter().flat_map(versions).collect();
-        let newest = |steps: &[i64]| steps.iter().max().copied().unwrap_or_default();
-        let (at, needs) = (newest(&applied), newest(&needed));
-        Ok(match applied.iter().rev().find(|step| !known.contains(step)) {
-            Some(unknown) => Schema::Newer { at: *unknown, needs },
-            None if needed.iter().any(|step| applied.contains(step)) => {
-                match needed.iter().all(|step| applied.contains(step)) {
-                    true => Schema::Current,
-                    false => Schema::Older { at, needs },
-                }
-            }
-            None => Schema::Empty,
-        })
+        Ok(Schema::of(&applied, &known, &needed))
     }
 
     /// Brings it to this version's schema.
