@@ -60,3 +60,17 @@ pub enum Opening {
     /// Make nothing; a schema that is not this version's is an error.
     Existing,
 }
+
+impl Opening {
+    /// Whether the schema that was found is to be brought to this version's; or why it cannot be opened so.
+    pub(in crate::store) fn migrates(self, found: Schema) -> Result<bool, String> {
+        match (self, found) {
+            (_, Schema::Newer { .. }) | (Opening::Existing, Schema::Empty | Schema::Older { .. }) => {
+                Err(found.problem().unwrap_or_default())
+            }
+            (_, Schema::Current) | (Opening::Keep, Schema::Older { .. }) => Ok(false),
+            // Nobody can be using what has no tables.
+            (Opening::Migrate, _) | (Opening::Keep, Schema::Empty) => Ok(true),
+        }
+    }
+}

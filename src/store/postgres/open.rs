@@ -84,22 +84,15 @@ pub(super) async fn open(
     };
     check(&mut connection, path).await?;
     let found = schema(&mut connection).await.map_err(|problem| StoreError::open(path, problem))?;
-    match (opening, found) {
-        (Opening::Existing, Schema::Empty) => Err(StoreError::NoTables { path: path.display().to_string() }),
-        (_, Schema::Newer { .. }) | (Opening::Existing, Schema::Older { .. }) => {
-            let problem = found.problem().unwrap_or_default();
-            Err(StoreError::Schema { path: path.display().to_string(), problem })
-        }
-        (_, Schema::Current) | (Opening::Keep, Schema::Older { .. }) => {
-            sees_all_rows(&mut connection, path).await?;
-            Ok(connection)
-        }
-        // Nobody can be using what has no tables.
-        (Opening::Migrate, _) | (Opening::Keep, Schema::Empty) => {
-            migrate(&mut connection, path).await?;
-            Ok(connection)
-        }
+    if (opening, found) == (Opening::Existing, Schema::Empty) {
+        return Err(StoreError::NoTables { path: path.display().to_string() });
     }
+    let refused = |problem| StoreError::Schema { path: path.display().to_string(), problem };
+    match opening.migrates(found).map_err(refused)? {
+        true => migrate(&mut connection, path).await?,
+        false => sees_all_rows(&mut connection, path).await?,
+    }
+    Ok(connection)
 }
 
 /// Old servers lack what the schema needs; a standby cannot be written.

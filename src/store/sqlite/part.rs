@@ -56,16 +56,8 @@ impl<'a> Part<'a> {
     pub(super) async fn open(&self, opening: Opening) -> Result<SqliteConnection, StoreError> {
         let mut connection = prepare(self.path, self.mode, opening != Opening::Existing).await?;
         let found = self.schema(&mut connection).await?;
-        let migrates = match (opening, found) {
-            (_, Schema::Newer { .. }) | (Opening::Existing, Schema::Empty | Schema::Older { .. }) => {
-                let problem = found.problem().unwrap_or_default();
-                return Err(StoreError::Schema { path: self.path.display().to_string(), problem });
-            }
-            (_, Schema::Current) | (Opening::Keep, Schema::Older { .. }) => false,
-            // Nobody can be using what has no tables.
-            (Opening::Migrate, _) | (Opening::Keep, Schema::Empty) => true,
-        };
-        if migrates {
+        let refused = |problem| StoreError::Schema { path: self.path.display().to_string(), problem };
+        if opening.migrates(found).map_err(refused)? {
             self.migrate(&mut connection).await?;
         }
         Ok(connection)
