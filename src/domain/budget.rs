@@ -5,6 +5,7 @@
 
 use super::credits::Credits;
 use super::ids::Millis;
+use super::words::words;
 
 /// Parts of a limit, in percent.
 pub const PARTS: [u32; 3] = [50, 80, 100];
@@ -15,27 +16,17 @@ const TIMES_USUAL: i64 = 3;
 /// Hours with spending in the week before, below which nothing is usual yet.
 const HOURS_FOR_USUAL: usize = 3;
 
-/// What a warning is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
-    /// `credits.daily_limit`, of an owner.
-    Daily,
-    /// `credits.monthly_limit`, of an owner.
-    Monthly,
-    /// `http.tokens.NAME.daily_credits`.
-    Token,
-    /// Three times the week's usual hour, of an owner.
-    Hour,
-}
-
-impl Limit {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Limit::Daily => "daily_limit",
-            Limit::Monthly => "monthly_limit",
-            Limit::Token => "token_daily_credits",
-            Limit::Hour => "usual_hour",
-        }
+words! {
+    /// What a warning is about. The words are those of `budget_warnings.limit_name`.
+    Limit {
+        /// `credits.daily_limit`, of an owner.
+        Daily = "daily_limit",
+        /// `credits.monthly_limit`, of an owner.
+        Monthly = "monthly_limit",
+        /// `http.tokens.NAME.daily_credits`.
+        Token = "token_daily_credits",
+        /// Three times the week's usual hour, of an owner.
+        Hour = "usual_hour",
     }
 }
 

@@ -30,20 +30,23 @@ pub struct Told {
 
 impl Told {
     pub fn is_of_token(&self) -> bool {
-        self.limit_name == Limit::Token.as_str()
+        Limit::parse(&self.limit_name) == Some(Limit::Token)
     }
 
     /// In a sentence: the same words in every place.
     pub fn what(&self) -> String {
         let Told { subject, percent, spent, credits, .. } = self;
-        match self.limit_name.as_str() {
-            "usual_hour" => format!(
+        match Limit::parse(&self.limit_name) {
+            Some(Limit::Hour) => format!(
                 "owner {subject} spent {spent} credits in this hour, three times the usual or more (from {credits} on)"
             ),
-            "token_daily_credits" => {
+            Some(Limit::Token) => {
                 format!("token {subject}: {percent} % of its daily_credits ({spent} of {credits})")
             }
-            name => format!("owner {subject}: {percent} % of credits.{name} is spent ({spent} of {credits})"),
+            _ => {
+                let name = &self.limit_name;
+                format!("owner {subject}: {percent} % of credits.{name} is spent ({spent} of {credits})")
+            }
         }
     }
 }
