@@ -109,15 +109,18 @@ async fn locked_aside(
 ) -> Result<Report, StoreError> {
     let (now, readers) = (deps.clock.now(), deps.store.readers());
     let contacts = std::slice::from_ref(&contact.personnel_id);
-    let paid_lately = paid_without_value(deps, (&gate.account, contact.action), contacts).await?;
+    let subject = (&gate.account, contact.action);
     let ever = paid::paid_without_value(readers, &gate.account, contact.action, contacts, Millis(0)).await?;
+    let brought_nothing = !ever.is_empty();
+    // Few contacts were, so the others cost one question and not two.
+    let was_paid = brought_nothing && !paid_without_value(deps, subject, contacts).await?.is_empty();
     let row = accounts::read(readers, &gate.account).await?;
     let locked = Locked {
         why: contact.why,
         since: contact.since,
         reads: contact.reads,
-        was_paid: !paid_lately.is_empty(),
-        brought_nothing: !ever.is_empty(),
+        was_paid,
+        brought_nothing,
         is_silent: access == Access::NotSaid,
         is_restored: row.restored_at.is_some(),
     };
