@@ -1,12 +1,13 @@
 //! `unlockd backup`: copies the database, with or without a running worker.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
 use super::{Context, Failure, Outcome, existing_even_closed, show};
 use crate::store::backup::{self, BackupError};
+use crate::store::place::with_suffix;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -47,7 +48,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     if store.inbox_path() != store.path() {
         // The inbox is copied last: after a restore, rows that only the inbox has are taken again, but
         // requests that only the database has could not be.
-        copies.push((store.inbox_path(), inbox_of(&args.file)));
+        copies.push((store.inbox_path(), with_suffix(&args.file, ".inbox")));
     }
     let mut copied = Vec::new();
     for (from, to) in copies {
@@ -68,12 +69,6 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
         )?;
     }
     Ok(())
-}
-
-fn inbox_of(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".inbox");
-    PathBuf::from(name)
 }
 
 fn failure(error: BackupError) -> Failure {

@@ -3,6 +3,8 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::store::place::with_suffix;
+
 /// File systems of other machines. SQLite's write-ahead log needs memory that all who open the file share.
 const REMOTE: [(u64, &str); 7] = [
     (0x6969, "NFS"),
@@ -53,9 +55,7 @@ pub(super) struct Opened {
 
 impl Opened {
     pub(super) fn of(database: &Path) -> Opened {
-        let mut log = database.as_os_str().to_owned();
-        log.push("-wal");
-        let files = [database.to_owned(), PathBuf::from(log)];
+        let files = [database.to_owned(), with_suffix(database, "-wal")];
         Opened {
             files: files.into_iter().filter_map(|file| Some((file.clone(), identity(&file)?))).collect(),
         }

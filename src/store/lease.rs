@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use sqlx::FromRow;
 
 use crate::domain::Millis;
+use crate::store::place::with_suffix;
 use crate::store::writer::Writer;
 use crate::store::{Store, StoreError, pairs, sql};
 
@@ -201,9 +202,7 @@ impl Lease {
 impl LockFile {
     /// The file beside a database file.
     pub(in crate::store) fn beside(database: &Path) -> Result<LockFile, StoreError> {
-        let mut name = database.as_os_str().to_owned();
-        name.push(".lock");
-        let path = PathBuf::from(name);
+        let path = with_suffix(database, ".lock");
         Ok(LockFile { file: try_lock(&path)?, path, host: None })
     }
 

@@ -30,3 +30,10 @@ impl<P: AsRef<Path> + ?Sized> From<&P> for Place {
 pub(in crate::store) fn server_url(path: &Path) -> Option<&str> {
     path.to_str().filter(|text| text.starts_with("postgres://") || text.starts_with("postgresql://"))
 }
+
+/// The file beside another one whose name goes on with `suffix`.
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}

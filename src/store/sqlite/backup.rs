@@ -11,15 +11,14 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use crate::store::backup::BackupError;
+use crate::store::place::with_suffix;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::open::{inbox_options, options};
 
 /// See [`crate::store::backup::copy`].
 pub(super) async fn copy(sqlite: &Sqlite, from: &Path, to: &Path, force: bool) -> Result<u64, BackupError> {
     refuse(sqlite, to, force)?;
-    let mut partial = to.as_os_str().to_owned();
-    partial.push(format!(".partial-{}", std::process::id()));
-    let partial = PathBuf::from(partial);
+    let partial = with_suffix(to, &format!(".partial-{}", std::process::id()));
     let is_inbox_file = sqlite.inbox.is_some() && from == sqlite.inbox_path;
     let reading = if is_inbox_file { inbox_options(from) } else { options(from).read_only(true) };
     let copied = copy_and_check(&reading, from, &partial).await;
@@ -61,12 +60,6 @@ fn is_part_of_a_database(to: &Path) -> bool {
     let name = to.to_string_lossy();
     let main = ["-wal", "-shm", "-journal"].iter().find_map(|suffix| name.strip_suffix(suffix));
     with_suffix(to, "-wal").exists() || main.is_some_and(|main| Path::new(main).exists())
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 async fn copy_and_check(

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::store::StoreError;
 use crate::store::disk::NEEDED_BYTES;
+use crate::store::place::with_suffix;
 
 /// Size of the ballast file, in bytes.
 const BALLAST_BYTES: usize = 4 << 20;
@@ -24,9 +25,7 @@ pub(super) fn free_bytes(database: &Path) -> Result<u64, StoreError> {
 /// The size of the database, and of its write-ahead log, which may be missing at times.
 pub(super) fn size(database: &Path) -> (u64, u64) {
     let size = |path: &Path| std::fs::metadata(path).map(|found| found.len()).unwrap_or(0);
-    let mut log = database.as_os_str().to_owned();
-    log.push("-wal");
-    (size(database), size(Path::new(&log)))
+    (size(database), size(&with_suffix(database, "-wal")))
 }
 
 /// Creates the ballast file, if there is space for it. Returns whether it exists.
@@ -54,7 +53,5 @@ pub(super) fn drop_ballast(database: &Path) {
 }
 
 fn ballast(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(".ballast");
-    PathBuf::from(name)
+    with_suffix(database, ".ballast")
 }
