@@ -108,9 +108,7 @@ async fn a_value_that_is_too_long_is_rejected_unread() {
         return;
     }
     let mut town = Setup { inbox_apart: true, ..Setup::default() }.build().await;
-    let long =
-        ["account", "action", "event_id", "personnel_ids", "task_id", "query", "reference", "dedupe_key"];
-    for column in long {
+    for (column, _) in unlockd::domain::request::LONGEST_READ {
         // Zero bytes: SQLite makes them, and the test holds no text of this length.
         let value = "cast(zeroblob(9000000) as text)";
         let values =

@@ -23,7 +23,7 @@ async fn a_text_of_200_megabytes_is_rejected_and_never_loaded() {
     let town = Town::new(Options::default()).await;
     let mut inbox = town.connect().await;
     let mut worker = town.start();
-    for column in ["personnel_ids", "reference", "event_id"] {
+    for column in ["personnel_ids", "reference", "event_id", "purpose"] {
         let insert = format!(
             "insert into inbox (personnel_ids) values ('[789]'); update inbox set status = 'new', {column} = \
                      cast(zeroblob(200000000) as text) where id = (select max(id) from inbox)"
@@ -32,7 +32,7 @@ async fn a_text_of_200_megabytes_is_rejected_and_never_loaded() {
         inbox.execute(sqlx::AssertSqlSafe(insert)).await.expect("inserted");
         inbox.execute("commit").await.expect("committed");
     }
-    town.until("select count(*) from inbox where status = 'rejected' and reason like '%characters%'", 3)
+    town.until("select count(*) from inbox where status = 'rejected' and reason like '%characters%'", 4)
         .await;
     let peak = peak_mib(worker.id());
     worker.kill().expect("it runs");

@@ -42,7 +42,7 @@ pub struct RawRow {
 pub const LARGEST_ID: i64 = (1 << 53) - 1;
 
 /// Each text column, and the characters above which it is not read. (A list of ids also ends at 100,000 ids.)
-const LONGEST_READ: [(&str, usize); 8] = [
+pub const LONGEST_READ: [(&str, usize); 11] = [
     ("account", 250),
     ("action", 250),
     ("event_id", 1_000),
@@ -51,6 +51,9 @@ const LONGEST_READ: [(&str, usize); 8] = [
     ("query", 200),
     ("reference", LONGEST_REFERENCE),
     ("dedupe_key", LONGEST_DEDUPE_KEY),
+    ("caller", 64),
+    ("agent", 64),
+    ("purpose", 1_000),
 ];
 
 /// A text column and its longest text.

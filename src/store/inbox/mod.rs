@@ -121,7 +121,10 @@ macro_rules! select_rows {
              when octet_length(task_id) > 4000 then 'task_id' \
              when octet_length(query) > 800 then 'query' \
              when octet_length(reference) > 4000 then 'reference' \
-             when octet_length(dedupe_key) > 800 then 'dedupe_key' end as too_long \
+             when octet_length(dedupe_key) > 800 then 'dedupe_key' \
+             when octet_length(caller) > 256 then 'caller' \
+             when octet_length(agent) > 256 then 'agent' \
+             when octet_length(purpose) > 4000 then 'purpose' end as too_long \
              from inbox ",
             $rest
         )
@@ -296,4 +299,31 @@ impl Writes {
 /// Tells when anybody writes the inbox.
 pub fn watch(store: &Store) -> std::io::Result<Writes> {
     store.engine.watch_inbox()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::request::LONGEST_READ;
+
+    /// In each place: four bytes for each character that a text may have.
+    #[test]
+    fn no_text_is_read_kept_or_passed_over_that_is_longer_than_the_rules_say() {
+        let (read, taken_out) = (select_rows!(""), include_str!("too_long.rs"));
+        for (column, characters) in LONGEST_READ {
+            let bytes = characters * 4;
+            for part in [
+                format!("octet_length({column}) <= {bytes} then"),
+                format!("octet_length({column}) > {bytes} then '{column}'"),
+            ] {
+                assert!(read.contains(&part), "{part}: {read}");
+            }
+            for part in [
+                format!("octet_length(inbox.{column}) <= {bytes}"),
+                format!("octet_length(inbox.{column}) > {bytes}"),
+            ] {
+                assert!(taken_out.contains(&part), "{part}");
+            }
+        }
+        assert_eq!(read.matches("octet_length").count(), LONGEST_READ.len() * 2);
+    }
 }

@@ -23,6 +23,8 @@ pub(super) async fn take_out(connection: &mut Tx, rows: &str) -> Result<(), Stor
              query = case when octet_length(inbox.query) <= 800 then inbox.query end,
              reference = case when octet_length(inbox.reference) <= 4000 then inbox.reference end,
              caller = case when octet_length(inbox.caller) <= 256 then inbox.caller end,
+             agent = case when octet_length(inbox.agent) <= 256 then inbox.agent end,
+             purpose = case when octet_length(inbox.purpose) <= 4000 then inbox.purpose end,
              dedupe_key = case when octet_length(inbox.account) <= 1000 and octet_length(inbox.dedupe_key) <= 800
                                then inbox.dedupe_key end
          from (select json_number(value, 0) as id from json_rows($1)
@@ -32,6 +34,7 @@ pub(super) async fn take_out(connection: &mut Tx, rows: &str) -> Result<(), Stor
                 or octet_length(inbox.event_id) > 4000 or octet_length(inbox.personnel_ids) > 8388608
                 or octet_length(inbox.task_id) > 4000 or octet_length(inbox.query) > 800
                 or octet_length(inbox.reference) > 4000 or octet_length(inbox.caller) > 256
+                or octet_length(inbox.agent) > 256 or octet_length(inbox.purpose) > 4000
                 or octet_length(inbox.dedupe_key) > 800)",
     )
     .bind(rows.to_owned())
