@@ -845,10 +845,10 @@ async fn each_call_is_one_event_with_the_fields_that_apply() {
 async fn neither_key_nor_contact_reaches_an_error_or_a_log() {
     let (log, _guard) = Log::catch();
     let echo = format!(
-        r#"{{"code":400,"message":"{KEY} jane@acme.example +1 415 555 0100 refused","errorKey":"{KEY}",
+        r#"{{"code":400,"message":"{KEY} jane@acme.example +44 7700 900123 refused","errorKey":"{KEY}",
         "traceId":"{KEY}","details":{{"email":"jane@acme.example"}}}}"#
     );
-    let profile = r#"{"id":"789","email":{"jane@acme.example":1},"phone":"+1 415 555 0100"}"#;
+    let profile = r#"{"id":"789","email":{"jane@acme.example":1},"phone":"+44 7700 900123"}"#;
     let mut said = String::new();
     for (status, body) in
         [(400, echo.as_str()), (200, echo.as_str()), (200, profile), (500, "jane@acme.example")]
@@ -870,7 +870,7 @@ async fn neither_key_nor_contact_reaches_an_error_or_a_log() {
         assert!(!spoken(&error).contains("415555010077"), "a query value: {}", spoken(&error));
     }
     let all = format!("{said}{}", log.text());
-    for secret in [KEY, "canary", "jane", "acme.example", "415 555", "0100", "personnel_id="] {
+    for secret in [KEY, "canary", "jane", "acme.example", "7700 900", "900123", "personnel_id="] {
         assert!(!all.contains(secret), "{secret}: {all}");
     }
 }
