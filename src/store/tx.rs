@@ -53,11 +53,13 @@ impl Tx {
         matches!(self.0, Connection::Sqlite(_))
     }
 
-    /// Whether what is freed from now on is overwritten. A page that is overwritten inside a savepoint is kept in memory
-    /// until its end.
+    /// Whether what is freed from now on is overwritten, on SQLite. A page that is overwritten inside a savepoint is kept in
+    /// memory until its end. On PostgreSQL nothing is overwritten.
     pub(in crate::store) async fn overwrite_freed(&mut self, overwrites: bool) -> Result<(), StoreError> {
         let pragma = if overwrites { "pragma secure_delete = on" } else { "pragma secure_delete = fast" };
-        self.sqlite().execute(pragma).await?;
+        if let Connection::Sqlite(connection) = &mut self.0 {
+            connection.execute(pragma).await?;
+        }
         Ok(())
     }
 

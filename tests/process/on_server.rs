@@ -37,3 +37,16 @@ async fn a_worker_whose_connections_are_cut_ends_and_the_next_one_finishes() {
     assert!(status.success(), "{status}\n{}", town.log());
     town.assert_paid_once_and_delivered(100..120, "after the cut").await;
 }
+
+/// What SQLite does to the freed bytes has no meaning there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_refused_on_postgresql_is_answered_and_holds_up_no_other() {
+    let Some(town) = Town::on_server(hostile()).await else { return };
+    town.number("insert into inbox (event_id, personnel_ids) values ('7', 'nonsense') returning 1").await;
+    town.insert(100..120).await;
+    let status = tokio::task::block_in_place(|| town.run_until_idle());
+    assert!(status.success(), "{status}\n{}", town.log());
+    assert_eq!(town.number("select count(*) from inbox where status = 'rejected'").await, 1);
+    let delivered = "select count(*) from contact_outcomes where outcome = 'delivered'";
+    assert_eq!(town.number(delivered).await, 20, "{}", town.log());
+}
