@@ -24,7 +24,7 @@ use crate::store::StoreError;
 use crate::store::engine::{Completion, Work};
 use crate::store::error::{is_busy, words};
 use crate::store::schema::{Opening, Schema};
-use crate::store::sqlite::inbox_connection::{Open, limit};
+use crate::store::sqlite::inbox_connection::{Begin, Open, limit};
 use crate::store::sqlite::inbox_table;
 use crate::store::sqlite::part::Part;
 use crate::store::tx::{Connection, Tx};
@@ -104,7 +104,7 @@ impl InboxFile {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send,
     {
-        self.access("begin", |tx| {
+        self.access(Begin::Read, |tx| {
             let reading = work(tx.sqlite());
             Box::pin(async move { Ok(reading.await?) })
         })
@@ -117,7 +117,7 @@ impl InboxFile {
         T: Send,
         F: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send,
     {
-        self.access("begin immediate", work).await
+        self.access(Begin::Write, work).await
     }
 
     /// Takes `work` into a transaction of its own. It tells its own caller.
@@ -144,7 +144,7 @@ impl InboxFile {
         Ok(())
     }
 
-    async fn access<T, F>(&self, begin: &'static str, work: F) -> Result<T, StoreError>
+    async fn access<T, F>(&self, begin: Begin, work: F) -> Result<T, StoreError>
     where
         T: Send,
         F: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send,
@@ -253,4 +253,45 @@ impl Drop for Finished<'_> {
 fn found_at(path: &Path) -> Option<(u64, u64)> {
     let found = std::fs::metadata(path).ok()?;
     Some((found.dev(), found.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sqlx::sqlite::SqliteConnectOptions;
+    use sqlx::{Connection, Executor, SqliteConnection};
+    use tokio::join;
+
+    use super::InboxFile;
+    use crate::store::StoreError;
+    use crate::store::schema::Opening;
+
+    /// The program commits while the worker waits for the lock with which it writes.
+    #[tokio::test]
+    async fn a_program_that_writes_at_the_same_moment_never_waits_for_a_worker_that_waits_for_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("inbox.db");
+        let file = InboxFile::new(&path, Opening::Migrate);
+        file.data_version().await.expect("made");
+        let options = SqliteConnectOptions::new().filename(&path).busy_timeout(Duration::from_secs(1));
+        let mut program = SqliteConnection::connect_with(&options).await.expect("opened");
+        let insert = "insert into inbox (event_id, personnel_ids) values ('7', '[101]')";
+        for round in 0..60 {
+            let worker = file.write(|tx| {
+                Box::pin(async move {
+                    tx.sqlite().execute("update inbox set status = 'done'").await?;
+                    Ok::<_, StoreError>(())
+                })
+            });
+            let program = async {
+                program.execute("begin immediate").await?;
+                program.execute(insert).await?;
+                program.execute("commit").await
+            };
+            let (worker, program) = join!(worker, program);
+            assert!(worker.is_ok(), "round {round}: {worker:?}");
+            assert!(program.is_ok(), "round {round}: {program:?}");
+        }
+    }
 }

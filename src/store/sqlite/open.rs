@@ -16,7 +16,7 @@ use crate::store::error::is_busy;
 use crate::store::tx::{Pool, Reads};
 
 /// How long a statement waits for another program's lock before it says so.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Creates the file with its mode before SQLite sees it, so that it is never readable by others,
 /// not even for a moment; the WAL files take their mode from it. One that is missing is made only when
