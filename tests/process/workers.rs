@@ -218,6 +218,7 @@ async fn a_clock_that_is_set_while_the_worker_runs_is_followed_and_the_lease_doe
         town.until("select count(*) from inbox where status = 'done'", done).await;
     }
     assert_eq!(town.number("select token from worker_lease").await, 2, "{}", town.log());
+    town.until("select count(*) from requests where inbox_is_behind <> 0", 0).await;
     for process in [&mut worker, &mut standby] {
         process.kill().expect("it is there");
         process.wait().expect("it is dead");
