@@ -9,7 +9,7 @@ use unlockd::worker::erase::{self, Erased, VALUES_AT_ONCE};
 use unlockd::worker::run::driver::{self, End};
 use unlockd::worker::run::signals::Signals;
 
-use crate::support::{Setup, Town, good_ids, refs};
+use crate::support::{Setup, Town, good_ids, is_on_postgres, refs};
 
 const HOUR_MS: i64 = 3_600_000;
 const REST: &str = "select id, state, outcome, source, job_id, resolved_at from items order by id";
@@ -19,7 +19,8 @@ async fn town_that_keeps_for_a_day() -> Town {
     Setup::default().config("RETENTION__CONTACTS", "24h").build().await
 }
 
-/// Whether an email is found in the files of the database.
+/// Whether an email is found in the files of the database. On PostgreSQL freed rows stay in files, logs and standbys for
+/// a while: `purge` says so.
 fn on_disk(town: &Town, id: &str) -> bool {
     let email = format!("contact-{id}@example.com");
     ["unlockd.db", "unlockd.db-wal"].into_iter().any(|name| {
@@ -44,7 +45,7 @@ async fn purge(town: &Town, id: &str) -> Erased {
 
 #[tokio::test]
 async fn older_values_go_and_younger_ones_and_all_outcomes_stay() {
-    if crate::support::is_on_postgres() {
+    if is_on_postgres() {
         return;
     }
     let mut town = town_that_keeps_for_a_day().await;
@@ -100,13 +101,17 @@ async fn many_values_are_erased_in_many_transactions() {
     assert_eq!(kept(&mut town).await.len(), 70);
     let report = erase::run(town.deps(), || false).await.expect("the database is well");
     assert_eq!(report.did, 70);
-    assert!(!ids.iter().any(|id| on_disk(&town, id)), "values that arrived in the order of their rows");
+    let is_on_disk = !is_on_postgres() && ids.iter().any(|id| on_disk(&town, id));
+    assert!(!is_on_disk, "values that arrived in the order of their rows");
     allow(&mut town, &refs(&ids));
     town.check().await;
 }
 
 #[tokio::test]
 async fn a_log_that_somebody_reads_is_emptied_later() {
+    if is_on_postgres() {
+        return;
+    }
     let mut town = town_that_keeps_for_a_day().await;
     town.insert(None, &["101"]).await;
     town.finish_all().await;
@@ -311,7 +316,7 @@ async fn a_worker_erases_also_when_it_only_runs_until_idle() {
         town.tick(25 * HOUR_MS).await;
         let signals = Signals::default();
         let worker = tokio::spawn(driver::run(town.deps().clone(), signals.clone(), until_idle));
-        while on_disk(&town, "101") {
+        while if is_on_postgres() { !kept(&mut town).await.is_empty() } else { on_disk(&town, "101") } {
             tokio::task::yield_now().await;
         }
         if !until_idle {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use unlockd::store::report::requests::{self, Filter};
 use unlockd::worker::history;
 
-use crate::support::{Setup, Town, good_ids, refs};
+use crate::support::{Setup, Town, good_ids, is_on_postgres, refs};
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
@@ -23,9 +23,12 @@ async fn copies_tell_when_their_value_was_read(town: &mut Town, fresh: i64) {
     let stubs = "select count(*) from contact_outcomes where request_id <= 2";
     assert_eq!(town.number(stubs).await, 0, "what was removed is in no view");
     // A reader who keeps the newest by `obtained_at` is not misled by a copy.
-    let age = "select cast(julianday(resolved_at) - julianday(obtained_at) as integer) from contact_outcomes
-               where personnel_id = '101'";
-    assert_eq!(town.number(age).await, 91);
+    let days = match is_on_postgres() {
+        true => "trunc(extract(epoch from resolved_at::timestamptz - obtained_at::timestamptz) / 86400)",
+        false => "julianday(resolved_at) - julianday(obtained_at)",
+    };
+    let age = format!("select cast({days} as bigint) from contact_outcomes where personnel_id = '101'");
+    assert_eq!(town.number(&age).await, 91);
     let third = town.insert(None, &["101"]).await;
     town.finish().await;
     let of_copy = format!("{age} and request_id = {third}");

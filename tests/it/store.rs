@@ -100,7 +100,8 @@ async fn a_decision_on_an_older_reading_of_a_job_changes_nothing() {
     town.insert(Some("7"), &["101"]).await;
     town.insert(Some("1999"), &["201"]).await;
     town.settle().await;
-    let before: Vec<(i64, i64, Option<i64>)> = town.all("select id, version, next_poll_at from jobs").await;
+    let before: Vec<(i64, i64, Option<i64>)> =
+        town.all("select id, version, next_poll_at from jobs order by id").await;
     let job =
         jobs::read(town.store().readers(), unlockd::domain::JobId(1)).await.expect("read").expect("there");
     let save = |job: jobs::Job| {
@@ -110,7 +111,8 @@ async fn a_decision_on_an_older_reading_of_a_job_changes_nothing() {
     save(job.clone()).await.expect("the first one wins");
     let late = save(job).await;
     assert!(matches!(late, Err(StoreError::Stale { .. })), "{late:?}");
-    let after: Vec<(i64, i64, Option<i64>)> = town.all("select id, version, next_poll_at from jobs").await;
+    let after: Vec<(i64, i64, Option<i64>)> =
+        town.all("select id, version, next_poll_at from jobs order by id").await;
     assert_eq!(after[0], (1, before[0].1 + 1, before[0].2));
     assert_eq!(after[1], before[1], "the innocent one");
     town.finish().await;
@@ -148,7 +150,8 @@ async fn an_account_never_changes_with_another() {
     assert_eq!(other.owner.take().as_deref(), Some("emea"));
     assert_eq!(other, accounts::AccountRow::default());
     let mut town = town;
-    let calls: Vec<(String, i64)> = town.all("select account, count(*) from recent_calls group by 1").await;
+    let calls: Vec<(String, i64)> =
+        town.all("select account, count(*) from recent_calls group by 1 order by 1").await;
     assert_eq!(calls, [("default".to_owned(), 1), ("emea".to_owned(), 1)]);
     town.check().await;
 }

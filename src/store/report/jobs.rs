@@ -131,10 +131,12 @@ pub async fn open_of_request(store: &Store, request_id: i64) -> Result<Vec<OpenJ
 
 /// The tasks that have been polled longest, at most three.
 pub async fn longest_polled(store: &Store, account: &AccountId) -> Result<Vec<Job>, StoreError> {
-    Ok(sql::query_as(select_jobs!("where state = 'polling' and account = $1 order by submitted_at limit 3"))
-        .bind(account.as_str())
-        .fetch_all(store.readers())
-        .await?)
+    Ok(sql::query_as(select_jobs!(
+        "where state = 'polling' and account = $1 order by submitted_at, id limit 3"
+    ))
+    .bind(account.as_str())
+    .fetch_all(store.readers())
+    .await?)
 }
 
 /// One job, or `None`.

@@ -171,8 +171,10 @@ impl Town {
     }
 
     pub(crate) fn database(&self) -> PathBuf {
-        assert!(self.server.is_none(), "a test of a file");
-        self.dir.path().join("unlockd.db")
+        match &self.server {
+            Some(server) => server.url().into(),
+            None => self.dir.path().join("unlockd.db"),
+        }
     }
 
     /// The user's program opens the inbox again: another file has its name.
@@ -359,7 +361,7 @@ async fn on_server() -> Option<Database> {
     }
 }
 
-async fn connect(place: PathBuf) -> Db {
+pub(crate) async fn connect(place: PathBuf) -> Db {
     Db::connect(&place).await
 }
 
