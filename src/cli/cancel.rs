@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::{AccountId, RequestId};
 use crate::store::Store;
-use crate::store::report::requests;
+use crate::store::report::{requests, untaken};
 use crate::worker::people::decide::{self, Refusal};
 
 #[derive(clap::Args)]
@@ -59,7 +59,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
 /// Cancels every request of a reference that can be; the others are as they were.
 async fn all(store: &Store, config: &Config, reference: &str) -> Result<Vec<(Value, String)>, Failure> {
     let mut ids = requests::ids_of_reference(store, reference, true).await?;
-    ids.extend(requests::untaken_of_reference(store, reference).await?);
+    ids.extend(untaken::of_reference(store, reference).await?);
     // A row that is taken at this moment is in both.
     ids.sort_unstable();
     ids.dedup();

@@ -16,7 +16,7 @@ use crate::domain::PersonnelId;
 use crate::domain::outcome::Outcome as ContactOutcome;
 use crate::store::Store;
 use crate::store::report::export::{self, Contact, Wanted};
-use crate::store::report::{direct, requests};
+use crate::store::report::{direct, requests, untaken};
 
 /// Contacts in one read.
 const AT_ONCE: u32 = 2_000;
@@ -130,7 +130,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
 /// The requests with a reference; exit code 3 when there is none.
 async fn of_reference(store: &Store, reference: &str) -> Result<Vec<Option<i64>>, Failure> {
     let ids = requests::ids_of_reference(store, reference, false).await?;
-    if ids.is_empty() && requests::untaken_of_reference(store, reference).await?.is_empty() {
+    if ids.is_empty() && untaken::of_reference(store, reference).await?.is_empty() {
         return Err(super::requests::no_reference(reference));
     }
     Ok(ids.into_iter().map(Some).collect())

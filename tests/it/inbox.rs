@@ -1,5 +1,8 @@
 //! What other programs do to the inbox costs intake, or the status that it shows, and nothing else.
 
+use unlockd::store::report::requests;
+use unlockd::worker::intake;
+
 use crate::support::{Setup, Town};
 
 impl Town {
@@ -123,6 +126,26 @@ async fn a_value_that_is_too_long_is_rejected_unread() {
         let length =
             town.number("select max(coalesce(length(reference), 0) + length(action)) from requests").await;
         assert!(length < 2_000, "{length} characters were kept");
+    }
+    town.check().await;
+}
+
+/// Found by a client that read the estimate at once: the row said `awaiting_approval`, and no figure was there to approve.
+#[tokio::test]
+async fn a_request_that_is_taken_while_it_is_read_is_shown_with_its_figure() {
+    let mut town = Setup::default().config("CREDITS__APPROVE_ABOVE", "10").build().await;
+    for round in 0..40 {
+        let id = town.insert(None, &[&format!("{}", 101 + round * 100)]).await;
+        let deps = town.deps().clone();
+        let taking = tokio::spawn(async move { intake::run(&deps).await });
+        let seen = loop {
+            let seen = requests::read(town.store(), id).await.expect("readable").expect("there");
+            if seen.status != "new" {
+                break seen;
+            }
+        };
+        assert_eq!(seen.quoted_credits, Some(15), "round {round}: {}", seen.status);
+        taking.await.expect("no panic").expect("the database is well");
     }
     town.check().await;
 }

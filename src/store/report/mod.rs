@@ -25,6 +25,7 @@ pub mod progress;
 pub mod requests;
 pub mod spend;
 mod time;
+pub mod untaken;
 
 use sqlx::FromRow;
 

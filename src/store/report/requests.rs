@@ -1,10 +1,13 @@
 //! Requests as people read them: accepted ones, and inbox rows that were not taken yet.
 
+use std::cmp::Reverse;
+use std::collections::HashSet;
+
 use serde::Serialize;
 use sqlx::FromRow;
 
 use crate::domain::Action;
-use crate::store::report::{OutcomeCount, Time};
+use crate::store::report::{OutcomeCount, Time, untaken};
 use crate::store::{Store, StoreError, sql};
 
 /// A request with its progress, without its contacts.
@@ -66,78 +69,6 @@ macro_rules! select_requests {
     };
 }
 
-/// An inbox row that was not taken yet, read as bytes: any program may have written it.
-#[derive(FromRow)]
-struct NewRow {
-    id: i64,
-    account: Option<Vec<u8>>,
-    action: Option<Vec<u8>>,
-    event_id: Option<Vec<u8>>,
-    task_id: Option<Vec<u8>>,
-    query: Option<Vec<u8>>,
-    max_pages: i64,
-    reference: Option<Vec<u8>>,
-    caller: Option<Vec<u8>>,
-    agent: Option<Vec<u8>>,
-    purpose: Option<Vec<u8>>,
-    max_credits: Option<i64>,
-    status: String,
-    reason: Option<String>,
-    created_at: i64,
-    finished_at: Option<i64>,
-}
-
-impl From<NewRow> for Request {
-    fn from(row: NewRow) -> Request {
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Request {
-            id: row.id,
-            account: row.account.map(text).unwrap_or_default(),
-            action: row.action.map(text).unwrap_or_default(),
-            event_id: row.event_id.map(text),
-            task_id: row.task_id.map(text),
-            query: row.query.map(text),
-            max_pages: row.max_pages,
-            reference: row.reference.map(text),
-            caller: row.caller.map(text),
-            agent: row.agent.map(text),
-            purpose: row.purpose.map(text),
-            max_credits: row.max_credits,
-            status: row.status,
-            reason: row.reason,
-            quoted_credits: None,
-            approved_credits: None,
-            committed_credits: 0,
-            contacts: 0,
-            pending: 0,
-            delivered: 0,
-            created_at: Some(Time(row.created_at)),
-            taken_at: None,
-            finished_at: row.finished_at.map(Time),
-        }
-    }
-}
-
-macro_rules! select_rows {
-    ($rest:literal) => {
-        concat!(
-            "select id, \
-             case when octet_length(account) <= 1000 then bytes_of(account) end as account, \
-             case when octet_length(action) <= 1000 then bytes_of(action) end as action, \
-             case when octet_length(event_id) <= 4000 then bytes_of(event_id) end as event_id, \
-             case when octet_length(task_id) <= 4000 then bytes_of(task_id) end as task_id, \
-             case when octet_length(query) <= 800 then bytes_of(query) end as query, max_pages, \
-             case when octet_length(reference) <= 4000 then bytes_of(reference) end as reference, \
-             case when octet_length(caller) <= 256 then bytes_of(caller) end as caller, \
-             case when octet_length(agent) <= 256 then bytes_of(agent) end as agent, \
-             case when octet_length(purpose) <= 4000 then bytes_of(purpose) end as purpose, max_credits, \
-             status, case when octet_length(reason) <= 4000 then reason end as reason, created_at, finished_at \
-             from inbox ",
-            $rest
-        )
-    };
-}
-
 /// Which requests are wanted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Filter<'a> {
@@ -149,6 +80,11 @@ pub struct Filter<'a> {
 /// The newest requests, newest first.
 pub async fn list(store: &Store, filter: Filter<'_>, limit: u32) -> Result<Vec<Request>, StoreError> {
     let Filter { status, reference } = filter;
+    // First: a row that is taken between the two questions is then found twice, and not missed.
+    let rows = match status.is_none_or(|status| status == "new") {
+        true => untaken::newest(store, reference, limit).await?,
+        false => Vec::new(),
+    };
     // Open ones and ended ones have each an index.
     let newest = match (reference, status) {
         (None, None) => sql::query_as(select_requests!("where removed_at is null order by id desc limit $1")),
@@ -169,41 +105,17 @@ pub async fn list(store: &Store, filter: Filter<'_>, limit: u32) -> Result<Vec<R
         )).bind(status)
         }
     };
-    let mut requests: Vec<Request> = newest.bind(limit).fetch_all(store.readers()).await?;
-    if status.is_none_or(|status| status == "new") {
-        let new: Result<Vec<NewRow>, _> = sql::query_as(select_rows!(
-            "where status = 'new' and ($1 is null or reference = $1) order by id desc limit $2"
-        ))
-        .bind(reference)
-        .bind(limit)
-        .fetch_all(&store.inbox_readers)
-        .await
-        .map_err(StoreError::from);
-        let new = match new {
-            // The worker says what is wrong with it.
-            Err(StoreError::Inbox { .. }) => Vec::new(),
-            new => new?,
-        };
-        requests = with_new(store, requests, new, limit).await?;
-    }
-    Ok(requests)
+    let requests: Vec<Request> = newest.bind(limit).fetch_all(store.readers()).await?;
+    Ok(merged(requests, rows, limit))
 }
 
-/// The newest of these requests and of the rows that no worker has taken, newest first.
-async fn with_new(
-    store: &Store,
-    mut requests: Vec<Request>,
-    new: Vec<NewRow>,
-    limit: u32,
-) -> Result<Vec<Request>, StoreError> {
-    let ids: Vec<i64> = new.iter().map(|row| row.id).collect();
-    // Taken, but the inbox does not show it yet.
-    let taken = crate::store::requests::taken_before(store.readers(), &ids).await?;
-    requests
-        .extend(new.into_iter().filter(|row| taken.iter().all(|(id, _)| *id != row.id)).map(Request::from));
-    requests.sort_by_key(|request| std::cmp::Reverse(request.id));
+/// The newest of both, newest first; of one that is in both, the request.
+fn merged(mut requests: Vec<Request>, rows: Vec<Request>, limit: u32) -> Vec<Request> {
+    let known: HashSet<i64> = requests.iter().map(|request| request.id).collect();
+    requests.extend(rows.into_iter().filter(|row| !known.contains(&row.id)));
+    requests.sort_by_key(|request| Reverse(request.id));
     requests.truncate(limit as usize);
-    Ok(requests)
+    requests
 }
 
 /// The requests with ids below `before`, newest first, of `accounts` (a JSON array; `None`: of all).
@@ -213,6 +125,7 @@ pub async fn page(
     before: i64,
     limit: u32,
 ) -> Result<Vec<Request>, StoreError> {
+    let rows = untaken::page(store, accounts, before, limit).await?;
     let requests: Vec<Request> = sql::query_as(select_requests!(
         "where id < $1 and removed_at is null and ($2 is null or account in (select value from json_words($2)))
          order by id desc limit $3"
@@ -222,16 +135,7 @@ pub async fn page(
     .bind(limit)
     .fetch_all(store.readers())
     .await?;
-    let new: Vec<NewRow> = sql::query_as(select_rows!(
-        "where status = 'new' and id < $1 and ($2 is null or account in (select value from json_words($2)))
-         order by id desc limit $3"
-    ))
-    .bind(before)
-    .bind(accounts)
-    .bind(limit)
-    .fetch_all(&store.inbox_readers)
-    .await?;
-    with_new(store, requests, new, limit).await
+    Ok(merged(requests, rows, limit))
 }
 
 /// The ids of the requests with this reference that were taken, the oldest first; those of which something is open
@@ -246,14 +150,6 @@ pub async fn ids_of_reference(store: &Store, reference: &str, open: bool) -> Res
     .bind(i64::from(open))
     .fetch_all(store.readers())
     .await?)
-}
-
-/// The ids of the rows with this reference that were not taken yet.
-pub async fn untaken_of_reference(store: &Store, reference: &str) -> Result<Vec<i64>, StoreError> {
-    Ok(sql::query_scalar("select id from inbox where status = 'new' and reference = $1 order by id")
-        .bind(reference)
-        .fetch_all(&store.inbox_readers)
-        .await?)
 }
 
 /// Requests that are not finished and were taken, oldest first; those that wait for a person before all.
@@ -278,20 +174,27 @@ pub async fn ended(store: &Store, limit: u32) -> Result<Vec<Request>, StoreError
 
 /// One request, or `None`.
 pub async fn read(store: &Store, id: i64) -> Result<Option<Request>, StoreError> {
-    let taken: Option<Request> =
-        sql::query_as(select_requests!("where id = $1")).bind(id).fetch_optional(store.readers()).await?;
-    if taken.is_some() {
-        let is_removed: bool = sql::query_scalar(
-            "select exists (select 1 from requests where id = $1 and removed_at is not null)",
-        )
-        .bind(id)
-        .fetch_one(store.readers())
-        .await?;
-        return Ok(taken.filter(|_| !is_removed));
+    if let Some(taken) = taken(store, id).await? {
+        return Ok(taken);
     }
-    let row: Option<NewRow> =
-        sql::query_as(select_rows!("where id = $1")).bind(id).fetch_optional(&store.inbox_readers).await?;
-    Ok(row.map(Request::from))
+    match untaken::one(store, id).await? {
+        // It may have been taken between the two questions; the row alone shows no figures.
+        Some(row) if row.status != "new" => Ok(taken(store, id).await?.unwrap_or(Some(row))),
+        row => Ok(row),
+    }
+}
+
+/// The request, if it was taken; inside, `None` if it was removed since.
+async fn taken(store: &Store, id: i64) -> Result<Option<Option<Request>>, StoreError> {
+    let request: Option<Request> =
+        sql::query_as(select_requests!("where id = $1")).bind(id).fetch_optional(store.readers()).await?;
+    let Some(request) = request else { return Ok(None) };
+    let is_removed: bool =
+        sql::query_scalar("select exists (select 1 from requests where id = $1 and removed_at is not null)")
+            .bind(id)
+            .fetch_one(store.readers())
+            .await?;
+    Ok(Some((!is_removed).then_some(request)))
 }
 
 /// The highest id of any request, taken or not; `None` if there is none.
