@@ -6,7 +6,7 @@ use std::io::Write;
 
 use serde_json::json;
 
-use super::{Context, Failure, Outcome, open_noted, show};
+use super::{Context, Failure, Outcome, existing_even_closed, open_noted, show};
 use crate::clock::Clock;
 use crate::store::lease;
 use crate::store::place::Place;
@@ -28,8 +28,11 @@ pub(super) struct Args {
 
 pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let config = context.load()?;
-    let is_file = !Place::is_server(&config.database);
-    let is_new = is_file && !config.database.exists();
+    let is_new = match Place::is_server(&config.database) {
+        // Opening makes the tables of an empty one.
+        true => existing_even_closed(&config).await.is_err(),
+        false => !config.database.exists(),
+    };
     let store = open_noted(&config).await?;
     let before = store.schema().await?;
     if before != Schema::Current {
@@ -58,8 +61,8 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     }
     let mut out = std::io::stdout();
     let said = match step(before) {
-        _ if is_new => writeln!(out, "{database}: made, with this version's schema"),
         Some(step) => writeln!(out, "{database}: brought from step {step} to this version's schema"),
+        None if is_new => writeln!(out, "{database}: made, with this version's schema"),
         None => writeln!(out, "{database}: has this version's schema; nothing was changed"),
     };
     Ok(said?)

@@ -273,3 +273,10 @@ async fn anew(database: &Database) {
     let mut connection = database.connect().await;
     connection.execute("drop schema public cascade; create schema public").await.expect("an owner");
 }
+
+#[tokio::test]
+async fn migrate_says_whether_it_made_the_tables() {
+    let Some(database) = server::empty_database().await else { return };
+    assert_code(&run(database.url(), &["migrate"]), 0, "made, with this version's schema");
+    assert_code(&run(database.url(), &["migrate"]), 0, "nothing was changed");
+}
