@@ -2,10 +2,13 @@
 //!
 //! Reads only, so it works with or without a running worker. It holds no contact's id or value.
 
+use std::cmp::Reverse;
+
 use serde::Serialize;
 
 use crate::config::Config;
 use crate::domain::{self, Action, Credits, Layers, Millis};
+use crate::store::credits::warnings::{self, Told};
 use crate::store::inbox::fault::Fault;
 use crate::store::report::accounts::{Account, Limits};
 use crate::store::report::jobs::OpenJob;
@@ -33,6 +36,8 @@ pub(super) struct Model {
     pub(super) inbox_new: i64,
     /// Why the inbox cannot be read or written.
     pub(super) inbox_faults: Vec<Fault>,
+    /// The limits on credits that are spent to a half or more, the most spent first.
+    pub(super) budget_warnings: Vec<Told>,
     pub(super) needs: Vec<Need>,
     /// The full count: the list is bounded.
     pub(super) needs_total: u64,
@@ -90,6 +95,7 @@ pub(super) async fn read(store: &Store, config: &Config, now: Millis) -> Result<
         disk_is_full: disk::is_nearly_full(store),
         inbox_new: work.inbox,
         inbox_faults: work.inbox_faults,
+        budget_warnings: warnings::present(store.readers(), now).await?,
         open_requests: work.open_requests,
         open_jobs: work.open_jobs,
         requests: requests::open(store, AT_MOST).await?,
@@ -97,6 +103,7 @@ pub(super) async fn read(store: &Store, config: &Config, now: Millis) -> Result<
         ended: requests::ended(store, ENDED_AT_MOST).await?,
         ..Model::default()
     };
+    model.budget_warnings.sort_by_key(|told| Reverse(told.percent));
     let works = needs::works(store, config).await?;
     for work in &works {
         model.accounts.push(accounts::read(store, work, limits, now).await?);
@@ -192,6 +199,7 @@ impl Model {
             parts.push(format!("{} in doubt", plural(doubtful, "job")));
         }
         parts.extend(self.obstacle());
+        parts.extend(self.budget_warnings.first().map(Told::what));
         if parts.is_empty() {
             parts.push(
                 if self.open_requests + self.inbox_new > 0 { "working" } else { "all is done" }.to_owned(),
@@ -356,7 +364,17 @@ pub(super) mod tests {
         model.jobs = vec![job(4, "in_doubt", Some("needs_decision"))];
         model.needs = needs(&model);
         model.needs_total = model.needs.len() as u64;
-        assert_eq!(model.health(), "1 thing needs you, 1 job in doubt");
+        model.budget_warnings = vec![Told {
+            subject: "default".to_owned(),
+            limit_name: "daily_limit".to_owned(),
+            period: Time(0),
+            percent: 80,
+            spent: 80,
+            credits: 100,
+            at: Time(0),
+        }];
+        let budget = "owner default: 80 % of credits.daily_limit is spent (80 of 100)";
+        assert_eq!(model.health(), format!("1 thing needs you, 1 job in doubt, {budget}"));
         model.worker.running = false;
         assert!(model.health().starts_with("no worker is running"), "{}", model.health());
     }

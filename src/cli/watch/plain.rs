@@ -30,6 +30,9 @@ pub(super) fn block(model: &Model) -> String {
     for fault in &model.inbox_faults {
         let _ = writeln!(text, "{}", plain(&fault.what()));
     }
+    for told in &model.budget_warnings {
+        let _ = writeln!(text, "budget: {}", plain(&told.what()));
+    }
     if model.inbox_new > 0 {
         let _ = writeln!(text, "inbox: {} new", model.inbox_new);
     }
