@@ -41,10 +41,12 @@ RUN mkdir -p migrations tests/measure \
 COPY config/default.toml config/default.toml
 COPY migrations migrations
 COPY src src
+# For `unlockd --version`, since .git is not copied: docker build --build-arg COMMIT="$(git rev-parse HEAD)" -t unlockd .
+ARG COMMIT=
 # Newer than the empty ones, which the build would take for up to date.
 RUN touch src/main.rs src/lib.rs \
  && host=$(rustc -vV | sed -n 's/^host: //p') \
- && cargo build --release --locked --target "$host" \
+ && UNLOCKD_COMMIT=$COMMIT cargo build --release --locked --target "$host" \
  && install -D -m 0755 "target/$host/release/unlockd" /image/program/usr/local/bin/unlockd
 # /data, and /inbox for programs of other containers (--group-add 65532). A copy keeps the modes of what is in a folder, and
 # not its own, so the folders above them are copied. The program reads the system's CA certificates.

@@ -40,6 +40,7 @@ mod sandbox;
 mod show;
 mod spend;
 mod standby;
+mod version;
 mod wait;
 mod wanted;
 mod watch;
@@ -51,6 +52,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use self::database::{existing, existing_even_closed, open, open_as_it_is, open_noted};
@@ -250,8 +252,9 @@ fn command() -> clap::Command {
 
 /// Parses the command line and runs the command.
 pub fn main() -> ExitCode {
-    let cli = match Cli::from_arg_matches(&command().get_matches()) {
+    let cli = match command().try_get_matches().and_then(|given| Cli::from_arg_matches(&given)) {
         Ok(cli) => cli,
+        Err(error) if error.kind() == ErrorKind::DisplayVersion => return version::print(),
         Err(error) => error.exit(),
     };
     let context = Context { config: cli.config, database: cli.database, log_level: cli.log_level };

@@ -1220,3 +1220,14 @@ fn every_command_has_help_with_an_example() {
     program(dir.path()).args(["man", "--dir", "."]).status().expect("it starts");
     assert!(dir.path().join("unlockd-enqueue.1").exists());
 }
+
+#[test]
+fn the_version_names_the_program_and_its_engines() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = program(folder.path()).arg("--version").output().expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], concat!("unlockd ", env!("CARGO_PKG_VERSION")));
+    assert!(lines[1].starts_with("commit: ") && lines[2].starts_with("SQLite: 3."), "{text}");
+    assert!(output.status.success() && lines[3].contains("15 or newer"), "{text}");
+}

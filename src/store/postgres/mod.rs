@@ -34,6 +34,9 @@ use crate::store::{Reads, Store, StoreError};
 use limits::limited;
 use listen::Notices;
 
+/// The oldest version of a server that will do.
+pub const OLDEST: i32 = 15;
+
 /// A database of a PostgreSQL server. The inbox is one of its tables.
 pub(in crate::store) struct Postgres {
     state: Writer,

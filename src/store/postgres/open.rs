@@ -15,7 +15,7 @@ use crate::store::postgres::limits::limited;
 use crate::store::schema::{Opening, Schema};
 
 /// PostgreSQL 15.
-const OLDEST: i32 = 150_000;
+const OLDEST: i32 = super::OLDEST * 10_000;
 /// A connection that was used so recently is taken to be alive.
 const IDLE_TRUSTED: Duration = Duration::from_secs(5);
 /// A step over a large table takes its time.

@@ -197,3 +197,9 @@ impl Engine for Sqlite {
         Box::pin(backup::copy(self, from, to, force))
     }
 }
+
+/// The version of the SQLite that is built in.
+pub async fn version() -> Result<String, StoreError> {
+    let mut connection = SqliteConnection::connect("sqlite::memory:").await?;
+    Ok(sqlx::query_scalar("select sqlite_version()").fetch_one(&mut connection).await?)
+}
