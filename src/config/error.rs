@@ -26,11 +26,33 @@ pub enum ConfigError {
          else run this in another folder", path.display()
     )]
     Untrusted { path: PathBuf, why: String },
-    #[error("{}, line {line}: {message}", path.display())]
-    Syntax { path: PathBuf, line: usize, message: String },
+    #[error("{}, {place}: {message}", path.display())]
+    Syntax { path: PathBuf, place: Place, message: String },
     /// One line for each mistake; never empty.
     #[error("{}", lines(.0))]
     Invalid(Vec<Problem>),
+}
+
+/// A place in a file, as editors count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    line: usize,
+    /// In characters.
+    column: usize,
+}
+
+impl Place {
+    /// `before`: the text up to it.
+    pub(super) fn after(before: &str) -> Place {
+        let begun = before.rsplit('\n').next().unwrap_or_default();
+        Place { line: before.matches('\n').count() + 1, column: begun.chars().count() + 1 }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)
+    }
 }
 
 /// One mistake.

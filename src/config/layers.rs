@@ -16,6 +16,7 @@ use figment::{
 };
 use toml::de::DeTable;
 
+use super::error::Place;
 use super::{Config, ConfigError, Inputs, Problem, sources};
 
 pub(super) const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -86,11 +87,11 @@ impl Layers {
         self.merged = std::mem::take(&mut self.merged).merge(Layer { origin, values });
     }
 
-    /// The name of a layer, and for the file the line of this key.
+    /// The name of a layer, and for the file the place of this key.
     pub(super) fn origin(&self, layer: &str, path: &[String]) -> String {
         let text = self.file.as_ref().filter(|(file, _)| file.display().to_string() == layer);
-        match text.and_then(|(_, text)| line_of(text, path)) {
-            Some(line) => format!("{layer}, line {line}"),
+        match text.and_then(|(_, text)| place_of(text, path)) {
+            Some(place) => format!("{layer}, {place}"),
             None => layer.to_owned(),
         }
     }
@@ -134,15 +135,15 @@ pub(super) fn defaults() -> Config {
 fn parse(path: &Path, text: &str) -> Result<Dict, ConfigError> {
     toml::from_str(text).map_err(|error| {
         let path = path.to_owned();
-        let line = error.span().and_then(|span| line_at(text, span.start));
+        let place = error.span().and_then(|span| text.get(..span.start)).map(Place::after);
         // Without the excerpt, which may be a key.
         let message = error.message().lines().collect::<Vec<_>>().join("; ");
-        ConfigError::Syntax { path, line: line.unwrap_or(1), message }
+        ConfigError::Syntax { path, place: place.unwrap_or_else(|| Place::after("")), message }
     })
 }
 
-/// The line of a key, or of the last table above it that has a line.
-fn line_of(text: &str, path: &[String]) -> Option<usize> {
+/// The place of a key, or of the last table above it that has one.
+fn place_of(text: &str, path: &[String]) -> Option<Place> {
     let document = DeTable::parse(text).ok()?;
     let (mut table, mut at) = (Some(document.get_ref()), None);
     for name in path {
@@ -150,9 +151,5 @@ fn line_of(text: &str, path: &[String]) -> Option<usize> {
         at = Some(key.span().start);
         table = value.get_ref().as_table();
     }
-    line_at(text, at?)
-}
-
-fn line_at(text: &str, position: usize) -> Option<usize> {
-    text.get(..position).map(|before| before.matches('\n').count() + 1)
+    text.get(..at?).map(Place::after)
 }

@@ -1231,3 +1231,18 @@ fn the_version_names_the_program_and_its_engines() {
     assert!(lines[1].starts_with("commit: ") && lines[2].starts_with("SQLite: 3."), "{text}");
     assert!(output.status.success() && lines[3].contains("15 or newer"), "{text}");
 }
+
+#[test]
+fn check_names_each_mistake_of_the_configuration_with_its_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = "[credits]\ndayly_limit = 5\napprove_above = \"many\"\n";
+    std::fs::write(folder.path().join("unlockd.toml"), text).expect("written");
+    let output = program(folder.path()).args(["check", "--offline"]).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let places: Vec<&str> = said.lines().filter_map(|line| line.split("line ").nth(1)).collect();
+    assert!(places.len() == 2 && said.lines().all(|line| line.starts_with("FAIL  configuration")), "{said}");
+    for place in ["2, column 1): there is no such key", "3, column 1): must be"] {
+        assert!(places.iter().any(|found| found.starts_with(place)), "{said}");
+    }
+    assert_eq!(output.status.code(), Some(2));
+}

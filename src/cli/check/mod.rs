@@ -13,7 +13,7 @@ use std::path::Path;
 use super::findings::{Findings, tell};
 use super::{Context, Outcome, open, place};
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, ConfigError};
 use crate::store::inbox::{self, fault};
 use crate::store::place::Place;
 use crate::store::{Store, StoreError};
@@ -43,6 +43,9 @@ pub(super) struct Args {
 pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let mut findings = Findings::default();
     match config::load(&context.inputs()) {
+        Err(ConfigError::Invalid(problems)) => {
+            problems.iter().for_each(|problem| findings.problem("configuration", problem.to_string(), 2));
+        }
         Err(error) => findings.problem("configuration", error.to_string(), 2),
         Ok(config) => {
             let origin = match &config.origin {

@@ -10,7 +10,7 @@ fn a_syntax_error_names_file_and_line_and_shows_no_content() {
         ("[submit]\nbatch_size = 1\nbatch_size = 2\n", 3),
     ] {
         let said = place(text).error();
-        assert!(said.starts_with(&format!("DIR/unlockd.toml, line {line}: ")), "{said}");
+        assert!(said.starts_with(&format!("DIR/unlockd.toml, line {line}, column ")), "{said}");
         assert!(said.split(": ").nth(1).is_some_and(|reason| reason.len() > 5), "{said}");
         assert_eq!(said.lines().count(), 1, "{said}");
     }
@@ -73,8 +73,11 @@ UNLOCKD___=x -> UNLOCKD___ (from the environment): there is no such key; see con
 fn each_message_names_key_value_origin_and_remedy() {
     for line in ABOUT_THE_FILE.trim().lines() {
         let (text, said) = line.split_once(" -> ").unwrap();
-        let said = said.replacen("FILE", "(from DIR/unlockd.toml, line 1)", 1);
-        assert_eq!(place(text).error(), said);
+        // The last name of a key's path; another test names the columns.
+        let error = place(text).error();
+        let column = error.split(", column ").nth(1).and_then(|rest| rest.split(')').next()).unwrap_or("1");
+        let origin = format!("(from DIR/unlockd.toml, line 1, column {column})");
+        assert_eq!(error, said.replacen("FILE", &origin, 1));
     }
     for line in ABOUT_THE_ENVIRONMENT.trim().lines() {
         let (variable, said) = line.split_once(" -> ").unwrap();
@@ -88,15 +91,21 @@ fn each_message_names_key_value_origin_and_remedy() {
 }
 
 #[test]
-fn a_message_names_the_line_of_the_key() {
+fn a_message_names_the_line_and_column_of_the_key() {
     let text = "# one\n\n[submit]\nbatch_size = 0\nprecheck = 1\n[accounts]\ncrm = { api_key = 5 }\n[colours]\nred = 1\n";
     let said = place(text).error();
-    for (key, line) in
-        [("submit.batch_size", 4), ("submit.precheck", 5), ("accounts.crm.api_key", 7), ("colours", 8)]
-    {
+    for (key, line, column) in [
+        ("submit.batch_size", 4, 1),
+        ("submit.precheck", 5, 1),
+        ("accounts.crm.api_key", 7, 9),
+        ("colours", 8, 2),
+    ] {
         let found =
             said.lines().find(|said| said.starts_with(key)).unwrap_or_else(|| panic!("{key}: {said}"));
-        assert!(found.contains(&format!("(from DIR/unlockd.toml, line {line}): ")), "{said}");
+        assert!(
+            found.contains(&format!("(from DIR/unlockd.toml, line {line}, column {column}): ")),
+            "{said}"
+        );
     }
     assert_eq!(said.lines().count(), 4, "{said}");
 }

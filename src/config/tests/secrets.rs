@@ -68,7 +68,7 @@ fn a_key_and_a_key_file_for_one_account_are_refused() {
     let p = place("[accounts.crm]\napi_key = 'canary'").env(&[("UNLOCKD_ACCOUNTS__CRM__API_KEY_FILE", "/k")]);
     assert_eq!(
         p.error(),
-        "accounts.crm.api_key (from DIR/unlockd.toml, line 2): accounts.crm.api_key_file is set too (from environment variable \
+        "accounts.crm.api_key (from DIR/unlockd.toml, line 2, column 1): accounts.crm.api_key_file is set too (from environment variable \
          UNLOCKD_ACCOUNTS__CRM__API_KEY_FILE): keep one of the two and remove the other"
     );
 }
