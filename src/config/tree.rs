@@ -28,6 +28,7 @@ pub struct Config {
     pub database: PathBuf,
     #[serde(default, with = "Is::<Option<FilePath>>")]
     pub database_password_file: Option<PathBuf>,
+    pub postgres: Postgres,
     pub api: Api,
     /// By name; `default` is always there.
     pub accounts: BTreeMap<String, Account>,
@@ -50,6 +51,24 @@ impl Config {
     pub fn owner_of<'a>(&'a self, account: &'a str) -> &'a str {
         self.accounts.get(account).and_then(|account| account.owner.as_deref()).unwrap_or(account)
     }
+}
+
+/// For a database of PostgreSQL.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Postgres {
+    #[serde(with = "Is::<Word>")]
+    pub durability: Durability,
+}
+
+/// What keeps a commit when the server dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    Synchronous,
+    Single,
+    Storage,
+    Verify,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]

@@ -39,6 +39,8 @@ verify_after = "150ms"
 decide_after = "2m"
 [credits]
 approve_above = 100000
+[postgres]
+durability = "single"
 "#;
 
 /// Unlimited calls, quick tasks, and every POST charged again.

@@ -8,6 +8,7 @@ fn another(path: &str) -> &'static str {
     match path {
         "api.base_url" => "http://localhost:1",
         "api.call_source" => "agent",
+        "postgres.durability" => "verify",
         "inbox.watch" | "submit.precheck" | "credits.approve_from_inbox" => "false",
         "http.allowed_hosts" => "[\"unlockd\"]",
         "polling.steps" => "[\"1s\"]",

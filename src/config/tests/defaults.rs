@@ -12,6 +12,7 @@ fn the_defaults_are_those_of_the_contract() {
     let c = place("").load();
     let s = Duration::from_secs;
     assert_eq!(c.database, PathBuf::from("unlockd.db"));
+    assert_eq!(c.postgres.durability, Durability::Synchronous);
     assert_eq!(c.api.base_url, "https://platform.lensmor.com");
     assert_eq!((c.api.call_source, c.api.timeout), (CallSource::Api, s(30)));
     assert_eq!(c.accounts.keys().collect::<Vec<_>>(), ["default"]);

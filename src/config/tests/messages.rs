@@ -27,6 +27,7 @@ api.timeout = 30 -> api.timeout = 30 FILE: must be a duration with a unit (ms, s
 database = '' -> database = "" FILE: must be the path of a file
 database.path = 'x' -> database = a table FILE: must be a text in quotes
 api.call_source = 'web' -> api.call_source = "web" FILE: must be "api" or "agent"
+postgres.durability = 'async' -> postgres.durability = "async" FILE: must be "synchronous", "single", "storage" or "verify"
 api.base_url = 'http://example.com' -> api.base_url = "http://example.com" FILE: must be an https:// address, or http:// to a loopback host (127.0.0.1, [::1], localhost)
 api.base_url = 'https://u:canary@example.com' -> api.base_url FILE: must not contain a user name or password
 polling.steps = [] -> polling.steps = [] FILE: must be a list of at least one duration, such as ["3s", "5s", "10s"]

@@ -122,6 +122,8 @@ impl Town {
             None => dir.path().join("unlockd.db"),
         };
         env.insert("UNLOCKD_DATABASE".into(), database.display().to_string());
+        // The server of the tests has no standby.
+        env.entry("UNLOCKD_POSTGRES__DURABILITY".into()).or_insert_with(|| "single".into());
         let relay = match setup.recorded {
             true => Some(Relay::start(sandbox.base_url()).await),
             false => None,
