@@ -23,7 +23,7 @@ use crate::store::{Store, StoreError};
 use crate::worker::people::pause;
 use crate::worker::run::driver::{self, End};
 use crate::worker::run::signals::Signals;
-use crate::worker::{Deps, SetupError};
+use crate::worker::{Deps, SetupError, durability};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -98,6 +98,7 @@ impl Daemon {
             );
             pause::distrust_restored(&deps.store, deps.accounts(), deps.clock.now()).await?;
         }
+        durability::at_start(&deps).await?;
         lease.note(&deps.store).await?;
         served::record(&deps.store).await?;
         let life = Life { context: self.context, log: self.log, site: self.site, signals: self.stop };

@@ -22,6 +22,7 @@
 //! - [`booking`] says what each result means in credits, and [`reconcile`] compares credits expected with
 //!   credits gone, unless granted credits lapsed in between ([`granted`]). [`claims`] says whether something that
 //!   brought no value was charged. [`one_pool`] notices two accounts of one owner.
+//! - [`durability`] says whether a paid call may rest on a server's commits, and whether another server may lack some.
 //! - [`key_retry`] says when a refused key is tried again, and [`needs`] lists what waits for a person.
 //! - [`action`], [`ids`], [`contact_value`] and [`layers`] are the types that all of them use.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -37,6 +38,7 @@ pub mod credits;
 pub mod direct;
 pub mod division;
 pub mod doubt;
+pub mod durability;
 pub mod failure;
 pub mod granted;
 pub mod id_list;

@@ -11,10 +11,11 @@ use std::path::Path;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
-use crate::domain::Millis;
+use crate::domain::{JobId, Millis};
 use crate::store::backup::BackupError;
 use crate::store::inbox::Writes;
 use crate::store::lease::{HeldBy, Lease};
+use crate::store::postgres::proof::Unproven;
 use crate::store::schema::Schema;
 use crate::store::{Reads, Store, StoreError, Tx};
 
@@ -66,6 +67,9 @@ pub(in crate::store) trait Engine: Send + Sync {
         store: &'a Store,
         now: Millis,
     ) -> BoxFuture<'a, Result<Result<Lease, HeldBy>, StoreError>>;
+
+    /// Proves that the intent of a job outlives this server.
+    fn prove(&self, job: JobId) -> BoxFuture<'_, Result<(), Unproven>>;
 
     /// Bytes free on the disk of the database; `None`: unknown.
     fn free_bytes(&self) -> Result<Option<u64>, StoreError>;

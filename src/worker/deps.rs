@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::domain::credits::Prices;
 use crate::domain::doubt::Patience;
+use crate::domain::durability::Lack;
 use crate::domain::pacing::{self, Ladder};
 use crate::domain::sorting::Sorting;
 use crate::domain::submission::Turn;
@@ -49,13 +50,14 @@ pub struct Deps {
     looked_up: Mutex<HashMap<(AccountId, Action), i64>>,
     /// Which request leads an account's next batch. A restart loses it; then the turns begin again.
     batch_turns: Mutex<HashMap<AccountId, BatchTurn>>,
-    /// Unfinished checks of in-doubt jobs, by job and version: what was seen before a submission says nothing
-    /// about a later one.
+    /// Unfinished checks of in-doubt jobs, by job and version: each submission is checked by itself.
     looks: Mutex<HashMap<(JobId, i64), PartialLook>>,
     /// Lists from which values are read. Lost on a restart, and then read again.
     lists: Mutex<HashMap<(AccountId, Action), Lists>>,
     /// Whether the inbox can be read and written.
     availability: Mutex<Availability>,
+    /// Why nothing may rest on the server's commits.
+    lack: Mutex<Option<Lack>>,
 }
 
 /// Whose turn the next batch of an account is.
@@ -131,6 +133,7 @@ impl Deps {
             looks: Mutex::default(),
             lists: Mutex::default(),
             availability: Mutex::default(),
+            lack: Mutex::default(),
         })
     }
 
@@ -253,6 +256,10 @@ impl Deps {
 
     pub(in crate::worker) fn availability(&self) -> std::sync::MutexGuard<'_, Availability> {
         self.availability.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(in crate::worker) fn lack(&self) -> std::sync::MutexGuard<'_, Option<Lack>> {
+        self.lack.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(in crate::worker) fn looks(&self) -> std::sync::MutexGuard<'_, HashMap<(JobId, i64), PartialLook>> {

@@ -12,6 +12,7 @@
 //! - [`direct`] is what differs for event unlocks and searches. [`balance`] reads the balance, [`settle`]
 //!   compares it with what was expected. `prices`: what one unit costs.
 //! - `task_end`: the end of a task; `read_again`: what follows from a profile.
+//! - [`durability`]: whether a paid call may rest on what a PostgreSQL server has committed.
 //! - `owners`: which accounts share one pool of credits.
 //! - [`notify`] sends webhooks, [`erase`] removes old values, [`history`] old timelines and requests.
 //! - [`people`]: what people may do to the rows, and what they are shown. [`run`]: the process around the
@@ -23,6 +24,7 @@ pub mod bulk;
 mod deps;
 pub mod direct;
 pub mod doubt;
+pub mod durability;
 pub mod erase;
 pub mod gate;
 pub mod history;

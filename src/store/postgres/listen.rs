@@ -6,8 +6,13 @@
 use std::io;
 use std::time::Duration;
 
+use sqlx::Executor as _;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::sync::watch;
+
+use crate::store::Store;
+use crate::store::postgres::limits::limited;
+use crate::store::tx::Pool;
 
 const CHANNEL: &str = "unlockd_inbox";
 /// Between two attempts to listen.
@@ -56,4 +61,19 @@ async fn listen_once(options: &PgConnectOptions, sender: &watch::Sender<()>) -> 
         sender.send_replace(());
         listener.try_recv().await?;
     }
+}
+
+/// How long an answer may take.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(2);
+
+/// Whether a notification arrives that this program sends to itself.
+pub async fn arrive(store: &Store) -> bool {
+    let Pool::Postgres(pool) = &store.readers().0 else { return true };
+    let asking = async {
+        let mut listener = PgListener::connect_with(pool).await?;
+        listener.listen("unlockd_check").await?;
+        limited(pool.execute("notify unlockd_check")).await?;
+        listener.recv().await
+    };
+    matches!(tokio::time::timeout(ARRIVES_WITHIN, asking).await, Ok(Ok(_)))
 }

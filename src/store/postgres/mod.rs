@@ -1,5 +1,6 @@
 //! PostgreSQL, as an `Engine`: `open` (the server, its version, the schema), `transaction` (how one begins and ends),
 //! `limits` (every wait has one), `listen` (who has written the inbox), `state` (what the server says of itself),
+//! `server` (its standbys and its history), `proof` (that a standby has the intent of a paid call),
 //! `grants` (what other roles may do), `copy` (to and from the other engine).
 //!
 //! A lost connection ends the process, as a failed disk does on SQLite: the next start reads what is committed. Only
@@ -10,6 +11,8 @@ pub mod grants;
 pub(in crate::store) mod limits;
 pub mod listen;
 mod open;
+pub mod proof;
+pub mod server;
 pub mod state;
 pub(in crate::store) mod transaction;
 
@@ -20,7 +23,7 @@ use futures_util::future::BoxFuture;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Executor, PgPool};
 
-use crate::domain::Millis;
+use crate::domain::{JobId, Millis};
 use crate::metrics::Metrics;
 use crate::store::backup::BackupError;
 use crate::store::engine::{Engine, Tables, Work};
@@ -33,6 +36,7 @@ use crate::store::writer::Writer;
 use crate::store::{Reads, Store, StoreError};
 use limits::limited;
 use listen::Notices;
+use proof::{Prover, Unproven};
 
 /// The oldest version of a server that will do.
 pub const OLDEST: i32 = 15;
@@ -43,6 +47,7 @@ pub(in crate::store) struct Postgres {
     options: PgConnectOptions,
     /// For the questions of the engine itself, one at a time.
     own: PgPool,
+    prover: Prover,
     path: PathBuf,
 }
 
@@ -64,7 +69,8 @@ impl Postgres {
         let connection = open::open(&options, &path, opening).await?;
         let own = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
         let state = Writer::start(Connection::Postgres(connection), metrics.clone());
-        Ok(Postgres { state, options, own, path })
+        let prover = Prover::new(&options);
+        Ok(Postgres { state, options, own, prover, path })
     }
 }
 
@@ -144,6 +150,10 @@ impl Engine for Postgres {
             let lock = LockFile::of_server(open::lock_path(&self.options));
             lease::take(store, &self.state, lock, now).await
         })
+    }
+
+    fn prove(&self, job: JobId) -> BoxFuture<'_, Result<(), Unproven>> {
+        Box::pin(self.prover.prove(job))
     }
 
     fn free_bytes(&self) -> Result<Option<u64>, StoreError> {

@@ -12,7 +12,7 @@ use crate::domain::pacing::Ladder;
 use crate::domain::{AccountId, Millis};
 use crate::store::credits::exceeded;
 use crate::store::jobs::{Job, due};
-use crate::store::{Store, StoreError, accounts, items, jobs, rate, requests, timeline};
+use crate::store::{Store, StoreError, Tx, accounts, items, jobs, rate, requests, timeline};
 
 /// Stops submitting on an account; polling and settling continue. If it was already paused, returns since
 /// when.
@@ -35,17 +35,20 @@ pub async fn distrust_restored(
     accounts: Vec<AccountId>,
     now: Millis,
 ) -> Result<(), StoreError> {
-    store
-        .write(move |connection| {
-            Box::pin(async move {
-                for account in &accounts {
-                    accounts::set_restored(&mut *connection, account, Some(now)).await?;
-                }
-                // One that is not configured now may be so again while the worker runs.
-                accounts::distrust_all(connection, now).await
-            })
-        })
-        .await
+    store.write(move |connection| Box::pin(async move { distrust(connection, &accounts, now).await })).await
+}
+
+/// The same, as a part of a transaction.
+pub(in crate::worker) async fn distrust(
+    connection: &mut Tx,
+    accounts: &[AccountId],
+    now: Millis,
+) -> Result<(), StoreError> {
+    for account in accounts {
+        accounts::set_restored(&mut *connection, account, Some(now)).await?;
+    }
+    // One that is not configured now may be so again while the worker runs.
+    accounts::distrust_all(connection, now).await
 }
 
 /// A contact may have been bought after the copy was made, and no precheck can tell: nothing is submitted

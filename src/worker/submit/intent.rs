@@ -20,10 +20,10 @@ use crate::store::jobs::attempts::Attempt;
 use crate::store::jobs::facts;
 use crate::store::requests::unsent;
 use crate::store::{StoreError, Tx, accounts, jobs, requests, timeline};
-use crate::worker::Deps;
 use crate::worker::balance::with_limits;
 use crate::worker::doubt::unanswered::book_unread;
 use crate::worker::gate::Permit;
+use crate::worker::{Deps, durability};
 
 /// What the intent's transaction decided.
 pub(in crate::worker) enum Intent {
@@ -38,10 +38,10 @@ pub(in crate::worker) async fn commit_intent(
     deps: &Deps,
     permit: &Permit<'_>,
     job: &Job,
-    sorting: &Sorting,
+    (sorting, restored): (&Sorting, bool),
     body_digest: &str,
 ) -> Result<Intent, StoreError> {
-    let now = deps.clock.now();
+    let (now, durability) = (deps.clock.now(), durability::of(&deps.config()));
     let (price, lowest_price) = (sorting.price_each(), sorting.lowest_price());
     let prices = sorting.prices();
     let approve_above = Credits(deps.config().credits.approve_above);
@@ -58,6 +58,10 @@ pub(in crate::worker) async fn commit_intent(
     deps.store
         .write(move |connection| {
             Box::pin(async move {
+                // First: what follows must be true of the server that commits.
+                if !durability::holds_in(&mut *connection, durability, &job.account, restored).await? {
+                    return Ok(Intent::Changed);
+                }
                 // A person who sent it again has confirmed a figure, and no higher one.
                 let beyond = job.confirmed_credits.is_some_and(|confirmed| attempt.cost > confirmed);
                 let bounds = Bounds { price, prices: &prices, approve_above, beyond };

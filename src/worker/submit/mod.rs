@@ -38,7 +38,7 @@ use crate::worker::gate::{Entry, Gate};
 use crate::worker::people::pause;
 use crate::worker::submit::intent::{Intent, commit_intent};
 use crate::worker::submit::precheck::{Sorted, set_aside, sort};
-use crate::worker::{Deps, Report, direct, retry_at};
+use crate::worker::{Deps, Report, direct, durability, retry_at};
 
 /// If more time than this lies between the commit of the intent and the first byte of the body, the process
 /// was stopped in between, and its decision may be out of date.
@@ -65,6 +65,9 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
         Plan::Serve(action) => batch::serve(deps, account, action).await?,
         Plan::Park(job, reason) => park(deps, &read(deps, job).await?, reason, (None, None)).await?,
         Plan::Submit(job) => {
+            if let Some(report) = durability::hold(deps).await? {
+                return Ok(report.no_later_than(facts.rest_until()));
+            }
             let job = read(deps, job).await?;
             precheck_and_send(deps, gate, &job, facts.purse.as_ref(), row.restored_at.is_some()).await?
         }
@@ -141,7 +144,7 @@ async fn precheck_and_send(
         }
         Verdict::Send => match disk_is_full(deps, now)? {
             Some(report) => Ok(report),
-            None => send(deps, gate, job, sorting).await,
+            None => send(deps, gate, job, (sorting, restored)).await,
         },
     }
 }
@@ -224,8 +227,13 @@ async fn park(
     Ok(Report::did(1))
 }
 
-/// Commits the intent, then sends.
-async fn send(deps: &Deps, gate: &Gate, job: &Job, sorting: Sorting) -> Result<Report, StoreError> {
+/// Commits the intent, then sends. `restored`: the batch was sorted as on an older copy.
+async fn send(
+    deps: &Deps,
+    gate: &Gate,
+    job: &Job,
+    (sorting, restored): (Sorting, bool),
+) -> Result<Report, StoreError> {
     let permit = match gate.enter(Class::Paid).await? {
         Entry::Open(permit) => permit,
         Entry::At(at) => return Ok(Report::at(at)),
@@ -239,7 +247,7 @@ async fn send(deps: &Deps, gate: &Gate, job: &Job, sorting: Sorting) -> Result<R
         Some(wish) => direct_body(wish),
         None => unlock_body(&sorting.chargeable, job.event_id.as_ref()),
     };
-    let intent = commit_intent(deps, &permit, job, &sorting, body.digest()).await;
+    let intent = commit_intent(deps, &permit, job, (&sorting, restored), body.digest()).await;
     let sending = match intent {
         Ok(Intent::Committed(sending)) => {
             deps.sortings().remove(&(job.id, job.version));
@@ -250,6 +258,10 @@ async fn send(deps: &Deps, gate: &Gate, job: &Job, sorting: Sorting) -> Result<R
     };
     let (clock, committed_at) = (deps.clock.clone(), deps.clock.steady_ms());
     failpoint::pass(Place::AfterIntent);
+    if let Err(why) = durability::prove(deps, sending.id).await {
+        durability::take_back(deps, sending, &why).await?;
+        return Ok(Report::did(1));
+    }
     let proceed = move || {
         let pause = clock.steady_ms() - committed_at;
         pause <= LONGEST_PAUSE_BEFORE_SENDING_MS
