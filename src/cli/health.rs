@@ -8,6 +8,7 @@ use std::io::Write;
 use super::{Context, Outcome, existing};
 use crate::clock::Clock;
 use crate::store::{disk, lease};
+use crate::worker::durability;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -17,7 +18,7 @@ Examples:
 
 Exit code 0: healthy; 1: not healthy, and one line says why; 3: there is no database yet.")]
 pub(super) struct Args {
-    /// Also check that it can buy: the disk has enough free space
+    /// Also check that it can buy: the disk has enough free space, and commits are kept as postgres.durability says
     #[arg(long)]
     ready: bool,
 }
@@ -47,6 +48,9 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
             disk::NEEDED_BYTES
         );
         return Err(anyhow::anyhow!(message).into());
+    }
+    if let (true, Some(lack)) = (args.ready, durability::lacks(&store, &config).await?) {
+        return Err(anyhow::anyhow!("nothing is bought: {}; {}", lack.what(), lack.to_do()).into());
     }
     writeln!(std::io::stdout(), "ok: worker {} was alive {silent_s} s ago", row.pid)?;
     Ok(())

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::Site;
 use crate::store::{disk, lease};
+use crate::worker::durability;
 
 /// Answers as long as the runtime runs.
 pub(super) async fn alive() -> &'static str {
@@ -58,6 +59,9 @@ pub(super) async fn problems(site: &Site) -> Vec<String> {
         }
         Ok(_) => {}
         Err(_) => problems.push("disk: the free space cannot be read".to_owned()),
+    }
+    if let Ok(Some(lack)) = durability::lacks(&site.store, &site.config()).await {
+        problems.push(format!("durability: nothing is bought: {}; {}", lack.what(), lack.to_do()));
     }
     problems
 }

@@ -16,15 +16,17 @@ use axum::response::{IntoResponse, Response};
 
 use self::accounts::View;
 use super::{Site, budget};
+use crate::config::Config;
+use crate::domain::durability::lack;
 use crate::domain::reconcile::Verdict;
 use crate::domain::{AccountId, Millis, job};
 use crate::metrics::Scrape;
-use crate::store::postgres::state;
+use crate::store::postgres::{server, state};
 use crate::store::report::account_work;
 use crate::store::report::metrics::{self as figures, Figure, Waiting};
 use crate::store::{Store, StoreError};
-use crate::worker::Deps;
 use crate::worker::people::needs;
+use crate::worker::{Deps, durability};
 
 /// The classic text format.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -63,11 +65,13 @@ pub async fn render(store: &Store, worker: Option<&Deps>, started_at: Millis) ->
             views.push(View::read(store, deps, work, gate).await?);
         }
         accounts::show_open(&scrape, &views);
+        accounts::show_distrust(&scrape, &views);
         accounts::show_needs(&scrape, &views, &needs::of_worker(deps, &works).await?);
         accounts::show_credits(&scrape, &views);
         budget::show(&scrape, store, &deps.config(), deps.clock.now()).await?;
         accounts::show_api(&scrape, &views);
         show_room(&scrape, store).await?;
+        show_server(&scrape, store, &deps.config()).await?;
     }
     Ok(scrape.text(store.metrics()).expect("a text can always be written to"))
 }
@@ -156,6 +160,11 @@ async fn show_room(scrape: &Scrape, store: &Store) -> Result<(), StoreError> {
         let help = "Bytes free where the database is; nothing is bought below 8 MiB.";
         bytes("unlockd_state_free_bytes", help, free);
     }
+    Ok(())
+}
+
+/// A database of a PostgreSQL server.
+async fn show_server(scrape: &Scrape, store: &Store, config: &Config) -> Result<(), StoreError> {
     if let Some(server) = state::read(store).await? {
         let version = [server.version];
         scrape.gauges(
@@ -165,6 +174,14 @@ async fn show_room(scrape: &Scrape, store: &Store) -> Result<(), StoreError> {
         );
         let help = "Connections to the database, of all programs.";
         scrape.gauges(("unlockd_postgres_connections", help), [], [([], server.connections)]);
+    }
+    let seen = server::read(store).await?;
+    let lack = seen.as_ref().and_then(|seen| lack(durability::of(config), &seen.server));
+    let help = "1: commits are kept as postgres.durability says (SQLite: always); 0: they are not, and nothing is bought.";
+    scrape.gauges(("unlockd_durable", help), [], [([], i64::from(lack.is_none()))]);
+    if let Some(seen) = seen {
+        let help = "Standbys that are connected to the server.";
+        scrape.gauges(("unlockd_postgres_standbys", help), [], [([], seen.server.standbys)]);
     }
     Ok(())
 }

@@ -190,8 +190,10 @@ async fn scraped() -> BTreeSet<String> {
     town.meddle("insert into outbox (type, at, data) values ('account.paused', 1, '{}')")
         .await
         .expect("written");
+    town.meddle("update accounts set restored_at = 1").await.expect("written");
     let deps = town.deps().clone();
     let found = deps.heartbeat.clone().follow("poll".to_owned(), scrape(&town)).await;
+    town.meddle("update accounts set restored_at = null").await.expect("written");
     town.meddle("delete from outbox_is_open").await.expect("written");
     town.meddle("delete from outbox").await.expect("written");
     let names = samples(&found).into_iter().map(|sample| sample.name).collect();

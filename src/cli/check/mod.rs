@@ -130,7 +130,7 @@ async fn database(findings: &mut Findings, config: &Config) -> Option<Store> {
     let shown = path.display();
     let mode_of_file = mode(path);
     match is_on_server {
-        true => server::server(findings, &store).await,
+        true => server::server(findings, config, &store).await,
         false => {
             findings.ok(
                 "database",

@@ -102,6 +102,18 @@ pub(super) fn show_open(scrape: &Scrape, views: &[View]) {
     scrape.gauges(("unlockd_paused", help), ["account", "reason"], paused);
 }
 
+/// Accounts whose database may lack what was bought last.
+pub(super) fn show_distrust(scrape: &Scrape, views: &[View]) {
+    let since = |view: &View| Some(([view.account.clone()], Millis(view.work.row.restored_at?)));
+    let help = "When the database was found to be an older copy, or a failover to have lost commits, perhaps: since then \
+                each batch is prechecked. Absent when it never was.";
+    scrape.moments(
+        ("unlockd_distrusted_timestamp_seconds", help),
+        ["account"],
+        views.iter().filter_map(since),
+    );
+}
+
 /// The same list that the page, `watch` and `explain` show.
 pub(super) fn show_needs(scrape: &Scrape, views: &[View], needs: &Needs) {
     let mut samples: BTreeMap<[String; 2], i64> =

@@ -80,6 +80,9 @@ pub async fn of(
         "awaiting_approval" => vec![waits::approval(store, request).await?],
         _ => waits::accepted(store, config, request, now).await?,
     };
+    if request.taken_at.is_none() {
+        explained.waits.extend(waits::not_replicated(store, config).await?);
+    }
     explained.waits.extend(fault::read(store).await?.iter().map(inbox_fault));
     Ok(explained)
 }

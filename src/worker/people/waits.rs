@@ -14,6 +14,7 @@ use crate::store::report::progress::{self, OpenItems};
 use crate::store::report::requests::Request;
 use crate::store::report::{Time, jobs};
 use crate::store::{Store, StoreError, accounts, address, rate};
+use crate::worker::durability;
 use crate::worker::people::item_waits::{tasks_running, waiting};
 use crate::worker::people::job_waits::job_wait;
 use crate::worker::people::wait::{Wait, contacts};
@@ -102,6 +103,9 @@ async fn held_up(
     }
     waits.extend(trouble.as_ref().map(api_trouble));
     waits.extend(full_disk(store));
+    if items.waiting > 0 || open.iter().any(|job| job.state == "queued") {
+        waits.extend(not_replicated(store, config).await?);
+    }
     Ok(waits)
 }
 
@@ -186,6 +190,21 @@ fn full_disk(store: &Store) -> Option<Wait> {
         needs_person: true,
         ..Wait::default()
     })
+}
+
+/// Nothing is bought while its record might be lost with the server.
+pub(in crate::worker) async fn not_replicated(
+    store: &Store,
+    config: &Config,
+) -> Result<Option<Wait>, StoreError> {
+    let lack = durability::lacks(store, config).await?;
+    Ok(lack.map(|lack| Wait {
+        reason: durability::NOT_REPLICATED.to_owned(),
+        what: format!("nothing is bought: {}", lack.what()),
+        unblock: Some(lack.to_do().to_owned()),
+        needs_person: true,
+        ..Wait::default()
+    }))
 }
 
 /// Contacts that were paid for before and brought nothing.
