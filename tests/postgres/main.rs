@@ -1,10 +1,14 @@
-//! PostgreSQL's schema: the same as SQLite's, with the same effects, for the roles that may use it.
+//! PostgreSQL's schema: the same as SQLite's, with the same effects, for the roles that may use it. And what becomes of
+//! paid calls when its servers fail.
 //!
 //! Without PostgreSQL these tests say that they were skipped.
 
 mod changes;
+#[path = "../shared/cluster.rs"]
+mod cluster;
 mod copy;
 mod effects;
+mod failover;
 mod roles;
 mod schema;
 #[path = "../shared/postgres.rs"]

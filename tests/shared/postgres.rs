@@ -181,7 +181,7 @@ fn without_name(url: &str) -> String {
 }
 
 /// The folder with the programs of the newest version that is here.
-fn programs() -> Option<PathBuf> {
+pub(crate) fn programs() -> Option<PathBuf> {
     let has_programs = |folder: &PathBuf| folder.join("initdb").exists() && folder.join("postgres").exists();
     let paths = std::env::var_os("PATH").unwrap_or_default();
     // A link in the path leads to them.
@@ -232,7 +232,7 @@ fn start(programs: &Path) -> Server {
 }
 
 /// If we are root: user and group of one that is not.
-fn unprivileged() -> Option<(u32, u32)> {
+pub(crate) fn unprivileged() -> Option<(u32, u32)> {
     if std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").ok()?) != 0 {
         return None;
     }
