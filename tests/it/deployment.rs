@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::Value;
 use unlockd::config::{self, Inputs};
 
 fn read(name: &str) -> String {
@@ -86,10 +87,12 @@ fn settings(text: &str) -> BTreeMap<String, String> {
 fn settings_in_unit_image_and_compose_file_are_settings() {
     for (file, least) in [
         ("config/unlockd.service", 2),
-        ("config/unlockd-postgres.conf", 2),
+        ("config/unlockd-postgres.conf", 3),
         ("Dockerfile", 2),
         ("config/compose.yaml", 5),
-        ("config/compose.postgres.yaml", 2),
+        ("config/compose.postgres.yaml", 3),
+        ("config/compose.fleet.yaml", 7),
+        ("config/kubernetes.yaml", 1),
     ] {
         let env = settings(&read(file));
         assert!(env.len() >= least, "{file}: {env:?}");
@@ -102,4 +105,108 @@ fn settings_in_unit_image_and_compose_file_are_settings() {
         };
         config::load(&inputs).unwrap_or_else(|error| panic!("{file}: {error}\n{env:?}"));
     }
+}
+
+/// The documents of a file of YAML.
+fn documents(name: &str) -> Vec<Value> {
+    serde_saphyr::from_multiple(&read(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The values of a key, in any depth.
+fn all<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a Value>) {
+    match value {
+        Value::Object(members) => {
+            found.extend(members.get(key));
+            members.values().for_each(|member| all(member, key, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| all(item, key, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_manifest_for_kubernetes_names_what_is_there_and_takes_every_right_away() {
+    let documents = documents("config/kubernetes.yaml");
+    let of = |kind: &str| documents.iter().find(|document| document["kind"] == kind).expect("this kind");
+    let (deployment, budget, map) = (of("Deployment"), of("PodDisruptionBudget"), of("ConfigMap"));
+    let pod = &deployment["spec"]["template"];
+    assert!(deployment["spec"]["replicas"].as_i64() >= Some(2));
+    for selector in [&deployment["spec"]["selector"], &budget["spec"]["selector"]] {
+        assert_eq!(selector["matchLabels"], pod["metadata"]["labels"]);
+    }
+    assert_eq!(budget["spec"]["minAvailable"], 1);
+    assert!(pod["spec"]["terminationGracePeriodSeconds"].as_i64() > Some(10));
+    let container = &pod["spec"]["containers"][0];
+    for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+        let asked = &container[probe]["httpGet"];
+        assert_eq!((&asked["path"], &asked["port"]), (&"/healthz".into(), &"http".into()), "{probe}");
+        // Another name is refused.
+        assert_eq!(asked["httpHeaders"][0], serde_json::json!({"name": "Host", "value": "localhost"}));
+    }
+    let rights = serde_json::json!({
+        "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]},
+    });
+    assert_eq!(container["securityContext"], rights);
+    assert_eq!(pod["spec"]["securityContext"]["runAsNonRoot"], true);
+    let (mut mounts, mut volumes) = (Vec::new(), Vec::new());
+    all(&container["volumeMounts"], "name", &mut mounts);
+    pod["spec"]["volumes"]
+        .as_array()
+        .expect("volumes")
+        .iter()
+        .for_each(|volume| volumes.push(&volume["name"]));
+    assert_eq!(mounts, volumes);
+    // The map is a configuration of this version, in the place where the program looks for it.
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("unlockd.toml");
+    std::fs::write(&file, map["data"]["unlockd.toml"].as_str().expect("a text")).expect("written");
+    let inputs = Inputs { file: Some(file), cwd: folder.path().to_owned(), ..Inputs::default() };
+    config::load(&inputs).unwrap_or_else(|error| panic!("{error}"));
+    let host = format!("@{}-rw:", of("Cluster")["metadata"]["name"].as_str().expect("a name"));
+    assert!(map["data"]["unlockd.toml"].as_str().is_some_and(|text| text.contains(&host)));
+    // Where the tool is: against the schemas of Kubernetes itself.
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/kubernetes.yaml");
+    let judged = Command::new("kubeconform").args(["-strict", "-ignore-missing-schemas"]).arg(path).output();
+    assert!(judged.as_ref().is_ok_and(|judged| judged.status.success()) || judged.is_err(), "{judged:?}");
+}
+
+#[test]
+fn the_compose_file_of_a_fleet_names_what_is_there_and_takes_every_right_away() {
+    let documents = documents("config/compose.fleet.yaml");
+    let compose = &documents[0];
+    let services = compose["services"].as_object().expect("services");
+    assert_eq!(services.keys().collect::<Vec<_>>().len(), 5);
+    for (name, service) in services {
+        let merged = if service["<<"].is_object() { &service["<<"] } else { service };
+        let security = serde_json::json!(["no-new-privileges:true"]);
+        assert_eq!(merged["security_opt"], security, "{name}");
+        assert!(merged["logging"]["options"]["max-size"].is_string(), "{name}");
+        for secret in merged["secrets"].as_array().into_iter().flatten() {
+            assert!(compose["secrets"][secret.as_str().expect("a name")].is_object(), "{name}: {secret}");
+        }
+        for used in service["configs"].as_array().into_iter().flatten() {
+            let source = used["source"].as_str().expect("a name");
+            assert!(compose["configs"][source]["content"].is_string(), "{name}: {source}");
+        }
+        for volume in service["volumes"].as_array().into_iter().flatten() {
+            let volume = volume.as_str().and_then(|volume| volume.split(':').next()).expect("a name");
+            assert!(compose["volumes"].as_object().is_some_and(|all| all.contains_key(volume)), "{volume}");
+        }
+        for other in merged["depends_on"].as_object().into_iter().flat_map(|others| others.keys()) {
+            assert!(services.contains_key(other), "{name}: {other}");
+        }
+    }
+    // The standby that commits wait for is the one that there is, and the balancer knows everybody.
+    let first_start = compose["configs"]["first-start"]["content"].as_str().expect("a script");
+    assert!(first_start.contains("synchronous_standby_names = 'ANY 1 (standby)'"));
+    assert!(
+        services["standby"]["command"][0]
+            .as_str()
+            .is_some_and(|text| text.contains("application_name=standby"))
+    );
+    let balancer = compose["configs"]["balancer"]["content"].as_str().expect("a configuration");
+    for server in ["worker-1:8787", "worker-2:8787", "primary:5432", "standby:5432 backup"] {
+        assert!(balancer.contains(server), "{server}");
+    }
+    assert!(balancer.contains("http-check send meth GET uri /readyz"));
 }
