@@ -46,6 +46,8 @@ pub const TOPICS: &[Topic] = topics! {
     "systemd": "run it as a service", "../../config/unlockd.service";
     "containers": "run it in a container", "../../config/compose.yaml";
     "postgresql": "the same worker on PostgreSQL: move there and back, roles, differences";
+    "failover": "when the PostgreSQL server dies: postgres.durability, Patroni, CloudNativePG, RDS, Aurora",
+        "../../config/compose.fleet.yaml";
     "upgrade": "a new version, back to the old one, backups, and what a restored copy means";
     "personal-data": "what is kept about people, for how long, and how it is erased";
     "figures": "what was measured, what is proven, and how";
