@@ -92,7 +92,6 @@ fn settings_in_unit_image_and_compose_file_are_settings() {
         ("config/compose.yaml", 5),
         ("config/compose.postgres.yaml", 3),
         ("config/compose.fleet.yaml", 7),
-        ("config/kubernetes.yaml", 1),
     ] {
         let env = settings(&read(file));
         assert!(env.len() >= least, "{file}: {env:?}");

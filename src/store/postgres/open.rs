@@ -63,6 +63,10 @@ fn explain(problem: &sqlx::Error) -> String {
         Some("28P01" | "28000") => {
             format!("{problem}. The password comes from database_password_file, PGPASSWORD or PGPASSFILE")
         }
+        Some("42P05" | "26000") => format!(
+            "{problem}. A pooler in transaction mode mixes up prepared statements: use PgBouncer 1.21 or newer with \
+             max_prepared_statements, or session mode"
+        ),
         _ => problem.to_string(),
     }
 }
@@ -83,7 +87,7 @@ pub(super) async fn open(
         connected => connected.map_err(|problem| StoreError::open(path, explain(&problem)))?,
     };
     check(&mut connection, path).await?;
-    let found = schema(&mut connection).await.map_err(|problem| StoreError::open(path, problem))?;
+    let found = schema(&mut connection).await.map_err(|problem| StoreError::open(path, explain(&problem)))?;
     if (opening, found) == (Opening::Existing, Schema::Empty) {
         return Err(StoreError::NoTables { path: path.display().to_string() });
     }
@@ -100,8 +104,9 @@ async fn check(connection: &mut PgConnection, path: &Path) -> Result<(), StoreEr
     let facts = sqlx::query_as(
         "select current_setting('server_version_num')::integer, current_setting('server_version'), pg_is_in_recovery()",
     );
-    let (number, version, is_standby): (i32, String, bool) =
-        limited(facts.fetch_one(connection)).await.map_err(|problem| StoreError::open(path, problem))?;
+    let (number, version, is_standby): (i32, String, bool) = limited(facts.fetch_one(connection))
+        .await
+        .map_err(|problem| StoreError::open(path, explain(&problem)))?;
     if number < OLDEST {
         return Err(StoreError::open(
             path,

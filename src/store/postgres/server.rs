@@ -5,7 +5,7 @@ use sqlx::FromRow;
 use crate::domain::durability::{History, Server};
 use crate::store::postgres::limits::limited;
 use crate::store::tx::{Connection, Pool};
-use crate::store::{Store, StoreError, Tx, sql};
+use crate::store::{Store, StoreError, Tx};
 
 /// The server at this moment, and what a worker has noted about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,13 +52,11 @@ pub async fn read_in(tx: &mut Tx) -> Result<Option<Seen>, StoreError> {
     Ok(Some(row.into()))
 }
 
-/// Notes the history that the server is on; there is one of PostgreSQL only.
+/// Notes the history that the server is on.
 pub async fn note(tx: &mut Tx, history: &History) -> Result<(), StoreError> {
-    sql::query("update engine set system_id = $1, timeline = $2 where id = 1")
-        .bind(&history.system_id)
-        .bind(history.timeline)
-        .execute(tx)
-        .await?;
+    let Connection::Postgres(connection) = &mut tx.0 else { return Ok(()) };
+    let note = sqlx::query("update engine set system_id = $1, timeline = $2 where id = 1");
+    limited(note.bind(&history.system_id).bind(history.timeline).execute(connection)).await?;
     Ok(())
 }
 
