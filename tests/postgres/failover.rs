@@ -180,6 +180,16 @@ impl Town {
         }
     }
 
+    /// Asks for contacts; from the precheck on, each COMMIT of the worker waits for the standby.
+    async fn hang_after_precheck(&self, cluster: &Cluster, ids: std::ops::Range<u32>) -> Worker {
+        self.insert(cluster, ids).await;
+        let worker = self.start("one", Some("before_call:2:stop"));
+        worker.stops().await;
+        cluster.signal_receiver(Signal::STOP).await;
+        worker.signal(Signal::CONT);
+        worker
+    }
+
     /// How often the sandbox has charged, for whichever contact.
     fn charges(&self) -> u32 {
         self.sandbox.accounting().charges.values().map(|charge| charge.times).sum()
@@ -313,12 +323,8 @@ async fn a_backend_that_is_ended_before_in_and_after_a_commit_neither_loses_nor_
     }
     // While COMMIT waits for the standby: the first, the second and the third after the precheck.
     for nth in 1..=3 {
-        town.insert(&cluster, from..from + 3).await;
+        let mut worker = town.hang_after_precheck(&cluster, from..from + 3).await;
         from += 3;
-        let mut worker = town.start("one", Some("before_call:2:stop"));
-        worker.stops().await;
-        cluster.signal_receiver(Signal::STOP).await;
-        worker.signal(Signal::CONT);
         let mut looking = cluster.on(0, town.name).await;
         for at in 1..=nth {
             let since = Instant::now();
@@ -344,12 +350,8 @@ async fn a_backend_that_is_ended_before_in_and_after_a_commit_neither_loses_nor_
         town.until_idle("one").await;
     }
     // As above, and the whole server crashes.
-    town.insert(&cluster, from..from + 3).await;
+    let mut worker = town.hang_after_precheck(&cluster, from..from + 3).await;
     from += 3;
-    let mut worker = town.start("one", Some("before_call:2:stop"));
-    worker.stops().await;
-    cluster.signal_receiver(Signal::STOP).await;
-    worker.signal(Signal::CONT);
     town.until(
         &cluster,
         0,
