@@ -73,7 +73,10 @@ impl Cluster {
     pub(crate) async fn shared() -> Option<MutexGuard<'static, Cluster>> {
         static SHARED: OnceCell<Option<Mutex<Cluster>>> = OnceCell::const_new();
         let shared = SHARED.get_or_init(async || Cluster::start().map(Mutex::new)).await;
-        Some(shared.as_ref()?.lock().await)
+        let cluster = shared.as_ref()?.lock().await;
+        // The test before this one may have failed halfway.
+        cluster.signal_receiver(rustix::process::Signal::CONT).await;
+        Some(cluster)
     }
 
     pub(crate) fn start() -> Option<Cluster> {
