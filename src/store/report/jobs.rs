@@ -105,12 +105,14 @@ macro_rules! select_open_jobs {
 
 /// Unfinished jobs, oldest first; those that wait for a person's decision come first.
 pub async fn open(store: &Store, limit: u32) -> Result<Vec<OpenJob>, StoreError> {
-    // One select for each state: each has its own index.
+    // The oldest of each state, however many there are.
     Ok(sql::query_as(select_open_jobs!(
         "where id in (select id from jobs where state = 'in_doubt' union all
                       select id from jobs where state = 'submitting' union all
-                      select id from jobs where state = 'polling' union all
-                      select id from jobs where state = 'queued')
+                      select id from (select id from jobs where state = 'polling' and finished_at is null
+                                      order by id limit $1) as polled union all
+                      select id from (select id from jobs where state = 'queued' and finished_at is null
+                                      order by id limit $1) as queued)
          order by coalesce(state_reason, '') <> 'needs_decision', state = 'queued', id limit $1"
     ))
     .bind(limit)

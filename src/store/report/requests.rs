@@ -85,7 +85,7 @@ pub async fn list(store: &Store, filter: Filter<'_>, limit: u32) -> Result<Vec<R
         true => untaken::newest(store, reference, limit).await?,
         false => Vec::new(),
     };
-    // Open ones and ended ones have each an index.
+    // Open ones and ended ones have each an index. Those of any other status are not looked at.
     let newest = match (reference, status) {
         (None, None) => sql::query_as(select_requests!("where removed_at is null order by id desc limit $1")),
         // By the length that fits into an index of PostgreSQL's; the whole text decides.
@@ -155,7 +155,12 @@ pub async fn ids_of_reference(store: &Store, reference: &str, open: bool) -> Res
 /// Requests that are not finished and were taken, oldest first; those that wait for a person before all.
 pub async fn open(store: &Store, limit: u32) -> Result<Vec<Request>, StoreError> {
     Ok(sql::query_as(select_requests!(
-        "where finished_at is null order by status <> 'awaiting_approval', id limit $1"
+        "where id in (select id from (select id from requests where status = 'awaiting_approval' and finished_at is null
+                                      order by id limit $1) as waiting
+                      union all
+                      select id from (select id from requests where status = 'accepted' and finished_at is null
+                                      order by id limit $1) as accepted)
+         order by status <> 'awaiting_approval', id limit $1"
     ))
     .bind(limit)
     .fetch_all(store.readers())
