@@ -70,9 +70,29 @@ async fn made_by(sqlite: &mut SqliteConnection, kind: &str) -> Vec<(String, Stri
     .expect("reads")
 }
 
+/// A word after the other, as SQLite compares them, becomes a list of words again: `(a = 'x' or a = 'y' or a = 'z')`.
+fn as_lists(text: &str) -> String {
+    let mut parts = text.split('(');
+    let mut made = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (inside, rest) = part.split_once(')').unwrap_or((part, ""));
+        let words: Option<Vec<(&str, &str)>> =
+            inside.split(" or").map(|one| one.trim().split_once(" = ")).collect();
+        match words.as_deref() {
+            Some([(column, _), _, _, ..]) if words.iter().flatten().all(|(other, _)| other == column) => {
+                let list: Vec<&str> = words.iter().flatten().map(|(_, word)| *word).collect();
+                made += &format!("{column} in ({}){rest}", list.join(", "));
+            }
+            _ => made += &format!("({part}"),
+        }
+    }
+    made
+}
+
 fn translated(name: &str, text: &str) -> String {
-    let mut text =
+    let text =
         text.lines().map(|line| line.split("--").next().unwrap_or(line)).collect::<Vec<_>>().join("\n");
+    let mut text = as_lists(&text);
     for (theirs, ours) in WORDS {
         text = text.replace(theirs, ours);
     }

@@ -8,6 +8,7 @@ use sqlx::{
 use unlockd::store::Store;
 use unlockd::store::sqlite::dialect::sqlite;
 
+mod checks;
 mod extract;
 mod plans;
 
