@@ -8,10 +8,11 @@ use std::borrow::Cow;
 
 /// Our function, and SQLite's expression, with the arguments as `{0}` and `{1}`.
 const WORDS: [(&str, &str); 10] = [
-    // Rows with one column `value`: the numbers, the texts or the arrays of a JSON array.
+    // Rows with one column `value`: the numbers, the texts or the arrays of a JSON array. An array stays in SQLite's own
+    // form, so that it is not written and read again for each of its elements.
     ("json_ids", "json_each({0})"),
     ("json_words", "json_each({0})"),
-    ("json_rows", "json_each({0})"),
+    ("json_rows", "jsonb_each({0})"),
     // Rows with the columns `key` and `value`, both text: the members of a JSON object, whose keys may be repeated.
     ("json_pairs", "json_each({0})"),
     // One element of an array, counted from 0, as a number or as a text.
@@ -90,7 +91,7 @@ mod tests {
         for (ours, theirs) in [
             ("select 1", "select 1"),
             ("id in (select value from json_ids($1)) and x", "id in (select value from json_each($1)) and x"),
-            ("select json_text(value, 12) from json_rows($1)", "select (value->>12) from json_each($1)"),
+            ("select json_text(value, 12) from json_rows($1)", "select (value->>12) from jsonb_each($1)"),
             ("nullif(greatest(coalesce(a, 0), b), 0)", "nullif(max(coalesce(a, 0), b), 0)"),
             ("greatest(least(a, b), json_number(c, 0))", "max(min(a, b), (c->>0))"),
             ("bytes_of(query) as query, greatest_of(a)", "cast(query as blob) as query, greatest_of(a)"),
