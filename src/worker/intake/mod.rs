@@ -30,6 +30,10 @@ const ROWS_AT_ONCE: u32 = 4_000;
 /// Content in one transaction, in bytes: limits memory if rows are huge. An id takes about a hundred times the memory
 /// of its text while its row is taken.
 const BYTES_AT_ONCE: u32 = 1 << 20;
+/// Chunks in one run: the passes hear of them at its end.
+const CHUNKS_AT_ONCE: u32 = 3;
+/// A chunk of fewer rows, none of them large, is the last one.
+const MANY_ROWS: usize = 8;
 /// Rows that are taken again in one transaction, of any size.
 const FORGOTTEN_AT_ONCE: usize = 8;
 
@@ -77,7 +81,7 @@ async fn bring_up_to_date(deps: &Deps) -> Result<usize, StoreError> {
         Err(StoreError::Inbox { problem, .. }) => wrong = Some(problem),
         Err(error) => return Err(error),
     }
-    let caught_up = inbox::catch_up(&deps.store, 2 * ROWS_AT_ONCE).await?;
+    let caught_up = inbox::catch_up(&deps.store, (CHUNKS_AT_ONCE + 1) * ROWS_AT_ONCE).await?;
     did += caught_up.shown;
     if let Some(StoreError::Inbox { problem, .. }) = caught_up.problem {
         wrong = Some(problem);
@@ -89,18 +93,32 @@ async fn bring_up_to_date(deps: &Deps) -> Result<usize, StoreError> {
     Ok(did)
 }
 
-/// Takes a chunk of new rows; returns how many, and whether a row's id is still to be changed.
+async fn new_rows(deps: &Deps, after: i64) -> Result<Vec<InboxRow>, StoreError> {
+    inbox::new_rows(&deps.store, after, ROWS_AT_ONCE, BYTES_AT_ONCE).await
+}
+
+/// Takes new rows in chunks; returns how many, and whether a row's id is still to be changed.
 async fn take_new(deps: &Deps) -> Result<(usize, bool), StoreError> {
     if !deps.config().inbox.watch {
         return Ok((0, false));
     }
     let now = deps.clock.now();
     let after = availability::taken_up_to(deps);
-    let rows = inbox::new_rows(&deps.store, after, ROWS_AT_ONCE, BYTES_AT_ONCE).await?;
-    let (taken, last) = (rows.len(), rows.last().map(|row| row.id));
-    take(deps, rows, now).await?;
-    if let Some(last) = last.filter(|_| availability::shows_old(deps)) {
-        availability::note_taken(deps, last);
+    let (mut taken, mut rows) = (0, new_rows(deps, after).await?);
+    for left in (0..CHUNKS_AT_ONCE).rev() {
+        let Some(last) = rows.last().map(|row| row.id) else { break };
+        taken += rows.len();
+        let has_more = left > 0 && rows.len() >= MANY_ROWS;
+        let next = async { if has_more { new_rows(deps, last).await } else { Ok(Vec::new()) } };
+        // The next rows are read while these are written.
+        let (written, next) = tokio::join!(take(deps, rows, deps.clock.now()), next);
+        written?;
+        if availability::shows_old(deps) {
+            availability::note_taken(deps, last);
+        }
+        heartbeat::beat();
+        // These rows count; an error of the inbox is met by the next run.
+        rows = next.unwrap_or_default();
     }
     let floor = requests::highest_id(deps.store.readers(), request::LARGEST_ID).await?;
     let before = Millis(now.0 - SHOWN_MS);
