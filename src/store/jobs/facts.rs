@@ -1,5 +1,5 @@
-//! The facts for the next step of an account's submissions, read without the write lock. Each statement sees
-//! the commits before its own start. If the facts have changed since, the step changes nothing (`Stale`), and
+//! The facts for the next step of an account's submissions, read without the write lock: several at the same time, since
+//! a step of one request takes most of its time here. Each statement sees the commits before its own start. If the facts have changed since, the step changes nothing (`Stale`), and
 //! nothing is bought without the checks of the intent's transaction.
 //!
 //! Parked jobs with the same reason, cost and balance at refusal are decided together: the oldest is read for
@@ -57,26 +57,49 @@ pub async fn read(
     led_up_to: i64,
     now: Millis,
 ) -> Result<Facts, StoreError> {
-    let ready = due::ready(readers, account, now).await?;
-    let has_company = match &ready {
-        Some(job) => waiting::has_company(readers, account, job.action, job.event_id.as_ref()).await?,
-        None => false,
-    };
+    let (ready_and_company, purse, has_opening, members, is_owner_buying, emptied) = tokio::try_join!(
+        ready_and_company(readers, account, now),
+        ledger::purse(readers, account, now),
+        settlements::has_opening(readers, account),
+        accounts::members(readers, account),
+        is_owner_buying(readers, account),
+        due::emptied(readers, account),
+    )?;
+    let (claimed, parked, waiting, prices, polled, account) = tokio::try_join!(
+        claimed(readers, account),
+        parked(readers, account),
+        waiting::kinds(readers, account, led_up_to),
+        ledger::seen_prices(readers, account),
+        polled(readers, account, older, now),
+        accounts::read(readers, account),
+    )?;
+    let (ready, has_company) = ready_and_company;
     Ok(Facts {
-        purse: ledger::purse(readers, account, now).await?,
-        has_opening: settlements::has_opening(readers, account).await?,
-        members: accounts::members(readers, account).await?,
-        is_owner_buying: is_owner_buying(readers, account).await?,
-        emptied: due::emptied(readers, account).await?,
-        claimed: claimed(readers, account).await?,
-        parked: parked(readers, account).await?,
-        waiting: waiting::kinds(readers, account, led_up_to).await?,
-        prices: ledger::seen_prices(readers, account).await?,
-        polled: polled(readers, account, older, now).await?,
-        account: accounts::read(readers, account).await?,
+        account,
+        purse,
+        has_opening,
+        members,
+        is_owner_buying,
+        emptied,
         ready,
         has_company,
+        claimed,
+        parked,
+        waiting,
+        prices,
+        polled,
     })
+}
+
+/// The first queued job that waits only for its turn, and whether items wait that may go into its call.
+async fn ready_and_company(
+    readers: &Reads,
+    account: &AccountId,
+    now: Millis,
+) -> Result<(Option<Job>, bool), StoreError> {
+    let Some(job) = due::ready(readers, account, now).await? else { return Ok((None, false)) };
+    let has_company = waiting::has_company(readers, account, job.action, job.event_id.as_ref()).await?;
+    Ok((Some(job), has_company))
 }
 
 /// Whether a paid call of an account of the same owner is under way. The API refuses a second one with
