@@ -1,7 +1,7 @@
 //! Many callers of the HTTP API at once: how long an answer takes.
 
 use std::os::unix::fs::PermissionsExt;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::support::{Place, number, unlimited};
 
@@ -20,17 +20,7 @@ pub(crate) async fn run(arguments: &[String]) {
     // The run that made the database has its lines there.
     let before = place.log().len();
     let worker = place.start();
-    let url = loop {
-        assert!(worker.since.elapsed() < Duration::from_secs(30), "it does not start:\n{}", place.log());
-        let log = place.log().split_off(before);
-        let found = log.lines().rev().find(|line| line.contains("the status page is served"));
-        if let Some(url) =
-            found.and_then(|line| line.split("\"url\":\"").nth(1)).and_then(|rest| rest.split('"').next())
-        {
-            break url.to_owned();
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    };
+    let url = place.page_url(&worker, before).await;
     let client = reqwest::Client::builder().no_proxy().build().expect("a client");
     let one = |caller: u64, url: String, client: reqwest::Client| async move {
         let mut took = Vec::new();

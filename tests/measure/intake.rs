@@ -10,7 +10,7 @@ pub(crate) async fn run(arguments: &[String]) {
     // Paused: only intake is measured.
     let place = Place::new(unlimited(), "").await;
     let mut connection = place.connect().await;
-    sqlx::query("insert into accounts (account, paused_at) values ('default', 1)")
+    sqlx::query("update accounts set paused_at = 1")
         .execute(&mut connection)
         .await
         .expect("the account is paused");

@@ -4,14 +4,18 @@
 //! itself. None checks a figure, since figures depend on the machine. Only `soak` can fail: when an invariant
 //! is violated.
 
+mod bulk;
 mod callers;
+mod delivered;
 mod drain;
 mod export;
 mod history;
 mod intake;
 mod live;
+mod lookups;
 mod naive;
 mod pace;
+mod pickup;
 mod power_cut;
 mod pressure;
 mod resume;
@@ -22,7 +26,12 @@ mod support;
 const USAGE: &str = "\
 cargo bench --bench measure -- NAME
 
+  pickup [ROWS]              from the INSERT of one row to the paid call (200)
   intake [ROWS]              rows taken in a second, fsync on (100000)
+  delivered [CONTACTS]       contacts delivered in a second without a limit, in one request and in one each (50000)
+  ids [IDS]                  memory to take many ids at once, in large rows and small ones (300000)
+  start [ROWS]               start to the paid call of a new row, behind rows of 250 ids that are done (1000000)
+  lookups [REQUESTS]         one request, its export, and lists with many requests, a tenth of them open (1000000)
   resume [FINISHED] [LIVE]   start to first call (1000000 finished, 10000 live jobs)
   drain [REQUESTS] [--limit N] [--window S] [--every MS] [--no-peer]
                              single-contact requests under a rate limit, beside a naive loop (300 at 120 in 60 s)
@@ -54,7 +63,12 @@ async fn main() {
         None => ("", &[][..]),
     };
     match name {
+        "pickup" => pickup::run(rest).await,
         "intake" => intake::run(rest).await,
+        "delivered" => delivered::run(rest).await,
+        "ids" => bulk::ids(rest).await,
+        "start" => bulk::start(rest).await,
+        "lookups" => lookups::run(rest).await,
         "resume" => resume::run(rest).await,
         "drain" => drain::run(rest).await,
         "pressure" => pressure::run(rest).await,

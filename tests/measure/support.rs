@@ -81,6 +81,21 @@ impl Place {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
+    /// Where a worker that was just started serves the page: it says so in the log behind `before`.
+    pub(crate) async fn page_url(&self, worker: &Worker, before: usize) -> String {
+        loop {
+            assert!(worker.since.elapsed() < Duration::from_secs(30), "it does not start:\n{}", self.log());
+            let log = self.log().split_off(before);
+            let found = log.lines().rev().find(|line| line.contains("the status page is served"));
+            if let Some(url) =
+                found.and_then(|line| line.split("\"url\":\"").nth(1)).and_then(|rest| rest.split('"').next())
+            {
+                return url.to_owned();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     pub(crate) async fn connect(&self) -> SqliteConnection {
         let options = SqliteConnectOptions::new().filename(self.path("unlockd.db"));
         SqliteConnection::connect_with(&options.busy_timeout(Duration::from_secs(20)))
@@ -152,6 +167,16 @@ impl Drop for Worker {
 
 pub(crate) fn unlimited() -> Options {
     Options { rate_limit: 0, balance: 100_000_000, ..Options::default() }
+}
+
+/// Without a limit, and with tasks that are looked at as soon as they may have ended. The sandbox sends no headers
+/// then, so the configured limit applies.
+pub(crate) const FAST: &str =
+    "[rate_limit]\nper_minute = 100000\nper_address = 100000\n[polling]\nsteps = [\"500ms\"]\n";
+
+/// Of values in order: the one that this share of them does not exceed.
+pub(crate) fn quantile(values: &[f64], share: f64) -> f64 {
+    values[((values.len() - 1) as f64 * share) as usize]
 }
 
 /// The n-th argument as a number.
