@@ -190,20 +190,27 @@ async fn commit_together(
         return Err(());
     }
     let (mut completions, mut stop) = (Vec::with_capacity(batch.len()), false);
+    // Work that is in no company needs no savepoint: what it has written is undone by undoing the transaction.
+    let is_only_one = batch.len() == 1;
     for work in batch {
-        if tx.0.run("savepoint work").await.is_err() {
+        if !is_only_one && tx.0.run("savepoint work").await.is_err() {
             stop = true;
             break;
         }
         let completion = work(Ok(&mut *tx)).await;
         let end = if completion.keep { "release work" } else { "rollback to work; release work" };
-        stop = tx.0.run(end).await.is_err() || completion.fatal;
+        stop = completion.fatal || (!is_only_one && tx.0.run(end).await.is_err());
         completions.push(completion);
         if stop {
             break;
         }
     }
-    let committed = if stop { Err(None) } else { commit(tx, metrics).await.map_err(Some) };
+    let is_undone = is_only_one && completions.iter().any(|only| !only.keep);
+    let committed = match (stop, is_undone) {
+        (true, _) => Err(None),
+        (false, true) => tx.0.run("rollback").await.map_err(Some),
+        (false, false) => commit(tx, metrics).await.map_err(Some),
+    };
     if committed.is_err() {
         metrics.database_failed(if stop { "statement" } else { "commit" });
         let _ = tx.0.run("rollback").await;

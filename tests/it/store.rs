@@ -9,7 +9,7 @@ use unlockd::domain::{AccountId, Credits, JobId, Millis, RequestId};
 use unlockd::store::credits::booking;
 use unlockd::store::lease;
 use unlockd::store::requests::unsent;
-use unlockd::store::{Store, StoreError, accounts, inbox, jobs, rate};
+use unlockd::store::{Store, StoreError, accounts, inbox, jobs, rate, timeline};
 use unlockd::worker::people::decide::{self, Refusal};
 
 use crate::support::{Setup, Town};
@@ -71,6 +71,33 @@ async fn every_commit_is_synced() {
         .await
         .expect("readable");
     assert_eq!((journal.as_str(), synchronous), ("wal", 2));
+    town.check().await;
+}
+
+/// Alone in its transaction, and beside other work.
+#[tokio::test]
+async fn work_that_fails_undoes_all_that_it_has_written_and_nothing_else() {
+    let mut town = Town::new().await;
+    let id = town.insert(None, &["101"]).await;
+    town.finish_all().await;
+    let store = town.store().clone();
+    let write = |event: &'static str, fails: bool| {
+        store.write(move |tx| {
+            Box::pin(async move {
+                timeline::of_request(tx, Millis(1), RequestId(id), event, "of a test").await?;
+                if fails { Err(StoreError::Stale { what: "a test" }) } else { Ok(()) }
+            })
+        })
+    };
+    let alone = write("alone", true).await;
+    assert!(matches!(alone, Err(StoreError::Stale { .. })), "{alone:?}");
+    // The first one is alone while the others come together behind it.
+    let (first, failed, last) =
+        tokio::join!(write("first", false), write("failed", true), write("last", false));
+    assert!(matches!((first, failed, last), (Ok(()), Err(StoreError::Stale { .. }), Ok(()))));
+    let events: Vec<(String,)> =
+        town.all("select event from request_events where detail = 'of a test' order by id").await;
+    assert_eq!(events, [("first".to_owned(),), ("last".to_owned(),)]);
     town.check().await;
 }
 
