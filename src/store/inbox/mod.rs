@@ -287,6 +287,11 @@ pub enum Writes {
 }
 
 impl Writes {
+    /// Whether writes of this process to the state are told as well: the inbox is in the same file.
+    pub fn tells_of_own(&self, store: &Store) -> bool {
+        matches!(self, Writes::File(_)) && !store.has_inbox_file()
+    }
+
     /// Resolves when the inbox was written since the last call. May be dropped at any time.
     pub async fn next(&mut self) -> std::io::Result<()> {
         match self {

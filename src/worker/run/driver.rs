@@ -18,7 +18,8 @@ use crate::worker::doubt::{unfinished, verify};
 use crate::worker::run::heartbeat;
 pub use crate::worker::run::idle::End;
 use crate::worker::run::idle::watch_for_idle;
-use crate::worker::run::signals::{Signals, is_stopping, sleep};
+use crate::worker::run::signals::{CALM, Signals, Woken, is_stopping, sleep};
+use crate::worker::run::written;
 use crate::worker::{Deps, Report, budget, erase, history, intake, notify, poll, profile, settle, submit};
 
 /// The passes of an account, in the order in which a request meets them.
@@ -193,7 +194,10 @@ async fn run_pass(
             tokio::task::yield_now().await;
             continue;
         }
-        sleep(&deps, &signals, &mut woken, report.next_at).await;
+        let woke = sleep(&deps, &signals, &mut woken, report.next_at).await;
+        if woke == Woken::Rows && pass != Pass::Submit {
+            tokio::time::sleep(CALM).await;
+        }
     }
     Ok(None)
 }
@@ -205,7 +209,7 @@ const AGAIN_MS: i64 = 20;
 /// Intake also notices what other programs (the command line among them) have written.
 async fn run_intake(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
     let mut woken = signals.wake.subscribe();
-    let mut writes = inbox::watch(&deps.store).inspect_err(not_watched).ok();
+    let mut writes = written::watch(&deps);
     let mut version = inbox::state_version(&deps.store).await?;
     let mut is_written = false;
     while !signals.is_stopping() {
@@ -220,28 +224,16 @@ async fn run_intake(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, St
         if report.did == 0 {
             let again = std::mem::take(&mut is_written).then(|| deps.clock.now().plus(AGAIN_MS));
             tokio::select! {
-                _ = sleep(&deps, &signals, &mut woken, report.no_later_than(again).next_at) => {}
-                () = written(&mut writes) => is_written = true,
+                woke = sleep(&deps, &signals, &mut woken, report.no_later_than(again).next_at) => {
+                    if woke == Woken::Rows {
+                        is_written = tokio::time::timeout(CALM, written::by_another(&deps, &mut writes, version)).await.is_ok();
+                    }
+                }
+                () = written::by_another(&deps, &mut writes, version) => is_written = true,
             }
         }
     }
     Ok(None)
-}
-
-/// Resolves when the file of the inbox is written. Without a watch, never: then `inbox.interval` decides.
-async fn written(writes: &mut Option<inbox::Writes>) {
-    if let Some(watched) = writes {
-        match watched.next().await {
-            Ok(()) => return,
-            Err(problem) => not_watched(&problem),
-        }
-        *writes = None;
-    }
-    std::future::pending().await
-}
-
-fn not_watched(problem: &std::io::Error) {
-    tracing::warn!(%problem, "the inbox cannot be watched; new rows are seen every inbox.interval");
 }
 
 /// A stop does not wait for the receiver: unconfirmed messages are delivered again at the next start.
@@ -254,8 +246,8 @@ async fn run_notify(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, St
             report = notify::run(&deps) => report?,
             () = signals.stopping() => break,
         };
-        if report.did == 0 {
-            sleep(&deps, &signals, &mut woken, report.next_at).await;
+        if report.did == 0 && sleep(&deps, &signals, &mut woken, report.next_at).await == Woken::Rows {
+            tokio::time::sleep(CALM).await;
         }
     }
     Ok(None)

@@ -13,7 +13,7 @@ use crate::store::inbox::fault::Fault;
 use crate::store::report::AccountWork;
 use crate::store::{StoreError, report};
 use crate::worker::people::needs;
-use crate::worker::run::signals::{Signals, Woken, is_stopping, sleep};
+use crate::worker::run::signals::{CALM, Signals, Woken, is_stopping, sleep};
 use crate::worker::{Deps, budget, erase, notify};
 
 /// How the worker ended without an error.
@@ -59,6 +59,9 @@ pub(in crate::worker) async fn watch_for_idle(
         }
         let soon = deps.clock.now().plus(700);
         waited = sleep(&deps, &signals, &mut woken, Some(soon)).await == Woken::Time;
+        if !waited {
+            tokio::time::sleep(CALM).await;
+        }
     }
     Ok(None)
 }

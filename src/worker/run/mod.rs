@@ -5,3 +5,4 @@ pub mod driver;
 pub mod heartbeat;
 pub mod idle;
 pub mod signals;
+mod written;

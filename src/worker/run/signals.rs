@@ -74,6 +74,10 @@ pub(in crate::worker) fn is_stopping(signals: &Signals) -> bool {
     signals.is_stopping()
 }
 
+/// A pass that rows have woken waits this long for more of them: a batch changes rows ten times, and one look serves
+/// all. Submissions do not wait, since a person may.
+pub(in crate::worker) const CALM: Duration = Duration::from_millis(25);
+
 /// What ended a sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::worker) enum Woken {
