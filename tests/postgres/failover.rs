@@ -1,7 +1,8 @@
 //! Paid calls while servers, standbys and their connections fail. The judge is the sandbox's own account: how often it
 //! has charged for a contact. It charges a repeated call again.
 
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -133,6 +134,15 @@ impl Town {
         (said.status.code(), String::from_utf8_lossy(&said.stdout).into_owned())
     }
 
+    /// What the worker answers.
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the worker listens");
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    }
+
     fn log_path(&self) -> std::path::PathBuf {
         self.folder.path().join("log")
     }
@@ -225,12 +235,17 @@ async fn without_a_standby_that_confirms_nothing_is_bought_and_it_goes_on_by_its
     let (_, said) = town.say(&["check", "--offline"]);
     assert!(said.contains("FAIL  failover") && said.contains("synchronous_mode_strict"), "{said}");
     assert_eq!(town.say(&["health", "--ready"]).0, Some(1), "{}", town.log());
+    let ready = town.get("/readyz");
+    assert!(ready.contains(" 503 ") && ready.contains("\ndurability: nothing is bought"), "{ready}");
+    let metrics = town.get("/metrics");
+    assert!(metrics.contains("\nunlockd_durable 0\n"), "{metrics}");
     assert_eq!(town.charges(), 0);
     cluster.set(0, NAMES, "ANY 1 (b)").await;
     town.until_done(&cluster, 0).await;
     let (_, said) = town.say(&["check", "--offline"]);
     assert!(said.contains("1 of 1 standbys confirm commits"), "{said}");
     assert_eq!(town.say(&["health", "--ready"]).0, Some(0));
+    assert!(town.get("/metrics").contains("\nunlockd_durable 1\n"));
     // Emptied while it runs.
     cluster.set(0, NAMES, "").await;
     town.insert(&cluster, 105..110).await;
