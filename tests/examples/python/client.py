@@ -2,8 +2,10 @@
 
     python3 client.py http http://127.0.0.1:8787 TOKEN 789 790
     python3 client.py sqlite unlockd.db unlockd.db 789 790      (inbox, results: the same file unless inbox.database is set)
+    python3 client.py postgres postgresql://crm@HOST/unlockd postgresql://bi@HOST/unlockd 789 790
+        (the roles of a producer and of a reader with values, as `unlockd check` prints them; needs psycopg 3)
 
-Nothing here needs a package. Run again, it asks for nothing new: the key of the request is made of its contents.
+The other ways need no package. Run again, it asks for nothing new: the key of the request is made of its contents.
 """
 
 import hashlib
@@ -92,7 +94,7 @@ class Sqlite:
     def wait(self, request):
         end = time.monotonic() + SECONDS
         while True:
-            status, reason = self.inbox.execute("select status, reason from inbox where id = ?", (request,)).fetchone()
+            status, reason = self.inbox.execute(f"select status, reason from inbox where id = {int(request)}").fetchone()
             if status in ("done", "rejected", "cancelled"):
                 return
             if time.monotonic() > end:
@@ -103,8 +105,31 @@ class Sqlite:
         return [dict(row) for row in self.results.execute("select * from contact_outcomes where request_id = ?", (request,))]
 
 
+class Postgres:
+    def __init__(self, inbox, results):
+        import psycopg
+
+        self.inbox = psycopg.connect(inbox, autocommit=True)
+        self.results = psycopg.connect(results, autocommit=True, row_factory=psycopg.rows.dict_row)
+
+    def enqueue(self, ids):
+        key = key_of(ids)
+        # In a transaction of your own, together with your rows, if you like.
+        self.inbox.execute(
+            "insert into inbox (personnel_ids, reference, dedupe_key) values (%s, 'python over PostgreSQL', %s) "
+            "on conflict do nothing",
+            (json.dumps(ids), key),
+        )
+        return self.inbox.execute("select id from inbox where dedupe_key = %s", (key,)).fetchone()[0]
+
+    wait = Sqlite.wait
+
+    def contacts(self, request):
+        yield from self.results.execute("select * from contact_outcomes where request_id = %s", (request,))
+
+
 def main(way, *arguments):
-    source = {"http": Http, "sqlite": Sqlite}[way](*arguments[:2])
+    source = {"http": Http, "sqlite": Sqlite, "postgres": Postgres}[way](*arguments[:2])
     ids = list(arguments[2:])
     request = source.enqueue(ids)
     source.wait(request)
