@@ -94,6 +94,16 @@ impl Kind<Duration> for Length {
     }
 }
 
+/// The name of a machine.
+pub(super) struct HostName;
+
+impl Kind<String> for HostName {
+    fn read(value: &Value) -> Result<String, String> {
+        let text = text(value)?;
+        rules::host_name(text).map(|()| text.to_owned())
+    }
+}
+
 /// At least one duration.
 pub(super) struct Steps;
 

@@ -29,7 +29,7 @@ pub use error::{ConfigError, Problem};
 pub use rules::duration;
 pub use secret::{KeyError, read_key, read_password, read_signing_secrets, read_token};
 pub use tree::{
-    Account, Api, CallSource, Config, Credits, Durability, Http, Inbox, Log, LogFormat, Notify, Polling,
+    Account, Api, CallSource, Config, Credits, Durability, Fleet, Http, Inbox, Log, LogFormat, Notify, Polling,
     Postgres, Price, RateLimit, Retention, Scope, Submit, Token,
 };
 

@@ -151,6 +151,10 @@ impl Reader {
                           get their own grants";
             problems.push(self.problem(&split("inbox.database"), remedy.to_owned()));
         }
+        if rules::is_postgres(&config.database) && config.fleet.lease <= config.api.timeout {
+            let remedy = "must be longer than api.timeout: a paid call that is sent just before the end may take that long";
+            problems.push(self.problem(&split("fleet.lease"), remedy.to_owned()));
+        }
         let is_set = |path: &str| self.given_at(path).is_some_and(|value| value.as_str() != Some(""));
         if config.http.address().is_some_and(|address| !address.ip().is_loopback())
             && !is_set("http.token_file")

@@ -40,6 +40,15 @@ pub(super) fn length(text: &str) -> Result<Duration, String> {
     Ok(length)
 }
 
+/// The name of a machine, as tables and metrics show it.
+pub(super) fn host_name(text: &str) -> Result<(), String> {
+    let is_name = |char: char| char.is_ascii_alphanumeric() || "-._".contains(char);
+    match !text.is_empty() && text.len() <= 253 && text.chars().all(is_name) {
+        true => Ok(()),
+        false => Err("must be 1 to 253 letters, digits, \"-\", \".\" or \"_\"".to_owned()),
+    }
+}
+
 /// The base of all API addresses, without a trailing slash.
 pub(super) fn base_url(text: &str) -> Result<String, String> {
     let url = safe_url(text)?;

@@ -12,8 +12,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::kinds::{
-    ApiKey, BaseUrl, Cost, Database, FilePath, Hosts, Is, Length, Listen, LogLevel, Messages, Name, Names,
-    ProxyUrl, Scopes, Steps, WebhookUrl, Whole, Word,
+    ApiKey, BaseUrl, Cost, Database, FilePath, HostName, Hosts, Is, Length, Listen, LogLevel, Messages, Name,
+    Names, ProxyUrl, Scopes, Steps, WebhookUrl, Whole, Word,
 };
 use super::rules;
 
@@ -40,6 +40,7 @@ pub struct Config {
     pub http: Http,
     pub notify: Notify,
     pub retention: Retention,
+    pub fleet: Fleet,
     pub log: Log,
     /// Not a key: the file that was read, if any; it is the one to watch.
     #[serde(skip)]
@@ -291,6 +292,26 @@ pub struct Retention {
     pub contacts: Option<Duration>,
     #[serde(default, with = "Is::<Option<Length>>")]
     pub history: Option<Duration>,
+}
+
+/// Several workers on one database of PostgreSQL.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fleet {
+    /// `None`: the name of this machine.
+    #[serde(default, with = "Is::<Option<HostName>>")]
+    pub host: Option<String>,
+    #[serde(with = "Is::<Length>")]
+    pub lease: Duration,
+}
+
+impl Fleet {
+    /// The name of this machine.
+    pub fn host(&self) -> String {
+        let named = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+        let host = self.host.clone().or_else(named).map(|name| name.trim().to_owned());
+        host.filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned())
+    }
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]

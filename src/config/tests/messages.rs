@@ -16,6 +16,14 @@ fn a_syntax_error_names_file_and_line_and_shows_no_content() {
     }
 }
 
+#[test]
+fn a_lease_outlives_a_call_where_workers_share_a_database() {
+    let said = place("database = 'postgres://u@h/d'\nfleet.lease = '30s'").error();
+    assert!(said.contains("fleet.lease = \"30s\"") && said.contains("longer than api.timeout"), "{said}");
+    // One worker for one file has no such lease.
+    place("fleet.lease = '30s'").load();
+}
+
 /// The content of the file, and the message about it; FILE stands for the origin.
 const ABOUT_THE_FILE: &str = r#"
 submit.batch_size = 0 -> submit.batch_size = 0 FILE: must be between 1 and 2000
@@ -48,6 +56,8 @@ http.tokens.crm = { token_file = '/t', scopes = ['read'], accounts = [] } -> htt
 http.tokens.crm = 'canary' -> http.tokens.crm FILE: is a table of keys, not a value
 http.tokens.'a b' = { token_file = '/t', scopes = ['read'] } -> http.tokens."a b" FILE: the name of a token must be 1 to 64 letters, digits, "_" or "-"
 notify.url = 'https://example.com/canary' -> notify.url FILE: needs notify.secret_file, a file with the secret that signs each message
+fleet.host = 'a b' -> fleet.host = "a b" FILE: must be 1 to 253 letters, digits, "-", "." or "_"
+fleet.lease = '0s' -> fleet.lease = "0s" FILE: must be longer than zero
 log.format = 'xml' -> log.format = "xml" FILE: must be "auto", "pretty" or "json"
 submit = 5 -> submit FILE: is a table of keys, not a value
 submit.batch_sise = 5 -> submit.batch_sise FILE: there is no such key; did you mean submit.batch_size?
