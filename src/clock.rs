@@ -6,9 +6,12 @@
 //! suspend and does not jump when the time is set: so polls come neither early nor late. When the wall clock was set
 //! (a machine without a battery, a person), [`Clock::step_ms`] shows by how much, and [`Clock::follow`] takes that
 //! over. A test clock moves only on command.
+//!
+//! Hosts that share a database tell the time of its server ([`Clock::refer`]), however their own wall clocks are set: else
+//! a `Retry-After` that one of them has written would end early on another.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use crate::domain::Millis;
@@ -22,6 +25,15 @@ pub struct Clock {
     /// What the boot clock lacks to the time.
     offset_ms: Arc<AtomicI64>,
     source: Source,
+    /// The time of a server, when it counts and not this machine's.
+    reference: Arc<Reference>,
+}
+
+#[derive(Debug, Default)]
+struct Reference {
+    counts: AtomicBool,
+    /// What it is ahead of the time that the clock tells.
+    ahead_ms: AtomicI64,
 }
 
 #[derive(Clone, Debug)]
@@ -37,7 +49,8 @@ enum Source {
 impl Clock {
     /// The real clock.
     pub fn real() -> Clock {
-        Clock { offset_ms: Arc::new(AtomicI64::new(wall_ms() - boot_ms())), source: Source::System }
+        let offset_ms = Arc::new(AtomicI64::new(wall_ms() - boot_ms()));
+        Clock { offset_ms, source: Source::System, reference: Arc::default() }
     }
 
     /// A clock that stands at the real time until it is moved.
@@ -48,7 +61,7 @@ impl Clock {
     /// A clock that stands at this time until it is moved.
     pub fn test_at(now: Millis) -> Clock {
         let source = Source::Test { boot_ms: Arc::new(AtomicI64::new(now.0)), set_by_ms: Arc::default() };
-        Clock { offset_ms: Arc::default(), source }
+        Clock { offset_ms: Arc::default(), source, reference: Arc::default() }
     }
 
     pub fn now(&self) -> Millis {
@@ -63,10 +76,23 @@ impl Clock {
         }
     }
 
+    /// From now on the clock tells the time of a server, which is `time` now. Later calls show only whether that was set:
+    /// see [`Clock::step_ms`].
+    pub fn refer(&self, time: Millis) {
+        let ahead_ms = time.0 - self.now().0;
+        match self.reference.counts.swap(true, Ordering::SeqCst) {
+            true => self.reference.ahead_ms.store(ahead_ms, Ordering::SeqCst),
+            false => drop(self.offset_ms.fetch_add(ahead_ms, Ordering::SeqCst)),
+        }
+    }
+
     /// How far the wall clock was set ahead of this clock, or back (negative), in milliseconds; 0 for less than
     /// [`LEAST_STEP_MS`].
     pub fn step_ms(&self) -> i64 {
         let step_ms = match &self.source {
+            _ if self.reference.counts.load(Ordering::SeqCst) => {
+                self.reference.ahead_ms.load(Ordering::SeqCst)
+            }
             Source::System => wall_ms() - self.now().0,
             Source::Test { set_by_ms, .. } => set_by_ms.load(Ordering::SeqCst),
         };
@@ -78,6 +104,10 @@ impl Clock {
     pub fn follow(&self) {
         let step_ms = self.step_ms();
         self.offset_ms.fetch_add(step_ms, Ordering::SeqCst);
+        if self.reference.counts.load(Ordering::SeqCst) {
+            self.reference.ahead_ms.fetch_sub(step_ms, Ordering::SeqCst);
+            return;
+        }
         if let Source::Test { set_by_ms, .. } = &self.source {
             set_by_ms.fetch_sub(step_ms, Ordering::SeqCst);
         }
@@ -147,6 +177,22 @@ mod tests {
             clock.follow();
             assert_eq!((other.now(), other.step_ms()), (before.plus(set_by_ms), 0));
         }
+        let refers = Clock::test_at(Millis(1_000_000));
+        refers.refer(Millis(1_300_000));
+        assert_eq!(
+            (refers.now(), refers.step_ms()),
+            (Millis(1_300_000), 0),
+            "five minutes ahead from the start"
+        );
+        refers.set_by(3_600_000);
+        assert_eq!(refers.step_ms(), 0, "the machine's own clock does not count");
+        refers.refer(Millis(1_320_000));
+        assert_eq!((refers.now(), refers.step_ms()), (Millis(1_300_000), 20_000), "the server's was set");
+        refers.follow();
+        assert_eq!((refers.now(), refers.step_ms()), (Millis(1_320_000), 0));
+        let is_ahead = Clock::test_at(Millis(1_300_000));
+        is_ahead.refer(Millis(1_000_000));
+        assert_eq!((is_ahead.now(), is_ahead.step_ms()), (Millis(1_000_000), 0), "five minutes behind it");
         clock.set_by(LEAST_STEP_MS - 1);
         assert_eq!(clock.step_ms(), 0, "not worth a word");
         assert_eq!(Clock::real().step_ms(), 0);

@@ -72,7 +72,7 @@
 //! | why does a request wait? | | `worker/people/explain.rs: of` |
 //! | what keeps emails, phones and keys out of logs? | `domain/contact_value.rs: ContactValue` | `api/error.rs: scrub`, `config/secret.rs: read_key` |
 //! | how is a value erased? | | `worker/erase.rs: run`, `store/erase.rs: values`, `store/sqlite/erase.rs: empty_log` |
-//! | one worker only; is this database an older copy? | | `store/lease.rs: try_take`, `store/lease.rs: is_ahead_of` |
+//! | one worker only; is this database an older copy? | | `store/lease.rs: try_take`, `store/lock_file.rs: is_ahead_of` |
 //! | may a paid call rest on what a server has committed; has a failover lost some? | `domain/durability.rs: lack`, `domain/durability.rs: may_lack_commits` | `worker/durability.rs: hold`, again in `worker/durability.rs: holds_in`, and before the POST `store/postgres/proof.rs: of_intent` |
 //! | when is a webhook sent again? | `domain/pacing.rs: redelivery_delay_ms` | `worker/notify.rs: deliver` |
 //! | what may a caller of the HTTP API do? | | `http/api/caller.rs: Caller` |

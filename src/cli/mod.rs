@@ -25,6 +25,7 @@ mod health;
 mod help;
 mod ids;
 mod jobs;
+mod leases;
 mod mcp;
 mod migrate;
 mod packaging;

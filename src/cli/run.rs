@@ -10,14 +10,15 @@ use anyhow::Context as _;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::standby::wait_for_lease;
-use super::{Context, Failure, Outcome, open_as_it_is, place};
+use super::standby::{Waiting, wait_for_lease};
+use super::{Context, Failure, Outcome, leases, open_as_it_is, place};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{self, Site};
 use crate::logs::{self, LogHandle};
 use crate::store::inbox::served;
 use crate::store::lease::{self, Lease};
+use crate::store::place::Place;
 use crate::store::schema::Schema;
 use crate::store::{Store, StoreError};
 use crate::worker::people::pause;
@@ -46,7 +47,12 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let (store, clock) = (open_as_it_is(&config).await?, Clock::real());
     let taken = match store.schema().await? {
         Schema::Current => None,
-        schema => match upgrade(&store, &clock, &stop, schema).await? {
+        schema => match upgrade(&store, &clock, &stop, (schema, &leases::host(&config))).await? {
+            Some(lease) if Place::is_server(&config.database) => {
+                // Others may work now, too.
+                lease.release(&store, clock.now()).await?;
+                None
+            }
             Some(lease) => Some(lease),
             None => return Ok(()),
         },
@@ -79,9 +85,15 @@ impl Daemon {
     async fn run(self, taken: Option<Lease>, until_idle: bool) -> Outcome {
         let lease = match taken {
             Some(lease) => Some(lease),
-            None => wait_for_lease(&self.store, &self.clock, &self.stop).await?,
+            None => {
+                let terms = leases::terms(&self.config);
+                wait_for_lease(&self.store, &self.clock, &self.stop, Waiting::ToWork(&terms)).await?
+            }
         };
         let Some(lease) = lease else { return Ok(()) };
+        if lease.member.is_some() {
+            self.clock.refer(lease::read(&self.store).await?.clock(self.clock.now()));
+        }
         // A standby of an older version may find that the one it takes over from was newer.
         self.store.expect_current().await?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), database = %self.config.database.display(),
@@ -159,14 +171,15 @@ impl Life {
     ) -> Result<(End, Lease), StoreError> {
         let signals = self.signals.of_a_part();
         let opened = place::Opened::of(deps.store.path());
-        let renewing = tokio::spawn(keep_lease(deps.clone(), lease, opened, signals.clone()));
+        let renewing = tokio::spawn(leases::keep_lease(deps.clone(), lease, opened, signals.clone()));
         let reload =
             super::reload::watch(self.context.clone(), self.log.clone(), deps.clone(), signals.clone());
         let reloading = tokio::spawn(reload);
         let watching = tokio::spawn(watch_clock(deps.clock.clone(), signals.clone()));
         let _ = sd_notify::notify(&[NotifyState::Ready]);
-        let ended = driver::run(deps, signals.clone(), until_idle).await;
+        let ended = driver::run(deps.clone(), signals.clone(), until_idle).await;
         signals.stop();
+        deps.shares.finish();
         reloading.abort();
         watching.abort();
         // A lost lease is why the passes ended; it explains more than their own error.
@@ -193,10 +206,12 @@ async fn upgrade(
     store: &Store,
     clock: &Clock,
     signals: &Signals,
-    schema: Schema,
+    (schema, host): (Schema, &str),
 ) -> Result<Option<Lease>, StoreError> {
     tracing::info!(?schema, "the database has an older schema; it is upgraded under the database lock");
-    let Some(lease) = wait_for_lease(store, clock, signals).await? else { return Ok(None) };
+    let Some(lease) = wait_for_lease(store, clock, signals, Waiting::ToUpgrade { host }).await? else {
+        return Ok(None);
+    };
     migrate(store).await?;
     tracing::info!("the database has this version's schema now");
     Ok(Some(lease))
@@ -213,52 +228,6 @@ async fn migrate(store: &Store) -> Result<(), StoreError> {
         tokio::select! {
             done = &mut migrating => return done,
             () = tokio::time::sleep(PATIENCE) => {}
-        }
-    }
-}
-
-/// Renews the lease and feeds systemd's watchdog, until the worker stops. Stops it when another one
-/// has taken over. Returns the lease: its lock must be held until the calls in flight have ended,
-/// or a successor would prevent this process from recording their answers.
-async fn keep_lease(
-    deps: Arc<Deps>,
-    mut lease: Lease,
-    opened: place::Opened,
-    signals: Signals,
-) -> Result<Lease, StoreError> {
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(lease::RENEW_EVERY_MS as u64)) => {}
-            () = signals.stopping() => return Ok(lease),
-        }
-        if let Some(path) = opened.replaced() {
-            // What is written now goes into a file that nobody will open again.
-            signals.stop();
-            return Err(StoreError::Replaced { path: path.display().to_string() });
-        }
-        let mut renewed = lease.renew(&deps.store, deps.clock.now()).await;
-        if renewed.is_ok() {
-            renewed = lease.note(&deps.store).await;
-        }
-        if let Err(error) = renewed {
-            signals.stop();
-            return Err(error);
-        }
-        feed_watchdog(&deps);
-    }
-}
-
-/// Tells systemd that the worker lives, but not while a pass hangs: then systemd starts it again.
-fn feed_watchdog(deps: &Deps) {
-    match deps.heartbeat.stalled(deps.config().api.timeout) {
-        None => drop(sd_notify::notify(&[NotifyState::Watchdog])),
-        Some(stalled) => {
-            let seconds = deps.clock.now().since(stalled.since) / 1_000;
-            tracing::error!(
-                pass = stalled.pass,
-                seconds,
-                "a pass hangs; systemd is no longer told that the worker is alive"
-            );
         }
     }
 }

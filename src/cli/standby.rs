@@ -5,15 +5,26 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 
 use crate::clock::Clock;
-use crate::store::lease::{self, Lease};
+use crate::store::lease::{self, Lease, Terms};
+use crate::store::postgres::members;
 use crate::store::{Store, StoreError};
 use crate::worker::run::signals::Signals;
 
-/// Waits until this process is the one worker of its database; `None` when it was told to stop.
+/// What a process waits for.
+#[derive(Clone, Copy)]
+pub(super) enum Waiting<'a> {
+    /// To work: alone, or with those that share the database.
+    ToWork(&'a Terms),
+    /// To change the schema while nobody works.
+    ToUpgrade { host: &'a str },
+}
+
+/// Waits until this process may do that; `None` when it was told to stop.
 pub(super) async fn wait_for_lease(
     store: &Store,
     clock: &Clock,
     signals: &Signals,
+    waiting: Waiting<'_>,
 ) -> Result<Option<Lease>, StoreError> {
     let (mut told, mut not_before_ms) = (false, i64::MIN);
     loop {
@@ -30,7 +41,11 @@ pub(super) async fn wait_for_lease(
                 () = signals.stopping() => return Ok(None),
             }
         }
-        match lease::try_take(store, clock.now()).await? {
+        let taken = match waiting {
+            Waiting::ToWork(terms) => lease::try_join(store, terms, clock.now()).await?,
+            Waiting::ToUpgrade { .. } => lease::try_take(store, clock.now()).await?,
+        };
+        match taken {
             Ok(lease) => {
                 if told {
                     let _ = sd_notify::notify(&[NotifyState::Status("working")]);
@@ -46,6 +61,9 @@ pub(super) async fn wait_for_lease(
                 told = true;
             }
             Err(_) => drop(sd_notify::notify(&[NotifyState::Watchdog])),
+        }
+        if let Waiting::ToUpgrade { host } = waiting {
+            members::ask_to_end(store, host).await?;
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(1)) => {}

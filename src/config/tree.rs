@@ -305,15 +305,6 @@ pub struct Fleet {
     pub lease: Duration,
 }
 
-impl Fleet {
-    /// The name of this machine.
-    pub fn host(&self) -> String {
-        let named = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-        let host = self.host.clone().or_else(named).map(|name| name.trim().to_owned());
-        host.filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned())
-    }
-}
-
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {

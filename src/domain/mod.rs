@@ -23,6 +23,7 @@
 //!   credits gone, unless granted credits lapsed in between ([`granted`]). [`claims`] says whether something that
 //!   brought no value was charged. [`one_pool`] notices two accounts of one owner.
 //! - [`durability`] says whether a paid call may rest on a server's commits, and whether another server may lack some.
+//!   [`share`] says which owners of accounts a worker serves.
 //! - [`key_retry`] says when a refused key is tried again, and [`needs`] lists what waits for a person.
 //! - [`action`], [`ids`], [`contact_value`] and [`layers`] are the types that all of them use.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -63,6 +64,7 @@ pub mod rejected;
 pub mod request;
 pub mod request_state;
 pub mod same_request;
+pub mod share;
 pub mod sorting;
 pub mod submission;
 pub mod task;

@@ -61,8 +61,7 @@ async fn decided(look: &Look<'_>, headers: &HeaderMap, form: PressedForm) -> Res
     let act = look.site.tickets.take(session, &pressed.ticket, look.now)?;
     let Done { notice, then } = carry_out(look, &act).await?;
     tracing::info!(decision = ?act, "decided on the status page");
-    // The worker's connection does not notice writes of its own process.
-    look.site.signals.wake();
+    look.site.wake().await;
     look.site.sessions.tell(session, notice);
     Ok(then)
 }
@@ -219,6 +218,12 @@ async fn read_balance(look: &Look<'_>, account: &str) -> Result<Done, Refused> {
     let Some(gate) = deps.gates().remove(&AccountId::trusted(account)) else {
         return Err(Refused::Changed("There is no such account any more".to_owned()));
     };
+    let row = accounts::read(look.site.store.readers(), &gate.account).await?;
+    if row.owner.is_some_and(|owner| !deps.store.ownership().holds(&owner)) {
+        return Err(Refused::Changed(
+            "Another worker serves this account, and only that one calls the API".to_owned(),
+        ));
+    }
     let notice = match balance::ask_balance(&deps, &gate, "page").await? {
         Asked::Recorded(balance) => format!("Account {account} has {} credits.", number(balance.total.0)),
         Asked::At(_) => "The rate limit allows no call at this moment; try again in a minute.".to_owned(),

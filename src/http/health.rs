@@ -46,6 +46,9 @@ pub(super) async fn problems(site: &Site) -> Vec<String> {
                 "database: not written for a while; normally it is written every five seconds".to_owned(),
             );
         }
+        (Ok(_), Some(deps)) if !deps.store.ownership().has_time(deps.clock.steady_ms(), 0) => {
+            problems.push("worker: its lease has run out; nothing is sent until it is renewed".to_owned());
+        }
         (Ok(_), Some(_)) => {}
     }
     if let Some(stalled) = site.worker().and_then(|deps| deps.heartbeat.stalled(deps.config().api.timeout)) {

@@ -37,6 +37,7 @@ use tokio::sync::Semaphore;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::Millis;
+use crate::store::postgres::members;
 use crate::store::{Store, StoreError};
 use crate::worker::Deps;
 use crate::worker::run::signals::Signals;
@@ -116,6 +117,17 @@ impl Site {
 
     fn worker(&self) -> Option<Arc<Deps>> {
         self.worker.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Lets every pass look at what was written here: those of this process, which do not notice its own writes, and those
+    /// of other workers.
+    async fn wake(&self) {
+        self.signals.wake();
+        if self.worker().is_some_and(|deps| deps.shares.has_others())
+            && let Err(problem) = members::announce(&self.store).await
+        {
+            tracing::debug!(%problem, "other workers see this at their next look");
+        }
     }
 
     /// The present configuration.

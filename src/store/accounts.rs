@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::store::ownership::Ownership;
 use crate::store::{On, Reads, StoreError, Tx, sql};
 use sqlx::FromRow;
 
@@ -112,6 +113,14 @@ pub async fn members(readers: &Reads, account: &AccountId) -> Result<Vec<Account
         .fetch_all(readers)
         .await?;
     Ok(names.into_iter().map(AccountId::trusted).collect())
+}
+
+/// Whether this process holds the owner of an account.
+pub async fn is_served(tx: &mut Tx, account: &AccountId, ownership: &Ownership) -> Result<bool, StoreError> {
+    if !ownership.is_shared() {
+        return Ok(true);
+    }
+    Ok(read(tx, account).await?.owner.is_some_and(|owner| ownership.holds(&owner)))
 }
 
 /// The owner of each account.

@@ -11,8 +11,24 @@ use crate::store::{Store, StoreError, Tx, accounts, sql};
 /// Cuts the times ahead; returns how many rows had one.
 pub async fn cut(store: &Store, longest: LongestWaits, now: Millis) -> Result<u64, StoreError> {
     let accounts: Vec<AccountId> = accounts::owners(store.readers()).await?.into_keys().collect();
-    let mut cut = store.write(move |tx| Box::pin(cut_shared(tx, longest, now))).await?;
+    Ok(cut_shared(store, longest, now).await? + cut_accounts(store, &accounts, longest, now).await?)
+}
+
+/// Cuts those that belong to no work of an account.
+pub async fn cut_shared(store: &Store, longest: LongestWaits, now: Millis) -> Result<u64, StoreError> {
+    store.write(move |tx| Box::pin(cut_shared_rows(tx, longest, now))).await
+}
+
+/// Cuts those of the work of these accounts.
+pub async fn cut_accounts(
+    store: &Store,
+    accounts: &[AccountId],
+    longest: LongestWaits,
+    now: Millis,
+) -> Result<u64, StoreError> {
+    let mut cut = 0;
     for account in accounts {
+        let account = account.clone();
         cut += store
             .write(move |tx| Box::pin(async move { cut_account(tx, &account, longest, now).await }))
             .await?;
@@ -63,7 +79,7 @@ async fn cut_account(
     Ok(polls.rows_affected() + looks.rows_affected() + retries.rows_affected() + reads.rows_affected())
 }
 
-async fn cut_shared(tx: &mut Tx, longest: LongestWaits, now: Millis) -> Result<u64, StoreError> {
+async fn cut_shared_rows(tx: &mut Tx, longest: LongestWaits, now: Millis) -> Result<u64, StoreError> {
     let limit = now.plus(longest.retry_after_ms);
     let accounts = sql::query(
         "update accounts set

@@ -14,7 +14,8 @@ use tokio::sync::oneshot;
 use crate::domain::{JobId, Millis};
 use crate::store::backup::BackupError;
 use crate::store::inbox::Writes;
-use crate::store::lease::{HeldBy, Lease};
+use crate::store::lease::{HeldBy, Lease, Terms};
+use crate::store::ownership::Ownership;
 use crate::store::postgres::proof::Unproven;
 use crate::store::schema::Schema;
 use crate::store::{Reads, Store, StoreError, Tx};
@@ -61,12 +62,17 @@ pub(in crate::store) trait Engine: Send + Sync {
     /// From now on this process may bring the inbox file to this version's schema.
     fn migrate_inbox(&self);
 
-    /// Tries once to become the only worker of the database. The lease also keeps the timeline's mark.
+    /// Tries once to become a worker of the database: among others, where the engine can have several, or the only one. The
+    /// lease also keeps the timeline's mark.
     fn take_lease<'a>(
         &'a self,
         store: &'a Store,
+        among: Option<&'a Terms>,
         now: Millis,
     ) -> BoxFuture<'a, Result<Result<Lease, HeldBy>, StoreError>>;
+
+    /// What this process may write and call for.
+    fn ownership(&self) -> Ownership;
 
     /// Proves that the intent of a job outlives this server.
     fn prove(&self, job: JobId) -> BoxFuture<'_, Result<(), Unproven>>;

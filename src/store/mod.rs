@@ -18,7 +18,7 @@
 //!   [`outbox`]: messages for `notify.url`. [`timeline`]. [`report`]: everything that people read.
 //! - [`history`]: what is old and may go. [`ahead`]: times that lie further ahead than any wait. [`callers`]: what
 //!   callers of the HTTP API have asked for today.
-//! - [`lease`] (one worker for one database), [`disk`], [`backup`], [`erase`]: each calls the engine.
+//! - [`lease`] (one worker for one database, or several that share it), [`ownership`] (what each may do), [`disk`], [`backup`], [`erase`]: each calls the engine.
 //! - [`sqlite`] and [`postgres`], the engines: everything about each that is not SQL. [`place`]: which one it is.
 
 pub mod accounts;
@@ -38,7 +38,9 @@ pub mod inbox;
 pub mod items;
 pub mod jobs;
 pub mod lease;
+mod lock_file;
 pub mod outbox;
+pub mod ownership;
 mod pairs;
 pub mod place;
 pub mod postgres;
@@ -59,6 +61,7 @@ use futures_util::future::BoxFuture;
 
 use crate::metrics::Metrics;
 use engine::{Engine, Tables};
+use ownership::Ownership;
 use place::{Place, server_url};
 use postgres::Postgres;
 use schema::{Opening, Schema};
@@ -210,6 +213,11 @@ impl Store {
     pub async fn with_own_readers(&self) -> Result<Store, StoreError> {
         let (readers, inbox_readers) = self.engine.connect_readers(READERS).await?;
         Ok(Store { readers, inbox_readers, ..self.clone() })
+    }
+
+    /// What this process may write and call for.
+    pub fn ownership(&self) -> Ownership {
+        self.engine.ownership()
     }
 
     /// The read-only connections. A read sees the commits before its own start.

@@ -93,18 +93,6 @@ pub(in crate::store) const HAS_OTHER_TRIGGERS: Text = Text {
        and tgname not in ('inbox_added', 'inbox_changed'))",
 };
 
-/// The host of the lease's holder: a database file has one host.
-pub(in crate::store) const LEASE_HOST: Text = Text {
-    sqlite: "select cast(null as text) as lease_host",
-    postgres: "select lease_host from engine where id = 1",
-};
-
-/// The same.
-pub(in crate::store) const SET_LEASE_HOST: Text = Text {
-    sqlite: "update worker_lease set id = id where id = 1 and $1 is null",
-    postgres: "update engine set lease_host = $1 where id = 1",
-};
-
 /// Only where other programs can write at the same time.
 pub(in crate::store) const LOCK_INBOX_ROWS: Text = Text {
     sqlite: "select value from json_ids($1)",

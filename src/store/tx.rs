@@ -48,6 +48,14 @@ impl Tx {
         }
     }
 
+    /// The same: for what only this engine has.
+    pub(in crate::store) fn postgres(&mut self) -> &mut PgConnection {
+        match &mut self.0 {
+            Connection::Postgres(connection) => connection,
+            Connection::Sqlite(_) => panic!("a transaction of SQLite"),
+        }
+    }
+
     /// Whether no other program can write at the same time.
     pub(in crate::store) fn is_only_writer(&self) -> bool {
         matches!(self.0, Connection::Sqlite(_))

@@ -19,6 +19,7 @@ use crate::failpoint::{self, Place};
 use crate::metrics::Metrics;
 use crate::store::engine::{Completion, Work};
 use crate::store::error::StoreError;
+use crate::store::ownership::Ownership;
 use crate::store::tx::{Connection, Tx};
 use crate::store::{postgres, sqlite};
 
@@ -30,6 +31,7 @@ const MOST_IN_ONE_COMMIT: usize = 64;
 pub(in crate::store) struct Writer {
     queue: mpsc::Sender<Queued>,
     fence: Arc<AtomicI64>,
+    ownership: Ownership,
     metrics: Metrics,
     /// Counts the commits, for readers that wait for the next one.
     commits: Arc<watch::Sender<u64>>,
@@ -54,12 +56,21 @@ const UNFENCED: i64 = -1;
 impl Writer {
     /// Starts the task that owns `connection`.
     pub(in crate::store) fn start(connection: Connection, metrics: Metrics) -> Writer {
+        Writer::start_with(connection, metrics, Ownership::default())
+    }
+
+    fn start_with(connection: Connection, metrics: Metrics, ownership: Ownership) -> Writer {
         let (queue, works) = mpsc::channel(1_024);
         let fence = Arc::new(AtomicI64::new(UNFENCED));
         let commits = Arc::new(watch::Sender::new(0));
-        let serving = serve(Tx(connection), works, fence.clone(), metrics.clone());
-        tokio::spawn(serving);
-        Writer { queue, fence, metrics, commits, unfinished: Arc::new(watch::Sender::new(())) }
+        let right = Right { fence: fence.clone(), ownership: ownership.clone() };
+        tokio::spawn(serve(Tx(connection), works, right, metrics.clone()));
+        Writer { queue, fence, ownership, metrics, commits, unfinished: Arc::new(watch::Sender::new(())) }
+    }
+
+    /// What this process may write and call for.
+    pub(in crate::store) fn ownership(&self) -> &Ownership {
+        &self.ownership
     }
 
     /// Tells of each write that was committed.
@@ -69,7 +80,7 @@ impl Writer {
 
     /// A new writer with the same fence, after this one has failed.
     pub(in crate::store) fn successor(&self, connection: Connection) -> Writer {
-        let successor = Writer::start(connection, self.metrics.clone());
+        let successor = Writer::start_with(connection, self.metrics.clone(), self.ownership.clone());
         successor.fence(self.fence.load(Ordering::SeqCst));
         successor
     }
@@ -111,7 +122,13 @@ impl Writer {
     }
 }
 
-async fn serve(mut tx: Tx, mut works: mpsc::Receiver<Queued>, fence: Arc<AtomicI64>, metrics: Metrics) {
+/// What each transaction checks.
+struct Right {
+    fence: Arc<AtomicI64>,
+    ownership: Ownership,
+}
+
+async fn serve(mut tx: Tx, mut works: mpsc::Receiver<Queued>, right: Right, metrics: Metrics) {
     let mut next: Option<Queued> = None;
     loop {
         let first = match next.take() {
@@ -122,7 +139,7 @@ async fn serve(mut tx: Tx, mut works: mpsc::Receiver<Queued>, fence: Arc<AtomicI
             },
         };
         let written = if first.is_alone {
-            commit_alone(&mut tx, first.work, &fence, &metrics).await
+            commit_alone(&mut tx, first.work, &right, &metrics).await
         } else {
             let mut batch = vec![first.work];
             while batch.len() < MOST_IN_ONE_COMMIT {
@@ -135,7 +152,7 @@ async fn serve(mut tx: Tx, mut works: mpsc::Receiver<Queued>, fence: Arc<AtomicI
                     Err(_) => break,
                 }
             }
-            commit_together(&mut tx, batch, &fence, &metrics).await
+            commit_together(&mut tx, batch, &right, &metrics).await
         };
         if written.is_err() {
             tracing::error!("the database failed; nothing more is written or sent by this process");
@@ -149,8 +166,8 @@ async fn serve(mut tx: Tx, mut works: mpsc::Receiver<Queued>, fence: Arc<AtomicI
 
 /// Err: the writer must stop. Work that fails here undoes only itself, also when a trigger has ended the
 /// transaction (`raise(rollback)`).
-async fn commit_alone(tx: &mut Tx, work: Work, fence: &AtomicI64, metrics: &Metrics) -> Result<(), ()> {
-    if let Err(error) = begin(tx, fence, metrics).await {
+async fn commit_alone(tx: &mut Tx, work: Work, right: &Right, metrics: &Metrics) -> Result<(), ()> {
+    if let Err(error) = begin(tx, right, metrics).await {
         metrics.database_failed("begin");
         (work(Err(error)).await.tell)(Ok(()));
         return Err(());
@@ -174,13 +191,8 @@ async fn commit_alone(tx: &mut Tx, work: Work, fence: &AtomicI64, metrics: &Metr
 }
 
 /// Err: the writer must stop.
-async fn commit_together(
-    tx: &mut Tx,
-    batch: Vec<Work>,
-    fence: &AtomicI64,
-    metrics: &Metrics,
-) -> Result<(), ()> {
-    if let Err(error) = begin(tx, fence, metrics).await {
+async fn commit_together(tx: &mut Tx, batch: Vec<Work>, right: &Right, metrics: &Metrics) -> Result<(), ()> {
+    if let Err(error) = begin(tx, right, metrics).await {
         metrics.database_failed("begin");
         // No work of the batch ran. The first caller gets the error; the others find that the writer has
         // stopped.
@@ -263,10 +275,12 @@ pub(in crate::store) fn check_lease(
 }
 
 /// Begins, and waits as long as another program holds the lock: no work has started yet, so waiting is safe.
-async fn begin(tx: &mut Tx, fence: &AtomicI64, metrics: &Metrics) -> Result<(), StoreError> {
-    let fence = Some(fence.load(Ordering::SeqCst)).filter(|token| *token != UNFENCED);
+async fn begin(tx: &mut Tx, right: &Right, metrics: &Metrics) -> Result<(), StoreError> {
+    let fence = Some(right.fence.load(Ordering::SeqCst)).filter(|token| *token != UNFENCED);
     match &mut tx.0 {
         Connection::Sqlite(connection) => sqlite::transaction::begin(connection, fence, metrics).await,
-        Connection::Postgres(connection) => postgres::transaction::begin(connection, fence, metrics).await,
+        Connection::Postgres(connection) => {
+            postgres::transaction::begin(connection, fence, &right.ownership, metrics).await
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The parameters of every pass: database, clock, configuration, and a gate to the API for each account.
 
+mod again;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -25,6 +27,7 @@ use crate::worker::notify;
 use crate::worker::owners;
 use crate::worker::prices::{price, prices};
 use crate::worker::run::heartbeat::Heartbeat;
+use crate::worker::run::shares::Shares;
 
 /// Everything a pass needs.
 pub struct Deps {
@@ -39,6 +42,8 @@ pub struct Deps {
     /// What all gates share.
     host: Host,
     pub heartbeat: Arc<Heartbeat>,
+    /// What it serves when it shares the database.
+    pub shares: Shares,
     /// Absent without `notify.url`.
     pub(in crate::worker) notifier: Option<notify::Notifier>,
     config: RwLock<Arc<Config>>,
@@ -120,6 +125,7 @@ impl Deps {
         Ok(Deps {
             notifier,
             heartbeat: Arc::new(Heartbeat::new(clock.clone())),
+            shares: Shares::default(),
             store,
             clock,
             lease_token,

@@ -11,8 +11,8 @@ use crate::effects::{HISTORY, relations, rows_of_postgres, rows_of_sqlite};
 use crate::server::{self, Database};
 
 /// What tells of a database itself, and of its present worker.
-const LEFT_OUT: [&str; 6] =
-    ["worker_lease", "inbox_worker", "inbox_faults", "served_inbox", "moved", "engine"];
+const LEFT_OUT: [&str; 8] =
+    ["worker_lease", "inbox_worker", "inbox_faults", "served_inbox", "moved", "engine", "owners", "workers"];
 
 fn unlockd(database: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_unlockd"));

@@ -9,6 +9,7 @@ mod cluster;
 mod copy;
 mod effects;
 mod failover;
+mod members;
 mod roles;
 mod schema;
 #[path = "../shared/postgres.rs"]

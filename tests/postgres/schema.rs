@@ -46,7 +46,7 @@ const OTHER_INDEXES: [(&str, &str); 2] = [
 
 /// What only PostgreSQL has: the role that wrote a row, and what the engine keeps about itself.
 const OWN_COLUMN: &str = "inbox.written_by";
-const OWN_TABLES: [&str; 2] = ["_sqlx_migrations", "engine"];
+const OWN_TABLES: [&str; 4] = ["_sqlx_migrations", "engine", "owners", "workers"];
 
 /// SQLite's newest schema, in memory.
 pub(crate) async fn sqlite() -> SqliteConnection {

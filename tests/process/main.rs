@@ -8,6 +8,7 @@
 mod db;
 mod disk;
 mod errors;
+mod fleet;
 mod inbox_file;
 #[path = "../shared/invariants.rs"]
 mod invariants;

@@ -90,7 +90,7 @@ async fn stopped(fail: &str) -> (Child, Town) {
 }
 
 /// Whether the system says that the process is stopped (state T).
-fn is_stopped(worker: &Child) -> bool {
+pub(crate) fn is_stopped(worker: &Child) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", worker.id())).unwrap_or_default();
     stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
 }

@@ -64,19 +64,24 @@ impl Town {
             }
             false => None,
         };
-        Town::set_up(options, folder, home, server).await
+        Town::set_up(options, folder, home, server, "").await
     }
 
     /// With the database on a PostgreSQL server; `None`: there is none here.
     pub(crate) async fn on_server(options: Options) -> Option<Town> {
+        Town::on_server_with(options, "").await
+    }
+
+    /// The same, with more in the configuration.
+    pub(crate) async fn on_server_with(options: Options, config: &str) -> Option<Town> {
         let server = postgres::database().await?;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let home = folder.path().to_owned();
-        Some(Town::set_up(options, folder, home, Some(server)).await)
+        Some(Town::set_up(options, folder, home, Some(server), config).await)
     }
 
     pub(crate) async fn in_folder(options: Options, home: PathBuf) -> Town {
-        Town::set_up(options, tempfile::tempdir().expect("a temporary folder"), home, None).await
+        Town::set_up(options, tempfile::tempdir().expect("a temporary folder"), home, None, "").await
     }
 
     async fn set_up(
@@ -84,12 +89,13 @@ impl Town {
         folder: tempfile::TempDir,
         home: PathBuf,
         server: Option<Database>,
+        more: &str,
     ) -> Town {
         let sandbox = sandbox::start(options).await.expect("a free port");
         let town = Town { folder, home, sandbox, server };
         let database = town.server.as_ref().map(|server| format!("database = \"{}\"\n", server.url()));
         let config = format!(
-            "{}[api]\nbase_url = \"{}\"\ntimeout = \"3s\"\n{CONFIG}",
+            "{}[api]\nbase_url = \"{}\"\ntimeout = \"3s\"\n{CONFIG}{more}",
             database.unwrap_or_default(),
             town.sandbox.base_url()
         );
@@ -159,6 +165,11 @@ impl Town {
         command.spawn().expect("the worker starts")
     }
 
+    /// The same, but it runs until it is stopped.
+    pub(crate) fn start_failing(&self, fail: &str) -> Child {
+        self.command().arg("run").env("UNLOCKD_FAIL", fail).spawn().expect("the worker starts")
+    }
+
     pub(crate) fn run_until_idle(&self) -> ExitStatus {
         wait(&mut self.start_until_idle(None), Duration::from_secs(60))
     }
@@ -177,6 +188,13 @@ impl Town {
     /// A worker that runs until it is stopped.
     pub(crate) fn start(&self) -> Child {
         self.command().arg("run").spawn().expect("the worker starts")
+    }
+
+    /// The same on a machine whose wall clock is ahead by so many seconds.
+    pub(crate) fn start_ahead(&self, seconds: i64) -> Child {
+        let clock = self.folder.path().join("clock-of-another-machine");
+        std::fs::write(&clock, seconds.to_string()).expect("written");
+        self.command().arg("run").env("UNLOCKD_FAIL_CLOCK", clock).spawn().expect("the worker starts")
     }
 
     pub(crate) async fn connect(&self) -> SqliteConnection {
@@ -200,10 +218,20 @@ impl Town {
     }
 
     pub(crate) async fn insert(&self, ids: std::ops::Range<u32>) {
+        self.insert_for("default", ids).await;
+    }
+
+    pub(crate) async fn insert_for(&self, account: &str, ids: std::ops::Range<u32>) {
         let ids: Vec<String> = ids.map(|id| id.to_string()).collect();
         let ids = serde_json::json!(ids);
-        let insert = format!("insert into inbox (event_id, personnel_ids) values ('139574', '{ids}')");
+        let insert = format!(
+            "insert into inbox (account, event_id, personnel_ids) values ('{account}', '139574', '{ids}')"
+        );
         self.db().await.run(&insert).await.expect("a row is inserted");
+    }
+
+    pub(crate) async fn run(&self, sql: &str) {
+        self.db().await.run(sql).await.expect("it runs");
     }
 
     pub(crate) async fn number(&self, sql: &'static str) -> i64 {

@@ -79,7 +79,7 @@ pub(super) async fn approve(
             return Err(refusal.into());
         }
         note(&site, &caller, id, "approved_by").await;
-        site.signals.wake();
+        site.wake().await;
         Ok(Json(lists::visible(&site, &caller, id).await?))
     });
     deciding.await.unwrap_or_else(|_| Err(Problem::outcome_unknown()))
@@ -118,7 +118,7 @@ pub(super) async fn cancel(
         let accounts: Vec<AccountId> = site.config().accounts.keys().map(AccountId::trusted).collect();
         let cancelled = decide::cancel(&site.store, &accounts, RequestId(id), site.clock.now()).await?;
         note(&site, &caller, id, "cancelled_by").await;
-        site.signals.wake();
+        site.wake().await;
         Ok(Json(Cancelled { id, contacts: cancelled.contacts, status: cancelled.status }))
     });
     deciding.await.unwrap_or_else(|_| Err(Problem::outcome_unknown()))

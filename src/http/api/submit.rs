@@ -107,8 +107,7 @@ async fn write(site: &Site, caller: &Caller, understood: Understood) -> Result<S
     match inbox::insert(&site.store, row.clone()).await {
         Ok(Some(id)) => {
             tracing::info!(caller = caller.name, request = id, "a request over the HTTP API");
-            // The worker's connection does not notice writes of its own process.
-            site.signals.wake();
+            site.wake().await;
             let request = lists::visible(site, caller, id).await?;
             Ok(Submitted { request, is_new: true, quote: Some(figures.quote.0) })
         }

@@ -1,6 +1,6 @@
 //! PostgreSQL, as an `Engine`: `open` (the server, its version, the schema), `transaction` (how one begins and ends),
-//! `limits` (every wait has one), `listen` (who has written the inbox), `state` (what the server says of itself),
-//! `server` (its standbys and its history), `proof` (that a standby has the intent of a paid call),
+//! `members` (the workers that share it), `limits` (every wait has one), `listen` (who has written the inbox), `state` (what
+//! the server says of itself), `server` (its standbys and its history), `proof` (that a standby has the intent of a paid call),
 //! `grants` (what other roles may do), `copy` (to and from the other engine).
 //!
 //! A lost connection ends the process, as a failed disk does on SQLite: the next start reads what is committed. Only
@@ -10,6 +10,7 @@ pub(in crate::store) mod copy;
 pub mod grants;
 pub(in crate::store) mod limits;
 pub mod listen;
+pub mod members;
 mod open;
 pub mod proof;
 pub mod server;
@@ -28,7 +29,9 @@ use crate::metrics::Metrics;
 use crate::store::backup::BackupError;
 use crate::store::engine::{Engine, Tables, Work};
 use crate::store::inbox::Writes;
-use crate::store::lease::{self, HeldBy, Lease, LockFile};
+use crate::store::lease::{HeldBy, Lease, Terms};
+use crate::store::lock_file::LockFile;
+use crate::store::ownership::Ownership;
 use crate::store::place::Place;
 use crate::store::schema::{Opening, Schema};
 use crate::store::tx::{Connection, Pool};
@@ -144,12 +147,17 @@ impl Engine for Postgres {
     fn take_lease<'a>(
         &'a self,
         store: &'a Store,
-        now: Millis,
+        among: Option<&'a Terms>,
+        _now: Millis,
     ) -> BoxFuture<'a, Result<Result<Lease, HeldBy>, StoreError>> {
         Box::pin(async move {
-            let lock = LockFile::of_server(open::lock_path(&self.options));
-            lease::take(store, &self.state, lock, now).await
+            let lock = LockFile::of_server(&open::lock_path(&self.options));
+            members::take(store, &self.state, lock, among).await
         })
+    }
+
+    fn ownership(&self) -> Ownership {
+        self.state.ownership().clone()
     }
 
     fn prove(&self, job: JobId) -> BoxFuture<'_, Result<(), Unproven>> {

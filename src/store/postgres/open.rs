@@ -28,6 +28,11 @@ fn migrations() -> Migrator {
     sqlx::migrate!("migrations/postgres")
 }
 
+/// The newest step of the schema that this version knows.
+pub(super) fn newest_step() -> i64 {
+    migrations().iter().map(|step| step.version).max().unwrap_or_default()
+}
+
 /// How to connect. The options hold the password: they are never shown.
 pub(super) fn options(place: &Place) -> Result<PgConnectOptions, StoreError> {
     let url = server_url(&place.path).unwrap_or_default();

@@ -1,20 +1,28 @@
 //! How a transaction of the writer begins and ends on PostgreSQL.
 //!
 //! It begins by locking the row of the lease. Every program of ours that writes does so, hence one transaction at a
-//! time writes, as on SQLite, and READ COMMITTED is enough. The same statement reads the token: a worker that was
-//! replaced finds out there.
+//! time writes, as on SQLite, and READ COMMITTED is enough, also with several workers: each rule holds that was proven with
+//! one writer. Locks on the rows of owners alone would let two workers meet in the rows that all share (the figures, the
+//! outbox, the inbox), in any order, and a deadlock would end one of them in the middle of a purchase. Commits are
+//! milliseconds and calls are not, so the one lock is not what limits a fleet.
+//!
+//! The same round trip reads the token and, under a lock on their rows, the epochs of the owners that the worker holds: a
+//! worker that was replaced finds out there. It ends then, as a whole: it renews all of its leases in one statement, so
+//! when one has run out, all have.
 //!
 //! Only this beginning is repeated: nothing was done before it. Since our transactions never run at the same time, no
 //! two of them can wait for each other; another program that locks rows of the inbox for long can only fail what
 //! is written to the inbox, which intake tries again. Any other failure, a lost connection above all, ends the process:
 //! after a failed COMMIT nobody knows what is on disk, and the next start reads it.
 
-use sqlx::{Executor, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Executor, PgConnection, Row};
 
 use crate::metrics::Metrics;
 use crate::store::engine::{Completion, Work};
 use crate::store::error::{StoreError, sql_state};
+use crate::store::ownership::Ownership;
 use crate::store::postgres::limits::limited;
+use crate::store::postgres::members;
 use crate::store::tx::Tx;
 use crate::store::writer::check_lease;
 
@@ -47,12 +55,21 @@ pub(in crate::store) const COMMIT: &str = "savepoint ending; commit";
 pub(in crate::store) async fn begin(
     connection: &mut PgConnection,
     fence: Option<i64>,
+    ownership: &Ownership,
     metrics: &Metrics,
 ) -> Result<(), StoreError> {
-    let text = if fence.is_some() { BEGIN } else { BEGIN_OUTSIDE };
+    let worker = ownership.worker();
+    let text = match (fence, worker) {
+        (None, _) => BEGIN_OUTSIDE.to_owned(),
+        (Some(_), None) => BEGIN.to_owned(),
+        // A name is a UUID: see `LockFile`.
+        (Some(_), Some(worker)) => format!(
+            "{BEGIN} select owner, epoch from owners where worker = '{worker}' order by owner for update"
+        ),
+    };
     let failed = |source| StoreError::Database { step: "begin a transaction", source };
     let rows = loop {
-        match limited(sqlx::raw_sql(text).fetch_all(&mut *connection)).await {
+        match limited(sqlx::raw_sql(AssertSqlSafe(text.as_str())).fetch_all(&mut *connection)).await {
             Ok(rows) => break rows,
             Err(error) if may_try_again(&error) => {
                 metrics.database_failed("busy");
@@ -64,7 +81,9 @@ pub(in crate::store) async fn begin(
     };
     let Some(expected) = fence else { return Ok(()) };
     let row = rows.first().ok_or(sqlx::Error::RowNotFound);
-    check_lease(row.and_then(|row| row.try_get(0)), expected)
+    check_lease(row.and_then(|row| row.try_get(0)), expected)?;
+    let epochs = members::epochs(rows.get(1..).unwrap_or_default());
+    ownership.check(&epochs.map_err(failed)?)
 }
 
 /// Serialization failure, deadlock, and a lock that was not free in time.

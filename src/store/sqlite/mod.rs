@@ -26,7 +26,9 @@ use crate::metrics::Metrics;
 use crate::store::backup::BackupError;
 use crate::store::engine::{Engine, Tables, Work};
 use crate::store::inbox::Writes;
-use crate::store::lease::{HeldBy, Lease, LockFile};
+use crate::store::lease::{HeldBy, Lease, Terms};
+use crate::store::lock_file::LockFile;
+use crate::store::ownership::Ownership;
 use crate::store::postgres::proof::Unproven;
 use crate::store::schema::{Opening, Schema};
 use crate::store::tx::{Connection, Pool};
@@ -158,6 +160,7 @@ impl Engine for Sqlite {
     fn take_lease<'a>(
         &'a self,
         store: &'a Store,
+        _among: Option<&'a Terms>,
         now: Millis,
     ) -> BoxFuture<'a, Result<Result<Lease, HeldBy>, StoreError>> {
         Box::pin(async move {
@@ -168,6 +171,10 @@ impl Engine for Sqlite {
             }
             Ok(taken)
         })
+    }
+
+    fn ownership(&self) -> Ownership {
+        self.state.ownership().clone()
     }
 
     /// A file has one server: what is on its disk is all there is.

@@ -1,17 +1,24 @@
-//! At the start of the worker: the calls that were being sent when the last process ended are in doubt.
+//! At the start of the worker, and when it takes over accounts: the calls that the last worker was sending are in doubt.
 
+use crate::domain::{AccountId, Millis};
 use crate::store::StoreError;
 use crate::store::jobs::attempts::AttemptEnd;
 use crate::store::jobs::{attempts, due};
 use crate::store::{jobs, timeline};
 use crate::worker::Deps;
 
-/// Puts each of them in doubt, since it may have taken effect. Returns how many there were.
-pub async fn doubt_unfinished(deps: &Deps) -> Result<usize, StoreError> {
-    let unfinished = due::submitting(deps.store.readers()).await?;
+/// Puts each of them in doubt, since it may have taken effect: those of these accounts, or all. Returns how many there
+/// were. `not_before`: until then a call may still take effect.
+pub async fn doubt_unfinished(
+    deps: &Deps,
+    of: Option<&[AccountId]>,
+    not_before: Millis,
+) -> Result<usize, StoreError> {
+    let mut unfinished = due::submitting(deps.store.readers()).await?;
+    unfinished.retain(|job| of.is_none_or(|accounts| accounts.contains(&job.account)));
     let (count, now) = (unfinished.len(), deps.clock.now());
     for mut job in unfinished {
-        job.answer_lost(now.plus(deps.patience().verify_after_ms), now)?;
+        job.answer_lost(not_before.max(now).plus(deps.patience().verify_after_ms), now)?;
         let end = AttemptEnd { result: "unknown", ..AttemptEnd::default() };
         deps.store.metrics().attempt_ended(end.result);
         tracing::warn!(job_id = job.id.0, account = %job.account,

@@ -26,6 +26,9 @@ impl Gate {
     /// Asks for permission to make a call now.
     pub async fn enter(&self, class: Class) -> Result<Entry<'_>, StoreError> {
         heartbeat::beat();
+        if !self.store.ownership().has_time(self.clock.steady_ms(), 0) {
+            return Ok(Entry::At(self.clock.now().plus(WITHOUT_LEASE_MS)));
+        }
         // Every call ends by its timeout, so this wait is bounded.
         let slot = self.slots.clone().acquire_owned().await.map_err(|_| StoreError::Stopped)?;
         let now = self.clock.now();
@@ -63,6 +66,9 @@ impl Gate {
         Ok(Entry::Open(Permit { gate, class, key, request_id, entered_at: now, in_flight, _slot: slot }))
     }
 }
+
+/// When to look again whether the lease was renewed, in milliseconds. Without one nothing is sent.
+pub(in crate::worker) const WITHOUT_LEASE_MS: i64 = 500;
 
 /// How long a free call is kept for a class that was refused one, in milliseconds: long enough for its pass
 /// to wake up.

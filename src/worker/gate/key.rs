@@ -41,6 +41,11 @@ impl Gate {
         self.knowledge().key.is_some()
     }
 
+    /// The key, for another gate of the same account.
+    pub(in crate::worker) fn key(&self) -> Option<Key> {
+        self.knowledge().key.clone()
+    }
+
     /// What may be shown of the key.
     pub fn key_fingerprint(&self) -> Option<String> {
         self.knowledge().key.as_ref().map(|key| key.fingerprint.clone())

@@ -14,7 +14,7 @@
 //! (the calls of all accounts together).
 
 mod call;
-mod entry;
+pub(in crate::worker) mod entry;
 pub mod host;
 
 mod key;

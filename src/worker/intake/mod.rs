@@ -11,14 +11,14 @@ pub mod quote;
 mod record;
 pub mod taken;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::domain::request::{self, Rejection, UnlockRequest, Wish};
 use crate::domain::{AccountId, Action, Millis, RequestId, TaskId, pacing};
 use crate::store::inbox::fault::Part;
 use crate::store::inbox::overrides::Written;
 use crate::store::inbox::{self, InboxRow};
-use crate::store::{StoreError, requests};
+use crate::store::{StoreError, accounts, requests};
 use crate::worker::intake::quote::{decide, had, known};
 use crate::worker::intake::record::{Decided, record};
 use crate::worker::intake::taken::{Taken, cancelled, digest, raw, rejected};
@@ -168,7 +168,7 @@ async fn take_forgotten_rows(deps: &Deps) -> Result<usize, StoreError> {
 /// forgotten.
 pub(in crate::worker) async fn end_untaken(deps: &Deps, written: &[&Written]) -> Result<(), StoreError> {
     let ids: Vec<i64> = written.iter().map(|row| row.id).collect();
-    let accounts = deps.accounts();
+    let accounts = served_somewhere(deps).await?;
     let mut ended = Vec::with_capacity(ids.len());
     for row in inbox::rows(&deps.store, &ids).await? {
         if written.iter().any(|written| written.id == row.id && written.says("cancelled")) {
@@ -183,6 +183,15 @@ pub(in crate::worker) async fn end_untaken(deps: &Deps, written: &[&Written]) ->
     record(deps, new, Vec::new(), deps.clock.now()).await
 }
 
+/// The accounts whose rows are taken: those of other workers on the same database, too.
+async fn served_somewhere(deps: &Deps) -> Result<Vec<AccountId>, StoreError> {
+    let mut served: BTreeSet<AccountId> = deps.accounts().into_iter().collect();
+    if deps.store.ownership().is_shared() {
+        served.extend(accounts::owners(deps.store.readers()).await?.into_keys());
+    }
+    Ok(served.into_iter().collect())
+}
+
 async fn take(deps: &Deps, rows: Vec<InboxRow>, now: Millis) -> Result<(), StoreError> {
     if rows.is_empty() {
         return Ok(());
@@ -190,7 +199,7 @@ async fn take(deps: &Deps, rows: Vec<InboxRow>, now: Millis) -> Result<(), Store
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
     let before: HashMap<i64, String> =
         requests::taken_before(deps.store.readers(), &ids).await?.into_iter().collect();
-    let accounts = deps.accounts();
+    let accounts = served_somewhere(deps).await?;
     let mut taken = Vec::with_capacity(rows.len());
     let mut adopted = HashSet::new();
     for row in rows {

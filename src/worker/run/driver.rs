@@ -4,20 +4,20 @@
 //! until the time that the pass named or until a row changes. A wake-up carries no data. A database error
 //! ends the whole worker: nothing more is spent, and the next start continues from what is on disk.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
-use crate::domain::AccountId;
-use crate::domain::pacing::LongestWaits;
+use crate::domain::{AccountId, pacing};
+use crate::store::postgres::members;
 use crate::store::{StoreError, inbox};
-use crate::store::{ahead, disk};
-use crate::worker::doubt::{unfinished, verify};
+use crate::worker::doubt::verify;
 use crate::worker::run::heartbeat;
 pub use crate::worker::run::idle::End;
 use crate::worker::run::idle::watch_for_idle;
+use crate::worker::run::parts::Parts;
+pub use crate::worker::run::parts::recover;
 use crate::worker::run::signals::{CALM, Signals, Woken, is_stopping, sleep};
 use crate::worker::run::written;
 use crate::worker::{Deps, Report, budget, erase, history, intake, notify, poll, profile, settle, submit};
@@ -35,7 +35,7 @@ pub enum Pass {
 impl Pass {
     pub const ALL: [Pass; 5] = [Pass::Submit, Pass::Poll, Pass::Verify, Pass::Read, Pass::Settle];
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Pass::Submit => "submit",
             Pass::Poll => "poll",
@@ -56,57 +56,34 @@ impl Pass {
     }
 }
 
-/// Repairs what an earlier process left, before the passes start.
-pub async fn recover(deps: &Deps) -> Result<(), StoreError> {
-    if !disk::lay_ballast(&deps.store) {
-        tracing::warn!("no room for the ballast file that keeps space to record outcomes");
-    }
-    // First: the repairs below may already cause messages.
-    notify::begin(deps).await?;
-    unfinished::doubt_unfinished(deps).await?;
-    let longest = LongestWaits::new(&deps.ladder(), deps.patience().decide_after_ms);
-    let cut = ahead::cut(&deps.store, longest, deps.clock.now()).await?;
-    if cut > 0 {
-        tracing::warn!(
-            rows = cut,
-            "the clock was set back: times further ahead than any wait are cut to the longest one"
-        );
-    }
-    intake::take_forgotten(deps).await?;
-    Ok(())
-}
+/// How often to look whether accounts have another owner than before.
+const ADJUST_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs the worker. `until_idle`: ends when nothing is left to do, or only a person can continue.
 pub async fn run(deps: Arc<Deps>, signals: Signals, until_idle: bool) -> Result<End, StoreError> {
-    recover(&deps).await?;
-    let mut passes = Passes::new();
-    let beats = || deps.heartbeat.clone();
-    passes.spawn(beats().follow("intake".to_owned(), run_intake(deps.clone(), signals.clone())));
-    let (mut added, mut served) = (deps.added(), BTreeSet::new());
-    serve_new(&deps, &signals, &mut served, &mut passes);
-    if notify::is_wanted(&deps) {
-        passes.spawn(beats().follow("notify".to_owned(), run_notify(deps.clone(), signals.clone())));
+    let is_shared = deps.store.ownership().is_shared();
+    let mut parts = Parts::new(deps.clone(), signals.clone(), until_idle);
+    match is_shared {
+        false => recover(&deps).await?,
+        true => drop(parts.spawn("listen", run_listen(deps.clone(), signals.clone()))),
     }
+    let (mut added, mut wanted) = (deps.added(), deps.shares.wanted());
     if until_idle {
-        passes.spawn(beats().follow("idle".to_owned(), watch_for_idle(deps.clone(), signals.clone())));
-    } else {
-        passes.spawn(beats().follow("erase".to_owned(), run_erase(deps.clone(), signals.clone())));
-        passes.spawn(beats().follow("budget".to_owned(), run_budget(deps.clone(), signals.clone())));
+        parts.spawn("idle", watch_for_idle(deps.clone(), signals.clone()));
     }
     let mut end = End::Stopped;
     loop {
+        if let Err(error) = parts.adjust().await {
+            signals.stop();
+            return Err(more_telling(error, wind_down(parts).await.err()));
+        }
         let ended = tokio::select! {
-            ended = passes.join_next() => ended,
-            _ = added.changed() => {
-                serve_new(&deps, &signals, &mut served, &mut passes);
-                continue;
-            }
+            ended = parts.next() => ended,
+            _ = added.changed() => continue,
+            _ = wanted.changed() => continue,
+            () = tokio::time::sleep(ADJUST_EVERY), if is_shared => continue,
         };
         let Some(ended) = ended else { return Ok(end) };
-        let ended = ended.unwrap_or_else(|panic| {
-            tracing::error!(problem = %panic, "a pass panicked; stopping");
-            Err(StoreError::Stopped)
-        });
         match ended {
             Ok(None) => {}
             Ok(Some(reached)) => {
@@ -116,36 +93,23 @@ pub async fn run(deps: Arc<Deps>, signals: Signals, until_idle: bool) -> Result<
             Err(error) => {
                 signals.stop();
                 // Not simply dropped: the answer to a POST in flight must still be recorded.
-                return Err(more_telling(error, wind_down(passes).await.err()));
+                return Err(more_telling(error, wind_down(parts).await.err()));
             }
         }
         if signals.is_stopping() {
-            wind_down(passes).await?;
+            wind_down(parts).await?;
             return Ok(end);
-        }
-    }
-}
-
-type Passes = JoinSet<Result<Option<End>, StoreError>>;
-
-/// Starts the passes of the accounts that have none yet.
-fn serve_new(deps: &Arc<Deps>, signals: &Signals, served: &mut BTreeSet<AccountId>, passes: &mut Passes) {
-    for account in deps.accounts().into_iter().filter(|account| served.insert(account.clone())) {
-        for pass in Pass::ALL {
-            let name = format!("{} of {account}", pass.name());
-            let work = run_pass(deps.clone(), signals.clone(), pass, account.clone());
-            passes.spawn(deps.heartbeat.clone().follow(name, work));
         }
     }
 }
 
 /// Lets calls in flight end, for a bounded time. A call that is cut off is in doubt at the next start, which
 /// is safe.
-async fn wind_down(mut passes: Passes) -> Result<(), StoreError> {
+async fn wind_down(mut parts: Parts) -> Result<(), StoreError> {
     let all = async {
         let mut first = None;
-        while let Some(ended) = passes.join_next().await {
-            if let Ok(Err(error)) = ended {
+        while let Some(ended) = parts.next().await {
+            if let Err(error) = ended {
                 first = Some(match first {
                     Some(first) => more_telling(first, Some(error)),
                     None => error,
@@ -158,7 +122,7 @@ async fn wind_down(mut passes: Passes) -> Result<(), StoreError> {
         Ok(ended) => ended,
         Err(_) => {
             tracing::warn!("stopped while a call was still in flight; the next start looks up its effect");
-            passes.abort_all();
+            parts.abort();
             Ok(())
         }
     }
@@ -172,7 +136,7 @@ fn more_telling(first: StoreError, second: Option<StoreError>) -> StoreError {
     }
 }
 
-async fn run_pass(
+pub(super) async fn run_pass(
     deps: Arc<Deps>,
     signals: Signals,
     pass: Pass,
@@ -207,7 +171,7 @@ async fn run_pass(
 const AGAIN_MS: i64 = 20;
 
 /// Intake also notices what other programs (the command line among them) have written.
-async fn run_intake(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
+pub(super) async fn run_intake(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
     let mut woken = signals.wake.subscribe();
     let mut writes = written::watch(&deps);
     let mut version = inbox::state_version(&deps.store).await?;
@@ -220,6 +184,9 @@ async fn run_intake(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, St
         if report.did > 0 || now_version != version {
             version = now_version;
             signals.wake();
+        }
+        if report.did > 0 && deps.shares.has_others() {
+            members::announce(&deps.store).await?;
         }
         if report.did == 0 {
             let again = std::mem::take(&mut is_written).then(|| deps.clock.now().plus(AGAIN_MS));
@@ -236,8 +203,34 @@ async fn run_intake(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, St
     Ok(None)
 }
 
+/// Wakes the passes of a worker among others when somebody else has written: a command, or the worker that takes the
+/// rows of the inbox.
+async fn run_listen(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
+    let mut writes = written::watch(&deps);
+    let mut version = inbox::state_version(&deps.store).await?;
+    let (never, mut is_written) = (watch::Sender::new(0), false);
+    let mut woken = never.subscribe();
+    while !signals.is_stopping() {
+        let now_version = inbox::state_version(&deps.store).await?;
+        if now_version != version {
+            version = now_version;
+            signals.wake();
+        }
+        let pause_ms = match std::mem::take(&mut is_written) {
+            true => AGAIN_MS,
+            false => pacing::duration_ms(deps.config().inbox.interval),
+        };
+        let next_at = deps.clock.now().plus(pause_ms);
+        tokio::select! {
+            _ = sleep(&deps, &signals, &mut woken, Some(next_at)) => {}
+            () = written::by_another(&deps, &mut writes, version) => is_written = true,
+        }
+    }
+    Ok(None)
+}
+
 /// A stop does not wait for the receiver: unconfirmed messages are delivered again at the next start.
-async fn run_notify(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
+pub(super) async fn run_notify(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
     let mut woken = signals.wake.subscribe();
     while !signals.is_stopping() {
         heartbeat::beat();
@@ -246,15 +239,23 @@ async fn run_notify(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, St
             report = notify::run(&deps) => report?,
             () = signals.stopping() => break,
         };
-        if report.did == 0 && sleep(&deps, &signals, &mut woken, report.next_at).await == Woken::Rows {
-            tokio::time::sleep(CALM).await;
+        if report.did == 0 {
+            // Rows of other workers do not wake it.
+            let soon = deps.shares.has_others().then(|| deps.clock.now().plus(OTHERS_EVERY_MS));
+            let woke = sleep(&deps, &signals, &mut woken, report.no_later_than(soon).next_at).await;
+            if woke == Woken::Rows {
+                tokio::time::sleep(CALM).await;
+            }
         }
     }
     Ok(None)
 }
 
+/// How often to look at what other workers have written, in milliseconds.
+const OTHERS_EVERY_MS: i64 = 1_000;
+
 /// Rows do not wake it: values become old with time alone.
-async fn run_erase(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
+pub(super) async fn run_erase(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
     let never = watch::Sender::new(0);
     let mut woken = never.subscribe();
     while !signals.is_stopping() {
@@ -266,7 +267,7 @@ async fn run_erase(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, Sto
 }
 
 /// Rows do not wake it: a minute is soon enough for a warning.
-async fn run_budget(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
+pub(super) async fn run_budget(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
     let never = watch::Sender::new(0);
     let mut woken = never.subscribe();
     while !signals.is_stopping() {

@@ -54,17 +54,14 @@ impl Signals {
 
     /// Resolves when the worker is to stop.
     pub async fn stopping(&self) {
-        let mut stop = self.stop.subscribe();
-        // The senders live as long as self.
-        let Some(above) = &self.above else {
-            let _ = stop.wait_for(|stop| *stop).await;
-            return;
-        };
-        let mut above = above.stop.subscribe();
-        tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => {}
-            _ = above.wait_for(|stop| *stop) => {}
+        let (mut stops, mut above) = (vec![self.stop.subscribe()], &self.above);
+        while let Some(signals) = above {
+            stops.push(signals.stop.subscribe());
+            above = &signals.above;
         }
+        // The senders live as long as self.
+        let waits = stops.iter_mut().map(|stop| Box::pin(async { drop(stop.wait_for(|stop| *stop).await) }));
+        futures_util::future::select_all(waits).await;
     }
 }
 

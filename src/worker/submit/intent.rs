@@ -55,6 +55,7 @@ pub(in crate::worker) async fn commit_intent(
     };
     let unhelpful = sorting.unhelpful();
     let (mut job, chargeable, config) = (job.clone(), sorting.chargeable.clone(), deps.config());
+    let ownership = deps.store.ownership();
     deps.store
         .write(move |connection| {
             Box::pin(async move {
@@ -66,6 +67,10 @@ pub(in crate::worker) async fn commit_intent(
                 let beyond = job.confirmed_credits.is_some_and(|confirmed| attempt.cost > confirmed);
                 let bounds = Bounds { price, prices: &prices, approve_above, beyond };
                 if !still_wanted(&mut *connection, &mut job, &chargeable, bounds, now).await? {
+                    return Ok(Intent::Changed);
+                }
+                // The account may have gone to an owner that another worker serves.
+                if !accounts::is_served(&mut *connection, &job.account, &ownership).await? {
                     return Ok(Intent::Changed);
                 }
                 // One at a time for an owner, whose other keys have passes of their own.

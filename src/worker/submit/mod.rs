@@ -25,7 +25,7 @@ use crate::domain::job::{Event, WaitReason};
 use crate::domain::sorting::Sorting;
 use crate::domain::submission::{self, Cause, Circumstances, NO_BASE_ACCESS, Plan, Verdict};
 use crate::domain::turns::Class;
-use crate::domain::{AccountId, Credits, JobId, Millis};
+use crate::domain::{AccountId, Credits, JobId, Millis, pacing};
 use crate::failpoint::{self, Place};
 use crate::store::accounts::AccountRow;
 use crate::store::disk;
@@ -34,6 +34,7 @@ use crate::store::jobs::Job;
 use crate::store::{self, StoreError, accounts, jobs, timeline};
 use crate::worker::balance::read_balance;
 use crate::worker::doubt::unanswered::book_unread;
+use crate::worker::gate::entry::WITHOUT_LEASE_MS;
 use crate::worker::gate::{Entry, Gate};
 use crate::worker::people::pause;
 use crate::worker::submit::intent::{Intent, commit_intent};
@@ -234,6 +235,10 @@ async fn send(
     job: &Job,
     (sorting, restored): (Sorting, bool),
 ) -> Result<Report, StoreError> {
+    let (ownership, timeout_ms) = (deps.store.ownership(), pacing::duration_ms(deps.config().api.timeout));
+    if !ownership.has_time(deps.clock.steady_ms(), timeout_ms) {
+        return Ok(Report::at(deps.clock.now().plus(WITHOUT_LEASE_MS)));
+    }
     let permit = match gate.enter(Class::Paid).await? {
         Entry::Open(permit) => permit,
         Entry::At(at) => return Ok(Report::at(at)),
@@ -263,8 +268,9 @@ async fn send(
         return Ok(Report::did(1));
     }
     let proceed = move || {
-        let pause = clock.steady_ms() - committed_at;
-        pause <= LONGEST_PAUSE_BEFORE_SENDING_MS
+        let now = clock.steady_ms();
+        // Past the deadline another worker may serve the account, and no fence reaches this call.
+        now - committed_at <= LONGEST_PAUSE_BEFORE_SENDING_MS && ownership.has_time(now, timeout_ms)
     };
     let Some(channel) = job.channel() else {
         // The intent's transaction saw the item, so it must exist.
