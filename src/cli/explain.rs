@@ -10,7 +10,7 @@ use super::show;
 use super::{Context, Outcome, existing};
 use crate::clock::Clock;
 use crate::store::report::requests::Request;
-use crate::worker::people::explain::{self, Explanation};
+use crate::worker::people::explain::{self, Explanation, OwnerServed};
 
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  unlockd explain 12")]
@@ -63,6 +63,18 @@ pub(super) fn lines(explained: &Explanation) -> String {
         let seen = explained.worker_seen_at.map(|at| format!(" since {at}")).unwrap_or_default();
         lines.push(format!("  ! no worker is running{seen}, so nothing happens; start one: unlockd run"));
     }
+    match &explained.owner {
+        Some(OwnerServed { owner, host: Some(host), pid, since }) => {
+            let pid = pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
+            let since = since.map(|at| format!(", since {at}")).unwrap_or_default();
+            lines.push(format!("  served by the worker on {host}{pid}{since}: owner {}", show::plain(owner)));
+        }
+        Some(OwnerServed { owner, host: None, .. }) if explained.worker_running => lines.push(format!(
+            "  ! no worker serves owner {}: another takes it once its lease has run out, if it has the key",
+            show::plain(owner)
+        )),
+        _ => {}
+    }
     for wait in &explained.waits {
         let since = wait.since.map(|at| format!(", since {at}")).unwrap_or_default();
         let next = wait.next_try_at.map(|at| format!("; next at {at}")).unwrap_or_default();
@@ -109,6 +121,7 @@ mod tests {
             finished_at: None,
             worker_running: true,
             worker_seen_at: None,
+            owner: None,
             waits: vec![wait],
             outcomes: Vec::new(),
         };

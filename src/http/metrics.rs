@@ -6,6 +6,7 @@
 //! configuration limits.
 
 mod accounts;
+mod owners;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -70,6 +71,7 @@ pub async fn render(store: &Store, worker: Option<&Deps>, started_at: Millis) ->
         accounts::show_credits(&scrape, &views);
         budget::show(&scrape, store, &deps.config(), deps.clock.now()).await?;
         accounts::show_api(&scrape, &views);
+        owners::show(&scrape, store, deps).await?;
         show_room(&scrape, store).await?;
         show_server(&scrape, store, &deps.config()).await?;
     }

@@ -3,6 +3,7 @@
 //! Reads only, so it works with or without a running worker. It holds no contact's id or value.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
@@ -10,6 +11,7 @@ use crate::config::Config;
 use crate::domain::{self, Action, Credits, Layers, Millis};
 use crate::store::credits::warnings::{self, Told};
 use crate::store::inbox::fault::Fault;
+use crate::store::postgres::members;
 use crate::store::report::accounts::{Account, Limits};
 use crate::store::report::jobs::OpenJob;
 use crate::store::report::requests::Request;
@@ -29,6 +31,8 @@ const ENDED_AT_MOST: u32 = 50;
 pub(super) struct Model {
     pub(super) at: Option<Time>,
     pub(super) worker: Worker,
+    /// The workers that share the database; empty when one has all of it.
+    pub(super) owners: Vec<OwnerServed>,
     pub(super) accounts: Vec<Account>,
     /// Nothing is bought while there may be no room to record it.
     pub(super) disk_is_full: bool,
@@ -55,6 +59,27 @@ pub(super) struct Worker {
     pub(super) pid: i64,
     pub(super) started_at: Option<Time>,
     pub(super) seen_at: Option<Time>,
+}
+
+/// An owner of accounts, and where the worker is that serves it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct OwnerServed {
+    pub(super) owner: String,
+    /// `None`: no worker serves it.
+    pub(super) host: Option<String>,
+    pub(super) pid: Option<i64>,
+    pub(super) since: Option<Time>,
+}
+
+async fn owners(store: &Store) -> Result<Vec<OwnerServed>, StoreError> {
+    let seen = members::read(store).await?.unwrap_or_default();
+    let served = |row: &members::Served| OwnerServed {
+        owner: row.title(),
+        host: row.host.clone(),
+        pid: seen.worker_of(row).map(|worker| worker.pid),
+        since: row.taken_at.map(Time),
+    };
+    Ok(seen.owners.iter().map(served).collect())
 }
 
 /// Work that continues only after a person acts.
@@ -92,6 +117,7 @@ pub(super) async fn read(store: &Store, config: &Config, now: Millis) -> Result<
             started_at: Some(Time(lease.started_at)).filter(|at| at.0 > 0),
             seen_at: Some(Time(lease.renewed_at)).filter(|at| at.0 > 0),
         },
+        owners: owners(store).await?,
         disk_is_full: disk::is_nearly_full(store),
         inbox_new: work.inbox,
         inbox_faults: work.inbox_faults,
@@ -211,6 +237,11 @@ impl Model {
         parts.join(", ")
     }
 
+    /// The processes that share the owners, and the host of each; none when one has all of the database.
+    pub(super) fn workers(&self) -> BTreeSet<(&str, i64)> {
+        self.owners.iter().filter_map(|row| Some((row.host.as_deref()?, row.pid?))).collect()
+    }
+
     /// The first thing that stops calls at present and ends without a person.
     fn obstacle(&self) -> Option<String> {
         let now = self.at.map_or(Millis(0), |at| Millis(at.0));
@@ -219,6 +250,9 @@ impl Model {
         }
         if let Some(fault) = self.inbox_faults.first() {
             return Some(fault.what());
+        }
+        if let Some(row) = self.owners.iter().find(|row| row.host.is_none()) {
+            return Some(format!("no worker serves owner {}", row.owner));
         }
         let of = |account: &Account| Some((account.account.clone(), account.api_trouble.clone()?));
         if let Some((account, trouble)) = self.accounts.iter().find_map(of) {

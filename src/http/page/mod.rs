@@ -13,6 +13,7 @@ mod forms;
 pub(super) mod help;
 mod job;
 mod lists;
+mod members;
 mod needs;
 mod overview;
 mod request;

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::lists::Ended;
 use super::needs::{self, Listed};
 use super::words::{ago, known, number, plural, span, state, visible};
-use super::{Look, Page, Spot, Wanted, askers, drawings, fleet, forms, lists, session, status};
+use super::{Look, Page, Spot, Wanted, askers, drawings, fleet, forms, lists, members, session, status};
 use crate::domain::{AccountId, Credits, Millis};
 use crate::http::health;
 use crate::http::ticket::Act;
@@ -14,6 +14,7 @@ use crate::store::credits::warnings::{self, Told};
 use crate::store::disk;
 use crate::store::inbox::fault::{self, Fault, Part};
 use crate::store::place::Place;
+use crate::store::postgres::members::{Members, read as read_members};
 use crate::store::report::AccountWork;
 use crate::store::report::accounts::{self, Account, Limits};
 use crate::store::report::jobs::OpenJob;
@@ -43,6 +44,7 @@ struct Facts {
     ended: Vec<(Request, Ended)>,
     settlements: Vec<Settlement>,
     warnings: Vec<Told>,
+    members: Option<Members>,
 }
 
 /// Reads the accounts with their configured limits.
@@ -101,6 +103,7 @@ async fn read(look: &Look<'_>) -> Result<Facts, StoreError> {
         ended,
         settlements: overview::settlements(store, SETTLEMENTS_AT_MOST).await?,
         warnings,
+        members: read_members(store).await?,
     })
 }
 
@@ -133,6 +136,7 @@ pub(super) async fn page(look: &Look<'_>, wanted: &Wanted) -> Result<Page, Store
         (running(look, &facts))
         (ended(look, &facts))
         (over_time)
+        (members::section(look, facts.members.as_ref()))
         (status::settlements(look, &facts.settlements))
         (status::section(look, facts.accounts.iter().map(|(account, _)| account)))
         (askers::tokens(look))

@@ -5,12 +5,12 @@
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::domain::Millis;
+use crate::domain::{AccountId, Millis};
 use crate::store::inbox::fault::{self, Fault};
-use crate::store::lease;
+use crate::store::postgres::members::{self, Served};
 use crate::store::report::requests::{self, Request};
 use crate::store::report::{OutcomeCount, Time};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, accounts, lease};
 use crate::worker::people::wait::Wait;
 use crate::worker::people::waits;
 
@@ -25,8 +25,35 @@ pub struct Explanation {
     /// A worker has renewed its lease recently.
     pub worker_running: bool,
     pub worker_seen_at: Option<Time>,
+    /// Which of several workers serves the account; absent when one worker has the whole database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<OwnerServed>,
     pub waits: Vec<Wait>,
     pub outcomes: Vec<OutcomeCount>,
+}
+
+/// The worker of an owner of accounts, among those that share the database.
+#[derive(Serialize, schemars::JsonSchema)]
+pub struct OwnerServed {
+    pub owner: String,
+    /// `None`: no worker serves it.
+    pub host: Option<String>,
+    pub pid: Option<i64>,
+    pub since: Option<Time>,
+}
+
+/// Who serves the owner of an account.
+async fn served(store: &Store, account: &str) -> Result<Option<OwnerServed>, StoreError> {
+    let Some(seen) = members::read(store).await? else { return Ok(None) };
+    let row = accounts::read(store.readers(), &AccountId::trusted(account.to_owned())).await?;
+    let owner = row.owner.unwrap_or_default();
+    let of = |row: &&Served| !row.owner.is_empty() && row.owner == owner;
+    Ok(seen.owners.iter().find(of).map(|row| OwnerServed {
+        owner: row.owner.clone(),
+        host: row.host.clone(),
+        pid: seen.worker_of(row).map(|worker| worker.pid),
+        since: row.taken_at.map(Time),
+    }))
 }
 
 impl Explanation {
@@ -52,12 +79,14 @@ pub async fn of(
         finished_at: request.finished_at,
         worker_running: lease.is_alive(now),
         worker_seen_at: Some(Time(lease.renewed_at)).filter(|at| at.0 > 0),
+        owner: None,
         waits: Vec::new(),
         outcomes: requests::outcomes(store, request.id).await?,
     };
     if explained.finished {
         return Ok(explained);
     }
+    explained.owner = served(store, &request.account).await?;
     explained.waits = match request.status.as_str() {
         "new" => vec![Wait {
             reason: "not_taken".to_owned(),
