@@ -88,6 +88,16 @@ impl Address {
         self.sent.push_back(now);
     }
 
+    /// Takes over the calls of all workers on this machine; the newest is the call that is about to be sent. `Some`: it must
+    /// wait until then, since the others have used up the limit.
+    pub fn takes_over(&mut self, mut sent: Vec<Millis>, now: Millis) -> Option<Millis> {
+        sent.sort_unstable();
+        self.sent = sent.into();
+        let before = self.sent.len().checked_sub(self.limit(now) as usize + 1)?;
+        let leaves = self.sent[before].plus(self.window_ms() + self.window_ms() / 100);
+        (leaves > now).then_some(leaves)
+    }
+
     /// Learns from a 429 to a key that has calls left. The call was sent at `sent_at`, and the next is
     /// allowed in `pause_ms`. Returns whether the limit has changed.
     pub fn refused(&mut self, sent_at: Millis, pause_ms: i64, now: Millis) -> bool {

@@ -14,9 +14,14 @@ struct Row {
     lowered_at: Option<i64>,
 }
 
-/// Restores the limit that was last learned, with the recent calls of all accounts.
-pub async fn read(readers: &Reads, per_address: u32) -> Result<Address, StoreError> {
-    let sent: Vec<i64> = sql::query_scalar("select sent_at from recent_calls").fetch_all(readers).await?;
+/// Restores the limit that was last learned, with the recent calls of all accounts: those of this host, if there may be
+/// several.
+pub async fn read(readers: &Reads, per_address: u32, host: Option<&str>) -> Result<Address, StoreError> {
+    let sent: Vec<i64> =
+        sql::query_scalar("select sent_at from recent_calls where host is not distinct from $1")
+            .bind(host)
+            .fetch_all(readers)
+            .await?;
     let row: Row =
         sql::query_as("select held_until, lowered_limit, lowered_pause_ms, lowered_at from address_limit")
             .fetch_optional(readers)
@@ -27,6 +32,17 @@ pub async fn read(readers: &Reads, per_address: u32) -> Result<Address, StoreErr
     let lowered = lowered.map(|((limit, pause_ms), at)| Lowered { limit, pause_ms, at: Millis(at) });
     let held_until = row.held_until.map(Millis);
     Ok(Address::restored(per_address, sent.into_iter().map(Millis), lowered, held_until))
+}
+
+/// The calls of a host after `since`, as this transaction sees them: those of all its workers.
+pub async fn calls_of(tx: &mut Tx, host: &str, since: Millis) -> Result<Vec<Millis>, StoreError> {
+    let sent: Vec<i64> =
+        sql::query_scalar("select sent_at from recent_calls where host = $1 and sent_at > $2")
+            .bind(host)
+            .bind(since.0)
+            .fetch_all(tx)
+            .await?;
+    Ok(sent.into_iter().map(Millis).collect())
 }
 
 /// The time until which the API wants no call from this machine.

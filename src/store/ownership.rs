@@ -6,7 +6,7 @@
 //! renewal was sent: past it nothing is sent, whatever the database says later.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::store::StoreError;
@@ -21,18 +21,26 @@ struct Inner {
     member: Mutex<Option<Member>>,
     /// By the boot clock.
     deadline_ms: AtomicI64,
+    /// Whether another worker calls from the same machine, and so from the same address.
+    has_neighbours: AtomicBool,
 }
 
 #[derive(Debug)]
 struct Member {
     worker: String,
+    /// Its machine.
+    host: String,
     /// With the epoch of each.
     owners: BTreeMap<String, i64>,
 }
 
 impl Default for Ownership {
     fn default() -> Ownership {
-        Ownership(Arc::new(Inner { member: Mutex::default(), deadline_ms: AtomicI64::new(i64::MAX) }))
+        Ownership(Arc::new(Inner {
+            member: Mutex::default(),
+            deadline_ms: AtomicI64::new(i64::MAX),
+            has_neighbours: AtomicBool::default(),
+        }))
     }
 }
 
@@ -45,6 +53,20 @@ impl Ownership {
     /// The name of this worker among the others.
     pub fn worker(&self) -> Option<String> {
         self.member().as_ref().map(|member| member.worker.clone())
+    }
+
+    /// The name of this machine among the others.
+    pub fn host(&self) -> Option<String> {
+        self.member().as_ref().map(|member| member.host.clone())
+    }
+
+    /// The name of this machine, when another worker on it lives.
+    pub fn shared_host(&self) -> Option<String> {
+        self.host().filter(|_| self.0.has_neighbours.load(Ordering::SeqCst))
+    }
+
+    pub fn set_neighbours(&self, has_neighbours: bool) {
+        self.0.has_neighbours.store(has_neighbours, Ordering::SeqCst);
     }
 
     /// Whether this owner is held.
@@ -73,8 +95,9 @@ impl Ownership {
     }
 
     /// From now on this process holds what it takes, and nothing yet.
-    pub(in crate::store) fn join(&self, worker: &str) {
-        *self.member() = Some(Member { worker: worker.to_owned(), owners: BTreeMap::new() });
+    pub(in crate::store) fn join(&self, worker: &str, host: &str) {
+        let (worker, host) = (worker.to_owned(), host.to_owned());
+        *self.member() = Some(Member { worker, host, owners: BTreeMap::new() });
         self.0.deadline_ms.store(i64::MIN, Ordering::SeqCst);
     }
 
@@ -120,7 +143,7 @@ mod tests {
     #[test]
     fn a_member_has_what_it_took_until_its_deadline_and_only_with_its_epoch() {
         let shared = Ownership::default();
-        shared.join("w");
+        shared.join("w", "h");
         assert!(!shared.holds("a") && !shared.has_time(0, 0), "before the first renewal nothing is sent");
         shared.add("a".to_owned(), 3);
         shared.renewed(1_000, 60_000);

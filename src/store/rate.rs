@@ -25,21 +25,24 @@ pub async fn read_rate(readers: &Reads, account: &AccountId, per_minute: u32) ->
     .with_latency(row.latency_ms.unwrap_or_default()))
 }
 
-/// Records a call before it is sent, and forgets calls older than two windows.
+/// Records a call before it is sent, and forgets calls older than two windows. `host`: where it is sent from, if there may
+/// be several.
 pub async fn book_call(
     connection: &mut Tx,
     account: &AccountId,
     sent_at: Millis,
     window_ms: i64,
+    host: Option<&str>,
 ) -> Result<(), StoreError> {
     sql::query("delete from recent_calls where account = $1 and sent_at <= $2")
         .bind(account.as_str())
         .bind(sent_at.plus(-2 * window_ms).0)
         .execute(&mut *connection)
         .await?;
-    sql::query("insert into recent_calls (account, sent_at) values ($1, $2)")
+    sql::query("insert into recent_calls (account, sent_at, host) values ($1, $2, $3)")
         .bind(account.as_str())
         .bind(sent_at.0)
+        .bind(host)
         .execute(connection)
         .await?;
     Ok(())

@@ -54,7 +54,7 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
     ("outbox", "id message_id type at state attempts due_at ended_at"),
     ("outbox_is_open", "id events"),
     ("prices", "account action credits seen_at"),
-    ("recent_calls", "id account sent_at"),
+    ("recent_calls", "id account sent_at host"),
     ("request_events", "id at request_id job_id event detail"),
     (
         "requests",

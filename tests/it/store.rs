@@ -156,7 +156,7 @@ async fn an_account_never_changes_with_another() {
         .write(move |c| {
             Box::pin(async move {
                 for account in &accounts {
-                    rate::book_call(&mut *c, account, now, 60_000).await?;
+                    rate::book_call(&mut *c, account, now, 60_000, None).await?;
                     accounts::set_paused(&mut *c, account, None).await?;
                 }
                 accounts::set_paused(&mut *c, &accounts[0], Some(now)).await?;
@@ -166,7 +166,7 @@ async fn an_account_never_changes_with_another() {
                     Some(&RefusedKey { fingerprint: "abcd".to_owned(), at: now, why: Why::default() }),
                 )
                 .await?;
-                rate::book_call(c, &accounts[0], now.plus(150_000), 60_000).await
+                rate::book_call(c, &accounts[0], now.plus(150_000), 60_000, None).await
             })
         })
         .await

@@ -11,6 +11,20 @@ fn send(address: &mut Address, from: i64, calls: i64) {
 }
 
 #[test]
+fn the_calls_of_other_workers_on_the_machine_count() {
+    let mut address = Address::restored(3, [], None, None);
+    address.book(Millis(2_000));
+    assert_eq!(address.takes_over(vec![Millis(2_000), Millis(1_000)], Millis(2_000)), None);
+    let full = vec![Millis(1_000), Millis(2_000), Millis(3_000), Millis(4_000)];
+    assert_eq!(address.takes_over(full, Millis(4_000)), Some(Millis(61_600)), "the fourth of three");
+    assert_eq!(
+        address.permission(Millis(5_000)),
+        Permission::At(Millis(62_600)),
+        "and the next one waits too"
+    );
+}
+
+#[test]
 fn calls_of_all_keys_count_together_and_over_a_restart() {
     let mut address = Address::restored(3, [20, 10].map(Millis), None, Some(Millis(40)));
     assert_eq!(address.permission(Millis(30)), Permission::At(Millis(40)));

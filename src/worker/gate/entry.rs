@@ -6,7 +6,7 @@ use crate::domain::Millis;
 use crate::domain::rate::Permission;
 use crate::domain::turns::Class;
 use crate::failpoint::{self, Place};
-use crate::store::{StoreError, rate};
+use crate::store::{StoreError, address, rate};
 use crate::worker::gate::host::Calls;
 use crate::worker::gate::key::{due_again, usable};
 use crate::worker::gate::permit::InFlight;
@@ -50,12 +50,9 @@ impl Gate {
             knowledge.in_flight += 1;
             (key, knowledge.rate.window_ms(), InFlight(self))
         };
-        let account = self.account.clone();
-        self.store
-            .write(move |connection| {
-                Box::pin(async move { rate::book_call(connection, &account, now, window_ms).await })
-            })
-            .await?;
+        if let Some(at) = self.record(now, window_ms).await? {
+            return Ok(Entry::At(at));
+        }
         heartbeat::beat();
         // Another call's answer came while this one was being recorded. It stays counted, which wastes one call.
         if let Some(until) = self.blocked_until().filter(|until| *until > self.clock.now()) {
@@ -64,6 +61,29 @@ impl Gate {
         failpoint::pass(Place::BeforeCall);
         let (gate, request_id) = (self, Uuid::new_v4());
         Ok(Entry::Open(Permit { gate, class, key, request_id, entered_at: now, in_flight, _slot: slot }))
+    }
+}
+
+impl Gate {
+    /// Records the call that is about to be sent. `Some`: other workers on this machine have used up the limit of its address
+    /// until then; the call stays counted, which wastes one.
+    async fn record(&self, now: Millis, window_ms: i64) -> Result<Option<Millis>, StoreError> {
+        let (account, ownership) = (self.account.clone(), self.store.ownership());
+        let (host, shared) = (ownership.host(), ownership.shared_host());
+        let since = now.plus(-2 * self.host.calls().address.window_ms());
+        let of_all = self
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    rate::book_call(&mut *tx, &account, now, window_ms, host.as_deref()).await?;
+                    Ok(match shared {
+                        Some(host) => Some(address::calls_of(tx, &host, since).await?),
+                        None => None,
+                    })
+                })
+            })
+            .await?;
+        Ok(of_all.and_then(|sent| self.host.calls().address.takes_over(sent, now)))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::api::Client;
 use crate::domain::address::Address;
 use crate::domain::rate::Rate;
 use crate::domain::{AccountId, Millis};
-use crate::store::{Reads, StoreError, address};
+use crate::store::{Store, StoreError, address};
 
 /// Shared by all gates of one worker; cheap to clone.
 #[derive(Clone)]
@@ -29,8 +29,9 @@ pub struct Calls {
 
 impl Host {
     /// Starts with the calls of all accounts, and the limit of the address, from the last run.
-    pub async fn open(client: Client, per_address: u32, readers: &Reads) -> Result<Host, StoreError> {
-        let address = address::read(readers, per_address).await?;
+    pub async fn open(client: Client, per_address: u32, store: &Store) -> Result<Host, StoreError> {
+        let host = store.ownership().host();
+        let address = address::read(store.readers(), per_address, host.as_deref()).await?;
         Ok(Host { client, calls: Arc::new(Mutex::new(Calls { address, callers: BTreeMap::new() })) })
     }
 

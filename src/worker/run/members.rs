@@ -69,6 +69,10 @@ impl Leases {
             return Ok(());
         }
         let me = deps.store.ownership().worker().unwrap_or_default();
+        let host = deps.store.ownership().host();
+        let is_neighbour =
+            |worker: &members::Worker| worker.worker != me && Some(&worker.host) == host.as_ref();
+        deps.store.ownership().set_neighbours(seen.workers.iter().any(is_neighbour));
         deps.shares.set_others(seen.workers.iter().any(|worker| worker.worker != me));
         for owner in to_take(deps, &seen, &me) {
             if let Some(taken) = member.take(&deps.store, &owner).await? {

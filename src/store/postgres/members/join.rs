@@ -43,8 +43,8 @@ pub(in crate::store::postgres) async fn take(
         .write(move |tx| {
             Box::pin(async move {
                 let taken = take_row(tx, &me, has_lock, terms.as_ref()).await?;
-                if taken.is_ok() && terms.is_some() {
-                    ownership.join(&me);
+                if let (Ok(_), Some(terms)) = (&taken, &terms) {
+                    ownership.join(&me, &terms.host);
                 }
                 Ok(taken)
             })
