@@ -142,6 +142,8 @@ pub(in crate::store) async fn readers(path: &Path, count: u32) -> Result<Reads, 
         .max_connections(count)
         .idle_timeout(None)
         .max_lifetime(None)
+        // A connection to a file does not break by itself, and each test is two switches between threads.
+        .test_before_acquire(false)
         .connect_with(options(path).read_only(true))
         .await
         .map_err(|error| StoreError::open(path, error))?;
