@@ -29,8 +29,8 @@ pub use error::{ConfigError, Problem};
 pub use rules::duration;
 pub use secret::{KeyError, read_key, read_password, read_signing_secrets, read_token};
 pub use tree::{
-    Account, Api, CallSource, Config, Credits, Durability, Fleet, Http, Inbox, Log, LogFormat, Notify, Polling,
-    Postgres, Price, RateLimit, Retention, Scope, Submit, Token,
+    Account, Api, CallSource, Config, Credits, Durability, Fleet, Http, Inbox, Log, LogFormat, Notify,
+    Polling, Postgres, Price, RateLimit, Retention, Scope, Submit, Token,
 };
 
 /// The sources of a configuration.
