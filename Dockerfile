@@ -46,7 +46,7 @@ ARG COMMIT=
 # Newer than the empty ones, which the build would take for up to date.
 RUN touch src/main.rs src/lib.rs \
  && host=$(rustc -vV | sed -n 's/^host: //p') \
- && UNLOCKD_COMMIT=$COMMIT cargo build --release --locked --target "$host" \
+ && BUILD_COMMIT=$COMMIT cargo build --release --locked --target "$host" \
  && install -D -m 0755 "target/$host/release/unlockd" /image/program/usr/local/bin/unlockd
 # /data, and /inbox for programs of other containers (--group-add 65532). A copy keeps the modes of what is in a folder, and
 # not its own, so the folders above them are copied. The program reads the system's CA certificates.

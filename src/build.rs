@@ -5,14 +5,14 @@ use std::process::Command;
 fn main() {
     // Cargo does not see a new migration file by itself; this rebuilds the binary that embeds the migrations.
     println!("cargo:rerun-if-changed=migrations");
-    println!("cargo:rerun-if-env-changed=UNLOCKD_COMMIT");
-    println!("cargo:rustc-env=UNLOCKD_COMMIT={}", commit());
+    println!("cargo:rerun-if-env-changed=BUILD_COMMIT");
+    println!("cargo:rustc-env=BUILD_COMMIT={}", commit());
 }
 
 /// The commit, for `unlockd --version`; empty where it is not known. Only a release asks git: a build for tests is not made
 /// anew for each commit.
 fn commit() -> String {
-    if let Ok(named) = std::env::var("UNLOCKD_COMMIT") {
+    if let Ok(named) = std::env::var("BUILD_COMMIT") {
         return named;
     }
     if std::env::var("PROFILE").as_deref() != Ok("release") {

@@ -7,7 +7,7 @@ use super::block_on;
 use crate::store::{postgres, sqlite};
 
 /// The commit that a release was built from; empty where it is not known.
-const COMMIT: &str = env!("UNLOCKD_COMMIT");
+const COMMIT: &str = env!("BUILD_COMMIT");
 
 /// Prints the program's version, its commit and its engines, a line each.
 pub(super) fn print() -> ExitCode {
