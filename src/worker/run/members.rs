@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use crate::domain::share::{self, Owner};
 use crate::domain::{Millis, pacing};
 use crate::store::lease::Lease;
-use crate::store::postgres::members::{self, HOUSEKEEPING, Members};
+use crate::store::postgres::members::{self, HOUSEKEEPING, Members, Taken};
 use crate::store::{StoreError, accounts};
 use crate::worker::Deps;
 use crate::worker::run::signals::Signals;
@@ -157,10 +157,13 @@ fn say_taken(owner: &str, free_for_ms: i64) {
     }
 }
 
-/// When the first look at a call that the last worker of an owner was sending may be made, besides the usual wait: the
-/// call may have been sent until its lease ended, and answered until that long after.
-pub fn not_before(now: Millis, free_for_ms: i64, api_timeout_ms: i64) -> Millis {
-    now.plus(api_timeout_ms - free_for_ms).max(now)
+/// When the first look at a call that the last worker of an owner was sending may be made, besides the usual wait: one
+/// that was cut off may have sent it until its lease ended, and had its answer until that long after.
+pub fn not_before(now: Millis, taken: Taken, api_timeout_ms: i64) -> Millis {
+    match taken.has_expired {
+        true => now.plus(api_timeout_ms - taken.free_for_ms).max(now),
+        false => now,
+    }
 }
 
 #[cfg(test)]
@@ -179,8 +182,10 @@ mod tests {
     #[test]
     fn a_call_of_the_last_worker_is_looked_at_once_it_can_have_no_effect_any_more() {
         let now = Millis(1_000_000);
-        assert_eq!(not_before(now, 0, 30_000), Millis(1_030_000), "its lease ended now");
-        assert_eq!(not_before(now, 10_000, 30_000), Millis(1_020_000));
-        assert_eq!(not_before(now, 90_000, 30_000), now, "long ago");
+        let cut_off = |free_for_ms| not_before(now, Taken { free_for_ms, has_expired: true }, 30_000);
+        assert_eq!(cut_off(0), Millis(1_030_000), "its lease ended now");
+        assert_eq!((cut_off(10_000), cut_off(90_000)), (Millis(1_020_000), now));
+        let dead = Taken { free_for_ms: 0, has_expired: false };
+        assert_eq!(not_before(now, dead, 30_000), now, "it makes no call any more");
     }
 }

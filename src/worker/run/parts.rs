@@ -136,7 +136,7 @@ impl Parts {
                 self.deps.open_again(account).await?;
             }
             let timeout_ms = pacing::duration_ms(self.deps.config().api.timeout);
-            let not_before = not_before(self.deps.clock.now(), taken.free_for_ms, timeout_ms);
+            let not_before = not_before(self.deps.clock.now(), taken, timeout_ms);
             recover_accounts(&self.deps, &accounts, not_before).await?;
             for account in accounts {
                 self.serve(account, &mut part);

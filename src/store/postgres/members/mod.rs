@@ -50,6 +50,8 @@ pub struct Member {
 pub struct Taken {
     /// How long ago the last lease on it ended.
     pub free_for_ms: i64,
+    /// Its last worker was cut off, and may still be making a call; else it gave the owner back, or is known to be dead.
+    pub has_expired: bool,
 }
 
 impl Member {
@@ -148,14 +150,14 @@ async fn take_owner(
     ownership: Ownership,
 ) -> Result<Option<Taken>, StoreError> {
     let connection = tx.postgres();
-    let free_for_ms: Option<i64> = sqlx::query_scalar(
-        "select database_clock(0) - expires_at from owners
+    let free: Option<(i64, bool)> = sqlx::query_as(
+        "select database_clock(0) - expires_at, worker is not null from owners
          where owner = $1 and (worker is null or expires_at < database_clock(0)) for update",
     )
     .bind(&owner)
     .fetch_optional(&mut *connection)
     .await?;
-    let Some(free_for_ms) = free_for_ms else { return Ok(None) };
+    let Some((free_for_ms, has_expired)) = free else { return Ok(None) };
     let epoch: i64 = sqlx::query_scalar(
         "update owners set epoch = epoch + 1, worker = $2, taken_at = database_clock(0),
                 expires_at = database_clock(0) + $3, host = (select w.host from workers w where w.worker = $2)
@@ -168,7 +170,7 @@ async fn take_owner(
     .await?;
     // Before the next transaction begins; if this one fails, the writer ends with it.
     ownership.add(owner, epoch);
-    Ok(Some(Taken { free_for_ms }))
+    Ok(Some(Taken { free_for_ms, has_expired }))
 }
 
 /// The epochs of the owners among the rows that a transaction began with.
