@@ -53,9 +53,8 @@ pub(in crate::worker) async fn commit_intent(
         lease_token: deps.lease_token,
         balance_before: None,
     };
-    let unhelpful = sorting.unhelpful();
-    let (mut job, chargeable, config) = (job.clone(), sorting.chargeable.clone(), deps.config());
-    let ownership = deps.store.ownership();
+    let (unhelpful, ownership, config) = (sorting.unhelpful(), deps.store.ownership(), deps.config());
+    let (mut job, chargeable) = (job.clone(), sorting.chargeable.clone());
     deps.store
         .write(move |connection| {
             Box::pin(async move {
