@@ -1,7 +1,7 @@
 //! Whether a paid call may rest on what the database has committed, when a standby may take its server's place.
 //!
-//! Asked three times: before a job is prechecked ([`hold`]), in the transaction of its intent ([`holds_in`]), and
-//! after that commit, before the POST ([`prove`]). On SQLite the answer is always yes.
+//! Asked three times: before a job is prechecked (`hold`), in the transaction of its intent (`holds_in`), and
+//! after that commit, before the POST (`prove`). On SQLite the answer is always yes.
 
 use crate::config::{self, Config};
 use crate::domain::durability::{Durability, Lack, lack, may_lack_commits};

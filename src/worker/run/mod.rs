@@ -1,4 +1,4 @@
-//! The process around the passes: [`driver`] runs them in turn, [`parts`] says which, [`signals`] stops and reloads it,
+//! The process around the passes: [`driver`] runs them in turn, `parts` says which, [`signals`] stops and reloads it,
 //! [`idle`] says when nothing is left to do, [`heartbeat`] tells watchdogs whether the passes move. With other workers on
 //! the same database, [`members`] holds the leases and [`shares`] tells the driver of them.
 
