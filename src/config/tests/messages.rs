@@ -4,13 +4,13 @@ use super::*;
 
 #[test]
 fn a_syntax_error_names_file_and_line_and_shows_no_content() {
-    for (text, line) in [
-        ("[accounts.default]\napi_key = \"canary\n", 2),
-        ("[accounts.default]\n\napi_key = canary\n", 3),
-        ("[submit]\nbatch_size = 1\nbatch_size = 2\n", 3),
+    for (text, line, column) in [
+        ("[accounts.default]\napi_key = \"canary\n", 2, 18),
+        ("[accounts.default]\n\napi_key = canary\n", 3, 11),
+        ("[submit]\nbatch_size = 1\nbatch_size = 2\n", 3, 1),
     ] {
         let said = place(text).error();
-        assert!(said.starts_with(&format!("DIR/unlockd.toml, line {line}, column ")), "{said}");
+        assert!(said.starts_with(&format!("DIR/unlockd.toml, line {line}, column {column}: ")), "{said}");
         assert!(said.split(": ").nth(1).is_some_and(|reason| reason.len() > 5), "{said}");
         assert_eq!(said.lines().count(), 1, "{said}");
     }
@@ -24,46 +24,46 @@ fn a_lease_outlives_a_call_where_workers_share_a_database() {
     place("fleet.lease = '30s'").load();
 }
 
-/// The content of the file, and the message about it; FILE stands for the origin.
+/// The content of the file, and the message about it; FILE:5 stands for its fifth column.
 const ABOUT_THE_FILE: &str = r#"
-submit.batch_size = 0 -> submit.batch_size = 0 FILE: must be between 1 and 2000
-submit.batch_size = '9' -> submit.batch_size = "9" FILE: must be a whole number, between 1 and 2000
-submit.batch_size = 1.5 -> submit.batch_size = 1.5 FILE: must be a whole number, between 1 and 2000
-submit.precheck = 1 -> submit.precheck = 1 FILE: must be true or false
-submit.verify_after = '0s' -> submit.verify_after = "0s" FILE: must be longer than zero
-api.timeout = 30 -> api.timeout = 30 FILE: must be a duration with a unit (ms, s, m, h or d), such as "250ms", "3s", "5m", "24h" or "90d"
-database = '' -> database = "" FILE: must be the path of a file
-database.path = 'x' -> database = a table FILE: must be a text in quotes
-api.call_source = 'web' -> api.call_source = "web" FILE: must be "api" or "agent"
-postgres.durability = 'async' -> postgres.durability = "async" FILE: must be "synchronous", "single", "storage" or "verify"
-api.base_url = 'http://example.com' -> api.base_url = "http://example.com" FILE: must be an https:// address, or http:// to a loopback host (127.0.0.1, [::1], localhost)
-api.base_url = 'https://u:canary@example.com' -> api.base_url FILE: must not contain a user name or password
-polling.steps = [] -> polling.steps = [] FILE: must be a list of at least one duration, such as ["3s", "5s", "10s"]
-credits.approve_above = -1 -> credits.approve_above = -1 FILE: must be 0 or more
-credits.daily_limit = -1 -> credits.daily_limit = -1 FILE: must be 0 or more
-credits.monthly_limit = -1 -> credits.monthly_limit = -1 FILE: must be 0 or more
-credits.price.email = 0 -> credits.price.email = 0 FILE: must be between 1 and 1000000000
-rate_limit.per_minute = 100001 -> rate_limit.per_minute = 100001 FILE: must be between 1 and 100000
-http.listen = '0.0.0.0:80' -> http.listen = "0.0.0.0:80" FILE: is not a loopback address, so others can reach it: set http.token_file too, or listen on 127.0.0.1
-api.proxy = 'socks5://proxy:1080' -> api.proxy = "socks5://proxy:1080" FILE: must be http://host:port, without user, path or query
-api.proxy = 'http://u:canary@proxy:3128' -> api.proxy FILE: must be http://host:port, without user, path or query
-notify.events = ['request.done'] -> notify.events = ["request.done"] FILE: must be a list of: "request.finished", "request.awaiting_approval", "job.in_doubt", "account.paused", "budget.warning", "contact.resolved"
-http.tokens.crm = { token_file = '/t', scopes = ['write'] } -> http.tokens.crm.scopes = ["write"] FILE: must be a list of at least one of "read", "values", "propose", "enqueue", "approve"
-http.tokens.crm = { token_file = '/t', scopes = [] } -> http.tokens.crm.scopes = [] FILE: must be a list of at least one of "read", "values", "propose", "enqueue", "approve"
-http.tokens.crm = { token_file = '/t', scopes = ['canary-0123456789'] } -> http.tokens.crm.scopes FILE: must be a list of at least one of "read", "values", "propose", "enqueue", "approve"
-http.tokens.crm = { token_file = '/t' } -> http.tokens.crm.scopes FILE: is missing: each token needs it
-http.tokens.crm = { token_file = '/t', scopes = ['read'], accounts = [] } -> http.tokens.crm.accounts = [] FILE: must be a list of at least one account, such as ["default"]
-http.tokens.crm = 'canary' -> http.tokens.crm FILE: is a table of keys, not a value
-http.tokens.'a b' = { token_file = '/t', scopes = ['read'] } -> http.tokens."a b" FILE: the name of a token must be 1 to 64 letters, digits, "_" or "-"
-notify.url = 'https://example.com/canary' -> notify.url FILE: needs notify.secret_file, a file with the secret that signs each message
-fleet.host = 'a b' -> fleet.host = "a b" FILE: must be 1 to 253 letters, digits, "-", "." or "_"
-fleet.lease = '0s' -> fleet.lease = "0s" FILE: must be longer than zero
-log.format = 'xml' -> log.format = "xml" FILE: must be "auto", "pretty" or "json"
-submit = 5 -> submit FILE: is a table of keys, not a value
-submit.batch_sise = 5 -> submit.batch_sise FILE: there is no such key; did you mean submit.batch_size?
-nonsense_of_some_length = 5 -> nonsense_of_some_length FILE: there is no such key; see config/default.toml for all keys
-accounts.'a b'.api_key = 'canary' -> accounts."a b" FILE: an account name must be 1 to 64 letters, digits, "_" or "-"
-"new\nline" = 5 -> "new\nline" FILE: there is no such key; see config/default.toml for all keys
+submit.batch_size = 0 -> submit.batch_size = 0 FILE:8: must be between 1 and 2000
+submit.batch_size = '9' -> submit.batch_size = "9" FILE:8: must be a whole number, between 1 and 2000
+submit.batch_size = 1.5 -> submit.batch_size = 1.5 FILE:8: must be a whole number, between 1 and 2000
+submit.precheck = 1 -> submit.precheck = 1 FILE:8: must be true or false
+submit.verify_after = '0s' -> submit.verify_after = "0s" FILE:8: must be longer than zero
+api.timeout = 30 -> api.timeout = 30 FILE:5: must be a duration with a unit (ms, s, m, h or d), such as "250ms", "3s", "5m", "24h" or "90d"
+database = '' -> database = "" FILE:1: must be the path of a file
+database.path = 'x' -> database = a table FILE:1: must be a text in quotes
+api.call_source = 'web' -> api.call_source = "web" FILE:5: must be "api" or "agent"
+postgres.durability = 'async' -> postgres.durability = "async" FILE:10: must be "synchronous", "single", "storage" or "verify"
+api.base_url = 'http://example.com' -> api.base_url = "http://example.com" FILE:5: must be an https:// address, or http:// to a loopback host (127.0.0.1, [::1], localhost)
+api.base_url = 'https://u:canary@example.com' -> api.base_url FILE:5: must not contain a user name or password
+polling.steps = [] -> polling.steps = [] FILE:9: must be a list of at least one duration, such as ["3s", "5s", "10s"]
+credits.approve_above = -1 -> credits.approve_above = -1 FILE:9: must be 0 or more
+credits.daily_limit = -1 -> credits.daily_limit = -1 FILE:9: must be 0 or more
+credits.monthly_limit = -1 -> credits.monthly_limit = -1 FILE:9: must be 0 or more
+credits.price.email = 0 -> credits.price.email = 0 FILE:15: must be between 1 and 1000000000
+rate_limit.per_minute = 100001 -> rate_limit.per_minute = 100001 FILE:12: must be between 1 and 100000
+http.listen = '0.0.0.0:80' -> http.listen = "0.0.0.0:80" FILE:6: is not a loopback address, so others can reach it: set http.token_file too, or listen on 127.0.0.1
+api.proxy = 'socks5://proxy:1080' -> api.proxy = "socks5://proxy:1080" FILE:5: must be http://host:port, without user, path or query
+api.proxy = 'http://u:canary@proxy:3128' -> api.proxy FILE:5: must be http://host:port, without user, path or query
+notify.events = ['request.done'] -> notify.events = ["request.done"] FILE:8: must be a list of: "request.finished", "request.awaiting_approval", "job.in_doubt", "account.paused", "budget.warning", "contact.resolved"
+http.tokens.crm = { token_file = '/t', scopes = ['write'] } -> http.tokens.crm.scopes = ["write"] FILE:40: must be a list of at least one of "read", "values", "propose", "enqueue", "approve"
+http.tokens.crm = { token_file = '/t', scopes = [] } -> http.tokens.crm.scopes = [] FILE:40: must be a list of at least one of "read", "values", "propose", "enqueue", "approve"
+http.tokens.crm = { token_file = '/t', scopes = ['canary-0123456789'] } -> http.tokens.crm.scopes FILE:40: must be a list of at least one of "read", "values", "propose", "enqueue", "approve"
+http.tokens.crm = { token_file = '/t' } -> http.tokens.crm.scopes FILE:13: is missing: each token needs it
+http.tokens.crm = { token_file = '/t', scopes = ['read'], accounts = [] } -> http.tokens.crm.accounts = [] FILE:59: must be a list of at least one account, such as ["default"]
+http.tokens.crm = 'canary' -> http.tokens.crm FILE:13: is a table of keys, not a value
+http.tokens.'a b' = { token_file = '/t', scopes = ['read'] } -> http.tokens."a b" FILE:13: the name of a token must be 1 to 64 letters, digits, "_" or "-"
+notify.url = 'https://example.com/canary' -> notify.url FILE:8: needs notify.secret_file, a file with the secret that signs each message
+fleet.host = 'a b' -> fleet.host = "a b" FILE:7: must be 1 to 253 letters, digits, "-", "." or "_"
+fleet.lease = '0s' -> fleet.lease = "0s" FILE:7: must be longer than zero
+log.format = 'xml' -> log.format = "xml" FILE:5: must be "auto", "pretty" or "json"
+submit = 5 -> submit FILE:1: is a table of keys, not a value
+submit.batch_sise = 5 -> submit.batch_sise FILE:8: there is no such key; did you mean submit.batch_size?
+nonsense_of_some_length = 5 -> nonsense_of_some_length FILE:1: there is no such key; see config/default.toml for all keys
+accounts.'a b'.api_key = 'canary' -> accounts."a b" FILE:10: an account name must be 1 to 64 letters, digits, "_" or "-"
+"new\nline" = 5 -> "new\nline" FILE:1: there is no such key; see config/default.toml for all keys
 "#;
 
 /// The same for one environment variable, by name and value.
@@ -84,11 +84,13 @@ UNLOCKD___=x -> UNLOCKD___ (from the environment): there is no such key; see con
 fn each_message_names_key_value_origin_and_remedy() {
     for line in ABOUT_THE_FILE.trim().lines() {
         let (text, said) = line.split_once(" -> ").unwrap();
-        // The last name of a key's path; another test names the columns.
-        let error = place(text).error();
-        let column = error.split(", column ").nth(1).and_then(|rest| rest.split(')').next()).unwrap_or("1");
-        let origin = format!("(from DIR/unlockd.toml, line 1, column {column})");
-        assert_eq!(error, said.replacen("FILE", &origin, 1));
+        let said = match said.split_once(" FILE:").map(|(key, rest)| (key, rest.split_once(':').unwrap())) {
+            Some((key, (column, rest))) => {
+                format!("{key} (from DIR/unlockd.toml, line 1, column {column}):{rest}")
+            }
+            None => said.to_owned(),
+        };
+        assert_eq!(place(text).error(), said);
     }
     for line in ABOUT_THE_ENVIRONMENT.trim().lines() {
         let (variable, said) = line.split_once(" -> ").unwrap();
