@@ -5,19 +5,17 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
-use crate::server::{programs, unprivileged};
+use crate::server::{free_ports, programs, shell};
 
-/// Reads a command a line and answers each with a line. $1 folder, $2 programs, $3 user and $4 group (empty: as this
-/// one), $5 port of the primary `a`, $6 of its standby `b`.
+/// Reads a command a line and answers each with a line. $5: the port of the primary `a`, $6: of its standby `b`; the rest
+/// as [`shell`] says.
 const CLUSTER: &str = r#"
 trap '' INT TERM HUP
 folder=$1 programs=$2 user=$3 group=$4 a=$5 b=$6
@@ -84,30 +82,16 @@ impl Cluster {
             return None;
         }
         let programs = programs().filter(|folder| folder.join("pg_basebackup").exists())?;
-        let folder = tempfile::Builder::new().prefix("unlockd-pg-").tempdir().expect("a folder").keep();
-        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).expect("ours");
-        let (mut user, mut group) = (String::new(), String::new());
-        if let Some((uid, gid)) = unprivileged() {
-            chown(&folder, Some(uid), Some(gid)).expect("root may give it away");
-            (user, group) = (uid.to_string(), gid.to_string());
-        }
-        let free = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
-        let ports = free.each_ref().map(|free| free.local_addr().expect("an address").port());
-        drop(free);
-        let texts = ports.map(|port| port.to_string());
-        let mut shell = Command::new("sh")
-            .args(["-c", CLUSTER, "cluster"])
-            .args([&folder, &programs, Path::new(&user), Path::new(&group)])
-            .args(texts)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a shell");
+        let ports = free_ports();
+        let mut shell = shell(CLUSTER, &programs, &ports).spawn().expect("a shell");
         let commands = shell.stdin.take().expect("piped");
         let mut answers = BufReader::new(shell.stdout.take().expect("piped"));
         let mut told = String::new();
         let _ = answers.read_line(&mut told);
-        assert_eq!(told, "ready\n", "PostgreSQL and its standby do not start; see the logs in {folder:?}");
+        assert_eq!(
+            told, "ready\n",
+            "PostgreSQL and its standby do not start; see the logs in a folder unlockd-pg-*"
+        );
         let primary = Arc::new(AtomicU16::new(ports[0]));
         let address = forward(primary.clone());
         Some(Cluster { ports, address, primary, commands, answers, _shell: shell })

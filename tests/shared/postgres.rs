@@ -19,11 +19,11 @@ use tokio::sync::OnceCell;
 /// The oldest version that is supported.
 const OLDEST: u32 = 15;
 
-/// Starts a server in folder $1 on port $2 with the programs of $3, as user $4 and group $5 (empty: as this one), tells
-/// when it is ready, and ends it when the input ends: as soon as nothing holds the other end of the pipe.
+/// Starts a server on port $5 (see [`shell`]), tells when it is ready, and ends it when the input ends: as soon as nothing
+/// holds the other end of the pipe.
 const SERVE: &str = r#"
 trap '' INT TERM HUP
-folder=$1 port=$2 programs=$3 user=$4 group=$5
+folder=$1 programs=$2 user=$3 group=$4 port=$5
 as="setpriv --pdeathsig=INT ${user:+--reuid=$user --regid=$group --clear-groups}"
 $as "$programs/initdb" --pgdata="$folder/data" --username=unlockd --auth=trust --encoding=UTF8 --locale=C \
     --no-sync --no-instructions >"$folder/log" 2>&1 &&
@@ -202,23 +202,8 @@ pub(crate) fn programs() -> Option<PathBuf> {
 }
 
 fn start(programs: &Path) -> Server {
-    let folder = tempfile::Builder::new().prefix("unlockd-pg-").tempdir().expect("a folder").keep();
-    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).expect("ours");
-    let (mut user, mut group) = (String::new(), String::new());
-    if let Some((uid, gid)) = unprivileged() {
-        chown(&folder, Some(uid), Some(gid)).expect("root may give it away");
-        (user, group) = (uid.to_string(), gid.to_string());
-    }
-    // Free a moment ago. Nothing else here asks for a port by its number.
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
-    let mut child = Command::new("sh")
-        .args(["-c", SERVE, "serve"])
-        .args([&folder, Path::new(&port.to_string()), programs, Path::new(&user), Path::new(&group)])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("a shell");
+    let [port] = free_ports();
+    let mut child = shell(SERVE, programs, &[port]).stderr(Stdio::piped()).spawn().expect("a shell");
     let running = child.stdin.take().expect("piped");
     let mut told = String::new();
     let _ = BufReader::new(child.stdout.take().expect("piped")).read_line(&mut told);
@@ -231,8 +216,34 @@ fn start(programs: &Path) -> Server {
     Server { url: format!("postgres://unlockd@127.0.0.1:{port}"), _running: Some((child, running)) }
 }
 
+/// A script that runs servers. $1: a new folder, which it removes; $2: PostgreSQL's programs; $3 and $4: the user and the
+/// group to run them as (empty: as this one); then the ports. It reads and tells through pipes.
+pub(crate) fn shell(script: &str, programs: &Path, ports: &[u16]) -> Command {
+    let folder = tempfile::Builder::new().prefix("unlockd-pg-").tempdir().expect("a folder").keep();
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).expect("ours");
+    let (mut user, mut group) = (String::new(), String::new());
+    if let Some((uid, gid)) = unprivileged() {
+        chown(&folder, Some(uid), Some(gid)).expect("root may give it away");
+        (user, group) = (uid.to_string(), gid.to_string());
+    }
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", script, "shell"])
+        .args([&folder, programs, Path::new(&user), Path::new(&group)])
+        .args(ports.iter().map(u16::to_string))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    shell
+}
+
+/// Free a moment ago. Nothing else here asks for a port by its number.
+pub(crate) fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
+    let free = [(); COUNT].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
+    free.map(|free| free.local_addr().expect("an address").port())
+}
+
 /// If we are root: user and group of one that is not.
-pub(crate) fn unprivileged() -> Option<(u32, u32)> {
+fn unprivileged() -> Option<(u32, u32)> {
     if std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").ok()?) != 0 {
         return None;
     }
