@@ -18,6 +18,7 @@ use crate::store::report::requests::Request;
 use crate::store::report::{self, Time, accounts, jobs, requests};
 use crate::store::{Store, StoreError};
 use crate::store::{disk, lease};
+use crate::worker::people::explain::OwnerServed;
 use crate::worker::people::needs;
 
 use super::super::show::{grouped, plural};
@@ -61,25 +62,9 @@ pub(super) struct Worker {
     pub(super) seen_at: Option<Time>,
 }
 
-/// An owner of accounts, and where the worker is that serves it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct OwnerServed {
-    pub(super) owner: String,
-    /// `None`: no worker serves it.
-    pub(super) host: Option<String>,
-    pub(super) pid: Option<i64>,
-    pub(super) since: Option<Time>,
-}
-
 async fn owners(store: &Store) -> Result<Vec<OwnerServed>, StoreError> {
     let seen = members::read(store).await?.unwrap_or_default();
-    let served = |row: &members::Served| OwnerServed {
-        owner: row.title(),
-        host: row.host.clone(),
-        pid: seen.worker_of(row).map(|worker| worker.pid),
-        since: row.taken_at.map(Time),
-    };
-    Ok(seen.owners.iter().map(served).collect())
+    Ok(seen.owners.iter().map(|row| OwnerServed::of(&seen, row)).collect())
 }
 
 /// Work that continues only after a person acts.

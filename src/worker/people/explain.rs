@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::config::Config;
 use crate::domain::{AccountId, Millis};
 use crate::store::inbox::fault::{self, Fault};
-use crate::store::postgres::members::{self, Served};
+use crate::store::postgres::members::{self, Members, Served};
 use crate::store::report::requests::{self, Request};
 use crate::store::report::{OutcomeCount, Time};
 use crate::store::{Store, StoreError, accounts, lease};
@@ -33,7 +33,7 @@ pub struct Explanation {
 }
 
 /// The worker of an owner of accounts, among those that share the database.
-#[derive(Serialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct OwnerServed {
     pub owner: String,
     /// `None`: no worker serves it.
@@ -42,18 +42,24 @@ pub struct OwnerServed {
     pub since: Option<Time>,
 }
 
+impl OwnerServed {
+    pub fn of(seen: &Members, row: &Served) -> OwnerServed {
+        OwnerServed {
+            owner: row.title(),
+            host: row.host.clone(),
+            pid: seen.worker_of(row).map(|worker| worker.pid),
+            since: row.taken_at.map(Time),
+        }
+    }
+}
+
 /// Who serves the owner of an account.
 async fn served(store: &Store, account: &str) -> Result<Option<OwnerServed>, StoreError> {
     let Some(seen) = members::read(store).await? else { return Ok(None) };
     let row = accounts::read(store.readers(), &AccountId::trusted(account.to_owned())).await?;
     let owner = row.owner.unwrap_or_default();
     let of = |row: &&Served| !row.owner.is_empty() && row.owner == owner;
-    Ok(seen.owners.iter().find(of).map(|row| OwnerServed {
-        owner: row.owner.clone(),
-        host: row.host.clone(),
-        pid: seen.worker_of(row).map(|worker| worker.pid),
-        since: row.taken_at.map(Time),
-    }))
+    Ok(seen.owners.iter().find(of).map(|row| OwnerServed::of(&seen, row)))
 }
 
 impl Explanation {
