@@ -79,7 +79,7 @@ async fn take_row(
         return Ok(Err(HeldBy { pid }));
     }
     let host = if terms.is_some() { SHARED } else { me };
-    // While others live, their token counts on; else whoever is stopped somewhere is locked out by a new one.
+    // While other workers live, their token stays. If none does, a new one locks out a worker that is only stopped.
     let token: i64 = sqlx::query_scalar(
         "update worker_lease set token = $1, pid = $2, has_lock = $3, renewed_at = database_clock(0),
                 started_at = case when token = $1 then started_at else database_clock(0) end

@@ -24,16 +24,23 @@ pub use seen::{Members, Served, Worker, keep_rows, read};
 /// The owner that is none: who holds it takes the rows of the inbox, tells of what happened, and cleans up.
 pub const HOUSEKEEPING: &str = "";
 
-/// Everything that a worker of this name held may be taken at once: it has ended.
-async fn give_back_all(connection: &mut PgConnection, me: &str) -> Result<(), StoreError> {
+/// What a worker of this name holds may be taken at once: this owner, or all.
+async fn set_free(connection: &mut PgConnection, me: &str, owner: Option<&str>) -> Result<(), StoreError> {
     sqlx::query(
         "update owners set worker = null, host = null, taken_at = null,
                 expires_at = least(expires_at, database_clock(0))
-         where worker = $1",
+         where worker = $1 and ($2::text is null or owner = $2)",
     )
     .bind(me)
-    .execute(&mut *connection)
+    .bind(owner)
+    .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// The same for all, and its own row goes: it has ended.
+async fn give_back_all(connection: &mut PgConnection, me: &str) -> Result<(), StoreError> {
+    set_free(&mut *connection, me, None).await?;
     sqlx::query("delete from workers where worker = $1").bind(me).execute(connection).await?;
     Ok(())
 }
@@ -103,15 +110,7 @@ impl Member {
         store
             .write(move |tx| {
                 Box::pin(async move {
-                    sqlx::query(
-                        "update owners set worker = null, host = null, taken_at = null,
-                                expires_at = least(expires_at, database_clock(0))
-                         where owner = $1 and worker = $2",
-                    )
-                    .bind(&owner)
-                    .bind(me)
-                    .execute(tx.postgres())
-                    .await?;
+                    set_free(tx.postgres(), &me, Some(&owner)).await?;
                     // Before the next transaction begins, which would miss it.
                     ownership.remove(&owner);
                     Ok(())
