@@ -1,6 +1,7 @@
-//! The facts for the next step of an account's submissions, read without the write lock: several at the same time, since
-//! a step of one request takes most of its time here. Each statement sees the commits before its own start. If the facts have changed since, the step changes nothing (`Stale`), and
-//! nothing is bought without the checks of the intent's transaction.
+//! The facts for the next step of an account's submissions, read without the write lock: several at the same time,
+//! since a step of one request takes most of its time here. Each statement sees the commits before its own start. If the
+//! facts have changed since, the step changes nothing (`Stale`), and nothing is bought without the checks of the intent's
+//! transaction.
 //!
 //! Parked jobs with the same reason, cost and balance at refusal are decided together: the oldest is read for
 //! all of them. So every job counts, and the facts stay small for any number of jobs.

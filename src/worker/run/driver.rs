@@ -18,7 +18,7 @@ pub use crate::worker::run::idle::End;
 use crate::worker::run::idle::watch_for_idle;
 use crate::worker::run::parts::Parts;
 pub use crate::worker::run::parts::recover;
-use crate::worker::run::signals::{CALM, Signals, Woken, is_stopping, sleep};
+use crate::worker::run::signals::{CALM, Signals, Woken, is_stopping, sleep, sleep_and_calm_down};
 use crate::worker::run::written;
 use crate::worker::{Deps, Report, budget, erase, history, intake, notify, poll, profile, settle, submit};
 
@@ -158,10 +158,10 @@ pub(super) async fn run_pass(
             tokio::task::yield_now().await;
             continue;
         }
-        let woke = sleep(&deps, &signals, &mut woken, report.next_at).await;
-        if woke == Woken::Rows && pass != Pass::Submit {
-            tokio::time::sleep(CALM).await;
-        }
+        match pass {
+            Pass::Submit => sleep(&deps, &signals, &mut woken, report.next_at).await,
+            _ => sleep_and_calm_down(&deps, &signals, &mut woken, report.next_at).await,
+        };
     }
     Ok(None)
 }
@@ -242,10 +242,7 @@ pub(super) async fn run_notify(deps: Arc<Deps>, signals: Signals) -> Result<Opti
         if report.did == 0 {
             // Rows of other workers do not wake it.
             let soon = deps.shares.has_others().then(|| deps.clock.now().plus(OTHERS_EVERY_MS));
-            let woke = sleep(&deps, &signals, &mut woken, report.no_later_than(soon).next_at).await;
-            if woke == Woken::Rows {
-                tokio::time::sleep(CALM).await;
-            }
+            sleep_and_calm_down(&deps, &signals, &mut woken, report.no_later_than(soon).next_at).await;
         }
     }
     Ok(None)

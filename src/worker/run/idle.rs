@@ -13,7 +13,7 @@ use crate::store::inbox::fault::Fault;
 use crate::store::report::AccountWork;
 use crate::store::{StoreError, report};
 use crate::worker::people::needs;
-use crate::worker::run::signals::{CALM, Signals, Woken, is_stopping, sleep};
+use crate::worker::run::signals::{Signals, Woken, is_stopping, sleep_and_calm_down};
 use crate::worker::{Deps, budget, erase, notify};
 
 /// How the worker ended without an error.
@@ -58,10 +58,7 @@ pub(in crate::worker) async fn watch_for_idle(
             None => {}
         }
         let soon = deps.clock.now().plus(700);
-        waited = sleep(&deps, &signals, &mut woken, Some(soon)).await == Woken::Time;
-        if !waited {
-            tokio::time::sleep(CALM).await;
-        }
+        waited = sleep_and_calm_down(&deps, &signals, &mut woken, Some(soon)).await == Woken::Time;
     }
     Ok(None)
 }

@@ -57,7 +57,8 @@ impl Leases {
         }
         // An owner whose last account here is gone.
         let of_none = |owner: &String| owner != HOUSEKEEPING && !serves.contains(owner);
-        deps.store.ownership().owners().iter().filter(|owner| of_none(owner)).for_each(|owner| {
+        let ownership = deps.store.ownership();
+        ownership.owners().iter().filter(|owner| of_none(owner)).for_each(|owner| {
             deps.shares.drop_owner(owner);
         });
         give_back(deps, lease).await?;
@@ -68,11 +69,10 @@ impl Leases {
             signals.stop();
             return Ok(());
         }
-        let me = deps.store.ownership().worker().unwrap_or_default();
-        let host = deps.store.ownership().host();
+        let (me, host) = (ownership.worker().unwrap_or_default(), ownership.host());
         let is_neighbour =
             |worker: &members::Worker| worker.worker != me && Some(&worker.host) == host.as_ref();
-        deps.store.ownership().set_neighbours(seen.workers.iter().any(is_neighbour));
+        ownership.set_neighbours(seen.workers.iter().any(is_neighbour));
         deps.shares.set_others(seen.workers.iter().any(|worker| worker.worker != me));
         for owner in to_take(deps, &seen, &me) {
             if let Some(taken) = member.take(&deps.store, &owner).await? {

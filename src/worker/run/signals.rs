@@ -75,6 +75,20 @@ pub(in crate::worker) fn is_stopping(signals: &Signals) -> bool {
 /// all. Submissions do not wait, since a person may.
 pub(in crate::worker) const CALM: Duration = Duration::from_millis(25);
 
+/// Sleeps, and waits for more rows if some have ended the sleep.
+pub(in crate::worker) async fn sleep_and_calm_down(
+    deps: &Deps,
+    signals: &Signals,
+    woken: &mut watch::Receiver<u64>,
+    until: Option<Millis>,
+) -> Woken {
+    let woke = sleep(deps, signals, woken, until).await;
+    if woke == Woken::Rows {
+        tokio::time::sleep(CALM).await;
+    }
+    woke
+}
+
 /// What ended a sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::worker) enum Woken {
