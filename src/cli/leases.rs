@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use super::place;
 use crate::config::Config;
 use crate::domain::pacing;
 use crate::store::StoreError;
@@ -20,7 +19,6 @@ use crate::worker::run::signals::Signals;
 pub(super) async fn keep_lease(
     deps: Arc<Deps>,
     mut lease: Lease,
-    opened: place::Opened,
     signals: Signals,
 ) -> Result<Lease, StoreError> {
     if lease.member.is_some() {
@@ -31,7 +29,7 @@ pub(super) async fn keep_lease(
             () = tokio::time::sleep(Duration::from_millis(lease::RENEW_EVERY_MS as u64)) => {}
             () = signals.stopping() => return Ok(lease),
         }
-        if let Some(path) = opened.replaced() {
+        if let Some(path) = deps.store.replaced() {
             // What is written now goes into a file that nobody will open again.
             signals.stop();
             return Err(StoreError::Replaced { path: path.display().to_string() });

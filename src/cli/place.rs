@@ -1,9 +1,7 @@
-//! Where the database lies: on which file system, in whose folder, and whether it is still the file that was opened.
+//! Where the database lies: on which file system, and in whose folder.
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-
-use crate::store::place::with_suffix;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 /// File systems of other machines. SQLite's write-ahead log needs memory that all who open the file share.
 const REMOTE: [(u64, &str); 7] = [
@@ -48,29 +46,6 @@ pub(super) fn problems(database: &Path) -> Vec<(String, &'static str)> {
     found
 }
 
-/// The files of an open database, by their names: itself, and its write-ahead log, which SQLite keeps while it is open.
-pub(super) struct Opened {
-    files: Vec<(PathBuf, (u64, u64))>,
-}
-
-impl Opened {
-    pub(super) fn of(database: &Path) -> Opened {
-        let files = [database.to_owned(), with_suffix(database, "-wal")];
-        Opened {
-            files: files.into_iter().filter_map(|file| Some((file.clone(), identity(&file)?))).collect(),
-        }
-    }
-
-    /// A name that is another file's by now, or nobody's.
-    pub(super) fn replaced(&self) -> Option<&Path> {
-        self.files.iter().find(|(path, was)| identity(path) != Some(*was)).map(|(path, _)| path.as_path())
-    }
-}
-
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,21 +67,5 @@ mod tests {
         };
         assert!(said(0o777).contains("mode 0777"));
         assert_eq!((said(0o755), said(0o1777), said(0o770)), Default::default());
-    }
-
-    #[test]
-    fn a_database_or_a_log_that_is_another_file_or_gone_is_noticed() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let (database, log, other) = (dir.path().join("a"), dir.path().join("a-wal"), dir.path().join("b"));
-        for path in [&database, &log, &other] {
-            std::fs::write(path, "").expect("written");
-        }
-        let opened = Opened::of(&database);
-        assert_eq!(opened.replaced(), None);
-        std::fs::remove_file(&log).expect("removed");
-        assert_eq!(opened.replaced(), Some(log.as_path()));
-        std::fs::rename(&other, &database).expect("renamed");
-        assert_eq!(opened.replaced(), Some(database.as_path()));
-        assert_eq!(Opened::of(&other).replaced(), None, "no files of this machine");
     }
 }

@@ -170,8 +170,7 @@ impl Life {
         until_idle: bool,
     ) -> Result<(End, Lease), StoreError> {
         let signals = self.signals.of_a_part();
-        let opened = place::Opened::of(deps.store.path());
-        let renewing = tokio::spawn(leases::keep_lease(deps.clone(), lease, opened, signals.clone()));
+        let renewing = tokio::spawn(leases::keep_lease(deps.clone(), lease, signals.clone()));
         let reload =
             super::reload::watch(self.context.clone(), self.log.clone(), deps.clone(), signals.clone());
         let reloading = tokio::spawn(reload);

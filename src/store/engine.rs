@@ -77,6 +77,9 @@ pub(in crate::store) trait Engine: Send + Sync {
     /// Proves that the intent of a job outlives this server.
     fn prove(&self, job: JobId) -> BoxFuture<'_, Result<(), Unproven>>;
 
+    /// A file of the database that is another one by now, or nobody's: what is written to it, nobody will read.
+    fn replaced(&self) -> Option<&Path>;
+
     /// Bytes free on the disk of the database; `None`: unknown.
     fn free_bytes(&self) -> Result<Option<u64>, StoreError>;
 

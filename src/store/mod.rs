@@ -242,6 +242,11 @@ impl Store {
         self.engine.is_quiet() && self.readers.is_quiet() && self.inbox_readers.is_quiet()
     }
 
+    /// A file of the database that was replaced or removed since it was opened.
+    pub fn replaced(&self) -> Option<&Path> {
+        self.engine.replaced()
+    }
+
     /// The database: its file, or its URL on a PostgreSQL server, without a password.
     pub fn path(&self) -> &Path {
         &self.path

@@ -1,7 +1,7 @@
 //! Whether a paid call may rest on what the database has committed, when a standby may take its server's place.
 //!
 //! Asked three times: before a job is prechecked (`hold`), in the transaction of its intent (`holds_in`), and
-//! after that commit, before the POST (`prove`). On SQLite the answer is always yes.
+//! after that commit, before the POST (`prove`). On SQLite only the last can be no: the file was replaced.
 
 use crate::config::{self, Config};
 use crate::domain::durability::{Durability, Lack, lack, may_lack_commits};
@@ -123,15 +123,19 @@ pub(in crate::worker) async fn holds_in(
     Ok(accounts::read(tx, account).await?.restored_at.is_some() == restored)
 }
 
-/// Proves that a standby has the intent of a job, if the configuration says that one must.
+/// Proves that the intent of a job lasts: it is in a file that others will open, and a standby has it if the
+/// configuration says that one must.
 pub(in crate::worker) async fn prove(deps: &Deps, job: JobId) -> Result<(), Unproven> {
+    if let Some(path) = deps.store.replaced() {
+        return Err(Unproven::Replaced(path.display().to_string()));
+    }
     match of(&deps.config()) {
         Durability::Synchronous => proof::of_intent(&deps.store, job).await,
         Durability::Single | Durability::Storage | Durability::Verify => Ok(()),
     }
 }
 
-/// An intent that no standby is known to have: its call was not sent, and is not.
+/// An intent that may be lost: its call was not sent, and is not.
 pub(in crate::worker) async fn take_back(
     deps: &Deps,
     mut job: Job,

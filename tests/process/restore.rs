@@ -215,3 +215,26 @@ async fn a_database_or_a_log_that_is_replaced_under_the_worker_ends_it() {
         hurt(|town| std::fs::remove_file(town.path("unlockd.db-wal")).expect("removed")),
     );
 }
+
+/// Its record would be in a file that nobody will open again.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_bought_once_the_database_was_replaced() {
+    let town = Town::new(hostile()).await;
+    let mut worker = town.start();
+    town.insert(100..101).await;
+    town.until("select count(*) from inbox where status = 'done'", 1).await;
+    let (code, said) = town.say(&["backup", "copy.db"]);
+    assert_eq!(code, Some(0), "{said}");
+    // A program that has the file of before open writes a row, which the worker sees at once.
+    let mut before = town.connect().await;
+    sqlx::query("select count(*) from inbox").execute(&mut before).await.expect("it is open");
+    std::fs::rename(town.path("copy.db"), town.path("unlockd.db")).expect("replaced");
+    sqlx::query("insert into inbox (personnel_ids) values ('[\"200\"]')")
+        .execute(&mut before)
+        .await
+        .expect("a row");
+    let ended = tokio::task::spawn_blocking(move || wait(&mut worker, Duration::from_secs(30)));
+    assert_eq!(ended.await.expect("waited").code(), Some(1), "{}", town.log());
+    assert_eq!(paid_posts(&town), 1, "{}", town.log());
+    assert!(town.log().contains("the record of the call with it"), "{}", town.log());
+}

@@ -164,6 +164,10 @@ impl Engine for Postgres {
         Box::pin(self.prover.prove(job))
     }
 
+    fn replaced(&self) -> Option<&Path> {
+        None
+    }
+
     fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
         Ok(None)
     }

@@ -24,7 +24,7 @@ use crate::store::{Store, error};
 /// call may follow its decision.
 const QUICK: Duration = Duration::from_secs(1);
 
-/// Why it is not proven that a standby has an intent. The call must not be sent.
+/// Why it is not proven that an intent lasts. The call must not be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum Unproven {
     #[error("no standby confirmed the record of the call within {} s", QUICK.as_secs())]
@@ -37,6 +37,8 @@ pub enum Unproven {
     Missing,
     #[error("the server failed: {0}")]
     Failed(String),
+    #[error("the database {0} was replaced or removed, and the record of the call with it")]
+    Replaced(String),
 }
 
 impl From<sqlx::Error> for Unproven {

@@ -10,6 +10,7 @@ pub(in crate::store) mod inbox_connection;
 pub(in crate::store) mod inbox_file;
 mod inbox_table;
 pub(in crate::store) mod open;
+mod opened;
 mod part;
 pub(in crate::store) mod transaction;
 pub(in crate::store) mod writes;
@@ -36,6 +37,7 @@ use crate::store::writer::Writer;
 use crate::store::{Reads, Store, StoreError, lease};
 use inbox_file::InboxFile;
 use open::prepare;
+use opened::Opened;
 use part::Part;
 use writes::FileWrites;
 
@@ -46,6 +48,7 @@ pub(in crate::store) struct Sqlite {
     inbox: Option<Arc<InboxFile>>,
     path: PathBuf,
     inbox_path: PathBuf,
+    opened: Opened,
 }
 
 impl Sqlite {
@@ -60,7 +63,8 @@ impl Sqlite {
         let state = Writer::start(Connection::Sqlite(state.open(opening).await?), metrics.clone());
         // Opened when it is first needed: what is wrong with it holds up intake only.
         let inbox = inbox.map(|_| Arc::new(InboxFile::new(inbox_path, opening)));
-        Ok(Sqlite { state, inbox, path: path.to_owned(), inbox_path: inbox_path.to_owned() })
+        let opened = Opened::of(path);
+        Ok(Sqlite { state, inbox, path: path.to_owned(), inbox_path: inbox_path.to_owned(), opened })
     }
 
     /// The file of the state, which holds the inbox as well if that has no file of its own.
@@ -180,6 +184,10 @@ impl Engine for Sqlite {
     /// A file has one server: what is on its disk is all there is.
     fn prove(&self, _job: JobId) -> BoxFuture<'_, Result<(), Unproven>> {
         Box::pin(async { Ok(()) })
+    }
+
+    fn replaced(&self) -> Option<&Path> {
+        self.opened.replaced()
     }
 
     fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
