@@ -19,6 +19,9 @@ mod pickup;
 mod power_cut;
 mod pressure;
 mod resume;
+#[path = "../shared/small_disk.rs"]
+#[allow(dead_code, unreachable_pub, reason = "not every suite needs all of it")]
+mod small_disk;
 mod soak;
 mod strace;
 mod support;
@@ -46,9 +49,12 @@ cargo bench --bench measure -- NAME
   export [CONTACTS]          export, backup and purge of many contacts: time and memory (1000000)
   lateness                   poll time minus due time without a rate limit
   idle                       CPU over 60 s with 10,000 scheduled jobs
-  soak [--minutes N] [--seed N] [--kill-every S] [--fault-every S] [--request-every S] [--out FOLDER]
-                             random faults and kills, invariants checked every minute; writes soak.svg and
-                             soak.csv (2 minutes, seed 1, 4, 4 and 1 s on average, target/soak)
+  soak [--minutes N] [--seed N] [--kill-every S] [--fault-every S] [--request-every S] [--ordinary-every S]
+       [--old PROGRAM] [--out FOLDER]
+                             random faults and kills, and what an ordinary day brings (a full disk takes root, a
+                             clock that steps libfaketime, an upgrade the program of before), invariants checked
+                             every minute; writes soak.svg and soak.csv (2 minutes, seed 1, 4, 4, 1 and 60 s on
+                             average, target/soak)
   strace [--call C] [--fault F] [--from N] [--most N]
                              kill, EIO and ENOSPC at the N-th write, sync, send and receive; needs strace
   power-cut [--seed N] [--subsets N]

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection, Row};
+use tempfile::TempDir;
 use unlockd::sandbox::{self, Options, Sandbox};
 
 pub(crate) struct Place {
-    folder: tempfile::TempDir,
+    folder: TempDir,
     binary: PathBuf,
     pub(crate) sandbox: Sandbox,
 }
@@ -18,11 +19,19 @@ impl Place {
     /// A place whose database has its schema and nothing else.
     pub(crate) async fn new(options: Options, config: &str) -> Place {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let sandbox = sandbox::start(options).await.expect("a free port");
         // Another build of the program can be measured, for example the one that is shipped.
-        let binary =
-            std::env::var_os("MEASURE_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_unlockd").into());
-        let place = Place { folder, binary: binary.into(), sandbox };
+        let binary = std::env::var_os("MEASURE_BINARY").map_or_else(Place::own_binary, PathBuf::from);
+        Place::of(options, config, folder, binary).await
+    }
+
+    /// The program of this build.
+    pub(crate) fn own_binary() -> PathBuf {
+        env!("CARGO_BIN_EXE_unlockd").into()
+    }
+
+    pub(crate) async fn of(options: Options, config: &str, folder: TempDir, binary: PathBuf) -> Place {
+        let sandbox = sandbox::start(options).await.expect("a free port");
+        let place = Place { folder, binary, sandbox };
         let text = format!("[api]\nbase_url = \"{}\"\n{config}", place.sandbox.base_url());
         std::fs::write(place.path("unlockd.toml"), text).expect("the configuration is written");
         let end = place.command().args(["run", "--until-idle"]).status().expect("the worker runs");
@@ -34,10 +43,11 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    /// From now on runs a copy of the program, so that a build meanwhile does not change it.
-    pub(crate) fn keep_binary(&mut self) {
-        let copy = self.path("unlockd");
-        std::fs::copy(&self.binary, &copy).expect("the program is copied");
+    /// From now on runs a copy of this program, so that a build meanwhile does not change it.
+    pub(crate) fn run_copy_of(&mut self, binary: &Path) {
+        let (copy, new) = (self.path("unlockd"), self.path("unlockd.new"));
+        std::fs::copy(binary, &new).expect("the program is copied");
+        std::fs::rename(new, &copy).expect("it takes the place of the one before, which may be running");
         self.binary = copy;
     }
 
@@ -64,13 +74,14 @@ impl Place {
     }
 
     pub(crate) fn start(&self) -> Worker {
-        Worker { child: self.command().arg("run").spawn().expect("the worker starts"), since: Instant::now() }
+        self.start_with(|_| {})
     }
 
-    /// Its standard error is a pipe that nobody reads.
-    pub(crate) fn start_with_a_stuck_log(&self) -> Worker {
-        let child = self.command().arg("run").stderr(Stdio::piped()).spawn().expect("the worker starts");
-        Worker { child, since: Instant::now() }
+    /// Started another way: its standard error a pipe that nobody reads, another clock.
+    pub(crate) fn start_with(&self, change: impl FnOnce(&mut Command)) -> Worker {
+        let mut command = self.command();
+        change(command.arg("run"));
+        Worker { child: command.spawn().expect("the worker starts"), since: Instant::now() }
     }
 
     fn log_file(&self) -> std::fs::File {

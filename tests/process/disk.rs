@@ -3,71 +3,12 @@
 //! Each test mounts its own small file system, which needs root. Without root the tests say so and pass;
 //! `sudo -E cargo test --test process disk` runs them.
 
-use std::io::Write;
-use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use unlockd::sandbox::Fault;
 
+use crate::small_disk::SmallDisk;
 use crate::support::{Town, hostile, wait};
-
-/// A tmpfs of 32 MiB, unmounted when dropped.
-struct SmallDisk {
-    mount_point: tempfile::TempDir,
-}
-
-impl SmallDisk {
-    fn mount() -> Option<SmallDisk> {
-        let mount_point = tempfile::tempdir().expect("a folder");
-        let mut command = Command::new("mount");
-        command.args(["-t", "tmpfs", "-o", "size=32m", "tmpfs"]).arg(mount_point.path());
-        if !command.output().is_ok_and(|output| output.status.success()) {
-            println!("skipped: mounting a small disk takes root");
-            return None;
-        }
-        Some(SmallDisk { mount_point })
-    }
-
-    fn path(&self) -> &Path {
-        self.mount_point.path()
-    }
-
-    /// Writes a file until `leave` bytes are free.
-    fn fill(&self, leave: u64) {
-        let stat = rustix::fs::statvfs(self.path()).expect("a file system");
-        let free = (stat.f_bavail * stat.f_frsize).saturating_sub(leave);
-        let mut file = std::fs::File::create(self.path().join("filler")).expect("a file");
-        let block = vec![1_u8; 4_096];
-        for _ in 0..=free / 4_096 {
-            if file.write_all(&block).is_err() {
-                break;
-            }
-        }
-    }
-
-    fn empty(&self) {
-        std::fs::remove_file(self.path().join("filler")).expect("the filler goes");
-    }
-
-    /// Waits until no process has a file open for writing: a closing connection needs a moment.
-    fn make_read_only(&self) {
-        let mut command = Command::new("mount");
-        command.args(["-o", "remount,ro"]).arg(self.path());
-        let since = Instant::now();
-        while !command.status().expect("mount runs").success() {
-            assert!(since.elapsed() < Duration::from_secs(20), "it was mounted, so it can be remounted");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: a worker that is still ending may have files open.
-        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
-    }
-}
 
 fn posts(town: &Town) -> usize {
     town.sandbox.journal().iter().filter(|call| call.path == "/external/contacts/unlock").count()
@@ -75,7 +16,7 @@ fn posts(town: &Town) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_bought_while_the_disk_is_nearly_full() {
-    let Some(disk) = SmallDisk::mount() else { return };
+    let Some(disk) = SmallDisk::mount(32) else { return };
     let town = Town::in_folder(hostile(), disk.path().to_owned()).await;
     town.insert(100..110).await;
     disk.fill(6 << 20);
@@ -90,7 +31,7 @@ async fn nothing_is_bought_while_the_disk_is_nearly_full() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_fills_up_during_the_post_loses_neither_task_nor_money() {
-    let Some(disk) = SmallDisk::mount() else { return };
+    let Some(disk) = SmallDisk::mount(32) else { return };
     let town = Town::in_folder(hostile(), disk.path().to_owned()).await;
     town.sandbox.inject("slow=1500ms@unlock".parse::<Fault>().expect("a fault"));
     town.insert(100..110).await;
@@ -110,7 +51,7 @@ async fn a_disk_that_fills_up_during_the_post_loses_neither_task_nor_money() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_only_database_ends_the_worker_before_it_calls() {
-    let Some(disk) = SmallDisk::mount() else { return };
+    let Some(disk) = SmallDisk::mount(32) else { return };
     let town = Town::in_folder(hostile(), disk.path().to_owned()).await;
     town.insert(100..110).await;
     disk.make_read_only();

@@ -20,6 +20,9 @@ mod pickup;
 #[allow(dead_code, unreachable_pub, reason = "not every suite needs all of it")]
 mod postgres;
 mod restore;
+#[path = "../shared/small_disk.rs"]
+#[allow(dead_code, unreachable_pub, reason = "not every suite needs all of it")]
+mod small_disk;
 mod stops;
 mod support;
 mod systemd;

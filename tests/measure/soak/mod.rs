@@ -20,10 +20,10 @@ use rustix::process::Signal;
 use sqlx::SqliteConnection;
 use unlockd::sandbox::{Billing, Options};
 
+use crate::small_disk::SmallDisk;
 use crate::support::{Place, Worker, flag, text};
 use check::Checker;
 use draw::Sample;
-use ordinary::Ordinary;
 use polls::Polls;
 
 /// Short steps, so that an hour holds many runs. Contacts are erased and history is removed after five minutes, as
@@ -50,9 +50,8 @@ level = \"debug\"
 ";
 const KEY_FILE: &str = "[accounts.default]\napi_key_file = \"key\"\n";
 
-/// Whatever arrives.
-const MOST_MEMORY_MB: f64 = 150.0;
-
+/// Room for what is imported, and for the log of changes while it is.
+const DISK_MIB: u32 = 1_024;
 const TICK: Duration = Duration::from_millis(20);
 const CYCLES: f64 = 6.0;
 /// The share of a cycle without kills, at its end.
@@ -70,6 +69,8 @@ struct Plan {
     fault_every: f64,
     request_every: f64,
     ordinary_every: f64,
+    /// The program that runs until the first upgrade.
+    old: Option<PathBuf>,
     out: PathBuf,
 }
 
@@ -82,6 +83,7 @@ impl Plan {
             fault_every: flag(arguments, "--fault-every", 4.0),
             request_every: flag(arguments, "--request-every", 1.0),
             ordinary_every: flag(arguments, "--ordinary-every", 60.0),
+            old: text(arguments, "--old").map(PathBuf::from),
             out: text(arguments, "--out").unwrap_or_else(|| "target/soak".to_owned()).into(),
         }
     }
@@ -106,6 +108,8 @@ struct Counts {
     keys: u32,
     /// What an ordinary day brings.
     ordinary: usize,
+    /// The worker ended when it may: its disk was full, or its database was replaced.
+    ends: u32,
     /// Jobs that a person had to decide on.
     decisions: u32,
     requests: u32,
@@ -124,7 +128,14 @@ pub(crate) async fn run(arguments: &[String]) {
 
 struct Soak {
     plan: Plan,
+    /// The program, and whether the one before it still runs.
+    new: PathBuf,
+    is_old: bool,
+    /// A build without optimisation uses more memory than is allowed.
+    is_optimised: bool,
     place: Place,
+    /// What the place lies on; `None` without root.
+    disk: Option<SmallDisk>,
     connection: SqliteConnection,
     random: Rng,
     worker: Worker,
@@ -145,8 +156,17 @@ impl Soak {
             billing: Billing::Repeats,
             ..Options::default()
         };
-        let mut place = Place::new(options, CONFIG).await;
-        place.keep_binary();
+        let shipped = std::env::var_os("MEASURE_BINARY").map(PathBuf::from);
+        let is_optimised = shipped.is_some() || !cfg!(debug_assertions);
+        let new = shipped.unwrap_or_else(Place::own_binary);
+        let first = plan.old.clone().unwrap_or_else(|| new.clone());
+        let disk = SmallDisk::mount(DISK_MIB);
+        let folder = match &disk {
+            Some(disk) => tempfile::tempdir_in(disk.path()),
+            None => tempfile::tempdir(),
+        };
+        let mut place = Place::of(options, CONFIG, folder.expect("a folder"), first.clone()).await;
+        place.run_copy_of(&first);
         let config = std::fs::read_to_string(place.path("unlockd.toml")).expect("the configuration");
         let mut random = Rng::with_seed(plan.seed);
         trouble::rotate_key(&place, &mut random).await;
@@ -155,8 +175,12 @@ impl Soak {
         let worker = place.start();
         println!("soak: {:?}, seed {}, folder {}", plan.length, plan.seed, plan.out.display());
         Soak {
+            is_old: plan.old.is_some(),
             plan,
+            new,
+            is_optimised,
             place,
+            disk,
             connection,
             random,
             worker,
@@ -235,25 +259,6 @@ impl Soak {
             .await
             .expect("a row is inserted");
         self.counts.requests += 1;
-    }
-
-    /// One thing of an ordinary day, after which the worker must still be there.
-    async fn ordinary(&mut self) -> Result<(), String> {
-        let what = Ordinary::ALL[self.counts.ordinary % Ordinary::ALL.len()];
-        self.counts.ordinary += 1;
-        if what == Ordinary::StuckLog {
-            let _ = self.worker.child.kill();
-            let _ = self.worker.child.wait();
-            self.worker = self.place.start_with_a_stuck_log();
-        }
-        ordinary::happen(what, &self.place, &mut self.connection, &mut self.random).await;
-        let peak = self.worker.memory_mb("VmHWM");
-        println!("{:.0} s: {what:?}; peak of memory so far {peak:.0} MB", self.seconds());
-        // A build without optimisation uses more.
-        if peak > MOST_MEMORY_MB && !cfg!(debug_assertions) {
-            return Err(format!("{peak:.0} MB of memory, more than {MOST_MEMORY_MB} MB"));
-        }
-        self.keep_alive()
     }
 
     /// Kills, stops or pauses the worker; a third of the kills wait for a submission under way.
@@ -387,7 +392,7 @@ impl Soak {
         let (contacts, credits) = self.checker.charged(&self.place.sandbox);
         println!(
             "soak: {:.0} s, seed {}: {} kills ({} with a submission under way), {} stops, {} pauses, {} faults, \
-             {} new keys, {} ordinary events, {} decisions by a person; {} requests, {contacts} contacts and {credits} credits charged; {}",
+             {} new keys, {} ordinary events ({} ends by themselves), {} decisions by a person; {} requests, {contacts} contacts and {credits} credits charged; {}",
             self.seconds(),
             self.plan.seed,
             counts.kills,
@@ -397,6 +402,7 @@ impl Soak {
             counts.faults,
             counts.keys,
             counts.ordinary,
+            counts.ends,
             counts.decisions,
             counts.requests,
             match &held {
@@ -411,6 +417,8 @@ impl Soak {
             for name in ["unlockd.db", "unlockd.db-wal", "log"] {
                 let _ = std::fs::copy(self.place.path(name), self.plan.out.join(name));
             }
+            // An exit drops nothing.
+            drop(self.disk);
             std::process::exit(1);
         }
     }

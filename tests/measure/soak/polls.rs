@@ -49,6 +49,11 @@ impl Polls {
         }
     }
 
+    /// Nothing is judged until then: the schedule was written by a clock that the sandbox does not share.
+    pub(super) fn not_before(&mut self, at_ms: i64) {
+        self.judged_until_ms = at_ms;
+    }
+
     /// Judges the polls since the last call.
     pub(super) fn since_the_last_minute(&mut self, sandbox: &Sandbox) -> Result<Lateness, String> {
         let (now, mut late) = (sandbox.now_ms(), Vec::new());
@@ -70,7 +75,7 @@ impl Polls {
                 None => {}
             }
         }
-        self.judged_until_ms = now;
+        self.judged_until_ms = now.max(self.judged_until_ms);
         self.tasks
             .retain(|_, looks| looks.last().is_some_and(|look| look.1.is_some() || look.0 > now - FORGET_MS));
         late.sort_unstable();
