@@ -132,6 +132,8 @@ fn demo_config(context: &Context, folder: &Path) -> Result<Config, super::Failur
             log_level: Some(context.log_level.clone().unwrap_or_else(|| "error".to_owned())),
         },
         env: vec![("LENSMOR_API_KEY".to_owned(), "uak_demo".to_owned())],
+        // There is none. A package installs one for the whole system, which names a key.
+        system_file: folder.join("unlockd.toml"),
         ..Inputs::default()
     };
     config::load(&inputs).map_err(super::Failure::usage)
@@ -191,7 +193,7 @@ async fn show_results(out: &mut impl Write, store: &Store, took: Duration, charg
     writeln!(out, "\nCredit audit")?;
     let audits = report::audits(store).await?;
     show::table(out, &account::AUDIT, audits.iter().map(account::audit_cells).collect(), "no settlement")?;
-    let contacts = outcomes.len();
+    let contacts = outcomes.iter().filter(|row| row.outcome != "pending").count();
     writeln!(
         out,
         "\n{contacts} contacts settled in {:.0} s; the sandbox charged {charged} credits.",
