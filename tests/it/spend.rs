@@ -49,6 +49,8 @@ async fn a_job_of_two_requests_is_divided_by_their_contacts_and_the_parts_sum_to
 async fn what_is_lost_is_paid_for_by_those_who_asked_and_can_be_claimed() {
     let mut town = Setup::default().sandbox(|options| options.refund_failed = false).build().await;
     town.insert_row("personnel_ids, reference", "'[101, 190, 197]', 'list A'").await;
+    // Bought once, for both: one line for the vendor's support.
+    town.insert_row("personnel_ids, reference", "'[190]', 'list B'").await;
     town.finish_all().await;
     let claims = unfulfilled(town.store(), None, EVER, (0, 100)).await.expect("read");
     let found: Vec<_> =

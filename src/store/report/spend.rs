@@ -117,6 +117,9 @@ pub async fn unfulfilled(
          left join attempts a on a.id = (select max(id) from attempts
                                          where job_id = j.id and result in ('accepted', 'unknown'))
          where i.outcome in (select value from json_words($6))
+           -- A contact that several requests share was charged once.
+           and not exists (select 1 from items s where s.job_id = i.job_id and s.id < i.id and s.outcome = i.outcome
+                           and s.personnel_id is not distinct from i.personnel_id)
            and ($3 is null or i.account in (select value from json_words($3)))
          order by charged.at, i.id limit $4 offset $5",
     )
