@@ -244,8 +244,9 @@ async fn outcomes(place: &Place, connection: &mut SqliteConnection) -> Result<()
             .map_err(|error| error.to_string())?;
     let words: Vec<String> = rows.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
     println!("outcomes: {}", words.join(", "));
+    // The views show no more of a request than the retention of the history leaves.
     let rows = sqlx::query(
-        "select personnel_id, action from contact_outcomes where outcome in ('delivered', 'lost')",
+        "select personnel_id, action from items where state = 'done' and outcome in ('delivered', 'lost')",
     )
     .fetch_all(connection)
     .await
