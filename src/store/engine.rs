@@ -10,6 +10,7 @@ use std::path::Path;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use crate::domain::{JobId, Millis};
 use crate::store::backup::BackupError;
@@ -74,8 +75,8 @@ pub(in crate::store) trait Engine: Send + Sync {
     /// What this process may write and call for.
     fn ownership(&self) -> Ownership;
 
-    /// Proves that the intent of a job outlives this server.
-    fn prove(&self, job: JobId) -> BoxFuture<'_, Result<(), Unproven>>;
+    /// Proves that the intent of a job's call outlives this server.
+    fn prove(&self, job: JobId, call: Uuid) -> BoxFuture<'_, Result<(), Unproven>>;
 
     /// A file of the database that is another one by now, or nobody's: what is written to it, nobody will read.
     fn replaced(&self) -> Option<&Path>;

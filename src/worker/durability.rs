@@ -3,6 +3,8 @@
 //! Asked three times: before a job is prechecked (`hold`), in the transaction of its intent (`holds_in`), and
 //! after that commit, before the POST (`prove`). On SQLite only the last can be no: the file was replaced.
 
+use uuid::Uuid;
+
 use crate::config::{self, Config};
 use crate::domain::durability::{Durability, Lack, lack, may_lack_commits};
 use crate::domain::job::Event;
@@ -125,12 +127,12 @@ pub(in crate::worker) async fn holds_in(
 
 /// Proves that the intent of a job lasts: it is in a file that others will open, and a standby has it if the
 /// configuration says that one must.
-pub(in crate::worker) async fn prove(deps: &Deps, job: JobId) -> Result<(), Unproven> {
+pub(in crate::worker) async fn prove(deps: &Deps, job: JobId, call: Uuid) -> Result<(), Unproven> {
     if let Some(path) = deps.store.replaced() {
         return Err(Unproven::Replaced(path.display().to_string()));
     }
     match of(&deps.config()) {
-        Durability::Synchronous => proof::of_intent(&deps.store, job).await,
+        Durability::Synchronous => proof::of_intent(&deps.store, job, call).await,
         Durability::Single | Durability::Storage | Durability::Verify => Ok(()),
     }
 }

@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use futures_util::future::BoxFuture;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Executor, PgPool};
+use uuid::Uuid;
 
 use crate::domain::{JobId, Millis};
 use crate::metrics::Metrics;
@@ -160,8 +161,8 @@ impl Engine for Postgres {
         self.state.ownership().clone()
     }
 
-    fn prove(&self, job: JobId) -> BoxFuture<'_, Result<(), Unproven>> {
-        Box::pin(self.prover.prove(job))
+    fn prove(&self, job: JobId, call: Uuid) -> BoxFuture<'_, Result<(), Unproven>> {
+        Box::pin(self.prover.prove(job, call))
     }
 
     fn replaced(&self) -> Option<&Path> {

@@ -16,6 +16,7 @@ use tracing::instrument::WithSubscriber as _;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use uuid::Uuid;
 
 use crate::domain::JobId;
 use crate::store::{Store, error};
@@ -47,9 +48,10 @@ impl From<sqlx::Error> for Unproven {
     }
 }
 
-/// Proves that a standby has the intent of a job.
-pub async fn of_intent(store: &Store, job: JobId) -> Result<(), Unproven> {
-    store.engine.prove(job).await
+/// Proves that a standby has the intent of a job's call. By the call's own id: on a server that was promoted the job's
+/// number may be another job's.
+pub async fn of_intent(store: &Store, job: JobId, call: Uuid) -> Result<(), Unproven> {
+    store.engine.prove(job, call).await
 }
 
 /// The connection for proofs: made when it is first needed, and anew after each failure.
@@ -64,15 +66,15 @@ impl Prover {
         Prover { options: options.clone(), idle: Mutex::default() }
     }
 
-    pub(super) async fn prove(&self, job: JobId) -> Result<(), Unproven> {
+    pub(super) async fn prove(&self, job: JobId, call: Uuid) -> Result<(), Unproven> {
         // Whatever fails takes its connection with it: a COMMIT that waits cannot be followed by anything.
-        let proven = tokio::time::timeout(QUICK, self.commit_once(job)).await;
+        let proven = tokio::time::timeout(QUICK, self.commit_once(job, call)).await;
         let connection = proven.map_err(|_| Unproven::Late)??;
         *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
         Ok(())
     }
 
-    async fn commit_once(&self, job: JobId) -> Result<PgConnection, Unproven> {
+    async fn commit_once(&self, job: JobId, call: Uuid) -> Result<PgConnection, Unproven> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut connection = match idle {
             Some(connection) => connection,
@@ -81,7 +83,8 @@ impl Prover {
         // The message makes it a transaction that has something to commit, and locks nothing.
         let begin = format!(
             "begin isolation level read committed read write; set local synchronous_commit = on; \
-             select exists (select 1 from jobs where id = {} and state = 'submitting'), \
+             select exists (select 1 from attempts \
+                            where job_id = {} and request_id = '{call}' and finished_at is null), \
                     pg_logical_emit_message(true, 'unlockd', '') is not null; {NAMED}",
             job.0
         );

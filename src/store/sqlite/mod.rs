@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use sqlx::{ConnectOptions, Connection as _, SqliteConnection};
+use uuid::Uuid;
 
 use crate::domain::{JobId, Millis};
 use crate::metrics::Metrics;
@@ -182,7 +183,7 @@ impl Engine for Sqlite {
     }
 
     /// A file has one server: what is on its disk is all there is.
-    fn prove(&self, _job: JobId) -> BoxFuture<'_, Result<(), Unproven>> {
+    fn prove(&self, _job: JobId, _call: Uuid) -> BoxFuture<'_, Result<(), Unproven>> {
         Box::pin(async { Ok(()) })
     }
 

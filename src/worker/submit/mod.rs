@@ -263,7 +263,7 @@ async fn send(
     };
     let (clock, committed_at) = (deps.clock.clone(), deps.clock.steady_ms());
     failpoint::pass(Place::AfterIntent);
-    if let Err(why) = durability::prove(deps, sending.id).await {
+    if let Err(why) = durability::prove(deps, sending.id, permit.request_id).await {
         durability::take_back(deps, sending, &why).await?;
         return Ok(Report::did(1));
     }
