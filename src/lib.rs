@@ -74,6 +74,7 @@
 //! | how is a value erased? | | `worker/erase.rs: run`, `store/erase.rs: values`, `store/sqlite/erase.rs: empty_log` |
 //! | one worker only; is this database an older copy? | | `store/lease.rs: try_take`, `store/lock_file.rs: is_ahead_of` |
 //! | may a paid call rest on what a server has committed; has a failover lost some? | `domain/durability.rs: lack`, `domain/durability.rs: may_lack_commits` | `worker/durability.rs: hold`, again in `worker/durability.rs: holds_in`, and before the POST `store/postgres/proof.rs: of_intent` |
+//! | how long after a failover that lost commits is nothing bought | `domain/durability.rs: unknown_calls_end_in` | `worker/durability.rs: hold` |
 //! | when is a webhook sent again? | `domain/pacing.rs: redelivery_delay_ms` | `worker/notify.rs: deliver` |
 //! | what may a caller of the HTTP API do? | | `http/api/caller.rs: Caller` |
 //!

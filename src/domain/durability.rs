@@ -78,6 +78,14 @@ pub fn may_lack_commits(durability: Durability, before: &History, now: &History)
     }
 }
 
+/// How much longer a call may be under way of which the database knows nothing, in milliseconds: 0, or less.
+///
+/// Its worker renewed its lease last on the server of before, and ends each call within that lease. The API may carry
+/// it out a little later, at most `late_ms`. The loss was noticed `distrusted_for_ms` ago, after that server was gone.
+pub fn unknown_calls_end_in(distrusted_for_ms: Option<i64>, lease_ms: i64, late_ms: i64) -> i64 {
+    distrusted_for_ms.map_or(0, |ago| lease_ms + late_ms - ago)
+}
+
 impl Lack {
     pub fn what(self) -> &'static str {
         match self {
@@ -163,6 +171,13 @@ mod tests {
             let standby = Server { is_standby: true, ..server() };
             assert_eq!(lack(durability, &standby), Some(Lack::IsStandby), "{durability:?}");
         }
+    }
+
+    #[test]
+    fn an_unknown_call_ends_with_the_lease_that_was_lost() {
+        let of = |ago| unknown_calls_end_in(ago, 60_000, 30_000);
+        assert_eq!((of(Some(0)), of(Some(89_000))), (90_000, 1_000));
+        assert!(of(Some(90_000)) <= 0 && of(None) <= 0);
     }
 
     #[test]

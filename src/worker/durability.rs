@@ -6,8 +6,9 @@
 use uuid::Uuid;
 
 use crate::config::{self, Config};
-use crate::domain::durability::{Durability, Lack, lack, may_lack_commits};
+use crate::domain::durability::{Durability, Lack, lack, may_lack_commits, unknown_calls_end_in};
 use crate::domain::job::Event;
+use crate::domain::pacing::duration_ms;
 use crate::domain::{AccountId, JobId};
 use crate::store::jobs::Job;
 use crate::store::jobs::attempts::{self, AttemptEnd};
@@ -55,7 +56,17 @@ pub(in crate::worker) async fn hold(deps: &Deps) -> Result<Option<Report>, Store
         }
         _ => {}
     }
-    Ok(found.map(|_| Report::at(deps.clock.now().plus(LOOK_EVERY_MS))))
+    // What is asked about while another worker makes such a call may be bought right after.
+    let unknown_ms = match deps.store.ownership().is_shared() {
+        true => {
+            let config = deps.config();
+            let (lease_ms, late_ms) = (duration_ms(config.fleet.lease), duration_ms(config.api.timeout));
+            unknown_calls_end_in(seen.distrusted_for_ms, lease_ms, late_ms)
+        }
+        false => 0,
+    };
+    let wait_ms = if found.is_some() { LOOK_EVERY_MS } else { unknown_ms };
+    Ok((wait_ms > 0).then(|| Report::at(deps.clock.now().plus(wait_ms))))
 }
 
 /// At the start of the worker: notes the server's history, and distrusts a database that may lack commits.
@@ -82,8 +93,9 @@ async fn notice_failover(deps: &Deps, durability: Durability, seen: &Seen) -> Re
                 from_timeline = from,
                 to_timeline = to,
                 is_same_cluster,
-                "another server, or a restored copy, has taken over, and it may lack what was committed last. Every batch \
-                 is prechecked before it is bought, and work that no precheck can clear waits for a person"
+                "another server, or a restored copy, has taken over, and it may lack what was committed last. Nothing is \
+                 bought until a call that it does not know of would have ended (fleet.lease and api.timeout). Then every \
+                 batch is prechecked before it is bought, and work that no precheck can clear waits for a person"
             ),
             false => tracing::info!(
                 from_timeline = from,

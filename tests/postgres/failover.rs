@@ -22,6 +22,8 @@ struct Town {
     durability: &'static str,
     /// `submit.precheck`: it finds what was bought and forgotten, too, but only a distrusted database insists on it.
     prechecks: bool,
+    /// `fleet.lease` and `api.timeout`.
+    lease: (&'static str, &'static str),
     port: u16,
 }
 
@@ -46,7 +48,7 @@ impl Worker {
             if let Some(status) = self.0.try_wait().expect("ours") {
                 return status;
             }
-            assert!(since.elapsed() < Duration::from_secs(30), "it does not end");
+            assert!(since.elapsed() < Duration::from_secs(60), "it does not end");
             pause().await;
         }
     }
@@ -82,6 +84,7 @@ impl Town {
             url: cluster.create(name).await,
             durability,
             prechecks: true,
+            lease: ("60s", "30s"),
             port: TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port(),
         };
         let (code, said) = town.say(&["migrate"]);
@@ -106,6 +109,7 @@ impl Town {
                 ("UNLOCKD_POSTGRES__DURABILITY", self.durability),
             ])
             .env("UNLOCKD_SUBMIT__PRECHECK", self.prechecks.to_string())
+            .envs([("UNLOCKD_FLEET__LEASE", self.lease.0), ("UNLOCKD_API__TIMEOUT", self.lease.1)])
             .env("UNLOCKD_API__BASE_URL", self.sandbox.base_url())
             .env("UNLOCKD_HTTP__LISTEN", format!("127.0.0.1:{}", self.port))
             .env("STATE_DIRECTORY", state)
@@ -393,8 +397,8 @@ async fn what_a_failover_may_have_lost_is_asked_about_before_it_is_bought() {
     cluster.set(0, NAMES, "ANY 1 (c)").await;
     let mut towns =
         [Town::new(&cluster, "verified", "verify").await, Town::new(&cluster, "marked", "synchronous").await];
-    towns.iter_mut().for_each(|town| town.prechecks = false);
-    for town in &towns {
+    for town in &mut towns {
+        (town.prechecks, town.lease) = (false, ("3s", "2s"));
         town.until_idle("one").await;
         town.insert(&cluster, 100..105).await;
         town.until(&cluster, 1, "select count(*) from inbox", 1).await;
@@ -415,7 +419,16 @@ async fn what_a_failover_may_have_lost_is_asked_about_before_it_is_bought() {
             0,
             "the purchase is not lost"
         );
+        let since_ms = town.sandbox.now_ms();
         town.until_idle(host).await;
         town.assert_once(&cluster, 1, 100..105).await;
+        // The worker of before might have been in the middle of a call that nobody knows of.
+        let asked = town
+            .sandbox
+            .journal()
+            .iter()
+            .filter(|call| call.at_ms > since_ms)
+            .find_map(|call| call.path.contains("/precheck").then_some(call.at_ms - since_ms));
+        assert!(asked.is_some_and(|after_ms| after_ms >= 5_000), "{asked:?}: before that lease has ended");
     }
 }

@@ -13,6 +13,8 @@ pub struct Seen {
     pub server: Server,
     /// `None`: no worker has looked yet.
     pub noted: Option<History>,
+    /// Since a worker last found that commits may be missing, by the server's clock.
+    pub distrusted_for_ms: Option<i64>,
 }
 
 #[derive(FromRow)]
@@ -25,12 +27,14 @@ struct Row {
     timeline: Option<i64>,
     noted_system_id: Option<String>,
     noted_timeline: Option<i64>,
+    distrusted_for_ms: Option<i64>,
 }
 
 // A role without pg_monitor sees that standbys are connected, and nothing else about them.
 const READ: &str = "select pg_is_in_recovery() as is_standby,
            current_setting('synchronous_standby_names') as standby_names,
-           standbys, confirming, h.system_id, h.timeline, e.system_id as noted_system_id, e.timeline as noted_timeline
+           standbys, confirming, h.system_id, h.timeline, e.system_id as noted_system_id, e.timeline as noted_timeline,
+           database_clock(0) - e.distrusted_at as distrusted_for_ms
     from engine e, server_history() h,
          (select count(*) as standbys,
                  case when count(*) = 0 or count(sync_state) > 0
@@ -60,6 +64,14 @@ pub async fn note(tx: &mut Tx, history: &History) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Notes that commits may be missing.
+pub async fn distrust(tx: &mut Tx) -> Result<(), StoreError> {
+    let Connection::Postgres(connection) = &mut tx.0 else { return Ok(()) };
+    let note = sqlx::query("update engine set distrusted_at = database_clock(0) where id = 1");
+    limited(note.execute(connection)).await?;
+    Ok(())
+}
+
 impl From<Row> for Seen {
     fn from(row: Row) -> Seen {
         let history = |(system_id, timeline)| History { system_id, timeline };
@@ -72,6 +84,7 @@ impl From<Row> for Seen {
                 history: row.system_id.zip(row.timeline).map(history),
             },
             noted: row.noted_system_id.zip(row.noted_timeline).map(history),
+            distrusted_for_ms: row.distrusted_for_ms,
         }
     }
 }

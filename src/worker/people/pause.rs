@@ -12,6 +12,7 @@ use crate::domain::pacing::Ladder;
 use crate::domain::{AccountId, Millis};
 use crate::store::credits::exceeded;
 use crate::store::jobs::{Job, due};
+use crate::store::postgres::server;
 use crate::store::{Store, StoreError, Tx, accounts, items, jobs, rate, requests, timeline};
 
 /// Stops submitting on an account; polling and settling continue. If it was already paused, returns since
@@ -48,7 +49,8 @@ pub(in crate::worker) async fn distrust(
         accounts::set_restored(&mut *connection, account, Some(now)).await?;
     }
     // One that is not configured now may be so again while the worker runs.
-    accounts::distrust_all(connection, now).await
+    accounts::distrust_all(&mut *connection, now).await?;
+    server::distrust(connection).await
 }
 
 /// A contact may have been bought after the copy was made, and no precheck can tell: nothing is submitted
