@@ -10,6 +10,7 @@ mod copy;
 mod effects;
 mod failover;
 mod members;
+mod model;
 mod roles;
 mod schema;
 #[path = "../shared/postgres.rs"]
