@@ -43,6 +43,7 @@
 //! | --- | --- | --- |
 //! | is a row of the inbox valid? | `domain/request/mod.rs: parse` | `worker/intake/mod.rs: take` |
 //! | which texts are an id (`789.0`, `="00789"`)? | `domain/id_text.rs: read` | `cli/ids/mod.rs` for files |
+//! | which column of a file has the ids, and where does a quote end? | | `cli/ids/sheet.rs: read`, `cli/ids/records.rs` |
 //! | what if a program writes over a row that was taken? | | `worker/intake/overrides.rs: apply` |
 //! | must a person approve the cost? | `domain/credits.rs: approval` | `worker/intake/quote.rs: estimate`, again in `worker/submit/intent.rs: part_with_uncovered` |
 //! | what does an account send next; which batch, and how large? | `domain/submission/plan.rs: plan`, `domain/submission/facts.rs: most` | `worker/submit/mod.rs: run`, `worker/submit/batch.rs: form` |
@@ -72,11 +73,13 @@
 //! | why does a request wait? | | `worker/people/explain.rs: of` |
 //! | what keeps emails, phones and keys out of logs? | `domain/contact_value.rs: ContactValue` | `api/error.rs: scrub`, `config/secret.rs: read_key` |
 //! | how is a value erased? | | `worker/erase.rs: run`, `store/erase.rs: values`, `store/sqlite/erase.rs: empty_log` |
-//! | one worker only; is this database an older copy? | | `store/lease.rs: try_take`, `store/lock_file.rs: is_ahead_of` |
+//! | one worker only, and how does a standby take over; is this database an older copy? | | `cli/standby.rs: wait_for_lease`, `store/lease.rs: try_take`, `store/lock_file.rs: is_ahead_of` |
 //! | may a paid call rest on what a server has committed; has a failover lost some? | `domain/durability.rs: lack`, `domain/durability.rs: may_lack_commits` | `worker/durability.rs: hold`, again in `worker/durability.rs: holds_in`, and before the POST `store/postgres/proof.rs: of_intent` |
 //! | how long after a failover that lost commits is nothing bought | `domain/durability.rs: unknown_calls_end_in` | `worker/durability.rs: hold` |
-//! | when is a webhook sent again? | `domain/pacing.rs: redelivery_delay_ms` | `worker/notify.rs: deliver` |
+//! | when is a webhook sent again, and by what is it signed? | `domain/pacing.rs: redelivery_delay_ms` | `worker/notify.rs: deliver`, `worker/notify.rs: signatures` |
+//! | how large may an answer be, and how is it unpacked? | | `api/transport.rs`, `api/encoding.rs` |
 //! | what may a caller of the HTTP API do? | | `http/api/caller.rs: Caller` |
+//! | what makes an agent's request wait for a person? | | `http/api/caller.rs: as_agent`, `http/api/wanted.rs: understand`, then `worker/intake/quote.rs: estimate` |
 //!
 //! To add an outcome, begin with `domain/outcome/kind.rs: Kind` and `domain/outcome.rs: Outcome`. For a reason to wait,
 //! begin with `domain/job.rs: WaitReason`; for a configuration key, with `config/tree.rs: Config`. The compiler and the

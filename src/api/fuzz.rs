@@ -67,7 +67,7 @@ fn fuzz_headers() {
         }
         for now in [Millis(0), Millis(1_767_225_600_000), Millis(i64::MAX / 2)] {
             let asked = headers::retry_after_ms(&map, now);
-            let wait = pacing::rate_limit_pause_ms(asked, 60_000);
+            let wait = pacing::rate_limit_pause_ms(asked);
             assert!((0..=A_DAY_MS).contains(&wait), "{asked:?} is a wait of {wait} ms");
             if let headers::Limit::Told(rate) = headers::rate(&map, now, 0) {
                 assert!(rate.limit > 0 && rate.remaining <= rate.limit, "{rate:?}");

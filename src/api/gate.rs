@@ -43,7 +43,7 @@ impl Gate {
         settle(&self.0, CLOSED)
     }
 
-    /// Closes the gate after an answer. True: `proceed` was called and had said no.
+    /// Closes the gate after an answer. True: `proceed` had been asked, and had said no.
     pub(super) fn was_refused(&self) -> bool {
         let refused = self.0.load(Ordering::SeqCst) == CLOSED;
         self.close();

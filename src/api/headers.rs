@@ -15,7 +15,7 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use crate::domain::Millis;
 use crate::domain::rate::{DOCUMENTED_WINDOW_MS, RateHeaders};
 
-/// A window that ends later than this is an error, in milliseconds.
+/// A window that ends more than a day from now is a mistake of the header, in milliseconds.
 const A_DAY_MS: i64 = 86_400_000;
 /// The most seconds until a reset that are believed: an hour; the documented window is a minute.
 const LONGEST_SECONDS_LEFT: f64 = 3_600.0;

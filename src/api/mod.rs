@@ -143,7 +143,7 @@ impl Client {
         })
     }
 
-    /// The same client with its calls carried by `wire`: for tests, and only in code.
+    /// The same client with its calls carried by `wire`. For tests: no configuration leads here.
     pub fn over(self, wire: Arc<dyn Wire>) -> Client {
         Client { reads: self.reads.over(wire.clone()), payments: self.payments.over(wire), ..self }
     }

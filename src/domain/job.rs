@@ -34,7 +34,7 @@ pub enum State {
     Expired,
     /// The API refused the submission for good (400, 404, 422), or its precheck did.
     Rejected,
-    /// All its requests left it before it was sent.
+    /// Each of its requests was cancelled before it was sent.
     Cancelled,
 }
 

@@ -107,8 +107,8 @@ pub fn places_taken(by_age: [u32; 3], ladder: &Ladder) -> u32 {
 /// answer of the poll before: `latency_ms` after that was sent. More tasks would only delay the polls of all, and
 /// meanwhile waiting contacts gather into full batches.
 ///
-/// Rounded up: with one task less, a part of the calls could not be used. Example: 20 calls in 10 s, a step of 100 ms and
-/// answers after 800 ms are 1.8 tasks; one task alone is polled 11 times in 10 s, two use all 20 calls.
+/// Rounded up: with one task less, a part of the calls could not be used. Example: 20 calls in 10 s, a last step of
+/// 100 ms, and answers that take 800 ms. One task is polled 11 times in 10 s, so 1.8 tasks would use all 20 calls: two may run.
 pub fn tasks_in_flight(limit: u32, window_ms: i64, latency_ms: i64, ladder: &Ladder) -> u32 {
     let (window_ms, between_polls_ms) =
         (window_ms.max(1), ladder.last_step_ms().saturating_add(latency_ms).max(0));
@@ -140,15 +140,15 @@ pub fn retry_delay_ms(failures: u32, first_ms: i64, most_ms: i64, jitter: f64) -
 pub const LONGEST_RETRY_AFTER_MS: i64 = 24 * 3_600_000;
 
 /// How long to wait after a 429, or another failure with a `Retry-After`: the full time that was asked for. A
-/// time above one day is taken for a mistake, and the next try comes after an hour; without a time the wait
-/// is `without_ms`.
-pub fn rate_limit_pause_ms(retry_after_ms: Option<i64>, without_ms: i64) -> i64 {
+/// time above one day is taken for a mistake, and the next try comes after an hour; without a time it comes
+/// after ten seconds.
+pub fn rate_limit_pause_ms(retry_after_ms: Option<i64>) -> i64 {
     match retry_after_ms {
         Some(asked) if asked > LONGEST_RETRY_AFTER_MS => 3_600_000,
         Some(asked) if asked > 0 => asked,
         // "0" or less: not now, but soon.
         Some(_) => 1_000,
-        None => without_ms,
+        None => 10_000,
     }
 }
 
@@ -282,13 +282,13 @@ mod tests {
 
     #[test]
     fn a_retry_after_is_obeyed_in_full_unless_absurd() {
-        assert_eq!(rate_limit_pause_ms(Some(32_000), 5), 32_000);
-        assert_eq!(rate_limit_pause_ms(Some(86_400_000), 5), 86_400_000, "a day");
-        assert_eq!(rate_limit_pause_ms(Some(86_400_001), 5), 3_600_000, "more than a day");
-        assert_eq!(rate_limit_pause_ms(Some(1_000_000_000_000_000), 5), 3_600_000);
-        assert_eq!(rate_limit_pause_ms(Some(0), 5), 1_000);
-        assert_eq!(rate_limit_pause_ms(Some(-7), 5), 1_000);
-        assert_eq!(rate_limit_pause_ms(None, 5), 5);
+        assert_eq!(rate_limit_pause_ms(Some(32_000)), 32_000);
+        assert_eq!(rate_limit_pause_ms(Some(86_400_000)), 86_400_000, "a day");
+        assert_eq!(rate_limit_pause_ms(Some(86_400_001)), 3_600_000, "more than a day");
+        assert_eq!(rate_limit_pause_ms(Some(1_000_000_000_000_000)), 3_600_000);
+        assert_eq!(rate_limit_pause_ms(Some(0)), 1_000);
+        assert_eq!(rate_limit_pause_ms(Some(-7)), 1_000);
+        assert_eq!(rate_limit_pause_ms(None), 10_000);
     }
 
     #[test]

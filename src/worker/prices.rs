@@ -33,7 +33,7 @@ pub(super) fn prices(config: &Config) -> Prices {
     }
 }
 
-/// What one unit of an action costs at least, as configured. Only a precheck shows that it costs less than its price.
+/// The least that one unit of an action may cost. With prechecks that is less than its price: only a precheck can show it.
 pub(in crate::worker) fn least_price(config: &Config, action: Action) -> Credits {
     match config.submit.precheck {
         true => prices(config).least(action),

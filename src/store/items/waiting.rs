@@ -34,7 +34,7 @@ pub struct Kind {
     pub next: Option<i64>,
 }
 
-/// An action, and the items of a [`Kind`].
+/// The columns of a [`Kind`]: its action, and what is the same for its items.
 type KindRow = (String, Option<i64>, Option<i64>, Option<i64>);
 
 /// The actions that items wait for; `above`: see [`Kind::next`]. The query uses an index, so the number of items does

@@ -38,7 +38,7 @@ const INTERRUPTED_WITHIN: Duration = Duration::from_secs(1);
 pub(in crate::store) struct InboxFile {
     path: PathBuf,
     makes: bool,
-    /// Set once this process has the lease, or nobody can have it.
+    /// Whether this process may bring the file to its own schema: once it has the lease, or where no worker can run.
     migrates: Arc<AtomicBool>,
     slot: Mutex<Option<Open>>,
     unfinished: AtomicUsize,

@@ -21,9 +21,6 @@ use crate::worker::gate::host::Calls;
 use crate::worker::gate::{Gate, Key, Knowledge};
 use crate::worker::run::heartbeat;
 
-/// The pause after a 429 that names no time, in milliseconds.
-const PAUSE_WITHOUT_RETRY_AFTER_MS: i64 = 10_000;
-
 /// What an answer says, to be stored for the next start.
 pub struct Lesson {
     pub(super) rate: Option<Rate>,
@@ -214,8 +211,7 @@ fn asked_to_pause_ms(retry_after_ms: Option<i64>, failure: Option<Failure>) -> O
     if failure == Some(Failure::Refused(Refusal::SlotTaken)) {
         return None;
     }
-    (is_limited(failure) || retry_after_ms.is_some())
-        .then(|| pacing::rate_limit_pause_ms(retry_after_ms, PAUSE_WITHOUT_RETRY_AFTER_MS))
+    (is_limited(failure) || retry_after_ms.is_some()).then(|| pacing::rate_limit_pause_ms(retry_after_ms))
 }
 
 /// Learns about the health of the API; what is to be kept of that.
