@@ -34,11 +34,11 @@ pub(super) async fn keep_lease(
             signals.stop();
             return Err(StoreError::Replaced { path: path.display().to_string() });
         }
-        let mut renewed = lease.renew(&deps.store, deps.clock.now()).await;
-        if renewed.is_ok() {
-            renewed = lease.note(&deps.store).await;
-        }
-        if let Err(error) = renewed {
+        let renewed = while_feeding(&deps, async {
+            lease.renew(&deps.store, deps.clock.now()).await?;
+            lease.note(&deps.store).await
+        });
+        if let Err(error) = renewed.await {
             signals.stop();
             return Err(error);
         }
@@ -71,6 +71,23 @@ async fn keep_leases(deps: Arc<Deps>, mut lease: Lease, signals: Signals) -> Res
 /// How this worker shares a database with others.
 pub(super) fn terms(config: &Config) -> Terms {
     Terms { host: host(config), lease_ms: pacing::duration_ms(config.fleet.lease) }
+}
+
+/// Renews, and feeds the watchdog while another program keeps the database locked: a restart would not unlock it.
+async fn while_feeding(
+    deps: &Deps,
+    renewing: impl Future<Output = Result<(), StoreError>>,
+) -> Result<(), StoreError> {
+    let mut renewing = std::pin::pin!(renewing);
+    loop {
+        tokio::select! {
+            renewed = &mut renewing => return renewed,
+            () = tokio::time::sleep(Duration::from_millis(lease::RENEW_EVERY_MS as u64)) => {}
+        }
+        if deps.store.is_locked_out() {
+            let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+        }
+    }
 }
 
 /// Tells systemd that the worker lives, but not while a pass hangs: then systemd starts it again.

@@ -45,6 +45,9 @@ pub(in crate::store) trait Engine: Send + Sync {
     /// Tells of each commit of this process to the state.
     fn commits(&self) -> tokio::sync::watch::Receiver<u64>;
 
+    /// Whether all writes wait, since another program has the lock.
+    fn is_locked_out(&self) -> bool;
+
     /// Whether no write is waiting or running.
     fn is_quiet(&self) -> bool;
 

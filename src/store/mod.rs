@@ -242,6 +242,11 @@ impl Store {
         self.engine.is_quiet() && self.readers.is_quiet() && self.inbox_readers.is_quiet()
     }
 
+    /// Whether all writes wait, since another program has the database's lock. It may hold it as long as it likes.
+    pub fn is_locked_out(&self) -> bool {
+        self.engine.is_locked_out()
+    }
+
     /// A file of the database that was replaced or removed since it was opened.
     pub fn replaced(&self) -> Option<&Path> {
         self.engine.replaced()

@@ -10,7 +10,7 @@
 //! [`StoreError::is_fatal`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -38,6 +38,8 @@ pub(in crate::store) struct Writer {
     /// Each write whose caller has no result yet holds a receiver, so that it counts no more when a writer that stops
     /// drops it.
     unfinished: Arc<watch::Sender<()>>,
+    /// Whether another program has the lock that the next transaction begins with.
+    is_locked_out: Arc<AtomicBool>,
 }
 
 /// Work that waits for its transaction.
@@ -63,9 +65,15 @@ impl Writer {
         let (queue, works) = mpsc::channel(1_024);
         let fence = Arc::new(AtomicI64::new(UNFENCED));
         let commits = Arc::new(watch::Sender::new(0));
-        let right = Right { fence: fence.clone(), ownership: ownership.clone() };
+        let is_locked_out = Arc::new(AtomicBool::default());
+        let right = Right {
+            fence: fence.clone(),
+            ownership: ownership.clone(),
+            is_locked_out: is_locked_out.clone(),
+        };
         tokio::spawn(serve(Tx(connection), works, right, metrics.clone()));
-        Writer { queue, fence, ownership, metrics, commits, unfinished: Arc::new(watch::Sender::new(())) }
+        let unfinished = Arc::new(watch::Sender::new(()));
+        Writer { queue, fence, ownership, metrics, commits, unfinished, is_locked_out }
     }
 
     /// What this process may write and call for.
@@ -88,6 +96,11 @@ impl Writer {
     /// From now on every transaction checks that the lease still has this token.
     pub(in crate::store) fn fence(&self, token: i64) {
         self.fence.store(token, Ordering::SeqCst);
+    }
+
+    /// Whether all writes wait, since another program has the lock.
+    pub(in crate::store) fn is_locked_out(&self) -> bool {
+        self.is_locked_out.load(Ordering::SeqCst)
     }
 
     /// Whether no write is waiting or running.
@@ -126,6 +139,7 @@ impl Writer {
 struct Right {
     fence: Arc<AtomicI64>,
     ownership: Ownership,
+    is_locked_out: Arc<AtomicBool>,
 }
 
 async fn serve(mut tx: Tx, mut works: mpsc::Receiver<Queued>, right: Right, metrics: Metrics) {
@@ -278,7 +292,9 @@ pub(in crate::store) fn check_lease(
 async fn begin(tx: &mut Tx, right: &Right, metrics: &Metrics) -> Result<(), StoreError> {
     let fence = Some(right.fence.load(Ordering::SeqCst)).filter(|token| *token != UNFENCED);
     match &mut tx.0 {
-        Connection::Sqlite(connection) => sqlite::transaction::begin(connection, fence, metrics).await,
+        Connection::Sqlite(connection) => {
+            sqlite::transaction::begin(connection, fence, &right.is_locked_out, metrics).await
+        }
         Connection::Postgres(connection) => {
             postgres::transaction::begin(connection, fence, &right.ownership, metrics).await
         }

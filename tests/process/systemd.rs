@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use sqlx::Executor;
+
 use crate::support::{Town, hostile, signal, wait};
 
 /// The next messages, at most until `until`; ends early when one is `last`.
@@ -60,6 +62,31 @@ async fn the_watchdog_is_not_fed_while_a_pass_hangs() {
         assert!(later.is_empty(), "{later:?}\n{}", town.log());
     });
     assert!(town.number("select renewed_at from worker_lease").await > renewals, "the rest goes on");
+    worker.kill().expect("the worker is there");
+    worker.wait().expect("it is dead");
+}
+
+/// Else systemd kills a worker that does nothing wrong, and the next one waits for the same lock.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_watchdog_is_fed_while_another_program_keeps_the_database_locked() {
+    let town = Town::new(hostile()).await;
+    let socket = UnixDatagram::bind(town.path("notify")).expect("a socket");
+    let mut worker = town.start_notifying(&town.path("notify"), None);
+    town.until_logged("database lock acquired").await;
+    let mut other = town.connect().await;
+    other.execute("begin immediate").await.expect("locked");
+    town.until_logged("holds the database's write lock").await;
+    tokio::task::block_in_place(|| {
+        // What was said before the lock comes first.
+        while !told(&socket, "WATCHDOG=1", Duration::from_millis(100)).is_empty() {}
+        for _ in 0..2 {
+            let said = told(&socket, "WATCHDOG=1", Duration::from_secs(20));
+            assert_eq!(said, ["WATCHDOG=1"], "{}", town.log());
+        }
+    });
+    other.execute("rollback").await.expect("unlocked");
+    town.insert(100..101).await;
+    town.until("select count(*) from inbox where status = 'done'", 1).await;
     worker.kill().expect("the worker is there");
     worker.wait().expect("it is dead");
 }

@@ -116,6 +116,11 @@ impl Engine for Postgres {
         self.state.commits()
     }
 
+    fn is_locked_out(&self) -> bool {
+        // Its leases run out meanwhile, so nothing is to be said for it.
+        false
+    }
+
     fn is_quiet(&self) -> bool {
         self.state.is_quiet() && self.own.num_idle() == self.own.size() as usize
     }

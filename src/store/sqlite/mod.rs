@@ -124,6 +124,10 @@ impl Engine for Sqlite {
         self.state.commits()
     }
 
+    fn is_locked_out(&self) -> bool {
+        self.state.is_locked_out()
+    }
+
     fn is_quiet(&self) -> bool {
         self.state.is_quiet() && self.inbox.as_ref().is_none_or(|file| file.is_quiet())
     }

@@ -1,7 +1,7 @@
 //! How a transaction of the writer begins on SQLite, and how long one that is alone may take.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::{Executor, SqliteConnection};
@@ -17,18 +17,21 @@ use crate::store::writer::{Writer, check_lease};
 pub(in crate::store) async fn begin(
     connection: &mut SqliteConnection,
     fence: Option<i64>,
+    is_locked_out: &AtomicBool,
     metrics: &Metrics,
 ) -> Result<(), StoreError> {
-    loop {
+    let begun = loop {
         match connection.execute("begin immediate").await {
-            Ok(_) => break,
             Err(error) if is_busy(&error) => {
+                is_locked_out.store(true, Ordering::SeqCst);
                 metrics.database_failed("busy");
                 tracing::warn!("another program holds the database's write lock; waiting for it");
             }
-            Err(source) => return Err(StoreError::Database { step: "begin a transaction", source }),
+            begun => break begun,
         }
-    }
+    };
+    is_locked_out.store(false, Ordering::SeqCst);
+    begun.map_err(|source| StoreError::Database { step: "begin a transaction", source })?;
     let Some(expected) = fence else { return Ok(()) };
     let token = sqlx::query_scalar("select token from worker_lease where id = 1");
     check_lease(token.fetch_one(connection).await, expected)

@@ -10,6 +10,7 @@
 
 mod ahead;
 pub mod answer;
+mod awake;
 pub mod batch;
 mod divide;
 pub(in crate::worker) mod facts;
@@ -19,8 +20,9 @@ pub mod precheck;
 
 use std::time::Duration;
 
-use crate::api::{direct_body, unlock_body};
+use crate::api::{UnlockBody, direct_body, unlock_body};
 use crate::domain::credits::Purse;
+use crate::domain::direct::Direct;
 use crate::domain::job::{Event, WaitReason};
 use crate::domain::sorting::Sorting;
 use crate::domain::submission::{self, Cause, Circumstances, NO_BASE_ACCESS, Plan, Verdict};
@@ -35,14 +37,15 @@ use crate::store::{self, StoreError, accounts, jobs, timeline};
 use crate::worker::balance::read_balance;
 use crate::worker::doubt::unanswered::book_unread;
 use crate::worker::gate::entry::WITHOUT_LEASE_MS;
-use crate::worker::gate::{Entry, Gate};
+use crate::worker::gate::{Entry, Gate, Permit};
 use crate::worker::people::pause;
+use crate::worker::submit::awake::Awake;
 use crate::worker::submit::intent::{Intent, commit_intent};
 use crate::worker::submit::precheck::{Sorted, set_aside, sort};
 use crate::worker::{Deps, Report, direct, durability, retry_at};
 
-/// If more time than this lies between the commit of the intent and the first byte of the body, the process
-/// was stopped in between, and its decision may be out of date.
+/// If the process was stopped for longer than this between the commit of the intent and the first byte of the body, its
+/// decision may be out of date.
 const LONGEST_PAUSE_BEFORE_SENDING_MS: i64 = 2_000;
 
 /// Takes the next step of the account's next submission.
@@ -261,17 +264,36 @@ async fn send(
         Ok(Intent::Changed) | Err(StoreError::Stale { .. }) => return Ok(Report::did(1)),
         Err(error) => return Err(error),
     };
-    let (clock, committed_at) = (deps.clock.clone(), deps.clock.steady_ms());
+    let awake = Awake::now(&deps.clock);
     failpoint::pass(Place::AfterIntent);
     if let Err(why) = durability::prove(deps, sending.id, permit.request_id).await {
         durability::take_back(deps, sending, &why).await?;
         return Ok(Report::did(1));
     }
+    let (clock, committed_at, watching) = (deps.clock.clone(), deps.clock.steady_ms(), awake.clone());
     let proceed = move || {
         let now = clock.steady_ms();
         // Past the deadline another worker may serve the account, and no fence reaches this call.
-        now - committed_at <= LONGEST_PAUSE_BEFORE_SENDING_MS && ownership.has_time(now, timeout_ms)
+        watching.longest_gap_ms() <= LONGEST_PAUSE_BEFORE_SENDING_MS
+            && now - committed_at <= timeout_ms
+            && ownership.has_time(now, timeout_ms)
     };
+    let sent = call(deps, gate, permit, (job, sending), (wish, body, &sorting), proceed);
+    tokio::select! {
+        sent = sent => sent,
+        never = awake.watch() => match never {},
+    }
+}
+
+/// The paid call itself; whoever waits for its connection prepares the next one.
+async fn call(
+    deps: &Deps,
+    gate: &Gate,
+    permit: Permit<'_>,
+    (job, sending): (&Job, Job),
+    (wish, body, sorting): (Option<Direct>, UnlockBody, &Sorting),
+    proceed: impl FnOnce() -> bool + Send + Sync + 'static,
+) -> Result<Report, StoreError> {
     let Some(channel) = job.channel() else {
         // The intent's transaction saw the item, so it must exist.
         let Some(wish) = wish else { return Err(StoreError::Stale { what: "the item" }) };
@@ -282,7 +304,7 @@ async fn send(
         let caller = permit.caller(Some(job.id), job.event_id.as_ref());
         let answer = gate.client.submit_unlock(caller, permit.entered_at, channel, &body, proceed).await;
         let lesson = permit.learn(&answer);
-        answer::record(deps, gate, sending, &sorting, &answer).await?;
+        answer::record(deps, gate, sending, sorting, &answer).await?;
         gate.keep(lesson).await
     };
     let (paid, prepared) = tokio::join!(paid, ahead::prepare(deps, gate));
