@@ -71,7 +71,7 @@ async fn read(deps: &Deps, gate: &Gate, contact: ToRead) -> Result<Report, Store
     };
     let now = deps.clock.now();
     if let Ok(view) = &answer {
-        bulk::note_company(deps, &gate.account, contact.action, view.company.as_deref());
+        bulk::note_profile(deps, &gate.account, contact.action, view.company.as_deref());
     }
     let ended = match answer {
         Ok(view) if contact.why.is_set_aside() && view.access.is_locked() => {
