@@ -25,7 +25,7 @@ use crate::domain::job::{Event, WaitReason};
 use crate::domain::sorting::Sorting;
 use crate::domain::submission::{self, Cause, Circumstances, NO_BASE_ACCESS, Plan, Verdict};
 use crate::domain::turns::Class;
-use crate::domain::{AccountId, Credits, JobId, Millis, pacing};
+use crate::domain::{AccountId, JobId, Millis, pacing};
 use crate::failpoint::{self, Place};
 use crate::store::accounts::AccountRow;
 use crate::store::disk;
@@ -38,6 +38,7 @@ use crate::worker::gate::entry::WITHOUT_LEASE_MS;
 use crate::worker::gate::{Entry, Gate};
 use crate::worker::people::pause;
 use crate::worker::submit::intent::{Intent, commit_intent};
+use crate::worker::submit::parked::park;
 use crate::worker::submit::precheck::{Sorted, set_aside, sort};
 use crate::worker::{Deps, Report, direct, durability, retry_at};
 
@@ -204,29 +205,6 @@ fn disk_is_full(deps: &Deps, now: Millis) -> Result<Option<Report>, StoreError> 
 
 /// The pause between two checks of a full disk, in milliseconds.
 const DISK_LOOK_EVERY_MS: i64 = 5_000;
-
-/// Parks a queued job with a reason. `price`: the price of the precheck, which the release must use, too;
-/// `refused_at`: the balance must rise above this.
-async fn park(
-    deps: &Deps,
-    job: &Job,
-    waits_for: WaitReason,
-    (price, refused_at): (Option<Credits>, Option<Credits>),
-) -> Result<Report, StoreError> {
-    let (mut parked, now) = (job.clone(), deps.clock.now());
-    parked.apply(Event::Parked { waits_for }, now)?;
-    (parked.due_at, parked.parked_balance, parked.price) = (Some(now), refused_at, price);
-    deps.sortings().remove(&(job.id, job.version));
-    deps.store
-        .write(move |connection| {
-            Box::pin(async move {
-                jobs::save(&mut *connection, &parked).await?;
-                timeline::of_job(connection, now, parked.id, "waits", waits_for.as_str()).await
-            })
-        })
-        .await?;
-    Ok(Report::did(1))
-}
 
 /// Commits the intent, then sends. `restored`: the batch was sorted as on an older copy.
 async fn send(
