@@ -48,7 +48,7 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
         "id account action event_id task_id state state_reason poll_count next_poll_at created_at submitted_at \
               finished_at version adopted contacts due_at failures looks no_effect_looks evidence doubt_since \
               parked_balance price lowest_price cost confirmed_credits window_id divided_from \
-              bought_again_at",
+              bought_again_at quoted_credits",
     ),
     ("ledger", "id at account job_id entry credits"),
     ("outbox", "id message_id type at state attempts due_at ended_at"),

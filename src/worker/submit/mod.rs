@@ -38,7 +38,7 @@ use crate::worker::gate::entry::WITHOUT_LEASE_MS;
 use crate::worker::gate::{Entry, Gate};
 use crate::worker::people::pause;
 use crate::worker::submit::intent::{Intent, commit_intent};
-use crate::worker::submit::parked::park;
+use crate::worker::submit::parked::{Asked, park};
 use crate::worker::submit::precheck::{Sorted, set_aside, sort};
 use crate::worker::{Deps, Report, direct, durability, retry_at};
 
@@ -65,7 +65,12 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
             batch::form(deps, account, (action, lead), (most, fits)).await?
         }
         Plan::Serve(action) => batch::serve(deps, account, action).await?,
-        Plan::Park(job, reason) => park(deps, &read(deps, job).await?, reason, (None, None)).await?,
+        Plan::Park(job, reason) => {
+            let job = read(deps, job).await?;
+            let quoted = job.quoted_credits;
+            let asked = Asked { price: quoted.and(job.price), quoted, refused_at: None };
+            park(deps, &job, reason, asked).await?
+        }
         Plan::Submit(job) => {
             if let Some(report) = durability::hold(deps).await? {
                 return Ok(report.no_later_than(facts.rest_until()));
@@ -139,10 +144,13 @@ async fn precheck_and_send(
             direct::reject(deps, job.clone(), reason).await
         }
         Verdict::AskLater => ask_later(deps, job).await,
+        Verdict::TellApart => Ok(tell_apart(deps, job, sorting)),
         Verdict::SetAside => set_aside(deps, job, sorting).await,
         Verdict::ReadBalance => read_balance(deps, gate, Cause::BeforeSubmission.as_str()).await,
         Verdict::Park { waits_for, refused_at } => {
-            park(deps, job, waits_for, (Some(sorting.price_each()), refused_at)).await
+            let price = Some(sorting.price_each());
+            let quoted = job.channel().and(Some(sorting.charged()));
+            park(deps, job, waits_for, Asked { price, quoted, refused_at }).await
         }
         Verdict::Send => match disk_is_full(deps, now)? {
             Some(report) => Ok(report),
@@ -205,6 +213,13 @@ fn disk_is_full(deps: &Deps, now: Millis) -> Result<Option<Report>, StoreError> 
 
 /// The pause between two checks of a full disk, in milliseconds.
 const DISK_LOOK_EVERY_MS: i64 = 5_000;
+
+/// The next run asks about smaller groups.
+fn tell_apart(deps: &Deps, job: &Job, mut sorting: Sorting) -> Report {
+    sorting.tell_apart();
+    deps.sortings().insert((job.id, job.version), sorting);
+    Report::did(1)
+}
 
 /// Commits the intent, then sends. `restored`: the batch was sorted as on an older copy.
 async fn send(

@@ -9,17 +9,28 @@ use crate::store::jobs::due;
 use crate::store::{StoreError, jobs, timeline};
 use crate::worker::{Deps, Report};
 
-/// Parks a queued job with a reason. `price`: the price of the precheck, which the release must use, too;
-/// `refused_at`: the balance must rise above this.
+/// What a precheck said about a job that waits.
+#[derive(Default)]
+pub(in crate::worker) struct Asked {
+    /// The price of one contact, which the release must use, too.
+    pub price: Option<Credits>,
+    /// What the job will be charged.
+    pub quoted: Option<Credits>,
+    /// The balance must rise above this.
+    pub refused_at: Option<Credits>,
+}
+
+/// Parks a queued job with a reason.
 pub(in crate::worker) async fn park(
     deps: &Deps,
     job: &Job,
     waits_for: WaitReason,
-    (price, refused_at): (Option<Credits>, Option<Credits>),
+    Asked { price, quoted, refused_at }: Asked,
 ) -> Result<Report, StoreError> {
     let (mut parked, now) = (job.clone(), deps.clock.now());
     parked.apply(Event::Parked { waits_for }, now)?;
-    (parked.due_at, parked.parked_balance, parked.price) = (Some(now), refused_at, price);
+    (parked.due_at, parked.parked_balance) = (Some(now), refused_at);
+    (parked.price, parked.quoted_credits) = (price, quoted);
     deps.sortings().remove(&(job.id, job.version));
     deps.store
         .write(move |connection| {
