@@ -23,6 +23,7 @@ pub use super::window::{DOCUMENTED_WINDOW_MS, RateHeaders};
 pub use in_flight::{FEWEST_IN_FLIGHT, MOST_IN_FLIGHT};
 pub(super) use refusals::FEWEST_IN_A_BURST;
 use refusals::LOWERED_FOR_MS;
+pub use refusals::UNTIMED_PAUSE_MS;
 
 /// What is known about an account's limit. Kept in the database, so that a restart brings no burst.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub struct Rate {
     lowered_at: Option<Millis>,
     /// Calls up to this time led to a 429, and prove nothing more.
     burst_after: Millis,
+    /// The first of the calls that led to a 429 without a time, which the next refusals are about, too.
+    untimed_from: Option<Millis>,
     /// How long an answer takes; 0: not known.
     latency_ms: i64,
 }
@@ -73,6 +76,7 @@ impl Rate {
             told: None,
             lowered_at: None,
             burst_after: Millis(i64::MIN),
+            untimed_from: None,
             latency_ms: 0,
         }
     }

@@ -11,7 +11,7 @@ use crate::api::{Answer, ApiError, Caller};
 use crate::domain::address::Address;
 use crate::domain::failure::{Failure, Refusal};
 use crate::domain::key_retry::{RefusedKey, Why};
-use crate::domain::rate::{Rate, RateHeaders};
+use crate::domain::rate::{Rate, RateHeaders, UNTIMED_PAUSE_MS};
 use crate::domain::turns::Class;
 use crate::domain::{EventId, JobId, Millis, pacing};
 use crate::failpoint::{self, Place};
@@ -20,9 +20,6 @@ use crate::store::accounts::Trouble;
 use crate::worker::gate::host::Calls;
 use crate::worker::gate::{Gate, Key, Knowledge};
 use crate::worker::run::heartbeat;
-
-/// The pause after a 429 that names no time, in milliseconds.
-const PAUSE_WITHOUT_RETRY_AFTER_MS: i64 = 10_000;
 
 /// What an answer says, to be stored for the next start.
 pub struct Lesson {
@@ -114,7 +111,8 @@ impl Permit<'_> {
         let is_read = answer.result.as_ref().is_err_and(|error| !error.paid);
         let trouble = note_trouble(&mut knowledge, answer.result.as_ref().err(), is_read, now);
         let address = pause_ms.and_then(|pause_ms| {
-            let limited = is_limited(failure).then_some((answer.rate, self.entered_at));
+            let is_timed = answer.retry_after_ms.is_some();
+            let limited = is_limited(failure).then_some((answer.rate, self.entered_at, is_timed));
             pause(&mut of_all, &mut knowledge.rate, limited, (pause_ms, now))
         });
         of_all.measure(&self.gate.account, &knowledge.rate);
@@ -164,22 +162,25 @@ impl Gate {
 }
 
 /// Starts the pause that an answer asked for: for all accounts if a 429 means the address, otherwise for this
-/// one. `limited`: the headers of a 429, and when its call was sent. Returns the address if the 429 was about
-/// it.
+/// one. `limited`: the headers of a 429, when its call was sent, and whether it names a time. Returns the address if
+/// the 429 was about it.
 fn pause(
     of_all: &mut Calls,
     own: &mut Rate,
-    limited: Option<(Option<RateHeaders>, Millis)>,
-    (pause_ms, now): (i64, Millis),
+    limited: Option<(Option<RateHeaders>, Millis, bool)>,
+    (mut pause_ms, now): (i64, Millis),
 ) -> Option<Address> {
-    if let Some((headers, sent_at)) = limited {
+    if let Some((headers, sent_at, is_timed)) = limited {
         if own.is_refused_for_address(headers, pause_ms, now) {
             if of_all.address.refused(sent_at, pause_ms, now) {
                 say_lowered(&of_all.address, now);
             }
             return Some(of_all.address.clone());
         }
-        own.refused(pause_ms, now);
+        match is_timed {
+            true => own.refused(pause_ms, now),
+            false => pause_ms = own.refused_untimed(now),
+        }
     }
     own.block(now.plus(pause_ms));
     None
@@ -215,7 +216,7 @@ fn asked_to_pause_ms(retry_after_ms: Option<i64>, failure: Option<Failure>) -> O
         return None;
     }
     (is_limited(failure) || retry_after_ms.is_some())
-        .then(|| pacing::rate_limit_pause_ms(retry_after_ms, PAUSE_WITHOUT_RETRY_AFTER_MS))
+        .then(|| pacing::rate_limit_pause_ms(retry_after_ms, UNTIMED_PAUSE_MS))
 }
 
 /// Learns about the health of the API; what is to be kept of that.
