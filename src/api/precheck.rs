@@ -1,6 +1,7 @@
 //! The answer to a precheck.
 //!
-//! A figure that no call can cost makes the answer broken. What is missing or unreadable otherwise makes it unhelpful.
+//! A figure that no call can cost makes the answer broken. What is missing or unreadable otherwise makes it unhelpful;
+//! only a yes or no that cannot be read counts as a no for now.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -25,19 +26,45 @@ struct PrecheckBody {
     should_charge: Option<Value>,
     credits: Option<Value>,
     reason_code: Option<Value>,
+    /// The name of `reason_code` in one of the vendor's guides.
+    reason: Option<Value>,
     detail: Option<Value>,
+}
+
+impl PrecheckBody {
+    fn reason(&self) -> &str {
+        let named = self.reason_code.as_ref().or(self.reason.as_ref());
+        named.and_then(Value::as_str).unwrap_or_default()
+    }
+}
+
+/// A yes or no, also as text or as a number. `Err`: it is none of these.
+fn flag(value: &Option<Value>) -> Result<Option<bool>, ()> {
+    match value {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Bool(flag)) => Ok(Some(*flag)),
+        Some(Value::String(text)) => text.to_ascii_lowercase().parse().map(Some).map_err(|_| ()),
+        Some(Value::Number(number)) => match number.as_u64() {
+            Some(flag @ (0 | 1)) => Ok(Some(flag == 1)),
+            _ => Err(()),
+        },
+        Some(_) => Err(()),
+    }
 }
 
 pub(super) fn quote(bytes: &[u8]) -> Result<Quote, Broken> {
     let body: PrecheckBody = parse(bytes)?;
-    let flag = |value: &Option<Value>| value.as_ref().and_then(Value::as_bool);
-    let reason = body.reason_code.as_ref().and_then(Value::as_str).unwrap_or_default();
+    let reason = body.reason();
     if body.credits.as_ref().is_some_and(is_absurd) {
         return broken(ABSURD);
     }
     let credits = body.credits.as_ref().and_then(Value::as_i64).filter(|credits| *credits > 0).map(Credits);
-    let refused = flag(&body.allowed) == Some(false);
-    Ok(match (flag(&body.should_charge), reason, credits) {
+    let Ok(allowed) = flag(&body.allowed) else {
+        // It may be a no, so nothing that needs a yes is bought: it is asked again.
+        return Ok(Quote::Refused("system_error"));
+    };
+    let refused = allowed == Some(false);
+    Ok(match (flag(&body.should_charge).unwrap_or_default(), reason, credits) {
         (Some(false), "already_unlocked", _) => Quote::NothingToPay,
         (Some(false), "unlock_in_progress", _) => Quote::BeingUnlocked,
         (_, "not_found", _) if refused => Quote::NotFound,
@@ -59,12 +86,12 @@ pub(super) fn open_layers(bytes: &[u8], layers: Layers) -> Result<OpenLayers, Br
         visitors: flag("visitor_unlocked"),
         has_visitors: flag("visitor_data_available"),
     };
-    match body.reason_code.as_ref().and_then(Value::as_str) {
-        Some("already_unlocked") => {
+    match body.reason() {
+        "already_unlocked" => {
             open.base = open.base.or((layers != Layers::Visitors).then_some(true));
             open.visitors = open.visitors.or((layers != Layers::Base).then_some(true));
         }
-        Some("no_contacts_available") if layers != Layers::Base => {
+        "no_contacts_available" if layers != Layers::Base => {
             open.has_visitors = open.has_visitors.or(Some(false));
         }
         _ => {}
@@ -178,5 +205,25 @@ mod tests {
                 format!(r#"{{"allowed":true,"should_charge":true,"credits":{absurd},"reason_code":"ok"}}"#);
             assert_eq!(quote(body.as_bytes()), broken(ABSURD), "{absurd}");
         }
+    }
+
+    #[test]
+    fn a_yes_or_no_of_another_type_is_read_if_it_can_be_and_is_never_a_yes_otherwise() {
+        let read = |allowed: &str| {
+            let body =
+                format!(r#"{{"allowed":{allowed},"should_charge":true,"credits":15,"reason_code":"ok"}}"#);
+            quote(body.as_bytes()).expect("readable")
+        };
+        for yes in ["true", "1", r#""True""#, "null"] {
+            assert_eq!(read(yes), Quote::Costs(Credits(15)), "{yes}");
+        }
+        for no in ["false", "0", r#""FALSE""#] {
+            assert_eq!(read(no), Quote::Refused("ok"), "{no}");
+        }
+        for odd in ["2", "1.5", r#""unsure""#, "[]", r#"{"value":true}"#] {
+            assert_eq!(read(odd), Quote::Refused("system_error"), "{odd}");
+        }
+        let named = br#"{"allowed":false,"should_charge":true,"credits":0,"reason":"forbidden"}"#;
+        assert_eq!(quote(named), Ok(Quote::Refused("forbidden")), "as in one of the vendor's guides");
     }
 }

@@ -143,9 +143,15 @@ fn skipped(fields: &Fields<'_>) -> Skipped {
     skipped
 }
 
+/// The ids of a list whose items are ids, or objects with one.
 fn ids(raw: Option<&RawValue>) -> Vec<String> {
-    let ids: Vec<Id> = if_readable(raw).unwrap_or_default();
-    ids.into_iter().map(|id| id.0).collect()
+    const NAMES: [&str; 3] = ["personnel_id", "personnelId", "id"];
+    let items: Vec<Box<RawValue>> = if_readable(raw).unwrap_or_default();
+    let id_of = |item: &RawValue| match if_readable::<Id>(Some(item)) {
+        Some(id) => Some(id.0),
+        None => Fields::read(item.get().as_bytes()).ok()?.id(&NAMES),
+    };
+    items.iter().filter_map(|item| id_of(item)).collect()
 }
 
 // ---- profile -------------------------------------------------------------------------------
