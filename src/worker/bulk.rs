@@ -273,6 +273,8 @@ async fn record(deps: &Deps, found: Found, list: String, now: Millis) -> Result<
         .write(move |tx| {
             Box::pin(async move {
                 for (contact, again) in later {
+                    reading::note_said(&mut *tx, contact.job_id, &contact.personnel_id, Access::InProgress)
+                        .await?;
                     reading::read_again(&mut *tx, contact.job_id, &contact.personnel_id, (again, true), now)
                         .await?;
                 }
