@@ -204,6 +204,27 @@ async fn an_api_that_allows_smaller_pages_than_asked_for_is_read_on() {
     town.check().await;
 }
 
+/// Reports of clients that read the first page only, and of 180 contacts of which 15 came.
+#[tokio::test]
+async fn a_list_that_does_not_say_whether_there_is_more_is_read_to_its_total() {
+    let mut town = Setup::default().recorded().build().await;
+    town.sandbox.mark_event_unlocked(EVENT);
+    let ids = people(180);
+    unlocked_by_a_colleague(&town, &ids, Channel::Email);
+    town.change(|exchange| match is_list(exchange) {
+        true => altered(exchange, |answer| {
+            answer.as_object_mut().map(|answer| answer.remove("hasMore"));
+        }),
+        false => None,
+    });
+    let request = town.insert(Some(EVENT), &refs(&ids)).await;
+    town.finish_all().await;
+    assert_eq!(delivered_from_profiles(&mut town, request).await, 180);
+    let (lists, profiles) = (town.calls("/personnel/list").len(), town.calls("/profile").len());
+    assert!(lists <= 5 && profiles == 0, "{lists} pages, {profiles} profiles");
+    town.check().await;
+}
+
 #[tokio::test]
 async fn a_list_that_is_refused_or_never_answers_is_done_without() {
     for fault in ["status=503", "status=404"] {
