@@ -153,6 +153,21 @@ mod tests {
         let (sorting, purse) = (sorted(Quote::Costs(Credits(15))), purse(1_000));
         let known = Circumstances { purse: Some(&purse), ..Circumstances::default() };
         assert_eq!(after_precheck(&sorting, EMAILS, known, NOW.plus(60_000)), Verdict::ReadBalance);
+        let coming = Circumstances { base_is_coming: true, ..known };
+        for (reason, expected) in [
+            ("state_conflict", Verdict::AskLater),
+            ("system_error", Verdict::AskLater),
+            ("insufficient_balance", Verdict::Park { waits_for: credits, refused_at: Some(Credits(1_000)) }),
+            ("no_contacts_available", Verdict::Reject("no_contacts_available")),
+        ] {
+            assert_eq!(after_precheck(&sorted(Quote::Refused(reason)), visitors, coming, NOW), expected);
+        }
+    }
+
+    #[test]
+    fn a_batch_that_is_mostly_unlocked_is_told_apart_if_the_balance_pays_for_the_rest() {
+        let (purse, credits) = (purse(1_000), WaitReason::InsufficientCredits);
+        let known = Circumstances { purse: Some(&purse), ..Circumstances::default() };
         // 3 of 80 contacts are locked: 45 credits, and 1,200 by the price list.
         let mostly_unlocked = |quote| {
             let contacts = (0..80).map(|id| PersonnelId::trusted(id.to_string())).collect();
@@ -170,14 +185,5 @@ mod tests {
             mostly_unlocked(Quote::TooLittle(Credits(45))),
             Verdict::Park { waits_for: credits, refused_at: at }
         );
-        let coming = Circumstances { base_is_coming: true, ..known };
-        for (reason, expected) in [
-            ("state_conflict", Verdict::AskLater),
-            ("system_error", Verdict::AskLater),
-            ("insufficient_balance", Verdict::Park { waits_for: credits, refused_at: Some(Credits(1_000)) }),
-            ("no_contacts_available", Verdict::Reject("no_contacts_available")),
-        ] {
-            assert_eq!(after_precheck(&sorted(Quote::Refused(reason)), visitors, coming, NOW), expected);
-        }
     }
 }
