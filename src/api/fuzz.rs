@@ -3,7 +3,7 @@
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::classify::ErrorBody;
-use super::{direct, headers, people, task, wire};
+use super::{direct, headers, people, precheck, task, wire};
 use crate::domain::division::Submission;
 use crate::domain::pacing;
 use crate::domain::task::ItemStatus;
@@ -17,7 +17,7 @@ fn fuzz_answers() {
     let (task_id, contact, event) =
         (TaskId::trusted("321"), PersonnelId::trusted("789"), EventId::trusted("7"));
     crate::fuzz::run("answers", |bytes| {
-        let _ = (wire::balance(bytes), wire::quote(bytes), ErrorBody::of_error_status(bytes));
+        let _ = (wire::balance(bytes), precheck::quote(bytes), ErrorBody::of_error_status(bytes));
         let _ =
             (direct::event_unlock(bytes, &event), direct::search_page(bytes), direct::personnel_page(bytes));
         let _ = ErrorBody::behind_success(bytes).map(|body| body.code());

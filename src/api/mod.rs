@@ -27,6 +27,7 @@ mod headers;
 mod json;
 mod line;
 mod people;
+mod precheck;
 mod purchases;
 mod task;
 mod transport;
@@ -157,7 +158,7 @@ impl Client {
     /// Asks what something would cost. Free, and only advice: an answer without a clear result is
     /// [`Quote::Unhelpful`].
     pub async fn precheck(&self, caller: Caller<'_>, now: Millis, subject: Subject<'_>) -> Answer<Quote> {
-        self.ask_precheck(caller, now, subject).await.conclude(wire::quote, |_| None)
+        self.ask_precheck(caller, now, subject).await.conclude(precheck::quote, |_| None)
     }
 
     /// Asks which layers of an event are open, by the precheck of their unlock. Free.
@@ -170,7 +171,7 @@ impl Client {
     ) -> Answer<OpenLayers> {
         let event = Direct::Event { layers, event_id: event_id.clone() };
         let answer = self.ask_precheck(caller, now, Subject::Direct(&event)).await;
-        answer.conclude(|bytes| wire::open_layers(bytes, layers), |_| None)
+        answer.conclude(|bytes| precheck::open_layers(bytes, layers), |_| None)
     }
 
     async fn ask_precheck<'a>(&self, caller: Caller<'a>, now: Millis, subject: Subject<'_>) -> Exchange<'a> {

@@ -18,10 +18,8 @@ use super::json::{ABSURD, Broken, Id, broken, describe, if_readable, is_object};
 use crate::domain::credits::Balance;
 use crate::domain::division::{Skipped, Submission};
 use crate::domain::granted::Granted;
-use crate::domain::layers::OpenLayers;
 use crate::domain::outcome::{Access, ProfileView};
-use crate::domain::sorting::Quote;
-use crate::domain::{Channel, ContactValue, Credits, Layers, Millis, PersonnelId, TaskId};
+use crate::domain::{Channel, ContactValue, Credits, Millis, PersonnelId, TaskId};
 
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Broken> {
     let bytes = without_mark(bytes);
@@ -93,88 +91,6 @@ pub(super) fn credits(value: &Value) -> Result<Credits, Broken> {
     Ok(credits)
 }
 
-/// Whether a number cannot be a price: it is below zero, or larger than any sum of credits.
-fn is_absurd(value: &Value) -> bool {
-    let too_large = |number: f64| number > Credits::MOST.0 as f64;
-    value.as_f64().is_some_and(|number| number < 0.0 || too_large(number))
-}
-
-// ---- precheck ------------------------------------------------------------------------------
-
-/// Each part may be any JSON: an unusable part counts as missing, not as an error.
-#[derive(Deserialize)]
-struct PrecheckBody {
-    allowed: Option<Value>,
-    should_charge: Option<Value>,
-    credits: Option<Value>,
-    reason_code: Option<Value>,
-    detail: Option<Value>,
-}
-
-pub(super) fn quote(bytes: &[u8]) -> Result<Quote, Broken> {
-    let body: PrecheckBody = parse(bytes)?;
-    let flag = |value: &Option<Value>| value.as_ref().and_then(Value::as_bool);
-    let reason = body.reason_code.as_ref().and_then(Value::as_str).unwrap_or_default();
-    if body.credits.as_ref().is_some_and(is_absurd) {
-        return broken(ABSURD);
-    }
-    let credits = body.credits.as_ref().and_then(Value::as_i64).filter(|credits| *credits > 0).map(Credits);
-    let refused = flag(&body.allowed) == Some(false);
-    Ok(match (flag(&body.should_charge), reason, credits) {
-        (Some(false), "already_unlocked", _) => Quote::NothingToPay,
-        (Some(false), "unlock_in_progress", _) => Quote::BeingUnlocked,
-        (_, "not_found", _) if refused => Quote::NotFound,
-        (Some(true) | None, "insufficient_balance", Some(credits)) if refused => Quote::TooLittle(credits),
-        // If it is refused for another reason than money, the figure is not a real price.
-        (Some(true) | None, _, Some(credits)) if !refused => Quote::Costs(credits),
-        _ if refused => Quote::Refused(known_reason(reason)),
-        _ => Quote::Unhelpful(known_reason(reason)),
-    })
-}
-
-/// Reads what a precheck of an event says about its two layers. Reasons that are documented to say the same count
-/// like the detail.
-pub(super) fn open_layers(bytes: &[u8], layers: Layers) -> Result<OpenLayers, Broken> {
-    let body: PrecheckBody = parse(bytes)?;
-    let flag = |name: &str| body.detail.as_ref().and_then(|detail| detail.get(name)).and_then(Value::as_bool);
-    let mut open = OpenLayers {
-        base: flag("event_unlocked"),
-        visitors: flag("visitor_unlocked"),
-        has_visitors: flag("visitor_data_available"),
-    };
-    match body.reason_code.as_ref().and_then(Value::as_str) {
-        Some("already_unlocked") => {
-            open.base = open.base.or((layers != Layers::Visitors).then_some(true));
-            open.visitors = open.visitors.or((layers != Layers::Base).then_some(true));
-        }
-        Some("no_contacts_available") if layers != Layers::Base => {
-            open.has_visitors = open.has_visitors.or(Some(false));
-        }
-        _ => {}
-    }
-    Ok(open)
-}
-
-/// The documented reason codes; only these may reach a timeline.
-const REASONS: [&str; 12] = [
-    "ok",
-    "already_unlocked",
-    "unlock_in_progress",
-    "state_conflict",
-    "insufficient_balance",
-    "no_contacts_available",
-    "exceed_max_unlock_limit",
-    "invalid_subject",
-    "unsupported_action",
-    "not_found",
-    "forbidden",
-    "system_error",
-];
-
-fn known_reason(reason: &str) -> &'static str {
-    REASONS.into_iter().find(|known| *known == reason).unwrap_or("no known reason")
-}
-
 // ---- unlock --------------------------------------------------------------------------------
 
 /// The names under which an answer may give the id of a task; `job_id` is documented as the same id.
@@ -227,9 +143,15 @@ fn skipped(fields: &Fields<'_>) -> Skipped {
     skipped
 }
 
+/// The ids of a list whose items are ids, or objects with one.
 fn ids(raw: Option<&RawValue>) -> Vec<String> {
-    let ids: Vec<Id> = if_readable(raw).unwrap_or_default();
-    ids.into_iter().map(|id| id.0).collect()
+    const NAMES: [&str; 3] = ["personnel_id", "personnelId", "id"];
+    let items: Vec<Box<RawValue>> = if_readable(raw).unwrap_or_default();
+    let id_of = |item: &RawValue| match if_readable::<Id>(Some(item)) {
+        Some(id) => Some(id.0),
+        None => Fields::read(item.get().as_bytes()).ok()?.id(&NAMES),
+    };
+    items.iter().filter_map(|item| id_of(item)).collect()
 }
 
 // ---- profile -------------------------------------------------------------------------------
@@ -340,96 +262,12 @@ mod tests {
     }
 
     #[test]
-    fn the_detail_of_a_precheck_tells_which_layers_are_open() {
-        let read = |body: &str, layers| open_layers(body.as_bytes(), layers).expect("readable");
-        let body = r#"{"ok":true,"allowed":true,"should_charge":true,"credits":3000,"reason_code":"ok",
-            "detail":{"event_unlocked":true,"visitor_unlocked":false,"visitor_data_available":true}}"#;
-        let seen = OpenLayers { base: Some(true), visitors: Some(false), has_visitors: Some(true) };
-        assert_eq!(read(body, Layers::Both), seen);
-        let had = r#"{"allowed":true,"should_charge":false,"credits":0,"reason_code":"already_unlocked"}"#;
-        let both = OpenLayers { base: Some(true), visitors: Some(true), has_visitors: None };
-        assert_eq!(read(had, Layers::Both), both, "the reason alone");
-        assert_eq!(read(had, Layers::Visitors), OpenLayers { base: None, ..both });
-        let no_data =
-            r#"{"allowed":false,"reason_code":"no_contacts_available","detail":{"event_unlocked":"yes"}}"#;
-        let none = OpenLayers { has_visitors: Some(false), ..OpenLayers::default() };
-        assert_eq!(read(no_data, Layers::Both), none, "a flag that is none says nothing");
-        for odd in [r#"{"detail":[true]}"#, r#"{"detail":null,"reason_code":7}"#, "{}"] {
-            assert_eq!(read(odd, Layers::Both), OpenLayers::default(), "{odd}");
-        }
-        assert!(open_layers(b"<html>", Layers::Both).is_err());
-    }
-
-    #[test]
     fn what_was_granted_is_read_as_far_as_it_can_be_and_spoils_no_balance() {
         let odd = br#"{"totalBalance":9,"subscriptionAmount":"x","addonAmount":null,"giftAmount":-1,
             "resetAt":1714521600,"addonExpireAt":null}"#;
         let read = balance(odd).expect("a balance");
         let expected = Granted { gift: Some(Credits(-1)), ..Granted::default() };
         assert_eq!((read.total, read.granted), (Credits(9), expected));
-    }
-
-    #[test]
-    fn every_case_of_the_precheck_table() {
-        let table = [
-            (r#"{"ok":true,"allowed":true,"should_charge":true,"credits":15,"reason_code":"ok"}"#, Some(15)),
-            (
-                r#"{"allowed":false,"should_charge":true,"credits":30,"reason_code":"insufficient_balance"}"#,
-                Some(30),
-            ),
-            (
-                r#"{"allowed":true,"should_charge":false,"credits":0,"reason_code":"already_unlocked"}"#,
-                Some(0),
-            ),
-            (
-                r#"{"allowed":false,"should_charge":false,"credits":0,"reason_code":"unlock_in_progress"}"#,
-                Some(0),
-            ),
-            (r#"{"allowed":false,"should_charge":true,"credits":15,"reason_code":"not_found"}"#, None),
-            (
-                r#"{"allowed":false,"should_charge":false,"credits":0,"reason_code":"no_contacts_available"}"#,
-                None,
-            ),
-            (r#"{"allowed":true,"should_charge":false,"credits":0,"reason_code":"ok"}"#, None),
-            (r#"{"allowed":true,"should_charge":true,"credits":"15","reason_code":"ok"}"#, None),
-            (r#"{"allowed":true,"should_charge":true,"credits":15,"reason_code":"brand_new"}"#, Some(15)),
-            (r#"{"should_charge":false,"reason_code":["already_unlocked"]}"#, None),
-            (r#"{}"#, None),
-        ];
-        for (body, expected) in table {
-            let quoted = quote(body.as_bytes()).expect("readable");
-            let found = match quoted {
-                Quote::NothingToPay | Quote::BeingUnlocked => Some(0),
-                Quote::Costs(credits) | Quote::TooLittle(credits) => Some(credits.0),
-                Quote::NotFound | Quote::Refused(_) | Quote::Unhelpful(_) => None,
-            };
-            assert_eq!(found, expected, "{body}: {quoted:?}");
-        }
-        let reason = |body: &str| quote(body.as_bytes()).expect("readable");
-        let short =
-            r#"{"allowed":false,"should_charge":true,"credits":30,"reason_code":"insufficient_balance"}"#;
-        assert_eq!(reason(short), Quote::TooLittle(Credits(30)));
-        let gone = r#"{"allowed":false,"should_charge":false,"credits":0,"reason_code":"not_found"}"#;
-        assert_eq!(reason(gone), Quote::NotFound);
-        let refused = |reason: &str| {
-            format!(r#"{{"allowed":false,"should_charge":true,"credits":3000,"reason_code":"{reason}"}}"#)
-        };
-        for word in
-            ["unsupported_action", "state_conflict", "no_contacts_available", "forbidden", "system_error"]
-        {
-            assert_eq!(reason(&refused(word)), Quote::Refused(word), "whatever else it says");
-        }
-        assert_eq!(reason(&refused("jane@acme.example")), Quote::Refused("no known reason"));
-        let odd = r#"{"allowed":true,"should_charge":false,"credits":0,"reason_code":"jane@acme.example"}"#;
-        assert_eq!(reason(odd), Quote::Unhelpful("no known reason"));
-        for bad in ["", "[]", "true", "<html>", "[true,true,15,\"ok\"]"] {
-            assert!(quote(bad.as_bytes()).is_err_and(|Broken(reason)| reason != ABSURD), "{bad}");
-        }
-        for absurd in ["9223372036854775807", "1180591620717411303424", "1e300", "-15", "-9e99"] {
-            let body =
-                format!(r#"{{"allowed":true,"should_charge":true,"credits":{absurd},"reason_code":"ok"}}"#);
-            assert_eq!(quote(body.as_bytes()), broken(ABSURD), "{absurd}");
-        }
     }
 
     #[test]

@@ -60,14 +60,17 @@ impl Address {
         }
     }
 
-    /// When the next call of any key may be sent.
-    pub fn permission(&self, now: Millis) -> Permission {
+    /// When the next call of a key may be sent. `next_window`: when the key may look for its next window
+    /// ([`super::rate::Rate::first_of_next_window`]).
+    pub fn permission(&self, now: Millis, next_window: Option<Millis>) -> Permission {
         let mut earliest = self.held_until.map_or(now, |until| until.max(now));
         let (limit, window_ms) = (self.limit(now) as usize, self.window_ms());
         if self.sent.len() >= limit {
             // One hundredth more: the arrival counts, and not every call takes equally long.
             let leaves = self.sent[self.sent.len() - limit].plus(window_ms + window_ms / 100);
-            earliest = earliest.max(self.first_after_hold().map_or(leaves, |first| first.min(leaves)));
+            let first =
+                [self.first_after_hold(), self.looks_for_window(next_window)].into_iter().flatten().min();
+            earliest = earliest.max(first.map_or(leaves, |first| first.min(leaves)));
         }
         if earliest > now { Permission::At(earliest) } else { Permission::Now }
     }
@@ -77,6 +80,15 @@ impl Address {
     fn first_after_hold(&self) -> Option<Millis> {
         let (until, newest) = (self.held_until?, self.sent.back()?);
         (*newest < until).then_some(until)
+    }
+
+    /// While no key knows how long its windows are, one whose window has ended may send a call beyond a limit that a 429
+    /// has shown, if nobody has sent one since: otherwise the calls of a window would be spread over a minute, and never
+    /// show that it is shorter.
+    fn looks_for_window(&self, next_window: Option<Millis>) -> Option<Millis> {
+        let (first, newest) = (next_window?, self.sent.back()?);
+        let is_learned = self.lowered.is_some() && self.keys_window_ms >= DOCUMENTED_WINDOW_MS;
+        (is_learned && *newest < first).then_some(first)
     }
 
     /// Counts a call of any key that is about to be sent.

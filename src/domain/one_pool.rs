@@ -56,6 +56,23 @@ mod tests {
         assert!(!is_one(&[], &[(1, 100), (10, 85)]));
     }
 
+    /// A report's eight accounts: four of one payer, two of another, and two on their own.
+    #[test]
+    fn of_many_accounts_those_of_one_pool_are_found() {
+        let (first, second) = ([(0, 100), (9, 17)], [(0, 100), (9, 36)]);
+        let all = [first, [(0, 90), (9, 80)], [(0, 100), (9, 95)], second, first, first, first, second];
+        let pools: Vec<Vec<usize>> = (0..all.len())
+            .map(|one| {
+                let is_same = |other: &usize| looks_like_one_pool(&read(&all[one]), &read(&all[*other]));
+                (0..all.len()).filter(is_same).map(|index| index + 1).collect()
+            })
+            .collect();
+        let (of_four, of_two) = (vec![1, 5, 6, 7], vec![4, 8]);
+        assert_eq!([&pools[0], &pools[4], &pools[5], &pools[6]], [&of_four; 4]);
+        assert_eq!([&pools[3], &pools[7]], [&of_two; 2]);
+        assert_eq!([&pools[1], &pools[2]], [&vec![2], &vec![3]]);
+    }
+
     #[test]
     fn every_figure_counts() {
         let (one, mut other) = (read(&[(0, 100), (9, 85)]), read(&[(0, 100), (9, 85)]));

@@ -133,6 +133,19 @@ impl Access {
         }
     }
 
+    /// The word that is stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Access::Locked => "locked",
+            Access::NotSaid => "no status",
+            Access::InProgress => "being unlocked",
+            Access::Unlocked => "unlocked",
+            Access::Failed => "failed",
+            Access::Unclear => "unknown status",
+            Access::Missing => "status missing",
+        }
+    }
+
     /// Whether the value counts as locked for all decisions but one: whether a paid call took effect.
     pub fn is_locked(self) -> bool {
         matches!(self, Access::Locked | Access::NotSaid)

@@ -139,6 +139,9 @@ pub fn retry_delay_ms(failures: u32, first_ms: i64, most_ms: i64, jitter: f64) -
 /// The longest `Retry-After` that is followed, in milliseconds.
 pub const LONGEST_RETRY_AFTER_MS: i64 = 24 * 3_600_000;
 
+/// The first pause after a 429 that names no time, in milliseconds.
+pub const UNTIMED_PAUSE_MS: i64 = 10_000;
+
 /// How long to wait after a 429, or another failure with a `Retry-After`: the full time that was asked for. A
 /// time above one day is taken for a mistake, and the next try comes after an hour; without a time it comes
 /// after ten seconds.
@@ -148,7 +151,7 @@ pub fn rate_limit_pause_ms(retry_after_ms: Option<i64>) -> i64 {
         Some(asked) if asked > 0 => asked,
         // "0" or less: not now, but soon.
         Some(_) => 1_000,
-        None => 10_000,
+        None => UNTIMED_PAUSE_MS,
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::api::Caller;
-use crate::domain::bulk::{Companies, FEWEST, List, ListPage, Progress};
+use crate::domain::bulk::{Companies, Debt, FEWEST, List, ListPage, Progress};
 use crate::domain::failure::ReadFailure;
 use crate::domain::outcome::{Access, Outcome};
 use crate::domain::turns::Class;
@@ -38,6 +38,7 @@ const MOST_LISTS: usize = 200;
 pub struct Lists {
     by_list: HashMap<List, Progress>,
     companies: Companies,
+    debt: Debt,
     /// Contacts that a list has named without their value: another list would do the same.
     unhelped: HashSet<PersonnelId>,
 }
@@ -59,9 +60,12 @@ pub(super) fn forget(deps: &Deps, account: &AccountId) {
     deps.lists().retain(|(of, _), _| of != account);
 }
 
-/// Notes the company of a contact whose profile was read.
-pub(super) fn note_company(deps: &Deps, account: &AccountId, action: Action, company: Option<&str>) {
-    deps.lists().entry((account.clone(), action)).or_default().companies.note(company);
+/// Notes that a contact's profile was read, and its company.
+pub(super) fn note_profile(deps: &Deps, account: &AccountId, action: Action, company: Option<&str>) {
+    let mut all = deps.lists();
+    let lists = all.entry((account.clone(), action)).or_default();
+    lists.debt.profile();
+    lists.companies.note(company);
 }
 
 /// Asks for a page, if one is worth it. `None`: the profiles are.
@@ -117,6 +121,9 @@ async fn page_of_event(
     }
     let mut all = deps.lists();
     let lists = all.entry(key).or_default();
+    if !lists.debt.allows(wanted) {
+        return Ok(None);
+    }
     if begins && let Some(progress) = lists.by_list.get_mut(list) {
         progress.begin();
     }
@@ -128,6 +135,9 @@ fn page_of_company(deps: &Deps, account: &AccountId, action: Action, due: usize)
     let mut all = deps.lists();
     let lists = all.get_mut(&(account.clone(), action))?;
     let wanted = due.saturating_sub(lists.unhelped.len());
+    if !lists.debt.allows(wanted) {
+        return None;
+    }
     while let Some(name) = lists.companies.worth_searching(wanted).map(str::to_owned) {
         let list = List::Company(name.clone());
         match lists.next(&list, wanted) {
@@ -165,15 +175,23 @@ async fn ask(
     let key = (gate.account.clone(), action);
     match answer {
         Ok(answer) => {
-            take(deps, &key, list, &answer).await?;
-            deps.lists().entry(key).or_default().progress(list).take(&answer, list.page_size());
+            let values = take(deps, &key, list, &answer).await?;
+            let mut all = deps.lists();
+            let lists = all.entry(key).or_default();
+            lists.debt.page(values);
+            lists.progress(list).take(&answer, list.page_size(), values);
         }
         Err(error) => {
             let mut all = deps.lists();
-            let progress = all.entry(key).or_default().progress(list);
+            let lists = all.entry(key).or_default();
             match read_failure(&error) {
-                ReadFailure::Gone => progress.end(),
+                ReadFailure::Gone => {
+                    lists.debt.page(0);
+                    lists.progress(list).end();
+                }
                 ReadFailure::TryAgain => {
+                    lists.debt.page(0);
+                    let progress = lists.progress(list);
                     progress.failures += 1;
                     if progress.failures >= TRIES {
                         progress.end();
@@ -195,13 +213,14 @@ struct Found {
     later: Vec<(ToRead, Millis)>,
 }
 
-/// Records the values of a page. A contact that it does not give, or shows without a value, is left to its profile.
+/// Records the values of a page, and returns how many it brought. A contact that it does not give, or shows without a
+/// value, is left to its profile.
 async fn take(
     deps: &Deps,
     key: &(AccountId, Action),
     list: &List,
     page: &ListPage,
-) -> Result<(), StoreError> {
+) -> Result<usize, StoreError> {
     let now = deps.clock.now();
     let views: HashMap<_, _> =
         page.people.iter().map(|person| (&person.personnel_id, &person.view)).collect();
@@ -232,7 +251,11 @@ async fn take(
             _ => {}
         }
     }
-    record(deps, found, list.in_words(), now).await
+    let values: HashSet<&PersonnelId> =
+        found.delivered.values().flatten().map(|(personnel_id, _)| personnel_id).collect();
+    let values = values.len();
+    record(deps, found, list.in_words(), now).await?;
+    Ok(values)
 }
 
 async fn record(deps: &Deps, found: Found, list: String, now: Millis) -> Result<(), StoreError> {
@@ -250,6 +273,8 @@ async fn record(deps: &Deps, found: Found, list: String, now: Millis) -> Result<
         .write(move |tx| {
             Box::pin(async move {
                 for (contact, again) in later {
+                    reading::note_said(&mut *tx, contact.job_id, &contact.personnel_id, Access::InProgress)
+                        .await?;
                     reading::read_again(&mut *tx, contact.job_id, &contact.personnel_id, (again, true), now)
                         .await?;
                 }

@@ -249,7 +249,7 @@ pub(super) async fn confirm(deps: &Deps, gate: &Gate, event: &ToRead) -> Result<
         }
         Read::Later(None) => {
             let again = gate.trouble_until().max(deps.clock.now().plus(1_000));
-            put_off(deps, event, (again, false)).await?;
+            put_off(deps, event, (again, false), None).await?;
             return Ok(Report::did(1));
         }
     };
@@ -260,7 +260,7 @@ pub(super) async fn confirm(deps: &Deps, gate: &Gate, event: &ToRead) -> Result<
     }
     if !open && patient {
         let again = now.plus(profile_wait::pause_ms(event.reads));
-        put_off(deps, event, (again, true)).await?;
+        put_off(deps, event, (again, true), None).await?;
         return Ok(Report::did(1));
     }
     if !open {

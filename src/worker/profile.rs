@@ -71,8 +71,9 @@ async fn read(deps: &Deps, gate: &Gate, contact: ToRead) -> Result<Report, Store
     };
     let now = deps.clock.now();
     if let Ok(view) = &answer {
-        bulk::note_company(deps, &gate.account, contact.action, view.company.as_deref());
+        bulk::note_profile(deps, &gate.account, contact.action, view.company.as_deref());
     }
+    let said = answer.as_ref().ok().map(|view| view.access);
     let ended = match answer {
         Ok(view) if contact.why.is_set_aside() && view.access.is_locked() => {
             return locked_aside(deps, gate, &contact, (channel, view.access)).await;
@@ -86,15 +87,15 @@ async fn read(deps: &Deps, gate: &Gate, contact: ToRead) -> Result<Report, Store
             ReadFailure::Gone => Some(Outcome::Missing),
             ReadFailure::TryAgain => {
                 let again = gate.trouble_until().max(now.plus(1_000));
-                put_off(deps, &contact, (again, false)).await?;
+                put_off(deps, &contact, (again, false), None).await?;
                 return Ok(Report::did(1));
             }
             ReadFailure::WaitForRateLimit { .. } | ReadFailure::StopAccount => return Ok(Report::did(1)),
         },
     };
     match ended {
-        Some(outcome) => finish(deps, &contact, outcome, now).await?,
-        None => look_again(deps, &contact).await?,
+        Some(outcome) => finish(deps, &contact, (outcome, said), now).await?,
+        None => look_again(deps, &contact, said).await?,
     }
     Ok(Report::did(1))
 }
@@ -129,11 +130,11 @@ async fn locked_aside(
         give_up_ms: pacing::duration_ms(deps.config().polling.give_up_after),
     };
     match locked.judge(limits, now) {
-        Verdict::GiveUp => finish(deps, contact, Outcome::Unresolved, now).await?,
-        Verdict::LookAgain => look_again(deps, contact).await?,
+        Verdict::GiveUp => finish(deps, contact, (Outcome::Unresolved, Some(access)), now).await?,
+        Verdict::LookAgain => look_again(deps, contact, Some(access)).await?,
         Verdict::Ask => match ask_alone(deps, gate, contact, channel).await? {
             Ok(quote) if quote.names_a_price() => return send_after_all(deps, contact, now).await,
-            Ok(_) => look_again(deps, contact).await?,
+            Ok(_) => look_again(deps, contact, Some(access)).await?,
             Err(report) => return Ok(report),
         },
         Verdict::Send => return send_after_all(deps, contact, now).await,
@@ -155,7 +156,7 @@ async fn gone_aside(
     let subject = (&gate.account, contact.action);
     let contacts = std::slice::from_ref(&contact.personnel_id);
     if !paid_without_value(deps, subject, contacts).await?.is_empty() {
-        look_again(deps, contact).await?;
+        look_again(deps, contact, None).await?;
         return Ok(Report::did(1));
     }
     let is_paid = paid::by_another_job(readers, subject, &contact.personnel_id, job_id).await?;
@@ -171,7 +172,7 @@ async fn gone_aside(
     if sends {
         return send_after_all(deps, contact, now).await;
     }
-    finish(deps, contact, Outcome::Missing, now).await?;
+    finish(deps, contact, (Outcome::Missing, None), now).await?;
     Ok(Report::did(1))
 }
 
@@ -194,7 +195,7 @@ async fn ask_alone(
         ReadFailure::Gone => Ok(Ok(Quote::Unhelpful("refused"))),
         ReadFailure::TryAgain if contact.reads >= PRECHECK_TRIES => Ok(Ok(Quote::Unhelpful("no answer"))),
         ReadFailure::TryAgain => {
-            look_again(deps, contact).await?;
+            look_again(deps, contact, None).await?;
             Ok(Err(Report::did(1)))
         }
         _ => Ok(Err(after_failed_read(deps, gate))),
@@ -202,17 +203,26 @@ async fn ask_alone(
 }
 
 /// Reads the profile again after the next, longer pause.
-async fn look_again(deps: &Deps, contact: &ToRead) -> Result<(), StoreError> {
+async fn look_again(deps: &Deps, contact: &ToRead, said: Option<Access>) -> Result<(), StoreError> {
     let again = deps.clock.now().plus(profile_wait::pause_ms(contact.reads));
-    put_off(deps, contact, (again, true)).await
+    put_off(deps, contact, (again, true), said).await
 }
 
-async fn finish(deps: &Deps, contact: &ToRead, outcome: Outcome, now: Millis) -> Result<(), StoreError> {
+async fn finish(
+    deps: &Deps,
+    contact: &ToRead,
+    (outcome, said): (Outcome, Option<Access>),
+    now: Millis,
+) -> Result<(), StoreError> {
     let (job_id, personnel_id) = (contact.job_id, contact.personnel_id.clone());
     let Some(job) = jobs::read(deps.store.readers(), job_id).await? else { return Ok(()) };
     deps.store
         .write(move |connection| {
             Box::pin(async move {
+                let is_delivered = matches!(outcome, Outcome::Delivered { .. });
+                if let Some(access) = said.filter(|_| !is_delivered) {
+                    reading::note_said(&mut *connection, job_id, &personnel_id, access).await?;
+                }
                 let outcomes = [(personnel_id, outcome)];
                 items::finish(&mut *connection, job_id, job.event_id.as_ref(), &outcomes, now).await?;
                 end_if_read(&mut *connection, job, now).await?;

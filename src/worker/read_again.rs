@@ -2,7 +2,7 @@
 //! or the contact or event is sent to be bought after all.
 
 use crate::domain::job::{Doubt, Event, State};
-use crate::domain::outcome::{self, Outcome, ProfileReading, ProfileView};
+use crate::domain::outcome::{self, Access, Outcome, ProfileReading, ProfileView};
 use crate::domain::{Millis, pacing};
 use crate::store::items::reading::{self, ToRead};
 use crate::store::jobs::Job;
@@ -45,16 +45,20 @@ pub(super) async fn send_after_all(deps: &Deps, contact: &ToRead, now: Millis) -
     Ok(Report::did(1))
 }
 
-/// Sets the time of the next read; `was_read`: the profile was read, and gave no answer yet.
+/// Sets the time of the next read; `was_read`: the profile was read, and gave no answer yet. `said`: what it said.
 pub(super) async fn put_off(
     deps: &Deps,
     contact: &ToRead,
     (again, was_read): (Millis, bool),
+    said: Option<Access>,
 ) -> Result<(), StoreError> {
     let (job_id, personnel_id, now) = (contact.job_id, contact.personnel_id.clone(), deps.clock.now());
     deps.store
         .write(move |connection| {
             Box::pin(async move {
+                if let Some(access) = said {
+                    reading::note_said(&mut *connection, job_id, &personnel_id, access).await?;
+                }
                 reading::read_again(connection, job_id, &personnel_id, (again, was_read), now).await
             })
         })

@@ -1,10 +1,12 @@
 //! Every paid action in the same situations: approval, success, already unlocked, 402, 404, a lost answer, a
 //! crash at any call. The credits must be exact each time.
 
+use serde_json::json;
 use unlockd::domain::Action;
 use unlockd::sandbox::{Billing, Call};
 use unlockd::worker::run::driver::End;
 
+use crate::support::relay::Altered;
 use crate::support::{Setup, Town};
 
 /// How each action is requested, and its cost.
@@ -346,6 +348,64 @@ async fn a_precheck_that_does_not_help_leaves_the_price_list_and_is_noted() {
         let timeline = town.timeline(1).await;
         assert!(timeline.contains(&"precheck_unhelpful".to_owned()), "{}: {timeline:?}", case.action);
         credits_are_exact(&mut town, case.price, case.action.as_str()).await;
+        town.check().await;
+    }
+}
+
+/// A report of a gate that let through what it could not read: an unknown word, or a value of another type.
+#[tokio::test]
+async fn an_event_is_not_bought_on_a_precheck_whose_yes_or_no_cannot_be_read() {
+    for allowed in [json!("unsure"), json!({ "value": false }), json!([false])] {
+        let mut town = Setup::default().recorded().build().await;
+        let odd = allowed.clone();
+        town.change(move |exchange| {
+            let mut answer = exchange.answer.clone();
+            answer["allowed"] = odd.clone();
+            exchange.path.ends_with("/precheck").then(|| Altered::new(200, answer.to_string())).flatten()
+        });
+        let request = EVENT.insert(&mut town).await;
+        town.tick(600_000).await;
+        assert_eq!(EVENT.posts(&town), 0, "{allowed}");
+        town.change(|_| None);
+        town.finish_all().await;
+        assert_eq!(EVENT.outcome(&mut town, request).await, "unlocked", "{allowed}");
+        town.check().await;
+    }
+    for refused in [json!("false"), json!(0)] {
+        let mut town = Setup::default().recorded().build().await;
+        town.change(move |exchange| {
+            let mut answer = exchange.answer.clone();
+            (answer["allowed"], answer["reason_code"]) = (refused.clone(), json!("over_budget"));
+            exchange.path.ends_with("/precheck").then(|| Altered::new(200, answer.to_string())).flatten()
+        });
+        let request = EVENT.insert(&mut town).await;
+        town.finish_all().await;
+        assert_eq!((EVENT.posts(&town), EVENT.outcome(&mut town, request).await.as_str()), (0, "rejected"));
+        town.check().await;
+    }
+}
+
+/// Reports of actions that no dry run supports although they work: the batch is bought by the price list.
+#[tokio::test]
+async fn contacts_whose_precheck_is_not_supported_are_bought_by_the_price_list() {
+    for (status, body) in [
+        (400, json!({ "code": 400, "message": "does not support dry run", "errorKey": "INVALID_REQUEST" })),
+        (
+            200,
+            json!({ "ok": true, "allowed": false, "should_charge": false, "credits": 0,
+                      "reason_code": "unsupported_action" }),
+        ),
+    ] {
+        let mut town = Setup::default().recorded().build().await;
+        let answer = body.to_string();
+        town.change(move |exchange| {
+            exchange.path.ends_with("/precheck").then(|| Altered::new(status, answer.clone())).flatten()
+        });
+        let request = town.insert(None, &["101", "102"]).await;
+        town.finish_all().await;
+        assert_eq!(town.outcome(request, "102").await.0, "delivered", "{status}");
+        assert_eq!((town.calls("/precheck").len(), town.posts().len()), (1, 1), "{status}");
+        assert_eq!(town.sandbox.accounting().charged_total, 30);
         town.check().await;
     }
 }

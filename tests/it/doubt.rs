@@ -263,6 +263,7 @@ async fn a_contact_that_is_being_unlocked_is_explained_with_its_times() {
     let wait = waits.iter().find(|wait| wait.reason == "unlock_in_progress").expect("it is said");
     assert!(wait.what.starts_with("1 contact is being unlocked already"), "{}", wait.what);
     assert!(wait.what.contains("not bought meanwhile") && wait.what.contains("unresolved"), "{}", wait.what);
+    assert!(waits.iter().any(|wait| wait.what.ends_with("the profiles said: 1 locked")), "{}", wait.what);
     let (since, next) = (wait.since.expect("since when").0, wait.next_try_at.expect("when next").0);
     let now = town.clock.now().0;
     assert!((began.0..=now).contains(&since) && next > now && next <= now + 5_000, "{since} {now} {next}");

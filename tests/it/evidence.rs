@@ -193,6 +193,21 @@ async fn a_profile_that_says_under_way_is_not_sent_again() {
     }
 }
 
+/// A contact whose phone another user has asked for.
+#[tokio::test]
+async fn what_the_profile_of_a_phone_said_is_kept_and_explained() {
+    let mut town = Setup::default().build().await;
+    let request = town.insert_row("action, personnel_ids", "'unlock_contact_phones', '[195]'").await;
+    town.settle().await;
+    let kept: (String,) = town.one("select profile_said from items").await;
+    assert_eq!(kept.0, "being unlocked");
+    let waits = town.explained(request).await.waits;
+    assert!(waits[0].what.ends_with("the profiles said: 1 being unlocked"), "{}", waits[0].what);
+    town.finish_all().await;
+    assert_eq!(town.outcome(request, "195").await.0, "delivered");
+    town.check().await;
+}
+
 /// Found by a stranger: both were `lost` after the job was given up, though their values could be read for free.
 #[tokio::test]
 async fn values_that_profiles_show_are_delivered_before_a_person_is_asked() {

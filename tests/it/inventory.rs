@@ -41,14 +41,14 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
     (
         "items",
         "id request_id account action event_id state state_reason reason_since job_id outcome error_code source \
-               read_at reads resolved_at obtained_at",
+               read_at reads resolved_at obtained_at profile_said",
     ),
     (
         "jobs",
         "id account action event_id task_id state state_reason poll_count next_poll_at created_at submitted_at \
               finished_at version adopted contacts due_at failures looks no_effect_looks evidence doubt_since \
               parked_balance price lowest_price cost confirmed_credits window_id divided_from \
-              bought_again_at",
+              bought_again_at quoted_credits",
     ),
     ("ledger", "id at account job_id entry credits"),
     ("outbox", "id message_id type at state attempts due_at ended_at"),

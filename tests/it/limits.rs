@@ -9,6 +9,7 @@ use unlockd::store::rate;
 use unlockd::store::requests::unsent;
 use unlockd::worker::run::driver::End;
 
+use crate::support::relay::Altered;
 use crate::support::{Setup, Town, good_ids, refs};
 
 #[tokio::test]
@@ -237,6 +238,26 @@ async fn a_paused_account_submits_nothing_and_polls_on() {
     town.check().await;
 }
 
+/// A report of an API whose figures tell of another bucket with each call, and of the reset in seconds from now.
+#[tokio::test]
+async fn figures_that_alternate_between_two_limits_hold_up_no_poll() {
+    let mut town = Setup::default().recorded().build().await;
+    let mut calls = 0;
+    town.change(move |exchange| {
+        calls += 1;
+        let (limit, remaining) = if calls % 2 == 0 { ("5000", "4992") } else { ("60", "52") };
+        let figures = [("x-ratelimit-limit", limit), ("x-ratelimit-remaining", remaining)];
+        let headers = figures.into_iter().chain([("x-ratelimit-reset", "2615")]);
+        let headers = headers.map(|(name, value)| (name, value.to_owned())).collect();
+        Some(Altered { status: exchange.status, headers, body: exchange.answer.to_string().into() })
+    });
+    let request = town.insert(None, &["101", "102", "103"]).await;
+    town.finish_all().await;
+    assert_eq!(town.polls(), [3_000, 8_000, 18_000]);
+    assert_eq!(town.status(request).await, "done");
+    town.check().await;
+}
+
 /// More parked jobs than one run looks at.
 #[tokio::test]
 async fn a_hundred_parked_jobs_neither_multiply_nor_hide_a_job_that_fits() {
@@ -246,7 +267,8 @@ async fn a_hundred_parked_jobs_neither_multiply_nor_hide_a_job_that_fits() {
         let ids = [(1_000 + 10 * number).to_string(), (1_001 + 10 * number).to_string()];
         town.insert(Some(&format!("{number}")), &refs(&ids)).await;
     }
-    town.settle().await;
+    // Each is asked about once, since some of its contacts may be unlocked already.
+    town.tick(120_000).await;
     assert_eq!(
         town.number("select count(*) from jobs where state_reason = 'insufficient_credits'").await,
         100

@@ -66,6 +66,9 @@ async fn a_gateways_refusal_of_a_poll_is_asked_again_at_any_time() {
 async fn a_gateways_refusal_of_a_paid_post_is_in_doubt_and_settled_by_reading() {
     for (status, body) in [
         (404, NO_ROUTE),
+        // Public reports: a newer gateway names its own request, and one that is being reloaded says less.
+        (404, r#"{"message":"no Route matched with those values","request_id":"8d1f0c6e2b"}"#),
+        (404, "Not Found"),
         (400, "<html>Bad Request</html>"),
         (401, "<html>Unauthorized</html>"),
         (403, "<html>Forbidden</html>"),
@@ -110,6 +113,60 @@ async fn whatever_success_names_the_task_it_is_followed() {
     town.check().await;
 }
 
+/// Reports of clients that sent such a call again: the API has carried it out, and names the task as nobody expects.
+#[tokio::test]
+async fn a_success_that_names_its_task_by_no_known_name_is_in_doubt_and_not_sent_again() {
+    for (status, body) in
+        [(202, r#"{"taskUid":321,"indexUid":"contacts","status":"enqueued"}"#), (201, "{}"), (200, "[]")]
+    {
+        let mut town = town().await;
+        town.change(move |exchange| is_unlock(exchange).then(|| Altered::new(status, body)).flatten());
+        let request = town.insert(None, &["101", "102"]).await;
+        town.finish_all().await;
+        for id in ["101", "102"] {
+            assert_eq!(
+                town.outcome(request, id).await,
+                ("delivered".into(), Some("profile".into())),
+                "{body}"
+            );
+        }
+        assert_eq!((town.posts().len(), town.sandbox.accounting().charged_total), (1, 30), "{body}");
+        town.check().await;
+    }
+}
+
+/// Groups of other APIs: one with a name of its own, and one whose items are objects.
+#[tokio::test]
+async fn contacts_that_are_skipped_in_a_group_of_another_shape_are_read_from_their_profiles() {
+    let others = |ids: &Value| [json!({ "unsuccessful_keys": ids }), json!({ "skipped": objects(ids) })];
+    fn objects(ids: &Value) -> Value {
+        let object = |id: &Value| json!({ "id": id, "skip_reason": "ALREADY_UNLOCKED" });
+        ids.as_array().map_or(Value::Null, |ids| ids.iter().map(object).collect())
+    }
+    for which in 0..2 {
+        let mut town = Setup::default().config("SUBMIT__PRECHECK", "false").recorded().build().await;
+        town.change(move |exchange| {
+            if !is_unlock(exchange) {
+                return None;
+            }
+            altered(exchange, |answer| {
+                let ids = answer["skipped_personnel_ids"].take();
+                answer["skipped_detail"] = others(&ids)[which].clone();
+            })
+        });
+        // A colleague has unlocked 193.
+        let request = town.insert(None, &["101", "193"]).await;
+        town.finish_all().await;
+        assert_eq!(
+            town.outcome(request, "193").await,
+            ("delivered".into(), Some("profile".into())),
+            "{which}"
+        );
+        assert_eq!(town.sandbox.accounting().charged_total, 15);
+        town.check().await;
+    }
+}
+
 /// A conflict, or a gateway that gave up waiting, after the API has carried it out.
 #[tokio::test]
 async fn a_task_that_an_error_names_is_followed_when_it_is_theirs() {
@@ -138,7 +195,8 @@ async fn a_task_that_an_error_names_is_followed_when_it_is_theirs() {
 /// The call had no effect, and the named task belongs to another job, or does not exist.
 #[tokio::test]
 async fn a_task_that_an_error_names_is_not_followed_when_it_is_not_theirs() {
-    for named in ["1", "999999"] {
+    // The last is a report's: a busy server queued a job, and forgot it.
+    for (named, name) in [("1", "task_id"), ("999999", "task_id"), ("999999", "jobId")] {
         let mut town = town().await;
         let first = town.insert(None, &["101"]).await;
         town.finish_all().await;
@@ -146,7 +204,7 @@ async fn a_task_that_an_error_names_is_not_followed_when_it_is_not_theirs() {
         let named = if named == "1" { theirs } else { named.to_owned() };
         town.fault("status=503@unlock");
         town.change(move |exchange| {
-            let body = json!({ "message": "m", "task_id": named }).to_string();
+            let body = json!({ "message": "m", name: named, "state": "queued" }).to_string();
             (is_unlock(exchange) && exchange.status == 503).then(|| Altered::new(504, body)).flatten()
         });
         let request = town.insert(None, &["102", "103"]).await;
@@ -252,7 +310,10 @@ async fn a_key_that_was_refused_once_is_tried_again_after_1_5_and_30_minutes() {
 
 #[tokio::test]
 async fn a_task_that_calls_itself_running_for_ever_has_ended_when_nothing_of_it_is_open() {
-    for word in ["processing", "done", "CANCELED", "Completed"] {
+    // Two of a public report of a client that waited for ever, where words with an addition are an end.
+    for word in
+        ["processing", "done", "CANCELED", "Completed", "COMPLETED_WITH_WARNINGS", "CANCELED_WHILE_RUNNING"]
+    {
         let mut town = town().await;
         town.change(move |exchange| {
             let has_ended = is_poll(exchange) && exchange.answer["taskStatus"] == "completed";
@@ -382,6 +443,28 @@ async fn a_403_of_the_api_stops_the_account_until_a_person_resumes() {
     resume(&town).await;
     town.finish_all().await;
     assert_eq!(town.outcome(request, "101").await.0, "delivered");
+    town.check().await;
+}
+
+/// Reports of subscriptions that lapse: nothing may be bought, and what was paid for is not lost.
+#[tokio::test]
+async fn a_subscription_that_ends_while_a_task_runs_costs_no_value() {
+    let mut town = town().await;
+    let request = town.insert(None, &["101", "102"]).await;
+    town.settle().await;
+    assert_eq!(town.posts().len(), 1);
+    town.fault("always:error=403:NO_ACTIVE_SUBSCRIPTION");
+    let next = town.insert(None, &["103"]).await;
+    town.tick(12 * 3_600_000).await;
+    let calls = town.sandbox.journal().len();
+    assert!(calls <= 6, "it is not asked for hours: {calls} calls");
+    town.sandbox.clear_faults();
+    resume(&town).await;
+    town.finish_all().await;
+    for (request, id) in [(request, "101"), (request, "102"), (next, "103")] {
+        assert_eq!(town.outcome(request, id).await.0, "delivered", "{id}");
+    }
+    assert_eq!(town.sandbox.accounting().charged_total, 45);
     town.check().await;
 }
 

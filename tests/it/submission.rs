@@ -1,7 +1,10 @@
 //! The submit pass: full batches at the right time, and none that cannot be bought yet.
 
+use serde_json::json;
+use unlockd::sandbox::Channel;
 use unlockd::worker::run::driver::End;
 
+use crate::support::relay::Altered;
 use crate::support::{Setup, Town, good_ids, refs};
 
 /// Rows of one contact, one after the other.
@@ -170,6 +173,74 @@ async fn what_is_here_is_served_while_the_account_is_paused_or_out_of_credits() 
     town.settle().await;
     assert_eq!(town.status(while_paused).await, "done");
     assert_eq!(town.posts().len(), 1);
+    town.check().await;
+}
+
+/// 20 contacts, 15 of which a colleague has unlocked: 300 credits by the price list, and 75 by the precheck.
+async fn mostly_unlocked(town: &mut Town) -> i64 {
+    let ids = good_ids(101, 20);
+    ids.iter().skip(3).take(15).for_each(|id| town.sandbox.mark_unlocked(id, Channel::Email));
+    town.insert(None, &refs(&ids)).await
+}
+
+async fn all_are_delivered_for_75(town: &mut Town, request: i64) {
+    assert!(town.outcomes(request).await.values().all(|outcome| outcome == "delivered"));
+    assert_eq!(town.sandbox.accounting().charged_total, 75);
+    let sizes: Vec<usize> = town.posts().iter().map(|post| Town::sent(post).len()).collect();
+    assert_eq!(sizes, [5], "those that are unlocked are read, and not sent");
+}
+
+#[tokio::test]
+async fn a_batch_above_the_balance_goes_out_when_the_balance_pays_for_what_is_locked_of_it() {
+    let mut town = Setup::default().sandbox(|options| options.balance = 100).build().await;
+    let request = mostly_unlocked(&mut town).await;
+    town.finish_all().await;
+    all_are_delivered_for_75(&mut town, request).await;
+    assert!(town.calls("/precheck").len() <= 40, "{}", town.calls("/precheck").len());
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_batch_that_is_mostly_unlocked_waits_for_what_its_precheck_says_and_is_asked_about_once() {
+    let setup = Setup::default().config("CREDITS__MIN_BALANCE", "40");
+    let mut town = setup.sandbox(|options| options.balance = 100).build().await;
+    let request = mostly_unlocked(&mut town).await;
+    ends_with(&mut town, "15 more credits are needed").await;
+    town.tick(3_600_000).await;
+    assert_eq!((town.calls("/precheck").len(), town.posts().len()), (1, 0), "{}", town.dump().await);
+    town.restart().await;
+    town.tick(60_000).await;
+    assert_eq!(town.calls("/precheck").len(), 1);
+    town.sandbox.top_up(14);
+    town.tick(60_000).await;
+    assert_eq!((town.calls("/precheck").len(), town.posts().len()), (1, 0), "one credit is missing");
+    town.sandbox.top_up(1);
+    town.tick(60_000).await;
+    town.finish_all().await;
+    all_are_delivered_for_75(&mut town, request).await;
+    assert_eq!(town.sandbox.accounting().balance, 40);
+    town.check().await;
+}
+
+/// What is sent can be paid in full, whatever a precheck of the whole batch has said.
+#[tokio::test]
+async fn a_precheck_that_says_too_little_for_a_batch_above_the_balance_spends_nothing() {
+    let setup = Setup::default().sandbox(|options| options.balance = 100).recorded();
+    let mut town = setup.build().await;
+    town.change(|exchange| {
+        let asked = exchange.body["params"]["personnel_ids"].as_array().map_or(0, Vec::len);
+        (exchange.path.ends_with("/precheck") && asked == 20).then(|| {
+            let mut answer = exchange.answer.clone();
+            (answer["allowed"], answer["credits"], answer["reason_code"]) =
+                (json!(true), json!(75), json!("ok"));
+            Altered::new(200, answer.to_string())
+        })?
+    });
+    town.insert(None, &refs(&good_ids(101, 20))).await;
+    town.tick(3_600_000).await;
+    assert_eq!(town.job_state(1).await, "queued (insufficient_credits)");
+    assert_eq!(town.posts().len(), 0);
+    assert!(town.calls("/precheck").len() <= 40, "{}", town.calls("/precheck").len());
     town.check().await;
 }
 

@@ -115,6 +115,21 @@ mod tests {
         assert_eq!(rate.window_ms(), 60_000);
     }
 
+    /// A report of windows that begin with each minute of the clock, and of a limit of one call.
+    #[test]
+    fn a_window_of_the_clock_that_is_joined_in_its_last_second_is_not_taken_for_a_short_one() {
+        let mut rate = Rate::new(120);
+        for minute in 1..4 {
+            let at = Millis(minute * 60_000 - 1_000);
+            rate.book(at);
+            rate.learn(told(1, 0, minute * 60_000, at.0), 0, at);
+            assert_eq!((rate.limit(), rate.window_ms()), (1, 60_000), "{minute}");
+            assert!(
+                matches!(rate.permission(at.plus(500)), Permission::At(next) if next.0 >= minute * 60_000)
+            );
+        }
+    }
+
     /// Without one call beyond our own count, a shorter window would never be noticed.
     #[test]
     fn the_first_answers_of_two_windows_show_their_length() {

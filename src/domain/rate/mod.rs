@@ -47,6 +47,8 @@ pub struct Rate {
     lowered_at: Option<Millis>,
     /// Calls up to this time led to a 429, and prove nothing more.
     burst_after: Millis,
+    /// The first of the calls that led to a 429 without a time, which the next refusals are about, too.
+    untimed_from: Option<Millis>,
     /// How long an answer takes; 0: not known.
     latency_ms: i64,
 }
@@ -73,6 +75,7 @@ impl Rate {
             told: None,
             lowered_at: None,
             burst_after: Millis(i64::MIN),
+            untimed_from: None,
             latency_ms: 0,
         }
     }

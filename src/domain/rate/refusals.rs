@@ -2,7 +2,8 @@
 
 use super::{DOCUMENTED_WINDOW_MS, Rate, RateHeaders};
 use crate::domain::ids::Millis;
-use crate::domain::window::{HEADER_ERROR_MS, of_burst};
+use crate::domain::pacing::UNTIMED_PAUSE_MS;
+use crate::domain::window::{HEADER_ERROR_MS, of_burst, window_of};
 
 impl Rate {
     /// Whether a 429 that asked for a pause of `pause_ms` is about the address and not about this key: the
@@ -53,6 +54,26 @@ impl Rate {
         if self.lowered_at.is_none() || is_slower {
             (self.limit, self.window_ms, self.lowered_at) = (limit, window_ms, Some(now));
         }
+    }
+}
+
+impl Rate {
+    /// The same for a 429 that names no time; returns the pause to try. Each refusal in a row shows that the window is
+    /// longer, and what it is taken for doubles, up to the documented length.
+    pub fn refused_untimed(&mut self, now: Millis) -> i64 {
+        let burst: Vec<Millis> = self.sent.iter().copied().filter(|at| *at > self.burst_after).collect();
+        let is_again = self.untimed_from.is_some() && burst.len() <= FEWEST_IN_A_BURST;
+        if !is_again {
+            self.untimed_from = burst.first().copied();
+        }
+        let passed_ms = self.untimed_from.map_or(0, |first| now.since(first));
+        let window_ms = window_of(2 * passed_ms).clamp(UNTIMED_PAUSE_MS, DOCUMENTED_WINDOW_MS);
+        let pause_ms = (window_ms - passed_ms).max(UNTIMED_PAUSE_MS);
+        self.refused(pause_ms, now);
+        if is_again && self.lowered_at.is_some() {
+            self.window_ms = self.window_ms.max(window_ms);
+        }
+        pause_ms
     }
 }
 
@@ -123,6 +144,33 @@ mod tests {
             }
             assert!(refused.len() <= 2, "{joined}: {refused:?}");
             assert_eq!((rate.limit(), rate.window_ms()), (20, 10_000), "{joined}");
+        }
+    }
+
+    /// A report of five calls in a minute, whose 429 has neither headers nor a `Retry-After`.
+    #[test]
+    fn without_headers_and_without_a_time_the_limit_is_learned_from_a_few_429s() {
+        for joined in [0, 20_000, 50_000, 59_000] {
+            let (mut rate, mut now, mut refused) = (Rate::new(120), Millis(joined), Vec::new());
+            let mut counts = std::collections::BTreeMap::new();
+            while now.0 < 3_600_000 {
+                if let Permission::At(at) = rate.permission(now) {
+                    now = at;
+                    continue;
+                }
+                rate.book(now);
+                let count: &mut u32 = counts.entry(now.0 / 60_000).or_default();
+                *count += 1;
+                if *count > 5 {
+                    refused.push(now.0);
+                    let pause_ms = rate.refused_untimed(now);
+                    rate.block(now.plus(pause_ms));
+                }
+                now = now.plus(100);
+            }
+            assert!(refused.len() <= 5, "{joined}: {refused:?}");
+            assert!(refused.last().is_none_or(|last| *last < 300_000), "{joined}: {refused:?}");
+            assert_eq!((rate.limit(), rate.window_ms()), (5, 60_000), "{joined}");
         }
     }
 

@@ -11,6 +11,9 @@
 //! - The database is an older copy, so nobody knows which of them it has paid for: halving the batch and asking
 //!   again finds those that are unlocked, and they are never sent.
 //!
+//! If the credits do not pay for a whole batch, but for what its figure says, the unlocked ones are found by halving, too,
+//! and leave the batch. So what is sent can always be paid in full, even if the figure was wrong.
+//!
 //! Example: a precheck says 1,425 credits for 100 contacts at 15. So 5 of them are unlocked already, and the API will
 //! take 95 into its task and skip 5. That took one precheck. 1,500 credits are held until the answer confirms it.
 
@@ -257,6 +260,20 @@ impl Sorting {
         Credits(self.cost.0.saturating_add(contacts - 1) / contacts)
     }
 
+    /// What the API will charge, by the precheck's figure: contacts that are unlocked already cost nothing.
+    pub fn charged(&self) -> Credits {
+        self.cost - self.price.times(self.unlocked_elsewhere)
+    }
+
+    /// Asks about the contacts to be paid for again, in ever smaller groups, until those that are unlocked already are
+    /// known.
+    pub fn tell_apart(&mut self) {
+        let contacts = std::mem::take(&mut self.chargeable);
+        self.prices.clear();
+        (self.cost, self.unlocked_elsewhere) = (Credits::ZERO, 0);
+        self.open.push(Group { manner: Manner::Halve, contacts });
+    }
+
     /// The price of each contact that is to be paid for.
     pub fn prices(&self) -> BTreeMap<PersonnelId, Credits> {
         self.chargeable.iter().cloned().zip(self.prices.iter().copied()).collect()
@@ -314,6 +331,25 @@ mod tests {
         }
         let (sorting, calls) = trust_at(15, 100, &numbers);
         assert_eq!((sorting.chargeable.len(), sorting.had.len(), calls), (0, 100, 1));
+    }
+
+    #[test]
+    fn contacts_that_are_unlocked_are_found_among_those_that_a_figure_was_for() {
+        let unlocked: BTreeSet<_> = ids(3..18).into_iter().collect();
+        let (mut sorting, mut calls) = (Sorting::new(vec![], Credits(15)).with_new(ids(0..20)), 0);
+        let mut answer = |sorting: &mut Sorting| {
+            while let Some(group) = sorting.question() {
+                let locked = group.iter().filter(|id| !unlocked.contains(*id)).count();
+                sorting.answer(Quote::Costs(Credits(15).times(locked)));
+                calls += 1;
+            }
+        };
+        answer(&mut sorting);
+        assert_eq!((sorting.cost, sorting.charged()), (Credits(300), Credits(75)));
+        sorting.tell_apart();
+        answer(&mut sorting);
+        assert_eq!((sorting.cost, sorting.charged(), sorting.had.len()), (Credits(75), Credits(75), 15));
+        assert!(calls <= 40, "{calls} calls");
     }
 
     #[test]

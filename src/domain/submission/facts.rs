@@ -53,6 +53,10 @@ pub struct Ready {
     /// The price of one contact, and the estimate for all of them.
     pub price: Credits,
     pub cost: Credits,
+    /// A precheck can show that it will be charged less, since some of its contacts are unlocked already.
+    pub may_cost_less: bool,
+    /// What it will be charged by such a precheck.
+    pub quoted: Option<Credits>,
     pub due_at: Millis,
     /// Calls for it that failed in a row.
     pub failures: u32,
@@ -67,6 +71,7 @@ pub struct Ready {
 pub struct Parked {
     pub id: JobId,
     pub waits_for: WaitReason,
+    /// What a precheck said that it will be charged; otherwise the estimate.
     pub cost: Credits,
     /// The API refused it (402) at this balance, which must grow first.
     pub refused_at: Option<Credits>,
@@ -122,6 +127,12 @@ impl Ready {
     pub(super) fn may_grow(&self, facts: &Facts) -> bool {
         let has_room = self.contacts < facts.most(self.price);
         has_room && self.has_company && !self.is_sorted && self.failures == 0
+    }
+
+    /// Whether it is worth a precheck although the balance does not cover the estimate: none has said yet what the job
+    /// will be charged, or the balance covers that.
+    pub(super) fn may_fit(&self, facts: &Facts) -> bool {
+        self.may_cost_less && self.quoted.is_none_or(|quoted| facts.is_covered(quoted, Some(self.id)))
     }
 }
 

@@ -139,7 +139,7 @@ fn submit(facts: &Facts, job: &Ready) -> Plan {
         // Another program or person may have spent from the pool since the last settlement.
         _ if !facts.has_opening => read_before_submission(facts),
         _ if job.may_grow(facts) => Plan::Fill { job: job.id, most: facts.most(job.price) },
-        // The precheck may name a lower price, but an estimate above the free credits is not worth a call.
+        Admission::Wait(WaitReason::InsufficientCredits) if job.may_fit(facts) => Plan::Submit(job.id),
         Admission::Wait(reason) => Plan::Park(job.id, reason),
         Admission::Go if facts.is_refused(job.cost, None) => {
             Plan::Park(job.id, WaitReason::InsufficientCredits)
@@ -230,6 +230,8 @@ mod tests {
             contacts,
             price,
             cost,
+            may_cost_less: false,
+            quoted: None,
             due_at,
             failures,
             is_sorted: false,
@@ -434,6 +436,28 @@ mod tests {
         let waits = vec![parked(1, WaitReason::InsufficientCredits, 600)];
         let facts = Facts { parked: waits, ready: ready(40), claimed: Credits(600), ..facts() };
         assert_eq!(plan(&facts), Plan::Submit(JobId(7)));
+    }
+
+    #[test]
+    fn a_job_above_the_balance_is_prechecked_once_and_then_waits_for_what_the_precheck_said() {
+        let dear = |quoted: Option<i64>| {
+            let quoted = quoted.map(Credits);
+            let ready = ready(70).map(|job| Ready { may_cost_less: true, quoted, ..job });
+            plan(&Facts { ready, ..facts() })
+        };
+        let parked = Plan::Park(JobId(7), WaitReason::InsufficientCredits);
+        assert_eq!([dear(None), dear(Some(1_000))], [Plan::Submit(JobId(7)); 2]);
+        assert_eq!(dear(Some(1_001)), parked);
+        let broke = Facts { ready: ready(70), ..facts() };
+        assert_eq!(plan(&broke), parked, "no precheck can help");
+        let waits = vec![parked_for(1_000)];
+        assert_eq!(plan(&Facts { parked: waits, ..facts() }), Plan::Release(JobId(2)));
+        let waits = vec![parked_for(1_001)];
+        assert_eq!(plan(&Facts { parked: waits, ..facts() }), Plan::Rest(Some(NOW.plus(5_000))));
+    }
+
+    fn parked_for(cost: i64) -> Parked {
+        parked(2, WaitReason::InsufficientCredits, cost)
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub enum Verdict {
     Distrust,
     /// Some contacts need not be bought: they leave the batch, and their values are read.
     SetAside,
+    /// The balance does not cover all contacts, but what the API will charge for them: the precheck finds out which of
+    /// them are unlocked already, and they leave the batch.
+    TellApart,
     ReadBalance,
     /// `refused_at`: the API said that this balance is too low.
     Park {
@@ -66,14 +69,23 @@ pub fn after_precheck(
     }
     match credits::admit(sorting.cost, purse, now) {
         Admission::ReadBalance => Verdict::ReadBalance,
-        Admission::Wait(waits_for) => Verdict::Park { waits_for, refused_at: None },
         // The API knows better: somebody else has spent credits since the balance was read.
-        Admission::Go if sorting.too_little => Verdict::Park {
-            waits_for: WaitReason::InsufficientCredits,
-            refused_at: purse.map(|purse| purse.balance),
-        },
+        Admission::Go | Admission::Wait(WaitReason::InsufficientCredits) if sorting.too_little => {
+            Verdict::Park {
+                waits_for: WaitReason::InsufficientCredits,
+                refused_at: purse.map(|purse| purse.balance),
+            }
+        }
+        Admission::Wait(WaitReason::InsufficientCredits) if fits(sorting, purse) => Verdict::TellApart,
+        Admission::Wait(waits_for) => Verdict::Park { waits_for, refused_at: None },
         Admission::Go => Verdict::Send,
     }
+}
+
+/// Whether the credits pay for the contacts that are not unlocked yet, by the precheck's figure.
+fn fits(sorting: &Sorting, purse: Option<&Purse>) -> bool {
+    let is_covered = purse.is_some_and(|purse| credits::lacks(sorting.charged(), purse).is_none());
+    sorting.unlocked_elsewhere > 0 && is_covered
 }
 
 #[cfg(test)]
@@ -150,5 +162,28 @@ mod tests {
         ] {
             assert_eq!(after_precheck(&sorted(Quote::Refused(reason)), visitors, coming, NOW), expected);
         }
+    }
+
+    #[test]
+    fn a_batch_that_is_mostly_unlocked_is_told_apart_if_the_balance_pays_for_the_rest() {
+        let (purse, credits) = (purse(1_000), WaitReason::InsufficientCredits);
+        let known = Circumstances { purse: Some(&purse), ..Circumstances::default() };
+        // 3 of 80 contacts are locked: 45 credits, and 1,200 by the price list.
+        let mostly_unlocked = |quote| {
+            let contacts = (0..80).map(|id| PersonnelId::trusted(id.to_string())).collect();
+            let mut sorting = Sorting::new(vec![], Credits(15)).with_new(contacts);
+            sorting.answer(quote);
+            after_precheck(&sorting, EMAILS, known, NOW)
+        };
+        assert_eq!(mostly_unlocked(Quote::Costs(Credits(45))), Verdict::TellApart);
+        assert_eq!(
+            mostly_unlocked(Quote::Costs(Credits(1_005))),
+            Verdict::Park { waits_for: credits, refused_at: None }
+        );
+        let at = Some(Credits(1_000));
+        assert_eq!(
+            mostly_unlocked(Quote::TooLittle(Credits(45))),
+            Verdict::Park { waits_for: credits, refused_at: at }
+        );
     }
 }

@@ -7,6 +7,7 @@ use crate::store::{Reads, StoreError, Tx, sql};
 use serde_json::json;
 
 use crate::domain::item::{Event, State, Why};
+use crate::domain::outcome::Access;
 use crate::domain::{AccountId, Action, EventId, JobId, Millis, PersonnelId};
 use crate::store::items::item_row::{Item, items, select_items, why};
 use crate::store::items::json_ids;
@@ -100,6 +101,25 @@ pub async fn read_again(
 ) -> Result<(), StoreError> {
     let waiting = of_contact(&mut *connection, job_id, personnel_id).await?;
     move_all(connection, &waiting, Event::NotYet { read_at, was_read }, now).await
+}
+
+/// Notes what a contact's profile said, so that `explain` can tell it while the value is waited for.
+pub async fn note_said(
+    connection: &mut Tx,
+    job_id: JobId,
+    personnel_id: &PersonnelId,
+    access: Access,
+) -> Result<(), StoreError> {
+    sql::query(
+        "update items set profile_said = $3
+         where job_id = $1 and personnel_id = $2 and state = 'reading' and profile_said is distinct from $3",
+    )
+    .bind(job_id.0)
+    .bind(personnel_id.as_str())
+    .bind(access.as_str())
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Those of these contacts that were paid for before, and wait, are read now.

@@ -46,6 +46,7 @@ pub struct Parked {
     pub action: Action,
     pub contacts: u32,
     pub price: Option<Credits>,
+    pub quoted: Option<Credits>,
     pub refused_at: Option<Credits>,
     pub due_at: Option<Millis>,
 }
@@ -134,16 +135,17 @@ struct ParkedRow {
     action: String,
     contacts: i64,
     price: Option<i64>,
+    quoted_credits: Option<i64>,
     parked_balance: Option<i64>,
     conflict_due_at: Option<i64>,
 }
 
 async fn parked(readers: &Reads, account: &AccountId) -> Result<Vec<Parked>, StoreError> {
     let rows: Vec<ParkedRow> = sql::query_as(
-        "select min(id) as id, state_reason, action, contacts, price, parked_balance,
+        "select min(id) as id, state_reason, action, contacts, price, quoted_credits, parked_balance,
                 case when state_reason = $2 then due_at end as conflict_due_at
          from jobs where state = 'queued' and account = $1 and state_reason is not null
-         group by 2, 3, 4, 5, 6, 7 order by 1",
+         group by 2, 3, 4, 5, 6, 7, 8 order by 1",
     )
     .bind(account.as_str())
     .bind(WaitReason::Conflict.as_str())
@@ -156,6 +158,7 @@ async fn parked(readers: &Reads, account: &AccountId) -> Result<Vec<Parked>, Sto
             waits_for: WaitReason::parse(&row.state_reason)?,
             contacts: u32::try_from(row.contacts).unwrap_or(u32::MAX),
             price: row.price.map(Credits),
+            quoted: row.quoted_credits.map(Credits),
             refused_at: row.parked_balance.map(Credits),
             due_at: row.conflict_due_at.map(Millis),
         })

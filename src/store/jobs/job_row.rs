@@ -38,6 +38,7 @@ pub(in crate::store) struct Row {
     lowest_price: Option<i64>,
     cost: Option<i64>,
     confirmed_credits: Option<i64>,
+    quoted_credits: Option<i64>,
     window_id: Option<i64>,
     divided_from: Option<i64>,
 }
@@ -75,6 +76,7 @@ impl TryFrom<Row> for Job {
             lowest_price: row.lowest_price.map(Credits),
             cost: row.cost.map(Credits),
             confirmed_credits: row.confirmed_credits.map(Credits),
+            quoted_credits: row.quoted_credits.map(Credits),
             window_id: row.window_id,
             divided_from: row.divided_from.map(JobId),
         })
@@ -113,7 +115,7 @@ macro_rules! select_jobs {
             "select id, account, action, event_id, task_id, state, state_reason, poll_count, next_poll_at, \
              created_at, submitted_at, finished_at, version, adopted = 1 as adopted, contacts, due_at, failures, looks, \
               no_effect_looks, evidence, doubt_since, parked_balance, price, lowest_price, cost, confirmed_credits, \
-              window_id, divided_from \
+              quoted_credits, window_id, divided_from \
              from jobs ",
             $rest
         )

@@ -47,6 +47,8 @@ pub struct Job {
     pub cost: Option<Credits>,
     /// The cost that a person confirmed when the job was to be sent again: it never goes out for more.
     pub confirmed_credits: Option<Credits>,
+    /// What its contacts will be charged by a precheck, if that was too much for the balance when it was asked.
+    pub quoted_credits: Option<Credits>,
     pub window_id: Option<i64>,
     /// It is a part of this job's call, which was refused and divided; the first part names itself.
     pub divided_from: Option<JobId>,
@@ -199,7 +201,7 @@ pub async fn save(connection: &mut Tx, job: &Job) -> Result<(), StoreError> {
                 submitted_at = $8, finished_at = $9, contacts = $10, due_at = $11, failures = $12, looks = $13,
                 no_effect_looks = $14, evidence = $15, doubt_since = $16, parked_balance = $17, price = $18,
                 cost = $19, window_id = $20, lowest_price = $21, divided_from = $22, confirmed_credits = $23,
-                version = version + 1
+                quoted_credits = $24, version = version + 1
          where id = $1 and version = $2",
     )
     .bind(job.id.0)
@@ -225,6 +227,7 @@ pub async fn save(connection: &mut Tx, job: &Job) -> Result<(), StoreError> {
     .bind(job.lowest_price.map(|credits| credits.0))
     .bind(job.divided_from.map(|id| id.0))
     .bind(job.confirmed_credits.map(|credits| credits.0))
+    .bind(job.quoted_credits.map(|credits| credits.0))
     .execute(connection)
     .await?;
     exactly_one(result, "the job")

@@ -101,6 +101,18 @@ pub async fn open_items(store: &Store, id: i64) -> Result<OpenItems, StoreError>
     .await?)
 }
 
+/// What the profiles of a request's contacts said last, for those whose value is waited for: each word with the number
+/// of contacts.
+pub async fn profiles_said(store: &Store, id: i64) -> Result<Vec<(String, i64)>, StoreError> {
+    Ok(sql::query_as(
+        "select profile_said, count(distinct personnel_id) from items
+         where request_id = $1 and state = 'reading' and profile_said is not null group by 1 order by 1",
+    )
+    .bind(id)
+    .fetch_all(store.readers())
+    .await?)
+}
+
 /// When an event last happened to a request, or to a job.
 pub async fn last_event(
     store: &Store,

@@ -99,7 +99,7 @@ fn permission(knowledge: &mut Knowledge, of_all: &Calls, class: Class, now: Mill
     let index = class as usize;
     let own = knowledge.rate.permission(now);
     let own = knowledge.rate.poll_may_go(class, now).map_or(own, |poll| own.min(poll));
-    let allowed = own.max(of_all.address.permission(now));
+    let allowed = own.max(of_all.address.permission(now, knowledge.rate.first_of_next_window()));
     if let Permission::At(at) = allowed {
         knowledge.expected[index] = at.plus(EXPECTED_FOR_MS);
         return Permission::At(at);

@@ -111,7 +111,8 @@ impl Permit<'_> {
         let is_read = answer.result.as_ref().is_err_and(|error| !error.paid);
         let trouble = note_trouble(&mut knowledge, answer.result.as_ref().err(), is_read, now);
         let address = pause_ms.and_then(|pause_ms| {
-            let limited = is_limited(failure).then_some((answer.rate, self.entered_at));
+            let is_timed = answer.retry_after_ms.is_some();
+            let limited = is_limited(failure).then_some((answer.rate, self.entered_at, is_timed));
             pause(&mut of_all, &mut knowledge.rate, limited, (pause_ms, now))
         });
         of_all.measure(&self.gate.account, &knowledge.rate);
@@ -161,22 +162,25 @@ impl Gate {
 }
 
 /// Starts the pause that an answer asked for: for all accounts if a 429 means the address, otherwise for this
-/// one. `limited`: the headers of a 429, and when its call was sent. Returns the address if the 429 was about
-/// it.
+/// one. `limited`: the headers of a 429, when its call was sent, and whether it names a time. Returns the address if
+/// the 429 was about it.
 fn pause(
     of_all: &mut Calls,
     own: &mut Rate,
-    limited: Option<(Option<RateHeaders>, Millis)>,
-    (pause_ms, now): (i64, Millis),
+    limited: Option<(Option<RateHeaders>, Millis, bool)>,
+    (mut pause_ms, now): (i64, Millis),
 ) -> Option<Address> {
-    if let Some((headers, sent_at)) = limited {
+    if let Some((headers, sent_at, is_timed)) = limited {
         if own.is_refused_for_address(headers, pause_ms, now) {
             if of_all.address.refused(sent_at, pause_ms, now) {
                 say_lowered(&of_all.address, now);
             }
             return Some(of_all.address.clone());
         }
-        own.refused(pause_ms, now);
+        match is_timed {
+            true => own.refused(pause_ms, now),
+            false => pause_ms = own.refused_untimed(now),
+        }
     }
     own.block(now.plus(pause_ms));
     None

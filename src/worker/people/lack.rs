@@ -22,14 +22,14 @@ pub(in crate::worker) async fn of(
     let asked = match job {
         Some(id) => jobs::read(store.readers(), id).await?.map(|job| {
             let units = job.contacts.max(1) as usize;
-            (job.action, job.price, units, job.parked_balance.is_some())
+            (job.action, job.price, units, (job.quoted_credits, job.parked_balance.is_some()))
         }),
         None => {
             let kinds = waiting::kinds(store.readers(), account, 0).await?;
-            kinds.iter().min_by_key(|kind| kind.oldest).map(|kind| (kind.action, None, 1, false))
+            kinds.iter().min_by_key(|kind| kind.oldest).map(|kind| (kind.action, None, 1, (None, false)))
         }
     };
-    let Some((action, price, units, refused)) = asked else { return Ok(None) };
+    let Some((action, price, units, (quoted, refused))) = asked else { return Ok(None) };
     let price = price_of(store, config, account, action).await?.max(price.unwrap_or_default());
-    Ok(Some(Lack { cost: price.times(units), free, refused }))
+    Ok(Some(Lack { cost: quoted.unwrap_or(price.times(units)), free, refused }))
 }

@@ -97,7 +97,11 @@ async fn held_up(
         let held_up = (row.refused_key.is_some(), busy.as_deref());
         waits.push(job_wait(store, job, paused, held_up, (lack, needs::limits(config))).await?);
     }
-    waits.extend(profiles(&items, config, row.refused_key.is_some()));
+    let mut of_profiles = profiles(&items, config, row.refused_key.is_some());
+    if let Some(first) = of_profiles.first_mut() {
+        first.what.push_str(&said(&progress::profiles_said(store, request.id).await?));
+    }
+    waits.extend(of_profiles);
     if may_be_used_up {
         waits.extend(calls_used_up((store, config), &account, now).await?);
     }
@@ -231,6 +235,17 @@ fn paid_before(items: &OpenItems, config: &Config, key_refused: bool) -> Option<
         needs_person: key_refused,
         job_id: items.paid_before_job,
     })
+}
+
+/// What the profiles said last, with the number of contacts.
+fn said(words: &[(String, i64)]) -> String {
+    match words {
+        [] => String::new(),
+        words => {
+            let each: Vec<String> = words.iter().map(|(word, count)| format!("{count} {word}")).collect();
+            format!("; the profiles said: {}", each.join(", "))
+        }
+    }
 }
 
 /// Contacts whose profile is read: those that are unlocked, and those of which nobody knows yet.

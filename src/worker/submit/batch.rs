@@ -156,6 +156,9 @@ async fn add(
     contacts.truncate((most - job.contacts.min(most)) as usize);
     waiting::assign(&mut *tx, &job.account, job.action, &contacts, job.id, now).await?;
     job.contacts += contacts.len() as u32;
+    // Nobody has asked about these: they may cost the full price.
+    let more = job.price.map(|price| price.times(contacts.len()));
+    job.quoted_credits = job.quoted_credits.zip(more).map(|(quoted, more)| quoted + more);
     jobs::save(tx, &job).await
 }
 

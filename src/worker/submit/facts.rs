@@ -1,5 +1,6 @@
 //! Reads the facts for the next step: rows, prices and limits, and what the gate knows.
 
+use crate::domain::job::WaitReason;
 use crate::domain::submission::{Facts, Parked, Ready, Waiting};
 use crate::domain::{Action, Credits, Millis, pacing};
 use crate::store::StoreError;
@@ -68,6 +69,8 @@ fn ready(deps: &Deps, rows: &Rows) -> Option<Ready> {
         contacts: job.contacts,
         price,
         cost: price.times(job.contacts as usize),
+        may_cost_less: job.channel().is_some() && deps.config().submit.precheck,
+        quoted: job.quoted_credits,
         due_at: job.due_at.unwrap_or_default(),
         failures: job.failures,
         is_sorted: deps.sortings().contains_key(&(job.id, job.version)),
@@ -90,10 +93,12 @@ fn parked(deps: &Deps, rows: &Rows) -> Vec<Parked> {
     let parked = rows.parked.iter().map(|job| {
         // The price of the precheck counts if it is higher.
         let price = price(deps, rows, job.action).max(job.price.unwrap_or_default());
+        // The limits of a day and a month must cover the estimate.
+        let quoted = job.quoted.filter(|_| job.waits_for == WaitReason::InsufficientCredits);
         Parked {
             id: job.id,
             waits_for: job.waits_for,
-            cost: price.times(job.contacts as usize),
+            cost: quoted.unwrap_or(price.times(job.contacts as usize)),
             refused_at: job.refused_at,
             due_at: job.due_at.unwrap_or(Millis(0)),
         }

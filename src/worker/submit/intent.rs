@@ -84,7 +84,7 @@ pub(in crate::worker) async fn commit_intent(
                 attempt.balance_before = ledger::opening_balance(&mut *connection, &job.account).await?;
                 job.apply(Event::SendStarted, now)?;
                 (job.price, job.lowest_price) = (Some(price), Some(lowest_price));
-                (job.cost, job.due_at) = (Some(attempt.cost), None);
+                (job.cost, job.due_at, job.quoted_credits) = (Some(attempt.cost), None, None);
                 attempts::begin_attempt(&mut *connection, job.id, &attempt, now).await?;
                 let books = booking::read(&mut *connection, &job).await?;
                 booking::write(&mut *connection, &mut job, &books.sent(), now).await?;

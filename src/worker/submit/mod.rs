@@ -27,7 +27,7 @@ use crate::domain::job::{Event, WaitReason};
 use crate::domain::sorting::Sorting;
 use crate::domain::submission::{self, Cause, Circumstances, NO_BASE_ACCESS, Plan, Verdict};
 use crate::domain::turns::Class;
-use crate::domain::{AccountId, Credits, JobId, Millis, pacing};
+use crate::domain::{AccountId, JobId, Millis, pacing};
 use crate::failpoint::{self, Place};
 use crate::store::accounts::AccountRow;
 use crate::store::disk;
@@ -41,6 +41,7 @@ use crate::worker::gate::{Entry, Gate, Permit};
 use crate::worker::people::pause;
 use crate::worker::submit::awake::Awake;
 use crate::worker::submit::intent::{Intent, commit_intent};
+use crate::worker::submit::parked::{Asked, park};
 use crate::worker::submit::precheck::{Sorted, set_aside, sort};
 use crate::worker::{Deps, Report, direct, durability, retry_at};
 
@@ -67,7 +68,12 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
             batch::form(deps, account, (action, lead), (most, fits)).await?
         }
         Plan::Serve(action) => batch::serve(deps, account, action).await?,
-        Plan::Park(job, reason) => park(deps, &read(deps, job).await?, reason, (None, None)).await?,
+        Plan::Park(job, reason) => {
+            let job = read(deps, job).await?;
+            let quoted = job.quoted_credits;
+            let asked = Asked { price: quoted.and(job.price), quoted, refused_at: None };
+            park(deps, &job, reason, asked).await?
+        }
         Plan::Submit(job) => {
             if let Some(report) = durability::hold(deps).await? {
                 return Ok(report.no_later_than(facts.rest_until()));
@@ -141,10 +147,13 @@ async fn precheck_and_send(
             direct::reject(deps, job.clone(), reason).await
         }
         Verdict::AskLater => ask_later(deps, job).await,
+        Verdict::TellApart => Ok(tell_apart(deps, job, sorting)),
         Verdict::SetAside => set_aside(deps, job, sorting).await,
         Verdict::ReadBalance => read_balance(deps, gate, Cause::BeforeSubmission.as_str()).await,
         Verdict::Park { waits_for, refused_at } => {
-            park(deps, job, waits_for, (Some(sorting.price_each()), refused_at)).await
+            let price = Some(sorting.price_each());
+            let quoted = job.channel().and(Some(sorting.charged()));
+            park(deps, job, waits_for, Asked { price, quoted, refused_at }).await
         }
         Verdict::Send => match disk_is_full(deps, now)? {
             Some(report) => Ok(report),
@@ -208,27 +217,11 @@ fn disk_is_full(deps: &Deps, now: Millis) -> Result<Option<Report>, StoreError> 
 /// The pause between two checks of a full disk, in milliseconds.
 const DISK_LOOK_EVERY_MS: i64 = 5_000;
 
-/// Parks a queued job with a reason. `price`: the price of the precheck, which the release must use, too;
-/// `refused_at`: the balance must rise above this.
-async fn park(
-    deps: &Deps,
-    job: &Job,
-    waits_for: WaitReason,
-    (price, refused_at): (Option<Credits>, Option<Credits>),
-) -> Result<Report, StoreError> {
-    let (mut parked, now) = (job.clone(), deps.clock.now());
-    parked.apply(Event::Parked { waits_for }, now)?;
-    (parked.due_at, parked.parked_balance, parked.price) = (Some(now), refused_at, price);
-    deps.sortings().remove(&(job.id, job.version));
-    deps.store
-        .write(move |connection| {
-            Box::pin(async move {
-                jobs::save(&mut *connection, &parked).await?;
-                timeline::of_job(connection, now, parked.id, "waits", waits_for.as_str()).await
-            })
-        })
-        .await?;
-    Ok(Report::did(1))
+/// The next run asks about smaller groups.
+fn tell_apart(deps: &Deps, job: &Job, mut sorting: Sorting) -> Report {
+    sorting.tell_apart();
+    deps.sortings().insert((job.id, job.version), sorting);
+    Report::did(1)
 }
 
 /// Commits the intent, then sends. `restored`: the batch was sorted as on an older copy.
