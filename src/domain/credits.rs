@@ -175,6 +175,10 @@ pub struct Purse {
     pub balance_at: Millis,
     /// Charged since then.
     pub charged_since: Credits,
+    /// Of that, what was booked for contacts, and for how many.
+    pub contacts_since: (Credits, i64),
+    /// The least that the price list says for a contact.
+    pub list_price: Credits,
     /// Held for submissions without an answer.
     pub held: Credits,
     /// `credits.min_balance`
@@ -193,6 +197,14 @@ impl Purse {
     /// Free to spend: the balance less later charges, holds and the configured minimum.
     pub fn available(&self) -> Credits {
         self.balance - self.charged_since - self.held - self.min_balance
+    }
+
+    /// Whether contacts were booked since then at less than the price list says: only a balance shows that it is true.
+    /// Usually it is, since some of them were unlocked already. But an API may name one figure and charge another, and
+    /// a limit must not be passed by that again and again.
+    pub fn trusts_a_figure(&self) -> bool {
+        let (booked, contacts) = self.contacts_since;
+        self.lowest_limit().is_some() && booked < Credits(self.list_price.0.saturating_mul(contacts))
     }
 
     /// The lower of the two limits: no submission may cost more, whatever the day.
@@ -245,7 +257,8 @@ pub fn admit(cost: Credits, purse: Option<&Purse>, now: Millis) -> Admission {
 
 /// Whether a balance is new enough for a decision.
 pub fn is_fresh(purse: &Purse, now: Millis) -> bool {
-    now.since(purse.balance_at) < BALANCE_IS_STALE_AFTER_MS && purse.balance_at <= now
+    let is_recent = now.since(purse.balance_at) < BALANCE_IS_STALE_AFTER_MS && purse.balance_at <= now;
+    is_recent && !purse.trusts_a_figure()
 }
 
 /// What is missing for a submission that may cost `cost`, by the last known figures, even old ones.
@@ -284,11 +297,27 @@ mod tests {
         assert_eq!(bookable, [7, most, -most]);
     }
 
+    #[test]
+    fn below_a_limit_a_figure_under_the_list_price_is_compared_with_a_balance_first() {
+        let booked = |credits, contacts, daily_limit: Option<i64>| Purse {
+            contacts_since: (Credits(credits), contacts),
+            daily_limit: daily_limit.map(Credits),
+            spent_today: Credits::ZERO,
+            ..purse()
+        };
+        let admitted = |purse: Purse| admit(Credits(5), Some(&purse), Millis(2_000));
+        assert_eq!(admitted(booked(5, 5, Some(150))), Admission::ReadBalance);
+        assert_eq!(admitted(booked(75, 5, Some(150))), Admission::Go, "the list price");
+        assert_eq!(admitted(booked(5, 5, None)), Admission::Go, "no limit could be passed");
+    }
+
     fn purse() -> Purse {
         Purse {
             balance: Credits(1_500),
             balance_at: Millis(1_000),
             charged_since: Credits(300),
+            contacts_since: (Credits::ZERO, 0),
+            list_price: Credits(15),
             held: Credits(200),
             min_balance: Credits(100),
             daily_limit: None,

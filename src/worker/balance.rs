@@ -21,6 +21,7 @@ pub(crate) async fn purse(deps: &Deps, account: &AccountId) -> Result<Option<Pur
 pub(crate) fn with_limits(purse: Purse, config: &Config) -> Purse {
     Purse {
         min_balance: Credits(config.credits.min_balance),
+        list_price: Credits(config.credits.price.email.min(config.credits.price.phone)),
         daily_limit: config.credits.daily_limit.map(Credits),
         monthly_limit: config.credits.monthly_limit.map(Credits),
         ..purse

@@ -102,6 +102,8 @@ mod tests {
             balance: Credits(balance),
             balance_at: NOW.plus(-10_000),
             charged_since: Credits::ZERO,
+            contacts_since: (Credits::ZERO, 0),
+            list_price: Credits(15),
             held: Credits::ZERO,
             min_balance: Credits::ZERO,
             daily_limit: None,

@@ -23,10 +23,15 @@ pub async fn purse(
         "with members as (select member from pools where account = $1),
               pool as (select owner from accounts where account = $1),
               last as (select * from balance_snapshots where owner = (select owner from pool) order by id desc limit 1),
-              charges as (select at, credits from ledger
-                          where entry = 'charge' and account in (select member from members))
+              charges as (select at, credits, job_id from ledger
+                          where entry = 'charge' and account in (select member from members)),
+              of_contacts as (select c.credits, j.contacts from charges c join jobs j on j.id = c.job_id
+                              where c.at >= (select asked_at from last)
+                                and j.action in ('unlock_contact_emails', 'unlock_contact_phones'))
          select last.total, last.asked_at,
                 (select cast(coalesce(sum(credits), 0) as bigint) from charges where at >= last.asked_at) as charged_since,
+                (select cast(coalesce(sum(credits), 0) as bigint) from of_contacts) as contacts_charged_since,
+                (select cast(coalesce(sum(contacts), 0) as bigint) from of_contacts) as contacts_since,
                 (select cast(coalesce(sum(l.credits), 0) as bigint) from ledger l
                  where l.entry <> 'charge' and l.job_id in
                      (select id from jobs where state = 'submitting' and account in (select member from members)
@@ -61,6 +66,8 @@ struct PurseRow {
     total: i64,
     asked_at: i64,
     charged_since: i64,
+    contacts_charged_since: i64,
+    contacts_since: i64,
     held: i64,
     booked_today: i64,
     booked_this_month: i64,
@@ -79,6 +86,8 @@ impl PurseRow {
             balance: Credits(self.total),
             balance_at: Millis(self.asked_at),
             charged_since: Credits(self.charged_since),
+            contacts_since: (Credits(self.contacts_charged_since), self.contacts_since),
+            list_price: Credits::ZERO,
             held: Credits(self.held),
             min_balance: Credits::ZERO,
             daily_limit: None,
