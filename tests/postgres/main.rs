@@ -12,5 +12,7 @@ mod failover;
 mod members;
 mod roles;
 mod schema;
+#[allow(dead_code, reason = "not every suite needs all of it")]
 #[path = "../shared/postgres.rs"]
 mod server;
+mod tls;

@@ -49,7 +49,7 @@ exec rm -rf "$folder"
 "#;
 
 /// A server, and how it is reached.
-struct Server {
+pub(crate) struct Server {
     /// Without the name of a database.
     url: String,
     /// The server ends when this is closed: by the kernel, when this process is gone.
@@ -219,6 +219,18 @@ fn without_name(url: &str) -> String {
     let after_scheme = url.find("://").map_or(0, |at| at + 3);
     let end = url[after_scheme..].find('/').map_or(url.len(), |at| after_scheme + at);
     url[..end].to_owned()
+}
+
+impl Server {
+    /// One of a test's own, which may change its settings; it ends with the value. `None`: there are no programs here.
+    pub(crate) fn own() -> Option<Server> {
+        programs().map(|programs| start(&programs))
+    }
+
+    /// `postgres://user@host:port`.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
 }
 
 /// The folder with the programs of the newest version that is here.
