@@ -146,6 +146,7 @@ impl Drop for Database {
                 tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(remove(&url, &name));
         };
+        remove_lock_files(&self.server.url, &self.name);
         // A test's own runtime cannot wait here.
         let _ = std::thread::spawn(remove).join();
     }
@@ -156,6 +157,16 @@ async fn remove(url: &str, name: &str) {
     if let Ok(mut connection) = PgConnection::connect(&format!("{url}/postgres")).await {
         let drop = AssertSqlSafe(format!("drop database if exists {name} with (force)"));
         let _ = connection.execute(drop).await;
+    }
+}
+
+/// Those of workers in this process, which has no state directory.
+fn remove_lock_files(url: &str, name: &str) {
+    let address = url.rsplit(['@', '/']).next().unwrap_or_default();
+    let plain = |text: &str| text.replace(|char: char| !char.is_ascii_alphanumeric() && char != '.', "-");
+    let file = format!("unlockd-{}-{}.lock", plain(address), plain(name));
+    for place in ["", ".2", ".3", ".4"] {
+        let _ = std::fs::remove_file(std::env::temp_dir().join(format!("{file}{place}")));
     }
 }
 

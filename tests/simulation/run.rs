@@ -5,11 +5,11 @@
 //! finish.
 
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use sqlx::SqliteConnection;
 use unlockd::api::{Client, Settings};
 use unlockd::clock::Clock;
 use unlockd::config::Config;
@@ -23,6 +23,7 @@ use crate::crash::{self, Crash};
 use crate::db::Db;
 use crate::invariants::{Allowed, Checked, none, what_is_under_way_is_held};
 use crate::life::{INTAKE, Life, PASSES, Progress};
+use crate::server::Server;
 use crate::setup::{configure, empty_database, live, others, place_in, vendor};
 use crate::trace::Trace;
 
@@ -69,7 +70,9 @@ pub(crate) struct Run {
     pub(crate) replaced: Option<Life>,
     /// Other programs: they write like the command line, and like a user's program.
     pub(crate) outside: Store,
-    pub(crate) user: SqliteConnection,
+    pub(crate) user: Db,
+    /// Who looks at the rows of the worker.
+    pub(crate) state: Db,
     /// Rows were changed from outside, which intake has not noticed yet.
     pub(crate) outside_wrote: bool,
     pub(crate) config: Config,
@@ -79,6 +82,8 @@ pub(crate) struct Run {
     copies: u32,
     home: PathBuf,
     folder: PathBuf,
+    /// The database, when the suite runs on PostgreSQL.
+    server: Option<Rc<Server>>,
     /// Where the files go at the next crash.
     next: PathBuf,
 }
@@ -89,12 +94,13 @@ impl Run {
         let mut rng = Rng::with_seed(seed);
         fastrand::seed(rng.u64(..));
         let clock = Clock::test_at(Millis(START_MS));
+        let server = Server::start().await.map(Rc::new);
         let profile = Profile {
             steps: rng.u32(60..260),
             faults: [0, 5, 20, 40][rng.usize(..4)],
             others: [3, 6, 12][rng.usize(..3)],
             crashes: [0, 1, 1, 2, 4][rng.usize(..5)],
-            inbox_apart: rng.u8(..5) == 0,
+            inbox_apart: rng.u8(..5) == 0 && server.is_none(),
             accounts: 1 + usize::from(rng.u8(..3) == 0),
             erases: rng.u8(..6) == 0,
             always: ALWAYS.get(rng.usize(..16)).copied(),
@@ -103,7 +109,10 @@ impl Run {
         let calls = Calls::new(clock.clone());
         let folder = home.join("0");
         empty_database(&folder);
-        let config = configure(&mut rng, &folder, &profile);
+        let mut config = configure(&mut rng, &folder, &profile);
+        if let Some(server) = &server {
+            config.database = server.url().into();
+        }
         let settings = Settings {
             base_url: config.api.base_url.clone(),
             call_source: "api",
@@ -111,9 +120,9 @@ impl Run {
             proxy: None,
         };
         let client = Client::new(&settings).expect("a client").over(Arc::new(calls.clone()));
-        let crash = Crash::watch();
-        let (outside, user) = others(&config).await;
-        let life = live(&config, &clock, &client, 1).await.expect("nobody else has it");
+        let crash = Crash::watch(server.clone());
+        let (outside, user, state) = others(&config).await;
+        let life = live(&config, &clock, &client, 1).await.expect("it starts").expect("nobody else has it");
         let mut trace = Trace::new(loud);
         trace.say(0, || format!("seed {seed}: {profile:?}"));
         let mut run = Run {
@@ -129,6 +138,7 @@ impl Run {
             replaced: None,
             outside,
             user,
+            state,
             outside_wrote: false,
             config,
             client,
@@ -138,6 +148,7 @@ impl Run {
             next: home.clone(),
             home,
             folder,
+            server,
         };
         run.plan_crash();
         run
@@ -157,6 +168,9 @@ impl Run {
         let by = Duration::from_millis(ms.max(0).unsigned_abs());
         self.clock.advance(by);
         self.sandbox.advance(by);
+        if let Some(server) = &self.server {
+            server.set_clock(self.now());
+        }
     }
 
     fn plan_crash(&mut self) {
@@ -241,7 +255,7 @@ impl Run {
 
     /// `kill -9`, and another worker on the files as they were at that moment.
     pub(crate) async fn kill(&mut self) -> Checked {
-        crash::copy(&self.folder, &self.next);
+        crash::cut(self.server.as_deref(), &self.folder, &self.next);
         self.say(|| "killed".to_owned());
         self.start_from_copy().await
     }
@@ -254,17 +268,22 @@ impl Run {
 
     async fn start_from_copy(&mut self) -> Checked {
         self.life.give_up(&self.calls);
+        self.life.unlock();
         loop {
             self.lives += 1;
             self.folder = self.next.clone();
             // A worker that was stopped dies with the machine.
             self.replaced = None;
-            place_in(&mut self.config, &self.folder, self.profile.inbox_apart);
+            if self.server.is_none() {
+                place_in(&mut self.config, &self.folder, self.profile.inbox_apart);
+            }
             what_is_under_way_is_held(&mut Db::connect(&self.config.database).await).await?;
             self.plan_crash();
-            self.life = self.start().await;
+            if let Some(life) = self.start().await {
+                self.life = life;
+            }
             self.calls.bury();
-            (self.outside, self.user) = others(&self.config).await;
+            (self.outside, self.user, self.state) = others(&self.config).await;
             let Some(place) = self.crash.happened() else { break };
             self.say(|| format!("crash at {place:?} while it starts"));
         }
@@ -272,28 +291,34 @@ impl Run {
         Ok(())
     }
 
-    /// A worker starts as soon as it is allowed to: within the promised 30 s.
-    async fn start(&mut self) -> Life {
+    /// A worker starts as soon as it is allowed to: within the promised 30 s. `None`: it crashed at once.
+    async fn start(&mut self) -> Option<Life> {
         for _ in 0..7 {
             self.crash.arm(true);
             let life = live(&self.config, &self.clock, &self.client, self.lives).await;
             self.crash.arm(false);
             match life {
-                Some(life) => return life,
-                None => self.pass(5_000),
+                Ok(Some(life)) => return Some(life),
+                Ok(None) => self.pass(5_000),
+                Err(_) if self.crash.happened().is_some() => return None,
+                Err(error) => panic!("a worker does not start: {error:?}"),
             }
         }
         panic!("a worker did not take over within 30 s")
     }
 
     /// The worker is stopped for a while, and another one takes over.
-    pub(crate) async fn replace(&mut self) {
+    pub(crate) async fn replace(&mut self) -> Checked {
         let longer = self.rng.i64(0..20_000);
         self.pass(lease::EXPIRES_AFTER_MS + longer);
         self.lives += 1;
-        let life = self.start().await;
+        let Some(life) = self.start().await else {
+            // All that were running have died with it, as on a machine of their own.
+            return self.restart_from_copy().await;
+        };
         self.life.give_up(&self.calls);
         self.replaced = Some(std::mem::replace(&mut self.life, life));
         self.say(|| "stopped, and replaced by another worker".to_owned());
+        Ok(())
     }
 }
