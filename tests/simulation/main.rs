@@ -20,6 +20,7 @@ mod others;
 #[allow(dead_code, reason = "not every suite needs all of it")]
 #[path = "../shared/postgres.rs"]
 mod postgres;
+mod profile;
 mod run;
 mod seeds;
 mod server;

@@ -23,6 +23,7 @@ use crate::crash::{self, Crash};
 use crate::db::Db;
 use crate::invariants::{Allowed, Checked, none, what_is_under_way_is_held};
 use crate::life::{INTAKE, Life, PASSES, Progress};
+use crate::profile::Profile;
 use crate::server::Server;
 use crate::setup::{configure, empty_database, live, others, place_in, vendor};
 use crate::trace::Trace;
@@ -30,32 +31,6 @@ use crate::trace::Trace;
 /// 2026-03-01 23:30 UTC: a day ends in most runs.
 pub(crate) const START_MS: i64 = 1_772_407_800_000;
 pub(crate) const APPROVE_ABOVE: i64 = 90;
-
-/// One of the endpoints that show what is unlocked may be useless.
-const ALWAYS: [&str; 5] = [
-    "always:404@profile",
-    "always:400@profile",
-    "always:400@precheck",
-    "always:404@precheck",
-    "always:500@precheck",
-];
-
-/// What a seed chose for its whole run.
-#[derive(Debug)]
-pub(crate) struct Profile {
-    pub(crate) steps: u32,
-    /// Faulty calls in 100.
-    pub(crate) faults: u32,
-    /// Steps in 100 that belong to people, colleagues and the vendor.
-    pub(crate) others: u32,
-    pub(crate) crashes: u32,
-    pub(crate) inbox_apart: bool,
-    /// Accounts: keys of one owner, with one pool.
-    pub(crate) accounts: usize,
-    pub(crate) erases: bool,
-    /// The answer of one endpoint, from the first call to the last.
-    pub(crate) always: Option<&'static str>,
-}
 
 pub(crate) struct Run {
     pub(crate) rng: Rng,
@@ -95,16 +70,7 @@ impl Run {
         fastrand::seed(rng.u64(..));
         let clock = Clock::test_at(Millis(START_MS));
         let server = Server::start().await.map(Rc::new);
-        let profile = Profile {
-            steps: rng.u32(60..260),
-            faults: [0, 5, 20, 40][rng.usize(..4)],
-            others: [3, 6, 12][rng.usize(..3)],
-            crashes: [0, 1, 1, 2, 4][rng.usize(..5)],
-            inbox_apart: rng.u8(..5) == 0 && server.is_none(),
-            accounts: 1 + usize::from(rng.u8(..3) == 0),
-            erases: rng.u8(..6) == 0,
-            always: ALWAYS.get(rng.usize(..16)).copied(),
-        };
+        let profile = Profile::choose(&mut rng, server.is_some());
         let sandbox = sandbox::without_socket(vendor(&mut rng));
         let calls = Calls::new(clock.clone());
         let folder = home.join("0");

@@ -16,7 +16,8 @@ use unlockd::worker::run::driver;
 
 use crate::db::Db;
 use crate::life::Life;
-use crate::run::{APPROVE_ABOVE, Profile, START_MS};
+use crate::profile::Profile;
+use crate::run::{APPROVE_ABOVE, START_MS};
 
 pub(crate) fn vendor(rng: &mut Rng) -> Options {
     // Other answers may show the result of a task later, or sooner, than the task itself.
