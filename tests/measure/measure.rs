@@ -1,13 +1,20 @@
 //! Measures the worker as a process and prints the figures of the README.
 //!
+//! `pickup`, `intake`, `delivered` and `drain` take `--postgres`: the database is on a server then (see
+//! `tests/shared/postgres.rs`), whose commits reach the disk.
+//!
 //! `cargo bench --bench measure -- NAME`, see [`USAGE`]. Every measurement has a time limit and ends by
 //! itself. None checks a figure, since figures depend on the machine. Only `soak` can fail: when an invariant
 //! is violated.
 
 mod bulk;
 mod callers;
+#[allow(dead_code, unreachable_pub, reason = "not every suite needs all of it")]
+#[path = "../shared/db.rs"]
+mod db;
 mod delivered;
 mod drain;
+mod engines;
 mod export;
 mod history;
 mod intake;
@@ -16,6 +23,9 @@ mod lookups;
 mod naive;
 mod pace;
 mod pickup;
+#[allow(dead_code, unreachable_pub, reason = "not every suite needs all of it")]
+#[path = "../shared/postgres.rs"]
+mod postgres;
 mod power_cut;
 mod pressure;
 mod resume;
@@ -49,6 +59,7 @@ cargo bench --bench measure -- NAME
   soak [--minutes N] [--seed N] [--kill-every S] [--fault-every S] [--request-every S] [--out FOLDER]
                              random faults and kills, invariants checked every minute; writes soak.svg and
                              soak.csv (2 minutes, seed 1, 4, 4 and 1 s on average, target/soak)
+  engines [--turns N]        pickup, intake, delivered and drain on SQLite and on PostgreSQL in turn, as a table (3)
   strace [--call C] [--fault F] [--from N] [--most N]
                              kill, EIO and ENOSPC at the N-th write, sync, send and receive; needs strace
   power-cut [--seed N] [--subsets N]
@@ -70,6 +81,7 @@ async fn main() {
         "start" => bulk::start(rest).await,
         "lookups" => lookups::run(rest).await,
         "resume" => resume::run(rest).await,
+        "engines" => engines::run(rest).await,
         "drain" => drain::run(rest).await,
         "pressure" => pressure::run(rest).await,
         "slow" => pace::slow(rest).await,
