@@ -60,12 +60,20 @@ const JITTER_MS: i64 = 60_000;
 
 /// What happened to the granted credits over these readings, oldest first.
 pub fn change(seen: &[Seen]) -> Change {
-    let changes: Vec<Change> = seen.windows(2).map(|pair| between(&pair[0], &pair[1])).collect();
+    let changes: Vec<Change> = telling(seen).windows(2).map(|pair| between(&pair[0], &pair[1])).collect();
     match () {
         () if changes.contains(&Change::Lapsed) => Change::Lapsed,
         () if changes.contains(&Change::Grew) => Change::Grew,
         () => Change::Unchanged,
     }
+}
+
+/// Without those in the middle that say nothing of what was granted, as the answer to the unlock of an event does: the
+/// readings around them are compared with each other.
+fn telling(seen: &[Seen]) -> Vec<Seen> {
+    let last = seen.len().saturating_sub(1);
+    let tells = |at: usize| at == 0 || at == last || seen[at].granted != Granted::default();
+    (0..seen.len()).filter(|at| tells(*at)).map(|at| seen[at]).collect()
 }
 
 /// Whether credits that came in between these readings, oldest first, may hide that others were spent. Then a
@@ -77,12 +85,12 @@ pub fn may_hide_spending(readings: &[Reading], refunds: Credits) -> bool {
     if change(&seen) != Change::Unchanged {
         return true;
     }
+    // Unlike for a settlement, an amount or a moment that is said for the first time counts as well.
+    let is_said_anew = telling(&seen).windows(2).any(|pair| pair[0].granted != pair[1].granted);
     let ends = readings.first().zip(readings.last());
     let neighbours = readings.windows(2).map(|pair| (&pair[0], &pair[1]));
-    let has_moved = neighbours.chain(ends).any(|(before, after)| {
-        // Unlike for a settlement, an amount or a moment that is said for the first time counts as well.
-        before.seen.granted != after.seen.granted || has_exchanged(before, after)
-    });
+    let has_moved =
+        is_said_anew || neighbours.chain(ends).any(|(before, after)| has_exchanged(before, after));
     let rises = readings.windows(2).map(|pair| (pair[1].total - pair[0].total).max(Credits::ZERO));
     has_moved || rises.fold(Credits::ZERO, |sum, rise| sum + rise) > refunds
 }
@@ -218,6 +226,29 @@ mod tests {
         assert!(may_hide_spending(&passing, Credits(99)), "an amount that moved there and back");
         let slowly = [left(1, 10_000), left(2, 9_970), reading(3, granted(), [9_970, 0, 30])];
         assert!(may_hide_spending(&slowly, Credits(99)), "from the first to the last");
+    }
+
+    /// It says what is left, and nothing of what was granted.
+    #[test]
+    fn the_unlock_of_an_event_in_between_hides_nothing_and_shows_no_change() {
+        let left = |day, total| reading(day, granted(), [total, 0, 0]);
+        let event = |total| reading(2, Granted::default(), [total, 0, 0]);
+        assert!(!may_hide_spending(&[left(1, 10_000), event(8_000), left(3, 7_900)], Credits::ZERO));
+        assert!(
+            may_hide_spending(&[left(1, 10_000), event(8_000), left(3, 8_030)], Credits::ZERO),
+            "it rose"
+        );
+        let gift = reading(3, Granted { gift: Some(Credits(80)), ..granted() }, [7_900, 0, 30]);
+        assert!(may_hide_spending(&[left(1, 10_000), event(8_000), gift], Credits::ZERO), "a gift came");
+        assert!(may_hide_spending(&[event(8_000), left(3, 7_900)], Credits::ZERO), "not known before");
+        let without = Granted { addon: Some(Credits(0)), ..granted() };
+        let lapsed = [at(1, granted()), at(2, Granted::default()), at(3, without)];
+        assert_eq!(change(&lapsed), Change::Lapsed, "around it");
+        assert_eq!(
+            change(&[at(29, granted()), at(31, Granted::default())]),
+            Change::Lapsed,
+            "its time has passed"
+        );
     }
 
     #[test]

@@ -52,7 +52,7 @@ async fn without_a_database_or_a_receiver_nothing_is_served() {
     let refused = town.run(&["webhooks", "replay", "--since", "1h"]).with_code(4);
     assert!(refused.err.contains("notify.url"), "{}", refused.err);
     town.run(&["webhooks", "replay"]).with_code(2);
-    std::fs::remove_file(town.dir.path().join("unlockd.db")).expect("removed");
+    town.lose_database().await;
     town.run(&["mcp"]).with_code(3);
     town.run(&["webhooks", "replay", "--since", "1h"]).with_code(3);
 }

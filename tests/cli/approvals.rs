@@ -1,8 +1,5 @@
 //! Decisions that may spend are bound to the figure that a person saw.
 
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
-
 use super::terminal::Terminal;
 use super::{Town, careful_town, strings, town_that_loses_an_answer, town_with};
 use unlockd::sandbox::Options;
@@ -17,9 +14,7 @@ async fn town_that_waits() -> Town {
 
 /// What another program does to the database.
 async fn meddle(town: &Town, sql: &str) {
-    let options = SqliteConnectOptions::new().filename(town.dir.path().join("unlockd.db"));
-    let mut connection = SqliteConnection::connect_with(&options).await.expect("opens");
-    sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.expect("changed");
+    town.db().await.run(sql).await.expect("changed");
 }
 
 fn status(town: &Town, id: i64) -> String {

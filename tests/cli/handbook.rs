@@ -131,12 +131,8 @@ async fn walk(name: &str, text: &str, prepared: bool) -> usize {
             "python" if has("python3") => ("python3", "-c", block.text),
             "js" if has("node") => ("node", "--no-warnings -e", block.text),
             "sql" => {
-                let options = SqliteConnectOptions::new().filename(town.dir.path().join("unlockd.db"));
-                let mut connection = SqliteConnection::connect_with(&options).await.expect("opens");
-                sqlx::raw_sql(sqlx::AssertSqlSafe(block.text.as_str()))
-                    .execute(&mut connection)
-                    .await
-                    .unwrap_or_else(|error| panic!("{name}: {error} in {}", block.text));
+                let done = town.db().await.run(&block.text).await;
+                done.unwrap_or_else(|error| panic!("{name}: {error} in {}", block.text));
                 ran += 1;
                 continue;
             }
@@ -160,11 +156,17 @@ async fn walk(name: &str, text: &str, prepared: bool) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_commands_of_the_readme_work_in_their_order() {
+    if postgres::has_no("file that the programs of the README could open") {
+        return;
+    }
     assert!(walk("README", &readme(), false).await >= 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_commands_of_each_topic_work_in_their_order() {
+    if postgres::has_no("file that the programs of the handbook could open") {
+        return;
+    }
     let mut ran = 0;
     for topic in TOPICS {
         let prepared = ["results", "money"].contains(&topic.name);

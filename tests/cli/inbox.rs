@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use super::{Daemon, Town, program, said, town};
+use super::{Daemon, Town, postgres, program, said, town};
 
 /// A worker whose unit alone names the inbox.
 fn daemon_with_inbox(town: &Town, inbox: &str) -> Daemon {
@@ -13,6 +13,9 @@ fn daemon_with_inbox(town: &Town, inbox: &str) -> Daemon {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_use_the_inbox_that_the_worker_serves_although_only_its_unit_names_it() {
+    if postgres::has_no("inbox in a file of its own") {
+        return;
+    }
     let town = town().await;
     let daemon = daemon_with_inbox(&town, "inbox.db");
     town.until("it serves", || town.run(&["check", "--offline"]).out.contains("inbox.db: opens"));
@@ -41,6 +44,9 @@ async fn commands_use_the_inbox_that_the_worker_serves_although_only_its_unit_na
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_inbox_that_is_configured_anew_counts_once_its_worker_runs() {
+    if postgres::has_no("inbox in a file of its own") {
+        return;
+    }
     let town = town().await;
     let first = daemon_with_inbox(&town, "inbox.db");
     town.until("it serves", || town.run(&["check", "--offline"]).out.contains("inbox.db: opens"));
@@ -59,6 +65,9 @@ async fn an_inbox_that_is_configured_anew_counts_once_its_worker_runs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_inbox_file_that_is_missing_is_a_missing_thing() {
+    if postgres::has_no("inbox in a file of its own") {
+        return;
+    }
     let town = town().await;
     town.ok(&["run", "--until-idle"]);
     let mut command = program(town.dir.path());

@@ -2,13 +2,22 @@
 //!
 //! Each test has a real database in its own directory, the sandbox in this process, and `run --until-idle` if
 //! a worker is needed. The environment is empty, so no configuration of the machine takes part.
+//!
+//! With `UNLOCKD_TEST_ENGINE=postgres` each database is one of a PostgreSQL server; tests that are about files of SQLite
+//! are skipped then.
 
 mod agents;
 mod approvals;
+#[allow(dead_code, unreachable_pub, reason = "not every suite needs all of it")]
+#[path = "../shared/db.rs"]
+mod db;
 mod files;
 mod handbook;
 mod inbox;
 mod personnel;
+#[allow(dead_code, unreachable_pub, reason = "not every suite needs all of it")]
+#[path = "../shared/postgres.rs"]
+mod postgres;
 mod references;
 mod spend;
 mod terminal;
@@ -21,14 +30,17 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{Connection, SqliteConnection};
 use unlockd::sandbox::{self, Options, Sandbox};
 use unlockd::store::Store;
+
+use db::Db;
+use postgres::Database;
 
 struct Town {
     dir: tempfile::TempDir,
     sandbox: Sandbox,
+    /// The database, when the suite runs on PostgreSQL.
+    server: Option<Database>,
 }
 
 const CONFIG: &str = r#"
@@ -46,10 +58,21 @@ listen = ""
 async fn town_with(options: Options, config: &str) -> Town {
     let sandbox = sandbox::start(options).await.expect("a port is free");
     let dir = tempfile::tempdir().expect("a directory");
-    let api = format!("{CONFIG}\n{config}\n[api]\nbase_url = \"{}\"\n", sandbox.base_url());
-    std::fs::write(dir.path().join("unlockd.toml"), api).expect("written");
-    Store::open(&dir.path().join("unlockd.db"), None).await.expect("a database");
-    Town { dir, sandbox }
+    let server = postgres::if_chosen().await;
+    // The server of the tests has no standby.
+    let database = server
+        .as_ref()
+        .map(|server| format!("database = \"{}\"\n[postgres]\ndurability = \"single\"\n", server.url()));
+    let text = format!(
+        "{}{CONFIG}\n{config}\n[api]\nbase_url = \"{}\"\n",
+        database.unwrap_or_default(),
+        sandbox.base_url()
+    );
+    std::fs::write(dir.path().join("unlockd.toml"), text).expect("written");
+    if server.is_none() {
+        Store::open(&dir.path().join("unlockd.db"), None).await.expect("a database");
+    }
+    Town { dir, sandbox, server }
 }
 
 async fn town() -> Town {
@@ -59,6 +82,8 @@ async fn town() -> Town {
 fn program(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_unlockd"));
     command.current_dir(dir).env_clear().stdin(Stdio::null());
+    // Where a worker on PostgreSQL keeps its lock file.
+    command.env("STATE_DIRECTORY", dir);
     if let Some(path) = std::env::var_os("PATH") {
         command.env("PATH", path);
     }
@@ -93,6 +118,20 @@ fn said(output: Output) -> Said {
 }
 
 impl Town {
+    /// A connection of another program with the database.
+    async fn db(&self) -> Db {
+        let file = self.dir.path().join("unlockd.db");
+        Db::connect(self.server.as_ref().map_or(file.as_path(), |server| server.url().as_ref())).await
+    }
+
+    /// Somebody removes it.
+    async fn lose_database(&self) {
+        match &self.server {
+            Some(server) => server.remove().await,
+            None => std::fs::remove_file(self.dir.path().join("unlockd.db")).expect("removed"),
+        }
+    }
+
     fn run(&self, arguments: &[&str]) -> Said {
         said(program(self.dir.path()).args(arguments).output().expect("it starts"))
     }
@@ -404,6 +443,9 @@ async fn listings_are_honest_when_there_is_nothing() {
 /// `unlockd pause` in the wrong directory said "paused", while the worker elsewhere continued to buy.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_run_demo_and_check_make_a_database() {
+    if postgres::has_no("file that a command could make") {
+        return;
+    }
     let town = town().await;
     let dir = tempfile::tempdir().expect("a directory");
     let config = town.dir.path().join("unlockd.toml");
@@ -445,6 +487,9 @@ async fn only_run_demo_and_check_make_a_database() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_of_another_user_is_named_with_its_mode_and_owner() {
+    if postgres::has_no("file with a mode") {
+        return;
+    }
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::CommandExt;
     let town = town().await;
@@ -688,7 +733,8 @@ async fn an_export_has_phones_as_they_are_and_replaces_no_file_through_a_link() 
     assert!(csv.contains(",+1-555-01789,"), "{csv}");
     town.file("old.csv", "old");
     std::os::unix::fs::symlink("old.csv", town.dir.path().join("link.csv")).expect("linked");
-    for name in ["link.csv", "unlockd.db", "unlockd.db-wal", "unlockd.toml"] {
+    let files: &[&str] = if postgres::is_chosen() { &[] } else { &["unlockd.db", "unlockd.db-wal"] };
+    for name in files.iter().chain(&["link.csv", "unlockd.toml"]) {
         let refused = town.run(&["export", "-o", name]).with_code(4).err;
         assert!(refused.contains(name) && refused.contains("name another file"), "{refused}");
     }
@@ -736,16 +782,17 @@ async fn a_purge_erases_one_person_everywhere_and_nobody_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purge_that_cannot_empty_the_log_fails_and_says_so() {
-    use sqlx::Connection;
+    if postgres::has_no("log that a command empties") {
+        return;
+    }
     let town = town().await;
     town.ok(&["enqueue", "789"]);
     town.work();
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(town.dir.path().join("unlockd.db"));
-    let mut reader = sqlx::SqliteConnection::connect_with(&options).await.expect("opens");
-    sqlx::raw_sql("begin; select count(*) from items").execute(&mut reader).await.expect("reads");
+    let mut reader = town.db().await;
+    reader.run("begin; select count(*) from items").await.expect("reads");
     let busy = town.run(&["purge", "--personnel", "789"]).with_code(1);
     assert!(busy.err.contains("-wal could not be emptied"), "{}", busy.err);
-    sqlx::raw_sql("commit").execute(&mut reader).await.expect("ends");
+    reader.run("commit").await.expect("ends");
     assert!(town.ok(&["purge", "--personnel", "789"]).out.contains("0 values erased"));
 }
 
@@ -835,15 +882,8 @@ async fn a_row_that_nobody_has_taken_can_be_cancelled() {
 async fn a_row_that_was_inserted_with_a_status_is_explained_and_not_decided_on() {
     let town = town().await;
     town.ok(&["enqueue", "788"]);
-    let mut inbox = SqliteConnection::connect_with(
-        &SqliteConnectOptions::new().filename(town.dir.path().join("unlockd.db")),
-    )
-    .await
-    .expect("opens");
-    sqlx::query("insert into inbox (personnel_ids, status) values ('[789]', 'accepted')")
-        .execute(&mut inbox)
-        .await
-        .expect("the inbox takes it");
+    let row = "insert into inbox (personnel_ids, status) values ('[789]', 'accepted')";
+    town.db().await.run(row).await.expect("the inbox takes it");
     let explained = town.explain(2);
     assert_eq!(strings(&explained["waits"], "reason"), ["not_taken"]);
     assert!(explained["waits"][0]["what"].as_str().expect("text").contains("no worker has taken this row"));
@@ -1015,10 +1055,8 @@ async fn explain_says_first_that_no_worker_runs_and_last_how_it_ended() {
     town.work();
     let health = town.run(&["health"]).with_code(1);
     assert!(health.err.contains("no worker runs"), "a worker that has ended is not alive: {}", health.err);
-    let options = SqliteConnectOptions::new().filename(town.dir.path().join("unlockd.db"));
-    let mut state = SqliteConnection::connect_with(&options).await.expect("opens");
     let silent = "update worker_lease set pid = 4711, renewed_at = renewed_at - 60000";
-    sqlx::query(silent).execute(&mut state).await.expect("written");
+    town.db().await.run(silent).await.expect("written");
     let health = town.run(&["health"]).with_code(1);
     assert!(health.err.contains("worker 4711 has shown no sign of life for 6"), "{}", health.err);
     let ended = town.explain(1);
@@ -1110,30 +1148,36 @@ async fn check_names_what_is_wrong_and_never_shows_a_key() {
     let config = town.dir.path().join("unlockd.toml");
     let text = std::fs::read_to_string(&config).expect("there").replace("[accounts.spare]", "");
     std::fs::write(&config, &text).expect("written");
-    let findings = town.ok(&["check", "--json"]).json();
-    assert_eq!(
-        strings(&findings, "check"),
-        [
-            "configuration",
-            "file modes",
-            "database",
-            "disk",
-            "worker",
-            "key of default",
-            "http",
-            "api as default",
-            "clock by default"
-        ]
-    );
-    let levels = strings(&findings, "level");
-    assert_eq!(levels, ["ok", "warn", "ok", "ok", "warn", "ok", "ok", "ok", "ok"]);
+    // The server of the tests does not write to the disk.
+    let code = i32::from(postgres::is_chosen());
+    let findings = town.run(&["check", "--json"]).with_code(code).json();
+    let found: Vec<_> = strings(&findings, "check").into_iter().zip(strings(&findings, "level")).collect();
+    let found: Vec<String> = found.into_iter().map(|(check, level)| format!("{check}: {level}")).collect();
+    let of_engine: &[&str] = match postgres::is_chosen() {
+        false => &["disk: ok"],
+        true => &[
+            "connections: ok",
+            "durability: fail",
+            "encryption: ok",
+            "backup: ok",
+            "failover: ok",
+            "notifications: ok",
+            "grants: ok",
+            "grants: ok",
+            "grants: ok",
+        ],
+    };
+    let first: &[&str] = &["configuration: ok", "file modes: warn", "database: ok"];
+    let last: &[&str] =
+        &["worker: warn", "key of default: ok", "http: ok", "api as default: ok", "clock by default: ok"];
+    assert_eq!(found, [first, of_engine, last].concat());
     for finding in findings.as_array().expect("an array") {
         let is_ok = finding["level"] == "ok";
         assert_eq!(finding["mend"].is_null(), is_ok, "what is not well has its mend: {finding}");
     }
     town.sandbox.set_api_key(Some("uak_other".to_owned()));
     town.run(&["check"]).with_code(1);
-    town.ok(&["check", "--offline"]);
+    town.run(&["check", "--offline"]).with_code(code);
     std::fs::write(&config, format!("{text}\n[nonsense]\nx = 1\n")).expect("written");
     town.run(&["check", "--json"]).with_code(2);
     assert_eq!(town.sandbox.accounting().charged_total, 0);
@@ -1150,7 +1194,8 @@ async fn a_key_that_is_missing_in_this_shell_is_no_problem_of_a_worker_that_runs
     std::fs::write(town.dir.path().join("other.toml"), text.replace("[accounts.spare]", ""))
         .expect("written");
     let beside: &[&str] = &["--config", "other.toml", "check", "--offline"];
-    let checked = town.run(beside).with_code(0).out;
+    // The server of the tests does not write to the disk, which is the problem found there.
+    let checked = town.run(beside).with_code(i32::from(postgres::is_chosen())).out;
     assert!(checked.contains("the running worker (process ") && !checked.contains("no API key"), "{checked}");
     drop(daemon);
     town.until("it has ended", || town.run(&["health"]).code == 1);

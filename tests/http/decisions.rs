@@ -260,8 +260,8 @@ async fn a_reveal_ticket_decides_nothing_and_a_decision_ticket_reveals_nothing()
 #[tokio::test]
 async fn a_get_changes_nothing() {
     let (mut place, id) = with_request().await;
-    let before: Vec<(String,)> =
-        place.town.all("select group_concat(status || quoted_credits) from requests").await;
+    let before: Vec<(i64, String, i64)> =
+        place.town.all("select id, status, quoted_credits from requests order by id").await;
     let ticket = place.get("/").await.ticket("approve-1");
     for path in ["/decisions", "/reveal", "/session/end"] {
         let answer = place.get(&format!("{path}?ticket={ticket}&credits=45")).await;
@@ -271,8 +271,8 @@ async fn a_get_changes_nothing() {
         assert_eq!(place.get(path).await.status, 200, "{path}");
         assert_eq!(read(place.request(Method::HEAD, path)).await.status, 200, "{path}");
     }
-    let after: Vec<(String,)> =
-        place.town.all("select group_concat(status || quoted_credits) from requests").await;
+    let after: Vec<(i64, String, i64)> =
+        place.town.all("select id, status, quoted_credits from requests order by id").await;
     assert_eq!(before, after);
     assert!(place.get("/").await.has_button("sign-out"), "signed in still");
     assert_untouched(&mut place, id).await;

@@ -840,3 +840,20 @@ async fn many_lost_searches_do_not_keep_others_from_being_looked_at() {
     assert_eq!(EVENT.outcome(&mut town, request).await, "unlocked");
     town.check().await;
 }
+
+/// The answer to it says what is left, and nothing of what was granted.
+#[tokio::test]
+async fn an_event_that_is_unlocked_beside_a_lost_call_leaves_no_decision_to_a_person() {
+    let mut town = Town::new().await;
+    for (event, ids) in [("1701", ["101", "102"]), ("1801", ["103", "104"])] {
+        town.fault("lost-request@unlock");
+        town.insert(None, &ids).await;
+        town.step_until_called("/contacts/unlock").await;
+        // Before it is looked up, and, for the second call, also the newest balance of before.
+        town.insert_row("action, event_id", &format!("'unlock_event_contacts', '{event}'")).await;
+        town.finish_all().await;
+    }
+    let delivered = "select count(*) from contact_outcomes where outcome = 'delivered'";
+    assert_eq!((town.number(delivered).await, town.posts().len()), (4, 4));
+    town.check().await;
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use unlockd::sandbox::{Options, Sandbox};
 
 use crate::naive;
-use crate::support::{Place, flag, number};
+use crate::support::{Engine, Place, count, flag, number};
 
 /// The time limit for each side.
 const AT_MOST: Duration = Duration::from_secs(20 * 60);
@@ -28,7 +28,9 @@ pub(crate) async fn run(arguments: &[String]) {
     );
     let bound = bound(requests, limit, window) + every.as_secs_f64() * requests as f64;
     println!("  bound    {bound:7.1} s  (full batches, each polled no sooner than the ladder allows)");
-    let ours = unlockd(&options, requests, every).await;
+    let Some(ours) = unlockd(Engine::of(arguments), &options, requests, every).await else {
+        return println!("  SKIPPED, there is no PostgreSQL");
+    };
     if !arguments.iter().any(|word| word == "--no-peer") {
         let sandbox = unlockd::sandbox::start(options).await.expect("a free port");
         let took = naive::run(&sandbox.base_url(), requests, every, AT_MOST).await;
@@ -51,33 +53,35 @@ fn bound(requests: u64, limit: f64, window: f64) -> f64 {
     seen + ((calls / limit).ceil() - 1.0).max(0.0) * window
 }
 
-async fn unlockd(options: &Options, requests: u64, every: Duration) -> f64 {
-    let place = Place::new(options.clone(), "").await;
-    let mut connection = place.connect().await;
+/// Seconds until all are done.
+pub(crate) async fn unlockd(
+    engine: Engine,
+    options: &Options,
+    requests: u64,
+    every: Duration,
+) -> Option<f64> {
+    let place = Place::on(engine, options.clone(), "").await?;
+    let mut db = place.db().await;
     let before = place.sandbox.journal().len();
     let worker = place.start();
-    let insert = "insert into inbox (event_id, personnel_ids) values ('139574', '[' || ?1 || ']')";
+    let row = |id: u64| format!("('139574', '[{}]')", 5_000_000 + id * 100);
+    let insert = "insert into inbox (event_id, personnel_ids) values";
     if every.is_zero() {
-        let all = "with recursive n(i) as (select 0 union all select i + 1 from n where i + 1 < ?1)
-                   insert into inbox (event_id, personnel_ids) select '139574', '[' || (5000000 + i * 100) || ']' from n";
-        sqlx::query(all).bind(requests as i64).execute(&mut connection).await.expect("rows");
+        let rows: Vec<String> = (0..requests).map(row).collect();
+        db.run(&format!("{insert} {}", rows.join(", "))).await.expect("rows");
     } else {
         for id in 0..requests {
-            sqlx::query(insert)
-                .bind(5_000_000 + id as i64 * 100)
-                .execute(&mut connection)
-                .await
-                .expect("a row");
+            db.run(&format!("{insert} {}", row(id))).await.expect("a row");
             tokio::time::sleep(every).await;
         }
     }
     let done = "select count(*) from inbox where status = 'done'";
-    while place.number(&mut connection, done).await < requests as i64 {
+    while count(&mut db, done).await < requests as i64 {
         assert!(worker.since.elapsed() < AT_MOST, "too slow");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let took = worker.since.elapsed();
-    report(
+    Some(report(
         "unlockd",
         Some(took),
         &place.sandbox,
@@ -85,7 +89,7 @@ async fn unlockd(options: &Options, requests: u64, every: Duration) -> f64 {
         options.rate_limit.into(),
         options.rate_window.as_secs_f64(),
         before,
-    )
+    ))
 }
 
 #[allow(clippy::too_many_arguments)]

@@ -1,21 +1,35 @@
 //! Measures the worker as a process and prints the figures of the README.
 //!
+//! `pickup`, `intake`, `delivered` and `drain` take `--postgres`: the database is on a server then (see
+//! `tests/shared/postgres.rs`), whose commits reach the disk.
+//!
 //! `cargo bench --bench measure -- NAME`, see [`USAGE`]. Every measurement has a time limit and ends by
-//! itself. None checks a figure, since figures depend on the machine. Only `soak` can fail: when an invariant
-//! is violated.
+//! itself. None checks a figure, since figures depend on the machine. Only `soak` and `backends` can fail: when an
+//! invariant is violated.
 
+mod backends;
 mod bulk;
 mod callers;
+#[allow(dead_code, unreachable_pub, reason = "not every suite needs all of it")]
+#[path = "../shared/db.rs"]
+mod db;
 mod delivered;
 mod drain;
+mod engines;
 mod export;
 mod history;
 mod intake;
+#[allow(dead_code, unreachable_pub, reason = "not every suite needs all of it")]
+#[path = "../shared/invariants.rs"]
+mod invariants;
 mod live;
 mod lookups;
 mod naive;
 mod pace;
 mod pickup;
+#[allow(dead_code, unreachable_pub, reason = "not every suite needs all of it")]
+#[path = "../shared/postgres.rs"]
+mod postgres;
 mod power_cut;
 mod pressure;
 mod resume;
@@ -55,6 +69,10 @@ cargo bench --bench measure -- NAME
                              clock that steps libfaketime, an upgrade the program of before), invariants checked
                              every minute; writes soak.svg and soak.csv (2 minutes, seed 1, 4, 4, 1 and 60 s on
                              average, target/soak)
+  engines [--turns N]        pickup, intake, delivered and drain on SQLite and on PostgreSQL in turn, as a table (3)
+  backends [--minutes N] [--kills N] [--workers N] [--seed N] [--out FOLDER]
+                             connections to PostgreSQL ended at random, N a second, while workers buy: nobody is paid
+                             twice and nothing is lost (3 minutes, 3 kills, 3 workers, seed 1, target/backends)
   strace [--call C] [--fault F] [--from N] [--most N]
                              kill, EIO and ENOSPC at the N-th write, sync, send and receive; needs strace
   power-cut [--seed N] [--subsets N]
@@ -76,6 +94,7 @@ async fn main() {
         "start" => bulk::start(rest).await,
         "lookups" => lookups::run(rest).await,
         "resume" => resume::run(rest).await,
+        "engines" => engines::run(rest).await,
         "drain" => drain::run(rest).await,
         "pressure" => pressure::run(rest).await,
         "slow" => pace::slow(rest).await,
@@ -86,6 +105,7 @@ async fn main() {
         "lateness" => live::lateness().await,
         "idle" => live::idle().await,
         "soak" => soak::run(rest).await,
+        "backends" => backends::run(rest).await,
         "strace" => strace::run(rest).await,
         "power-cut" => power_cut::run(rest).await,
         _ => println!("{USAGE}"),

@@ -4,15 +4,28 @@ use std::time::{Duration, Instant};
 
 use unlockd::sandbox::Options;
 
-use crate::support::{FAST, Place, quantile, unlimited};
+use crate::support::{Engine, FAST, Place, quantile, unlimited};
 
 /// Between two rows: longer than one of them takes.
 const PAUSE: Duration = Duration::from_millis(120);
 
 pub(crate) async fn run(arguments: &[String]) {
     let rows = crate::support::number(arguments, 0, 200);
-    let place = Place::new(Options { task_seconds: 0.5, ..unlimited() }, FAST).await;
-    let mut connection = place.connect().await;
+    let Some(took) = measure(Engine::of(arguments), rows).await else {
+        return println!("pickup: SKIPPED, there is no PostgreSQL");
+    };
+    println!(
+        "pickup: {rows} rows, from INSERT to the paid call: median {:.1} ms (goal 25), p99 {:.1} ms, most {:.1} ms (goal 60)",
+        quantile(&took, 0.5),
+        quantile(&took, 0.99),
+        quantile(&took, 1.0)
+    );
+}
+
+/// Milliseconds of each row, in order.
+pub(crate) async fn measure(engine: Engine, rows: u64) -> Option<Vec<f64>> {
+    let place = Place::on(engine, Options { task_seconds: 0.5, ..unlimited() }, FAST).await?;
+    let mut db = place.db().await;
     let worker = place.start();
     let mut took = Vec::new();
     // The first row waits for the start and for a balance.
@@ -20,11 +33,8 @@ pub(crate) async fn run(arguments: &[String]) {
         let contact = 5_000_000 + row * 100;
         let before = place.sandbox.journal().len();
         let began = Instant::now();
-        sqlx::query("insert into inbox (event_id, personnel_ids) values ('139574', '[' || ?1 || ']')")
-            .bind(contact as i64)
-            .execute(&mut connection)
-            .await
-            .expect("a row");
+        let insert = format!("insert into inbox (event_id, personnel_ids) values ('139574', '[{contact}]')");
+        db.run(&insert).await.expect("a row");
         let paid = loop {
             let journal = place.sandbox.journal();
             if let Some(call) = journal[before..].iter().find(|call| call.path.ends_with("/contacts/unlock"))
@@ -41,10 +51,5 @@ pub(crate) async fn run(arguments: &[String]) {
     }
     drop(worker);
     took.sort_by(f64::total_cmp);
-    println!(
-        "pickup: {rows} rows, from INSERT to the paid call: median {:.1} ms (goal 25), p99 {:.1} ms, most {:.1} ms (goal 60)",
-        quantile(&took, 0.5),
-        quantile(&took, 0.99),
-        quantile(&took, 1.0)
-    );
+    Some(took)
 }

@@ -9,19 +9,58 @@ use sqlx::{Connection, Row};
 use tempfile::TempDir;
 use unlockd::sandbox::{self, Options, Sandbox};
 
+use crate::db::Db;
+use crate::postgres::{self, Database};
+
 pub(crate) struct Place {
     folder: TempDir,
     binary: PathBuf,
     pub(crate) sandbox: Sandbox,
+    /// The database, when it is on a PostgreSQL server.
+    server: Option<Database>,
+}
+
+/// Where a place has its database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+impl Engine {
+    /// `--postgres` chooses it.
+    pub(crate) fn of(arguments: &[String]) -> Engine {
+        match arguments.iter().any(|word| word == "--postgres") {
+            true => Engine::Postgres,
+            false => Engine::Sqlite,
+        }
+    }
 }
 
 impl Place {
     /// A place whose database has its schema and nothing else.
     pub(crate) async fn new(options: Options, config: &str) -> Place {
+        Place::with(None, options, config).await
+    }
+
+    /// The same on PostgreSQL, whose commits reach the disk, too; `None`: it is not here.
+    pub(crate) async fn on(engine: Engine, options: Options, config: &str) -> Option<Place> {
+        let server = match engine {
+            Engine::Sqlite => None,
+            Engine::Postgres => {
+                let server = postgres::database().await?;
+                postgres::keep_on_disk().await;
+                Some(server)
+            }
+        };
+        Some(Place::with(server, options, config).await)
+    }
+
+    async fn with(server: Option<Database>, options: Options, config: &str) -> Place {
         let folder = tempfile::tempdir().expect("a temporary folder");
         // Another build of the program can be measured, for example the one that is shipped.
         let binary = std::env::var_os("MEASURE_BINARY").map_or_else(Place::own_binary, PathBuf::from);
-        Place::of(options, config, folder, binary).await
+        Place::of(server, options, config, (folder, binary)).await
     }
 
     /// The program of this build.
@@ -29,10 +68,23 @@ impl Place {
         env!("CARGO_BIN_EXE_unlockd").into()
     }
 
-    pub(crate) async fn of(options: Options, config: &str, folder: TempDir, binary: PathBuf) -> Place {
+    pub(crate) async fn of(
+        server: Option<Database>,
+        options: Options,
+        config: &str,
+        (folder, binary): (TempDir, PathBuf),
+    ) -> Place {
         let sandbox = sandbox::start(options).await.expect("a free port");
-        let place = Place { folder, binary, sandbox };
-        let text = format!("[api]\nbase_url = \"{}\"\n{config}", place.sandbox.base_url());
+        let place = Place { folder, binary, sandbox, server };
+        let database = place
+            .server
+            .as_ref()
+            .map(|server| format!("database = \"{}\"\n[postgres]\ndurability = \"single\"\n", server.url()));
+        let text = format!(
+            "{}[api]\nbase_url = \"{}\"\n{config}",
+            database.unwrap_or_default(),
+            place.sandbox.base_url()
+        );
         std::fs::write(place.path("unlockd.toml"), text).expect("the configuration is written");
         let end = place.command().args(["run", "--until-idle"]).status().expect("the worker runs");
         assert!(end.success(), "{}", place.log());
@@ -41,6 +93,12 @@ impl Place {
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// From now on runs a copy of its program.
+    pub(crate) fn keep_binary(&mut self) {
+        let binary = self.binary.clone();
+        self.run_copy_of(&binary);
     }
 
     /// From now on runs a copy of this program, so that a build meanwhile does not change it.
@@ -54,6 +112,7 @@ impl Place {
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
         command.current_dir(self.folder.path()).env_clear().env("LENSMOR_API_KEY", "uak_measure");
+        command.env("STATE_DIRECTORY", self.folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(self.log_file());
         command
     }
@@ -107,6 +166,19 @@ impl Place {
         }
     }
 
+    /// A connection with the database, on either engine.
+    pub(crate) async fn db(&self) -> Db {
+        match &self.server {
+            Some(server) => Db::connect(Path::new(server.url())).await,
+            None => Db::Sqlite(self.connect().await),
+        }
+    }
+
+    /// The URL of a database on a server.
+    pub(crate) fn url(&self) -> &str {
+        self.server.as_ref().expect("a place on a server").url()
+    }
+
     pub(crate) async fn connect(&self) -> SqliteConnection {
         let options = SqliteConnectOptions::new().filename(self.path("unlockd.db"));
         SqliteConnection::connect_with(&options.busy_timeout(Duration::from_secs(20)))
@@ -114,9 +186,54 @@ impl Place {
             .expect("it opens")
     }
 
+    /// CPU seconds that the server has used so far, for this database and any other: it and its processes. On SQLite the
+    /// worker does that work.
+    pub(crate) async fn server_cpu_seconds(&self) -> f64 {
+        if self.server.is_none() {
+            return 0.0;
+        }
+        // Kept until its process was looked at.
+        let mut db = self.db().await;
+        let (backend,) = db.one::<(i64,)>("select pg_backend_pid()").await;
+        let stats = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let stats = stats.filter_map(|process| {
+            let pid = process.file_name().to_str()?.parse::<i64>().ok()?;
+            Some((pid, Stat::of(&std::fs::read_to_string(process.path().join("stat")).ok()?)?))
+        });
+        let stats: std::collections::HashMap<i64, Stat> = stats.collect();
+        let server = stats.get(&backend).map_or(0, |stat| stat.parent);
+        let own = stats.get(&server).map_or(0.0, |stat| stat.seconds + stat.of_ended_children);
+        own + stats.values().filter(|stat| stat.parent == server).map(|stat| stat.seconds).sum::<f64>()
+    }
+
     pub(crate) async fn number(&self, connection: &mut SqliteConnection, sql: &'static str) -> i64 {
         sqlx::query(sql).fetch_one(connection).await.expect(sql).get(0)
     }
+}
+
+/// What /proc/PID/stat says of a process.
+struct Stat {
+    parent: i64,
+    seconds: f64,
+    of_ended_children: f64,
+}
+
+impl Stat {
+    fn of(stat: &str) -> Option<Stat> {
+        // After the name, which may hold blanks: the state is field 3, ppid 4, utime to cstime 14 to 17; in ticks.
+        let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
+        let ticks = |index: usize| fields.get(index)?.parse::<f64>().ok();
+        Some(Stat {
+            parent: fields.get(1)?.parse().ok()?,
+            seconds: (ticks(11)? + ticks(12)?) / 100.0,
+            of_ended_children: (ticks(13)? + ticks(14)?) / 100.0,
+        })
+    }
+}
+
+/// The number that a query finds.
+pub(crate) async fn count(db: &mut Db, sql: &str) -> i64 {
+    db.one::<(i64,)>(sql).await.0
 }
 
 /// A running worker; killed when dropped.
@@ -149,10 +266,7 @@ impl Worker {
     /// CPU seconds used so far.
     pub(crate) fn cpu_seconds(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
-        // After the name, which may hold blanks: state is field 3, utime 14, stime 15; in ticks.
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
-        let ticks = |index: usize| fields.get(index).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
-        (ticks(11) + ticks(12)) / 100.0
+        Stat::of(&stat).map_or(0.0, |stat| stat.seconds)
     }
 
     /// Times the scheduler woke it, over all threads.

@@ -13,5 +13,7 @@ mod members;
 mod model;
 mod roles;
 mod schema;
+#[allow(dead_code, reason = "not every suite needs all of it")]
 #[path = "../shared/postgres.rs"]
 mod server;
+mod tls;

@@ -58,12 +58,7 @@ impl Town {
     pub(crate) async fn new(options: Options) -> Town {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let home = folder.path().to_owned();
-        let server = match std::env::var("UNLOCKD_TEST_ENGINE").is_ok_and(|engine| engine == "postgres") {
-            true => {
-                Some(postgres::database().await.expect("PostgreSQL's programs, or UNLOCKD_TEST_POSTGRES"))
-            }
-            false => None,
-        };
+        let server = postgres::if_chosen().await;
         Town::set_up(options, folder, home, server, "").await
     }
 

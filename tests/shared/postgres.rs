@@ -49,11 +49,11 @@ exec rm -rf "$folder"
 "#;
 
 /// A server, and how it is reached.
-struct Server {
+pub(crate) struct Server {
     /// Without the name of a database.
     url: String,
     /// The server ends when this is closed: by the kernel, when this process is gone.
-    _running: Option<(Child, ChildStdin)>,
+    running: Option<(Child, ChildStdin)>,
 }
 
 /// A database of a test's own; it is removed when it is dropped.
@@ -63,12 +63,46 @@ pub(crate) struct Database {
     server: &'static Server,
 }
 
+/// Whether the suite runs on PostgreSQL: `UNLOCKD_TEST_ENGINE=postgres`.
+pub(crate) fn is_chosen() -> bool {
+    std::env::var("UNLOCKD_TEST_ENGINE").is_ok_and(|engine| engine == "postgres")
+}
+
+/// Whether a test has nothing to do, since the suite runs on PostgreSQL and the test is about something that only SQLite
+/// has. It says so.
+pub(crate) fn has_no(what: &str) -> bool {
+    if is_chosen() {
+        println!("SKIPPED: PostgreSQL has no {what}");
+    }
+    is_chosen()
+}
+
+/// A database for a test of either engine; `None`: the suite runs on SQLite.
+pub(crate) async fn if_chosen() -> Option<Database> {
+    match is_chosen() {
+        true => Some(database().await.expect("PostgreSQL's programs, or UNLOCKD_TEST_POSTGRES")),
+        false => None,
+    }
+}
+
 /// A new database with this version's schema. `None`: there is no PostgreSQL here.
 pub(crate) async fn database() -> Option<Database> {
     static TEMPLATE: OnceCell<String> = OnceCell::const_new();
     let server = server()?;
     let template = TEMPLATE.get_or_init(|| template(server)).await;
     Some(create(server, template).await)
+}
+
+/// From now on the server that this process started keeps each commit on the disk, as one that people use; a server that
+/// was named is left as it is.
+pub(crate) async fn keep_on_disk() {
+    let Some(server) = server().filter(|server| server.running.is_some()) else { return };
+    let mut connection = connect(&format!("{}/postgres", server.url)).await;
+    for setting in ["fsync", "full_page_writes"] {
+        let set = AssertSqlSafe(format!("alter system set {setting} = on"));
+        connection.execute(set).await.expect("a setting");
+    }
+    connection.execute("select pg_reload_conf()").await.expect("read again");
 }
 
 /// A new database without any tables.
@@ -83,6 +117,11 @@ impl Database {
 
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Removes it before its time.
+    pub(crate) async fn remove(&self) {
+        remove(&self.server.url, &self.name).await;
     }
 
     /// A new connection, as the owner of the tables.
@@ -105,16 +144,29 @@ impl Drop for Database {
         let remove = move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(async {
-                // A server that is gone has no databases.
-                if let Ok(mut connection) = PgConnection::connect(&format!("{url}/postgres")).await {
-                    let drop = AssertSqlSafe(format!("drop database if exists {name} with (force)"));
-                    let _ = connection.execute(drop).await;
-                }
-            });
+            runtime.block_on(remove(&url, &name));
         };
+        remove_lock_files(&self.server.url, &self.name);
         // A test's own runtime cannot wait here.
         let _ = std::thread::spawn(remove).join();
+    }
+}
+
+async fn remove(url: &str, name: &str) {
+    // A server that is gone has no databases.
+    if let Ok(mut connection) = PgConnection::connect(&format!("{url}/postgres")).await {
+        let drop = AssertSqlSafe(format!("drop database if exists {name} with (force)"));
+        let _ = connection.execute(drop).await;
+    }
+}
+
+/// Those of workers in this process, which has no state directory.
+fn remove_lock_files(url: &str, name: &str) {
+    let address = url.rsplit(['@', '/']).next().unwrap_or_default();
+    let plain = |text: &str| text.replace(|char: char| !char.is_ascii_alphanumeric() && char != '.', "-");
+    let file = format!("unlockd-{}-{}.lock", plain(address), plain(name));
+    for place in ["", ".2", ".3", ".4"] {
+        let _ = std::fs::remove_file(std::env::temp_dir().join(format!("{file}{place}")));
     }
 }
 
@@ -155,7 +207,7 @@ async fn connect(url: &str) -> PgConnection {
 fn server() -> Option<&'static Server> {
     static SERVER: OnceLock<Option<Server>> = OnceLock::new();
     let server = SERVER.get_or_init(|| match std::env::var("UNLOCKD_TEST_POSTGRES") {
-        Ok(url) => Some(Server { url: without_name(&url), _running: None }),
+        Ok(url) => Some(Server { url: without_name(&url), running: None }),
         Err(_) => programs().map(|programs| start(&programs)),
     });
     if server.is_none() {
@@ -178,6 +230,18 @@ fn without_name(url: &str) -> String {
     let after_scheme = url.find("://").map_or(0, |at| at + 3);
     let end = url[after_scheme..].find('/').map_or(url.len(), |at| after_scheme + at);
     url[..end].to_owned()
+}
+
+impl Server {
+    /// One of a test's own, which may change its settings; it ends with the value. `None`: there are no programs here.
+    pub(crate) fn own() -> Option<Server> {
+        programs().map(|programs| start(&programs))
+    }
+
+    /// `postgres://user@host:port`.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
 }
 
 /// The folder with the programs of the newest version that is here.
@@ -213,7 +277,7 @@ fn start(programs: &Path) -> Server {
         let _ = child.stderr.take().expect("piped").read_to_string(&mut why);
         panic!("PostgreSQL does not start: {why}");
     }
-    Server { url: format!("postgres://unlockd@127.0.0.1:{port}"), _running: Some((child, running)) }
+    Server { url: format!("postgres://unlockd@127.0.0.1:{port}"), running: Some((child, running)) }
 }
 
 /// A script that runs servers. $1: a new folder, which it removes; $2: PostgreSQL's programs; $3 and $4: the user and the

@@ -74,16 +74,21 @@ pub(crate) struct Life {
     pub(crate) deps: Arc<Deps>,
     passes: Vec<Pass>,
     // The lock on the file lives as long as this.
-    _lease: Lease,
+    lease: Option<Lease>,
 }
 
 impl Life {
     pub(crate) fn new(number: u32, deps: Arc<Deps>, lease: Lease) -> Life {
         let count = OF_WORKER + OF_ACCOUNT * deps.accounts().len();
         let passes = (0..count).map(|_| Pass::default()).collect();
-        let mut life = Life { number, deps, passes, _lease: lease };
+        let mut life = Life { number, deps, passes, lease: Some(lease) };
         life.wake();
         life
+    }
+
+    /// Its process has ended.
+    pub(crate) fn unlock(&mut self) {
+        self.lease = None;
     }
 
     /// Every pass looks at its rows again.

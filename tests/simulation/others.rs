@@ -25,7 +25,7 @@ impl Run {
             74..79 => self.resolve_one().await,
             79..92 => self.colleague(),
             92..94 => self.kill().await?,
-            94..96 if self.replaced.is_none() => self.replace().await,
+            94..96 if self.replaced.is_none() => self.replace().await?,
             _ => self.reprice(),
         }
         Ok(())
@@ -55,13 +55,11 @@ impl Run {
     /// A task that a job of this account has followed, or one that never existed. Another key of its owner would follow it
     /// on steps of its own.
     async fn task(&mut self, account: &AccountId) -> String {
-        let mut known: Vec<String> = sqlx::query_scalar(
-            "select distinct task_id from jobs where task_id is not null and account = ?1 order by 1",
-        )
-        .bind(account.as_str())
-        .fetch_all(self.outside.readers().sqlite())
-        .await
-        .expect("readable");
+        let known = format!(
+            "select distinct task_id from jobs where task_id is not null and account = '{account}' order by 1"
+        );
+        let known: Vec<(String,)> = self.state.all(&known).await;
+        let mut known: Vec<String> = known.into_iter().map(|(id,)| id).collect();
         known.push("99".to_owned());
         known.swap_remove(self.rng.usize(..known.len()))
     }
@@ -97,24 +95,20 @@ impl Run {
             "" => (None, None),
             _ => (task_id, Some(personnel_ids)),
         };
-        let id: i64 = sqlx::query_scalar(
+        let quoted = |text: Option<&str>| text.map_or("null".to_owned(), |text| format!("'{text}'"));
+        let insert = format!(
             "insert into inbox (action, event_id, personnel_ids, task_id, max_credits, approved, created_at, query, max_pages,
                                 account)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) returning id",
-        )
-        .bind(action)
-        .bind(event)
-        .bind(&personnel_ids)
-        .bind(&task_id)
-        .bind(max_credits)
-        .bind(approved)
-        .bind(self.now())
-        .bind(query)
-        .bind(self.rng.i64(1..4))
-        .bind(account.as_str())
-        .fetch_one(&mut self.user)
-        .await
-        .expect("the inbox takes it");
+             values ('{action}', {}, {}, {}, {}, {approved}, {}, {}, {}, '{account}') returning id",
+            quoted(event),
+            quoted(personnel_ids.as_deref()),
+            quoted(task_id.as_deref()),
+            max_credits.map_or("null".to_owned(), |credits| credits.to_string()),
+            self.now(),
+            quoted(query),
+            self.rng.i64(1..4),
+        );
+        let (id,): (i64,) = self.user.one(&insert).await;
         self.outside_wrote = true;
         self.say(|| {
             let short: String = personnel_ids.as_deref().or(query).unwrap_or_default().chars().take(80).collect();
@@ -123,12 +117,9 @@ impl Run {
     }
 
     async fn awaiting(&mut self) -> Vec<(i64, i64)> {
-        sqlx::query_as(
-            "select id, quoted_credits from requests where status = 'awaiting_approval' order by id",
-        )
-        .fetch_all(self.outside.readers().sqlite())
-        .await
-        .expect("readable")
+        let awaiting =
+            "select id, quoted_credits from requests where status = 'awaiting_approval' order by id";
+        self.state.all(awaiting).await
     }
 
     async fn approve(&mut self, (id, quote): (i64, i64)) {
@@ -147,14 +138,12 @@ impl Run {
     }
 
     async fn cancel_one(&mut self) {
-        let open: Vec<i64> = sqlx::query_scalar("select id from inbox where finished_at is null order by id")
-            .fetch_all(&mut self.user)
-            .await
-            .expect("readable");
+        let open = "select id from inbox where finished_at is null order by id";
+        let open: Vec<(i64,)> = self.user.all(open).await;
         if open.is_empty() {
             return;
         }
-        let (id, now) = (RequestId(open[self.rng.usize(..open.len())]), self.clock.now());
+        let (id, now) = (RequestId(open[self.rng.usize(..open.len())].0), self.clock.now());
         let accounts = self.life.deps.accounts();
         let cancelled = decide::cancel(&self.outside, &accounts, id, now).await;
         self.outside_wrote = true;
@@ -179,12 +168,10 @@ impl Run {
     }
 
     async fn undecided(&mut self) -> Vec<i64> {
-        sqlx::query_scalar(
-            "select id from jobs where state = 'in_doubt' and state_reason = 'needs_decision' order by id",
-        )
-        .fetch_all(self.outside.readers().sqlite())
-        .await
-        .expect("readable")
+        let undecided =
+            "select id from jobs where state = 'in_doubt' and state_reason = 'needs_decision' order by id";
+        let undecided: Vec<(i64,)> = self.state.all(undecided).await;
+        undecided.into_iter().map(|(id,)| id).collect()
     }
 
     async fn resolve_one(&mut self) {

@@ -5,11 +5,11 @@
 //! finish.
 
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use sqlx::SqliteConnection;
 use unlockd::api::{Client, Settings};
 use unlockd::clock::Clock;
 use unlockd::config::Config;
@@ -23,38 +23,14 @@ use crate::crash::{self, Crash};
 use crate::db::Db;
 use crate::invariants::{Allowed, Checked, none, what_is_under_way_is_held};
 use crate::life::{INTAKE, Life, PASSES, Progress};
+use crate::profile::Profile;
+use crate::server::Server;
 use crate::setup::{configure, empty_database, live, others, place_in, vendor};
 use crate::trace::Trace;
 
 /// 2026-03-01 23:30 UTC: a day ends in most runs.
 pub(crate) const START_MS: i64 = 1_772_407_800_000;
 pub(crate) const APPROVE_ABOVE: i64 = 90;
-
-/// One of the endpoints that show what is unlocked may be useless.
-const ALWAYS: [&str; 5] = [
-    "always:404@profile",
-    "always:400@profile",
-    "always:400@precheck",
-    "always:404@precheck",
-    "always:500@precheck",
-];
-
-/// What a seed chose for its whole run.
-#[derive(Debug)]
-pub(crate) struct Profile {
-    pub(crate) steps: u32,
-    /// Faulty calls in 100.
-    pub(crate) faults: u32,
-    /// Steps in 100 that belong to people, colleagues and the vendor.
-    pub(crate) others: u32,
-    pub(crate) crashes: u32,
-    pub(crate) inbox_apart: bool,
-    /// Accounts: keys of one owner, with one pool.
-    pub(crate) accounts: usize,
-    pub(crate) erases: bool,
-    /// The answer of one endpoint, from the first call to the last.
-    pub(crate) always: Option<&'static str>,
-}
 
 pub(crate) struct Run {
     pub(crate) rng: Rng,
@@ -69,7 +45,9 @@ pub(crate) struct Run {
     pub(crate) replaced: Option<Life>,
     /// Other programs: they write like the command line, and like a user's program.
     pub(crate) outside: Store,
-    pub(crate) user: SqliteConnection,
+    pub(crate) user: Db,
+    /// Who looks at the rows of the worker.
+    pub(crate) state: Db,
     /// Rows were changed from outside, which intake has not noticed yet.
     pub(crate) outside_wrote: bool,
     pub(crate) config: Config,
@@ -79,6 +57,8 @@ pub(crate) struct Run {
     copies: u32,
     home: PathBuf,
     folder: PathBuf,
+    /// The database, when the suite runs on PostgreSQL.
+    server: Option<Rc<Server>>,
     /// Where the files go at the next crash.
     next: PathBuf,
 }
@@ -89,21 +69,16 @@ impl Run {
         let mut rng = Rng::with_seed(seed);
         fastrand::seed(rng.u64(..));
         let clock = Clock::test_at(Millis(START_MS));
-        let profile = Profile {
-            steps: rng.u32(60..260),
-            faults: [0, 5, 20, 40][rng.usize(..4)],
-            others: [3, 6, 12][rng.usize(..3)],
-            crashes: [0, 1, 1, 2, 4][rng.usize(..5)],
-            inbox_apart: rng.u8(..5) == 0,
-            accounts: 1 + usize::from(rng.u8(..3) == 0),
-            erases: rng.u8(..6) == 0,
-            always: ALWAYS.get(rng.usize(..16)).copied(),
-        };
+        let server = Server::start().await.map(Rc::new);
+        let profile = Profile::choose(&mut rng, server.is_some());
         let sandbox = sandbox::without_socket(vendor(&mut rng));
         let calls = Calls::new(clock.clone());
         let folder = home.join("0");
         empty_database(&folder);
-        let config = configure(&mut rng, &folder, &profile);
+        let mut config = configure(&mut rng, &folder, &profile);
+        if let Some(server) = &server {
+            config.database = server.url().into();
+        }
         let settings = Settings {
             base_url: config.api.base_url.clone(),
             call_source: "api",
@@ -111,9 +86,9 @@ impl Run {
             proxy: None,
         };
         let client = Client::new(&settings).expect("a client").over(Arc::new(calls.clone()));
-        let crash = Crash::watch();
-        let (outside, user) = others(&config).await;
-        let life = live(&config, &clock, &client, 1).await.expect("nobody else has it");
+        let crash = Crash::watch(server.clone());
+        let (outside, user, state) = others(&config).await;
+        let life = live(&config, &clock, &client, 1).await.expect("it starts").expect("nobody else has it");
         let mut trace = Trace::new(loud);
         trace.say(0, || format!("seed {seed}: {profile:?}"));
         let mut run = Run {
@@ -129,6 +104,7 @@ impl Run {
             replaced: None,
             outside,
             user,
+            state,
             outside_wrote: false,
             config,
             client,
@@ -138,6 +114,7 @@ impl Run {
             next: home.clone(),
             home,
             folder,
+            server,
         };
         run.plan_crash();
         run
@@ -157,6 +134,9 @@ impl Run {
         let by = Duration::from_millis(ms.max(0).unsigned_abs());
         self.clock.advance(by);
         self.sandbox.advance(by);
+        if let Some(server) = &self.server {
+            server.set_clock(self.now());
+        }
     }
 
     fn plan_crash(&mut self) {
@@ -241,7 +221,7 @@ impl Run {
 
     /// `kill -9`, and another worker on the files as they were at that moment.
     pub(crate) async fn kill(&mut self) -> Checked {
-        crash::copy(&self.folder, &self.next);
+        crash::cut(self.server.as_deref(), &self.folder, &self.next);
         self.say(|| "killed".to_owned());
         self.start_from_copy().await
     }
@@ -254,17 +234,22 @@ impl Run {
 
     async fn start_from_copy(&mut self) -> Checked {
         self.life.give_up(&self.calls);
+        self.life.unlock();
         loop {
             self.lives += 1;
             self.folder = self.next.clone();
             // A worker that was stopped dies with the machine.
             self.replaced = None;
-            place_in(&mut self.config, &self.folder, self.profile.inbox_apart);
+            if self.server.is_none() {
+                place_in(&mut self.config, &self.folder, self.profile.inbox_apart);
+            }
             what_is_under_way_is_held(&mut Db::connect(&self.config.database).await).await?;
             self.plan_crash();
-            self.life = self.start().await;
+            if let Some(life) = self.start().await {
+                self.life = life;
+            }
             self.calls.bury();
-            (self.outside, self.user) = others(&self.config).await;
+            (self.outside, self.user, self.state) = others(&self.config).await;
             let Some(place) = self.crash.happened() else { break };
             self.say(|| format!("crash at {place:?} while it starts"));
         }
@@ -272,28 +257,34 @@ impl Run {
         Ok(())
     }
 
-    /// A worker starts as soon as it is allowed to: within the promised 30 s.
-    async fn start(&mut self) -> Life {
+    /// A worker starts as soon as it is allowed to: within the promised 30 s. `None`: it crashed at once.
+    async fn start(&mut self) -> Option<Life> {
         for _ in 0..7 {
             self.crash.arm(true);
             let life = live(&self.config, &self.clock, &self.client, self.lives).await;
             self.crash.arm(false);
             match life {
-                Some(life) => return life,
-                None => self.pass(5_000),
+                Ok(Some(life)) => return Some(life),
+                Ok(None) => self.pass(5_000),
+                Err(_) if self.crash.happened().is_some() => return None,
+                Err(error) => panic!("a worker does not start: {error:?}"),
             }
         }
         panic!("a worker did not take over within 30 s")
     }
 
     /// The worker is stopped for a while, and another one takes over.
-    pub(crate) async fn replace(&mut self) {
+    pub(crate) async fn replace(&mut self) -> Checked {
         let longer = self.rng.i64(0..20_000);
         self.pass(lease::EXPIRES_AFTER_MS + longer);
         self.lives += 1;
-        let life = self.start().await;
+        let Some(life) = self.start().await else {
+            // All that were running have died with it, as on a machine of their own.
+            return self.restart_from_copy().await;
+        };
         self.life.give_up(&self.calls);
         self.replaced = Some(std::mem::replace(&mut self.life, life));
         self.say(|| "stopped, and replaced by another worker".to_owned());
+        Ok(())
     }
 }

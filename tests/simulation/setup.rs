@@ -5,19 +5,19 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use fastrand::Rng;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use unlockd::api::Client;
 use unlockd::clock::Clock;
 use unlockd::config::{self, Config, Inputs};
 use unlockd::sandbox::{Billing, Options, Time};
-use unlockd::store::Store;
 use unlockd::store::lease;
+use unlockd::store::{Store, StoreError};
 use unlockd::worker::Deps;
 use unlockd::worker::run::driver;
 
+use crate::db::Db;
 use crate::life::Life;
-use crate::run::{APPROVE_ABOVE, Profile, START_MS};
+use crate::profile::Profile;
+use crate::run::{APPROVE_ABOVE, START_MS};
 
 pub(crate) fn vendor(rng: &mut Rng) -> Options {
     // Other answers may show the result of a task later, or sooner, than the task itself.
@@ -46,6 +46,8 @@ pub(crate) fn configure(rng: &mut Rng, folder: &Path, profile: &Profile) -> Conf
         ("UNLOCKD_POLLING__STEPS", r#"["3s","5s","10s","60s"]"#),
         ("UNLOCKD_POLLING__GIVE_UP_AFTER", "5m"),
         ("UNLOCKD_RATE_LIMIT__PER_MINUTE", "60"),
+        // A server without a standby.
+        ("UNLOCKD_POSTGRES__DURABILITY", "single"),
     ];
     let second =
         [("UNLOCKD_ACCOUNTS__SECOND__API_KEY", "uak_second"), ("UNLOCKD_ACCOUNTS__SECOND__OWNER", "default")];
@@ -96,26 +98,27 @@ pub(crate) fn empty_database(folder: &Path) {
     }
 }
 
-/// A worker with the files on disk, or `None` while another one may be alive.
-pub(crate) async fn live(config: &Config, clock: &Clock, client: &Client, number: u32) -> Option<Life> {
-    let store = open(config).await;
-    let lease = lease::try_take(&store, clock.now()).await.expect("readable").ok()?;
+/// A worker with what is on disk, or `None` while another one may be alive. An error: it crashed on PostgreSQL.
+pub(crate) async fn live(
+    config: &Config,
+    clock: &Clock,
+    client: &Client,
+    number: u32,
+) -> Result<Option<Life>, Box<dyn std::error::Error>> {
+    let store = open(config).await?;
+    let Ok(lease) = lease::try_take(&store, clock.now()).await? else { return Ok(None) };
     let (clock, client, config) = (clock.clone(), client.clone(), Arc::new(config.clone()));
-    let deps = Deps::with_client(store, clock, lease.token, config, client).await.expect("set up");
-    driver::recover(&deps).await.expect("recovers");
-    Some(Life::new(number, Arc::new(deps), lease))
+    let deps = Deps::with_client(store, clock, lease.token, config, client).await?;
+    driver::recover(&deps).await?;
+    Ok(Some(Life::new(number, Arc::new(deps), lease)))
 }
 
-async fn open(config: &Config) -> Store {
-    Store::open_with(&config.database, config.inbox.database.as_deref(), 1).await.expect("opens")
+async fn open(config: &Config) -> Result<Store, StoreError> {
+    Store::open_with(&config.database, config.inbox.database.as_deref(), 1).await
 }
 
-pub(crate) async fn others(config: &Config) -> (Store, SqliteConnection) {
+/// The store of other programs, a connection with the inbox and one with the state.
+pub(crate) async fn others(config: &Config) -> (Store, Db, Db) {
     let inbox = config.inbox.database.as_ref().unwrap_or(&config.database);
-    (open(config).await, connect(inbox).await)
-}
-
-pub(crate) async fn connect(path: &Path) -> SqliteConnection {
-    let options = SqliteConnectOptions::new().filename(path).disable_statement_logging();
-    SqliteConnection::connect_with(&options).await.expect("opens")
+    (open(config).await.expect("opens"), Db::connect(inbox).await, Db::connect(&config.database).await)
 }

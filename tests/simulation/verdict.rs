@@ -2,26 +2,24 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use sqlx::SqliteConnection;
 use unlockd::sandbox::Channel;
 
 use crate::db::Db;
 use crate::invariants::{Checked, Evidence, Terms, Violation, none};
 use crate::run::{APPROVE_ABOVE, Run};
-use crate::setup::connect;
 use crate::trace::digest;
 
 impl Run {
     /// Contacts without a value may be bought again, once for each request that asks for them: the vendor
     /// says so.
-    async fn allow_what_brings_nothing(&mut self, state: &mut SqliteConnection) {
+    async fn allow_what_brings_nothing(&mut self, state: &mut Db) {
         type Row = (String, String, u32, bool);
-        let rows: Vec<Row> = sqlx::query_as(
-            "select personnel_id, action, count(*), max(coalesce(event_id, '') = '500') from items group by 1, 2",
-        )
-        .fetch_all(state)
-        .await
-        .expect("readable");
+        let rows: Vec<Row> = state
+            .all(
+                "select personnel_id, action, count(*), max(case when event_id = '500' then 1 else 0 end)
+                 from items group by 1, 2",
+            )
+            .await;
         for (id, action, requests, task_failed) in rows {
             let phones = action == "unlock_contact_phones";
             let channel = if phones { Channel::Phone } else { Channel::Email };
@@ -32,21 +30,18 @@ impl Run {
     }
 
     /// Values older than the retention are gone, if values are erased at all.
-    async fn allow_what_was_erased(&mut self, state: &mut SqliteConnection) {
+    async fn allow_what_was_erased(&mut self, state: &mut Db) {
         if self.profile.erases {
             let erased = "select personnel_id from contact_outcomes where outcome = 'delivered' and email is null and phone is null";
-            self.allowed.erased = sqlx::query_scalar(erased).fetch_all(state).await.expect("readable");
+            let erased: Vec<(String,)> = state.all(erased).await;
+            self.allowed.erased = erased.into_iter().map(|(id,)| id).collect();
         }
     }
 
     /// The decision may be out of date: at most 2 s, and then the body is withheld.
-    async fn no_body_goes_out_long_after_its_intent(&mut self, state: &mut SqliteConnection) -> Checked {
-        let attempts: HashMap<String, i64> = sqlx::query_as("select request_id, started_at from attempts")
-            .fetch_all(state)
-            .await
-            .expect("readable")
-            .into_iter()
-            .collect();
+    async fn no_body_goes_out_long_after_its_intent(&mut self, state: &mut Db) -> Checked {
+        let attempts: Vec<(String, i64)> = state.all("select request_id, started_at from attempts").await;
+        let attempts: HashMap<String, i64> = attempts.into_iter().collect();
         let mut late = self.calls.sent_ms();
         late.retain(|(id, sent)| attempts.get(id).is_some_and(|started| sent - started > 2_000));
         none("no body goes out more than 2 s after its intent", &late)
@@ -54,7 +49,7 @@ impl Run {
 
     /// The invariants that must be true after every run, and those for the end.
     pub(crate) async fn check(&mut self) -> Checked {
-        let mut state = connect(&self.config.database).await;
+        let mut state = Db::connect(&self.config.database).await;
         self.allow_what_brings_nothing(&mut state).await;
         self.allow_what_was_erased(&mut state).await;
         self.allowed.unheard = self.calls.unheard();
@@ -86,23 +81,14 @@ impl Run {
         none("no call is made while a Retry-After runs, or with a refused key", &self.calls.too_early())?;
         self.no_body_goes_out_long_after_its_intent(&mut state).await?;
         let open: Vec<(i64, String)> =
-            sqlx::query_as("select id, status from requests where finished_at is null")
-                .fetch_all(&mut state)
-                .await
-                .expect("readable");
+            state.all("select id, status from requests where finished_at is null").await;
         none("I11 once the faults stop, every request comes to its end", &open)?;
         let lost: Vec<(i64, String)> =
-            sqlx::query_as("select id, status from inbox where finished_at is null")
-                .fetch_all(&mut self.user)
-                .await
-                .expect("readable");
+            self.user.all("select id, status from inbox where finished_at is null").await;
         none("I5 no row of the inbox is lost", &lost)?;
-        let rows: Vec<(i64, String, String)> = sqlx::query_as(
-            "select request_id, personnel_id, outcome from contact_outcomes order by request_id, personnel_id",
-        )
-        .fetch_all(&mut state)
-        .await
-        .expect("readable");
+        let rows: Vec<(i64, String, String)> = state
+            .all("select request_id, personnel_id, outcome from contact_outcomes order by request_id, personnel_id")
+            .await;
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for (_, _, outcome) in &rows {
             *counts.entry(outcome).or_default() += 1;
@@ -114,27 +100,22 @@ impl Run {
 
     /// The jobs that have not ended, and the newest lines of the timeline.
     pub(crate) async fn dump(&mut self) -> String {
-        let mut state = connect(&self.config.database).await;
+        let mut state = Db::connect(&self.config.database).await;
         let sql = "select id || ' ' || state || ' ' || coalesce(state_reason, '') || ': ' || contacts || ' contacts, price '
-                   || coalesce(price, '?') || ', parked at ' || coalesce(parked_balance, '?') from jobs
+                   || coalesce(cast(price as text), '?') || ', parked at ' || coalesce(cast(parked_balance as text), '?') from jobs
                    where finished_at is null";
-        let jobs: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut state).await.expect("readable");
-        let sql = "select coalesce(request_id, '') || '/' || coalesce(job_id, '') || ' ' || event || ' ' || coalesce(detail, '')
+        let jobs: Vec<(String,)> = state.all(sql).await;
+        let sql = "select coalesce(cast(request_id as text), '') || '/' || coalesce(cast(job_id as text), '') || ' ' || event || ' ' || coalesce(detail, '')
                    from request_events order by id desc limit 300";
-        let events: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut state).await.expect("readable");
+        let events: Vec<(String,)> = state.all(sql).await;
         let sql = "select request_id || ' ' || action || ' ' || coalesce(event_id, '') || ' ' || personnel_id || ' ' || state || ' '
-                   || coalesce(job_id, '') || ' ' || coalesce(state_reason, '') from items where state <> 'done' order by id";
-        let items: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut state).await.expect("readable");
+                   || coalesce(cast(job_id as text), '') || ' ' || coalesce(state_reason, '') from items where state <> 'done' order by id";
+        let items: Vec<(String,)> = state.all(sql).await;
         let sql = "select 'limit ' || rate_limit || ' in ' || rate_window_ms || ' ms' from accounts";
-        let limit: Option<String> =
-            sqlx::query_scalar(sql).fetch_optional(&mut state).await.expect("readable");
+        let limit: Vec<(Option<String>,)> = state.all(sql).await;
         let balance = self.sandbox.accounting().balance;
-        format!(
-            "balance {balance}, {limit:?}\n{}\n{}\n{}",
-            jobs.join("\n"),
-            items.join("\n"),
-            events.join("\n")
-        )
+        let lines = |rows: Vec<(String,)>| rows.into_iter().map(|(row,)| row).collect::<Vec<_>>().join("\n");
+        format!("balance {balance}, {limit:?}\n{}\n{}\n{}", lines(jobs), lines(items), lines(events))
     }
 
     pub(crate) fn violation(&self, invariant: &'static str, found: String) -> Violation {

@@ -68,19 +68,26 @@ pub async fn add_snapshot(
     .await?)
 }
 
-/// The newest balance of an account that was read by this moment.
+/// The newest balance of an account that was read by this moment. One that says what was granted, if there is any: the
+/// answer to the unlock of an event does not, and later readings are compared with it.
 pub async fn snapshot_at(
     readers: &Reads,
     account: &AccountId,
     moment: Millis,
 ) -> Result<Option<i64>, StoreError> {
     Ok(sql::query_scalar(
-        "select id from balance_snapshots
-         where owner = (select owner from accounts where account = $1) and taken_at <= $2 order by id desc limit 1",
+        "select coalesce(
+             (select id from balance_snapshots
+              where owner = (select owner from accounts where account = $1) and taken_at <= $2
+                and coalesce(subscription_amount, addon_amount, gift_amount, reset_at, addon_expire_at) is not null
+              order by id desc limit 1),
+             (select id from balance_snapshots
+              where owner = (select owner from accounts where account = $1) and taken_at <= $2
+              order by id desc limit 1))",
     )
     .bind(account.as_str())
     .bind(moment.0)
-    .fetch_optional(readers)
+    .fetch_one(readers)
     .await?)
 }
 

@@ -116,7 +116,7 @@ impl Town {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let sandbox = sandbox::start(setup.sandbox).await.expect("a free port");
         let mut env = setup.env;
-        let server = on_server().await;
+        let server = postgres::if_chosen().await;
         let database = match &server {
             Some(server) => PathBuf::from(server.url()),
             None => dir.path().join("unlockd.db"),
@@ -353,14 +353,7 @@ async fn live(config: &Config, clock: &Clock) -> Life {
 /// Whether the suite runs on PostgreSQL: `UNLOCKD_TEST_ENGINE=postgres`. A test that is about files of SQLite, or about
 /// its words, then ends at once.
 pub(crate) fn is_on_postgres() -> bool {
-    std::env::var("UNLOCKD_TEST_ENGINE").is_ok_and(|engine| engine == "postgres")
-}
-
-async fn on_server() -> Option<Database> {
-    match is_on_postgres() {
-        true => Some(postgres::database().await.expect("PostgreSQL's programs, or UNLOCKD_TEST_POSTGRES")),
-        false => None,
-    }
+    postgres::is_chosen()
 }
 
 pub(crate) async fn connect(place: PathBuf) -> Db {

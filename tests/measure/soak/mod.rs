@@ -165,7 +165,7 @@ impl Soak {
             Some(disk) => tempfile::tempdir_in(disk.path()),
             None => tempfile::tempdir(),
         };
-        let mut place = Place::of(options, CONFIG, folder.expect("a folder"), first.clone()).await;
+        let mut place = Place::of(None, options, CONFIG, (folder.expect("a folder"), first.clone())).await;
         place.run_copy_of(&first);
         let config = std::fs::read_to_string(place.path("unlockd.toml")).expect("the configuration");
         let mut random = Rng::with_seed(plan.seed);

@@ -1,0 +1,70 @@
+//! On PostgreSQL (`UNLOCKD_TEST_ENGINE=postgres`): a run has a database of its own, whose clock is the simulation's, and a
+//! worker dies by losing its connections at that very moment.
+//!
+//! The simulation asks from the middle of a poll, which cannot wait for an answer of the server: another thread does.
+
+use std::sync::mpsc;
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::postgres::{self, Database};
+use crate::run::START_MS;
+
+/// Leases are compared by this clock.
+const CLOCK: &str = "create table simulated_clock (now bigint not null);
+    create or replace function database_clock(own bigint) returns bigint language sql volatile
+        as 'select now from simulated_clock where own is not null';
+    insert into simulated_clock values (";
+
+/// The timeout is that of the wait for the connection's end.
+const END_ALL: &str = "select pg_terminate_backend(pid, 10000) from pg_stat_activity
+    where datname = current_database() and pid <> pg_backend_pid()";
+
+pub(crate) struct Server {
+    statements: mpsc::Sender<String>,
+    done: mpsc::Receiver<()>,
+    database: Database,
+}
+
+impl Server {
+    /// `None`: the suite runs on SQLite.
+    pub(crate) async fn start() -> Option<Server> {
+        let database = postgres::if_chosen().await?;
+        let (statements, asked) = mpsc::channel::<String>();
+        let (tell, done) = mpsc::channel();
+        let url = database.url().to_owned();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(async {
+                let mut connection = PgConnection::connect(&url).await.expect("connects");
+                while let Ok(statement) = asked.recv() {
+                    sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.expect("done");
+                    if tell.send(()).is_err() {
+                        break;
+                    }
+                }
+            });
+        });
+        let server = Server { statements, done, database };
+        server.run(format!("{CLOCK}{START_MS})"));
+        Some(server)
+    }
+
+    fn run(&self, statement: String) {
+        self.statements.send(statement).expect("its thread lives");
+        self.done.recv().expect("it is done");
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        self.database.url()
+    }
+
+    pub(crate) fn set_clock(&self, now_ms: i64) {
+        self.run(format!("update simulated_clock set now = {now_ms}"));
+    }
+
+    /// What is not committed now is lost.
+    pub(crate) fn end_connections(&self) {
+        self.run(END_ALL.to_owned());
+    }
+}
