@@ -23,6 +23,10 @@ async fn a_request_is_planned_written_bought_and_read() {
         (&written["id"], &written["status"], &written["caller"]),
         (&json!(1), &json!("new"), &json!("all"))
     );
+    // A caller that waits for the last one must not stop before a worker has taken the row.
+    for shown in [&written, &ok(&api.get("read", "/requests").await, 200)["requests"][0]] {
+        assert_eq!((&shown["contacts"], &shown["pending"]), (&json!(2), &json!(2)), "{shown}");
+    }
     api.place.town.finish().await;
     let done = ok(&api.get("read", "/requests/1").await, 200);
     assert_eq!(
