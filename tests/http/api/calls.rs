@@ -56,6 +56,32 @@ async fn a_request_is_planned_written_bought_and_read() {
 }
 
 #[tokio::test]
+async fn a_row_without_contacts_that_no_worker_has_taken_is_one_open_call() {
+    let api = Api::new().await;
+    for body in [
+        json!({"action": "unlock_event_contacts", "event_id": "7"}),
+        json!({"action": "search_exhibitor_companies", "query": "Acme, Inc, and many, many more"}),
+    ] {
+        let written = ok(&api.post("enqueue", "/requests", &body).await, 201);
+        assert_eq!((&written["contacts"], &written["pending"]), (&json!(1), &json!(1)), "{written}");
+    }
+    api.place.end().await;
+}
+
+#[tokio::test]
+async fn a_plan_counts_what_was_paid_for_and_brought_nothing() {
+    let mut api = Api::new().await;
+    ok(&api.post("enqueue", "/requests", &wanted(&["101", "197"])).await, 201);
+    api.place.town.finish().await;
+    let plan = ok(&api.post("read", "/plans", &wanted(&["101", "102", "197"])).await, 200);
+    assert_eq!(
+        (&plan["new"], &plan["paid_without_value"], &plan["already_had"], &plan["quoted_credits"]),
+        (&json!(2), &json!(1), &json!(1), &json!(30))
+    );
+    api.end().await;
+}
+
+#[tokio::test]
 async fn the_same_key_writes_one_request() {
     let mut api = Api::new().await;
     let body = wanted(&["101", "102"]);
