@@ -108,6 +108,25 @@ pub enum ApiBuildError {
     NotLoopback,
     #[error("the HTTP client cannot be set up")]
     Client(#[source] reqwest::Error),
+    #[error(
+        "this machine has no certificates of authorities, so it cannot verify any server: install them (apt-get install \
+         ca-certificates), or set SSL_CERT_FILE to a file that holds them"
+    )]
+    NoCertificates(#[source] reqwest::Error),
+}
+
+impl ApiBuildError {
+    /// Why no client was built.
+    pub(crate) fn of(error: reqwest::Error) -> ApiBuildError {
+        // The library has no other sign of it.
+        let names_certificates =
+            |cause: &dyn std::error::Error| cause.to_string().contains("No CA certificates");
+        let first: Option<&dyn std::error::Error> = Some(&error);
+        match std::iter::successors(first, |cause| cause.source()).any(names_certificates) {
+            true => ApiBuildError::NoCertificates(error),
+            false => ApiBuildError::Client(error),
+        }
+    }
 }
 
 /// The API's free text, made safe for logs: without emails, phone numbers, keys and control characters, and

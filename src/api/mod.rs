@@ -135,7 +135,7 @@ impl Client {
         // Fails if another provider is already installed, which is fine.
         rustls::crypto::ring::default_provider().install_default().ok();
         let build =
-            |builder: reqwest::ClientBuilder| builder.build().map(Line::new).map_err(ApiBuildError::Client);
+            |builder: reqwest::ClientBuilder| builder.build().map(Line::new).map_err(ApiBuildError::of);
         Ok(Client {
             reads: build(http(settings, &base)?)?,
             payments: build(http(settings, &base)?.pool_max_idle_per_host(0))?,

@@ -52,6 +52,8 @@ struct Plan {
     given: usize,
     /// To buy, at most.
     new: usize,
+    /// Of the new ones: paid for before, and no value came. Each costs its price again.
+    paid_without_value: usize,
     /// This database has their value.
     already_had: usize,
     /// Being bought already in another request's task.
@@ -134,6 +136,7 @@ async fn plan(config: &Config, store: &Store, understood: &Understood) -> Result
         event_id: request.event_id.as_ref().map(ToString::to_string),
         given: understood.given,
         new: figures.new,
+        paid_without_value: figures.paid_without_value,
         already_had: figures.already_had,
         in_flight: figures.in_flight,
         repeated: understood.given - contacts.valid.len() - contacts.invalid.len(),
@@ -178,12 +181,11 @@ fn show_plan(plan: &Plan) -> Outcome {
         )?;
         return show_balance(plan, &mut out);
     }
+    let at_most = |count| format!("at most {} credits ({count} × {})", plan.price.times(count), plan.price);
+    let (again, first) = (plan.paid_without_value, plan.new - plan.paid_without_value);
     let lines = [
-        (
-            plan.new,
-            format!("new, in {batches}"),
-            format!("at most {} credits ({} × {})", plan.quoted_credits, plan.new, plan.price),
-        ),
+        (first, format!("new, in {batches}"), at_most(first)),
+        (again, "paid for before, brought nothing".to_owned(), format!("{} again", at_most(again))),
         (plan.already_had, "had already".to_owned(), "0 credits".to_owned()),
         (plan.in_flight, "being bought in another task".to_owned(), "0 credits".to_owned()),
         (plan.repeated, "given more than once".to_owned(), "0 credits".to_owned()),

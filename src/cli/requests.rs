@@ -70,7 +70,7 @@ fn cells(request: &Request) -> [String; 9] {
         request.status.clone(),
         request.action.clone(),
         cell(&request.reference),
-        request.taken_at.map(|_| request.contacts.to_string()).unwrap_or_default(),
+        request.contacts.to_string(),
         request.delivered.to_string(),
         request.pending.to_string(),
         cell(&request.quoted_credits),

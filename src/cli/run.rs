@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::standby::{Waiting, wait_for_lease};
 use super::{Context, Failure, Outcome, leases, open_as_it_is, place};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::http::{self, Site};
 use crate::logs::{self, LogHandle};
 use crate::store::inbox::served;
@@ -57,6 +57,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
             None => return Ok(()),
         },
     };
+    say_unusable_tokens(&config);
     let site = Site::open(&store, clock.clone(), config.clone(), stop.clone()).await?;
     // Before the lease is taken: a process on standby also answers.
     let serving = config.http.address().map(|listen| tokio::spawn(http::serve(site.clone(), listen)));
@@ -68,6 +69,21 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
         let _ = serving.await;
     }
     ended
+}
+
+/// Callers are only told that their token is wrong. The worker starts: a file may come, or be mended, while it runs.
+fn say_unusable_tokens(config: &Config) {
+    if config.http.address().is_none() {
+        return;
+    }
+    let page = config.http.token_file.iter().map(|file| ("http.token_file".to_owned(), file));
+    let tokens =
+        config.http.tokens.iter().map(|(name, token)| (format!("http.tokens.{name}"), &token.token_file));
+    for (key, file) in page.chain(tokens) {
+        if let Err(error) = config::read_token(file) {
+            tracing::error!(key, %error, "a token cannot be used: every call that sends it is refused");
+        }
+    }
 }
 
 struct Daemon {

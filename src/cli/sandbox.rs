@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::{Failure, Outcome};
+use crate::clock::Clock;
+use crate::domain::Millis;
 use crate::sandbox::{self, Billing, Fault, Options};
 
 const EXAMPLES: &str = "\
@@ -15,8 +17,13 @@ Examples:
   unlockd sandbox --task-seconds 5 --balance 500 --fault lost-answer@unlock
   unlockd sandbox --address-limit 40 --fault always:lagging=5s@poll --fault gateway=404@unlock";
 
+const FORGETS: &str = "\
+The sandbox keeps everything in memory and forgets it when it ends: what is unlocked, the balance,
+and its tasks. A worker's database still has them, so begin with a new one, too. The ids of its tasks
+begin at its start time, so that no later sandbox gives a task an id again.";
+
 #[derive(clap::Args)]
-#[command(before_help = EXAMPLES, after_help = format!("{}\n\n{}", sandbox::RULES, sandbox::FAULTS))]
+#[command(before_help = EXAMPLES, after_help = format!("{FORGETS}\n\n{}\n\n{}", sandbox::RULES, sandbox::FAULTS))]
 pub(super) struct Args {
     /// Address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8788")]
@@ -56,6 +63,13 @@ pub(super) struct Args {
     faults: Vec<Fault>,
 }
 
+/// A worker does not believe an answer that names a task which another of its jobs has. A second has room for a
+/// thousand tasks.
+fn first_task(now: Millis) -> u64 {
+    const FIRST: i64 = 321;
+    (now.0.div_euclid(1_000) * 1_000 + FIRST).unsigned_abs()
+}
+
 pub(super) async fn run(args: Args) -> Outcome {
     let seconds = |value: f64| {
         Duration::try_from_secs_f64(value).map_err(|_| {
@@ -66,6 +80,7 @@ pub(super) async fn run(args: Args) -> Outcome {
     seconds(args.task_seconds)?;
     let options = Options {
         listen: args.listen,
+        first_task: first_task(Clock::real().now()),
         task_seconds: args.task_seconds,
         balance: args.balance,
         rate_limit: args.rate_limit,
@@ -95,4 +110,15 @@ pub(super) async fn run(args: Args) -> Outcome {
         stopped = super::run::stop_requested() => stopped?,
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sandbox_that_starts_later_gives_its_tasks_other_ids() {
+        let (first, second) = (first_task(Millis(1_795_000_000_999)), first_task(Millis(1_795_000_001_000)));
+        assert_eq!((first, second), (1_795_000_000_321, 1_795_000_001_321));
+    }
 }

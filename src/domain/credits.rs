@@ -303,6 +303,7 @@ mod tests {
             contacts_since: (Credits(credits), contacts),
             daily_limit: daily_limit.map(Credits),
             spent_today: Credits::ZERO,
+            held: Credits::ZERO,
             ..purse()
         };
         let admitted = |purse: Purse| admit(Credits(5), Some(&purse), Millis(2_000));

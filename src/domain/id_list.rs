@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::id_text::{self, Point, Written, trimmed};
 use super::ids::PersonnelId;
+use super::rounded::Rounded;
 
 /// The distinct contacts of a row, in its order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct Contacts {
     pub valid: Vec<PersonnelId>,
     /// The elements that are no ids, cut to 100 characters.
     pub invalid: Vec<String>,
+    /// Of the numbers; a text went through no float.
+    pub rounded: Rounded,
 }
 
 /// Why a text is not a list of ids.
@@ -71,6 +74,9 @@ impl Ids {
         match id_text::read(&written, point) {
             Written::Id(id) => {
                 if self.seen.insert(id.as_str().to_owned()) {
+                    if !raw.starts_with('"') {
+                        self.contacts.rounded.note(id.as_str(), self.seen.len());
+                    }
                     self.contacts.valid.push(id);
                 }
             }
@@ -202,6 +208,14 @@ mod tests {
         for text in ["[NaN", "NaN", "[789 NaN]", "[\"NaN]", "None", "[789,]"] {
             assert!(read(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn only_numbers_may_have_been_rounded() {
+        let rounded = |text: &str| read(text).expect(text).rounded.found();
+        assert_eq!(rounded("[789,20251000000000000000]"), Some((1, 2)));
+        assert_eq!(rounded("[789,\"20251000000000000000\"]"), None);
+        assert_eq!(rounded("[20251000000000001401]"), None);
     }
 
     #[test]

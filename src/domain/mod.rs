@@ -6,8 +6,8 @@
 //!
 //! In the order in which one inbox row meets them:
 //!
-//! - [`request`] reads the row and [`id_list`] the ids in it, each by [`id_text`]; [`same_request`] compares
-//!   two rows with one dedupe key.
+//! - [`request`] reads the row and [`id_list`] the ids in it, each by [`id_text`]; [`rounded`] finds
+//!   those that a float may have changed, and [`same_request`] compares two rows with one dedupe key.
 //! - [`credits`] says what it may cost and whether that may be spent now; [`submission`] says what an account
 //!   does next.
 //! - [`request_state`], [`item`] and [`job`] own the states of a request, of its contacts and of a remote
@@ -63,6 +63,7 @@ pub mod reconcile;
 pub mod rejected;
 pub mod request;
 pub mod request_state;
+pub mod rounded;
 pub mod same_request;
 pub mod share;
 pub mod sorting;

@@ -13,6 +13,8 @@ const DAY: u64 = 86_400;
 pub struct Options {
     /// Port 0 chooses a free port.
     pub listen: SocketAddr,
+    /// The number of the first task.
+    pub first_task: u64,
     /// How long a task takes.
     pub task_seconds: f64,
     /// Credits of each owner at the start: 70 % subscription, 20 % add-on, the rest gift.
@@ -52,6 +54,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            first_task: 321,
             task_seconds: 12.0,
             balance: 10_000,
             reset_after: Duration::from_secs(30 * DAY),

@@ -71,7 +71,7 @@ impl Notifier {
             false => builder.tls_certs_only(std::iter::empty()),
         };
         Ok(Some(Notifier {
-            http: builder.build().map_err(ApiBuildError::Client)?,
+            http: builder.build().map_err(ApiBuildError::of)?,
             url: url.clone(),
             secret_file: secret_file.clone(),
             is_failing: AtomicBool::new(false),

@@ -14,6 +14,7 @@ use crate::store::credits::settlements::Window;
 use crate::store::credits::{balances, settlements};
 use crate::store::items::waiting;
 use crate::store::jobs::due;
+use crate::store::report::Time;
 use crate::store::{StoreError, Tx, accounts};
 use crate::worker::balance::{Asked, ask_balance, read_balance};
 use crate::worker::gate::Gate;
@@ -266,9 +267,9 @@ fn tell(
         tracing::warn!(account = %account, action = %action, price = price.0,
             "the balance shows another price than expected; it is used for estimates from now on");
     }
-    let opened_at = Millis(window.opened_at);
+    let opened_at = Time(window.opened_at);
     if settlement.verdict == Verdict::Matched {
-        tracing::info!(account = %account, spent = spent.0, jobs = window.jobs, opened_at = opened_at.0,
+        tracing::info!(account = %account, spent = spent.0, jobs = window.jobs, opened_at = %opened_at,
             "settled: the balance matches");
     } else if settlement.spent.is_none() {
         tracing::warn!(account = %account, expected_max = settlement.expected_max.0, jobs = window.jobs,

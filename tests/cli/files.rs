@@ -74,3 +74,53 @@ async fn a_backup_to_a_name_that_is_no_text_is_refused_before_anything_is_writte
     let left: Vec<_> = left.map(|entry| entry.expect("readable").file_name()).collect();
     assert!(!left.iter().any(|name| name.as_bytes().starts_with(b"copy")), "{left:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_cannot_be_used_is_named_at_start_and_by_check() {
+    let town = town().await;
+    let token = town.dir.path().join("crm-token");
+    std::fs::write(&token, "canary-token-0815-4711").expect("written");
+    set(&token, 0o644);
+    for (command, code) in [(&["run", "--until-idle"][..], 0), (&["check", "--offline"], 2)] {
+        let mut program = program(town.dir.path());
+        program.args(command).env("UNLOCKD_HTTP__LISTEN", "127.0.0.1:0");
+        program.env("UNLOCKD_HTTP__TOKENS__CRM__TOKEN_FILE", &token);
+        program.env("UNLOCKD_HTTP__TOKENS__CRM__SCOPES", r#"["read"]"#);
+        let told = said(program.output().expect("it starts"));
+        let text = format!("{}{}", told.out, told.err);
+        assert_eq!(told.code, code, "{command:?}: {text}");
+        assert!(text.contains("mode 0644") && text.contains("chmod o-rwx"), "{command:?}: {text}");
+        assert!(!text.contains("canary"), "{text}");
+    }
+}
+
+/// A bare Debian has none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_without_certificates_of_authorities_is_told_what_to_install() {
+    let town = town().await;
+    for command in [&["balance"][..], &["check"]] {
+        let mut program = program(town.dir.path());
+        program.args(command).env("SSL_CERT_FILE", "/dev/null");
+        let told =
+            said(program.env("UNLOCKD_API__BASE_URL", "https://127.0.0.1:9").output().expect("it starts"));
+        let text = format!("{}{}", told.out, told.err);
+        assert_ne!(told.code, 0, "{text}");
+        assert!(text.contains("apt-get install ca-certificates") && text.contains("SSL_CERT_FILE"), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_counts_apart_what_was_paid_for_and_brought_nothing() {
+    let town = town().await;
+    town.ok(&["enqueue", "101", "197"]);
+    town.work();
+    let plan = town.ok(&["plan", "--offline", "101", "102", "197"]).out;
+    for (what, credits) in [
+        ("new, in 1 batch", "at most 15 credits (1 × 15)"),
+        ("paid for before, brought nothing", "at most 15 credits (1 × 15) again"),
+        ("had already", "0 credits"),
+    ] {
+        let line = format!(" 1  {what:34} {credits}\n");
+        assert!(plan.contains(&line), "{plan}");
+    }
+}

@@ -149,7 +149,7 @@ async fn whatever_an_agent_asks_for_awaits_approval_and_nothing_else_decides() {
             "as texts",
         ),
         ("get_request", json!({"request_id": 99}), "there is no request 99"),
-        ("get_request", json!({"request_id": "canary@example.com"}), "i64"),
+        ("get_request", json!({"request_id": "canary@example.com"}), "a whole number"),
         ("list_requests", json!({"limit": 0}), "limit"),
         ("get_spend", json!({"by": "person"}), "by must be"),
         ("get_balance", json!({"more": 1}), "more"),

@@ -242,6 +242,10 @@ async fn one_task_in_answer_to_two_posts_is_followed_by_the_first_job_only() {
         });
         let row = format!("'{account}', '[102, 103]'");
         let second = town.insert_row("account, personnel_ids", &row).await;
+        town.settle().await;
+        let waits = town.explained(second).await.waits;
+        let what = waits.first().map(|wait| wait.what.clone()).unwrap_or_default();
+        assert!(what.contains("its answer cannot be relied on (the answer names task"), "{what}");
         town.finish_all().await;
         let source = if is_carried_out { "profile" } else { "task" };
         for (request, id, source) in

@@ -15,7 +15,7 @@ use anyhow::{Context as _, anyhow};
 use serde::Serialize;
 
 use self::sheet::{NotTaken, Sheet};
-use super::show::grouped;
+use super::show::{grouped, plural};
 
 /// All ids that were given, in their order, repeats included.
 #[derive(Default)]
@@ -31,6 +31,15 @@ pub(super) struct List {
     rows: usize,
     without_id: usize,
     not_taken: Vec<NotTaken>,
+    /// Ids that a tool may have rounded, and the line of the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    looks_rounded: Option<LooksRounded>,
+}
+
+#[derive(Serialize)]
+struct LooksRounded {
+    ids: usize,
+    line: usize,
 }
 
 /// Reads the ids, and reports for each file how many rows it had and which were not taken.
@@ -57,14 +66,32 @@ pub(super) fn collect(
         super::say(&told(&name, &sheet));
         collected.ids.extend(sheet.ids);
         let (rows, without_id) = (sheet.rows, sheet.not_taken.len());
-        collected.lists.push(List { name, rows, without_id, not_taken: sheet.not_taken });
+        let looks_rounded = sheet.rounded.found().map(|(ids, line)| LooksRounded { ids, line });
+        collected.lists.push(List { name, rows, without_id, not_taken: sheet.not_taken, looks_rounded });
     }
     if collected.ids.is_empty() {
-        return Err(anyhow!(
-            "no contact ids were given: name them (unlockd enqueue 789 790), or give --file FILE, or - for standard input"
-        ));
+        return Err(anyhow!("{}", no_ids(&collected.lists)));
     }
     Ok(collected)
+}
+
+/// Why there is nothing to ask for.
+fn no_ids(lists: &[List]) -> String {
+    if lists.is_empty() {
+        return "no contact ids were given: name them (unlockd enqueue 789 790), or give --file FILE, or - for \
+                standard input"
+            .to_owned();
+    }
+    let said = lists.iter().map(|List { name, rows, not_taken, .. }| match not_taken.first() {
+        Some(first) => {
+            let rows = plural(*rows as i64, "line");
+            format!("{name} has no contact id in {rows}; line {}: {}", first.line, first.reason.words())
+        }
+        None => {
+            format!("{name} has no contact ids: it is empty, or has nothing below the names of its columns")
+        }
+    });
+    said.collect::<Vec<_>>().join("\n")
 }
 
 fn read(source: &Path) -> anyhow::Result<(String, Vec<u8>)> {
@@ -87,12 +114,24 @@ fn told(name: &str, sheet: &Sheet) -> String {
     let rows = if sheet.rows == 1 { "row" } else { "rows" };
     let (count, without) = (grouped(sheet.rows as i64), grouped(sheet.not_taken.len() as i64));
     let mut text = format!("{name}: {count} {rows} read, {without} without an id");
+    if let Some(column) = &sheet.column {
+        let _ = write!(text, "; the ids are those of the column {column}");
+    }
     let mut reasons: Vec<_> = sheet.not_taken.iter().map(|row| row.reason).collect();
     reasons.sort_unstable();
     reasons.dedup();
     for reason in reasons {
         let lines = sheet.not_taken.iter().filter(|row| row.reason == reason).map(|row| row.line);
         let _ = write!(text, "\n  {}: {}", reason.words(), runs(lines));
+    }
+    if let Some((ids, line)) = sheet.rounded.found() {
+        let (ids, look) = (plural(ids as i64, "id"), if ids == 1 { "looks" } else { "look" });
+        let _ = write!(
+            text,
+            "\n  WARNING: {ids} {look} rounded by a spreadsheet or by a tool that computes with floats, and may be another \
+             contact's: line {line}{}. Compare with the source, and export the column as text",
+            if look == "look" { " first" } else { "" }
+        );
     }
     text
 }
@@ -231,22 +270,78 @@ mod tests {
 
     #[test]
     fn columns_without_the_right_name_are_listed() {
-        let csv = "Record ID;Lensmor Personnel ID;Notes\n51;789;x\n";
+        let csv = "Record ID;Lensmor ID;Notes\n51;789;x\n";
         let said = parse(csv.as_bytes(), None).expect_err("which one?");
-        for word in ["Record ID", "Lensmor Personnel ID", "Notes", "--column"] {
+        for word in ["Record ID", "Lensmor ID", "Notes", "--column"] {
             assert!(said.contains(word), "{said}");
         }
-        for name in ["Lensmor Personnel ID", "lensmor personnel id", "lensmor_personnel_id"] {
+        for name in ["Lensmor ID", "lensmor id", "lensmor_id"] {
             assert_eq!(parse(csv.as_bytes(), Some(name)).expect(name).ids, ["789"]);
         }
         let other = parse(csv.as_bytes(), Some("id")).expect_err("no such column");
         assert!(other.contains("called id; it has: Record ID"), "{other}");
         let two = parse(b"personnel_id,Personnel ID\n1,2\n", None).expect_err("two");
-        assert!(two.contains("2 columns"), "{two}");
+        assert!(two.contains("2 columns") && two.contains("personnel_id, Personnel ID"), "{two}");
         let exact = parse(b"personnel_id,Personnel ID\n1,2\n", Some("Personnel ID")).expect("the exact name");
         assert_eq!(exact.ids, ["2"]);
         let list = parse(b"789\n", Some("id")).expect_err("a list has no columns");
         assert!(!list.contains("789"), "{list}");
+    }
+
+    /// HubSpot, Salesforce, Clay, and the inbox table's own name.
+    #[test]
+    fn a_name_that_contains_personnel_id_is_taken_if_no_other_does() {
+        for name in [
+            "Lensmor Personnel ID",
+            "LENSMOR_PERSONNEL_ID__C",
+            "Personnel ID (Lensmor)",
+            "personnel_ids",
+            "\"Lensmor personnelId\"",
+        ] {
+            for csv in
+                [format!("{name}\n789\n"), format!("Record ID;{name};\"Revenue (EUR, m)\"\n51;789;\"1,5\"\n")]
+            {
+                let sheet = parse(csv.as_bytes(), None).unwrap_or_else(|problem| panic!("{csv} {problem}"));
+                assert_eq!(sheet.ids, ["789"], "{csv}");
+                let is_named = told("leads.csv", &sheet).contains(name.trim_matches('"'));
+                assert_eq!(is_named, name != "personnel_ids", "{csv}");
+            }
+        }
+        for name in ["personnel_id", "personnel_ids"] {
+            let csv = format!("Old Personnel ID,{name},Personnel ID 2\n1,789,3\n");
+            assert_eq!(ids(&csv), ["789"], "the exact name wins");
+        }
+        let two = parse(b"Old Personnel ID,Lensmor Personnel ID,x\n1,2,3\n", None).expect_err("two");
+        assert!(
+            two.contains("Old Personnel ID, Lensmor Personnel ID. ") && two.contains("--column"),
+            "{two}"
+        );
+    }
+
+    #[test]
+    fn ids_that_look_rounded_are_counted_with_their_first_line() {
+        let sheet =
+            parse(b"personnel_id\n789\n123456789012345680\n20251000000000000000\n", None).expect("read");
+        let said = told("leads.csv", &sheet);
+        assert!(said.contains("2 ids look rounded") && said.contains("line 3 first."), "{said}");
+        let exact = parse(b"20251000000000001401\n123456789012345678\n", None).expect("read");
+        assert!(!told("leads.csv", &exact).contains("rounded"));
+    }
+
+    #[test]
+    fn a_file_in_which_nothing_is_an_id_says_how_many_lines_it_has() {
+        for (text, said) in [
+            ("jane\njoe\n", "x.csv has no contact id in 2 lines; line 1: that is not an id (1 to 20 digits)"),
+            ("name,personnel_id\nJane,\n", "x.csv has no contact id in 1 line; line 2: there is no id"),
+            ("personnel_id\n", "x.csv has no contact ids: it is empty"),
+            ("", "x.csv has no contact ids: it is empty"),
+        ] {
+            let folder = tempfile::tempdir().expect("a temporary directory");
+            let file = folder.path().join("x.csv");
+            std::fs::write(&file, text).expect("written");
+            let problem = collect(&[], Some(&file), None).err().expect("no ids").to_string();
+            assert!(problem.contains(said), "{problem}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::records::{OpenQuote, Record, Records};
 use crate::domain::id_text::{self, Point, Written, trimmed};
+use crate::domain::rounded::Rounded;
 
 /// The ids of a file, in its order, and how they were found.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -15,6 +16,9 @@ pub(super) struct Sheet {
     /// Rows with or without an id; without blank lines, comments and the header line.
     pub(super) rows: usize,
     pub(super) not_taken: Vec<NotTaken>,
+    /// The column's name, if it only contains `personnel_id`.
+    pub(super) column: Option<String>,
+    pub(super) rounded: Rounded,
 }
 
 /// A row without an id. Its content is left out, since it may be personal data.
@@ -153,22 +157,39 @@ fn is_called(cell: &str, wanted: Option<&str>) -> bool {
     !wanted.is_empty() && folded(cell) == wanted
 }
 
-/// The column with the ids.
+/// The names that we use ourselves, for one id and for a list.
+const OWN_NAMES: [&str; 2] = ["personnelid", "personnelids"];
+
+/// The column with the ids: called as wanted, or else the only one whose name contains `personnel_id`, as CRMs name the
+/// fields that people add.
 fn find(header: &Record<'_>, wanted: Option<&str>) -> Result<Option<usize>, String> {
     let at = |is: &dyn Fn(&str) -> bool| -> Vec<usize> {
         let cells = header.cells.iter().enumerate();
         cells.filter(|(_, cell)| is(trimmed(cell))).map(|(at, _)| at).collect()
     };
     let exact = at(&|cell| wanted.is_some_and(|wanted| cell == wanted.trim()));
-    let found = if exact.is_empty() { at(&|cell| is_called(cell, wanted)) } else { exact };
+    let mut found = if exact.is_empty() { at(&|cell| is_called(cell, wanted)) } else { exact };
+    if found.is_empty() && wanted.is_none() {
+        found = at(&|cell| folded(cell) == OWN_NAMES[1]);
+    }
+    if found.is_empty() && wanted.is_none() {
+        // A cell with a delimiter may be several names, read with the wrong one.
+        found = at(&|cell| folded(cell).contains(OWN_NAMES[0]) && !cell.contains(DELIMITERS));
+    }
     match found.as_slice() {
         [] => Ok(None),
         [at] => Ok(Some(*at)),
-        several => Err(format!(
-            "has {} columns called {}: rename the one with the ids, and name it with --column",
-            several.len(),
-            wanted.unwrap_or("personnel_id")
-        )),
+        several => {
+            let names: Vec<String> =
+                several.iter().take(MOST_NAMES).map(|at| shown(&header.cells[*at])).collect();
+            Err(format!(
+                "has {} columns that may be called {}: {}. Name the one with the ids: --column NAME (rename it, if \
+                 they are called alike)",
+                several.len(),
+                wanted.unwrap_or("personnel_id"),
+                names.join(", ")
+            ))
+        }
     }
 }
 
@@ -207,7 +228,9 @@ fn rows(header: &Header<'_>, at: usize) -> Result<Sheet, OpenQuote> {
     let width = header.record.cells.len();
     // If there is only one column, a comma belongs to the cell: `789,0`.
     let delimiter = (width > 1).then_some(header.delimiter);
-    let mut sheet = Sheet::default();
+    let name = trimmed(&header.record.cells[at]);
+    let is_own = OWN_NAMES.contains(&folded(name).as_str());
+    let mut sheet = Sheet { column: (!is_own).then(|| shown(name)), ..Sheet::default() };
     for record in Records::new(text, line, delimiter) {
         let record = record?;
         let cell = record.cells.get(at).map_or("", |cell| cell);
@@ -237,6 +260,7 @@ impl Sheet {
         match id_text::read(cell, Point::DecimalOrThousands) {
             Written::Id(id) => {
                 self.rows += 1;
+                self.rounded.note(id.as_str(), line);
                 self.ids.push(id.as_str().to_owned());
             }
             Written::Nothing => self.leave(line, Reason::Empty),

@@ -13,6 +13,7 @@ use super::credits::Credits;
 use super::id_list;
 use super::id_text::{self, Number, Point};
 use super::ids::{AccountId, EventId, PersonnelId, TaskId};
+use super::rounded::Rounded;
 
 pub use super::id_list::Contacts;
 pub use rejection::Rejection;
@@ -104,7 +105,8 @@ impl Wish {
 impl UnlockRequest {
     /// The contacts that it names; none for a direct action.
     pub fn contacts(&self) -> &Contacts {
-        static NONE: Contacts = Contacts { valid: Vec::new(), invalid: Vec::new() };
+        static NONE: Contacts =
+            Contacts { valid: Vec::new(), invalid: Vec::new(), rounded: Rounded::NOTHING };
         match &self.wish {
             Wish::Contacts { contacts, .. } | Wish::Adopt { contacts, .. } => contacts,
             Wish::Event | Wish::Search { .. } => &NONE,
@@ -118,7 +120,7 @@ impl UnlockRequest {
             (Wish::Event, Some(event_id)) => PersonnelId::trusted(event_id.as_str()),
             _ => PersonnelId::trusted("1"),
         };
-        Contacts { valid: vec![key], invalid: vec![] }
+        Contacts { valid: vec![key], ..Contacts::default() }
     }
 }
 
@@ -471,7 +473,7 @@ mod tests {
             (person, 3, "1"),
         ] {
             let request = parse(&row, &accounts()).expect("makes sense");
-            let first = Contacts { valid: vec![PersonnelId::trusted(first)], invalid: vec![] };
+            let first = Contacts { valid: vec![PersonnelId::trusted(first)], ..Contacts::default() };
             assert_eq!((request.wish.calls(), request.first_call()), (calls, first), "{}", row.action);
         }
         let search = parse(&search, &accounts()).expect("makes sense");
@@ -517,7 +519,11 @@ mod tests {
     #[test]
     fn a_rejected_row_names_the_contacts_that_can_be_read() {
         let rejected = RawRow { approved: 2, ..row(r#"["1", "x"]"#) };
-        let contacts = Contacts { valid: vec![PersonnelId::trusted("1")], invalid: vec!["x".into()] };
+        let contacts = Contacts {
+            valid: vec![PersonnelId::trusted("1")],
+            invalid: vec!["x".into()],
+            ..Contacts::default()
+        };
         assert_eq!(named(&rejected), contacts);
         let nobody = [row("789"), RawRow { action: "steal_emails".into(), ..rejected }];
         assert_eq!(nobody.map(|row| named(&row)), [Contacts::default(), Contacts::default()]);

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::problem::Problem;
+use super::unread::{Noun, plain};
 use crate::http::Site;
 
 /// Room for 100,000 ids of 20 digits.
@@ -38,9 +39,14 @@ impl<T: DeserializeOwned> FromRequest<Arc<Site>> for Body<T> {
             true => Problem::too_large(LARGEST_BODY),
             false => Problem::malformed("the body ended before its end"),
         })?;
-        serde_json::from_slice(&bytes).map(Body).map_err(|error| match error.classify() {
-            // Of the right form, and not what is expected here. The message names fields and types, no values.
-            Category::Data => Problem::invalid(without_values(&error.to_string())),
+        let mut body = serde_json::Deserializer::from_slice(&bytes);
+        let read = serde_path_to_error::deserialize(&mut body);
+        let path = read.as_ref().err().map(|error| error.path().to_string()).unwrap_or_default();
+        let read = read.map_err(serde_path_to_error::Error::into_inner);
+        let read = read.and_then(|read| body.end().map(|()| Body(read)));
+        read.map_err(|error| match error.classify() {
+            // Of the right form, and not what is expected here.
+            Category::Data => Problem::invalid(plain(Noun::Field, &path, &error.to_string())),
             _ => {
                 let (line, column) = (error.line(), error.column());
                 Problem::malformed(format!("the body is no valid JSON at line {line} column {column}"))
@@ -53,15 +59,6 @@ fn is_too_long(error: &axum::Error) -> bool {
     std::error::Error::source(error).is_some_and(|cause| cause.to_string().contains("length limit"))
 }
 
-/// serde repeats a value of the wrong type: `invalid type: string "…", expected i64`.
-pub(in crate::http) fn without_values(message: &str) -> String {
-    let Some((what, rest)) = message.split_once(": ") else { return message.to_owned() };
-    match rest.rsplit_once(", expected ") {
-        Some((_, expected)) if what.starts_with("invalid") => format!("{what}: expected {expected}"),
-        _ => message.to_owned(),
-    }
-}
-
 /// Query parameters without unknown ones.
 pub(super) struct Asked<T>(pub(super) T);
 
@@ -71,7 +68,14 @@ impl<T: DeserializeOwned + Send + 'static> FromRequestParts<Arc<Site>> for Asked
     async fn from_request_parts(parts: &mut Parts, _: &Arc<Site>) -> Result<Asked<T>, Problem> {
         match parts.extract::<Query<T>>().await {
             Ok(Query(asked)) => Ok(Asked(asked)),
-            Err(error) => Err(Problem::malformed(error.body_text())),
+            Err(error) => {
+                let text = error.body_text();
+                let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+                // The name of the parameter comes first, if it is known.
+                let named = text.split_once(": ").filter(|(name, _)| !name.contains(' '));
+                let (name, message) = named.unwrap_or((".", text));
+                Err(Problem::malformed(plain(Noun::Parameter, name, message)))
+            }
         }
     }
 }

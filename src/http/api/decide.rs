@@ -12,6 +12,7 @@ use super::lists;
 use super::plans::quoted;
 use super::problem::Problem;
 use super::submit::{give_back, reserve};
+use super::unread::whole;
 use crate::config::Scope;
 use crate::domain::request::RawRow;
 use crate::domain::{AccountId, Credits, RequestId};
@@ -21,8 +22,9 @@ use crate::store::{StoreError, inbox, timeline};
 use crate::worker::people::decide;
 
 /// The figure that the person saw.
+// `untagged` is for the description; it is read as `Given`, which can say what is wrong.
 #[derive(Deserialize, utoipa::ToSchema)]
-#[serde(untagged)]
+#[serde(untagged, try_from = "Given")]
 pub(super) enum Figure {
     Credits(OfCredits),
     Quote(OfQuote),
@@ -41,6 +43,29 @@ pub(super) struct OfCredits {
 #[serde(deny_unknown_fields)]
 pub(super) struct OfQuote {
     quote: String,
+}
+
+/// Both, as they are sent: one of them is there.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Given {
+    #[serde(deserialize_with = "whole")]
+    credits: Option<i64>,
+    quote: Option<String>,
+}
+
+impl TryFrom<Given> for Figure {
+    type Error = &'static str;
+
+    fn try_from(given: Given) -> Result<Figure, &'static str> {
+        match (given.credits, given.quote) {
+            (Some(credits), None) => Ok(Figure::Credits(OfCredits { credits })),
+            (None, Some(quote)) => Ok(Figure::Quote(OfQuote { quote })),
+            _ => Err(
+                "name the figure that was seen, in one way: {\"credits\": 1950}, or {\"quote\": \"ID\"} of a plan",
+            ),
+        }
+    }
 }
 
 /// Approves a request that awaits approval

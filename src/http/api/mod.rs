@@ -15,6 +15,7 @@ pub(super) mod plans;
 mod problem;
 pub(super) mod submit;
 mod token_files;
+mod unread;
 mod wanted;
 
 use std::sync::Arc;
@@ -32,9 +33,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Site;
-pub(super) use body::{LARGEST_BODY, without_values};
+pub(super) use body::LARGEST_BODY;
 pub(super) use caller::{Caller, Tokens};
 pub(super) use problem::Problem;
+pub(super) use unread::{Noun, read, whole};
 pub(super) use wanted::NewRequest;
 
 /// How long a call waits for a place before it is refused.

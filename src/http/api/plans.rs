@@ -40,6 +40,8 @@ pub(in crate::http) struct Plan {
     pub(in crate::http) given: usize,
     /// To buy, at most.
     pub(in crate::http) new: usize,
+    /// Of the new ones: paid for before, and no value came. Each costs its price again.
+    pub(in crate::http) paid_without_value: usize,
     /// This database has their value.
     pub(in crate::http) already_had: usize,
     /// Being bought already in another request's task.
@@ -115,6 +117,7 @@ pub(in crate::http) async fn planned(
         event_id: row.event_id.clone(),
         given: *given,
         new: figures.new,
+        paid_without_value: figures.paid_without_value,
         already_had: figures.already_had,
         in_flight: figures.in_flight,
         repeated: given.saturating_sub(contacts.valid.len() + contacts.invalid.len()),

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use super::caller::Caller;
 use super::problem::Problem;
+use super::unread::whole;
 use crate::config::{Config, Scope};
 use crate::domain::request::{self, RawRow, UnlockRequest};
 use crate::domain::{AccountId, Action};
@@ -48,6 +49,7 @@ pub(in crate::http) struct NewRequest {
     pub(in crate::http) query: Option<String>,
     /// Pages of a search to buy, at most; 1 unless given.
     #[schema(minimum = 1, maximum = 1000)]
+    #[serde(deserialize_with = "whole")]
     pub(in crate::http) max_pages: Option<u32>,
     /// Your own words, copied to every result.
     #[schema(max_length = 1000)]
@@ -60,6 +62,7 @@ pub(in crate::http) struct NewRequest {
     pub(in crate::http) dedupe_key: Option<String>,
     /// Never spend more than this on the request.
     #[schema(minimum = 0)]
+    #[serde(deserialize_with = "whole")]
     pub(in crate::http) max_credits: Option<i64>,
     /// A person has confirmed the cost. Needs the scope approve.
     approved: Option<bool>,

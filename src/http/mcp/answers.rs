@@ -24,6 +24,8 @@ pub(super) struct Plan {
     given: i64,
     /// To buy, at most.
     new: i64,
+    /// Of the new ones: paid for before, and no value came. Each costs its price again.
+    paid_without_value: i64,
     /// Their value is there already: they cost nothing.
     already_had: i64,
     /// Being bought already for another request: they cost nothing.
@@ -57,11 +59,16 @@ fn count(count: usize) -> i64 {
 impl From<plans::Plan> for Plan {
     fn from(plan: plans::Plan) -> Plan {
         let plans::Plan { new, already_had, quoted_credits, balance, balance_after, .. } = plan;
+        let again = plan.paid_without_value;
+        let paid_before = match again {
+            0 => String::new(),
+            again => format!(" ({again} of them were paid for before and brought no value)"),
+        };
         let known =
             |credits: Option<i64>| credits.map_or("not known".to_owned(), |credits| credits.to_string());
         Plan {
             summary: format!(
-                "{new} new at {} credits each: {quoted_credits} credits at most; {already_had} are there already, {} are \
+                "{new} new{paid_before} at {} credits each: {quoted_credits} credits at most; {already_had} are there already, {} are \
                  being bought for another request, {} given twice, {} invalid. Balance {}, after it at least {}. Nothing \
                  was written or spent",
                 plan.price,
@@ -82,6 +89,7 @@ impl From<plans::Plan> for Plan {
             event_id: plan.event_id,
             given: count(plan.given),
             new: count(new),
+            paid_without_value: count(again),
             already_had: count(already_had),
             in_flight: count(plan.in_flight),
             repeated: count(plan.repeated),

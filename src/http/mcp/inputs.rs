@@ -5,7 +5,7 @@ use serde_json::Value;
 use serde_json::value::to_raw_value;
 
 use crate::domain::Action;
-use crate::http::api::{NewRequest, Problem};
+use crate::http::api::{NewRequest, Problem, whole};
 
 /// What to unlock. A plan takes the arguments of the request, so that both are called alike.
 #[derive(Default, Deserialize, schemars::JsonSchema)]
@@ -25,9 +25,11 @@ pub(super) struct Unlock {
     query: Option<String>,
     /// For a search: pages to buy, at most; 1 unless given.
     #[schemars(range(min = 1, max = 1000))]
+    #[serde(deserialize_with = "whole")]
     max_pages: Option<u32>,
     /// Never spend more than this on the request.
     #[schemars(range(min = 0))]
+    #[serde(deserialize_with = "whole")]
     max_credits: Option<i64>,
     /// Which account pays; "default" unless given.
     #[schemars(length(max = 64))]

@@ -15,7 +15,7 @@ use crate::http::Site;
 use crate::http::api::changes::{self, Changes, From};
 use crate::http::api::lists::{self, Part};
 use crate::http::api::money::{self, Balances, Spend, Sum};
-use crate::http::api::{Caller, Problem, plans, submit, without_values};
+use crate::http::api::{Caller, Noun, Problem, plans, read as read_plainly, submit};
 use crate::store::report::requests;
 use crate::worker::people::explain;
 
@@ -167,8 +167,7 @@ pub(super) fn named(name: &str) -> Option<Name> {
 }
 
 fn read<T: DeserializeOwned>(arguments: JsonObject) -> Result<T, Problem> {
-    serde_json::from_value(Value::Object(arguments))
-        .map_err(|error| Problem::invalid(without_values(&error.to_string())))
+    read_plainly(Noun::Argument, arguments).map_err(Problem::invalid)
 }
 
 fn answer(answer: impl Serialize) -> Result<Value, Problem> {

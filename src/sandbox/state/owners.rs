@@ -12,7 +12,6 @@ use crate::sandbox::words::contact::Channel;
 
 /// Enough task ids for one owner.
 const TASKS_OF_AN_OWNER: u64 = 1_000_000;
-const FIRST_TASK: u64 = 321;
 
 pub(in crate::sandbox) struct Owners {
     options: Options,
@@ -33,10 +32,9 @@ impl Owners {
     pub(in crate::sandbox) fn world(&mut self, owner: &str, now_ms: i64) -> &mut World {
         let number = self.worlds.len() as u64;
         let (options, started_ms) = (&self.options, self.started_ms);
-        let world = self
-            .worlds
-            .entry(owner.to_owned())
-            .or_insert_with(|| World::new(options, started_ms, FIRST_TASK + number * TASKS_OF_AN_OWNER));
+        let world = self.worlds.entry(owner.to_owned()).or_insert_with(|| {
+            World::new(options, started_ms, options.first_task + number * TASKS_OF_AN_OWNER)
+        });
         world.settle(now_ms);
         world
     }

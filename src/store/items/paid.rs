@@ -84,6 +84,29 @@ pub async fn paid_without_value(
     Ok(ids.into_iter().map(PersonnelId::trusted).collect())
 }
 
+/// How many of these contacts were in a charged job that brought no value for them: what `unlockd claims` lists.
+pub async fn brought_nothing(
+    readers: &Reads,
+    account: &AccountId,
+    action: Action,
+    contacts: &[&PersonnelId],
+) -> Result<i64, StoreError> {
+    let ids: Vec<&str> = contacts.iter().map(|id| id.as_str()).collect();
+    Ok(sql::query_scalar(
+        "select count(distinct personnel_id) from items
+         where personnel_id in (select value from json_words($3)) and action = $2
+           and account in (select member from pools where account = $1)
+           and outcome in (select value from json_words($4))
+           and exists (select 1 from ledger l where l.job_id = items.job_id and l.entry = 'charge')",
+    )
+    .bind(account.as_str())
+    .bind(action.as_str())
+    .bind(json!(ids).to_string())
+    .bind(json!(Set::Unfulfilled.words()).to_string())
+    .fetch_one(readers)
+    .await?)
+}
+
 /// The contacts that a charged job brought no value for.
 pub async fn without_value_of(readers: &Reads, job_id: JobId) -> Result<Vec<PersonnelId>, StoreError> {
     let ids: Vec<String> = sql::query_scalar(

@@ -35,8 +35,10 @@ pub struct Request {
     pub approved_credits: Option<i64>,
     /// The possible cost of its submissions so far.
     pub committed_credits: i64,
-    /// Distinct contacts; unknown for a row that was not taken yet.
+    /// Distinct contacts; of a row that was not taken yet, the ids that it names. An adopted task has none until it is
+    /// read.
     pub contacts: i64,
+    /// Contacts without an outcome yet. The request has ended once `finished_at` is there.
     pub pending: i64,
     pub delivered: i64,
     pub created_at: Option<Time>,

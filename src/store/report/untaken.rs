@@ -16,6 +16,8 @@ struct NewRow {
     action: Option<Vec<u8>>,
     event_id: Option<Vec<u8>>,
     task_id: Option<Vec<u8>>,
+    /// Ids in its list, by the commas between them: a list is not read in full to be counted.
+    named: i64,
     query: Option<Vec<u8>>,
     max_pages: i64,
     reference: Option<Vec<u8>>,
@@ -32,7 +34,8 @@ struct NewRow {
 impl From<NewRow> for Request {
     fn from(row: NewRow) -> Request {
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Request {
+        let is_new = row.status == "new";
+        let request = Request {
             id: row.id,
             account: row.account.map(text).unwrap_or_default(),
             action: row.action.map(text).unwrap_or_default(),
@@ -50,13 +53,16 @@ impl From<NewRow> for Request {
             quoted_credits: None,
             approved_credits: None,
             committed_credits: 0,
-            contacts: 0,
+            contacts: row.named,
             pending: 0,
             delivered: 0,
             created_at: Some(Time(row.created_at)),
             taken_at: None,
             finished_at: row.finished_at.map(Time),
-        }
+        };
+        // One paid call, as once it is taken.
+        let contacts = if request.is_direct() { 1 } else { request.contacts };
+        Request { contacts, pending: if is_new { contacts } else { 0 }, ..request }
     }
 }
 
@@ -68,6 +74,9 @@ macro_rules! select_rows {
              case when octet_length(action) <= 1000 then bytes_of(action) end as action, \
              case when octet_length(event_id) <= 4000 then bytes_of(event_id) end as event_id, \
              case when octet_length(task_id) <= 4000 then bytes_of(task_id) end as task_id, \
+             case when octet_length(personnel_ids) > 8388608 or trim(coalesce(personnel_ids, '')) in ('', '[]', 'null') then 0 \
+               else cast(octet_length(personnel_ids) - octet_length(replace(personnel_ids, ',', '')) + 1 as bigint) \
+               end as named, \
              case when octet_length(query) <= 800 then bytes_of(query) end as query, max_pages, \
              case when octet_length(reference) <= 4000 then bytes_of(reference) end as reference, \
              case when octet_length(caller) <= 256 then bytes_of(caller) end as caller, \

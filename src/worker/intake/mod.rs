@@ -229,9 +229,24 @@ async fn take(deps: &Deps, rows: Vec<InboxRow>, now: Millis) -> Result<(), Store
     // Each row is dropped as soon as its request is there: both may be large.
     for taken in taken {
         let request = decide(deps, &taken, &known).await?;
+        warn_of_rounded(&taken);
         new.push(Decided::of(request, taken));
     }
     record(deps, new, had(known), now).await
+}
+
+/// The row is taken as it is: such ids may be true ones.
+fn warn_of_rounded(Taken { row, wish, .. }: &Taken) {
+    let rounded = wish.as_ref().ok().and_then(|request| request.contacts().rounded.found());
+    if let Some((ids, at)) = rounded {
+        tracing::warn!(
+            request = row.id,
+            ids,
+            first_at = at,
+            "ids of this row are JSON numbers that look rounded by a program that computes with floats, and may be \
+             other contacts: write ids as texts, [\"789\"]"
+        );
+    }
 }
 
 /// Rejects a row for which there is no request. If the inbox cannot be written, it is tried again.

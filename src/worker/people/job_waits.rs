@@ -4,7 +4,7 @@
 //! a polled job waits for its task. For a job in doubt it also shows the evidence and the possible cost.
 
 use crate::api::SLOT_TAKEN;
-use crate::domain::job::{Doubt, WaitReason};
+use crate::domain::job::{Doubt, Event, WaitReason};
 use crate::domain::needs::{Lack, Limits, Need, Parked};
 use crate::domain::{AccountId, Action, Credits, JobId};
 use crate::store::report::jobs::{self, Job};
@@ -46,7 +46,10 @@ pub(in crate::worker) async fn job_wait(
             needs_person: key_refused,
             ..blank
         },
-        ("in_doubt", reason) => in_doubt(job, reason, key_refused),
+        ("in_doubt", reason) => {
+            let answer = progress::last_detail(store, id, Event::AnswerLost.name()).await?;
+            in_doubt(job, reason, key_refused, &answer.unwrap_or_default())
+        }
         ("polling", _) => Wait {
             what: format!(
                 "task {} of job {id} is running; it was asked about {}",
@@ -124,7 +127,8 @@ fn queued(job: &Job, reason: &str, (lack, limits): (Option<Lack>, Limits), since
     }
 }
 
-fn in_doubt(job: &Job, reason: Option<&str>, key_refused: bool) -> Wait {
+/// `answer`: what the timeline says about it; nothing, if there was none.
+fn in_doubt(job: &Job, reason: Option<&str>, key_refused: bool, answer: &str) -> Wait {
     let id = job.id;
     let evidence = job.evidence.as_deref().unwrap_or("not looked at yet");
     let cost = Credits(job.cost.unwrap_or_default());
@@ -155,8 +159,12 @@ fn in_doubt(job: &Job, reason: Option<&str>, key_refused: bool) -> Wait {
         },
         Some(Doubt::Looking) | None => Wait {
             what: format!(
-                "job {id} was sent and the answer was lost; whether it took effect is being looked up, and it is not \
-                 sent again: {evidence}"
+                "job {id} was sent and {}; whether it took effect is being looked up, and it is not sent again: \
+                 {evidence}",
+                match answer {
+                    "" => "the answer was lost".to_owned(),
+                    answer => format!("its answer cannot be relied on ({answer})"),
+                }
             ),
             unblock: Some(format!("nothing is needed; to decide by hand: {decide}")),
             ..wait

@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 
 use crate::config::Config;
-use crate::domain::Credits;
 use crate::domain::credits::Approval;
 use crate::domain::request::UnlockRequest;
+use crate::domain::{Credits, PersonnelId};
 use crate::store::items::paid;
 use crate::store::{Store, StoreError};
 use crate::worker::intake::quote;
@@ -17,6 +17,8 @@ use crate::worker::price;
 pub struct Figures {
     /// To buy, at most.
     pub new: usize,
+    /// Of the new ones: paid for before, and no value came. Each costs its price again.
+    pub paid_without_value: usize,
     /// This database has their value.
     pub already_had: usize,
     /// Being bought already in another request's task.
@@ -37,14 +39,15 @@ pub async fn figures(config: &Config, store: &Store, request: &UnlockRequest) ->
     let price = price(store, config, &request.account, request.action).await?;
     let approve_above = Credits(config.credits.approve_above);
     let direct = request.action.channel().is_none();
-    let new = match direct {
-        true => request.wish.calls() as usize,
-        false => contacts.valid.iter().filter(|id| !known.contains_key(id.as_str())).count(),
-    };
+    let unknown = contacts.valid.iter().filter(|id| !known.contains_key(id.as_str()));
+    let unknown: Vec<&PersonnelId> = unknown.collect();
+    let paid = paid::brought_nothing(store.readers(), account, action, &unknown).await?;
+    let new = if direct { request.wish.calls() as usize } else { unknown.len() };
     let estimate = quote::estimate(request, new, price, approve_above);
     let in_flight = known.values().filter(|in_flight| **in_flight).count();
     Ok(Figures {
         new,
+        paid_without_value: paid as usize,
         already_had: known.len() - in_flight,
         in_flight,
         batches: if direct { new } else { new.div_ceil(config.submit.batch_size.max(1) as usize) },

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::domain::ids::DAY_MS;
 use crate::domain::share::{self, Owner};
 use crate::domain::{Millis, pacing};
 use crate::store::lease::Lease;
@@ -153,7 +154,11 @@ async fn give_back(deps: &Deps, lease: &Lease) -> Result<(), StoreError> {
 fn say_taken(owner: &str, free_for_ms: i64) {
     match owner {
         HOUSEKEEPING => tracing::info!("this worker takes the rows of the inbox now, and cleans up"),
-        _ => tracing::info!(owner, free_for_ms, "this worker serves the owner now"),
+        _ => {
+            // An owner that nobody has served yet was free since 1970.
+            let free_for_ms = Some(free_for_ms).filter(|free_for_ms| *free_for_ms < 365 * DAY_MS);
+            tracing::info!(owner, free_for_ms, "this worker serves the owner now");
+        }
     }
 }
 

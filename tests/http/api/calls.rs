@@ -23,6 +23,10 @@ async fn a_request_is_planned_written_bought_and_read() {
         (&written["id"], &written["status"], &written["caller"]),
         (&json!(1), &json!("new"), &json!("all"))
     );
+    // A caller that waits for the last one must not stop before a worker has taken the row.
+    for shown in [&written, &ok(&api.get("read", "/requests").await, 200)["requests"][0]] {
+        assert_eq!((&shown["contacts"], &shown["pending"]), (&json!(2), &json!(2)), "{shown}");
+    }
     api.place.town.finish().await;
     let done = ok(&api.get("read", "/requests/1").await, 200);
     assert_eq!(
@@ -48,6 +52,32 @@ async fn a_request_is_planned_written_bought_and_read() {
     );
     assert_eq!(ok(&api.get("read", "/balance").await, 200)["accounts"][0]["spent_today"], 30);
     assert_eq!(ok(&api.get("read", "/claims").await, 200)["claims"], json!([]));
+    api.end().await;
+}
+
+#[tokio::test]
+async fn a_row_without_contacts_that_no_worker_has_taken_is_one_open_call() {
+    let api = Api::new().await;
+    for body in [
+        json!({"action": "unlock_event_contacts", "event_id": "7"}),
+        json!({"action": "search_exhibitor_companies", "query": "Acme, Inc, and many, many more"}),
+    ] {
+        let written = ok(&api.post("enqueue", "/requests", &body).await, 201);
+        assert_eq!((&written["contacts"], &written["pending"]), (&json!(1), &json!(1)), "{written}");
+    }
+    api.place.end().await;
+}
+
+#[tokio::test]
+async fn a_plan_counts_what_was_paid_for_and_brought_nothing() {
+    let mut api = Api::new().await;
+    ok(&api.post("enqueue", "/requests", &wanted(&["101", "197"])).await, 201);
+    api.place.town.finish().await;
+    let plan = ok(&api.post("read", "/plans", &wanted(&["101", "102", "197"])).await, 200);
+    assert_eq!(
+        (&plan["new"], &plan["paid_without_value"], &plan["already_had"], &plan["quoted_credits"]),
+        (&json!(2), &json!(1), &json!(1), &json!(30))
+    );
     api.end().await;
 }
 

@@ -94,9 +94,35 @@ async fn a_request_that_no_worker_has_estimated_cannot_be_approved() {
     ok(&api.post("enqueue", "/requests", &wanted(&["101"])).await, 201);
     let answer = api.post("approve", "/requests/1/approve", &json!({"credits": 15})).await;
     problem(&answer, 409, "not-estimated");
-    for body in [json!({}), json!({"credits": "15"}), json!({"credits": 15, "more": 1}), json!({"quote": 1})]
-    {
-        problem(&api.post("approve", "/requests/1/approve", &body).await, 422, "invalid");
+    // The number 15, as a language without whole numbers writes it.
+    let answer = api.post("approve", "/requests/1/approve", &json!({"credits": 15.0})).await;
+    problem(&answer, 409, "not-estimated");
+    for (body, said) in [
+        (json!({}), "in one way: {\"credits\": 1950}"),
+        (json!({"credits": 15, "quote": "x"}), "in one way"),
+        (json!({"credits": "15"}), "credits: expected a whole number without quotes, like 1950"),
+        (json!({"credits": 15.5}), "credits: expected a whole number"),
+        (json!({"credits": 15, "more": 1}), "there is no field more; there are: credits, quote"),
+        (json!({"quote": 1}), "quote: expected a text"),
+    ] {
+        let detail = problem(&api.post("approve", "/requests/1/approve", &body).await, 422, "invalid");
+        assert!(detail.contains(said), "{detail}");
+    }
+    api.end().await;
+}
+
+#[tokio::test]
+async fn a_parameter_that_does_not_exist_is_answered_with_those_that_do() {
+    let api = Api::new().await;
+    for (path, said) in [
+        ("/requests?status=done", "there is no parameter status; there are: cursor, limit"),
+        ("/changes?since=1", "there is no parameter since; there are: after, wait, limit"),
+        ("/spend?group=day", "there is no parameter group; there are: by, since, until"),
+        ("/requests?limit=many", "limit: expected a whole number"),
+        ("/requests?limit=1&limit=2", "the parameter limit is given twice"),
+    ] {
+        let detail = problem(&api.get("read", path).await, 400, "malformed");
+        assert_eq!(detail, said, "{path}");
     }
     api.end().await;
 }
