@@ -311,7 +311,7 @@ pub(super) mod tests {
             submitted_at: Some(Time(1_000)),
             finished_at: None,
         };
-        OpenJob { job, settled: 74, delivered: 71 }
+        OpenJob { job, settled: 74, delivered: 71, asked: 100 }
     }
 
     pub(in super::super) fn model(requests: Vec<Request>, jobs: Vec<OpenJob>) -> Model {

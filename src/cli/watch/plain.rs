@@ -62,7 +62,11 @@ pub(super) fn block(model: &Model) -> String {
         let _ = writeln!(
             text,
             "job {}: {}{reason}, {} of {} contacts settled, {} delivered",
-            job.id, job.state, open.settled, job.contacts, open.delivered
+            job.id,
+            job.state,
+            open.settled,
+            open.whole(),
+            open.delivered
         );
     }
     for request in model.ended.iter().take(5) {
