@@ -20,12 +20,16 @@ pub(super) fn block(model: &Model) -> String {
     for line in model.accounts.iter().map(account) {
         let _ = writeln!(text, "{line}");
     }
-    if model.workers().len() > 1 {
+    if model.workers().len() + model.gone.len() > 1 {
         for row in &model.owners {
             let host = row.host.as_deref().unwrap_or("no worker");
             let pid = row.pid.map(|pid| format!(", process {pid}")).unwrap_or_default();
             let _ = writeln!(text, "owner {}: {}{pid}", plain(&row.owner), plain(host));
         }
+    }
+    for gone in &model.gone {
+        let host = plain(&gone.host);
+        let _ = writeln!(text, "worker on {host}, process {}: gone, last seen at {}", gone.pid, gone.seen_at);
     }
     for need in &model.needs {
         let _ = writeln!(text, "needs you: {}; {}", plain(&need.what), plain(&need.to_do));
