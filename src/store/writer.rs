@@ -192,7 +192,7 @@ async fn commit_alone(tx: &mut Tx, work: Work, right: &Right, metrics: &Metrics)
         return finish(vec![completion], committed);
     }
     // Fails if there is no transaction any more.
-    undo(tx, completion.fatal).await;
+    tx.0.undo(completion.fatal).await;
     let is_fatal = completion.fatal;
     (completion.tell)(Ok(()));
     if is_fatal { Err(()) } else { Ok(()) }
@@ -233,17 +233,9 @@ async fn commit_together(tx: &mut Tx, batch: Vec<Work>, right: &Right, metrics: 
     };
     if committed.is_err() {
         metrics.database_failed(if stop { "statement" } else { "commit" });
-        undo(tx, true).await;
+        tx.0.undo(true).await;
     }
     finish(completions, committed)
-}
-
-/// Undoes the transaction. On PostgreSQL a writer that ends leaves that to the end of its connection: one that is cut,
-/// or that waits for a standby, would not answer.
-async fn undo(tx: &mut Tx, ends: bool) {
-    if matches!(tx.0, Connection::Sqlite(_)) || !ends {
-        let _ = tx.0.run("rollback").await;
-    }
 }
 
 async fn commit(tx: &mut Tx, right: &Right, metrics: &Metrics) -> Result<(), sqlx::Error> {

@@ -125,6 +125,11 @@ pub(in crate::store) async fn begin(
     ownership.check(&epochs.map_err(failed)?)
 }
 
+/// Serialization failure, deadlock, and a lock that was not free in time.
+fn may_try_again(error: &sqlx::Error) -> bool {
+    sql_state(error).is_some_and(|state| ["40001", "40P01", "55P03"].contains(&state.as_str()))
+}
+
 /// Who has the lock. Every session that has it, or waits for it, has locked the table in a way that readers do not.
 async fn holder(connection: &mut PgConnection) -> Holder {
     let asked = sqlx::query_as(
@@ -139,11 +144,6 @@ async fn holder(connection: &mut PgConnection) -> Holder {
         Ok((false, false)) => Holder::Busy,
         Ok((false, true)) | Err(_) => Holder::Hidden,
     }
-}
-
-/// Serialization failure, deadlock, and a lock that was not free in time.
-fn may_try_again(error: &sqlx::Error) -> bool {
-    sql_state(error).is_some_and(|state| ["40001", "40P01", "55P03"].contains(&state.as_str()))
 }
 
 /// Runs work that may run other programs' triggers. Err: the writer must stop.
