@@ -32,9 +32,12 @@ impl Stop {
     pub fn what(self) -> String {
         match self {
             Stop::NotReplicated(lack) => format!("nothing is bought: {}", lack.what()),
+            // Rounded, so that it is not another sentence with each byte.
             Stop::DiskFull { free, needed } => format!(
-                "nothing is bought: the disk of the database has {free} bytes free, less than {needed}; what was bought is \
-                 still recorded"
+                "nothing is bought: the disk of the database has {} MiB free, and {} MiB are needed; what was bought is still \
+                 recorded",
+                free >> 20,
+                needed >> 20
             ),
         }
     }
