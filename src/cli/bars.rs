@@ -27,7 +27,7 @@ impl Progress {
         Progress {
             name: format!("  job {}", job.id),
             settled: open.settled,
-            of: job.contacts,
+            of: open.whole(),
             line: format!("{} delivered, {failed} not, {}{reason}", open.delivered, job.state),
         }
     }

@@ -59,12 +59,17 @@ pub(super) fn write(out: &mut impl Write, request: &Request, explained: &Explana
 /// The whole explanation, a few lines for each wait.
 pub(super) fn lines(explained: &Explanation) -> String {
     let mut lines = Vec::new();
-    if !explained.worker_running {
-        let seen = explained.worker_seen_at.map(|at| format!(" since {at}")).unwrap_or_default();
+    let seen = explained.worker_seen_at.map(|at| format!(" since {at}")).unwrap_or_default();
+    if !explained.worker_running && explained.hides_workers {
+        lines.push(format!("  ! no worker has shown that it lives{seen}, and none can while commits wait"));
+    } else if !explained.worker_running {
         lines.push(format!("  ! no worker is running{seen}, so nothing happens; start one: unlockd run"));
     }
     match &explained.owner {
-        Some(OwnerServed { owner, host: Some(host), pid, since }) => {
+        Some(owner) if owner.silent_since.is_some() => {
+            lines.extend(owner.silence().map(|silence| format!("  ! {}", show::plain(&silence))));
+        }
+        Some(OwnerServed { owner, host: Some(host), pid, since, .. }) => {
             let pid = pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
             let since = since.map(|at| format!(", since {at}")).unwrap_or_default();
             lines.push(format!("  served by the worker on {host}{pid}{since}: owner {}", show::plain(owner)));
@@ -75,9 +80,11 @@ pub(super) fn lines(explained: &Explanation) -> String {
         )),
         _ => {}
     }
+    // What a worker that does not answer was about to do then, it did not do.
+    let next_word = if explained.is_silent() { "was due at" } else { "next at" };
     for wait in &explained.waits {
         let since = wait.since.map(|at| format!(", since {at}")).unwrap_or_default();
-        let next = wait.next_try_at.map(|at| format!("; next at {at}")).unwrap_or_default();
+        let next = wait.next_try_at.map(|at| format!("; {next_word} {at}")).unwrap_or_default();
         let end = wait.gives_up_at.map(|at| format!("; given up at {at}")).unwrap_or_default();
         lines.push(format!("  - {}{since}{next}{end}", show::plain(&wait.what)));
         if let Some(unblock) = &wait.unblock {
@@ -92,7 +99,7 @@ pub(super) fn lines(explained: &Explanation) -> String {
 
 /// The first thing it waits for, in short.
 pub(super) fn line(explained: &Explanation) -> String {
-    if !explained.worker_running {
+    if !explained.worker_running && !explained.hides_workers {
         return "no worker is running: unlockd run".to_owned();
     }
     explained.waits.first().map(|wait| show::plain(&wait.what)).unwrap_or_default()
@@ -113,7 +120,7 @@ mod tests {
             gives_up_at: Some(Time(2_000)),
             ..Wait::default()
         };
-        let explained = Explanation {
+        let mut explained = Explanation {
             id: 1,
             status: "accepted".to_owned(),
             reason: None,
@@ -121,6 +128,7 @@ mod tests {
             finished_at: None,
             worker_running: true,
             worker_seen_at: None,
+            hides_workers: false,
             owner: None,
             waits: vec![wait],
             outcomes: Vec::new(),
@@ -128,5 +136,18 @@ mod tests {
         let said = "  - it waits, since 1970-01-01T00:00:00.000Z; next at 1970-01-01T00:00:01.000Z; \
                     given up at 1970-01-01T00:00:02.000Z";
         assert_eq!(lines(&explained), said);
+        explained.owner = Some(OwnerServed {
+            owner: "crm".to_owned(),
+            host: Some("worker-2".to_owned()),
+            pid: Some(7),
+            since: None,
+            silent_since: Some(Time(5_000)),
+            lease_ends_at: Some(Time(65_000)),
+        });
+        let said = lines(&explained);
+        let silent = "! the worker on worker-2 (process 7) does not answer since 1970-01-01T00:00:05.000Z; another may \
+                      take owner crm when its lease ends, at 1970-01-01T00:01:05.000Z";
+        assert!(said.contains(silent) && said.contains("; was due at 1970-01-01T00:00:01.000Z"), "{said}");
+        assert!(!said.contains("served by"), "{said}");
     }
 }

@@ -7,8 +7,8 @@ use std::io::Write;
 
 use super::{Context, Outcome, existing};
 use crate::clock::Clock;
-use crate::store::{disk, lease};
-use crate::worker::durability;
+use crate::store::lease;
+use crate::worker::people::needs;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -29,6 +29,15 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let row = lease::read(&store).await?;
     let now = Clock::real().now();
     let silent_s = row.silent_ms(now) / 1_000;
+    let stops = needs::stops(&store, &config).await?;
+    let silenced = stops.iter().find(|stop| row.is_held() && stop.hides_workers());
+    if let (false, Some(stop)) = (row.is_alive(now), silenced) {
+        let (what, to_do) = (stop.what(), stop.to_do());
+        return Err(anyhow::anyhow!(
+            "{what}, so no worker can show that it lives (last {silent_s} s ago); {to_do}"
+        )
+        .into());
+    }
     if !row.is_alive(now) {
         let database = config.database.display();
         let problem = match row.is_held() {
@@ -41,16 +50,8 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
         };
         return Err(anyhow::Error::msg(problem).into());
     }
-    let free = disk::free_bytes(&store)?.filter(|free| *free < disk::NEEDED_BYTES);
-    if let (true, Some(free)) = (args.ready, free) {
-        let message = format!(
-            "the disk has {free} bytes free; nothing is bought below {}: make room",
-            disk::NEEDED_BYTES
-        );
-        return Err(anyhow::anyhow!(message).into());
-    }
-    if let (true, Some(lack)) = (args.ready, durability::lacks(&store, &config).await?) {
-        return Err(anyhow::anyhow!("nothing is bought: {}; {}", lack.what(), lack.to_do()).into());
+    if let (true, Some(stop)) = (args.ready, stops.first()) {
+        return Err(anyhow::anyhow!("{}; {}", stop.what(), stop.to_do()).into());
     }
     writeln!(std::io::stdout(), "ok: worker {} was alive {silent_s} s ago", row.pid)?;
     Ok(())

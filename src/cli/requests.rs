@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::show::{self, Columns, cell, grouped};
 use super::{Context, Failure, Outcome, existing};
+use crate::domain::outcome::Kind;
 use crate::domain::request_state::State;
 use crate::store::Store;
 use crate::store::report::direct::ActionResult;
@@ -162,6 +163,17 @@ fn show_result(out: &mut impl Write, result: &ActionResult) -> io::Result<()> {
     )
 }
 
+/// What it has cost: known once it is finished, unless nobody knows what became of a contact.
+fn cost(request: &Request, outcomes: &[OutcomeCount]) -> (&'static str, Option<String>) {
+    const UNKNOWN: [Kind; 3] = [Kind::Unresolved, Kind::Lost, Kind::Expired];
+    let credits = grouped(request.committed_credits);
+    let is_open = outcomes.iter().any(|count| UNKNOWN.iter().any(|kind| kind.as_str() == count.outcome));
+    match request.is_finished() && !is_open {
+        true => ("cost", Some(format!("{credits} credits"))),
+        false => ("may have cost", Some(format!("{credits} credits so far"))),
+    }
+}
+
 const OUTCOMES: Columns<3> = Columns { names: ["outcome", "source", "contacts"], may_go: &[] };
 
 /// Writes a request in full, for people.
@@ -183,7 +195,7 @@ pub(super) fn write(out: &mut impl Write, whole: &WholeRequest) -> io::Result<()
             ("what for", request.purpose.clone()),
             ("quoted", request.quoted_credits.map(|credits| format!("{} credits at most", grouped(credits)))),
             ("approved", request.approved_credits.map(|credits| format!("{} credits", grouped(credits)))),
-            ("may have cost", Some(format!("{} credits so far", grouped(request.committed_credits)))),
+            cost(request, &whole.outcomes),
             ("max_credits", request.max_credits.map(grouped)),
             ("created", request.created_at.map(|at| at.to_string())),
             ("taken", request.taken_at.map(|at| at.to_string())),

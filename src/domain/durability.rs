@@ -42,7 +42,7 @@ pub struct History {
 }
 
 /// Why no paid call may rest on a server's commits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lack {
     IsStandby,
     /// No commit waits for a standby.
@@ -87,6 +87,11 @@ pub fn unknown_calls_end_in(distrusted_for_ms: Option<i64>, lease_ms: i64, late_
 }
 
 impl Lack {
+    /// Whether each commit waits meanwhile, also that with which a worker shows that it lives.
+    pub fn holds_up_commits(self) -> bool {
+        matches!(self, Lack::NoneConnected | Lack::NoneConfirms)
+    }
+
     pub fn what(self) -> &'static str {
         match self {
             Lack::IsStandby => "the server is a standby, which cannot be written",

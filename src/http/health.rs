@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::Site;
 use crate::store::{disk, lease};
-use crate::worker::durability;
+use crate::worker::people::needs;
 
 /// Answers as long as the runtime runs.
 pub(super) async fn alive() -> &'static str {
@@ -56,15 +56,11 @@ pub(super) async fn problems(site: &Site) -> Vec<String> {
         problems
             .push(format!("scheduler: the pass {} has shown no sign of life for {seconds} s", stalled.pass));
     }
-    match disk::free_bytes(&site.store) {
-        Ok(Some(free)) if free < disk::NEEDED_BYTES => {
-            problems.push(format!("disk: {free} bytes free; nothing is bought below {}", disk::NEEDED_BYTES))
-        }
-        Ok(_) => {}
-        Err(_) => problems.push("disk: the free space cannot be read".to_owned()),
+    if disk::free_bytes(&site.store).is_err() {
+        problems.push("disk: the free space cannot be read".to_owned());
     }
-    if let Ok(Some(lack)) = durability::lacks(&site.store, &site.config()).await {
-        problems.push(format!("durability: nothing is bought: {}; {}", lack.what(), lack.to_do()));
-    }
+    let stops = needs::stops(&site.store, &site.config()).await.unwrap_or_default();
+    problems
+        .extend(stops.iter().map(|stop| format!("{}: {}; {}", stop.subject(), stop.what(), stop.to_do())));
     problems
 }

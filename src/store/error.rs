@@ -45,6 +45,15 @@ pub enum StoreError {
     /// The inbox cannot be read, or written: intake waits for it, and nothing else does.
     #[error("the inbox {path} cannot be used: {problem}")]
     Inbox { path: String, problem: String },
+    /// The lock that each write begins with was not free in time, so nothing was done.
+    #[error("nothing was done: {holder}, and held it for {seconds} s")]
+    Locked { holder: Holder, seconds: u64 },
+    /// COMMIT was not answered in time.
+    #[error(
+        "COMMIT was not answered in time, so its outcome is unknown: if it waits for a standby, it takes effect when one is \
+         back. Look before you do it again; `unlockd check` says what is missing"
+    )]
+    Unconfirmed,
     /// The writer has stopped after an earlier error.
     #[error(
         "the database writer has stopped after an earlier error, so nothing more is bought: start again when its cause is fixed"
@@ -59,6 +68,33 @@ pub enum StoreError {
         #[source]
         source: sqlx::Error,
     },
+}
+
+/// Who holds the lock that each write begins with, on PostgreSQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// It waits for a standby to confirm its commit.
+    WaitsForStandby,
+    /// It does something else.
+    Busy,
+    /// This role may not see what it does.
+    Hidden,
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Holder::WaitsForStandby => {
+                "the database's lock belongs to a commit that waits for a standby to confirm it (start the standby; \
+                 `unlockd check` says which is missing)"
+            }
+            Holder::Busy => "another session has the database's lock, and waits for no standby (see pg_stat_activity)",
+            Holder::Hidden => {
+                "another session has the database's lock: its commit waits for a standby, or it is busy (grant pg_monitor \
+                 to this role to see which)"
+            }
+        })
+    }
 }
 
 impl StoreError {

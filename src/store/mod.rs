@@ -67,7 +67,7 @@ use postgres::Postgres;
 use schema::{Opening, Schema};
 use sqlite::Sqlite;
 
-pub use error::StoreError;
+pub use error::{Holder, StoreError};
 pub use tx::{On, Reads, Tx};
 
 /// Connections for reading.

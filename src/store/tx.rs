@@ -30,6 +30,14 @@ impl Connection {
         }
     }
 
+    /// Undoes the transaction. On PostgreSQL a writer that ends leaves that to the end of its connection: one that is cut,
+    /// or that waits for a standby, would not answer.
+    pub(in crate::store) async fn undo(&mut self, ends: bool) {
+        if matches!(self, Connection::Sqlite(_)) || !ends {
+            let _ = self.run("rollback").await;
+        }
+    }
+
     /// Tells the database that this connection ends. Every commit is safe without it.
     pub(in crate::store) async fn close(self) {
         let _ = match self {

@@ -20,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::store::engine::{Completion, Work};
 use crate::store::error::StoreError;
 use crate::store::ownership::Ownership;
+use crate::store::postgres::limits::is_too_late;
 use crate::store::tx::{Connection, Tx};
 use crate::store::{postgres, sqlite};
 
@@ -142,6 +143,13 @@ struct Right {
     is_locked_out: Arc<AtomicBool>,
 }
 
+impl Right {
+    /// The token of the lease; `None`: a command has none.
+    fn fence(&self) -> Option<i64> {
+        Some(self.fence.load(Ordering::SeqCst)).filter(|token| *token != UNFENCED)
+    }
+}
+
 async fn serve(mut tx: Tx, mut works: mpsc::Receiver<Queued>, right: Right, metrics: Metrics) {
     let mut next: Option<Queued> = None;
     loop {
@@ -191,14 +199,14 @@ async fn commit_alone(tx: &mut Tx, work: Work, right: &Right, metrics: &Metrics)
         Connection::Postgres(_) => postgres::transaction::run_alone(tx, work).await,
     }?;
     if completion.keep {
-        let committed = commit(tx, metrics).await.map_err(Some);
+        let committed = commit(tx, right, metrics).await.map_err(Some);
         if committed.is_err() {
             metrics.database_failed("commit");
         }
         return finish(vec![completion], committed);
     }
     // Fails if there is no transaction any more.
-    let _ = tx.0.run("rollback").await;
+    tx.0.undo(completion.fatal).await;
     let is_fatal = completion.fatal;
     (completion.tell)(Ok(()));
     if is_fatal { Err(()) } else { Ok(()) }
@@ -235,23 +243,22 @@ async fn commit_together(tx: &mut Tx, batch: Vec<Work>, right: &Right, metrics: 
     let committed = match (stop, is_undone) {
         (true, _) => Err(None),
         (false, true) => tx.0.run("rollback").await.map_err(Some),
-        (false, false) => commit(tx, metrics).await.map_err(Some),
+        (false, false) => commit(tx, right, metrics).await.map_err(Some),
     };
     if committed.is_err() {
         metrics.database_failed(if stop { "statement" } else { "commit" });
-        let _ = tx.0.run("rollback").await;
+        tx.0.undo(true).await;
     }
     finish(completions, committed)
 }
 
-async fn commit(tx: &mut Tx, metrics: &Metrics) -> Result<(), sqlx::Error> {
-    let commit = match &tx.0 {
-        Connection::Sqlite(_) => "commit",
-        Connection::Postgres(_) => postgres::transaction::COMMIT,
-    };
+async fn commit(tx: &mut Tx, right: &Right, metrics: &Metrics) -> Result<(), sqlx::Error> {
     failpoint::pass(Place::BeforeCommit);
     let timer = metrics.time_commit();
-    tx.0.run(commit).await?;
+    match &mut tx.0 {
+        Connection::Sqlite(_) => tx.0.run("commit").await?,
+        Connection::Postgres(connection) => postgres::transaction::commit(connection, right.fence()).await?,
+    }
     timer.observe_duration();
     failpoint::pass(Place::AfterCommit);
     Ok(())
@@ -265,8 +272,10 @@ fn finish(completions: Vec<Completion>, committed: Result<(), Option<sqlx::Error
         }
         Err(source) => source,
     };
+    let is_unconfirmed = failed.as_ref().is_some_and(is_too_late);
     for completion in completions {
         let error = match failed.take() {
+            _ if is_unconfirmed => StoreError::Unconfirmed,
             Some(source) => StoreError::Database { step: "commit", source },
             None => StoreError::Stopped,
         };
@@ -288,9 +297,9 @@ pub(in crate::store) fn check_lease(
     }
 }
 
-/// Begins, and waits as long as another program holds the lock: no work has started yet, so waiting is safe.
+/// Begins, and waits while another program holds the lock: no work has started yet, so waiting is safe.
 async fn begin(tx: &mut Tx, right: &Right, metrics: &Metrics) -> Result<(), StoreError> {
-    let fence = Some(right.fence.load(Ordering::SeqCst)).filter(|token| *token != UNFENCED);
+    let fence = right.fence();
     match &mut tx.0 {
         Connection::Sqlite(connection) => {
             sqlite::transaction::begin(connection, fence, &right.is_locked_out, metrics).await

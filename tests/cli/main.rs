@@ -357,7 +357,9 @@ async fn events_and_searches_are_told_in_words_of_their_own() {
         assert!(request.contains(text) && job.contains(text), "{text}: {request}{job}");
     }
     assert!(
-        request.contains("2,000 credits so far") && job.contains("2,000 credits at most"),
+        request.contains("  2,000 credits\n")
+            && !request.contains("may have cost")
+            && job.contains("2,000 credits at most"),
         "{request}{job}"
     );
     let gone = town.run(&["enqueue", "--unlock-event", "404", "--approve", "--wait"]).with_code(1);

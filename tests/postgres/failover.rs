@@ -432,3 +432,52 @@ async fn what_a_failover_may_have_lost_is_asked_about_before_it_is_bought() {
         assert!(asked.is_some_and(|after_ms| after_ms >= 5_000), "{asked:?}: before that lease has ended");
     }
 }
+
+/// The only standby is gone, and each COMMIT waits with its locks.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_commits_wait_for_a_standby_each_command_ends_in_time_and_says_so() {
+    let Some(cluster) = Cluster::shared().await else { return };
+    cluster.set(0, NAMES, "ANY 1 (b)").await;
+    let town = Town::new(&cluster, "gone", "synchronous").await;
+    let worker = town.start("one", None);
+    town.insert(&cluster, 100..102).await;
+    town.until_done(&cluster, 0).await;
+    drop(worker);
+    cluster.set(0, NAMES, "ANY 1 (gone)").await;
+    // The first waits for its COMMIT, and the second for the lock that the first one keeps.
+    let mut pauses = Vec::new();
+    for _ in 0..2 {
+        pauses.push(Worker(town.command("cli").args(["pause", "--all"]).spawn().expect("it starts")));
+        let waits = "select least(count(*), 1) from pg_stat_activity
+                     where wait_event = 'SyncRep' and datname = current_database()";
+        town.until(&cluster, 0, waits, 1).await;
+    }
+    let reads: [&[&str]; 6] =
+        [&["jobs"], &["requests"], &["spend"], &["claims"], &["explain", "1"], &["watch", "--once"]];
+    for read in reads {
+        let since = Instant::now();
+        let (code, said) = town.say(read);
+        assert_eq!(code, Some(0), "{read:?}: {said}");
+        assert!(since.elapsed() < Duration::from_secs(8), "{read:?} waits for a commit");
+    }
+    let (_, watched) = town.say(&["watch", "--once"]);
+    let sentence = "nothing is bought: commits wait for a standby";
+    assert!(watched.contains(sentence) && !watched.contains("nothing needs you"), "{watched}");
+    assert_eq!(town.say(&["health", "--ready"]).0, Some(1));
+    let (code, checked) = town.say(&["check"]);
+    assert_eq!(code, Some(1), "{checked}");
+    for line in ["FAIL  failover", "FAIL  commits", "warn  api", sentence] {
+        assert!(checked.contains(line), "{line} is missing in\n{checked}");
+    }
+    for pause in &mut pauses {
+        assert_eq!(pause.ends().await.code(), Some(1), "{}", town.log());
+    }
+    for said in
+        ["COMMIT was not answered in time", "a commit that waits for a standby to confirm it", sentence]
+    {
+        assert!(town.log().contains(said), "{said} is missing in\n{}", town.log());
+    }
+    // What was not confirmed takes effect.
+    cluster.set(0, NAMES, "ANY 1 (b)").await;
+    town.until(&cluster, 0, "select count(*) from accounts where paused_at is not null", 1).await;
+}

@@ -72,6 +72,7 @@ impl Cluster {
         static SHARED: OnceCell<Option<Mutex<Cluster>>> = OnceCell::const_new();
         let shared = SHARED.get_or_init(async || Cluster::start().map(Mutex::new)).await;
         let cluster = shared.as_ref()?.lock().await;
+        cluster.until(1, "select count(*) from pg_stat_wal_receiver", 1).await;
         // The test before this one may have failed halfway.
         cluster.signal_receiver(rustix::process::Signal::CONT).await;
         Some(cluster)

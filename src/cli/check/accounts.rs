@@ -66,10 +66,27 @@ pub(super) async fn unconfigured(findings: &mut Findings, config: &Config, store
     match needs::unconfigured(store, config).await {
         Ok(unconfigured) => {
             for need in &unconfigured {
-                findings.fail(format!("account {}", need.account()), need.what(), need.to_do(), 2);
+                findings.fail(
+                    format!("account {}", need.account().map_or("", AccountId::as_str)),
+                    need.what(),
+                    need.to_do(),
+                    2,
+                );
             }
         }
         Err(error) => findings.problem("accounts", error.to_string(), 1),
+    }
+}
+
+/// Accounts that are bought for with care, since the database may lack purchases.
+pub(super) async fn distrusted(findings: &mut Findings, config: &Config, store: &Store) {
+    const FIX: &str = "nothing is needed: it costs calls and time. An account whose work no precheck can clear is paused, and \
+                       needs you then";
+    match needs::works(store, config).await {
+        Ok(works) => {
+            needs::distrust(&works).into_iter().for_each(|what| findings.warn("older copy", what, FIX))
+        }
+        Err(error) => findings.problem("older copy", error.to_string(), 1),
     }
 }
 

@@ -9,6 +9,7 @@ mod server;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use super::findings::{Findings, tell};
 use super::{Context, Outcome, open, place};
@@ -18,6 +19,9 @@ use crate::store::inbox::{self, fault};
 use crate::store::place::Place;
 use crate::store::{Store, StoreError};
 use crate::store::{disk, lease};
+
+/// As long as a server may take for an answer, and to make the tables.
+const OPENS_WITHIN: Duration = Duration::from_secs(60);
 
 /// Below this the disk is about to be full.
 const LEAST_FREE_BYTES: u64 = 256 << 20;
@@ -54,10 +58,13 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
             };
             findings.ok("configuration", origin);
             config_mode(&mut findings, &config);
-            let store = database(&mut findings, &config).await;
+            let database = database(&mut findings, &config).await;
+            let is_writable = database.as_ref().is_some_and(|(_, is_writable)| *is_writable);
+            let store = database.map(|(store, _)| store);
             let usable = accounts::keys(&mut findings, &config, store.as_ref()).await;
             if let Some(store) = &store {
                 accounts::unconfigured(&mut findings, &config, store).await;
+                accounts::distrusted(&mut findings, &config, store).await;
             }
             network::http(&mut findings, &config, store.as_ref()).await;
             network::tokens(&mut findings, &config);
@@ -65,6 +72,11 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
             network::proxy(&mut findings, &config);
             match (store, args.offline) {
                 (_, true) => {}
+                (Some(_), false) if !is_writable => findings.warn(
+                    "api",
+                    "not checked: a call is recorded in the database first, and the database cannot be written",
+                    "see above, then check again",
+                ),
                 (Some(store), false) => {
                     accounts::api(&mut findings, &config, store.clone(), &usable).await?;
                     accounts::owners(&mut findings, &config, &store, &usable).await;
@@ -102,11 +114,15 @@ fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).map(|found| found.permissions().mode() & 0o777).unwrap_or_default()
 }
 
-async fn database(findings: &mut Findings, config: &Config) -> Option<Store> {
+/// With whether it can be written.
+async fn database(findings: &mut Findings, config: &Config) -> Option<(Store, bool)> {
     let path = &config.database;
     let is_on_server = Place::is_server(path);
     let is_new = !is_on_server && !path.exists();
-    let store = match open(config).await {
+    // Making the tables of a new one ends with a commit.
+    let opened = tokio::time::timeout(OPENS_WITHIN, open(config)).await;
+    let late = "it did not open in time: a lock is held there, or its commits wait for a standby";
+    let store = match opened.unwrap_or_else(|_| Err(StoreError::open(path, late))) {
         Ok(store) => store,
         Err(error @ StoreError::Schema { .. }) => {
             findings.problem("database", error.to_string(), 4);
@@ -129,8 +145,9 @@ async fn database(findings: &mut Findings, config: &Config) -> Option<Store> {
     let made = if is_new { ", just created" } else { "" };
     let shown = path.display();
     let mode_of_file = mode(path);
+    let mut is_writable = true;
     match is_on_server {
-        true => server::server(findings, config, &store).await,
+        true => is_writable = server::server(findings, config, &store).await,
         false => {
             findings.ok(
                 "database",
@@ -152,7 +169,7 @@ async fn database(findings: &mut Findings, config: &Config) -> Option<Store> {
         Ok(_) => findings.warn("worker", "none is running, so nothing is bought", "unlockd run"),
         Err(error) => findings.problem("worker", error.to_string(), 1),
     }
-    Some(store)
+    Some((store, is_writable))
 }
 
 /// An inbox with a file of its own, and what the worker has noted about it.

@@ -1,10 +1,15 @@
 //! The status page and the receiver of messages.
 
+use std::time::Duration;
+
 use super::super::findings::Findings;
 use super::super::show;
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::store::{Store, lease};
+
+/// An address of this machine or its network answers at once, or not at all.
+const CONNECTS_WITHIN: Duration = Duration::from_secs(3);
 
 /// The status page's address and token.
 pub(super) async fn http(findings: &mut Findings, config: &Config, store: Option<&Store>) {
@@ -18,16 +23,29 @@ pub(super) async fn http(findings: &mut Findings, config: &Config, store: Option
             Err(error) => return findings.problem("http", error.to_string(), 2),
         },
     };
-    let is_alive = match store {
-        Some(store) => lease::read(store).await.is_ok_and(|row| row.is_alive(Clock::real().now())),
-        None => false,
+    let connecting = tokio::time::timeout(CONNECTS_WITHIN, tokio::net::TcpStream::connect(listen));
+    let answers = connecting.await.is_ok_and(|connected| connected.is_ok());
+    let Some(store) = store else {
+        let whose = "perhaps the worker: the database would say";
+        return match answers {
+            true => findings.ok("http", format!("something answers at {listen}, {whose}{buttons}")),
+            false => findings.ok("http", format!("nothing answers at {listen}{buttons}")),
+        };
     };
-    let answers = tokio::net::TcpStream::connect(listen).await.is_ok();
+    let row = lease::read(store).await.ok();
+    let is_alive = row.is_some_and(|row| row.is_alive(Clock::real().now()));
     match (is_alive, answers) {
         (true, true) => findings.ok("http", format!("something answers at {listen}{buttons}")),
         (true, false) => {
             let detail = format!("a worker is running, but nothing answers at {listen}");
             findings.warn("http", detail, "see the worker's log for the reason");
+        }
+        // It holds the lease and does not renew it.
+        (false, true) if row.is_some_and(|row| row.is_held()) => {
+            let detail = format!(
+                "something answers at {listen}: the worker, most likely, which cannot renew its lease"
+            );
+            findings.warn("http", detail, "see the worker's log, and /readyz there");
         }
         (false, true) => {
             let detail = format!("another program listens at {listen}, so the status page cannot");

@@ -12,14 +12,47 @@ use crate::worker::durability;
 /// Connections that the worker, its page and a command need at the same time.
 const NEEDED_CONNECTIONS: i64 = 20;
 
-pub(super) async fn server(findings: &mut Findings, config: &Config, store: &Store) {
+/// Returns whether it can be written: without a standby that confirms, each write would wait, perhaps for ever.
+pub(super) async fn server(findings: &mut Findings, config: &Config, store: &Store) -> bool {
+    match state::read(store).await {
+        Ok(Some(found)) => itself(findings, store, &found),
+        Ok(None) => return true,
+        Err(error) => {
+            findings.problem("database", error.to_string(), 1);
+            return false;
+        }
+    }
+    match server::read(store).await {
+        Ok(Some(seen)) => failover(findings, durability::of(config), &seen.server),
+        Ok(None) => {}
+        Err(error) => findings.problem("failover", error.to_string(), 1),
+    }
+    let is_writable = commits(findings, store).await;
+    notices(findings, store).await;
+    other_roles(findings);
+    is_writable
+}
+
+/// Whether a commit ends now, whatever the server says of its standbys.
+async fn commits(findings: &mut Findings, store: &Store) -> bool {
+    match state::confirms(store).await {
+        Ok(true) => return true,
+        Ok(false) => findings.fail(
+            "commits",
+            "a commit was not confirmed within 3 s: each waits for a standby, so nothing is bought, and a command that \
+             writes ends after 10 s without knowing its outcome",
+            "start the standby, or let the one that hangs go on (pg_stat_replication shows those that are connected)",
+            1,
+        ),
+        Err(error) => findings.problem("commits", error.to_string(), 1),
+    }
+    false
+}
+
+/// What the server says of itself.
+fn itself(findings: &mut Findings, store: &Store, found: &ServerState) {
     let shown = store.path().display();
-    let found = match state::read(store).await {
-        Ok(Some(found)) => found,
-        Ok(None) => return,
-        Err(error) => return findings.problem("database", error.to_string(), 1),
-    };
-    let ServerState { version, role, connections, max_connections, .. } = &found;
+    let ServerState { version, role, connections, max_connections, .. } = found;
     findings.ok(
         "database",
         format!(
@@ -56,13 +89,6 @@ pub(super) async fn server(findings: &mut Findings, config: &Config, store: &Sto
         "backup",
         "by the server's own tools: pg_dump, or a base backup and the archived log (point-in-time recovery)",
     );
-    match server::read(store).await {
-        Ok(Some(seen)) => failover(findings, durability::of(config), &seen.server),
-        Ok(None) => {}
-        Err(error) => findings.problem("failover", error.to_string(), 1),
-    }
-    notices(findings, store).await;
-    other_roles(findings);
 }
 
 /// What a failover may lose.

@@ -76,6 +76,10 @@ fn draw_title(frame: &mut Frame, area: Rect, model: &Model, palette: Palette) {
         (true, true) => palette.good(),
     };
     let up = match (model.worker.running, model.worker.started_at) {
+        (true, _) if !model.gone.is_empty() => {
+            let live = model.workers().len();
+            format!("{live} of {} workers", live + model.gone.len())
+        }
         (true, _) if model.workers().len() > 1 => format!("{} workers", model.workers().len()),
         (true, Some(since)) => format!("worker {} up {}", model.worker.pid, ago(since, model)),
         _ => String::new(),

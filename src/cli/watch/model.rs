@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::config::Config;
+use crate::domain::needs::Stop;
 use crate::domain::{self, Action, Credits, Layers, Millis};
 use crate::store::credits::warnings::{self, Told};
 use crate::store::inbox::fault::Fault;
-use crate::store::postgres::members;
+use crate::store::postgres::members::{self, Gone};
 use crate::store::report::accounts::{Account, Limits};
 use crate::store::report::jobs::OpenJob;
 use crate::store::report::requests::Request;
@@ -34,9 +35,16 @@ pub(super) struct Model {
     pub(super) worker: Worker,
     /// The workers that share the database; empty when one has all of it.
     pub(super) owners: Vec<OwnerServed>,
+    /// Those that were killed or cut off lately.
+    pub(super) gone: Vec<Gone>,
     pub(super) accounts: Vec<Account>,
     /// Nothing is bought while there may be no room to record it.
     pub(super) disk_is_full: bool,
+    /// What keeps anything from being bought; the needs have it, too.
+    #[serde(skip)]
+    pub(super) stop: Option<Stop>,
+    /// That the database counts as an older copy.
+    pub(super) distrust: Option<String>,
     /// Rows of the inbox that no worker has taken.
     pub(super) inbox_new: i64,
     /// Why the inbox cannot be read or written.
@@ -60,18 +68,22 @@ pub(super) struct Worker {
     pub(super) pid: i64,
     pub(super) started_at: Option<Time>,
     pub(super) seen_at: Option<Time>,
+    /// None has given it back since.
+    #[serde(skip)]
+    pub(super) is_held: bool,
 }
 
-async fn owners(store: &Store) -> Result<Vec<OwnerServed>, StoreError> {
+async fn workers(store: &Store) -> Result<(Vec<OwnerServed>, Vec<Gone>), StoreError> {
     let seen = members::read(store).await?.unwrap_or_default();
-    Ok(seen.owners.iter().map(|row| OwnerServed::of(&seen, row)).collect())
+    Ok((seen.owners.iter().map(|row| OwnerServed::of(&seen, row)).collect(), seen.gone))
 }
 
 /// Work that continues only after a person acts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Need {
     pub(super) reason: &'static str,
-    pub(super) account: String,
+    /// `None`: it is about all of them.
+    pub(super) account: Option<String>,
     pub(super) request_id: Option<i64>,
     pub(super) job_id: Option<i64>,
     /// Credits that it concerns.
@@ -94,6 +106,7 @@ pub(super) async fn read(store: &Store, config: &Config, now: Millis) -> Result<
         daily_limit: config.credits.daily_limit.map(Credits),
         monthly_limit: config.credits.monthly_limit.map(Credits),
     };
+    let (owners, gone) = workers(store).await?;
     let mut model = Model {
         at: Some(now.into()),
         worker: Worker {
@@ -101,8 +114,10 @@ pub(super) async fn read(store: &Store, config: &Config, now: Millis) -> Result<
             pid: lease.pid,
             started_at: Some(Time(lease.started_at)).filter(|at| at.0 > 0),
             seen_at: Some(Time(lease.renewed_at)).filter(|at| at.0 > 0),
+            is_held: lease.is_held(),
         },
-        owners: owners(store).await?,
+        owners,
+        gone,
         disk_is_full: disk::is_nearly_full(store),
         inbox_new: work.inbox,
         inbox_faults: work.inbox_faults,
@@ -122,6 +137,11 @@ pub(super) async fn read(store: &Store, config: &Config, now: Millis) -> Result<
     // Only the worker knows which keys it has; its rows show when one is missing.
     let needs = needs::read(store, config, &works, |_| true).await?;
     needs::urgent_first(&mut model.accounts, &needs.list);
+    model.distrust = needs::distrust(&works);
+    model.stop = needs.list.iter().find_map(|need| match need {
+        domain::needs::Need::Stopped { stop } => Some(*stop),
+        _ => None,
+    });
     model.needs_total = needs.total;
     model.needs = needs.list.iter().map(|need| Need::new(need, &model)).collect();
     Ok(model)
@@ -131,7 +151,7 @@ impl Need {
     fn new(need: &domain::needs::Need, model: &Model) -> Need {
         Need {
             reason: need.reason(),
-            account: need.account().to_string(),
+            account: need.account().map(ToString::to_string),
             request_id: need.request().map(|id| id.0),
             job_id: need.job().map(|id| id.0),
             credits: need.credits().map(|credits| credits.0),
@@ -162,6 +182,7 @@ fn short(need: &domain::needs::Need, model: &Model) -> String {
 fn keys(need: &domain::needs::Need) -> String {
     use domain::needs::Need::{
         Approval, Budget, Credits, Decision, Expired, KeyRefused, NoKey, NotConfigured, Overcharged, Paused,
+        Stopped,
     };
     match need {
         Decision { job, .. } => format!("Enter; unlockd resolve {job}"),
@@ -175,6 +196,10 @@ fn keys(need: &domain::needs::Need) -> String {
         Overcharged { .. } => "unlockd audit, then r resumes".to_owned(),
         Paused { .. } => "r resumes".to_owned(),
         Expired { .. } => "r polls again".to_owned(),
+        Stopped { stop } => match stop {
+            Stop::NotReplicated(_) => "unlockd check".to_owned(),
+            Stop::DiskFull { .. } => "make room".to_owned(),
+        },
     }
 }
 
@@ -194,14 +219,19 @@ pub(super) fn asked_for(request: &Request) -> String {
 impl Model {
     /// The state of everything, in one sentence.
     pub(super) fn health(&self) -> String {
+        let stopped = self.stop.map(Stop::what);
         if !self.worker.running {
             return match self.worker.seen_at {
+                Some(at) if self.worker.is_held && self.stop.is_some_and(Stop::hides_workers) => format!(
+                    "{}, so no worker can show that it lives (last at {at})",
+                    stopped.unwrap_or_default()
+                ),
                 Some(_) => "no worker is running, so nothing happens: unlockd run".to_owned(),
                 None => "no worker has run on this database yet: unlockd run".to_owned(),
             };
         }
         let doubtful = self.jobs.iter().filter(|open| open.job.state == "in_doubt").count() as i64;
-        let mut parts = Vec::new();
+        let mut parts: Vec<String> = stopped.into_iter().collect();
         if !self.needs.is_empty() {
             let verb = if self.needs_total == 1 { "needs" } else { "need" };
             parts.push(format!("{} {verb} you", plural(self.needs_total as i64, "thing")));
@@ -216,6 +246,7 @@ impl Model {
                 if self.open_requests + self.inbox_new > 0 { "working" } else { "all is done" }.to_owned(),
             );
         }
+        parts.extend(self.distrust.clone());
         if self.needs.is_empty() {
             parts.push("nothing needs you".to_owned());
         }
@@ -230,11 +261,11 @@ impl Model {
     /// The first thing that stops calls at present and ends without a person.
     fn obstacle(&self) -> Option<String> {
         let now = self.at.map_or(Millis(0), |at| Millis(at.0));
-        if self.disk_is_full {
-            return Some("the disk is full: nothing is bought".to_owned());
-        }
         if let Some(fault) = self.inbox_faults.first() {
             return Some(fault.what());
+        }
+        if let Some(silence) = self.owners.iter().find_map(OwnerServed::silence) {
+            return Some(silence);
         }
         if let Some(row) = self.owners.iter().find(|row| row.host.is_none()) {
             return Some(format!("no worker serves owner {}", row.owner));
@@ -259,6 +290,7 @@ impl Model {
 pub(super) mod tests {
     use super::*;
     use crate::domain::AccountId;
+    use crate::domain::durability::Lack;
 
     pub(in super::super) fn request(id: i64, status: &str) -> Request {
         Request {
@@ -311,7 +343,7 @@ pub(super) mod tests {
             submitted_at: Some(Time(1_000)),
             finished_at: None,
         };
-        OpenJob { job, settled: 74, delivered: 71 }
+        OpenJob { job, settled: 74, delivered: 71, asked: 100 }
     }
 
     pub(in super::super) fn model(requests: Vec<Request>, jobs: Vec<OpenJob>) -> Model {
@@ -326,7 +358,13 @@ pub(super) mod tests {
             rate_limit: 120,
             ..Account::default()
         };
-        let worker = Worker { running: true, pid: 7, started_at: Some(Time(0)), seen_at: Some(Time(9_000)) };
+        let worker = Worker {
+            running: true,
+            pid: 7,
+            started_at: Some(Time(0)),
+            seen_at: Some(Time(9_000)),
+            is_held: true,
+        };
         let mut model = Model {
             at: Some(Time(10_000)),
             worker,
@@ -396,5 +434,29 @@ pub(super) mod tests {
         assert_eq!(model.health(), format!("1 thing needs you, 1 job in doubt, {budget}"));
         model.worker.running = false;
         assert!(model.health().starts_with("no worker is running"), "{}", model.health());
+    }
+
+    #[test]
+    fn while_nothing_can_be_bought_the_first_words_say_so_and_never_that_nothing_needs_you() {
+        let stops = [Lack::NoneNamed, Lack::NoneConnected].map(Stop::NotReplicated);
+        for stop in stops.into_iter().chain([Stop::DiskFull { free: 1, needed: 8 }]) {
+            let mut model = model(vec![], vec![]);
+            let need = domain::needs::Need::Stopped { stop };
+            (model.stop, model.needs, model.needs_total) = (Some(stop), vec![Need::new(&need, &model)], 1);
+            let health = model.health();
+            assert_eq!(health, format!("{}, 1 thing needs you", stop.what()));
+            model.worker.running = false;
+            let health = model.health();
+            match stop.hides_workers() {
+                true => assert!(
+                    health.starts_with(&stop.what()) && health.contains("show that it lives"),
+                    "{health}"
+                ),
+                false => assert!(health.starts_with("no worker is running"), "{health}"),
+            }
+        }
+        let distrust = Some("since then the database counts as an older copy".to_owned());
+        let distrusted = Model { distrust, ..model(vec![], vec![]) };
+        assert!(distrusted.health().contains("older copy"), "{}", distrusted.health());
     }
 }

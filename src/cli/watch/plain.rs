@@ -20,13 +20,7 @@ pub(super) fn block(model: &Model) -> String {
     for line in model.accounts.iter().map(account) {
         let _ = writeln!(text, "{line}");
     }
-    if model.workers().len() > 1 {
-        for row in &model.owners {
-            let host = row.host.as_deref().unwrap_or("no worker");
-            let pid = row.pid.map(|pid| format!(", process {pid}")).unwrap_or_default();
-            let _ = writeln!(text, "owner {}: {}{pid}", plain(&row.owner), plain(host));
-        }
-    }
+    workers(&mut text, model);
     for need in &model.needs {
         let _ = writeln!(text, "needs you: {}; {}", plain(&need.what), plain(&need.to_do));
     }
@@ -62,7 +56,11 @@ pub(super) fn block(model: &Model) -> String {
         let _ = writeln!(
             text,
             "job {}: {}{reason}, {} of {} contacts settled, {} delivered",
-            job.id, job.state, open.settled, job.contacts, open.delivered
+            job.id,
+            job.state,
+            open.settled,
+            open.whole(),
+            open.delivered
         );
     }
     for request in model.ended.iter().take(5) {
@@ -76,6 +74,21 @@ pub(super) fn block(model: &Model) -> String {
         );
     }
     text
+}
+
+/// Who serves what, where several workers share it, and who has gone.
+fn workers(text: &mut String, model: &Model) {
+    if model.workers().len() + model.gone.len() > 1 {
+        for row in &model.owners {
+            let host = row.host.as_deref().unwrap_or("no worker");
+            let pid = row.pid.map(|pid| format!(", process {pid}")).unwrap_or_default();
+            let _ = writeln!(text, "owner {}: {}{pid}", plain(&row.owner), plain(host));
+        }
+    }
+    for gone in &model.gone {
+        let host = plain(&gone.host);
+        let _ = writeln!(text, "worker on {host}, process {}: gone, last seen at {}", gone.pid, gone.seen_at);
+    }
 }
 
 fn account(account: &Account) -> String {

@@ -142,8 +142,8 @@ pub(super) fn job_row(
     [
         Span::raw(format!("{:>4}", job.id)),
         Span::styled(state.to_owned(), style),
-        Span::raw(bar(open.settled, job.contacts, bar_width)),
-        Span::raw(format!("{}/{}, {} ok", open.settled, job.contacts, open.delivered)),
+        Span::raw(bar(open.settled, open.whole(), bar_width)),
+        Span::raw(format!("{}/{}, {} ok", open.settled, open.whole(), open.delivered)),
         Span::raw(job.cost.map(|cost| format!("≤ {}", grouped(cost))).unwrap_or_default()),
         Span::styled(
             [next, task].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", "),
@@ -205,5 +205,17 @@ mod tests {
         assert_eq!(bar(0, 0, 4), "░░░░");
         assert_eq!(bar(99, 100, 4), "███░");
         assert_eq!(bar(100, 100, 4), "████");
+    }
+
+    #[test]
+    fn no_more_contacts_are_settled_than_there_are() {
+        let mut open = super::super::model::tests::job(6, "polling", None);
+        // The API has taken two of three.
+        (open.job.contacts, open.asked, open.settled) = (2, 3, 3);
+        let row = job_row(&open, &Model::default(), BAR, Palette { colour: false });
+        assert!(row[3].content.starts_with("3/3"), "{}", row[3].content);
+        // An adopted task: nobody asked for its contacts here.
+        (open.job.contacts, open.asked, open.settled) = (2, 0, 0);
+        assert_eq!(open.whole(), 2);
     }
 }

@@ -182,7 +182,7 @@ async fn detail(
             jobs::write(&mut text, &jobs::whole(store, *id).await?)?;
             format!("job {id}")
         }
-        Target::Account(_) => return Ok(None),
+        Target::Account(_) | Target::Everything => return Ok(None),
     };
     Ok(Some((title, String::from_utf8_lossy(&text).lines().map(str::to_owned).collect())))
 }

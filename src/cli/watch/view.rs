@@ -13,6 +13,8 @@ pub(super) enum Target {
     Request(i64),
     Job(i64),
     Account(String),
+    /// All of it.
+    Everything,
 }
 
 /// The parts of the screen that have rows, from top to bottom.
@@ -109,7 +111,7 @@ impl View {
                 .map(|need| match (need.request_id, need.job_id) {
                     (Some(id), _) => Target::Request(id),
                     (None, Some(id)) => Target::Job(id),
-                    (None, None) => Target::Account(need.account.clone()),
+                    (None, None) => need.account.clone().map_or(Target::Everything, Target::Account),
                 })
                 .collect(),
             Part::Requests => model.requests.iter().map(|request| Target::Request(request.id)).collect(),
@@ -149,6 +151,7 @@ impl View {
             Target::Request(id) => of_request(id),
             Target::Job(id) => of_job(id),
             Target::Account(account) => Some(account),
+            Target::Everything => None,
         });
         selected.or_else(|| self.model.accounts.first().map(|account| account.account.clone()))
     }
@@ -193,7 +196,10 @@ impl View {
             KeyCode::End | KeyCode::Char('G') => self.at = last,
             KeyCode::Tab => self.next_part(),
             KeyCode::Enter => {
-                return self.target().filter(|target| !matches!(target, Target::Account(_))).map(Act::Open);
+                return self
+                    .target()
+                    .filter(|target| !matches!(target, Target::Account(_) | Target::Everything))
+                    .map(Act::Open);
             }
             KeyCode::Char('a') => self.start_approving(),
             KeyCode::Char('c') => self.start_cancelling(),

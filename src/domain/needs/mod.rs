@@ -4,16 +4,21 @@
 //! cannot contradict each other. Their texts are here, too: what it is, and what to do.
 
 mod parked;
+mod stop;
 
 use super::ids::{AccountId, JobId, RequestId};
 use super::key_retry::{RefusedKey, Why};
 use super::{Credits, Millis};
 
 pub use parked::{Lack, Limits, Parked};
+pub use stop::Stop;
 
-/// Something that needs a person, in the order in which it is shown: first what may have cost credits.
+/// Something that needs a person, in the order in which it is shown: first what stops everything, then what may have cost
+/// credits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
+    /// Nothing is bought, on any account.
+    Stopped { stop: Stop },
     /// The checks have not settled whether a paid call took effect.
     Decision { account: AccountId, job: JobId, credits: Credits },
     /// The balance showed twice in succession that the API charges more than it says: nothing new is sent.
@@ -38,7 +43,9 @@ pub enum Need {
 
 impl Need {
     /// Every word of [`Need::reason`], in the order in which they are shown.
-    pub const REASONS: [&str; 10] = [
+    pub const REASONS: [&str; 12] = [
+        "not_replicated",
+        "disk_full",
         "needs_decision",
         "overcharged",
         "awaiting_approval",
@@ -58,6 +65,7 @@ impl Need {
     /// A fixed word, for programs.
     pub fn reason(&self) -> &'static str {
         match self {
+            Need::Stopped { stop } => stop.reason(),
             Need::Decision { .. } => "needs_decision",
             Need::Overcharged { .. } => "overcharged",
             Need::Approval { .. } => "awaiting_approval",
@@ -71,8 +79,10 @@ impl Need {
         }
     }
 
-    pub fn account(&self) -> &AccountId {
+    /// The account it is about; `None`: it is about all of them.
+    pub fn account(&self) -> Option<&AccountId> {
         match self {
+            Need::Stopped { .. } => None,
             Need::Decision { account, .. }
             | Need::Overcharged { account, .. }
             | Need::Approval { account, .. }
@@ -82,7 +92,7 @@ impl Need {
             | Need::Credits { account, .. }
             | Need::Budget { account, .. }
             | Need::Paused { account, .. }
-            | Need::Expired { account, .. } => account,
+            | Need::Expired { account, .. } => Some(account),
         }
     }
 
@@ -122,16 +132,17 @@ impl Need {
         }
     }
 
-    /// Whether unfinished work waits for it.
+    /// Whether unfinished work of an account waits for it, and for nothing else.
     pub fn holds_up_work(&self) -> bool {
         let none_waits =
             matches!(self, Need::Paused { waiting: 0, .. } | Need::Overcharged { waiting: 0, .. });
-        !none_waits && !matches!(self, Need::Expired { .. })
+        !none_waits && !matches!(self, Need::Expired { .. } | Need::Stopped { .. })
     }
 
     /// What it is, and its consequence for the credits.
     pub fn what(&self) -> String {
         match self {
+            Need::Stopped { stop } => stop.what(),
             Need::Decision { job, credits, .. } => format!(
                 "job {job} is in doubt: it was sent and the answer was lost; up to {credits} credits may be spent"
             ),
@@ -180,6 +191,7 @@ impl Need {
     /// The next step, with the command where there is one.
     pub fn to_do(&self) -> String {
         match self {
+            Need::Stopped { stop } => stop.to_do().to_owned(),
             Need::Decision { job, credits, .. } => format!(
                 "look at the evidence (unlockd job {job}), then unlockd resolve {job} --resubmit --credits {} or \
                  unlockd resolve {job} --write-off",
@@ -246,11 +258,14 @@ impl Needs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::durability;
 
     fn each() -> Vec<Need> {
         let account = || AccountId::trusted("crm");
         let work = Parked { jobs: 1, oldest: Some(JobId(4)), ..Parked::default() };
         vec![
+            Need::Stopped { stop: Stop::NotReplicated(durability::Lack::NoneConnected) },
+            Need::Stopped { stop: Stop::DiskFull { free: 5, needed: 8 } },
             Need::Decision { account: account(), job: JobId(3), credits: Credits(45) },
             Need::Overcharged {
                 account: account(),
@@ -282,7 +297,7 @@ mod tests {
         let needs = Needs::new(list, 22);
         let reasons: Vec<&str> = needs.list.iter().map(Need::reason).collect();
         assert_eq!(reasons, Need::REASONS);
-        assert_eq!((needs.total, needs.more_than(5), needs.more_than(50)), (32, 27, 22));
+        assert_eq!((needs.total, needs.more_than(5), needs.more_than(50)), (34, 29, 22));
     }
 
     #[test]
@@ -290,7 +305,7 @@ mod tests {
         for need in each() {
             let (what, to_do) = (need.what(), need.to_do());
             assert!(!what.ends_with('.') && !to_do.ends_with('.'), "{what} {to_do}");
-            assert_eq!(need.account().as_str(), "crm");
+            assert!(need.account().is_none_or(|account| account.as_str() == "crm"), "{what}");
             if let Some(job) = need.job() {
                 assert!(what.contains(&format!("job {job}")), "{what}");
             }
@@ -361,7 +376,12 @@ mod tests {
     #[test]
     fn what_holds_nothing_up_is_no_reason_to_stop() {
         let idle = |need: &Need| !need.holds_up_work();
-        assert!(each().iter().filter(|need| idle(need)).all(|need| need.reason() == "expired"));
+        assert!(
+            each()
+                .iter()
+                .filter(|need| idle(need))
+                .all(|need| need.account().is_none() || need.reason() == "expired")
+        );
         let nothing_waits = Need::Paused {
             account: AccountId::trusted("crm"),
             since: Millis(1),

@@ -98,7 +98,12 @@ pub(super) async fn approve(
         };
         let reserved = reserve(&site, &caller, shown).await?;
         if let Err(refusal) = decide::approve(&site.store, RequestId(id), shown, site.clock.now()).await {
-            if !matches!(refusal, decide::Refusal::Store(StoreError::Stopped | StoreError::Database { .. })) {
+            if !matches!(
+                refusal,
+                decide::Refusal::Store(
+                    StoreError::Stopped | StoreError::Unconfirmed | StoreError::Database { .. }
+                )
+            ) {
                 give_back(&site, reserved).await?;
             }
             return Err(refusal.into());

@@ -139,7 +139,10 @@ impl From<StoreError> for Problem {
         }
         tracing::warn!(error = &error as &dyn std::error::Error, "a call of the HTTP API failed");
         // Only what was read, or rolled back.
-        let unknown = matches!(error, StoreError::Stopped | StoreError::Database { step: "commit", .. });
+        let unknown = matches!(
+            error,
+            StoreError::Stopped | StoreError::Unconfirmed | StoreError::Database { step: "commit", .. }
+        );
         Problem::unavailable(if unknown { UNKNOWN } else { NOTHING })
     }
 }

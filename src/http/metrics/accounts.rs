@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::AccountId;
 use crate::domain::Millis;
 use crate::domain::credits::{Balance, Purse};
 use crate::domain::job::WaitReason;
@@ -120,12 +121,12 @@ pub(super) fn show_needs(scrape: &Scrape, views: &[View], needs: &Needs) {
         views.iter().flat_map(|view| view.labelled(Need::REASONS.map(|reason| (reason, 0)))).collect();
     for need in &needs.list {
         // The configuration limits the number of account names; all unknown accounts share one label.
-        let is_configured = views.iter().any(|view| view.account == need.account().as_str());
-        let account = if is_configured { need.account().as_str() } else { "" };
+        let named = need.account().map_or("", AccountId::as_str);
+        let account = if views.iter().any(|view| view.account == named) { named } else { "" };
         *samples.entry([account.to_owned(), need.reason().to_owned()]).or_default() += 1;
     }
     let help = "Things that wait for a person to act, by reason; at most 100 of a kind are counted. \
-                The account is empty for those that are not configured.";
+                The account is empty for those that are not configured, and for what stops all of them.";
     scrape.gauges(("unlockd_needs_person", help), ["account", "reason"], samples);
 }
 

@@ -10,7 +10,7 @@ use crate::store::report::Time;
 /// One worker for itself needs no table.
 pub(super) fn section(look: &Look<'_>, members: Option<&Members>) -> Markup {
     html! {
-        @if let Some(members) = members.filter(|members| members.workers.len() > 1 || members.owners.iter().any(is_unserved)) {
+        @if let Some(members) = members.filter(|members| is_worth_a_table(members)) {
             section #workers aria-labelledby="workers-title" {
                 h2 #workers-title { "Workers" }
                 div .scroll role="group" aria-labelledby="workers-title" tabindex="0" {
@@ -23,9 +23,16 @@ pub(super) fn section(look: &Look<'_>, members: Option<&Members>) -> Markup {
                         tbody { @for row in &members.owners { (owner(look, members, row)) } }
                     }
                 }
+                @for gone in &members.gone {
+                    p .hint { "The worker on " (visible(&gone.host)) " (process " (gone.pid) ") is gone: last seen " (moment(gone.seen_at, look.now)) "." }
+                }
             }
         }
     }
+}
+
+fn is_worth_a_table(members: &Members) -> bool {
+    members.workers.len() + members.gone.len() > 1 || members.owners.iter().any(is_unserved)
 }
 
 fn is_unserved(row: &Served) -> bool {

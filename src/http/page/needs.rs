@@ -6,7 +6,8 @@ use super::askers;
 use super::doubt::{self, Doubtful};
 use super::words::{ago, known, moment, number, plural, visible};
 use super::{Look, forms};
-use crate::domain::needs::{Need, Needs, Parked};
+use crate::domain::AccountId;
+use crate::domain::needs::{Need, Needs, Parked, Stop};
 use crate::http::ticket::Act;
 use crate::store::StoreError;
 use crate::store::report::AccountWork;
@@ -39,6 +40,14 @@ impl Listed {
         self.needs.total
     }
 
+    /// What keeps anything from being bought, if something does.
+    pub(super) fn stop(&self) -> Option<Stop> {
+        self.needs.list.iter().find_map(|need| match need {
+            Need::Stopped { stop } => Some(*stop),
+            _ => None,
+        })
+    }
+
     /// Puts the accounts first that need something.
     pub(super) fn sort(&self, accounts: &mut [Account]) {
         needs::urgent_first(accounts, &self.needs.list);
@@ -62,7 +71,8 @@ pub(super) async fn read(
     };
     let mut articles = Vec::new();
     for need in needs.list.iter().take(SHOWN) {
-        let account = accounts.iter().find(|account| account.account == need.account().as_str()).cloned();
+        let name = need.account().map(AccountId::as_str);
+        let account = accounts.iter().find(|account| Some(account.account.as_str()) == name).cloned();
         // A need that was settled between the two reads has no article.
         articles.extend(article(look, need, account).await?);
     }
@@ -209,7 +219,7 @@ fn parked(look: &Look<'_>, need: &Need, work: Parked, account: &Account) -> Mark
 }
 
 /// With a capital at its beginning.
-fn sentence_case(text: &str) -> String {
+pub(super) fn sentence_case(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
@@ -226,7 +236,7 @@ fn waiting(work: Parked) -> String {
 }
 
 fn key_refused(look: &Look<'_>, need: &Need) -> Markup {
-    let name = need.account().as_str();
+    let name = need.account().map_or("", AccountId::as_str);
     let Need::KeyRefused { why, .. } = need else { return html! {} };
     html! {
         article .need #(format!("key-{name}-need")) {
@@ -248,7 +258,7 @@ fn key_refused(look: &Look<'_>, need: &Need) -> Markup {
 }
 
 fn paused(look: &Look<'_>, need: &Need) -> Markup {
-    let name = need.account().as_str();
+    let name = need.account().map_or("", AccountId::as_str);
     let (since, waiting) = match need {
         Need::Paused { since, waiting, .. } | Need::Overcharged { since, waiting, .. } => (since, waiting),
         _ => return html! {},
@@ -271,15 +281,16 @@ fn paused(look: &Look<'_>, need: &Need) -> Markup {
 
 /// A need for which the page has no button.
 fn plain(need: &Need) -> Markup {
-    let name = need.account().as_str();
+    let name = need.account().map_or("", AccountId::as_str);
     let title = match need {
-        Need::NoKey { .. } => "has no key",
-        Need::NotConfigured { .. } => "is not configured",
-        _ => "has expired jobs",
+        Need::Stopped { .. } => "Nothing is bought".to_owned(),
+        Need::NoKey { .. } => format!("Account {name} has no key"),
+        Need::NotConfigured { .. } => format!("Account {name} is not configured"),
+        _ => format!("Account {name} has expired jobs"),
     };
     html! {
         article .need #(format!("{}-{name}-need", need.reason())) {
-            h3 { "Account " (visible(name)) " " (title) }
+            h3 { (visible(&title)) }
             p { (visible(&need.what())) ". " (visible(&need.to_do())) "." }
         }
     }

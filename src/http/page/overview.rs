@@ -157,6 +157,9 @@ fn sentence(facts: &Facts, now: Millis) -> (&'static str, &'static str, String) 
         1 => "1 job is running or waiting".to_owned(),
         open => format!("{} jobs are running or waiting", number(open)),
     };
+    if let Some(stop) = facts.needs.stop() {
+        return ("bad", "\u{2715}", format!("{}.", needs::sentence_case(&stop.what())));
+    }
     if !facts.problems.is_empty() {
         return ("bad", "\u{2715}", "Problem: purchases may be stopped.".to_owned());
     }

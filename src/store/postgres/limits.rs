@@ -13,12 +13,25 @@ const LONGEST: Duration = Duration::from_secs(30);
 pub(in crate::store) async fn limited<T>(
     answer: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
-    match tokio::time::timeout(LONGEST, answer).await {
+    limited_to(LONGEST, answer).await
+}
+
+/// The same, with another limit.
+pub(in crate::store) async fn limited_to<T>(
+    longest: Duration,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    match tokio::time::timeout(longest, answer).await {
         Ok(answer) => answer,
         Err(_) => {
-            let seconds = LONGEST.as_secs();
+            let seconds = longest.as_secs();
             let problem = format!("PostgreSQL did not answer within {seconds} s");
             Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, problem)))
         }
     }
+}
+
+/// Whether the server did not answer in time.
+pub(in crate::store) fn is_too_late(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut)
 }

@@ -1,8 +1,10 @@
 //! What a server says of itself, for `unlockd check` and the page.
 
-use sqlx::FromRow;
+use std::time::Duration;
 
-use crate::store::postgres::limits::limited;
+use sqlx::{Executor, FromRow};
+
+use crate::store::postgres::limits::{is_too_late, limited, limited_to};
 use crate::store::tx::Pool;
 use crate::store::{Store, StoreError};
 
@@ -33,4 +35,22 @@ pub async fn read(store: &Store) -> Result<Option<ServerState>, StoreError> {
                 coalesce(inet_client_addr() <<= '127.0.0.0/8' or inet_client_addr() = '::1', true) as is_local",
     );
     Ok(Some(limited(state.fetch_one(pool)).await?))
+}
+
+/// How long a commit may wait for a standby until `unlockd check` says so.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(3);
+
+/// Whether a commit is confirmed at present. The commit that asks locks nothing and changes no row: it is a message in the
+/// server's log, for nobody.
+pub async fn confirms(store: &Store) -> Result<bool, StoreError> {
+    let Pool::Postgres(pool) = &store.readers().0 else { return Ok(true) };
+    // A connection whose COMMIT waits is of no more use.
+    let mut connection = limited(pool.acquire()).await?.detach();
+    let commit = "begin isolation level read committed read write; set local synchronous_commit = on; \
+                  select pg_logical_emit_message(true, 'unlockd', ''); commit";
+    match limited_to(CONFIRMED_WITHIN, connection.execute(commit)).await {
+        Ok(_) => Ok(true),
+        Err(error) if is_too_late(&error) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }

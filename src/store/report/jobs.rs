@@ -88,6 +88,16 @@ pub struct OpenJob {
     pub job: Job,
     pub settled: i64,
     pub delivered: i64,
+    /// Contacts that it was asked for; the API may have taken fewer, and the others are settled, too.
+    #[serde(skip)]
+    pub asked: i64,
+}
+
+impl OpenJob {
+    /// How many of its contacts are to be settled. An adopted task has contacts that nobody asked for here.
+    pub fn whole(&self) -> i64 {
+        self.job.contacts.max(self.asked)
+    }
 }
 
 macro_rules! select_open_jobs {
@@ -97,7 +107,8 @@ macro_rules! select_open_jobs {
              next_poll_at, due_at, failures, looks, evidence, doubt_since, created_at, submitted_at, finished_at, \
              (select count(distinct personnel_id) from items where job_id = jobs.id and state = 'done') as settled, \
              (select count(distinct personnel_id) from items where job_id = jobs.id and outcome = 'delivered') \
-             as delivered from jobs ",
+             as delivered, \
+             (select count(distinct personnel_id) from items where job_id = jobs.id) as asked from jobs ",
             $rest
         )
     };

@@ -5,6 +5,7 @@
 use serde::Serialize;
 
 use crate::config::Config;
+use crate::domain::needs::Stop;
 use crate::domain::{AccountId, Millis};
 use crate::store::inbox::fault::{self, Fault};
 use crate::store::postgres::members::{self, Members, Served};
@@ -12,7 +13,7 @@ use crate::store::report::requests::{self, Request};
 use crate::store::report::{OutcomeCount, Time};
 use crate::store::{Store, StoreError, accounts, lease};
 use crate::worker::people::wait::Wait;
-use crate::worker::people::waits;
+use crate::worker::people::{needs, waits};
 
 /// Why a request is not finished, or how it ended.
 #[derive(Serialize, schemars::JsonSchema)]
@@ -25,6 +26,9 @@ pub struct Explanation {
     /// A worker has renewed its lease recently.
     pub worker_running: bool,
     pub worker_seen_at: Option<Time>,
+    /// A worker that lives could not show it: its commits wait for a standby.
+    #[serde(skip)]
+    pub hides_workers: bool,
     /// Which of several workers serves the account; absent when one worker has the whole database.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<OwnerServed>,
@@ -40,16 +44,37 @@ pub struct OwnerServed {
     pub host: Option<String>,
     pub pid: Option<i64>,
     pub since: Option<Time>,
+    /// It should have answered since then; absent while it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silent_since: Option<Time>,
+    /// Then another worker may take the owner, unless it answers before; absent while it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease_ends_at: Option<Time>,
 }
 
 impl OwnerServed {
     pub fn of(seen: &Members, row: &Served) -> OwnerServed {
+        let worker = seen.worker_of(row);
+        let silent_since = worker.and_then(|worker| seen.silent_since(worker)).map(Time);
         OwnerServed {
             owner: row.title(),
             host: row.host.clone(),
-            pid: seen.worker_of(row).map(|worker| worker.pid),
+            pid: worker.map(|worker| worker.pid),
             since: row.taken_at.map(Time),
+            silent_since,
+            lease_ends_at: silent_since.map(|_| Time(seen.now + row.left_ms)),
         }
+    }
+
+    /// That its worker does not answer, if it should have.
+    pub fn silence(&self) -> Option<String> {
+        let (host, since, ends) = (self.host.as_deref()?, self.silent_since?, self.lease_ends_at?);
+        let pid = self.pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
+        Some(format!(
+            "the worker on {host}{pid} does not answer since {since}; another may take owner {} when its lease ends, at \
+             {ends}",
+            self.owner
+        ))
     }
 }
 
@@ -63,6 +88,11 @@ async fn served(store: &Store, account: &str) -> Result<Option<OwnerServed>, Sto
 }
 
 impl Explanation {
+    /// Whether the worker that serves it does not answer.
+    pub fn is_silent(&self) -> bool {
+        self.owner.as_ref().is_some_and(|owner| owner.silent_since.is_some())
+    }
+
     /// Whether nothing continues until a person acts.
     pub fn needs_person(&self) -> bool {
         !self.waits.is_empty() && self.waits.iter().all(|wait| wait.needs_person)
@@ -85,6 +115,8 @@ pub async fn of(
         finished_at: request.finished_at,
         worker_running: lease.is_alive(now),
         worker_seen_at: Some(Time(lease.renewed_at)).filter(|at| at.0 > 0),
+        hides_workers: lease.is_held()
+            && needs::stops(store, config).await?.into_iter().any(Stop::hides_workers),
         owner: None,
         waits: Vec::new(),
         outcomes: requests::outcomes(store, request.id).await?,
@@ -116,7 +148,7 @@ pub async fn of(
         _ => waits::accepted(store, config, request, now).await?,
     };
     if request.taken_at.is_none() {
-        explained.waits.extend(waits::not_replicated(store, config).await?);
+        explained.waits.extend(waits::stopped(store, config).await?);
     }
     explained.waits.extend(fault::read(store).await?.iter().map(inbox_fault));
     Ok(explained)

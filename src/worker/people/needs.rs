@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use crate::config::Config;
 use crate::domain::job::WaitReason;
-use crate::domain::needs::{Limits, Need, Needs, Parked};
+use crate::domain::needs::{Limits, Need, Needs, Parked, Stop};
 use crate::domain::{AccountId, Credits, JobId, Millis, RequestId};
 use crate::store::accounts::AccountRow;
 use crate::store::report::accounts::Account;
-use crate::store::report::{AccountWork, needs as rows};
-use crate::store::{Store, StoreError, report};
-use crate::worker::Deps;
+use crate::store::report::{AccountWork, Time, needs as rows};
+use crate::store::{Store, StoreError, disk, report};
 use crate::worker::people::lack;
+use crate::worker::{Deps, durability};
 
 /// The unfinished work of each configured account, in the order in which people expect their names.
 pub async fn works(store: &Store, config: &Config) -> Result<Vec<AccountWork>, StoreError> {
@@ -25,7 +25,9 @@ pub async fn works(store: &Store, config: &Config) -> Result<Vec<AccountWork>, S
 
 /// Puts the accounts first for which something is in the list, or that cannot go on by themselves now.
 pub fn urgent_first(accounts: &mut [Account], list: &[Need]) {
-    let is_named = |account: &Account| list.iter().any(|need| need.account().as_str() == account.account);
+    let is_named = |account: &Account| {
+        list.iter().filter_map(Need::account).any(|named| named.as_str() == account.account)
+    };
     accounts.sort_by_key(|account| {
         (
             !is_named(account),
@@ -43,7 +45,8 @@ pub async fn read(
     works: &[AccountWork],
     has_key: impl Fn(&AccountId) -> bool,
 ) -> Result<Needs, StoreError> {
-    let (mut list, mut not_listed) = (Vec::new(), 0);
+    let stops = stops(store, config).await?.into_iter();
+    let (mut list, mut not_listed) = (stops.map(|stop| Need::Stopped { stop }).collect::<Vec<_>>(), 0);
     let (approvals, total) = rows::approvals(store).await?;
     not_listed += left_out(&approvals, total);
     list.extend(approvals.into_iter().map(|row| Need::Approval {
@@ -56,6 +59,27 @@ pub async fn read(
         not_listed += of_account((store, config), work, has_key(&work.account), &mut list).await?;
     }
     Ok(Needs::new(list, not_listed))
+}
+
+/// What keeps anything from being bought.
+pub async fn stops(store: &Store, config: &Config) -> Result<Vec<Stop>, StoreError> {
+    let lack = durability::lacks(store, config).await?.map(Stop::NotReplicated);
+    // What cannot be read is told where the disk is looked at.
+    let free = disk::free_bytes(store).ok().flatten().filter(|free| *free < disk::NEEDED_BYTES);
+    let full = free.map(|free| Stop::DiskFull { free, needed: disk::NEEDED_BYTES });
+    Ok(lack.into_iter().chain(full).collect())
+}
+
+/// That the database may lack purchases, if a worker has found that: no reason to act, but one to know.
+pub fn distrust(works: &[AccountWork]) -> Option<String> {
+    let since = works.iter().filter_map(|work| work.row.restored_at).max()?;
+    let distrusted = works.iter().filter(|work| work.row.restored_at.is_some());
+    let accounts: Vec<&str> = distrusted.map(|work| work.account.as_str()).collect();
+    let (word, accounts) = (if accounts.len() == 1 { "account" } else { "accounts" }, accounts.join(", "));
+    Some(format!(
+        "since {} the database counts as an older copy: each batch of {word} {accounts} is prechecked before it is bought",
+        Time(since)
+    ))
 }
 
 /// Accounts with unfinished work that the configuration does not name, or no longer names. What such an account has

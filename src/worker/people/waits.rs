@@ -7,7 +7,6 @@ use crate::domain::needs::Need;
 use crate::domain::rate::Permission;
 use crate::domain::{AccountId, Credits, JobId, Millis, RequestId, pacing};
 use crate::store::accounts::AccountRow;
-use crate::store::disk;
 use crate::store::report::accounts::ApiTrouble;
 use crate::store::report::jobs::Job;
 use crate::store::report::progress::{self, OpenItems};
@@ -106,10 +105,9 @@ async fn held_up(
         waits.extend(calls_used_up((store, config), &account, now).await?);
     }
     waits.extend(trouble.as_ref().map(api_trouble));
-    waits.extend(full_disk(store));
-    if items.waiting > 0 || open.iter().any(|job| job.state == "queued") {
-        waits.extend(not_replicated(store, config).await?);
-    }
+    let is_unsent = items.waiting > 0 || open.iter().any(|job| job.state == "queued");
+    let stopped = stopped(store, config).await?;
+    waits.extend(stopped.filter(|wait| is_unsent || wait.reason != durability::NOT_REPLICATED));
     Ok(waits)
 }
 
@@ -181,34 +179,13 @@ fn api_trouble(trouble: &ApiTrouble) -> Wait {
     }
 }
 
-/// Nothing is bought while there may be no room to record it.
-fn full_disk(store: &Store) -> Option<Wait> {
-    let free = disk::free_bytes(store).ok().flatten().filter(|free| *free < disk::NEEDED_BYTES)?;
-    Some(Wait {
-        reason: "disk_full".to_owned(),
-        what: format!(
-            "the disk has {free} bytes free; nothing is bought below {}, and what was bought is still recorded",
-            disk::NEEDED_BYTES
-        ),
-        unblock: Some("make room: it goes on by itself".to_owned()),
-        needs_person: true,
-        ..Wait::default()
-    })
-}
-
-/// Nothing is bought while its record might be lost with the server.
-pub(in crate::worker) async fn not_replicated(
+/// What keeps anything from being bought.
+pub(in crate::worker) async fn stopped(
     store: &Store,
     config: &Config,
-) -> Result<Option<Wait>, StoreError> {
-    let lack = durability::lacks(store, config).await?;
-    Ok(lack.map(|lack| Wait {
-        reason: durability::NOT_REPLICATED.to_owned(),
-        what: format!("nothing is bought: {}", lack.what()),
-        unblock: Some(lack.to_do().to_owned()),
-        needs_person: true,
-        ..Wait::default()
-    }))
+) -> Result<impl Iterator<Item = Wait>, StoreError> {
+    let stops = needs::stops(store, config).await?;
+    Ok(stops.into_iter().map(|stop| Wait::for_person(&Need::Stopped { stop })))
 }
 
 /// Contacts that were paid for before and brought nothing.

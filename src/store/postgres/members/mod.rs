@@ -19,7 +19,7 @@ use crate::store::{Store, StoreError, Tx};
 
 pub use join::ask_to_end;
 pub(super) use join::take;
-pub use seen::{Members, Served, Worker, keep_rows, read};
+pub use seen::{Gone, Members, Served, Worker, keep_rows, read};
 
 /// The owner that is none: who holds it takes the rows of the inbox, tells of what happened, and cleans up.
 pub const HOUSEKEEPING: &str = "";

@@ -5,6 +5,7 @@ use sqlx::FromRow;
 use crate::store::postgres::limits::limited;
 use crate::store::postgres::members::HOUSEKEEPING;
 use crate::store::postgres::open;
+use crate::store::report::Time;
 use crate::store::tx::Pool;
 use crate::store::{Store, StoreError};
 
@@ -39,9 +40,24 @@ pub struct Worker {
     pub version: String,
     pub schema_step: i64,
     pub started_at: i64,
+    /// When it renewed its lease last.
+    pub seen_at: i64,
     pub left_ms: i64,
     serves: String,
 }
+
+/// A worker whose lease has run out: it was killed or cut off. One that is stopped takes its row along.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow, serde::Serialize)]
+pub struct Gone {
+    pub host: String,
+    pub pid: i64,
+    pub seen_at: Time,
+}
+
+/// The longest time between two renewals is a third of that.
+const SILENT_MS: i64 = 30_000;
+/// Later it is of no interest that a worker has gone.
+const GONE_FOR_MS: i64 = 3 * 60 * 60 * 1_000;
 
 impl Worker {
     /// The owners whose keys it has.
@@ -55,6 +71,8 @@ impl Worker {
 pub struct Members {
     pub owners: Vec<Served>,
     pub workers: Vec<Worker>,
+    /// Those that have gone lately, the last one first.
+    pub gone: Vec<Gone>,
     /// By the server's clock.
     pub now: i64,
     /// A newer version has changed the schema, or waits for the workers of this version to end.
@@ -62,6 +80,11 @@ pub struct Members {
 }
 
 impl Members {
+    /// Since when a worker does not answer, if it should have.
+    pub fn silent_since(&self, worker: &Worker) -> Option<i64> {
+        Some(worker.seen_at).filter(|at| self.now - at > SILENT_MS)
+    }
+
     /// The worker that serves an owner.
     pub fn worker_of(&self, owner: &Served) -> Option<&Worker> {
         let name = owner.worker.as_ref()?;
@@ -83,14 +106,20 @@ pub async fn read(store: &Store) -> Result<Option<Members>, StoreError> {
          from owners order by owner",
     );
     let workers = sqlx::query_as(
-        "select worker, host, pid, version, schema_step, started_at, expires_at - $1 as left_ms, serves
+        "select worker, host, pid, version, schema_step, started_at, seen_at, expires_at - $1 as left_ms, serves
          from workers where expires_at > $1 order by started_at, worker",
     );
     let owners = limited(owners.bind(now).fetch_all(pool)).await?;
     let workers: Vec<Worker> = limited(workers.bind(now).fetch_all(pool)).await?;
+    // A name with a space is that of an upgrade.
+    let gone = sqlx::query_as(
+        "select host, pid, seen_at from workers
+         where expires_at <= $1 and seen_at > $1 - $2 and worker not like '% %' order by seen_at desc limit 20",
+    );
+    let gone = limited(gone.bind(now).bind(GONE_FOR_MS).fetch_all(pool)).await?;
     let (known, newest) = (open::newest_step(), workers.iter().map(|worker| worker.schema_step).max());
     let is_outdated = schema_step.max(newest.unwrap_or_default()) > known;
-    Ok(Some(Members { owners, workers, now, is_outdated }))
+    Ok(Some(Members { owners, workers, gone, now, is_outdated }))
 }
 
 /// Gives each owner that accounts have a row, and takes away rows of those that none has.
