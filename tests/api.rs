@@ -256,6 +256,7 @@ async fn a_paid_post_arrives_whole_with_its_length_and_not_chunked() {
     assert_eq!(seen.header("authorization"), Some(format!("Bearer {KEY}").as_str()));
     assert_eq!(seen.header("x-request-id"), Some(desk.request_id.to_string().as_str()));
     assert_eq!(seen.header("x-call-source"), Some("agent"));
+    assert_eq!(seen.header("accept-encoding"), Some("identity"), "what is packed all the same is unpacked");
     assert_eq!(seen.header("user-agent"), Some(concat!("unlockd/", env!("CARGO_PKG_VERSION"))));
     assert_eq!(peer.others(), 0, "sent once");
 }

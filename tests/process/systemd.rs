@@ -72,7 +72,7 @@ async fn the_watchdog_is_fed_while_another_program_keeps_the_database_locked() {
     let town = Town::new(hostile()).await;
     let socket = UnixDatagram::bind(town.path("notify")).expect("a socket");
     let mut worker = town.start_notifying(&town.path("notify"), None);
-    town.until_logged("database lock acquired").await;
+    tokio::task::block_in_place(|| told(&socket, "READY=1", Duration::from_secs(20)));
     let mut other = town.connect().await;
     other.execute("begin immediate").await.expect("locked");
     town.until_logged("holds the database's write lock").await;
