@@ -31,16 +31,13 @@ const MOST_IN_ONE_COMMIT: usize = 64;
 #[derive(Clone)]
 pub(in crate::store) struct Writer {
     queue: mpsc::Sender<Queued>,
-    fence: Arc<AtomicI64>,
-    ownership: Ownership,
+    right: Right,
     metrics: Metrics,
     /// Counts the commits, for readers that wait for the next one.
     commits: Arc<watch::Sender<u64>>,
     /// Each write whose caller has no result yet holds a receiver, so that it counts no more when a writer that stops
     /// drops it.
     unfinished: Arc<watch::Sender<()>>,
-    /// Whether another program has the lock that the next transaction begins with.
-    is_locked_out: Arc<AtomicBool>,
 }
 
 /// Work that waits for its transaction.
@@ -59,27 +56,19 @@ const UNFENCED: i64 = -1;
 impl Writer {
     /// Starts the task that owns `connection`.
     pub(in crate::store) fn start(connection: Connection, metrics: Metrics) -> Writer {
-        Writer::start_with(connection, metrics, Ownership::default())
+        Writer::start_with(connection, metrics, Right::of(UNFENCED, Ownership::default()))
     }
 
-    fn start_with(connection: Connection, metrics: Metrics, ownership: Ownership) -> Writer {
+    fn start_with(connection: Connection, metrics: Metrics, right: Right) -> Writer {
         let (queue, works) = mpsc::channel(1_024);
-        let fence = Arc::new(AtomicI64::new(UNFENCED));
-        let commits = Arc::new(watch::Sender::new(0));
-        let is_locked_out = Arc::new(AtomicBool::default());
-        let right = Right {
-            fence: fence.clone(),
-            ownership: ownership.clone(),
-            is_locked_out: is_locked_out.clone(),
-        };
-        tokio::spawn(serve(Tx(connection), works, right, metrics.clone()));
-        let unfinished = Arc::new(watch::Sender::new(()));
-        Writer { queue, fence, ownership, metrics, commits, unfinished, is_locked_out }
+        tokio::spawn(serve(Tx(connection), works, right.clone(), metrics.clone()));
+        let (commits, unfinished) = (Arc::new(watch::Sender::new(0)), Arc::new(watch::Sender::new(())));
+        Writer { queue, right, metrics, commits, unfinished }
     }
 
     /// What this process may write and call for.
     pub(in crate::store) fn ownership(&self) -> &Ownership {
-        &self.ownership
+        &self.right.ownership
     }
 
     /// Tells of each write that was committed.
@@ -89,19 +78,19 @@ impl Writer {
 
     /// A new writer with the same fence, after this one has failed.
     pub(in crate::store) fn successor(&self, connection: Connection) -> Writer {
-        let successor = Writer::start_with(connection, self.metrics.clone(), self.ownership.clone());
-        successor.fence(self.fence.load(Ordering::SeqCst));
-        successor
+        let fence = self.right.fence.load(Ordering::SeqCst);
+        let right = Right::of(fence, self.right.ownership.clone());
+        Writer::start_with(connection, self.metrics.clone(), right)
     }
 
     /// From now on every transaction checks that the lease still has this token.
     pub(in crate::store) fn fence(&self, token: i64) {
-        self.fence.store(token, Ordering::SeqCst);
+        self.right.fence.store(token, Ordering::SeqCst);
     }
 
     /// Whether all writes wait, since another program has the lock.
     pub(in crate::store) fn is_locked_out(&self) -> bool {
-        self.is_locked_out.load(Ordering::SeqCst)
+        self.right.is_locked_out.load(Ordering::SeqCst)
     }
 
     /// Whether no write is waiting or running.
@@ -136,14 +125,20 @@ impl Writer {
     }
 }
 
-/// What each transaction checks.
+/// What each transaction begins with; the writer's task and its handles share it.
+#[derive(Clone)]
 struct Right {
     fence: Arc<AtomicI64>,
     ownership: Ownership,
+    /// Whether another program has the lock.
     is_locked_out: Arc<AtomicBool>,
 }
 
 impl Right {
+    fn of(fence: i64, ownership: Ownership) -> Right {
+        Right { fence: Arc::new(AtomicI64::new(fence)), ownership, is_locked_out: Arc::default() }
+    }
+
     /// The token of the lease; `None`: a command has none.
     fn fence(&self) -> Option<i64> {
         Some(self.fence.load(Ordering::SeqCst)).filter(|token| *token != UNFENCED)
