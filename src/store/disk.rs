@@ -10,9 +10,14 @@ pub fn free_bytes(store: &Store) -> Result<Option<u64>, StoreError> {
     store.engine.free_bytes()
 }
 
+/// The bytes that are free, if a purchase needs more.
+pub fn too_few_bytes(store: &Store) -> Result<Option<u64>, StoreError> {
+    Ok(free_bytes(store)?.filter(|free| *free < NEEDED_BYTES))
+}
+
 /// Whether less is free than a purchase needs. Unknown counts as enough: what needs the answer goes on.
 pub fn is_nearly_full(store: &Store) -> bool {
-    matches!(free_bytes(store), Ok(Some(free)) if free < NEEDED_BYTES)
+    too_few_bytes(store).is_ok_and(|free| free.is_some())
 }
 
 /// Creates the ballast file, if there is space for it. Returns whether it exists.

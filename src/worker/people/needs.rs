@@ -65,8 +65,10 @@ pub async fn read(
 pub async fn stops(store: &Store, config: &Config) -> Result<Vec<Stop>, StoreError> {
     let lack = durability::lacks(store, config).await?.map(Stop::NotReplicated);
     // What cannot be read is told where the disk is looked at.
-    let free = disk::free_bytes(store).ok().flatten().filter(|free| *free < disk::NEEDED_BYTES);
-    let full = free.map(|free| Stop::DiskFull { free, needed: disk::NEEDED_BYTES });
+    let full = disk::too_few_bytes(store)
+        .ok()
+        .flatten()
+        .map(|free| Stop::DiskFull { free, needed: disk::NEEDED_BYTES });
     Ok(lack.into_iter().chain(full).collect())
 }
 

@@ -203,7 +203,7 @@ async fn distrust(deps: &Deps, gate: &Gate, job: &Job) -> Result<Report, StoreEr
 
 /// When to check again, if the disk has no space to record a purchase.
 fn disk_is_full(deps: &Deps, now: Millis) -> Result<Option<Report>, StoreError> {
-    let Some(free) = disk::free_bytes(&deps.store)?.filter(|free| *free < disk::NEEDED_BYTES) else {
+    let Some(free) = disk::too_few_bytes(&deps.store)? else {
         return Ok(None);
     };
     tracing::error!(
