@@ -120,28 +120,43 @@ mod tests {
         assert!(!rate.is_refused_for_address(None, PAUSE_MS, Millis(12_100)), "others use the key");
     }
 
+    /// An hour of calls of 100 ms each to an API that allows so many in fixed windows, the first of which is joined at
+    /// this moment; `refuse` learns from a 429 and says how long to pause. Returns when it refused.
+    fn an_hour(
+        rate: &mut Rate,
+        (most, window_ms): (u32, i64),
+        joined: i64,
+        refuse: impl Fn(&mut Rate, Millis) -> i64,
+    ) -> Vec<i64> {
+        let (mut now, mut refused) = (Millis(joined), Vec::new());
+        let mut counts = std::collections::BTreeMap::new();
+        while now.0 < 3_600_000 {
+            if let Permission::At(at) = rate.permission(now) {
+                now = at;
+                continue;
+            }
+            rate.book(now);
+            let count: &mut u32 = counts.entry(now.0 / window_ms).or_default();
+            *count += 1;
+            if *count > most {
+                refused.push(now.0);
+                let pause_ms = refuse(rate, now);
+                rate.block(now.plus(pause_ms));
+            }
+            now = now.plus(100);
+        }
+        refused
+    }
+
     #[test]
     fn without_headers_the_limit_is_learned_from_at_most_two_429s() {
-        // 20 calls in fixed windows of 10 s, the first of which is joined at second 7; a call takes 100 ms.
         for joined in [0, 3_000, 7_000, 9_000] {
-            let (mut rate, mut now, mut refused) = (Rate::new(120), Millis(joined), Vec::new());
-            let mut counts = std::collections::BTreeMap::new();
-            while now.0 < 3_600_000 {
-                if let Permission::At(at) = rate.permission(now) {
-                    now = at;
-                    continue;
-                }
-                rate.book(now);
-                let count: &mut u32 = counts.entry(now.0 / 10_000).or_default();
-                *count += 1;
-                if *count > 20 {
-                    let pause_ms = (10_000 - now.0 % 10_000 + 999) / 1_000 * 1_000;
-                    refused.push(now.0);
-                    rate.refused(pause_ms, now);
-                    rate.block(now.plus(pause_ms));
-                }
-                now = now.plus(100);
-            }
+            let mut rate = Rate::new(120);
+            let refused = an_hour(&mut rate, (20, 10_000), joined, |rate, now| {
+                let pause_ms = (10_000 - now.0 % 10_000 + 999) / 1_000 * 1_000;
+                rate.refused(pause_ms, now);
+                pause_ms
+            });
             assert!(refused.len() <= 2, "{joined}: {refused:?}");
             assert_eq!((rate.limit(), rate.window_ms()), (20, 10_000), "{joined}");
         }
@@ -151,23 +166,8 @@ mod tests {
     #[test]
     fn without_headers_and_without_a_time_the_limit_is_learned_from_a_few_429s() {
         for joined in [0, 20_000, 50_000, 59_000] {
-            let (mut rate, mut now, mut refused) = (Rate::new(120), Millis(joined), Vec::new());
-            let mut counts = std::collections::BTreeMap::new();
-            while now.0 < 3_600_000 {
-                if let Permission::At(at) = rate.permission(now) {
-                    now = at;
-                    continue;
-                }
-                rate.book(now);
-                let count: &mut u32 = counts.entry(now.0 / 60_000).or_default();
-                *count += 1;
-                if *count > 5 {
-                    refused.push(now.0);
-                    let pause_ms = rate.refused_untimed(now);
-                    rate.block(now.plus(pause_ms));
-                }
-                now = now.plus(100);
-            }
+            let mut rate = Rate::new(120);
+            let refused = an_hour(&mut rate, (5, 60_000), joined, Rate::refused_untimed);
             assert!(refused.len() <= 5, "{joined}: {refused:?}");
             assert!(refused.last().is_none_or(|last| *last < 300_000), "{joined}: {refused:?}");
             assert_eq!((rate.limit(), rate.window_ms()), (5, 60_000), "{joined}");
