@@ -10,10 +10,10 @@
 //! worker that was replaced finds out there. It ends then, as a whole: it renews all of its leases in one statement, so
 //! when one has run out, all have.
 //!
-//! Only this beginning is repeated, and not for ever: nothing was done before it. Since our transactions never run at the same time, no
-//! two of them can wait for each other; another program that locks rows of the inbox for long can only fail what
-//! is written to the inbox, which intake tries again. Any other failure, a lost connection above all, ends the process:
-//! after a failed COMMIT nobody knows what is on disk, and the next start reads it.
+//! Only this beginning is repeated, and not for ever: nothing was done before it. Since our transactions never run at
+//! the same time, no two of them can wait for each other; another program that locks rows of the inbox for long can only
+//! fail what is written to the inbox, which intake tries again. Any other failure, a lost connection above all, ends the
+//! process: after a failed COMMIT nobody knows what is on disk, and the next start reads it.
 
 use std::time::Duration;
 
