@@ -72,6 +72,9 @@ pub async fn remove_snapshots(connection: &mut Tx, before: Millis, limit: u32) -
     let ids: Vec<i64> = sql::query_scalar(
         "select s.id from balance_snapshots s
          where s.taken_at < $1 and s.id < (select max(n.id) from balance_snapshots n where n.owner = s.owner)
+           -- The evidence of a job that is still open begins there.
+           and s.id < coalesce((select min((select min(a.snapshot_before) from attempts a where a.job_id = j.id))
+                                from jobs j where j.finished_at is null), s.id + 1)
          order by s.taken_at limit $2",
     )
     .bind(before.0)

@@ -65,9 +65,10 @@ pub(super) async fn read_balance(
 
 /// Reads and records the balance now: a person may ask at any time.
 pub(crate) async fn ask_balance(deps: &Deps, gate: &Gate, cause: &'static str) -> Result<Asked, StoreError> {
+    let ledger = ledger::last_entry(deps.store.readers()).await?;
     let ask = async |caller: Caller<'_>, at| gate.client.balance(caller, at).await;
-    let (asked_at, answer) = match gate.call(Class::Balance, (None, None), ask).await? {
-        Called::Answered { at, result } => (at, result),
+    let (asked, answer) = match gate.call(Class::Balance, (None, None), ask).await? {
+        Called::Answered { at, result } => (balances::Asked { at, ledger }, result),
         Called::At(at) => return Ok(Asked::At(at)),
         Called::NoKey => return Ok(Asked::NoKey),
     };
@@ -83,7 +84,7 @@ pub(crate) async fn ask_balance(deps: &Deps, gate: &Gate, cause: &'static str) -
                             &account,
                             balance,
                             cause,
-                            asked_at,
+                            asked,
                             taken_at,
                         )
                         .await?;

@@ -14,7 +14,8 @@ use crate::domain::layers::Shown;
 use crate::domain::outcome::Source;
 use crate::domain::turns::Class;
 use crate::domain::{Credits, EventId, JobId, Layers, Millis, pacing, profile_wait};
-use crate::store::credits::{balances, booking};
+use crate::store::credits::balances::{self, Asked};
+use crate::store::credits::{booking, ledger};
 use crate::store::items::reading::{self, ToRead};
 use crate::store::jobs::Job;
 use crate::store::jobs::attempts;
@@ -90,9 +91,7 @@ impl Answered {
         let Answered { mut job, wish, status, delivery, now } = self;
         let used = delivery.charge(job.cost.unwrap_or_default());
         let books = booking::read(&mut *connection, &job).await?;
-        // One millisecond before the balance of this answer, which already includes the charge.
-        let booked_at = now.plus(-1);
-        booking::write(&mut *connection, &mut job, &books.answered(used), booked_at).await?;
+        booking::write(&mut *connection, &mut job, &books.answered(used), now).await?;
         if used > Credits::ZERO {
             (job.price, job.lowest_price) = (Some(used), Some(used));
         }
@@ -143,8 +142,10 @@ async fn keep(
         Delivery::Event(unlock) => {
             direct::keep_result(&mut *connection, job.id, used, &unlock.answer, now).await?;
             if let Some(balance) = unlock.balance_after {
+                // It includes the charge of this answer, which is booked already.
+                let asked = Asked { at: now, ledger: ledger::last_entry(&mut *connection).await? };
                 let cause = "event_unlock";
-                balances::add_snapshot(&mut *connection, &job.account, balance, cause, now, now).await?;
+                balances::add_snapshot(&mut *connection, &job.account, balance, cause, asked, now).await?;
             }
             reading::all_to_reading(connection, job.id, Why::EventUnlocked, now).await
         }

@@ -3,7 +3,7 @@
 use unlockd::domain::credits::Balance;
 use unlockd::domain::granted::Granted;
 use unlockd::domain::{AccountId, Credits, JobId, Millis};
-use unlockd::store::credits::balances;
+use unlockd::store::credits::balances::{self, Asked};
 use unlockd::store::jobs;
 use unlockd::worker::people::decide;
 use unlockd::worker::people::pause::{self, Resumed};
@@ -94,7 +94,8 @@ async fn a_balance_of_the_future_settles_nothing() {
     town.store()
         .write(move |connection| {
             Box::pin(async move {
-                balances::add_snapshot(connection, &account(), balance, "command", at, at).await
+                let asked = Asked { at, ledger: 0 };
+                balances::add_snapshot(connection, &account(), balance, "command", asked, at).await
             })
         })
         .await
@@ -149,4 +150,47 @@ async fn times_further_ahead_than_any_wait_are_cut_at_the_start() {
     }
     assert!(town.clock.now().0 - now < HOUR_MS, "nothing waited for its time");
     town.check().await;
+}
+
+/// The worker's clock is set; its passes end, and it begins again, as `run` does it.
+async fn set_clock(town: &mut Town, ms: i64) {
+    town.clock.set_by(ms);
+    town.clock.follow();
+    town.kill();
+    town.start().await;
+}
+
+#[tokio::test]
+async fn a_charge_of_another_job_explains_what_is_gone_whatever_the_clock_said() {
+    for (before, between) in [(HOUR_MS, -HOUR_MS), (0, HOUR_MS), (0, -HOUR_MS)] {
+        let mut town = Town::new().await;
+        set_clock(&mut town, before).await;
+        town.fault("lost-request@unlock");
+        let lost = town.insert(Some("1"), &["101", "102"]).await;
+        town.settle().await;
+        assert_eq!(town.job_state(1).await, "in_doubt (looking)");
+        set_clock(&mut town, between).await;
+        town.insert(Some("2"), &["201", "202"]).await;
+        town.finish_all().await;
+        assert_eq!(town.outcome(lost, "101").await.0, "delivered", "{before} {between}");
+        assert_eq!(town.posts().len(), 3, "{before} {between}");
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_charged_before_a_balance_is_not_taken_off_it_whatever_the_clock_said() {
+    for step in [HOUR_MS, 0, -HOUR_MS] {
+        let mut town = Town::new().await;
+        set_clock(&mut town, HOUR_MS).await;
+        town.insert(Some("1"), &["101", "102"]).await;
+        town.finish_all().await;
+        set_clock(&mut town, step).await;
+        let shown = town.sandbox.accounting().balance;
+        town.insert(Some("2"), &["201"]).await;
+        town.finish_all().await;
+        let before = town.number("select balance_before from attempts order by id desc limit 1").await;
+        assert_eq!(before, shown, "{step}");
+        town.check().await;
+    }
 }

@@ -17,13 +17,14 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
     (
         "attempts",
         "id job_id request_id body_digest contacts cost lease_token balance_before started_at finished_at \
-                  result status error_key trace_id",
+                  result status error_key trace_id snapshot_before ledger_before",
     ),
     ("address_limit", "id held_until lowered_limit lowered_pause_ms lowered_at"),
     (
         "balance_snapshots",
         "id account taken_at cause total subscription addon gift asked_at subscription_amount addon_amount \
-                  gift_amount reset_at addon_expire_at owner read_with",
+                  gift_amount reset_at addon_expire_at owner read_with ledger_when_asked \
+                  attempt_when_taken",
     ),
     ("budget_warnings", "id subject limit_name period percent spent credits at"),
     ("changes", "seq at item_id outcome source"),

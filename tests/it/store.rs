@@ -399,6 +399,8 @@ async fn an_absurd_figure_is_booked_within_bounds_and_stops_no_later_booking() {
     let shared = town.number("select committed_credits from requests").await;
     assert_eq!((charged, shared), (15 + 3 * Credits::MOST.0, 15 + 3 * Credits::MOST.0));
     town.insert(None, &["102"]).await;
+    // Nothing is left of the balance that was read before them; the next one is.
+    town.tick(60_000).await;
     town.finish_all().await;
     assert_eq!(
         town.number("select sum(credits) from ledger where job_id = 2 and entry = 'charge'").await,

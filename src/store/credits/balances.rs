@@ -16,6 +16,15 @@ pub struct Snapshot {
     pub taken_at: i64,
 }
 
+/// When a balance was asked for: the time, and the newest entry of the ledger then.
+///
+/// What was booked before or after it is told by the entries: times cannot be compared once the clock was set.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    pub at: Millis,
+    pub ledger: i64,
+}
+
 /// Notes with which key a balance was read, as far as a key may be shown.
 pub async fn note_key(connection: &mut Tx, snapshot: i64, key: Option<&str>) -> Result<(), StoreError> {
     sql::query("update balance_snapshots set read_with = $2 where id = $1")
@@ -42,14 +51,16 @@ pub async fn add_snapshot(
     account: &AccountId,
     balance: Balance,
     cause: &str,
-    asked_at: Millis,
+    asked: Asked,
     taken_at: Millis,
 ) -> Result<i64, StoreError> {
     Ok(sql::query_scalar(
         "insert into balance_snapshots (account, taken_at, cause, total, subscription, addon, gift, asked_at,
-                subscription_amount, addon_amount, gift_amount, reset_at, addon_expire_at, owner)
+                subscription_amount, addon_amount, gift_amount, reset_at, addon_expire_at, owner,
+                ledger_when_asked, attempt_when_taken)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
-                 coalesce((select owner from accounts where account = $1), $1)) returning id",
+                 coalesce((select owner from accounts where account = $1), $1),
+                 $14, (select coalesce(max(id), 0) from attempts)) returning id",
     )
     .bind(account.as_str())
     .bind(taken_at.0)
@@ -58,35 +69,36 @@ pub async fn add_snapshot(
     .bind(balance.subscription.0)
     .bind(balance.addon.0)
     .bind(balance.gift.0)
-    .bind(asked_at.0)
+    .bind(asked.at.0)
     .bind(balance.granted.subscription.map(|credits| credits.0))
     .bind(balance.granted.addon.map(|credits| credits.0))
     .bind(balance.granted.gift.map(|credits| credits.0))
     .bind(balance.granted.reset_at.map(|at| at.0))
     .bind(balance.granted.addon_expire_at.map(|at| at.0))
+    .bind(asked.ledger)
     .fetch_one(connection)
     .await?)
 }
 
-/// The newest balance of an account that was read by this moment. One that says what was granted, if there is any: the
-/// answer to the unlock of an event does not, and later readings are compared with it.
-pub async fn snapshot_at(
+/// The newest balance of an account up to this one that says what was granted, if there is any: the answer to the unlock
+/// of an event does not, and later readings are compared with it. Otherwise the newest.
+pub async fn granted_by(
     readers: &Reads,
     account: &AccountId,
-    moment: Millis,
+    newest: i64,
 ) -> Result<Option<i64>, StoreError> {
     Ok(sql::query_scalar(
         "select coalesce(
              (select id from balance_snapshots
-              where owner = (select owner from accounts where account = $1) and taken_at <= $2
+              where owner = (select owner from accounts where account = $1) and id <= $2
                 and coalesce(subscription_amount, addon_amount, gift_amount, reset_at, addon_expire_at) is not null
               order by id desc limit 1),
              (select id from balance_snapshots
-              where owner = (select owner from accounts where account = $1) and taken_at <= $2
+              where owner = (select owner from accounts where account = $1) and id <= $2
               order by id desc limit 1))",
     )
     .bind(account.as_str())
-    .bind(moment.0)
+    .bind(newest)
     .fetch_one(readers)
     .await?)
 }
@@ -136,7 +148,8 @@ pub async fn readings_between(
     let rows: Vec<ReadingRow> = sql::query_as(
         "select taken_at, total, subscription, addon, gift, subscription_amount, addon_amount, gift_amount,
                 reset_at, addon_expire_at
-         from balance_snapshots where owner = (select owner from accounts where account = $1) and id between $2 and $3 order by asked_at, id",
+         from balance_snapshots where owner = (select owner from accounts where account = $1) and id between $2 and $3
+         order by coalesce(ledger_when_asked, 0), asked_at, id",
     )
     .bind(account.as_str())
     .bind(from)

@@ -23,13 +23,13 @@ pub async fn purse(
         "with members as (select member from pools where account = $1),
               pool as (select owner from accounts where account = $1),
               last as (select * from balance_snapshots where owner = (select owner from pool) order by id desc limit 1),
-              charges as (select at, credits, job_id from ledger
+              charges as (select id, at, credits, job_id from ledger
                           where entry = 'charge' and account in (select member from members)),
               of_contacts as (select c.credits, j.contacts from charges c join jobs j on j.id = c.job_id
-                              where c.at >= (select asked_at from last)
+                              where c.id > (select ledger_when_asked from last)
                                 and j.action in ('unlock_contact_emails', 'unlock_contact_phones'))
          select last.total, last.asked_at,
-                (select cast(coalesce(sum(credits), 0) as bigint) from charges where at >= last.asked_at) as charged_since,
+                (select cast(coalesce(sum(credits), 0) as bigint) from charges where id > last.ledger_when_asked) as charged_since,
                 (select cast(coalesce(sum(credits), 0) as bigint) from of_contacts) as contacts_charged_since,
                 (select cast(coalesce(sum(contacts), 0) as bigint) from of_contacts) as contacts_since,
                 (select cast(coalesce(sum(l.credits), 0) as bigint) from ledger l
@@ -45,7 +45,7 @@ pub async fn purse(
                  where owner = (select owner from pool) and verdict = 'overspent' and closed_at >= $3)
                     as beyond_this_month,
                 (select w.balance_before - last.total
-                        - (select cast(coalesce(sum(credits), 0) as bigint) from charges where at >= w.opened_at)
+                        - (select cast(coalesce(sum(credits), 0) as bigint) from charges where id > o.ledger_when_asked)
                  from windows w join balance_snapshots o on o.id = w.opening_snapshot
                  where w.owner = (select owner from pool) and w.closed_at is null
                    and o.subscription_amount is not distinct from last.subscription_amount
@@ -98,27 +98,38 @@ impl PurseRow {
     }
 }
 
-/// The balance before a submission, as evidence for what leaves it later: the last balance read, less what
-/// was certainly charged after it. A charge whose submission began before that balance was answered may
-/// already be in it, so it is not taken off: a balance that is too high makes a charge look likelier than it
-/// is, but one that is too low would hide it.
-pub async fn opening_balance(
-    connection: &mut Tx,
-    account: &AccountId,
-) -> Result<Option<Credits>, StoreError> {
-    let credits: Option<i64> = sql::query_scalar(
+/// The newest entry of the ledger, 0 if there is none: what is booked later has a higher number.
+pub async fn last_entry(on: impl Into<On<'_>>) -> Result<i64, StoreError> {
+    Ok(sql::query_scalar("select coalesce(max(id), 0) from ledger").fetch_one(on).await?)
+}
+
+/// What is known before a submission: the credits, and what they are counted from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
+pub struct Opening {
+    /// The last balance read, less what was certainly charged after it.
+    pub credits: i64,
+    pub snapshot: i64,
+    /// The newest entry of the ledger.
+    pub ledger: i64,
+}
+
+/// The balance before a submission, as evidence for what leaves it later. A charge whose submission began before
+/// that balance was answered may already be in it, so it is not taken off: a balance that is too high makes a charge
+/// look likelier than it is, but one that is too low would hide it.
+pub async fn opening(connection: &mut Tx, account: &AccountId) -> Result<Option<Opening>, StoreError> {
+    Ok(sql::query_as(
         "select s.total - (select cast(coalesce(sum(l.credits), 0) as bigint) from ledger l
-                           where l.entry = 'charge' and l.at >= s.taken_at
+                           where l.entry = 'charge' and l.id > s.ledger_when_asked
                              and l.account in (select member from pools where account = $1)
                              and exists (select 1 from attempts a
-                                         where a.job_id = l.job_id and a.started_at >= s.taken_at))
+                                         where a.job_id = l.job_id and a.id > s.attempt_when_taken)) as credits,
+                s.id as snapshot, (select coalesce(max(id), 0) from ledger) as ledger
          from balance_snapshots s where s.owner = (select owner from accounts where account = $1)
          order by s.id desc limit 1",
     )
     .bind(account.as_str())
     .fetch_optional(connection)
-    .await?;
-    Ok(credits.map(Credits))
+    .await?)
 }
 
 /// The last price of an action that a settlement showed.

@@ -7,6 +7,7 @@ use crate::domain::outcome::Set;
 use crate::domain::reconcile::{JobCharge, Settlement, Verdict};
 use crate::domain::{AccountId, Action, Credits, JobId, Millis};
 use crate::store::credits::balances::Snapshot;
+use crate::store::credits::ledger::Opening;
 use crate::store::error::exactly_one;
 use crate::store::{Reads, StoreError, Tx, sql};
 
@@ -197,30 +198,29 @@ pub async fn discard_window(connection: &mut Tx, window_id: i64) -> Result<(), S
     Ok(())
 }
 
-/// Credits that the account's other jobs may have been charged since the balance before a submission at
-/// `since`: at least and at most. Jobs that overlap share a window, so only jobs of the same window are
-/// counted.
+/// Credits that the account's other jobs may have been charged since the balance before a submission: at least and at
+/// most. Jobs that overlap share a window, so only jobs of the same window are counted.
 ///
 /// A charge that was booked later, when it was proven, may have happened before that balance was read. It
 /// counts for the most but not for the least, since counting too much for others would hide a charge of ours.
-/// What [`crate::store::credits::ledger::opening_balance`] has already taken off does not count at all.
+/// What [`crate::store::credits::ledger::opening`] has already taken off does not count at all.
 pub async fn charged_by_others(
     readers: &Reads,
-    account: &AccountId,
     job_id: JobId,
-    since: Millis,
+    opening: &Opening,
 ) -> Result<(Credits, Credits), StoreError> {
     let (unlocked, charged, held): (i64, i64, i64) = sql::query_as(
-        "with opening as (select asked_at, taken_at from balance_snapshots
-                          where owner = (select owner from accounts where account = $1) and taken_at <= $3 order by id desc limit 1),
-              others as (select j.id, coalesce(j.lowest_price, j.price, 0) as price, o.asked_at,
+        "with opening as (select ledger_when_asked, attempt_when_taken from balance_snapshots where id = $2),
+              others as (select j.id, coalesce(j.lowest_price, j.price, 0) as price, o.ledger_when_asked,
                                 -- What a job whose effect is not known brought, others may have unlocked.
                                 (j.state <> 'lost' and j.state_reason is distinct from 'needs_decision') as is_known,
-                                coalesce((select max(a.started_at) from attempts a where a.job_id = j.id), 0)
-                                    >= o.taken_at as is_later
+                                coalesce((select max(a.id) from attempts a where a.job_id = j.id), 0)
+                                    > o.attempt_when_taken as is_later
                          from jobs j, opening o
-                         where j.window_id = (select window_id from jobs where id = $2)
-                           and j.id <> $2 and (j.finished_at is null or j.finished_at >= o.asked_at))
+                         where j.window_id = (select window_id from jobs where id = $1) and j.id <> $1
+                           and (j.finished_at is null
+                                or exists (select 1 from ledger l where l.job_id = j.id and l.entry = 'charge'
+                                             and l.id > o.ledger_when_asked)))
          select cast(coalesce(sum(case when is_later and is_known then least(charged, price * unlocked) end), 0) as bigint),
                 cast(coalesce(sum(charged), 0) as bigint), cast(coalesce(sum(held), 0) as bigint)
          from (select price, is_later, is_known,
@@ -229,14 +229,14 @@ pub async fn charged_by_others(
                          and i.outcome in (select value from json_words($4))) as unlocked,
                       (select cast(coalesce(sum(l.credits), 0) as bigint) from ledger l
                        where l.job_id = others.id and l.entry = 'charge'
-                         and l.at >= case when is_later then $3 else asked_at end) as charged,
+                         and l.id > case when is_later then $3 else ledger_when_asked end) as charged,
                       (select cast(coalesce(sum(l.credits), 0) as bigint) from ledger l
                        where l.job_id = others.id and l.entry <> 'charge') as held
                from others) as booked",
     )
-    .bind(account.as_str())
     .bind(job_id.0)
-    .bind(since.0)
+    .bind(opening.snapshot)
+    .bind(opening.ledger)
     .bind(json!(Set::Unlocked.words()).to_string())
     .fetch_one(readers)
     .await?;

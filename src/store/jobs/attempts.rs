@@ -3,6 +3,7 @@
 use crate::store::{On, Reads, StoreError, Tx, sql};
 
 use crate::domain::{Credits, JobId, Millis};
+use crate::store::credits::ledger::Opening;
 use crate::store::error::exactly_one;
 
 /// The intent to send, written before the POST.
@@ -13,7 +14,7 @@ pub struct Attempt {
     pub contacts: u32,
     pub cost: Credits,
     pub lease_token: i64,
-    pub balance_before: Option<Credits>,
+    pub opening: Option<Opening>,
 }
 
 /// Writes the intent to send; returns the attempt's id.
@@ -24,8 +25,9 @@ pub async fn begin_attempt(
     now: Millis,
 ) -> Result<i64, StoreError> {
     Ok(sql::query_scalar(
-        "insert into attempts (job_id, request_id, body_digest, contacts, cost, lease_token, balance_before, started_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8) returning id",
+        "insert into attempts (job_id, request_id, body_digest, contacts, cost, lease_token, balance_before, started_at,
+                snapshot_before, ledger_before)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) returning id",
     )
     .bind(job_id.0)
     .bind(&attempt.request_id)
@@ -33,8 +35,10 @@ pub async fn begin_attempt(
     .bind(attempt.contacts)
     .bind(attempt.cost.0)
     .bind(attempt.lease_token)
-    .bind(attempt.balance_before.map(|credits| credits.0))
+    .bind(attempt.opening.map(|opening| opening.credits))
     .bind(now.0)
+    .bind(attempt.opening.map(|opening| opening.snapshot))
+    .bind(attempt.opening.map(|opening| opening.ledger))
     .fetch_one(connection)
     .await?)
 }
@@ -91,16 +95,25 @@ pub async fn unanswered_cost(connection: &mut Tx, job_id: JobId) -> Result<Credi
     Ok(Credits(cost))
 }
 
-/// When the last submission of a job started, and the balance before it.
-pub async fn last_attempt(
-    readers: &Reads,
-    job_id: JobId,
-) -> Result<Option<(Millis, Option<Credits>)>, StoreError> {
-    let row: Option<(i64, Option<i64>)> = sql::query_as(
-        "select started_at, balance_before from attempts where job_id = $1 order by id desc limit 1",
+/// When the last submission of a job started.
+pub async fn last_started(readers: &Reads, job_id: JobId) -> Result<Option<Millis>, StoreError> {
+    let at: Option<i64> =
+        sql::query_scalar("select started_at from attempts where job_id = $1 order by id desc limit 1")
+            .bind(job_id.0)
+            .fetch_optional(readers)
+            .await?;
+    Ok(at.map(Millis))
+}
+
+/// What was known before the last submission of a job; `None` if no balance was.
+pub async fn last_opening(readers: &Reads, job_id: JobId) -> Result<Option<Opening>, StoreError> {
+    let row: Option<(Option<i64>, Option<i64>, Option<i64>)> = sql::query_as(
+        "select balance_before, snapshot_before, ledger_before from attempts where job_id = $1 order by id desc limit 1",
     )
     .bind(job_id.0)
     .fetch_optional(readers)
     .await?;
-    Ok(row.map(|(at, balance)| (Millis(at), balance.map(Credits))))
+    Ok(row.and_then(|(credits, snapshot, ledger)| {
+        Some(Opening { credits: credits?, snapshot: snapshot?, ledger: ledger? })
+    }))
 }

@@ -65,17 +65,17 @@ impl PartialLook {
 
 /// What left the balance since before the submission, up to this snapshot.
 pub(super) async fn gone(readers: &Reads, job: &Job, snapshot: &Snapshot) -> Result<Gone, StoreError> {
-    let Some((started_at, Some(before))) = attempts::last_attempt(readers, job.id).await? else {
+    let Some(opening) = attempts::last_opening(readers, job.id).await? else {
         return Ok(Gone::NotKnown);
     };
-    let (least, most) = settlements::charged_by_others(readers, &job.account, job.id, started_at).await?;
-    if let Some(opening) = balances::snapshot_at(readers, &job.account, started_at).await? {
-        let readings = balances::readings_between(readers, &job.account, (opening, snapshot.id)).await?;
+    let (least, most) = settlements::charged_by_others(readers, job.id, &opening).await?;
+    if let Some(from) = balances::granted_by(readers, &job.account, opening.snapshot).await? {
+        let readings = balances::readings_between(readers, &job.account, (from, snapshot.id)).await?;
         // What the others were charged at most, and at least: they may have got back the difference.
         if granted::may_hide_spending(&readings, most - least) {
             return Ok(Gone::Moved);
         }
     }
-    let gone = before - Credits(snapshot.total);
+    let gone = Credits(opening.credits) - Credits(snapshot.total);
     Ok(Gone::Unexplained(gone - most, gone - least))
 }

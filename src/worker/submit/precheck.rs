@@ -157,9 +157,9 @@ async fn start_sorting(
     price: Credits,
     (restored_at, paid_before): (Option<Millis>, &[PersonnelId]),
 ) -> Result<Sorting, StoreError> {
-    let sent = attempts::last_attempt(deps.store.readers(), job.id).await?;
+    let sent = attempts::last_started(deps.store.readers(), job.id).await?;
     // A reading from before the last submission says nothing about that submission.
-    let after_sending = sent.map_or(Millis(0), |(started_at, _)| started_at.plus(1));
+    let after_sending = sent.map_or(Millis(0), |started_at| started_at.plus(1));
     let restored_since = restored_at.unwrap_or_default();
     let since = deps.clock.now().plus(-LOCKED_HOLDS_FOR_MS).max(restored_since).max(after_sending);
     let locked = jobs::checked_contacts(deps.store.readers(), job.id, since).await?;

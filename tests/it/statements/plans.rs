@@ -34,13 +34,14 @@ const SMALL: [&str; 12] = [
 ];
 
 /// Partial indexes that grow with history. All others cover only open or rare rows.
-const GROWING: [&str; 16] = [
+const GROWING: [&str; 17] = [
     "contact_values_to_erase",
     "items_by_job",
     "jobs_ended_by_state",
     "jobs_task",
     "jobs_window",
     "ledger_charges",
+    "ledger_charges_in_order",
     "outbox_ended",
     "request_events_by_job",
     "request_events_by_request",
@@ -54,7 +55,7 @@ const GROWING: [&str; 16] = [
 ];
 
 /// Exceptions: the file, a part of the statement, and the reason.
-const MAY: [(&str, &str, &str); 22] = [
+const MAY: [(&str, &str, &str); 24] = [
     ("history.rs", "delete from changes where", "the oldest few; the oldest one is the start of the key"),
     ("history.rs", "select id from request_events where id > $1 order by id limit 1", "the next one"),
     (
@@ -77,6 +78,8 @@ const MAY: [(&str, &str, &str); 22] = [
         "the end of the primary key",
     ),
     ("outbox.rs", "select coalesce(max(id), 0) from outbox", "the end of the primary key"),
+    ("credits/ledger.rs", "select coalesce(max(id), 0) from ledger", "the end of the primary key"),
+    ("credits/balances.rs", "select coalesce(max(id), 0) from attempts", "the end of the primary key"),
     ("report/changes.rs", "select coalesce(max(seq), 0) from changes", "the end of the primary key"),
     (
         "report/requests.rs",
@@ -303,7 +306,7 @@ async fn no_statement_reads_a_table_that_grows_from_end_to_end() {
     }
     assert!(long.is_empty(), "{}", long.join("\n"));
     // An exception that is not needed any more must be removed.
-    assert_eq!(excused, 2 * 23);
+    assert_eq!(excused, 2 * 26);
 }
 
 #[tokio::test]
