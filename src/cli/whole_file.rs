@@ -12,7 +12,7 @@ use anyhow::Context as _;
 
 use super::Failure;
 use crate::config::Config;
-use crate::store::place::with_suffix;
+use crate::store::place::beside_database;
 
 /// A file that is being written. If it is dropped before the end, it is removed.
 pub(super) struct WholeFile {
@@ -120,7 +120,7 @@ fn own_files(config: &Config) -> Vec<PathBuf> {
     let databases = [Some(&config.database), config.inbox.database.as_ref()];
     let suffixes = ["", "-wal", "-shm", "-journal", ".lock"];
     let of_databases =
-        databases.into_iter().flatten().flat_map(|path| suffixes.map(|suffix| with_suffix(path, suffix)));
+        databases.into_iter().flatten().flat_map(|path| suffixes.map(|suffix| beside_database(path, suffix)));
     let keys = config.accounts.values().filter_map(|account| account.api_key_file.clone());
     let secrets =
         [&config.origin, &config.http.token_file, &config.notify.secret_file, &config.database_password_file];

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::store::lease::LeaseRow;
-use crate::store::place::with_suffix;
+use crate::store::place::{beside_database, with_suffix};
 use crate::store::{Store, StoreError, sql};
 
 /// The file whose lock ends with the process that holds it.
@@ -21,7 +21,7 @@ pub(in crate::store) struct LockFile {
 impl LockFile {
     /// The file beside a database file.
     pub(in crate::store) fn beside(database: &Path) -> Result<LockFile, StoreError> {
-        let path = with_suffix(database, ".lock");
+        let path = beside_database(database, ".lock");
         Ok(LockFile { file: try_lock(&path)?, path, name: None })
     }
 
@@ -133,5 +133,22 @@ fn try_lock(path: &Path) -> Result<Option<File>, StoreError> {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(StoreError::open(path, error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_has_one_lock_by_whatever_name_it_is_opened() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (database, link) = (dir.path().join("data/unlockd.db"), dir.path().join("unlockd.db"));
+        std::fs::create_dir(dir.path().join("data")).expect("a folder");
+        std::fs::write(&database, "").expect("written");
+        std::os::unix::fs::symlink("data/unlockd.db", &link).expect("linked");
+        let by_link = LockFile::beside(&link).expect("locked");
+        assert!(by_link.is_locked());
+        assert!(!LockFile::beside(&database).expect("readable").is_locked());
     }
 }

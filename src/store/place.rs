@@ -31,6 +31,13 @@ pub(in crate::store) fn server_url(path: &Path) -> Option<&str> {
     path.to_str().filter(|text| text.starts_with("postgres://") || text.starts_with("postgresql://"))
 }
 
+/// The file that goes with a database: beside the one that a link leads to, as SQLite's own, so that a database has one
+/// lock by whatever name it is opened.
+pub fn beside_database(path: &Path, suffix: &str) -> PathBuf {
+    let linked = path.is_symlink().then(|| std::fs::canonicalize(path).ok()).flatten();
+    with_suffix(linked.as_deref().unwrap_or(path), suffix)
+}
+
 /// The file beside another one whose name goes on with `suffix`.
 pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

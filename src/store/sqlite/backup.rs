@@ -11,7 +11,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use crate::store::backup::BackupError;
-use crate::store::place::with_suffix;
+use crate::store::place::{beside_database, with_suffix};
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::open::{inbox_options, options};
 
@@ -47,7 +47,7 @@ fn is_own(sqlite: &Sqlite, to: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let Ok(target) = std::fs::metadata(to) else { return false };
     let own = [&sqlite.path, &sqlite.inbox_path].into_iter().flat_map(|path| {
-        ["", "-wal", "-shm", "-journal", ".lock", ".ballast"].map(|suffix| with_suffix(path, suffix))
+        ["", "-wal", "-shm", "-journal", ".lock", ".ballast"].map(|suffix| beside_database(path, suffix))
     });
     let is_same = |own: PathBuf| {
         std::fs::metadata(own).is_ok_and(|own| (own.dev(), own.ino()) == (target.dev(), target.ino()))
@@ -59,7 +59,7 @@ fn is_own(sqlite: &Sqlite, to: &Path) -> bool {
 fn is_part_of_a_database(to: &Path) -> bool {
     let name = to.to_string_lossy();
     let main = ["-wal", "-shm", "-journal"].iter().find_map(|suffix| name.strip_suffix(suffix));
-    with_suffix(to, "-wal").exists() || main.is_some_and(|main| Path::new(main).exists())
+    beside_database(to, "-wal").exists() || main.is_some_and(|main| Path::new(main).exists())
 }
 
 async fn copy_and_check(

@@ -9,14 +9,15 @@ use std::path::{Path, PathBuf};
 
 use crate::store::StoreError;
 use crate::store::disk::NEEDED_BYTES;
-use crate::store::place::with_suffix;
+use crate::store::place::beside_database;
 
 /// Size of the ballast file, in bytes.
 const BALLAST_BYTES: usize = 4 << 20;
 
 /// Bytes free for this process on the disk of the database.
 pub(super) fn free_bytes(database: &Path) -> Result<u64, StoreError> {
-    let folder = database.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let linked = beside_database(database, "");
+    let folder = linked.parent().filter(|parent| !parent.as_os_str().is_empty());
     let stat = rustix::fs::statvfs(folder.unwrap_or(Path::new(".")))
         .map_err(|error| StoreError::open(database, error))?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
@@ -25,7 +26,7 @@ pub(super) fn free_bytes(database: &Path) -> Result<u64, StoreError> {
 /// The size of the database, and of its write-ahead log, which may be missing at times.
 pub(super) fn size(database: &Path) -> (u64, u64) {
     let size = |path: &Path| std::fs::metadata(path).map(|found| found.len()).unwrap_or(0);
-    (size(database), size(&with_suffix(database, "-wal")))
+    (size(database), size(&beside_database(database, "-wal")))
 }
 
 /// Creates the ballast file, if there is space for it. Returns whether it exists.
@@ -53,5 +54,5 @@ pub(super) fn drop_ballast(database: &Path) {
 }
 
 fn ballast(database: &Path) -> PathBuf {
-    with_suffix(database, ".ballast")
+    beside_database(database, ".ballast")
 }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::store::place::with_suffix;
+use crate::store::place::beside_database;
 
 /// The files of an open database, by their names: itself, and its write-ahead log, which SQLite keeps while it is open.
 pub(super) struct Opened {
@@ -12,7 +12,7 @@ pub(super) struct Opened {
 
 impl Opened {
     pub(super) fn of(database: &Path) -> Opened {
-        let files = [database.to_owned(), with_suffix(database, "-wal")];
+        let files = [database.to_owned(), beside_database(database, "-wal")];
         Opened {
             files: files.into_iter().filter_map(|file| Some((file.clone(), identity(&file)?))).collect(),
         }
