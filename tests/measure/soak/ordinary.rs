@@ -56,6 +56,7 @@ const IDS: u64 = 250;
 const LONG: i64 = 50_000_000;
 const LOCKED: Duration = Duration::from_secs(120);
 const FULL: Duration = Duration::from_secs(60);
+const RESTARTS_AFTER: Duration = Duration::from_secs(5);
 /// Of Debian's package `libfaketime`.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 /// After the clock was set right: by then the schedule is the worker's own again.
@@ -145,13 +146,14 @@ impl Soak {
         self.counts.stops += 1;
     }
 
-    /// As a supervisor does: a worker that ended is started again.
+    /// As the supervisor of the shipped unit does: a worker that ended is started again after five seconds.
     async fn full_disk(&mut self) {
         let Some(disk) = &self.disk else { return println!("no full disk: mounting one takes root") };
         disk.fill(0);
         let since = Instant::now();
         while since.elapsed() < FULL {
             if self.worker.wait(Duration::from_secs(1)).await.is_some() {
+                tokio::time::sleep(RESTARTS_AFTER).await;
                 self.worker = self.place.start();
                 self.counts.ends += 1;
             }
