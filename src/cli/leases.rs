@@ -7,8 +7,8 @@ use sd_notify::NotifyState;
 
 use crate::config::Config;
 use crate::domain::pacing;
-use crate::store::StoreError;
 use crate::store::lease::{self, Lease, Terms};
+use crate::store::{Store, StoreError};
 use crate::worker::Deps;
 use crate::worker::run::members::{LOOK_EVERY_MS, Leases};
 use crate::worker::run::signals::Signals;
@@ -34,10 +34,10 @@ pub(super) async fn keep_lease(
             signals.stop();
             return Err(StoreError::Replaced { path: path.display().to_string() });
         }
-        let renewed = while_feeding(&deps, async {
+        let renewed = async {
             lease.renew(&deps.store, deps.clock.now()).await?;
             lease.note(&deps.store).await
-        });
+        };
         if let Err(error) = renewed.await {
             signals.stop();
             return Err(error);
@@ -73,19 +73,15 @@ pub(super) fn terms(config: &Config) -> Terms {
     Terms { host: host(config), lease_ms: pacing::duration_ms(config.fleet.lease) }
 }
 
-/// Renews, and feeds the watchdog while another program keeps the database locked: a restart would not unlock it.
-async fn while_feeding(
-    deps: &Deps,
-    renewing: impl Future<Output = Result<(), StoreError>>,
-) -> Result<(), StoreError> {
-    let mut renewing = std::pin::pin!(renewing);
+/// Tells systemd, while another program keeps the database locked, that a restart would not unlock it: neither a worker
+/// that starts nor one that works is ended then. Never returns.
+pub(super) async fn tell_of_locks(store: Store) {
+    let every = Duration::from_millis(lease::RENEW_EVERY_MS as u64);
+    let said = [NotifyState::ExtendTimeoutUsec(4 * every.as_micros() as u32), NotifyState::Watchdog];
     loop {
-        tokio::select! {
-            renewed = &mut renewing => return renewed,
-            () = tokio::time::sleep(Duration::from_millis(lease::RENEW_EVERY_MS as u64)) => {}
-        }
-        if deps.store.is_locked_out() {
-            let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+        tokio::time::sleep(every).await;
+        if store.is_locked_out() {
+            let _ = sd_notify::notify(&said);
         }
     }
 }

@@ -45,6 +45,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let stop = Signals::default();
     stop_on_signals(&stop)?;
     let (store, clock) = (open_as_it_is(&config).await?, Clock::real());
+    tokio::spawn(leases::tell_of_locks(store.clone()));
     let taken = match store.schema().await? {
         Schema::Current => None,
         schema => match upgrade(&store, &clock, &stop, (schema, &leases::host(&config))).await? {
