@@ -39,7 +39,7 @@ stop() {
 $as "$programs/initdb" --pgdata="$folder/a" --username=unlockd --auth=trust --encoding=UTF8 --locale=C --no-sync \
     --no-instructions >"$folder/a.log" 2>&1 && start a "$a" &&
     $as "$programs/pg_basebackup" -d "host=127.0.0.1 port=$a user=unlockd application_name=b" -D "$folder/b" \
-        -R -X stream -c fast --no-sync >>"$folder/b.log" 2>&1 && start b "$b" && echo ready
+        -R -X stream -c fast --no-sync >>"$folder/b.log" 2>&1 && start b "$b" && echo ready || echo failed
 while read -r verb what from; do
     case $verb in
         start) eval "port=\$$what"; start "$what" "$port" ;;

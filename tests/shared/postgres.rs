@@ -300,10 +300,14 @@ pub(crate) fn shell(script: &str, programs: &Path, ports: &[u16]) -> Command {
     shell
 }
 
-/// Free a moment ago. Nothing else here asks for a port by its number.
+/// Free a moment ago. Below those that the system gives away by itself: else another test has one before its server begins.
 pub(crate) fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
-    let free = [(); COUNT].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
-    free.map(|free| free.local_addr().expect("an address").port())
+    let mut free: Vec<TcpListener> = Vec::with_capacity(COUNT);
+    while free.len() < COUNT {
+        free.extend(TcpListener::bind(("127.0.0.1", fastrand::u16(15_000..32_000))));
+    }
+    let ports: Vec<u16> = free.iter().map(|free| free.local_addr().expect("an address").port()).collect();
+    ports.try_into().expect("as many")
 }
 
 /// If we are root: user and group of one that is not.
