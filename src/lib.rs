@@ -48,6 +48,7 @@
 //! | must a person approve the cost? | `domain/credits.rs: approval` | `worker/intake/quote.rs: estimate`, again in `worker/submit/intent.rs: part_with_uncovered` |
 //! | what does an account send next; which batch, and how large? | `domain/submission/plan.rs: plan`, `domain/submission/facts.rs: most` | `worker/submit/mod.rs: run`, `worker/submit/batch.rs: form` |
 //! | may this be spent now (balance, limits)? | `domain/credits.rs: admit` | `worker/submit/intent.rs: commit_intent` |
+//! | where is the paid call sent, and what is checked just before? | | `worker/submit/send.rs: send` |
 //! | which contacts must not be sent? | `domain/sorting/mod.rs: Sorting` | `worker/submit/precheck.rs: sort` |
 //! | what stops an account? | `domain/submission/facts.rs: is_held_up` | refused key: `worker/gate/permit.rs: refuse`; pause: `worker/people/pause.rs: pause`; price exceeded: `worker/settle.rs: judge_price`; older copy: `worker/submit/mod.rs: distrust`; full disk: `worker/submit/mod.rs: disk_is_full` |
 //! | when is a refused key tried again? | `domain/key_retry.rs: next_try` | `worker/settle.rs: run` |
