@@ -79,6 +79,7 @@
 //! | how long after a failover that lost commits is nothing bought | `domain/durability.rs: unknown_calls_end_in` | `worker/durability.rs: hold` |
 //! | when is a webhook sent again, and by what is it signed? | `domain/pacing.rs: redelivery_delay_ms` | `worker/notify.rs: deliver`, `worker/notify.rs: signatures` |
 //! | how large may an answer be, and how is it unpacked? | | `api/transport.rs`, `api/encoding.rs` |
+//! | which exit code does a command end with? | | `cli/exit_code.rs: Failure` |
 //! | what may a caller of the HTTP API do? | | `http/api/caller.rs: Caller` |
 //! | what makes an agent's request wait for a person? | | `http/api/caller.rs: as_agent`, `http/api/wanted.rs: understand`, then `worker/intake/quote.rs: estimate` |
 //!
