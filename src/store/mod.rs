@@ -19,6 +19,7 @@
 //! - [`history`]: what is old and may go. [`ahead`]: times that lie further ahead than any wait. [`callers`]: what
 //!   callers of the HTTP API have asked for today.
 //! - [`lease`] (one worker for one database, or several that share it), [`ownership`] (what each may do), [`disk`], [`backup`], [`erase`]: each calls the engine.
+//! - `sql` runs a statement on either engine, `values` binds its values; `writer` is the one task that writes.
 //! - [`sqlite`] and [`postgres`], the engines: everything about each that is not SQL. [`place`]: which one it is.
 
 pub mod accounts;
@@ -52,6 +53,7 @@ mod sql;
 pub mod sqlite;
 pub mod timeline;
 mod tx;
+mod values;
 mod writer;
 
 use std::path::{Path, PathBuf};
