@@ -75,6 +75,7 @@
 //! | what keeps emails, phones and keys out of logs? | `domain/contact_value.rs: ContactValue` | `api/error.rs: scrub`, `config/secret.rs: read_key` |
 //! | how is a value erased? | | `worker/erase.rs: run`, `store/erase.rs: values`, `store/sqlite/erase.rs: empty_log` |
 //! | one worker only, and how does a standby take over; is this database an older copy? | | `cli/standby.rs: wait_for_lease`, `store/lease.rs: try_take`, `store/lock_file.rs: is_ahead_of` |
+//! | what keeps a worker that was replaced from writing? | | `store/fence.rs: check_lease` |
 //! | may a paid call rest on what a server has committed; has a failover lost some? | `domain/durability.rs: lack`, `domain/durability.rs: may_lack_commits` | `worker/durability.rs: hold`, again in `worker/durability.rs: holds_in`, and before the POST `store/postgres/proof.rs: of_intent` |
 //! | how long after a failover that lost commits is nothing bought | `domain/durability.rs: unknown_calls_end_in` | `worker/durability.rs: hold` |
 //! | when is a webhook sent again, and by what is it signed? | `domain/pacing.rs: redelivery_delay_ms` | `worker/notify.rs: deliver`, `worker/notify.rs: signatures` |

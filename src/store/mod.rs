@@ -19,7 +19,8 @@
 //! - [`history`]: what is old and may go. [`ahead`]: times that lie further ahead than any wait. [`callers`]: what
 //!   callers of the HTTP API have asked for today.
 //! - [`lease`] (one worker for one database, or several that share it), [`ownership`] (what each may do), [`disk`], [`backup`], [`erase`]: each calls the engine.
-//! - `sql` runs a statement on either engine, `values` binds its values; `writer` is the one task that writes.
+//! - `sql` runs a statement on either engine, `values` binds its values; `writer` is the one task that writes, and
+//!   `fence` is what each of its transactions begins with.
 //! - [`sqlite`] and [`postgres`], the engines: everything about each that is not SQL. [`place`]: which one it is.
 
 pub mod accounts;
@@ -34,6 +35,7 @@ pub mod disk;
 mod engine;
 pub mod erase;
 mod error;
+mod fence;
 pub mod history;
 pub mod inbox;
 pub mod items;

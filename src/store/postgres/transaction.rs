@@ -22,11 +22,11 @@ use sqlx::{AssertSqlSafe, Executor, PgConnection, Row};
 use crate::metrics::Metrics;
 use crate::store::engine::{Completion, Work};
 use crate::store::error::{Holder, StoreError, sql_state};
+use crate::store::fence::check_lease;
 use crate::store::ownership::Ownership;
 use crate::store::postgres::limits::{limited, limited_to};
 use crate::store::postgres::members;
 use crate::store::tx::Tx;
-use crate::store::writer::check_lease;
 
 // In each transaction and not once for the session: behind a pooler the next transaction may be on another one.
 macro_rules! begin {
