@@ -162,8 +162,8 @@ async fn start_sorting(
     let after_sending = sent.map_or(Millis(0), |(started_at, _)| started_at.plus(1));
     let restored_since = restored_at.unwrap_or_default();
     let since = deps.clock.now().plus(-LOCKED_HOLDS_FOR_MS).max(restored_since).max(after_sending);
-    let locked = jobs::checked_contacts(deps.store.readers(), job.id, since).await?;
-    let mut to_ask = jobs::contacts(deps.store.readers(), job.id).await?;
+    let locked = jobs::contacts::seen_locked(deps.store.readers(), job.id, since).await?;
+    let mut to_ask = jobs::contacts::open(deps.store.readers(), job.id).await?;
     let known: HashSet<&PersonnelId> = locked.iter().collect();
     to_ask.retain(|id| !known.contains(id));
     if restored_at.is_some() {
