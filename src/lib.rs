@@ -79,6 +79,7 @@
 //! | may a paid call rest on what a server has committed; has a failover lost some? | `domain/durability.rs: lack`, `domain/durability.rs: may_lack_commits` | `worker/durability.rs: hold`, again in `worker/durability.rs: holds_in`, and before the POST `store/postgres/proof.rs: of_intent` |
 //! | how long after a failover that lost commits is nothing bought | `domain/durability.rs: unknown_calls_end_in` | `worker/durability.rs: hold` |
 //! | when is a webhook sent again, and by what is it signed? | `domain/pacing.rs: redelivery_delay_ms` | `worker/notify.rs: deliver`, `worker/notify.rs: signatures` |
+//! | which calls of the API cost credits? | | `api/purchases.rs` |
 //! | how large may an answer be, and how is it unpacked? | | `api/transport.rs`, `api/encoding.rs` |
 //! | which exit code does a command end with? | | `cli/exit_code.rs: Failure` |
 //! | what may a caller of the HTTP API do? | | `http/api/caller.rs: Caller` |
