@@ -42,6 +42,7 @@
 //! | question | decided in | carried out in |
 //! | --- | --- | --- |
 //! | is a row of the inbox valid? | `domain/request/mod.rs: parse` | `worker/intake/mod.rs: take` |
+//! | how does the worker hear of a new row? | | `store/inbox/watch.rs: watch`, `worker/run/written.rs: by_another` |
 //! | which texts are an id (`789.0`, `="00789"`)? | `domain/id_text.rs: read` | `cli/ids/mod.rs` for files |
 //! | which column of a file has the ids, and where does a quote end? | | `cli/ids/sheet.rs: read`, `cli/ids/records.rs` |
 //! | what if a program writes over a row that was taken? | | `worker/intake/overrides.rs: apply` |
@@ -49,14 +50,18 @@
 //! | what does an account send next; which batch, and how large? | `domain/submission/plan.rs: plan`, `domain/submission/facts.rs: most` | `worker/submit/mod.rs: run`, `worker/submit/batch.rs: form` |
 //! | may this be spent now (balance, limits)? | `domain/credits.rs: admit` | `worker/submit/intent.rs: commit_intent` |
 //! | where is the paid call sent, and what is checked just before? | | `worker/submit/send.rs: send` |
+//! | is a contact's value stored already, or is it being bought? | | `worker/submit/batch.rs: to_buy` |
 //! | which contacts must not be sent? | `domain/sorting/mod.rs: Sorting` | `worker/submit/precheck.rs: sort` |
+//! | what keeps two keys of one owner from buying at the same time? | `domain/submission/plan.rs: plan` | `store/jobs/facts.rs: is_owner_buying`, again in `worker/submit/intent.rs: commit_intent` |
 //! | what stops an account? | `domain/submission/facts.rs: is_held_up` | refused key: `worker/gate/permit.rs: refuse`; pause: `worker/people/pause.rs: pause`; price exceeded: `worker/settle.rs: judge_price`; older copy: `worker/submit/mod.rs: distrust`; full disk: `worker/submit/mod.rs: disk_is_full` |
 //! | when is a refused key tried again? | `domain/key_retry.rs: next_try` | `worker/settle.rs: run` |
 //! | what does a failed call mean? | `domain/failure.rs: submission` | `worker/submit/answer.rs: record_failure` |
 //! | how is a refused call divided? | `domain/division.rs: after_refusal` | `worker/submit/divide.rs: divide` |
 //! | what does an answer cost (a refused call: nothing)? | `domain/booking.rs: Books` | `store/credits/booking.rs: write`, the only code that books |
+//! | what happens to a call that was being sent when the process died? | | `worker/doubt/unfinished.rs: doubt_unfinished` |
 //! | did a call take effect whose answer was lost? | `domain/doubt/mod.rs: weigh` | `worker/doubt/verify.rs: run`; events and searches: `worker/doubt/verify_direct.rs: look` |
 //! | what if a person resubmits or writes off? | `domain/booking.rs: carried_out` | `worker/people/decide.rs: write_off` |
+//! | what does a cancel end, and what goes on? | `domain/item.rs: next` | `worker/people/decide.rs: cancel` |
 //! | what does a resume change? | | `worker/people/pause.rs: resume` |
 //! | when is a task polled, and given up? | `domain/pacing.rs: Ladder` | `worker/poll.rs: run` |
 //! | what do a task's contacts get when it has ended? | `domain/task.rs: read` | `worker/task_end.rs: record_end` |
@@ -69,6 +74,7 @@
 //! | which price is learned, and which one counts? | `domain/reconcile.rs: price_shown` | `worker/settle.rs: other_price`, `worker/prices.rs: price` |
 //! | when may the next call go out? | `domain/rate/mod.rs: permission`, `domain/address.rs: permission` | `worker/gate/entry.rs: enter` |
 //! | where is `Retry-After` obeyed? | `domain/rate/mod.rs: block` (length: `domain/pacing.rs: rate_limit_pause_ms`) | `worker/gate/permit.rs: pause` |
+//! | how long is the API left alone after it failed (backoff)? | `domain/pacing.rs: retry_delay_ms` | `worker/gate/backoff.rs: Backoff`, `worker/gate/permit.rs: note_trouble` |
 //! | which call goes first? | `domain/turns.rs: Turns` | `worker/gate/entry.rs: permission` |
 //! | what is shown as waiting for a person? | `domain/needs/mod.rs: Need` | `worker/people/needs.rs: read` |
 //! | why does a request wait? | | `worker/people/explain.rs: of` |
