@@ -43,7 +43,7 @@ impl Right {
         self.fence.store(token, Ordering::SeqCst);
     }
 
-    /// What this process may write and call for.
+    /// The accounts that this process may write for, and call the API for.
     pub(in crate::store) fn ownership(&self) -> &Ownership {
         &self.ownership
     }

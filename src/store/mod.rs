@@ -135,7 +135,7 @@ impl Store {
         Ok(Store { engine, readers, inbox_readers, path, inbox_path, metrics })
     }
 
-    /// The schema of the database; of two files, what one of them lacks.
+    /// The schema of the database. An inbox with a file of its own is not looked at: intake opens it.
     pub async fn schema(&self) -> Result<Schema, StoreError> {
         self.engine.schema().await
     }
@@ -219,7 +219,7 @@ impl Store {
         Ok(Store { readers, inbox_readers, ..self.clone() })
     }
 
-    /// What this process may write and call for.
+    /// The accounts that this process may write for, and call the API for.
     pub fn ownership(&self) -> Ownership {
         self.engine.ownership()
     }

@@ -62,7 +62,7 @@ impl Writer {
         Writer { queue, right, metrics, commits, unfinished }
     }
 
-    /// What this process may write and call for.
+    /// The accounts that this process may write for, and call the API for.
     pub(in crate::store) fn ownership(&self) -> &Ownership {
         self.right.ownership()
     }

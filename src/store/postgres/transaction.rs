@@ -53,8 +53,8 @@ const BEGIN_OUTSIDE: &str =
 /// In a transaction in which a statement has failed, COMMIT rolls back and reports no error; the savepoint reports it.
 const COMMIT: &str = "savepoint ending; commit";
 
-/// How long a write may wait for others. A COMMIT that waits for a standby keeps its locks when its client is gone, so
-/// without these limits one such COMMIT keeps every worker for as long as no standby is there.
+/// How long a write may wait for others. A COMMIT that waits for a standby keeps its locks even after its client has gone,
+/// so without these limits one such COMMIT would block every worker until a standby is back.
 struct Patience {
     /// For the lock, while others have it: so many times [`LOCK_TIMEOUT_S`].
     tries: u64,
