@@ -91,10 +91,19 @@
 //! | what may a caller of the HTTP API do? | | `http/api/caller.rs: Caller` |
 //! | what makes an agent's request wait for a person? | | `http/api/caller.rs: as_agent`, `http/api/wanted.rs: understand`, then `worker/intake/quote.rs: estimate` |
 //!
-//! To add an outcome, begin with `domain/outcome/kind.rs: Kind` and `domain/outcome.rs: Outcome`. For a reason to wait,
-//! begin with `domain/job.rs: WaitReason`; for a configuration key, with `config/tree.rs: Config`. The compiler and the
-//! tests then name each other place that has to know it. A new word in a column also needs a migration, since the column
-//! has a check.
+//! To add something, begin here; the compiler and the tests then name each other place that has to know it:
+//!
+//! | to add | begin with |
+//! | --- | --- |
+//! | an outcome | `domain/outcome/kind.rs: Kind`, `domain/outcome.rs: Outcome` |
+//! | a reason to wait | `domain/job.rs: WaitReason` |
+//! | a configuration key | `config/tree.rs: Config` |
+//! | a price | `worker/prices.rs: price`, `config/tree.rs: Price` |
+//! | a column of the inbox | `store/inbox/mod.rs: InboxRow`, `domain/request/mod.rs: parse` |
+//! | a command | `cli/mod.rs: Command` |
+//! | a metric | `metrics.rs: Metrics` for this process, `store/report/metrics.rs` for what a restart must keep |
+//!
+//! A new word in a column also needs a migration, since the column has a check.
 //!
 //! # The journey of one inbox row
 //!
