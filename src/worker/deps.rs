@@ -11,7 +11,6 @@ use tokio::sync::watch;
 use crate::api::{Client, Settings};
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::domain::credits::Prices;
 use crate::domain::doubt::Patience;
 use crate::domain::pacing::{self, Ladder};
 use crate::domain::{AccountId, Action, Credits};
@@ -21,7 +20,7 @@ use crate::worker::gate::host::Host;
 use crate::worker::gate::{Gate, Key};
 use crate::worker::notify;
 use crate::worker::owners;
-use crate::worker::prices::{price, prices};
+use crate::worker::prices::price;
 use crate::worker::run::heartbeat::Heartbeat;
 use crate::worker::run::shares::Shares;
 
@@ -201,11 +200,6 @@ impl Deps {
             verify_after_ms: pacing::duration_ms(config.submit.verify_after),
             decide_after_ms: pacing::duration_ms(config.submit.decide_after),
         }
-    }
-
-    /// The configured prices.
-    pub fn prices(&self) -> Prices {
-        prices(&self.config())
     }
 
     /// The price of one unit of an action: as last seen, else as configured.
