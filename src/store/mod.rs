@@ -53,6 +53,7 @@ pub mod requests;
 pub mod schema;
 mod sql;
 pub mod sqlite;
+pub mod time;
 pub mod timeline;
 mod tx;
 mod values;

@@ -6,7 +6,7 @@ use sqlx::FromRow;
 
 use crate::domain::budget::{Limit, Warning};
 use crate::domain::{AccountId, Credits, Millis};
-use crate::store::report::Time;
+use crate::store::time::Time;
 use crate::store::{Reads, StoreError, Tx, sql};
 
 /// How long a warning stays, in milliseconds: longer than any month.
