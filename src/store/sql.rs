@@ -117,6 +117,19 @@ impl Changed {
     pub(in crate::store) fn rows_affected(self) -> u64 {
         self.0
     }
+
+    /// A guarded statement must have changed exactly one row.
+    pub(in crate::store) fn exactly_one(self, what: &'static str) -> Result<(), StoreError> {
+        self.exactly(1, what)
+    }
+
+    /// A guarded statement must have changed exactly this many rows.
+    pub(in crate::store) fn exactly(self, rows: usize, what: &'static str) -> Result<(), StoreError> {
+        match self.0 == rows as u64 {
+            true => Ok(()),
+            false => Err(StoreError::Stale { what }),
+        }
+    }
 }
 
 /// Runs a statement with the driver of the engine behind a transaction or readers.

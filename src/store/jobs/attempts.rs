@@ -3,7 +3,6 @@
 use crate::store::{On, Reads, StoreError, Tx, sql};
 
 use crate::domain::{Credits, JobId, Millis};
-use crate::store::error::exactly_one;
 
 /// The intent to send, written before the POST.
 #[derive(Clone, Debug)]
@@ -67,7 +66,7 @@ pub async fn end_attempt(
     .bind(end.trace_id.as_deref())
     .execute(connection)
     .await?;
-    exactly_one(result, "the submission attempt")
+    result.exactly_one("the submission attempt")
 }
 
 /// How many submissions of a job were never answered.

@@ -14,7 +14,6 @@ use crate::store::{On, Reads, StoreError, Tx, sql};
 
 use crate::domain::job::{self, Doubt, Event, State};
 use crate::domain::{AccountId, Action, Channel, Credits, EventId, JobId, Millis, TaskId};
-use crate::store::error::exactly_one;
 use crate::store::jobs::job_row::{Row, select_jobs};
 
 /// A job as the worker sees it.
@@ -231,7 +230,7 @@ pub async fn save(connection: &mut Tx, job: &Job) -> Result<(), StoreError> {
     .bind(job.quoted_credits.map(|credits| credits.0))
     .execute(connection)
     .await?;
-    exactly_one(result, "the job")
+    result.exactly_one("the job")
 }
 
 /// Of the jobs that one refused call was divided into: those of one contact that were refused, and those that were
