@@ -158,7 +158,7 @@ impl Store {
         Err(StoreError::Schema { path: self.path.display().to_string(), problem })
     }
 
-    /// Where everything in it was copied to, if it was; it is closed then.
+    /// The database that everything was copied to, if it was copied. Then this one is closed.
     pub async fn moved_to(&self) -> Result<Option<String>, StoreError> {
         Ok(sql::query_scalar("select target from moved where id = 1").fetch_optional(&self.readers).await?)
     }

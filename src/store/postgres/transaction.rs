@@ -56,7 +56,7 @@ const COMMIT: &str = "savepoint ending; commit";
 /// How long a write may wait for others. A COMMIT that waits for a standby keeps its locks even after its client has gone,
 /// so without these limits one such COMMIT would block every worker until a standby is back.
 struct Patience {
-    /// For the lock, while others have it: so many times [`LOCK_TIMEOUT_S`].
+    /// How often the lock is tried, each time for [`LOCK_TIMEOUT_S`], while others have it.
     tries: u64,
     /// For the answer to COMMIT.
     commit: Duration,
@@ -65,7 +65,8 @@ struct Patience {
 /// The `lock_timeout` of a transaction, in seconds.
 const LOCK_TIMEOUT_S: u64 = 5;
 
-/// As long as the longest statement of others; and with one more try to write what was paid for, less than a minute.
+/// Long enough for the longest statement of another worker, and short enough that a second try to write what was paid for
+/// ends within a minute.
 const OF_A_WORKER: Patience = Patience { tries: 5, commit: Duration::from_secs(20) };
 /// A person waits.
 const OF_A_COMMAND: Patience = Patience { tries: 2, commit: Duration::from_secs(10) };
