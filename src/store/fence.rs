@@ -1,6 +1,6 @@
 //! The fence: how each transaction of the writer begins, so that a worker that was stopped and replaced cannot write.
 //!
-//! Whoever takes the lease gives it a new token. Each transaction compares the token in the database with the one
+//! A worker that takes the lease gives it a new token. Each transaction compares the token in the database with the one
 //! that this process took; if they differ, it writes nothing. A command has no lease, and so no token.
 
 use std::sync::Arc;

@@ -179,7 +179,7 @@ pub async fn untaken(store: &Store) -> Result<(i64, Option<i64>), StoreError> {
     }
 }
 
-/// Gives new rows ids above `floor`, the highest id of a request, also in a file that was made anew; and takes away
+/// Gives new rows ids above `floor`, the highest id of a request, also in a file that was replaced; and takes away
 /// what a row with an id above the bound leaves behind. SQLite gives no id above the highest one in the table, so
 /// such a row gets its id with a minus sign, once it has shown `rejected` until `before`. True: one still waits.
 pub async fn keep_counter(store: &Store, floor: i64, before: Millis) -> Result<bool, StoreError> {

@@ -134,7 +134,7 @@ pub async fn allow_again(connection: &mut Tx, job: &Job, now: Millis) -> Result<
 }
 
 /// Puts back the items of a job whose contact a call of another account of the owner has named since the job was made:
-/// they join that call, are served with its value, or are asked about anew. A call that was refused or not sent had no
+/// they join that call, are served with its value, or are prechecked again. A call that was refused or not sent had no
 /// effect. Returns how many items.
 pub async fn put_back_bought_by_another(
     connection: &mut Tx,

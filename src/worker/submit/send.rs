@@ -79,7 +79,7 @@ pub(super) async fn send(
     }
 }
 
-/// The paid call itself; whoever waits for its connection prepares the next one.
+/// The paid call itself. The next batch is prepared while the answer is awaited.
 async fn call(
     deps: &Deps,
     gate: &Gate,
