@@ -9,8 +9,8 @@ fn main() {
     println!("cargo:rustc-env=BUILD_COMMIT={}", commit());
 }
 
-/// The commit, for `unlockd --version`; empty where it is not known. Only a release asks git: a build for tests is not made
-/// anew for each commit.
+/// The commit, for `unlockd --version`; empty where it is not known. Only a release asks git: a build for tests is not
+/// repeated for each commit.
 fn commit() -> String {
     if let Ok(named) = std::env::var("BUILD_COMMIT") {
         return named;

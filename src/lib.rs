@@ -42,20 +42,26 @@
 //! | question | decided in | carried out in |
 //! | --- | --- | --- |
 //! | is a row of the inbox valid? | `domain/request/mod.rs: parse` | `worker/intake/mod.rs: take` |
+//! | how does the worker hear of a new row? | | `store/inbox/watch.rs: watch`, `worker/run/written.rs: by_another` |
 //! | which texts are an id (`789.0`, `="00789"`)? | `domain/id_text.rs: read` | `cli/ids/mod.rs` for files |
 //! | which column of a file has the ids, and where does a quote end? | | `cli/ids/sheet.rs: read`, `cli/ids/records.rs` |
 //! | what if a program writes over a row that was taken? | | `worker/intake/overrides.rs: apply` |
 //! | must a person approve the cost? | `domain/credits.rs: approval` | `worker/intake/quote.rs: estimate`, again in `worker/submit/intent.rs: part_with_uncovered` |
 //! | what does an account send next; which batch, and how large? | `domain/submission/plan.rs: plan`, `domain/submission/facts.rs: most` | `worker/submit/mod.rs: run`, `worker/submit/batch.rs: form` |
 //! | may this be spent now (balance, limits)? | `domain/credits.rs: admit` | `worker/submit/intent.rs: commit_intent` |
+//! | where is the paid call sent, and what is checked just before? | | `worker/submit/send.rs: send` |
+//! | is a contact's value stored already, or is it being bought? | | `worker/submit/batch.rs: to_buy` |
 //! | which contacts must not be sent? | `domain/sorting/mod.rs: Sorting` | `worker/submit/precheck.rs: sort` |
+//! | what keeps two keys of one owner from buying at the same time? | `domain/submission/plan.rs: plan` | `store/jobs/facts.rs: is_owner_buying`, again in `worker/submit/intent.rs: commit_intent` |
 //! | what stops an account? | `domain/submission/facts.rs: is_held_up` | refused key: `worker/gate/permit.rs: refuse`; pause: `worker/people/pause.rs: pause`; price exceeded: `worker/settle.rs: judge_price`; older copy: `worker/submit/mod.rs: distrust`; full disk: `worker/submit/mod.rs: disk_is_full` |
 //! | when is a refused key tried again? | `domain/key_retry.rs: next_try` | `worker/settle.rs: run` |
 //! | what does a failed call mean? | `domain/failure.rs: submission` | `worker/submit/answer.rs: record_failure` |
 //! | how is a refused call divided? | `domain/division.rs: after_refusal` | `worker/submit/divide.rs: divide` |
 //! | what does an answer cost (a refused call: nothing)? | `domain/booking.rs: Books` | `store/credits/booking.rs: write`, the only code that books |
+//! | what happens to a call that was being sent when the process died? | | `worker/doubt/unfinished.rs: doubt_unfinished` |
 //! | did a call take effect whose answer was lost? | `domain/doubt/mod.rs: weigh` | `worker/doubt/verify.rs: run`; events and searches: `worker/doubt/verify_direct.rs: look` |
 //! | what if a person resubmits or writes off? | `domain/booking.rs: carried_out` | `worker/people/decide.rs: write_off` |
+//! | what does a cancel end, and what goes on? | `domain/item.rs: next` | `worker/people/decide.rs: cancel` |
 //! | what does a resume change? | | `worker/people/pause.rs: resume` |
 //! | when is a task polled, and given up? | `domain/pacing.rs: Ladder` | `worker/poll.rs: run` |
 //! | what do a task's contacts get when it has ended? | `domain/task.rs: read` | `worker/task_end.rs: record_end` |
@@ -68,23 +74,36 @@
 //! | which price is learned, and which one counts? | `domain/reconcile.rs: price_shown` | `worker/settle.rs: other_price`, `worker/prices.rs: price` |
 //! | when may the next call go out? | `domain/rate/mod.rs: permission`, `domain/address.rs: permission` | `worker/gate/entry.rs: enter` |
 //! | where is `Retry-After` obeyed? | `domain/rate/mod.rs: block` (length: `domain/pacing.rs: rate_limit_pause_ms`) | `worker/gate/permit.rs: pause` |
+//! | how long is the API left alone after it failed (backoff)? | `domain/pacing.rs: retry_delay_ms` | `worker/gate/backoff.rs: Backoff`, `worker/gate/permit.rs: note_trouble` |
 //! | which call goes first? | `domain/turns.rs: Turns` | `worker/gate/entry.rs: permission` |
 //! | what is shown as waiting for a person? | `domain/needs/mod.rs: Need` | `worker/people/needs.rs: read` |
 //! | why does a request wait? | | `worker/people/explain.rs: of` |
 //! | what keeps emails, phones and keys out of logs? | `domain/contact_value.rs: ContactValue` | `api/error.rs: scrub`, `config/secret.rs: read_key` |
 //! | how is a value erased? | | `worker/erase.rs: run`, `store/erase.rs: values`, `store/sqlite/erase.rs: empty_log` |
 //! | one worker only, and how does a standby take over; is this database an older copy? | | `cli/standby.rs: wait_for_lease`, `store/lease.rs: try_take`, `store/lock_file.rs: is_ahead_of` |
+//! | what keeps a worker that was replaced from writing? | | `store/fence.rs: check_lease` |
 //! | may a paid call rest on what a server has committed; has a failover lost some? | `domain/durability.rs: lack`, `domain/durability.rs: may_lack_commits` | `worker/durability.rs: hold`, again in `worker/durability.rs: holds_in`, and before the POST `store/postgres/proof.rs: of_intent` |
 //! | how long after a failover that lost commits is nothing bought | `domain/durability.rs: unknown_calls_end_in` | `worker/durability.rs: hold` |
 //! | when is a webhook sent again, and by what is it signed? | `domain/pacing.rs: redelivery_delay_ms` | `worker/notify.rs: deliver`, `worker/notify.rs: signatures` |
+//! | which calls of the API cost credits? | | `api/purchases.rs` |
 //! | how large may an answer be, and how is it unpacked? | | `api/transport.rs`, `api/encoding.rs` |
+//! | which exit code does a command end with? | | `cli/exit_code.rs: Failure` |
 //! | what may a caller of the HTTP API do? | | `http/api/caller.rs: Caller` |
 //! | what makes an agent's request wait for a person? | | `http/api/caller.rs: as_agent`, `http/api/wanted.rs: understand`, then `worker/intake/quote.rs: estimate` |
 //!
-//! To add an outcome, begin with `domain/outcome/kind.rs: Kind` and `domain/outcome.rs: Outcome`. For a reason to wait,
-//! begin with `domain/job.rs: WaitReason`; for a configuration key, with `config/tree.rs: Config`. The compiler and the
-//! tests then name each other place that has to know it. A new word in a column also needs a migration, since the column
-//! has a check.
+//! To add something, begin here; the compiler and the tests then name each other place that has to know it:
+//!
+//! | to add | begin with |
+//! | --- | --- |
+//! | an outcome | `domain/outcome/kind.rs: Kind`, `domain/outcome.rs: Outcome` |
+//! | a reason to wait | `domain/job.rs: WaitReason` |
+//! | a configuration key | `config/tree.rs: Config` |
+//! | a price | `worker/prices.rs: price`, `config/tree.rs: Price` |
+//! | a column of the inbox | `store/inbox/mod.rs: InboxRow`, `domain/request/mod.rs: parse` |
+//! | a command | `cli/mod.rs: Command` |
+//! | a metric | `metrics.rs: Metrics` for this process, `store/report/metrics.rs` for what a restart must keep |
+//!
+//! A new word in a column also needs a migration, since the column has a check.
 //!
 //! # The journey of one inbox row
 //!

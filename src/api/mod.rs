@@ -4,11 +4,10 @@
 //! decides or keeps state. [`ApiError`] distinguishes calls that were certainly not sent, calls that the API
 //! refused, and calls that may have taken effect.
 //!
-//! Inside: `connect` says how the server is reached. `body` builds the JSON that is sent, and `gate` guards that of a
-//! paid POST. `purchases` has the paid calls that answer with their result. `transport` sends a call over its `line`; `headers` reads the rate limit, `encoding` unpacks, and `classify` reads error
-//! answers. `wire`, `task`, `people` and `direct` read the JSON of the other answers, with the help of `fields` and
-//! `json`.
-//! `error` holds what may be logged.
+//! The free calls are here, and the paid ones in `purchases`. Inside: `connect` says how the server is reached. `body`
+//! builds the JSON that is sent, and `gate` guards that of a paid POST. `transport` sends a call over its `line`;
+//! `headers` reads the rate limit, `encoding` unpacks, and `classify` reads error answers. `wire`, `task`, `people` and
+//! `direct` read the JSON of the other answers, with the help of `fields` and `json`. `error` holds what may be logged.
 //!
 //! Source: the vendor's OpenAPI description, version 0.27.0.
 
@@ -44,14 +43,12 @@ pub use self::connect::Settings;
 use self::connect::{base_url, http};
 use self::endpoint::Endpoint;
 pub use self::error::{ApiBuildError, ApiError};
-use self::gate::Gate;
 use self::line::Line;
 pub use self::line::{Carried, Lost, Wire};
 use self::transport::{Call, Exchange, exchange};
 use crate::domain::bulk::{List, ListPage};
 use crate::domain::credits::Balance;
 use crate::domain::direct::{Direct, PersonnelPage};
-use crate::domain::division::Submission;
 use crate::domain::layers::OpenLayers;
 use crate::domain::outcome::ProfileView;
 use crate::domain::rate::RateHeaders;
@@ -73,11 +70,6 @@ const PHONE_TASK: Endpoint = Endpoint {
     method: &Method::GET,
     paid: false,
 };
-const UNLOCK_EMAILS: Endpoint =
-    Endpoint { name: "POST /external/contacts/unlock", method: &Method::POST, paid: true };
-const UNLOCK_PHONES: Endpoint =
-    Endpoint { name: "POST /external/contacts/unlock-phone", method: &Method::POST, paid: true };
-
 const PERSONNEL: Endpoint =
     Endpoint { name: "GET /external/personnel/list", method: &Method::GET, paid: false };
 const CONTACTS: Endpoint =
@@ -257,42 +249,6 @@ impl Client {
         exchange(&self.reads, call(endpoint, url, caller, now))
             .await
             .conclude(|bytes| people::page(bytes, channel), |_| None)
-    }
-
-    /// Buys: unlocks the contacts of `body`. **Paid, and without an idempotency key**: after
-    /// `Failure::Unknown` it may have taken effect, and must not be resent without checking first.
-    ///
-    /// `proceed` is called at the last moment before the body is sent. If it says no, or if the call fails
-    /// before that, the API got nothing that it could carry out, and the error is `Failure::NotSent`.
-    pub async fn submit_unlock(
-        &self,
-        caller: Caller<'_>,
-        now: Millis,
-        channel: Channel,
-        body: &UnlockBody,
-        proceed: impl FnOnce() -> bool + Send + Sync + 'static,
-    ) -> Answer<Submission> {
-        let (endpoint, last) = match channel {
-            Channel::Email => (UNLOCK_EMAILS, "unlock"),
-            Channel::Phone => (UNLOCK_PHONES, "unlock-phone"),
-        };
-        let url = self.url(&["external", "contacts", last]);
-        let call = self.paid(call(endpoint, url, caller, now), body, proceed);
-        exchange(&self.payments, call).await.conclude(wire::submission, |submission| match submission {
-            Submission::Accepted { task_id, .. } => Some(task_id),
-            Submission::NothingChargeable { .. } => None,
-        })
-    }
-
-    /// Puts the body of a paid call behind its gate.
-    fn paid<'a>(
-        &self,
-        call: Call<'a>,
-        body: &UnlockBody,
-        proceed: impl FnOnce() -> bool + Send + Sync + 'static,
-    ) -> Call<'a> {
-        let (gate, gated) = Gate::new(body.bytes().to_vec(), proceed);
-        Call { body: Some(gated), gate: Some(gate), call_source: Some(self.call_source), ..call }
     }
 
     /// The base URL with these path segments, each percent-encoded.

@@ -1,4 +1,5 @@
-//! The paid calls that answer with their result: the unlocks of an event, and the searches.
+//! The paid calls: the unlocks of contacts, which answer with a task, and the unlocks of an event and the searches, which
+//! answer with their result.
 //!
 //! One search is a GET, and it is paid all the same, so it must not be repeated as other GETs may be. It is sent like the
 //! paid POSTs: once, over a connection of its own, and without following redirects. Its headers forbid caches to answer
@@ -10,12 +11,18 @@ use reqwest::{Method, Url};
 
 use super::endpoint::Endpoint;
 use super::error::ApiError;
+use super::gate::Gate;
 use super::transport::{Call, Exchange, exchange};
-use super::{Answer, Caller, Client, UnlockBody, call, direct};
+use super::{Answer, Caller, Client, UnlockBody, call, direct, wire};
 use crate::domain::direct::Delivery;
+use crate::domain::division::Submission;
 use crate::domain::failure::Failure;
-use crate::domain::{Action, EventId, Layers, Millis};
+use crate::domain::{Action, Channel, EventId, Layers, Millis};
 
+const UNLOCK_EMAILS: Endpoint =
+    Endpoint { name: "POST /external/contacts/unlock", method: &Method::POST, paid: true };
+const UNLOCK_PHONES: Endpoint =
+    Endpoint { name: "POST /external/contacts/unlock-phone", method: &Method::POST, paid: true };
 const UNLOCK_EVENT: Endpoint =
     Endpoint { name: "POST /external/events/{id}/unlock", method: &Method::POST, paid: true };
 const UNLOCK_VISITORS: Endpoint =
@@ -30,6 +37,31 @@ const EVENTS_BY_NAME: Endpoint =
     Endpoint { name: "GET /external/personnel/events/by-name", method: &Method::GET, paid: true };
 
 impl Client {
+    /// Buys: unlocks the contacts of `body`. **Paid, and without an idempotency key**: after
+    /// `Failure::Unknown` it may have taken effect, and must not be resent without checking first.
+    ///
+    /// `proceed` is called at the last moment before the body is sent. If it says no, or if the call fails
+    /// before that, the API got nothing that it could carry out, and the error is `Failure::NotSent`.
+    pub async fn submit_unlock(
+        &self,
+        caller: Caller<'_>,
+        now: Millis,
+        channel: Channel,
+        body: &UnlockBody,
+        proceed: impl FnOnce() -> bool + Send + Sync + 'static,
+    ) -> Answer<Submission> {
+        let (endpoint, last) = match channel {
+            Channel::Email => (UNLOCK_EMAILS, "unlock"),
+            Channel::Phone => (UNLOCK_PHONES, "unlock-phone"),
+        };
+        let url = self.url(&["external", "contacts", last]);
+        let call = self.paid(call(endpoint, url, caller, now), body, proceed);
+        exchange(&self.payments, call).await.conclude(wire::submission, |submission| match submission {
+            Submission::Accepted { task_id, .. } => Some(task_id),
+            Submission::NothingChargeable { .. } => None,
+        })
+    }
+
     /// Opens layers of an event. **Paid** for what is locked of them; the vendor documents that a repeat charges
     /// nothing for what is open. It has no body, so `proceed` is asked right before the call.
     pub async fn unlock_event(
@@ -82,6 +114,17 @@ impl Client {
             }
         };
         exchange.conclude(|bytes| direct::search_page(bytes).map(Delivery::Page), |_| None)
+    }
+
+    /// Puts the body of a paid call behind its gate.
+    fn paid<'a>(
+        &self,
+        call: Call<'a>,
+        body: &UnlockBody,
+        proceed: impl FnOnce() -> bool + Send + Sync + 'static,
+    ) -> Call<'a> {
+        let (gate, gated) = Gate::new(body.bytes().to_vec(), proceed);
+        Call { body: Some(gated), gate: Some(gate), call_source: Some(self.call_source), ..call }
     }
 
     /// The URL with a query that was made, and digested, before.

@@ -1,8 +1,7 @@
 //! The command line: clap types, and one short file for each group of commands.
 //!
-//! Exit codes: 0 done; 1 it failed; 2 wrong usage or configuration; 3 the thing named does not
-//! exist; 4 refused in the present state. Results go to standard output, everything else to
-//! standard error; `--json` is for programs.
+//! Results go to standard output, everything else to standard error; `--json` is for programs. The exit codes
+//! are in `exit_code`.
 
 mod account;
 mod arguments;
@@ -17,6 +16,7 @@ mod database;
 mod decide;
 mod demo;
 mod enqueue;
+mod exit_code;
 mod explain;
 mod export;
 mod findings;
@@ -49,7 +49,7 @@ mod webhooks;
 mod whole_file;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -57,8 +57,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use self::database::{existing, existing_even_closed, open, open_as_it_is, open_noted};
+pub(crate) use self::exit_code::{Failure, Outcome};
 use crate::config::{self, Config, Inputs, Overrides};
-use crate::store::StoreError;
 
 /// Buys contact emails and phones through the Lensmor API, and never pays twice.
 #[derive(Parser)]
@@ -170,46 +170,6 @@ enum Command {
     Man(packaging::Man),
 }
 
-/// How a command failed: its exit code and its message.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    code: u8,
-    error: anyhow::Error,
-}
-
-impl Failure {
-    /// Wrong usage or configuration.
-    pub(crate) fn usage(error: impl Into<anyhow::Error>) -> Failure {
-        Failure { code: 2, error: error.into() }
-    }
-
-    /// The thing named does not exist.
-    pub(crate) fn missing(message: String) -> Failure {
-        Failure { code: 3, error: anyhow::Error::msg(message) }
-    }
-
-    /// Refused in the present state.
-    pub(crate) fn refused(message: String) -> Failure {
-        Failure { code: 4, error: anyhow::Error::msg(message) }
-    }
-}
-
-impl<E: Into<anyhow::Error>> From<E> for Failure {
-    fn from(error: E) -> Failure {
-        let error = error.into();
-        // Another program changed the row first, or the schema is not this version's: nothing was changed here.
-        let code = match error.downcast_ref() {
-            Some(StoreError::Stale { .. } | StoreError::Schema { .. }) => 4,
-            // An inbox file of its own; only a worker makes one.
-            Some(StoreError::Inbox { path, .. }) if !Path::new(path).exists() => 3,
-            _ => 1,
-        };
-        Failure { code, error }
-    }
-}
-
-pub(crate) type Outcome = Result<(), Failure>;
-
 /// Everything a command needs of the global options.
 #[derive(Clone)]
 pub(crate) struct Context {
@@ -262,7 +222,7 @@ pub fn main() -> ExitCode {
     match run_command(cli.command, context) {
         Ok(()) => ExitCode::SUCCESS,
         // `unlockd requests | head` is no error.
-        Err(failure) if is_broken_pipe(&failure.error) => ExitCode::SUCCESS,
+        Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
             say(&format!("{:#}", failure.error));
             ExitCode::from(failure.code)
@@ -315,11 +275,4 @@ fn block_on(command: impl Future<Output = Outcome>) -> Outcome {
     // A read of standard input that nothing answers must not keep the process.
     runtime.shutdown_timeout(Duration::from_millis(100));
     outcome
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

@@ -64,7 +64,7 @@ pub(super) struct Args {
     account: String,
 }
 
-/// The API's filters. What it does with another one is not known: if it ignored that, the list would be of everybody.
+/// The API's filters. Any other is refused here: if the API ignored it, the list would have everybody in it.
 const FILTERS: [&str; 5] = ["exhibitor_id", "department", "level", "search_query", "sourceType"];
 
 /// One of the API's filters; none changes the paging.

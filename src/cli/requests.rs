@@ -163,7 +163,7 @@ fn show_result(out: &mut impl Write, result: &ActionResult) -> io::Result<()> {
     )
 }
 
-/// What it has cost: known once it is finished, unless nobody knows what became of a contact.
+/// What it has cost: known once it is finished, unless the outcome of a contact is not known.
 fn cost(request: &Request, outcomes: &[OutcomeCount]) -> (&'static str, Option<String>) {
     const UNKNOWN: [Kind; 3] = [Kind::Unresolved, Kind::Lost, Kind::Expired];
     let credits = grouped(request.committed_credits);

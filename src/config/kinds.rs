@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serializer, de, de::DeserializeOwned, de:
 use sha2::{Digest, Sha256};
 
 use super::rules;
-use super::tree::Scope;
+use super::scope::Scope;
 
 /// A kind of value, stored as a `T`.
 pub(super) trait Kind<T: Debug> {

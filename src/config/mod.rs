@@ -16,6 +16,7 @@ mod kinds;
 mod layers;
 mod read;
 mod rules;
+mod scope;
 mod secret;
 mod sources;
 mod suggest;
@@ -27,10 +28,11 @@ use std::{fmt, path::PathBuf};
 pub use changes::{Changes, changes, in_force};
 pub use error::{ConfigError, Problem};
 pub use rules::duration;
+pub use scope::Scope;
 pub use secret::{KeyError, read_key, read_password, read_signing_secrets, read_token};
 pub use tree::{
     Account, Api, CallSource, Config, Credits, Durability, Fleet, Http, Inbox, Log, LogFormat, Notify,
-    Polling, Postgres, Price, RateLimit, Retention, Scope, Submit, Token,
+    Polling, Postgres, Price, RateLimit, Retention, Submit, Token,
 };
 
 /// The sources of a configuration.

@@ -16,6 +16,7 @@ use super::kinds::{
     Names, ProxyUrl, Scopes, Steps, WebhookUrl, Whole, Word,
 };
 use super::rules;
+use super::scope::Scope;
 
 /// What an amount of credits can be.
 type Amount = Whole<0, { i64::MAX }>;
@@ -223,35 +224,6 @@ pub struct Token {
     /// Credits that it may ask for and approve in a UTC day.
     #[serde(default, with = "Is::<Option<Amount>>")]
     pub daily_credits: Option<i64>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scope {
-    /// Everything but emails and phones.
-    Read,
-    /// Emails and phones.
-    Values,
-    /// Requests that always wait for a person.
-    Propose,
-    /// Requests under the usual rules.
-    Enqueue,
-    /// Decides on requests, and writes approved ones.
-    Approve,
-}
-
-impl Scope {
-    pub const ALL: [Scope; 5] = [Scope::Read, Scope::Values, Scope::Propose, Scope::Enqueue, Scope::Approve];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Scope::Read => "read",
-            Scope::Values => "values",
-            Scope::Propose => "propose",
-            Scope::Enqueue => "enqueue",
-            Scope::Approve => "approve",
-        }
-    }
 }
 
 impl Http {

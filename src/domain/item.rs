@@ -119,7 +119,7 @@ pub enum Event {
     ToRead { why: Why, at: Millis },
     /// Its profile gave no answer yet, or was not read.
     NotYet { read_at: Millis, was_read: bool },
-    /// Its profile is locked: it was not unlocked, and is sent.
+    /// Its profile still shows it as locked, so it is not unlocked yet: it is sent to be bought.
     StayedLocked { at: Millis },
     /// The outcome of its contact is valid for another event only: it needs a batch of its own.
     OtherEvent,

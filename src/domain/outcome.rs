@@ -110,7 +110,8 @@ pub struct ProfileView {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     Locked,
-    /// The documented null. A phone that nobody unlocked has it, but the vendor says that it proves no lock.
+    /// The documented null: the status of a phone that nobody has unlocked. By the vendor's page it does not prove that the
+    /// phone is locked.
     NotSaid,
     InProgress,
     Unlocked,

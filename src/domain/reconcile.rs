@@ -53,7 +53,7 @@ pub enum Verdict {
     Matched,
     Underspent,
     Overspent,
-    /// Credits lapsed, or were granted anew, so the fall of the balance proves nothing.
+    /// Credits lapsed, or new ones were granted, so the fall of the balance proves nothing.
     Lapsed,
     Unknown,
 }

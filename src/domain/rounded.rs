@@ -1,8 +1,8 @@
 //! Ids that look as if a float had rounded them.
 //!
 //! JavaScript, jq, R and spreadsheets keep a number as a float: above 2^53 it may become another number, and so another
-//! contact. Its digits are then those that such a tool prints, and whoever wrote the list should look at it again. It
-//! is no proof: some true ids have such digits, too.
+//! contact. Its digits are then those that such a tool prints, and the author of the list should check it. It is no
+//! proof: some true ids have such digits, too.
 
 /// Below, a float keeps every digit, or the chance of such digits is too high to say anything.
 const SHORTEST: usize = 17;

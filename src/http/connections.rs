@@ -87,7 +87,7 @@ impl Listener for BoundedListener {
                     let seat = Seat { room: self.room.clone(), id };
                     return (Connection::new(stream, seat, ended, self.limits), peer);
                 }
-                // No file descriptor is free, or the peer was gone before it was accepted.
+                // No file descriptor is free, or the client left before it was accepted.
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         }

@@ -32,7 +32,7 @@ const MOST_SESSIONS: usize = 64;
 /// Wrong tokens within [`MISSES_COUNT_FOR_MS`] after which nobody may sign in for a while.
 const MOST_MISSES: usize = 10;
 
-/// How long a wrong token counts, in milliseconds.
+/// How long a wrong token counts towards that limit, in milliseconds.
 const MISSES_COUNT_FOR_MS: i64 = 10 * 60_000;
 
 /// Identifies a session: the digest of the cookie's value, so that a comparison reveals nothing about the

@@ -75,7 +75,7 @@ pub(in crate::store) trait Engine: Send + Sync {
         now: Millis,
     ) -> BoxFuture<'a, Result<Result<Lease, HeldBy>, StoreError>>;
 
-    /// What this process may write and call for.
+    /// The accounts that this process may write for, and call the API for.
     fn ownership(&self) -> Ownership;
 
     /// Proves that the intent of a job's call outlives this server.

@@ -6,8 +6,6 @@
 
 use std::path::Path;
 
-use crate::store::sql::Changed;
-
 /// An error of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -176,17 +174,4 @@ fn code(error: &sqlx::Error) -> Option<i64> {
 pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     const SQLITE_BUSY: i64 = 5;
     code(error) == Some(SQLITE_BUSY)
-}
-
-/// A guarded statement must have changed exactly one row.
-pub(super) fn exactly_one(changed: Changed, what: &'static str) -> Result<(), StoreError> {
-    exactly(changed, 1, what)
-}
-
-/// A guarded statement must have changed exactly this many rows.
-pub(super) fn exactly(changed: Changed, rows: usize, what: &'static str) -> Result<(), StoreError> {
-    match changed.rows_affected() == rows as u64 {
-        true => Ok(()),
-        false => Err(StoreError::Stale { what }),
-    }
 }

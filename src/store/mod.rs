@@ -19,6 +19,8 @@
 //! - [`history`]: what is old and may go. [`ahead`]: times that lie further ahead than any wait. [`callers`]: what
 //!   callers of the HTTP API have asked for today.
 //! - [`lease`] (one worker for one database, or several that share it), [`ownership`] (what each may do), [`disk`], [`backup`], [`erase`]: each calls the engine.
+//! - `sql` runs a statement on either engine, `values` binds its values; `writer` is the one task that writes, and
+//!   `fence` is what each of its transactions begins with.
 //! - [`sqlite`] and [`postgres`], the engines: everything about each that is not SQL. [`place`]: which one it is.
 
 pub mod accounts;
@@ -33,6 +35,7 @@ pub mod disk;
 mod engine;
 pub mod erase;
 mod error;
+mod fence;
 pub mod history;
 pub mod inbox;
 pub mod items;
@@ -50,8 +53,10 @@ pub mod requests;
 pub mod schema;
 mod sql;
 pub mod sqlite;
+pub mod time;
 pub mod timeline;
 mod tx;
+mod values;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -131,7 +136,7 @@ impl Store {
         Ok(Store { engine, readers, inbox_readers, path, inbox_path, metrics })
     }
 
-    /// The schema of the database; of two files, what one of them lacks.
+    /// The schema of the database. An inbox with a file of its own is not looked at: intake opens it.
     pub async fn schema(&self) -> Result<Schema, StoreError> {
         self.engine.schema().await
     }
@@ -153,7 +158,7 @@ impl Store {
         Err(StoreError::Schema { path: self.path.display().to_string(), problem })
     }
 
-    /// Where everything in it was copied to, if it was; it is closed then.
+    /// The database that everything was copied to, if it was copied. Then this one is closed.
     pub async fn moved_to(&self) -> Result<Option<String>, StoreError> {
         Ok(sql::query_scalar("select target from moved where id = 1").fetch_optional(&self.readers).await?)
     }
@@ -215,7 +220,7 @@ impl Store {
         Ok(Store { readers, inbox_readers, ..self.clone() })
     }
 
-    /// What this process may write and call for.
+    /// The accounts that this process may write for, and call the API for.
     pub fn ownership(&self) -> Ownership {
         self.engine.ownership()
     }

@@ -5,12 +5,10 @@
 //! a savepoint of its own; no caller gets a result before the commit. The task cannot be cancelled
 //! in the middle by a caller that goes away, which sqlx alone would not guarantee.
 //!
-//! A writer with a lease checks its token in each transaction, so a worker that was stopped and replaced
-//! cannot write. After any error other than a lost race, the writer refuses all writes: see
+//! Each transaction begins with a check of the lease: see [`fence`](crate::store::fence). After any error other than a lost race, the writer refuses all writes: see
 //! [`StoreError::is_fatal`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -19,6 +17,7 @@ use crate::failpoint::{self, Place};
 use crate::metrics::Metrics;
 use crate::store::engine::{Completion, Work};
 use crate::store::error::StoreError;
+use crate::store::fence::{Right, begin};
 use crate::store::ownership::Ownership;
 use crate::store::postgres::limits::is_too_late;
 use crate::store::tx::{Connection, Tx};
@@ -50,13 +49,10 @@ struct Queued {
 /// The longest work that is alone: no other write gets in meanwhile.
 const LONGEST_ALONE: Duration = Duration::from_secs(5);
 
-/// No lease: the command line writes like any other program, with a guard on each row.
-const UNFENCED: i64 = -1;
-
 impl Writer {
     /// Starts the task that owns `connection`.
     pub(in crate::store) fn start(connection: Connection, metrics: Metrics) -> Writer {
-        Writer::start_with(connection, metrics, Right::of(UNFENCED, Ownership::default()))
+        Writer::start_with(connection, metrics, Right::without_lease())
     }
 
     fn start_with(connection: Connection, metrics: Metrics, right: Right) -> Writer {
@@ -66,9 +62,9 @@ impl Writer {
         Writer { queue, right, metrics, commits, unfinished }
     }
 
-    /// What this process may write and call for.
+    /// The accounts that this process may write for, and call the API for.
     pub(in crate::store) fn ownership(&self) -> &Ownership {
-        &self.right.ownership
+        self.right.ownership()
     }
 
     /// Tells of each write that was committed.
@@ -78,19 +74,17 @@ impl Writer {
 
     /// A new writer with the same fence, after this one has failed.
     pub(in crate::store) fn successor(&self, connection: Connection) -> Writer {
-        let fence = self.right.fence.load(Ordering::SeqCst);
-        let right = Right::of(fence, self.right.ownership.clone());
-        Writer::start_with(connection, self.metrics.clone(), right)
+        Writer::start_with(connection, self.metrics.clone(), self.right.successor())
     }
 
     /// From now on every transaction checks that the lease still has this token.
     pub(in crate::store) fn fence(&self, token: i64) {
-        self.right.fence.store(token, Ordering::SeqCst);
+        self.right.set_fence(token);
     }
 
     /// Whether all writes wait, since another program has the lock.
     pub(in crate::store) fn is_locked_out(&self) -> bool {
-        self.right.is_locked_out.load(Ordering::SeqCst)
+        self.right.is_locked_out()
     }
 
     /// Whether no write is waiting or running.
@@ -122,26 +116,6 @@ impl Writer {
             })
         });
         self.queue.send(Queued { work: counted, is_alone }).await.map_err(|_| StoreError::Stopped)
-    }
-}
-
-/// What each transaction begins with; the writer's task and its handles share it.
-#[derive(Clone)]
-struct Right {
-    fence: Arc<AtomicI64>,
-    ownership: Ownership,
-    /// Whether another program has the lock.
-    is_locked_out: Arc<AtomicBool>,
-}
-
-impl Right {
-    fn of(fence: i64, ownership: Ownership) -> Right {
-        Right { fence: Arc::new(AtomicI64::new(fence)), ownership, is_locked_out: Arc::default() }
-    }
-
-    /// The token of the lease; `None`: a command has none.
-    fn fence(&self) -> Option<i64> {
-        Some(self.fence.load(Ordering::SeqCst)).filter(|token| *token != UNFENCED)
     }
 }
 
@@ -278,29 +252,4 @@ fn finish(completions: Vec<Completion>, committed: Result<(), Option<sqlx::Error
         (completion.tell)(if completion.fatal { Ok(()) } else { Err(error) });
     }
     Err(())
-}
-
-/// The lease must still have the token that this process took it with; `token` was read in the transaction that begins.
-pub(in crate::store) fn check_lease(
-    token: Result<i64, sqlx::Error>,
-    expected: i64,
-) -> Result<(), StoreError> {
-    match token {
-        Ok(token) if token == expected => Ok(()),
-        Ok(_) => Err(StoreError::Fenced),
-        Err(source) => Err(StoreError::Database { step: "check the lease", source }),
-    }
-}
-
-/// Begins, and waits while another program holds the lock: no work has started yet, so waiting is safe.
-async fn begin(tx: &mut Tx, right: &Right, metrics: &Metrics) -> Result<(), StoreError> {
-    let fence = right.fence();
-    match &mut tx.0 {
-        Connection::Sqlite(connection) => {
-            sqlite::transaction::begin(connection, fence, &right.is_locked_out, metrics).await
-        }
-        Connection::Postgres(connection) => {
-            postgres::transaction::begin(connection, fence, &right.ownership, metrics).await
-        }
-    }
 }

@@ -1,31 +1,26 @@
 //! The parameters of every pass: database, clock, configuration, and a gate to the API for each account.
 
 mod again;
+pub(in crate::worker) mod memory;
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
 use crate::api::{Client, Settings};
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::domain::credits::Prices;
 use crate::domain::doubt::Patience;
-use crate::domain::durability::Lack;
 use crate::domain::pacing::{self, Ladder};
-use crate::domain::sorting::Sorting;
-use crate::domain::submission::Turn;
-use crate::domain::{AccountId, Action, Credits, JobId};
+use crate::domain::{AccountId, Action, Credits};
 use crate::store::{Store, StoreError, accounts};
-use crate::worker::bulk::Lists;
-use crate::worker::doubt::evidence::PartialLook;
+use crate::worker::deps::memory::Memory;
 use crate::worker::gate::host::Host;
 use crate::worker::gate::{Gate, Key};
-use crate::worker::intake::availability::Availability;
 use crate::worker::notify;
 use crate::worker::owners;
-use crate::worker::prices::{price, prices};
+use crate::worker::prices::price;
 use crate::worker::run::heartbeat::Heartbeat;
 use crate::worker::run::shares::Shares;
 
@@ -47,30 +42,7 @@ pub struct Deps {
     /// Absent without `notify.url`.
     pub(in crate::worker) notifier: Option<notify::Notifier>,
     config: RwLock<Arc<Config>>,
-    /// What prechecks have said about the batch of a job so far, by job and version. A restart loses it, and the (free)
-    /// prechecks are made again.
-    sortings: Mutex<HashMap<(JobId, i64), Sorting>>,
-    /// The newest waiting item that was already compared with stored and running contacts. Lost on a restart;
-    /// then the comparison is made again.
-    looked_up: Mutex<HashMap<(AccountId, Action), i64>>,
-    /// Which request leads an account's next batch. A restart loses it; then the turns begin again.
-    batch_turns: Mutex<HashMap<AccountId, BatchTurn>>,
-    /// Unfinished checks of in-doubt jobs, by job and version: each submission is checked by itself.
-    looks: Mutex<HashMap<(JobId, i64), PartialLook>>,
-    /// Lists from which values are read. Lost on a restart, and then read again.
-    lists: Mutex<HashMap<(AccountId, Action), Lists>>,
-    /// Whether the inbox can be read and written.
-    availability: Mutex<Availability>,
-    /// Why nothing may rest on the server's commits.
-    lack: Mutex<Option<Lack>>,
-}
-
-/// Whose turn the next batch of an account is.
-#[derive(Clone, Copy, Debug, Default)]
-pub(in crate::worker) struct BatchTurn {
-    pub turn: Turn,
-    /// The newest item of the request that led a batch last: the next request comes after it.
-    pub led_up_to: i64,
+    memory: Memory,
 }
 
 /// The token without a lease: the command line writes as any other program.
@@ -133,13 +105,7 @@ impl Deps {
             added: watch::Sender::new(()),
             host,
             config: RwLock::new(config),
-            sortings: Mutex::default(),
-            looked_up: Mutex::default(),
-            batch_turns: Mutex::default(),
-            looks: Mutex::default(),
-            lists: Mutex::default(),
-            availability: Mutex::default(),
-            lack: Mutex::default(),
+            memory: Memory::default(),
         })
     }
 
@@ -236,44 +202,9 @@ impl Deps {
         }
     }
 
-    /// The configured prices.
-    pub fn prices(&self) -> Prices {
-        prices(&self.config())
-    }
-
     /// The price of one unit of an action: as last seen, else as configured.
     pub async fn price(&self, account: &AccountId, action: Action) -> Result<Credits, StoreError> {
         price(&self.store, &self.config(), account, action).await
-    }
-
-    pub(in crate::worker) fn sortings(&self) -> std::sync::MutexGuard<'_, HashMap<(JobId, i64), Sorting>> {
-        self.sortings.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(in crate::worker) fn batch_turns(&self) -> std::sync::MutexGuard<'_, HashMap<AccountId, BatchTurn>> {
-        self.batch_turns.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(in crate::worker) fn looked_up(
-        &self,
-    ) -> std::sync::MutexGuard<'_, HashMap<(AccountId, Action), i64>> {
-        self.looked_up.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(in crate::worker) fn availability(&self) -> std::sync::MutexGuard<'_, Availability> {
-        self.availability.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(in crate::worker) fn lack(&self) -> std::sync::MutexGuard<'_, Option<Lack>> {
-        self.lack.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(in crate::worker) fn looks(&self) -> std::sync::MutexGuard<'_, HashMap<(JobId, i64), PartialLook>> {
-        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(in crate::worker) fn lists(&self) -> std::sync::MutexGuard<'_, HashMap<(AccountId, Action), Lists>> {
-        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -40,7 +40,7 @@ pub async fn lacks(store: &Store, config: &Config) -> Result<Option<Lack>, Store
     Ok(server::read(store).await?.and_then(|seen| lack(of(config), &seen.server)))
 }
 
-/// Looks at the server. A report: nothing may be bought before the next look, or before everything is read anew.
+/// Looks at the server. A report: nothing may be bought before the next look, or before everything is read again.
 pub(in crate::worker) async fn hold(deps: &Deps) -> Result<Option<Report>, StoreError> {
     let Some(seen) = server::read(&deps.store).await? else { return Ok(None) };
     let durability = of(&deps.config());

@@ -108,7 +108,7 @@ async fn record_answer(
     is_over: bool,
 ) -> Result<Report, StoreError> {
     let asked: BTreeSet<PersonnelId> =
-        jobs::contacts_of_task(deps.store.readers(), job.id).await?.into_iter().collect();
+        jobs::contacts::of_task(deps.store.readers(), job.id).await?.into_iter().collect();
     // The contacts of an adopted task are known only if the request named them.
     let known = (!asked.is_empty() || !job.adopted).then_some(&asked);
     let (failed, outcomes, foreign) = match reading(view, known, &job, deps.clock.now()) {

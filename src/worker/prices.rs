@@ -21,7 +21,7 @@ pub(crate) async fn price(
 }
 
 /// The prices as configured.
-pub(super) fn prices(config: &Config) -> Prices {
+fn prices(config: &Config) -> Prices {
     let price = &config.credits.price;
     Prices {
         email: Credits(price.email),

@@ -162,6 +162,25 @@ fn no_statement_names_the_state_that_it_sets() {
     }
 }
 
+/// A file has one story. Clippy watches over the length of functions; this watches over files, without their tests.
+#[test]
+fn no_file_is_longer_than_300_lines_before_its_tests() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    assert!(files.len() > 300, "{} files found", files.len());
+    let is_test = |path: &PathBuf| {
+        path.ends_with("tests.rs") || path.components().any(|part| part.as_os_str() == "tests")
+    };
+    for path in files.iter().filter(|path| !is_test(path)) {
+        let text = std::fs::read_to_string(path).expect("readable");
+        let lines: Vec<&str> = text.lines().collect();
+        let begins_tests = |two: &[&str]| two[0] == "#[cfg(test)]" && two[1].ends_with("mod tests {");
+        let before = lines.windows(2).position(begins_tests).unwrap_or(lines.len());
+        assert!(before <= 300, "{} has {before} lines before its tests", path.display());
+    }
+}
+
 #[test]
 fn the_core_knows_no_io_no_clock_and_no_runtime() {
     for (path, code) in module("domain") {

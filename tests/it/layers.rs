@@ -161,6 +161,34 @@ async fn what_is_open_already_costs_nothing() {
     }
 }
 
+/// No precheck says that it is open, so it is sent again: the vendor documents that a repeat charges nothing for what is
+/// open (base, visitors and full access alike).
+#[tokio::test]
+async fn an_event_that_was_bought_and_whose_precheck_cannot_be_read_is_asked_for_again_and_costs_nothing() {
+    let table = [
+        ("unlock_event_contacts", "/7/unlock", 2_000),
+        ("unlock_event_visitors", VISITORS, 3_000),
+        ("unlock_event_full_access", FULL_ACCESS, 5_000),
+    ];
+    for (action, path, price) in table {
+        let mut town = Town::new().await;
+        if path == VISITORS {
+            town.sandbox.mark_event_unlocked("7");
+        }
+        let bought = ask(&mut town, action, "7").await;
+        town.finish_all().await;
+        assert_eq!(result(&mut town, bought).await.1, Some(price), "{action}");
+        town.fault("3x:status=500@precheck");
+        let again = ask(&mut town, action, "7").await;
+        town.finish_all().await;
+        let (outcome, credits, _) = result(&mut town, again).await;
+        assert_eq!((outcome.as_str(), credits), ("already_unlocked", Some(0)), "{action}");
+        assert_eq!(posts(&town, path), 2, "{action}");
+        credits_are_exact(&mut town, price, action).await;
+        town.check().await;
+    }
+}
+
 /// A precheck's word, and what the request's reason tells a person to do.
 #[tokio::test]
 async fn what_a_precheck_refuses_is_not_bought_and_the_reason_says_what_to_do() {

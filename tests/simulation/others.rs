@@ -193,7 +193,7 @@ impl Run {
             decide::write_off(&self.outside, job.clone(), now).await.map_err(Refusal::from)
         };
         if resubmit && decided.is_ok() {
-            let contacts = jobs::contacts(self.outside.readers(), JobId(id)).await.expect("readable");
+            let contacts = jobs::contacts::open(self.outside.readers(), JobId(id)).await.expect("readable");
             self.allowed.charged_again.extend(contacts.iter().map(ToString::to_string));
             // If it had taken effect, the first charge is in no book any more: the person said otherwise.
             self.allowed.price_differs = true;

@@ -1,4 +1,5 @@
-//! Learns from a 429: which bucket it is about, and the key's limit if no header gives it.
+//! Learns from a 429: whether the key's limit or the address's was exceeded, and how high the key's limit is if no header
+//! says so.
 
 use super::{DOCUMENTED_WINDOW_MS, Rate, RateHeaders};
 use crate::domain::ids::Millis;

@@ -96,7 +96,7 @@ mod tests {
         private(&path);
         let first = files.digest(&path, LATER).expect("readable");
         assert_eq!(files.read.lock().expect("free").len(), 1);
-        // Shown by a digest that is not of the file: it was not read.
+        // The remembered digest is replaced: if it comes back, the file was not read again.
         files.read.lock().expect("free").get_mut(&path).expect("remembered").1 = [7; 32];
         assert_eq!(files.digest(&path, LATER).expect("readable"), [7; 32]);
         // Of the same size; the file system's clock may stand still for so short a time.

@@ -16,7 +16,7 @@ use crate::store::report::{OutcomeCount, jobs as job_reports, requests as reques
 /// Rows of a list.
 const ROWS: u32 = 100;
 
-/// A table that scrolls by itself on a narrow screen.
+/// A table that, on a narrow screen, scrolls sideways while the page stays.
 fn table(label: &str, caption: &str, inside: Markup) -> Markup {
     html! {
         div .scroll role="group" aria-label=(label) tabindex="0" {

@@ -14,6 +14,7 @@ pub(super) mod help;
 mod job;
 mod lists;
 mod members;
+mod money;
 mod needs;
 mod overview;
 mod request;

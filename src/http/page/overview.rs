@@ -4,11 +4,10 @@ use maud::{Markup, html};
 
 use super::lists::Ended;
 use super::needs::{self, Listed};
-use super::words::{ago, known, number, plural, span, state, visible};
-use super::{Look, Page, Spot, Wanted, askers, drawings, fleet, forms, lists, members, session, status};
+use super::words::{number, plural, span, state, visible};
+use super::{Look, Page, Spot, Wanted, askers, drawings, fleet, lists, members, money, session, status};
 use crate::domain::{AccountId, Credits, Millis};
 use crate::http::health;
-use crate::http::ticket::Act;
 use crate::store::StoreError;
 use crate::store::credits::warnings::{self, Told};
 use crate::store::disk;
@@ -130,7 +129,7 @@ pub(super) async fn page(look: &Look<'_>, wanted: &Wanted) -> Result<Page, Store
             (fleet::section(look, &facts.accounts))
         } @else {
             @for (account, doubt) in &facts.accounts {
-                (money(look, account, *doubt, facts.accounts.len() > 1))
+                (money::section(look, account, *doubt, facts.accounts.len() > 1))
             }
         }
         (running(look, &facts))
@@ -188,55 +187,6 @@ fn sentence(facts: &Facts, now: Millis) -> (&'static str, &'static str, String) 
         0 => ("good", "\u{2713}", format!("All is well: {goes_on}.")),
         1 => ("attention", "!", format!("One thing needs you; {goes_on}.")),
         needs => ("attention", "!", format!("{needs} things need you; {goes_on}.")),
-    }
-}
-
-fn money(look: &Look<'_>, account: &Account, doubt: InDoubt, is_named: bool) -> Markup {
-    let config = look.site.config();
-    let id = format!("money-{}", account.account);
-    html! {
-        section .money aria-label=(format!("Credits of account {}", visible(&account.account))) id=(id) {
-            @if is_named { h2 { "Account " (visible(&account.title())) } }
-            dl .strip {
-                div .lead {
-                    dt { "Free to spend" }
-                    dd { (known(account.free)) }
-                }
-                div {
-                    dt { "Balance" }
-                    dd {
-                        (known(account.balance))
-                        small { @if let Some(at) = account.balance_at { "read " (ago(at, look.now)) } @else { "not read yet" } }
-                        (forms::small(look, Act::ReadBalance { account: account.account.clone() },
-                            &format!("read-balance-{}", account.account), "Read now"))
-                    }
-                }
-                div { dt { "Reserved" } dd { (number(account.held)) small { "for calls in flight" } } }
-                div { dt { "Minimum kept" } dd { (number(config.credits.min_balance)) small { "credits.min_balance" } } }
-                div {
-                    dt { "Spent today" }
-                    dd { (number(account.spent_today)) small { @match account.daily_limit {
-                        Some(limit) => { "of " (number(limit)) " a day" },
-                        None => "since 00:00 UTC",
-                    } } }
-                }
-                @if let Some(limit) = account.monthly_limit {
-                    div {
-                        dt { "Spent this month" }
-                        dd { (number(account.spent_this_month)) small { "of " (number(limit)) " a month" } }
-                    }
-                }
-                div .doubt[doubt.jobs > 0] {
-                    dt { "In doubt" }
-                    dd {
-                        @if doubt.jobs == 0 { "0" small { "no lost answers" } } @else {
-                            a href="/jobs?state=in_doubt" { "\u{2264} " (number(doubt.credits)) }
-                            small { @if doubt.contacts > 0 { (plural(doubt.contacts, "contact")) } @else { (plural(doubt.jobs, "job")) } }
-                        }
-                    }
-                }
-            }
-        }
     }
 }
 

@@ -8,7 +8,6 @@ use crate::domain::reconcile::{JobCharge, Settlement, Verdict};
 use crate::domain::{AccountId, Action, Credits, JobId, Millis};
 use crate::store::credits::balances::Snapshot;
 use crate::store::credits::ledger::Opening;
-use crate::store::error::exactly_one;
 use crate::store::{Reads, StoreError, Tx, sql};
 
 /// The account's open window. If there is none, opens one with the newest balance.
@@ -182,7 +181,7 @@ pub async fn close_window(
     .bind(i64::from(settlement.verdict == Verdict::Lapsed))
     .execute(connection)
     .await?;
-    exactly_one(result, "the settlement window")
+    result.exactly_one("the settlement window")
 }
 
 /// Removes a window in which no job was or may have been charged: there is nothing to settle. A window that a

@@ -6,7 +6,7 @@ use sqlx::FromRow;
 
 use crate::domain::budget::{Limit, Warning};
 use crate::domain::{AccountId, Credits, Millis};
-use crate::store::report::Time;
+use crate::store::time::Time;
 use crate::store::{Reads, StoreError, Tx, sql};
 
 /// How long a warning stays, in milliseconds: longer than any month.
@@ -51,7 +51,7 @@ impl Told {
     }
 }
 
-/// Records a warning, unless as much of this limit was told in this period. False: it was.
+/// Records a warning. False: this percentage of the limit, or a higher one, was recorded in this period already.
 pub async fn tell(connection: &mut Tx, warning: &Warning, now: Millis) -> Result<bool, StoreError> {
     sql::query("delete from budget_warnings where at < $1")
         .bind(now.plus(-KEPT_FOR_MS).0)

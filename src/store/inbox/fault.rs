@@ -3,7 +3,7 @@
 use serde::Serialize;
 use sqlx::FromRow;
 
-use crate::store::report::Time;
+use crate::store::time::Time;
 use crate::store::{Store, StoreError, sql};
 
 /// The part of the work with the inbox that waits.

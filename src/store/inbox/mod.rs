@@ -10,18 +10,18 @@ pub mod overrides;
 pub mod served;
 mod show;
 mod too_long;
+mod watch;
 
 use sqlx::FromRow;
 
 use crate::store::pairs;
-use crate::store::postgres::listen::Notices;
-use crate::store::sqlite::writes::FileWrites;
 use crate::store::{Store, StoreError, sql};
 
 pub use self::enqueue::{Enqueue, differing, find_dedupe_key, insert};
 pub use self::show::{
     Behind, CaughtUp, behind, bring_up, catch_up, has_other_triggers, reject, show_at_once,
 };
+pub use self::watch::{Writes, probe, state_version, watch};
 use crate::domain::Millis;
 use crate::domain::request::{self, LARGEST_ID, RawRow};
 
@@ -179,7 +179,7 @@ pub async fn untaken(store: &Store) -> Result<(i64, Option<i64>), StoreError> {
     }
 }
 
-/// Gives new rows ids above `floor`, the highest id of a request, also in a file that was made anew; and takes away
+/// Gives new rows ids above `floor`, the highest id of a request, also in a file that was replaced; and takes away
 /// what a row with an id above the bound leaves behind. SQLite gives no id above the highest one in the table, so
 /// such a row gets its id with a minus sign, once it has shown `rejected` until `before`. True: one still waits.
 pub async fn keep_counter(store: &Store, floor: i64, before: Millis) -> Result<bool, StoreError> {
@@ -267,43 +267,6 @@ pub async fn rows(store: &Store, ids: &[i64]) -> Result<Vec<InboxRow>, StoreErro
         .bind(sql::to_json(&ids))
         .fetch_all(&store.inbox_readers)
         .await?)
-}
-
-/// A number that changes when another program commits to the state, and to an inbox in the same file.
-pub async fn state_version(store: &Store) -> Result<i64, StoreError> {
-    store.engine.changes().await
-}
-
-/// The same for an inbox with a file of its own. An error if that file cannot be used.
-pub async fn probe(store: &Store) -> Result<i64, StoreError> {
-    store.engine.inbox_changes().await
-}
-
-/// The writes of the inbox, as the engine tells them.
-#[derive(Debug)]
-pub enum Writes {
-    File(FileWrites),
-    Notices(Notices),
-}
-
-impl Writes {
-    /// Whether writes of this process to the state are told as well: the inbox is in the same file.
-    pub fn tells_of_own(&self, store: &Store) -> bool {
-        matches!(self, Writes::File(_)) && !store.has_inbox_file()
-    }
-
-    /// Resolves when the inbox was written since the last call. May be dropped at any time.
-    pub async fn next(&mut self) -> std::io::Result<()> {
-        match self {
-            Writes::File(writes) => writes.next().await,
-            Writes::Notices(notices) => notices.next().await,
-        }
-    }
-}
-
-/// Tells when anybody writes the inbox.
-pub fn watch(store: &Store) -> std::io::Result<Writes> {
-    store.engine.watch_inbox()
 }
 
 #[cfg(test)]

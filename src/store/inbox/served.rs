@@ -49,7 +49,7 @@ pub async fn record(store: &Store) -> Result<(), StoreError> {
         .await
 }
 
-/// Reads what the last worker has noted, before the database is opened; `None`: none has.
+/// Reads which inbox the last worker has noted, before the database is opened. `None`: no worker has noted one.
 pub async fn read(database: &Path) -> Option<Served> {
     if Place::is_server(database) {
         return Some(Served::Shared);

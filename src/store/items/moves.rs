@@ -8,7 +8,6 @@ use serde_json::json;
 use crate::domain::Millis;
 use crate::domain::item::{self, Event, State};
 use crate::domain::outcome::{self, Outcome, Source};
-use crate::store::error::exactly;
 use crate::store::items::item_row::Item;
 use crate::store::{StoreError, Tx, sql};
 
@@ -102,7 +101,7 @@ async fn save_part(connection: &mut Tx, moved: &[Moved], now: Millis) -> Result<
     .bind(json!(rows).to_string())
     .execute(connection)
     .await?;
-    exactly(result, moved.len(), "the item")
+    result.exactly(moved.len(), "the item")
 }
 
 /// Applies the same event to all of these items.

@@ -7,7 +7,6 @@ use serde_json::json;
 use crate::domain::item::Event;
 use crate::domain::outcome::Set;
 use crate::domain::{AccountId, Action, JobId, Millis, PersonnelId};
-use crate::store::error::exactly_one;
 use crate::store::items::item_row::{Item, items, select_items};
 use crate::store::items::json_ids;
 use crate::store::items::moves::move_all;
@@ -131,11 +130,11 @@ pub async fn allow_again(connection: &mut Tx, job: &Job, now: Millis) -> Result<
     .bind(now.0)
     .execute(connection)
     .await?;
-    exactly_one(result, "the job")
+    result.exactly_one("the job")
 }
 
 /// Puts back the items of a job whose contact a call of another account of the owner has named since the job was made:
-/// they join that call, are served with its value, or are asked about anew. A call that was refused or not sent had no
+/// they join that call, are served with its value, or are prechecked again. A call that was refused or not sent had no
 /// effect. Returns how many items.
 pub async fn put_back_bought_by_another(
     connection: &mut Tx,

@@ -4,7 +4,6 @@ use crate::store::{On, Reads, StoreError, Tx, sql};
 
 use crate::domain::{Credits, JobId, Millis};
 use crate::store::credits::ledger::Opening;
-use crate::store::error::exactly_one;
 
 /// The intent to send, written before the POST.
 #[derive(Clone, Debug)]
@@ -71,7 +70,7 @@ pub async fn end_attempt(
     .bind(end.trace_id.as_deref())
     .execute(connection)
     .await?;
-    exactly_one(result, "the submission attempt")
+    result.exactly_one("the submission attempt")
 }
 
 /// How many submissions of a job were never answered.

@@ -1,10 +1,11 @@
-//! The `jobs` table: a job, its contacts, and one guarded statement that writes a job back.
+//! The `jobs` table: a job, and one guarded statement that writes a job back. Its [`contacts`] are rows of `items`.
 //!
 //! [`Job`] is a row with its state as the domain's [`State`], which `job_row` reads.
 //! [`crate::store::jobs::due`] finds the next jobs for a pass. [`save`] writes every column that can change
 //! and expects the version that was read, so a decision made on an older row changes nothing.
 
 pub mod attempts;
+pub mod contacts;
 pub mod due;
 pub mod facts;
 pub(in crate::store) mod job_row;
@@ -12,8 +13,7 @@ pub(in crate::store) mod job_row;
 use crate::store::{On, Reads, StoreError, Tx, sql};
 
 use crate::domain::job::{self, Doubt, Event, State};
-use crate::domain::{AccountId, Action, Channel, Credits, EventId, JobId, Millis, PersonnelId, TaskId};
-use crate::store::error::exactly_one;
+use crate::domain::{AccountId, Action, Channel, Credits, EventId, JobId, Millis, TaskId};
 use crate::store::jobs::job_row::{Row, select_jobs};
 
 /// A job as the worker sees it.
@@ -230,7 +230,7 @@ pub async fn save(connection: &mut Tx, job: &Job) -> Result<(), StoreError> {
     .bind(job.quoted_credits.map(|credits| credits.0))
     .execute(connection)
     .await?;
-    exactly_one(result, "the job")
+    result.exactly_one("the job")
 }
 
 /// Of the jobs that one refused call was divided into: those of one contact that were refused, and those that were
@@ -251,61 +251,4 @@ pub async fn refused_alone_and_accepted(connection: &mut Tx, first: JobId) -> Re
 /// The version of a job's row, inside a transaction that has changed it.
 pub async fn version(connection: &mut Tx, id: JobId) -> Result<i64, StoreError> {
     Ok(sql::query_scalar("select version from jobs where id = $1").bind(id.0).fetch_one(connection).await?)
-}
-
-/// The distinct contacts of a job that are not settled yet, in a stable order.
-pub async fn contacts(readers: &Reads, id: JobId) -> Result<Vec<PersonnelId>, StoreError> {
-    let ids: Vec<String> = sql::query_scalar(
-        "select personnel_id from items where job_id = $1 and state = 'assigned' group by personnel_id order by min(id)",
-    )
-    .bind(id.0)
-    .fetch_all(readers)
-    .await?;
-    Ok(ids.into_iter().map(PersonnelId::trusted).collect())
-}
-
-/// The distinct contacts of a job that its task will deliver, or has delivered already.
-pub async fn contacts_of_task(readers: &Reads, id: JobId) -> Result<Vec<PersonnelId>, StoreError> {
-    let ids: Vec<String> = sql::query_scalar(
-        "select distinct personnel_id from items
-         where job_id = $1 and (state = 'assigned' or (state = 'done' and source = 'task'))",
-    )
-    .bind(id.0)
-    .fetch_all(readers)
-    .await?;
-    Ok(ids.into_iter().map(PersonnelId::trusted).collect())
-}
-
-/// The contacts of a job whose profile was read as locked after `since`: they need no precheck.
-pub async fn checked_contacts(
-    readers: &Reads,
-    id: JobId,
-    since: Millis,
-) -> Result<Vec<PersonnelId>, StoreError> {
-    let ids: Vec<String> = sql::query_scalar(
-        "select distinct personnel_id from items
-         where job_id = $1 and state = 'assigned' and state_reason = 'seen_locked' and reason_since >= $2",
-    )
-    .bind(id.0)
-    .bind(since.0)
-    .fetch_all(readers)
-    .await?;
-    Ok(ids.into_iter().map(PersonnelId::trusted).collect())
-}
-
-/// Whether exactly these contacts are in a job, inside the transaction that commits the intent.
-pub async fn holds_exactly(
-    connection: &mut Tx,
-    id: JobId,
-    contacts: &[PersonnelId],
-) -> Result<bool, StoreError> {
-    let (all, among): (i64, i64) = sql::query_as(
-        "select count(*), count(*) filter (where personnel_id in (select value from json_words($2)))
-         from (select distinct personnel_id from items where job_id = $1 and state = 'assigned') as held",
-    )
-    .bind(id.0)
-    .bind(super::items::json_ids(contacts))
-    .fetch_one(connection)
-    .await?;
-    Ok(all == among && all == contacts.len() as i64)
 }

@@ -1,6 +1,6 @@
 //! What other roles may do in the database, as the statements that a person runs once.
 //!
-//! Programs that enqueue may write rows and see what became of them; a row belongs to the role that wrote it (a
+//! Programs that enqueue may write rows and see their status; a row belongs to the role that wrote it (a
 //! policy of the table says so). Programs that read see the views and tables of the public contract. Without [`Role::Values`]
 //! they see no email, no phone number and no result of a search. Nobody but the owner sees or changes anything else.
 

@@ -1,4 +1,4 @@
-//! No wait for the server is without a limit: a network that is cut tells nobody.
+//! Each wait for the server has a limit: nothing reports that the network in between was cut.
 
 use std::future::Future;
 use std::io;

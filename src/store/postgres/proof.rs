@@ -54,7 +54,7 @@ pub async fn of_intent(store: &Store, job: JobId, call: Uuid) -> Result<(), Unpr
     store.engine.prove(job, call).await
 }
 
-/// Proves intents by a connection of its own: made when it is first needed, and anew after each failure.
+/// Proves intents by a connection of its own: made when it is first needed, and again after each failure.
 #[derive(Debug)]
 pub(super) struct Prover {
     options: PgConnectOptions,

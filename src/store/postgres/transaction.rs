@@ -22,11 +22,11 @@ use sqlx::{AssertSqlSafe, Executor, PgConnection, Row};
 use crate::metrics::Metrics;
 use crate::store::engine::{Completion, Work};
 use crate::store::error::{Holder, StoreError, sql_state};
+use crate::store::fence::check_lease;
 use crate::store::ownership::Ownership;
 use crate::store::postgres::limits::{limited, limited_to};
 use crate::store::postgres::members;
 use crate::store::tx::Tx;
-use crate::store::writer::check_lease;
 
 // In each transaction and not once for the session: behind a pooler the next transaction may be on another one.
 macro_rules! begin {
@@ -53,10 +53,10 @@ const BEGIN_OUTSIDE: &str =
 /// In a transaction in which a statement has failed, COMMIT rolls back and reports no error; the savepoint reports it.
 const COMMIT: &str = "savepoint ending; commit";
 
-/// How long a write may wait for others. A COMMIT that waits for a standby keeps its locks when its client is gone, so
-/// without these limits one such COMMIT keeps every worker for as long as no standby is there.
+/// How long a write may wait for others. A COMMIT that waits for a standby keeps its locks even after its client has gone,
+/// so without these limits one such COMMIT would block every worker until a standby is back.
 struct Patience {
-    /// For the lock, while others have it: so many times [`LOCK_TIMEOUT_S`].
+    /// How often the lock is tried, each time for [`LOCK_TIMEOUT_S`], while others have it.
     tries: u64,
     /// For the answer to COMMIT.
     commit: Duration,
@@ -65,7 +65,8 @@ struct Patience {
 /// The `lock_timeout` of a transaction, in seconds.
 const LOCK_TIMEOUT_S: u64 = 5;
 
-/// As long as the longest statement of others; and with one more try to write what was paid for, less than a minute.
+/// Long enough for the longest statement of another worker, and short enough that a second try to write what was paid for
+/// ends within a minute.
 const OF_A_WORKER: Patience = Patience { tries: 5, commit: Duration::from_secs(20) };
 /// A person waits.
 const OF_A_COMMAND: Patience = Patience { tries: 2, commit: Duration::from_secs(10) };

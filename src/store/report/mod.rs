@@ -24,7 +24,6 @@ pub mod overview;
 pub mod progress;
 pub mod requests;
 pub mod spend;
-mod time;
 pub mod untaken;
 
 use sqlx::FromRow;
@@ -33,9 +32,9 @@ use crate::domain::AccountId;
 use crate::domain::job::{Doubt, EndedBy, WaitReason};
 use crate::store::accounts::AccountRow;
 use crate::store::inbox::fault::Fault;
+pub use crate::store::time::Time;
 use crate::store::{Store, StoreError, inbox, sql};
 pub use needs::Queued;
-pub use time::Time;
 
 /// Unfinished work of all accounts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 
-use crate::store::error::exactly;
 use crate::store::requests::rejections;
 use crate::store::{StoreError, Tx, sql, timeline};
 use serde_json::json;
@@ -67,7 +66,7 @@ async fn save(connection: &mut Tx, moved: &[Moved], now: Millis) -> Result<(), S
     .bind(json!(rows).to_string())
     .execute(connection)
     .await?;
-    exactly(result, moved.len(), "the request")
+    result.exactly(moved.len(), "the request")
 }
 
 /// Applies an event to one request; returns its new state.

@@ -12,7 +12,6 @@ use serde_json::json;
 use crate::domain::item::{self, State};
 use crate::domain::request_state::Event;
 use crate::domain::{Credits, JobId, Millis, RequestId};
-use crate::store::error::exactly_one;
 use crate::store::items::item_row::{Item, items, select_items};
 use crate::store::items::moves::move_all;
 use crate::store::requests::finish_complete;
@@ -96,7 +95,7 @@ pub async fn approve(
     .bind(quote.0)
     .execute(&mut *connection)
     .await?;
-    exactly_one(result, "the request")?;
+    result.exactly_one("the request")?;
     move_one(&mut *connection, request_id, Event::Approved, None, now).await?;
     let rows = sql::query_as(select_items!("where request_id = $1 and state = 'unapproved'"))
         .bind(request_id.0)

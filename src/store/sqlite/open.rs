@@ -92,7 +92,7 @@ pub(in crate::store) fn options(path: &Path) -> SqliteConnectOptions {
         .busy_timeout(BUSY_TIMEOUT)
         // Rows come from another thread, and each full buffer is two switches between the threads.
         .row_buffer_size(1_000)
-        // More than the store has statements: with the default of 100, a pass parses its statements anew each time.
+        // More than the store has statements: with the default of 100, a pass parses its statements again each time.
         .statement_cache_capacity(512)
         // SQLite's temporary files may hold values, and a read-only container has no place for files.
         .pragma("temp_store", "memory")

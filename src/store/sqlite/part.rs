@@ -92,7 +92,7 @@ impl<'a> Part<'a> {
 
     /// Brings it to this version's schema.
     pub(super) async fn migrate(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
-        // A step may make a table anew that others refer to; whether they still do is looked at after.
+        // A step may rebuild a table that others refer to. Whether all references still hold is checked afterwards.
         self.foreign_keys(connection, false).await?;
         for migrations in self.migrations() {
             apply(migrations, connection).await.map_err(|error| StoreError::open(self.path, error))?;

@@ -9,9 +9,10 @@ use sqlx::{Executor, SqliteConnection};
 use crate::metrics::Metrics;
 use crate::store::engine::{self, Completion, Work};
 use crate::store::error::{StoreError, is_busy};
+use crate::store::fence::check_lease;
 use crate::store::sqlite::inbox_connection;
 use crate::store::tx::Tx;
-use crate::store::writer::{Writer, check_lease};
+use crate::store::writer::Writer;
 
 /// Begins, and waits as long as another program holds the lock. `BEGIN IMMEDIATE`: it never has to upgrade a lock.
 pub(in crate::store) async fn begin(

@@ -2,7 +2,7 @@
 //! Polling the file every few milliseconds costs half a percent of a core.
 //!
 //! It is only a hint: a file that another machine writes gives none. It comes when the file is written, which is before
-//! the commit is complete; whoever then reads waits for the lock of the program that commits.
+//! the commit is complete; a read at that moment waits for the lock of the program that commits.
 
 use std::ffi::OsString;
 use std::io;
@@ -28,7 +28,7 @@ pub struct FileWrites {
 }
 
 impl FileWrites {
-    /// Watches the folder, since a file may be made anew.
+    /// Watches the folder, since a file may be replaced.
     pub(super) fn of(path: &Path) -> io::Result<FileWrites> {
         let events = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());

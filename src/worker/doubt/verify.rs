@@ -101,7 +101,7 @@ async fn gather(
     (job, channel): (&Job, Channel),
     partial: &mut PartialLook,
 ) -> Result<Step, StoreError> {
-    let contacts = jobs::contacts(deps.store.readers(), job.id).await?;
+    let contacts = jobs::contacts::open(deps.store.readers(), job.id).await?;
     if let Some(task_id) = job.task_id.as_ref().filter(|_| !partial.asked_task) {
         let report = named_task::ask(deps, gate, (job, channel, task_id), &contacts, partial).await?;
         return Ok(Step::Report(report));

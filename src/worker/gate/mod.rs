@@ -10,16 +10,15 @@
 //! ([`Gate::worth_in_flight`]). Paid calls go out one at a time.
 //!
 //! Its files: `call` (a whole free call), `entry` (whether a call may be made now), `permit` (one call, and what
-//! its answer says), `key` (only a key that was not refused is used), `setback` (failures in a row), [`host`]
-//! (the calls of all accounts together).
+//! its answer says), `key` (only a key that was not refused is used), `backoff` (failures in a row, and the pause
+//! after them), [`host`] (the calls of all accounts together).
 
+mod backoff;
 mod call;
 pub(in crate::worker) mod entry;
 pub mod host;
-
 mod key;
 mod permit;
-mod setback;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -35,10 +34,9 @@ use crate::domain::usage::Usage;
 use crate::domain::{AccountId, Millis};
 use crate::store::{Store, StoreError, accounts, address, rate};
 use crate::worker::gate::host::Host;
+use backoff::Backoff;
 pub use call::Called;
 pub use entry::Entry;
-use setback::Setback;
-
 pub use key::Key;
 pub use permit::{Lesson, Permit};
 
@@ -56,9 +54,9 @@ struct Knowledge {
     in_flight: u32,
     usage: Usage,
     /// Failed calls in a row that show that the API is unhealthy: no new work is sent for a while.
-    trouble: Setback,
+    trouble: Backoff,
     /// Failed balance reads in a row, for any reason.
-    balance: Setback,
+    balance: Backoff,
     /// How far the API's clock was ahead of ours at the last dated answer, in milliseconds.
     ahead_ms: Option<i64>,
     turns: Turns,
@@ -102,8 +100,8 @@ impl Gate {
             rate,
             in_flight: 0,
             usage: Usage::default(),
-            trouble: Setback::before_start(row.trouble_since.map(Millis)),
-            balance: Setback::default(),
+            trouble: Backoff::before_start(row.trouble_since.map(Millis)),
+            balance: Backoff::default(),
             ahead_ms: None,
             turns: Turns::default(),
             most_contacts: row.most_contacts(),

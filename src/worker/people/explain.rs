@@ -5,7 +5,6 @@
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::domain::needs::Stop;
 use crate::domain::{AccountId, Millis};
 use crate::store::inbox::fault::{self, Fault};
 use crate::store::postgres::members::{self, Members, Served};
@@ -106,7 +105,7 @@ pub async fn of(
     request: &Request,
     now: Millis,
 ) -> Result<Explanation, StoreError> {
-    let lease = lease::read(store).await?;
+    let (lease, stops) = (lease::read(store).await?, needs::stops(store, config).await?);
     let mut explained = Explanation {
         id: request.id,
         status: request.status.clone(),
@@ -115,8 +114,7 @@ pub async fn of(
         finished_at: request.finished_at,
         worker_running: lease.is_alive(now),
         worker_seen_at: Some(Time(lease.renewed_at)).filter(|at| at.0 > 0),
-        hides_workers: lease.is_held()
-            && needs::stops(store, config).await?.into_iter().any(Stop::hides_workers),
+        hides_workers: lease.is_held() && stops.iter().any(|stop| stop.hides_workers()),
         owner: None,
         waits: Vec::new(),
         outcomes: requests::outcomes(store, request.id).await?,
@@ -145,10 +143,10 @@ pub async fn of(
             ..Wait::default()
         }],
         "awaiting_approval" => vec![waits::approval(store, request).await?],
-        _ => waits::accepted(store, config, request, now).await?,
+        _ => waits::accepted(store, config, request, &stops, now).await?,
     };
     if request.taken_at.is_none() {
-        explained.waits.extend(waits::stopped(store, config).await?);
+        explained.waits.extend(waits::stopped(&stops));
     }
     explained.waits.extend(fault::read(store).await?.iter().map(inbox_fault));
     Ok(explained)

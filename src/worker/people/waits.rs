@@ -3,7 +3,7 @@
 
 use crate::config::Config;
 use crate::domain::job::WaitReason;
-use crate::domain::needs::Need;
+use crate::domain::needs::{Need, Stop};
 use crate::domain::rate::Permission;
 use crate::domain::{AccountId, Credits, JobId, Millis, RequestId, pacing};
 use crate::store::accounts::AccountRow;
@@ -35,9 +35,10 @@ pub async fn accepted(
     store: &Store,
     config: &Config,
     request: &Request,
+    stops: &[Stop],
     now: Millis,
 ) -> Result<Vec<Wait>, StoreError> {
-    let mut waits = held_up(store, config, request, now).await?;
+    let mut waits = held_up(store, config, request, stops, now).await?;
     let account = AccountId::trusted(request.account.clone());
     if !config.accounts.contains_key(account.as_str()) {
         // The rest is not tried before a person has acted on this.
@@ -53,6 +54,7 @@ async fn held_up(
     store: &Store,
     config: &Config,
     request: &Request,
+    stops: &[Stop],
     now: Millis,
 ) -> Result<Vec<Wait>, StoreError> {
     let account = AccountId::trusted(request.account.clone());
@@ -106,8 +108,7 @@ async fn held_up(
     }
     waits.extend(trouble.as_ref().map(api_trouble));
     let is_unsent = items.waiting > 0 || open.iter().any(|job| job.state == "queued");
-    let stopped = stopped(store, config).await?;
-    waits.extend(stopped.filter(|wait| is_unsent || wait.reason != durability::NOT_REPLICATED));
+    waits.extend(stopped(stops).filter(|wait| is_unsent || wait.reason != durability::NOT_REPLICATED));
     Ok(waits)
 }
 
@@ -180,12 +181,8 @@ fn api_trouble(trouble: &ApiTrouble) -> Wait {
 }
 
 /// What keeps anything from being bought.
-pub(in crate::worker) async fn stopped(
-    store: &Store,
-    config: &Config,
-) -> Result<impl Iterator<Item = Wait>, StoreError> {
-    let stops = needs::stops(store, config).await?;
-    Ok(stops.into_iter().map(|stop| Wait::for_person(&Need::Stopped { stop })))
+pub(in crate::worker) fn stopped(stops: &[Stop]) -> impl Iterator<Item = Wait> {
+    stops.iter().map(|stop| Wait::for_person(&Need::Stopped { stop: *stop }))
 }
 
 /// Contacts that were paid for before and brought nothing.

@@ -16,7 +16,7 @@ use crate::store::items::paid;
 use crate::store::items::waiting::{self, Group};
 use crate::store::jobs::{Job, due};
 use crate::store::{StoreError, Tx, direct, jobs, requests};
-use crate::worker::deps::BatchTurn;
+use crate::worker::deps::memory::BatchTurn;
 use crate::worker::{Deps, Report};
 
 /// Puts waiting items of an action into a new job, first those of the request of the item `lead`. Contacts beyond

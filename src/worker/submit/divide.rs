@@ -64,8 +64,8 @@ pub(super) async fn divide(
             })
         })
         .await?;
-    // Each part is prechecked anew if some contacts are unlocked already, by somebody else: a call with nothing but these
-    // may be refused for that, and their values are read for free.
+    // If somebody else has unlocked some of the contacts, each part is prechecked again: a call with nothing but these
+    // contacts may be refused, and their values are read for free.
     if refused.sorting.unlocked_elsewhere == 0 {
         let mut sortings = deps.sortings();
         for (key, contacts) in &divided {

@@ -129,7 +129,7 @@ async fn still_wanted(
     if accounts::is_paused(&mut *connection, &job.account).await? {
         return Ok(false);
     }
-    if !jobs::holds_exactly(&mut *connection, job.id, chargeable).await? {
+    if !jobs::contacts::are_exactly(&mut *connection, job.id, chargeable).await? {
         jobs::save(connection, job).await?;
         return Ok(false);
     }

@@ -17,37 +17,32 @@ pub(in crate::worker) mod facts;
 pub mod intent;
 pub mod parked;
 pub mod precheck;
+mod send;
 
 use std::time::Duration;
 
-use crate::api::{UnlockBody, direct_body, unlock_body};
 use crate::domain::credits::Purse;
-use crate::domain::direct::Direct;
 use crate::domain::job::{Event, WaitReason};
 use crate::domain::sorting::Sorting;
 use crate::domain::submission::{self, Cause, Circumstances, NO_BASE_ACCESS, Plan, Verdict};
-use crate::domain::turns::Class;
-use crate::domain::{AccountId, JobId, Millis, pacing};
-use crate::failpoint::{self, Place};
+use crate::domain::{AccountId, JobId, Millis};
 use crate::store::accounts::AccountRow;
 use crate::store::disk;
 use crate::store::items::waiting;
 use crate::store::jobs::Job;
-use crate::store::{self, StoreError, accounts, jobs, timeline};
+use crate::store::{StoreError, accounts, jobs, timeline};
 use crate::worker::balance::read_balance;
 use crate::worker::doubt::unanswered::book_unread;
-use crate::worker::gate::entry::WITHOUT_LEASE_MS;
-use crate::worker::gate::{Entry, Gate, Permit};
+use crate::worker::gate::Gate;
 use crate::worker::people::pause;
-use crate::worker::submit::awake::Awake;
-use crate::worker::submit::intent::{Intent, commit_intent};
 use crate::worker::submit::parked::{Asked, park};
 use crate::worker::submit::precheck::{Sorted, set_aside, sort};
+use crate::worker::submit::send::send;
 use crate::worker::{Deps, Report, direct, durability, retry_at};
 
-/// If the process was stopped for longer than this between the commit of the intent and the first byte of the body, its
-/// decision may be out of date.
-const LONGEST_PAUSE_BEFORE_SENDING_MS: i64 = 2_000;
+/// How long a stop waits for a POST in flight. The rest of the promised 10 s is for the last writes on a slow
+/// disk.
+pub const STOP_WAITS_FOR: Duration = Duration::from_secs(6);
 
 /// Takes the next step of the account's next submission.
 pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError> {
@@ -223,93 +218,3 @@ fn tell_apart(deps: &Deps, job: &Job, mut sorting: Sorting) -> Report {
     deps.sortings().insert((job.id, job.version), sorting);
     Report::did(1)
 }
-
-/// Commits the intent, then sends. `restored`: the batch was sorted as on an older copy.
-async fn send(
-    deps: &Deps,
-    gate: &Gate,
-    job: &Job,
-    (sorting, restored): (Sorting, bool),
-) -> Result<Report, StoreError> {
-    let (ownership, timeout_ms) = (deps.store.ownership(), pacing::duration_ms(deps.config().api.timeout));
-    if !ownership.has_time(deps.clock.steady_ms(), timeout_ms) {
-        return Ok(Report::at(deps.clock.now().plus(WITHOUT_LEASE_MS)));
-    }
-    let permit = match gate.enter(Class::Paid).await? {
-        Entry::Open(permit) => permit,
-        Entry::At(at) => return Ok(Report::at(at)),
-        Entry::NoKey => return Ok(Report::did(1)),
-    };
-    let wish = match job.channel() {
-        Some(_) => None,
-        None => store::direct::wish(deps.store.readers(), job.id).await?,
-    };
-    let body = match &wish {
-        Some(wish) => direct_body(wish),
-        None => unlock_body(&sorting.chargeable, job.event_id.as_ref()),
-    };
-    let intent = commit_intent(deps, &permit, job, (&sorting, restored), body.digest()).await;
-    let sending = match intent {
-        Ok(Intent::Committed(sending)) => {
-            deps.sortings().remove(&(job.id, job.version));
-            *sending
-        }
-        Ok(Intent::Changed) | Err(StoreError::Stale { .. }) => return Ok(Report::did(1)),
-        Err(error) => return Err(error),
-    };
-    let awake = Awake::now(&deps.clock);
-    failpoint::pass(Place::AfterIntent);
-    if let Err(why) = durability::prove(deps, sending.id, permit.request_id).await {
-        durability::take_back(deps, sending, &why).await?;
-        return Ok(Report::did(1));
-    }
-    let (clock, committed_at, watching) = (deps.clock.clone(), deps.clock.steady_ms(), awake.clone());
-    let proceed = move || {
-        let now = clock.steady_ms();
-        // Past the deadline another worker may serve the account, and no fence reaches this call.
-        watching.longest_gap_ms() <= LONGEST_PAUSE_BEFORE_SENDING_MS
-            && now - committed_at <= timeout_ms
-            && ownership.has_time(now, timeout_ms)
-    };
-    let sent = call(deps, gate, permit, (job, sending), (wish, body, &sorting), proceed);
-    tokio::select! {
-        sent = sent => sent,
-        never = awake.watch() => match never {},
-    }
-}
-
-/// The paid call itself; whoever waits for its connection prepares the next one.
-async fn call(
-    deps: &Deps,
-    gate: &Gate,
-    permit: Permit<'_>,
-    (job, sending): (&Job, Job),
-    (wish, body, sorting): (Option<Direct>, UnlockBody, &Sorting),
-    proceed: impl FnOnce() -> bool + Send + Sync + 'static,
-) -> Result<Report, StoreError> {
-    let Some(channel) = job.channel() else {
-        // The intent's transaction saw the item, so it must exist.
-        let Some(wish) = wish else { return Err(StoreError::Stale { what: "the item" }) };
-        direct::buy(deps, gate, permit, (sending, wish, body), proceed).await?;
-        return Ok(Report::did(1));
-    };
-    let paid = async move {
-        let caller = permit.caller(Some(job.id), job.event_id.as_ref());
-        let answer = gate.client.submit_unlock(caller, permit.entered_at, channel, &body, proceed).await;
-        let lesson = permit.learn(&answer);
-        answer::record(deps, gate, sending, sorting, &answer).await?;
-        gate.keep(lesson).await
-    };
-    let (paid, prepared) = tokio::join!(paid, ahead::prepare(deps, gate));
-    paid?;
-    // Somebody else has changed the next batch meanwhile: it is looked at again.
-    prepared.or_else(|error| match error {
-        StoreError::Stale { .. } => Ok(()),
-        other => Err(other),
-    })?;
-    Ok(Report::did(1))
-}
-
-/// How long a stop waits for a POST in flight. The rest of the promised 10 s is for the last writes on a slow
-/// disk.
-pub const STOP_WAITS_FOR: Duration = Duration::from_secs(6);

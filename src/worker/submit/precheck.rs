@@ -110,7 +110,10 @@ pub(in crate::worker) async fn sort(
     Ok(Sorted::Done(sorting))
 }
 
-/// The contacts of a job that were, or may have been, paid for before; none of a direct action.
+/// The contacts of a job that were, or may have been, paid for before. None of a direct action, which may be sent again
+/// without a precheck: each page of a search is a new purchase, and a repeated unlock of an event charges nothing for
+/// what is open (the vendor's pages of the three unlocks). Example: full access, when the event has got visitor data
+/// since, costs 3,000 for that, and nothing for the base.
 async fn paid_before(deps: &Deps, job: &Job) -> Result<Vec<PersonnelId>, StoreError> {
     match job.channel() {
         Some(_) => paid::paid_before(deps.store.readers(), job.id).await,
@@ -162,8 +165,8 @@ async fn start_sorting(
     let after_sending = sent.map_or(Millis(0), |started_at| started_at.plus(1));
     let restored_since = restored_at.unwrap_or_default();
     let since = deps.clock.now().plus(-LOCKED_HOLDS_FOR_MS).max(restored_since).max(after_sending);
-    let locked = jobs::checked_contacts(deps.store.readers(), job.id, since).await?;
-    let mut to_ask = jobs::contacts(deps.store.readers(), job.id).await?;
+    let locked = jobs::contacts::seen_locked(deps.store.readers(), job.id, since).await?;
+    let mut to_ask = jobs::contacts::open(deps.store.readers(), job.id).await?;
     let known: HashSet<&PersonnelId> = locked.iter().collect();
     to_ask.retain(|id| !known.contains(id));
     if restored_at.is_some() {

@@ -3,8 +3,8 @@
 //! All times are by the server's clock. Every transaction of ours holds the lock on the lease's row (see
 //! `super::transaction`), so what is read here in a transaction stays so until it ends.
 //!
-//! The name of a worker is the name of the lock file that it holds. So whoever starts under that name on that host knows
-//! that the worker before it is dead, and takes over at once. Elsewhere a lease must run out first.
+//! The name of a worker is the name of the lock file that it holds. So a worker that starts under that name on that host
+//! knows that the one before it is dead, and takes over at once. Elsewhere a lease must run out first.
 
 mod join;
 mod seen;

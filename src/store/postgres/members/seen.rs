@@ -5,7 +5,7 @@ use sqlx::FromRow;
 use crate::store::postgres::limits::limited;
 use crate::store::postgres::members::HOUSEKEEPING;
 use crate::store::postgres::open;
-use crate::store::report::Time;
+use crate::store::time::Time;
 use crate::store::tx::Pool;
 use crate::store::{Store, StoreError};
 

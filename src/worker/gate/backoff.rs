@@ -9,7 +9,7 @@ const LONGEST_PAUSE_MS: i64 = 60_000;
 /// How often something has failed in a row, and how long to wait. The wait is only in memory: a restart tries again at
 /// once.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Setback {
+pub(super) struct Backoff {
     failures: u32,
     /// When the first of them was, also before a restart.
     pub(super) since: Option<Millis>,
@@ -17,10 +17,10 @@ pub(super) struct Setback {
     pub(super) until: Millis,
 }
 
-impl Setback {
+impl Backoff {
     /// Failures that an earlier process saw. They may be over, so there is no wait.
-    pub(super) fn before_start(since: Option<Millis>) -> Setback {
-        Setback { since, ..Setback::default() }
+    pub(super) fn before_start(since: Option<Millis>) -> Backoff {
+        Backoff { since, ..Backoff::default() }
     }
 
     /// It failed once more.
@@ -34,6 +34,6 @@ impl Setback {
 
     /// Notes a success.
     pub(super) fn over(&mut self) {
-        *self = Setback::default();
+        *self = Backoff::default();
     }
 }
