@@ -5,8 +5,8 @@
 //! a savepoint of its own; no caller gets a result before the commit. The task cannot be cancelled
 //! in the middle by a caller that goes away, which sqlx alone would not guarantee.
 //!
-//! Each transaction begins with a check of the lease: see [`fence`](crate::store::fence). After any error other than a lost race, the writer refuses all writes: see
-//! [`StoreError::is_fatal`].
+//! Each transaction begins with a check of the lease: see [`fence`](crate::store::fence). After any error other than a
+//! lost race, the writer refuses all writes: see [`StoreError::is_fatal`].
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,7 +4,7 @@
 //! committed and holds the cost. Then the last things that may have changed are checked: that the commit will last
 //! (PostgreSQL), that this process was not stopped meanwhile, and that its lease outlasts the call.
 //!
-//! The POST is never repeated here or below. [`answer`](super::answer) records what came of it.
+//! The POST is never repeated here or below. [`answer`] records what came of it.
 
 use crate::api::{UnlockBody, direct_body, unlock_body};
 use crate::domain::direct::Direct;
