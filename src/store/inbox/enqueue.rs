@@ -2,6 +2,7 @@
 
 use crate::domain::request::RawRow;
 use crate::domain::same_request::differing_columns;
+use crate::store::inbox::{InboxRow, select_rows};
 use crate::store::{Store, StoreError, sql};
 
 /// A row that `unlockd enqueue`, `adopt` or `demo` writes.
@@ -88,8 +89,8 @@ pub async fn find_dedupe_key(
     store: &Store,
     account: &str,
     dedupe_key: &str,
-) -> Result<Option<i64>, StoreError> {
-    Ok(sql::query_scalar("select id from inbox where account = $1 and dedupe_key = $2")
+) -> Result<Option<InboxRow>, StoreError> {
+    Ok(sql::query_as(select_rows!("where account = $1 and dedupe_key = $2"))
         .bind(account)
         .bind(dedupe_key)
         .fetch_optional(&store.inbox_readers)
@@ -97,10 +98,6 @@ pub async fn find_dedupe_key(
 }
 
 /// The columns in which the existing row differs from this one.
-pub async fn differing(store: &Store, id: i64, row: &Enqueue) -> Result<Vec<&'static str>, StoreError> {
-    let there = super::rows(store, &[id]).await?;
-    Ok(there
-        .first()
-        .map(|there| differing_columns(&RawRow::from(there), &RawRow::from(row)))
-        .unwrap_or_default())
+pub fn differing(there: &InboxRow, row: &Enqueue) -> Vec<&'static str> {
+    differing_columns(&RawRow::from(there), &RawRow::from(row))
 }

@@ -131,6 +131,8 @@ macro_rules! select_rows {
     };
 }
 
+use select_rows;
+
 /// New rows above `after` in the order of their ids: at most `limit`, and not more than about `bytes` of content (but
 /// at least one row).
 pub async fn new_rows(
