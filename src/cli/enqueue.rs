@@ -129,7 +129,7 @@ async fn write(
 ) -> Outcome {
     let store = existing(config).await?;
     let written = match inbox::insert(&store, row.clone()).await? {
-        Some(id) => Written { id, created: true, lists },
+        Some(request) => Written { id: request.id, created: true, lists },
         None => {
             let key = row.dedupe_key.as_deref().unwrap_or_default();
             let there = inbox::find_dedupe_key(&store, &row.account, key).await?.ok_or_else(|| {

@@ -9,7 +9,6 @@ use axum::response::{IntoResponse, Response};
 
 use super::body::Body;
 use super::caller::Caller;
-use super::lists;
 use super::problem::Problem;
 use super::wanted::{NewRequest, Understood};
 use crate::config::Scope;
@@ -111,11 +110,11 @@ async fn write(site: &Site, caller: &Caller, understood: Understood) -> Result<S
         }
         _ => None,
     };
-    match inbox::insert(&site.store, row.clone()).await {
-        Ok(Some(id)) => {
-            tracing::info!(caller = caller.name, request = id, "a request over the HTTP API");
+    let row = Arc::new(row);
+    match site.inserts.insert(&site.store, row.clone()).await {
+        Ok(Some(request)) => {
+            tracing::info!(caller = caller.name, request = request.id, "a request over the HTTP API");
             site.wake().await;
-            let request = lists::visible(site, caller, id).await?;
             Ok(Submitted { request, is_new: true, quote: figures.map(|figures| figures.quote.0) })
         }
         // Another call with this key was first.

@@ -9,6 +9,7 @@ pub mod fault;
 pub mod overrides;
 pub mod served;
 mod show;
+mod together;
 mod too_long;
 
 use sqlx::FromRow;
@@ -22,6 +23,7 @@ pub use self::enqueue::{Enqueue, differing, find_dedupe_key, insert};
 pub use self::show::{
     Behind, CaughtUp, behind, bring_up, catch_up, has_other_triggers, reject, show_at_once,
 };
+pub use self::together::Together;
 use crate::domain::Millis;
 use crate::domain::request::{self, LARGEST_ID, RawRow};
 
