@@ -182,7 +182,7 @@ pub async fn serve(site: Arc<Site>, listen: SocketAddr) {
 async fn bind(listen: SocketAddr) -> TcpListener {
     let mut told = false;
     loop {
-        match TcpListener::bind(listen).await {
+        match connections::listen(listen) {
             Ok(listener) => return listener,
             Err(error) if !told => {
                 tracing::warn!(%listen, %error, "no status page, health or metrics for now: cannot listen on this address; \
