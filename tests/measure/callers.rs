@@ -4,7 +4,8 @@
 //! whole queue. Half of them then repeat their call on the same connection; the others are cut off in the middle of the
 //! answer, connect again and repeat it. A time is that from before the call, and before its connection if it has a new
 //! one, to the last byte of the answer, or to the byte where it is cut off. The client shares the machine with the worker, so it
-//! speaks HTTP by itself: a client library would need more of the processors than the worker.
+//! speaks HTTP by itself: a client library would need as much of the processors as the worker. Rows are not taken
+//! meanwhile (`inbox.watch = false`), so that nothing but the answers is measured.
 
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
