@@ -129,15 +129,15 @@ async fn write(
 ) -> Outcome {
     let store = existing(config).await?;
     let written = match inbox::insert(&store, row.clone()).await? {
-        Some(id) => Written { id, created: true, lists },
+        Some(request) => Written { id: request.id, created: true, lists },
         None => {
             let key = row.dedupe_key.as_deref().unwrap_or_default();
-            let id = inbox::find_dedupe_key(&store, &row.account, key).await?.ok_or_else(|| {
+            let there = inbox::find_dedupe_key(&store, &row.account, key).await?.ok_or_else(|| {
                 anyhow::anyhow!(
                     "the row with this dedupe key was deleted meanwhile; nothing was written: try again"
                 )
             })?;
-            let differing = inbox::differing(&store, id, &row).await?;
+            let (id, differing) = (there.id, inbox::differing(&there, &row));
             if !differing.is_empty() {
                 return Err(Failure::refused(format!(
                     "request {id} has this dedupe key already, but differs in {}: nothing was written. Use another key, or \

@@ -90,11 +90,11 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let understood = args.wanted.understand(&config)?;
     let store = existing(&config).await?;
     let mut plan = plan(&config, &store, &understood).await?;
-    if let (account, Some(dedupe_key)) = &key {
-        plan.dedupe_request_id = inbox::find_dedupe_key(&store, account, dedupe_key).await?;
-        if let Some(id) = plan.dedupe_request_id {
-            plan.dedupe_differs = inbox::differing(&store, id, &understood.row).await?;
-        }
+    if let (account, Some(dedupe_key)) = &key
+        && let Some(there) = inbox::find_dedupe_key(&store, account, dedupe_key).await?
+    {
+        plan.dedupe_request_id = Some(there.id);
+        plan.dedupe_differs = inbox::differing(&there, &understood.row);
     }
     let account = &understood.request.account;
     plan.is_paused = accounts::read(store.readers(), account).await?.paused_at.is_some();

@@ -19,12 +19,16 @@ use std::time::Duration;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, Sleep};
 
 /// A person's browser keeps six open, and a scraper one; two hundred callers of the HTTP API may come at once.
 const MOST_CONNECTIONS: usize = 256;
+
+/// Connections that are made and not accepted yet. The standard library allows 128; one more waits for a second, until
+/// its system asks again.
+const BACKLOG: u32 = 1_024;
 
 /// Requests, other than those for health and metrics, that are answered at the same time.
 pub(super) const MOST_PAGES: usize = 64;
@@ -96,6 +100,14 @@ impl Listener for BoundedListener {
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
+}
+
+/// Listens on an address, also when connections of an earlier process to it are still closing.
+pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv6() { TcpSocket::new_v6()? } else { TcpSocket::new_v4()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// The connections that are open.
@@ -284,9 +296,20 @@ mod tests {
 
     use super::*;
 
+    /// A connection that finds no place in the queue waits until another one is accepted, and here none is.
+    #[tokio::test]
+    async fn all_callers_can_connect_at_once_while_none_is_accepted_yet() {
+        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let connecting = (0..MOST_CONNECTIONS).map(|_| TcpStream::connect(address));
+        let all = futures_util::future::try_join_all(connecting);
+        let connected = tokio::time::timeout(Duration::from_secs(20), all).await;
+        assert_eq!(connected.expect("none waits").expect("connected").len(), MOST_CONNECTIONS);
+    }
+
     /// A server with a short time limit for requests, and this many places.
     async fn open(places: usize) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
         let address = listener.local_addr().expect("bound");
         let within = Duration::from_millis(300);
         let limits = Limits { connections: places, head_within: within, answer_within: within };

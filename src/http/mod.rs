@@ -38,7 +38,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::Millis;
 use crate::store::postgres::members;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, inbox};
 use crate::worker::Deps;
 use crate::worker::run::signals::Signals;
 use connections::BoundedListener;
@@ -71,6 +71,8 @@ pub struct Site {
     tickets: Tickets,
     tokens: api::Tokens,
     quotes: seal::Seal,
+    /// The rows of callers, which are written together.
+    inserts: inbox::Together,
     /// Places for requests other than those for health and metrics.
     pages: Semaphore,
     /// Places for calls of the HTTP API, and for those that wait for a change.
@@ -95,6 +97,7 @@ impl Site {
             tickets: Tickets::new(),
             tokens: api::Tokens::default(),
             quotes: seal::Seal::new(),
+            inserts: inbox::Together::default(),
             calls: Semaphore::new(connections::MOST_CALLS),
             waiting: Semaphore::new(connections::MOST_WAITING),
             pages: Semaphore::new(connections::MOST_PAGES),
@@ -179,7 +182,7 @@ pub async fn serve(site: Arc<Site>, listen: SocketAddr) {
 async fn bind(listen: SocketAddr) -> TcpListener {
     let mut told = false;
     loop {
-        match TcpListener::bind(listen).await {
+        match connections::listen(listen) {
             Ok(listener) => return listener,
             Err(error) if !told => {
                 tracing::warn!(%listen, %error, "no status page, health or metrics for now: cannot listen on this address; \

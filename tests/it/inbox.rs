@@ -1,5 +1,10 @@
 //! What other programs do to the inbox costs intake, or the status that it shows, and nothing else.
 
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use unlockd::store::StoreError;
+use unlockd::store::inbox::{Enqueue, Together};
 use unlockd::store::report::requests;
 use unlockd::worker::intake;
 
@@ -169,4 +174,68 @@ async fn a_request_that_is_taken_while_it_is_read_is_shown_with_its_figure() {
         taking.await.expect("no panic").expect("the database is well");
     }
     town.check().await;
+}
+
+/// A row as a caller of the HTTP API asks for it. Each key is used twice.
+fn asked(at: usize) -> Arc<Enqueue> {
+    Arc::new(Enqueue {
+        account: "default".to_owned(),
+        action: "unlock_contact_emails".to_owned(),
+        personnel_ids: Some(format!("[\"{}01\"]", 100 + at / 2)),
+        reference: Some(if at % 10 == 4 { "refused" } else { "taken" }.to_owned()),
+        dedupe_key: Some(format!("k{}", at / 2)),
+        ..Enqueue::default()
+    })
+}
+
+#[tokio::test]
+async fn rows_of_callers_at_the_same_moment_share_a_transaction_and_each_is_written_once() {
+    let mut town = Town::new().await;
+    let (store, together) = (town.store().clone(), Together::default());
+    let before = *store.commits().borrow();
+    let written = join_all((0..40).map(|at| together.insert(&store, asked(at)))).await;
+    // The first one finds nobody writing; all others wait for it.
+    assert_eq!(*store.commits().borrow() - before, 2);
+    for (at, written) in written.into_iter().enumerate() {
+        let row = written.expect("the database is well");
+        assert_eq!(row.is_some(), at % 2 == 0, "{at}: the second one finds its key taken");
+        if let Some(row) = row {
+            let read = requests::read(&store, row.id).await.expect("readable");
+            assert_eq!(read, Some(row), "as people read it");
+        }
+    }
+    assert_eq!(town.number("select count(*) from inbox").await, 20);
+    town.finish_all().await;
+    town.check().await;
+}
+
+#[tokio::test]
+async fn a_row_that_a_trigger_refuses_costs_none_of_those_that_are_written_with_it() {
+    if crate::support::is_on_postgres() {
+        return;
+    }
+    for inbox_apart in [false, true] {
+        for raise in ["raise(abort, 'jane@acme.example')", "raise(rollback, 'no')"] {
+            let mut town = Setup { inbox_apart, ..Setup::default() }.build().await;
+            let refuse = format!(
+                "create trigger boom after insert on inbox when new.reference = 'refused' begin select {raise}; end"
+            );
+            town.user(refuse).await;
+            let (store, together) = (town.store().clone(), Together::default());
+            let written = join_all((0..40).map(|at| together.insert(&store, asked(at)))).await;
+            for (at, written) in written.iter().enumerate() {
+                match (at % 10 == 4, written) {
+                    (true, Err(StoreError::Inbox { problem, .. })) => assert!(!problem.contains("jane")),
+                    // The row before it has the same key, but for a refused one.
+                    (false, Ok(row)) => assert_eq!(row.is_some(), at % 2 == 0 || at % 10 == 5, "{at}"),
+                    (_, other) => panic!("{at}, {raise}: {other:?}"),
+                }
+            }
+            town.finish_all().await;
+            // Each key asks for another contact.
+            let contacts = town.number("select count(distinct personnel_id) from items").await;
+            assert_eq!((town.number("select count(*) from requests").await, contacts), (20, 20), "{raise}");
+            town.check().await;
+        }
+    }
 }

@@ -58,7 +58,7 @@ cargo bench --bench measure -- NAME
   slow [--latency MS] [--seconds N]
                              share of 20 calls in 10 s that polls and profile reads use while an answer takes 2 or 5 s
   prechecks [CONTACTS]       prechecks of a batch of which 0 to 10 are unlocked already, and calls a contact (5000)
-  callers [N]                N callers of the HTTP API at once, each asking twice: time of an answer (200)
+  callers [N] [ROUNDS]       N callers of the HTTP API ask at once, and again; half are cut off: time of an answer (200, 10)
   history [FINISHED]         CPU for each job with 1,000 and with 1,000,000 finished jobs
   export [CONTACTS]          export, backup and purge of many contacts: time and memory (1000000)
   lateness                   poll time minus due time without a rate limit

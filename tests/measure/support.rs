@@ -231,6 +231,12 @@ impl Stat {
     }
 }
 
+/// CPU seconds that a process has used so far; `self` is this one.
+pub(crate) fn cpu_seconds_of(process: &str) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    Stat::of(&stat).map_or(0.0, |stat| stat.seconds)
+}
+
 /// The number that a query finds.
 pub(crate) async fn count(db: &mut Db, sql: &str) -> i64 {
     db.one::<(i64,)>(sql).await.0
@@ -265,8 +271,7 @@ impl Worker {
 
     /// CPU seconds used so far.
     pub(crate) fn cpu_seconds(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
-        Stat::of(&stat).map_or(0.0, |stat| stat.seconds)
+        cpu_seconds_of(&self.child.id().to_string())
     }
 
     /// Times the scheduler woke it, over all threads.

@@ -9,7 +9,6 @@ use axum::response::{IntoResponse, Response};
 
 use super::body::Body;
 use super::caller::Caller;
-use super::lists;
 use super::problem::Problem;
 use super::wanted::{NewRequest, Understood};
 use crate::config::Scope;
@@ -58,7 +57,7 @@ pub(in crate::http) struct Submitted {
     pub(in crate::http) request: Request,
     /// False: it was written before, with this key.
     pub(in crate::http) is_new: bool,
-    /// What it may cost, if it is new.
+    /// What it may cost, if it is new and an agent asked.
     pub(in crate::http) quote: Option<i64>,
 }
 
@@ -96,20 +95,27 @@ async fn write(site: &Site, caller: &Caller, understood: Understood) -> Result<S
     if let Some(written) = before(site, &row).await? {
         return Ok(before_it(written));
     }
-    let figures = plan::figures(&site.config(), &site.store, &request).await?;
-    // Its cost may have fallen below the limit by the time a worker takes it: then it was not counted.
-    row.needs_approval |= caller.daily_credits.is_some() && figures.approval == Approval::Needed;
-    let is_bought = figures.approval == Approval::NotNeeded && !matches!(request.wish, Wish::Adopt { .. });
-    let reserved = match is_bought && !row.needs_approval {
-        true => reserve(site, caller, figures.quote).await?,
+    // Only a limit and an agent ask what it may cost. The worker decides by its own estimate.
+    let figures = match caller.daily_credits.is_some() || caller.agent.is_some() {
+        true => Some(plan::figures(&site.config(), &site.store, &request).await?),
         false => None,
     };
-    match inbox::insert(&site.store, row.clone()).await {
-        Ok(Some(id)) => {
-            tracing::info!(caller = caller.name, request = id, "a request over the HTTP API");
+    let counted = figures.as_ref().filter(|_| caller.daily_credits.is_some());
+    // Its cost may have fallen below the limit by the time a worker takes it: then it was not counted.
+    row.needs_approval |= counted.is_some_and(|figures| figures.approval == Approval::Needed);
+    let may_be_bought = !row.needs_approval && !matches!(request.wish, Wish::Adopt { .. });
+    let reserved = match counted {
+        Some(figures) if may_be_bought && figures.approval == Approval::NotNeeded => {
+            reserve(site, caller, figures.quote).await?
+        }
+        _ => None,
+    };
+    let row = Arc::new(row);
+    match site.inserts.insert(&site.store, row.clone()).await {
+        Ok(Some(request)) => {
+            tracing::info!(caller = caller.name, request = request.id, "a request over the HTTP API");
             site.wake().await;
-            let request = lists::visible(site, caller, id).await?;
-            Ok(Submitted { request, is_new: true, quote: Some(figures.quote.0) })
+            Ok(Submitted { request, is_new: true, quote: figures.map(|figures| figures.quote.0) })
         }
         // Another call with this key was first.
         Ok(None) => {
@@ -134,8 +140,8 @@ async fn write(site: &Site, caller: &Caller, understood: Understood) -> Result<S
 /// The request that has the row's dedupe key, if it asks for the same.
 async fn before(site: &Site, row: &inbox::Enqueue) -> Result<Option<Request>, Problem> {
     let Some(key) = &row.dedupe_key else { return Ok(None) };
-    let Some(id) = inbox::find_dedupe_key(&site.store, &row.account, key).await? else { return Ok(None) };
-    let differing = inbox::differing(&site.store, id, row).await?;
+    let Some(there) = inbox::find_dedupe_key(&site.store, &row.account, key).await? else { return Ok(None) };
+    let (id, differing) = (there.id, inbox::differing(&there, row));
     if differing.is_empty() {
         let request = crate::store::report::requests::read(&site.store, id).await?;
         return request.map(Some).ok_or_else(|| {

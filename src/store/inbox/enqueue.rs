@@ -2,7 +2,10 @@
 
 use crate::domain::request::RawRow;
 use crate::domain::same_request::differing_columns;
-use crate::store::{Store, StoreError, sql};
+use crate::store::inbox::{InboxRow, select_rows};
+use crate::store::report::requests::Request;
+use crate::store::report::untaken::{NewRow, columns};
+use crate::store::{Store, StoreError, Tx, sql};
 
 /// A row that `unlockd enqueue`, `adopt` or `demo` writes.
 #[derive(Clone, Debug, Default)]
@@ -50,37 +53,38 @@ impl From<&Enqueue> for RawRow {
     }
 }
 
-/// Writes an inbox row; `None` if its dedupe key exists already.
-pub async fn insert(store: &Store, row: Enqueue) -> Result<Option<i64>, StoreError> {
-    store.write_inbox(move |connection| {
-            Box::pin(async move {
-                Ok(sql::query_scalar(
-                    "insert into inbox (account, action, event_id, personnel_ids, task_id, reference, dedupe_key,
-                                        max_credits, approved, query, max_pages, needs_approval, caller,
-                                        agent, purpose)
-                     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, coalesce($11, 1), $12, $13, $14, $15)
-                     on conflict do nothing returning id",
-                )
-                .bind(row.account)
-                .bind(row.action)
-                .bind(row.event_id)
-                .bind(row.personnel_ids)
-                .bind(row.task_id)
-                .bind(row.reference)
-                .bind(row.dedupe_key)
-                .bind(row.max_credits)
-                .bind(i64::from(row.approved))
-                .bind(row.query)
-                .bind(row.max_pages)
-                .bind(i64::from(row.needs_approval))
-                .bind(row.caller)
-                .bind(row.agent)
-                .bind(row.purpose)
-                .fetch_optional(connection)
-                .await?)
-            })
-        })
-        .await
+/// Writes an inbox row, and returns it as people read it; `None` if its dedupe key exists already.
+pub async fn insert(store: &Store, row: Enqueue) -> Result<Option<Request>, StoreError> {
+    store.write_inbox(move |connection| Box::pin(async move { insert_one(connection, &row).await })).await
+}
+
+pub(super) async fn insert_one(connection: &mut Tx, row: &Enqueue) -> Result<Option<Request>, StoreError> {
+    let written: Option<NewRow> = sql::query_as(concat!(
+        "insert into inbox (account, action, event_id, personnel_ids, task_id, reference, dedupe_key,
+                            max_credits, approved, query, max_pages, needs_approval, caller,
+                            agent, purpose)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, coalesce($11, 1), $12, $13, $14, $15)
+         on conflict do nothing returning ",
+        columns!()
+    ))
+    .bind(&row.account)
+    .bind(&row.action)
+    .bind(row.event_id.as_deref())
+    .bind(row.personnel_ids.as_deref())
+    .bind(row.task_id.as_deref())
+    .bind(row.reference.as_deref())
+    .bind(row.dedupe_key.as_deref())
+    .bind(row.max_credits)
+    .bind(i64::from(row.approved))
+    .bind(row.query.as_deref())
+    .bind(row.max_pages)
+    .bind(i64::from(row.needs_approval))
+    .bind(row.caller.as_deref())
+    .bind(row.agent.as_deref())
+    .bind(row.purpose.as_deref())
+    .fetch_optional(connection)
+    .await?;
+    Ok(written.map(Request::from))
 }
 
 /// The row that has a dedupe key.
@@ -88,8 +92,8 @@ pub async fn find_dedupe_key(
     store: &Store,
     account: &str,
     dedupe_key: &str,
-) -> Result<Option<i64>, StoreError> {
-    Ok(sql::query_scalar("select id from inbox where account = $1 and dedupe_key = $2")
+) -> Result<Option<InboxRow>, StoreError> {
+    Ok(sql::query_as(select_rows!("where account = $1 and dedupe_key = $2"))
         .bind(account)
         .bind(dedupe_key)
         .fetch_optional(&store.inbox_readers)
@@ -97,10 +101,6 @@ pub async fn find_dedupe_key(
 }
 
 /// The columns in which the existing row differs from this one.
-pub async fn differing(store: &Store, id: i64, row: &Enqueue) -> Result<Vec<&'static str>, StoreError> {
-    let there = super::rows(store, &[id]).await?;
-    Ok(there
-        .first()
-        .map(|there| differing_columns(&RawRow::from(there), &RawRow::from(row)))
-        .unwrap_or_default())
+pub fn differing(there: &InboxRow, row: &Enqueue) -> Vec<&'static str> {
+    differing_columns(&RawRow::from(there), &RawRow::from(row))
 }

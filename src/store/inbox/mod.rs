@@ -9,6 +9,7 @@ pub mod fault;
 pub mod overrides;
 pub mod served;
 mod show;
+mod together;
 mod too_long;
 mod watch;
 
@@ -21,6 +22,7 @@ pub use self::enqueue::{Enqueue, differing, find_dedupe_key, insert};
 pub use self::show::{
     Behind, CaughtUp, behind, bring_up, catch_up, has_other_triggers, reject, show_at_once,
 };
+pub use self::together::Together;
 pub use self::watch::{Writes, probe, state_version, watch};
 use crate::domain::Millis;
 use crate::domain::request::{self, LARGEST_ID, RawRow};
@@ -130,6 +132,8 @@ macro_rules! select_rows {
         )
     };
 }
+
+use select_rows;
 
 /// New rows above `after` in the order of their ids: at most `limit`, and not more than about `bytes` of content (but
 /// at least one row).

@@ -57,6 +57,14 @@ impl Request {
     }
 }
 
+/// A request that was taken, and may have been removed since.
+#[derive(FromRow)]
+struct Taken {
+    #[sqlx(flatten)]
+    request: Request,
+    is_removed: bool,
+}
+
 macro_rules! select_requests {
     ($rest:literal) => {
         concat!(
@@ -65,7 +73,7 @@ macro_rules! select_requests {
              (select count(*) from items i where i.request_id = requests.id) as contacts, \
              (select count(*) from items i where i.request_id = requests.id and i.state <> 'done') as pending, \
              (select count(*) from items i where i.request_id = requests.id and i.outcome = 'delivered') as delivered, \
-             created_at, taken_at, finished_at from requests ",
+             created_at, taken_at, finished_at, removed_at is not null as is_removed from requests ",
             $rest
         )
     };
@@ -193,15 +201,9 @@ pub async fn read(store: &Store, id: i64) -> Result<Option<Request>, StoreError>
 
 /// The request, if it was taken; inside, `None` if it was removed since.
 async fn taken(store: &Store, id: i64) -> Result<Option<Option<Request>>, StoreError> {
-    let request: Option<Request> =
+    let taken: Option<Taken> =
         sql::query_as(select_requests!("where id = $1")).bind(id).fetch_optional(store.readers()).await?;
-    let Some(request) = request else { return Ok(None) };
-    let is_removed: bool =
-        sql::query_scalar("select exists (select 1 from requests where id = $1 and removed_at is not null)")
-            .bind(id)
-            .fetch_one(store.readers())
-            .await?;
-    Ok(Some((!is_removed).then_some(request)))
+    Ok(taken.map(|taken| (!taken.is_removed).then_some(taken.request)))
 }
 
 /// The highest id of any request, taken or not; `None` if there is none.

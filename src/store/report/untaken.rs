@@ -10,7 +10,7 @@ use crate::store::{Store, StoreError, sql};
 
 /// An inbox row that was not taken yet, read as bytes: any program may have written it.
 #[derive(FromRow)]
-struct NewRow {
+pub(in crate::store) struct NewRow {
     id: i64,
     account: Option<Vec<u8>>,
     action: Option<Vec<u8>>,
@@ -66,26 +66,31 @@ impl From<NewRow> for Request {
     }
 }
 
+/// The columns of a [`NewRow`].
+macro_rules! columns {
+    () => {
+        "id, \
+         case when octet_length(account) <= 1000 then bytes_of(account) end as account, \
+         case when octet_length(action) <= 1000 then bytes_of(action) end as action, \
+         case when octet_length(event_id) <= 4000 then bytes_of(event_id) end as event_id, \
+         case when octet_length(task_id) <= 4000 then bytes_of(task_id) end as task_id, \
+         case when octet_length(personnel_ids) > 8388608 or trim(coalesce(personnel_ids, '')) in ('', '[]', 'null') then 0 \
+           else cast(octet_length(personnel_ids) - octet_length(replace(personnel_ids, ',', '')) + 1 as bigint) \
+           end as named, \
+         case when octet_length(query) <= 800 then bytes_of(query) end as query, max_pages, \
+         case when octet_length(reference) <= 4000 then bytes_of(reference) end as reference, \
+         case when octet_length(caller) <= 256 then bytes_of(caller) end as caller, \
+         case when octet_length(agent) <= 256 then bytes_of(agent) end as agent, \
+         case when octet_length(purpose) <= 4000 then bytes_of(purpose) end as purpose, max_credits, \
+         status, case when octet_length(reason) <= 4000 then reason end as reason, created_at, finished_at"
+    };
+}
+
+pub(in crate::store) use columns;
+
 macro_rules! select_rows {
     ($rest:literal) => {
-        concat!(
-            "select id, \
-             case when octet_length(account) <= 1000 then bytes_of(account) end as account, \
-             case when octet_length(action) <= 1000 then bytes_of(action) end as action, \
-             case when octet_length(event_id) <= 4000 then bytes_of(event_id) end as event_id, \
-             case when octet_length(task_id) <= 4000 then bytes_of(task_id) end as task_id, \
-             case when octet_length(personnel_ids) > 8388608 or trim(coalesce(personnel_ids, '')) in ('', '[]', 'null') then 0 \
-               else cast(octet_length(personnel_ids) - octet_length(replace(personnel_ids, ',', '')) + 1 as bigint) \
-               end as named, \
-             case when octet_length(query) <= 800 then bytes_of(query) end as query, max_pages, \
-             case when octet_length(reference) <= 4000 then bytes_of(reference) end as reference, \
-             case when octet_length(caller) <= 256 then bytes_of(caller) end as caller, \
-             case when octet_length(agent) <= 256 then bytes_of(agent) end as agent, \
-             case when octet_length(purpose) <= 4000 then bytes_of(purpose) end as purpose, max_credits, \
-             status, case when octet_length(reason) <= 4000 then reason end as reason, created_at, finished_at \
-             from inbox ",
-            $rest
-        )
+        concat!("select ", columns!(), " from inbox ", $rest)
     };
 }
 
