@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::standby::{Waiting, wait_for_lease};
+use super::stop::stop_on_signals;
 use super::{Context, Failure, Outcome, leases, open_as_it_is, place};
 use crate::clock::Clock;
 use crate::config::{self, Config};
@@ -245,31 +245,4 @@ async fn migrate(store: &Store) -> Result<(), StoreError> {
             () = tokio::time::sleep(PATIENCE) => {}
         }
     }
-}
-
-fn stop_on_signals(signals: &Signals) -> std::io::Result<()> {
-    let (stop, signals) = (stop_signals()?, signals.clone());
-    tokio::spawn(async move {
-        stop.await;
-        tracing::info!("stopping: finishing calls in flight");
-        signals.stop();
-    });
-    Ok(())
-}
-
-/// Resolves at SIGTERM or SIGINT.
-pub(super) async fn stop_requested() -> std::io::Result<()> {
-    stop_signals()?.await;
-    Ok(())
-}
-
-/// From now on SIGTERM and SIGINT do not end the process; the returned future resolves at the first one.
-pub(super) fn stop_signals() -> std::io::Result<impl Future<Output = ()>> {
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-        }
-    })
 }

@@ -16,8 +16,8 @@ use crate::worker::doubt::verify;
 use crate::worker::run::heartbeat;
 pub use crate::worker::run::idle::End;
 use crate::worker::run::idle::watch_for_idle;
-use crate::worker::run::parts::Parts;
 pub use crate::worker::run::parts::recover;
+use crate::worker::run::parts::{Parts, more_telling};
 use crate::worker::run::signals::{CALM, Signals, Woken, is_stopping, sleep, sleep_and_calm_down};
 use crate::worker::run::written;
 use crate::worker::{Deps, Report, budget, erase, history, intake, notify, poll, profile, settle, submit};
@@ -75,7 +75,7 @@ pub async fn run(deps: Arc<Deps>, signals: Signals, until_idle: bool) -> Result<
     loop {
         if let Err(error) = parts.adjust().await {
             signals.stop();
-            return Err(more_telling(error, wind_down(parts).await.err()));
+            return Err(more_telling(error, parts.wind_down().await.err()));
         }
         let ended = tokio::select! {
             ended = parts.next() => ended,
@@ -93,46 +93,13 @@ pub async fn run(deps: Arc<Deps>, signals: Signals, until_idle: bool) -> Result<
             Err(error) => {
                 signals.stop();
                 // Not simply dropped: the answer to a POST in flight must still be recorded.
-                return Err(more_telling(error, wind_down(parts).await.err()));
+                return Err(more_telling(error, parts.wind_down().await.err()));
             }
         }
         if signals.is_stopping() {
-            wind_down(parts).await?;
+            parts.wind_down().await?;
             return Ok(end);
         }
-    }
-}
-
-/// Lets calls in flight end, for a bounded time. A call that is cut off is in doubt at the next start, which
-/// is safe.
-async fn wind_down(mut parts: Parts) -> Result<(), StoreError> {
-    let all = async {
-        let mut first = None;
-        while let Some(ended) = parts.next().await {
-            if let Err(error) = ended {
-                first = Some(match first {
-                    Some(first) => more_telling(first, Some(error)),
-                    None => error,
-                });
-            }
-        }
-        first.map_or(Ok(()), Err)
-    };
-    match tokio::time::timeout(submit::STOP_WAITS_FOR, all).await {
-        Ok(ended) => ended,
-        Err(_) => {
-            tracing::warn!("stopped while a call was still in flight; the next start looks up its effect");
-            parts.abort();
-            Ok(())
-        }
-    }
-}
-
-/// The error that caused the others.
-fn more_telling(first: StoreError, second: Option<StoreError>) -> StoreError {
-    match (first, second) {
-        (StoreError::Stopped, Some(second)) => second,
-        (first, _) => first,
     }
 }
 
