@@ -64,7 +64,11 @@ pub async fn run(deps: Arc<Deps>, signals: Signals, until_idle: bool) -> Result<
     let is_shared = deps.store.ownership().is_shared();
     let mut parts = Parts::new(deps.clone(), signals.clone(), until_idle);
     match is_shared {
-        false => recover(&deps).await?,
+        false => tokio::select! {
+            recovered = recover(&deps) => recovered?,
+            // Cut off as by a crash.
+            () = signals.stopping() => return Ok(End::Stopped),
+        },
         true => drop(parts.spawn("listen", run_listen(deps.clone(), signals.clone()))),
     }
     let (mut added, mut wanted) = (deps.added(), deps.shares.wanted());
@@ -73,7 +77,12 @@ pub async fn run(deps: Arc<Deps>, signals: Signals, until_idle: bool) -> Result<
     }
     let mut end = End::Stopped;
     loop {
-        if let Err(error) = parts.adjust().await {
+        let adjusted = tokio::select! {
+            adjusted = parts.adjust() => adjusted,
+            // A stop does not wait for the database.
+            () = signals.stopping() => Ok(()),
+        };
+        if let Err(error) = adjusted {
             signals.stop();
             return Err(more_telling(error, parts.wind_down().await.err()));
         }
@@ -82,6 +91,7 @@ pub async fn run(deps: Arc<Deps>, signals: Signals, until_idle: bool) -> Result<
             _ = added.changed() => continue,
             _ = wanted.changed() => continue,
             () = tokio::time::sleep(ADJUST_EVERY), if is_shared => continue,
+            () = signals.stopping() => Some(Ok(None)),
         };
         let Some(ended) = ended else { return Ok(end) };
         match ended {

@@ -62,8 +62,11 @@ impl Parts {
         match tokio::time::timeout(submit::STOP_WAITS_FOR, all).await {
             Ok(ended) => ended,
             Err(_) => {
+                let passes = self.deps.heartbeat.running().join(", ");
                 tracing::warn!(
-                    "stopped while a call was still in flight; the next start looks up its effect"
+                    passes,
+                    "stopped while a call or the database had not answered; the next start looks up the effect of a \
+                     call that may have been paid for"
                 );
                 self.abort();
                 Ok(())
