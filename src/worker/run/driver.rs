@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::domain::{AccountId, pacing};
-use crate::store::postgres::members;
+use crate::store::postgres::{members, statistics};
 use crate::store::{StoreError, inbox};
 use crate::worker::doubt::verify;
 use crate::worker::run::heartbeat;
@@ -248,6 +248,18 @@ pub(super) async fn run_budget(deps: Arc<Deps>, signals: Signals) -> Result<Opti
         heartbeat::beat();
         let report = budget::run(&deps).await?;
         sleep(&deps, &signals, &mut woken, report.next_at).await;
+    }
+    Ok(None)
+}
+
+/// Only on PostgreSQL. Rows do not wake it: it counts them by the thousand.
+pub(super) async fn run_statistics(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
+    let never = watch::Sender::new(0);
+    let mut woken = never.subscribe();
+    while !signals.is_stopping() {
+        statistics::refresh(&deps.store).await?;
+        let next_at = deps.clock.now().plus(statistics::LOOK_EVERY_MS);
+        sleep(&deps, &signals, &mut woken, Some(next_at)).await;
     }
     Ok(None)
 }

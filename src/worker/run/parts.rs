@@ -191,6 +191,10 @@ impl Parts {
     fn keep_house(&mut self, part: &mut Part) {
         let (deps, signals) = (self.deps.clone(), part.signals.clone());
         part.passes.insert(self.spawn("intake", driver::run_intake(deps.clone(), signals.clone())));
+        if deps.store.ownership().is_shared() {
+            let statistics = driver::run_statistics(deps.clone(), signals.clone());
+            part.passes.insert(self.spawn("statistics", statistics));
+        }
         if notify::is_wanted(&deps) {
             part.passes.insert(self.spawn("notify", driver::run_notify(deps.clone(), signals.clone())));
         }
