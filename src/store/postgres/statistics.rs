@@ -25,8 +25,9 @@ pub async fn refresh(store: &Store) -> Result<(), StoreError> {
     let Pool::Postgres(pool) = &store.readers().0 else { return Ok(()) };
     let tables: Vec<String> = limited(sqlx::query_scalar(CHANGED).fetch_all(pool)).await?;
     for table in tables {
-        // Its name is quoted. A role that does not own the table may not; the server does it by itself later.
-        let analyze = AssertSqlSafe(format!("analyze {table}"));
+        // Its name is quoted. A role that does not own the table may not; the server does it by itself later. One that is being
+        // vacuumed is left alone: to wait for it would cancel that.
+        let analyze = AssertSqlSafe(format!("analyze (skip_locked) {table}"));
         if let Err(problem) = limited(pool.execute(analyze)).await {
             tracing::debug!(%problem, table, "a table was not analyzed");
         }
