@@ -71,7 +71,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let progress = tokio::spawn(show_progress(store.clone(), signals.clone()));
     tokio::select! {
         ended = driver::run(deps, signals.clone(), true) => { ended?; }
-        stopped = super::run::stop_requested() => {
+        stopped = super::stop::stop_requested() => {
             stopped?;
             signals.stop();
             return Err(super::Failure::refused("stopped; the demo spends no credits".to_owned()));

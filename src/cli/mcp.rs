@@ -31,7 +31,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let store = existing(&config).await?;
     store.expect_current().await?;
     let signals = Signals::default();
-    let stop = super::run::stop_signals()?;
+    let stop = super::stop::stop_signals()?;
     let site = Site::open(&store, Clock::real(), config, signals).await?;
     let streams = (tokio::io::stdin(), tokio::io::stdout());
     tokio::select! {

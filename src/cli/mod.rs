@@ -41,6 +41,7 @@ mod sandbox;
 mod show;
 mod spend;
 mod standby;
+mod stop;
 mod version;
 mod wait;
 mod wanted;

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::standby::{Waiting, wait_for_lease};
+use super::stop::{self, Doing, GivesBack, Step, stop_on_signals};
 use super::{Context, Failure, Outcome, leases, open_as_it_is, place};
 use crate::clock::Clock;
 use crate::config::{self, Config};
@@ -42,13 +42,27 @@ pub(super) struct Args {
 pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let config = Arc::new(context.load()?);
     let log = logs::init(&config.log);
-    let stop = Signals::default();
+    let (stop, doing) = (Signals::default(), Doing::default());
     stop_on_signals(&stop)?;
+    let whole = live(context, args, (config, log), (stop.clone(), doing.clone()));
+    tokio::select! {
+        ended = whole => ended,
+        cut_off = stop::overdue(&stop, &doing, Step::ends_within) => cut_off,
+    }
+}
+
+/// The whole life of the process.
+async fn live(
+    context: Context,
+    args: Args,
+    (config, log): (Arc<Config>, LogHandle),
+    (stop, doing): (Signals, Doing),
+) -> Outcome {
     let (store, clock) = (open_as_it_is(&config).await?, Clock::real());
     tokio::spawn(leases::tell_of_locks(store.clone()));
     let taken = match store.schema().await? {
         Schema::Current => None,
-        schema => match upgrade(&store, &clock, &stop, (schema, &leases::host(&config))).await? {
+        schema => match upgrade(&store, &clock, (&stop, &doing), (schema, &leases::host(&config))).await? {
             Some(lease) if Place::is_server(&config.database) => {
                 // Others may work now, too.
                 lease.release(&store, clock.now()).await?;
@@ -62,8 +76,10 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let site = Site::open(&store, clock.clone(), config.clone(), stop.clone()).await?;
     // Before the lease is taken: a process on standby also answers.
     let serving = config.http.address().map(|listen| tokio::spawn(http::serve(site.clone(), listen)));
-    let daemon = Daemon { context, log, config, store, clock, site, stop: stop.clone() };
+    let daemon =
+        Daemon { context, log, config, store, clock, site, stop: stop.clone(), doing: doing.clone() };
     let ended = daemon.run(taken, args.until_idle).await;
+    doing.now(Step::Serve);
     stop.stop();
     if let Some(serving) = serving {
         // The server limits its own shutdown time.
@@ -95,6 +111,7 @@ struct Daemon {
     clock: Clock,
     site: Arc<Site>,
     stop: Signals,
+    doing: Doing,
 }
 
 impl Daemon {
@@ -103,11 +120,13 @@ impl Daemon {
         let lease = match taken {
             Some(lease) => Some(lease),
             None => {
+                self.doing.now(Step::Wait);
                 let terms = leases::terms(&self.config);
                 wait_for_lease(&self.store, &self.clock, &self.stop, Waiting::ToWork(&terms)).await?
             }
         };
         let Some(lease) = lease else { return Ok(()) };
+        self.doing.now(Step::Prepare);
         if lease.member.is_some() {
             self.clock.refer(lease::read(&self.store).await?.clock(self.clock.now()));
         }
@@ -130,7 +149,13 @@ impl Daemon {
         durability::at_start(&deps).await?;
         lease.note(&deps.store).await?;
         served::record(&deps.store).await?;
-        let life = Life { context: self.context, log: self.log, site: self.site, signals: self.stop };
+        let life = Life {
+            context: self.context,
+            log: self.log,
+            site: self.site,
+            signals: self.stop,
+            doing: self.doing,
+        };
         let ended = life.work(deps, lease, until_idle).await;
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
         match ended.context("the database failed; nothing more was spent")? {
@@ -152,6 +177,7 @@ struct Life {
     log: LogHandle,
     site: Arc<Site>,
     signals: Signals,
+    doing: Doing,
 }
 
 impl Life {
@@ -161,14 +187,18 @@ impl Life {
         let (store, clock) = (deps.store.clone(), deps.clock.clone());
         loop {
             self.site.set_worker(deps.clone());
-            let (ended, back) = self.until_clock_is_set(deps.clone(), lease, until_idle).await?;
-            lease = back;
+            let (ended, kept, giving) = self.until_clock_is_set(deps.clone(), lease, until_idle).await?;
             let step_ms = clock.step_ms();
-            if self.signals.is_stopping() || ended != End::Stopped || step_ms == 0 {
-                lease.note(&store).await?;
-                lease.release(&store, clock.now()).await?;
-                return Ok(ended);
-            }
+            let ends = self.signals.is_stopping() || ended != End::Stopped || step_ms == 0;
+            lease = match kept {
+                Some(lease) if ends => {
+                    giving.release(lease, &store, clock.now()).await?;
+                    return Ok(ended);
+                }
+                Some(lease) => lease,
+                None if ends => return Ok(ended),
+                None => return Err(StoreError::Stopped.into()),
+            };
             tracing::warn!(
                 seconds = step_ms / 1_000,
                 "the clock of this machine was set; going on by its new time"
@@ -179,13 +209,15 @@ impl Life {
         }
     }
 
-    /// Runs the passes until the process is to stop, or the wall clock was set.
+    /// Runs the passes until the process is to stop, or the wall clock was set. Returns no lease when the database does
+    /// not answer any more.
     async fn until_clock_is_set(
         &self,
         deps: Arc<Deps>,
         lease: Lease,
         until_idle: bool,
-    ) -> Result<(End, Lease), StoreError> {
+    ) -> Result<(End, Option<Lease>, GivesBack), StoreError> {
+        self.doing.now(Step::Work);
         let signals = self.signals.of_a_part();
         let renewing = tokio::spawn(leases::keep_lease(deps.clone(), lease, signals.clone()));
         let reload =
@@ -198,12 +230,13 @@ impl Life {
         deps.shares.finish();
         reloading.abort();
         watching.abort();
+        self.doing.now(Step::GiveBack);
+        let giving = GivesBack::within(stop::GIVES_BACK_WITHIN);
         // A lost lease is why the passes ended; it explains more than their own error.
-        match (renewing.await, ended) {
-            (Ok(Err(error)), Ok(_) | Err(StoreError::Stopped)) => Err(error),
-            (Ok(Ok(lease)), Ok(ended)) => Ok((ended, lease)),
+        match (giving.take(renewing).await, ended) {
+            (Err(error), Ok(_) | Err(StoreError::Stopped)) => Err(error),
+            (Ok(lease), Ok(ended)) => Ok((ended, lease, giving)),
             (_, Err(error)) => Err(error),
-            (_, Ok(_)) => Err(StoreError::Stopped),
         }
     }
 }
@@ -221,13 +254,15 @@ async fn watch_clock(clock: Clock, signals: Signals) {
 async fn upgrade(
     store: &Store,
     clock: &Clock,
-    signals: &Signals,
+    (signals, doing): (&Signals, &Doing),
     (schema, host): (Schema, &str),
 ) -> Result<Option<Lease>, StoreError> {
     tracing::info!(?schema, "the database has an older schema; it is upgraded under the database lock");
+    doing.now(Step::Wait);
     let Some(lease) = wait_for_lease(store, clock, signals, Waiting::ToUpgrade { host }).await? else {
         return Ok(None);
     };
+    doing.now(Step::Upgrade);
     migrate(store).await?;
     tracing::info!("the database has this version's schema now");
     Ok(Some(lease))
@@ -246,31 +281,4 @@ async fn migrate(store: &Store) -> Result<(), StoreError> {
             () = tokio::time::sleep(PATIENCE) => {}
         }
     }
-}
-
-fn stop_on_signals(signals: &Signals) -> std::io::Result<()> {
-    let (stop, signals) = (stop_signals()?, signals.clone());
-    tokio::spawn(async move {
-        stop.await;
-        tracing::info!("stopping: finishing calls in flight");
-        signals.stop();
-    });
-    Ok(())
-}
-
-/// Resolves at SIGTERM or SIGINT.
-pub(super) async fn stop_requested() -> std::io::Result<()> {
-    stop_signals()?.await;
-    Ok(())
-}
-
-/// From now on SIGTERM and SIGINT do not end the process; the returned future resolves at the first one.
-pub(super) fn stop_signals() -> std::io::Result<impl Future<Output = ()>> {
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-        }
-    })
 }

@@ -106,7 +106,7 @@ pub(super) async fn run(args: Args) -> Outcome {
     drop(out);
     tokio::select! {
         () = sandbox.run_until_stopped() => {}
-        stopped = super::run::stop_requested() => stopped?,
+        stopped = super::stop::stop_requested() => stopped?,
     }
     Ok(())
 }

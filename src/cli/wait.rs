@@ -25,7 +25,7 @@ const LOOKS_TO_CALL: u32 = 8;
 const LOOKS_FOR_AUDIT: u32 = 12;
 
 pub(super) async fn until_finished(store: &Store, config: &Config, id: i64, json: bool) -> Outcome {
-    let stop = super::run::stop_signals()?;
+    let stop = super::stop::stop_signals()?;
     tokio::pin!(stop);
     let mut bars = Bars::new();
     let mut calls = 0;

@@ -147,12 +147,18 @@ async fn serve(mut tx: Tx, mut works: mpsc::Receiver<Queued>, right: Right, metr
         };
         if written.is_err() {
             tracing::error!("the database failed; nothing more is written or sent by this process");
-            // Dropping the receiver gives every waiting caller `Stopped`.
-            return;
+            return refuse(works).await;
         }
     }
     // Makes the file smaller; even if it fails, every commit is safe already.
     tx.0.close().await;
+}
+
+/// Gives every waiting caller `Stopped`. Each work is taken out of the queue: one whose caller was just handing it over
+/// would stay there when the receiver is only dropped, and its caller would wait for ever.
+async fn refuse(mut works: mpsc::Receiver<Queued>) {
+    works.close();
+    while works.recv().await.is_some() {}
 }
 
 /// Err: the writer must stop. Work that fails here undoes only itself, also when a trigger has ended the
@@ -252,4 +258,30 @@ fn finish(completions: Vec<Completion>, committed: Result<(), Option<sqlx::Error
         (completion.tell)(if completion.fatal { Ok(()) } else { Err(error) });
     }
     Err(())
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{Connection as _, SqliteConnection};
+
+    use super::*;
+    use crate::store::engine;
+
+    /// A caller has its place in the queue, and the writer fails before the work is in it.
+    #[tokio::test]
+    async fn work_that_is_handed_over_while_the_writer_fails_is_refused() {
+        let connection = SqliteConnection::connect("sqlite::memory:").await.expect("memory");
+        // Without the table of the lease, which each transaction of a worker reads, the first one fails.
+        let writer = Writer::start(Connection::Sqlite(connection), Metrics::default());
+        writer.fence(1);
+        let place = writer.queue.reserve().await.expect("the writer lives");
+        let (work, told) = engine::work(|_| Box::pin(async { Ok(()) }));
+        writer.queue.send(Queued { work, is_alone: false }).await.expect("the writer lives");
+        assert!(matches!(told.await, Ok(Err(StoreError::Database { .. }))), "it has no lease");
+        writer.queue.closed().await;
+        let (work, told) = engine::work(|_| Box::pin(async { Ok(()) }));
+        place.send(Queued { work, is_alone: false });
+        let told = tokio::time::timeout(Duration::from_secs(5), told).await;
+        assert!(told.expect("it is told").is_err(), "nobody writes any more");
+    }
 }

@@ -127,6 +127,25 @@ fn the_store_calls_the_driver_in_one_place_and_in_the_rooms_of_the_engines() {
     }
 }
 
+/// A network that is cut tells nobody. A proof, a migration and a copy have one limit for all of their steps, or a person
+/// who watches.
+#[test]
+fn each_wait_for_an_answer_of_postgresql_has_a_limit() {
+    let of_all_steps = ["proof.rs", "open.rs", "copy.rs"];
+    let mut waits = 0;
+    for (path, code) in program().into_iter().filter(|(path, _)| path.starts_with("store/postgres/")) {
+        if of_all_steps.iter().any(|name| path.ends_with(name)) {
+            continue;
+        }
+        for statement in code.split(';') {
+            let asks = [".execute(", ".fetch_"].iter().any(|word| statement.contains(word));
+            waits += usize::from(asks);
+            assert!(!asks || statement.contains("limited"), "{path} may wait for ever: {statement}");
+        }
+    }
+    assert!(waits > 20, "only {waits} are found");
+}
+
 /// The values that the store's statements write: the text between `set` and what follows it.
 fn written(code: &str) -> Vec<String> {
     let one_line = |literal: &str| literal.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -16,4 +16,5 @@ mod schema;
 #[allow(dead_code, reason = "not every suite needs all of it")]
 #[path = "../shared/postgres.rs"]
 mod server;
+mod statistics;
 mod tls;

@@ -1,8 +1,13 @@
 //! The worker on PostgreSQL, as a process: killed at the dangerous moments, and parted from its server.
 
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
-use crate::support::{Town, hostile, wait};
+use rustix::process::Signal;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::support::{Town, hostile, signal, wait};
 
 /// Where a crash loses or doubles a purchase if anything does. The third call is the submission.
 const MOMENTS: [&str; 4] = ["after_intent:1", "before_call:3", "after_call:3", "before_commit:8"];
@@ -49,4 +54,58 @@ async fn a_row_that_is_refused_on_postgresql_is_answered_and_holds_up_no_other()
     assert_eq!(town.number("select count(*) from inbox where status = 'rejected'").await, 1);
     let delivered = "select count(*) from contact_outcomes where outcome = 'delivered'";
     assert_eq!(town.number(delivered).await, 20, "{}", town.log());
+}
+
+/// Stands before the server, and can stop passing anything on.
+struct Relay {
+    address: SocketAddr,
+    is_cut: watch::Sender<bool>,
+}
+
+impl Relay {
+    async fn start(server: String) -> Relay {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let is_cut = watch::Sender::new(false);
+        let cut = is_cut.clone();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(pass(client, server.clone(), cut.subscribe()));
+            }
+        });
+        Relay { address, is_cut }
+    }
+}
+
+async fn pass(mut client: TcpStream, server: String, mut is_cut: watch::Receiver<bool>) {
+    let mut onward = TcpStream::connect(server).await.expect("the server is there");
+    let cut = async { drop(is_cut.wait_for(|is_cut| *is_cut).await) };
+    tokio::select! {
+        _ = tokio::io::copy_bidirectional(&mut client, &mut onward) => {}
+        // Neither end is told.
+        () = cut => std::future::pending().await,
+    }
+}
+
+/// A network that is cut tells nobody: each statement waits for an answer that never comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_does_not_wait_for_a_server_that_does_not_answer_and_says_what_it_left() {
+    let Some(town) = Town::on_server(hostile()).await else { return };
+    let config = std::fs::read_to_string(town.path("unlockd.toml")).expect("the configuration");
+    let server = config.split('@').nth(1).and_then(|rest| rest.split('/').next()).expect("an address");
+    let relay = Relay::start(server.to_owned()).await;
+    let through = config.replace(server, &relay.address.to_string());
+    std::fs::write(town.path("unlockd.toml"), through).expect("the configuration is written");
+    let mut worker = town.start();
+    town.insert(100..110).await;
+    town.until("select count(*) from inbox where status = 'done'", 1).await;
+    relay.is_cut.send_replace(true);
+    let since = Instant::now();
+    signal(&worker, Signal::TERM);
+    let status = tokio::task::block_in_place(|| wait(&mut worker, Duration::from_secs(15)));
+    assert!(status.success(), "{status}\n{}", town.log());
+    assert!(since.elapsed() < Duration::from_secs(11), "{:?}\n{}", since.elapsed(), town.log());
+    for left in ["a call or the database had not answered", "\"passes\":\"", "the lease was not given back"] {
+        assert!(town.log().contains(left), "{left}\n{}", town.log());
+    }
 }

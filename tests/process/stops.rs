@@ -39,6 +39,28 @@ async fn sigint_stops_a_waiting_worker_at_once() {
     assert!(tokio::task::block_in_place(|| wait(&mut worker, Duration::from_secs(10))).success());
 }
 
+/// `BEGIN IMMEDIATE` in a program that was suspended: nobody can write until it goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_does_not_wait_for_another_program_that_has_the_database_locked() {
+    if crate::postgres::has_no("lock that anybody can take for ever") {
+        return;
+    }
+    let town = Town::new(hostile()).await;
+    let mut worker = town.start();
+    town.insert(100..110).await;
+    town.until("select count(*) from inbox where status = 'done'", 1).await;
+    let mut other = town.connect().await;
+    other.execute("begin immediate").await.expect("it is locked");
+    let since = Instant::now();
+    signal(&worker, Signal::TERM);
+    let status = tokio::task::block_in_place(|| wait(&mut worker, Duration::from_secs(12)));
+    assert!(status.success(), "{status}\n{}", town.log());
+    assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+    assert!(town.log().contains("the lease was not given back"), "{}", town.log());
+    other.execute("rollback").await.expect("it is free again");
+    assert!(tokio::task::block_in_place(|| town.run_until_idle()).success(), "{}", town.log());
+}
+
 /// A stuck log shipper, or a pager: the pipe is full after some 64 KiB of lines.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_nobody_reads_holds_up_neither_the_work_nor_the_stop() {

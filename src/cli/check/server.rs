@@ -29,7 +29,7 @@ pub(super) async fn server(findings: &mut Findings, config: &Config, store: &Sto
     }
     let is_writable = commits(findings, store).await;
     notices(findings, store).await;
-    other_roles(findings);
+    other_roles(findings, config.credits.approve_from_inbox);
     is_writable
 }
 
@@ -144,9 +144,19 @@ async fn notices(findings: &mut Findings, store: &Store) {
 }
 
 /// The statements that a person runs once, as the role that owns the tables.
-fn other_roles(findings: &mut Findings) {
+fn other_roles(findings: &mut Findings, may_approve: bool) {
+    let enqueues = match may_approve {
+        true => {
+            "programs that enqueue, and approve and cancel their own rows (credits.approve_from_inbox = false: only a person \
+             approves)"
+        }
+        false => {
+            "programs that enqueue, and cancel their own rows (credits.approve_from_inbox = false: what they approve is not \
+             heard)"
+        }
+    };
     for (role, name, purpose) in [
-        (Role::Producers, "unlockd_producers", "programs that enqueue, and decide about their own rows"),
+        (Role::Producers, "unlockd_producers", enqueues),
         (Role::Readers, "unlockd_readers", "programs that read, without emails, phones and results"),
         (Role::Values, "unlockd_values", "programs that read those, too"),
     ] {
@@ -159,6 +169,20 @@ fn other_roles(findings: &mut Findings) {
 mod tests {
     use super::*;
     use crate::domain::durability::History;
+
+    /// Who may enqueue may spend, unless the configuration says otherwise.
+    #[test]
+    fn whether_a_program_may_approve_its_own_rows_is_said_with_its_grants() {
+        for (may_approve, said) in
+            [(true, "and approve and cancel their own"), (false, "and cancel their own")]
+        {
+            let mut findings = Findings::default();
+            other_roles(&mut findings, may_approve);
+            let first = serde_json::to_value(&findings.0[0]).expect("JSON")["detail"].to_string();
+            assert!(first.contains(&format!("for programs that enqueue, {said} rows")), "{first}");
+            assert!(first.contains("credits.approve_from_inbox = false"), "{first}");
+        }
+    }
 
     /// Each durability, with a server that is right for it and one that is not.
     #[test]

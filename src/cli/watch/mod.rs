@@ -50,7 +50,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     }
     tokio::select! {
         printed = print(&store, &config, &args) => printed,
-        stopped = super::run::stop_requested() => Ok(stopped?),
+        stopped = crate::cli::stop::stop_requested() => Ok(stopped?),
     }
 }
 

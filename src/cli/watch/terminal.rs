@@ -35,7 +35,7 @@ pub(super) async fn run(store: &Store, config: &Config) -> Outcome {
     // Read before the terminal is taken, so that an error is printed normally.
     let mut view = View::new(model::read(store, config, clock.now()).await?);
     // Before the terminal is taken: a signal in between must not leave raw mode on.
-    let stop = crate::cli::run::stop_signals()?;
+    let stop = crate::cli::stop::stop_signals()?;
     let mut terminal = ratatui::try_init()?;
     let _given = Given;
     let palette = Palette { colour: show::colour() };

@@ -55,7 +55,7 @@ async fn listen(options: PgConnectOptions, sender: watch::Sender<()>) {
 async fn listen_once(options: &PgConnectOptions, sender: &watch::Sender<()>) -> Result<(), sqlx::Error> {
     let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
     let mut listener = PgListener::connect_with(&pool).await?;
-    listener.listen(CHANNEL).await?;
+    limited(listener.listen(CHANNEL)).await?;
     loop {
         // What came while nobody listened, is in the table: after each new connection it is looked at, too.
         sender.send_replace(());

@@ -1,6 +1,6 @@
 //! PostgreSQL, as an `Engine`: `open` (the server, its version, the schema), `transaction` (how one begins and ends),
 //! `members` (the workers that share it), `limits` (every wait has one), `listen` (who has written the inbox), `state` (what
-//! the server says of itself), `server` (its standbys and its history), `proof` (that a standby has the intent of a paid call),
+//! the server says of itself), `statistics` (what it believes about the tables), `server` (its standbys and its history), `proof` (that a standby has the intent of a paid call),
 //! `grants` (what other roles may do), `copy` (to and from the other engine).
 //!
 //! A lost connection ends the process, as a failed disk does on SQLite: the next start reads what is committed. Only
@@ -15,6 +15,7 @@ mod open;
 pub mod proof;
 pub mod server;
 pub mod state;
+pub mod statistics;
 pub(in crate::store) mod transaction;
 
 use std::io;

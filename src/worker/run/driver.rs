@@ -10,14 +10,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::domain::{AccountId, pacing};
-use crate::store::postgres::members;
+use crate::store::postgres::{members, statistics};
 use crate::store::{StoreError, inbox};
 use crate::worker::doubt::verify;
 use crate::worker::run::heartbeat;
 pub use crate::worker::run::idle::End;
 use crate::worker::run::idle::watch_for_idle;
-use crate::worker::run::parts::Parts;
 pub use crate::worker::run::parts::recover;
+use crate::worker::run::parts::{Parts, more_telling};
 use crate::worker::run::signals::{CALM, Signals, Woken, is_stopping, sleep, sleep_and_calm_down};
 use crate::worker::run::written;
 use crate::worker::{Deps, Report, budget, erase, history, intake, notify, poll, profile, settle, submit};
@@ -64,7 +64,11 @@ pub async fn run(deps: Arc<Deps>, signals: Signals, until_idle: bool) -> Result<
     let is_shared = deps.store.ownership().is_shared();
     let mut parts = Parts::new(deps.clone(), signals.clone(), until_idle);
     match is_shared {
-        false => recover(&deps).await?,
+        false => tokio::select! {
+            recovered = recover(&deps) => recovered?,
+            // Cut off as by a crash.
+            () = signals.stopping() => return Ok(End::Stopped),
+        },
         true => drop(parts.spawn("listen", run_listen(deps.clone(), signals.clone()))),
     }
     let (mut added, mut wanted) = (deps.added(), deps.shares.wanted());
@@ -73,15 +77,21 @@ pub async fn run(deps: Arc<Deps>, signals: Signals, until_idle: bool) -> Result<
     }
     let mut end = End::Stopped;
     loop {
-        if let Err(error) = parts.adjust().await {
+        let adjusted = tokio::select! {
+            adjusted = parts.adjust() => adjusted,
+            // A stop does not wait for the database.
+            () = signals.stopping() => Ok(()),
+        };
+        if let Err(error) = adjusted {
             signals.stop();
-            return Err(more_telling(error, wind_down(parts).await.err()));
+            return Err(more_telling(error, parts.wind_down().await.err()));
         }
         let ended = tokio::select! {
             ended = parts.next() => ended,
             _ = added.changed() => continue,
             _ = wanted.changed() => continue,
             () = tokio::time::sleep(ADJUST_EVERY), if is_shared => continue,
+            () = signals.stopping() => Some(Ok(None)),
         };
         let Some(ended) = ended else { return Ok(end) };
         match ended {
@@ -93,46 +103,13 @@ pub async fn run(deps: Arc<Deps>, signals: Signals, until_idle: bool) -> Result<
             Err(error) => {
                 signals.stop();
                 // Not simply dropped: the answer to a POST in flight must still be recorded.
-                return Err(more_telling(error, wind_down(parts).await.err()));
+                return Err(more_telling(error, parts.wind_down().await.err()));
             }
         }
         if signals.is_stopping() {
-            wind_down(parts).await?;
+            parts.wind_down().await?;
             return Ok(end);
         }
-    }
-}
-
-/// Lets calls in flight end, for a bounded time. A call that is cut off is in doubt at the next start, which
-/// is safe.
-async fn wind_down(mut parts: Parts) -> Result<(), StoreError> {
-    let all = async {
-        let mut first = None;
-        while let Some(ended) = parts.next().await {
-            if let Err(error) = ended {
-                first = Some(match first {
-                    Some(first) => more_telling(first, Some(error)),
-                    None => error,
-                });
-            }
-        }
-        first.map_or(Ok(()), Err)
-    };
-    match tokio::time::timeout(submit::STOP_WAITS_FOR, all).await {
-        Ok(ended) => ended,
-        Err(_) => {
-            tracing::warn!("stopped while a call was still in flight; the next start looks up its effect");
-            parts.abort();
-            Ok(())
-        }
-    }
-}
-
-/// The error that caused the others.
-fn more_telling(first: StoreError, second: Option<StoreError>) -> StoreError {
-    match (first, second) {
-        (StoreError::Stopped, Some(second)) => second,
-        (first, _) => first,
     }
 }
 
@@ -271,6 +248,18 @@ pub(super) async fn run_budget(deps: Arc<Deps>, signals: Signals) -> Result<Opti
         heartbeat::beat();
         let report = budget::run(&deps).await?;
         sleep(&deps, &signals, &mut woken, report.next_at).await;
+    }
+    Ok(None)
+}
+
+/// Only on PostgreSQL. Rows do not wake it: it counts them by the thousand.
+pub(super) async fn run_statistics(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
+    let never = watch::Sender::new(0);
+    let mut woken = never.subscribe();
+    while !signals.is_stopping() {
+        statistics::refresh(&deps.store).await?;
+        let next_at = deps.clock.now().plus(statistics::LOOK_EVERY_MS);
+        sleep(&deps, &signals, &mut woken, Some(next_at)).await;
     }
     Ok(None)
 }

@@ -58,6 +58,11 @@ impl Heartbeat {
         ended
     }
 
+    /// The passes that run.
+    pub fn running(&self) -> Vec<String> {
+        self.beats().keys().cloned().collect()
+    }
+
     /// The last beat of the pass that has been silent longest; `None` if no pass runs.
     pub fn oldest(&self) -> Option<Millis> {
         self.beats().values().min().copied()

@@ -17,7 +17,7 @@ use crate::worker::doubt::unfinished;
 use crate::worker::run::driver::{self, End, Pass};
 use crate::worker::run::members::not_before;
 use crate::worker::run::signals::Signals;
-use crate::worker::{Deps, intake, notify};
+use crate::worker::{Deps, intake, notify, submit};
 
 pub(super) type Ended = Result<Option<End>, StoreError>;
 
@@ -44,8 +44,38 @@ impl Parts {
         Parts { deps, signals, until_idle, passes: JoinSet::new(), running: BTreeMap::new() }
     }
 
+    /// Lets calls in flight end, for a bounded time. A call that is cut off is in doubt at the next start, which
+    /// is safe.
+    pub(super) async fn wind_down(mut self) -> Result<(), StoreError> {
+        let all = async {
+            let mut first = None;
+            while let Some(ended) = self.next().await {
+                if let Err(error) = ended {
+                    first = Some(match first {
+                        Some(first) => more_telling(first, Some(error)),
+                        None => error,
+                    });
+                }
+            }
+            first.map_or(Ok(()), Err)
+        };
+        match tokio::time::timeout(submit::STOP_WAITS_FOR, all).await {
+            Ok(ended) => ended,
+            Err(_) => {
+                let passes = self.deps.heartbeat.running().join(", ");
+                tracing::warn!(
+                    passes,
+                    "stopped while a call or the database had not answered; the next start looks up the effect of a \
+                     call that may have been paid for"
+                );
+                self.abort();
+                Ok(())
+            }
+        }
+    }
+
     /// Ends all passes where they are.
-    pub(super) fn abort(&mut self) {
+    fn abort(&mut self) {
         self.passes.abort_all();
         self.running.clear();
         self.say_served();
@@ -161,6 +191,10 @@ impl Parts {
     fn keep_house(&mut self, part: &mut Part) {
         let (deps, signals) = (self.deps.clone(), part.signals.clone());
         part.passes.insert(self.spawn("intake", driver::run_intake(deps.clone(), signals.clone())));
+        if deps.store.ownership().is_shared() {
+            let statistics = driver::run_statistics(deps.clone(), signals.clone());
+            part.passes.insert(self.spawn("statistics", statistics));
+        }
         if notify::is_wanted(&deps) {
             part.passes.insert(self.spawn("notify", driver::run_notify(deps.clone(), signals.clone())));
         }
@@ -168,6 +202,14 @@ impl Parts {
             part.passes.insert(self.spawn("erase", driver::run_erase(deps.clone(), signals.clone())));
             part.passes.insert(self.spawn("budget", driver::run_budget(deps, signals)));
         }
+    }
+}
+
+/// The error that caused the others.
+pub(super) fn more_telling(first: StoreError, second: Option<StoreError>) -> StoreError {
+    match (first, second) {
+        (StoreError::Stopped, Some(second)) => second,
+        (first, _) => first,
     }
 }
 

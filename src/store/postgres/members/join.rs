@@ -64,10 +64,10 @@ async fn take_row(
     terms: Option<&Terms>,
 ) -> Result<Result<i64, HeldBy>, StoreError> {
     let connection = tx.postgres();
-    let is_known: bool =
-        sqlx::query_scalar("select to_regclass('workers') is not null").fetch_one(&mut *connection).await?;
-    let held = if is_known { HELD } else { HELD_BEFORE_WORKERS };
-    let held: Held = sqlx::query_as(held).bind(me).fetch_one(&mut *connection).await?;
+    let is_known = sqlx::query_scalar("select to_regclass('workers') is not null");
+    let is_known: bool = limited(is_known.fetch_one(&mut *connection)).await?;
+    let held = sqlx::query_as(if is_known { HELD } else { HELD_BEFORE_WORKERS });
+    let held: Held = limited(held.bind(me).fetch_one(&mut *connection)).await?;
     // A worker that shares it is among the others; one that had it alone and this lock file is dead.
     let is_of = |host: &str| held.lease_host.as_deref() == Some(host);
     let is_fresh = (-lease::EXPIRES_AFTER_MS..lease::EXPIRES_AFTER_MS).contains(&held.age_ms);
@@ -80,20 +80,18 @@ async fn take_row(
     }
     let host = if terms.is_some() { SHARED } else { me };
     // While other workers live, their token stays. If none does, a new one locks out a worker that is only stopped.
-    let token: i64 = sqlx::query_scalar(
+    let take = sqlx::query_scalar(
         "update worker_lease set token = $1, pid = $2, has_lock = $3, renewed_at = database_clock(0),
                 started_at = case when token = $1 then started_at else database_clock(0) end
          where id = 1 returning token",
-    )
-    .bind(held.token + i64::from(held.other.is_none()))
-    .bind(i64::from(std::process::id()))
-    .bind(i64::from(has_lock))
-    .fetch_one(&mut *connection)
-    .await?;
-    sqlx::query("update engine set lease_host = $1 where id = 1")
-        .bind(host)
-        .execute(&mut *connection)
-        .await?;
+    );
+    let take = take
+        .bind(held.token + i64::from(held.other.is_none()))
+        .bind(i64::from(std::process::id()))
+        .bind(i64::from(has_lock));
+    let token: i64 = limited(take.fetch_one(&mut *connection)).await?;
+    let note = sqlx::query("update engine set lease_host = $1 where id = 1");
+    limited(note.bind(host).execute(&mut *connection)).await?;
     if is_known {
         give_back_all(connection, me).await?;
     }
@@ -116,24 +114,23 @@ const HELD_BEFORE_WORKERS: &str = "select token, pid, database_clock(0) - renewe
 
 /// Shows that this worker lives.
 async fn appear(connection: &mut PgConnection, me: &str, terms: &Terms) -> Result<(), StoreError> {
-    sqlx::query(
+    let worker = sqlx::query(
         "insert into workers (worker, host, pid, version, schema_step, started_at, seen_at, expires_at, serves)
          values ($1, $2, $3, $4, $5, database_clock(0), database_clock(0), database_clock(0) + $6, '[]')
          on conflict (worker) do update set host = excluded.host, pid = excluded.pid, version = excluded.version,
              schema_step = excluded.schema_step, started_at = excluded.started_at, seen_at = excluded.seen_at,
              expires_at = excluded.expires_at, serves = excluded.serves",
-    )
-    .bind(me)
-    .bind(&terms.host)
-    .bind(i64::from(std::process::id()))
-    .bind(env!("CARGO_PKG_VERSION"))
-    .bind(open::newest_step())
-    .bind(terms.lease_ms)
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query("delete from workers where expires_at < database_clock(0) - 86400000")
-        .execute(connection)
-        .await?;
+    );
+    let worker = worker
+        .bind(me)
+        .bind(&terms.host)
+        .bind(i64::from(std::process::id()))
+        .bind(env!("CARGO_PKG_VERSION"))
+        .bind(open::newest_step())
+        .bind(terms.lease_ms);
+    limited(worker.execute(&mut *connection)).await?;
+    let old = sqlx::query("delete from workers where expires_at < database_clock(0) - 86400000");
+    limited(old.execute(connection)).await?;
     Ok(())
 }
 

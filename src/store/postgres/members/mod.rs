@@ -15,6 +15,7 @@ use sqlx::PgConnection;
 
 use crate::store::lease;
 use crate::store::ownership::Ownership;
+use crate::store::postgres::limits::limited;
 use crate::store::{Store, StoreError, Tx};
 
 pub use join::ask_to_end;
@@ -26,22 +27,20 @@ pub const HOUSEKEEPING: &str = "";
 
 /// What a worker of this name holds may be taken at once: this owner, or all.
 async fn set_free(connection: &mut PgConnection, me: &str, owner: Option<&str>) -> Result<(), StoreError> {
-    sqlx::query(
+    let free = sqlx::query(
         "update owners set worker = null, host = null, taken_at = null,
                 expires_at = least(expires_at, database_clock(0))
          where worker = $1 and ($2::text is null or owner = $2)",
-    )
-    .bind(me)
-    .bind(owner)
-    .execute(connection)
-    .await?;
+    );
+    limited(free.bind(me).bind(owner).execute(connection)).await?;
     Ok(())
 }
 
 /// The same for all, and its own row goes: it has ended.
 async fn give_back_all(connection: &mut PgConnection, me: &str) -> Result<(), StoreError> {
     set_free(&mut *connection, me, None).await?;
-    sqlx::query("delete from workers where worker = $1").bind(me).execute(connection).await?;
+    let gone = sqlx::query("delete from workers where worker = $1");
+    limited(gone.bind(me).execute(connection)).await?;
     Ok(())
 }
 
@@ -70,27 +69,22 @@ impl Member {
             .write(move |tx| {
                 Box::pin(async move {
                     let connection = tx.postgres();
-                    sqlx::query(
+                    let lease = sqlx::query(
                         "update worker_lease set renewed_at = database_clock(0), pid = $1 where id = 1",
-                    )
-                    .bind(i64::from(std::process::id()))
-                    .execute(&mut *connection)
-                    .await?;
-                    sqlx::query(
+                    );
+                    let pid = i64::from(std::process::id());
+                    limited(lease.bind(pid).execute(&mut *connection)).await?;
+                    let worker = sqlx::query(
                         "update workers set seen_at = database_clock(0), expires_at = database_clock(0) + $2,
                                 serves = $3
                          where worker = $1",
-                    )
-                    .bind(&me)
-                    .bind(lease_ms)
-                    .bind(serves)
-                    .execute(&mut *connection)
-                    .await?;
-                    sqlx::query("update owners set expires_at = database_clock(0) + $2 where worker = $1")
-                        .bind(&me)
-                        .bind(lease_ms)
-                        .execute(connection)
-                        .await?;
+                    );
+                    let worker = worker.bind(&me).bind(lease_ms).bind(serves);
+                    limited(worker.execute(&mut *connection)).await?;
+                    let owners = sqlx::query(
+                        "update owners set expires_at = database_clock(0) + $2 where worker = $1",
+                    );
+                    limited(owners.bind(&me).bind(lease_ms).execute(connection)).await?;
                     Ok(())
                 })
             })
@@ -127,13 +121,11 @@ impl Member {
                 Box::pin(async move {
                     let connection = tx.postgres();
                     give_back_all(&mut *connection, &me).await?;
-                    sqlx::query(
+                    let last = sqlx::query(
                         "update worker_lease set pid = $1, renewed_at = database_clock(0)
                          where id = 1 and not exists (select 1 from workers where expires_at > database_clock(0))",
-                    )
-                    .bind(lease::NOBODY)
-                    .execute(connection)
-                    .await?;
+                    );
+                    limited(last.bind(lease::NOBODY).execute(connection)).await?;
                     ownership.owners().iter().for_each(|owner| ownership.remove(owner));
                     Ok(())
                 })
@@ -149,24 +141,18 @@ async fn take_owner(
     ownership: Ownership,
 ) -> Result<Option<Taken>, StoreError> {
     let connection = tx.postgres();
-    let free: Option<(i64, bool)> = sqlx::query_as(
+    let free = sqlx::query_as(
         "select database_clock(0) - expires_at, worker is not null from owners
          where owner = $1 and (worker is null or expires_at < database_clock(0)) for update",
-    )
-    .bind(&owner)
-    .fetch_optional(&mut *connection)
-    .await?;
+    );
+    let free: Option<(i64, bool)> = limited(free.bind(&owner).fetch_optional(&mut *connection)).await?;
     let Some((free_for_ms, has_expired)) = free else { return Ok(None) };
-    let epoch: i64 = sqlx::query_scalar(
+    let take = sqlx::query_scalar(
         "update owners set epoch = epoch + 1, worker = $2, taken_at = database_clock(0),
                 expires_at = database_clock(0) + $3, host = (select w.host from workers w where w.worker = $2)
          where owner = $1 returning epoch",
-    )
-    .bind(&owner)
-    .bind(me)
-    .bind(lease_ms)
-    .fetch_one(connection)
-    .await?;
+    );
+    let epoch: i64 = limited(take.bind(&owner).bind(me).bind(lease_ms).fetch_one(connection)).await?;
     // Before the next transaction begins; if this one fails, the writer ends with it.
     ownership.add(owner, epoch);
     Ok(Some(Taken { free_for_ms, has_expired }))

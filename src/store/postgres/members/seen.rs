@@ -141,18 +141,16 @@ pub async fn keep_rows(store: &Store) -> Result<(), StoreError> {
         .write(|tx| {
             Box::pin(async move {
                 let connection = tx.postgres();
-                sqlx::query(
+                let new = sqlx::query(
                     "insert into owners (owner) select distinct owner from accounts where owner is not null
                      on conflict do nothing",
-                )
-                .execute(&mut *connection)
-                .await?;
-                sqlx::query(
+                );
+                limited(new.execute(&mut *connection)).await?;
+                let left = sqlx::query(
                     "delete from owners where owner <> '' and worker is null
                        and not exists (select 1 from accounts a where a.owner = owners.owner)",
-                )
-                .execute(connection)
-                .await?;
+                );
+                limited(left.execute(connection)).await?;
                 Ok(())
             })
         })
