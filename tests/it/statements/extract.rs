@@ -60,20 +60,48 @@ pub(crate) fn statements() -> Vec<Statement> {
 }
 
 fn text(argument: &str, file: &str, files: &[(String, String)]) -> Option<String> {
-    if argument.starts_with('"') {
-        return literal(argument);
+    Some(said(argument, "", (file, files))?.0)
+}
+
+/// The text that an expression at the beginning of `code` stands for (a literal, `concat!`, a macro of the store), and
+/// what follows. `given`: the argument of the macro in which it stands.
+fn said<'a>(code: &'a str, given: &str, place: (&str, &'a [(String, String)])) -> Option<(String, &'a str)> {
+    let code = code.trim_start();
+    if code.starts_with('"') {
+        return Some((literal(code)?, &code[code[1..].find('"')? + 2..]));
     }
-    let (name, rest) = argument.split_once("!(")?;
-    let declaration = format!("macro_rules! {name}");
-    // From its own file, or else from its folder.
+    if let Some(name) = code.strip_prefix('$') {
+        return Some((
+            given.to_owned(),
+            name.trim_start_matches(|char: char| char.is_alphanumeric() || char == '_'),
+        ));
+    }
+    let (name, mut rest) = code.split_once("!(")?;
+    let mut parts = String::new();
+    while !rest.trim_start().starts_with(')') {
+        let (part, after) = said(rest, given, place)?;
+        parts += &part;
+        rest = after.trim_start();
+        rest = rest.strip_prefix(',').unwrap_or(rest);
+    }
+    let after = rest.trim_start().strip_prefix(')')?;
+    if name == "concat" {
+        return Some((parts, after));
+    }
+    let declared = declared(name, place)?;
+    Some((said(&declared[declared.find("=> {")? + 4..], &parts, place)?.0, after))
+}
+
+/// The declaration of a macro: from its own file, or else from its folder.
+fn declared<'a>(name: &str, (file, files): (&str, &'a [(String, String)])) -> Option<&'a str> {
+    let declaration = format!("macro_rules! {name} ");
     let room = file.split('/').next()?;
     let declaring = || files.iter().filter(|(_, code)| code.contains(&declaration));
     let (_, code) = declaring()
         .find(|(name, _)| name == file)
         .or_else(|| declaring().find(|(name, _)| name.starts_with(room)))
         .or_else(|| declaring().next())?;
-    let declared = &code[code.find(&declaration)?..];
-    Some(literal(&declared[declared.find('"')?..])? + &literal(rest.trim_start())?)
+    Some(&code[code.find(&declaration)?..])
 }
 
 /// The two texts of a pair: SQLite's and PostgreSQL's.
