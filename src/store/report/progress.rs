@@ -39,7 +39,7 @@ pub async fn timeline_page(
                           union select j.id from jobs j join requests r
                           on r.task_id = j.task_id and r.account = j.account and r.action = j.action
                           where r.id = $1)
-         order by at, id limit $2 offset $3",
+         order by id limit $2 offset $3",
     )
     .bind(id)
     .bind(limit)
