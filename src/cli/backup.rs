@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{Context, Failure, Outcome, existing_even_closed, show};
+use super::{Context, Failure, Outcome, existing_to_copy, show};
 use crate::store::backup::{self, BackupError};
 use crate::store::place::with_suffix;
 
@@ -15,7 +15,7 @@ Examples:
   unlockd backup /var/backups/unlockd.db
   unlockd backup --force /var/backups/unlockd.db
 
-The worker may keep running. A separate inbox file is copied too, to FILE.inbox. Each copy is checked
+The worker may keep running, also one of an older version: a copy needs no upgrade. A separate inbox file is copied too, to FILE.inbox. Each copy is checked
 before it gets its name, and only its owner can read it: it holds emails and phones.
 
 To restore: stop the worker, put the copy in the place of the database (and FILE.inbox in the place of
@@ -43,7 +43,7 @@ struct Copied {
 
 pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let config = context.load()?;
-    let store = existing_even_closed(&config).await?;
+    let store = existing_to_copy(&config).await?;
     let mut copies = vec![(store.path(), args.file.clone())];
     if store.inbox_path() != store.path() {
         // The inbox is copied last: after a restore, rows that only the inbox has are taken again, but

@@ -48,6 +48,23 @@ pub(crate) async fn existing_even_closed(config: &Config) -> Result<Store, Failu
     if Place::is_server(&config.database) {
         return on_server(config).await;
     }
+    let (inbox, differs) = located(config).await?;
+    let store = Store::open_existing(&config.database, inbox.as_deref()).await?;
+    serving(store, differs).await
+}
+
+/// The same, whatever version's schema it has: a backup before an upgrade is often made with the new program.
+pub(crate) async fn existing_to_copy(config: &Config) -> Result<Store, Failure> {
+    if Place::is_server(&config.database) {
+        return on_server(config).await;
+    }
+    let (inbox, differs) = located(config).await?;
+    let store = Store::open_to_copy(&config.database, inbox.as_deref()).await?;
+    serving(store, differs).await
+}
+
+/// The inbox of a database that is there; see [`inbox`].
+async fn located(config: &Config) -> Result<(Option<PathBuf>, Option<Served>), Failure> {
     let (inbox, differs) = inbox(config).await;
     let path = &config.database;
     let found = match std::fs::metadata(path) {
@@ -62,7 +79,11 @@ pub(crate) async fn existing_even_closed(config: &Config) -> Result<Store, Failu
     {
         return Err(unmounted(served));
     }
-    let store = Store::open_existing(&config.database, inbox.as_deref()).await?;
+    Ok((inbox, differs))
+}
+
+/// Refuses when the worker that is running serves another inbox.
+async fn serving(store: Store, differs: Option<Served>) -> Result<Store, Failure> {
     match differs {
         Some(served) if lease::read(&store).await?.is_alive(Clock::real().now()) => Err(another(&served)),
         _ => Ok(store),

@@ -62,6 +62,11 @@ pub(super) fn lines(explained: &Explanation) -> String {
     let seen = explained.worker_seen_at.map(|at| format!(" since {at}")).unwrap_or_default();
     if !explained.worker_running && explained.hides_workers {
         lines.push(format!("  ! no worker has shown that it lives{seen}, and none can while commits wait"));
+    } else if !explained.worker_running && explained.worker_held {
+        lines.push(format!(
+            "  ! no worker has shown that it lives{seen}, so nothing happens: it has died or is stopped (start one: unlockd \
+             run), or another program holds the database's write lock"
+        ));
     } else if !explained.worker_running {
         lines.push(format!("  ! no worker is running{seen}, so nothing happens; start one: unlockd run"));
     }
@@ -129,6 +134,7 @@ mod tests {
             worker_running: true,
             worker_seen_at: None,
             hides_workers: false,
+            worker_held: true,
             owner: None,
             waits: vec![wait],
             outcomes: Vec::new(),

@@ -57,7 +57,9 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-pub(crate) use self::database::{existing, existing_even_closed, open, open_as_it_is, open_noted};
+pub(crate) use self::database::{
+    existing, existing_even_closed, existing_to_copy, open, open_as_it_is, open_noted,
+};
 pub(crate) use self::exit_code::{Failure, Outcome};
 use crate::config::{self, Config, Inputs, Overrides};
 

@@ -163,14 +163,15 @@ fn show_result(out: &mut impl Write, result: &ActionResult) -> io::Result<()> {
     )
 }
 
-/// What it has cost: known once it is finished, unless the outcome of a contact is not known.
+/// What it has cost: known once it is finished; at most, if the outcome of a contact is not known.
 fn cost(request: &Request, outcomes: &[OutcomeCount]) -> (&'static str, Option<String>) {
     const UNKNOWN: [Kind; 3] = [Kind::Unresolved, Kind::Lost, Kind::Expired];
     let credits = grouped(request.committed_credits);
     let is_open = outcomes.iter().any(|count| UNKNOWN.iter().any(|kind| kind.as_str() == count.outcome));
-    match request.is_finished() && !is_open {
-        true => ("cost", Some(format!("{credits} credits"))),
-        false => ("may have cost", Some(format!("{credits} credits so far"))),
+    match (request.is_finished(), is_open) {
+        (true, false) => ("cost", Some(format!("{credits} credits"))),
+        (true, true) => ("cost", Some(format!("{credits} credits at most"))),
+        (false, _) => ("may have cost", Some(format!("{credits} credits so far"))),
     }
 }
 

@@ -257,7 +257,11 @@ async fn upgrade(
     (signals, doing): (&Signals, &Doing),
     (schema, host): (Schema, &str),
 ) -> Result<Option<Lease>, StoreError> {
-    tracing::info!(?schema, "the database has an older schema; it is upgraded under the database lock");
+    let (from, to) = match schema {
+        Schema::Older { at, needs } => (Some(at), Some(needs)),
+        _ => (None, None),
+    };
+    tracing::info!(from, to, "the database has an older schema; it is upgraded under the database lock");
     doing.now(Step::Wait);
     let Some(lease) = wait_for_lease(store, clock, signals, Waiting::ToUpgrade { host }).await? else {
         return Ok(None);

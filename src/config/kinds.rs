@@ -220,7 +220,8 @@ pub(super) struct Listen;
 
 impl Kind<String> for Listen {
     fn read(value: &Value) -> Result<String, String> {
-        let text = text(value)?;
+        // A port alone is a number, in a variable too: then "a text in quotes" would not help.
+        let text = value.as_str().unwrap_or("no text");
         rules::listen(text).map(|_| text.to_owned())
     }
 }

@@ -106,6 +106,11 @@ impl Store {
         Store::open_as(place.into(), inbox, Opening::Existing, READERS).await
     }
 
+    /// Opens the database to copy it, whatever version's schema it has: nothing else in it may be used.
+    pub async fn open_to_copy(place: impl Into<Place>, inbox: Option<&Path>) -> Result<Store, StoreError> {
+        Store::open_as(place.into(), inbox, Opening::Copy, READERS).await
+    }
+
     /// As [`Store::open`], with so many connections to read; with one, reads never overtake each other.
     pub async fn open_with(
         place: impl Into<Place>,
@@ -129,7 +134,7 @@ impl Store {
             None => Arc::new(Sqlite::open(&path, &inbox_path, opening, &metrics).await?),
         };
         let (readers, inbox_readers) = engine.connect_readers(count).await?;
-        if opening != Opening::Existing {
+        if opening.makes() {
             // Makes the file. If something is wrong with it, intake notices and reports it.
             let _ = engine.inbox_changes().await;
         }

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
+use crate::store::sqlite::obstacle::obstacle;
+
 /// The value of the configuration's `database`, with the password if it is in a file of its own.
 #[derive(Clone, Debug)]
 pub struct Place {
@@ -17,6 +19,11 @@ impl Place {
     /// Whether it is on a PostgreSQL server.
     pub fn is_server(path: &Path) -> bool {
         server_url(path).is_some()
+    }
+
+    /// What keeps a database file from being opened, if that is plain to see: then the error of opening it says this.
+    pub fn obstacle(path: &Path) -> Option<String> {
+        obstacle(path, 0o600)
     }
 }
 

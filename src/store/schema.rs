@@ -59,15 +59,23 @@ pub enum Opening {
     Keep,
     /// Make nothing; a schema that is not this version's is an error.
     Existing,
+    /// Make nothing, and take any version's schema: to copy the file, not to understand it.
+    Copy,
 }
 
 impl Opening {
+    /// Whether a file that is missing is made.
+    pub(in crate::store) fn makes(self) -> bool {
+        matches!(self, Opening::Migrate | Opening::Keep)
+    }
+
     /// Whether the schema that was found is to be brought to this version's; or why it cannot be opened so.
     pub(in crate::store) fn migrates(self, found: Schema) -> Result<bool, String> {
         match (self, found) {
-            (_, Schema::Newer { .. }) | (Opening::Existing, Schema::Empty | Schema::Older { .. }) => {
-                Err(found.problem().unwrap_or_default())
-            }
+            (Opening::Copy, Schema::Older { .. } | Schema::Newer { .. }) => Ok(false),
+            (_, Schema::Newer { .. })
+            | (Opening::Existing | Opening::Copy, Schema::Empty)
+            | (Opening::Existing, Schema::Older { .. }) => Err(found.problem().unwrap_or_default()),
             (_, Schema::Current) | (Opening::Keep, Schema::Older { .. }) => Ok(false),
             // Nobody can be using what has no tables.
             (Opening::Migrate, _) | (Opening::Keep, Schema::Empty) => Ok(true),

@@ -124,3 +124,27 @@ async fn a_plan_counts_apart_what_was_paid_for_and_brought_nothing() {
         assert!(plan.contains(&line), "{plan}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_may_be_named_by_a_link_before_its_file_is_there_and_what_is_in_the_way_is_named() {
+    if postgres::has_no("database file") {
+        return;
+    }
+    let town = town().await;
+    let at = |name: &str| town.dir.path().join(name);
+    std::os::unix::fs::symlink("real/early.db", at("early.db")).expect("linked");
+    for (command, code) in [("migrate", 1), ("check", 2)] {
+        let told = town.run(&["--database", "early.db", command]).with_code(code);
+        let text = format!("{}{}", told.out, told.err);
+        assert!(
+            text.contains("is a link to real/early.db") && text.contains("does not exist: make it"),
+            "{text}"
+        );
+        assert!(!text.contains("os error") && !text.contains("not damaged"), "{text}");
+    }
+    std::fs::create_dir(at("real")).expect("made");
+    town.ok(&["--database", "early.db", "migrate"]);
+    assert!(at("real/early.db").is_file() && at("early.db").is_symlink());
+    assert_eq!(std::fs::metadata(at("real/early.db")).expect("there").permissions().mode() & 0o777, 0o600);
+    town.ok(&["--database", "early.db", "requests"]);
+}

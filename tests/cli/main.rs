@@ -1061,6 +1061,12 @@ async fn explain_says_first_that_no_worker_runs_and_last_how_it_ended() {
     town.db().await.run(silent).await.expect("written");
     let health = town.run(&["health"]).with_code(1);
     assert!(health.err.contains("worker 4711 has shown no sign of life for 6"), "{}", health.err);
+    town.ok(&["enqueue", "788"]);
+    let silent = town.ok(&["explain", "2"]).out;
+    assert!(
+        silent.contains("no worker has shown that it lives since") && silent.contains("write lock"),
+        "{silent}"
+    );
     let ended = town.explain(1);
     assert_eq!((&ended["finished"], &ended["status"]), (&true.into(), &"done".into()));
     assert!(town.ok(&["explain", "1"]).out.contains("1 delivered"));

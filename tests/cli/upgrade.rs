@@ -42,7 +42,7 @@ async fn town_of_the_first_edition() -> Town {
 const LIVES: &str = "update worker_lease set pid = 4242, has_lock = 0,
                             renewed_at = cast((julianday('now') - 2440587.5) * 86400000 as integer)";
 
-const COMMANDS: [&[&str]; 22] = [
+const COMMANDS: [&[&str]; 21] = [
     &["mcp"],
     &["webhooks", "replay", "--since", "1h"],
     &["requests"],
@@ -63,7 +63,6 @@ const COMMANDS: [&[&str]; 22] = [
     &["resume"],
     &["resolve", "1", "--write-off"],
     &["balance"],
-    &["backup", "copy.db"],
     &["check", "--offline"],
 ];
 
@@ -80,8 +79,26 @@ async fn an_older_schema_is_left_alone_by_every_other_command_which_says_what_to
         assert!(told.contains("unlockd migrate") && told.contains("older unlockd"), "{command:?}: {told}");
     }
     assert_eq!(newest_step(&town).await, before);
-    assert!(!town.dir.path().join("copy.db").exists());
     assert!(town.sandbox.journal().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_made_of_any_schema_and_changes_none() {
+    if postgres::has_no("first edition") {
+        return;
+    }
+    let town = town_of_the_first_edition().await;
+    let before = newest_step(&town).await;
+    town.ok(&["backup", "copy.db"]);
+    assert_eq!(newest_step(&town).await, before);
+    // The copy is what the older version reads: going back is putting it in place.
+    std::fs::rename(town.dir.path().join("copy.db"), town.dir.path().join("unlockd.db")).expect("moved");
+    for beside in ["unlockd.db-wal", "unlockd.db-shm"] {
+        let _ = std::fs::remove_file(town.dir.path().join(beside));
+    }
+    assert_eq!(newest_step(&town).await, before);
+    town.ok(&["migrate"]);
+    assert!(!town.ok(&["requests", "--json"]).json().as_array().expect("rows").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

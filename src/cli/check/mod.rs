@@ -128,13 +128,17 @@ async fn database(findings: &mut Findings, config: &Config) -> Option<(Store, bo
             findings.problem("database", error.to_string(), 4);
             return None;
         }
+        Err(error) if !is_on_server && Place::obstacle(path).is_some() => {
+            findings.problem("database", error.to_string(), 1);
+            return None;
+        }
         Err(error) => {
             let fix = match is_on_server {
                 true => {
                     "make sure that the server runs, that it lets this role in, and that the role may make tables there"
                 }
                 false => {
-                    "make sure that the directory exists and is writable, and that the file is a database of this version"
+                    "make sure that the file is a database of unlockd, and not damaged (unlockd help upgrade: restoring a backup)"
                 }
             };
             findings.fail("database", error.to_string(), fix, 1);

@@ -69,6 +69,7 @@ accounts.'a b'.api_key = 'canary' -> accounts."a b" FILE:10: an account name mus
 /// The same for one environment variable, by name and value.
 const ABOUT_THE_ENVIRONMENT: &str = r#"
 UNLOCKD_SUBMIT__BATCH_SIZE=5000 -> submit.batch_size = 5000 (from environment variable UNLOCKD_SUBMIT__BATCH_SIZE): must be between 1 and 2000
+UNLOCKD_HTTP__LISTEN=8787 -> http.listen = 8787 (from environment variable UNLOCKD_HTTP__LISTEN): must be an IP address and a port such as "127.0.0.1:8787" or "[::1]:8787", or "" to turn it off
 UNLOCKD_POLLING__STEPS=3s -> polling.steps = "3s" (from environment variable UNLOCKD_POLLING__STEPS): must be a list of at least one duration, such as ["3s", "5s", "10s"]
 UNLOCKD_SUBMIT_BATCH_SIZE=5 -> UNLOCKD_SUBMIT_BATCH_SIZE (from the environment): there is no such key; did you mean UNLOCKD_SUBMIT__BATCH_SIZE?
 UNLOCKD_API_KEY=canary -> UNLOCKD_API_KEY (from the environment): there is no such key; did you mean UNLOCKD_ACCOUNTS__DEFAULT__API_KEY?

@@ -84,16 +84,14 @@ pub(super) async fn open(
 ) -> Result<PgConnection, StoreError> {
     let connected = limited(PgConnection::connect_with(options)).await;
     let mut connection = match connected {
-        Err(problem)
-            if opening == Opening::Existing && sql_state(&problem).as_deref() == Some(NO_DATABASE) =>
-        {
+        Err(problem) if !opening.makes() && sql_state(&problem).as_deref() == Some(NO_DATABASE) => {
             return Err(StoreError::NoTables { path: path.display().to_string() });
         }
         connected => connected.map_err(|problem| StoreError::open(path, explain(&problem)))?,
     };
     check(&mut connection, path).await?;
     let found = schema(&mut connection).await.map_err(|problem| StoreError::open(path, explain(&problem)))?;
-    if (opening, found) == (Opening::Existing, Schema::Empty) {
+    if !opening.makes() && found == Schema::Empty {
         return Err(StoreError::NoTables { path: path.display().to_string() });
     }
     let refused = |problem| StoreError::Schema { path: path.display().to_string(), problem };

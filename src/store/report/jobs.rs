@@ -237,10 +237,10 @@ pub async fn requests(store: &Store, id: i64) -> Result<Vec<i64>, StoreError> {
         .await?)
 }
 
-/// The timeline of a job.
+/// The timeline of a job, as it was written: the clock may have been set in between.
 pub async fn timeline(store: &Store, id: i64) -> Result<Vec<Entry>, StoreError> {
     Ok(sql::query_as(
-        "select at, request_id, job_id, event, detail from request_events where job_id = $1 order by at, id",
+        "select at, request_id, job_id, event, detail from request_events where job_id = $1 order by id",
     )
     .bind(id)
     .fetch_all(store.readers())

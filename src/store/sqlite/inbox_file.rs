@@ -58,7 +58,7 @@ impl InboxFile {
     pub(super) fn new(path: &Path, opening: Opening) -> InboxFile {
         InboxFile {
             path: path.to_owned(),
-            makes: opening != Opening::Existing,
+            makes: opening.makes(),
             migrates: Arc::new(AtomicBool::new(opening == Opening::Migrate)),
             slot: Mutex::default(),
             unfinished: AtomicUsize::new(0),

@@ -9,6 +9,7 @@ pub mod erase;
 pub(in crate::store) mod inbox_connection;
 pub(in crate::store) mod inbox_file;
 mod inbox_table;
+pub(in crate::store) mod obstacle;
 pub(in crate::store) mod open;
 mod opened;
 mod part;

@@ -13,6 +13,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use crate::store::StoreError;
 use crate::store::error::is_busy;
+use crate::store::sqlite::obstacle::{self, obstacle};
 use crate::store::tx::{Pool, Reads};
 
 /// How long a statement waits for another program's lock before it says so.
@@ -27,38 +28,35 @@ pub(in crate::store) async fn prepare(
     makes: bool,
 ) -> Result<SqliteConnection, StoreError> {
     check_file(path, mode, makes)?;
-    let mut connection = connect(&options(path)).await.map_err(|error| StoreError::open(path, error))?;
+    let connected = connect(&options(path)).await;
+    let mut connection = connected.map_err(|error| StoreError::open(path, why(path, mode, &error)))?;
     verify(path, &mut connection).await?;
     Ok(connection)
 }
 
-/// Makes the file if `makes` says so. It must be a file, and closed to the users that are neither its owner nor of its
-/// group: to open it to a group is an operator's decision.
+/// Makes the file if `makes` says so, and looks at what it is before SQLite does.
 pub(super) fn check_file(path: &Path, mode: u32, makes: bool) -> Result<(), StoreError> {
-    use std::os::unix::fs::PermissionsExt;
+    let refused = |error: std::io::Error| StoreError::open(path, why(path, mode, &error));
     if makes {
-        make(path, mode).map_err(|error| StoreError::open(path, error))?;
+        make(path, mode).map_err(refused)?;
     }
-    let found = std::fs::metadata(path).map_err(|error| StoreError::open(path, error))?;
-    if !found.is_file() {
-        return Err(StoreError::open(path, "it is not a file, so nothing can be stored in it; move it away"));
-    }
-    let has = found.permissions().mode() & 0o777;
-    match has & 0o007 {
-        0 => Ok(()),
-        _ => {
-            let path_text = path.display();
-            let problem = format!(
-                "its mode is {has:o}, which lets every user of this machine in; run: chmod {mode:o} {path_text}"
-            );
-            Err(StoreError::open(path, problem))
-        }
+    std::fs::metadata(path).map_err(refused)?;
+    match obstacle::of_file(path, mode) {
+        None => Ok(()),
+        Some(problem) => Err(StoreError::open(path, problem)),
     }
 }
 
+/// What is in the way, or else the error itself.
+fn why(path: &Path, mode: u32, error: &dyn std::error::Error) -> String {
+    obstacle(path, mode).unwrap_or_else(|| error.to_string())
+}
+
+/// As SQLite does, it makes the file that a link leads to.
 fn make(path: &Path, mode: u32) -> std::io::Result<()> {
     use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-    match std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path) {
+    let file = obstacle::led_to(path).unwrap_or_else(|| path.to_owned());
+    match std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(file) {
         // The mode asked for is cut by the umask; a shared inbox needs its group bits.
         Ok(file) => file.set_permissions(std::fs::Permissions::from_mode(mode)),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),

@@ -54,7 +54,7 @@ impl<'a> Part<'a> {
 
     /// Opens it; what that may do to it is said by `opening`.
     pub(super) async fn open(&self, opening: Opening) -> Result<SqliteConnection, StoreError> {
-        let mut connection = prepare(self.path, self.mode, opening != Opening::Existing).await?;
+        let mut connection = prepare(self.path, self.mode, opening.makes()).await?;
         let found = self.schema(&mut connection).await?;
         let refused = |problem| StoreError::Schema { path: self.path.display().to_string(), problem };
         if opening.migrates(found).map_err(refused)? {

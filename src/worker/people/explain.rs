@@ -28,6 +28,9 @@ pub struct Explanation {
     /// A worker that lives could not show it: its commits wait for a standby.
     #[serde(skip)]
     pub hides_workers: bool,
+    /// The last worker has not said that it ended: it died, or cannot show that it lives.
+    #[serde(skip)]
+    pub worker_held: bool,
     /// Which of several workers serves the account; absent when one worker has the whole database.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<OwnerServed>,
@@ -114,6 +117,7 @@ pub async fn of(
         finished_at: request.finished_at,
         worker_running: lease.is_alive(now),
         worker_seen_at: Some(Time(lease.renewed_at)).filter(|at| at.0 > 0),
+        worker_held: lease.is_held(),
         hides_workers: lease.is_held() && stops.iter().any(|stop| stop.hides_workers()),
         owner: None,
         waits: Vec::new(),
