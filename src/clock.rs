@@ -76,6 +76,14 @@ impl Clock {
         }
     }
 
+    /// Lets this much time pass. That of a test clock passes on command only, so it never ends there.
+    pub async fn pass(&self, time: Duration) {
+        match self.source {
+            Source::System => tokio::time::sleep(time).await,
+            Source::Test { .. } => std::future::pending().await,
+        }
+    }
+
     /// From now on the clock tells the time of a server, which is `time` now. Later calls show only whether that was set:
     /// see [`Clock::step_ms`].
     pub fn refer(&self, time: Millis) {
