@@ -67,8 +67,8 @@ fn text(argument: &str, file: &str, files: &[(String, String)]) -> Option<String
 /// what follows. `given`: the argument of the macro in which it stands.
 fn said<'a>(code: &'a str, given: &str, place: (&str, &'a [(String, String)])) -> Option<(String, &'a str)> {
     let code = code.trim_start();
-    if code.starts_with('"') {
-        return Some((literal(code)?, &code[code[1..].find('"')? + 2..]));
+    if let Some(inner) = code.strip_prefix('"') {
+        return Some((literal(code)?, &inner[inner.find('"')? + 1..]));
     }
     if let Some(name) = code.strip_prefix('$') {
         return Some((
