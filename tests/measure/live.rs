@@ -13,7 +13,7 @@ const SCHEDULED: i64 = 10_000;
 pub(crate) async fn lateness() {
     const POLLS: i64 = 1_000;
     // The sandbox sends no headers then, so the configured limit applies.
-    let place = Place::new(unlimited(), "[rate_limit]\nper_minute = 100000\n").await;
+    let place = Place::new(unlimited(), "[rate_limit]\nper_minute = 100000\nper_address = 100000\n").await;
     let mut connection = place.connect().await;
     history(&mut connection, 0, POLLS, 2_000).await;
     let due: Vec<i64> = sqlx::query_scalar("select next_poll_at from jobs order by id")
