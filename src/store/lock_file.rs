@@ -145,10 +145,12 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let (database, link) = (dir.path().join("data/unlockd.db"), dir.path().join("unlockd.db"));
         std::fs::create_dir(dir.path().join("data")).expect("a folder");
-        std::fs::write(&database, "").expect("written");
         std::os::unix::fs::symlink("data/unlockd.db", &link).expect("linked");
+        // Also by a link to a database that is not there yet.
         let by_link = LockFile::beside(&link).expect("locked");
         assert!(by_link.is_locked());
+        std::fs::write(&database, "").expect("written");
+        assert!(!LockFile::beside(&link).expect("readable").is_locked());
         assert!(!LockFile::beside(&database).expect("readable").is_locked());
     }
 }

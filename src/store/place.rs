@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
-use crate::store::sqlite::obstacle::obstacle;
+use crate::store::sqlite::obstacle::{led_to, obstacle};
 
 /// The value of the configuration's `database`, with the password if it is in a file of its own.
 #[derive(Clone, Debug)]
@@ -41,8 +41,7 @@ pub(in crate::store) fn server_url(path: &Path) -> Option<&str> {
 /// The file that goes with a database: beside the one that a link leads to, as SQLite's own, so that a database has one
 /// lock by whatever name it is opened.
 pub fn beside_database(path: &Path, suffix: &str) -> PathBuf {
-    let linked = path.is_symlink().then(|| std::fs::canonicalize(path).ok()).flatten();
-    with_suffix(linked.as_deref().unwrap_or(path), suffix)
+    with_suffix(led_to(path).as_deref().unwrap_or(path), suffix)
 }
 
 /// The file beside another one whose name goes on with `suffix`.

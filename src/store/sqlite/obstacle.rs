@@ -12,7 +12,7 @@ use rustix::io::Errno;
 const MOST_LINKS: usize = 40;
 
 /// The file that a link leads to, also when it is not there yet. `None`: the links lead back to themselves.
-pub(super) fn led_to(path: &Path) -> Option<PathBuf> {
+pub(in crate::store) fn led_to(path: &Path) -> Option<PathBuf> {
     let mut at = path.to_owned();
     for _ in 0..MOST_LINKS {
         let Ok(next) = std::fs::read_link(&at) else { return Some(at) };

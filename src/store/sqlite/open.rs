@@ -13,6 +13,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use crate::store::StoreError;
 use crate::store::error::is_busy;
+use crate::store::place::beside_database;
 use crate::store::sqlite::obstacle::{self, obstacle};
 use crate::store::tx::{Pool, Reads};
 
@@ -55,7 +56,7 @@ fn why(path: &Path, mode: u32, error: &dyn std::error::Error) -> String {
 /// As SQLite does, it makes the file that a link leads to.
 fn make(path: &Path, mode: u32) -> std::io::Result<()> {
     use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-    let file = obstacle::led_to(path).unwrap_or_else(|| path.to_owned());
+    let file = beside_database(path, "");
     match std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(file) {
         // The mode asked for is cut by the umask; a shared inbox needs its group bits.
         Ok(file) => file.set_permissions(std::fs::Permissions::from_mode(mode)),
