@@ -45,26 +45,22 @@ pub(crate) async fn existing(config: &Config) -> Result<Store, Failure> {
 
 /// The same, for commands that read or erase what is there.
 pub(crate) async fn existing_even_closed(config: &Config) -> Result<Store, Failure> {
-    if Place::is_server(&config.database) {
-        return on_server(config).await;
-    }
-    let (inbox, differs) = located(config).await?;
-    let store = Store::open_existing(&config.database, inbox.as_deref()).await?;
-    serving(store, differs).await
+    there(config, async |path, inbox| Store::open_existing(path, inbox).await).await
 }
 
 /// The same, whatever version's schema it has: a backup before an upgrade is often made with the new program.
 pub(crate) async fn existing_to_copy(config: &Config) -> Result<Store, Failure> {
+    there(config, async |path, inbox| Store::open_to_copy(path, inbox).await).await
+}
+
+/// `open`: how a file is opened; a server is opened in one way.
+async fn there(
+    config: &Config,
+    open: impl AsyncFnOnce(&Path, Option<&Path>) -> Result<Store, StoreError>,
+) -> Result<Store, Failure> {
     if Place::is_server(&config.database) {
         return on_server(config).await;
     }
-    let (inbox, differs) = located(config).await?;
-    let store = Store::open_to_copy(&config.database, inbox.as_deref()).await?;
-    serving(store, differs).await
-}
-
-/// The inbox of a database that is there; see [`inbox`].
-async fn located(config: &Config) -> Result<(Option<PathBuf>, Option<Served>), Failure> {
     let (inbox, differs) = inbox(config).await;
     let path = &config.database;
     let found = match std::fs::metadata(path) {
@@ -79,11 +75,7 @@ async fn located(config: &Config) -> Result<(Option<PathBuf>, Option<Served>), F
     {
         return Err(unmounted(served));
     }
-    Ok((inbox, differs))
-}
-
-/// Refuses when the worker that is running serves another inbox.
-async fn serving(store: Store, differs: Option<Served>) -> Result<Store, Failure> {
+    let store = open(path, inbox.as_deref()).await?;
     match differs {
         Some(served) if lease::read(&store).await?.is_alive(Clock::real().now()) => Err(another(&served)),
         _ => Ok(store),
