@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::domain::{AccountId, pacing};
+use crate::domain::{AccountId, Millis, pacing};
 use crate::store::postgres::{members, statistics};
 use crate::store::{StoreError, inbox};
 use crate::worker::doubt::verify;
@@ -228,38 +228,41 @@ pub(super) async fn run_notify(deps: Arc<Deps>, signals: Signals) -> Result<Opti
 /// How often to look at what other workers have written, in milliseconds.
 const OTHERS_EVERY_MS: i64 = 1_000;
 
-/// Rows do not wake it: values become old with time alone.
+/// Values become old with time alone.
 pub(super) async fn run_erase(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
-    let never = watch::Sender::new(0);
-    let mut woken = never.subscribe();
-    while !signals.is_stopping() {
+    by_time(deps, signals, |deps, signals| async move {
         let report = erase::run(&deps, || is_stopping(&signals)).await?;
-        let report = report.no_later_than(history::run(&deps, || is_stopping(&signals)).await?);
-        sleep(&deps, &signals, &mut woken, report.next_at).await;
-    }
-    Ok(None)
+        Ok(report.no_later_than(history::run(&deps, || is_stopping(&signals)).await?).next_at)
+    })
+    .await
 }
 
-/// Rows do not wake it: a minute is soon enough for a warning.
+/// A minute is soon enough for a warning.
 pub(super) async fn run_budget(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
+    by_time(deps, signals, |deps, _| async move { Ok(budget::run(&deps).await?.next_at) }).await
+}
+
+/// Only on PostgreSQL. It counts rows by the thousand.
+pub(super) async fn run_statistics(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
+    by_time(deps, signals, |deps, _| async move {
+        statistics::refresh(&deps.store).await?;
+        Ok(Some(deps.clock.now().plus(statistics::LOOK_EVERY_MS)))
+    })
+    .await
+}
+
+/// Repeats a pass that rows do not wake, at the time that it names.
+async fn by_time<F: Future<Output = Result<Option<Millis>, StoreError>>>(
+    deps: Arc<Deps>,
+    signals: Signals,
+    pass: impl Fn(Arc<Deps>, Signals) -> F,
+) -> Result<Option<End>, StoreError> {
     let never = watch::Sender::new(0);
     let mut woken = never.subscribe();
     while !signals.is_stopping() {
         heartbeat::beat();
-        let report = budget::run(&deps).await?;
-        sleep(&deps, &signals, &mut woken, report.next_at).await;
-    }
-    Ok(None)
-}
-
-/// Only on PostgreSQL. Rows do not wake it: it counts them by the thousand.
-pub(super) async fn run_statistics(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
-    let never = watch::Sender::new(0);
-    let mut woken = never.subscribe();
-    while !signals.is_stopping() {
-        statistics::refresh(&deps.store).await?;
-        let next_at = deps.clock.now().plus(statistics::LOOK_EVERY_MS);
-        sleep(&deps, &signals, &mut woken, Some(next_at)).await;
+        let next_at = pass(deps.clone(), signals.clone()).await?;
+        sleep(&deps, &signals, &mut woken, next_at).await;
     }
     Ok(None)
 }
