@@ -105,7 +105,7 @@ pub async fn last_entry(on: impl Into<On<'_>>) -> Result<i64, StoreError> {
 
 /// What is known before a submission: the credits, and what they are counted from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
-pub struct Opening {
+pub struct OpeningBalance {
     /// The last balance read, less what was certainly charged after it.
     pub credits: i64,
     pub snapshot: i64,
@@ -116,7 +116,10 @@ pub struct Opening {
 /// The balance before a submission, as evidence for what leaves it later. A charge whose submission began before
 /// that balance was answered may already be in it, so it is not taken off: a balance that is too high makes a charge
 /// look likelier than it is, but one that is too low would hide it.
-pub async fn opening(connection: &mut Tx, account: &AccountId) -> Result<Option<Opening>, StoreError> {
+pub async fn opening_balance(
+    connection: &mut Tx,
+    account: &AccountId,
+) -> Result<Option<OpeningBalance>, StoreError> {
     Ok(sql::query_as(
         "select s.total - (select cast(coalesce(sum(l.credits), 0) as bigint) from ledger l
                            where l.entry = 'charge' and l.id > s.ledger_when_asked

@@ -7,7 +7,7 @@ use crate::domain::outcome::Set;
 use crate::domain::reconcile::{JobCharge, Settlement, Verdict};
 use crate::domain::{AccountId, Action, Credits, JobId, Millis};
 use crate::store::credits::balances::Snapshot;
-use crate::store::credits::ledger::Opening;
+use crate::store::credits::ledger::OpeningBalance;
 use crate::store::{Reads, StoreError, Tx, sql};
 
 /// The account's open window. If there is none, opens one with the newest balance.
@@ -206,7 +206,7 @@ pub async fn discard_window(connection: &mut Tx, window_id: i64) -> Result<(), S
 pub async fn charged_by_others(
     readers: &Reads,
     job_id: JobId,
-    opening: &Opening,
+    opening: &OpeningBalance,
 ) -> Result<(Credits, Credits), StoreError> {
     let (unlocked, charged, held): (i64, i64, i64) = sql::query_as(
         "with opening as (select ledger_when_asked, attempt_when_taken from balance_snapshots where id = $2),

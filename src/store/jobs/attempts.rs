@@ -3,7 +3,7 @@
 use crate::store::{On, Reads, StoreError, Tx, sql};
 
 use crate::domain::{Credits, JobId, Millis};
-use crate::store::credits::ledger::Opening;
+use crate::store::credits::ledger::OpeningBalance;
 
 /// The intent to send, written before the POST.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub struct Attempt {
     pub contacts: u32,
     pub cost: Credits,
     pub lease_token: i64,
-    pub opening: Option<Opening>,
+    pub opening: Option<OpeningBalance>,
 }
 
 /// Writes the intent to send; returns the attempt's id.
@@ -105,7 +105,10 @@ pub async fn last_started(readers: &Reads, job_id: JobId) -> Result<Option<Milli
 }
 
 /// What was known before the last submission of a job; `None` if no balance was.
-pub async fn last_opening(readers: &Reads, job_id: JobId) -> Result<Option<Opening>, StoreError> {
+pub async fn last_opening_balance(
+    readers: &Reads,
+    job_id: JobId,
+) -> Result<Option<OpeningBalance>, StoreError> {
     let row: Option<(Option<i64>, Option<i64>, Option<i64>)> = sql::query_as(
         "select balance_before, snapshot_before, ledger_before from attempts where job_id = $1 order by id desc limit 1",
     )
@@ -113,6 +116,6 @@ pub async fn last_opening(readers: &Reads, job_id: JobId) -> Result<Option<Openi
     .fetch_optional(readers)
     .await?;
     Ok(row.and_then(|(credits, snapshot, ledger)| {
-        Some(Opening { credits: credits?, snapshot: snapshot?, ledger: ledger? })
+        Some(OpeningBalance { credits: credits?, snapshot: snapshot?, ledger: ledger? })
     }))
 }

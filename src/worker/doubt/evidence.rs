@@ -65,7 +65,7 @@ impl PartialLook {
 
 /// What left the balance since before the submission, up to this snapshot.
 pub(super) async fn gone(readers: &Reads, job: &Job, snapshot: &Snapshot) -> Result<Gone, StoreError> {
-    let Some(opening) = attempts::last_opening(readers, job.id).await? else {
+    let Some(opening) = attempts::last_opening_balance(readers, job.id).await? else {
         return Ok(Gone::NotKnown);
     };
     let (least, most) = settlements::charged_by_others(readers, job.id, &opening).await?;

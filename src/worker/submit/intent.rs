@@ -81,7 +81,7 @@ pub(in crate::worker) async fn commit_intent(
                 if credits::admit(attempt.cost, purse.as_ref(), now) != Admission::Go {
                     return Ok(Intent::Changed);
                 }
-                attempt.opening = ledger::opening(&mut *connection, &job.account).await?;
+                attempt.opening = ledger::opening_balance(&mut *connection, &job.account).await?;
                 job.apply(Event::SendStarted, now)?;
                 (job.price, job.lowest_price) = (Some(price), Some(lowest_price));
                 (job.cost, job.due_at, job.quoted_credits) = (Some(attempt.cost), None, None);
