@@ -15,8 +15,9 @@ Examples:
   unlockd backup /var/backups/unlockd.db
   unlockd backup --force /var/backups/unlockd.db
 
-The worker may keep running, also one of an older version: a copy needs no upgrade. A separate inbox file is copied too, to FILE.inbox. Each copy is checked
-before it gets its name, and only its owner can read it: it holds emails and phones.
+The worker may keep running, also one of an older version: a copy needs no upgrade. A separate inbox
+file is copied too, to FILE.inbox. Each copy is checked before it gets its name, and only its owner can
+read it: it holds emails and phones.
 
 To restore: stop the worker, put the copy in the place of the database (and FILE.inbox in the place of
 the inbox file), remove the old -wal and -shm files, start the worker. It detects the older copy and
