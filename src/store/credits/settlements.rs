@@ -202,7 +202,7 @@ pub async fn discard_window(connection: &mut Tx, window_id: i64) -> Result<(), S
 ///
 /// A charge that was booked later, when it was proven, may have happened before that balance was read. It
 /// counts for the most but not for the least, since counting too much for others would hide a charge of ours.
-/// What [`crate::store::credits::ledger::opening`] has already taken off does not count at all.
+/// What [`crate::store::credits::ledger::opening_balance`] has already taken off does not count at all.
 pub async fn charged_by_others(
     readers: &Reads,
     job_id: JobId,
