@@ -212,7 +212,7 @@ async fn what_the_profile_of_a_phone_said_is_kept_and_explained() {
 #[tokio::test]
 async fn values_that_profiles_show_are_delivered_before_a_person_is_asked() {
     let good = good_ids(101, 6);
-    let ids: Vec<&str> = refs(&good).into_iter().chain(["197"]).collect();
+    let ids: Vec<&str> = refs(&good).into_iter().chain(["197", "297", "397"]).collect();
     let mut town = hostile().build().await;
     town.fault("lost-answer@unlock");
     let request = town.insert(None, &ids).await;
@@ -231,7 +231,27 @@ async fn values_that_profiles_show_are_delivered_before_a_person_is_asked() {
     town.finish_all().await;
     assert_eq!(town.outcome(request, "101").await, read);
     assert_eq!(town.outcome(request, "197").await.0, "lost");
-    assert_eq!((town.posts().len(), town.number(booked).await), (1, 105));
+    assert_eq!((town.posts().len(), town.number(booked).await), (1, 135));
+    town.check().await;
+}
+
+/// The same, but only one in seven has failed: there is nothing that a person could add. As much as was charged comes in,
+/// as if many other submissions had been in doubt.
+#[tokio::test]
+async fn a_batch_of_which_nearly_everything_is_unlocked_asks_nobody() {
+    let good = good_ids(101, 6);
+    let ids: Vec<&str> = refs(&good).into_iter().chain(["197"]).collect();
+    let mut town = hostile().build().await;
+    town.fault("lost-answer@unlock");
+    let request = town.insert(None, &ids).await;
+    town.settle().await;
+    town.sandbox.give(100);
+    town.finish_all().await;
+    for id in &good {
+        assert_eq!(town.outcome(request, id).await.0, "delivered", "{id}");
+    }
+    let asked = "select count(*) from request_events where event = 'stayed_unclear'";
+    assert_eq!((town.number(asked).await, town.status(request).await), (0, "done".to_owned()));
     town.check().await;
 }
 
