@@ -1,6 +1,6 @@
 //! A submission whose answer was lost is settled by checking, and never resent without checking first.
 
-use unlockd::sandbox::{Billing, Channel};
+use unlockd::sandbox::{Billing, Call, Channel};
 use unlockd::worker::run::driver::End;
 
 use crate::support::{Setup, Town, good_ids, refs};
@@ -440,6 +440,36 @@ async fn two_lost_answers_at_once_are_told_apart() {
     assert!(!twice);
     assert!(town.posts().len() <= 3);
     assert_eq!(town.status(request).await, "done", "{}", town.dump().await);
+    town.check().await;
+}
+
+/// Found by a soak: many checks that read every profile took turns, a call each, so that none of them ended for an hour,
+/// and those of which a few calls would have shown the effect waited as long.
+#[tokio::test]
+async fn checks_that_read_every_profile_do_so_one_after_the_other() {
+    const BATCH: usize = 20;
+    let mut town = hostile()
+        .config("SUBMIT__BATCH_SIZE", &BATCH.to_string())
+        .sandbox(|options| options.rate_limit = 20)
+        .build()
+        .await;
+    // Half of each batch fails.
+    let ids: Vec<String> = (0..4 * BATCH).map(|at| format!("{}{}", 100 + at, ["01", "97"][at % 2])).collect();
+    (0..4).for_each(|_| town.fault("lost-answer@unlock"));
+    town.insert(None, &refs(&ids)).await;
+    town.settle().await;
+    // As much comes in as they cost.
+    town.sandbox.give(10_000);
+    town.finish().await;
+    assert_eq!(town.job_state(4).await, "in_doubt (needs_decision)");
+    let read = town.calls("/profile");
+    let at = |call: &Call| ids.iter().position(|id| call.path.ends_with(&format!("={id}")));
+    let sample = [0, (BATCH - 1) / 2, BATCH - 1];
+    let others = read.iter().filter_map(at).filter(|at| !sample.contains(&(at % BATCH)));
+    let batches: Vec<usize> = others.map(|at| at / BATCH).collect();
+    assert_eq!(batches.len(), 4 * (BATCH - 3), "each profile that is not in a sample was read once");
+    let changes = batches.windows(2).filter(|two| two[0] != two[1]).count();
+    assert_eq!(changes, 3, "{batches:?}");
     town.check().await;
 }
 

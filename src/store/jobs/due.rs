@@ -118,16 +118,35 @@ pub async fn waiting_with_room(
     row.map(Job::try_from).transpose()
 }
 
-/// In-doubt jobs that are still checked, by their due time.
-pub async fn in_doubt(readers: &Reads, account: &AccountId) -> Result<Vec<Job>, StoreError> {
-    let rows = sql::query_as(select_jobs!(
-        "where state = 'in_doubt' and account = $1 and state_reason = $2 order by due_at limit 64"
-    ))
-    .bind(account.as_str())
-    .bind(Doubt::Looking.as_str())
-    .fetch_all(readers)
-    .await?;
+/// Jobs in doubt that are being looked up, the one whose next check is due first in front; without these, or the first
+/// of these only.
+pub async fn in_doubt(
+    readers: &Reads,
+    account: &AccountId,
+    these: &[JobId],
+    part: Part,
+) -> Result<Vec<Job>, StoreError> {
+    let these = json!(these.iter().map(|id| id.0).collect::<Vec<_>>()).to_string();
+    let rows = match part {
+        Part::Others => sql::query_as(select_jobs!(
+            "where state = 'in_doubt' and account = $1 and state_reason = $2
+               and id not in (select value from json_ids($3)) order by due_at limit 64"
+        )),
+        Part::FirstOfThese => sql::query_as(select_jobs!(
+            "where state = 'in_doubt' and account = $1 and state_reason = $2
+               and id in (select value from json_ids($3)) order by due_at, id limit 1"
+        )),
+    };
+    let rows =
+        rows.bind(account.as_str()).bind(Doubt::Looking.as_str()).bind(these).fetch_all(readers).await?;
     jobs(rows)
+}
+
+/// Which jobs in doubt [`in_doubt`] reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Others,
+    FirstOfThese,
 }
 
 /// Jobs that an earlier process was sending when it ended.

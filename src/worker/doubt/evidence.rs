@@ -23,6 +23,8 @@ pub(in crate::worker) struct PartialLook {
     pub(super) sampled: Vec<(PersonnelId, Option<ProfileView>)>,
     /// Whether a question was left out because it failed.
     pub(super) has_gaps: bool,
+    /// Whether every profile of the batch is being read, before a person is asked: a call for each.
+    pub(super) reads_all: bool,
 }
 
 impl PartialLook {

@@ -12,10 +12,11 @@ use crate::domain::job::{Doubt, Event, State};
 use crate::domain::outcome::{Access, Outcome};
 use crate::domain::sorting::Quote;
 use crate::domain::turns::Class;
-use crate::domain::{AccountId, Channel, Credits, Millis, PersonnelId};
+use crate::domain::{AccountId, Channel, Credits, JobId, Millis, PersonnelId};
 use crate::store::credits::{balances, booking};
 use crate::store::items::reading;
-use crate::store::jobs::{Job, due};
+use crate::store::jobs::Job;
+use crate::store::jobs::due::{self, Part};
 use crate::store::{StoreError, Tx, items, jobs, requests, timeline};
 use crate::worker::balance::{after_failed_read, read_balance};
 use crate::worker::doubt::evidence::{PartialLook, gone};
@@ -36,7 +37,7 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
     }
     let now = deps.clock.now();
     let mut report = Report::idle();
-    for job in due::in_doubt(deps.store.readers(), account).await? {
+    for job in in_turn(deps, account).await? {
         if job.state != (State::InDoubt { doubt: Doubt::Looking }) {
             continue;
         }
@@ -62,8 +63,23 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
     Ok(report)
 }
 
+/// The jobs to look at, each for one call. Where every profile is read, a check takes a call for each contact, and it
+/// began because nothing else helped. So those come after the others, one by one: the others have a few calls to go,
+/// and what they prove may be what explains these.
+async fn in_turn(deps: &Deps, account: &AccountId) -> Result<Vec<Job>, StoreError> {
+    let long: Vec<JobId> =
+        deps.looks().iter().filter(|(_, look)| look.reads_all).map(|((job_id, _), _)| *job_id).collect();
+    let mut turn = due::in_doubt(deps.store.readers(), account, &long, Part::Others).await?;
+    if !long.is_empty() {
+        turn.extend(due::in_doubt(deps.store.readers(), account, &long, Part::FirstOfThese).await?);
+    }
+    Ok(turn)
+}
+
 /// One step of a check; the last step judges the evidence.
 async fn look(deps: &Deps, gate: &Gate, job: &Job, channel: Channel) -> Result<Report, StoreError> {
+    // A person, or an earlier worker, may have changed the job since a check of it began.
+    deps.looks().retain(|(job_id, version), _| *job_id != job.id || *version == job.version);
     let mut partial = deps.looks().get(&(job.id, job.version)).cloned().unwrap_or_default();
     if partial.started_at == Millis(0) {
         partial.started_at = deps.clock.now();
@@ -109,7 +125,8 @@ async fn gather(
     if partial.quote.is_none() {
         return ask_precheck(deps, gate, (job, channel), &contacts, partial).await;
     }
-    if let Some(personnel_id) = next_sample(&contacts, partial.sampled.len(), reads_all(deps, job, partial)) {
+    partial.reads_all = reads_all(deps, job, partial);
+    if let Some(personnel_id) = next_sample(&contacts, partial.sampled.len(), partial.reads_all) {
         return sample(deps, gate, (job, channel), personnel_id, partial).await;
     }
     // Reads the balance last: it must not be older than the other evidence.
