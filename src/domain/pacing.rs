@@ -58,9 +58,12 @@ impl Ladder {
         self.next_poll(polls, last).max(last.plus(step_ms))
     }
 
-    /// Whether the time of a task accepted at `accepted` is over.
-    pub fn is_over(&self, accepted: Millis, now: Millis) -> bool {
+    /// Whether the time of a task accepted at `accepted`, and polled so often, is over. A clock that was set ahead, or
+    /// days in which nobody polled, are no time in which the task was seen not to end.
+    pub fn is_over(&self, accepted: Millis, now: Millis, polls: u32) -> bool {
+        let polls_of_its_time = self.give_up_after_ms / self.last_step_ms().max(1);
         now.since(accepted) >= self.give_up_after_ms
+            && i64::from(polls) >= polls_of_its_time.min(FEWEST_POLLS_TO_GIVE_UP)
     }
 
     fn last_step_ms(&self) -> i64 {
@@ -72,6 +75,9 @@ impl Ladder {
         self.give_up_after_ms
     }
 }
+
+/// A task is polled at least so often before it is given up, unless its time is shorter than these polls take.
+const FEWEST_POLLS_TO_GIVE_UP: i64 = 10;
 
 /// From this age on a task is polled this rarely, unless the last poll step is longer.
 struct Slower {
@@ -278,8 +284,10 @@ mod tests {
 
     #[test]
     fn a_task_has_had_its_time_after_give_up_after() {
-        assert!(!ladder().is_over(Millis(0), Millis(86_399_999)));
-        assert!(ladder().is_over(Millis(0), Millis(86_400_000)));
+        assert!(!ladder().is_over(Millis(0), Millis(86_399_999), 500));
+        assert!(ladder().is_over(Millis(0), Millis(86_400_000), 500));
+        assert!(!ladder().is_over(Millis(0), Millis(86_400_000), 9), "the clock was set, or nobody polled");
+        assert!(ladder().is_over(Millis(0), Millis(86_400_000), 10));
         assert_eq!(ladder().give_up_after_ms(), 86_400_000);
     }
 

@@ -2,8 +2,8 @@
 //!
 //! Oldest due first. A poll that fails keeps its place in the poll steps and is repeated after a backoff;
 //! when few calls are left, a poll comes later, never earlier. After a task's end was read it is never polled
-//! again (`task_end`). A task past `polling.give_up_after` is given up only after one more poll: it may have
-//! ended while the worker was stopped. Values that a running task already shows are stored at once.
+//! again (`task_end`). A task past `polling.give_up_after` is given up only after one more poll, and after ten in all: it
+//! may have ended while the worker was stopped, or the clock was set ahead. Values that a running task already shows are stored at once.
 
 use std::collections::BTreeSet;
 
@@ -74,7 +74,8 @@ async fn poll(deps: &Deps, gate: &Gate, job: Job, resumed_at: Option<Millis>) ->
     let lesson = permit.learn(&answer);
     // Only after this poll: the task may have ended while nobody polled it.
     let since = job.submitted_at.unwrap_or(job.created_at).max(resumed_at.unwrap_or_default());
-    let is_over = deps.ladder().is_over(since, deps.clock.now());
+    let polls = job.poll_count.saturating_add(job.failures).saturating_add(1);
+    let is_over = deps.ladder().is_over(since, deps.clock.now(), polls);
     let report = match answer.result {
         Ok(view) => record_answer(deps, job, &view, is_over).await,
         Err(error) => record_failure(deps, job, &error, is_over).await,

@@ -1,5 +1,7 @@
 //! Times that another clock wrote: the command line's, or the worker's own before it was set.
 
+use std::time::Duration;
+
 use unlockd::domain::credits::Balance;
 use unlockd::domain::granted::Granted;
 use unlockd::domain::{AccountId, Credits, JobId, Millis};
@@ -8,7 +10,7 @@ use unlockd::store::jobs;
 use unlockd::worker::people::decide;
 use unlockd::worker::people::pause::{self, Resumed};
 
-use crate::support::Town;
+use crate::support::{Setup, Town};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -158,6 +160,22 @@ async fn set_clock(town: &mut Town, ms: i64) {
     town.clock.follow();
     town.kill();
     town.start().await;
+}
+
+/// Seen by hand: a task that was three seconds old was given up when the clock was set a week ahead.
+#[tokio::test]
+async fn a_clock_that_is_set_a_week_ahead_gives_up_no_task() {
+    let mut town = Setup::default().sandbox(|options| options.task_seconds = 60.0).build().await;
+    let request = town.insert(None, &["101"]).await;
+    town.tick(3_000).await;
+    assert_eq!((town.job_state(1).await.as_str(), town.polls().len()), ("polling", 1));
+    set_clock(&mut town, 7 * 24 * HOUR_MS).await;
+    // Its next poll is due by the new time. The API's clock was not set.
+    town.sandbox.advance(Duration::from_secs(5));
+    town.finish_all().await;
+    assert_eq!(town.outcome(request, "101").await, ("delivered".into(), Some("task".into())));
+    assert!(!town.timeline(1).await.contains(&"gave_up".to_owned()));
+    town.check().await;
 }
 
 #[tokio::test]
