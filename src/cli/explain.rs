@@ -58,18 +58,8 @@ pub(super) fn write(out: &mut impl Write, request: &Request, explained: &Explana
 
 /// The whole explanation, a few lines for each wait.
 pub(super) fn lines(explained: &Explanation) -> String {
-    let mut lines = Vec::new();
-    let seen = explained.worker_seen_at.map(|at| format!(" since {at}")).unwrap_or_default();
-    if !explained.worker_running && explained.hides_workers {
-        lines.push(format!("  ! no worker has shown that it lives{seen}, and none can while commits wait"));
-    } else if !explained.worker_running && explained.worker_held {
-        lines.push(format!(
-            "  ! no worker has shown that it lives{seen}, so nothing happens: it has died or is stopped (start one: unlockd \
-             run), or another program holds the database's write lock"
-        ));
-    } else if !explained.worker_running {
-        lines.push(format!("  ! no worker is running{seen}, so nothing happens; start one: unlockd run"));
-    }
+    let mut lines: Vec<String> =
+        explained.no_worker().map(|said| format!("  ! {said}")).into_iter().collect();
     match &explained.owner {
         Some(owner) if owner.silent_since.is_some() => {
             lines.extend(owner.silence().map(|silence| format!("  ! {}", show::plain(&silence))));
@@ -105,7 +95,7 @@ pub(super) fn lines(explained: &Explanation) -> String {
 /// The first thing it waits for, in short.
 pub(super) fn line(explained: &Explanation) -> String {
     if !explained.worker_running && !explained.hides_workers {
-        return "no worker is running: unlockd run".to_owned();
+        return explain::no_worker_in_short(explained.worker_held).to_owned();
     }
     explained.waits.first().map(|wait| show::plain(&wait.what)).unwrap_or_default()
 }

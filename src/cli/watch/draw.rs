@@ -342,6 +342,12 @@ mod tests {
         let mut view = busy();
         view.model.worker.running = false;
         let first = lines(&drawn(&view, 80, 24, true)).remove(0);
+        assert!(
+            first.contains("no worker shows that it lives") && first.contains("unlockd health"),
+            "{first}"
+        );
+        view.model.worker.is_held = false;
+        let first = lines(&drawn(&view, 80, 24, true)).remove(0);
         assert!(first.contains("no worker is running") && first.contains("unlockd run"), "{first}");
     }
 

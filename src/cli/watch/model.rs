@@ -19,7 +19,7 @@ use crate::store::report::requests::Request;
 use crate::store::report::{self, Time, accounts, jobs, requests};
 use crate::store::{Store, StoreError};
 use crate::store::{disk, lease};
-use crate::worker::people::explain::OwnerServed;
+use crate::worker::people::explain::{self, OwnerServed};
 use crate::worker::people::needs;
 
 use super::super::show::{grouped, plural};
@@ -226,7 +226,7 @@ impl Model {
                     "{}, so no worker can show that it lives (last at {at})",
                     stopped.unwrap_or_default()
                 ),
-                Some(_) => "no worker is running, so nothing happens: unlockd run".to_owned(),
+                Some(_) => explain::no_worker_in_short(self.worker.is_held).to_owned(),
                 None => "no worker has run on this database yet: unlockd run".to_owned(),
             };
         }
@@ -433,7 +433,9 @@ pub(super) mod tests {
         let budget = "owner default: 80 % of credits.daily_limit is spent (80 of 100)";
         assert_eq!(model.health(), format!("1 thing needs you, 1 job in doubt, {budget}"));
         model.worker.running = false;
-        assert!(model.health().starts_with("no worker is running"), "{}", model.health());
+        assert!(model.health().starts_with("no worker shows that it lives, so"), "{}", model.health());
+        model.worker.is_held = false;
+        assert!(model.health().starts_with("no worker is running, so"), "{}", model.health());
     }
 
     #[test]
@@ -452,7 +454,7 @@ pub(super) mod tests {
                     health.starts_with(&stop.what()) && health.contains("show that it lives"),
                     "{health}"
                 ),
-                false => assert!(health.starts_with("no worker is running"), "{health}"),
+                false => assert!(health.starts_with("no worker shows that it lives, so"), "{health}"),
             }
         }
         let distrust = Some("since then the database counts as an older copy".to_owned());

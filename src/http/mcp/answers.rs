@@ -237,11 +237,9 @@ pub(super) struct Explained {
 impl Explained {
     pub(super) fn of(site: &Site, request: &Request, explanation: Explanation) -> Explained {
         let first = explanation.waits.first().map(|wait| wait.what.as_str());
-        let summary = match (explanation.finished, explanation.worker_running, first) {
+        let summary = match (explanation.finished, explanation.no_worker(), first) {
             (true, ..) => format!("request {} is finished: {}", request.id, request.status),
-            (_, false, _) => {
-                "no worker is running, so nothing happens: a person starts one with unlockd run".to_owned()
-            }
+            (_, Some(said), _) => format!("{said} (a person does that)"),
             (_, _, Some(what)) => format!("request {} waits: {what}", request.id),
             (_, _, None) => format!("request {} is about to move", request.id),
         };

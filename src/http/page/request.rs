@@ -86,7 +86,7 @@ fn waits(look: &Look<'_>, request: &Request, explained: &Explanation) -> Markup 
         @if !explained.finished {
             section #waits aria-labelledby="waits-title" {
                 h2 #waits-title { "Waiting for" }
-                @if !explained.worker_running { p .problem { "No worker is running, so nothing happens. Start one: unlockd run." } }
+                @if let Some(said) = explained.no_worker() { p .problem { (needs::sentence_case(&said)) "." } }
                 @if explained.waits.is_empty() { p .calm { "Ready; it starts in a moment." } }
                 ul { @for wait in &explained.waits { li {
                     (visible(&wait.what))

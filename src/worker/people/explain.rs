@@ -89,7 +89,33 @@ async fn served(store: &Store, account: &str) -> Result<Option<OwnerServed>, Sto
     Ok(seen.owners.iter().find(of).map(|row| OwnerServed::of(&seen, row)))
 }
 
+/// What is said in a few words while no worker runs. `is_held`: the last one has not said that it ended.
+pub fn no_worker_in_short(is_held: bool) -> &'static str {
+    match is_held {
+        true => "no worker shows that it lives, so nothing happens: unlockd health",
+        false => "no worker is running, so nothing happens: unlockd run",
+    }
+}
+
 impl Explanation {
+    /// What is said while no worker runs.
+    pub fn no_worker(&self) -> Option<String> {
+        let seen = self.worker_seen_at.map(|at| format!(" since {at}")).unwrap_or_default();
+        let said = if self.worker_running {
+            return None;
+        } else if self.hides_workers {
+            format!("no worker has shown that it lives{seen}, and none can while commits wait")
+        } else if self.worker_held {
+            format!(
+                "no worker has shown that it lives{seen}, so nothing happens: it has died or is stopped (start one: unlockd \
+                 run), or another program holds the database's write lock"
+            )
+        } else {
+            format!("no worker is running{seen}, so nothing happens; start one: unlockd run")
+        };
+        Some(said)
+    }
+
     /// Whether the worker that serves it does not answer.
     pub fn is_silent(&self) -> bool {
         self.owner.as_ref().is_some_and(|owner| owner.silent_since.is_some())
