@@ -27,7 +27,7 @@ async fn a_table_of_which_most_has_changed_is_analyzed_and_no_other() {
         sqlx::query(insert).bind(new).execute(&mut owner).await.expect("inserted");
         // It counts changes when a connection rests, and this one does not.
         owner.execute("select pg_stat_force_next_flush()").await.expect("counted");
-        statistics::refresh(&store).await.expect("the server answers");
+        statistics::refresh(&store, || ()).await.expect("the server answers");
         assert_eq!(believed(&mut owner).await, then, "after {new} rows more");
     }
 }

@@ -20,11 +20,13 @@ const CHANGED: &str = "select format('%I.%I', s.schemaname, s.relname)
     where s.schemaname = current_schema() and s.n_mod_since_analyze > greatest(1000, c.reltuples)
     order by 1 limit 100";
 
-/// Analyzes the tables of which most has changed. On SQLite there is nothing to do.
-pub async fn refresh(store: &Store) -> Result<(), StoreError> {
+/// Analyzes the tables of which most has changed. On SQLite there is nothing to do. `go_on`: called before each, since one
+/// may take as long as a statement may.
+pub async fn refresh(store: &Store, go_on: impl Fn()) -> Result<(), StoreError> {
     let Pool::Postgres(pool) = &store.readers().0 else { return Ok(()) };
     let tables: Vec<String> = limited(sqlx::query_scalar(CHANGED).fetch_all(pool)).await?;
     for table in tables {
+        go_on();
         // Its name is quoted. A role that does not own the table may not; the server does it by itself later. One that is being
         // vacuumed is left alone: to wait for it would cancel that.
         let analyze = AssertSqlSafe(format!("analyze (skip_locked) {table}"));

@@ -245,7 +245,7 @@ pub(super) async fn run_budget(deps: Arc<Deps>, signals: Signals) -> Result<Opti
 /// Only on PostgreSQL. It counts rows by the thousand.
 pub(super) async fn run_statistics(deps: Arc<Deps>, signals: Signals) -> Result<Option<End>, StoreError> {
     by_time(deps, signals, |deps, _| async move {
-        statistics::refresh(&deps.store).await?;
+        statistics::refresh(&deps.store, heartbeat::beat).await?;
         Ok(Some(deps.clock.now().plus(statistics::LOOK_EVERY_MS)))
     })
     .await
