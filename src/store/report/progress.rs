@@ -52,7 +52,7 @@ pub async fn timeline_page(
 /// What the timeline says about the last event of this name of a job.
 pub async fn last_detail(store: &Store, job_id: i64, event: &str) -> Result<Option<String>, StoreError> {
     let detail: Option<Option<String>> = sql::query_scalar(
-        "select detail from request_events where job_id = $1 and event = $2 order by at desc, id desc limit 1",
+        "select detail from request_events where job_id = $1 and event = $2 order by id desc limit 1",
     )
     .bind(job_id)
     .bind(event)
