@@ -77,7 +77,7 @@ async fn show_progress(
     let what = if request.is_direct() { "answered" } else { "delivered" };
     let mut line = format!("{} {what}", request.delivered);
     if request.committed_credits > 0 {
-        line += &format!(", {} credits booked", show::grouped(request.committed_credits));
+        line += &format!(", up to {} credits spent or held", show::grouped(request.committed_credits));
     }
     if !waits.is_empty() {
         line += &format!("; {waits}");
