@@ -155,22 +155,12 @@ impl Parts {
         accounts: BTreeSet<AccountId>,
         taken: Taken,
     ) -> Result<(), StoreError> {
+        take_over(&self.deps, &owner, &accounts, taken).await?;
         let signals = self.signals.of_a_part();
-        let mut part = Part { signals, accounts, passes: BTreeSet::new() };
-        if owner == HOUSEKEEPING {
-            recover_house(&self.deps).await?;
-            self.keep_house(&mut part);
-        } else {
-            let accounts: Vec<AccountId> = part.accounts.iter().cloned().collect();
-            for account in &accounts {
-                self.deps.open_again(account).await?;
-            }
-            let timeout_ms = pacing::duration_ms(self.deps.config().api.timeout);
-            let not_before = not_before(self.deps.clock.now(), taken, timeout_ms);
-            recover_accounts(&self.deps, &accounts, not_before).await?;
-            for account in accounts {
-                self.serve(account, &mut part);
-            }
+        let mut part = Part { signals, accounts: accounts.clone(), passes: BTreeSet::new() };
+        match owner.as_str() {
+            HOUSEKEEPING => self.keep_house(&mut part),
+            _ => accounts.into_iter().for_each(|account| self.serve(account, &mut part)),
         }
         // An owner without an account here has nothing to run.
         if !part.passes.is_empty() {
@@ -227,6 +217,24 @@ pub async fn recover(deps: &Deps) -> Result<(), StoreError> {
     say_cut(ahead::cut(&deps.store, longest(deps), now).await?);
     intake::take_forgotten(deps).await?;
     Ok(())
+}
+
+/// What comes before the passes of an owner that was taken. Public for tests that run passes without a driver.
+pub async fn take_over(
+    deps: &Deps,
+    owner: &str,
+    accounts: &BTreeSet<AccountId>,
+    taken: Taken,
+) -> Result<(), StoreError> {
+    if owner == HOUSEKEEPING {
+        return recover_house(deps).await;
+    }
+    for account in accounts {
+        deps.open_again(account).await?;
+    }
+    let accounts: Vec<AccountId> = accounts.iter().cloned().collect();
+    let timeout_ms = pacing::duration_ms(deps.config().api.timeout);
+    recover_accounts(deps, &accounts, not_before(deps.clock.now(), taken, timeout_ms)).await
 }
 
 /// The part of it that belongs to no account.
