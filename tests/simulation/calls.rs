@@ -23,6 +23,7 @@ use unlockd::clock::Clock;
 use unlockd::sandbox::{Fault, Sandbox};
 
 use crate::life::account_of;
+use crate::network::PATIENCE_MS;
 
 /// How far a call is.
 enum Stage {
@@ -36,6 +37,8 @@ struct Held {
     /// Which worker sent it, and which of its passes.
     life: u32,
     pass: usize,
+    /// The owner of its account.
+    owner: usize,
     since_ms: i64,
     what: String,
     /// The call's own id.
@@ -66,7 +69,13 @@ struct Line {
     unread: HashSet<(u32, usize)>,
     /// Calls that were made although their worker knew that they were not allowed.
     too_early: Vec<String>,
-    /// Paid calls that were made while another one of the same worker had no answer: all keys are one owner's.
+    /// Passes whose worker was stopped in the middle of them: the calls that they make next were allowed before.
+    woke: HashSet<(u32, usize)>,
+    /// Until when each account is to wait, as a worker was told and has recorded: no other worker may forget it.
+    kept: HashMap<usize, i64>,
+    /// Such pauses that a pass has read, and not recorded yet.
+    unkept: Vec<(u32, usize, i64)>,
+    /// Paid calls that were made while another one for the same owner had no answer, whoever made it.
     paid_together: Vec<String>,
 }
 
@@ -75,6 +84,8 @@ struct Line {
 enum Told {
     Wait {
         until_ms: i64,
+        /// A 429 may be about the address of the machine, which another worker does not share.
+        is_limit: bool,
     },
     KeyRefused {
         at_ms: i64,
@@ -115,6 +126,12 @@ impl Held {
         is_paid(&self.what) && !self.reply.is_closed()
     }
 
+    /// Whether its worker may still be sending it, or get its answer.
+    fn is_being_paid(&self, now_ms: i64) -> bool {
+        let was_sent = !matches!(self.stage, Stage::Waiting(_));
+        was_sent && self.is_paid_and_waited_for() && now_ms - self.since_ms < PATIENCE_MS
+    }
+
     fn take_stage(&mut self) -> Stage {
         std::mem::replace(&mut self.stage, Stage::Answered(None))
     }
@@ -124,6 +141,8 @@ impl Held {
 #[derive(Clone)]
 pub(crate) struct Calls {
     clock: Clock,
+    /// The owner of each account.
+    owners: Arc<[usize]>,
     held: Arc<Mutex<Line>>,
 }
 
@@ -151,19 +170,31 @@ impl Wire for Calls {
         let since_ms = self.clock.now().0;
         let request_id = request.headers()["x-request-id"].to_str().expect("text").to_owned();
         held.called.entry((life, pass)).or_default().push(request_id.clone());
-        held.made_ms.push((account_of(pass), since_ms));
-        let other = held.calls.values().find(|other| other.life == life && other.is_paid_and_waited_for());
+        let was_allowed = held.woke.contains(&(life, pass));
+        if !was_allowed {
+            held.made_ms.push((account_of(pass), since_ms));
+        }
+        let owner = self.owners[account_of(pass)];
+        let mut of_owner = held.calls.values().filter(|other| other.owner == owner);
+        let other = of_owner.find(|other| other.life == life && other.is_paid_and_waited_for());
         if let Some(other) = other.filter(|_| is_paid(&what)) {
             let together = format!("{what} beside {} at {since_ms}", other.what);
             held.paid_together.push(together);
         }
-        if held.shut.get_mut(&(life, account_of(pass))).is_some_and(|shut| shut.forbids(since_ms)) {
+        let shut = held.shut.get_mut(&(life, account_of(pass))).is_some_and(|shut| shut.forbids(since_ms));
+        if shut && !was_allowed {
             held.too_early.push(format!("{what} at {since_ms}"));
+        }
+        let kept_until_ms = held.kept.get(&account_of(pass)).copied().unwrap_or_default();
+        if since_ms < kept_until_ms && !was_allowed {
+            let early =
+                format!("{what} at {since_ms}, although a worker has recorded a pause until {kept_until_ms}");
+            held.too_early.push(early);
         }
         held.last += 1;
         let id = held.last;
         let stage = Stage::Waiting(request);
-        held.calls.insert(id, Held { life, pass, since_ms, what, request_id, stage, reply });
+        held.calls.insert(id, Held { life, pass, owner, since_ms, what, request_id, stage, reply });
         drop(held);
         async move {
             match answer.await {
@@ -177,8 +208,9 @@ impl Wire for Calls {
 }
 
 impl Calls {
-    pub(crate) fn new(clock: Clock) -> Calls {
-        Calls { clock, held: Arc::default() }
+    /// `owners`: of each account.
+    pub(crate) fn new(clock: Clock, owners: Vec<usize>) -> Calls {
+        Calls { clock, owners: owners.into(), held: Arc::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Line> {
@@ -199,21 +231,45 @@ impl Calls {
     pub(crate) fn heard(&self, life: u32, pass: usize) {
         let mut held = self.lock();
         held.unread.remove(&(life, pass));
+        held.woke.remove(&(life, pass));
         for (_, _, told) in
             held.told.extract_if(.., |told| (told.0, told.1) == (life, pass)).collect::<Vec<_>>()
         {
             let shut = held.shut.entry((life, account_of(pass))).or_default();
             match told {
-                Told::Wait { until_ms } => shut.until_ms = shut.until_ms.max(until_ms),
+                Told::Wait { until_ms, is_limit } => {
+                    shut.until_ms = shut.until_ms.max(until_ms);
+                    if !is_limit {
+                        held.unkept.push((life, pass, until_ms));
+                    }
+                }
                 Told::KeyRefused { at_ms } => shut.refused_or_tried_ms = Some(at_ms),
                 Told::KeyAccepted => shut.refused_or_tried_ms = None,
             }
         }
     }
 
+    /// The worker of this pass was stopped in the middle of it, and goes on.
+    pub(crate) fn woke(&self, life: u32, pass: usize) {
+        self.lock().woke.insert((life, pass));
+    }
+
+    /// The pass has recorded every answer that it has read.
+    pub(crate) fn recorded(&self, life: u32, pass: usize) {
+        let mut held = self.lock();
+        let is_its = |(of, by, _): &mut (u32, usize, i64)| (*of, *by) == (life, pass);
+        for (_, _, until_ms) in held.unkept.extract_if(.., is_its).collect::<Vec<_>>() {
+            let kept = held.kept.entry(account_of(pass)).or_default();
+            *kept = until_ms.max(*kept);
+        }
+    }
+
     /// A person says that the key may be used again, and that no Retry-After of it is waited for.
     pub(crate) fn trust_the_key(&self) {
-        self.lock().shut.values_mut().for_each(|shut| *shut = Shut::default());
+        let mut held = self.lock();
+        held.shut.values_mut().for_each(|shut| *shut = Shut::default());
+        held.kept.clear();
+        held.unkept.clear();
     }
 
     /// Calls that were made although their worker had been told to wait, or that its key is refused.
@@ -276,6 +332,13 @@ impl Calls {
         (at, call.what.clone())
     }
 
+    /// Which worker made a call, in which of its passes, and when.
+    pub(crate) fn caller(&self, id: u64) -> (u32, usize, i64) {
+        let held = self.lock();
+        let call = &held.calls[&id];
+        (call.life, call.pass, call.since_ms)
+    }
+
     /// Sends the request. False: its body was withheld, and the call has ended.
     pub(crate) fn depart(&self, id: u64) -> bool {
         let mut call = self.take(id);
@@ -293,7 +356,15 @@ impl Calls {
                 let body = String::from_utf8_lossy(&bytes);
                 call.what.push_str(body.split_once("personnel_ids").map_or("", |(_, ids)| ids));
                 call.stage = Stage::Underway(Request::from_parts(head, bytes));
-                self.lock().calls.insert(id, call);
+                let (mut held, now) = (self.lock(), self.clock.now().0);
+                let is_other = |other: &&Held| other.owner == call.owner && other.life != call.life;
+                let other = held.calls.values().filter(is_other).find(|other| other.is_being_paid(now));
+                if let Some(other) = other.filter(|_| is_paid(&call.what)) {
+                    let together =
+                        format!("{} is sent beside {} of another worker at {now}", call.what, other.what);
+                    held.paid_together.push(together);
+                }
+                held.calls.insert(id, call);
                 true
             }
             Err(_) => {
@@ -341,14 +412,15 @@ impl Calls {
 
     /// A caller that has waited longer than this is told that there is no answer; the request itself
     /// continues, but arrives within `lifetime_ms` or never.
-    pub(crate) fn time_out(&self, patience_ms: i64, lifetime_ms: i64) -> Vec<String> {
+    pub(crate) fn time_out(&self, patience_ms: i64, lifetime_ms: i64, asleep: &[u32]) -> Vec<String> {
         let now = self.clock.now().0;
         let (mut held, mut ended, mut unheard) = (self.lock(), Vec::new(), Vec::new());
         for id in held.calls.keys().copied().collect::<Vec<_>>() {
             let call = held.calls.get_mut(&id).expect("just listed");
             let age = now - call.since_ms;
             let pass = (call.life, call.pass);
-            if age >= patience_ms && !call.reply.is_closed() && held.unread.insert(pass) {
+            let is_asleep = asleep.contains(&call.life);
+            if age >= patience_ms && !is_asleep && !call.reply.is_closed() && held.unread.insert(pass) {
                 let call = held.calls.get_mut(&id).expect("just listed");
                 ended.push(format!("{} timed out", call.what));
                 unheard.push(call.request_id.clone());
@@ -391,7 +463,8 @@ fn told(response: &reqwest::Response, now_ms: i64) -> Option<Told> {
     let seconds = || response.headers().get("retry-after")?.to_str().ok()?.parse::<i64>().ok();
     match response.status().as_u16() {
         401 => Some(Told::KeyRefused { at_ms: now_ms }),
-        400.. => seconds().map(|seconds| Told::Wait { until_ms: now_ms + seconds * 1_000 }),
+        status @ 400.. => seconds()
+            .map(|seconds| Told::Wait { until_ms: now_ms + seconds * 1_000, is_limit: status == 429 }),
         200..300 => Some(Told::KeyAccepted),
         _ => None,
     }

@@ -10,13 +10,15 @@ use unlockd::store::jobs;
 use unlockd::worker::people::decide::{self, Refusal};
 use unlockd::worker::people::pause;
 
-use crate::invariants::Checked;
-use crate::run::Run;
+use crate::world::World;
 
-impl Run {
-    /// One of them does something.
-    pub(crate) async fn others_act(&mut self) -> Checked {
-        match self.rng.u32(..100) {
+/// Ids from here on belong to the next owner.
+const CONTACTS_OF_AN_OWNER: u32 = 200;
+
+impl World {
+    /// One of them does something, by this roll of 100.
+    pub(crate) async fn others_act(&mut self, roll: u32) {
+        match roll {
             0..45 => self.insert().await,
             45..55 => self.approve_one().await,
             55..62 => self.cancel_one().await,
@@ -24,25 +26,22 @@ impl Run {
             66..74 => self.resume().await,
             74..79 => self.resolve_one().await,
             79..92 => self.colleague(),
-            92..94 => self.kill().await?,
-            94..96 if self.replaced.is_none() => self.replace().await?,
             _ => self.reprice(),
         }
-        Ok(())
     }
 
-    /// An id; outcomes that matter are chosen more often.
-    fn contact(&mut self) -> String {
+    /// An id of the first owner; outcomes that matter are chosen more often.
+    fn contact(&mut self) -> u32 {
         let fate = match self.rng.u8(..3) {
             0 => self.rng.u32(90..100),
             _ => self.rng.u32(1..12),
         };
-        (100 * self.rng.u32(1..3) + fate).to_string()
+        100 * self.rng.u32(1..3) + fate
     }
 
     /// One of the accounts.
     fn account(&mut self) -> AccountId {
-        let mut accounts = self.life.deps.accounts();
+        let mut accounts = self.accounts();
         let which = if accounts.len() > 1 { self.rng.usize(..accounts.len()) } else { 0 };
         accounts.swap_remove(which)
     }
@@ -66,14 +65,19 @@ impl Run {
 
     async fn insert(&mut self) {
         let count = [1, 2, 5, 12][self.rng.usize(..4)];
-        let mut ids: Vec<String> = (0..count).map(|_| self.contact()).collect();
-        if self.rng.u8(..10) == 0 {
-            ids.push("not an id".to_owned());
-        }
-        let (personnel_ids, action) = match self.rng.u8(..60) {
+        let ids: Vec<u32> = (0..count).map(|_| self.contact()).collect();
+        let stray = self.rng.u8(..10) == 0;
+        let wish = self.rng.u8(..60);
+        let account = self.account();
+        let first = CONTACTS_OF_AN_OWNER * self.owner_number(&account);
+        let texts =
+            |ids: &mut dyn Iterator<Item = u32>| ids.map(|id| (first + id).to_string()).collect::<Vec<_>>();
+        let mut ids = texts(&mut ids.into_iter());
+        ids.extend(stray.then(|| "not an id".to_owned()));
+        let (personnel_ids, action) = match wish {
             0 => ("nonsense".to_owned(), "unlock_contact_emails"),
             1 => (json!(ids).to_string(), "no_such_action"),
-            2 => (json!((170..230).collect::<Vec<_>>()).to_string(), "unlock_contact_emails"),
+            2 => (json!(texts(&mut (170..230))).to_string(), "unlock_contact_emails"),
             12..14 => ("".to_owned(), "unlock_event_contacts"),
             14..16 => ("".to_owned(), "search_exhibitor_companies"),
             16..18 => ("".to_owned(), "search_exhibitor_events"),
@@ -83,7 +87,6 @@ impl Run {
             3..12 => (json!(ids).to_string(), "unlock_contact_phones"),
             _ => (json!(ids).to_string(), "unlock_contact_emails"),
         };
-        let account = self.account();
         let task_id = if self.rng.u8(..15) == 0 { Some(self.task(&account).await) } else { None };
         let max_credits = (self.rng.u8(..5) == 0).then(|| self.rng.i64(-1..200));
         let (mut event, approved) = (self.event(), i64::from(self.rng.u8(..3) == 0));
@@ -144,7 +147,7 @@ impl Run {
             return;
         }
         let (id, now) = (RequestId(open[self.rng.usize(..open.len())].0), self.clock.now());
-        let accounts = self.life.deps.accounts();
+        let accounts = self.accounts();
         let cancelled = decide::cancel(&self.outside, &accounts, id, now).await;
         self.outside_wrote = true;
         self.say(|| format!("person: cancels request {id}: {cancelled:?}"));
@@ -157,9 +160,9 @@ impl Run {
         self.say(|| format!("person: pauses {account}"));
     }
 
-    async fn resume(&mut self) {
+    pub(crate) async fn resume(&mut self) {
         let ladder = Ladder::new(&self.config.polling.steps, self.config.polling.give_up_after);
-        for account in self.life.deps.accounts() {
+        for account in self.accounts() {
             let resumed = pause::resume(&self.outside, &account, &ladder, self.clock.now()).await;
             self.say(|| format!("person: resumes {account}: {resumed:?}"));
         }
@@ -224,7 +227,7 @@ impl Run {
                 self.say(|| "colleague: tops up".to_owned());
             }
             6..9 => {
-                let contact = self.contact();
+                let contact = self.contact().to_string();
                 self.sandbox.mark_unlocked(&contact, Channel::Email);
                 self.say(|| format!("colleague: unlocks {contact}"));
             }
@@ -244,15 +247,6 @@ impl Run {
         self.say(|| format!("vendor: an email costs {price}"));
     }
 
-    /// Only decisions of a person are left in the way.
-    pub(crate) async fn lift_limits(&mut self) {
-        self.config.credits.daily_limit = None;
-        self.sandbox.top_up(10_000_019);
-        self.life.deps.reconfigure(self.config.clone().into()).await.expect("reconfigured");
-        self.resume().await;
-        self.life.wake();
-    }
-
     pub(crate) async fn decide_everything(&mut self, waits: &[String]) {
         let waits = waits.join("; ");
         self.say(|| format!("waits for a person: {waits}"));
@@ -263,7 +257,5 @@ impl Run {
             self.resolve(job).await;
         }
         self.resume().await;
-        self.pass(1_000);
-        self.life.wake();
     }
 }

@@ -12,7 +12,7 @@ const ALWAYS: [&str; 5] = [
 ];
 
 /// What a seed chose for its whole run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Profile {
     pub(crate) steps: u32,
     /// Faulty calls in 100.
@@ -40,5 +40,49 @@ impl Profile {
             erases: rng.u8(..6) == 0,
             always: ALWAYS.get(rng.usize(..16)).copied(),
         }
+    }
+}
+
+/// What a seed chose for a history of several hosts.
+#[derive(Debug)]
+pub(crate) struct OnHosts {
+    pub(crate) steps: u32,
+    /// Steps in 1,000 in which something happens to a host.
+    pub(crate) strikes: u32,
+    /// What the clock of each host is ahead of the true time, in milliseconds.
+    pub(crate) skews_ms: Vec<i64>,
+    /// `fleet.lease`, in seconds.
+    pub(crate) lease_s: u64,
+    /// Whether answers of the database can be lost.
+    pub(crate) is_proxied: bool,
+    /// The owner of each account besides the first one's, which is owner 0.
+    owner_of: Vec<usize>,
+}
+
+impl OnHosts {
+    pub(crate) fn choose(rng: &mut Rng) -> OnHosts {
+        let hosts = rng.usize(2..4);
+        let others = [1, 1, 2, 3][rng.usize(..4)];
+        let shares_one = rng.u8(..3) == 0;
+        OnHosts {
+            steps: rng.u32(150..500),
+            strikes: [10, 25, 50][rng.usize(..3)],
+            skews_ms: (0..hosts).map(|_| [0, rng.i64(-300_000..300_000)][rng.usize(..2)]).collect(),
+            lease_s: [60, 60, 40, 90][rng.usize(..4)],
+            is_proxied: rng.u8(..3) == 0,
+            owner_of: (1..=others).chain(shares_one.then_some(others)).collect(),
+        }
+    }
+
+    /// Name, key and owner of each account besides the first: keys of one owner end in its name.
+    pub(crate) fn keys(&self) -> Vec<(String, String, String)> {
+        let key = |(at, owner): (usize, &usize)| {
+            (format!("a{at}"), format!("uak_a{at}@o{owner}"), format!("o{owner}"))
+        };
+        self.owner_of.iter().enumerate().map(key).collect()
+    }
+
+    pub(crate) fn owners(&self) -> usize {
+        self.owner_of.iter().max().map_or(1, |last| last + 1)
     }
 }

@@ -6,92 +6,71 @@
 
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
 
 use fastrand::Rng;
-use unlockd::api::{Client, Settings};
+use unlockd::api::Client;
 use unlockd::clock::Clock;
-use unlockd::config::Config;
 use unlockd::domain::Millis;
-use unlockd::sandbox::{self, Sandbox};
+use unlockd::sandbox;
+use unlockd::store::StoreError;
 use unlockd::store::lease;
-use unlockd::store::{Store, StoreError};
 
 use crate::calls::Calls;
-use crate::crash::{self, Crash};
+use crate::crash::{self, Blow, Crash};
 use crate::db::Db;
 use crate::invariants::{Allowed, Checked, none, what_is_under_way_is_held};
-use crate::life::{INTAKE, Life, PASSES, Progress};
+use crate::life::{INTAKE, Life, Progress, name};
 use crate::profile::Profile;
+use crate::seeds::History;
 use crate::server::Server;
-use crate::setup::{configure, empty_database, live, others, place_in, vendor};
+use crate::setup::{client, configure, empty_database, live, others, place_in, second, vendor};
 use crate::trace::Trace;
+use crate::world::World;
 
 /// 2026-03-01 23:30 UTC: a day ends in most runs.
 pub(crate) const START_MS: i64 = 1_772_407_800_000;
 pub(crate) const APPROVE_ABOVE: i64 = 90;
 
 pub(crate) struct Run {
-    pub(crate) rng: Rng,
-    pub(crate) profile: Profile,
-    pub(crate) clock: Clock,
-    pub(crate) sandbox: Sandbox,
-    pub(crate) calls: Calls,
-    pub(crate) trace: Trace,
-    pub(crate) allowed: Allowed,
+    pub(crate) world: World,
     pub(crate) life: Life,
     /// A worker that was stopped and replaced, and may wake up again.
     pub(crate) replaced: Option<Life>,
-    /// Other programs: they write like the command line, and like a user's program.
-    pub(crate) outside: Store,
-    pub(crate) user: Db,
-    /// Who looks at the rows of the worker.
-    pub(crate) state: Db,
-    /// Rows were changed from outside, which intake has not noticed yet.
-    pub(crate) outside_wrote: bool,
-    pub(crate) config: Config,
     client: Client,
     crash: Crash,
     lives: u32,
     copies: u32,
     home: PathBuf,
     folder: PathBuf,
-    /// The database, when the suite runs on PostgreSQL.
-    server: Option<Rc<Server>>,
     /// Where the files go at the next crash.
     next: PathBuf,
 }
 
-impl Run {
-    /// Sets everything up; `home` is this seed's own folder.
-    pub(crate) async fn new(seed: u64, home: PathBuf, loud: bool) -> Run {
+impl History for Run {
+    const TEST: &str = "every_seed";
+
+    async fn new(seed: u64, home: PathBuf, loud: bool) -> Run {
         let mut rng = Rng::with_seed(seed);
         fastrand::seed(rng.u64(..));
         let clock = Clock::test_at(Millis(START_MS));
         let server = Server::start().await.map(Rc::new);
         let profile = Profile::choose(&mut rng, server.is_some());
         let sandbox = sandbox::without_socket(vendor(&mut rng));
-        let calls = Calls::new(clock.clone());
+        // All accounts are one owner's.
+        let calls = Calls::new(clock.clone(), vec![0; profile.accounts]);
         let folder = home.join("0");
         empty_database(&folder);
-        let mut config = configure(&mut rng, &folder, &profile);
+        let mut config = configure(&mut rng, &folder, &profile, &second(&profile));
         if let Some(server) = &server {
             config.database = server.url().into();
         }
-        let settings = Settings {
-            base_url: config.api.base_url.clone(),
-            call_source: "api",
-            timeout: config.api.timeout,
-            proxy: None,
-        };
-        let client = Client::new(&settings).expect("a client").over(Arc::new(calls.clone()));
-        let crash = Crash::watch(server.clone());
+        let client = client(&config, &calls);
+        let crash = Crash::watch();
         let (outside, user, state) = others(&config).await;
         let life = live(&config, &clock, &client, 1).await.expect("it starts").expect("nobody else has it");
         let mut trace = Trace::new(loud);
         trace.say(0, || format!("seed {seed}: {profile:?}"));
-        let mut run = Run {
+        let world = World {
             rng,
             profile,
             clock,
@@ -100,13 +79,17 @@ impl Run {
             trace,
             // A call that takes long may arrive in the vendor's next window.
             allowed: Allowed { turned_away: true, ..Allowed::default() },
-            life,
-            replaced: None,
             outside,
             user,
             state,
             outside_wrote: false,
             config,
+            server,
+        };
+        let mut run = Run {
+            world,
+            life,
+            replaced: None,
             client,
             crash,
             lives: 1,
@@ -114,69 +97,66 @@ impl Run {
             next: home.clone(),
             home,
             folder,
-            server,
         };
         run.plan_crash();
         run
     }
 
-    pub(crate) fn now(&self) -> i64 {
-        self.clock.now().0
+    async fn live(&mut self) -> Checked {
+        self.chaos().await?;
+        self.calm().await?;
+        self.world.check().await
     }
 
-    pub(crate) fn say(&mut self, what: impl FnOnce() -> String) {
-        let at = self.clock.now().0 - START_MS;
-        self.trace.say(at, what);
+    fn world(&mut self) -> &mut World {
+        &mut self.world
     }
+}
 
-    /// Time passes for everybody.
-    pub(crate) fn pass(&mut self, ms: i64) {
-        let by = Duration::from_millis(ms.max(0).unsigned_abs());
-        self.clock.advance(by);
-        self.sandbox.advance(by);
-        if let Some(server) = &self.server {
-            server.set_clock(self.now());
-        }
-    }
-
+impl Run {
     fn plan_crash(&mut self) {
-        let within = [12, 60, 250][self.rng.usize(..3)];
-        let left = (self.profile.crashes > 0).then(|| self.rng.u64(..within));
-        self.profile.crashes = self.profile.crashes.saturating_sub(1);
+        let within = [12, 60, 250][self.world.rng.usize(..3)];
+        let left = (self.world.profile.crashes > 0).then(|| self.world.rng.u64(..within));
+        self.world.profile.crashes = self.world.profile.crashes.saturating_sub(1);
         self.copies += 1;
         self.next = self.home.join(self.copies.to_string());
-        self.crash.plan(left, &self.folder, &self.next);
+        let (server, from, to) = (self.world.server.clone(), self.folder.clone(), self.next.clone());
+        self.crash.plan(left, move || {
+            crash::cut(server.as_deref(), &from, &to);
+            Blow::Kills
+        });
     }
 
     pub(crate) fn no_more_crashes(&mut self) {
-        self.profile.crashes = 0;
-        self.crash.plan(None, &self.folder, &self.folder);
+        self.world.profile.crashes = 0;
+        self.crash.plan(None, || Blow::Kills);
     }
 
     /// Runs one pass until it waits.
     pub(crate) async fn advance(&mut self, pass: usize) -> Checked {
         self.crash.arm(true);
-        let progress = self.life.advance(pass, &self.calls, &self.crash).await;
+        let progress = self.life.advance(pass, &self.world.calls, &self.crash).await;
         self.crash.arm(false);
         match progress {
-            Progress::Waits => self.say(|| format!("{} waits for an answer", PASSES[pass])),
+            Progress::Waits => self.world.say(|| format!("{} waits for an answer", name(pass))),
             Progress::Crashed => return self.restart_from_copy().await,
+            Progress::Frozen => unreachable!("no plan stops this worker"),
             Progress::Ended(Ok(report)) => {
                 match report.did {
-                    0 => self.trace.note(self.clock.now().0, PASSES[pass]),
-                    did => self.say(|| format!("{} did {did}", PASSES[pass])),
+                    0 => self.world.trace.note(self.world.clock.now().0, &name(pass)),
+                    did => self.world.say(|| format!("{} did {did}", name(pass))),
                 }
-                let noticed = pass == INTAKE && std::mem::take(&mut self.outside_wrote);
+                let noticed = pass == INTAKE && std::mem::take(&mut self.world.outside_wrote);
                 if report.did > 0 || noticed {
                     self.life.wake();
                 }
             }
             Progress::Ended(Err(StoreError::Stale { what })) => {
-                self.say(|| format!("{} was late: {what}", PASSES[pass]));
+                self.world.say(|| format!("{} was late: {what}", name(pass)));
                 self.life.wake();
             }
             Progress::Ended(Err(error)) => {
-                let found = [format!("{}: {error:?}", PASSES[pass])];
+                let found = [format!("{}: {error:?}", name(pass))];
                 return none("no pass fails for a reason of its own", &found);
             }
         }
@@ -186,17 +166,17 @@ impl Run {
     /// Runs one pass of the replaced worker. It may find out that it was replaced, and then it ends.
     pub(crate) async fn advance_replaced(&mut self) -> Checked {
         let Some(mut life) = self.replaced.take() else { return Ok(()) };
-        let runnable = life.runnable(self.clock.now());
-        let Some(pass) = runnable.get(self.rng.usize(..runnable.len().max(1))) else {
+        let runnable = life.runnable(self.world.clock.now());
+        let Some(pass) = runnable.get(self.world.rng.usize(..runnable.len().max(1))) else {
             self.replaced = Some(life);
             return Ok(());
         };
-        let progress = life.advance(*pass, &self.calls, &Crash::default()).await;
+        let progress = life.advance(*pass, &self.world.calls, &Crash::default()).await;
         match progress {
             Progress::Ended(Err(error @ (StoreError::Fenced | StoreError::Stopped))) => {
-                self.say(|| format!("replaced worker, {}: {error}; it ends", PASSES[*pass]));
+                self.world.say(|| format!("replaced worker, {}: {error}; it ends", name(*pass)));
                 drop(life);
-                self.calls.bury();
+                self.world.calls.bury();
             }
             Progress::Ended(Err(error)) if !matches!(error, StoreError::Stale { .. }) => {
                 return none(
@@ -205,14 +185,14 @@ impl Run {
                 );
             }
             Progress::Ended(result) => {
-                self.say(|| format!("replaced worker, {}: {result:?}", PASSES[*pass]));
+                self.world.say(|| format!("replaced worker, {}: {result:?}", name(*pass)));
                 if result.is_ok_and(|report| report.did > 0) {
                     life.wake();
                 }
                 self.replaced = Some(life);
             }
-            Progress::Waits | Progress::Crashed => {
-                self.say(|| format!("replaced worker, {} waits", PASSES[*pass]));
+            Progress::Waits | Progress::Crashed | Progress::Frozen => {
+                self.world.say(|| format!("replaced worker, {} waits", name(*pass)));
                 self.replaced = Some(life);
             }
         }
@@ -221,39 +201,39 @@ impl Run {
 
     /// `kill -9`, and another worker on the files as they were at that moment.
     pub(crate) async fn kill(&mut self) -> Checked {
-        crash::cut(self.server.as_deref(), &self.folder, &self.next);
-        self.say(|| "killed".to_owned());
+        crash::cut(self.world.server.as_deref(), &self.folder, &self.next);
+        self.world.say(|| "killed".to_owned());
         self.start_from_copy().await
     }
 
     async fn restart_from_copy(&mut self) -> Checked {
         let place = self.crash.happened().expect("it crashed");
-        self.say(|| format!("crash at {place:?}"));
+        self.world.say(|| format!("crash at {place:?}"));
         self.start_from_copy().await
     }
 
     async fn start_from_copy(&mut self) -> Checked {
-        self.life.give_up(&self.calls);
+        self.life.give_up(&self.world.calls);
         self.life.unlock();
         loop {
             self.lives += 1;
             self.folder = self.next.clone();
             // A worker that was stopped dies with the machine.
             self.replaced = None;
-            if self.server.is_none() {
-                place_in(&mut self.config, &self.folder, self.profile.inbox_apart);
+            if self.world.server.is_none() {
+                place_in(&mut self.world.config, &self.folder, self.world.profile.inbox_apart);
             }
-            what_is_under_way_is_held(&mut Db::connect(&self.config.database).await).await?;
+            what_is_under_way_is_held(&mut Db::connect(&self.world.config.database).await).await?;
             self.plan_crash();
             if let Some(life) = self.start().await {
                 self.life = life;
             }
-            self.calls.bury();
-            (self.outside, self.user, self.state) = others(&self.config).await;
+            self.world.calls.bury();
+            (self.world.outside, self.world.user, self.world.state) = others(&self.world.config).await;
             let Some(place) = self.crash.happened() else { break };
-            self.say(|| format!("crash at {place:?} while it starts"));
+            self.world.say(|| format!("crash at {place:?} while it starts"));
         }
-        self.say(|| "started again".to_owned());
+        self.world.say(|| "started again".to_owned());
         Ok(())
     }
 
@@ -261,11 +241,11 @@ impl Run {
     async fn start(&mut self) -> Option<Life> {
         for _ in 0..7 {
             self.crash.arm(true);
-            let life = live(&self.config, &self.clock, &self.client, self.lives).await;
+            let life = live(&self.world.config, &self.world.clock, &self.client, self.lives).await;
             self.crash.arm(false);
             match life {
                 Ok(Some(life)) => return Some(life),
-                Ok(None) => self.pass(5_000),
+                Ok(None) => self.world.pass(5_000),
                 Err(_) if self.crash.happened().is_some() => return None,
                 Err(error) => panic!("a worker does not start: {error:?}"),
             }
@@ -275,16 +255,16 @@ impl Run {
 
     /// The worker is stopped for a while, and another one takes over.
     pub(crate) async fn replace(&mut self) -> Checked {
-        let longer = self.rng.i64(0..20_000);
-        self.pass(lease::EXPIRES_AFTER_MS + longer);
+        let longer = self.world.rng.i64(0..20_000);
+        self.world.pass(lease::EXPIRES_AFTER_MS + longer);
         self.lives += 1;
         let Some(life) = self.start().await else {
             // All that were running have died with it, as on a machine of their own.
             return self.restart_from_copy().await;
         };
-        self.life.give_up(&self.calls);
+        self.life.give_up(&self.world.calls);
         self.replaced = Some(std::mem::replace(&mut self.life, life));
-        self.say(|| "stopped, and replaced by another worker".to_owned());
+        self.world.say(|| "stopped, and replaced by another worker".to_owned());
         Ok(())
     }
 }

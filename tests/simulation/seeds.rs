@@ -2,14 +2,15 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::thread::CpuSet;
 
-use crate::invariants::Violation;
-use crate::run::Run;
+use crate::invariants::Checked;
+use crate::world::World;
 
 /// A run that takes longer than this, in real time, hangs.
 const LONGEST: Duration = Duration::from_secs(120);
@@ -22,14 +23,28 @@ pub(crate) struct Ended {
     pub(crate) failure: Option<String>,
 }
 
+/// A history that a seed determines.
+pub(crate) trait History: Sized {
+    /// The test that runs such histories.
+    const TEST: &str;
+
+    /// Sets everything up; `home` is this seed's own folder. `loud`: each event is printed.
+    async fn new(seed: u64, home: PathBuf, loud: bool) -> Self;
+
+    /// Lives through it.
+    async fn live(&mut self) -> Checked;
+
+    fn world(&mut self) -> &mut World;
+}
+
 /// Runs one seed on a runtime of its own.
-pub(crate) fn run(seed: u64, loud: bool) -> Ended {
+pub(crate) fn run<H: History>(seed: u64, loud: bool) -> Ended {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let home = crate::scratch().join(NUMBER.fetch_add(1, Ordering::SeqCst).to_string());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let ended = runtime.block_on(async {
-        let mut run = Run::new(seed, home.clone(), loud).await;
-        let history = AssertUnwindSafe(tokio::time::timeout(LONGEST, history(&mut run)));
+        let mut run = H::new(seed, home.clone(), loud).await;
+        let history = AssertUnwindSafe(tokio::time::timeout(LONGEST, run.live()));
         let result = futures_util::FutureExt::catch_unwind(history).await;
         let violation = match result {
             Ok(Ok(Ok(()))) => None,
@@ -38,13 +53,14 @@ pub(crate) fn run(seed: u64, loud: bool) -> Ended {
             Err(panic) => Some(format!("panic: {}", text(&*panic))),
         };
         if loud && violation.is_some() {
-            println!("{}", run.dump().await);
+            println!("{}", run.world().dump().await);
         }
-        let failure = violation.map(|violation| report(seed, &violation, &run.trace.last()));
+        let world = run.world();
+        let failure = violation.map(|violation| report::<H>(seed, &violation, &world.trace.last()));
         Ended {
-            digest: run.trace.digest(),
-            lines: run.trace.lines(),
-            calls: run.sandbox.journal().len(),
+            digest: world.trace.digest(),
+            lines: world.trace.lines(),
+            calls: world.sandbox.journal().len(),
             failure,
         }
     });
@@ -55,27 +71,22 @@ pub(crate) fn run(seed: u64, loud: bool) -> Ended {
     ended
 }
 
-async fn history(run: &mut Run) -> Result<(), Violation> {
-    run.chaos().await?;
-    run.calm().await?;
-    run.check().await
-}
-
 fn text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
     text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
 }
 
-fn report(seed: u64, violation: &str, last: &str) -> String {
+fn report<H: History>(seed: u64, violation: &str, last: &str) -> String {
     format!(
         "seed {seed} breaks an invariant: {violation}\nthe end of its trace:\n{last}\n\
-         to replay it: UNLOCKD_SEED={seed} cargo test --test simulation every_seed -- --nocapture"
+         to replay it: UNLOCKD_SEED={seed} cargo test --test simulation {} -- --nocapture",
+        H::TEST
     )
 }
 
 /// Runs one seed and prints its trace.
-pub(crate) fn replay(seed: u64) {
-    let ended = run(seed, true);
+pub(crate) fn replay<H: History>(seed: u64) {
+    let ended = run::<H>(seed, true);
     println!("{} lines, {} calls, digest {:016x}", ended.lines, ended.calls, ended.digest);
     assert!(ended.failure.is_none(), "{}", ended.failure.unwrap_or_default());
 }
@@ -92,7 +103,7 @@ fn stay_on(core: usize) {
 }
 
 /// Runs `count` seeds from `first` on, on every core.
-pub(crate) fn run_all(first: u64, count: u64) {
+pub(crate) fn run_all<H: History>(first: u64, count: u64) {
     let (next, done, calls) = (AtomicU64::new(first), AtomicU64::new(0), AtomicU64::new(0));
     let failures = Mutex::new(Vec::new());
     let began = Instant::now();
@@ -102,7 +113,7 @@ pub(crate) fn run_all(first: u64, count: u64) {
             if seed >= first + count || failures.lock().expect("not poisoned").len() >= MOST_FAILURES {
                 return;
             }
-            let ended = run(seed, false);
+            let ended = run::<H>(seed, false);
             calls.fetch_add(ended.calls as u64, Ordering::SeqCst);
             let done = done.fetch_add(1, Ordering::SeqCst) + 1;
             failures.lock().expect("not poisoned").extend(ended.failure);

@@ -3,6 +3,7 @@
 //!
 //! The simulation asks from the middle of a poll, which cannot wait for an answer of the server: another thread does.
 
+use std::path::PathBuf;
 use std::sync::mpsc;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -29,7 +30,15 @@ pub(crate) struct Server {
 impl Server {
     /// `None`: the suite runs on SQLite.
     pub(crate) async fn start() -> Option<Server> {
-        let database = postgres::if_chosen().await?;
+        Some(Server::on(postgres::if_chosen().await?))
+    }
+
+    /// For hosts, whichever engine the suite runs on. `None`: there is no PostgreSQL here.
+    pub(crate) async fn for_hosts() -> Option<Server> {
+        Some(Server::on(postgres::database().await?))
+    }
+
+    fn on(database: Database) -> Server {
         let (statements, asked) = mpsc::channel::<String>();
         let (tell, done) = mpsc::channel();
         let url = database.url().to_owned();
@@ -47,7 +56,7 @@ impl Server {
         });
         let server = Server { statements, done, database };
         server.run(format!("{CLOCK}{START_MS})"));
-        Some(server)
+        server
     }
 
     fn run(&self, statement: String) {
@@ -66,5 +75,19 @@ impl Server {
     /// What is not committed now is lost.
     pub(crate) fn end_connections(&self) {
         self.run(END_ALL.to_owned());
+    }
+
+    /// The same for one host, by the name that it gives its connections.
+    pub(crate) fn end_connections_of(&self, host: usize) {
+        self.run(format!("{END_ALL} and application_name = 'h{host}'"));
+    }
+
+    /// The folder of the server's socket, its port, and the name of the database.
+    pub(crate) async fn socket(&self) -> (PathBuf, u16, String) {
+        let asked =
+            "select current_setting('unix_socket_directories'), current_setting('port'), current_database()";
+        let (folder, port, name): (String, String, String) =
+            sqlx::query_as(asked).fetch_one(&mut self.database.connect().await).await.expect("settings");
+        (folder.into(), port.parse().expect("a port"), name)
     }
 }

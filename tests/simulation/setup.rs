@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use fastrand::Rng;
-use unlockd::api::Client;
+use unlockd::api::{Client, Settings};
 use unlockd::clock::Clock;
 use unlockd::config::{self, Config, Inputs};
 use unlockd::sandbox::{Billing, Options, Time};
@@ -14,10 +14,18 @@ use unlockd::store::{Store, StoreError};
 use unlockd::worker::Deps;
 use unlockd::worker::run::driver;
 
+use crate::calls::Calls;
 use crate::db::Db;
 use crate::life::Life;
 use crate::profile::Profile;
 use crate::run::{APPROVE_ABOVE, START_MS};
+
+/// A second key of the first owner.
+pub(crate) fn second(profile: &Profile) -> Vec<(String, String, String)> {
+    let second = ["second", "uak_second", "default"].map(str::to_owned);
+    let [name, key, owner] = second;
+    if profile.accounts > 1 { vec![(name, key, owner)] } else { Vec::new() }
+}
 
 pub(crate) fn vendor(rng: &mut Rng) -> Options {
     // Other answers may show the result of a task later, or sooner, than the task itself.
@@ -38,7 +46,13 @@ pub(crate) fn vendor(rng: &mut Rng) -> Options {
     }
 }
 
-pub(crate) fn configure(rng: &mut Rng, folder: &Path, profile: &Profile) -> Config {
+/// `others`: name, key and owner of the accounts besides the first.
+pub(crate) fn configure(
+    rng: &mut Rng,
+    folder: &Path,
+    profile: &Profile,
+    others: &[(String, String, String)],
+) -> Config {
     let env = [
         ("LENSMOR_API_KEY", "uak_simulated"),
         ("UNLOCKD_API__BASE_URL", "http://127.0.0.1:1"),
@@ -49,13 +63,12 @@ pub(crate) fn configure(rng: &mut Rng, folder: &Path, profile: &Profile) -> Conf
         // A server without a standby.
         ("UNLOCKD_POSTGRES__DURABILITY", "single"),
     ];
-    let second =
-        [("UNLOCKD_ACCOUNTS__SECOND__API_KEY", "uak_second"), ("UNLOCKD_ACCOUNTS__SECOND__OWNER", "default")];
-    let env = env
-        .iter()
-        .chain(second.iter().filter(|_| profile.accounts > 1))
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect();
+    let of_account = |(name, key, owner): &(String, String, String)| {
+        let name = format!("UNLOCKD_ACCOUNTS__{}", name.to_uppercase());
+        [(format!("{name}__API_KEY"), key.clone()), (format!("{name}__OWNER"), owner.clone())]
+    };
+    let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let env = env.chain(others.iter().flat_map(of_account)).collect();
     let inputs =
         Inputs { env, cwd: folder.to_owned(), system_file: folder.join("none"), ..Inputs::default() };
     let mut config = config::load(&inputs).unwrap_or_else(|error| panic!("{error}"));
@@ -66,6 +79,17 @@ pub(crate) fn configure(rng: &mut Rng, folder: &Path, profile: &Profile) -> Conf
     config.retention.contacts = profile.erases.then_some(Duration::from_secs(120));
     place_in(&mut config, folder, profile.inbox_apart);
     config
+}
+
+/// The client of a worker: its calls wait in `calls`.
+pub(crate) fn client(config: &Config, calls: &Calls) -> Client {
+    let settings = Settings {
+        base_url: config.api.base_url.clone(),
+        call_source: "api",
+        timeout: config.api.timeout,
+        proxy: None,
+    };
+    Client::new(&settings).expect("a client").over(Arc::new(calls.clone()))
 }
 
 pub(crate) fn place_in(config: &mut Config, folder: &Path, inbox_apart: bool) {

@@ -6,10 +6,11 @@ use unlockd::sandbox::Channel;
 
 use crate::db::Db;
 use crate::invariants::{Checked, Evidence, Terms, Violation, none};
-use crate::run::{APPROVE_ABOVE, Run};
+use crate::run::APPROVE_ABOVE;
 use crate::trace::digest;
+use crate::world::World;
 
-impl Run {
+impl World {
     /// Contacts without a value may be bought again, once for each request that asks for them: the vendor
     /// says so.
     async fn allow_what_brings_nothing(&mut self, state: &mut Db) {
