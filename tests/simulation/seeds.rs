@@ -116,6 +116,10 @@ pub(crate) fn run_all<H: History>(first: u64, count: u64) {
             let ended = run::<H>(seed, false);
             calls.fetch_add(ended.calls as u64, Ordering::SeqCst);
             let done = done.fetch_add(1, Ordering::SeqCst) + 1;
+            // At once: who ends a long run would not hear of it.
+            if let Some(failure) = &ended.failure {
+                println!("{}", failure.lines().next().unwrap_or_default());
+            }
             failures.lock().expect("not poisoned").extend(ended.failure);
             if done.is_multiple_of((count / 20).clamp(50, 5_000)) {
                 let rate = done as f64 / began.elapsed().as_secs_f64();
