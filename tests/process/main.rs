@@ -4,6 +4,7 @@
 //! charged twice. `UNLOCKD_TEST_REPEATS` (default 1) repeats the kill sweep; the figure in the README is from
 //! 20.
 
+mod cut;
 #[path = "../shared/db.rs"]
 mod db;
 mod disk;
@@ -14,6 +15,9 @@ mod inbox_file;
 mod invariants;
 mod kills;
 mod memory;
+#[path = "../shared/network.rs"]
+#[allow(dead_code, unreachable_pub, reason = "not every suite needs all of it")]
+mod network;
 mod on_server;
 mod pickup;
 #[path = "../shared/postgres.rs"]

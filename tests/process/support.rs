@@ -11,7 +11,10 @@ use unlockd::sandbox::{self, Billing, Options, Sandbox};
 
 use crate::db::Db;
 use crate::invariants::{Allowed, Evidence, Terms};
+use crate::network::Network;
 use crate::postgres::{self, Database};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_unlockd");
 
 pub(crate) struct Town {
     folder: tempfile::TempDir,
@@ -115,7 +118,11 @@ impl Town {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_unlockd"));
+        self.place(Command::new(PROGRAM))
+    }
+
+    /// Gives a command its folders and its log.
+    fn place(&self, mut command: Command) -> Command {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_path()).expect("a log");
         command
             .current_dir(&self.home)
@@ -128,6 +135,32 @@ impl Town {
             .stdout(Stdio::null())
             .stderr(log);
         command
+    }
+
+    /// A worker on a host of a network, which keeps its state in a folder of its own. `key`: what it calls the API with.
+    pub(crate) fn start_on(
+        &self,
+        (network, host): (&Network, usize),
+        key: &str,
+        fail: Option<&str>,
+    ) -> Child {
+        let name = format!("host-{host}");
+        let folder = self.folder.path().join(&name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let mut command = self.place(network.command(host, PROGRAM));
+        command.arg("run").env("LENSMOR_API_KEY", key).env("STATE_DIRECTORY", folder);
+        command.env("UNLOCKD_FLEET__HOST", name).envs(fail.map(|fail| ("UNLOCKD_FAIL", fail)));
+        command.spawn().expect("the worker starts")
+    }
+
+    pub(crate) fn server_url(&self) -> &str {
+        self.server.as_ref().expect("it is on a server").url()
+    }
+
+    /// The port of the server of the database.
+    pub(crate) fn server_port(&self) -> u16 {
+        let port = self.server_url().rsplit(':').next().and_then(|rest| rest.split('/').next());
+        port.and_then(|port| port.parse().ok()).expect("a port")
     }
 
     /// A worker that runs until it is stopped, started as by systemd: it sends messages to `socket`.
@@ -231,6 +264,10 @@ impl Town {
 
     pub(crate) async fn number(&self, sql: &'static str) -> i64 {
         self.db().await.one::<(i64,)>(sql).await.0
+    }
+
+    pub(crate) async fn numbers(&self, sql: &'static str) -> Vec<i64> {
+        self.db().await.all::<(i64,)>(sql).await.into_iter().map(|(number,)| number).collect()
     }
 
     /// Waits until a query returns a number that the other process writes.

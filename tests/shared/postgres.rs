@@ -28,6 +28,7 @@ as="setpriv --pdeathsig=INT ${user:+--reuid=$user --regid=$group --clear-groups}
 $as "$programs/initdb" --pgdata="$folder/data" --username=unlockd --auth=trust --encoding=UTF8 --locale=C \
     --no-sync --no-instructions >"$folder/log" 2>&1 &&
 {
+    echo 'host all all 10.0.0.0/8 trust' >>"$folder/data/pg_hba.conf"
     $as "$programs/postgres" -D "$folder/data" -p "$port" -k "$folder" -c listen_addresses=127.0.0.1 \
         -c fsync=off -c full_page_writes=off -c max_connections=300 -c shared_buffers=64MB \
         >>"$folder/log" 2>&1 </dev/null &
