@@ -210,3 +210,35 @@ fn a_host_that_loses_the_api_in_the_middle_of_a_paid_call_looks_before_it_or_its
         }
     });
 }
+
+/// What a firewall forgets: neither end is told, and notifications go nowhere.
+#[test]
+fn a_listening_connection_that_is_lost_in_silence_is_replaced() {
+    alone("cut::a_listening_connection_that_is_lost_in_silence_is_replaced", async {
+        let Some(town) = Town::on_server_with(hostile(), "").await else { return };
+        let config = std::fs::read_to_string(town.path("unlockd.toml")).expect("the configuration");
+        let slow = config.replace("interval = \"20ms\"", "interval = \"10m\"");
+        std::fs::write(town.path("unlockd.toml"), slow).expect("written");
+        let mut network = Network::new(1);
+        let mut worker = town.start_on((&network, 0), KEYS[0], None);
+        let listening = "select count(*) from pg_stat_activity where datname = current_database() and query ilike 'listen%'";
+        town.until(listening, 2).await;
+        let ports = "select client_port::bigint from pg_stat_activity where datname = current_database() and query ilike 'listen%'";
+        for from in town.numbers(ports).await {
+            network.forget(0, town.server_port(), u16::try_from(from).expect("a port"));
+        }
+        let cut = Instant::now();
+        let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+                   where datname = current_database() and query ilike 'listen%'";
+        assert_eq!(town.number(end).await, 2);
+        town.until(listening, 2).await;
+        let deaf = cut.elapsed();
+        assert!(deaf < Duration::from_secs(20), "{deaf:?}");
+        town.insert(100..110).await;
+        town.until(OPEN, 0).await;
+        network.heal(0);
+        stop(&mut worker);
+        town.assert_paid_once_and_delivered(100..110, "a deaf worker").await;
+        println!("it heard nothing for {deaf:?}");
+    });
+}

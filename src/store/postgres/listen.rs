@@ -2,6 +2,9 @@
 //!
 //! It is only a hint: the inbox is looked at anyway, every `inbox.interval`. So a connection that is lost, or a pooler
 //! that cannot pass notifications on, costs latency and nothing else.
+//!
+//! Nothing is ever sent over a connection that only listens, so its loss may show nowhere: a firewall has forgotten it, or
+//! the server's machine was replaced. Hence it is asked for an answer when it has said nothing for a while.
 
 use std::io;
 use std::time::Duration;
@@ -11,12 +14,15 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::sync::watch;
 
 use crate::store::Store;
-use crate::store::postgres::limits::limited;
+use crate::store::postgres::limits::{limited, limited_to};
 use crate::store::tx::Pool;
 
 const CHANNEL: &str = "unlockd_inbox";
 /// Between two attempts to listen.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// When nothing was heard for so long, the connection is asked whether it is alive, and has so long to answer.
+const ASK_AFTER: Duration = Duration::from_secs(10);
+const ALIVE_WITHIN: Duration = Duration::from_secs(5);
 
 /// The notifications. The connection ends with it.
 #[derive(Debug)]
@@ -59,7 +65,20 @@ async fn listen_once(options: &PgConnectOptions, sender: &watch::Sender<()>) -> 
     loop {
         // What came while nobody listened, is in the table: after each new connection it is looked at, too.
         sender.send_replace(());
-        listener.try_recv().await?;
+        hear(&mut listener).await?;
+    }
+}
+
+/// Resolves when there was a notification, or when some may have been lost.
+async fn hear(listener: &mut PgListener) -> Result<(), sqlx::Error> {
+    loop {
+        match tokio::time::timeout(ASK_AFTER, listener.try_recv()).await {
+            Ok(heard) => return heard.map(drop),
+            // Notifications that come before the answer are kept.
+            Err(_) => {
+                limited_to(ALIVE_WITHIN, listener.execute("select 1")).await?;
+            }
+        }
     }
 }
 
