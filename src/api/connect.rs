@@ -47,6 +47,9 @@ pub(super) fn http(settings: &Settings, base: &Url) -> Result<reqwest::ClientBui
         .user_agent(concat!("unlockd/", env!("CARGO_PKG_VERSION")))
         .timeout(settings.timeout)
         .connect_timeout(settings.timeout.min(LONGEST_CONNECT))
+        // The system goes on trying to deliver what the network did not take, even when the call was given up and the
+        // connection is closed: a paid call would arrive when it has been looked up, and sent again.
+        .tcp_user_timeout(settings.timeout)
         // A redirected POST would be sent twice, and a redirected key would go to another server.
         .redirect(reqwest::redirect::Policy::none())
         // By default some requests are sent again if the server closes the connection early.

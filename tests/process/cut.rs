@@ -11,6 +11,7 @@ use sqlx::{Connection, PgConnection};
 use unlockd::sandbox::Fault;
 
 use crate::network::{Network, alone};
+use crate::stops::is_stopped;
 use crate::support::{Town, hostile, signal, wait};
 
 /// What the configuration says, in seconds; `api.timeout` is 3 s.
@@ -208,6 +209,39 @@ fn a_host_that_loses_the_api_in_the_middle_of_a_paid_call_looks_before_it_or_its
             stop(&mut worker);
             town.assert_paid_once_and_delivered(100..110, "cut off from the API").await;
         }
+    });
+}
+
+/// A path that takes no large packets lets a connection be made, and then takes the call. The system goes on trying to
+/// deliver it, also when the worker has given it up and closed the connection.
+#[test]
+fn what_the_network_did_not_take_of_a_paid_call_is_not_delivered_once_it_is_given_up() {
+    let name = "cut::what_the_network_did_not_take_of_a_paid_call_is_not_delivered_once_it_is_given_up";
+    alone(name, async {
+        let Some(town) = town("").await else { return };
+        let mut network = Network::new(1);
+        let mut worker = town.start_on((&network, 0), KEYS[0], Some("after_intent:1:stop"));
+        town.insert(100..110).await;
+        until("it did not stop", &town, || is_stopped(&worker)).await;
+        let port = town.sandbox.address().port();
+        network.lose_larger_than(200, 0, port);
+        signal(&worker, Signal::CONT);
+        until("nothing was sent", &town, || network.delivers(0, port)).await;
+        town.until("select count(*) from jobs where state = 'in_doubt'", 1).await;
+        let given_up = Instant::now();
+        until("it is still being delivered", &town, || {
+            assert!(
+                given_up.elapsed() < Duration::from_secs(2),
+                "the system still tries to deliver the call"
+            );
+            !network.delivers(0, port)
+        })
+        .await;
+        assert_eq!(town.sandbox.accounting().charges.len(), 0, "{}", town.log());
+        network.heal(0);
+        town.until(OPEN, 0).await;
+        stop(&mut worker);
+        town.assert_paid_once_and_delivered(100..110, "a path that takes no large packets").await;
     });
 }
 
