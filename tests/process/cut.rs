@@ -162,7 +162,7 @@ fn a_worker_that_hears_of_its_commit_past_its_deadline_does_not_send_the_call() 
 fn a_host_that_is_cut_off_within_a_transaction_is_replaced_in_time() {
     alone("cut::a_host_that_is_cut_off_within_a_transaction_is_replaced_in_time", async {
         let mut network = Network::new(2);
-        for bytes in [0] {
+        for bytes in [0, 20_000_000] {
             let Some(town) = town("").await else { return };
             let (mut victim, mut successor) = start_both(&town, &network).await;
             let gate = with_gate(&town, "", bytes).await;

@@ -29,6 +29,8 @@ use crate::store::postgres::members;
 use crate::store::tx::Tx;
 
 // In each transaction and not once for the session: behind a pooler the next transaction may be on another one.
+// The two of 10 s are for a client that is gone without a word, whose locks nobody else may wait for: one that says
+// nothing more, and one that does not take an answer.
 macro_rules! begin {
     ($note:literal) => {
         concat!(
@@ -37,6 +39,7 @@ macro_rules! begin {
              set local lock_timeout = '5s'; \
              set local statement_timeout = '25s'; \
              set local idle_in_transaction_session_timeout = '10s'; \
+             set local tcp_user_timeout = '10s'; \
              set local row_security = off; \
              select token from worker_lease where id = 1 for update; ",
             $note
