@@ -20,6 +20,7 @@ mod memory;
 mod network;
 mod on_server;
 mod pickup;
+mod pooler;
 #[path = "../shared/postgres.rs"]
 #[allow(dead_code, unreachable_pub, reason = "not every suite needs all of it")]
 mod postgres;

@@ -312,7 +312,7 @@ pub(crate) fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
 }
 
 /// If we are root: user and group of one that is not.
-fn unprivileged() -> Option<(u32, u32)> {
+pub(crate) fn unprivileged() -> Option<(u32, u32)> {
     if std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").ok()?) != 0 {
         return None;
     }
