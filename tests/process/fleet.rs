@@ -6,6 +6,7 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use unlockd::sandbox::Fault;
 
 use crate::stops::is_stopped;
 use crate::support::{Town, hostile, signal, wait};
@@ -71,6 +72,39 @@ async fn workers_share_the_owners_evenly_and_a_clean_stop_hands_them_over_at_onc
     signal(&second, Signal::TERM);
     end(second);
     town.assert_paid_once_and_delivered(ids, "two workers").await;
+}
+
+/// By the clock of the one that was told, or of the one that takes over, it would be over long ago.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_after_outlasts_a_takeover_by_a_machine_whose_clock_is_ahead() {
+    let Some(town) = town().await else { return };
+    let first = town.start();
+    town.until(UNSERVED, 0).await;
+    town.sandbox.inject("429=8@unlock".parse::<Fault>().expect("a fault"));
+    town.insert_for("a", 1_000..1_005).await;
+    let refused =
+        || town.sandbox.journal().iter().find(|call| call.status == Some(429)).map(|call| call.real_at);
+    let since = Instant::now();
+    let refused_at = loop {
+        match refused() {
+            Some(at) => break at,
+            None => assert!(since.elapsed() < Duration::from_secs(20), "no call was refused\n{}", town.log()),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    // Its answer is recorded before the worker ends.
+    signal(&first, Signal::TERM);
+    end(first);
+    let second = town.start_ahead(300);
+    town.until(OPEN, 0).await;
+    let journal = town.sandbox.journal();
+    let early =
+        journal.iter().filter(|call| call.key.as_deref() == Some("uak_fleet@a") && call.real_at > refused_at);
+    let early = early.map(|call| call.real_at - refused_at).min().expect("it went on");
+    assert!(early >= Duration::from_secs(8), "a call {early:?} after the 429\n{}", town.log());
+    signal(&second, Signal::TERM);
+    end(second);
+    town.assert_paid_once_and_delivered(1_000..1_005, "a Retry-After").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use sqlx::{Connection, Executor, PgConnection};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -54,6 +55,37 @@ async fn a_row_that_is_refused_on_postgresql_is_answered_and_holds_up_no_other()
     assert_eq!(town.number("select count(*) from inbox where status = 'rejected'").await, 1);
     let delivered = "select count(*) from contact_outcomes where outcome = 'delivered'";
     assert_eq!(town.number(delivered).await, 20, "{}", town.log());
+}
+
+/// The notification of a row goes to nobody; whoever listens again looks at the table.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_whose_notification_nobody_heard_is_taken_once_the_worker_listens_again() {
+    let Some(town) = Town::on_server(hostile()).await else { return };
+    let config = std::fs::read_to_string(town.path("unlockd.toml")).expect("the configuration");
+    let slow = config.replace("interval = \"20ms\"", "interval = \"10m\"");
+    std::fs::write(town.path("unlockd.toml"), slow).expect("written");
+    let mut worker = town.start();
+    // They have heard nothing for a while: the worker has nothing more to do, and looks at nothing by itself.
+    let quiet =
+        "select count(*) from pg_stat_activity where datname = current_database() and query = 'select 1'";
+    town.until(quiet, 2).await;
+    let mut producer = PgConnection::connect(town.server_url()).await.expect("connects");
+    let insert = "begin; insert into inbox (event_id, personnel_ids) values ('139574', '[\"100\"]')";
+    producer.execute(insert).await.expect("a row");
+    // In one round trip: they are gone before the notification is sent, and listen again at once.
+    let end = "select pg_terminate_backend(pid) from pg_stat_activity
+               where datname = current_database() and query = 'select 1'; commit";
+    producer.execute(end).await.expect("committed");
+    let since = Instant::now();
+    town.until("select count(*) from requests", 1).await;
+    let took = since.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}\n{}", town.log());
+    town.until("select count(*) from requests where status = 'done' and inbox_is_behind = 0", 1).await;
+    signal(&worker, Signal::TERM);
+    let status = tokio::task::block_in_place(|| wait(&mut worker, Duration::from_secs(20)));
+    assert!(status.success(), "{status}\n{}", town.log());
+    town.assert_paid_once_and_delivered(100..101, "nobody heard").await;
+    println!("taken in {took:?} after the commit");
 }
 
 /// Stands before the server, and can stop passing anything on.
