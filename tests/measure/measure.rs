@@ -11,12 +11,16 @@ mod backends;
 mod bulk;
 mod callers;
 #[allow(dead_code, unreachable_pub, reason = "not every suite needs all of it")]
+#[path = "../shared/cluster.rs"]
+mod cluster;
+#[allow(dead_code, unreachable_pub, reason = "not every suite needs all of it")]
 #[path = "../shared/db.rs"]
 mod db;
 mod delivered;
 mod drain;
 mod engines;
 mod export;
+mod fleet;
 mod history;
 mod intake;
 #[allow(dead_code, unreachable_pub, reason = "not every suite needs all of it")]
@@ -25,6 +29,9 @@ mod invariants;
 mod live;
 mod lookups;
 mod naive;
+#[allow(dead_code, unreachable_pub, reason = "not every suite needs all of it")]
+#[path = "../shared/network.rs"]
+mod network;
 mod pace;
 mod pickup;
 #[allow(dead_code, unreachable_pub, reason = "not every suite needs all of it")]
@@ -39,6 +46,8 @@ mod small_disk;
 mod soak;
 mod strace;
 mod support;
+
+use postgres as server;
 
 const USAGE: &str = "\
 cargo bench --bench measure -- NAME
@@ -70,6 +79,12 @@ cargo bench --bench measure -- NAME
                              every minute; writes soak.svg and soak.csv (2 minutes, seed 1, 4, 4, 1 and 60 s on
                              average, target/soak)
   engines [--turns N]        pickup, intake, delivered and drain on SQLite and on PostgreSQL in turn, as a table (3)
+  takeover [--lease S]       until another host serves what one served that was stopped, killed, or cut off (60)
+  fleet [--seconds N] [--no-limit]
+                             calls and commits a second of 1, 2 and 4 hosts with 20 keys, 120 calls a minute for each
+                             and 600 for an address (60)
+  standby [--turns N]        one worker with a synchronous standby and without, in turn (3)
+                             These three take root, iproute2 and PostgreSQL.
   backends [--minutes N] [--kills N] [--workers N] [--seed N] [--out FOLDER]
                              connections to PostgreSQL ended at random, N a second, while workers buy: nobody is paid
                              twice and nothing is lost (3 minutes, 3 kills, 3 workers, seed 1, target/backends)
@@ -105,6 +120,9 @@ async fn main() {
         "lateness" => live::lateness().await,
         "idle" => live::idle().await,
         "soak" => soak::run(rest).await,
+        "takeover" => fleet::takeover(rest).await,
+        "fleet" => fleet::calls(rest).await,
+        "standby" => fleet::standby(rest).await,
         "backends" => backends::run(rest).await,
         "strace" => strace::run(rest).await,
         "power-cut" => power_cut::run(rest).await,

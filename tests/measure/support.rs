@@ -10,14 +10,17 @@ use tempfile::TempDir;
 use unlockd::sandbox::{self, Options, Sandbox};
 
 use crate::db::Db;
+use crate::network::Network;
 use crate::postgres::{self, Database};
 
 pub(crate) struct Place {
     folder: TempDir,
     binary: PathBuf,
     pub(crate) sandbox: Sandbox,
-    /// The database, when it is on a PostgreSQL server.
-    server: Option<Database>,
+    /// The URL of the database, when it is on a PostgreSQL server.
+    url: Option<String>,
+    /// It lasts as long as the place.
+    _server: Option<Database>,
 }
 
 /// Where a place has its database.
@@ -74,21 +77,37 @@ impl Place {
         config: &str,
         (folder, binary): (TempDir, PathBuf),
     ) -> Place {
+        let url = server.as_ref().map(|server| server.url().to_owned());
         let sandbox = sandbox::start(options).await.expect("a free port");
-        let place = Place { folder, binary, sandbox, server };
-        let database = place
-            .server
+        let place = Place { folder, binary, sandbox, url, _server: server };
+        place.begin("single", config);
+        place
+    }
+
+    /// On a server of somebody else.
+    pub(crate) async fn at(url: String, durability: &str, options: Options, config: &str) -> Place {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let binary = std::env::var_os("MEASURE_BINARY").map_or_else(Place::own_binary, PathBuf::from);
+        let sandbox = sandbox::start(options).await.expect("a free port");
+        let place = Place { folder, binary, sandbox, url: Some(url), _server: None };
+        place.begin(durability, config);
+        place
+    }
+
+    /// Writes the configuration, and makes the database's tables.
+    fn begin(&self, durability: &str, config: &str) {
+        let database = self
+            .url
             .as_ref()
-            .map(|server| format!("database = \"{}\"\n[postgres]\ndurability = \"single\"\n", server.url()));
+            .map(|url| format!("database = \"{url}\"\n[postgres]\ndurability = \"{durability}\"\n"));
         let text = format!(
             "{}[api]\nbase_url = \"{}\"\n{config}",
             database.unwrap_or_default(),
-            place.sandbox.base_url()
+            self.sandbox.base_url()
         );
-        std::fs::write(place.path("unlockd.toml"), text).expect("the configuration is written");
-        let end = place.command().args(["run", "--until-idle"]).status().expect("the worker runs");
-        assert!(end.success(), "{}", place.log());
-        place
+        std::fs::write(self.path("unlockd.toml"), text).expect("the configuration is written");
+        let end = self.command().args(["run", "--until-idle"]).status().expect("the worker runs");
+        assert!(end.success(), "{}", self.log());
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -110,7 +129,20 @@ impl Place {
     }
 
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(&self.binary);
+        self.place(Command::new(&self.binary))
+    }
+
+    /// A worker on a host of a network, which keeps its state in a folder of its own.
+    pub(crate) fn start_on(&self, network: &Network, host: usize) -> Worker {
+        let state = self.path(&format!("host-{host}"));
+        std::fs::create_dir_all(&state).expect("a folder");
+        let mut command = self.place(network.command(host, &self.binary));
+        command.arg("run").env("PATH", std::env::var("PATH").unwrap_or_default());
+        command.env("STATE_DIRECTORY", state).env("UNLOCKD_FLEET__HOST", format!("host-{host}"));
+        Worker { child: command.spawn().expect("the worker starts"), since: Instant::now() }
+    }
+
+    fn place(&self, mut command: Command) -> Command {
         command.current_dir(self.folder.path()).env_clear().env("LENSMOR_API_KEY", "uak_measure");
         command.env("STATE_DIRECTORY", self.folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(self.log_file());
@@ -168,15 +200,21 @@ impl Place {
 
     /// A connection with the database, on either engine.
     pub(crate) async fn db(&self) -> Db {
-        match &self.server {
-            Some(server) => Db::connect(Path::new(server.url())).await,
+        match &self.url {
+            Some(url) => Db::connect(Path::new(url)).await,
             None => Db::Sqlite(self.connect().await),
         }
     }
 
     /// The URL of a database on a server.
     pub(crate) fn url(&self) -> &str {
-        self.server.as_ref().expect("a place on a server").url()
+        self.url.as_ref().expect("a place on a server")
+    }
+
+    /// The port of that server.
+    pub(crate) fn server_port(&self) -> u16 {
+        let port = self.url().rsplit(':').next().and_then(|rest| rest.split('/').next());
+        port.and_then(|port| port.parse().ok()).expect("a port")
     }
 
     pub(crate) async fn connect(&self) -> SqliteConnection {
@@ -189,7 +227,7 @@ impl Place {
     /// CPU seconds that the server has used so far, for this database and any other: it and its processes. On SQLite the
     /// worker does that work.
     pub(crate) async fn server_cpu_seconds(&self) -> f64 {
-        if self.server.is_none() {
+        if self.url.is_none() {
             return 0.0;
         }
         // Kept until its process was looked at.

@@ -15,14 +15,14 @@ use tokio::sync::{Mutex, MutexGuard, OnceCell};
 use crate::server::{free_ports, programs, shell};
 
 /// Reads a command a line and answers each with a line. $5: the port of the primary `a`, $6: of its standby `b`; the rest
-/// as [`shell`] says.
+/// as [`shell`] says. `KEEP`: `on` or `off`, whether commits reach the disk.
 const CLUSTER: &str = r#"
 trap '' INT TERM HUP
 folder=$1 programs=$2 user=$3 group=$4 a=$5 b=$6
 as="setpriv --pdeathsig=INT ${user:+--reuid=$user --regid=$group --clear-groups}"
 start() {
-    $as "$programs/postgres" -D "$folder/$1" -p "$2" -k "$folder" -c listen_addresses=127.0.0.1 -c fsync=off \
-        -c full_page_writes=off -c max_connections=100 -c shared_buffers=32MB -c wal_keep_size=64MB \
+    $as "$programs/postgres" -D "$folder/$1" -p "$2" -k "$folder" -c listen_addresses=127.0.0.1 \
+        -c fsync="$KEEP" -c full_page_writes="$KEEP" -c max_connections=100 -c shared_buffers=32MB -c wal_keep_size=64MB \
         -c wal_retrieve_retry_interval=100ms -c log_statement=none >>"$folder/$1.log" 2>&1 </dev/null &
     eval "$1_pid=$!"
     until grep -q ready "$folder/$1/postmaster.pid" 2>/dev/null; do
@@ -79,12 +79,22 @@ impl Cluster {
     }
 
     pub(crate) fn start() -> Option<Cluster> {
+        Cluster::start_with("off")
+    }
+
+    /// With servers that keep each commit on the disk, as those that people use.
+    #[allow(dead_code, reason = "not every suite needs it")]
+    pub(crate) fn start_durable() -> Option<Cluster> {
+        Cluster::start_with("on")
+    }
+
+    fn start_with(keep: &str) -> Option<Cluster> {
         if std::env::var_os("UNLOCKD_TEST_POSTGRES").is_some() {
             return None;
         }
         let programs = programs().filter(|folder| folder.join("pg_basebackup").exists())?;
         let ports = free_ports();
-        let mut shell = shell(CLUSTER, &programs, &ports).spawn().expect("a shell");
+        let mut shell = shell(CLUSTER, &programs, &ports).env("KEEP", keep).spawn().expect("a shell");
         let commands = shell.stdin.take().expect("piped");
         let mut answers = BufReader::new(shell.stdout.take().expect("piped"));
         let mut told = String::new();

@@ -14,8 +14,7 @@ const INSIDE: &str = "UNLOCKD_TEST_NETWORK";
 
 /// Runs a test where it has the network for itself. `name`: as the test harness knows it.
 pub(crate) fn alone(name: &str, test: impl Future<Output = ()>) {
-    if std::env::var_os(INSIDE).is_some() {
-        run("ip link set lo up");
+    if is_alone() {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
         return runtime.block_on(test);
     }
@@ -24,20 +23,35 @@ pub(crate) fn alone(name: &str, test: impl Future<Output = ()>) {
         let said = writeln!(std::io::stderr(), "SKIPPED {name}: {lacks}");
         return drop(said);
     }
-    let ended = Command::new("setpriv")
-        .args(["--pdeathsig=KILL", "unshare", "--net", "--"])
-        .arg(std::env::current_exe().expect("this program"))
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
-        .env(INSIDE, "1")
-        // It is not reached from there.
-        .env_remove("UNLOCKD_TEST_POSTGRES")
-        .output()
-        .expect("it starts");
+    let ended =
+        again().args(["--exact", name, "--nocapture", "--test-threads=1"]).output().expect("it starts");
     print!("{}", String::from_utf8_lossy(&ended.stdout));
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
 }
 
-fn lack() -> Option<&'static str> {
+/// Whether this process has the network for itself.
+pub(crate) fn is_alone() -> bool {
+    let is_alone = std::env::var_os(INSIDE).is_some();
+    if is_alone {
+        run("ip link set lo up");
+    }
+    is_alone
+}
+
+/// This program once more, with the network for itself; its arguments are still to be given.
+pub(crate) fn again() -> Command {
+    let mut again = Command::new("setpriv");
+    again
+        .args(["--pdeathsig=KILL", "unshare", "--net", "--"])
+        .arg(std::env::current_exe().expect("this program"))
+        .env(INSIDE, "1")
+        // It is not reached from there.
+        .env_remove("UNLOCKD_TEST_POSTGRES");
+    again
+}
+
+/// What is missing here for a network.
+pub(crate) fn lack() -> Option<&'static str> {
     let works = |program: &str, arguments: &[&str]| {
         let done = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
         done.is_ok_and(|done| done.success())
