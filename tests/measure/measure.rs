@@ -4,7 +4,7 @@
 //! `tests/shared/postgres.rs`), whose commits reach the disk.
 //!
 //! `cargo bench --bench measure -- NAME`, see [`USAGE`]. Every measurement has a time limit and ends by
-//! itself. None checks a figure, since figures depend on the machine. Only `soak` and `backends` can fail: when an
+//! itself. None checks a figure, since figures depend on the machine. Only `soak`, `backends` and `storm` can fail: when an
 //! invariant is violated.
 
 mod backends;
@@ -44,6 +44,7 @@ mod resume;
 #[allow(dead_code, unreachable_pub, reason = "not every suite needs all of it")]
 mod small_disk;
 mod soak;
+mod storm;
 mod strace;
 mod support;
 
@@ -80,11 +81,15 @@ cargo bench --bench measure -- NAME
                              average, target/soak)
   engines [--turns N]        pickup, intake, delivered and drain on SQLite and on PostgreSQL in turn, as a table (3)
   takeover [--lease S]       until another host serves what one served that was stopped, killed, or cut off (60)
-  fleet [--seconds N] [--no-limit]
-                             calls and commits a second of 1, 2 and 4 hosts with 20 keys, 120 calls a minute for each
-                             and 600 for an address (60)
+  fleet [--seconds N] [--address-limit N]
+                             calls and transactions a second of 1, 2 and 4 hosts with 20 keys; an address has N calls in
+                             10 s, and a key a fifth of them (60 s, 100 calls)
   standby [--turns N]        one worker with a synchronous standby and without, in turn (3)
-                             These three take root, iproute2 and PostgreSQL.
+  storm [--minutes N] [--every S] [--seed N]
+                             three hosts and a standby: workers killed, stopped and ended, hosts cut off, the primary
+                             crashed and its standby promoted: nobody is paid twice and nothing is lost (3 minutes,
+                             every 3 s, seed 1)
+                             These four take PostgreSQL, all but standby also root and iproute2.
   backends [--minutes N] [--kills N] [--workers N] [--seed N] [--out FOLDER]
                              connections to PostgreSQL ended at random, N a second, while workers buy: nobody is paid
                              twice and nothing is lost (3 minutes, 3 kills, 3 workers, seed 1, target/backends)
@@ -123,6 +128,7 @@ async fn main() {
         "takeover" => fleet::takeover(rest).await,
         "fleet" => fleet::calls(rest).await,
         "standby" => fleet::standby(rest).await,
+        "storm" => storm::run(rest).await,
         "backends" => backends::run(rest).await,
         "strace" => strace::run(rest).await,
         "power-cut" => power_cut::run(rest).await,

@@ -10,7 +10,7 @@ use crate::support::Place;
 
 /// Decides on each job that waits for a person. Returns how many; a command whose connection was ended is given again at
 /// the next call.
-pub(super) async fn decide(place: &Place, admin: &mut Db) -> u32 {
+pub(crate) async fn decide(place: &Place, admin: &mut Db) -> u32 {
     let jobs =
         "select id, coalesce(cost, 0) from jobs where state = 'in_doubt' and state_reason = 'needs_decision'";
     let mut decided = 0;
@@ -31,7 +31,7 @@ pub(super) async fn decide(place: &Place, admin: &mut Db) -> u32 {
     decided
 }
 
-pub(super) async fn agree(place: &Place, admin: &mut Db, producer: &Producer) -> Result<(), String> {
+pub(crate) async fn agree(place: &Place, admin: &mut Db, producer: &Producer) -> Result<(), String> {
     let accounting = place.sandbox.accounting();
     let expected: [(&str, i64, &str); 5] = [
         ("select count(*) from inbox", producer.rows, "rows"),

@@ -8,9 +8,9 @@
 //! The sandbox is hostile: it charges every repeated POST again, so a contact that is paid for twice shows. At the end
 //! everything that was asked for must be delivered, and the ledger must agree with the sandbox's books.
 
-mod books;
+pub(crate) mod books;
 mod kills;
-mod producer;
+pub(crate) mod producer;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -26,9 +26,9 @@ use kills::Counts;
 use producer::Producer;
 
 /// Each has an owner of its own; a worker serves its share of them.
-const ACCOUNTS: [&str; 4] = ["a", "b", "c", "d"];
+pub(crate) const ACCOUNTS: [&str; 4] = ["a", "b", "c", "d"];
 /// Short steps, so that an hour holds many runs. The pause before a lost call is looked up is short, too.
-const CONFIG: &str = "\
+pub(crate) const CONFIG: &str = "\
 timeout = \"3s\"
 [fleet]
 lease = \"5s\"
@@ -50,7 +50,7 @@ approve_above = 1000000
 const SECRETS: [&str; 3] = ["uak_", "@example.com", "+1-555-01"];
 
 /// What else goes wrong, so that lost connections meet calls in flight and calls in doubt, too.
-const FAULTS: [&str; 5] = [
+pub(crate) const FAULTS: [&str; 5] = [
     "3x:slow=300ms@unlock",
     "lost-answer@unlock",
     "lost-request@unlock",
@@ -62,7 +62,7 @@ const FAULTS_EVERY: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_millis(5);
 /// The producer waits while so many of its rows are not done.
 const MOST_OPEN: i64 = 40;
-const OPEN: &str = "select count(*) from inbox where finished_at is null";
+pub(crate) const OPEN: &str = "select count(*) from inbox where finished_at is null";
 const WRITES_EVERY: Duration = Duration::from_millis(100);
 const CHECKS_EVERY: Duration = Duration::from_secs(10);
 /// Without a new delivered contact for this long, nothing moves any more.

@@ -8,19 +8,19 @@ use unlockd::sandbox::Channel;
 
 use super::ACCOUNTS;
 
-pub(super) struct Producer {
+pub(crate) struct Producer {
     url: String,
     connection: Option<PgConnection>,
     /// The statement that may have been carried out.
     unsure: Option<String>,
     random: Rng,
-    pub(super) rows: i64,
+    pub(crate) rows: i64,
     /// By contact, with its account.
-    pub(super) asked: BTreeMap<(String, Channel), &'static str>,
+    pub(crate) asked: BTreeMap<(String, Channel), &'static str>,
 }
 
 impl Producer {
-    pub(super) fn new(database: &str, seed: u64) -> Producer {
+    pub(crate) fn new(database: &str, seed: u64) -> Producer {
         Producer {
             url: format!("{database}?application_name=producer"),
             connection: None,
@@ -31,12 +31,12 @@ impl Producer {
         }
     }
 
-    pub(super) fn is_unsure(&self) -> bool {
+    pub(crate) fn is_unsure(&self) -> bool {
         self.unsure.is_some()
     }
 
     /// Writes the next row, or again the one of which it does not know.
-    pub(super) async fn write(&mut self) {
+    pub(crate) async fn write(&mut self) {
         let insert = match self.unsure.take() {
             Some(insert) => insert,
             None => self.next_row(),
