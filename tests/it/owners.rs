@@ -113,6 +113,26 @@ async fn what_another_key_has_bought_since_a_batch_was_made_leaves_the_batch() {
     town.check().await;
 }
 
+/// Found by the simulation, seeds 694 and 717: it was put back, and into the same batch again, for ever, with a precheck
+/// each time.
+#[tokio::test]
+async fn what_another_key_has_bought_in_vain_is_put_back_once() {
+    let mut town = two_keys(true).sandbox(|options| options.billing = Billing::Repeats).build().await;
+    town.fault("status=503@precheck");
+    let second = insert(&mut town, "second", "[197, 102]").await;
+    town.settle().await;
+    let first = insert(&mut town, "default", "[197]").await;
+    town.finish_all().await;
+    for (request, id, outcome) in
+        [(first, "197", "failed"), (second, "197", "failed"), (second, "102", "delivered")]
+    {
+        assert_eq!(town.outcome(request, id).await.0, outcome, "{id} of request {request}");
+    }
+    let prechecks = town.calls("/precheck").len();
+    assert!(prechecks <= 8, "{prechecks} prechecks for two contacts");
+    town.check().await;
+}
+
 #[tokio::test]
 async fn one_settlement_and_one_audit_are_over_all_keys_of_an_owner() {
     for (is_said, expected) in [(true, vec![("acme".to_owned(), 45, "matched".to_owned())]), (false, vec![])]

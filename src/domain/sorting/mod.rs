@@ -78,6 +78,8 @@ const SMALL_GROUP: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sorting {
     price: Credits,
+    /// The number of the newest paid call of all when sorting began: a later one may have bought some of the contacts.
+    pub after_attempt: i64,
     open: Vec<Group>,
     /// A contact was asked about alone to learn the price.
     price_was_asked: bool,
@@ -118,6 +120,7 @@ impl Sorting {
     fn empty(price: Credits) -> Sorting {
         Sorting {
             price,
+            after_attempt: 0,
             open: vec![],
             price_was_asked: false,
             failed: 0,
@@ -174,7 +177,11 @@ impl Sorting {
     /// The same answers for some of the contacts that are to be paid for: what they cost was asked a moment ago.
     pub fn part(&self, contacts: &[PersonnelId]) -> Sorting {
         let wanted: BTreeSet<&PersonnelId> = contacts.iter().collect();
-        let mut part = Sorting { unhelpful: self.unhelpful, ..Sorting::empty(self.price) };
+        let mut part = Sorting {
+            unhelpful: self.unhelpful,
+            after_attempt: self.after_attempt,
+            ..Sorting::empty(self.price)
+        };
         for (id, price) in self.chargeable.iter().zip(&self.prices).filter(|(id, _)| wanted.contains(id)) {
             part.charge(vec![id.clone()], *price);
         }

@@ -134,11 +134,13 @@ pub async fn allow_again(connection: &mut Tx, job: &Job, now: Millis) -> Result<
 }
 
 /// Puts back the items of a job whose contact a call of another account of the owner has named since the job was made:
-/// they join that call, are served with its value, or are prechecked again. A call that was refused or not sent had no
-/// effect. Returns how many items.
+/// they join that call or are served with its value. If it brought nothing and is over, they are prechecked again, but
+/// not if the job was prechecked after it began (`after_attempt`: the newest call then). A call that was refused or not
+/// sent had no effect. Returns how many items.
 pub async fn put_back_bought_by_another(
     connection: &mut Tx,
     job_id: JobId,
+    after_attempt: i64,
     now: Millis,
 ) -> Result<usize, StoreError> {
     let rows = sql::query_as(select_items!(
@@ -150,9 +152,14 @@ pub async fn put_back_bought_by_another(
               and exists (select 1 from attempts sent
                           where sent.job_id = had.job_id
                             and coalesce(sent.result, '') not in ('refused', 'not_sent')
-                            and sent.started_at >= (select created_at from jobs where id = $1)))"
+                            and (sent.id > $2
+                                 or sent.started_at >= (select created_at from jobs where id = $1)
+                                    and (had.state in ('assigned', 'reading')
+                                         or exists (select 1 from contact_values v
+                                                    where v.item_id = had.id and v.is_erased = 0)))))"
     ))
     .bind(job_id.0)
+    .bind(after_attempt)
     .fetch_all(&mut *connection)
     .await?;
     let bought = items(rows)?;

@@ -104,6 +104,12 @@ pub async fn last_started(readers: &Reads, job_id: JobId) -> Result<Option<Milli
     Ok(at.map(Millis))
 }
 
+/// The number of the newest submission of all; 0 if there is none.
+pub async fn newest(readers: &Reads) -> Result<i64, StoreError> {
+    let id: Option<i64> = sql::query_scalar("select max(id) from attempts").fetch_one(readers).await?;
+    Ok(id.unwrap_or_default())
+}
+
 /// What was known before the last submission of a job; `None` if no balance was.
 pub async fn last_opening_balance(
     readers: &Reads,

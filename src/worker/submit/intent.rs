@@ -45,6 +45,10 @@ pub(in crate::worker) async fn commit_intent(
     let (price, lowest_price) = (sorting.price_each(), sorting.lowest_price());
     let prices = sorting.prices();
     let approve_above = Credits(deps.config().credits.approve_above);
+    let after_attempt = sorting.after_attempt;
+    // Kept, so that a lost answer is judged by what has changed since.
+    let is_quoted = deps.config().submit.precheck && sorting.unhelpful().is_none();
+    let quoted = job.channel().filter(|_| is_quoted).map(|_| sorting.charged());
     let mut attempt = Attempt {
         request_id: permit.request_id.to_string(),
         body_digest: body_digest.to_owned(),
@@ -64,7 +68,7 @@ pub(in crate::worker) async fn commit_intent(
                 }
                 // A person who sent it again has confirmed a figure, and no higher one.
                 let beyond = job.confirmed_credits.is_some_and(|confirmed| attempt.cost > confirmed);
-                let bounds = Bounds { price, prices: &prices, approve_above, beyond };
+                let bounds = Bounds { price, prices: &prices, approve_above, beyond, after_attempt };
                 if !still_wanted(&mut *connection, &mut job, &chargeable, bounds, now).await? {
                     return Ok(Intent::Changed);
                 }
@@ -84,7 +88,7 @@ pub(in crate::worker) async fn commit_intent(
                 attempt.opening = ledger::opening_balance(&mut *connection, &job.account).await?;
                 job.apply(Event::SendStarted, now)?;
                 (job.price, job.lowest_price) = (Some(price), Some(lowest_price));
-                (job.cost, job.due_at, job.quoted_credits) = (Some(attempt.cost), None, None);
+                (job.cost, job.due_at, job.quoted_credits) = (Some(attempt.cost), None, quoted);
                 attempts::begin_attempt(&mut *connection, job.id, &attempt, now).await?;
                 let books = booking::read(&mut *connection, &job).await?;
                 booking::write(&mut *connection, &mut job, &books.sent(), now).await?;
@@ -105,7 +109,7 @@ pub(in crate::worker) async fn commit_intent(
         .await
 }
 
-/// What a batch may cost without asking a person.
+/// What a batch may cost without asking a person, and since when others may have bought some of it.
 #[derive(Clone, Copy)]
 struct Bounds<'a> {
     /// The price of one contact; if there are several prices, the mean. The call is booked with it until it is answered.
@@ -115,6 +119,8 @@ struct Bounds<'a> {
     approve_above: Credits,
     /// It costs more than a person confirmed for the job.
     beyond: bool,
+    /// See [`Sorting::after_attempt`].
+    after_attempt: i64,
 }
 
 /// Whether everything that the job was decided on still holds: prechecks take their time, and a
@@ -135,7 +141,9 @@ async fn still_wanted(
     }
     // Another key of the owner may have bought some since, and no precheck shows that at once.
     let bought = match job.channel() {
-        Some(_) => paid::put_back_bought_by_another(&mut *connection, job.id, now).await?,
+        Some(_) => {
+            paid::put_back_bought_by_another(&mut *connection, job.id, bounds.after_attempt, now).await?
+        }
         None => 0,
     };
     let unwanted = unsent::leave_unwanted(&mut *connection, job.id, now).await?;

@@ -160,6 +160,8 @@ async fn start_sorting(
     price: Credits,
     (restored_at, paid_before): (Option<Millis>, &[PersonnelId]),
 ) -> Result<Sorting, StoreError> {
+    // First: what is sent after this may not show in the answers.
+    let after_attempt = attempts::newest(deps.store.readers()).await?;
     let sent = attempts::last_started(deps.store.readers(), job.id).await?;
     // A reading from before the last submission says nothing about that submission.
     let after_sending = sent.map_or(Millis(0), |started_at| started_at.plus(1));
@@ -169,12 +171,16 @@ async fn start_sorting(
     let mut to_ask = jobs::contacts::open(deps.store.readers(), job.id).await?;
     let known: HashSet<&PersonnelId> = locked.iter().collect();
     to_ask.retain(|id| !known.contains(id));
-    if restored_at.is_some() {
-        return Ok(Sorting::new(to_ask, price).with_locked(locked));
-    }
-    let paid_before: HashSet<&PersonnelId> = paid_before.iter().collect();
-    let (paid, new) = to_ask.into_iter().partition(|id| paid_before.contains(id));
-    Ok(Sorting::new(vec![], price).with_paid(paid).with_new(new).with_locked(locked))
+    let mut sorting = match restored_at {
+        Some(_) => Sorting::new(to_ask, price),
+        None => {
+            let paid_before: HashSet<&PersonnelId> = paid_before.iter().collect();
+            let (paid, new) = to_ask.into_iter().partition(|id| paid_before.contains(id));
+            Sorting::new(vec![], price).with_paid(paid).with_new(new)
+        }
+    };
+    sorting.after_attempt = after_attempt;
+    Ok(sorting.with_locked(locked))
 }
 
 fn later(deps: &Deps, key: (crate::domain::JobId, i64), sorting: Sorting, report: Report) -> Sorted {

@@ -55,7 +55,7 @@ const GROWING: [&str; 17] = [
 ];
 
 /// Exceptions: the file, a part of the statement, and the reason.
-const MAY: [(&str, &str, &str); 24] = [
+const MAY: [(&str, &str, &str); 25] = [
     ("history.rs", "delete from changes where", "the oldest few; the oldest one is the start of the key"),
     ("history.rs", "select id from request_events where id > $1 order by id limit 1", "the next one"),
     (
@@ -86,6 +86,7 @@ const MAY: [(&str, &str, &str); 24] = [
         "from requests where id < $1 and removed_at is null",
         "the next few of the primary key",
     ),
+    ("jobs/attempts.rs", "select max(id) from attempts", "the end of the primary key"),
     ("report/export.rs", "select max(id) from items", "the end of the primary key, not a search"),
     ("report/jobs.rs", "select max(id) from jobs", "the end of the primary key, not a search"),
     ("report/requests.rs", "select max(id) from", "the end of the primary key, not a search"),
@@ -306,7 +307,7 @@ async fn no_statement_reads_a_table_that_grows_from_end_to_end() {
     }
     assert!(long.is_empty(), "{}", long.join("\n"));
     // An exception that is not needed any more must be removed.
-    assert_eq!(excused, 2 * 26);
+    assert_eq!(excused, 2 * 27);
 }
 
 #[tokio::test]
