@@ -18,6 +18,8 @@ pub use evidence::{Gone, Profiles};
 /// The evidence of one check. A part is `None` if it could not be read or did not help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look {
+    /// The price of the whole batch by the precheck before the submission. `None`: nobody asked, or it did not help.
+    pub quoted_before: Option<Credits>,
     /// The present price of the whole batch, by a precheck.
     pub quote: Option<Credits>,
     /// Credits gone since before the submission that the account's other jobs do not explain: at least and at
@@ -56,9 +58,11 @@ pub fn read_look(look: &Look, cost: Credits) -> Sign {
         return if is_shown { Sign::NoEffect } else { Sign::NoEffectInFigures };
     }
     let all_open = look.profiles.read() > 0 && look.profiles.open() == look.profiles.read();
+    // A quarter may have failed.
+    let most_of_it = look.quoted_before.unwrap_or(cost).part(3, 4);
     if look.all_shown
-        || (look.quote.is_none() && all_open)
-        || is_mostly_unlocked(look, cost)
+        || (look.quote.is_none() && all_open && !shows_too_little(look, most_of_it))
+        || is_mostly_unlocked(look)
         || charge_explains_it(look, cost)
     {
         return Sign::TookEffect;
@@ -66,18 +70,25 @@ pub fn read_look(look: &Look, cost: Credits) -> Sign {
     Sign::Unclear
 }
 
-/// Whether a precheck would charge for a quarter of the batch at most, the profiles say the same, and the balance does not
-/// show that the others were paid for by somebody else. While many submissions are in doubt at once, it shows nothing:
-/// each of them may explain what is gone.
+/// Whether a precheck would charge for a quarter at most of what it would have charged before the submission, the profiles
+/// say the same, and the balance does not show that the others were paid for by somebody else. While many submissions
+/// are in doubt at once, it shows nothing: each of them may explain what is gone.
 ///
-/// Example: 100 contacts at 15, of which 2 have failed. The precheck would charge 30 of 1,500, and three of three
-/// profiles are unlocked. If it is wrong, nothing is lost: each contact's profile is read, and what stays locked is sent
-/// after all if a precheck names a price.
-fn is_mostly_unlocked(look: &Look, cost: Credits) -> bool {
-    let Some(quote) = look.quote else { return false };
+/// Example: 100 contacts at 15, of which 2 have failed. The precheck said 1,500 before and says 30 now, and three of
+/// three profiles are unlocked. If it is wrong, nothing is paid twice: each contact's profile is read, and what stays
+/// locked ends `unresolved`, and is bought by the next request for it.
+fn is_mostly_unlocked(look: &Look) -> bool {
+    let (Some(before), Some(now)) = (look.quoted_before, look.quote) else { return false };
     let (open, read) = (look.profiles.open(), look.profiles.read());
-    let is_anothers = look.unexplained.is_some_and(|(_, most)| most >= Credits::ZERO && most < cost - quote);
-    quote.0.saturating_mul(4) <= cost.0 && open > 0 && open * 4 >= read * 3 && !is_anothers
+    now.0.saturating_mul(4) <= before.0
+        && open > 0
+        && open * 4 >= read * 3
+        && !shows_too_little(look, before - now)
+}
+
+/// Whether the balance shows that less is gone than this charge. One that has grown could hide any charge.
+fn shows_too_little(look: &Look, charge: Credits) -> bool {
+    look.unexplained.is_some_and(|(_, most)| most >= Credits::ZERO && most < charge)
 }
 
 /// Whether no charge for this batch, however small, fits the evidence.
@@ -301,6 +312,7 @@ mod tests {
 
     fn look(quote: Option<i64>, unexplained: Option<(i64, i64)>, open: u32, read: u32) -> Look {
         Look {
+            quoted_before: Some(COST),
             quote: quote.map(Credits),
             unexplained: unexplained.map(|(least, most)| (Credits(least), Credits(most))),
             profiles: Profiles { locked: read - open, unlocked: open, ..Profiles::default() },
@@ -450,10 +462,23 @@ mod tests {
             ("all were read", look(Some(15), None, 99, 100), Sign::TookEffect),
             ("none read", look(Some(15), None, 0, 0), Sign::Unclear),
             ("nearly all unlocked by others", look(Some(15), Some((0, 30)), 3, 3), Sign::Unclear),
+            ("no precheck, and too little gone", look(None, Some((45, 45)), 3, 3), Sign::Unclear),
+            ("no precheck, and most of it gone", look(None, Some((1_125, 1_125)), 3, 3), Sign::TookEffect),
         ];
         for (name, look, expected) in table {
             assert_eq!(read_look(&look, COST), expected, "{name}");
         }
+    }
+
+    /// Found by a stranger: 98 of 100 were unlocked before it was sent, and nothing has changed since.
+    #[test]
+    fn what_the_precheck_said_before_the_submission_is_no_sign_of_an_effect() {
+        for quoted_before in [Some(Credits(30)), Some(Credits(60)), None] {
+            let same = Look { quoted_before, ..look(Some(30), None, 3, 3) };
+            assert_eq!(read_look(&same, COST), Sign::Unclear, "{quoted_before:?}");
+        }
+        let changed = Look { quoted_before: Some(Credits(120)), ..look(Some(30), None, 3, 3) };
+        assert_eq!(read_look(&changed, COST), Sign::TookEffect);
     }
 
     #[test]

@@ -61,7 +61,12 @@ impl Job {
         match &state {
             State::Submitting => self.submitted_at = Some(now),
             // The task that an error named does not belong to this job.
-            State::Queued { .. } => (self.submitted_at, self.task_id) = (None, None),
+            State::Queued { .. } => {
+                (self.submitted_at, self.task_id) = (None, None);
+                if !matches!(self.state, State::Queued { .. }) {
+                    self.quoted_credits = None;
+                }
+            }
             State::InDoubt { doubt: Doubt::Looking } => self.doubt_since = Some(now),
             State::Polling { task_id, poll_count, .. } => {
                 self.task_id = Some(task_id.clone());

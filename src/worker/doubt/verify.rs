@@ -96,6 +96,7 @@ async fn look(deps: &Deps, gate: &Gate, job: &Job, channel: Channel) -> Result<R
             partial.views().for_each(|view| profiles.add(view.access));
             let shown = partial.shown();
             let look = Look {
+                quoted_before: job.quoted_credits,
                 quote: partial.quote.flatten(),
                 unexplained: gone.unexplained(),
                 profiles,
