@@ -143,7 +143,10 @@ async fn may_begin(pair: &mut Pair, name: &str) -> Result<bool, CopyError> {
             "it was copied to {earlier} before and is closed, so it is not copied to another one: two databases could \
              buy the same. Nothing was done"
         ))),
-        (None, _) => Err(CopyError::Refused(format!("{name} is not empty, so nothing was copied to it"))),
+        (None, _) => Err(CopyError::Refused(format!(
+            "{name} is not empty, so nothing was copied to it (a start writes to it, and so does unlockd check without --offline): \
+             make an empty one"
+        ))),
     }
 }
 
