@@ -42,13 +42,11 @@ pub(in crate::worker) async fn commit_intent(
     body_digest: &str,
 ) -> Result<Intent, StoreError> {
     let (now, durability) = (deps.clock.now(), durability::of(&deps.config()));
-    let (price, lowest_price) = (sorting.price_each(), sorting.lowest_price());
+    let (price, lowest_price, after_attempt) =
+        (sorting.price_each(), sorting.lowest_price(), sorting.after_attempt);
     let prices = sorting.prices();
     let approve_above = Credits(deps.config().credits.approve_above);
-    let after_attempt = sorting.after_attempt;
-    // Kept, so that a lost answer is judged by what has changed since.
-    let is_quoted = deps.config().submit.precheck && sorting.unhelpful().is_none();
-    let quoted = job.channel().filter(|_| is_quoted).map(|_| sorting.charged());
+    let quoted = quoted(deps, job, sorting);
     let mut attempt = Attempt {
         request_id: permit.request_id.to_string(),
         body_digest: body_digest.to_owned(),
@@ -97,16 +95,25 @@ pub(in crate::worker) async fn commit_intent(
                     let detail = format!("the precheck did not help ({reason}); the price list counts");
                     timeline::of_job(&mut *connection, now, job.id, "precheck_unhelpful", &detail).await?;
                 }
-                let detail = match job.channel() {
-                    Some(_) => format!("{} contacts, at most {} credits", attempt.contacts, attempt.cost),
-                    None => format!("at most {} credits", attempt.cost),
-                };
-                timeline::of_job(connection, now, job.id, "send_started", &detail).await?;
+                timeline::of_job(connection, now, job.id, "send_started", &started(&job, &attempt)).await?;
                 job.version += 1;
                 Ok(Intent::Committed(Box::new(job)))
             })
         })
         .await
+}
+
+fn started(job: &Job, attempt: &Attempt) -> String {
+    match job.channel() {
+        Some(_) => format!("{} contacts, at most {} credits", attempt.contacts, attempt.cost),
+        None => format!("at most {} credits", attempt.cost),
+    }
+}
+
+/// What the prechecks say that the contacts cost. It is kept: a lost answer is judged by what has changed since.
+fn quoted(deps: &Deps, job: &Job, sorting: &Sorting) -> Option<Credits> {
+    let was_asked = deps.config().submit.precheck && sorting.unhelpful().is_none();
+    job.channel().filter(|_| was_asked).map(|_| sorting.charged())
 }
 
 /// What a batch may cost without asking a person, and since when others may have bought some of it.
