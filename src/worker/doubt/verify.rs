@@ -15,8 +15,7 @@ use crate::domain::turns::Class;
 use crate::domain::{AccountId, Channel, Credits, JobId, Millis, PersonnelId};
 use crate::store::credits::{balances, booking};
 use crate::store::items::reading;
-use crate::store::jobs::Job;
-use crate::store::jobs::due::{self, Part};
+use crate::store::jobs::{Job, due};
 use crate::store::{StoreError, Tx, items, jobs, requests, timeline};
 use crate::worker::balance::{after_failed_read, read_balance};
 use crate::worker::doubt::evidence::{PartialLook, gone};
@@ -69,9 +68,9 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
 async fn in_turn(deps: &Deps, account: &AccountId) -> Result<Vec<Job>, StoreError> {
     let long: Vec<JobId> =
         deps.looks().iter().filter(|(_, look)| look.reads_all).map(|((job_id, _), _)| *job_id).collect();
-    let mut turn = due::in_doubt(deps.store.readers(), account, &long, Part::Others).await?;
+    let mut turn = due::in_doubt(deps.store.readers(), account, &long, due::Part::Others).await?;
     if !long.is_empty() {
-        turn.extend(due::in_doubt(deps.store.readers(), account, &long, Part::FirstOfThese).await?);
+        turn.extend(due::in_doubt(deps.store.readers(), account, &long, due::Part::FirstOfThese).await?);
     }
     Ok(turn)
 }
