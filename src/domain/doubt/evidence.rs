@@ -1,5 +1,6 @@
 //! The parts of the evidence of one check: the profiles that were read, and what left the balance.
 
+use super::{Look, Sign};
 use crate::domain::credits::Credits;
 use crate::domain::outcome::Access;
 
@@ -34,7 +35,7 @@ impl Profiles {
         self.locked + self.unlocked + self.under_way + self.failed + self.silent
     }
 
-    pub(super) fn in_words(&self) -> String {
+    fn in_words(&self) -> String {
         let mut words = format!("{} of {} sampled profiles are unlocked", self.unlocked, self.read());
         let others =
             [(self.under_way, "being unlocked"), (self.failed, "failed"), (self.silent, "without a status")];
@@ -70,4 +71,30 @@ impl Gone {
             Gone::Moved | Gone::NotKnown | Gone::NotRead => None,
         }
     }
+}
+
+/// The evidence in words, for the timeline and for the person who decides.
+pub fn in_words(look: &Look, gone: Gone, cost: Credits, sign: Sign) -> String {
+    let quote = match look.quote {
+        Some(quote) => format!("a precheck would charge {quote} of {cost}"),
+        None => "the precheck did not help".to_owned(),
+    };
+    let balance = match gone {
+        Gone::Unexplained(least, most) if least == most => {
+            format!("the balance dropped by {most} credits that no other job explains")
+        }
+        Gone::Unexplained(least, most) => {
+            format!("the balance dropped by {least} to {most} credits that no other job explains")
+        }
+        Gone::Moved => "credits were granted or lapsed meanwhile, so the balance proves nothing".to_owned(),
+        Gone::NotKnown => "no balance from before".to_owned(),
+        Gone::NotRead => "the balance cannot be read".to_owned(),
+    };
+    let meaning = match sign {
+        Sign::TookEffect => "it took effect",
+        Sign::NoEffect => "no sign of an effect",
+        Sign::NoEffectInFigures => "no sign of an effect, and no profile confirms it",
+        Sign::Unclear => "not clear",
+    };
+    format!("{meaning}: {quote}; {balance}; {}", look.profiles.in_words())
 }

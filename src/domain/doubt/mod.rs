@@ -13,7 +13,7 @@ mod evidence;
 use super::credits::Credits;
 use super::ids::Millis;
 
-pub use evidence::{Gone, Profiles};
+pub use evidence::{Gone, Profiles, in_words};
 
 /// The evidence of one check. A part is `None` if it could not be read or did not help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,32 +134,6 @@ fn charge_explains_it(look: &Look, cost: Credits) -> bool {
     let part_gone =
         look.quote.is_some_and(|quote| quote <= least) && most <= cost && look.profiles.open() > 0;
     all_gone || part_gone
-}
-
-/// The evidence in words, for the timeline and for the person who decides.
-pub fn in_words(look: &Look, gone: Gone, cost: Credits, sign: Sign) -> String {
-    let quote = match look.quote {
-        Some(quote) => format!("a precheck would charge {quote} of {cost}"),
-        None => "the precheck did not help".to_owned(),
-    };
-    let balance = match gone {
-        Gone::Unexplained(least, most) if least == most => {
-            format!("the balance dropped by {most} credits that no other job explains")
-        }
-        Gone::Unexplained(least, most) => {
-            format!("the balance dropped by {least} to {most} credits that no other job explains")
-        }
-        Gone::Moved => "credits were granted or lapsed meanwhile, so the balance proves nothing".to_owned(),
-        Gone::NotKnown => "no balance from before".to_owned(),
-        Gone::NotRead => "the balance cannot be read".to_owned(),
-    };
-    let meaning = match sign {
-        Sign::TookEffect => "it took effect",
-        Sign::NoEffect => "no sign of an effect",
-        Sign::NoEffectInFigures => "no sign of an effect, and no profile confirms it",
-        Sign::Unclear => "not clear",
-    };
-    format!("{meaning}: {quote}; {balance}; {}", look.profiles.in_words())
 }
 
 /// The conclusion of a check of an event whose unlock was not answered.
