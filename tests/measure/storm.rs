@@ -25,7 +25,6 @@ const MOST_OPEN: i64 = 60;
 const WRITES_EVERY: Duration = Duration::from_millis(200);
 const FAULTS_EVERY: Duration = Duration::from_secs(3);
 const CHECKS_EVERY: Duration = Duration::from_secs(10);
-const SETTLES_WITHIN: Duration = Duration::from_secs(240);
 /// The lease is 5 s: some troubles are shorter, some longer.
 const LONGEST_TROUBLE_MS: u64 = 12_000;
 
@@ -239,18 +238,15 @@ impl Storm {
         self.place.sandbox.clear_faults();
         self.troubles.iter_mut().flatten().for_each(|(_, until)| *until = Instant::now());
         let since = Instant::now();
-        let open = "select (select count(*) from inbox where finished_at is null)
-                         + (select count(*) from requests where inbox_is_behind = 1)";
-        while self.producer.is_unsure() || count(&mut self.admin, open).await > 0 {
-            if since.elapsed() > SETTLES_WITHIN {
-                return Err(format!("not everything came to its end within {SETTLES_WITHIN:?}"));
-            }
+        while !books::has_ended(
+            &self.place,
+            &mut self.admin,
+            &mut self.producer,
+            (since, &mut self.decisions),
+        )
+        .await?
+        {
             self.keep_alive();
-            self.decisions += books::decide(&self.place, &mut self.admin).await;
-            if self.producer.is_unsure() {
-                self.producer.write().await;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         for mut worker in self.workers.drain(..).flatten() {
             let _ = kill_process(Pid::from_child(&worker.child), Signal::TERM);

@@ -2,11 +2,16 @@
 //! person who reads those books where reading alone settled nothing.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use crate::backends::producer::Producer;
 use crate::db::Db;
 use crate::invariants::{Allowed, Evidence, Terms};
-use crate::support::Place;
+use crate::support::{Place, count};
+
+const UNFINISHED: &str = "select (select count(*) from inbox where finished_at is null)
+                               + (select count(*) from requests where inbox_is_behind = 1)";
+const SETTLES_WITHIN: Duration = Duration::from_secs(240);
 
 /// Decides on each job that waits for a person. Returns how many; a command whose connection was ended is given again at
 /// the next call.
@@ -29,6 +34,28 @@ pub(crate) async fn decide(place: &Place, admin: &mut Db) -> u32 {
         decided += u32::from(command.status().expect("it runs").success());
     }
     decided
+}
+
+/// Once nothing more goes wrong: whether everything has come to its end since then. If not, the person decides what waits
+/// for one, the producer writes what it is not sure of, and a moment passes.
+pub(crate) async fn has_ended(
+    place: &Place,
+    admin: &mut Db,
+    producer: &mut Producer,
+    (since, decisions): (Instant, &mut u32),
+) -> Result<bool, String> {
+    if !producer.is_unsure() && count(admin, UNFINISHED).await == 0 {
+        return Ok(true);
+    }
+    if since.elapsed() > SETTLES_WITHIN {
+        return Err(format!("not everything came to its end within {SETTLES_WITHIN:?}"));
+    }
+    *decisions += decide(place, admin).await;
+    if producer.is_unsure() {
+        producer.write().await;
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    Ok(false)
 }
 
 pub(crate) async fn agree(place: &Place, admin: &mut Db, producer: &Producer) -> Result<(), String> {

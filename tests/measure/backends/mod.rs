@@ -67,7 +67,6 @@ const WRITES_EVERY: Duration = Duration::from_millis(100);
 const CHECKS_EVERY: Duration = Duration::from_secs(10);
 /// Without a new delivered contact for this long, nothing moves any more.
 const MOVES_WITHIN: Duration = Duration::from_secs(120);
-const SETTLES_WITHIN: Duration = Duration::from_secs(240);
 
 struct Trial {
     place: Place,
@@ -211,18 +210,15 @@ impl Trial {
     async fn settle(&mut self) -> Result<(), String> {
         self.place.sandbox.clear_faults();
         let since = Instant::now();
-        let open = "select (select count(*) from inbox where finished_at is null)
-                         + (select count(*) from requests where inbox_is_behind = 1)";
-        while self.producer.is_unsure() || self.number(open).await > 0 {
-            if since.elapsed() > SETTLES_WITHIN {
-                return Err(format!("not everything came to its end within {SETTLES_WITHIN:?}"));
-            }
+        while !books::has_ended(
+            &self.place,
+            &mut self.admin,
+            &mut self.producer,
+            (since, &mut self.decisions),
+        )
+        .await?
+        {
             self.keep_alive();
-            self.decisions += books::decide(&self.place, &mut self.admin).await;
-            if self.producer.is_unsure() {
-                self.producer.write().await;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         for mut worker in self.workers.drain(..) {
             kill_process(Pid::from_child(&worker.child), Signal::TERM).expect("the worker is ours");
