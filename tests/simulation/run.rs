@@ -18,7 +18,7 @@ use unlockd::store::lease;
 use crate::calls::Calls;
 use crate::crash::{self, Blow, Crash};
 use crate::db::Db;
-use crate::invariants::{Allowed, Checked, none, what_is_under_way_is_held};
+use crate::invariants::{Checked, none, what_is_under_way_is_held};
 use crate::life::{INTAKE, Life, Progress, name};
 use crate::profile::Profile;
 use crate::seeds::History;
@@ -66,26 +66,13 @@ impl History for Run {
         }
         let client = client(&config, &calls);
         let crash = Crash::watch();
-        let (outside, user, state) = others(&config).await;
-        let life = live(&config, &clock, &client, 1).await.expect("it starts").expect("nobody else has it");
         let mut trace = Trace::new(loud);
         trace.say(0, || format!("seed {seed}: {profile:?}"));
-        let world = World {
-            rng,
-            profile,
-            clock,
-            sandbox,
-            calls,
-            trace,
-            // A call that takes long may arrive in the vendor's next window.
-            allowed: Allowed { turned_away: true, ..Allowed::default() },
-            outside,
-            user,
-            state,
-            outside_wrote: false,
-            config,
-            server,
-        };
+        let world = World::new(rng, profile, (clock, sandbox, calls), trace, config, server).await;
+        let life = live(&world.config, &world.clock, &client, 1)
+            .await
+            .expect("it starts")
+            .expect("nobody else has it");
         let mut run = Run {
             world,
             life,

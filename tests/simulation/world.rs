@@ -16,6 +16,7 @@ use crate::invariants::Allowed;
 use crate::profile::Profile;
 use crate::run::START_MS;
 use crate::server::Server;
+use crate::setup::others;
 use crate::trace::Trace;
 
 pub(crate) struct World {
@@ -39,6 +40,34 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// Before any worker. What the people and other programs see is opened as the configuration says.
+    pub(crate) async fn new(
+        rng: Rng,
+        profile: Profile,
+        (clock, sandbox, calls): (Clock, Sandbox, Calls),
+        trace: Trace,
+        config: Config,
+        server: Option<Rc<Server>>,
+    ) -> World {
+        let (outside, user, state) = others(&config).await;
+        World {
+            rng,
+            profile,
+            clock,
+            sandbox,
+            calls,
+            trace,
+            // A call that takes long may arrive in the vendor's next window.
+            allowed: Allowed { turned_away: true, ..Allowed::default() },
+            outside,
+            user,
+            state,
+            outside_wrote: false,
+            config,
+            server,
+        }
+    }
+
     pub(crate) fn now(&self) -> i64 {
         self.clock.now().0
     }

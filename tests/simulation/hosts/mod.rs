@@ -36,7 +36,7 @@ use crate::hosts::door::Door;
 use crate::hosts::faults::Strike;
 use crate::hosts::host::Host;
 use crate::hosts::watch::Watch;
-use crate::invariants::{Allowed, Checked};
+use crate::invariants::Checked;
 use crate::profile::{OnHosts, Profile};
 use crate::run::START_MS;
 use crate::seeds::History;
@@ -85,30 +85,15 @@ impl History for Fleet {
         let owners = owners(&config);
         let calls = Calls::new(clock.clone(), owners);
         let client = setup::client(&config, &calls);
-        let (outside, user, state) = setup::others(&config).await;
+        let mut trace = Trace::new(loud);
+        trace.say(0, || format!("seed {seed}: {profile:?}, {on_hosts:?}"));
+        let world =
+            World::new(rng, profile, (clock, sandbox, calls), trace, config, Some(server.clone())).await;
         let mut hosts = Vec::new();
         for (number, skew_ms) in on_hosts.skews_ms.iter().enumerate() {
             let door = Door::open(&server, &home, number, on_hosts.is_proxied).await;
-            hosts.push(Host::new(number, *skew_ms, door, &config));
+            hosts.push(Host::new(number, *skew_ms, door, &world.config));
         }
-        let mut trace = Trace::new(loud);
-        trace.say(0, || format!("seed {seed}: {profile:?}, {on_hosts:?}"));
-        let world = World {
-            rng,
-            profile,
-            clock,
-            sandbox,
-            calls,
-            trace,
-            // A call that takes long may arrive in the vendor's next window.
-            allowed: Allowed { turned_away: true, ..Allowed::default() },
-            outside,
-            user,
-            state,
-            outside_wrote: false,
-            config,
-            server: Some(server.clone()),
-        };
         let (crash, watch) = (Crash::watch(), Watch::default());
         Fleet { world, hosts, on_hosts, watch, client, crash, planned: None, lives: 0, server }
     }
