@@ -16,6 +16,7 @@
 use std::collections::VecDeque;
 
 use super::ids::Millis;
+use super::pause::Pause;
 use super::rate::{FEWEST_IN_A_BURST, Permission};
 use super::window::{DOCUMENTED_WINDOW_MS, window_of};
 
@@ -28,8 +29,8 @@ pub struct Address {
     /// When the calls of all keys were sent, oldest first, without those refused because of the address.
     sent: VecDeque<Millis>,
     lowered: Option<Lowered>,
-    /// No call of any key before this moment.
-    held_until: Option<Millis>,
+    /// No call of any key before its end.
+    pause: Option<Pause>,
 }
 
 /// A limit that a 429 has shown.
@@ -42,28 +43,31 @@ pub struct Lowered {
 }
 
 impl Address {
-    /// Restores what was known before a restart.
+    /// Restores what was known before a restart. What has happened happened by now, even if a clock that was set back
+    /// since says something else.
     pub fn restored(
         per_minute: u32,
         sent: impl IntoIterator<Item = Millis>,
         lowered: Option<Lowered>,
-        held_until: Option<Millis>,
+        pause: Option<Pause>,
+        now: Millis,
     ) -> Address {
-        let mut sent: Vec<Millis> = sent.into_iter().collect();
+        let mut sent: Vec<Millis> = sent.into_iter().map(|at| at.min(now)).collect();
+        let lowered = lowered.map(|lowered| Lowered { at: lowered.at.min(now), ..lowered });
         sent.sort_unstable();
         Address {
             per_minute: per_minute.max(1),
             keys_window_ms: DOCUMENTED_WINDOW_MS,
             sent: sent.into(),
             lowered,
-            held_until,
+            pause,
         }
     }
 
     /// When the next call of a key may be sent. `next_window`: when the key may look for its next window
     /// ([`super::rate::Rate::first_of_next_window`]).
     pub fn permission(&self, now: Millis, next_window: Option<Millis>) -> Permission {
-        let mut earliest = self.held_until.map_or(now, |until| until.max(now));
+        let mut earliest = self.held_until().map_or(now, |until| until.max(now));
         let (limit, window_ms) = (self.limit(now) as usize, self.window_ms());
         if self.sent.len() >= limit {
             // One hundredth more: the arrival counts, and not every call takes equally long.
@@ -78,7 +82,7 @@ impl Address {
     /// The end of the last pause, if nothing was sent since. One call may be sent then, even if our count
     /// allows none: it shows a key its next window, and so how long windows are.
     fn first_after_hold(&self) -> Option<Millis> {
-        let (until, newest) = (self.held_until?, self.sent.back()?);
+        let (until, newest) = (self.held_until()?, self.sent.back()?);
         (*newest < until).then_some(until)
     }
 
@@ -113,8 +117,8 @@ impl Address {
     /// Learns from a 429 to a key that has calls left. The call was sent at `sent_at`, and the next is
     /// allowed in `pause_ms`. Returns whether the limit has changed.
     pub fn refused(&mut self, sent_at: Millis, pause_ms: i64, now: Millis) -> bool {
-        let until = now.plus(pause_ms);
-        self.held_until = Some(self.held_until.map_or(until, |known| known.max(until)));
+        let pause = Pause::new(now, pause_ms);
+        self.pause = Some(pause.or(self.pause));
         if let Some(index) = self.sent.iter().rposition(|at| *at == sent_at) {
             // A refused call uses nothing.
             self.sent.remove(index);
@@ -123,7 +127,7 @@ impl Address {
         let pause_ms = known.map_or(pause_ms, |known| known.pause_ms.max(pause_ms));
         let window_ms = self.keys_window_ms.max(window_of(pause_ms));
         // The window may have begun a second sooner: a Retry-After is in whole seconds, rounded up.
-        let began = until.plus(-window_ms - 1_000);
+        let began = pause.until().plus(-window_ms - 1_000);
         let sent = self.sent.iter().filter(|at| **at > began && **at <= sent_at).count();
         if sent < FEWEST_IN_A_BURST {
             return false;
@@ -180,8 +184,13 @@ impl Address {
         self.lowered
     }
 
+    /// The last pause that the API has asked all keys for.
+    pub fn pause(&self) -> Option<Pause> {
+        self.pause
+    }
+
     pub fn held_until(&self) -> Option<Millis> {
-        self.held_until
+        self.pause.map(Pause::until)
     }
 }
 

@@ -57,6 +57,7 @@ pub mod needs;
 pub mod one_pool;
 pub mod outcome;
 pub mod pacing;
+pub mod pause;
 pub mod profile_wait;
 pub mod rate;
 pub mod reconcile;

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use crate::store::address::pause_of;
 use crate::store::ownership::Ownership;
 use crate::store::{On, Reads, StoreError, Tx, sql};
 use sqlx::FromRow;
 
 use crate::domain::job::WaitReason;
 use crate::domain::key_retry::{RefusedKey, Why};
+use crate::domain::pause::Pause;
 use crate::domain::{AccountId, Credits, Millis};
 
 /// An account's row; an account without a row has the defaults.
@@ -42,14 +44,20 @@ pub struct AccountRow {
     pub(super) rate_resets_at: Option<i64>,
     pub(super) latency_ms: Option<i64>,
     most_contacts: Option<i64>,
-    /// No call with its key before this moment (`Retry-After`).
-    pub blocked_until: Option<i64>,
+    /// No call with its key from one moment to the other (`Retry-After`).
+    blocked_since: Option<i64>,
+    blocked_until: Option<i64>,
 }
 
 impl AccountRow {
     /// Why its items that are in no job wait.
     pub fn waits_for(&self) -> Option<WaitReason> {
         self.waits_for.as_deref().and_then(WaitReason::parse)
+    }
+
+    /// When no call is made with its key, since the API asked for it.
+    pub fn pause(&self, now: Millis) -> Option<Pause> {
+        pause_of(self.blocked_since, self.blocked_until, now)
     }
 
     /// The most contacts of one call, if the API has said so.
@@ -87,7 +95,7 @@ pub async fn read(executor: impl Into<On<'_>>, account: &AccountId) -> Result<Ac
     let row = sql::query_as(
         "select paused_at, key_refused_at, refused_key, refused_status, refused_error_key, resumed_at, restored_at, waits_for,
                 overcharged_at, overcharged_expected, overcharged_spent, waits_since, trouble_since, trouble_answer, trouble_next_at, owner, rate_limit, rate_window_ms, rate_remaining,
-                rate_resets_at, blocked_until, latency_ms, most_contacts
+                rate_resets_at, blocked_since, blocked_until, latency_ms, most_contacts
          from accounts where account = $1",
     )
     .bind(account.as_str())

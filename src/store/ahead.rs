@@ -1,8 +1,9 @@
 //! Times that lie further ahead than any wait can be: the clock that wrote them was set back since.
 //!
-//! At the start, when nothing runs, each is cut to the longest wait of its kind: else a paid task would not be polled
-//! before the clock reaches them again, after hours or years. The moment of something that has happened becomes now.
-//! Ledger and timeline are never changed; a charge from the future counts as spent after each balance, which buys less.
+//! At the start, when nothing runs, each is cut to the longest wait of its kind, a `Retry-After` to its own length:
+//! else a paid task would not be polled before the clock reaches them again, after hours or years. The moment of
+//! something that has happened becomes now. Ledger and timeline are never changed; a charge from the future counts as
+//! spent after each balance, which buys less.
 
 use crate::domain::pacing::LongestWaits;
 use crate::domain::{AccountId, Millis};
@@ -83,10 +84,12 @@ async fn cut_shared_rows(tx: &mut Tx, longest: LongestWaits, now: Millis) -> Res
     let limit = now.plus(longest.retry_after_ms);
     let accounts = sql::query(
         "update accounts set
-             blocked_until = case when blocked_until > $1 then $1 else blocked_until end,
+             blocked_until = case when blocked_since > $2 then blocked_until - (blocked_since - $2)
+                                  when blocked_until > $1 then $1 else blocked_until end,
+             blocked_since = case when blocked_since > $2 then $2 else blocked_since end,
              rate_resets_at = case when rate_resets_at > $1 then $1 else rate_resets_at end,
              trouble_since = case when trouble_since > $2 then $2 else trouble_since end
-         where blocked_until > $1 or rate_resets_at > $1 or trouble_since > $2",
+         where blocked_since > $2 or blocked_until > $1 or rate_resets_at > $1 or trouble_since > $2",
     )
     .bind(limit.0)
     .bind(now.0)
@@ -94,9 +97,11 @@ async fn cut_shared_rows(tx: &mut Tx, longest: LongestWaits, now: Millis) -> Res
     .await?;
     let address = sql::query(
         "update address_limit set
-             held_until = case when held_until > $1 then $1 else held_until end,
+             held_until = case when held_since > $2 then held_until - (held_since - $2)
+                               when held_until > $1 then $1 else held_until end,
+             held_since = case when held_since > $2 then $2 else held_since end,
              lowered_at = case when lowered_at > $2 then $2 else lowered_at end
-         where held_until > $1 or lowered_at > $2",
+         where held_since > $2 or held_until > $1 or lowered_at > $2",
     )
     .bind(limit.0)
     .bind(now.0)

@@ -6,7 +6,12 @@ use crate::store::accounts::{ensure, read};
 use crate::store::{Reads, StoreError, Tx, sql};
 
 /// Restores the rate limit that was last learned.
-pub async fn read_rate(readers: &Reads, account: &AccountId, per_minute: u32) -> Result<Rate, StoreError> {
+pub async fn read_rate(
+    readers: &Reads,
+    account: &AccountId,
+    per_minute: u32,
+    now: Millis,
+) -> Result<Rate, StoreError> {
     let row = read(readers, account).await?;
     let sent: Vec<i64> =
         sql::query_scalar("select sent_at from recent_calls where account = $1 order by sent_at")
@@ -19,7 +24,8 @@ pub async fn read_rate(readers: &Reads, account: &AccountId, per_minute: u32) ->
         row.rate_window_ms.unwrap_or(crate::domain::rate::DOCUMENTED_WINDOW_MS),
         sent.into_iter().map(Millis),
         whole(row.rate_remaining).zip(row.rate_resets_at.map(Millis)),
-        row.blocked_until.map(Millis),
+        row.pause(now),
+        now,
     )
     .with_configured(per_minute)
     .with_latency(row.latency_ms.unwrap_or_default()))
@@ -55,6 +61,7 @@ pub async fn save_rate(connection: &mut Tx, account: &AccountId, rate: &Rate) ->
     sql::query(
         "update accounts set rate_limit = $2, rate_window_ms = $3, rate_remaining = $4, rate_resets_at = $5,
                 latency_ms = $7,
+                blocked_since = case when coalesce($6, 0) > coalesce(blocked_until, 0) then $8 else blocked_since end,
                 blocked_until = nullif(greatest(coalesce(blocked_until, 0), coalesce($6, 0)), 0)
          where account = $1",
     )
@@ -65,6 +72,7 @@ pub async fn save_rate(connection: &mut Tx, account: &AccountId, rate: &Rate) ->
     .bind(rate.remaining().map(|(_, resets_at)| resets_at.0))
     .bind(rate.blocked_until().map(|until| until.0))
     .bind(rate.latency_ms())
+    .bind(rate.pause().map(|pause| pause.since().0))
     .execute(connection)
     .await?;
     Ok(())
@@ -72,7 +80,7 @@ pub async fn save_rate(connection: &mut Tx, account: &AccountId, rate: &Rate) ->
 
 /// Forgets a `Retry-After`, since a person says so.
 pub async fn unblock(connection: &mut Tx, account: &AccountId) -> Result<(), StoreError> {
-    sql::query("update accounts set blocked_until = null where account = $1")
+    sql::query("update accounts set blocked_since = null, blocked_until = null where account = $1")
         .bind(account.as_str())
         .execute(connection)
         .await?;

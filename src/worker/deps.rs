@@ -85,7 +85,7 @@ impl Deps {
         client: Client,
     ) -> Result<Deps, SetupError> {
         owners::take_configured(&store, &config, lease_token != NO_LEASE, true).await?;
-        let host = Host::open(client, config.rate_limit.per_address, &store).await?;
+        let host = Host::open(client, config.rate_limit.per_address, &store, clock.now()).await?;
         let mut gates = BTreeMap::new();
         for (name, account) in &config.accounts {
             let id = AccountId::trusted(name.clone());

@@ -154,6 +154,29 @@ async fn times_further_ahead_than_any_wait_are_cut_at_the_start() {
     town.check().await;
 }
 
+/// A soak stood still for an hour: its clock was ahead when a 429 came, and was set back.
+#[tokio::test]
+async fn a_pause_that_a_clock_an_hour_ahead_has_recorded_lasts_no_longer_than_asked() {
+    for fault in ["429@unlock", "429=30@unlock"] {
+        let mut town = Town::new().await;
+        set_clock(&mut town, HOUR_MS).await;
+        town.fault(fault);
+        let request = town.insert(Some("1"), &["101"]).await;
+        town.settle().await;
+        assert!(town.posts().len() < 2, "it waits");
+        set_clock(&mut town, -HOUR_MS).await;
+        let now = town.clock.now();
+        let until = "select max(coalesce((select max(held_until) from address_limit), 0), max(coalesce(blocked_until, 0))) from accounts";
+        let waits_ms = town.number(until).await - now.0;
+        assert!((1..=61_000).contains(&waits_ms), "{fault}: {waits_ms} ms are recorded");
+        town.finish_all().await;
+        assert_eq!(town.outcome(request, "101").await.0, "delivered");
+        let took_ms = town.clock.now().since(now);
+        assert!(took_ms < 10 * 60_000, "{fault}: {took_ms} ms");
+        town.check().await;
+    }
+}
+
 /// The worker's clock is set; its passes end, and it begins again, as `run` does it.
 async fn set_clock(town: &mut Town, ms: i64) {
     town.clock.set_by(ms);

@@ -158,7 +158,7 @@ impl Run {
             self.replaced = Some(life);
             return Ok(());
         };
-        let progress = life.advance(*pass, &self.world.calls, &Crash::default()).await;
+        let progress = life.advance_unrecorded(*pass, &self.world.calls, &Crash::default()).await;
         match progress {
             Progress::Ended(Err(error @ (StoreError::Fenced | StoreError::Stopped))) => {
                 self.world.say(|| format!("replaced worker, {}: {error}; it ends", name(*pass)));

@@ -86,7 +86,7 @@ impl Pages<'_> {
         let (deps, config) = (self.deps, self.deps.config());
         let key = Key::new(key_of(&config, self.account)?);
         let client = deps.gate(self.account).client.clone();
-        let host = Host::open(client, config.rate_limit.per_address, &deps.store).await?;
+        let host = Host::open(client, config.rate_limit.per_address, &deps.store, deps.clock.now()).await?;
         let (account, per_minute) = (self.account.clone(), config.rate_limit.per_minute);
         Ok(Gate::open(account, host, Some(key), per_minute, deps.store.clone(), deps.clock.clone()).await?)
     }

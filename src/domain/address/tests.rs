@@ -2,7 +2,7 @@ use super::*;
 use crate::domain::rate::{Rate, RateHeaders};
 
 fn address(per_minute: u32) -> Address {
-    Address::restored(per_minute, [], None, None)
+    Address::restored(per_minute, [], None, None, Millis(0))
 }
 
 /// Sends so many calls, one in a millisecond.
@@ -12,7 +12,7 @@ fn send(address: &mut Address, from: i64, calls: i64) {
 
 #[test]
 fn the_calls_of_other_workers_on_the_machine_count() {
-    let mut address = Address::restored(3, [], None, None);
+    let mut address = Address::restored(3, [], None, None, Millis(0));
     address.book(Millis(2_000));
     assert_eq!(address.takes_over(vec![Millis(2_000), Millis(1_000)], Millis(2_000)), None);
     let full = vec![Millis(1_000), Millis(2_000), Millis(3_000), Millis(4_000)];
@@ -26,11 +26,25 @@ fn the_calls_of_other_workers_on_the_machine_count() {
 
 #[test]
 fn calls_of_all_keys_count_together_and_over_a_restart() {
-    let mut address = Address::restored(3, [20, 10].map(Millis), None, Some(Millis(40)));
+    let held = Some(Pause::new(Millis(10), 30));
+    let mut address = Address::restored(3, [20, 10].map(Millis), None, held, Millis(30));
     assert_eq!(address.permission(Millis(30), None), Permission::At(Millis(40)));
     address.book(Millis(40));
     assert_eq!(address.permission(Millis(41), None), Permission::At(Millis(60_610)));
     assert_eq!(address.permission(Millis(60_610), None), Permission::Now);
+}
+
+#[test]
+fn what_a_clock_an_hour_ahead_has_stored_holds_nothing_for_an_hour() {
+    let (now, ahead) = (Millis(0), Millis(3_600_000));
+    let held = Some(Pause::restored(Some(ahead), ahead.plus(30_000), now));
+    let lowered = Some(Lowered { limit: 2, pause_ms: 30_000, at: ahead });
+    for (sent, held, next) in [(&[ahead; 2][..], None, 60_600), (&[], held, 30_000)] {
+        let address = Address::restored(600, sent.iter().copied(), lowered, held, now);
+        assert_eq!(address.permission(now, None), Permission::At(Millis(next)));
+        assert_eq!((address.limit(now), address.limit(Millis(6 * 60_000))), (2, 2), "tenths of two");
+        assert_eq!(address.limit(Millis(24 * 60_000)), 3, "a higher limit is tried as soon as ever");
+    }
 }
 
 #[test]
@@ -186,7 +200,7 @@ fn ten_minutes(key_limit: u32, address_limit: u32) -> (Vec<u32>, u32) {
                 }
                 Err(pause) => {
                     refused += 1;
-                    rate.block(Millis(now + pause));
+                    rate.block(pause, Millis(now));
                 }
             }
             address.measure(rates.iter().map(Rate::window_ms).min().unwrap_or_default());

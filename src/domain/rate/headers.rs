@@ -27,7 +27,7 @@ impl Rate {
             return None;
         }
         let rested = self.sent.back().map_or(now, |newest| newest.plus(DOCUMENTED_WINDOW_MS));
-        let at = rested.max(self.blocked_until.unwrap_or(now));
+        let at = rested.max(self.blocked_until().unwrap_or(now));
         Some(if at > now { Permission::At(at) } else { Permission::Now })
     }
 
@@ -178,7 +178,7 @@ mod tests {
         rate.book(Millis(60_000));
         assert_eq!(rate.poll_may_go(Class::Poll, Millis(60_001)), Some(Permission::At(Millis(120_000))));
         let mut other = rate.clone();
-        rate.block(Millis(500_000));
+        rate.block(500_000, Millis(0));
         assert_eq!(rate.poll_may_go(Class::Poll, Millis(60_001)), Some(Permission::At(Millis(500_000))));
         // A poll got other figures: they contradict each other, and polls continue.
         other.learn(told(120, 100, 90_000, 60_001), 0, Millis(60_001));

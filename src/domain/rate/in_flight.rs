@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn slow_answers_need_more_calls_in_flight_up_to_a_bound() {
         let in_flight = |limit, window_ms, latency_ms| {
-            let rate = Rate::restored(limit, window_ms, [], None, None).with_latency(latency_ms);
+            let rate = Rate::restored(limit, window_ms, [], None, None, Millis(0)).with_latency(latency_ms);
             rate.worth_in_flight((600, 60_000))
         };
         let table = [
@@ -110,7 +110,7 @@ mod tests {
                         let late = RateHeaders { resets_at: Millis(now + headers.left_ms), ..headers };
                         rate.learn(late, flights.len() as u32, Millis(now));
                     }
-                    None => rate.block(Millis(now + WINDOW_MS)),
+                    None => rate.block(WINDOW_MS, Millis(now)),
                 }
             }
             if now / WINDOW_MS != window {

@@ -18,7 +18,9 @@ mod refusals;
 use std::collections::VecDeque;
 
 use super::ids::Millis;
+use super::pause::Pause;
 use super::turns::Class;
+use super::window::HEADER_ERROR_MS;
 pub use super::window::{DOCUMENTED_WINDOW_MS, RateHeaders};
 pub use in_flight::{FEWEST_IN_FLIGHT, MOST_IN_FLIGHT};
 pub(super) use refusals::FEWEST_IN_A_BURST;
@@ -33,8 +35,8 @@ pub struct Rate {
     sent: VecDeque<Millis>,
     /// The calls that the API's current window still allows, and when that window ends.
     remaining: Option<(u32, Millis)>,
-    /// No call before this moment (`Retry-After`).
-    blocked_until: Option<Millis>,
+    /// No call before its end (`Retry-After`).
+    pause: Option<Pause>,
     /// When the window before the current one ended.
     last_reset: Option<Millis>,
     /// Others were seen to use the bucket; it is assumed that they do until this time.
@@ -68,7 +70,7 @@ impl Rate {
             window_ms: DOCUMENTED_WINDOW_MS,
             sent: VecDeque::new(),
             remaining: None,
-            blocked_until: None,
+            pause: None,
             last_reset: None,
             shared_until: Millis(0),
             configured: per_minute.max(1),
@@ -80,23 +82,28 @@ impl Rate {
         }
     }
 
-    /// Restores what was known before a restart.
+    /// Restores what was known before a restart. Times from the future are of a clock that was set back since: what has
+    /// happened happened by now, and a window lasts no longer than windows do.
     pub fn restored(
         limit: u32,
         window_ms: i64,
         sent: impl IntoIterator<Item = Millis>,
         remaining: Option<(u32, Millis)>,
-        blocked_until: Option<Millis>,
+        pause: Option<Pause>,
+        now: Millis,
     ) -> Rate {
-        let mut sent: Vec<Millis> = sent.into_iter().collect();
+        let mut sent: Vec<Millis> = sent.into_iter().map(|at| at.min(now)).collect();
         sent.sort_unstable();
+        let window_ms = window_ms.max(1_000);
+        let latest_end = now.plus(window_ms + HEADER_ERROR_MS);
+        let remaining = remaining.map(|(remaining, resets_at)| (remaining, resets_at.min(latest_end)));
         Rate {
-            window_ms: window_ms.max(1_000),
+            window_ms,
             sent: sent.into(),
             // Together with the next one, the end of the last window shows how long a window is.
             last_reset: remaining.map(|(_, resets_at)| resets_at),
             remaining,
-            blocked_until,
+            pause,
             ..Rate::new(limit)
         }
     }
@@ -111,8 +118,8 @@ impl Rate {
     /// When the next call may be sent.
     pub fn permission(&self, now: Millis) -> Permission {
         let mut earliest = now;
-        if let Some(until) = self.blocked_until {
-            earliest = earliest.max(until);
+        if let Some(pause) = self.pause {
+            earliest = earliest.max(pause.until());
         }
         if let Some((remaining, resets_at)) = self.remaining
             && remaining <= self.left_to_others(now)
@@ -160,14 +167,14 @@ impl Rate {
         if now < self.shared_until { (self.limit / 30).min(2) } else { 0 }
     }
 
-    /// Sends nothing before `until`.
-    pub fn block(&mut self, until: Millis) {
-        self.blocked_until = Some(self.blocked_until.map_or(until, |known| known.max(until)));
+    /// Sends nothing for so many milliseconds.
+    pub fn block(&mut self, pause_ms: i64, now: Millis) {
+        self.pause = Some(Pause::new(now, pause_ms).or(self.pause));
     }
 
     /// Forgets a `Retry-After`, on a person's word.
     pub fn unblock(&mut self) {
-        self.blocked_until = None;
+        self.pause = None;
     }
 
     /// Sets the configured limit, which is valid until the API's own headers, or a 429, say otherwise.
@@ -196,8 +203,13 @@ impl Rate {
         self.remaining
     }
 
+    /// The last pause that the API has asked for.
+    pub fn pause(&self) -> Option<Pause> {
+        self.pause
+    }
+
     pub fn blocked_until(&self) -> Option<Millis> {
-        self.blocked_until
+        self.pause.map(Pause::until)
     }
 }
 
@@ -235,15 +247,32 @@ mod tests {
     #[test]
     fn a_retry_after_stands_above_everything() {
         let mut rate = Rate::new(120);
-        rate.block(Millis(32_000));
-        rate.block(Millis(5_000));
+        rate.block(32_000, Millis(0));
+        rate.block(5_000, Millis(0));
         assert_eq!(rate.permission(Millis(1)), Permission::At(Millis(32_000)));
         assert_eq!(rate.blocked_until(), Some(Millis(32_000)), "for after a restart");
     }
 
+    /// A soak that set the clock an hour ahead and back stood still for that hour.
+    #[test]
+    fn what_a_clock_an_hour_ahead_has_stored_stops_nothing_for_an_hour() {
+        let (now, ahead) = (Millis(0), Millis(3_600_000));
+        let asked = Pause::restored(Some(ahead), ahead.plus(30_000), now);
+        let (sent, used) = ([ahead; 120], Some((0, ahead.plus(50_000))));
+        for (pause, sent, used, next) in [
+            (Some(asked), &sent[..0], None, 30_000),
+            (None, &sent[..], None, 60_600),
+            (None, &sent[..0], used, 60_000 + HEADER_ERROR_MS),
+        ] {
+            let rate = Rate::restored(120, 60_000, sent.iter().copied(), used, pause, now);
+            assert_eq!(rate.permission(now), Permission::At(Millis(next)));
+        }
+    }
+
     #[test]
     fn what_is_left_and_used_is_the_worse_of_our_count_and_the_apis_while_their_windows_last() {
-        let mut rate = Rate::restored(120, 60_000, [0, 0, 0].map(Millis), Some((90, Millis(20_000))), None);
+        let used = Some((90, Millis(20_000)));
+        let mut rate = Rate::restored(120, 60_000, [0, 0, 0].map(Millis), used, None, Millis(0));
         for (now, left) in [(1, 90), (19_999, 90), (20_000, 117), (59_999, 117), (60_000, 120)] {
             assert_eq!((rate.left(Millis(now)), rate.used(Millis(now))), (left, 120 - left), "{now}");
         }
@@ -256,7 +285,7 @@ mod tests {
     #[test]
     fn a_window_of_the_api_that_has_ended_says_nothing_more() {
         let known = |now| {
-            let mut rate = Rate::restored(120, 60_000, [], Some((90, Millis(20_000))), None);
+            let mut rate = Rate::restored(120, 60_000, [], Some((90, Millis(20_000))), None, Millis(0));
             rate.book(Millis(now));
             rate.remaining()
         };

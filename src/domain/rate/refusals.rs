@@ -142,7 +142,7 @@ mod tests {
             if *count > most {
                 refused.push(now.0);
                 let pause_ms = refuse(rate, now);
-                rate.block(now.plus(pause_ms));
+                rate.block(pause_ms, now);
             }
             now = now.plus(100);
         }

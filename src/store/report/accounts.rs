@@ -119,8 +119,8 @@ pub async fn read(
     limits: Limits,
     now: Millis,
 ) -> Result<Account, StoreError> {
-    let rate = rate::read_rate(store.readers(), account, limits.per_minute).await?;
-    let blocked_until = rate.blocked_until().max(address::held_until(store.readers()).await?);
+    let rate = rate::read_rate(store.readers(), account, limits.per_minute, now).await?;
+    let blocked_until = rate.blocked_until().max(address::held_until(store.readers(), now).await?);
     let purse = ledger::purse(store.readers(), account, now).await?;
     let purse = purse.map(|purse| Purse { min_balance: limits.min_balance, ..purse });
     let api_trouble = ApiTrouble::of(row);

@@ -29,9 +29,14 @@ pub struct Calls {
 
 impl Host {
     /// Starts with the calls of all accounts, and the limit of the address, from the last run.
-    pub async fn open(client: Client, per_address: u32, store: &Store) -> Result<Host, StoreError> {
+    pub async fn open(
+        client: Client,
+        per_address: u32,
+        store: &Store,
+        now: Millis,
+    ) -> Result<Host, StoreError> {
         let host = store.ownership().host();
-        let address = address::read(store.readers(), per_address, host.as_deref()).await?;
+        let address = address::read(store.readers(), (per_address, host.as_deref()), now).await?;
         Ok(Host { client, calls: Arc::new(Mutex::new(Calls { address, callers: BTreeMap::new() })) })
     }
 
@@ -80,7 +85,7 @@ mod tests {
 
     #[test]
     fn accounts_that_call_share_the_address_and_its_window_is_the_shortest_of_theirs() {
-        let address = Address::restored(600, [], None, None);
+        let address = Address::restored(600, [], None, None, Millis(0));
         let mut calls = Calls { address, callers: BTreeMap::new() };
         let [first, second] = ["first", "second"].map(AccountId::trusted);
         assert_eq!(calls.part(Millis(0)), (600, 60_000));
@@ -88,7 +93,7 @@ mod tests {
         calls.book(&second, &Rate::new(120), Millis(10));
         assert_eq!(calls.part(Millis(20)), (300, 60_000));
         assert_eq!(calls.part(Millis(LATELY_MS)), (600, 60_000), "the first has stopped");
-        let short = Rate::restored(20, 10_000, [], None, None);
+        let short = Rate::restored(20, 10_000, [], None, None, Millis(0));
         calls.measure(&first, &short);
         assert_eq!(calls.part(Millis(20)), (50, 10_000));
     }

@@ -83,7 +83,7 @@ impl Gate {
             tracing::info!(account = %self.account, "a person resumed the account; trying its key again");
         }
         let waits = knowledge.rate.blocked_until().is_some_and(|until| until > self.clock.now());
-        let unblocked = is_news && row.blocked_until.is_none() && waits;
+        let unblocked = is_news && row.pause(self.clock.now()).is_none() && waits;
         if unblocked {
             tracing::info!(account = %self.account, "a person resumed the account; not waiting for its Retry-After");
             knowledge.rate.unblock();

@@ -86,7 +86,7 @@ impl Gate {
         store: Store,
         clock: Clock,
     ) -> Result<Gate, StoreError> {
-        let rate = rate::read_rate(store.readers(), &account, per_minute).await?;
+        let rate = rate::read_rate(store.readers(), &account, per_minute, clock.now()).await?;
         let row = accounts::read(store.readers(), &account).await?;
         let resumed_at = row.resumed_at;
         let refused = row.refused();

@@ -182,7 +182,7 @@ fn pause(
             false => pause_ms = own.refused_untimed(now),
         }
     }
-    own.block(now.plus(pause_ms));
+    own.block(pause_ms, now);
     None
 }
 

@@ -120,7 +120,7 @@ pub(in crate::worker) async fn tasks_running(
     now: Millis,
 ) -> Result<Option<String>, StoreError> {
     let ladder = ladder(config);
-    let rate = rate::read_rate(store.readers(), account, config.rate_limit.per_minute).await?;
+    let rate = rate::read_rate(store.readers(), account, config.rate_limit.per_minute, now).await?;
     let places = pacing::tasks_in_flight(rate.limit(), rate.window_ms(), rate.latency_ms(), &ladder);
     let by_age = facts::polled(store.readers(), account, OLDER, now).await?;
     if pacing::places_taken(by_age, &ladder) < places {

@@ -9,6 +9,7 @@
 
 use crate::domain::job::Event;
 use crate::domain::pacing::Ladder;
+use crate::domain::pause::Pause;
 use crate::domain::{AccountId, Millis};
 use crate::store::credits::exceeded;
 use crate::store::jobs::{Job, due};
@@ -121,7 +122,7 @@ async fn go_on(
                 let before = accounts::read(&mut *connection, &account).await?;
                 let parked = due::waiting_for_credits(&mut *connection, &account).await?;
                 let waited_until =
-                    before.blocked_until.map(Millis).filter(|until| lifts_pause && *until > now);
+                    before.pause(now).map(Pause::until).filter(|until| lifts_pause && *until > now);
                 let resumed = Resumed {
                     waited_until,
                     was_paused: before.paused_at.is_some(),

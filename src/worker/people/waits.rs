@@ -4,6 +4,7 @@
 use crate::config::Config;
 use crate::domain::job::WaitReason;
 use crate::domain::needs::{Need, Stop};
+use crate::domain::pause::Pause;
 use crate::domain::rate::Permission;
 use crate::domain::{AccountId, Credits, JobId, Millis, RequestId, pacing};
 use crate::store::accounts::AccountRow;
@@ -133,8 +134,8 @@ async fn rate_limit(
     row: &AccountRow,
     now: Millis,
 ) -> Result<Option<Wait>, StoreError> {
-    let own = row.blocked_until.map(Millis).filter(|until| *until > now);
-    let of_all = address::held_until(store.readers()).await?.filter(|until| *until > now);
+    let own = row.pause(now).map(Pause::until).filter(|until| *until > now);
+    let of_all = address::held_until(store.readers(), now).await?.filter(|until| *until > now);
     let Some(until) = own.max(of_all) else { return Ok(None) };
     let (who, unblock) = match own {
         Some(_) => {
@@ -157,7 +158,7 @@ async fn calls_used_up(
     account: &AccountId,
     now: Millis,
 ) -> Result<Option<Wait>, StoreError> {
-    let rate = rate::read_rate(store.readers(), account, config.rate_limit.per_minute).await?;
+    let rate = rate::read_rate(store.readers(), account, config.rate_limit.per_minute, now).await?;
     let Permission::At(until) = rate.permission(now) else { return Ok(None) };
     Ok(Some(Wait {
         reason: "rate_limit".to_owned(),
