@@ -3,14 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::store::address::pause_of;
 use crate::store::ownership::Ownership;
 use crate::store::{On, Reads, StoreError, Tx, sql};
 use sqlx::FromRow;
 
 use crate::domain::job::WaitReason;
 use crate::domain::key_retry::{RefusedKey, Why};
-use crate::domain::pause::Pause;
 use crate::domain::{AccountId, Credits, Millis};
 
 /// An account's row; an account without a row has the defaults.
@@ -45,19 +43,14 @@ pub struct AccountRow {
     pub(super) latency_ms: Option<i64>,
     most_contacts: Option<i64>,
     /// No call with its key from one moment to the other (`Retry-After`).
-    blocked_since: Option<i64>,
-    blocked_until: Option<i64>,
+    pub(super) blocked_since: Option<i64>,
+    pub(super) blocked_until: Option<i64>,
 }
 
 impl AccountRow {
     /// Why its items that are in no job wait.
     pub fn waits_for(&self) -> Option<WaitReason> {
         self.waits_for.as_deref().and_then(WaitReason::parse)
-    }
-
-    /// When no call is made with its key, since the API asked for it.
-    pub fn pause(&self, now: Millis) -> Option<Pause> {
-        pause_of(self.blocked_since, self.blocked_until, now)
     }
 
     /// The most contacts of one call, if the API has said so.

@@ -1,9 +1,18 @@
 //! The rate limit of an account's key, as far as it survives a restart: what was learned, and the recent calls.
 
+use crate::domain::pause::Pause;
 use crate::domain::rate::Rate;
 use crate::domain::{AccountId, Millis};
-use crate::store::accounts::{ensure, read};
+use crate::store::accounts::{AccountRow, ensure, read};
+use crate::store::address::pause_of;
 use crate::store::{Reads, StoreError, Tx, sql};
+
+impl AccountRow {
+    /// When no call is made with the account's key, since the API asked for it.
+    pub fn pause(&self, now: Millis) -> Option<Pause> {
+        pause_of(self.blocked_since, self.blocked_until, now)
+    }
+}
 
 /// Restores the rate limit that was last learned.
 pub async fn read_rate(

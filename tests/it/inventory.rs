@@ -9,7 +9,7 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
     (
         "accounts",
         "account paused_at key_refused_at refused_key refused_status refused_error_key resumed_at restored_at waits_for waits_since \
-                  rate_limit rate_window_ms rate_remaining rate_resets_at blocked_until \
+                  rate_limit rate_window_ms rate_remaining rate_resets_at blocked_since blocked_until \
                   trouble_since trouble_answer trouble_next_at owner overcharged_at overcharged_expected \
                   overcharged_spent latency_ms most_contacts",
     ),
@@ -19,7 +19,7 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
         "id job_id request_id body_digest contacts cost lease_token balance_before started_at finished_at \
                   result status error_key trace_id snapshot_before ledger_before",
     ),
-    ("address_limit", "id held_until lowered_limit lowered_pause_ms lowered_at"),
+    ("address_limit", "id held_since held_until lowered_limit lowered_pause_ms lowered_at"),
     (
         "balance_snapshots",
         "id account taken_at cause total subscription addon gift asked_at subscription_amount addon_amount \
