@@ -2,12 +2,12 @@
 
 use uuid::Uuid;
 
-use crate::domain::Millis;
-use crate::domain::rate::Permission;
+use crate::domain::rate::{Permission, Rate};
 use crate::domain::turns::Class;
+use crate::domain::{AccountId, Millis};
 use crate::failpoint::{self, Place};
-use crate::store::{StoreError, address, rate};
-use crate::worker::gate::host::Calls;
+use crate::store::{StoreError, Tx, address, rate};
+use crate::worker::gate::host::{Calls, Host};
 use crate::worker::gate::key::{due_again, usable};
 use crate::worker::gate::permit::InFlight;
 use crate::worker::gate::{Gate, Knowledge, Permit};
@@ -23,23 +23,45 @@ pub enum Entry<'a> {
 }
 
 impl Gate {
-    /// Asks for permission to make a call now.
+    /// Asks for permission to make a call now, and records the call.
     pub async fn enter(&self, class: Class) -> Result<Entry<'_>, StoreError> {
+        let (permit, booking) = match self.admit(class).await? {
+            Admitted::Open(permit, booking) => (permit, booking),
+            Admitted::At(at) => return Ok(Entry::At(at)),
+            Admitted::NoKey => return Ok(Entry::NoKey),
+        };
+        let waits = self.store.write(move |tx| Box::pin(booking.record(tx))).await?;
+        heartbeat::beat();
+        if let Some(at) = waits.or_else(|| self.asked_to_wait()) {
+            return Ok(Entry::At(at));
+        }
+        failpoint::pass(Place::BeforeCall);
+        Ok(Entry::Open(permit))
+    }
+
+    /// Until when another call's answer, which came while this call was being recorded, allows no call. The call stays
+    /// counted, which wastes one.
+    pub(in crate::worker) fn asked_to_wait(&self) -> Option<Millis> {
+        self.blocked_until().filter(|until| *until > self.clock.now())
+    }
+
+    /// The same for a caller that commits something together with the record: nothing may be sent before that.
+    pub(in crate::worker) async fn admit(&self, class: Class) -> Result<Admitted<'_>, StoreError> {
         heartbeat::beat();
         if !self.store.ownership().has_time(self.clock.steady_ms(), 0) {
-            return Ok(Entry::At(self.clock.now().plus(WITHOUT_LEASE_MS)));
+            return Ok(Admitted::At(self.clock.now().plus(WITHOUT_LEASE_MS)));
         }
         // Every call ends by its timeout, so this wait is bounded.
         let slot = self.slots.clone().acquire_owned().await.map_err(|_| StoreError::Stopped)?;
         let now = self.clock.now();
-        let (key, window_ms, in_flight) = {
+        let (key, window_ms, learned, in_flight) = {
             let (mut of_all, mut knowledge) = (self.host.calls(), self.knowledge());
             let Some(key) = usable(&knowledge).or_else(|| due_again(&knowledge, class, now)).cloned() else {
-                return Ok(Entry::NoKey);
+                return Ok(Admitted::NoKey);
             };
             of_all.measure(&self.account, &knowledge.rate);
             if let Permission::At(at) = permission(&mut knowledge, &of_all, class, now) {
-                return Ok(Entry::At(at));
+                return Ok(Admitted::At(at));
             }
             of_all.book(&self.account, &knowledge.rate, now);
             knowledge.rate.book(now);
@@ -48,42 +70,55 @@ impl Gate {
                 knowledge.key_tried_at = Some(now);
             }
             knowledge.in_flight += 1;
-            (key, knowledge.rate.window_ms(), InFlight(self))
+            (key, knowledge.rate.window_ms(), knowledge.take_unstored(), InFlight(self))
         };
-        if let Some(at) = self.record(now, window_ms).await? {
-            return Ok(Entry::At(at));
-        }
-        heartbeat::beat();
-        // Another call's answer came while this one was being recorded. It stays counted, which wastes one call.
-        if let Some(until) = self.blocked_until().filter(|until| *until > self.clock.now()) {
-            return Ok(Entry::At(until));
-        }
-        failpoint::pass(Place::BeforeCall);
+        let ownership = self.store.ownership();
+        let booking = Booking {
+            account: self.account.clone(),
+            at: now,
+            window_ms,
+            learned,
+            host: ownership.host(),
+            shared: ownership.shared_host().map(|host| (host, self.host.clone())),
+        };
         let (gate, request_id) = (self, Uuid::new_v4());
-        Ok(Entry::Open(Permit { gate, class, key, request_id, entered_at: now, in_flight, _slot: slot }))
+        let permit = Permit { gate, class, key, request_id, entered_at: now, in_flight, _slot: slot };
+        Ok(Admitted::Open(permit, booking))
     }
 }
 
-impl Gate {
-    /// Records the call that is about to be sent. `Some`: other workers on this machine have used up the limit of its address
-    /// until then; the call stays counted, which wastes one.
-    async fn record(&self, now: Millis, window_ms: i64) -> Result<Option<Millis>, StoreError> {
-        let (account, ownership) = (self.account.clone(), self.store.ownership());
-        let (host, shared) = (ownership.host(), ownership.shared_host());
-        let since = now.plus(-2 * self.host.calls().address.window_ms());
-        let of_all = self
-            .store
-            .write(move |tx| {
-                Box::pin(async move {
-                    rate::book_call(&mut *tx, &account, now, window_ms, host.as_deref()).await?;
-                    Ok(match shared {
-                        Some(host) => Some(address::calls_of(tx, &host, since).await?),
-                        None => None,
-                    })
-                })
-            })
-            .await?;
-        Ok(of_all.and_then(|sent| self.host.calls().address.takes_over(sent, now)))
+/// May a call be made once it is recorded?
+pub(in crate::worker) enum Admitted<'a> {
+    Open(Permit<'a>, Booking),
+    At(Millis),
+    NoKey,
+}
+
+/// A call that is about to be sent, to be recorded before it is.
+pub(in crate::worker) struct Booking {
+    account: AccountId,
+    at: Millis,
+    window_ms: i64,
+    /// What the answers to earlier calls have said.
+    learned: Option<Rate>,
+    host: Option<String>,
+    /// The host, if there may be other workers on it, and what is known of its calls.
+    shared: Option<(String, Host)>,
+}
+
+impl Booking {
+    /// Records the call. `Some`: other workers on this machine have used up the limit of its address until then; the call
+    /// stays counted, which wastes one.
+    pub(in crate::worker) async fn record(self, tx: &mut Tx) -> Result<Option<Millis>, StoreError> {
+        let Booking { account, at, window_ms, learned, host, shared } = self;
+        rate::book_call(&mut *tx, &account, at, window_ms, host.as_deref()).await?;
+        if let Some(learned) = learned {
+            rate::save_rate(&mut *tx, &account, &learned).await?;
+        }
+        let Some((name, of_all)) = shared else { return Ok(None) };
+        let since = at.plus(-2 * of_all.calls().address.window_ms());
+        let sent = address::calls_of(tx, &name, since).await?;
+        Ok(of_all.calls().address.takes_over(sent, at))
     }
 }
 

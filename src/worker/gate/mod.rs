@@ -51,6 +51,8 @@ struct Knowledge {
     /// The last resume that this gate knows of.
     resumed_at: Option<i64>,
     rate: Rate,
+    /// The rate has changed since it was last stored.
+    is_rate_unstored: bool,
     in_flight: u32,
     usage: Usage,
     /// Failed calls in a row that show that the API is unhealthy: no new work is sent for a while.
@@ -64,6 +66,13 @@ struct Knowledge {
     most_contacts: Option<u32>,
     /// For each class that was refused a call: until when it may come back first.
     expected: [Millis; Class::ALL.len()],
+}
+
+impl Knowledge {
+    /// What is to be stored of the rate limit.
+    fn take_unstored(&mut self) -> Option<Rate> {
+        std::mem::take(&mut self.is_rate_unstored).then(|| self.rate.clone())
+    }
 }
 
 pub struct Gate {
@@ -98,6 +107,7 @@ impl Gate {
             key_tried_at: Some(clock.now()),
             resumed_at,
             rate,
+            is_rate_unstored: false,
             in_flight: 0,
             usage: Usage::default(),
             trouble: Backoff::before_start(row.trouble_since.map(Millis)),

@@ -11,7 +11,7 @@ use crate::api::{Answer, ApiError, Caller};
 use crate::domain::address::Address;
 use crate::domain::failure::{Failure, Refusal};
 use crate::domain::key_retry::{RefusedKey, Why};
-use crate::domain::rate::{Rate, RateHeaders};
+use crate::domain::rate::{Permission, Rate, RateHeaders};
 use crate::domain::turns::Class;
 use crate::domain::{EventId, JobId, Millis, pacing};
 use crate::failpoint::{self, Place};
@@ -23,6 +23,8 @@ use crate::worker::run::heartbeat;
 
 /// What an answer says, to be stored for the next start.
 pub struct Lesson {
+    /// Figures that allow no call now. Others are stored together with the next call, which saves a commit for each call:
+    /// without them a start knows the calls that were sent, and an older figure of the API.
     pub(super) rate: Option<Rate>,
     /// What a 429 said about this machine's address.
     pub(super) address: Option<Address>,
@@ -116,8 +118,10 @@ impl Permit<'_> {
             pause(&mut of_all, &mut knowledge.rate, limited, (pause_ms, now))
         });
         of_all.measure(&self.gate.account, &knowledge.rate);
-        let told = answer.rate.is_some() || pause_ms.is_some();
-        Lesson { rate: told.then(|| knowledge.rate.clone()), address, refused, trouble }
+        let waits = pause_ms.is_some() || knowledge.rate.permission(now) != Permission::Now;
+        knowledge.is_rate_unstored |= answer.rate.is_some() || waits;
+        let rate = waits.then(|| knowledge.take_unstored()).flatten();
+        Lesson { rate, address, refused, trouble }
     }
 }
 

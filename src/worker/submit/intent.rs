@@ -23,11 +23,14 @@ use crate::store::{StoreError, Tx, accounts, jobs, requests, timeline};
 use crate::worker::balance::with_limits;
 use crate::worker::doubt::unanswered::book_unread;
 use crate::worker::gate::Permit;
+use crate::worker::gate::entry::Booking;
 use crate::worker::{Deps, durability};
 
 /// What the intent's transaction decided.
 pub(in crate::worker) enum Intent {
     Committed(Box<Job>),
+    /// Other workers on this machine have used up the limit of its address until then.
+    Wait(Millis),
     /// The facts behind the submission have changed: decide again.
     Changed,
 }
@@ -36,7 +39,7 @@ pub(in crate::worker) enum Intent {
 /// holds its cost, and makes the job `submitting`.
 pub(in crate::worker) async fn commit_intent(
     deps: &Deps,
-    permit: &Permit<'_>,
+    (permit, booking): (&Permit<'_>, Booking),
     job: &Job,
     (sorting, restored): (&Sorting, bool),
     body_digest: &str,
@@ -60,6 +63,9 @@ pub(in crate::worker) async fn commit_intent(
     deps.store
         .write(move |connection| {
             Box::pin(async move {
+                if let Some(at) = booking.record(&mut *connection).await? {
+                    return Ok(Intent::Wait(at));
+                }
                 // First: what follows must be true of the server that commits.
                 if !durability::holds_in(&mut *connection, durability, &job.account, restored).await? {
                     return Ok(Intent::Changed);

@@ -1,8 +1,9 @@
 //! The one paid POST of a job: permit, intent, proofs, and then the call.
 //!
 //! The order matters. The permit comes first, so that nothing waits between the intent and the POST. The intent is
-//! committed and holds the cost. Then the last things that may have changed are checked: that the commit will last
-//! (PostgreSQL), that this process was not stopped meanwhile, and that its lease outlasts the call.
+//! committed, with the record of the call, and holds the cost. Then the last things that may have changed are checked:
+//! that the commit will last (PostgreSQL), that this process was not stopped meanwhile, and that its lease outlasts the
+//! call.
 //!
 //! The POST is never repeated here or below. [`answer`] records what came of it.
 
@@ -14,8 +15,8 @@ use crate::domain::turns::Class;
 use crate::failpoint::{self, Place};
 use crate::store::jobs::Job;
 use crate::store::{self, StoreError};
-use crate::worker::gate::entry::WITHOUT_LEASE_MS;
-use crate::worker::gate::{Entry, Gate, Permit};
+use crate::worker::gate::entry::{Admitted, WITHOUT_LEASE_MS};
+use crate::worker::gate::{Gate, Permit};
 use crate::worker::submit::awake::Awake;
 use crate::worker::submit::intent::{Intent, commit_intent};
 use crate::worker::submit::{ahead, answer};
@@ -36,11 +37,13 @@ pub(super) async fn send(
     if !ownership.has_time(deps.clock.steady_ms(), timeout_ms) {
         return Ok(Report::at(deps.clock.now().plus(WITHOUT_LEASE_MS)));
     }
-    let permit = match gate.enter(Class::Paid).await? {
-        Entry::Open(permit) => permit,
-        Entry::At(at) => return Ok(Report::at(at)),
-        Entry::NoKey => return Ok(Report::did(1)),
+    // The call is recorded together with the intent: one commit less before the POST.
+    let (permit, booking) = match gate.admit(Class::Paid).await? {
+        Admitted::Open(permit, booking) => (permit, booking),
+        Admitted::At(at) => return Ok(Report::at(at)),
+        Admitted::NoKey => return Ok(Report::did(1)),
     };
+    failpoint::pass(Place::BeforeCall);
     let wish = match job.channel() {
         Some(_) => None,
         None => store::direct::wish(deps.store.readers(), job.id).await?,
@@ -49,12 +52,13 @@ pub(super) async fn send(
         Some(wish) => direct_body(wish),
         None => unlock_body(&sorting.chargeable, job.event_id.as_ref()),
     };
-    let intent = commit_intent(deps, &permit, job, (&sorting, restored), body.digest()).await;
+    let intent = commit_intent(deps, (&permit, booking), job, (&sorting, restored), body.digest()).await;
     let sending = match intent {
         Ok(Intent::Committed(sending)) => {
             deps.sortings().remove(&(job.id, job.version));
             *sending
         }
+        Ok(Intent::Wait(at)) => return Ok(Report::at(at)),
         Ok(Intent::Changed) | Err(StoreError::Stale { .. }) => return Ok(Report::did(1)),
         Err(error) => return Err(error),
     };
