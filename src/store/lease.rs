@@ -106,8 +106,9 @@ pub(in crate::store) async fn take(
     // Also one that is far in the future.
     let age_ms = row.clock(now).0 - row.renewed_at;
     let expired = !(-EXPIRES_AFTER_MS..EXPIRES_AFTER_MS).contains(&age_ms);
-    // We hold the lock, so a holder that had it is dead. A holder that never had it may be alive.
-    let holder_is_dead = lock.is_locked() && row.has_lock;
+    // We hold the lock, so a holder that had it is dead. A holder that never had it may be alive, or that had a file which
+    // somebody has removed: this one is new.
+    let holder_is_dead = lock.noted().is_some() && row.has_lock;
     if row.pid != NOBODY && !holder_is_dead && !expired {
         return Ok(Err(HeldBy { pid: row.pid }));
     }

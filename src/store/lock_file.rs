@@ -1,7 +1,7 @@
 //! The file whose lock says that a worker on this host lives, with the mark of the timeline that this host saw last.
 
 use std::fs::{File, TryLockError};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::store::lease::LeaseRow;
@@ -51,12 +51,29 @@ impl LockFile {
         self.name.clone().unwrap_or_default()
     }
 
-    /// Locks the file beside a database file, if nobody else does any more.
+    /// Locks the file beside a database file, if nobody else does any more. One that somebody has removed is made anew:
+    /// no other worker could see that it is locked.
     pub(in crate::store) fn lock_again(&mut self) -> Result<(), StoreError> {
-        if self.file.is_none() && self.name.is_none() {
-            self.file = try_lock(&self.path)?;
+        match &self.file {
+            _ if self.name.is_some() => {}
+            None => self.file = try_lock(&self.path)?,
+            Some(file) if self.is_in_place(file) => {}
+            Some(_) => match try_lock(&self.path) {
+                Ok(file) => self.file = file,
+                Err(problem) => {
+                    tracing::warn!(%problem, "the lock file was removed, and cannot be made anew")
+                }
+            },
         }
         Ok(())
+    }
+
+    fn is_in_place(&self, file: &File) -> bool {
+        let of = |meta: &std::fs::Metadata| (meta.dev(), meta.ino());
+        match (std::fs::metadata(&self.path), file.metadata()) {
+            (Ok(there), Ok(ours)) => of(&there) == of(&ours),
+            _ => false,
+        }
     }
 
     pub(in crate::store) fn is_locked(&self) -> bool {
@@ -70,11 +87,10 @@ impl LockFile {
         row: &LeaseRow,
         store: &Store,
     ) -> Result<bool, StoreError> {
-        let Some(mut file) = self.file.as_ref() else { return Ok(false) };
-        let mut text = String::new();
-        std::io::Read::read_to_string(&mut file, &mut text).ok();
-        let mut parts = text.split_whitespace().map(str::parse::<i64>);
-        let (Some(Ok(id)), Some(Ok(at))) = (parts.next(), parts.next()) else {
+        if self.file.is_none() {
+            return Ok(false);
+        }
+        let Some((id, at)) = self.noted() else {
             // A database file came without it. A server may have workers on hosts that never had one.
             return Ok(self.name.is_none() && row.token > 0);
         };
@@ -83,6 +99,14 @@ impl LockFile {
             .fetch_optional(store.readers())
             .await?;
         Ok(id > 0 && there != Some(at))
+    }
+
+    /// The entry of the timeline that was noted last. `None`: no worker has had this file, if it is locked.
+    pub(in crate::store) fn noted(&self) -> Option<(i64, i64)> {
+        let mut bytes = [0; NAME_AT as usize];
+        let read = self.file.as_ref()?.read_at(&mut bytes, 0).ok()?;
+        let mut parts = std::str::from_utf8(&bytes[..read]).ok()?.split_whitespace().map(str::parse);
+        Some((parts.next()?.ok()?, parts.next()?.ok()?))
     }
 
     pub(in crate::store) fn note(&self, newest: (i64, i64), syncs: bool) -> Result<(), StoreError> {

@@ -24,6 +24,7 @@ mod pooler;
 #[path = "../shared/postgres.rs"]
 #[allow(dead_code, unreachable_pub, reason = "not every suite needs all of it")]
 mod postgres;
+mod programs;
 mod restore;
 #[path = "../shared/small_disk.rs"]
 #[allow(dead_code, unreachable_pub, reason = "not every suite needs all of it")]

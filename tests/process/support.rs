@@ -218,6 +218,12 @@ impl Town {
         self.command().arg("run").spawn().expect("the worker starts")
     }
 
+    /// The same for the database by another name.
+    pub(crate) fn start_by_name(&self, database: &str) -> Child {
+        let mut command = self.command();
+        command.args(["--database", database, "run"]).spawn().expect("the worker starts")
+    }
+
     /// The same on a machine whose wall clock is ahead by so many seconds.
     pub(crate) fn start_ahead(&self, seconds: i64) -> Child {
         let clock = self.folder.path().join("clock-of-another-machine");
