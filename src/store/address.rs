@@ -7,6 +7,9 @@ use crate::domain::address::{Address, Lowered};
 use crate::domain::pause::Pause;
 use crate::store::{Reads, StoreError, Tx, sql};
 
+/// The host of a worker that shares its database with none.
+const THE_ONE_WORKER: &str = "";
+
 #[derive(Default, FromRow)]
 struct Row {
     held_since: Option<i64>,
@@ -16,8 +19,8 @@ struct Row {
     lowered_at: Option<i64>,
 }
 
-/// Restores the limit that was last learned, with the recent calls of all accounts: those of this host, if there may be
-/// several.
+/// Restores the limit that was last learned, with the recent calls of all accounts. `host`: those of this host, if there
+/// may be several; each has an address, and so a limit, of its own.
 pub async fn read(
     readers: &Reads,
     (per_address, host): (u32, Option<&str>),
@@ -29,8 +32,9 @@ pub async fn read(
             .fetch_all(readers)
             .await?;
     let row: Row = sql::query_as(
-        "select held_since, held_until, lowered_limit, lowered_pause_ms, lowered_at from address_limit",
+        "select held_since, held_until, lowered_limit, lowered_pause_ms, lowered_at from address_limit where host = $1",
     )
+    .bind(host.unwrap_or(THE_ONE_WORKER))
     .fetch_optional(readers)
     .await?
     .unwrap_or_default();
@@ -52,11 +56,11 @@ pub async fn calls_of(tx: &mut Tx, host: &str, since: Millis) -> Result<Vec<Mill
     Ok(sent.into_iter().map(Millis).collect())
 }
 
-/// The time until which the API wants no call from this machine.
+/// The time until which the API wants no call from a machine: the last one, if several workers share the database.
 pub async fn held_until(readers: &Reads, now: Millis) -> Result<Option<Millis>, StoreError> {
-    let row: Option<(Option<i64>, Option<i64>)> =
-        sql::query_as("select held_since, held_until from address_limit").fetch_optional(readers).await?;
-    Ok(row.and_then(|(since, until)| pause_of(since, until, now)).map(Pause::until))
+    let rows: Vec<(Option<i64>, Option<i64>)> =
+        sql::query_as("select held_since, held_until from address_limit").fetch_all(readers).await?;
+    Ok(rows.into_iter().filter_map(|(since, until)| pause_of(since, until, now)).map(Pause::until).max())
 }
 
 /// A pause as it was stored.
@@ -64,13 +68,13 @@ pub(super) fn pause_of(since: Option<i64>, until: Option<i64>, now: Millis) -> O
     Some(Pause::restored(since.map(Millis), Millis(until?), now))
 }
 
-/// Stores what a 429 has shown.
-pub async fn save(connection: &mut Tx, address: &Address) -> Result<(), StoreError> {
+/// Stores what a 429 has shown to a host: see [`read`].
+pub async fn save(connection: &mut Tx, address: &Address, host: Option<&str>) -> Result<(), StoreError> {
     let lowered = address.lowered();
     sql::query(
-        "insert into address_limit (id, held_since, held_until, lowered_limit, lowered_pause_ms, lowered_at)
-         values (1, $1, $2, $3, $4, $5)
-         on conflict (id) do update set held_since = excluded.held_since, held_until = excluded.held_until,
+        "insert into address_limit (host, held_since, held_until, lowered_limit, lowered_pause_ms, lowered_at)
+         values ($6, $1, $2, $3, $4, $5)
+         on conflict (host) do update set held_since = excluded.held_since, held_until = excluded.held_until,
              lowered_limit = excluded.lowered_limit, lowered_pause_ms = excluded.lowered_pause_ms,
              lowered_at = excluded.lowered_at",
     )
@@ -79,6 +83,7 @@ pub async fn save(connection: &mut Tx, address: &Address) -> Result<(), StoreErr
     .bind(lowered.map(|lowered| i64::from(lowered.limit)))
     .bind(lowered.map(|lowered| lowered.pause_ms))
     .bind(lowered.map(|lowered| lowered.at.0))
+    .bind(host.unwrap_or(THE_ONE_WORKER))
     .execute(connection)
     .await?;
     Ok(())

@@ -19,7 +19,7 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
         "id job_id request_id body_digest contacts cost lease_token balance_before started_at finished_at \
                   result status error_key trace_id snapshot_before ledger_before",
     ),
-    ("address_limit", "id held_since held_until lowered_limit lowered_pause_ms lowered_at"),
+    ("address_limit", "host held_since held_until lowered_limit lowered_pause_ms lowered_at"),
     (
         "balance_snapshots",
         "id account taken_at cause total subscription addon gift asked_at subscription_amount addon_amount \

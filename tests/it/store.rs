@@ -9,7 +9,7 @@ use unlockd::domain::{AccountId, Credits, JobId, Millis, RequestId};
 use unlockd::store::credits::booking;
 use unlockd::store::lease;
 use unlockd::store::requests::unsent;
-use unlockd::store::{Store, StoreError, accounts, inbox, jobs, rate, timeline};
+use unlockd::store::{Store, StoreError, accounts, address, inbox, jobs, rate, timeline};
 use unlockd::worker::people::decide::{self, Refusal};
 
 use crate::support::{Setup, Town};
@@ -32,6 +32,27 @@ async fn files_are_private_and_a_shared_inbox_is_open_to_its_group_only() {
     assert_eq!(mode(&town.dir.path().join("inbox.db")), 0o660);
     let tables: Vec<(String,)> = town.all("select name from sqlite_master where name = 'inbox'").await;
     assert!(tables.is_empty(), "the inbox is in both files");
+    town.check().await;
+}
+
+/// Hosts that share a database have one address each.
+#[tokio::test]
+async fn what_a_429_has_shown_to_one_host_holds_up_no_other() {
+    let town = Town::new().await;
+    let (store, now) = (town.store(), town.clock.now());
+    let read = async |host| address::read(store.readers(), (600, host), now).await.expect("read");
+    for (host, pause_ms) in [(Some("a"), 30_000), (None, 9_000)] {
+        let mut known = read(host).await;
+        known.refused(now, pause_ms, now);
+        let save = store.write(move |tx| Box::pin(async move { address::save(tx, &known, host).await }));
+        save.await.expect("saved");
+    }
+    let mut held_ms = Vec::new();
+    for host in [Some("a"), None, Some("b")] {
+        held_ms.push(read(host).await.held_until().map(|until| until.since(now)));
+    }
+    assert_eq!(held_ms, [Some(30_000), Some(9_000), None]);
+    assert_eq!(address::held_until(store.readers(), now).await.expect("read"), Some(now.plus(30_000)));
     town.check().await;
 }
 

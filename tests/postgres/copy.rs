@@ -58,7 +58,7 @@ async fn filled(path: &Path) {
         "insert into prices (account, action, credits, seen_at) values ('default', 'b', 1, 1), ('default', 'a', 2, 1)",
         "insert into exceeded_prices (owner, action, times) values ('default', 'a', 1)",
         "insert into caller_credits (caller, at, credits) values ('crm', 1, 2)",
-        "insert into address_limit (id, held_until) values (1, 5)",
+        "insert into address_limit (host, held_until) values ('', 5)",
         "insert into inbox (id, reference) values (-7, 'kept under its id with a minus sign')",
         "update requests set query = 'quote\" backslash\\ line
              tab\t' where id = 4",

@@ -27,11 +27,10 @@ const WORDS: [(&str, &str); 9] = [
 ];
 
 /// Tables whose ids are always given. All others number their rows by themselves.
-const GIVEN_IDS: [&str; 8] = [
+const GIVEN_IDS: [&str; 7] = [
     "requests",
     "direct_results",
     "inbox_written",
-    "address_limit",
     "outbox_is_open",
     "served_inbox",
     "worker_lease",

@@ -12,8 +12,7 @@ use crate::store::engine::Tables;
 use crate::store::sqlite::open::prepare;
 
 /// Tables whose rows get their ids from elsewhere.
-const WITHOUT_COUNTER: [&str; 5] =
-    ["requests", "direct_results", "inbox_written", "address_limit", "outbox_is_open"];
+const WITHOUT_COUNTER: [&str; 4] = ["requests", "direct_results", "inbox_written", "outbox_is_open"];
 
 pub(in crate::store) struct SqliteSide {
     state: SqliteConnection,

@@ -240,8 +240,9 @@ impl Gate {
                 .await?;
         }
         if let Some(address) = lesson.address {
+            let host = self.store.ownership().host();
             self.store
-                .write(move |connection| Box::pin(async move { address::save(connection, &address).await }))
+                .write(move |tx| Box::pin(async move { address::save(tx, &address, host.as_deref()).await }))
                 .await?;
         }
         if let Some(trouble) = lesson.trouble {
