@@ -83,13 +83,13 @@ impl Gate {
         };
         let (gate, request_id) = (self, Uuid::new_v4());
         let permit = Permit { gate, class, key, request_id, entered_at: now, in_flight, _slot: slot };
-        Ok(Admitted::Open(permit, booking))
+        Ok(Admitted::Open(permit, Box::new(booking)))
     }
 }
 
 /// May a call be made once it is recorded?
 pub(in crate::worker) enum Admitted<'a> {
-    Open(Permit<'a>, Booking),
+    Open(Permit<'a>, Box<Booking>),
     At(Millis),
     NoKey,
 }

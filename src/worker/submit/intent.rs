@@ -39,7 +39,7 @@ pub(in crate::worker) enum Intent {
 /// holds its cost, and makes the job `submitting`.
 pub(in crate::worker) async fn commit_intent(
     deps: &Deps,
-    (permit, booking): (&Permit<'_>, Booking),
+    (permit, booking): (&Permit<'_>, Box<Booking>),
     job: &Job,
     (sorting, restored): (&Sorting, bool),
     body_digest: &str,
@@ -50,14 +50,7 @@ pub(in crate::worker) async fn commit_intent(
     let prices = sorting.prices();
     let approve_above = Credits(deps.config().credits.approve_above);
     let quoted = quoted(deps, job, sorting);
-    let mut attempt = Attempt {
-        request_id: permit.request_id.to_string(),
-        body_digest: body_digest.to_owned(),
-        contacts: sorting.chargeable.len() as u32,
-        cost: sorting.cost,
-        lease_token: deps.lease_token,
-        opening: None,
-    };
+    let mut attempt = attempt(deps, permit, sorting, body_digest);
     let (unhelpful, ownership, config) = (sorting.unhelpful(), deps.store.ownership(), deps.config());
     let (mut job, chargeable) = (job.clone(), sorting.chargeable.clone());
     deps.store
@@ -107,6 +100,17 @@ pub(in crate::worker) async fn commit_intent(
             })
         })
         .await
+}
+
+fn attempt(deps: &Deps, permit: &Permit<'_>, sorting: &Sorting, body_digest: &str) -> Attempt {
+    Attempt {
+        request_id: permit.request_id.to_string(),
+        body_digest: body_digest.to_owned(),
+        contacts: sorting.chargeable.len() as u32,
+        cost: sorting.cost,
+        lease_token: deps.lease_token,
+        opening: None,
+    }
 }
 
 fn started(job: &Job, attempt: &Attempt) -> String {
