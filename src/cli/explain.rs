@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use super::show;
 use super::{Context, Outcome, existing};
 use crate::clock::Clock;
+use crate::store::report::Time;
 use crate::store::report::requests::Request;
 use crate::worker::people::explain::{self, Explanation, OwnerServed};
 
@@ -76,10 +77,15 @@ pub(super) fn lines(explained: &Explanation) -> String {
         _ => {}
     }
     // What a worker that does not answer was about to do then, it did not do.
-    let next_word = if explained.is_silent() { "was due at" } else { "next at" };
+    let is_silent = explained.is_silent();
+    let next = |at: Time| match (is_silent, at.0 <= explained.now.0) {
+        (true, _) => format!("; was due at {at}"),
+        (false, true) => "; due now".to_owned(),
+        (false, false) => format!("; next at {at}"),
+    };
     for wait in &explained.waits {
         let since = wait.since.map(|at| format!(", since {at}")).unwrap_or_default();
-        let next = wait.next_try_at.map(|at| format!("; {next_word} {at}")).unwrap_or_default();
+        let next = wait.next_try_at.map(next).unwrap_or_default();
         let end = wait.gives_up_at.map(|at| format!("; given up at {at}")).unwrap_or_default();
         lines.push(format!("  - {}{since}{next}{end}", show::plain(&wait.what)));
         if let Some(unblock) = &wait.unblock {
@@ -103,7 +109,7 @@ pub(super) fn line(explained: &Explanation) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::report::Time;
+    use crate::domain::Millis;
     use crate::worker::people::wait::Wait;
 
     #[test]
@@ -127,6 +133,7 @@ mod tests {
             worker_held: true,
             owner: None,
             waits: vec![wait],
+            now: Millis(500),
             outcomes: Vec::new(),
         };
         let said = "  - it waits, since 1970-01-01T00:00:00.000Z; next at 1970-01-01T00:00:01.000Z; \
@@ -135,6 +142,8 @@ mod tests {
         explained.owner = Some(OwnerServed {
             owner: "crm".to_owned(),
             host: Some("worker-2".to_owned()),
+        explained.now = Millis(1_000);
+        assert!(lines(&explained).contains("Z; due now; given up at"), "{}", lines(&explained));
             pid: Some(7),
             since: None,
             silent_since: Some(Time(5_000)),

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::show::{self, Columns, cell, grouped};
 use super::{Context, Failure, Outcome, existing};
+use crate::clock::Clock;
 use crate::domain::job;
 use crate::store::Store;
 use crate::store::report::jobs::{Attempt, Job, LedgerLine};
@@ -54,8 +55,14 @@ fn cells(job: &Job) -> [String; 9] {
         job.contacts.to_string(),
         cell(&job.cost),
         job.poll_count.to_string(),
-        cell(&job.next_poll_at.or(job.due_at.filter(|_| job.finished_at.is_none()))),
+        cell(&next(job)),
     ]
+}
+
+/// When it is polled or looked up next. A time that has passed would be no promise.
+fn next(job: &Job) -> Option<String> {
+    let at = job.next_poll_at.or(job.due_at.filter(|_| job.finished_at.is_none()))?;
+    Some(if at.0 > Clock::real().now().0 { at.to_string() } else { "now".to_owned() })
 }
 
 /// The jobs of a request, as a table.
@@ -139,7 +146,7 @@ pub(super) fn write(out: &mut impl Write, whole: &WholeJob) -> io::Result<()> {
             ("in doubt since", job.doubt_since.map(|at| at.to_string())),
             ("evidence", job.evidence.clone().map(|evidence| format!("{evidence} ({} looks)", job.looks))),
             ("polls", Some(job.poll_count.to_string())),
-            ("next poll", job.next_poll_at.map(|at| at.to_string())),
+            (if job.next_poll_at.is_some() { "next poll" } else { "next check" }, next(job)),
             ("created", Some(job.created_at.to_string())),
             ("submitted", job.submitted_at.map(|at| at.to_string())),
             ("finished", job.finished_at.map(|at| at.to_string())),

@@ -87,7 +87,7 @@ words! {
         Looking = "looking",
         /// It took effect: its values are read from the profiles.
         CarriedOut = "carried_out",
-        /// The checks have not settled it: a person decides (`resolve`).
+        /// The checks have not settled it: a person decides. If none could be read, they go on meanwhile.
         NeedsDecision = "needs_decision",
     }
 }
@@ -147,6 +147,7 @@ pub enum Event {
 
 /// The state after `event`.
 pub fn next(state: &State, event: Event) -> Result<State, IllegalMove> {
+    use Doubt::{CarriedOut, Looking, NeedsDecision};
     match (state, event) {
         (State::Queued { .. }, Event::SendStarted) => Ok(State::Submitting),
         (State::Queued { .. }, Event::Parked { waits_for }) => {
@@ -163,28 +164,27 @@ pub fn next(state: &State, event: Event) -> Result<State, IllegalMove> {
         // Refused by a precheck, or by the API itself.
         (State::Queued { .. } | State::Submitting, Event::Refused) => Ok(State::Rejected),
         (State::Submitting, Event::TookNoEffect { waits_for }) => Ok(State::Queued { waits_for }),
-        (State::Submitting, Event::AnswerLost) => Ok(State::InDoubt { doubt: Doubt::Looking }),
+        (State::Submitting, Event::AnswerLost) => Ok(State::InDoubt { doubt: Looking }),
 
-        (State::InDoubt { doubt: Doubt::Looking }, Event::TaskFound { task_id, next_poll_at }) => {
+        // A person may be asked before any check could be read. Then the checks may still settle it.
+        (State::InDoubt { doubt: Looking | NeedsDecision }, Event::TaskFound { task_id, next_poll_at }) => {
             Ok(State::Polling { task_id, poll_count: 0, next_poll_at })
         }
-        (State::InDoubt { doubt: Doubt::Looking }, Event::ProvenCarriedOut) => {
-            Ok(State::InDoubt { doubt: Doubt::CarriedOut })
+        (State::InDoubt { doubt: Looking | NeedsDecision }, Event::ProvenCarriedOut) => {
+            Ok(State::InDoubt { doubt: CarriedOut })
         }
-        (State::InDoubt { doubt: Doubt::Looking }, Event::ProvenNotCarriedOut) => {
+        (State::InDoubt { doubt: Looking | NeedsDecision }, Event::ProvenNotCarriedOut) => {
             Ok(State::Queued { waits_for: None })
         }
-        (State::InDoubt { doubt: Doubt::Looking }, Event::StayedUnclear) => {
-            Ok(State::InDoubt { doubt: Doubt::NeedsDecision })
+        (State::InDoubt { doubt: Looking | NeedsDecision }, Event::StayedUnclear) => {
+            Ok(State::InDoubt { doubt: NeedsDecision })
         }
-        (State::InDoubt { doubt: Doubt::CarriedOut }, Event::ValuesRead) => Ok(State::Completed),
+        (State::InDoubt { doubt: CarriedOut }, Event::ValuesRead) => Ok(State::Completed),
         // A person may decide at any time, but not against the proof that the credits are spent.
-        (State::InDoubt { doubt: Doubt::Looking | Doubt::NeedsDecision }, Event::Resubmit) => {
+        (State::InDoubt { doubt: Looking | NeedsDecision }, Event::Resubmit) => {
             Ok(State::Queued { waits_for: None })
         }
-        (State::InDoubt { doubt: Doubt::Looking | Doubt::NeedsDecision }, Event::WrittenOff) => {
-            Ok(State::Lost)
-        }
+        (State::InDoubt { doubt: Looking | NeedsDecision }, Event::WrittenOff) => Ok(State::Lost),
 
         (State::Polling { task_id, .. }, Event::StillRunning { poll_count, next_poll_at }) => {
             Ok(State::Polling { task_id: task_id.clone(), poll_count, next_poll_at })
@@ -419,6 +419,10 @@ in_doubt (looking) + stayed_unclear -> in_doubt (needs_decision)
 in_doubt (looking) + resubmit -> queued
 in_doubt (looking) + written_off -> lost
 in_doubt (carried_out) + values_read -> completed
+in_doubt (needs_decision) + task_found -> polling
+in_doubt (needs_decision) + proven_carried_out -> in_doubt (carried_out)
+in_doubt (needs_decision) + proven_not_carried_out -> queued
+in_doubt (needs_decision) + stayed_unclear -> in_doubt (needs_decision)
 in_doubt (needs_decision) + resubmit -> queued
 in_doubt (needs_decision) + written_off -> lost
 polling + still_running -> polling

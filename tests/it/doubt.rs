@@ -385,19 +385,55 @@ async fn a_question_that_fails_delays_no_other_and_no_decision() {
     }
 }
 
-/// Nothing can be said while the whole API is down, however long that takes.
+/// `submit.decide_after` promises that a person is asked. What the API says as soon as it can be read still counts.
 #[tokio::test]
-async fn an_api_that_is_down_for_longer_than_the_decision_takes_asks_nobody() {
+async fn an_api_that_cannot_be_read_asks_a_person_in_time_and_is_read_as_soon_as_it_can_be() {
+    for fault in ["always:status=503", "always:broken=html"] {
+        for (lost, posts) in [("lost-request@unlock", 2), ("lost-answer@unlock", 1)] {
+            let mut town = hostile().build().await;
+            town.fault(lost);
+            let request = town.insert(None, &["101"]).await;
+            town.settle().await;
+            town.fault(fault);
+            let since = town.clock.now();
+            town.tick(880_000).await;
+            assert_eq!(town.job_state(1).await, "in_doubt (looking)", "{fault}");
+            town.tick(2_720_000).await;
+            assert_eq!(town.job_state(1).await, "in_doubt (needs_decision)", "{fault}");
+            let asked = "select max(at) from request_events where event = 'stayed_unclear'";
+            let waited_ms = town.number(asked).await - since.0;
+            assert!((900_000..1_050_000).contains(&waited_ms), "{fault}: asked after {waited_ms} ms");
+            let waits = town.explained(request).await.waits;
+            let words: Vec<&str> = waits.iter().map(|wait| wait.what.as_str()).collect();
+            assert!(words.iter().any(|what| what.contains("nothing could be read")), "{words:?}");
+            let now = town.clock.now().0;
+            assert!(waits.iter().filter_map(|wait| wait.next_try_at).all(|at| at.0 >= now), "{fault}");
+            town.sandbox.clear_faults();
+            town.finish_all().await;
+            assert_eq!(town.outcome(request, "101").await.0, "delivered", "{fault}");
+            assert_eq!((town.posts().len(), town.number(ASKED).await), (posts, 1), "{fault} {lost}");
+            town.check().await;
+        }
+    }
+}
+
+const ASKED: &str = "select count(*) from request_events where event = 'stayed_unclear'";
+
+/// Nobody has read a profile of it, so giving it up reads them first.
+#[tokio::test]
+async fn a_job_that_nothing_could_be_read_of_is_given_up_only_after_its_profiles_were_read() {
     let mut town = hostile().build().await;
-    town.fault("lost-request@unlock");
+    town.fault("lost-answer@unlock");
     let request = town.insert(None, &["101"]).await;
     town.settle().await;
     town.fault("always:status=503");
-    town.tick(3_600_000).await;
-    assert_eq!(town.job_state(1).await, "in_doubt (looking)");
+    town.tick(1_200_000).await;
+    assert_eq!(town.job_state(1).await, "in_doubt (needs_decision)");
+    town.write_off(1).await;
     town.sandbox.clear_faults();
     town.finish_all().await;
-    assert_eq!((town.posts().len(), town.outcome(request, "101").await.0.as_str()), (2, "delivered"));
+    assert_eq!(town.outcome(request, "101").await, ("delivered".into(), Some("profile".into())));
+    assert_eq!(town.posts().len(), 1);
     town.check().await;
 }
 

@@ -224,6 +224,11 @@ impl Patience {
     pub fn lag_ms(self) -> i64 {
         self.verify_after_ms.saturating_mul(4)
     }
+
+    /// Whether a person is asked by now, if reading can settle it at all.
+    pub fn is_over(self, since: Millis, now: Millis) -> bool {
+        now.since(since) >= self.decide_after_ms
+    }
 }
 
 /// The conclusion from the checks so far.
@@ -267,8 +272,13 @@ pub fn weigh(
 
 /// Whether a person is asked if check number `looks`, which ends now, does not settle it.
 pub fn asks_a_person(looks: u32, since: Millis, now: Millis, patience: Patience) -> bool {
-    now.since(since) >= patience.decide_after_ms && looks >= LOOKS_TO_PROVE_NO_EFFECT
+    patience.is_over(since, now) && looks >= LOOKS_TO_PROVE_NO_EFFECT
 }
+
+/// The evidence when a person is asked although no check could be read. The checks go on: that the API cannot be read
+/// says nothing about the submission, and it may be read in a minute.
+pub const NOTHING_READ: &str = "nothing could be read: the API gave no answer that can be used to any question; it is \
+     looked up as soon as the API answers, and goes on by itself when that settles it";
 
 /// Checks again after 1, 2, 4, … times the first wait, but not so late that the decision would be delayed.
 fn pause_ms(looks: u32, patience: Patience) -> i64 {

@@ -43,7 +43,8 @@ pub(super) fn decision(look: &Look<'_>, doubtful: &Doubtful) -> Markup {
                 @if has_contacts(&job.action) { " with " (plural(job.contacts, "contact")) }
                 " and the answer was lost"
                 @if let Some(since) = job.doubt_since { " " (ago(since, look.now)) }
-                @if is_yours { ". Checking could not show whether it was charged, so unlockd does not resend it by itself." }
+                @if is_yours && job.due_at.is_some() { ". Nothing could be checked so far. unlockd goes on trying: wait for that, or decide." }
+                @else if is_yours { ". Checking could not show whether it was charged, so unlockd does not resend it by itself." }
                 @else { ". unlockd is checking whether it took effect, and never resends without checking first." }
             }
             p { strong { "Evidence: " } (visible(job.evidence.as_deref().unwrap_or("not checked yet"))) }

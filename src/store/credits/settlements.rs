@@ -63,7 +63,7 @@ pub async fn has_running(readers: &Reads, account: &AccountId) -> Result<bool, S
                           and account in (select member from pools where account = $1))
              or exists (select 1 from jobs where state = 'in_doubt'
                           and account in (select member from pools where account = $1)
-                          and state_reason <> 'needs_decision')",
+                          and (state_reason <> 'needs_decision' or due_at is not null))",
     )
     .bind(account.as_str())
     .fetch_one(readers)
@@ -77,7 +77,8 @@ pub struct Window {
     pub opened_at: i64,
     pub opening_snapshot: Option<i64>,
     pub balance_before: Option<i64>,
-    /// Jobs of the window that are running or in doubt, except those that wait for a person.
+    /// Jobs of the window that are running or in doubt, except those that wait for a person alone: reading may still
+    /// settle the others (they have a due time).
     pub running: i64,
     /// Jobs that wait for a person's decision.
     pub undecided: i64,
@@ -91,8 +92,9 @@ pub async fn read_window(connection: &mut Tx, account: &AccountId) -> Result<Opt
     Ok(sql::query_as(
         "select w.id, w.opened_at, w.opening_snapshot, w.balance_before,
                 count(*) filter (where j.state in ('submitting', 'polling')
-                    or (j.state = 'in_doubt' and j.state_reason <> 'needs_decision')) as running,
-                count(*) filter (where j.state = 'in_doubt' and j.state_reason = 'needs_decision') as undecided,
+                    or (j.state = 'in_doubt' and (j.state_reason <> 'needs_decision' or j.due_at is not null))) as running,
+                count(*) filter (where j.state = 'in_doubt' and j.state_reason = 'needs_decision'
+                    and j.due_at is null) as undecided,
                 count(j.id) as jobs, max(j.finished_at) as last_end
          from windows w left join jobs j on j.window_id = w.id
          where w.owner = (select owner from accounts where account = $1) and w.closed_at is null group by w.id",

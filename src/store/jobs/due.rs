@@ -119,7 +119,7 @@ pub async fn waiting_with_room(
 }
 
 /// Jobs in doubt that are being looked up, the one whose next check is due first in front; without these, or the first
-/// of these only.
+/// of these only. One of which nothing could be read is looked up although a person is asked: it has a due time.
 pub async fn in_doubt(
     readers: &Reads,
     account: &AccountId,
@@ -129,17 +129,16 @@ pub async fn in_doubt(
     let these = json!(these.iter().map(|id| id.0).collect::<Vec<_>>()).to_string();
     let rows = match part {
         Part::Others => sql::query_as(select_jobs!(
-            "where state = 'in_doubt' and account = $1 and state_reason = $2
+            "where state = 'in_doubt' and account = $1 and (state_reason = $2 or (state_reason = $4 and due_at is not null))
                and id not in (select value from json_ids($3)) order by due_at limit 64"
         )),
         Part::FirstOfThese => sql::query_as(select_jobs!(
-            "where state = 'in_doubt' and account = $1 and state_reason = $2
+            "where state = 'in_doubt' and account = $1 and (state_reason = $2 or (state_reason = $4 and due_at is not null))
                and id in (select value from json_ids($3)) order by due_at, id limit 1"
         )),
     };
-    let rows =
-        rows.bind(account.as_str()).bind(Doubt::Looking.as_str()).bind(these).fetch_all(readers).await?;
-    jobs(rows)
+    let (looking, asked) = (Doubt::Looking.as_str(), Doubt::NeedsDecision.as_str());
+    jobs(rows.bind(account.as_str()).bind(looking).bind(these).bind(asked).fetch_all(readers).await?)
 }
 
 /// Which jobs in doubt [`in_doubt`] reads.

@@ -173,7 +173,8 @@ pub async fn account_work(store: &Store, account: &AccountId) -> Result<AccountW
     let (running, unsettled, waiting, undecided): (i64, i64, i64, i64) = sql::query_as(
         "select (select count(*) from jobs where state = 'polling' and account = $1)
                 + (select count(*) from jobs where state = 'submitting' and account = $1)
-                + (select count(*) from jobs where state = 'in_doubt' and account = $1 and state_reason <> $2)
+                + (select count(*) from jobs where state = 'in_doubt' and account = $1
+                     and (state_reason <> $2 or due_at is not null))
                 + (select count(*) from items where state = 'reading' and account = $1),
                 (select count(*) from windows where closed_at is null
                      and owner = (select owner from accounts where account = $1)),

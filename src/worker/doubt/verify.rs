@@ -8,7 +8,7 @@ use crate::api::{Caller, Subject};
 use crate::domain::booking::payers_of_the_rest;
 use crate::domain::doubt::{self, Gone, Look, Profiles, Verdict};
 use crate::domain::item::Why;
-use crate::domain::job::{Doubt, Event, State};
+use crate::domain::job::Event;
 use crate::domain::outcome::{Access, Outcome};
 use crate::domain::sorting::Quote;
 use crate::domain::turns::Class;
@@ -21,6 +21,7 @@ use crate::worker::balance::{after_failed_read, read_balance};
 use crate::worker::doubt::evidence::{PartialLook, gone};
 use crate::worker::doubt::named_task;
 use crate::worker::doubt::unanswered::take_back;
+use crate::worker::doubt::unread;
 use crate::worker::doubt::verify_direct;
 use crate::worker::gate::Gate;
 use crate::worker::{Deps, Report};
@@ -37,7 +38,7 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
     let now = deps.clock.now();
     let mut report = Report::idle();
     for job in in_turn(deps, account).await? {
-        if job.state != (State::InDoubt { doubt: Doubt::Looking }) {
+        if !unread::is_looked_up(&job) {
             continue;
         }
         let due = job.due_at.unwrap_or_default().max(gate.trouble_until());
@@ -135,27 +136,14 @@ async fn gather(
     match fresh {
         None => {
             let report = read_balance(deps, gate, "in_doubt").await?;
-            Ok(match gate.no_balance_until() > deps.clock.now() {
-                true => without_balance(deps, job, partial, report),
+            let is_unread = gate.no_balance_until() > deps.clock.now();
+            Ok(match is_unread && unread::goes_without_balance(deps, job, partial).await? {
+                true => Step::Complete(Gone::NotRead),
                 false => Step::Report(report),
             })
         }
         Some(snapshot) => Ok(Step::Complete(gone(deps.store.readers(), job, &snapshot).await?)),
     }
-}
-
-/// The balance cannot be read. It is waited for until a person would be asked anyway. If other questions failed,
-/// too, the whole API may be down, which proves nothing: they are all asked again.
-fn without_balance(deps: &Deps, job: &Job, partial: &mut PartialLook, report: Report) -> Step {
-    let now = deps.clock.now();
-    let waited_ms = now.since(job.doubt_since.unwrap_or(now));
-    if waited_ms >= deps.patience().decide_after_ms && partial.has_evidence() {
-        return Step::Complete(Gone::NotRead);
-    }
-    if partial.has_gaps {
-        *partial = PartialLook::default();
-    }
-    Step::Report(report)
 }
 
 /// Whether to read every profile of the batch: a person is about to be asked and may give the job up, and some of its
@@ -249,7 +237,7 @@ async fn weigh(
             None
         }
     };
-    let name = event.as_ref().map_or("looked", Event::name);
+    let name = unread::name(&job.state, event.as_ref());
     if let Some(event) = event {
         job.apply(event, now)?;
         job.due_at = None;

@@ -23,6 +23,7 @@ use crate::worker::balance::{after_failed_read, read_balance};
 use crate::worker::direct::{Read, read_access, unanswered_result};
 use crate::worker::doubt::evidence::gone;
 use crate::worker::doubt::unanswered::take_back;
+use crate::worker::doubt::unread;
 use crate::worker::gate::Gate;
 use crate::worker::{Deps, Report, retry_at};
 
@@ -36,7 +37,11 @@ pub(in crate::worker) async fn look(deps: &Deps, gate: &Gate, job: &Job) -> Resu
     let last = balances::last_snapshot(deps.store.readers(), &job.account).await?;
     let due = job.due_at.unwrap_or_default();
     let Some(snapshot) = last.filter(|snapshot| Millis(snapshot.asked_at) >= due) else {
-        return read_balance(deps, gate, "in_doubt").await;
+        let report = read_balance(deps, gate, "in_doubt").await?;
+        if gate.no_balance_until() > deps.clock.now() {
+            unread::ask_a_person(deps, job).await?;
+        }
+        return Ok(report);
     };
     let gone = gone(deps.store.readers(), job, &snapshot).await?;
     match direct::wish(deps.store.readers(), job.id).await? {
@@ -58,7 +63,7 @@ async fn look_at_event(
         Read::Shown(shown) => shown,
         Read::Later(Some(report)) => return Ok(report),
         // The balance could be read, so the API works, and only this endpoint never answers.
-        Read::Later(None) if is_long_in_doubt(deps, &job) => Shown::nothing(),
+        Read::Later(None) if unread::is_over(deps, &job) => Shown::nothing(),
         Read::Later(None) => return Ok(after_failed_read(deps, gate)),
     };
     let (now, cost) = (deps.clock.now(), job.cost.unwrap_or_default());
@@ -79,16 +84,12 @@ async fn look_at_event(
             keep_look(deps, job, "looked", shown.words, now).await
         }
         EventVerdict::NeedsDecision => {
+            let name = unread::name(&job.state, Some(&Event::StayedUnclear));
             job.apply(Event::StayedUnclear, now)?;
             let evidence = format!("{}: it cannot be told whether a repeat would be charged", shown.words);
-            keep_look(deps, job, Event::StayedUnclear.name(), evidence, now).await
+            keep_look(deps, job, name, evidence, now).await
         }
     }
-}
-
-fn is_long_in_doubt(deps: &Deps, job: &Job) -> bool {
-    let now = deps.clock.now();
-    now.since(job.doubt_since.unwrap_or(now)) >= deps.patience().decide_after_ms
 }
 
 async fn proven_open(
@@ -144,7 +145,7 @@ async fn ask_again(deps: &Deps, mut job: Job, now: Millis) -> Result<Report, Sto
                         "it is not open, and no call was answered: resolve --resubmit asks again",
                     )
                 };
-                let name = event.name();
+                let name = unread::name(&job.state, Some(&event));
                 job.evidence = Some(detail.to_owned());
                 job.apply(event, now)?;
                 if lost < LOST_ANSWERS_UNTIL_ASKED {
@@ -187,9 +188,10 @@ async fn look_at_search(deps: &Deps, mut job: Job, gone: Gone) -> Result<Report,
             "looked"
         }
         _ => {
+            let name = unread::name(&job.state, Some(&Event::StayedUnclear));
             job.apply(Event::StayedUnclear, now)?;
             job.due_at = None;
-            Event::StayedUnclear.name()
+            name
         }
     };
     keep_look(deps, job, name, evidence, now).await

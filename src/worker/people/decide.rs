@@ -266,7 +266,11 @@ pub async fn buy_again(store: &Store, job: Job, shown: Credits, now: Millis) -> 
 /// is still being looked up, nobody has read all its profiles: the worker reads them first, and only what they do
 /// not show is lost.
 pub async fn write_off(store: &Store, mut job: Job, now: Millis) -> Result<(), StoreError> {
-    let reads_first = job.channel().is_some() && job.state == JobState::InDoubt { doubt: Doubt::Looking };
+    let is_looked_up = match job.state {
+        JobState::InDoubt { doubt: Doubt::Looking } => true,
+        _ => job.due_at.is_some(),
+    };
+    let reads_first = job.channel().is_some() && is_looked_up;
     job.apply(Event::WrittenOff, now)?;
     job.due_at = None;
     let cost = job.cost.unwrap_or(Credits::ZERO);

@@ -28,6 +28,9 @@ pub struct Explanation {
     /// A worker that lives could not show it: its commits wait for a standby.
     #[serde(skip)]
     pub hides_workers: bool,
+    /// When it was explained: a time before that is no promise.
+    #[serde(skip)]
+    pub now: Millis,
     /// The last worker has not said that it ended: it died, or cannot show that it lives.
     #[serde(skip)]
     pub worker_held: bool,
@@ -144,6 +147,7 @@ pub async fn of(
         worker_running: lease.is_alive(now),
         worker_seen_at: Some(Time(lease.renewed_at)).filter(|at| at.0 > 0),
         worker_held: lease.is_held(),
+        now,
         hides_workers: lease.is_held() && stops.iter().any(|stop| stop.hides_workers()),
         owner: None,
         waits: Vec::new(),

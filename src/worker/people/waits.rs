@@ -107,6 +107,12 @@ async fn held_up(
     if may_be_used_up {
         waits.extend(calls_used_up((store, config), &account, now).await?);
     }
+    if let Some(trouble) = &trouble {
+        // Whatever is due is not tried while the API is left alone.
+        for next in waits.iter_mut().filter_map(|wait| wait.next_try_at.as_mut()) {
+            *next = (*next).max(trouble.next_try_at);
+        }
+    }
     waits.extend(trouble.as_ref().map(api_trouble));
     let is_unsent = items.waiting > 0 || open.iter().any(|job| job.state == "queued");
     waits.extend(stopped(stops).filter(|wait| is_unsent || wait.reason != durability::NOT_REPLICATED));
