@@ -270,6 +270,7 @@ const MEANINGS: [(&str, &str); 4] = [
     ),
     (
         "unknown",
-        "a balance could not be read, or a submission was written off, so the difference is not known.",
+        "the balance shows neither that the jobs were charged nor that they were not: one of them is or was in doubt, \
+         credits came in meanwhile, or no balance could be read. Compare with the usage in the vendor's app.",
     ),
 ];

@@ -145,7 +145,7 @@ Examples:
 One line for each contact that a job was charged for and that brought no value, with what the vendor's support needs
 to find it. `credits` is its price, at most. `balance` is what the settlement shows: charged (the credits left the
 balance), not_charged (they did not), partly (some of the settlement's contacts were charged, but not all), unclear
-(the balance could not be read, or credits lapsed), open (not settled yet).")]
+(the balance proves nothing: see the verdict in unlockd audit), open (not settled yet).")]
 pub(super) struct ClaimsArgs {
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Csv)]

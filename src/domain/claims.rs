@@ -14,7 +14,7 @@ pub enum Finding {
     NotCharged,
     /// Of the contacts that were not unlocked, some were charged and some were not.
     Partly,
-    /// The balance proves nothing: it could not be read, or credits lapsed.
+    /// The balance proves nothing: it could not be read, credits lapsed or came in, or an answer was lost.
     Unclear,
     /// The settlement is not closed yet.
     Open,

@@ -82,17 +82,26 @@ fn telling(seen: &[Seen]) -> Vec<Seen> {
 /// `refunds`: credits that other jobs may have got back in between, at most. Any other rise is unexplained.
 pub fn may_hide_spending(readings: &[Reading], refunds: Credits) -> bool {
     let seen: Vec<Seen> = readings.iter().map(|reading| reading.seen).collect();
-    if change(&seen) != Change::Unchanged {
-        return true;
-    }
     // Unlike for a settlement, an amount or a moment that is said for the first time counts as well.
-    let is_said_anew = telling(&seen).windows(2).any(|pair| pair[0].granted != pair[1].granted);
-    let ends = readings.first().zip(readings.last());
+    let is_said_anew = || telling(&seen).windows(2).any(|pair| pair[0].granted != pair[1].granted);
+    has_come_in(readings, refunds) || is_said_anew()
+}
+
+/// Whether credits came in between these readings, oldest first: more than `refunds`, which jobs may have got back in
+/// between at most. Then a fall of the balance is not all that was spent, and matches nothing.
+pub fn has_come_in(readings: &[Reading], refunds: Credits) -> bool {
+    let seen: Vec<Seen> = readings.iter().map(|reading| reading.seen).collect();
     let neighbours = readings.windows(2).map(|pair| (&pair[0], &pair[1]));
-    let has_moved =
-        is_said_anew || neighbours.chain(ends).any(|(before, after)| has_exchanged(before, after));
+    let exchanged = |(before, after): (&Reading, &Reading)| has_exchanged(before, after);
+    change(&seen) != Change::Unchanged
+        || neighbours.chain(readings.first().zip(readings.last())).any(exchanged)
+        || rises(readings) > refunds
+}
+
+/// By how much the balance rose from one reading to the next, over all of them.
+fn rises(readings: &[Reading]) -> Credits {
     let rises = readings.windows(2).map(|pair| (pair[1].total - pair[0].total).max(Credits::ZERO));
-    has_moved || rises.fold(Credits::ZERO, |sum, rise| sum + rise) > refunds
+    rises.fold(Credits::ZERO, |sum, rise| sum + rise)
 }
 
 /// Whether one part fell while another rose. Spending never does that.
@@ -209,6 +218,19 @@ mod tests {
         assert!(!may_hide_spending(&[silent(1), silent(2)], Credits::ZERO), "never said, and unchanged");
         assert!(!may_hide_spending(&[silent(1)], Credits::ZERO));
         assert!(!may_hide_spending(&[], Credits::ZERO));
+    }
+
+    /// As at each reading of an API that counts the reset from now, or says the granted amounts late.
+    #[test]
+    fn what_is_only_said_anew_is_nothing_that_came_in() {
+        let left = |day, granted, total: i64| reading(day, granted, [total, 0, 0]);
+        let rolling = |day: i64| Granted { reset_at: Some(Millis((day + 30) * DAY)), ..granted() };
+        assert!(!has_come_in(&[left(1, rolling(1), 10_000), left(2, rolling(2), 9_970)], Credits::ZERO));
+        assert!(!has_come_in(&[left(1, Granted::default(), 100), left(2, granted(), 70)], Credits::ZERO));
+        let bought = Granted { addon: Some(Credits(10_030)), ..granted() };
+        assert!(has_come_in(&[left(1, granted(), 10_000), left(2, bought, 10_000)], Credits::ZERO));
+        assert!(has_come_in(&[left(1, granted(), 100), left(2, granted(), 130)], Credits(29)));
+        assert!(!has_come_in(&[left(1, granted(), 100), left(2, granted(), 130)], Credits(30)), "a refund");
     }
 
     #[test]

@@ -5,10 +5,11 @@
 //! document whether failed items are charged or refunded ("only the balance tells"), so the expectation is a
 //! range. People who use the vendor's app spend from the same pool: if more was spent than expected, this is
 //! shown and never booked to a job. If granted credits lapsed in between ([`super::granted`]), the balance
-//! proves nothing.
+//! proves nothing. If credits came in, or the balance does not show a charge that no answer confirmed, a figure within
+//! the range is no match either.
 
 use super::credits::Credits;
-use super::granted::Change;
+use super::granted::{self, Change, Reading, Seen};
 
 /// The possible cost of one job of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,9 @@ pub struct JobCharge {
     pub contacts: usize,
     /// Contacts that were unlocked: certainly paid for, if they are among those that were charged.
     pub unlocked: usize,
+    /// Contacts that turned out to be unlocked, where only reading shows that it was carried out: the booked charge may
+    /// be somebody else's. 0 where an answer or a task says what was charged.
+    pub found: usize,
     /// The expected price of one contact; the mean if there are several.
     pub price: Credits,
     /// The expected price of the cheapest contact.
@@ -31,6 +35,11 @@ impl JobCharge {
     /// The part that was certainly paid.
     fn at_least(&self) -> Credits {
         self.lowest_price.times(self.unlocked).min(self.charge)
+    }
+
+    /// The part that the balance has to show, so that the charge is matched.
+    fn must_show(&self) -> Credits {
+        self.lowest_price.times(self.unlocked.max(self.found)).min(self.charge)
     }
 
     fn has_one_price(&self) -> bool {
@@ -59,13 +68,22 @@ pub enum Verdict {
 }
 
 impl Settlement {
-    /// The same settlement, given what happened to the granted credits meanwhile. If credits were only added, the
-    /// verdict stays: that may hide spending, and never looks like spending.
-    pub fn with(self, change: Change) -> Settlement {
-        match (change, self.spent) {
-            (Change::Lapsed, Some(_)) => Settlement { verdict: Verdict::Lapsed, ..self },
-            _ => self,
-        }
+    /// The same settlement, given the readings of the balance from its first to its last, oldest first. Credits that came
+    /// in may hide spending, and never look like spending: so nothing is matched then, and another verdict stays.
+    ///
+    /// Example: 15 credits are booked for a contact that failed, and 15 are bought meanwhile. The balance is what it
+    /// was, which shows neither the charge nor that there was none.
+    pub fn with(self, readings: &[Reading]) -> Settlement {
+        let seen: Vec<Seen> = readings.iter().map(|reading| reading.seen).collect();
+        let refunds = (self.expected_max - self.expected_min).max(Credits::ZERO);
+        let verdict = match (granted::change(&seen), self.spent) {
+            (Change::Lapsed, Some(_)) => Verdict::Lapsed,
+            _ if self.verdict == Verdict::Matched && granted::has_come_in(readings, refunds) => {
+                Verdict::Unknown
+            }
+            _ => self.verdict,
+        };
+        Settlement { verdict, ..self }
     }
 }
 
@@ -88,6 +106,7 @@ impl Verdict {
 pub fn audit(jobs: &[JobCharge], before: Option<Credits>, after: Option<Credits>) -> Settlement {
     let expected_min = jobs.iter().map(JobCharge::at_least).sum();
     let expected_max = jobs.iter().map(|job| job.charge).sum();
+    let must_show: Credits = jobs.iter().map(JobCharge::must_show).sum();
     let spent = before.zip(after).map(|(before, after)| before - after);
     let verdict = match spent {
         None => Verdict::Unknown,
@@ -95,6 +114,8 @@ pub fn audit(jobs: &[JobCharge], before: Option<Credits>, after: Option<Credits>
         Some(spent) if spent < expected_min => Verdict::Underspent,
         // Within the range, but only because a written-off submission makes the range wide.
         Some(spent) if jobs.iter().any(|job| job.unknown) && spent > expected_min => Verdict::Unknown,
+        // A charge that was booked because its contacts are unlocked has not left the balance.
+        Some(spent) if spent < must_show => Verdict::Unknown,
         Some(_) => Verdict::Matched,
     };
     Settlement { expected_min, expected_max, spent, verdict }
@@ -149,6 +170,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::granted::Granted;
+    use crate::domain::ids::Millis;
 
     fn job(unlocked: usize, accepted: usize) -> JobCharge {
         let price = Credits(15);
@@ -156,6 +179,7 @@ mod tests {
             charge: price.times(accepted),
             contacts: accepted,
             unlocked,
+            found: 0,
             price,
             lowest_price: price,
             unknown: false,
@@ -202,6 +226,7 @@ mod tests {
             charge,
             contacts: 2,
             unlocked: 2,
+            found: 0,
             price: Credits(13),
             lowest_price: Credits(10),
             unknown: false,
@@ -231,6 +256,7 @@ mod tests {
             charge: Credits(20),
             contacts: 1,
             unlocked: 1,
+            found: 0,
             price: Credits(20),
             lowest_price: Credits(20),
             unknown: false,
@@ -252,15 +278,53 @@ mod tests {
     fn when_credits_lapsed_the_fall_proves_nothing_and_shows_no_price() {
         for spent in [0, 30, 45, 8_045, -35_000] {
             let told = audit(&[job(3, 3)], Some(Credits(50_000)), Some(Credits(50_000 - spent)));
-            let lapsed = told.with(Change::Lapsed);
+            let lapsed = told.with(&readings(Some(0), -spent));
             assert_eq!((lapsed.verdict, lapsed.spent), (Verdict::Lapsed, told.spent), "{spent}");
             let prices = (price_shown(&[job(3, 3)], &lapsed), price_confirmed(&[job(3, 3)], &lapsed));
             assert_eq!(prices, (None, None), "{spent}");
-            assert_eq!(told.with(Change::Grew), told);
-            assert_eq!(told.with(Change::Unchanged), told);
+            assert_eq!(told.with(&readings(Some(100), -spent.abs())), told);
         }
-        let unread = audit(&[job(3, 3)], None, None).with(Change::Lapsed);
+        let unread = audit(&[job(3, 3)], None, None).with(&readings(Some(0), 0));
         assert_eq!(unread.verdict, Verdict::Unknown);
+    }
+
+    /// Two readings: 100 credits were granted, then this many; and the balance moved by so many.
+    fn readings(granted_then: Option<i64>, moved: i64) -> [Reading; 2] {
+        let reading = |at, granted: Option<i64>, total| Reading {
+            seen: Seen {
+                at: Millis(at),
+                granted: Granted { addon: granted.map(Credits), ..Granted::default() },
+            },
+            total: Credits(total),
+            parts: [Credits::ZERO, Credits(total), Credits::ZERO],
+        };
+        [reading(1, Some(100), 50_000), reading(2, granted_then, 50_000 + moved)]
+    }
+
+    #[test]
+    fn nothing_is_matched_while_credits_came_in() {
+        let settled = |unlocked, spent: i64, granted_then| {
+            let told = audit(&[job(unlocked, 1)], Some(Credits(50_000)), Some(Credits(50_000 - spent)));
+            told.with(&readings(Some(granted_then), -spent)).verdict
+        };
+        assert_eq!(settled(0, 0, 100), Verdict::Matched, "it failed, and was not charged");
+        assert_eq!(settled(0, 0, 115), Verdict::Unknown, "15 were bought, which may hide the charge");
+        assert_eq!(settled(1, 15, 130), Verdict::Unknown, "somebody spent what was bought");
+        assert_eq!(settled(1, 0, 115), Verdict::Underspent, "it was charged for certain");
+        assert_eq!(settled(1, 30, 115), Verdict::Overspent);
+        assert_eq!(settled(0, -15, 100), Verdict::Underspent, "a top-up of which nothing is said");
+    }
+
+    #[test]
+    fn a_charge_that_only_reading_found_is_matched_when_the_balance_shows_it() {
+        let found = |found, accepted| JobCharge { found, ..job(0, accepted) };
+        assert_eq!(verdict(&[found(1, 1)], 15), Verdict::Matched);
+        assert_eq!(verdict(&[found(1, 1)], 0), Verdict::Unknown, "somebody else may have paid for it");
+        assert_eq!(verdict(&[found(1, 1)], 16), Verdict::Overspent);
+        assert_eq!(verdict(&[found(8, 10)], 120), Verdict::Matched, "two of ten failed");
+        assert_eq!(verdict(&[found(8, 10), job(2, 2)], 30), Verdict::Unknown);
+        assert_eq!(verdict(&[found(8, 10), job(2, 2)], 29), Verdict::Underspent);
+        assert_eq!(verdict(&[found(0, 1)], 0), Verdict::Matched, "none of it is unlocked");
     }
 
     fn shown_by(jobs: &[JobCharge], spent: i64) -> Option<Credits> {
@@ -297,7 +361,7 @@ mod tests {
         assert!(!exceeds(&[job(0, 0)], 20), "nothing was bought");
         let written_off = JobCharge { unknown: true, ..job(10, 10) };
         assert!(!exceeds(&[written_off], 200));
-        let lapsed = audit(&[job(3, 3)], Some(Credits(100)), Some(Credits(40))).with(Change::Lapsed);
+        let lapsed = audit(&[job(3, 3)], Some(Credits(100)), Some(Credits(40))).with(&readings(Some(0), -60));
         assert!(!exceeds_price(&[job(3, 3)], &lapsed));
     }
 
@@ -324,6 +388,7 @@ mod tests {
                 charge: Credits(charge),
                 contacts: contacts.len(),
                 unlocked: contacts.iter().filter(|(_, failed, _)| !failed).count(),
+                found: 0,
                 price: Credits((charge + count - 1) / count),
                 lowest_price: Credits(contacts.iter().map(|(price, _, _)| *price).min().unwrap_or_default()),
                 unknown: false,

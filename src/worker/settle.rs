@@ -4,7 +4,7 @@
 //! and a balance was read after the last one: one balance call serves all of them. A window with work still
 //! waiting to be sent stays open, since the next submission would only open another one.
 
-use crate::domain::granted::{self, Seen};
+use crate::domain::granted::Reading;
 use crate::domain::reconcile::{self, JobCharge, Settlement, Verdict};
 use crate::domain::{AccountId, Action, Credits, Layers, Millis};
 use crate::store::credits::balances::Snapshot;
@@ -64,12 +64,12 @@ async fn settle(deps: &Deps, gate: &Gate, account: &AccountId) -> Result<Report,
         return Ok(Report::idle());
     }
     if is_of_another_key(deps, gate, &window).await? {
-        return close(deps, account, None).await;
+        return close(deps, account, &window, None).await;
     }
     let last = balances::last_snapshot(deps.store.readers(), account).await?;
     let after_the_end = last.filter(|snapshot| closes(&window, snapshot, deps.clock.now()));
     match after_the_end {
-        Some(snapshot) => close(deps, account, Some(snapshot)).await,
+        Some(snapshot) => close(deps, account, &window, Some(snapshot)).await,
         None if !gate.has_usable_key() => Ok(Report::idle()),
         None if gate.trouble_until() > deps.clock.now() => Ok(Report::at(gate.trouble_until())),
         None => read_balance(deps, gate, "settlement").await,
@@ -144,8 +144,16 @@ async fn more_to_send(deps: &Deps, members: &[AccountId]) -> Result<bool, StoreE
 }
 
 /// Closes the account's window with this balance; without one its verdict is `unknown`.
-async fn close(deps: &Deps, account: &AccountId, closing: Option<Snapshot>) -> Result<Report, StoreError> {
+async fn close(
+    deps: &Deps,
+    account: &AccountId,
+    window: &Window,
+    closing: Option<Snapshot>,
+) -> Result<Report, StoreError> {
     let now = deps.clock.now();
+    // Rows that are never changed, and perhaps many: read before the transaction.
+    let opening = window.opening_snapshot;
+    let readings = readings_of(deps, account, opening.zip(closing)).await?;
     let of_account = account.clone();
     let mut estimates = Vec::with_capacity(Action::ALL.len());
     for action in Action::ALL {
@@ -159,16 +167,17 @@ async fn close(deps: &Deps, account: &AccountId, closing: Option<Snapshot>) -> R
                 let Some(window) = settlements::read_window(&mut *connection, &of_account).await? else {
                     return Ok(None);
                 };
-                if window.running > 0 || closing.is_some_and(|closing| !closes(&window, &closing, now)) {
+                if window.running > 0
+                    || window.opening_snapshot != opening
+                    || closing.is_some_and(|closing| !closes(&window, &closing, now))
+                {
                     return Ok(None);
                 }
                 let charges = settlements::charges_of_window(&mut *connection, window.id).await?;
                 let jobs: Vec<JobCharge> = charges.iter().map(|(_, charge)| *charge).collect();
                 let (before, after) =
                     (window.balance_before.map(Credits), closing.map(|closing| Credits(closing.total)));
-                let seen = granted_in(&mut *connection, &of_account, &window, closing).await?;
-                let change = granted::change(&seen);
-                let settlement = reconcile::audit(&jobs, before, after).with(change);
+                let settlement = reconcile::audit(&jobs, before, after).with(&readings);
                 settlements::close_window(&mut *connection, &window, closing.as_ref(), &settlement, now)
                     .await?;
                 let other_price = other_price(&charges, &settlement, &estimates);
@@ -221,17 +230,18 @@ async fn judge_price(
     Ok(false)
 }
 
-/// What was said about granted credits from the balance before a window to the one after it.
-async fn granted_in(
-    tx: &mut Tx,
+/// The readings from the balance before a window to the one after it.
+async fn readings_of(
+    deps: &Deps,
     account: &AccountId,
-    window: &Window,
-    closing: Option<Snapshot>,
-) -> Result<Vec<Seen>, StoreError> {
-    match window.opening_snapshot.zip(closing) {
-        Some((opening, closing)) => balances::granted_between(tx, account, (opening, closing.id)).await,
-        None => Ok(Vec::new()),
-    }
+    ends: Option<(i64, Snapshot)>,
+) -> Result<Vec<Reading>, StoreError> {
+    let Some((opening, closing)) = ends else { return Ok(Vec::new()) };
+    let ends = (opening, closing.id);
+    let mut readings = balances::readings_between(deps.store.readers(), account, ends).await?;
+    // One that a clock ahead of this one wrote may be of any time.
+    readings.retain(|reading| reading.seen.at.0 <= closing.taken_at);
+    Ok(readings)
 }
 
 /// A price that the window shows and that differs from the estimates, if the window holds only one kind of
@@ -274,10 +284,10 @@ fn tell(
     } else if settlement.spent.is_none() {
         tracing::warn!(account = %account, expected_max = settlement.expected_max.0, jobs = window.jobs,
             "settled without a balance: the account has the key of another owner, so what was spent is not known");
-    } else if settlement.verdict == Verdict::Lapsed {
+    } else if matches!(settlement.verdict, Verdict::Lapsed | Verdict::Unknown) {
         tracing::info!(account = %account, verdict = settlement.verdict.as_str(), spent = spent.0,
             expected_max = settlement.expected_max.0, jobs = window.jobs,
-            "settled: credits lapsed or were granted anew in between, so the balance proves nothing");
+            "settled: the balance proves nothing, since credits came in or lapsed in between, or an answer was lost");
     } else {
         tracing::warn!(account = %account, verdict = settlement.verdict.as_str(), spent = spent.0,
             expected_min = settlement.expected_min.0, expected_max = settlement.expected_max.0, jobs = window.jobs,

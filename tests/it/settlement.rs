@@ -1,7 +1,10 @@
 //! Credits expected compared with credits spent.
 
+use unlockd::domain::Millis;
 use unlockd::sandbox::Channel;
 use unlockd::store::credits::settlements;
+use unlockd::store::report::spend::unfulfilled;
+use unlockd::worker::people::claims::Claim;
 use unlockd::worker::run::driver::End;
 
 use crate::support::relay::Altered;
@@ -62,6 +65,44 @@ async fn credits_bought_meanwhile_show_as_underspent() {
     town.finish_all().await;
     assert_eq!(town.verdicts().await[0].1, "underspent");
     town.check().await;
+}
+
+/// 197 fails, and may be charged or refunded: only the balance tells, and a top-up of the same size hides it.
+#[tokio::test]
+async fn a_top_up_that_may_hide_a_charge_matches_nothing() {
+    for (topped_up, expected) in [(0, (15, "matched")), (15, (0, "unknown"))] {
+        let mut town = Setup::default().sandbox(|options| options.refund_failed = false).build().await;
+        town.insert(None, &["197"]).await;
+        town.settle().await;
+        if topped_up > 0 {
+            town.sandbox.top_up(topped_up);
+        }
+        town.finish_all().await;
+        assert_eq!(town.verdicts().await, [(expected.0, expected.1.to_owned())]);
+        let claims =
+            unfulfilled(town.store(), None, (Millis(0), Millis(i64::MAX)), (0, 9)).await.expect("readable");
+        let said = claims.into_iter().map(Claim::from).map(|claim| claim.balance).collect::<Vec<_>>();
+        assert_eq!(said, [if topped_up > 0 { "unclear" } else { "charged" }]);
+        town.check().await;
+    }
+}
+
+/// The answer was lost, the profile is open, and somebody else may have paid for it.
+#[tokio::test]
+async fn a_charge_that_only_reading_found_is_matched_by_a_balance_that_shows_it() {
+    for (bought_by_others, expected) in [(false, (15, "matched")), (true, (0, "unknown"))] {
+        let mut town = Setup::default().config("API__TIMEOUT", "400ms").build().await;
+        town.fault(if bought_by_others { "lost-request@unlock" } else { "lost-answer@unlock" });
+        let request = town.insert(None, &["101"]).await;
+        town.settle().await;
+        if bought_by_others {
+            town.sandbox.mark_unlocked("101", Channel::Email);
+        }
+        town.finish_all().await;
+        assert_eq!(town.outcome(request, "101").await.0, "delivered");
+        assert_eq!(town.verdicts().await, [(expected.0, expected.1.to_owned())], "{bought_by_others}");
+        town.check().await;
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Recorded balances: the table `balance_snapshots`.
 
-use crate::store::{On, Reads, StoreError, Tx, sql};
+use crate::store::{Reads, StoreError, Tx, sql};
 use sqlx::FromRow;
 
 use crate::domain::credits::Balance;
@@ -103,42 +103,6 @@ pub async fn granted_by(
     .await?)
 }
 
-/// What the balances of an account from one to another said about the credits that were granted, oldest first. Those
-/// that said the same are two: the first and the last of them.
-pub async fn granted_between(
-    on: impl Into<On<'_>>,
-    account: &AccountId,
-    (from, to): (i64, i64),
-) -> Result<Vec<Seen>, StoreError> {
-    let rows: Vec<GrantedRow> = sql::query_as(
-        "select min(taken_at) as first_at, max(taken_at) as last_at, subscription_amount, addon_amount, gift_amount,
-                reset_at, addon_expire_at
-         from balance_snapshots
-         where owner = (select owner from accounts where account = $1) and id between $2 and $3
-         group by 3, 4, 5, 6, 7",
-    )
-    .bind(account.as_str())
-    .bind(from)
-    .bind(to)
-    .fetch_all(on)
-    .await?;
-    let mut seen: Vec<Seen> = rows
-        .into_iter()
-        .flat_map(|row| {
-            let granted = Granted {
-                subscription: row.subscription_amount.map(Credits),
-                addon: row.addon_amount.map(Credits),
-                gift: row.gift_amount.map(Credits),
-                reset_at: row.reset_at.map(Millis),
-                addon_expire_at: row.addon_expire_at.map(Millis),
-            };
-            [row.first_at, row.last_at].map(|at| Seen { at: Millis(at), granted })
-        })
-        .collect();
-    seen.sort_by_key(|seen| seen.at);
-    Ok(seen)
-}
-
 /// The balances of an account from one to another with their parts, in the order in which they were asked for.
 pub async fn readings_between(
     readers: &Reads,
@@ -188,17 +152,6 @@ impl ReadingRow {
             parts: [self.subscription, self.addon, self.gift].map(Credits),
         }
     }
-}
-
-#[derive(FromRow)]
-struct GrantedRow {
-    first_at: i64,
-    last_at: i64,
-    subscription_amount: Option<i64>,
-    addon_amount: Option<i64>,
-    gift_amount: Option<i64>,
-    reset_at: Option<i64>,
-    addon_expire_at: Option<i64>,
 }
 
 /// The newest balance of an account.

@@ -120,12 +120,14 @@ pub async fn end_by_now(connection: &mut Tx, account: &AccountId, now: Millis) -
     Ok(())
 }
 
+type ChargeRow = (String, i64, i64, i64, i64, i64, i64, bool);
+
 /// The possible cost of each job of a window.
 pub async fn charges_of_window(
     connection: &mut Tx,
     window_id: i64,
 ) -> Result<Vec<(Action, JobCharge)>, StoreError> {
-    let rows: Vec<(String, i64, i64, i64, i64, i64, bool)> = sql::query_as(
+    let rows: Vec<ChargeRow> = sql::query_as(
         "select j.action, j.contacts, coalesce(j.price, 0), coalesce(j.lowest_price, j.price, 0),
                 (select count(distinct i.personnel_id) from items i
                  where i.job_id = j.id and j.state <> 'lost'
@@ -133,6 +135,10 @@ pub async fn charges_of_window(
                         -- An event that is paid for by its own word, and whose list is not read yet.
                         or (i.state = 'reading' and exists (select 1 from direct_results d
                                                             where d.item_id = i.id and d.credits_used > 0)))),
+                -- Only reading has shown that it was carried out.
+                case when j.state = 'completed' and j.task_id is null and j.doubt_since is not null
+                     then (select count(distinct i.personnel_id) from items i
+                           where i.job_id = j.id and i.outcome in (select value from json_words($2))) else 0 end,
                 (select cast(coalesce(sum(l.credits), 0) as bigint) from ledger l
                  where l.job_id = j.id and l.entry = 'charge')
                 + case when j.state = 'in_doubt' and j.state_reason <> 'carried_out' then j.cost else 0 end,
@@ -145,10 +151,11 @@ pub async fn charges_of_window(
     .await?;
     Ok(rows
         .into_iter()
-        .filter_map(|(action, contacts, price, lowest_price, unlocked, charge, unknown)| {
+        .filter_map(|(action, contacts, price, lowest_price, unlocked, found, charge, unknown)| {
             let [charge, price, lowest_price] = [charge, price, lowest_price].map(Credits);
-            let [contacts, unlocked] = [contacts, unlocked].map(|count| usize::try_from(count).unwrap_or(0));
-            let charge = JobCharge { charge, contacts, unlocked, price, lowest_price, unknown };
+            let [contacts, unlocked, found] =
+                [contacts, unlocked, found].map(|count| usize::try_from(count).unwrap_or(0));
+            let charge = JobCharge { charge, contacts, unlocked, found, price, lowest_price, unknown };
             Some((Action::parse(&action)?, charge))
         })
         .collect())

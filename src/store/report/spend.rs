@@ -92,7 +92,8 @@ pub struct Unfulfilled {
     pub expected_min: Option<i64>,
     pub expected_max: Option<i64>,
     pub spent: Option<i64>,
-    pub lapsed: Option<bool>,
+    /// The verdict of its settlement is `lapsed` or `unknown`.
+    pub proves_nothing: Option<bool>,
 }
 
 /// What was charged from `since` until before `until` and brought no value, of `accounts` (a JSON array; `None`: of
@@ -107,7 +108,8 @@ pub async fn unfulfilled(
         "select i.id as item_id, i.request_id, r.reference, i.account, i.action, i.event_id, i.personnel_id, i.outcome,
                 i.error_code, j.id as job_id, j.task_id, a.trace_id, a.request_id as call_id, j.submitted_at,
                 least(coalesce(j.price, 0), charged.credits) as credits,
-                w.closed_at, w.expected_min, w.expected_max, w.spent, w.lapsed = 1 as lapsed
+                w.closed_at, w.expected_min, w.expected_max, w.spent,
+                (w.lapsed = 1 or w.verdict = 'unknown') as proves_nothing
          from (select job_id, min(at) as at, cast(sum(credits) as bigint) as credits from ledger
                where entry = 'charge' and at >= $1 and at < $2 and credits > 0 group by job_id) as charged
          join jobs j on j.id = charged.job_id

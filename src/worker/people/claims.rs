@@ -37,7 +37,7 @@ impl From<Unfulfilled> for Claim {
         let settled = item.closed_at.map(|_| Settled {
             expected_min: Credits(item.expected_min.unwrap_or_default()),
             expected_max: Credits(item.expected_max.unwrap_or_default()),
-            spent: item.spent.filter(|_| item.lapsed != Some(true)).map(Credits),
+            spent: item.spent.filter(|_| item.proves_nothing != Some(true)).map(Credits),
         });
         let action = Action::parse(&item.action);
         Claim {
