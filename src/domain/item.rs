@@ -83,6 +83,11 @@ impl Why {
     pub fn is_set_aside(self) -> bool {
         matches!(self, Why::AlreadyUnlocked | Why::Unlocking | Why::PaidBefore)
     }
+
+    /// Whether a charge of its job is for other contacts: it was not sent with them, or the API skipped it.
+    pub fn is_not_charged(self) -> bool {
+        self.is_set_aside() || self == Why::Skipped
+    }
 }
 
 impl Seen {

@@ -42,7 +42,7 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
     (
         "items",
         "id request_id account action event_id state state_reason reason_since job_id outcome error_code source \
-               read_at reads resolved_at obtained_at profile_said",
+               read_at reads resolved_at obtained_at profile_said not_charged",
     ),
     (
         "jobs",

@@ -1,8 +1,9 @@
 //! A contact that was paid for is not paid for again before a precheck names a price, or a person says so.
 
-use unlockd::domain::{Credits, JobId};
+use unlockd::domain::{Credits, JobId, Millis};
 use unlockd::sandbox::Billing;
 use unlockd::store::jobs;
+use unlockd::store::report::spend::unfulfilled;
 use unlockd::worker::people::decide::{self, Refusal};
 
 use crate::support::{Setup, Town};
@@ -44,6 +45,15 @@ async fn a_contact_whose_task_never_ended_is_not_paid_for_again_because_its_prof
     assert_eq!(town.outcome(again, "101").await.0, "unresolved");
     let sent: Vec<_> = town.posts().iter().map(Town::sent).collect();
     assert_eq!(sent, [["101"], ["102"]]);
+    // It ended in job 2, too, which was charged for 102 alone.
+    assert_eq!(
+        town.number("select job_id from items where request_id = 2 and personnel_id = '101'").await,
+        2
+    );
+    let ever = (Millis(0), Millis(i64::MAX));
+    let claims = unfulfilled(town.store(), None, ever, (0, 100)).await.expect("readable");
+    let claims: Vec<_> = claims.iter().map(|claim| (claim.job_id, claim.personnel_id.as_str())).collect();
+    assert_eq!(claims, [(1, "101")], "what was not sent is nothing to claim");
     town.check().await;
 }
 

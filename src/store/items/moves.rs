@@ -52,6 +52,10 @@ impl Moved {
             _ => (0, None),
         };
         let outcome = self.to.outcome();
+        let not_charged = match self.from {
+            State::Reading { why, .. } => outcome.is_some() && why.is_not_charged(),
+            _ => false,
+        };
         json!([
             self.id,
             self.from.name(),
@@ -65,6 +69,7 @@ impl Moved {
             self.error_code,
             self.source.map(Source::as_str),
             outcome.map(|_| now),
+            i64::from(not_charged),
         ])
     }
 }
@@ -90,11 +95,12 @@ async fn save_part(connection: &mut Tx, moved: &[Moved], now: Millis) -> Result<
                     json_text(value, 3) as state_reason, json_number(value, 4) as reason_since,
                     json_number(value, 5) as job_id, json_number(value, 6) as read_at, json_number(value, 7) as reads,
                     json_text(value, 8) as outcome, json_text(value, 9) as error_code, json_text(value, 10) as source,
-                    json_number(value, 11) as resolved_at
+                    json_number(value, 11) as resolved_at, json_number(value, 12) as not_charged
              from json_rows($1))
          update items set state = steps.state, state_reason = steps.state_reason, reason_since = steps.reason_since,
                 job_id = steps.job_id, read_at = steps.read_at, reads = steps.reads, outcome = steps.outcome,
-                error_code = steps.error_code, source = steps.source, resolved_at = steps.resolved_at
+                error_code = steps.error_code, source = steps.source, resolved_at = steps.resolved_at,
+                not_charged = steps.not_charged
          from steps
          where items.id = steps.id and items.state = steps.was",
     )

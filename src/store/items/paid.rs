@@ -95,7 +95,7 @@ pub async fn brought_nothing(
         "select count(distinct personnel_id) from items
          where personnel_id in (select value from json_words($3)) and action = $2
            and account in (select member from pools where account = $1)
-           and outcome in (select value from json_words($4))
+           and outcome in (select value from json_words($4)) and not_charged = 0
            and exists (select 1 from ledger l where l.job_id = items.job_id and l.entry = 'charge')",
     )
     .bind(account.as_str())

@@ -70,7 +70,35 @@ pub async fn spent(
     .await?)
 }
 
-/// A contact, or another paid action, that a job was charged for and that brought no value.
+/// What may have been spent beside the charges: jobs in doubt, whose effect is not known yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromRow)]
+pub struct InDoubt {
+    pub jobs: i64,
+    /// At most this many.
+    pub credits: i64,
+}
+
+/// Adds up the jobs in doubt that were sent from `since` until before `until`, of `accounts` (a JSON array; `None`: of
+/// all).
+pub async fn in_doubt(
+    store: &Store,
+    accounts: Option<&str>,
+    (since, until): (Millis, Millis),
+) -> Result<InDoubt, StoreError> {
+    Ok(sql::query_as(
+        "select count(*) as jobs, cast(coalesce(sum(cost), 0) as bigint) as credits from jobs
+         where state = 'in_doubt' and state_reason <> 'carried_out' and submitted_at >= $1 and submitted_at < $2
+           and ($3 is null or account in (select value from json_words($3)))",
+    )
+    .bind(since.0)
+    .bind(until.0)
+    .bind(accounts)
+    .fetch_one(store.readers())
+    .await?)
+}
+
+/// A contact, or another paid action, that a job was charged for and that brought no value. A contact that the job's
+/// call did not name, or that the API skipped, is none.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Unfulfilled {
     pub item_id: i64,
@@ -118,9 +146,10 @@ pub async fn unfulfilled(
          left join windows w on w.id = j.window_id
          left join attempts a on a.id = (select max(id) from attempts
                                          where job_id = j.id and result in ('accepted', 'unknown'))
-         where i.outcome in (select value from json_words($6))
+         where i.outcome in (select value from json_words($6)) and i.not_charged = 0
            -- A contact that several requests share was charged once.
            and not exists (select 1 from items s where s.job_id = i.job_id and s.id < i.id and s.outcome = i.outcome
+                           and s.not_charged = 0
                            and s.personnel_id is not distinct from i.personnel_id)
            and ($3 is null or i.account in (select value from json_words($3)))
          order by charged.at, i.id limit $4 offset $5",
