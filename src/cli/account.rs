@@ -147,6 +147,8 @@ struct Shown {
     gift: i64,
     /// Reserved for submissions without an answer yet.
     held: i64,
+    /// Booked as charged after this balance was asked for.
+    booked_since: i64,
     /// Never to be spent: `credits.min_balance`.
     min_balance: i64,
     available: i64,
@@ -167,6 +169,7 @@ pub(super) async fn balance(context: Context, args: BalanceArgs) -> Outcome {
         addon: balance.addon.0,
         gift: balance.gift.0,
         held: purse.held.0,
+        booked_since: purse.charged_since.0,
         min_balance: purse.min_balance.0,
         available: purse.available().0,
         warnings: warnings::present(deps.store.readers(), deps.clock.now()).await?,
@@ -183,6 +186,11 @@ pub(super) async fn balance(context: Context, args: BalanceArgs) -> Outcome {
             ("addon", Some(grouped(shown.addon))),
             ("gift", Some(grouped(shown.gift))),
             ("held", Some(format!("{} for submissions without an answer yet", grouped(shown.held)))),
+            (
+                "booked since",
+                (shown.booked_since != 0)
+                    .then(|| format!("{} charged, and not in this balance yet", grouped(shown.booked_since))),
+            ),
             ("kept", Some(format!("{} by credits.min_balance", grouped(shown.min_balance)))),
             ("available", Some(grouped(shown.available))),
         ],

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::{AccountId, Credits};
 use crate::store::report::account_work;
-use crate::store::report::accounts::{self, Limits};
+use crate::store::report::accounts::{self, Account, Limits};
 use crate::store::{Store, StoreError};
 
 /// What a person is asked to confirm.
@@ -97,6 +97,15 @@ async fn balance(
             None => "  balance now              not read yet".to_owned(),
         },
         format!("  balance after, at least  {}", after(read.balance)),
-        format!("  free after, at least     {}", after(read.free)),
+        format!("  free after, at least     {}{}", after(read.free), not_free(&read, config)),
     ])
+}
+
+/// Why not all of the balance is free.
+fn not_free(read: &Account, config: &Config) -> String {
+    let parts =
+        [(read.held, "held"), (read.booked_since, "booked since"), (config.credits.min_balance, "kept")];
+    let parts = parts.into_iter().filter(|(credits, _)| *credits != 0);
+    let parts: Vec<String> = parts.map(|(credits, what)| format!("{} {what}", Credits(credits))).collect();
+    if parts.is_empty() || read.free.is_none() { String::new() } else { format!(" ({})", parts.join(", ")) }
 }

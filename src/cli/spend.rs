@@ -32,7 +32,8 @@ Examples:
   unlockd spend --by reference --since 30d
   unlockd spend --by day,account,action --since 2026-11-01 --until 2026-11-30 --json
 
-The credits are those that were booked: at most what was spent. unlockd audit compares them with the balance.
+The credits are those that were booked: at most what was spent. unlockd audit compares them with the balance. A job in
+doubt is not booked before its effect is known: what it may have cost is said in a last line.
 A job that several requests share is divided between them. Days are UTC; a day named with --until is counted whole.")]
 pub(super) struct SpendArgs {
     /// What to sum by: day, account, action, reference, in any combination
@@ -94,6 +95,14 @@ pub(super) async fn spend(context: Context, args: SpendArgs) -> Outcome {
     if summed.len() > 1 {
         let sum: i64 = summed.iter().map(|spent| spent.credits).sum();
         writeln!(io::stdout(), "{} credits in all", show::grouped(sum))?;
+    }
+    let doubt = spend::in_doubt(&store, accounts.as_deref(), args.time.bounds()).await?;
+    if doubt.jobs > 0 {
+        let (jobs, credits) = (show::plural(doubt.jobs, "job"), show::grouped(doubt.credits));
+        writeln!(
+            io::stdout(),
+            "{jobs} in doubt may have cost up to {credits} credits more: unlockd jobs --state in_doubt"
+        )?;
     }
     Ok(())
 }

@@ -97,7 +97,11 @@ fn account(account: &Account) -> String {
         (Some(balance), Some(free)) => format!("balance {balance}, free {free}"),
         _ => "balance not read yet".to_owned(),
     }];
-    parts.push(format!("held {}, spent today {}", account.held, account.spent_today));
+    parts.push(format!("held {}", account.held));
+    if account.booked_since != 0 {
+        parts.push(format!("booked since that balance {}", account.booked_since));
+    }
+    parts.push(format!("spent today {}", account.spent_today));
     if account.in_doubt > 0 {
         parts.push(format!("in doubt {}", account.in_doubt));
     }

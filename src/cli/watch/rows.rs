@@ -57,6 +57,9 @@ pub(super) fn account(account: &Account, model: &Model, palette: Palette) -> [Li
         _ => money.push(Span::raw("balance not read yet")),
     }
     money.push(Span::raw(format!("  held {}", grouped(account.held))));
+    if account.booked_since != 0 {
+        money.push(Span::raw(format!("  booked since {}", grouped(account.booked_since))));
+    }
     let limit = account.daily_limit.map(|limit| format!(" of {}", grouped(limit))).unwrap_or_default();
     money.push(Span::raw(format!("  today {}{limit}", grouped(account.spent_today))));
     if let Some(limit) = account.monthly_limit {

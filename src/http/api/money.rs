@@ -32,6 +32,8 @@ pub(in crate::http) struct Balance {
     pub(in crate::http) balance_at: Option<Time>,
     /// Held for submissions without an answer.
     pub(in crate::http) held: i64,
+    /// Booked as charged since that balance was asked for: it does not show it yet.
+    pub(in crate::http) booked_since: i64,
     /// Free to spend: without later charges, what is held, and credits.min_balance.
     pub(in crate::http) free: Option<i64>,
     /// Charged in this UTC day.
@@ -79,6 +81,7 @@ pub(in crate::http) async fn balances(site: &Site, caller: &Caller) -> Result<Ba
                 balance: account.balance,
                 balance_at: account.balance_at,
                 held: account.held,
+                booked_since: account.booked_since,
                 free: account.free,
                 spent_today: account.spent_today,
                 daily_limit: account.daily_limit,
@@ -124,6 +127,8 @@ pub(in crate::http) struct Sums {
 #[derive(Serialize, schemars::JsonSchema, utoipa::ToSchema)]
 pub(in crate::http) struct Spend {
     pub(in crate::http) spend: Vec<Sums>,
+    /// What jobs in doubt may have cost, at most: it is not booked, and in none of the sums.
+    pub(in crate::http) in_doubt: i64,
 }
 
 /// Says where the credits went
@@ -144,6 +149,7 @@ pub(in crate::http) async fn spent(site: &Site, caller: &Caller, sum: &Sum) -> R
     let period = period(sum.since.as_deref(), sum.until.as_deref())?;
     let accounts = caller.accounts_json();
     let summed = spend::spent(&site.store, accounts.as_deref(), by, period).await?;
+    let doubt = spend::in_doubt(&site.store, accounts.as_deref(), period).await?;
     let spend = summed.into_iter().map(|sum| Sums {
         day: sum.day.map(day),
         account: sum.account,
@@ -153,7 +159,7 @@ pub(in crate::http) async fn spent(site: &Site, caller: &Caller, sum: &Sum) -> R
         contacts: sum.contacts,
         credits: sum.credits,
     });
-    Ok(Spend { spend: spend.collect() })
+    Ok(Spend { spend: spend.collect(), in_doubt: doubt.credits })
 }
 
 fn by(words: &str) -> Result<By, Problem> {

@@ -39,7 +39,10 @@ fn row(look: &Look<'_>, account: &Account, doubt: InDoubt) -> Markup {
                 @match account.balance_at { Some(at) => (ago(at, look.now)), None => "not yet" }
                 " " (forms::small(look, Act::ReadBalance { account: name.clone() }, &format!("read-balance-{name}"), "Read now"))
             }
-            td .n { (number(account.held)) }
+            td .n {
+                (number(account.held))
+                @if account.booked_since != 0 { small { "and " (number(account.booked_since)) " booked since" } }
+            }
             td .n { (number(account.spent_today)) @if let Some(limit) = account.daily_limit { " of " (number(limit)) } }
             td .n { @if doubt.jobs > 0 { a href="/jobs?state=in_doubt" { "\u{2264} " (number(doubt.credits)) } } @else { "0" } }
             td { (state(account)) }

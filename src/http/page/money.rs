@@ -29,7 +29,10 @@ pub(super) fn section(look: &Look<'_>, account: &Account, doubt: InDoubt, is_nam
                             &format!("read-balance-{}", account.account), "Read now"))
                     }
                 }
-                div { dt { "Reserved" } dd { (number(account.held)) small { "for calls in flight" } } }
+                div { dt { "Reserved" } dd { (number(account.held)) small { "for calls in flight or in doubt" } } }
+                @if account.booked_since != 0 {
+                    div { dt { "Booked since" } dd { (number(account.booked_since)) small { "charged, not in that balance yet" } } }
+                }
                 div { dt { "Minimum kept" } dd { (number(config.credits.min_balance)) small { "credits.min_balance" } } }
                 div {
                     dt { "Spent today" }

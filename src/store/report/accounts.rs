@@ -30,6 +30,8 @@ pub struct Account {
     pub balance_at: Option<Time>,
     /// Held for submissions without an answer.
     pub held: i64,
+    /// Booked as charged since that balance was asked for, so that it does not show it yet.
+    pub booked_since: i64,
     /// Free to spend: the balance without later charges, holds and the configured minimum.
     pub free: Option<i64>,
     /// Booked in this UTC day, and what left the balance beyond that.
@@ -138,6 +140,7 @@ pub async fn read(
         balance: purse.map(|purse| purse.balance.0),
         balance_at: purse.map(|purse| purse.balance_at.into()),
         held: purse.map_or(0, |purse| purse.held.0),
+        booked_since: purse.map_or(0, |purse| purse.charged_since.0),
         free: purse.map(|purse| purse.available().0),
         spent_today: purse.map_or(0, |purse| purse.spent_today.0),
         daily_limit: limits.daily_limit.map(|credits| credits.0),

@@ -235,7 +235,7 @@ fn profiles(items: &OpenItems, config: &Config, key_refused: bool) -> Vec<Wait> 
     if items.reading > 0 {
         waits.push(Wait {
             reason: "reading".to_owned(),
-            what: format!("{} unlocked, or may be: their profiles are read", contacts(items.reading)),
+            what: format!("{} unlocked, or may be: read from the profile", contacts(items.reading)),
             next_try_at: items.next_read_at,
             needs_person: key_refused,
             ..Wait::default()

@@ -137,6 +137,10 @@ impl Accepted {
                         "the API takes more contacts than its precheck would charge for; the price of all of them is booked");
                     detail.push_str(&format!(", {quoted} by the precheck"));
                 }
+                match sent.len().saturating_sub(taken) {
+                    0 => {}
+                    skipped => detail.push_str(&format!(", {skipped} skipped")),
+                }
                 ("accepted", detail)
             }
             Submission::NothingChargeable { .. } => {

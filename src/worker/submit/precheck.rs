@@ -245,7 +245,11 @@ pub(in crate::worker) async fn set_aside(
                     timeline::of_job(&mut *connection, now, job_id, "paid_in_vain", &detail).await?;
                 }
                 if unlocked > 0 {
-                    let detail = format!("{unlocked} contacts are unlocked already and are read, not bought");
+                    // Those that it does not know are among them.
+                    let detail = format!(
+                        "a precheck charges nothing for {unlocked} contacts: their profiles are read, and one that stays \
+                         locked is sent after all"
+                    );
                     timeline::of_job(&mut *connection, now, job_id, "already_unlocked", &detail).await?;
                 }
                 Ok(())
