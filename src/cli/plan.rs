@@ -12,14 +12,16 @@ use super::ids::List;
 use super::show::{self, grouped};
 use super::wanted::{Understood, Wanted};
 use super::{Context, Outcome, existing};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::Credits;
+use crate::domain::budget::Pace;
 use crate::domain::credits::Approval;
 use crate::store::credits::balances;
 use crate::store::inbox;
 use crate::store::report::Time;
 use crate::store::{Store, accounts};
-use crate::worker::people::plan::figures;
+use crate::worker::people::plan::{self as people, figures};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -79,6 +81,13 @@ struct Plan {
     balance_after: Option<i64>,
     available: Option<i64>,
     available_after: Option<i64>,
+    /// What credits.daily_limit leaves today, and credits.monthly_limit this month.
+    left_today: Option<i64>,
+    left_this_month: Option<i64>,
+    /// UTC days that the daily limit takes, today included, if nothing else is bought.
+    days: Option<u64>,
+    #[serde(skip)]
+    pace: Pace,
     /// The files that were read, and the lines without an id.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     lists: Vec<List>,
@@ -103,10 +112,11 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
             plan.balance(balance.total, None, at.into());
         }
     } else {
-        let deps = deps(store, &config).await?;
+        let deps = deps(store.clone(), &config).await?;
         let fresh = fresh_balance(&deps, account, "plan").await?;
         plan.balance(fresh.balance.total, Some(fresh.purse.available()), fresh.taken_at);
     }
+    plan.pace(people::pace(&config, &store, account, (plan.new, plan.price), Clock::real().now()).await?);
     plan.lists = understood.lists;
     if args.json {
         return Ok(show::json(&plan)?);
@@ -154,6 +164,10 @@ async fn plan(config: &Config, store: &Store, understood: &Understood) -> Result
         balance_after: None,
         available: None,
         available_after: None,
+        left_today: None,
+        left_this_month: None,
+        days: None,
+        pace: Pace::default(),
         lists: vec![],
     })
 }
@@ -164,6 +178,14 @@ impl Plan {
         self.balance_after = Some((balance - self.quoted_credits).0);
         self.available = available.map(|credits| credits.0);
         self.available_after = available.map(|credits| (credits - self.quoted_credits).0);
+    }
+}
+
+impl Plan {
+    fn pace(&mut self, pace: Pace) {
+        let left = |limit: Option<(Credits, Credits)>| limit.map(|(_, left)| left.0);
+        (self.left_today, self.left_this_month) = (left(pace.day), left(pace.month));
+        (self.days, self.pace) = (pace.days, pace);
     }
 }
 
@@ -211,6 +233,9 @@ fn show_balance(plan: &Plan, out: &mut impl Write) -> Outcome {
         if after < 0 {
             writeln!(out, "That is {} credits short: the rest would wait for credits.", grouped(-after))?;
         }
+    }
+    for words in plan.pace.words() {
+        writeln!(out, "{words}")?;
     }
     let reason = plan.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
     writeln!(out, "The request would be {}{reason}.", plan.status.replace('_', " "))?;

@@ -67,9 +67,96 @@ pub fn unusual_from(usual: Credits) -> Credits {
     Credits(usual.0.saturating_mul(TIMES_USUAL))
 }
 
+/// What our own limits leave for an order, and how long it takes for that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// `credits.daily_limit`, and what of it is left today.
+    pub day: Option<(Credits, Credits)>,
+    /// `credits.monthly_limit`, and what of it is left this month.
+    pub month: Option<(Credits, Credits)>,
+    /// UTC days that the daily limit takes, today included, if nothing else is bought. `None`: there is no such limit, or
+    /// it is less than one unit costs.
+    pub days: Option<u64>,
+    cost: Credits,
+}
+
+impl Pace {
+    /// For `units` at `price` each.
+    pub fn of(
+        units: usize,
+        price: Credits,
+        day: Option<(Credits, Credits)>,
+        month: Option<(Credits, Credits)>,
+    ) -> Pace {
+        let within = |credits: Credits| match price.0 {
+            ..=0 => u64::MAX,
+            price => u64::try_from(credits.0 / price).unwrap_or(0),
+        };
+        let days = day.and_then(|(limit, left)| {
+            let later = (units as u64).saturating_sub(within(left));
+            (later == 0 || within(limit) > 0).then(|| 1 + later.div_ceil(within(limit).max(1)))
+        });
+        Pace { day, month, days, cost: price.times(units) }
+    }
+
+    /// What is to be said about it: a sentence for each limit that it does not fit in.
+    pub fn words(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        match (self.day, self.days) {
+            (Some((limit, left)), Some(days)) if days > 1 => words.push(format!(
+                "credits.daily_limit = {limit} leaves {left} today: it takes at least {days} UTC days, today included."
+            )),
+            (Some((limit, _)), None) => words.push(format!(
+                "One costs more than credits.daily_limit = {limit}: it waits until that limit is raised."
+            )),
+            _ => {}
+        }
+        match self.month {
+            Some((limit, left)) if self.cost > left => words.push(format!(
+                "credits.monthly_limit = {limit} leaves {left} this month: the rest waits for the next month."
+            )),
+            _ => {}
+        }
+        words
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_order_takes_as_many_days_as_the_daily_limit_makes_of_it() {
+        let days = |units, price, limit, left| {
+            Pace::of(units, Credits(price), Some((Credits(limit), Credits(left))), None).days
+        };
+        assert_eq!(days(4, 15, 60, 60), Some(1));
+        assert_eq!(days(5, 15, 60, 60), Some(2));
+        assert_eq!(days(5, 15, 74, 74), Some(2), "a limit is not divided within a contact");
+        assert_eq!(days(4, 15, 60, 0), Some(2), "nothing is left today");
+        assert_eq!(days(4, 15, 60, -300), Some(2), "others have spent more");
+        assert_eq!(days(9, 15, 60, 15), Some(3));
+        assert_eq!(days(1, 150, 60, 60), None, "one costs more than the limit");
+        assert_eq!(days(0, 150, 60, 60), Some(1), "nothing to buy");
+        assert_eq!(days(100, 0, 60, 0), Some(1), "it costs nothing");
+        assert_eq!(Pace::of(9, Credits(15), None, None), Pace { cost: Credits(135), ..Pace::default() });
+    }
+
+    #[test]
+    fn only_a_limit_that_the_order_does_not_fit_in_is_told() {
+        let words = |units, left_today, left_this_month| {
+            let limit = |limit, left| Some((Credits(limit), Credits(left)));
+            Pace::of(units, Credits(15), limit(60, left_today), limit(600, left_this_month)).words().join(" ")
+        };
+        assert_eq!(words(4, 60, 600), "");
+        let day = words(9, 30, 600);
+        assert!(
+            day.contains("leaves 30 today: it takes at least 3 UTC days") && !day.contains("month"),
+            "{day}"
+        );
+        let month = words(4, 60, 45);
+        assert!(month.starts_with("credits.monthly_limit = 600 leaves 45 this month"), "{month}");
+    }
 
     fn part(spent: i64, limit: i64) -> Option<u32> {
         reached(Credits(spent), Credits(limit))

@@ -840,6 +840,26 @@ async fn careful_town() -> Town {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approved_request_is_bought_and_a_cancelled_one_is_not() {
     let town = careful_town().await;
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_says_how_many_days_a_limit_makes_of_the_order() {
+    let town = town_with(Options::default(), "[credits]\ndaily_limit = 60\nmonthly_limit = 90").await;
+    let ids = ["101", "102", "103", "104", "105", "106", "107", "108", "109"];
+    let plan = |ids: &[&str]| town.ok(&[&["plan", "--offline"], ids].concat()).out;
+    assert!(!plan(&ids[..4]).contains("_limit"), "it fits: {}", plan(&ids[..4]));
+    let said = plan(&ids);
+    assert!(
+        said.contains("credits.daily_limit = 60 leaves 60 today: it takes at least 3 UTC days"),
+        "{said}"
+    );
+    assert!(said.contains("credits.monthly_limit = 90 leaves 90 this month"), "{said}");
+    let json = town.ok(&[&["plan", "--offline", "--json"], &ids[..]].concat()).json();
+    assert_eq!(
+        (&json["days"], &json["left_today"], &json["left_this_month"]),
+        (&3.into(), &60.into(), &90.into())
+    );
+    assert!(plan(&["--phones", "101"]).contains("One costs more than credits.daily_limit = 60"));
+}
+
     town.ok(&["enqueue", "789"]);
     town.ok(&["enqueue", "788"]);
     town.run(&["approve", "1"]).with_code(4);

@@ -64,6 +64,13 @@ pub(in crate::http) struct Plan {
     pub(in crate::http) balance: Option<i64>,
     pub(in crate::http) balance_at: Option<Time>,
     pub(in crate::http) balance_after: Option<i64>,
+    /// What credits.daily_limit leaves today; null: there is no such limit.
+    pub(in crate::http) left_today: Option<i64>,
+    /// What credits.monthly_limit leaves this month; null: there is no such limit.
+    pub(in crate::http) left_this_month: Option<i64>,
+    /// UTC days that the daily limit takes, today included, if nothing else is bought; null: there is no such limit, or one
+    /// contact costs more.
+    pub(in crate::http) days: Option<u64>,
     /// Names this figure for these contents: `POST /requests/{id}/approve` takes it.
     pub(in crate::http) quote: String,
     pub(in crate::http) quote_expires_at: Time,
@@ -110,7 +117,10 @@ pub(in crate::http) async fn planned(
         }
     };
     let balance = balances::last_balance(site.store.readers(), &request.account).await?;
-    let expires_at = site.clock.now().plus(QUOTE_MS);
+    let now = site.clock.now();
+    let order = (figures.new, figures.price);
+    let pace = plan::pace(&config, &site.store, &request.account, order, now).await?;
+    let expires_at = now.plus(QUOTE_MS);
     Ok(Plan {
         account: request.account.to_string(),
         action: request.action.to_string(),
@@ -131,6 +141,9 @@ pub(in crate::http) async fn planned(
         balance: balance.as_ref().map(|(_, balance)| balance.total.0),
         balance_at: balance.as_ref().map(|(at, _)| Time::from(*at)),
         balance_after: balance.map(|(_, balance)| (balance.total - figures.quote).0),
+        left_today: pace.day.map(|(_, left)| left.0),
+        left_this_month: pace.month.map(|(_, left)| left.0),
+        days: pace.days,
         quote: issue(site, &RawRow::from(row), figures.quote, expires_at),
         quote_expires_at: expires_at.into(),
     })

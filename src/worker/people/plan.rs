@@ -4,11 +4,14 @@
 use std::collections::HashMap;
 
 use crate::config::Config;
-use crate::domain::credits::Approval;
+use crate::domain::budget::Pace;
+use crate::domain::credits::{Approval, Purse};
 use crate::domain::request::UnlockRequest;
-use crate::domain::{Credits, PersonnelId};
+use crate::domain::{AccountId, Credits, Millis, PersonnelId};
 use crate::store::items::paid;
+use crate::store::report::metrics;
 use crate::store::{Store, StoreError};
+use crate::worker::balance::with_limits;
 use crate::worker::intake::quote;
 use crate::worker::price;
 
@@ -28,6 +31,26 @@ pub struct Figures {
     /// What is new to buy, at most.
     pub quote: Credits,
     pub approval: Approval,
+}
+
+/// What the limits of the configuration leave for an order of an account: `units` at `price` each.
+pub async fn pace(
+    config: &Config,
+    store: &Store,
+    account: &AccountId,
+    (units, price): (usize, Credits),
+    now: Millis,
+) -> Result<Pace, StoreError> {
+    let limits = (config.credits.daily_limit.map(Credits), config.credits.monthly_limit.map(Credits));
+    if limits == (None, None) {
+        return Ok(Pace::default());
+    }
+    let purse = metrics::purse(store, account, now).await?.map(|purse| with_limits(purse, config));
+    // Before the first balance nothing was spent.
+    let left = |limit: Option<Credits>, left: fn(&Purse) -> Option<Credits>| {
+        limit.map(|limit| (limit, purse.as_ref().and_then(left).unwrap_or(limit)))
+    };
+    Ok(Pace::of(units, price, left(limits.0, Purse::left_today), left(limits.1, Purse::left_this_month)))
 }
 
 /// Reads what is known about the contacts, and estimates the request.
