@@ -32,9 +32,10 @@ Examples:
   unlockd run
   unlockd run --until-idle --config /etc/unlockd/unlockd.toml
 
-SIGTERM and SIGINT stop it within 10 s; nothing is lost. SIGHUP reads configuration and keys again.")]
+SIGTERM and SIGINT stop it within 10 s; nothing is lost. SIGHUP reads configuration and keys again.
+A wrong configuration ends it with exit code 2. A key that is missing or cannot be read does not: its account waits.")]
 pub(super) struct Args {
-    /// Exit when nothing is left to do: with 0, or with 4 if the rest waits for a person
+    /// Exit when nothing is left to do: with 0, or with 4 if the rest waits for a person or another day's limit
     #[arg(long)]
     until_idle: bool,
 }

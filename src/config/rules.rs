@@ -16,7 +16,8 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 /// Ten years: far beyond any use, and small enough that adding it to a time in milliseconds cannot overflow.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-/// A duration as people write it: `250ms`, `3s`, `5m`, `24h`, `90d`, also `1h30m`. `None` for anything else,
+/// A duration as people write it: `250ms`, `3s`, `5m`, `24h`, `90d`, also `1h30m` and `30 sec`, as the handbook says
+/// (`unlockd help configuration`). `None` for anything else,
 /// such as a bare number, a negative one, or months and years, whose length depends on the date.
 pub fn duration(text: &str) -> Option<Duration> {
     let span = SpanParser::new().parse_span(text).ok()?;
@@ -282,6 +283,10 @@ mod tests {
             ("1.5s", 1_500),
             ("3 s", 3_000),
             ("5 minutes", 300_000),
+            ("30 sec", 30_000),
+            ("30 secs", 30_000),
+            ("1.5h", 5_400_000),
+            ("1 hour, 30 minutes", 5_400_000),
         ] {
             assert_eq!(duration(text), Some(Duration::from_millis(ms)), "{text}");
         }

@@ -172,7 +172,8 @@ impl Need {
                 format!("{} for credits{lack}; nothing of that was bought", work.waits(account))
             }
             Need::Budget { account, work, limits } => {
-                format!("{} for credits: more than {}", work.waits(account), limits.leave())
+                let period = limits.period();
+                format!("{} for another {period}: it costs more than {}", work.waits(account), limits.leave())
             }
             Need::Paused { account, restored: true, .. } => format!(
                 "account {account} is paused: the database is an older copy, and no precheck can tell what was \
@@ -219,7 +220,8 @@ impl Need {
                 "top up (the balance is read again by itself), or try now: unlockd resume --account {account}"
             ),
             Need::Budget { limits, .. } => format!(
-                "wait for the next UTC {0}, or raise {1} if one job costs more than the limit of a {0}",
+                "wait for the next UTC {0} (a running worker goes on by itself), or raise {1} if one job costs more than \
+                 the limit of a {0}",
                 limits.period(),
                 limits.keys()
             ),
@@ -361,16 +363,17 @@ mod tests {
         };
         let (what, to_do) = budget(Limits::Day);
         assert!(what.ends_with("more than credits.daily_limit leaves for today"), "{what}");
-        assert!(to_do.starts_with("wait for the next UTC day, or raise credits.daily_limit if"), "{to_do}");
+        assert!(to_do.starts_with("wait for the next UTC day (a running"), "{to_do}");
+        assert!(to_do.contains("or raise credits.daily_limit if"), "{to_do}");
         let (what, to_do) = budget(Limits::of(false, true));
         assert!(what.ends_with("more than credits.monthly_limit leaves for this month"), "{what}");
         assert!(
-            to_do.starts_with("wait for the next UTC month, or raise credits.monthly_limit if"),
+            to_do.starts_with("wait for the next UTC month (") && to_do.contains("credits.monthly_limit if"),
             "{to_do}"
         );
         let (what, to_do) = budget(Limits::of(true, true));
         assert!(what.ends_with("more than credits.daily_limit or credits.monthly_limit leaves"), "{what}");
-        assert!(to_do.contains("the next UTC day or month, or raise"), "{to_do}");
+        assert!(to_do.contains("the next UTC day or month (a running worker"), "{to_do}");
     }
 
     #[test]
