@@ -84,7 +84,7 @@ fn no_ids(lists: &[List]) -> String {
     }
     let said = lists.iter().map(|List { name, rows, not_taken, .. }| match not_taken.first() {
         Some(first) => {
-            let rows = plural(*rows as i64, "line");
+            let rows = plural(*rows as i64, "row");
             format!("{name} has no contact id in {rows}; line {}: {}", first.line, first.reason.words())
         }
         None => {
@@ -260,6 +260,25 @@ mod tests {
         assert_eq!(super::told("x", &all), "x: 1 row read, 0 without an id");
     }
 
+    /// A cell may hold line ends, and a row may be left out of the count of rows: a line is one of the file all the same.
+    #[test]
+    fn lines_are_those_of_the_file_whatever_its_cells_hold() {
+        let rows = "\"Notes,\nof the call\",personnel_id\n\"one\n\ntwo\",789\n\n# x\n\"a\nb\",\nJoe,unknown\n\"c\",790\n";
+        for (ends, shift) in [("\n", 0), ("\r\n", 0), ("\r", 0), ("\n", 2)] {
+            let head = if shift > 0 { "sep=,\n# made by hand\n" } else { "" };
+            let text = format!("{head}{rows}").replace('\n', ends);
+            let sheet = parse(text.as_bytes(), None).expect("read");
+            assert_eq!(sheet.ids, ["789", "790"], "{ends:?}");
+            let said = told("leads.csv", &sheet);
+            for (reason, line) in [("no id: line", 7), ("no id", 8), ("(1 to 20 digits): line", 10)] {
+                let line = line + shift;
+                assert!(said.contains(reason) && said.contains(&format!("line {line}")), "{ends:?}: {said}");
+            }
+        }
+        let open = parse(b"a,personnel_id\n\"x\ny\",789\n\"z,790\n", None).expect_err("open");
+        assert!(open.contains("on line 4"), "{open}");
+    }
+
     /// A cell that contains the delimiter without quotes shifts the cells after it: 500 is not an id here.
     #[test]
     fn a_row_whose_columns_have_shifted_is_not_bought() {
@@ -331,8 +350,8 @@ mod tests {
     #[test]
     fn a_file_in_which_nothing_is_an_id_says_how_many_lines_it_has() {
         for (text, said) in [
-            ("jane\njoe\n", "x.csv has no contact id in 2 lines; line 1: that is not an id (1 to 20 digits)"),
-            ("name,personnel_id\nJane,\n", "x.csv has no contact id in 1 line; line 2: there is no id"),
+            ("jane\njoe\n", "x.csv has no contact id in 2 rows; line 1: that is not an id (1 to 20 digits)"),
+            ("name,personnel_id\nJane,\n", "x.csv has no contact id in 1 row; line 2: there is no id"),
             ("personnel_id\n", "x.csv has no contact ids: it is empty"),
             ("", "x.csv has no contact ids: it is empty"),
         ] {
