@@ -43,6 +43,9 @@ pub(super) fn write(out: &mut impl Write, request: &Request, explained: &Explana
         if let Some(reason) = &request.reason {
             writeln!(out, "  {}", show::plain(reason))?;
         }
+        if status == "rejected" {
+            writeln!(out, "  a corrected request may have the same dedupe key: a rejected one has freed it")?;
+        }
         return match request.is_direct() {
             true => writeln!(out, "  result: unlockd request {id}"),
             false => writeln!(out, "  {}", show::counts(&explained.outcomes)),
@@ -130,20 +133,20 @@ mod tests {
             worker_running: true,
             worker_seen_at: None,
             hides_workers: false,
+            now: Millis(500),
             worker_held: true,
             owner: None,
             waits: vec![wait],
-            now: Millis(500),
             outcomes: Vec::new(),
         };
         let said = "  - it waits, since 1970-01-01T00:00:00.000Z; next at 1970-01-01T00:00:01.000Z; \
                     given up at 1970-01-01T00:00:02.000Z";
         assert_eq!(lines(&explained), said);
+        explained.now = Millis(1_000);
+        assert!(lines(&explained).contains("Z; due now; given up at"), "{}", lines(&explained));
         explained.owner = Some(OwnerServed {
             owner: "crm".to_owned(),
             host: Some("worker-2".to_owned()),
-        explained.now = Millis(1_000);
-        assert!(lines(&explained).contains("Z; due now; given up at"), "{}", lines(&explained));
             pid: Some(7),
             since: None,
             silent_since: Some(Time(5_000)),

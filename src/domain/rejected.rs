@@ -26,7 +26,7 @@ impl Rejected {
             let limit = self.max_credits.map(|most| format!(" of {most}")).unwrap_or_default();
             return format!(
                 "would cost more by now than its max_credits{limit}: nothing was bought; raise it in a new row, or \
-                 ask for less"
+                 ask for less ({ANOTHER_KEY})"
             );
         }
         let what = match self.action {
@@ -49,12 +49,15 @@ impl Rejected {
         };
         let next = match (advice, self.has_charge) {
             (Some(advice), _) => format!("; {advice}"),
-            (None, false) => "; put right what it asks for in a new row".to_owned(),
+            (None, false) => format!("; put right what it asks for in a new row ({ANOTHER_KEY})"),
             (None, true) => String::new(),
         };
         format!("its {what} {verb} rejected by the API{codes}: {charge}{next}")
     }
 }
+
+/// The request was taken and has ended as done, so its row keeps its key. A row that was rejected at once frees it.
+const ANOTHER_KEY: &str = "this row keeps its dedupe_key, so a new one needs another";
 
 /// What to do about a refusal, by the API's own word for it: a precheck's reason, or the key of an error.
 fn advice(action: Action, code: &str) -> Option<&'static str> {
@@ -136,5 +139,6 @@ mod tests {
     fn what_was_never_sent_was_not_rejected_by_the_api() {
         let said = Rejected { max_credits: Some(Credits(29)), ..Rejected::default() }.reason();
         assert!(said.contains("max_credits of 29: nothing was bought") && !said.contains("API"), "{said}");
+        assert!(said.contains("needs another"), "{said}");
     }
 }

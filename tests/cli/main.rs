@@ -289,6 +289,27 @@ async fn what_the_worker_would_reject_is_not_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_corrected_request_may_have_the_dedupe_key_of_the_rejected_one() {
+    let town = town().await;
+    town.ok(&["enqueue", "789", "--dedupe-key", "k", "--max-credits", "1"]);
+    town.work();
+    let said = town.ok(&["explain", "1"]).out;
+    assert!(said.contains("rejected") && said.contains("may have the same dedupe key"), "{said}");
+    let again = town.ok(&["enqueue", "789", "--dedupe-key", "k", "--json"]).json();
+    assert_eq!((&again["id"], &again["created"]), (&2.into(), &true.into()));
+    town.work();
+    assert_eq!(town.request(2)["status"], "done");
+    assert!(!town.ok(&["explain", "2"]).out.contains("dedupe"));
+    // It was taken, and the API refused it later: its row keeps the key.
+    town.sandbox.inject("always:error=404:EVENT_NOT_FOUND@unlock".parse().expect("a fault"));
+    town.ok(&["enqueue", "788", "--event", "4711", "--dedupe-key", "late"]);
+    town.work();
+    let said = town.ok(&["explain", "3"]).out;
+    assert!(said.contains("done") && said.contains("needs another"), "{said}");
+    town.run(&["enqueue", "788", "--event", "4712", "--dedupe-key", "late"]).with_code(4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_dedupe_key_writes_nothing_and_names_the_request() {
     let town = town().await;
     assert_eq!(town.ok(&["enqueue", "789", "--dedupe-key", "k", "--json"]).json()["created"], true);
@@ -820,6 +841,26 @@ async fn a_plan_is_what_enqueue_then_costs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_plan_says_how_many_days_a_limit_makes_of_the_order() {
+    let town = town_with(Options::default(), "[credits]\ndaily_limit = 60\nmonthly_limit = 90").await;
+    let ids = ["101", "102", "103", "104", "105", "106", "107", "108", "109"];
+    let plan = |ids: &[&str]| town.ok(&[&["plan", "--offline"], ids].concat()).out;
+    assert!(!plan(&ids[..4]).contains("_limit"), "it fits: {}", plan(&ids[..4]));
+    let said = plan(&ids);
+    assert!(
+        said.contains("credits.daily_limit = 60 leaves 60 today: it takes at least 3 UTC days"),
+        "{said}"
+    );
+    assert!(said.contains("credits.monthly_limit = 90 leaves 90 this month"), "{said}");
+    let json = town.ok(&[&["plan", "--offline", "--json"], &ids[..]].concat()).json();
+    assert_eq!(
+        (&json["days"], &json["left_today"], &json["left_this_month"]),
+        (&3.into(), &60.into(), &90.into())
+    );
+    assert!(plan(&["--phones", "101"]).contains("One costs more than credits.daily_limit = 60"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_offline_plan_calls_nobody() {
     let town = town().await;
     let plan = town.ok(&["plan", "--offline", "--phones", "789", "788", "--json"]).json();
@@ -840,26 +881,6 @@ async fn careful_town() -> Town {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approved_request_is_bought_and_a_cancelled_one_is_not() {
     let town = careful_town().await;
-#[tokio::test(flavor = "multi_thread")]
-async fn a_plan_says_how_many_days_a_limit_makes_of_the_order() {
-    let town = town_with(Options::default(), "[credits]\ndaily_limit = 60\nmonthly_limit = 90").await;
-    let ids = ["101", "102", "103", "104", "105", "106", "107", "108", "109"];
-    let plan = |ids: &[&str]| town.ok(&[&["plan", "--offline"], ids].concat()).out;
-    assert!(!plan(&ids[..4]).contains("_limit"), "it fits: {}", plan(&ids[..4]));
-    let said = plan(&ids);
-    assert!(
-        said.contains("credits.daily_limit = 60 leaves 60 today: it takes at least 3 UTC days"),
-        "{said}"
-    );
-    assert!(said.contains("credits.monthly_limit = 90 leaves 90 this month"), "{said}");
-    let json = town.ok(&[&["plan", "--offline", "--json"], &ids[..]].concat()).json();
-    assert_eq!(
-        (&json["days"], &json["left_today"], &json["left_this_month"]),
-        (&3.into(), &60.into(), &90.into())
-    );
-    assert!(plan(&["--phones", "101"]).contains("One costs more than credits.daily_limit = 60"));
-}
-
     town.ok(&["enqueue", "789"]);
     town.ok(&["enqueue", "788"]);
     town.run(&["approve", "1"]).with_code(4);
