@@ -6,6 +6,7 @@
 mod accounts;
 mod network;
 mod server;
+mod workers;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -13,12 +14,11 @@ use std::time::Duration;
 
 use super::findings::{Findings, tell};
 use super::{Context, Outcome, open, place};
-use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError};
+use crate::store::disk;
 use crate::store::inbox::{self, fault};
 use crate::store::place::Place;
 use crate::store::{Store, StoreError};
-use crate::store::{disk, lease};
 
 /// As long as a server may take for an answer, and to make the tables.
 const OPENS_WITHIN: Duration = Duration::from_secs(60);
@@ -166,13 +166,7 @@ async fn database(findings: &mut Findings, config: &Config) -> Option<(Store, bo
     if !is_on_server {
         space(findings, path);
     }
-    match lease::read(&store).await {
-        Ok(row) if row.is_alive(Clock::real().now()) => {
-            findings.ok("worker", format!("running, process {}", row.pid));
-        }
-        Ok(_) => findings.warn("worker", "none is running, so nothing is bought", "unlockd run"),
-        Err(error) => findings.problem("worker", error.to_string(), 1),
-    }
+    workers::workers(findings, &store).await;
     Some((store, is_writable))
 }
 

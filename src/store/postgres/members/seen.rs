@@ -60,6 +60,22 @@ const SILENT_MS: i64 = 30_000;
 const GONE_FOR_MS: i64 = 3 * 60 * 60 * 1_000;
 
 impl Worker {
+    /// For tests of what is said about it.
+    #[cfg(test)]
+    pub(crate) fn named(worker: &str, host: &str, pid: i64, seen_at: i64) -> Worker {
+        Worker {
+            worker: worker.to_owned(),
+            host: host.to_owned(),
+            pid,
+            version: "1".to_owned(),
+            schema_step: 1,
+            started_at: 1,
+            seen_at,
+            left_ms: 1,
+            serves: "[]".to_owned(),
+        }
+    }
+
     /// The owners whose keys it has.
     pub fn serves(&self) -> Vec<String> {
         serde_json::from_str(&self.serves).unwrap_or_default()
