@@ -43,7 +43,7 @@ fn what_a_clock_an_hour_ahead_has_stored_holds_nothing_for_an_hour() {
         let address = Address::restored(600, sent.iter().copied(), lowered, held, now);
         assert_eq!(address.permission(now, None), Permission::At(Millis(next)));
         assert_eq!((address.limit(now), address.limit(Millis(6 * 60_000))), (2, 2), "tenths of two");
-        assert_eq!(address.limit(Millis(24 * 60_000)), 3, "a higher limit is tried as soon as ever");
+        assert_eq!(address.limit(Millis(18 * 60_000)), 3, "a higher limit is tried as soon as ever");
     }
 }
 
