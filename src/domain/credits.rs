@@ -35,14 +35,21 @@ impl Credits {
         self.clamp(Credits(-Credits::MOST.0), Credits::MOST)
     }
 
-    /// The amount that a person typed, without separators between its digits. It is only compared with a figure that was
-    /// shown, so a decimal point that is read as a separator confirms nothing.
+    /// The amount that a person typed: digits, or groups of three digits with one kind of separator between them. Anything
+    /// else is no amount: 15.0 could mean 15, or 150 with a separator in a wrong place.
     pub fn typed(text: &str) -> Option<Credits> {
-        let groups =
-            |char: &char| char.is_whitespace() || matches!(char, ',' | '.' | '\'' | '_' | '\u{2019}');
-        let digits: String = text.chars().filter(|char| !groups(char)).collect();
-        let is_number = !digits.is_empty() && digits.chars().all(|char| char.is_ascii_digit());
-        digits.parse().ok().filter(|_| is_number).map(Credits)
+        let text = text.trim();
+        let separates =
+            |char: char| char.is_whitespace() || matches!(char, ',' | '.' | '\'' | '_' | '\u{2019}');
+        let groups: Vec<&str> = match text.chars().find(|char| separates(*char)) {
+            Some(separator) => text.split(separator).collect(),
+            None => vec![text],
+        };
+        let is_grouped = groups.len() == 1
+            || (groups[1..].iter().all(|group| group.len() == 3) && (1..=3).contains(&groups[0].len()));
+        let digits = groups.concat();
+        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        digits.parse().ok().filter(|_| is_number && is_grouped).map(Credits)
     }
 
     /// This price for `count` contacts; saturates instead of wrapping.
@@ -284,6 +291,22 @@ mod tests {
         let texts = [0, 999, 1_000, -1_234_567].map(|credits| Credits(credits).to_string());
         assert_eq!(texts, ["0", "999", "1,000", "-1,234,567"]);
         assert_eq!(format!("{:>6}", Credits(1_500)), " 1,500");
+    }
+
+    /// A report: 15.0 and 1,5,0 approved 150 credits.
+    #[test]
+    fn an_amount_is_typed_with_digits_or_whole_groups_and_nothing_else() {
+        for text in ["1800", "1,800", " 1.800 ", "1 800", "1'800", "1_800", "1\u{a0}800", "1\u{2019}800\n"] {
+            assert_eq!(Credits::typed(text), Some(Credits(1_800)), "{text:?}");
+        }
+        for text in [
+            "", "15.0", "1.50", "1,5,0", "1.5.0", "1,800.00", "1800.000", ".180", "1,,800", "+180",
+            "1 8 0 0", "1\u{661}",
+        ] {
+            assert_eq!(Credits::typed(text), None, "{text:?}");
+        }
+        assert_eq!(Credits::typed("300.000"), Some(Credits(300_000)), "no figure that was shown as 300");
+        assert_eq!(Credits::typed("99999999999999999999"), None);
     }
 
     #[test]
