@@ -56,12 +56,17 @@ pub(super) async fn watch(context: Context, log: LogHandle, deps: Arc<Deps>, sig
         *interesting.lock().unwrap_or_else(PoisonError::into_inner) =
             files(&current).filter_map(|file| file.file_name().map(OsString::from)).collect();
         // Read once before waiting: files may have changed before the watch began.
-        said = reload(&context, &log, &deps, &signals, &said).await;
+        let began = deps.clock.now();
+        said = reload(&context, &log, &deps, &said).await;
+        deps.files.were_read(began);
+        // A key file may have changed, or a row waits for this. Cheap: every 10 s when nothing else has changed.
+        signals.wake();
         tokio::select! {
             _ = hints.recv(), if watcher.is_some() => {
                 // Let the writer finish: a half-written file would be called broken.
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
+            () = deps.files.wanted() => tokio::time::sleep(Duration::from_millis(100)).await,
             _ = hangup.recv() => tracing::info!("SIGHUP: reading configuration and keys again"),
             () = tokio::time::sleep(LOOK_AGAIN_EVERY) => {}
         }
@@ -106,7 +111,6 @@ async fn reload(
     context: &Context,
     log: &LogHandle,
     deps: &Deps,
-    signals: &Signals,
     said: &BTreeSet<String>,
 ) -> BTreeSet<String> {
     let mut wrong = BTreeSet::new();
@@ -137,8 +141,6 @@ async fn reload(
     if let Err(error) = deps.reconfigure(Arc::new(config::in_force(&old, new))).await {
         tracing::error!(error = %error, "the configuration could not be put in force");
     }
-    // A key file may have changed. Cheap: every 10 s at most when nothing else has changed.
-    signals.wake();
     wrong
 }
 

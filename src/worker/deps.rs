@@ -1,6 +1,7 @@
 //! The parameters of every pass: database, clock, configuration, and a gate to the API for each account.
 
 mod again;
+pub(crate) mod files;
 pub(in crate::worker) mod memory;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use crate::domain::doubt::Patience;
 use crate::domain::pacing::{self, Ladder};
 use crate::domain::{AccountId, Action, Credits};
 use crate::store::{Store, StoreError, accounts};
+use crate::worker::deps::files::Files;
 use crate::worker::deps::memory::Memory;
 use crate::worker::gate::host::Host;
 use crate::worker::gate::{Gate, Key};
@@ -42,6 +44,8 @@ pub struct Deps {
     /// Absent without `notify.url`.
     pub(in crate::worker) notifier: Option<notify::Notifier>,
     config: RwLock<Arc<Config>>,
+    /// Where the configuration comes from.
+    pub files: Files,
     memory: Memory,
 }
 
@@ -105,6 +109,7 @@ impl Deps {
             added: watch::Sender::new(()),
             host,
             config: RwLock::new(config),
+            files: Files::default(),
             memory: Memory::default(),
         })
     }

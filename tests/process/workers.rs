@@ -250,6 +250,14 @@ async fn a_configuration_file_that_is_gone_or_empty_lifts_no_limit() {
     town.until_logged("credits.approve_above").await;
     town.insert(200..210).await;
     town.until("select count(*) from requests where status = 'done' and inbox_is_behind = 0", 1).await;
+    // A report: a row that came right after its account was rejected for good.
+    let added = careful.replace("approve_above = 10", "approve_above = 200000");
+    std::fs::write(&away, format!("{added}\n[accounts.late]\napi_key = \"uak_process_late\"\n"))
+        .expect("written");
+    town.insert_for("late", 300..310).await;
+    town.insert_for("never", 300..310).await;
+    town.until("select count(*) from requests where account = 'late' and status = 'done'", 1).await;
+    town.until("select count(*) from inbox where account = 'never' and status = 'rejected'", 1).await;
     worker.kill().expect("the worker is there");
     worker.wait().expect("it is dead");
 }

@@ -112,7 +112,7 @@ async fn take_new(deps: &Deps) -> Result<(usize, bool), StoreError> {
         let next = async { if has_more { new_rows(deps, last).await } else { Ok(Vec::new()) } };
         // The next rows are read while these are written.
         let (written, next) = tokio::join!(take(deps, rows, deps.clock.now()), next);
-        written?;
+        taken -= written?;
         if availability::shows_old(deps) {
             availability::note_taken(deps, last);
         }
@@ -183,6 +183,20 @@ pub(in crate::worker) async fn end_untaken(deps: &Deps, written: &[&Written]) ->
     record(deps, new, Vec::new(), deps.clock.now()).await
 }
 
+/// Whether a row names an account that was perhaps added to the configuration a moment ago. It stays new until the files
+/// have been read again: a rejection would be final.
+fn is_too_early(deps: &Deps, wish: &Result<UnlockRequest, Rejection>, row: &InboxRow) -> bool {
+    let is_unknown = matches!(wish, Err(Rejection::UnknownAccount { .. }));
+    // One that is passed over while the inbox cannot be written would not be seen again.
+    let waits = is_unknown
+        && !availability::shows_old(deps)
+        && !deps.files.are_newer_than(Millis(row.created_at), deps.clock.now());
+    if waits {
+        deps.files.want();
+    }
+    waits
+}
+
 /// The accounts whose rows are taken: those of other workers on the same database, too.
 async fn served_somewhere(deps: &Deps) -> Result<Vec<AccountId>, StoreError> {
     let mut served: BTreeSet<AccountId> = deps.accounts().into_iter().collect();
@@ -192,16 +206,17 @@ async fn served_somewhere(deps: &Deps) -> Result<Vec<AccountId>, StoreError> {
     Ok(served.into_iter().collect())
 }
 
-async fn take(deps: &Deps, rows: Vec<InboxRow>, now: Millis) -> Result<(), StoreError> {
+/// Takes these rows. Returns how many of them stay new for now.
+async fn take(deps: &Deps, rows: Vec<InboxRow>, now: Millis) -> Result<usize, StoreError> {
     if rows.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
     let before: HashMap<i64, String> =
         requests::taken_before(deps.store.readers(), &ids).await?.into_iter().collect();
     let accounts = served_somewhere(deps).await?;
     let mut taken = Vec::with_capacity(rows.len());
-    let mut adopted = HashSet::new();
+    let (mut adopted, mut early) = (HashSet::new(), 0);
     for row in rows {
         let digest = digest(&row);
         match before.get(&row.id) {
@@ -213,6 +228,10 @@ async fn take(deps: &Deps, rows: Vec<InboxRow>, now: Millis) -> Result<(), Store
             }
             None => {
                 let mut wish = request::parse(&raw(&row), &accounts);
+                if is_too_early(deps, &wish, &row) {
+                    early += 1;
+                    continue;
+                }
                 if let Ok(request) = &mut wish {
                     request.approved &= deps.config().credits.approve_from_inbox;
                 }
@@ -232,7 +251,8 @@ async fn take(deps: &Deps, rows: Vec<InboxRow>, now: Millis) -> Result<(), Store
         warn_of_rounded(&taken);
         new.push(Decided::of(request, taken));
     }
-    record(deps, new, had(known), now).await
+    record(deps, new, had(known), now).await?;
+    Ok(early)
 }
 
 /// The row is taken as it is: such ids may be true ones.
