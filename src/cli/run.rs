@@ -204,7 +204,7 @@ impl Life {
                 seconds = step_ms / 1_000,
                 "the clock of this machine was set; going on by its new time"
             );
-            clock.follow();
+            driver::follow_clock(&store, &clock).await?;
             lease.renew(&store, clock.now()).await?;
             deps = Arc::new(Deps::new(store.clone(), clock.clone(), lease.token, deps.config()).await?);
         }

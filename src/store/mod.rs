@@ -16,7 +16,8 @@
 //! - [`credits`]: holds, charges, prices, balances and settlements. [`direct`]: results of events and searches.
 //! - [`accounts`]: pause, refused key, trouble. [`rate`]: the rate limit of each; [`address`]: that of all of them.
 //!   [`outbox`]: messages for `notify.url`. [`timeline`]. [`report`]: everything that people read.
-//! - [`history`]: what is old and may go. [`ahead`]: times that lie further ahead than any wait. [`callers`]: what
+//! - [`history`]: what is old and may go. [`ahead`]: times that lie further ahead than any wait.
+//!   [`clock_step`]: the times of open work when the clock is set. [`callers`]: what
 //!   callers of the HTTP API have asked for today.
 //! - [`lease`] (one worker for one database, or several that share it), [`ownership`] (what each may do), [`disk`], [`backup`], [`erase`]: each calls the engine.
 //! - `sql` runs a statement on either engine, `values` binds its values; `writer` is the one task that writes, and
@@ -28,6 +29,7 @@ pub mod address;
 pub mod ahead;
 pub mod backup;
 pub mod callers;
+pub mod clock_step;
 pub mod copy;
 pub mod credits;
 pub mod direct;

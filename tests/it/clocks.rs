@@ -9,6 +9,7 @@ use unlockd::store::credits::balances::{self, Asked};
 use unlockd::store::jobs;
 use unlockd::worker::people::decide;
 use unlockd::worker::people::pause::{self, Resumed};
+use unlockd::worker::run::driver;
 
 use crate::support::{Setup, Town};
 
@@ -180,7 +181,7 @@ async fn a_pause_that_a_clock_an_hour_ahead_has_recorded_lasts_no_longer_than_as
 /// The worker's clock is set; its passes end, and it begins again, as `run` does it.
 async fn set_clock(town: &mut Town, ms: i64) {
     town.clock.set_by(ms);
-    town.clock.follow();
+    driver::follow_clock(town.store(), &town.clock).await.expect("followed");
     town.kill();
     town.start().await;
 }
@@ -199,6 +200,34 @@ async fn a_clock_that_is_set_a_week_ahead_gives_up_no_task() {
     assert_eq!(town.outcome(request, "101").await, ("delivered".into(), Some("task".into())));
     assert!(!town.timeline(1).await.contains(&"gave_up".to_owned()));
     town.check().await;
+}
+
+/// Reports: a task of some seconds expired when the clock was set 400 days ahead, and was polled five minutes late when it
+/// was set back.
+#[tokio::test]
+async fn the_times_of_open_work_move_with_a_clock_that_is_set() {
+    for step_ms in [400 * 24 * HOUR_MS, -3 * HOUR_MS] {
+        let mut town = Setup::default().sandbox(|options| options.task_seconds = 200.0).build().await;
+        let request = town.insert(None, &["101"]).await;
+        town.tick(180_000).await;
+        assert!(town.polls().len() > 10, "often enough to give it up");
+        let times = "select next_poll_at - {now} from jobs union all select submitted_at - {now} from jobs";
+        let mut seen = Vec::new();
+        for by_ms in [step_ms, 0] {
+            let now = town.clock.now().0.to_string();
+            seen.push(town.all::<(i64,)>(&times.replace("{now}", &now)).await);
+            town.clock.set_by(by_ms);
+            driver::follow_clock(town.store(), &town.clock).await.expect("followed");
+        }
+        assert_eq!(seen[0], seen[1], "{step_ms}");
+        town.kill();
+        town.start().await;
+        town.settle().await;
+        assert_eq!(town.job_state(1).await, "polling", "{step_ms}");
+        town.finish_all().await;
+        assert_eq!(town.outcome(request, "101").await.0, "delivered", "{step_ms}");
+        town.check().await;
+    }
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use crate::worker::run::heartbeat;
 pub use crate::worker::run::idle::End;
 use crate::worker::run::idle::watch_for_idle;
 use crate::worker::run::parts::{Parts, more_telling};
-pub use crate::worker::run::parts::{recover, take_over};
+pub use crate::worker::run::parts::{follow_clock, recover, take_over};
 use crate::worker::run::signals::{CALM, Signals, Woken, is_stopping, sleep, sleep_and_calm_down};
 use crate::worker::run::written;
 use crate::worker::{Deps, Report, budget, erase, history, intake, notify, poll, profile, settle, submit};

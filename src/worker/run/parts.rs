@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use tokio::task::{Id, JoinSet};
 
+use crate::clock::Clock;
 use crate::domain::pacing::{self, LongestWaits};
 use crate::domain::{AccountId, Millis};
 use crate::store::postgres::members::{HOUSEKEEPING, Taken};
-use crate::store::{StoreError, accounts, ahead, disk};
+use crate::store::{Store, StoreError, accounts, ahead, clock_step, disk};
 use crate::worker::doubt::unfinished;
 use crate::worker::run::driver::{self, End, Pass};
 use crate::worker::run::members::not_before;
@@ -249,6 +250,16 @@ async fn recover_house(deps: &Deps) -> Result<(), StoreError> {
 async fn recover_accounts(deps: &Deps, accounts: &[AccountId], not_before: Millis) -> Result<(), StoreError> {
     unfinished::doubt_unfinished(deps, Some(accounts), not_before).await?;
     say_cut(ahead::cut_accounts(&deps.store, accounts, longest(deps), deps.clock.now()).await?);
+    Ok(())
+}
+
+/// The clock of this machine was set, and the passes have ended: takes its time over, also for the open work. Among
+/// others the server's clock counts, and each worker would move the work again.
+pub async fn follow_clock(store: &Store, clock: &Clock) -> Result<(), StoreError> {
+    if !store.ownership().is_shared() {
+        clock_step::shift(store, clock.step_ms()).await?;
+    }
+    clock.follow();
     Ok(())
 }
 
