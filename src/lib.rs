@@ -59,6 +59,7 @@
 //! | how is a refused call divided? | `domain/division.rs: after_refusal` | `worker/submit/divide.rs: divide` |
 //! | what does an answer cost (a refused call: nothing)? | `domain/booking.rs: Books` | `store/credits/booking.rs: write`, the only code that books |
 //! | what happens to a call that was being sent when the process died? | | `worker/doubt/unfinished.rs: doubt_unfinished` |
+//! | is an event open (list and precheck)? | `domain/layers.rs: Shown` | `worker/event_access.rs: confirm` |
 //! | did a call take effect whose answer was lost? | `domain/doubt/mod.rs: weigh` | `worker/doubt/verify.rs: run`; events and searches: `worker/doubt/verify_direct.rs: look` |
 //! | what if a person resubmits or writes off? | `domain/booking.rs: carried_out` | `worker/people/decide.rs: write_off` |
 //! | what does a cancel end, and what goes on? | `domain/item.rs: next` | `worker/people/decide.rs: cancel` |

@@ -80,6 +80,7 @@ pub(super) fn quote(bytes: &[u8]) -> Result<Quote, Broken> {
 /// like the detail.
 pub(super) fn open_layers(bytes: &[u8], layers: Layers) -> Result<OpenLayers, Broken> {
     let body: PrecheckBody = parse(bytes)?;
+    let flag_of = |value| flag(value).unwrap_or_default();
     let flag = |name: &str| body.detail.as_ref().and_then(|detail| detail.get(name)).and_then(Value::as_bool);
     let mut open = OpenLayers {
         base: flag("event_unlocked"),
@@ -90,6 +91,12 @@ pub(super) fn open_layers(bytes: &[u8], layers: Layers) -> Result<OpenLayers, Br
         "already_unlocked" => {
             open.base = open.base.or((layers != Layers::Visitors).then_some(true));
             open.visitors = open.visitors.or((layers != Layers::Base).then_some(true));
+        }
+        // A price for the base alone says that it is locked.
+        "ok" | "insufficient_balance"
+            if layers == Layers::Base && flag_of(&body.should_charge) == Some(true) =>
+        {
+            open.base = open.base.or(Some(false));
         }
         "no_contacts_available" if layers != Layers::Base => {
             open.has_visitors = open.has_visitors.or(Some(false));
@@ -134,6 +141,10 @@ mod tests {
         let both = OpenLayers { base: Some(true), visitors: Some(true), has_visitors: None };
         assert_eq!(read(had, Layers::Both), both, "the reason alone");
         assert_eq!(read(had, Layers::Visitors), OpenLayers { base: None, ..both });
+        let priced = r#"{"allowed":true,"should_charge":true,"credits":2000,"reason_code":"ok"}"#;
+        let locked = OpenLayers { base: Some(false), ..OpenLayers::default() };
+        assert_eq!(read(priced, Layers::Base), locked, "a price for the base");
+        assert_eq!(read(priced, Layers::Both), OpenLayers::default(), "of one layer or of both");
         let no_data =
             r#"{"allowed":false,"reason_code":"no_contacts_available","detail":{"event_unlocked":"yes"}}"#;
         let none = OpenLayers { has_visitors: Some(false), ..OpenLayers::default() };

@@ -238,6 +238,12 @@ impl Books {
         Booking { settles, ..self.ended_with(Credits::ZERO) }
     }
 
+    /// It seems to have had no effect, and is made again: a repeat is free if it had one. That is no proof, so it stays
+    /// in its settlement, which began with the balance before it.
+    pub fn asked_again(&self) -> Booking {
+        self.ended_with(Credits::ZERO)
+    }
+
     /// An earlier submission, never answered and taken back, may have taken effect after all: a contact turns
     /// out to be unlocked, or the job ends without being sent again. Charged once. Until the balance shows
     /// whether it was charged, it counts as charged. `unlocked`: the requests that pay for the contacts that
@@ -342,7 +348,8 @@ mod tests {
             ),
             ("nothing chargeable", accepted(&books(), &[], &all), (0, true, 0), taken_back.clone()),
             ("refused, or not sent", books().took_no_effect(), (0, true, 0), taken_back.clone()),
-            ("proven not carried out", found.took_no_effect(), (0, true, 0), taken_back),
+            ("proven not carried out", found.took_no_effect(), (0, true, 0), taken_back.clone()),
+            ("asked again", found.asked_again(), (0, true, 0), taken_back),
             ("proven carried out, or written off", books().carried_out(), (0, true, 45), vec![]),
             ("taken back, then found", found.found_after_all(&one), (0, false, 60), vec![share(1, 15)]),
             ("nothing was lost", books().found_after_all(&one), (0, false, 0), vec![]),

@@ -22,6 +22,8 @@ pub struct OpenLayers {
 pub struct Shown {
     /// Whether all of them are open; `None`: it does not say.
     pub is_open: Option<bool>,
+    /// The same by a precheck that was asked beside the list; `None`: not asked, or it does not say.
+    pub by_precheck: Option<bool>,
     /// What was said, as JSON, for the result.
     pub semantics: String,
     /// The same for the timeline.
@@ -63,6 +65,7 @@ impl OpenLayers {
         let data = if self.has_visitors == Some(false) { "; the event has no visitor data" } else { "" };
         Shown {
             is_open: self.cover(layers),
+            by_precheck: None,
             semantics: json!({ "accessMode": mode, "access": access }).to_string(),
             words: format!("base access: {}, visitor access: {}{data}", word(self.base), word(self.visitors)),
         }
@@ -74,15 +77,35 @@ impl Shown {
     pub fn by_list(access: Option<EventAccess>) -> Shown {
         let Some(access) = access else {
             let words = "the list does not say".to_owned();
-            return Shown { is_open: None, semantics: "{}".to_owned(), words };
+            return Shown { semantics: "{}".to_owned(), words, ..Shown::default() };
         };
-        Shown { is_open: Some(access.full), words: access.in_words(), semantics: access.semantics }
+        Shown {
+            is_open: Some(access.full),
+            by_precheck: None,
+            words: access.in_words(),
+            semantics: access.semantics,
+        }
+    }
+
+    /// The same, with what a precheck says of the layers.
+    pub fn beside_precheck(self, by_precheck: Option<bool>) -> Shown {
+        let said = match by_precheck {
+            Some(true) => "; a precheck says that it is unlocked already",
+            Some(false) => "; a precheck would charge for it",
+            None => "; a precheck does not say",
+        };
+        Shown { by_precheck, words: self.words + said, ..self }
+    }
+
+    /// Whether a precheck says that it is unlocked, and the list does not: one of them shows the past.
+    pub fn contradicts_itself(&self) -> bool {
+        self.is_open != Some(true) && self.by_precheck == Some(true)
     }
 
     /// What is shown of an event that the API does not know, or does not answer about.
     pub fn nothing() -> Shown {
         let words = "the API shows nothing of the event".to_owned();
-        Shown { is_open: None, semantics: "{}".to_owned(), words }
+        Shown { semantics: "{}".to_owned(), words, ..Shown::default() }
     }
 }
 
@@ -127,5 +150,15 @@ mod tests {
             (&"full".into(), &false.into())
         );
         assert_eq!(Shown::by_list(None).is_open, None);
+    }
+
+    #[test]
+    fn a_list_and_a_precheck_contradict_each_other_when_only_the_precheck_says_open() {
+        let table =
+            [(NO, YES, true), (None, YES, true), (YES, YES, false), (NO, NO, false), (NO, None, false)];
+        for (is_open, by_precheck, expected) in table {
+            let shown = Shown { is_open, ..Shown::nothing() }.beside_precheck(by_precheck);
+            assert_eq!(shown.contradicts_itself(), expected, "{is_open:?} {by_precheck:?}");
+        }
     }
 }

@@ -5,27 +5,23 @@
 //! an unlock is confirmed: base access by the event's list of people, the visitor layer by a precheck. After a lost
 //! answer other evidence counts: `verify_direct`. See `domain::direct`.
 
-use crate::api::{Caller, UnlockBody};
+use crate::api::UnlockBody;
 use crate::domain::direct::{Delivery, Direct};
-use crate::domain::failure::ReadFailure;
 use crate::domain::item::Why;
 use crate::domain::job::Event;
-use crate::domain::layers::Shown;
 use crate::domain::outcome::Source;
-use crate::domain::turns::Class;
-use crate::domain::{Credits, EventId, JobId, Layers, Millis, pacing, profile_wait};
+use crate::domain::{Credits, EventId, Layers, Millis};
 use crate::store::credits::balances::{self, Asked};
 use crate::store::credits::{booking, ledger};
-use crate::store::items::reading::{self, ToRead};
+use crate::store::items::reading;
 use crate::store::jobs::Job;
 use crate::store::jobs::attempts;
 use crate::store::jobs::attempts::AttemptEnd;
 use crate::store::{StoreError, Tx, direct, items, jobs, requests, timeline};
 use crate::worker::doubt::unanswered::book_unanswered;
 use crate::worker::gate::{Gate, Permit};
-use crate::worker::read_again::{put_off, send_after_all};
 use crate::worker::submit::answer::{record_failure, say};
-use crate::worker::{Deps, Report, read_failure};
+use crate::worker::{Deps, Report};
 
 /// Sends the call of a job whose intent is committed, and records its answer.
 pub(super) async fn buy(
@@ -91,7 +87,8 @@ impl Answered {
         let Answered { mut job, wish, status, delivery, now } = self;
         let used = delivery.charge(job.cost.unwrap_or_default());
         let books = booking::read(&mut *connection, &job).await?;
-        booking::write(&mut *connection, &mut job, &books.answered(used), now).await?;
+        let booked = books.answered(used);
+        booking::write(&mut *connection, &mut job, &booked, now).await?;
         if used > Credits::ZERO {
             (job.price, job.lowest_price) = (Some(used), Some(used));
         }
@@ -101,7 +98,8 @@ impl Answered {
         jobs::save(&mut *connection, &job).await?;
         let detail = in_words(&wish, &delivery, used);
         timeline::of_job(&mut *connection, now, job.id, "delivered", &detail).await?;
-        keep(&mut *connection, &job, &wish, &delivery, used, now).await?;
+        // A call before, never answered, may have been charged instead: the result names what is booked.
+        keep(&mut *connection, &job, &wish, &delivery, booked.charge, now).await?;
         requests::finish_complete_of_job(connection, job.id, now).await
     }
 }
@@ -193,107 +191,4 @@ pub(super) fn unanswered_result(event_id: Option<&EventId>, credits_used: Credit
         "creditsUsed": credits_used,
     })
     .to_string()
-}
-
-/// What reading says about access to an event.
-pub(super) enum Read {
-    Shown(Shown),
-    /// Not read; `None`: the call failed.
-    Later(Option<Report>),
-}
-
-/// Reads whether the layers of an unlock are open. The call is free: the first page of the event's people says
-/// whether that list is complete, and one person is enough; the visitor layer shows in a precheck only.
-pub(super) async fn read_access(
-    gate: &Gate,
-    class: Class,
-    job_id: JobId,
-    (layers, event_id): (Layers, &EventId),
-) -> Result<Read, StoreError> {
-    let about = (Some(job_id), Some(event_id));
-    let answer = match layers {
-        Layers::Base => {
-            let ask =
-                async |caller: Caller<'_>, at| gate.client.personnel(caller, at, event_id, (1, 1), &[]).await;
-            gate.call(class, about, ask)
-                .await?
-                .or_report()
-                .map(|page| page.map(|page| Shown::by_list(page.access)))
-        }
-        layers => {
-            let ask =
-                async |caller: Caller<'_>, at| gate.client.open_layers(caller, at, layers, event_id).await;
-            gate.call(class, about, ask).await?.or_report().map(|open| open.map(|open| open.shown(layers)))
-        }
-    };
-    Ok(match answer {
-        Err(report) => Read::Later(Some(report)),
-        Ok(Ok(shown)) => Read::Shown(shown),
-        Ok(Err(error)) if read_failure(&error) == ReadFailure::Gone => Read::Shown(Shown::nothing()),
-        Ok(Err(_)) => Read::Later(None),
-    })
-}
-
-/// Confirms that an event is open, and records what was read about it.
-pub(super) async fn confirm(deps: &Deps, gate: &Gate, event: &ToRead) -> Result<Report, StoreError> {
-    let job_id = event.job_id;
-    let event_id = EventId::trusted(event.personnel_id.as_str());
-    let layers = event.action.layers().unwrap_or(Layers::Base);
-    let patience_ms = pacing::duration_ms(deps.config().submit.decide_after);
-    let patient = deps.clock.now().since(event.since) < patience_ms;
-    let shown = match read_access(gate, Class::Background, job_id, (layers, &event_id)).await? {
-        Read::Shown(shown) => shown,
-        Read::Later(Some(report)) => return Ok(report),
-        // An endpoint that never answers must not keep the request open. The answer to the paid call is enough.
-        Read::Later(None) if !patient => {
-            return finish(deps, job_id, event_id, Shown::nothing(), deps.clock.now()).await;
-        }
-        Read::Later(None) => {
-            let again = gate.trouble_until().max(deps.clock.now().plus(1_000));
-            put_off(deps, event, (again, false), None).await?;
-            return Ok(Report::did(1));
-        }
-    };
-    let (now, open) = (deps.clock.now(), shown.is_open == Some(true));
-    if !open && event.why.is_set_aside() {
-        // The precheck was wrong about this event: it is sent to be bought.
-        return send_after_all(deps, event, now).await;
-    }
-    if !open && patient {
-        let again = now.plus(profile_wait::pause_ms(event.reads));
-        put_off(deps, event, (again, true), None).await?;
-        return Ok(Report::did(1));
-    }
-    if !open {
-        tracing::warn!(job_id = job_id.0, event_id = %event_id,
-            "the event was unlocked, and reading does not show it; recorded as it is");
-    }
-    finish(deps, job_id, event_id, shown, now).await
-}
-
-async fn finish(
-    deps: &Deps,
-    job_id: JobId,
-    event_id: EventId,
-    shown: Shown,
-    now: Millis,
-) -> Result<Report, StoreError> {
-    let Shown { words, semantics, .. } = shown;
-    deps.store
-        .write(move |connection| {
-            Box::pin(async move {
-                // Nothing is stored yet if the precheck said that the event is unlocked: it was read, not
-                // bought.
-                let used = direct::credits_used(&mut *connection, job_id).await?.unwrap_or_default();
-                let result = unanswered_result(Some(&event_id), Credits::ZERO);
-                direct::keep_result(&mut *connection, job_id, Credits::ZERO, &result, now).await?;
-                direct::add_to_result(&mut *connection, job_id, &semantics).await?;
-                let source = if used > Credits::ZERO { Source::Task } else { Source::Profile };
-                direct::finish(&mut *connection, job_id, Some(source), now).await?;
-                timeline::of_job(&mut *connection, now, job_id, "access_read", &words).await?;
-                requests::finish_complete_of_job(connection, job_id, now).await
-            })
-        })
-        .await?;
-    Ok(Report::did(1))
 }

@@ -26,6 +26,7 @@ pub mod direct;
 pub mod doubt;
 pub mod durability;
 pub mod erase;
+mod event_access;
 pub mod gate;
 pub mod history;
 pub mod intake;

@@ -21,7 +21,7 @@ use crate::worker::balance::after_failed_read;
 use crate::worker::gate::Gate;
 use crate::worker::read_again::{end_if_read, judge, put_off, send_after_all};
 use crate::worker::submit::precheck::{PRECHECK_TRIES, paid_without_value};
-use crate::worker::{Deps, Report, bulk, direct, read_failure};
+use crate::worker::{Deps, Report, bulk, event_access, read_failure};
 
 /// Profiles in one run while the API answers quickly; other work gets its turn in between.
 const AT_ONCE: usize = 8;
@@ -61,7 +61,7 @@ pub async fn run(deps: &Deps, account: &AccountId) -> Result<Report, StoreError>
 async fn read(deps: &Deps, gate: &Gate, contact: ToRead) -> Result<Report, StoreError> {
     let job_id = contact.job_id;
     let Some(channel) = contact.action.channel() else {
-        return direct::confirm(deps, gate, &contact).await;
+        return event_access::confirm(deps, gate, &contact).await;
     };
     let ask =
         async |caller: Caller<'_>, at| gate.client.profile(caller, at, channel, &contact.personnel_id).await;

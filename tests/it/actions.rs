@@ -800,8 +800,100 @@ async fn a_call_that_nobody_answered_is_booked_although_the_list_showed_its_effe
     let timeline = town.timeline(1).await;
     assert!(timeline.contains(&"proven_not_carried_out".to_owned()), "it was asked for again: {timeline:?}");
     assert_eq!(EVENT.posts(&town), 1, "the precheck saw it in time");
+    assert_eq!(EVENT.outcome(&mut town, request).await, "unlocked", "by the call that was lost");
+    assert_eq!(result(&mut town, request).await.0, Some(2_000), "what is booked");
+    credits_are_exact(&mut town, 2_000, "its settlement begins before the first call").await;
+    town.check().await;
+}
+
+/// The event's list never shows that it is unlocked.
+async fn town_with_a_stale_list() -> Town {
+    let town = Setup::default().recorded().build().await;
+    town.change(|exchange| {
+        let mut answer = exchange.answer.clone();
+        let is_list = exchange.path.contains("/personnel/list");
+        is_list.then(|| {
+            answer["semantics"]["accessMode"] = "preview".into();
+            Altered::new(200, answer.to_string())
+        })?
+    });
+    town
+}
+
+/// Found by a stranger: each round made a job and booked 2,000 credits, and the audit matched.
+#[tokio::test]
+async fn a_list_that_lags_behind_the_precheck_buys_and_books_nothing_more() {
+    for fault in ["lost-answer=reset@event", "always:lost-answer=reset@event"] {
+        let mut town = town_with_a_stale_list().await;
+        town.fault(fault);
+        let request = EVENT.insert(&mut town).await;
+        town.finish_all().await;
+        assert_eq!(EVENT.posts(&town), 1, "{fault}");
+        assert_eq!(town.number("select count(*) from jobs").await, 1, "{fault}");
+        assert_eq!(EVENT.outcome(&mut town, request).await, "unlocked", "{fault}");
+        let (credits, result) = result(&mut town, request).await;
+        assert_eq!((credits, &result["accessMode"]), (Some(2_000), &"preview".into()), "{fault}: {result}");
+        credits_are_exact(&mut town, 2_000, fault).await;
+        town.check().await;
+    }
+}
+
+#[tokio::test]
+async fn a_contradiction_that_the_balance_does_not_settle_is_for_a_person() {
+    let mut town = town_with_a_stale_list().await;
+    town.fault("lost-request@event");
+    EVENT.insert(&mut town).await;
+    town.tick(1_000).await;
+    town.sandbox.mark_event_unlocked("7");
+    let end = town.finish().await;
+    assert!(matches!(end, End::WaitsForPerson(_)), "{end:?}");
+    assert_eq!(town.job_state(1).await, "in_doubt (needs_decision)");
+    let (evidence,): (String,) = town.one("select evidence from jobs").await;
+    assert!(evidence.contains("a precheck says that it is unlocked already"), "{evidence}");
+    let looks = town.number("select looks from jobs").await;
+    assert!((4..9).contains(&looks), "the pauses grow: {looks}");
+    assert_eq!((EVENT.posts(&town), booked(&mut town).await), (1, 0));
+    town.write_off(1).await;
+    town.finish_all().await;
+    assert_eq!((EVENT.posts(&town), booked(&mut town).await), (1, 2_000));
+    town.check().await;
+}
+
+#[tokio::test]
+async fn an_event_that_only_the_precheck_calls_unlocked_is_not_sent() {
+    let mut town = town_with_a_stale_list().await;
+    town.sandbox.mark_event_unlocked("7");
+    let request = EVENT.insert(&mut town).await;
+    town.finish_all().await;
     assert_eq!(EVENT.outcome(&mut town, request).await, "already_unlocked");
-    assert_eq!((town.sandbox.accounting().charged_total, booked(&mut town).await), (2_000, 2_000));
+    let (credits, result) = result(&mut town, request).await;
+    assert_eq!((credits, &result["accessMode"]), (Some(0), &"preview".into()), "{result}");
+    assert_eq!((EVENT.posts(&town), town.number("select count(*) from jobs").await), (0, 1));
+    assert!(town.calls("/personnel/list").len() < 16, "{}", town.calls("/personnel/list").len());
+    town.check().await;
+}
+
+/// The precheck that set it aside was wrong, and the next one says so: five lost answers in two jobs are five.
+#[tokio::test]
+async fn answers_that_were_lost_in_another_job_count_for_the_request() {
+    let mut town = Setup::default().recorded().build().await;
+    let mut prechecks = 0;
+    town.change(move |exchange| {
+        let is_precheck = exchange.path.ends_with("/precheck");
+        prechecks += u32::from(is_precheck);
+        let had = r#"{"ok":true,"allowed":true,"should_charge":false,"credits":0,"reason_code":"already_unlocked"}"#;
+        // Before the first call, at the check after it, and before the second.
+        (is_precheck && prechecks == 3).then(|| Altered::new(200, had))?
+    });
+    town.fault("always:lost-request@event");
+    EVENT.insert(&mut town).await;
+    let end = town.finish().await;
+    assert!(matches!(end, End::WaitsForPerson(_)), "{end:?}");
+    assert_eq!(town.number("select count(*) from jobs").await, 2, "{}", town.dump().await);
+    assert_eq!(EVENT.posts(&town), 5);
+    town.sandbox.clear_faults();
+    town.write_off(2).await;
+    town.finish_all().await;
     town.check().await;
 }
 

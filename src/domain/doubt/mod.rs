@@ -8,11 +8,13 @@
 //!
 //! The costly mistake is to send again what was paid for, so any unclear evidence counts against sending.
 
+mod event;
 mod evidence;
 
 use super::credits::Credits;
 use super::ids::Millis;
 
+pub use event::{EventVerdict, weigh_contradiction, weigh_event, weigh_full_access};
 pub use evidence::{Gone, Profiles, in_words};
 
 /// The evidence of one check. A part is `None` if it could not be read or did not help.
@@ -134,56 +136,6 @@ fn charge_explains_it(look: &Look, cost: Credits) -> bool {
     let part_gone =
         look.quote.is_some_and(|quote| quote <= least) && most <= cost && look.profiles.open() > 0;
     all_gone || part_gone
-}
-
-/// The conclusion of a check of an event whose unlock was not answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EventVerdict {
-    /// The event is unlocked. `charge` is the cost of our call, as far as the balance shows.
-    Open {
-        charge: Credits,
-    },
-    /// It is not unlocked: the call is repeated. The vendor documents that a repeat is free, so a lost answer
-    /// may simply be asked for again.
-    AskAgain,
-    /// Nothing is said that a repeat could rest on.
-    LookAgainAt(Millis),
-    NeedsDecision,
-}
-
-/// Judges a check of an event: whether it is open, and the unexplained credits since before the
-/// call, at least and at most. If in doubt the charge counts as ours, since local figures may overstate and
-/// never understate.
-pub fn weigh_event(open: bool, unexplained: Option<(Credits, Credits)>, cost: Credits) -> EventVerdict {
-    if !open {
-        return EventVerdict::AskAgain;
-    }
-    // Another program or person unlocked it. A balance that has grown could hide the charge, and proves
-    // nothing.
-    let surely_not_ours =
-        unexplained.is_some_and(|(least, most)| least >= Credits::ZERO && most <= Credits::ZERO);
-    EventVerdict::Open { charge: if surely_not_ours { Credits::ZERO } else { cost } }
-}
-
-/// Judges a check of an event whose full access was requested. A repeat is not free here: it charges for the
-/// layers that are locked by then, which may be more than there was to buy. So the call is repeated only if a
-/// precheck shows a locked layer and the balance does not show the charge of the first call (its effect may show
-/// late).
-pub fn weigh_full_access(
-    is_open: Option<bool>,
-    unexplained: Option<(Credits, Credits)>,
-    cost: Credits,
-    looks: u32,
-    (waited_ms, now): (i64, Millis),
-    patience: Patience,
-) -> EventVerdict {
-    let charged = cost > Credits::ZERO && unexplained.is_some_and(|(least, _)| least >= cost);
-    match is_open {
-        Some(true) => weigh_event(true, unexplained, cost),
-        Some(false) if !charged => EventVerdict::AskAgain,
-        _ if waited_ms >= patience.decide_after_ms => EventVerdict::NeedsDecision,
-        _ => EventVerdict::LookAgainAt(now.plus(pause_ms(looks, patience))),
-    }
 }
 
 /// Judges a check of a search whose answer was lost. Only the balance can show whether it was charged, and
@@ -523,53 +475,6 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!([1, 2, 3, 4, 5, 40].map(after), [30_000, 60_000, 120_000, 240_000, 300_000, 300_000]);
-    }
-
-    #[test]
-    fn an_event_that_is_not_open_is_asked_for_again() {
-        let cost = Credits(2_000);
-        let gone = |least, most| Some((Credits(least), Credits(most)));
-        assert_eq!(weigh_event(false, gone(2_000, 2_000), cost), EventVerdict::AskAgain);
-        let charge = |unexplained| match weigh_event(true, unexplained, cost) {
-            EventVerdict::Open { charge } => charge.0,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(charge(gone(2_000, 2_000)), 2_000, "ours");
-        assert_eq!(charge(gone(0, 0)), 0, "somebody else's");
-        assert_eq!(charge(gone(0, 1_999)), 2_000, "a top-up may hide the rest");
-        assert_eq!(charge(gone(0, 2_000)), 2_000, "may be ours");
-        assert_eq!(charge(gone(-500, -500)), 2_000, "a top-up may hide it");
-        assert_eq!(charge(None), 2_000, "nothing is known");
-    }
-
-    #[test]
-    fn full_access_is_asked_for_again_only_when_a_layer_is_seen_locked_and_nothing_was_charged() {
-        let cost = Credits(5_000);
-        let weigh = |is_open, gone: Option<(i64, i64)>, waited_ms| {
-            let gone = gone.map(|(least, most)| (Credits(least), Credits(most)));
-            weigh_full_access(is_open, gone, cost, 1, (waited_ms, Millis(waited_ms)), PATIENCE)
-        };
-        let later = EventVerdict::LookAgainAt(Millis(60_000));
-        let table = [
-            ("both are open", Some(true), Some((5_000, 5_000)), 30_000, EventVerdict::Open { charge: cost }),
-            (
-                "somebody else's",
-                Some(true),
-                Some((0, 0)),
-                30_000,
-                EventVerdict::Open { charge: Credits::ZERO },
-            ),
-            ("locked, nothing gone", Some(false), Some((0, 0)), 30_000, EventVerdict::AskAgain),
-            ("locked, a part is gone", Some(false), Some((2_000, 2_000)), 30_000, EventVerdict::AskAgain),
-            ("locked, no balance from before", Some(false), None, 30_000, EventVerdict::AskAgain),
-            ("locked, and charged: it lags", Some(false), Some((5_000, 5_000)), 30_000, later),
-            ("it lags for too long", Some(false), Some((5_000, 5_000)), 900_000, EventVerdict::NeedsDecision),
-            ("nothing is said", None, Some((0, 0)), 30_000, later),
-            ("nothing is said for long", None, None, 900_000, EventVerdict::NeedsDecision),
-        ];
-        for (what, is_open, gone, waited_ms, expected) in table {
-            assert_eq!(weigh(is_open, gone, waited_ms), expected, "{what}");
-        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::domain::booking::{Booking, Books, Payer, Settles};
 use crate::domain::{Credits, JobId, Millis, RequestId};
-use crate::store::credits::settlements;
+use crate::store::credits::{ledger, settlements};
 use crate::store::jobs::{Job, attempts};
 use crate::store::{StoreError, Tx, requests, sql};
 
@@ -26,7 +26,7 @@ pub async fn read(connection: &mut Tx, job: &Job) -> Result<Books, StoreError> {
     Ok(Books {
         cost: job.cost.unwrap_or_default(),
         price,
-        charged: charged(&mut *connection, job.id).await?,
+        charged: ledger::charged(&mut *connection, job.id).await?,
         unanswered_calls,
         unanswered,
         payers: payers(connection, job.id).await?,
@@ -86,17 +86,6 @@ async fn release(connection: &mut Tx, job: &Job, now: Millis) -> Result<(), Stor
     }
     add(connection, job, "release", Credits(-held), now).await?;
     Ok(())
-}
-
-/// The credits charged to a job so far.
-async fn charged(connection: &mut Tx, job_id: JobId) -> Result<Credits, StoreError> {
-    let credits: i64 = sql::query_scalar(
-        "select cast(coalesce(sum(credits), 0) as bigint) from ledger where job_id = $1 and entry = 'charge'",
-    )
-    .bind(job_id.0)
-    .fetch_one(connection)
-    .await?;
-    Ok(Credits(credits))
 }
 
 async fn add(

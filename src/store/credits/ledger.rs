@@ -6,7 +6,7 @@ use sqlx::FromRow;
 use crate::store::{On, Reads, StoreError, Tx, sql};
 
 use crate::domain::credits::Purse;
-use crate::domain::{AccountId, Action, Credits, Millis};
+use crate::domain::{AccountId, Action, Credits, JobId, Millis};
 
 /// The credits free to spend on an account; `None` if no balance was ever read. The caller fills in the
 /// configured floor and limits.
@@ -184,4 +184,15 @@ pub async fn keep_price(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// The credits charged to a job so far.
+pub async fn charged(connection: &mut Tx, job_id: JobId) -> Result<Credits, StoreError> {
+    let credits: i64 = sql::query_scalar(
+        "select cast(coalesce(sum(credits), 0) as bigint) from ledger where job_id = $1 and entry = 'charge'",
+    )
+    .bind(job_id.0)
+    .fetch_one(connection)
+    .await?;
+    Ok(Credits(credits))
 }

@@ -2,8 +2,9 @@
 
 use crate::store::{On, Reads, StoreError, Tx, sql};
 
-use crate::domain::{Credits, JobId, Millis};
+use crate::domain::{Credits, EventId, JobId, Millis};
 use crate::store::credits::ledger::OpeningBalance;
+use crate::store::jobs::Job;
 
 /// The intent to send, written before the POST.
 #[derive(Clone, Debug)]
@@ -80,6 +81,25 @@ pub async fn unanswered(executor: impl Into<On<'_>>, job_id: JobId) -> Result<u3
             .bind(job_id.0)
             .fetch_one(executor)
             .await?;
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// How many unlocks of a job's event were never answered since the oldest request that waits for it was taken, in any
+/// job: its item may have been in another one before.
+pub async fn unanswered_unlocks(connection: &mut Tx, job: &Job) -> Result<u32, StoreError> {
+    let count: i64 = sql::query_scalar(
+        "select count(*) from jobs j join attempts sent on sent.job_id = j.id
+         where j.event_id = $2 and j.action = $3 and j.account in (select member from pools where account = $4)
+           and sent.result = 'unknown'
+           and sent.started_at >= coalesce((select min(r.taken_at) from items i join requests r on r.id = i.request_id
+                                         where i.job_id = $1 and i.state in ('assigned', 'reading')), 0)",
+    )
+    .bind(job.id.0)
+    .bind(job.event_id.as_ref().map(EventId::as_str))
+    .bind(job.action.as_str())
+    .bind(job.account.as_str())
+    .fetch_one(connection)
+    .await?;
     Ok(u32::try_from(count).unwrap_or(u32::MAX))
 }
 

@@ -17,6 +17,12 @@ pub(in crate::worker) async fn take_back(
     booking::write(connection, job, &books.took_no_effect(), now).await
 }
 
+/// The unlock of an event is made again, which is free if the lost one took effect: releases its hold.
+pub(super) async fn ask_again(connection: &mut Tx, job: &mut Job, now: Millis) -> Result<(), StoreError> {
+    let books = booking::read(&mut *connection, job).await?;
+    booking::write(connection, job, &books.asked_again(), now).await
+}
+
 /// Books, once, the possible cost of a job's submissions that were taken back, if later evidence shows that
 /// one took effect, or if the API refused the job in the end. `unlocked`: the requests that pay for the
 /// contacts it has unlocked.

@@ -1,9 +1,10 @@
 //! Direct actions whose answer was lost: did the call take effect?
 //!
-//! There is no task to check. The list of an event's people shows whether base access is unlocked, a precheck
-//! shows the visitor layer; if a layer seems locked but is not, unlocking it again is free. A repeat of full access
-//! charges for the layers that are locked by then, so it needs a precheck that shows a locked layer. A search
-//! changes only the balance, and is never repeated without a person's decision, even if it is a GET.
+//! There is no task to check. The list of an event's people shows whether base access is unlocked, and a precheck shows
+//! the visitor layer; if a layer seems locked but is not, unlocking it again is free. While a precheck says that the base
+//! is unlocked, and the list does not, nothing is sent. A repeat of full access charges for the layers that are locked by
+//! then, so it needs a precheck that shows a locked layer. A search changes only the balance, and is never repeated
+//! without a person's decision, even if it is a GET.
 //! `domain::doubt` judges all of them, with a balance read during the check.
 
 use crate::domain::direct::Direct;
@@ -20,14 +21,14 @@ use crate::store::jobs::Job;
 use crate::store::jobs::attempts;
 use crate::store::{StoreError, direct, jobs, requests, timeline};
 use crate::worker::balance::{after_failed_read, read_balance};
-use crate::worker::direct::{Read, read_access, unanswered_result};
+use crate::worker::direct::unanswered_result;
 use crate::worker::doubt::evidence::gone;
-use crate::worker::doubt::unanswered::take_back;
-use crate::worker::doubt::unread;
+use crate::worker::doubt::{unanswered, unread};
+use crate::worker::event_access::{Read, ask_precheck_too, read_access};
 use crate::worker::gate::Gate;
 use crate::worker::{Deps, Report, retry_at};
 
-/// After this many lost answers to the unlock of one event a person is asked: repeating it is free, but
+/// After this many lost answers to the unlocks of one event for a request, a person is asked: repeating it is free, but
 /// something is wrong.
 const LOST_ANSWERS_UNTIL_ASKED: u32 = 5;
 
@@ -66,13 +67,23 @@ async fn look_at_event(
         Read::Later(None) if unread::is_over(deps, &job) => Shown::nothing(),
         Read::Later(None) => return Ok(after_failed_read(deps, gate)),
     };
+    let shown = match layers {
+        Layers::Base => match ask_precheck_too(gate, Class::Verify, job.id, event_id, shown).await? {
+            Ok(shown) => shown,
+            Err(report) => return Ok(report),
+        },
+        Layers::Visitors | Layers::Both => shown,
+    };
     let (now, cost) = (deps.clock.now(), job.cost.unwrap_or_default());
     (job.looks, job.due_at) = (job.looks + 1, None);
+    let (waited_ms, looks, patience) =
+        (now.since(job.doubt_since.unwrap_or(now)), job.looks, deps.patience());
     let verdict = match layers {
+        _ if shown.contradicts_itself() => {
+            doubt::weigh_contradiction(gone, cost, looks, (waited_ms, now), patience)
+        }
         Layers::Base | Layers::Visitors => doubt::weigh_event(shown.is_open == Some(true), gone, cost),
         Layers::Both => {
-            let waited_ms = now.since(job.doubt_since.unwrap_or(now));
-            let (looks, patience) = (job.looks, deps.patience());
             doubt::weigh_full_access(shown.is_open, gone, cost, looks, (waited_ms, now), patience)
         }
     };
@@ -86,7 +97,12 @@ async fn look_at_event(
         EventVerdict::NeedsDecision => {
             let name = unread::name(&job.state, Some(&Event::StayedUnclear));
             job.apply(Event::StayedUnclear, now)?;
-            let evidence = format!("{}: it cannot be told whether a repeat would be charged", shown.words);
+            let evidence = match shown.contradicts_itself() {
+                true => {
+                    format!("{}: it cannot be told which of them is right, and nothing is sent", shown.words)
+                }
+                false => format!("{}: it cannot be told whether a repeat would be charged", shown.words),
+            };
             keep_look(deps, job, name, evidence, now).await
         }
     }
@@ -131,7 +147,7 @@ async fn ask_again(deps: &Deps, mut job: Job, now: Millis) -> Result<Report, Sto
     deps.store
         .write(move |connection| {
             Box::pin(async move {
-                let lost = attempts::unanswered(&mut *connection, job.id).await?;
+                let lost = attempts::unanswered_unlocks(&mut *connection, &job).await?;
                 let (event, detail) = if lost < LOST_ANSWERS_UNTIL_ASKED {
                     job.failures += 1;
                     job.due_at = Some(retry_at(now, job.failures));
@@ -149,7 +165,7 @@ async fn ask_again(deps: &Deps, mut job: Job, now: Millis) -> Result<Report, Sto
                 job.evidence = Some(detail.to_owned());
                 job.apply(event, now)?;
                 if lost < LOST_ANSWERS_UNTIL_ASKED {
-                    take_back(&mut *connection, &mut job, now).await?;
+                    unanswered::ask_again(&mut *connection, &mut job, now).await?;
                 }
                 jobs::save(&mut *connection, &job).await?;
                 timeline::of_job(connection, now, job.id, name, detail).await
