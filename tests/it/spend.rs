@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use unlockd::domain::Millis;
+use unlockd::sandbox::Channel;
 use unlockd::store::report::spend::{By, spent, unfulfilled};
 use unlockd::worker::history;
+use unlockd::worker::run::driver::End;
 
+use crate::support::relay::Altered;
 use crate::support::{Setup, Town};
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -60,6 +63,74 @@ async fn what_is_lost_is_paid_for_by_those_who_asked_and_can_be_claimed() {
     assert_eq!((failed.credits, failed.spent, failed.expected_max), (15, Some(45), Some(45)));
     assert!(failed.task_id.is_some() && failed.call_id.is_some() && failed.submitted_at.is_some());
     town.check().await;
+}
+
+/// Found by a stranger: 285 credits were delivered or claimed of a job that was charged 270.
+#[tokio::test]
+async fn what_is_claimed_and_what_was_delivered_cost_no_more_than_was_charged() {
+    let setup = Setup::default().recorded().sandbox(|options| options.refund_failed = false);
+    let mut town = setup.build().await;
+    // Unlocked in the app, and without an email.
+    town.sandbox.mark_unlocked("199", Channel::Email);
+    town.change(|exchange| {
+        let mut answer = exchange.answer.clone();
+        let is_profile = exchange.path.contains("/personnel/profile") && exchange.path.contains("199");
+        is_profile.then(|| {
+            answer["email"] = serde_json::Value::Null;
+            Altered::new(200, answer.to_string())
+        })?
+    });
+    let request = town.insert(None, &["101", "102", "197", "199"]).await;
+    town.finish_all().await;
+    assert_eq!(town.outcome(request, "199").await.0, "no_value", "the API skipped it");
+    assert_eq!(town.number("select sum(credits) from ledger where entry = 'charge'").await, 45);
+    assert_eq!(claimed(&town).await, [("197".to_owned(), "failed".to_owned(), 15)]);
+    // An older version did not note which contacts were not charged.
+    town.user("update items set not_charged = 0").await;
+    assert_eq!(claimed(&town).await.iter().map(|(.., credits)| credits).sum::<i64>(), 15);
+    town.check().await;
+}
+
+/// A contact that left its batch before the batch was sent again may have been in the call that was lost.
+#[tokio::test]
+async fn what_only_a_lost_call_can_have_paid_for_is_claimed() {
+    let mut town = Town::new().await;
+    town.fault("lost-answer=reset@unlock");
+    town.insert(None, &["101", "199"]).await;
+    town.finish_all().await;
+    let lost = [("199".to_owned(), "no_value".to_owned(), 15)];
+    assert_eq!(claimed(&town).await, lost);
+    town.user("update items set not_charged = 1").await;
+    assert_eq!(claimed(&town).await[0].0, "199");
+    town.user("update items set not_charged = 0").await;
+    town.check().await;
+}
+
+/// Found by a stranger: 50 credits were charged and lost, and nothing could be claimed.
+#[tokio::test]
+async fn a_search_that_was_charged_lost_and_sent_again_is_claimed_once() {
+    let mut town = Town::new().await;
+    town.fault("2x:lost-answer=reset@search");
+    town.insert_row("action, query", "'search_exhibitor_companies', 'Acme'").await;
+    for _ in 0..2 {
+        assert!(matches!(town.finish().await, End::WaitsForPerson(_)));
+        town.resubmit(1).await;
+    }
+    town.finish_all().await;
+    assert_eq!(town.number("select sum(credits) from ledger where entry = 'charge'").await, 150);
+    let claims = unfulfilled(town.store(), None, EVER, (0, 100)).await.expect("read");
+    let [claim] = &claims[..] else { panic!("{}", claims.len()) };
+    assert_eq!((claim.outcome.as_str(), claim.credits, claim.job_id), ("lost", 100, 1));
+    let lost = "select max(request_id) from attempts where id = (select max(id) from attempts where result = 'unknown')";
+    let (call_id,): (Option<String>,) = town.one(lost).await;
+    assert!(call_id.is_some() && claim.call_id == call_id, "{:?}", claim.call_id);
+    town.check().await;
+}
+
+/// What can be claimed: contact, outcome and credits.
+async fn claimed(town: &Town) -> Vec<(String, String, i64)> {
+    let claims = unfulfilled(town.store(), None, EVER, (0, 100)).await.expect("read");
+    claims.into_iter().map(|claim| (claim.personnel_id, claim.outcome, claim.credits)).collect()
 }
 
 /// What appears later always has a greater number, and the last one says what became of the contact.
