@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use super::show::{self, Columns, cell, grouped};
-use super::{Context, Failure, Outcome, existing};
+use super::{Context, Failure, Outcome, existing, verdicts};
 use crate::api::ApiError;
 use crate::clock::Clock;
 use crate::config::{self, Config};
@@ -234,10 +234,8 @@ pub(super) async fn audit(context: Context, args: AuditArgs) -> Outcome {
         return Ok(());
     }
     let mut out = std::io::stdout().lock();
-    for (verdict, meaning) in MEANINGS {
-        if audits.iter().any(|audit| audit.verdict == verdict) {
-            writeln!(out, "{verdict}: {meaning}")?;
-        }
+    for line in verdicts::meanings(&audits) {
+        writeln!(out, "{line}")?;
     }
     Ok(())
 }
@@ -260,25 +258,3 @@ pub(super) fn audit_cells(audit: &report::Audit) -> [String; 9] {
         audit.verdict.clone(),
     ]
 }
-
-const MEANINGS: [(&str, &str); 4] = [
-    (
-        "overspent",
-        "the balance dropped by more than unlockd's jobs explain: another program spends from the same pool, or the API \
-         charged more. Compare with the usage in the vendor's app.",
-    ),
-    (
-        "underspent",
-        "the balance dropped by less than the unlocked contacts cost: a refund, a top-up in between, or a lower price.",
-    ),
-    (
-        "lapsed",
-        "credits lapsed or were granted anew in between (a reset, an add-on that expired), so the drop of the balance \
-         proves nothing. No price is learned from it.",
-    ),
-    (
-        "unknown",
-        "the balance shows neither that the jobs were charged nor that they were not: one of them is or was in doubt, \
-         credits came in meanwhile, or no balance could be read. Compare with the usage in the vendor's app.",
-    ),
-];

@@ -42,6 +42,7 @@ mod show;
 mod spend;
 mod standby;
 mod stop;
+mod verdicts;
 mod version;
 mod wait;
 mod wanted;

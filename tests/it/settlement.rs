@@ -3,6 +3,7 @@
 use unlockd::domain::Millis;
 use unlockd::sandbox::Channel;
 use unlockd::store::credits::settlements;
+use unlockd::store::report::audits;
 use unlockd::store::report::spend::unfulfilled;
 use unlockd::worker::people::claims::Claim;
 use unlockd::worker::run::driver::End;
@@ -85,6 +86,23 @@ async fn a_top_up_that_may_hide_a_charge_matches_nothing() {
         assert_eq!(said, [if topped_up > 0 { "unclear" } else { "charged" }]);
         town.check().await;
     }
+}
+
+#[tokio::test]
+async fn a_settlement_says_how_many_of_its_jobs_a_person_sent_again() {
+    let mut town = Town::new().await;
+    town.insert(None, &["101"]).await;
+    town.finish_all().await;
+    town.fault("lost-request@unlock");
+    town.insert(None, &["102"]).await;
+    town.settle().await;
+    town.resubmit(2).await;
+    town.sandbox.spend(15);
+    town.finish_all().await;
+    let audits = audits(town.store()).await.expect("readable");
+    let said: Vec<_> = audits.iter().map(|audit| (audit.verdict.as_str(), audit.resubmitted)).collect();
+    assert_eq!(said, [("matched", 0), ("overspent", 1)]);
+    town.check().await;
 }
 
 /// The answer was lost, the profile is open, and somebody else may have paid for it.

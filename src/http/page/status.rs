@@ -30,7 +30,8 @@ pub(super) fn settlements(look: &Look<'_>, settlements: &[Settlement]) -> Markup
                                     @else { (number(one.expected_min)) " to " (number(one.expected_max)) } }
                             td .n { (known(one.spent)) }
                             td { span .verdict.(one.verdict) { (state(&one.verdict)) }
-                                 @if one.verdict == "overspent" { " \u{2013} another program spends from the pool, or the API charged more: check" }
+                                 @if one.verdict == "overspent" && one.resubmitted > 0 { " \u{2013} a job was sent again by a person after its answer was lost, and both calls may have been charged: check" }
+                                 @else if one.verdict == "overspent" { " \u{2013} another program spends from the pool, or the API charged more: check" }
                                  @if one.verdict == "lapsed" { " \u{2013} credits lapsed or were granted anew: the drop proves nothing" }
                                 @if one.verdict == "unknown" { " \u{2013} credits came in or an answer was lost: the balance proves nothing" } }
                         } } }

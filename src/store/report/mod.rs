@@ -6,7 +6,9 @@ macro_rules! select_settlements {
     ($rest:literal) => {
         concat!(
             "select account, coalesce(owner, account) as owner, opened_at, closed_at, jobs, expected_min, expected_max, \
-             balance_before, balance_after, spent, case when lapsed = 1 then 'lapsed' else verdict end as verdict \
+             balance_before, balance_after, spent, case when lapsed = 1 then 'lapsed' else verdict end as verdict, \
+             (select count(distinct e.job_id) from jobs j join request_events e on e.job_id = j.id \
+              where j.window_id = windows.id and e.event = 'resubmit') as resubmitted \
              from windows where closed_at is not null ",
             $rest
         )
@@ -259,6 +261,8 @@ pub struct Audit {
     pub balance_after: Option<i64>,
     pub spent: Option<i64>,
     pub verdict: String,
+    /// Jobs whose answer was lost and that a person sent again: the API may have charged both calls.
+    pub resubmitted: i64,
 }
 
 /// All settlements, oldest first.

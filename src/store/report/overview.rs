@@ -100,6 +100,8 @@ pub struct Settlement {
     pub expected_max: i64,
     pub spent: Option<i64>,
     pub verdict: String,
+    /// Jobs whose answer was lost and that a person sent again.
+    pub resubmitted: i64,
 }
 
 /// The last settlements, newest first.
