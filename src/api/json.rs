@@ -49,3 +49,38 @@ impl<'de> Deserialize<'de> for Id {
         serde_json::from_str(text).map(Id).map_err(|_| D::Error::custom("not an id"))
     }
 }
+
+/// A contact's value: documented as a string. A number or a boolean counts as the text that was sent, since a number
+/// that passes through a float may become another one.
+#[derive(Debug)]
+pub(super) struct Held(pub(super) String);
+
+impl<'de> Deserialize<'de> for Held {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Held, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let text = raw.get();
+        match text.as_bytes().first() {
+            Some(b'"') => serde_json::from_str(text).map(Held).map_err(|_| D::Error::custom("not a text")),
+            Some(b'{' | b'[') | None => Err(D::Error::custom("not a single value")),
+            Some(_) => Ok(Held(text.to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_is_a_number_keeps_the_digits_that_were_sent() {
+        let held = |text| serde_json::from_str::<Held>(text).map(|held| held.0);
+        for digits in ["15551234567", "1.5551234567E10", "155512345671555123456715551234567", "-0.10", "0"] {
+            assert_eq!(held(digits).expect("a number"), digits);
+        }
+        assert_eq!(held(r#""+1 555\u00200100""#).expect("a text"), "+1 555 0100");
+        for bad in ["[]", r#"["1"]"#, "{}", r#"{"e164":"1"}"#, r#""\ud800""#] {
+            assert!(held(bad).is_err(), "{bad}");
+        }
+        assert!(serde_json::from_str::<Option<Held>>("null").expect("null").is_none());
+    }
+}

@@ -7,7 +7,7 @@
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
-use super::json::{Broken, Id, broken, if_readable};
+use super::json::{Broken, Held, Id, broken, if_readable};
 use super::wire::usable;
 use crate::domain::task::{ItemStatus, TaskItem, TaskStatus, TaskView};
 use crate::domain::{Channel, PersonnelId, TaskId};
@@ -39,14 +39,14 @@ fn item(raw: &RawValue, channel: Channel) -> TaskItem {
     // With two different ids, the owner of the value would be a guess.
     let id: Option<Id> = if_readable(fields.agreed(&["personnelId", "personnel_id"]));
     let status = fields.text(&["status"]);
-    let value = match channel {
-        Channel::Email => fields.text(&["email"]),
-        Channel::Phone => fields.text(&["phone"]),
-    };
+    let value: Option<Held> = if_readable(match channel {
+        Channel::Email => fields.last(&["email"]),
+        Channel::Phone => fields.last(&["phone"]),
+    });
     TaskItem {
         personnel_id: id.and_then(|id| PersonnelId::parse(&id.0)),
         status: status.map_or(ItemStatus::Unfinished, |word| ItemStatus::from_word(&word)),
-        value: usable(channel, value),
+        value: usable(value),
         error_code: fields.last(&["errorCode", "error_code"]).and_then(code),
     }
 }
@@ -111,7 +111,7 @@ mod tests {
     fn one_odd_item_never_spoils_the_others() {
         use ItemStatus::{Failed, Unfinished, Unlocked};
         const NOBODY: Row = (None, Unfinished, None, None);
-        let table: [(&str, Row); 25] = [
+        let table: [(&str, Row); 28] = [
             ("null", NOBODY),
             ("true", NOBODY),
             ("7", NOBODY),
@@ -137,7 +137,19 @@ mod tests {
             ),
             (r#"{"personnelId":"7","status":null}"#, (Some("7"), Unfinished, None, None)),
             (r#"{"personnelId":"7","status":["unlocked"]}"#, (Some("7"), Unfinished, None, None)),
-            (r#"{"personnelId":"7","status":"unlocked","email":12345}"#, (Some("7"), Unlocked, None, None)),
+            (
+                r#"{"personnelId":"7","status":"unlocked","email":15551234567}"#,
+                (Some("7"), Unlocked, Some("15551234567"), None),
+            ),
+            (
+                r#"{"personnelId":"7","status":"unlocked","email":1.5551234567E10}"#,
+                (Some("7"), Unlocked, Some("1.5551234567E10"), None),
+            ),
+            (r#"{"personnelId":"7","status":"unlocked","email":true}"#, (Some("7"), Unlocked, None, None)),
+            (
+                r#"{"personnelId":"7","status":"unlocked","email":"@x.example"}"#,
+                (Some("7"), Unlocked, Some("@x.example"), None),
+            ),
             (
                 r#"{"personnelId":"7","status":"unlocked","email":["j@acme.example"]}"#,
                 (Some("7"), Unlocked, None, None),

@@ -14,7 +14,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::fields::{Fields, without_mark};
-use super::json::{ABSURD, Broken, Id, broken, describe, if_readable, is_object};
+use super::json::{ABSURD, Broken, Held, Id, broken, describe, if_readable, is_object};
 use crate::domain::credits::Balance;
 use crate::domain::division::{Skipped, Submission};
 use crate::domain::granted::Granted;
@@ -161,8 +161,8 @@ fn ids(raw: Option<&RawValue>) -> Vec<String> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct ProfileBody {
     pub(super) id: Id,
-    email: Option<String>,
-    phone: Option<String>,
+    email: Option<Held>,
+    phone: Option<Held>,
     company_name: Option<Value>,
     contact_unlock_status: Option<String>,
     // `Some(None)` is the documented null; `None` means that the field is missing.
@@ -199,13 +199,13 @@ impl ProfileBody {
             }
         };
         let company = self.company_name.as_ref().and_then(Value::as_str).map(str::to_owned);
-        ProfileView { access, value: usable(channel, text), company }
+        ProfileView { access, value: usable(text), company }
     }
 }
 
 /// A value that counts as delivered, if there is one.
-pub(super) fn usable(channel: Channel, text: Option<String>) -> Option<ContactValue> {
-    text.and_then(|text| ContactValue::parse(channel, &text))
+pub(super) fn usable(held: Option<Held>) -> Option<ContactValue> {
+    held.and_then(|held| ContactValue::parse(&held.0))
 }
 
 #[cfg(test)]
@@ -395,12 +395,23 @@ mod tests {
 
         let open = r#"{"id":"789","email":"jane@acme.example","phone":"+1 415 555 0100",
             "contactUnlockStatus":"UNLOCKED","phoneUnlockStatus":"processing"}"#;
-        let email = ContactValue::parse(Channel::Email, "jane@acme.example");
+        let email = ContactValue::parse("jane@acme.example");
         assert_eq!(
             read(open, Channel::Email),
             Ok(ProfileView { access: Access::Unlocked, value: email, company: None })
         );
         assert_eq!(read(open, Channel::Phone).expect("documented").access, Access::InProgress);
+    }
+
+    #[test]
+    fn a_profile_with_a_number_for_a_value_is_read_digit_by_digit() {
+        let body = br#"{"id":"789","email":15,"phone":1.5551234567E10,"contactUnlockStatus":"unlocked",
+            "phoneUnlockStatus":"ready"}"#;
+        for (channel, digits) in [(Channel::Phone, "1.5551234567E10"), (Channel::Email, "15")] {
+            let view = profile(body, channel, &contact("789")).expect("readable");
+            assert_eq!(view.value, ContactValue::parse(digits), "{channel:?}");
+            assert!(view.value.is_some());
+        }
     }
 
     #[test]

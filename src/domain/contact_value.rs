@@ -5,8 +5,6 @@
 
 use std::fmt;
 
-use super::action::Channel;
-
 /// An email or a phone number: personal data that was paid for.
 ///
 /// It goes from the API's answer into the database, and from there to the person or program that asks for
@@ -18,27 +16,32 @@ pub struct ContactValue(String);
 const LONGEST_VALUE: usize = 16_384;
 
 impl ContactValue {
-    /// Reads a value from the API; `None` if it is blank, masked, too long or cannot be a value, since only a
-    /// usable value counts as delivered.
+    /// Reads a value from the API; `None` if it is blank, masked, too long or says that there is none.
     ///
-    /// Control characters are removed at both ends but kept inside, since the value was paid for; code that
-    /// shows it escapes them. Only NUL is removed everywhere: some databases cannot store it.
-    pub fn parse(channel: Channel, text: &str) -> Option<ContactValue> {
+    /// Anything else is kept as the API gave it, also what looks like no email and no phone: it was paid for, and the
+    /// person who gets it may know what it is. A wrong `None` would lose it.
+    ///
+    /// Control characters are removed at both ends but kept inside; code that shows a value escapes them. Only NUL
+    /// is removed everywhere: some databases cannot store it.
+    pub fn parse(text: &str) -> Option<ContactValue> {
         let text = text.trim_matches(|char: char| char.is_whitespace() || char.is_control());
-        let usable = match channel {
-            Channel::Email => {
-                text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
-            }
-            Channel::Phone => text.bytes().any(|byte| byte.is_ascii_digit()),
-        };
         let fits = text.len() <= LONGEST_VALUE && !text.contains('*');
-        (usable && fits).then(|| ContactValue(text.replace('\0', "")))
+        (fits && !says_nothing(text)).then(|| ContactValue(text.replace('\0', "")))
     }
 
     /// The value itself, for the database and for results. Never for a log.
     pub fn expose(&self) -> &str {
         &self.0
     }
+}
+
+/// What programs write where there is no value, in lower case; `true` and `false` only say whether there is one.
+const NO_VALUES: [&str; 10] =
+    ["n/a", "na", "nan", "nil", "none", "null", "undefined", "unknown", "true", "false"];
+
+/// Whether a text holds no value: it is empty, only punctuation, or a word for nothing.
+fn says_nothing(text: &str) -> bool {
+    !text.contains(char::is_alphanumeric) || NO_VALUES.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
 impl fmt::Debug for ContactValue {
@@ -51,26 +54,46 @@ impl fmt::Debug for ContactValue {
 mod tests {
     use super::*;
 
+    fn kept(text: &str) -> Option<String> {
+        ContactValue::parse(text).map(|value| value.expose().to_owned())
+    }
+
     #[test]
-    fn only_a_usable_value_is_a_value() {
+    fn what_says_that_there_is_no_value_is_none() {
         let long = format!("{}@acme.example", "j".repeat(LONGEST_VALUE));
-        for bad in ["", "  ", "nobody", "@x", "x@", "j***@acme.example", "\0\u{7}", "\u{1b}@x", &long] {
-            assert!(ContactValue::parse(Channel::Email, bad).is_none(), "{bad:?}");
+        for bad in ["", "  ", "-", " -- ", "@", "+", "\0\u{7}", "j***@acme.example", "+1 415 *** 00", &long] {
+            assert_eq!(kept(bad), None, "{bad:?}");
         }
-        assert!(ContactValue::parse(Channel::Phone, "n/a").is_none());
-        assert_eq!(
-            ContactValue::parse(Channel::Email, " a@b.example ").expect("usable").expose(),
-            "a@b.example"
-        );
-        assert!(ContactValue::parse(Channel::Phone, "+1 555 0100").is_some());
+        for bad in NO_VALUES {
+            assert_eq!(kept(bad), None, "{bad}");
+            assert_eq!(kept(&format!(" {} ", bad.to_uppercase())), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_was_paid_for_is_kept_however_it_looks() {
+        for odd in [
+            "@x.example",
+            "x@",
+            "jane at acme.example",
+            "jane@localhost",
+            "mailto:jane@acme.example",
+            "Jane <jane@acme.example>",
+            "+1 555 0100",
+            "15551234567",
+            "1.5551234567E10",
+            "call the front desk",
+            "nobody",
+            "\u{661}\u{662}\u{663}",
+        ] {
+            assert_eq!(kept(odd).as_deref(), Some(odd));
+        }
+        assert_eq!(kept(" a@b.example ").as_deref(), Some("a@b.example"));
     }
 
     #[test]
     fn a_value_with_control_characters_in_it_is_kept() {
-        let kept = |text| {
-            let value = ContactValue::parse(Channel::Email, text);
-            value.map(|value| value.expose().to_owned()).unwrap_or_default()
-        };
+        let kept = |text| kept(text).unwrap_or_default();
         assert_eq!(kept("jane\u{7}@acme.example"), "jane\u{7}@acme.example");
         assert_eq!(kept("\u{1b}jane@acme.example\r\n"), "jane@acme.example", "cut off at the ends");
         assert_eq!(kept("ja\0ne@acme.example"), "jane@acme.example", "NUL is left out");
@@ -78,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_contact_value_cannot_be_printed() {
-        let value = ContactValue::parse(Channel::Email, "jane@acme.example").expect("usable");
+        let value = ContactValue::parse("jane@acme.example").expect("usable");
         assert_eq!(format!("{value:?}"), "ContactValue([redacted])");
     }
 }

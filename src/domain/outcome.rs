@@ -179,11 +179,10 @@ pub fn read_profile(view: &ProfileView, looks: u32) -> ProfileReading {
 
 #[cfg(test)]
 mod tests {
-    use super::super::action::Channel;
     use super::*;
 
     fn email(text: &str) -> Option<ContactValue> {
-        ContactValue::parse(Channel::Email, text)
+        ContactValue::parse(text)
     }
 
     #[test]

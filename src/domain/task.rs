@@ -208,7 +208,6 @@ fn weight(outcome: &Outcome) -> u8 {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::action::Channel;
     use super::*;
 
     fn id(text: &str) -> PersonnelId {
@@ -216,7 +215,7 @@ mod tests {
     }
 
     fn email(text: &str) -> Option<ContactValue> {
-        ContactValue::parse(Channel::Email, text)
+        ContactValue::parse(text)
     }
 
     fn item(personnel_id: &str, status: &str, value: Option<&str>) -> TaskItem {

@@ -8,7 +8,7 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, Executor, SqliteConnection};
 use unlockd::domain::outcome::{Outcome, Source};
-use unlockd::domain::{Channel, ContactValue, JobId, Millis, PersonnelId};
+use unlockd::domain::{ContactValue, JobId, Millis, PersonnelId};
 use unlockd::store::erase::Which;
 use unlockd::store::{Store, items};
 use unlockd::store::{backup, erase as rows};
@@ -58,7 +58,7 @@ async fn deliver(store: &Store, ids: &[u64], now: i64) {
     let outcomes: Vec<(PersonnelId, Outcome)> = ids
         .iter()
         .map(|id| {
-            let value = ContactValue::parse(Channel::Email, &value_of(*id)).expect("an email");
+            let value = ContactValue::parse(&value_of(*id)).expect("an email");
             (PersonnelId::trusted(id.to_string()), Outcome::Delivered { value, source: Source::Task })
         })
         .collect();

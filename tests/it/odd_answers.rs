@@ -496,3 +496,43 @@ async fn why_the_api_refused_an_account_is_told_and_outlives_a_restart() {
     assert_eq!(town.outcome(request, "101").await.0, "delivered");
     town.check().await;
 }
+
+/// Found by a stranger: 150 credits each, and the values were thrown away since they were numbers.
+#[tokio::test]
+async fn a_value_is_kept_as_it_was_sent_whether_a_task_or_a_profile_holds_it() {
+    let odd = [
+        ("unlock_contact_phones", "phone", "15551234567", "15551234567"),
+        ("unlock_contact_phones", "phone", "1.5551234567E10", "1.5551234567E10"),
+        ("unlock_contact_phones", "phone", "99999999999999999999999", "99999999999999999999999"),
+        ("unlock_contact_emails", "email", "\"@x.example\"", "@x.example"),
+        ("unlock_contact_emails", "email", "\"jane at acme.example\"", "jane at acme.example"),
+    ];
+    for (action, field, sent, kept) in odd {
+        let mut town = town().await;
+        town.change(move |exchange| {
+            let mut answer = exchange.answer.clone();
+            let items = match answer.get_mut("items") {
+                Some(items) => items.as_array_mut().map(Vec::as_mut_slice).unwrap_or_default(),
+                None => std::slice::from_mut(&mut answer),
+            };
+            let mut changed = false;
+            for value in
+                items.iter_mut().filter_map(|item| item.get_mut(field)).filter(|value| value.is_string())
+            {
+                *value = json!("the value");
+                changed = true;
+            }
+            let text = answer.to_string().replace("\"the value\"", sent);
+            if changed { Altered::new(exchange.status, text) } else { None }
+        });
+        // 193 was unlocked before: its value is in its profile only.
+        let request = town.insert_row("action, personnel_ids", &format!("'{action}', '[101, 193]'")).await;
+        town.finish_all().await;
+        for (id, source) in [("101", "task"), ("193", "profile")] {
+            assert_eq!(town.outcome(request, id).await, ("delivered".into(), Some(source.into())), "{sent}");
+        }
+        let sql = format!("select count(*) from contact_outcomes where {field} = '{kept}'");
+        assert_eq!(town.number(&sql).await, 2, "{sent}");
+        // Without `check`, which knows the sandbox's own values only.
+    }
+}
