@@ -32,7 +32,7 @@ pub enum Event {
     /// It would cost more than is allowed without a person. This may also happen later, if the price has
     /// grown.
     ApprovalNeeded,
-    /// Its row cannot be carried out.
+    /// Its row cannot be carried out, or names a task that the API does not know.
     Refused,
     /// A person approved the cost.
     Approved,
@@ -59,6 +59,8 @@ pub fn next(state: State, event: Event) -> Result<State, IllegalMove> {
         (State::AwaitingApproval, Event::Approved) => Ok(State::Accepted),
         // Nothing needs the approval any more; the request ends when its sent items have ended.
         (State::AwaitingApproval | State::Accepted, Event::Cancelled) => Ok(State::Accepted),
+        // The API knows no such task, so there is nothing to follow.
+        (State::Accepted, Event::Refused) => Ok(State::Rejected),
         (State::Accepted, Event::Completed) => Ok(State::Done),
         (State::Accepted, Event::NothingSent) => Ok(State::Cancelled),
         (State::Done, Event::Resumed) => Ok(State::Accepted),
@@ -135,6 +137,8 @@ pub struct Outcomes {
     pub rejected: i64,
     /// Elements that were no ids, so nothing could be bought.
     pub invalid: i64,
+    /// It adopted a task that the API does not know.
+    pub has_lost_task: bool,
 }
 
 impl Outcomes {
@@ -142,6 +146,7 @@ impl Outcomes {
     pub fn end(self) -> Event {
         match self.all > 0 && self.cancelled + self.invalid == self.all {
             true => Event::NothingSent,
+            false if self.all == 0 && self.has_lost_task => Event::Refused,
             false => Event::Completed,
         }
     }
@@ -191,6 +196,7 @@ awaiting_approval + approval_needed -> awaiting_approval
 awaiting_approval + approved -> accepted
 awaiting_approval + cancelled -> accepted
 accepted + approval_needed -> awaiting_approval
+accepted + refused -> rejected
 accepted + cancelled -> accepted
 accepted + completed -> done
 accepted + nothing_sent -> cancelled
@@ -228,7 +234,13 @@ done + resumed -> accepted
 
     #[test]
     fn how_a_complete_request_ends_follows_from_its_outcomes() {
-        let outcomes = |all, cancelled, rejected, invalid| Outcomes { all, cancelled, rejected, invalid };
+        let outcomes = |all, cancelled, rejected, invalid| Outcomes {
+            all,
+            cancelled,
+            rejected,
+            invalid,
+            has_lost_task: false,
+        };
         for (outcomes, end, is_all_rejected) in [
             (outcomes(0, 0, 0, 0), Event::Completed, false),
             (outcomes(3, 3, 0, 0), Event::NothingSent, false),
@@ -242,5 +254,7 @@ done + resumed -> accepted
         ] {
             assert_eq!((outcomes.end(), outcomes.is_all_rejected()), (end, is_all_rejected), "{outcomes:?}");
         }
+        let of_lost_task = |all| Outcomes { has_lost_task: true, ..outcomes(all, 0, 0, 0) };
+        assert_eq!((of_lost_task(0).end(), of_lost_task(1).end()), (Event::Refused, Event::Completed));
     }
 }

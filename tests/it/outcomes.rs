@@ -238,8 +238,14 @@ async fn an_adopted_task_that_nobody_knows_is_lost_and_its_request_ends() {
     let request = town.insert_row("task_id", "'999999'").await;
     let with = town.insert_row("task_id, personnel_ids", "'999998', '[1]'").await;
     town.finish_all().await;
-    assert_eq!((town.status(request).await, town.status(with).await), ("done".into(), "done".into()));
-    assert_eq!(town.outcome(with, "1").await.0, "lost");
+    // Found by a stranger: both were `done` without a word.
+    let (status, reason) = town.inbox(request).await;
+    assert_eq!(status, "rejected");
+    assert!(reason.clone().expect("a reason").starts_with("the API knows no task 999999,"), "{reason:?}");
+    assert_eq!(town.explained(request).await.reason, reason);
+    let (status, reason) = town.inbox(with).await;
+    assert_eq!((status.as_str(), town.outcome(with, "1").await.0.as_str()), ("done", "lost"));
+    assert!(reason.clone().expect("a reason").contains("does not know task 999998"), "{reason:?}");
     assert_eq!(town.calls("-tasks/").len(), 2, "not asked again");
     town.check().await;
 }

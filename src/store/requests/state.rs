@@ -94,15 +94,16 @@ pub async fn finish_complete(connection: &mut Tx, request_ids: &str, now: Millis
     }
     let outcomes = outcomes(&mut *connection, &complete).await?;
     let rejected: Vec<i64> =
-        outcomes.iter().filter(|(_, outcomes)| outcomes.is_all_rejected()).map(|(id, _)| *id).collect();
+        outcomes.iter().filter(|(_, outcomes, _)| outcomes.is_all_rejected()).map(|(id, ..)| *id).collect();
     let mut reasons: HashMap<i64, String> = rejections::reasons(&mut *connection, &rejected).await?;
     let mut moved = Vec::with_capacity(outcomes.len());
-    for (id, outcomes) in outcomes {
+    for (id, outcomes, lost_task) in outcomes {
         let to = request_state::next(State::Accepted, outcomes.end())?;
-        moved.push(Moved { id, from: State::Accepted, to, reason: reasons.remove(&id) });
+        let reason = reasons.remove(&id).or_else(|| lost_task.map(|task| lost(&task, to)));
+        moved.push(Moved { id, from: State::Accepted, to, reason });
     }
     save(&mut *connection, &moved, now).await?;
-    for to in [State::Cancelled, State::Done] {
+    for to in [State::Cancelled, State::Done, State::Rejected] {
         let ids: Vec<i64> = moved.iter().filter(|one| one.to == to).map(|one| one.id).collect();
         timeline::of_requests(&mut *connection, now, &json!(ids).to_string(), to.name()).await?;
     }
@@ -139,18 +140,40 @@ async fn complete(connection: &mut Tx, request_ids: &str) -> Result<Vec<i64>, St
     Ok(rows.into_iter().filter(is_complete).map(|row| row.id).collect())
 }
 
-/// The number of items of each of these requests, by outcome.
-async fn outcomes(connection: &mut Tx, ids: &[i64]) -> Result<Vec<(i64, Outcomes)>, StoreError> {
-    let rows: Vec<(i64, i64, i64, i64, i64)> = sql::query_as(
+/// Why a request ends whose adopted task is lost.
+fn lost(task_id: &str, to: State) -> String {
+    match to {
+        State::Rejected => format!(
+            "the API knows no task {task_id}, or it belongs to another user's key: nothing was taken over, and nothing came \
+             of it"
+        ),
+        _ => format!(
+            "the API does not know task {task_id} any more: what it had not brought until then is lost"
+        ),
+    }
+}
+
+/// The number of items of each of these requests, by outcome, and the adopted task that the API does not know.
+async fn outcomes(
+    connection: &mut Tx,
+    ids: &[i64],
+) -> Result<Vec<(i64, Outcomes, Option<String>)>, StoreError> {
+    let rows: Vec<(i64, i64, i64, i64, i64, Option<String>)> = sql::query_as(
         "select r.id, count(i.id), count(*) filter (where i.outcome = 'cancelled'),
-                count(*) filter (where i.outcome = 'rejected'), count(*) filter (where i.outcome = 'invalid')
+                count(*) filter (where i.outcome = 'rejected'), count(*) filter (where i.outcome = 'invalid'),
+                (select max(j.task_id) from jobs j where j.task_id = r.task_id and j.adopted = 1
+                   and j.account = r.account and j.action = r.action and j.state = 'lost') as lost_task
          from requests r left join items i on i.request_id = r.id
          where r.id in (select value from json_ids($1)) group by r.id order by r.id",
     )
     .bind(json!(ids).to_string())
     .fetch_all(connection)
     .await?;
-    let read = |(id, all, cancelled, rejected, invalid)| (id, Outcomes { all, cancelled, rejected, invalid });
+    let read =
+        |(id, all, cancelled, rejected, invalid, lost_task): (i64, i64, i64, i64, i64, Option<String>)| {
+            let has_lost_task = lost_task.is_some();
+            (id, Outcomes { all, cancelled, rejected, invalid, has_lost_task }, lost_task)
+        };
     Ok(rows.into_iter().map(read).collect())
 }
 
