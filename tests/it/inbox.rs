@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use unlockd::domain::needs::Need;
 use unlockd::store::StoreError;
+use unlockd::store::inbox::fault::{self, Fault, Part};
 use unlockd::store::inbox::{Enqueue, Together};
-use unlockd::store::report::requests;
+use unlockd::store::report::{Time, requests};
 use unlockd::worker::intake;
+use unlockd::worker::people::needs;
 
 use crate::support::{Setup, Town};
 
@@ -128,6 +131,24 @@ async fn an_inbox_file_that_was_made_anew_goes_on_above_the_highest_id() {
     assert_eq!(town.insert(None, &["104"]).await, 4);
     town.finish_all().await;
     assert_eq!(town.delivered().await, 4);
+    town.check().await;
+}
+
+/// Found by a stranger: `watch` said that nothing needs anybody.
+#[tokio::test]
+async fn an_inbox_that_cannot_be_used_for_long_needs_a_person() {
+    let town = Town::new().await;
+    let now = town.clock.now();
+    for (lasted, needs_person) in [(20_000, false), (31_000, true)] {
+        let fault =
+            |part| Some(Fault::new(part, Time(now.0), "no database".to_owned(), Time(now.0 + lasted)));
+        fault::record(town.store(), Part::Intake, fault(Part::Intake)).await.expect("recorded");
+        let needs = needs::read(town.store(), &town.deps().config(), &[], |_| true).await.expect("read");
+        let reasons: Vec<&str> = needs.list.iter().map(Need::reason).collect();
+        assert_eq!(reasons, if needs_person { vec!["inbox_unavailable"] } else { vec![] }, "{lasted}");
+        assert!(needs.list.iter().all(|need| need.what().contains("no database")));
+    }
+    fault::record(town.store(), Part::Intake, None).await.expect("recorded");
     town.check().await;
 }
 

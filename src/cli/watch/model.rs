@@ -181,8 +181,8 @@ fn short(need: &domain::needs::Need, model: &Model) -> String {
 /// What to do in the live view: which key.
 fn keys(need: &domain::needs::Need) -> String {
     use domain::needs::Need::{
-        Approval, Budget, Credits, Decision, Expired, KeyRefused, NoKey, NotConfigured, Overcharged, Paused,
-        Stopped,
+        Approval, Budget, Credits, Decision, Expired, Inbox, KeyRefused, NoKey, NotConfigured, Overcharged,
+        Paused, Stopped,
     };
     match need {
         Decision { job, .. } => format!("Enter; unlockd resolve {job}"),
@@ -196,6 +196,7 @@ fn keys(need: &domain::needs::Need) -> String {
         Overcharged { .. } => "unlockd audit, then r resumes".to_owned(),
         Paused { .. } => "r resumes".to_owned(),
         Expired { .. } => "r polls again".to_owned(),
+        Inbox { .. } => "unlockd check".to_owned(),
         Stopped { stop } => match stop {
             Stop::NotReplicated(_) => "unlockd check".to_owned(),
             Stop::DiskFull { .. } => "make room".to_owned(),

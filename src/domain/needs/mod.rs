@@ -19,6 +19,8 @@ pub use stop::Stop;
 pub enum Need {
     /// Nothing is bought, on any account.
     Stopped { stop: Stop },
+    /// The inbox cannot be used, and not only for a moment. What was taken from it goes on.
+    Inbox { since: Millis, what: String },
     /// The checks have not settled whether a paid call took effect.
     Decision { account: AccountId, job: JobId, credits: Credits },
     /// The balance showed twice in succession that the API charges more than it says: nothing new is sent.
@@ -43,9 +45,10 @@ pub enum Need {
 
 impl Need {
     /// Every word of [`Need::reason`], in the order in which they are shown.
-    pub const REASONS: [&str; 12] = [
+    pub const REASONS: [&str; 13] = [
         "not_replicated",
         "disk_full",
+        "inbox_unavailable",
         "needs_decision",
         "overcharged",
         "awaiting_approval",
@@ -66,6 +69,7 @@ impl Need {
     pub fn reason(&self) -> &'static str {
         match self {
             Need::Stopped { stop } => stop.reason(),
+            Need::Inbox { .. } => "inbox_unavailable",
             Need::Decision { .. } => "needs_decision",
             Need::Overcharged { .. } => "overcharged",
             Need::Approval { .. } => "awaiting_approval",
@@ -82,7 +86,7 @@ impl Need {
     /// The account it is about; `None`: it is about all of them.
     pub fn account(&self) -> Option<&AccountId> {
         match self {
-            Need::Stopped { .. } => None,
+            Need::Stopped { .. } | Need::Inbox { .. } => None,
             Need::Decision { account, .. }
             | Need::Overcharged { account, .. }
             | Need::Approval { account, .. }
@@ -125,9 +129,10 @@ impl Need {
     /// Since when, if that is known here.
     pub fn since(&self) -> Option<Millis> {
         match self {
-            Need::KeyRefused { since, .. } | Need::Paused { since, .. } | Need::Overcharged { since, .. } => {
-                Some(*since)
-            }
+            Need::KeyRefused { since, .. }
+            | Need::Paused { since, .. }
+            | Need::Overcharged { since, .. }
+            | Need::Inbox { since, .. } => Some(*since),
             _ => None,
         }
     }
@@ -136,13 +141,14 @@ impl Need {
     pub fn holds_up_work(&self) -> bool {
         let none_waits =
             matches!(self, Need::Paused { waiting: 0, .. } | Need::Overcharged { waiting: 0, .. });
-        !none_waits && !matches!(self, Need::Expired { .. } | Need::Stopped { .. })
+        !none_waits && !matches!(self, Need::Expired { .. } | Need::Stopped { .. } | Need::Inbox { .. })
     }
 
     /// What it is, and its consequence for the credits.
     pub fn what(&self) -> String {
         match self {
             Need::Stopped { stop } => stop.what(),
+            Need::Inbox { what, .. } => what.clone(),
             Need::Decision { job, credits, .. } => format!(
                 "job {job} is in doubt: it was sent and the answer was lost; up to {credits} credits may be spent"
             ),
@@ -193,6 +199,10 @@ impl Need {
     pub fn to_do(&self) -> String {
         match self {
             Need::Stopped { stop } => stop.to_do().to_owned(),
+            Need::Inbox { .. } => {
+                "repair the inbox, or what another program does to it: it goes on by itself (unlockd check)"
+                    .to_owned()
+            }
             Need::Decision { job, credits, .. } => format!(
                 "look at the evidence (unlockd job {job}), then unlockd resolve {job} --resubmit --credits {} or \
                  unlockd resolve {job} --write-off",
@@ -268,6 +278,7 @@ mod tests {
         vec![
             Need::Stopped { stop: Stop::NotReplicated(durability::Lack::NoneConnected) },
             Need::Stopped { stop: Stop::DiskFull { free: 5, needed: 8 } },
+            Need::Inbox { since: Millis(5), what: "inbox unavailable: it is no database".to_owned() },
             Need::Decision { account: account(), job: JobId(3), credits: Credits(45) },
             Need::Overcharged {
                 account: account(),
@@ -299,7 +310,7 @@ mod tests {
         let needs = Needs::new(list, 22);
         let reasons: Vec<&str> = needs.list.iter().map(Need::reason).collect();
         assert_eq!(reasons, Need::REASONS);
-        assert_eq!((needs.total, needs.more_than(5), needs.more_than(50)), (34, 29, 22));
+        assert_eq!((needs.total, needs.more_than(5), needs.more_than(50)), (35, 30, 22));
     }
 
     #[test]

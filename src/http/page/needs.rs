@@ -284,6 +284,7 @@ fn plain(need: &Need) -> Markup {
     let name = need.account().map_or("", AccountId::as_str);
     let title = match need {
         Need::Stopped { .. } => "Nothing is bought".to_owned(),
+        Need::Inbox { .. } => "The inbox cannot be used".to_owned(),
         Need::NoKey { .. } => format!("Account {name} has no key"),
         Need::NotConfigured { .. } => format!("Account {name} is not configured"),
         _ => format!("Account {name} has expired jobs"),

@@ -26,6 +26,8 @@ impl Part {
     }
 }
 
+const LASTS_MS: i64 = 30_000;
+
 /// Since when, why, and when it is tried next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, FromRow)]
 pub struct Fault {
@@ -43,6 +45,12 @@ impl Fault {
 
     pub fn is_of(&self, part: Part) -> bool {
         self.part == part.name()
+    }
+
+    /// Whether it has lasted so long that it is a matter for a person, and not, say, a program that holds the file for a
+    /// moment. Tries are at most some seconds apart, so the last one tells.
+    pub fn lasts(&self) -> bool {
+        self.next_try_at.0 - self.since.0 > LASTS_MS
     }
 
     /// The same words in every place.

@@ -193,6 +193,7 @@ fn inbox_fault(fault: &Fault) -> Wait {
         what: fault.what(),
         since: Some(fault.since),
         next_try_at: Some(fault.next_try_at),
+        needs_person: fault.lasts(),
         unblock: Some(
             "repair the inbox, or what another program does to it: it goes on by itself".to_owned(),
         ),

@@ -7,6 +7,7 @@ use crate::domain::job::WaitReason;
 use crate::domain::needs::{Limits, Need, Needs, Parked, Stop};
 use crate::domain::{AccountId, Credits, JobId, Millis, RequestId};
 use crate::store::accounts::AccountRow;
+use crate::store::inbox::fault::{self, Fault};
 use crate::store::report::accounts::Account;
 use crate::store::report::{AccountWork, Time, needs as rows};
 use crate::store::{Store, StoreError, disk, report};
@@ -47,6 +48,8 @@ pub async fn read(
 ) -> Result<Needs, StoreError> {
     let stops = stops(store, config).await?.into_iter();
     let (mut list, mut not_listed) = (stops.map(|stop| Need::Stopped { stop }).collect::<Vec<_>>(), 0);
+    let faults = fault::read(store).await?.into_iter().filter(Fault::lasts);
+    list.extend(faults.map(|fault| Need::Inbox { since: Millis(fault.since.0), what: fault.what() }));
     let (approvals, total) = rows::approvals(store).await?;
     not_listed += left_out(&approvals, total);
     list.extend(approvals.into_iter().map(|row| Need::Approval {

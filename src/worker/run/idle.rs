@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use crate::domain::Millis;
 use crate::domain::job::{EndedBy, WaitReason};
 use crate::domain::needs::Need;
 use crate::store::inbox::fault::Fault;
@@ -26,9 +25,6 @@ pub enum End {
     /// Everything left waits for a person: for what, in words.
     WaitsForPerson(Vec<String>),
 }
-
-/// How long a fault of the inbox lasts before a person is asked.
-const FAULT_LASTS_MS: i64 = 30_000;
 
 /// How long reads of the balance fail before a settlement is not waited for: some eight of them.
 const NO_BALANCE_LASTS_MS: i64 = 120_000;
@@ -71,8 +67,7 @@ pub async fn idle(deps: &Deps) -> Result<Option<End>, StoreError> {
     }
     let config = deps.config();
     // A fault of the inbox that lasts is a matter for a person.
-    let lasts = |fault: &&Fault| deps.clock.now().since(Millis(fault.since.0)) > FAULT_LASTS_MS;
-    let faults: Vec<&Fault> = open.inbox_faults.iter().filter(lasts).collect();
+    let faults: Vec<&Fault> = open.inbox_faults.iter().filter(|fault| fault.lasts()).collect();
     // Rows that were taken may still show `new` then.
     let mut running = open.inbox > 0 && config.inbox.watch && faults.is_empty();
     running |= open.inbox_behind > 0 && faults.is_empty();
