@@ -7,10 +7,50 @@ use unlockd::domain::{AccountId, Credits, RequestId};
 use unlockd::sandbox::Channel;
 use unlockd::store::rate;
 use unlockd::store::requests::unsent;
+use unlockd::worker::people::decide::{self, Refusal};
 use unlockd::worker::run::driver::End;
 
 use crate::support::relay::Altered;
 use crate::support::{Setup, Town, good_ids, refs};
+
+/// Found by a stranger: `plan` said 210 credits, `explain` 300, and an approval of 210 was refused.
+#[tokio::test]
+async fn a_quote_that_waits_for_a_person_follows_what_others_bring_and_what_things_cost() {
+    let mut town = Setup::default().config("CREDITS__APPROVE_ABOVE", "100").build().await;
+    let (some, all) = (good_ids(101, 6), good_ids(101, 20));
+    let request = town.insert(None, &refs(&all)).await;
+    town.settle().await;
+    let shown = "select quoted_credits from inbox where id = 1";
+    assert_eq!(town.number(shown).await, 300);
+    let other = town.insert(None, &refs(&some)).await;
+    town.tick(60_000).await;
+    assert_eq!(town.status(other).await, "done");
+    assert_eq!(town.number(shown).await, 210);
+    let (status, reason) = town.inbox(request).await;
+    assert_eq!(status, "awaiting_approval");
+    assert!(reason.clone().expect("a reason").contains("unlockd approve 1 --credits 210"), "{reason:?}");
+    let explained = town.explained(request).await;
+    assert!(explained.waits[0].what.contains("up to 210 credits"), "{}", explained.waits[0].what);
+    // Once and not again: nothing has changed since.
+    let quoted = "select count(*) from request_events where event = 'quoted'";
+    let before = town.number(quoted).await;
+    town.tick(60_000).await;
+    assert_eq!(town.number(quoted).await, before);
+    // A price that has changed counts, too.
+    town.configure("CREDITS__PRICE__EMAIL", "16").await;
+    town.tick(5_000).await;
+    assert_eq!(town.number(shown).await, 224);
+    town.configure("CREDITS__PRICE__EMAIL", "15").await;
+    town.tick(5_000).await;
+    let (now, old) =
+        (town.clock.now(), decide::approve(town.store(), RequestId(1), Credits(300), town.clock.now()));
+    assert!(matches!(old.await, Err(Refusal::AnotherQuote { quoted: Credits(210), .. })));
+    decide::approve(town.store(), RequestId(1), Credits(210), now).await.expect("the figure of now");
+    town.finish_all().await;
+    let delivered = town.number("select count(*) from contact_outcomes where outcome = 'delivered'").await;
+    assert_eq!((town.status(request).await, delivered), ("done".into(), 26));
+    town.check().await;
+}
 
 #[tokio::test]
 async fn above_approve_above_nothing_is_called_until_a_person_approves() {

@@ -68,7 +68,7 @@ async fn an_approval_of_a_figure_that_has_grown_unseen_approves_nothing() {
     let mut town = asking().build().await;
     let row = town.insert(None, &["101"]).await;
     town.settle().await;
-    town.meddle("update requests set quoted_credits = 400, inbox_is_behind = 1").await.expect("grown");
+    town.configure("CREDITS__PRICE__EMAIL", "400").await;
     town.user("update inbox set approved = 1").await;
     town.tick(60_000).await;
     assert_eq!((town.status(row).await, town.shown(row).await), ("awaiting_approval".into(), (0, 400)));

@@ -26,6 +26,8 @@ pub(crate) struct Allowed {
     pub(crate) turned_away: bool,
     /// Contacts whose values were erased; one may have been read again since.
     pub(crate) erased: Vec<String>,
+    /// The test sends values of its own in place of the sandbox's.
+    pub(crate) own_values: bool,
     /// Calls, by their own id, whose answers were not read or not recorded.
     pub(crate) unheard: HashSet<String>,
     /// The real price differs from the bookings.
@@ -217,7 +219,8 @@ impl Evidence<'_> {
                 _ => (None, None),
             };
             let erased = email.is_none() && phone.is_none() && self.allowed.erased.contains(id);
-            (email, phone) != (&right.0, &right.1) && !erased
+            let own = self.allowed.own_values && email.is_some() != phone.is_some() && outcome == "delivered";
+            (email, phone) != (&right.0, &right.1) && !erased && !own
         });
         none("I6 delivered means that the value is there", &rows)
     }

@@ -2,6 +2,7 @@
 //! were not sent yet, and what people may still do with them, are in [`unsent`].
 
 mod insert;
+pub mod quotes;
 pub(in crate::store) mod rejections;
 pub mod state;
 pub mod unsent;

@@ -11,6 +11,7 @@ use crate::domain::{AccountId, Action, JobId};
 use crate::worker::bulk::Lists;
 use crate::worker::doubt::evidence::PartialLook;
 use crate::worker::intake::availability::Availability;
+use crate::worker::intake::requote::Looked;
 
 #[derive(Default)]
 pub(super) struct Memory {
@@ -28,6 +29,8 @@ pub(super) struct Memory {
     lists: Mutex<HashMap<(AccountId, Action), Lists>>,
     /// Whether the inbox can be read and written.
     availability: Mutex<Availability>,
+    /// When the quotes of requests that await approval were reckoned, and from what.
+    looked: Mutex<Looked>,
     /// Why nothing may rest on the server's commits.
     lack: Mutex<Option<Lack>>,
 }
@@ -55,6 +58,10 @@ impl Deps {
 
     pub(in crate::worker) fn availability(&self) -> MutexGuard<'_, Availability> {
         self.memory.availability.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(in crate::worker) fn looked(&self) -> MutexGuard<'_, Looked> {
+        self.memory.looked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(in crate::worker) fn lack(&self) -> MutexGuard<'_, Option<Lack>> {

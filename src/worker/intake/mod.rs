@@ -9,6 +9,7 @@ pub(in crate::worker) mod availability;
 pub mod overrides;
 pub mod quote;
 mod record;
+pub(in crate::worker) mod requote;
 pub mod taken;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -43,13 +44,15 @@ const SHOWN_MS: i64 = 250;
 /// Takes a chunk of new rows and brings the inbox up to date. What is wrong with the inbox holds up nothing else: see
 /// `availability`.
 pub async fn run(deps: &Deps) -> Result<Report, StoreError> {
+    // Needs no inbox, and is the news that `bring_up_to_date` shows.
+    let mut did = requote::run(deps).await?;
     if let Some(at) = availability::next_try(deps, Part::Intake).await? {
-        return Ok(Report::at(at));
+        return Ok(Report { did, next_at: Some(at) });
     }
     if let Err(StoreError::Inbox { problem, .. }) = inbox::probe(&deps.store).await {
-        return Ok(Report::at(availability::failed(deps, Part::Intake, &problem).await?));
+        let next_at = availability::failed(deps, Part::Intake, &problem).await?;
+        return Ok(Report { did, next_at: Some(next_at) });
     }
-    let mut did = 0;
     if availability::next_try(deps, Part::Status).await?.is_none() {
         heartbeat::beat();
         did += bring_up_to_date(deps).await?;

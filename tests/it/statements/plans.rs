@@ -87,6 +87,7 @@ const MAY: [(&str, &str, &str); 25] = [
         "the next few of the primary key",
     ),
     ("jobs/attempts.rs", "select max(id) from attempts", "the end of the primary key"),
+    ("requests/quotes.rs", "select max(id) from request_events", "the end of the primary key"),
     ("report/export.rs", "select max(id) from items", "the end of the primary key, not a search"),
     ("report/jobs.rs", "select max(id) from jobs", "the end of the primary key, not a search"),
     ("report/requests.rs", "select max(id) from", "the end of the primary key, not a search"),
@@ -307,7 +308,7 @@ async fn no_statement_reads_a_table_that_grows_from_end_to_end() {
     }
     assert!(long.is_empty(), "{}", long.join("\n"));
     // An exception that is not needed any more must be removed.
-    assert_eq!(excused, 2 * 27);
+    assert_eq!(excused, 2 * 28);
 }
 
 #[tokio::test]
