@@ -140,12 +140,6 @@ impl TaskId {
         let is_step = text.bytes().all(|byte| byte == b'.');
         (fits && safe && !is_key && !is_step).then(|| TaskId(text.to_owned()))
     }
-
-    /// Whether it is decimal digits, as the API documents its task ids. What a person or a program names must be; an
-    /// answer may name a task of any id, since that task was paid for.
-    pub fn is_as_documented(&self) -> bool {
-        self.0.bytes().all(|byte| byte.is_ascii_digit())
-    }
 }
 
 impl PersonnelId {

@@ -285,8 +285,6 @@ async fn what_the_worker_would_reject_is_not_written() {
     town.run(&["enqueue", "789", "--event", "a/b"]).with_code(2);
     town.run(&["enqueue", "789", "--max-credits=-1"]).with_code(2);
     town.run(&["adopt", "../x"]).with_code(2);
-    let odd = town.run(&["adopt", "abc"]).with_code(2);
-    assert!(odd.err.contains("decimal digits"), "{}", odd.err);
     assert_eq!(town.ok(&["requests", "--json"]).json(), Value::Array(vec![]));
 }
 

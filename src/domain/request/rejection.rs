@@ -33,7 +33,9 @@ pub enum Rejection {
     NoContacts,
     #[error("none of the {count} personnel_ids is an id: an id is 1 to 20 digits")]
     OnlyInvalidIds { count: usize },
-    #[error("task_id is not an id of a task: write it as the API returned it, 1 to 128 decimal digits")]
+    #[error(
+        "task_id is not an id of a task: write it as the API returned it, 1 to 128 letters, digits and -._~:="
+    )]
     BadTaskId,
     #[error("task_id goes with unlock_contact_emails or unlock_contact_phones only")]
     TaskIdWithoutContacts,
