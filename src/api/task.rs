@@ -107,11 +107,11 @@ mod tests {
         assert_eq!(rows(&view.items.expect("some")), expected);
     }
 
-    #[test]
-    fn one_odd_item_never_spoils_the_others() {
+    /// Items as text, and what is read from each.
+    fn odd_items() -> [(&'static str, Row<'static>); 28] {
         use ItemStatus::{Failed, Unfinished, Unlocked};
         const NOBODY: Row = (None, Unfinished, None, None);
-        let table: [(&str, Row); 28] = [
+        [
             ("null", NOBODY),
             ("true", NOBODY),
             ("7", NOBODY),
@@ -167,12 +167,16 @@ mod tests {
                 (Some("7"), Failed, None, Some("-4.50")),
             ),
             (r#"{"personnelId":"7","status":"failed","errorCode":{"a":1}}"#, (Some("7"), Failed, None, None)),
-        ];
+        ]
+    }
+
+    #[test]
+    fn one_odd_item_never_spoils_the_others() {
         let good = r#"{"personnelId":"789","status":"unlocked","email":"jane@acme.example"}"#;
-        for (odd, expected) in table {
+        for (odd, expected) in odd_items() {
             let body = format!(r#"{{"taskId":"321","taskStatus":"completed","items":[{odd},{good}]}}"#);
             let view = read(body.as_bytes(), Channel::Email, &task_id("321")).expect(odd);
-            let delivered = (Some("789"), Unlocked, Some("jane@acme.example"), None);
+            let delivered = (Some("789"), ItemStatus::Unlocked, Some("jane@acme.example"), None);
             assert_eq!(rows(&view.items.expect(odd)), [expected, delivered], "{odd}");
         }
     }

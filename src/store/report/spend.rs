@@ -127,6 +127,13 @@ pub struct Unfulfilled {
     pub proves_nothing: Option<bool>,
 }
 
+/// The actions whose results cannot be read again, as JSON.
+fn searches() -> String {
+    let searches: Vec<&str> =
+        Action::ALL.into_iter().filter(|action| action.is_search()).map(Action::as_str).collect();
+    json!(searches).to_string()
+}
+
 /// What was charged from `since` until before `until` and brought no value, of `accounts` (a JSON array; `None`: of
 /// all), by time: without the first `skipped`, at most `limit`.
 pub async fn unfulfilled(
@@ -135,16 +142,13 @@ pub async fn unfulfilled(
     (since, until): (Millis, Millis),
     (skipped, limit): (i64, u32),
 ) -> Result<Vec<Unfulfilled>, StoreError> {
-    let searches: Vec<&str> =
-        Action::ALL.into_iter().filter(|action| action.is_search()).map(Action::as_str).collect();
     Ok(sql::query_as(
         "with charged as (select job_id, min(at) as at from ledger
                           where entry = 'charge' and at >= $1 and at < $2 and credits > 0 group by job_id),
               paid as (select charged.at, j.id as job_id, coalesce(j.price, 0) as price,
                               j.action in (select value from json_words($7)) as is_search,
                               exists (select 1 from attempts where job_id = j.id and result = 'unknown') as has_lost,
-                              (select cast(sum(credits) as bigint) from ledger
-                               where job_id = j.id and entry = 'charge')
+                              (select cast(sum(credits) as bigint) from ledger where job_id = j.id and entry = 'charge')
                               - case when j.action in (select value from json_words($7))
                                      then (select cast(coalesce(sum(d.credits_used), 0) as bigint)
                                            from direct_results d join items x on x.id = d.item_id where x.job_id = j.id)
@@ -173,14 +177,11 @@ pub async fn unfulfilled(
                 case when open.is_search then open.credits
                      else least(open.price, open.credits - open.price * open.before_it) end as credits,
                 w.closed_at, w.expected_min, w.expected_max, w.spent,
-                (w.lapsed = 1 or w.verdict = 'unknown'
-                 -- The lost calls may be in an earlier settlement.
-                 or open.is_found and w.spent < w.expected_max) as proves_nothing
+                -- The lost calls of a search may be in an earlier settlement.
+                (w.lapsed = 1 or w.verdict = 'unknown' or open.is_found and w.spent < w.expected_max) as proves_nothing
          from open
-         join items i on i.id = open.item_id
-         join jobs j on j.id = open.job_id
-         join requests r on r.id = i.request_id
-         left join windows w on w.id = j.window_id
+         join items i on i.id = open.item_id join jobs j on j.id = open.job_id
+         join requests r on r.id = i.request_id left join windows w on w.id = j.window_id
          left join attempts a on a.id = (select max(id) from attempts where job_id = j.id
                                            and (result = 'unknown' or result = 'accepted' and not open.is_found))
          where ($3 is null or i.account in (select value from json_words($3)))
@@ -194,7 +195,7 @@ pub async fn unfulfilled(
     .bind(limit)
     .bind(skipped)
     .bind(json!(Set::Unfulfilled.words()).to_string())
-    .bind(json!(searches).to_string())
+    .bind(searches())
     .bind(Kind::Lost.as_str())
     .fetch_all(store.readers())
     .await?)
