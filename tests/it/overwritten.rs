@@ -69,7 +69,8 @@ async fn an_approval_of_a_figure_that_has_grown_unseen_approves_nothing() {
     let row = town.insert(None, &["101"]).await;
     town.settle().await;
     town.configure("CREDITS__PRICE__EMAIL", "400").await;
-    town.user("update inbox set approved = 1").await;
+    town.tick(5_000).await;
+    town.user("update inbox set approved = 1, quoted_credits = 15").await;
     town.tick(60_000).await;
     assert_eq!((town.status(row).await, town.shown(row).await), ("awaiting_approval".into(), (0, 400)));
     assert!(town.posts().is_empty());
