@@ -80,12 +80,12 @@ pub(super) fn quote(bytes: &[u8]) -> Result<Quote, Broken> {
 /// like the detail.
 pub(super) fn open_layers(bytes: &[u8], layers: Layers) -> Result<OpenLayers, Broken> {
     let body: PrecheckBody = parse(bytes)?;
-    let flag_of = |value| flag(value).unwrap_or_default();
-    let flag = |name: &str| body.detail.as_ref().and_then(|detail| detail.get(name)).and_then(Value::as_bool);
+    let detail =
+        |name: &str| body.detail.as_ref().and_then(|detail| detail.get(name)).and_then(Value::as_bool);
     let mut open = OpenLayers {
-        base: flag("event_unlocked"),
-        visitors: flag("visitor_unlocked"),
-        has_visitors: flag("visitor_data_available"),
+        base: detail("event_unlocked"),
+        visitors: detail("visitor_unlocked"),
+        has_visitors: detail("visitor_data_available"),
     };
     match body.reason() {
         "already_unlocked" => {
@@ -94,7 +94,7 @@ pub(super) fn open_layers(bytes: &[u8], layers: Layers) -> Result<OpenLayers, Br
         }
         // A price for the base alone says that it is locked.
         "ok" | "insufficient_balance"
-            if layers == Layers::Base && flag_of(&body.should_charge) == Some(true) =>
+            if layers == Layers::Base && matches!(flag(&body.should_charge), Ok(Some(true))) =>
         {
             open.base = open.base.or(Some(false));
         }

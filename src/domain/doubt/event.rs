@@ -42,10 +42,21 @@ pub fn weigh_contradiction(
     (waited_ms, now): (i64, Millis),
     patience: Patience,
 ) -> EventVerdict {
-    let charged = cost > Credits::ZERO && unexplained.is_some_and(|(least, _)| least >= cost);
-    match charged {
+    match is_charged(unexplained, cost) {
         true => EventVerdict::Open { charge: cost },
-        false if waited_ms >= patience.decide_after_ms => EventVerdict::NeedsDecision,
+        false => look_again(looks, (waited_ms, now), patience),
+    }
+}
+
+/// Whether the balance shows the charge of the call.
+fn is_charged(unexplained: Option<(Credits, Credits)>, cost: Credits) -> bool {
+    cost > Credits::ZERO && unexplained.is_some_and(|(least, _)| least >= cost)
+}
+
+/// Nothing can be concluded yet: it is read again, until a person is asked.
+fn look_again(looks: u32, (waited_ms, now): (i64, Millis), patience: Patience) -> EventVerdict {
+    match waited_ms >= patience.decide_after_ms {
+        true => EventVerdict::NeedsDecision,
         false => EventVerdict::LookAgainAt(now.plus(pause_ms(looks, patience))),
     }
 }
@@ -62,12 +73,10 @@ pub fn weigh_full_access(
     (waited_ms, now): (i64, Millis),
     patience: Patience,
 ) -> EventVerdict {
-    let charged = cost > Credits::ZERO && unexplained.is_some_and(|(least, _)| least >= cost);
     match is_open {
         Some(true) => weigh_event(true, unexplained, cost),
-        Some(false) if !charged => EventVerdict::AskAgain,
-        _ if waited_ms >= patience.decide_after_ms => EventVerdict::NeedsDecision,
-        _ => EventVerdict::LookAgainAt(now.plus(pause_ms(looks, patience))),
+        Some(false) if !is_charged(unexplained, cost) => EventVerdict::AskAgain,
+        _ => look_again(looks, (waited_ms, now), patience),
     }
 }
 

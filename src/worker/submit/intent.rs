@@ -59,7 +59,7 @@ pub(in crate::worker) async fn commit_intent(
                 if let Some(at) = booking.record(&mut *connection).await? {
                     return Ok(Intent::Wait(at));
                 }
-                // First: what follows must be true of the server that commits.
+                // First of the checks: what follows must be true of the server that commits.
                 if !durability::holds_in(&mut *connection, durability, &job.account, restored).await? {
                     return Ok(Intent::Changed);
                 }
