@@ -94,9 +94,7 @@ impl<'a> Part<'a> {
     pub(super) async fn migrate(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
         // A step may rebuild a table that others refer to. Whether all references still hold is checked afterwards.
         self.foreign_keys(connection, false).await?;
-        for migrations in self.migrations() {
-            apply(migrations, connection).await.map_err(|error| StoreError::open(self.path, error))?;
-        }
+        apply(self.migrations(), connection).await.map_err(|error| StoreError::open(self.path, error))?;
         self.foreign_keys(connection, true).await?;
         let broken: i64 = sqlx::query_scalar("select count(*) from pragma_foreign_key_check")
             .fetch_one(connection)
@@ -118,21 +116,17 @@ impl<'a> Part<'a> {
     }
 }
 
+/// All steps in one transaction: a new file waits for the disk once and not for each step, an upgrade is done or not
+/// begun, and of two programs the slower one finds nothing left to do.
 async fn apply(
-    mut migrations: Migrator,
+    migrations: Vec<Migrator>,
     connection: &mut SqliteConnection,
 ) -> Result<(), sqlx::migrate::MigrateError> {
-    // The steps of the other part are not missing.
-    migrations.set_ignore_missing(true);
-    // Two programs may bring one file up to date at the same moment. The slower one finds a step done
-    // that it was about to do, and then perhaps the next one: at most twice for each step, since a step is
-    // two commits, the second one of which notes how long it took.
-    let mut outcome = migrations.run_direct(None, connection, false).await;
-    for _ in migrations.iter().chain(migrations.iter()) {
-        if outcome.is_ok() {
-            break;
-        }
-        outcome = migrations.run_direct(None, connection, false).await;
+    let mut tx = connection.begin_with("begin immediate").await?;
+    for mut migrations in migrations {
+        // The steps of the other part are not missing.
+        migrations.set_ignore_missing(true);
+        migrations.run_direct(None, &mut *tx, false).await?;
     }
-    outcome
+    Ok(tx.commit().await?)
 }
