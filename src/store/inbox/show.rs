@@ -2,6 +2,7 @@
 //!
 //! A trigger of another program may refuse it, for all rows or for some. What cannot be shown is tried again.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use sqlx::FromRow;
@@ -88,7 +89,10 @@ pub async fn bring_up(store: &Store, behind: &[Behind]) -> Result<usize, StoreEr
     let ids = behind.iter().map(|row| row.id).collect();
     let rows = sql::to_json(&rows);
     let for_inbox = rows.clone();
-    let shown = store.write_inbox(move |connection| Box::pin(show(connection, ids, for_inbox))).await?;
+    let rejected: Vec<i64> =
+        behind.iter().filter(|row| row.status == State::Rejected.name()).map(|row| row.id).collect();
+    let shown =
+        store.write_inbox(move |connection| Box::pin(show(connection, ids, for_inbox, rejected))).await?;
     let count = shown.len();
     let shown = sql::to_json(&shown);
     store
@@ -113,16 +117,19 @@ pub async fn bring_up(store: &Store, behind: &[Behind]) -> Result<usize, StoreEr
 }
 
 /// An approval covers only the quote that the row showed, so a row with a higher quote becomes not approved.
-/// A rejected row frees its dedupe key, so that a corrected row can use the same key.
 /// Returns the rows that could be shown.
-async fn show(connection: &mut Tx, ids: Vec<i64>, rows: String) -> Result<Vec<i64>, StoreError> {
+async fn show(
+    connection: &mut Tx,
+    ids: Vec<i64>,
+    rows: String,
+    rejected: Vec<i64>,
+) -> Result<Vec<i64>, StoreError> {
     let ids = free_rows(&mut *connection, ids).await?;
     by_worker(&mut *connection, true).await?;
     too_long::take_out(&mut *connection, &rows).await?;
     sql::query(
         "update inbox set status = shown.status, reason = shown.reason, quoted_credits = shown.quoted_credits,
                 finished_at = shown.finished_at,
-                dedupe_key = case shown.status when 'rejected' then null else inbox.dedupe_key end,
                 approved = case when shown.resets_approval = 1 then 0 else inbox.approved end
          from (select json_number(value, 0) as id, json_text(value, 1) as status, json_text(value, 2) as reason,
                       json_number(value, 3) as quoted_credits, json_number(value, 4) as finished_at,
@@ -135,8 +142,28 @@ async fn show(connection: &mut Tx, ids: Vec<i64>, rows: String) -> Result<Vec<i6
     .bind(sql::to_json(&ids))
     .execute(&mut *connection)
     .await?;
+    let free: HashSet<i64> = ids.iter().copied().collect();
+    let rejected: Vec<i64> = rejected.into_iter().filter(|id| free.contains(id)).collect();
+    free_keys(&mut *connection, &rejected).await?;
     by_worker(connection, false).await?;
     Ok(ids)
+}
+
+/// A rejected row frees its dedupe key, so that a corrected row can use the same key. By a statement of its own: one that
+/// names the column rewrites its index for each row, and few are rejected.
+async fn free_keys(connection: &mut Tx, rejected: &[i64]) -> Result<(), StoreError> {
+    if rejected.is_empty() {
+        return Ok(());
+    }
+    sql::query(
+        "update inbox set dedupe_key = null
+         where id in (select value from json_ids($1)) and status = 'rejected' and dedupe_key is not null
+           and id not in (select id from inbox_written)",
+    )
+    .bind(sql::to_json(&rejected))
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// The rows that no other program is writing. Where others can write at the same time, they are locked first, in a
@@ -195,7 +222,6 @@ async fn show_requests(connection: &mut Tx, all: Vec<i64>) -> Result<(), StoreEr
     sql::query(
         "update inbox set status = r.status, reason = r.reason, quoted_credits = r.quoted_credits,
                 finished_at = r.finished_at,
-                dedupe_key = case r.status when 'rejected' then null else inbox.dedupe_key end,
                 approved = case r.status when 'awaiting_approval' then 0 else inbox.approved end
          from requests r
          where r.id in (select value from json_ids($1)) and inbox.id = r.id
@@ -204,6 +230,8 @@ async fn show_requests(connection: &mut Tx, all: Vec<i64>) -> Result<(), StoreEr
     .bind(&ids)
     .execute(&mut *connection)
     .await?;
+    let rejected: Vec<i64> = ended.iter().map(|(id, _)| *id).collect();
+    free_keys(&mut *connection, &rejected).await?;
     by_worker(&mut *connection, false).await?;
     sql::query(
         "update requests set inbox_is_behind = 1
