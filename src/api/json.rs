@@ -51,7 +51,7 @@ impl<'de> Deserialize<'de> for Id {
 }
 
 /// A contact's value: documented as a string. A number or a boolean counts as the text that was sent, since a number
-/// that passes through a float may become another one.
+/// that passes through a float may become another one; a list as all that it holds, since all of it was paid for.
 #[derive(Debug)]
 pub(super) struct Held(pub(super) String);
 
@@ -61,7 +61,13 @@ impl<'de> Deserialize<'de> for Held {
         let text = raw.get();
         match text.as_bytes().first() {
             Some(b'"') => serde_json::from_str(text).map(Held).map_err(|_| D::Error::custom("not a text")),
-            Some(b'{' | b'[') | None => Err(D::Error::custom("not a single value")),
+            Some(b'[') => {
+                let parts: Vec<Option<Held>> =
+                    serde_json::from_str(text).map_err(|_| D::Error::custom("not a list of values"))?;
+                let parts: Vec<String> = parts.into_iter().flatten().map(|held| held.0).collect();
+                Ok(Held(parts.join(", ")))
+            }
+            Some(b'{') | None => Err(D::Error::custom("not a value")),
             Some(_) => Ok(Held(text.to_owned())),
         }
     }
@@ -78,7 +84,15 @@ mod tests {
             assert_eq!(held(digits).expect("a number"), digits);
         }
         assert_eq!(held(r#""+1 555\u00200100""#).expect("a text"), "+1 555 0100");
-        for bad in ["[]", r#"["1"]"#, "{}", r#"{"e164":"1"}"#, r#""\ud800""#] {
+        for (list, all) in [
+            ("[]", ""),
+            (r#"["a@b.example"]"#, "a@b.example"),
+            (r#"["a@b.example", null, "c@d.example"]"#, "a@b.example, c@d.example"),
+            ("[1.50, [2]]", "1.50, 2"),
+        ] {
+            assert_eq!(held(list).expect("a list"), all);
+        }
+        for bad in ["{}", r#"{"e164":"1"}"#, r#"[{"e164":"1"}]"#, r#""\ud800""#] {
             assert!(held(bad).is_err(), "{bad}");
         }
         assert!(serde_json::from_str::<Option<Held>>("null").expect("null").is_none());
