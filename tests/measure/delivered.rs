@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use unlockd::sandbox::Options;
 
-use crate::support::{Engine, FAST, Place, count, number, unlimited};
+use crate::db::Db;
+use crate::support::{Engine, FAST, Place, Worker, count, number, unlimited};
 
 const AT_MOST: Duration = Duration::from_secs(600);
 
@@ -32,42 +33,42 @@ pub(crate) struct Delivered {
     /// CPU seconds of the worker, and of the server, which is none on SQLite.
     pub(crate) cpu: f64,
     pub(crate) server_cpu: f64,
-    memory_mb: f64,
+    pub(crate) memory_mb: f64,
 }
 
 pub(crate) async fn deliver(engine: Engine, contacts: i64, each: i64) -> Option<Delivered> {
     let place = Place::on(engine, Options { task_seconds: 0.5, ..unlimited() }, FAST).await?;
-    let mut writing = place.db().await;
+    let mut db = place.db().await;
     let worker = place.start();
     // It has started, and read a balance.
-    let mut insert = async |first: i64, contacts: i64, each: i64| {
-        let insert = format!(
-            "with recursive n(i) as (select {first} union all select i + 1 from n where i + 1 < {first} + {contacts})
-             insert into inbox (event_id, personnel_ids, approved)
-             select '139574', '[\"' || string_agg(cast(5000000 + i * 100 as text), '\",\"') || '\"]', 1
-             from n group by (i - {first}) / {each}"
-        );
-        writing.run(&insert).await.expect("rows");
-    };
-    insert(0, 1, 1).await;
-    let mut looking = place.db().await;
-    while count(&mut looking, "select count(*) from requests where finished_at > 0").await == 0 {
-        assert!(worker.since.elapsed() < AT_MOST, "too slow");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    bring(&place, &worker, &mut db, (0, 1, 1)).await;
+    Some(bring(&place, &worker, &mut db, (1, contacts, each)).await)
+}
+
+/// Asks for that many contacts from `first` on, `each` in a request, and waits for them.
+pub(crate) async fn bring(
+    place: &Place,
+    worker: &Worker,
+    db: &mut Db,
+    (first, contacts, each): (i64, i64, i64),
+) -> Delivered {
+    // Each look takes the same short time, however many there are.
+    let delivered = "select cast(coalesce(sum(value), 0) as bigint) from figures where name = 'items' and label = 'delivered'";
+    let before = count(db, delivered).await;
     let (cpu, server_cpu) = (worker.cpu_seconds(), place.server_cpu_seconds().await);
     let began = std::time::Instant::now();
-    insert(1, contacts, each).await;
-    // Each look takes the same short time, however many there are.
-    let open = "select exists (select 1 from requests where finished_at is null)
-                  or exists (select 1 from inbox where status = 'new')";
-    while looking.one::<(bool,)>(open).await.0 {
+    let insert = format!(
+        "with recursive n(i) as (select {first} union all select i + 1 from n where i + 1 < {first} + {contacts})
+         insert into inbox (event_id, personnel_ids, approved)
+         select '139574', '[\"' || string_agg(cast(5000000 + i * 100 as text), '\",\"') || '\"]', 1
+         from n group by (i - {first}) / {each}"
+    );
+    db.run(&insert).await.expect("rows");
+    while count(db, delivered).await < before + contacts {
         assert!(began.elapsed() < AT_MOST, "too slow");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let seconds = began.elapsed().as_secs_f64();
     let (cpu, server_cpu) = (worker.cpu_seconds() - cpu, place.server_cpu_seconds().await - server_cpu);
-    let delivered = "select sum(value) from figures where name = 'items' and label = 'delivered'";
-    assert_eq!(count(&mut looking, delivered).await, contacts + 1);
-    Some(Delivered { seconds, cpu, server_cpu, memory_mb: worker.memory_mb("VmHWM") })
+    Delivered { seconds, cpu, server_cpu, memory_mb: worker.memory_mb("VmHWM") }
 }

@@ -10,6 +10,7 @@
 mod backends;
 mod bulk;
 mod callers;
+mod chart;
 #[allow(dead_code, unreachable_pub, reason = "not every suite needs all of it")]
 #[path = "../shared/cluster.rs"]
 mod cluster;
@@ -40,6 +41,7 @@ mod postgres;
 mod power_cut;
 mod pressure;
 mod resume;
+mod scale;
 #[path = "../shared/small_disk.rs"]
 #[allow(dead_code, unreachable_pub, reason = "not every suite needs all of it")]
 mod small_disk;
@@ -70,6 +72,9 @@ cargo bench --bench measure -- NAME
   prechecks [CONTACTS]       prechecks of a batch of which 0 to 10 are unlocked already, and calls a contact (5000)
   callers [N] [ROUNDS]       N callers of the HTTP API ask at once, and again; half are cut off: time of an answer (200, 10)
   history [FINISHED]         CPU for each job with 1,000 and with 1,000,000 finished jobs
+  scale [MOST] [--out FOLDER]
+                             latency, throughput and memory while 1,000 to MOST requests are live; writes scale.svg and
+                             scale.csv (1000000, target/scale)
   export [CONTACTS]          export, backup and purge of many contacts: time and memory (1000000)
   lateness                   poll time minus due time without a rate limit
   idle                       CPU over 60 s with 10,000 scheduled jobs
@@ -121,6 +126,7 @@ async fn main() {
         "prechecks" => pace::prechecks(rest).await,
         "callers" => callers::run(rest).await,
         "history" => history::run(rest).await,
+        "scale" => scale::run(rest).await,
         "export" => export::run(rest).await,
         "lateness" => live::lateness().await,
         "idle" => live::idle().await,

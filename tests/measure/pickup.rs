@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use unlockd::sandbox::Options;
 
+use crate::db::Db;
 use crate::support::{Engine, FAST, Place, quantile, unlimited};
 
 /// Between two rows: longer than one of them takes.
@@ -26,7 +27,12 @@ pub(crate) async fn run(arguments: &[String]) {
 pub(crate) async fn measure(engine: Engine, rows: u64) -> Option<Vec<f64>> {
     let place = Place::on(engine, Options { task_seconds: 0.5, ..unlimited() }, FAST).await?;
     let mut db = place.db().await;
-    let worker = place.start();
+    let _worker = place.start();
+    Some(latencies(&place, &mut db, rows).await)
+}
+
+/// The same of the worker that runs there.
+pub(crate) async fn latencies(place: &Place, db: &mut Db, rows: u64) -> Vec<f64> {
     let mut took = Vec::new();
     // The first row waits for the start and for a balance.
     for row in 0..=rows {
@@ -49,7 +55,6 @@ pub(crate) async fn measure(engine: Engine, rows: u64) -> Option<Vec<f64>> {
         }
         tokio::time::sleep(PAUSE + Duration::from_millis(row * 37 % 100)).await;
     }
-    drop(worker);
     took.sort_by(f64::total_cmp);
-    Some(took)
+    took
 }

@@ -1,9 +1,11 @@
-//! The measured figures as `soak.csv`, and as a drawing made without a library: `soak.svg`.
+//! The measured figures as `soak.csv`, and as a drawing: `soak.svg`.
 
 use std::fmt::Write;
 use std::path::Path;
 
 use unlockd::sandbox::Call;
+
+use crate::chart::{self, BLUE, Line, ORANGE, Panel};
 
 /// One measurement of the worker and its files.
 #[derive(Clone, Default)]
@@ -32,32 +34,27 @@ impl Sample {
 type Value = fn(&Sample) -> Option<f64>;
 
 /// A title, and lines with their names and colours.
-type Panel = (&'static str, &'static [(&'static str, &'static str, Value)]);
+type Titled = (&'static str, &'static [(&'static str, &'static str, Value)]);
 
-const PANELS: [Panel; 5] = [
+const PANELS: [Titled; 5] = [
     (
         "memory of the worker, MB (shaded: no kills, one process lives on)",
-        &[("RSS", "#1f5fa8", |s| Some(s.memory_mb))],
+        &[("RSS", BLUE, |s| Some(s.memory_mb))],
     ),
     (
         "files, MB (history is kept by design; emails and phones are erased after 5 minutes)",
-        &[("database", "#1f5fa8", |s| Some(s.database_mb)), ("WAL", "#c2571a", |s| Some(s.wal_mb))],
+        &[("database", BLUE, |s| Some(s.database_mb)), ("WAL", ORANGE, |s| Some(s.wal_mb))],
     ),
-    ("database and WAL, MB for 1,000 contacts bought", &[("MB", "#1f5fa8", Sample::growth)]),
+    ("database and WAL, MB for 1,000 contacts bought", &[("MB", BLUE, Sample::growth)]),
     (
         "poll time minus due time, ms (restarts, faults and the rate limit included)",
         &[
-            ("p50", "#1f5fa8", |s| s.late_p50_ms.map(|ms| ms as f64)),
-            ("p99", "#c2571a", |s| s.late_p99_ms.map(|ms| ms as f64)),
+            ("p50", BLUE, |s| s.late_p50_ms.map(|ms| ms as f64)),
+            ("p99", ORANGE, |s| s.late_p99_ms.map(|ms| ms as f64)),
         ],
     ),
-    ("kills so far", &[("kill -9", "#1f5fa8", |s| Some(f64::from(s.kills)))]),
+    ("kills so far", &[("kill -9", BLUE, |s| Some(f64::from(s.kills)))]),
 ];
-
-const WIDTH: f64 = 900.0;
-const LEFT: f64 = 70.0;
-const HEIGHT: f64 = 120.0;
-const STEP: f64 = 170.0;
 
 pub(super) fn write(folder: &Path, samples: &[Sample]) {
     std::fs::write(folder.join("soak.csv"), csv(samples)).expect("soak.csv is written");
@@ -108,72 +105,21 @@ fn csv(samples: &[Sample]) -> String {
 }
 
 fn svg(samples: &[Sample]) -> String {
-    let height = STEP * PANELS.len() as f64 + 30.0;
-    let total = WIDTH + LEFT + 30.0;
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {total} {height}\" font-family=\"sans-serif\" \
-         font-size=\"12\"><rect width=\"{total}\" height=\"{height}\" fill=\"white\"/>\n"
-    );
     let end = samples.last().map_or(1.0, |sample| sample.seconds.max(1.0));
-    for (index, panel) in PANELS.iter().enumerate() {
-        draw(&mut svg, panel, samples, 30.0 + STEP * index as f64, end);
-    }
-    svg.push_str("</svg>\n");
-    svg
-}
-
-fn draw(svg: &mut String, (title, lines): &Panel, samples: &[Sample], top: f64, end: f64) {
-    let values = lines.iter().flat_map(|(_, _, value)| samples.iter().filter_map(value));
-    let most = round_up(values.fold(0.0, f64::max));
-    let x = |seconds: f64| LEFT + seconds / end * WIDTH;
-    let y = |value: f64| top + HEIGHT - value / most * HEIGHT;
-    for pair in samples.windows(2).filter(|pair| pair[0].calm) {
-        let (from, to) = (x(pair[0].seconds), x(pair[1].seconds));
-        let _ = writeln!(
-            svg,
-            "<rect x=\"{from:.1}\" y=\"{top}\" width=\"{:.1}\" height=\"{HEIGHT}\" fill=\"#eef2e6\"/>",
-            to - from
-        );
-    }
-    let _ = writeln!(svg, "<text x=\"{LEFT}\" y=\"{}\" font-weight=\"bold\">{title}</text>", top - 8.0);
-    for part in [0.0, 0.5, 1.0] {
-        let (value, at) = (most * part, y(most * part));
-        let _ = writeln!(
-            svg,
-            "<path d=\"M{LEFT} {at:.1}h{WIDTH}\" stroke=\"#bbb\"/><text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{value}</text>",
-            LEFT - 8.0,
-            at + 4.0
-        );
-    }
-    for part in 0..=6 {
-        let seconds = end * f64::from(part) / 6.0;
-        let (at, under) = (x(seconds), top + HEIGHT + 16.0);
-        let _ = writeln!(
-            svg,
-            "<text x=\"{at:.1}\" y=\"{under}\" text-anchor=\"middle\">{:.1} min</text>",
-            seconds / 60.0
-        );
-    }
-    for (index, (name, colour, value)) in lines.iter().enumerate() {
-        let points: Vec<String> = samples
-            .iter()
-            .filter_map(|sample| Some(format!("{:.1},{:.1}", x(sample.seconds), y(value(sample)?))))
-            .collect();
-        let _ = writeln!(
-            svg,
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\"/><text x=\"{}\" y=\"{}\" \
-             text-anchor=\"end\" fill=\"{colour}\">{name}</text>",
-            points.join(" "),
-            LEFT + WIDTH - 70.0 * index as f64,
-            top - 8.0
-        );
-    }
-}
-
-/// 1, 2 or 5 times a power of ten: an axis that can be read.
-fn round_up(value: f64) -> f64 {
-    let power = 10_f64.powf(value.max(1e-9).log10().floor());
-    let steps = [1.0, 2.0, 3.0, 5.0, 8.0, 10.0];
-    let fitting = steps.iter().map(|step| step * power).find(|step| *step >= value);
-    fitting.unwrap_or(value.max(1.0))
+    let calm = samples.windows(2).filter(|pair| pair[0].calm);
+    let calm: Vec<_> = calm.map(|pair| (pair[0].seconds, pair[1].seconds)).collect();
+    let line = |(name, colour, value): &(&'static str, &'static str, Value)| {
+        let points = samples.iter().filter_map(|sample| Some((sample.seconds, value(sample)?))).collect();
+        Line { name, colour, points }
+    };
+    let panels = PANELS.map(|(title, lines)| Panel {
+        title,
+        lines: lines.iter().map(line).collect(),
+        shaded: calm.clone(),
+    });
+    let marks: Vec<_> = (0..=6)
+        .map(|part| end * f64::from(part) / 6.0)
+        .map(|seconds| (seconds, format!("{:.1} min", seconds / 60.0)))
+        .collect();
+    chart::svg(&panels, (0.0, end), &marks)
 }
