@@ -41,7 +41,7 @@
 //!
 //! | question | decided in | carried out in |
 //! | --- | --- | --- |
-//! | is a row of the inbox valid? | `domain/request/mod.rs: parse` | `worker/intake/mod.rs: take` |
+//! | is a row of the inbox valid? | `domain/request/mod.rs: parse` | `worker/intake/chunk.rs: decide_all` |
 //! | how does the worker hear of a new row? | | `store/inbox/watch.rs: watch`, `worker/run/written.rs: by_another` |
 //! | which texts are an id (`789.0`, `="00789"`)? | `domain/id_text.rs: read` | `cli/ids/mod.rs` for files |
 //! | which column of a file has the ids, and where does a quote end? | | `cli/ids/sheet.rs: read`, `cli/ids/records.rs` |

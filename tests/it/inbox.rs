@@ -57,17 +57,17 @@ async fn rows_of_several_chunks_are_taken_in_one_run_and_each_is_taken_once() {
     for inbox_apart in [false, true] {
         let mut town = Setup { inbox_apart, ..Setup::default() }.build().await;
         let odd = "x".repeat(110_000);
-        let rows = vec![format!("('{odd}')"); 40].join(", ");
+        let rows = vec![format!("('{odd}')"); 80].join(", ");
         town.user(format!("insert into inbox (personnel_ids) values {rows}")).await;
         let taken = intake::run(town.deps()).await.expect("the database is well").did;
-        assert!((25..40).contains(&taken), "{taken} rows in three chunks");
+        assert!((50..80).contains(&taken), "{taken} rows in six chunks");
         assert_eq!(
             town.number("select count(*) from requests where status = 'rejected'").await,
             taken as i64
         );
         town.settle().await;
-        assert_eq!(town.number("select count(*) from request_events where event = 'rejected'").await, 40);
-        assert_eq!((town.status(1).await, town.status(40).await), ("rejected".into(), "rejected".into()));
+        assert_eq!(town.number("select count(*) from request_events where event = 'rejected'").await, 80);
+        assert_eq!((town.status(1).await, town.status(80).await), ("rejected".into(), "rejected".into()));
         town.check().await;
     }
 }
