@@ -17,9 +17,19 @@ const CLOCK: &str = "create table simulated_clock (now bigint not null);
         as 'select now from simulated_clock where own is not null';
     insert into simulated_clock values (";
 
-/// The timeout is that of the wait for the connection's end.
-const END_ALL: &str = "select pg_terminate_backend(pid, 10000) from pg_stat_activity
-    where datname = current_database() and pid <> pg_backend_pid()";
+/// Ends the connections that `which` names, and waits until they are gone. Not with the time limit of
+/// pg_terminate_backend, which looks every 100 ms.
+fn end_all(which: &str) -> String {
+    let others = format!("datname = current_database() and pid <> pg_backend_pid() and {which}");
+    format!(
+        "do $$ begin
+             perform pg_terminate_backend(pid) from pg_stat_activity where {others};
+             while exists (select 1 from pg_stat_activity where {others}) loop
+                 perform pg_sleep(0.001), pg_stat_clear_snapshot();
+             end loop;
+         end $$"
+    )
+}
 
 pub(crate) struct Server {
     statements: mpsc::Sender<String>,
@@ -74,12 +84,12 @@ impl Server {
 
     /// What is not committed now is lost.
     pub(crate) fn end_connections(&self) {
-        self.run(END_ALL.to_owned());
+        self.run(end_all("true"));
     }
 
     /// The same for one host, by the name that it gives its connections.
     pub(crate) fn end_connections_of(&self, host: usize) {
-        self.run(format!("{END_ALL} and application_name = 'h{host}'"));
+        self.run(end_all(&format!("application_name = 'h{host}'")));
     }
 
     /// The folder of the server's socket, its port, and the name of the database.
