@@ -152,7 +152,7 @@ mod tests {
             ),
             (
                 r#"{"personnelId":"7","status":"unlocked","email":["j@acme.example"]}"#,
-                (Some("7"), Unlocked, None, None),
+                (Some("7"), Unlocked, Some("j@acme.example"), None),
             ),
             (
                 r#"{"personnelId":"7","status":"unlocked","email":"j\ud800@acme.example"}"#,
