@@ -124,6 +124,11 @@ async fn reload(
         }
     };
     let changes = config::changes(&old, &new);
+    // Keys are read again in any case: a key file's content is no configuration. Before anything is said about it: a program
+    // may wait for the message.
+    if let Err(error) = deps.reconfigure(Arc::new(config::in_force(&old, new.clone()))).await {
+        tracing::error!(error = %error, "the configuration could not be put in force");
+    }
     for key in &changes.needs_restart {
         wrong.insert(format!("{key} changed in the configuration and takes effect at the next start"));
     }
@@ -137,10 +142,6 @@ async fn reload(
         wrong.insert(format!("the log level was rejected: {error}"));
     }
     tell(&wrong, said);
-    // Keys are read again in any case: a key file's content is no configuration.
-    if let Err(error) = deps.reconfigure(Arc::new(config::in_force(&old, new))).await {
-        tracing::error!(error = %error, "the configuration could not be put in force");
-    }
     wrong
 }
 

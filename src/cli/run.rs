@@ -221,6 +221,8 @@ impl Life {
         self.doing.now(Step::Work);
         let signals = self.signals.of_a_part();
         let renewing = tokio::spawn(leases::keep_lease(deps.clone(), lease, signals.clone()));
+        // Before the first row is looked at, which may be newer than the files that this process has read.
+        deps.files.will_be_read();
         let reload =
             super::reload::watch(self.context.clone(), self.log.clone(), deps.clone(), signals.clone());
         let reloading = tokio::spawn(reload);

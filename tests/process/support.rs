@@ -280,13 +280,27 @@ impl Town {
     pub(crate) async fn until(&self, sql: &'static str, expected: i64) {
         let since = Instant::now();
         while self.number(sql).await != expected {
-            assert!(
-                since.elapsed() < Duration::from_secs(40),
-                "{sql} did not become {expected}\n{}",
-                self.log()
-            );
+            if since.elapsed() > Duration::from_secs(40) {
+                panic!("{sql} did not become {expected}\n{}\n{}", self.where_it_stands().await, self.log());
+            }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// For a failure's message: rows that are not done, and jobs that have not ended.
+    async fn where_it_stands(&self) -> String {
+        let rows = "select cast(id as text) || ' ' || account || ' ' || status || ' ' || coalesce(reason, '')
+                    from inbox where status <> 'done'";
+        let jobs =
+            "select cast(id as text) || ' ' || account || ' ' || state || ' ' || coalesce(state_reason, '')
+                           || ' at ' || coalesce(cast(next_poll_at as text), cast(due_at as text), '?')
+                    from jobs where finished_at is null";
+        let (mut db, mut lines) = (self.db().await, Vec::new());
+        for (what, sql) in [("row", rows), ("job", jobs)] {
+            let found = db.all::<(String,)>(sql).await;
+            lines.extend(found.into_iter().map(|(text,)| format!("{what} {text}")));
+        }
+        lines.join("\n")
     }
 
     pub(crate) async fn until_logged(&self, text: &str) {

@@ -20,6 +20,11 @@ pub struct Files {
 }
 
 impl Files {
+    /// Somebody reads them from now on. What was read until now is of an unknown age.
+    pub fn will_be_read(&self) {
+        self.were_read(Millis(0));
+    }
+
     /// They were read after this moment.
     pub fn were_read(&self, began: Millis) {
         *self.read_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(began);
@@ -52,6 +57,8 @@ mod tests {
     fn a_row_is_judged_by_files_that_were_read_after_it_was_written() {
         let (files, now) = (Files::default(), Millis(100_000));
         assert!(files.are_newer_than(now, now), "nobody reads them again");
+        files.will_be_read();
+        assert!(!files.are_newer_than(now, now), "not read yet");
         files.were_read(Millis(50_000));
         for (written, is_judged) in [(49_000, true), (49_001, false), (109_999, false), (110_001, true)] {
             assert_eq!(files.are_newer_than(Millis(written), now), is_judged, "{written}");
