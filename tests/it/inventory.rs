@@ -61,7 +61,7 @@ const NOT_PERSONAL: &[(&str, &str)] = &[
         "requests",
         "id account action event_id task_id query max_pages max_credits approved_credits quoted_credits \
                   committed_credits status reason row_digest inbox_is_behind created_at taken_at finished_at \
-                  removed_at caller",
+                  removed_at caller needs_approval",
     ),
     ("served_inbox", "id path"),
     ("moved", "id target at"),

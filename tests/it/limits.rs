@@ -375,6 +375,25 @@ async fn a_balance_that_fell_unseen_and_grew_again_frees_what_a_402_parked() {
     town.check().await;
 }
 
+/// Found by a stranger: 45 credits were approved for three contacts, and 1,200 were spent.
+#[tokio::test]
+async fn a_proposal_never_spends_more_than_was_approved() {
+    let mut town = Setup::default().build().await;
+    let request = town.insert_row("personnel_ids, needs_approval", "'[101, 102, 103]', 1").await;
+    town.settle().await;
+    assert_eq!(town.status(request).await, "awaiting_approval");
+    town.approve(request).await;
+    town.sandbox.set_price(Channel::Email, 113);
+    assert!(matches!(town.finish().await, End::WaitsForPerson(_)));
+    // Below credits.approve_above, where any other request would buy.
+    assert_eq!(town.number("select quoted_credits from requests").await, 3 * 113);
+    assert_eq!(town.sandbox.accounting().charged_total, 0);
+    town.approve(request).await;
+    town.finish_all().await;
+    assert_eq!((town.status(request).await, town.posts().len()), ("done".into(), 1));
+    town.check().await;
+}
+
 /// A town where six contacts were approved at 15 each, in calls of two, and then a contact costs 113.
 async fn approved_before_the_price_rose(ids: &[&str]) -> (Town, i64) {
     let setup = Setup::default().config("CREDITS__APPROVE_ABOVE", "10").config("SUBMIT__BATCH_SIZE", "2");

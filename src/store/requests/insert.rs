@@ -48,23 +48,30 @@ pub async fn insert(
     Ok(ids)
 }
 
-/// Who asks, and what for. Most rows do not say, so these are written apart.
+/// Who asks, what for, and whether they may only propose. Most rows do not say, so these are written apart.
 async fn name_askers(connection: &mut Tx, requests: &[&NewRequest]) -> Result<(), StoreError> {
     let says = |request: &&&NewRequest| {
-        request.caller.is_some() || request.agent.is_some() || request.purpose.is_some()
+        request.caller.is_some()
+            || request.agent.is_some()
+            || request.purpose.is_some()
+            || request.needs_approval
     };
     let askers: Vec<_> = requests
         .iter()
         .filter(says)
-        .map(|request| (request.id, &request.caller, &request.agent, &request.purpose))
+        .map(|request| {
+            let needs_approval = i64::from(request.needs_approval);
+            (request.id, &request.caller, &request.agent, &request.purpose, needs_approval)
+        })
         .collect();
     if askers.is_empty() {
         return Ok(());
     }
     sql::query(
-        "update requests set caller = named.caller, agent = named.agent, purpose = named.purpose
+        "update requests set caller = named.caller, agent = named.agent, purpose = named.purpose,
+                needs_approval = named.needs_approval
          from (select json_number(value, 0) as id, json_text(value, 1) as caller, json_text(value, 2) as agent,
-                      json_text(value, 3) as purpose from json_rows($1)) as named
+                      json_text(value, 3) as purpose, json_number(value, 4) as needs_approval from json_rows($1)) as named
          where requests.id = named.id",
     )
     .bind(sql::to_json(&askers))

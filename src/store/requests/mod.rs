@@ -39,6 +39,8 @@ pub struct NewRequest {
     pub caller: Option<String>,
     pub agent: Option<String>,
     pub purpose: Option<String>,
+    /// Who asks may only propose.
+    pub needs_approval: bool,
     pub created_at: i64,
     pub items: Vec<NewItem>,
 }
@@ -67,12 +69,15 @@ pub struct Share {
     pub max_credits: Option<i64>,
     pub approved_credits: Option<i64>,
     pub committed_credits: i64,
+    /// 1: who asked may only propose.
+    pub needs_approval: i64,
 }
 
 /// The shares of a job, by request.
 pub async fn shares(connection: &mut Tx, job_id: JobId) -> Result<Vec<Share>, StoreError> {
     Ok(sql::query_as(
-        "select r.id as request_id, count(*) as contacts, r.max_credits, r.approved_credits, r.committed_credits
+        "select r.id as request_id, count(*) as contacts, r.max_credits, r.approved_credits, r.committed_credits,
+                r.needs_approval
          from (select min(id) as id from items where job_id = $1 and state = 'assigned' group by personnel_id) as payer
          join items i on i.id = payer.id join requests r on r.id = i.request_id
          group by r.id order by r.id",

@@ -124,6 +124,7 @@ fn blank(taken: &Taken, event: Event) -> Result<NewRequest, IllegalMove> {
         caller: row.caller(),
         agent: row.agent(),
         purpose: row.purpose(),
+        needs_approval: row.needs_approval != 0,
         created_at: row.created_at,
         items: vec![],
     })

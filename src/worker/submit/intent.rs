@@ -197,6 +197,8 @@ async fn part_with_uncovered(
         let quote = Credits(share.committed_credits) + cost;
         let (max_credits, approved) = (share.max_credits.map(Credits), share.approved_credits.map(Credits));
         let id = RequestId(share.request_id);
+        // A proposal may spend what a person has approved, and nothing without one.
+        let approve_above = if share.needs_approval == 0 { approve_above } else { Credits::ZERO };
         match credits::approval(quote, approve_above, max_credits, approved) {
             Approval::NotNeeded if !beyond => continue,
             Approval::NotNeeded | Approval::Needed => {
