@@ -20,6 +20,7 @@ pub(in crate::store) mod transaction;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -79,6 +80,10 @@ impl Postgres {
     }
 }
 
+/// A server that was restarted is back by then. A worker that ends waits a little longer than this for what it has in flight.
+const RESTART_TAKES: Duration = Duration::from_secs(5);
+const CONNECT_AGAIN_AFTER: Duration = Duration::from_millis(200);
+
 impl Engine for Postgres {
     fn schema(&self) -> BoxFuture<'_, Result<Schema, StoreError>> {
         Box::pin(async move {
@@ -108,7 +113,15 @@ impl Engine for Postgres {
 
     fn write_as_last_resort(&self, work: Work) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            let connection = Connection::Postgres(open::connect(&self.options, &self.path).await?);
+            let since = Instant::now();
+            let connection = loop {
+                match open::connect(&self.options, &self.path).await {
+                    Err(_) if since.elapsed() < RESTART_TAKES => {
+                        tokio::time::sleep(CONNECT_AGAIN_AFTER).await
+                    }
+                    connected => break Connection::Postgres(connected?),
+                }
+            };
             self.state.successor(connection).run(work).await
         })
     }
