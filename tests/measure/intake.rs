@@ -41,7 +41,8 @@ pub(crate) async fn measure(engine: Engine, rows: u64) -> Option<Taken> {
     db.run(&insert).await.expect("the rows are inserted");
 
     let worker = place.start();
-    while count(&mut db, "select count(*) from inbox where status = 'new'").await > 0 {
+    // Each look takes the same short time, however many there are: counting them all took a core of its own.
+    while db.one::<(bool,)>("select exists (select 1 from inbox where status = 'new')").await.0 {
         assert!(worker.since.elapsed() < Duration::from_secs(120), "too slow");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
