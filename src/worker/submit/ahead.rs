@@ -1,9 +1,8 @@
 //! Prepares the next batch while a paid call waits for its answer.
 //!
-//! Paid calls go out one at a time. If answers are slow, the precheck of the next batch is made during the wait. Nothing
-//! is bought here: the next run finds the batch prechecked, and its intent checks everything once more.
+//! Paid calls go out one at a time. The precheck of the next batch is made during the wait, and while the answer is
+//! recorded. Nothing is bought here: the next run finds the batch prechecked, and its intent checks everything once more.
 
-use crate::domain::rate::FEWEST_IN_FLIGHT;
 use crate::domain::submission::{Facts, Plan, plan};
 use crate::store::StoreError;
 use crate::worker::Deps;
@@ -14,11 +13,8 @@ use crate::worker::submit::{batch, facts, read};
 /// A batch is formed, filled and prechecked.
 const STEPS: usize = 3;
 
-/// Forms and prechecks the next batch, if answers are slow.
+/// Forms and prechecks the next batch.
 pub(super) async fn prepare(deps: &Deps, gate: &Gate) -> Result<(), StoreError> {
-    if gate.worth_in_flight() <= FEWEST_IN_FLIGHT {
-        return Ok(());
-    }
     for _ in 0..STEPS {
         let Some((facts, _)) = facts::read(deps, gate).await? else { return Ok(()) };
         // The paid call that keeps the owner busy is the one that is waited for.
