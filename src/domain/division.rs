@@ -42,8 +42,10 @@ pub enum Submission {
 pub struct Division {
     /// In the task, and charged.
     pub accepted: Vec<PersonnelId>,
-    /// Already unlocked, or being unlocked by another program or person: the value is in the profile.
+    /// Skipped, since it is unlocked already or for a reason that is not named: the value is in the profile.
     pub read_from_profile: Vec<PersonnelId>,
+    /// Skipped, since another task is unlocking it: the profile has the value when that task ends.
+    pub being_unlocked: Vec<PersonnelId>,
     /// Settled by the answer itself.
     pub ended: Vec<(PersonnelId, Outcome)>,
 }
@@ -59,8 +61,9 @@ pub fn divide(sent: &[PersonnelId], submission: &Submission) -> Division {
     let invalid = set(&skipped.invalid);
     let missing = set(&skipped.missing);
     let unlinked = set(&skipped.unlinked);
-    let unnamed: BTreeSet<String> =
-        skipped.all.iter().chain(&skipped.already_unlocked).chain(&skipped.unlocking).cloned().collect();
+    let already_unlocked = set(&skipped.already_unlocked);
+    let unlocking = set(&skipped.unlocking);
+    let unnamed = set(&skipped.all);
 
     let mut division = Division::default();
     for personnel_id in sent {
@@ -76,6 +79,8 @@ pub fn divide(sent: &[PersonnelId], submission: &Submission) -> Division {
         };
         match ended {
             Some(outcome) => division.ended.push((personnel_id.clone(), outcome)),
+            None if already_unlocked.contains(id) => division.read_from_profile.push(personnel_id.clone()),
+            None if unlocking.contains(id) => division.being_unlocked.push(personnel_id.clone()),
             None if unnamed.contains(id) || !has_task => {
                 division.read_from_profile.push(personnel_id.clone())
             }
@@ -255,13 +260,15 @@ mod tests {
         let accepted = Submission::Accepted { task_id: TaskId::trusted("321"), skipped: skipped.clone() };
         let division = divide(&sent, &accepted);
         assert_eq!(division.accepted, [id("1")]);
-        assert_eq!(division.read_from_profile, ["5", "6", "7"].map(id));
+        assert_eq!(division.read_from_profile, ["5", "7"].map(id));
+        assert_eq!(division.being_unlocked, [id("6")]);
         let ended: Vec<_> =
             division.ended.iter().map(|(id, outcome)| (id.as_str(), outcome.name())).collect();
         assert_eq!(ended, [("2", "invalid"), ("3", "missing"), ("4", "unlinked")]);
 
         let nothing = divide(&sent, &Submission::NothingChargeable { skipped });
         assert!(nothing.accepted.is_empty(), "no task, so nothing can be waited for");
-        assert_eq!(nothing.read_from_profile, ["1", "5", "6", "7"].map(id));
+        assert_eq!(nothing.read_from_profile, ["1", "5", "7"].map(id));
+        assert_eq!(nothing.being_unlocked, [id("6")]);
     }
 }

@@ -537,3 +537,25 @@ async fn a_value_is_kept_as_it_was_sent_whether_a_task_or_a_profile_holds_it() {
         town.check().await;
     }
 }
+
+/// Found by a stranger: the value came some seconds later, and had been given up as `unresolved` after
+/// `submit.decide_after`.
+#[tokio::test]
+async fn what_a_submission_skips_as_being_unlocked_is_waited_for_as_long_as_a_task() {
+    let setup = Setup::default().config("SUBMIT__PRECHECK", "false").config("SUBMIT__DECIDE_AFTER", "5s");
+    let mut town = setup.config("SUBMIT__VERIFY_AFTER", "1s").recorded().build().await;
+    // The profile does not show it meanwhile.
+    town.change(|exchange| {
+        let mut answer = exchange.answer.clone();
+        answer["contactUnlockStatus"] = json!("locked");
+        (exchange.answer["contactUnlockStatus"] == "processing")
+            .then(|| Altered::new(200, answer.to_string()))
+            .flatten()
+    });
+    let request = town.insert(None, &["195"]).await;
+    town.finish_all().await;
+    assert_eq!(town.outcome(request, "195").await.0, "delivered");
+    assert!(!town.posts().is_empty(), "it was skipped, and not set aside");
+    assert_eq!(town.sandbox.accounting().charged_total, 0);
+    town.check().await;
+}

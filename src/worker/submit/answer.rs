@@ -167,8 +167,9 @@ impl Accepted {
         let books = booking::read(&mut *connection, &job).await?;
         items::finish(&mut *connection, job.id, job.event_id.as_ref(), &division.ended, now).await?;
         let payers_with_unlocked = booking::payers(&mut *connection, job.id).await?;
-        let skipped: Vec<_> =
-            division.read_from_profile.iter().map(|id| (id.clone(), Why::Skipped)).collect();
+        let unlocked = division.read_from_profile.iter().map(|id| (id.clone(), Why::Skipped));
+        let unlocking = division.being_unlocked.iter().map(|id| (id.clone(), Why::Unlocking));
+        let skipped: Vec<_> = unlocked.chain(unlocking).collect();
         reading::to_reading(&mut *connection, job.id, &skipped, now).await?;
         let payers = booking::payers(&mut *connection, job.id).await?;
         let costs = requests::costs(&mut *connection, job.id, &prices).await?;
