@@ -91,6 +91,23 @@ async fn what_is_claimed_and_what_was_delivered_cost_no_more_than_was_charged() 
     town.check().await;
 }
 
+/// Found by a stranger: what was delivered was claimed.
+#[tokio::test]
+async fn what_a_later_request_got_without_another_charge_is_not_claimed() {
+    let mut town = Town::new().await;
+    town.fault("always:status=404@poll");
+    town.insert(None, &["101"]).await;
+    town.finish_all().await;
+    assert_eq!(claimed(&town).await, [("101".to_owned(), "lost".to_owned(), 15)]);
+    town.sandbox.clear_faults();
+    let again = town.insert(None, &["101"]).await;
+    town.finish_all().await;
+    assert_eq!(town.outcome(again, "101").await.0, "delivered");
+    assert_eq!(town.number("select sum(credits) from ledger where entry = 'charge'").await, 15);
+    assert_eq!(claimed(&town).await, []);
+    town.check().await;
+}
+
 /// A contact that left its batch before the batch was sent again may have been in the call that was lost.
 #[tokio::test]
 async fn what_only_a_lost_call_can_have_paid_for_is_claimed() {

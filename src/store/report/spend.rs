@@ -168,7 +168,17 @@ pub async fn unfulfilled(
                          -- A contact that several requests share was charged once.
                          and not exists (select 1 from items s where s.job_id = i.job_id and s.id < i.id
                                          and s.outcome = i.outcome and (s.not_charged = 0 or paid.has_lost)
-                                         and s.personnel_id is not distinct from i.personnel_id))
+                                         and s.personnel_id is not distinct from i.personnel_id)
+                         -- Its value came later, to whoever asked again, and nothing more was charged for it.
+                         and not exists (select 1 from items d
+                                         where d.personnel_id = i.personnel_id and d.action = i.action
+                                           and d.account in (select mate.account from accounts own
+                                                             join accounts mate on mate.owner = own.owner
+                                                             where own.account = i.account)
+                                           and d.outcome = 'delivered' and d.resolved_at >= i.resolved_at
+                                           and (d.not_charged = 1
+                                                or not exists (select 1 from ledger where job_id = d.job_id
+                                                               and entry = 'charge' and credits > 0))))
          select i.id as item_id, i.request_id, r.reference, i.account, i.action, i.event_id, i.personnel_id,
                 case when open.is_found then $8 else i.outcome end as outcome,
                 i.error_code, j.id as job_id, case when open.is_found then null else j.task_id end as task_id,
