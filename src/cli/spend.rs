@@ -14,6 +14,7 @@ use super::whole_file::WholeFile;
 use super::{Context, Outcome, existing};
 use crate::clock::Clock;
 use crate::domain::Millis;
+use crate::store::report::claims;
 use crate::store::report::spend::{self, By, Spent, day};
 use crate::worker::people::claims::Claim;
 
@@ -195,7 +196,7 @@ pub(super) async fn claims(context: Context, args: ClaimsArgs) -> Outcome {
     let store = existing(&config).await?;
     let accounts = args.time.accounts();
     let unfulfilled =
-        spend::unfulfilled(&store, accounts.as_deref(), args.time.bounds(), (0, u32::MAX)).await?;
+        claims::unfulfilled(&store, accounts.as_deref(), args.time.bounds(), (0, u32::MAX)).await?;
     if let (Some(account), true) = (&args.time.account, unfulfilled.is_empty()) {
         named(&config, account)?;
     }

@@ -3,7 +3,7 @@
 use unlockd::domain::{Credits, JobId, Millis};
 use unlockd::sandbox::Billing;
 use unlockd::store::jobs;
-use unlockd::store::report::spend::unfulfilled;
+use unlockd::store::report::claims::unfulfilled;
 use unlockd::worker::people::decide::{self, Refusal};
 
 use crate::support::{Setup, Town};

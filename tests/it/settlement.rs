@@ -4,7 +4,7 @@ use unlockd::domain::Millis;
 use unlockd::sandbox::Channel;
 use unlockd::store::credits::settlements;
 use unlockd::store::report::audits;
-use unlockd::store::report::spend::unfulfilled;
+use unlockd::store::report::claims::unfulfilled;
 use unlockd::worker::people::claims::Claim;
 use unlockd::worker::run::driver::End;
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use unlockd::domain::Millis;
 use unlockd::sandbox::Channel;
-use unlockd::store::report::spend::{By, spent, unfulfilled};
+use unlockd::store::report::claims::unfulfilled;
+use unlockd::store::report::spend::{By, spent};
 use unlockd::worker::history;
 use unlockd::worker::run::driver::End;
 

@@ -17,6 +17,7 @@ use crate::http::Site;
 use crate::store::credits::warnings::{self, Told};
 use crate::store::report::Time;
 use crate::store::report::accounts::{self, Limits};
+use crate::store::report::claims;
 use crate::store::report::spend::{self, By, day};
 use crate::worker::people::claims::Claim;
 use crate::worker::people::needs;
@@ -231,7 +232,7 @@ pub(super) async fn claims(
     let (cursor, limit) = Part { cursor: of.cursor, limit: of.limit }.checked()?;
     let skipped = cursor.unwrap_or(0);
     let accounts = caller.accounts_json();
-    let found = spend::unfulfilled(&site.store, accounts.as_deref(), period, (skipped, limit)).await?;
+    let found = claims::unfulfilled(&site.store, accounts.as_deref(), period, (skipped, limit)).await?;
     let claims: Vec<Claim> = found.into_iter().map(Claim::from).collect();
     let next_cursor = (claims.len() == limit as usize).then(|| skipped.saturating_add(i64::from(limit)));
     Ok(Json(Claims { claims, next_cursor }))

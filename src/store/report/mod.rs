@@ -17,6 +17,7 @@ macro_rules! select_settlements {
 
 pub mod accounts;
 pub mod changes;
+pub mod claims;
 pub mod direct;
 pub mod export;
 pub mod jobs;

@@ -6,7 +6,7 @@ use crate::domain::claims::{Settled, finding};
 use crate::domain::outcome::Kind;
 use crate::domain::{Action, Credits};
 use crate::store::report::Time;
-use crate::store::report::spend::Unfulfilled;
+use crate::store::report::claims::Unfulfilled;
 
 /// What was paid for and brought no value, as a support desk needs it.
 #[derive(Serialize, utoipa::ToSchema)]
