@@ -43,7 +43,7 @@ struct Copied {
 }
 
 pub(super) async fn run(context: Context, args: Args) -> Outcome {
-    let config = context.load()?;
+    let config = context.load_in_part()?;
     let store = existing_to_copy(&config).await?;
     let mut copies = vec![(store.path(), args.file.clone())];
     if store.inbox_path() != store.path() {

@@ -29,7 +29,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(context: Context, args: Args) -> Outcome {
-    let config = context.load()?;
+    let config = context.load_in_part()?;
     let store = existing(&config).await?;
     let mut out = std::io::stdout();
     match (&args.reference, args.id) {

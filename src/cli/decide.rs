@@ -126,7 +126,7 @@ impl OfAccount {
 }
 
 pub(super) async fn pause(context: Context, args: OfAccount) -> Outcome {
-    let config = context.load()?;
+    let config = context.load_in_part()?;
     let accounts = args.accounts(&config)?;
     let store = existing(&config).await?;
     let now = Clock::real().now();
@@ -161,7 +161,7 @@ pub(super) async fn pause(context: Context, args: OfAccount) -> Outcome {
 }
 
 pub(super) async fn resume(context: Context, args: OfAccount) -> Outcome {
-    let config = context.load()?;
+    let config = context.load_in_part()?;
     let accounts = args.accounts(&config)?;
     let store = existing(&config).await?;
     let ladder = ladder(&config);

@@ -25,7 +25,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(context: Context, args: Args) -> Outcome {
-    let config = context.load()?;
+    let config = context.load_in_part()?;
     let store = existing(&config).await?;
     let request = super::requests::find(&store, args.id).await?;
     let explained = explain::of(&store, &config, &request, Clock::real().now()).await?;

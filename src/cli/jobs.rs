@@ -31,7 +31,7 @@ pub(super) struct Listed {
 }
 
 pub(super) async fn list(context: Context, args: Listed) -> Outcome {
-    let config = context.load()?;
+    let config = context.load_in_part()?;
     let rows = jobs::list(&existing(&config).await?, args.state.as_deref(), args.limit).await?;
     let empty = match args.state {
         Some(state) => format!("no job is in the state {state}"),
@@ -94,7 +94,7 @@ pub(super) struct WholeJob {
 }
 
 pub(super) async fn one(context: Context, args: One) -> Outcome {
-    let config = context.load()?;
+    let config = context.load_in_part()?;
     let store = existing(&config).await?;
     let whole = whole(&store, args.id).await?;
     if args.json {

@@ -11,6 +11,7 @@ mod cancel;
 mod check;
 mod columns;
 mod confirm;
+mod context;
 mod copy;
 mod database;
 mod decide;
@@ -58,11 +59,11 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub(crate) use self::context::Context;
 pub(crate) use self::database::{
     existing, existing_even_closed, existing_to_copy, open, open_as_it_is, open_noted,
 };
 pub(crate) use self::exit_code::{Failure, Outcome};
-use crate::config::{self, Config, Inputs, Overrides};
 
 /// Buys contact emails and phones through the Lensmor API, and never pays twice.
 #[derive(Parser)]
@@ -172,27 +173,6 @@ enum Command {
     Completions(packaging::Completions),
     /// Print the manual page, or write all of them into a directory
     Man(packaging::Man),
-}
-
-/// Everything a command needs of the global options.
-#[derive(Clone)]
-pub(crate) struct Context {
-    config: Option<PathBuf>,
-    database: Option<PathBuf>,
-    log_level: Option<String>,
-}
-
-impl Context {
-    /// The sources of the configuration as they are now.
-    pub(crate) fn inputs(&self) -> Inputs {
-        let overrides = Overrides { database: self.database.clone(), log_level: self.log_level.clone() };
-        Inputs::from_process(self.config.clone(), overrides)
-    }
-
-    /// Reads the configuration; a mistake is exit code 2.
-    pub(crate) fn load(&self) -> Result<Config, Failure> {
-        config::load(&self.inputs()).map_err(Failure::usage)
-    }
 }
 
 /// Prints a message on standard error. It may quote other programs, so control characters are written out.

@@ -38,7 +38,7 @@ pub(super) struct Listed {
 }
 
 pub(super) async fn list(context: Context, args: Listed) -> Outcome {
-    let config = context.load()?;
+    let config = context.load_in_part()?;
     let store = existing(&config).await?;
     let filter = Filter { status: args.status.as_deref(), reference: args.reference.as_deref() };
     let rows = requests::list(&store, filter, args.limit).await?;
@@ -104,7 +104,7 @@ pub(super) struct WholeRequest {
 }
 
 pub(super) async fn one(context: Context, args: One) -> Outcome {
-    let config = context.load()?;
+    let config = context.load_in_part()?;
     let store = existing(&config).await?;
     let whole = whole(&store, args.id).await?;
     if args.json {

@@ -47,6 +47,11 @@ impl Place {
         let begun = before.rsplit('\n').next().unwrap_or_default();
         Place { line: before.matches('\n').count() + 1, column: begun.chars().count() + 1 }
     }
+
+    /// Counted from 1.
+    pub(super) fn line(self) -> usize {
+        self.line
+    }
 }
 
 impl fmt::Display for Place {

@@ -53,12 +53,20 @@ impl Provider for Layer {
 impl Layers {
     /// `in_force` is the file of the running configuration: it is read again, and no other file instead.
     pub(super) fn collect(inputs: &Inputs, in_force: Option<&Path>) -> Result<Self, ConfigError> {
+        let file = match sources::read_file(inputs, in_force)? {
+            Some((path, text)) => Some((parse(&path, &text)?, path, text)),
+            None => None,
+        };
+        Self::over(inputs, file)
+    }
+
+    /// The same with the file as given: its values, its path and its text.
+    pub(super) fn over(inputs: &Inputs, file: Option<(Dict, PathBuf, String)>) -> Result<Self, ConfigError> {
         let defaults = parse(Path::new("default.toml"), DEFAULTS)?;
         let mut layers =
             Self { merged: Figment::new(), defaults: defaults.clone(), problems: Vec::new(), file: None };
         layers.add("the built-in defaults".to_owned(), defaults);
-        if let Some((path, text)) = sources::read_file(inputs, in_force)? {
-            let values = parse(&path, &text)?;
+        if let Some((values, path, text)) = file {
             layers.file = Some((path.clone(), text));
             layers.add(path.display().to_string(), values);
         }
@@ -132,7 +140,7 @@ pub(super) fn defaults() -> Config {
         .expect("the compiled-in defaults: tests read them")
 }
 
-fn parse(path: &Path, text: &str) -> Result<Dict, ConfigError> {
+pub(super) fn parse(path: &Path, text: &str) -> Result<Dict, ConfigError> {
     toml::from_str(text).map_err(|error| {
         let path = path.to_owned();
         let place = error.span().and_then(|span| text.get(..span.start)).map(Place::after);

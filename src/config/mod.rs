@@ -12,6 +12,7 @@
 
 mod changes;
 mod error;
+mod in_part;
 mod kinds;
 mod layers;
 mod read;
@@ -103,6 +104,22 @@ pub fn load(inputs: &Inputs) -> Result<Config, ConfigError> {
     load_for(inputs, None)
 }
 
+/// For a command that needs little more than the database: a configuration with mistakes is read without them, and
+/// comes with the error. The defaults stand for what was left out, so nothing may be bought by it.
+///
+/// # Errors
+/// No configuration, or one that does not surely say where the database is.
+pub fn load_in_part(inputs: &Inputs) -> Result<(Config, Option<ConfigError>), ConfigError> {
+    let error = match load(inputs) {
+        Ok(config) => return Ok((config, None)),
+        Err(error) => error,
+    };
+    match in_part::load(inputs, &error) {
+        Some(config) => Ok((finished(config, inputs), Some(error))),
+        None => Err(error),
+    }
+}
+
 /// Loads again for a program that runs with `running`. Its file must still exist and must not
 /// be empty: programs replace a file in several steps, and a read in between would replace every limit in it
 /// by the default.
@@ -117,19 +134,24 @@ fn load_for(inputs: &Inputs, running: Option<&Config>) -> Result<Config, ConfigE
         .as_ref()
         .filter(|(_, text)| text.trim_matches(['\u{feff}', ' ', '\t', '\r', '\n']).is_empty())
         .map(|(path, _)| path.clone());
-    let mut config = read::read(layers).map_err(ConfigError::Invalid)?;
-    // The layer holds it as text, but a path may contain other bytes.
-    if let Some(database) = &inputs.overrides.database {
-        config.database = database.clone();
-    }
-    // The same file twice would be opened twice, and wait for its own lock.
-    config.inbox.database = config.inbox.database.filter(|inbox| *inbox != config.database);
+    let config = finished(read::read(layers).map_err(ConfigError::Invalid)?, inputs);
     match (running, empty) {
         (Some(running), Some(path)) if !changes(running, &config).is_empty() => {
             Err(ConfigError::Empty { path })
         }
         _ => Ok(config),
     }
+}
+
+/// What no layer can say.
+fn finished(mut config: Config, inputs: &Inputs) -> Config {
+    // The layer holds it as text, but a path may contain other bytes.
+    if let Some(database) = &inputs.overrides.database {
+        config.database = database.clone();
+    }
+    // The same file twice would be opened twice, and wait for its own lock.
+    config.inbox.database = config.inbox.database.filter(|inbox| *inbox != config.database);
+    config
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! serde stops at the first mistake. So the value that it names is replaced by its default, or removed,
 //! and the rest is read again, until there is no mistake left or the list is long enough. A configuration
-//! with mistakes is never returned.
+//! with mistakes is returned by [`read_in_part`] only.
 
 use figment::{
     error::Kind,
@@ -24,6 +24,14 @@ const IS_A_TABLE: &str = "is a table of keys, not a value";
 const MOST_PROBLEMS: usize = 100;
 
 pub(super) fn read(layers: Layers) -> Result<Config, Vec<Problem>> {
+    match read_in_part(layers) {
+        (Some(config), problems) if problems.is_empty() => Ok(config),
+        (_, problems) => Err(problems),
+    }
+}
+
+/// With mistakes, too: the default stands for each value that is one. `None`: there are too many.
+pub(super) fn read_in_part(layers: Layers) -> (Option<Config>, Vec<Problem>) {
     let data = figment::Provider::data(&layers.merged).ok();
     let given = data.and_then(|data| data.into_values().next()).unwrap_or_default();
     let reader = Reader { layers, given };
@@ -38,15 +46,12 @@ pub(super) fn read(layers: Layers) -> Result<Config, Vec<Problem>> {
             },
             Ok(mut config) => {
                 problems.extend(reader.check_together(&config));
-                if !problems.is_empty() {
-                    break;
-                }
                 config.origin = reader.layers.file.map(|(path, _)| path);
-                return Ok(config);
+                return (Some(config), problems);
             }
         }
     }
-    Err(problems)
+    (None, problems)
 }
 
 struct Reader {

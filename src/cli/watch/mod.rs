@@ -43,7 +43,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(context: Context, args: Args) -> Outcome {
-    let config = context.load()?;
+    let config = context.load_in_part()?;
     let store = existing(&config).await?;
     if !args.once && !args.json && show::is_live() {
         return terminal::run(&store, &config).await;
