@@ -64,6 +64,8 @@ struct Plan {
     repeated: usize,
     /// Not valid as a contact's id.
     invalid: usize,
+    /// Ids that a spreadsheet or a program with floats may have rounded: they may be other contacts.
+    looks_rounded: usize,
     batches: usize,
     price: Credits,
     quoted_credits: Credits,
@@ -151,6 +153,7 @@ async fn plan(config: &Config, store: &Store, understood: &Understood) -> Result
         in_flight: figures.in_flight,
         repeated: understood.given - contacts.valid.len() - contacts.invalid.len(),
         invalid: contacts.invalid.len(),
+        looks_rounded: contacts.rounded.found().map_or(0, |(ids, _)| ids),
         batches: figures.batches,
         price: figures.price,
         quoted_credits: figures.quote,
@@ -216,6 +219,9 @@ fn show_plan(plan: &Plan) -> Outcome {
     writeln!(out, "  {:>7}  {:34} ", plan.given, "ids given")?;
     for (count, what, credits) in lines.iter().filter(|(count, ..)| *count > 0) {
         writeln!(out, "  {count:>7}  {what:34} {credits}")?;
+    }
+    if plan.looks_rounded > 0 {
+        writeln!(out, "  {:>7}  of them look rounded, and may be other contacts", plan.looks_rounded)?;
     }
     show_balance(plan, &mut out)
 }

@@ -15,7 +15,7 @@ pub struct Contacts {
     pub valid: Vec<PersonnelId>,
     /// The elements that are no ids, cut to 100 characters.
     pub invalid: Vec<String>,
-    /// Of the numbers; a text went through no float.
+    /// Of texts, too: a spreadsheet may have rounded what it exports as text.
     pub rounded: Rounded,
 }
 
@@ -74,9 +74,7 @@ impl Ids {
         match id_text::read(&written, point) {
             Written::Id(id) => {
                 if self.seen.insert(id.as_str().to_owned()) {
-                    if !raw.starts_with('"') {
-                        self.contacts.rounded.note(id.as_str(), self.seen.len());
-                    }
+                    self.contacts.rounded.note(id.as_str(), self.seen.len());
                     self.contacts.valid.push(id);
                 }
             }
@@ -211,10 +209,10 @@ mod tests {
     }
 
     #[test]
-    fn only_numbers_may_have_been_rounded() {
+    fn numbers_and_texts_may_have_been_rounded() {
         let rounded = |text: &str| read(text).expect(text).rounded.found();
         assert_eq!(rounded("[789,20251000000000000000]"), Some((1, 2)));
-        assert_eq!(rounded("[789,\"20251000000000000000\"]"), None);
+        assert_eq!(rounded("[789,\"20251000000000000000\"]"), Some((1, 2)));
         assert_eq!(rounded("[20251000000000001401]"), None);
     }
 

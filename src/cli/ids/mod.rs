@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use self::sheet::{NotTaken, Sheet};
 use super::show::{grouped, plural};
+use crate::domain::rounded::Rounded;
 
 /// All ids that were given, in their order, repeats included.
 #[derive(Default)]
@@ -48,14 +49,20 @@ pub(super) fn collect(
     file: Option<&Path>,
     column: Option<&str>,
 ) -> anyhow::Result<Collected> {
-    let mut collected = Collected::default();
+    let (mut collected, mut given) = (Collected::default(), Rounded::default());
     let mut sources: Vec<PathBuf> = file.map(Path::to_owned).into_iter().collect();
     for argument in arguments {
         match argument.as_str() {
             "-" if sources.iter().any(|source| source.as_os_str() == "-") => {}
             "-" => sources.push(PathBuf::from("-")),
-            id => collected.ids.push(id.trim().to_owned()),
+            id => {
+                given.note(id.trim(), collected.ids.len() + 1);
+                collected.ids.push(id.trim().to_owned());
+            }
         }
+    }
+    if let Some((ids, at)) = given.found() {
+        super::say(&look_rounded(ids, &format!("id {at} of the command line"), "take them from the source"));
     }
     if sources.is_empty() && column.is_some() {
         return Err(anyhow!("--column names a column of a file: give --file FILE, or - for standard input"));
@@ -125,15 +132,20 @@ fn told(name: &str, sheet: &Sheet) -> String {
         let _ = write!(text, "\n  {}: {}", reason.words(), runs(lines));
     }
     if let Some((ids, line)) = sheet.rounded.found() {
-        let (ids, look) = (plural(ids as i64, "id"), if ids == 1 { "looks" } else { "look" });
-        let _ = write!(
-            text,
-            "\n  WARNING: {ids} {look} rounded by a spreadsheet or by a tool that computes with floats, and may be another \
-             contact's: line {line}{}. Compare with the source, and export the column as text",
-            if look == "look" { " first" } else { "" }
-        );
+        let warning = look_rounded(ids, &format!("line {line}"), "export the column as text");
+        let _ = write!(text, "\n  {warning}");
     }
     text
+}
+
+/// The same for every way in: such ids may be true ones, so they are taken.
+fn look_rounded(ids: usize, place: &str, to_do: &str) -> String {
+    let (look, first) = if ids == 1 { ("looks", "") } else { ("look", " first") };
+    let ids = plural(ids as i64, "id");
+    format!(
+        "WARNING: {ids} {look} rounded by a spreadsheet or by a tool that computes with floats, and may be another \
+         contact's: {place}{first}. Compare with the source, and {to_do}"
+    )
 }
 
 /// `line 3, line 5 to line 90`.

@@ -50,6 +50,8 @@ pub(in crate::http) struct Plan {
     pub(in crate::http) repeated: usize,
     /// Not valid as a contact's id.
     pub(in crate::http) invalid: usize,
+    /// Ids that a spreadsheet or a program with floats may have rounded: they may be other contacts.
+    pub(in crate::http) looks_rounded: usize,
     pub(in crate::http) batches: usize,
     /// Of one contact, call or page.
     pub(in crate::http) price: i64,
@@ -132,6 +134,7 @@ pub(in crate::http) async fn planned(
         in_flight: figures.in_flight,
         repeated: given.saturating_sub(contacts.valid.len() + contacts.invalid.len()),
         invalid: contacts.invalid.len(),
+        looks_rounded: contacts.rounded.found().map_or(0, |(ids, _)| ids),
         batches: figures.batches,
         price: figures.price.0,
         quoted_credits: figures.quote.0,

@@ -118,8 +118,8 @@ fn warn_of_rounded(Taken { row, wish, .. }: &Taken) {
             request = row.id,
             ids,
             first_at = at,
-            "ids of this row are JSON numbers that look rounded by a program that computes with floats, and may be \
-             other contacts: write ids as texts, [\"789\"]"
+            "ids of this row look rounded by a spreadsheet or by a program that computes with floats, and may be other \
+             contacts: compare with the source, and write ids as texts, [\"789\"]"
         );
     }
 }

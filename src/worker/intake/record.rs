@@ -5,7 +5,7 @@ use crate::domain::request_state::State;
 use crate::domain::{AccountId, Action, Channel, Millis, PersonnelId, RequestId, TaskId};
 use crate::store::items::waiting;
 use crate::store::requests::NewRequest;
-use crate::store::{StoreError, Tx, inbox, items, jobs, requests};
+use crate::store::{StoreError, Tx, inbox, items, jobs, requests, timeline};
 use crate::worker::Deps;
 use crate::worker::intake::quote::CONTACTS_AT_ONCE;
 use crate::worker::intake::taken::Taken;
@@ -23,19 +23,25 @@ pub(super) struct Adoption {
 pub(super) struct Decided {
     request: NewRequest,
     adoption: Option<Adoption>,
+    /// What its timeline says about ids that look rounded.
+    rounded: Option<String>,
 }
 
 impl Decided {
     pub(super) fn without_task(request: NewRequest) -> Decided {
-        Decided { request, adoption: None }
+        Decided { request, adoption: None, rounded: None }
     }
 
     pub(super) fn of(request: NewRequest, taken: Taken) -> Decided {
+        let contacts = taken.wish.as_ref().ok().map(UnlockRequest::contacts);
+        let rounded = contacts.and_then(|contacts| contacts.rounded.found()).map(|(ids, at)| {
+            format!("{ids}, the first at place {at}: they may be other contacts; compare with the source")
+        });
         let adoption = match (request.state, taken.wish) {
             (State::Accepted, Ok(parsed)) => adoption(request.id, parsed),
             _ => None,
         };
-        Decided { request, adoption }
+        Decided { request, adoption, rounded }
     }
 }
 
@@ -52,8 +58,9 @@ pub(super) async fn record(
     had: Vec<(AccountId, Action, Vec<PersonnelId>)>,
     now: Millis,
 ) -> Result<(), StoreError> {
-    let (mut new, mut adoptions) = (Vec::with_capacity(decided.len()), Vec::new());
+    let (mut new, mut adoptions, mut rounded) = (Vec::with_capacity(decided.len()), Vec::new(), Vec::new());
     for one in decided {
+        rounded.extend(one.rounded.map(|detail| (one.request.id, detail)));
         new.push(one.request);
         adoptions.extend(one.adoption);
     }
@@ -66,6 +73,9 @@ pub(super) async fn record(
                 let shows = may_show && !inbox::has_other_triggers(&mut *connection).await?;
                 let ids = requests::insert(&mut *connection, &new, !shows, now).await?;
                 drop(new);
+                for (id, detail) in &rounded {
+                    timeline::of_request(&mut *connection, now, *id, "ids_look_rounded", detail).await?;
+                }
                 for adoption in adoptions {
                     adopt(&mut *connection, &adoption, first_poll, now).await?;
                 }
@@ -116,5 +126,5 @@ async fn adopt(
     )
     .await?;
     items::add_named(&mut *connection, job_id, adoption.request_id, &adoption.contacts).await?;
-    crate::store::timeline::of_job(connection, now, job_id, "adopted", "").await
+    timeline::of_job(connection, now, job_id, "adopted", "").await
 }
