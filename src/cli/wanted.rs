@@ -106,11 +106,22 @@ impl Wanted {
             ));
         }
         let (action, event_id, query) = self.what();
+        if let Some(event) =
+            event_id.as_deref().filter(|event| event.trim().is_empty() || event.contains([',', ';', ' ']))
+        {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "{event:?} is not one event: give its id, such as --event 139574, or leave the option out.\n\
+                 Nothing was written and nothing is bought."
+            )));
+        }
         let ids::Collected { ids, lists } = match action.channel() {
             Some(_) => {
-                ids::collect(&self.ids, self.file.as_deref(), self.column.as_deref()).map_err(|error| {
-                    Failure::usage(anyhow::anyhow!("{error:#}\nNothing was written and nothing is bought."))
-                })?
+                ids::collect(&self.ids, self.file.as_deref(), self.column.as_deref(), event_id.as_deref())
+                    .map_err(|error| {
+                        Failure::usage(anyhow::anyhow!(
+                            "{error:#}\nNothing was written and nothing is bought."
+                        ))
+                    })?
             }
             None => ids::Collected::default(),
         };

@@ -48,6 +48,7 @@ pub(super) fn collect(
     arguments: &[String],
     file: Option<&Path>,
     column: Option<&str>,
+    event: Option<&str>,
 ) -> anyhow::Result<Collected> {
     let (mut collected, mut given) = (Collected::default(), Rounded::default());
     let mut sources: Vec<PathBuf> = file.map(Path::to_owned).into_iter().collect();
@@ -71,6 +72,7 @@ pub(super) fn collect(
         let (name, bytes) = read(source)?;
         let sheet = parse(&bytes, column).map_err(|problem| anyhow!("{name} {problem}"))?;
         super::say(&told(&name, &sheet));
+        of_one_event(&sheet, event).map_err(|problem| anyhow!("{name} {problem}"))?;
         collected.ids.extend(sheet.ids);
         let (rows, without_id) = (sheet.rows, sheet.not_taken.len());
         let looks_rounded = sheet.rounded.found().map(|(ids, line)| LooksRounded { ids, line });
@@ -114,6 +116,18 @@ fn read(source: &Path) -> anyhow::Result<(String, Vec<u8>)> {
 /// The ids of a file. An error text continues after the file's name.
 fn parse(bytes: &[u8], column: Option<&str>) -> Result<Sheet, String> {
     sheet::read(&text::decoded(bytes)?, column)
+}
+
+/// One request is for one event: contacts of another would be bought under the wrong one.
+fn of_one_event(sheet: &Sheet, event: Option<&str>) -> Result<(), String> {
+    let Some(event) = event.map(str::trim) else { return Ok(()) };
+    let others: Vec<_> = sheet.events.iter().filter(|(other, _)| *other != event).collect();
+    let Some((other, line)) = others.iter().min_by_key(|(_, line)| **line) else { return Ok(()) };
+    Err(format!(
+        "has contacts of {} than --event {event}; the first is {other}, line {line}: make a file for each event, or leave \
+         the column of the events out",
+        plural(others.len() as i64, "other event")
+    ))
 }
 
 /// How many rows there were, and each line that was not taken, by reason.
@@ -370,7 +384,7 @@ mod tests {
             let folder = tempfile::tempdir().expect("a temporary directory");
             let file = folder.path().join("x.csv");
             std::fs::write(&file, text).expect("written");
-            let problem = collect(&[], Some(&file), None).err().expect("no ids").to_string();
+            let problem = collect(&[], Some(&file), None, None).err().expect("no ids").to_string();
             assert!(problem.contains(said), "{problem}");
         }
     }

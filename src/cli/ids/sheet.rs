@@ -3,6 +3,8 @@
 //! A plain list has one id on each line, and comments after `#`. Everything else is a table: its first line
 //! names the columns, and one of them holds the ids.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::records::{OpenQuote, Record, Records};
@@ -19,6 +21,8 @@ pub(super) struct Sheet {
     /// The column's name, if it only contains `personnel_id`.
     pub(super) column: Option<String>,
     pub(super) rounded: Rounded,
+    /// The events in a column `event_id` beside the ids, each with its first line.
+    pub(super) events: BTreeMap<String, usize>,
 }
 
 /// A row without an id. Its content is left out, since it may be personal data.
@@ -231,8 +235,12 @@ fn rows(header: &Header<'_>, at: usize) -> Result<Sheet, OpenQuote> {
     let name = trimmed(&header.record.cells[at]);
     let is_own = OWN_NAMES.contains(&folded(name).as_str());
     let mut sheet = Sheet { column: (!is_own).then(|| shown(name)), ..Sheet::default() };
+    let event_at = header.record.cells.iter().position(|cell| folded(trimmed(cell)) == "eventid");
     for record in Records::new(text, line, delimiter) {
         let record = record?;
+        if let Some(event) = event_at.and_then(|at| event(record.cells.get(at)?)) {
+            sheet.events.entry(event).or_insert(record.line);
+        }
         let cell = record.cells.get(at).map_or("", |cell| cell);
         let has_more = record.cells.iter().skip(width).any(|cell| !trimmed(cell).is_empty());
         match has_more {
@@ -241,6 +249,15 @@ fn rows(header: &Header<'_>, at: usize) -> Result<Sheet, OpenQuote> {
         }
     }
     Ok(sheet)
+}
+
+/// The event in a cell, spelt as its id.
+fn event(cell: &str) -> Option<String> {
+    match id_text::read(cell, Point::Decimal) {
+        Written::Nothing => None,
+        Written::Id(id) => Some(id.as_str().to_owned()),
+        _ => Some(shown(cell)),
+    }
 }
 
 /// One id a line.
