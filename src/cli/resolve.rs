@@ -62,18 +62,10 @@ pub(super) async fn run(context: Context, args: Resolve) -> Outcome {
                  there is nothing to decide"
             )));
         }
-        state => {
-            let again = decide::cost_again(&store, &job).await?;
-            if args.resubmit && state.is_end() && again.0 > 0 {
-                return buy_again(&args, &store, &config, (job, again)).await;
-            }
-            return Err(Failure::refused(format!(
-                "job {id} is {state} and not in doubt, so there is nothing to decide; nothing was changed; see: unlockd job {id}"
-            )));
-        }
+        _ => return of_ended(&args, &store, &config, job).await,
     }
     let evidence = job.evidence.clone().unwrap_or_else(|| "not checked yet".to_owned());
-    let (cost, contacts) = (job.cost.unwrap_or_default(), plural(i64::from(job.contacts), "contact"));
+    let (cost, contacts) = (job.cost.unwrap_or_default(), what(&job));
     let (state, meaning) = if args.resubmit {
         let about = vec![
             format!("job {id}: {contacts} to be sent again, for up to {cost} credits"),
@@ -91,16 +83,56 @@ pub(super) async fn run(context: Context, args: Resolve) -> Outcome {
         );
         ("queued", meaning)
     } else {
+        let meaning = given_up(&job);
         decide::write_off(&store, job, Clock::real().now()).await?;
-        let meaning = format!(
-            "{contacts} given up, and never sent again for these requests: what their profiles show is still \
-             delivered, the rest is lost; {cost} credits stay booked as possibly spent. \
-             The next settlement says unknown, unless the balance shows the charge"
-        );
         ("lost", meaning)
     };
     let value = json!({"id": id, "state": state, "evidence": evidence, "cost": cost});
     say(args.json, value, &format!("job {id} is {state}: {meaning}\nthe evidence was: {evidence}"))
+}
+
+/// A search or an event is one call, and has no contacts.
+fn what(job: &Job) -> String {
+    match job.channel() {
+        Some(_) => plural(i64::from(job.contacts), "contact"),
+        None => "the paid call".to_owned(),
+    }
+}
+
+/// What it means to write a job off.
+fn given_up(job: &Job) -> String {
+    let cost = job.cost.unwrap_or_default();
+    let what = match job.channel() {
+        Some(_) => format!(
+            "{} given up, and never sent again for these requests: what their profiles show is still delivered, the \
+             rest is lost",
+            what(job)
+        ),
+        None => "given up, and not sent again: it brings no result".to_owned(),
+    };
+    format!(
+        "{what}; {cost} credits stay booked as possibly spent. The next settlement says unknown, unless the balance shows \
+         the charge"
+    )
+}
+
+/// A job that is not in doubt: of one that has ended, contacts may be bought again.
+async fn of_ended(args: &Resolve, store: &Store, config: &Config, job: Job) -> Outcome {
+    let (id, state) = (args.id, job.state.to_string());
+    let is_again = args.resubmit && job.state.is_end();
+    let again = decide::cost_again(store, &job).await?;
+    if is_again && again.0 > 0 {
+        return buy_again(args, store, config, (job, again)).await;
+    }
+    if is_again && job.channel().is_none() {
+        return Err(Failure::refused(format!(
+            "job {id} is {state}, and nothing waits for it any more: ask for it again with a new request (unlockd help \
+             actions); nothing was changed"
+        )));
+    }
+    Err(Failure::refused(format!(
+        "job {id} is {state} and not in doubt, so there is nothing to decide; nothing was changed; see: unlockd job {id}"
+    )))
 }
 
 /// A job that has ended, and was charged for contacts without a value: they may be paid for once more.

@@ -229,11 +229,15 @@ pub async fn resubmit(store: &Store, mut job: Job, shown: Credits, now: Millis) 
 }
 
 /// What it costs at most to buy the contacts again that a job was charged for without a value: how many they are, and
-/// the credits.
+/// the credits. A search or an event is asked for again by a new request: nothing of it waits.
 pub async fn cost_again(store: &Store, job: &Job) -> Result<(u64, Credits), StoreError> {
+    if job.channel().is_none() {
+        return Ok((0, Credits::ZERO));
+    }
     let contacts = paid::without_value_of(store.readers(), job.id).await?.len();
+    // What it was charged for one, as `claims` has it: its cost was held for contacts that the API left out, too.
     let (cost, of) = (job.cost.unwrap_or_default().0, i64::from(job.contacts.max(1)));
-    Ok((contacts as u64, Credits(cost.saturating_add(of - 1) / of).times(contacts)))
+    Ok((contacts as u64, job.price.unwrap_or(Credits(cost.saturating_add(of - 1) / of)).times(contacts)))
 }
 
 /// A person says that the task of a job that has ended brings nothing more: the contacts that it was charged for
