@@ -102,8 +102,10 @@ async fn one(store: &Store, config: &Config, id: i64) -> Result<Result<(Value, S
         format!("request {id} is {}: {contacts} not sent; nothing more is bought for it", after.status)
     } else {
         let sent = after.pending;
+        let settled = (after.contacts - after.pending).saturating_sub(cancelled.contacts as i64);
+        let settled = if settled > 0 { format!("; {settled} had ended before") } else { String::new() };
         format!(
-            "request {id}: {contacts} not sent; {sent} sent before are followed to the end (they may be charged)"
+            "request {id}: {contacts} not sent; {sent} sent before are followed to the end (they may be charged){settled}"
         )
     };
     let value =

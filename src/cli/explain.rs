@@ -10,6 +10,7 @@ use super::show;
 use super::{Context, Outcome, existing};
 use crate::clock::Clock;
 use crate::store::report::Time;
+use crate::store::report::direct;
 use crate::store::report::requests::Request;
 use crate::worker::people::explain::{self, Explanation, OwnerServed};
 
@@ -32,11 +33,20 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
     if args.json {
         return Ok(show::json(&explained)?);
     }
-    Ok(write(&mut std::io::stdout().lock(), &request, &explained)?)
+    let result = match explained.finished && request.is_direct() {
+        true => direct::read(&store, args.id).await?.map(|result| result.outcome),
+        false => None,
+    };
+    Ok(write(&mut std::io::stdout().lock(), &request, &explained, result.as_deref())?)
 }
 
-/// Writes it for people.
-pub(super) fn write(out: &mut impl Write, request: &Request, explained: &Explanation) -> io::Result<()> {
+/// Writes it for people. `result`: the outcome of an event's unlock or a search.
+pub(super) fn write(
+    out: &mut impl Write,
+    request: &Request,
+    explained: &Explanation,
+    result: Option<&str>,
+) -> io::Result<()> {
     let (id, status) = (request.id, &request.status);
     if explained.finished {
         writeln!(out, "request {id} is finished: {status} at {}", show::cell(&request.finished_at))?;
@@ -44,10 +54,24 @@ pub(super) fn write(out: &mut impl Write, request: &Request, explained: &Explana
             writeln!(out, "  {}", show::plain(reason))?;
         }
         if status == "rejected" {
-            writeln!(out, "  a corrected request may have the same dedupe key: a rejected one has freed it")?;
+            writeln!(
+                out,
+                "  a corrected request may have the same dedupe key, if it had one: a rejected one has freed it"
+            )?;
         }
         return match request.is_direct() {
-            true => writeln!(out, "  result: unlockd request {id}"),
+            true => match (result, request.committed_credits) {
+                (Some("cancelled"), spent @ 1..) => {
+                    writeln!(
+                        out,
+                        "  given up: no result, and up to {spent} credits may be spent; unlockd request {id}"
+                    )
+                }
+                (Some(result), _) => {
+                    writeln!(out, "  result: {}; unlockd request {id}", result.replace('_', " "))
+                }
+                (None, _) => writeln!(out, "  result: unlockd request {id}"),
+            },
             false => writeln!(out, "  {}", show::counts(&explained.outcomes)),
         };
     }

@@ -144,7 +144,12 @@ pub(super) fn write(out: &mut impl Write, whole: &WholeJob) -> io::Result<()> {
             ("contacts", Some(show::counts(&whole.outcomes))),
             ("cost", job.cost.map(|credits| format!("{} credits at most", grouped(credits)))),
             ("in doubt since", job.doubt_since.map(|at| at.to_string())),
-            ("evidence", job.evidence.clone().map(|evidence| format!("{evidence} ({} looks)", job.looks))),
+            (
+                "evidence",
+                job.evidence
+                    .clone()
+                    .map(|evidence| format!("{evidence} ({})", show::plural(job.looks, "look"))),
+            ),
             ("polls", Some(job.poll_count.to_string())),
             (if job.next_poll_at.is_some() { "next poll" } else { "next check" }, next(job)),
             ("created", Some(job.created_at.to_string())),

@@ -111,7 +111,9 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
         file.finish()?;
     }
     report(&listing, &lines, &args);
-    if listing.is_preview() == Some(true) {
+    if listing.is_preview() == Some(true) && listing.hidden() == Some(0) {
+        super::say("the event is not unlocked, and all of its people are in this list: nothing is hidden");
+    } else if listing.is_preview() == Some(true) {
         let credits = deps.price(&account, Action::UnlockEventContacts).await?;
         let more = listing.hidden().map_or("more people".to_owned(), |hidden| format!("{hidden} more"));
         let with = with_account(&args);

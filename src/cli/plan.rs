@@ -58,7 +58,7 @@ struct Plan {
     paid_without_value: usize,
     /// This database has their value.
     already_had: usize,
-    /// Being bought already in another request's task.
+    /// Asked for by another request already: it is being bought, or waits as that request does.
     in_flight: usize,
     /// Given more than once.
     repeated: usize,
@@ -212,7 +212,7 @@ fn show_plan(plan: &Plan) -> Outcome {
         (first, format!("new, in {batches}"), at_most(first)),
         (again, "paid for before, brought nothing".to_owned(), format!("{} again", at_most(again))),
         (plan.already_had, "had already".to_owned(), "0 credits".to_owned()),
-        (plan.in_flight, "being bought in another task".to_owned(), "0 credits".to_owned()),
+        (plan.in_flight, "asked for by another request".to_owned(), "0 credits".to_owned()),
         (plan.repeated, "given more than once".to_owned(), "0 credits".to_owned()),
         (plan.invalid, "no contact ids (outcome: invalid)".to_owned(), "0 credits".to_owned()),
     ];
@@ -237,7 +237,8 @@ fn show_balance(plan: &Plan, out: &mut impl Write) -> Outcome {
     if let (Some(available), Some(after)) = (plan.available, plan.available_after) {
         writeln!(out, "Available {}; after, at least {}", grouped(available), grouped(after))?;
         if after < 0 {
-            writeln!(out, "That is {} credits short: the rest would wait for credits.", grouped(-after))?;
+            let what = if plan.given == 0 && plan.new == 1 { "it" } else { "the rest" };
+            writeln!(out, "That is {} credits short: {what} would wait for credits.", grouped(-after))?;
         }
     }
     for words in plan.pace.words() {

@@ -161,7 +161,7 @@ impl Daemon {
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
         match ended.context("the database failed; nothing more was spent")? {
             End::WaitsForPerson(waits) => Err(Failure::refused(format!(
-                "everything left waits for a person:\n  {}",
+                "everything left waits for a person, or for another day or month:\n  {}",
                 waits.join("\n  ")
             ))),
             End::Stopped | End::Idle => {

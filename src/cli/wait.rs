@@ -9,11 +9,15 @@ use super::bars::{Bars, Progress};
 use super::{Failure, Outcome, account, explain, show};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::domain::job::WaitReason;
 use crate::store::report::jobs::Job;
 use crate::store::report::requests::{self, Request};
 use crate::store::report::{self, direct, jobs};
 use crate::store::{Store, StoreError};
 use crate::worker;
+use crate::worker::people::explain::Explanation;
+use crate::worker::people::needs;
+use crate::worker::people::wait::Wait;
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -62,8 +66,18 @@ pub(super) async fn until_finished(store: &Store, config: &Config, id: i64, json
             if json {
                 show::json(&explained)?;
             }
-            Err(Failure::refused(format!("request {id} waits for a person:\n{}", explain::lines(&explained))))
+            let waits = what_for(&explained, config);
+            Err(Failure::refused(format!("request {id} waits for {waits}:\n{}", explain::lines(&explained))))
         }
+    }
+}
+
+/// A limit of ours ends with its day or month, by itself.
+fn what_for(explained: &Explanation, config: &Config) -> String {
+    let is_limit = |wait: &Wait| wait.reason == WaitReason::Budget.as_str();
+    match !explained.waits.is_empty() && explained.waits.iter().all(is_limit) {
+        true => format!("another {}", needs::limits(config).period()),
+        false => "a person".to_owned(),
     }
 }
 

@@ -368,7 +368,7 @@ async fn events_and_searches_are_told_in_words_of_their_own() {
     let _daemon = town.daemon();
     let found = town.ok(&["enqueue", "--search-companies", "Acme", "--wait"]);
     assert!(found.out.contains("request 1: done: found\n"), "{}", found.out);
-    assert!(town.ok(&["explain", "1"]).out.contains("result: unlockd request 1"));
+    assert!(town.ok(&["explain", "1"]).out.contains("result: found; unlockd request 1"));
     let unlocked = town.ok(&["enqueue", "--unlock-event", "7", "--approve", "--wait"]);
     assert!(unlocked.out.contains("request 2: done: unlocked\n"), "{}", unlocked.out);
     let (request, job) = (town.ok(&["request", "2"]).out, town.ok(&["job", "2"]).out);

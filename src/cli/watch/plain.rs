@@ -7,6 +7,7 @@ use std::fmt::Write;
 
 use super::super::show::plain;
 use super::model::{Model, asked_for};
+use crate::domain::Action;
 use crate::store::report::accounts::Account;
 
 /// The line above a block.
@@ -39,8 +40,8 @@ pub(super) fn block(model: &Model) -> String {
     }
     for request in &model.requests {
         let settled = request.contacts - request.pending;
-        let reference =
-            request.reference.as_deref().map(|words| format!(", {}", plain(words))).unwrap_or_default();
+        let reference = request.reference.as_deref().map(|words| format!(", reference {:?}", plain(words)));
+        let reference = reference.unwrap_or_default();
         let _ = writeln!(
             text,
             "request {}: {}, {}, {settled} settled, {} delivered{reference}",
@@ -53,9 +54,11 @@ pub(super) fn block(model: &Model) -> String {
     for open in &model.jobs {
         let job = &open.job;
         let reason = job.state_reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let has_contacts = Action::parse(&job.action).is_none_or(|action| action.channel().is_some());
+        let what = if has_contacts { "contacts" } else { "paid calls" };
         let _ = writeln!(
             text,
-            "job {}: {}{reason}, {} of {} contacts settled, {} delivered",
+            "job {}: {}{reason}, {} of {} {what} settled, {} delivered",
             job.id,
             job.state,
             open.settled,

@@ -173,7 +173,7 @@ async fn detail(
         Target::Request(id) => {
             let whole = requests::whole(store, *id).await?;
             let explained = worker::people::explain::of(store, config, &whole.request, clock.now()).await?;
-            explain::write(&mut text, &whole.request, &explained)?;
+            explain::write(&mut text, &whole.request, &explained, None)?;
             text.push(b'\n');
             requests::write(&mut text, &whole)?;
             format!("request {id}")

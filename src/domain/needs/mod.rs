@@ -362,8 +362,8 @@ mod tests {
         let missing = words(1_500, 20, false);
         assert_eq!(missing, "1,480 more credits are needed (1,500 at least, and 20 are free)");
         assert!(words(1_500, -730, true).starts_with("2,230 more credits are needed"));
-        assert!(words(1_500, 20, true).ends_with("the API refused it (402)"));
-        assert!(words(15, 20, true).contains("refused 15 credits (402), although 20 are free"));
+        assert!(words(1_500, 20, true).ends_with("; so says the API"));
+        assert!(words(15, 20, true).contains("says that 15 credits are too many, although 20 are free"));
     }
 
     #[test]

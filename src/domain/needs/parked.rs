@@ -18,7 +18,7 @@ pub struct Parked {
 pub struct Lack {
     pub cost: Credits,
     pub free: Credits,
-    /// The API itself refused it for lack of credits (402).
+    /// The API itself says so: by a 402, or by a precheck.
     pub refused: bool,
 }
 
@@ -31,11 +31,13 @@ impl Lack {
                 format!("{} more credits are needed ({cost} at least, and {free} are free)", cost - free)
             }
             (true, true) => format!(
-                "{} more credits are needed ({cost} at least, and {free} are free); the API refused it (402)",
+                "{} more credits are needed ({cost} at least, and {free} are free); so says the API",
                 cost - free
             ),
             (false, true) => {
-                format!("the API refused {cost} credits (402), although {free} are free by the last balance")
+                format!(
+                    "the API says that {cost} credits are too many, although {free} are free by the last balance"
+                )
             }
             (false, false) => format!("{cost} credits are needed, and {free} are free by the last balance"),
         }

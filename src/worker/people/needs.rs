@@ -159,7 +159,7 @@ pub(in crate::worker) fn pause(account: &AccountId, row: &AccountRow, waiting: u
 }
 
 /// The limits that are configured, for a need that is about them.
-pub(in crate::worker) fn limits(config: &Config) -> Limits {
+pub(crate) fn limits(config: &Config) -> Limits {
     Limits::of(config.credits.daily_limit.is_some(), config.credits.monthly_limit.is_some())
 }
 
