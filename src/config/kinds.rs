@@ -129,7 +129,9 @@ impl<T: Debug + TryFrom<i128>, const MIN: i64, const MAX: i64> Kind<T> for Whole
             _ => format!("between {MIN} and {MAX}"),
         };
         let Some(number) = value.to_i128() else {
-            return Err(format!("must be a whole number, {range}"));
+            let point =
+                if value.to_f64().is_some() { ", without a point, also between thousands" } else { "" };
+            return Err(format!("must be a whole number, {range}{point}"));
         };
         let in_range = (i128::from(MIN)..=i128::from(MAX)).contains(&number);
         T::try_from(number).ok().filter(|_| in_range).ok_or_else(|| format!("must be {range}"))

@@ -252,7 +252,8 @@ fn shown(key: &str, value: &Value) -> Option<String> {
         }
         Value::Num(..) => match (value.to_i128(), value.to_f64()) {
             (Some(whole), _) => whole.to_string(),
-            (None, fraction) => fraction.unwrap_or_default().to_string(),
+            // As `10.0`: without the point it would look like a whole number.
+            (None, fraction) => format!("{:?}", fraction.unwrap_or_default()),
         },
         _ => "a table".to_owned(),
     };

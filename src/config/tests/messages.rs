@@ -28,7 +28,7 @@ fn a_lease_outlives_a_call_where_workers_share_a_database() {
 const ABOUT_THE_FILE: &str = r#"
 submit.batch_size = 0 -> submit.batch_size = 0 FILE:8: must be between 1 and 2000
 submit.batch_size = '9' -> submit.batch_size = "9" FILE:8: must be a whole number, between 1 and 2000
-submit.batch_size = 1.5 -> submit.batch_size = 1.5 FILE:8: must be a whole number, between 1 and 2000
+submit.batch_size = 1.5 -> submit.batch_size = 1.5 FILE:8: must be a whole number, between 1 and 2000, without a point, also between thousands
 submit.precheck = 1 -> submit.precheck = 1 FILE:8: must be true or false
 submit.verify_after = '0s' -> submit.verify_after = "0s" FILE:8: must be longer than zero
 api.timeout = 30 -> api.timeout = 30 FILE:5: must be a duration with a unit (ms, s, m, h or d), such as "250ms", "3s", "5m", "24h" or "90d"
