@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::{Context, Failure, Outcome, database, show};
 use crate::clock::Clock;
 use crate::store::copy::{self, CopyError};
+use crate::store::place::Place;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -30,7 +31,12 @@ pub(super) struct Args {
 
 pub(super) async fn run(context: Context, args: Args) -> Outcome {
     let config = context.load()?;
-    let target = Context { database: Some(args.target), ..context }.load()?;
+    // It is written into the source, where a relative one would mean another file elsewhere.
+    let target = match Place::is_server(&args.target) {
+        true => args.target,
+        false => std::path::absolute(&args.target).unwrap_or(args.target),
+    };
+    let target = Context { database: Some(target), ..context }.load()?;
     drop(database::existing_even_closed(&config).await?);
     let (source, inbox) = database::parts(&config).await?;
     let target = database::place(&target)?;

@@ -67,7 +67,7 @@ pub async fn copy(
     let store = Store::open_existing(source.clone(), inbox).await?;
     let lease = lease::try_take(&store, now).await?.map_err(|holder| {
         CopyError::Refused(format!(
-            "worker {} is running on it: stop it first. Nothing was copied",
+            "worker {} is running on it: stop it first; if it has died, try again when its lease has run out (unlockd check). Nothing was copied",
             holder.pid
         ))
     })?;
