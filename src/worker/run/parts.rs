@@ -265,7 +265,9 @@ pub async fn follow_clock(store: &Store, clock: &Clock) -> Result<(), StoreError
 
 fn lay_ballast(deps: &Deps) {
     if !disk::lay_ballast(&deps.store) {
-        tracing::warn!("no room for the ballast file that keeps space to record outcomes");
+        tracing::warn!(
+            "no room for the ballast file (4 MiB, beside 8 MiB that stay free) that keeps space to record outcomes"
+        );
     }
 }
 
