@@ -1,14 +1,19 @@
 //! The accounts: their keys, what the API says to each, and whether two of them spend from one pool.
 
+use std::io::ErrorKind;
+use std::path::Path;
+
 use super::super::account::{Fresh, deps, fresh_balance, no_key};
 use super::super::findings::Findings;
 use super::super::{Failure, show};
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, Account, Config};
 use crate::domain::job::WaitReason;
+use crate::domain::needs::Need;
 use crate::domain::one_pool::looks_like_one_pool;
 use crate::domain::{AccountId, natural};
 use crate::store::credits::balances;
+use crate::store::lease::LeaseRow;
 use crate::store::{Store, accounts, lease};
 use crate::worker::gate::Key;
 use crate::worker::people::needs;
@@ -45,7 +50,7 @@ pub(super) async fn keys(findings: &mut Findings, config: &Config, store: Option
                 }
                 _ => findings.problem(check, no_key(&id), 2),
             },
-            Err(error) if worker.is_some() => {
+            Err(error) if worker.is_some() && !shares_the_lack(worker, account) => {
                 let fix = "run this command as the worker's user to check its key";
                 findings.warn(check, format!("not readable here: {error}"), fix);
             }
@@ -53,6 +58,21 @@ pub(super) async fn keys(findings: &mut Findings, config: &Config, store: Option
         }
     }
     usable
+}
+
+/// Whether the worker is a process of this user that misses its key file, too. In another user's place, in a container or
+/// under a service manager, the file may be there for the worker alone.
+fn shares_the_lack(worker: Option<LeaseRow>, account: &Account) -> bool {
+    let (Some(worker), Some(path)) = (worker, &account.api_key_file) else { return false };
+    let process = Path::new("/proc").join(worker.pid.to_string());
+    let name = std::fs::read_to_string(process.join("comm")).unwrap_or_default();
+    let seen = match path.strip_prefix("/") {
+        Ok(inner) => process.join("root").join(inner),
+        Err(_) => process.join("cwd").join(path),
+    };
+    let is_missing = std::fs::metadata(seen).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    // The links of another user's process cannot be followed.
+    name.trim() == "unlockd" && process.join("root").read_link().is_ok() && is_missing
 }
 
 /// Whether the worker's rows show that an account has work and no key that may be used.
@@ -72,6 +92,26 @@ pub(super) async fn unconfigured(findings: &mut Findings, config: &Config, store
                     need.to_do(),
                     2,
                 );
+            }
+        }
+        Err(error) => findings.problem("accounts", error.to_string(), 1),
+    }
+}
+
+/// Accounts for which nothing new is bought until a person acts, or a day ends.
+pub(super) async fn stopped(findings: &mut Findings, config: &Config, store: &Store) {
+    let needs = async {
+        let works = needs::works(store, config).await?;
+        needs::read(store, config, &works, |_| true).await
+    };
+    match needs.await {
+        Ok(needs) => {
+            let stops = |need: &&Need| {
+                matches!(need, Need::Paused { .. } | Need::Credits { .. } | Need::Budget { .. })
+            };
+            for need in needs.list.iter().filter(stops) {
+                let account = need.account().map_or("", AccountId::as_str);
+                findings.warn(format!("account {account}"), need.what(), need.to_do());
             }
         }
         Err(error) => findings.problem("accounts", error.to_string(), 1),

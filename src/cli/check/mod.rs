@@ -34,7 +34,8 @@ Examples:
 
 Costs no credits: it reads the balance of each account, and nothing else.
 Exit code 0: all is well, or there are warnings; 2: the configuration is wrong, or a key is missing or
-cannot be read; 1: another problem, such as a key that the API refuses.")]
+cannot be read; 4: the database is of another version, or was closed by copy; 1: another problem, such as
+a key that the API refuses.")]
 pub(super) struct Args {
     /// Make no call
     #[arg(long)]
@@ -64,6 +65,7 @@ pub(super) async fn run(context: Context, args: Args) -> Outcome {
             let usable = accounts::keys(&mut findings, &config, store.as_ref()).await;
             if let Some(store) = &store {
                 accounts::unconfigured(&mut findings, &config, store).await;
+                accounts::stopped(&mut findings, &config, store).await;
                 accounts::distrusted(&mut findings, &config, store).await;
             }
             network::http(&mut findings, &config, store.as_ref()).await;

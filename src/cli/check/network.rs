@@ -1,6 +1,10 @@
 //! The status page and the receiver of messages.
 
+use std::net::SocketAddr;
 use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::super::findings::Findings;
 use super::super::show;
@@ -23,7 +27,7 @@ pub(super) async fn http(findings: &mut Findings, config: &Config, store: Option
             Err(error) => return findings.problem("http", error.to_string(), 2),
         },
     };
-    let connecting = tokio::time::timeout(CONNECTS_WITHIN, tokio::net::TcpStream::connect(listen));
+    let connecting = tokio::time::timeout(CONNECTS_WITHIN, TcpStream::connect(listen));
     let answers = connecting.await.is_ok_and(|connected| connected.is_ok());
     let Some(store) = store else {
         let whose = "perhaps the worker: the database would say";
@@ -35,6 +39,12 @@ pub(super) async fn http(findings: &mut Findings, config: &Config, store: Option
     let row = lease::read(store).await.ok();
     let is_alive = row.is_some_and(|row| row.is_alive(Clock::real().now()));
     match (is_alive, answers) {
+        (true, true) if !is_ours(listen).await => {
+            let detail = format!(
+                "another program answers at {listen}: the worker has no status page, health or metrics"
+            );
+            findings.warn("http", detail, "choose another http.listen, or stop that program");
+        }
         (true, true) => findings.ok("http", format!("something answers at {listen}{buttons}")),
         (true, false) => {
             let detail = format!("a worker is running, but nothing answers at {listen}");
@@ -53,6 +63,19 @@ pub(super) async fn http(findings: &mut Findings, config: &Config, store: Option
         }
         (false, false) => findings.ok("http", format!("{listen} is free{buttons}")),
     }
+}
+
+/// Whether what answers there has `/healthz` as a worker has it.
+async fn is_ours(listen: SocketAddr) -> bool {
+    let asked = async {
+        let mut stream = TcpStream::connect(listen).await?;
+        stream.write_all(b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n").await?;
+        let mut answer = Vec::new();
+        stream.take(16 << 10).read_to_end(&mut answer).await?;
+        std::io::Result::Ok(answer)
+    };
+    let answer = tokio::time::timeout(CONNECTS_WITHIN, asked).await;
+    answer.is_ok_and(|answer| answer.is_ok_and(|answer| answer.ends_with(b"\r\n\r\nok\n")))
 }
 
 /// Sends nothing: the receiver would take a test message for a real one.

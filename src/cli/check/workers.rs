@@ -14,7 +14,13 @@ pub(super) async fn workers(findings: &mut Findings, store: &Store) {
     }
     match lease::read(store).await {
         Ok(row) if row.is_alive(Clock::real().now()) => {
-            findings.ok("worker", format!("running, process {}", row.pid));
+            // A worker that was killed counts as running until its lease has run out.
+            let silent_s = row.silent_ms(Clock::real().now()) / 1_000;
+            let text = format!("running, process {}, last sign of life {silent_s} s ago", row.pid);
+            match silent_s * 1_000 > 2 * lease::RENEW_EVERY_MS {
+                false => findings.ok("worker", text),
+                true => findings.warn("worker", text, "check again: it may have died"),
+            }
         }
         Ok(_) => findings.warn("worker", "none is running, so nothing is bought", "unlockd run"),
         Err(error) => findings.problem("worker", error.to_string(), 1),
