@@ -73,7 +73,7 @@ pub(super) async fn record(
                 let shows = may_show && !inbox::has_other_triggers(&mut *connection).await?;
                 let ids = requests::insert(&mut *connection, &new, !shows, now).await?;
                 drop(new);
-                for (id, detail) in &rounded {
+                for (id, detail) in rounded.iter().filter(|(id, _)| ids.contains(&id.0)) {
                     timeline::of_request(&mut *connection, now, *id, "ids_look_rounded", detail).await?;
                 }
                 for adoption in adoptions {
