@@ -2,7 +2,6 @@
 //!
 //! A trigger of another program may refuse it, for all rows or for some. What cannot be shown is tried again.
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use sqlx::FromRow;
@@ -89,10 +88,9 @@ pub async fn bring_up(store: &Store, behind: &[Behind]) -> Result<usize, StoreEr
     let ids = behind.iter().map(|row| row.id).collect();
     let rows = sql::to_json(&rows);
     let for_inbox = rows.clone();
-    let rejected: Vec<i64> =
-        behind.iter().filter(|row| row.status == State::Rejected.name()).map(|row| row.id).collect();
+    let frees_keys = behind.iter().any(|row| row.status == State::Rejected.name());
     let shown =
-        store.write_inbox(move |connection| Box::pin(show(connection, ids, for_inbox, rejected))).await?;
+        store.write_inbox(move |connection| Box::pin(show(connection, ids, for_inbox, frees_keys))).await?;
     let count = shown.len();
     let shown = sql::to_json(&shown);
     store
@@ -122,7 +120,7 @@ async fn show(
     connection: &mut Tx,
     ids: Vec<i64>,
     rows: String,
-    rejected: Vec<i64>,
+    frees_keys: bool,
 ) -> Result<Vec<i64>, StoreError> {
     let ids = free_rows(&mut *connection, ids).await?;
     by_worker(&mut *connection, true).await?;
@@ -142,25 +140,22 @@ async fn show(
     .bind(sql::to_json(&ids))
     .execute(&mut *connection)
     .await?;
-    let free: HashSet<i64> = ids.iter().copied().collect();
-    let rejected: Vec<i64> = rejected.into_iter().filter(|id| free.contains(id)).collect();
-    free_keys(&mut *connection, &rejected).await?;
+    if frees_keys {
+        free_keys(&mut *connection, sql::to_json(&ids)).await?;
+    }
     by_worker(connection, false).await?;
     Ok(ids)
 }
 
-/// A rejected row frees its dedupe key, so that a corrected row can use the same key. By a statement of its own: one that
-/// names the column rewrites its index for each row, and few are rejected.
-async fn free_keys(connection: &mut Tx, rejected: &[i64]) -> Result<(), StoreError> {
-    if rejected.is_empty() {
-        return Ok(());
-    }
+/// Those of these rows (ids as JSON) that were rejected free their dedupe keys, so that a corrected row can use the same
+/// key. By a statement of its own: one that names the column rewrites its index for each row, and few are rejected.
+async fn free_keys(connection: &mut Tx, ids: String) -> Result<(), StoreError> {
     sql::query(
         "update inbox set dedupe_key = null
          where id in (select value from json_ids($1)) and status = 'rejected' and dedupe_key is not null
            and id not in (select id from inbox_written)",
     )
-    .bind(sql::to_json(&rejected))
+    .bind(ids)
     .execute(connection)
     .await?;
     Ok(())
@@ -230,8 +225,9 @@ async fn show_requests(connection: &mut Tx, all: Vec<i64>) -> Result<(), StoreEr
     .bind(&ids)
     .execute(&mut *connection)
     .await?;
-    let rejected: Vec<i64> = ended.iter().map(|(id, _)| *id).collect();
-    free_keys(&mut *connection, &rejected).await?;
+    if !ended.is_empty() {
+        free_keys(&mut *connection, ids.clone()).await?;
+    }
     by_worker(&mut *connection, false).await?;
     sql::query(
         "update requests set inbox_is_behind = 1
