@@ -78,9 +78,7 @@ macro_rules! with_open_items {
                          -- Its value came later, to whoever asked again, and nothing more was charged for it.
                          and not exists (select 1 from items d
                                          where d.personnel_id = i.personnel_id and d.action = i.action
-                                           and d.account in (select mate.account from accounts own
-                                                             join accounts mate on mate.owner = own.owner
-                                                             where own.account = i.account)
+                                           and d.account in (select member from pools where account = i.account)
                                            and d.outcome = 'delivered' and d.resolved_at >= i.resolved_at
                                            and (d.not_charged = 1
                                                 or not exists (select 1 from ledger where job_id = d.job_id
@@ -102,8 +100,8 @@ pub async fn unfulfilled(
         "select i.id as item_id, i.request_id, r.reference, i.account, i.action, i.event_id, i.personnel_id,
                 case when open.is_found then $8 else i.outcome end as outcome,
                 i.error_code, j.id as job_id, case when open.is_found then null else j.task_id end as task_id,
-                a.trace_id, a.request_id as call_id,
-                case when open.is_found then a.started_at else j.submitted_at end as submitted_at,
+                sent.trace_id, sent.request_id as call_id,
+                case when open.is_found then sent.started_at else j.submitted_at end as submitted_at,
                 case when open.is_search then open.credits
                      else least(open.price, open.credits - open.price * open.before_it) end as credits,
                 w.closed_at, w.expected_min, w.expected_max, w.spent,
@@ -112,7 +110,7 @@ pub async fn unfulfilled(
          from open
          join items i on i.id = open.item_id join jobs j on j.id = open.job_id
          join requests r on r.id = i.request_id left join windows w on w.id = j.window_id
-         left join attempts a on a.id = (select max(id) from attempts where job_id = j.id
+         left join attempts sent on sent.id = (select max(id) from attempts where job_id = j.id
                                            and (result = 'unknown' or result = 'accepted' and not open.is_found))
          where ($3 is null or i.account in (select value from json_words($3)))
            and (open.is_search and open.before_it = 0
