@@ -81,9 +81,13 @@ pub fn read_look(look: &Look, cost: Credits) -> Sign {
 /// locked ends `unresolved`, and is bought by the next request for it.
 fn is_mostly_unlocked(look: &Look) -> bool {
     let (Some(before), Some(now)) = (look.quoted_before, look.quote) else { return false };
-    now.0.saturating_mul(4) <= before.0
+    is_a_quarter_at_most(now, before)
         && most_are_open(&look.profiles)
         && !shows_too_little(look, before - now)
+}
+
+fn is_a_quarter_at_most(part: Credits, whole: Credits) -> bool {
+    part.0.saturating_mul(4) <= whole.0
 }
 
 /// Whether three quarters of the profiles that were read are unlocked.
@@ -138,7 +142,7 @@ fn charge_explains_it(look: &Look, cost: Credits) -> bool {
     let none_read = look.profiles.read() == 0 && look.quote.is_some_and(|quote| quote < cost);
     let some_open = look.profiles.open() > 0 || none_read;
     let all_gone = least >= cost && some_open;
-    let is_little = |quote: Credits| quote <= least && quote.0.saturating_mul(4) <= cost.0;
+    let is_little = |quote: Credits| quote <= least && is_a_quarter_at_most(quote, cost);
     let part_gone = look.quote.is_some_and(is_little) && most <= cost && most_are_open(&look.profiles);
     all_gone || part_gone
 }
