@@ -153,7 +153,7 @@ async fn plan(config: &Config, store: &Store, understood: &Understood) -> Result
         in_flight: figures.in_flight,
         repeated: understood.given - contacts.valid.len() - contacts.invalid.len(),
         invalid: contacts.invalid.len(),
-        looks_rounded: contacts.rounded.found().map_or(0, |(ids, _)| ids),
+        looks_rounded: contacts.rounded.ids(),
         batches: figures.batches,
         price: figures.price,
         quoted_credits: figures.quote,

@@ -44,6 +44,11 @@ impl Rounded {
         let first = self.first?;
         (self.is_sure || self.alike == self.long).then_some((self.alike, first))
     }
+
+    /// How many ids look rounded; 0 if it may well be chance.
+    pub fn ids(&self) -> usize {
+        self.found().map_or(0, |(ids, _)| ids)
+    }
 }
 
 #[cfg(test)]

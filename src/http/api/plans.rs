@@ -134,7 +134,7 @@ pub(in crate::http) async fn planned(
         in_flight: figures.in_flight,
         repeated: given.saturating_sub(contacts.valid.len() + contacts.invalid.len()),
         invalid: contacts.invalid.len(),
-        looks_rounded: contacts.rounded.found().map_or(0, |(ids, _)| ids),
+        looks_rounded: contacts.rounded.ids(),
         batches: figures.batches,
         price: figures.price.0,
         quoted_credits: figures.quote.0,
