@@ -32,6 +32,7 @@ ENV RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=/src=/unlockd -
 # Dependencies first, with sources that are empty: this layer is made anew only when they change.
 # The image's C compiler is all that the bundled SQLite and the TLS library ask for; no database is needed.
 COPY Cargo.toml Cargo.lock ./
+COPY .cargo/config.toml .cargo/config.toml
 COPY src/build.rs src/build.rs
 RUN mkdir -p migrations tests/measure \
  && echo 'fn main() {}' | tee src/main.rs tests/measure/measure.rs \
